@@ -1,0 +1,207 @@
+//! What a bureau says about a person, in one shape for all six bureaus.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::money::Money;
+
+/// The standing of the person's accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountStatus {
+    /// In use and in order.
+    Active,
+    /// Open, but not used.
+    Inactive,
+    /// Blocked by the bank.
+    Suspended,
+    /// Closed.
+    Closed,
+    /// The bureau named another standing, or could not tell.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A credit score on the common scale of 300 (worst) to 850 (best).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CreditScore(u16);
+
+impl CreditScore {
+    /// The worst score.
+    pub const MIN: u16 = 300;
+    /// The best score.
+    pub const MAX: u16 = 850;
+
+    /// Checks the range.
+    pub fn new(score: i64) -> Option<Self> {
+        let score = u16::try_from(score).ok()?;
+        (Self::MIN..=Self::MAX).contains(&score).then_some(Self(score))
+    }
+
+    /// The score.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for CreditScore {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let score = i64::deserialize(deserializer)?;
+        Self::new(score).ok_or_else(|| serde::de::Error::custom("must be a whole number from 300 to 850"))
+    }
+}
+
+/// A bureau's report. What the bureau did not tell is `None` and is never assumed in anybody's favour or
+/// against (SPEC 3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BankingData {
+    /// The bureau's name.
+    #[serde(default)]
+    pub provider_name: String,
+    /// The standing of the accounts.
+    #[serde(default)]
+    pub account_status: Option<AccountStatus>,
+    /// The score, on the common scale.
+    #[serde(default)]
+    pub credit_score: Option<CreditScore>,
+    /// Everything that is owed, in the country's currency.
+    #[serde(default)]
+    pub total_debt: Option<Money>,
+    /// What is paid on debts each month, in the country's currency.
+    #[serde(default)]
+    pub monthly_obligations: Option<Money>,
+    /// Whether there are unpaid debts past due.
+    #[serde(default)]
+    pub has_defaults: Option<bool>,
+    /// What came in each month on average, in the country's currency.
+    #[serde(default)]
+    pub average_monthly_income: Option<Money>,
+    /// Whether the bureau has verified the person's record (Colombia).
+    #[serde(default)]
+    pub verified: Option<bool>,
+    /// What else the bureau said that is not personal, and Aval's own marks (`fallback`, `thin_file`).
+    #[serde(default)]
+    pub additional_data: Map<String, Value>,
+}
+
+impl BankingData {
+    /// A report that says nothing at all.
+    pub fn empty(provider_name: impl Into<String>) -> Self {
+        Self {
+            provider_name: provider_name.into(),
+            account_status: None,
+            credit_score: None,
+            total_debt: None,
+            monthly_obligations: None,
+            has_defaults: None,
+            average_monthly_income: None,
+            verified: None,
+            additional_data: Map::new(),
+        }
+    }
+
+    /// The bureau knows nobody by that document: a thin file.
+    pub fn thin_file(provider_name: impl Into<String>) -> Self {
+        let mut data = Self::empty(provider_name);
+        data.additional_data.insert("thin_file".to_owned(), json!(true));
+        data
+    }
+
+    /// The figures recorded while the bureau cannot be asked (SPEC 4). They are marked, and no bureau rule is
+    /// ever evaluated on them.
+    pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
+        let whole = |text: &str| Money::parse(text).ok();
+        let mut data = Self::empty(format!("{provider_name} (FALLBACK - {})", reason.title()));
+        data.account_status = Some(AccountStatus::Unknown);
+        data.credit_score = CreditScore::new(500);
+        data.total_debt = whole("50000.00");
+        data.monthly_obligations = whole("2000.00");
+        data.has_defaults = Some(false);
+        data.additional_data.insert("fallback".to_owned(), json!(true));
+        data.additional_data.insert("reason".to_owned(), json!(reason.to_string()));
+        data.additional_data.insert("circuit_state".to_owned(), json!(circuit_state));
+        data
+    }
+
+    /// Whether these are fallback figures.
+    pub fn is_fallback(&self) -> bool {
+        self.additional_data.get("fallback").and_then(Value::as_bool) == Some(true)
+    }
+
+    /// Whether the bureau knew nobody by that document.
+    pub fn is_thin_file(&self) -> bool {
+        self.additional_data.get("thin_file").and_then(Value::as_bool) == Some(true)
+    }
+}
+
+/// Why fallback figures stand in for a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FallbackReason {
+    /// The circuit breaker is open: the bureau was not asked.
+    CircuitOpen,
+    /// The bureau was asked and failed, at the job's last attempt.
+    CallsFailed,
+}
+
+impl FallbackReason {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::CircuitOpen => "Circuit Open",
+            Self::CallsFailed => "Calls Failed",
+        }
+    }
+}
+
+impl fmt::Display for FallbackReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CircuitOpen => "circuit breaker open: provider unavailable",
+            Self::CallsFailed => "provider unavailable: every call of the last attempt failed",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fallback_figures_are_the_documented_ones_and_say_what_they_are() {
+        let data = BankingData::fallback("ASNEF-CIRBE", FallbackReason::CircuitOpen, "open");
+        assert!(data.is_fallback());
+        let value = serde_json::to_value(&data).unwrap();
+        assert_eq!(
+            value,
+            json!({
+                "provider_name": "ASNEF-CIRBE (FALLBACK - Circuit Open)",
+                "account_status": "unknown",
+                "credit_score": 500,
+                "total_debt": "50000.00",
+                "monthly_obligations": "2000.00",
+                "has_defaults": false,
+                "average_monthly_income": null,
+                "verified": null,
+                "additional_data": {
+                    "fallback": true,
+                    "reason": "circuit breaker open: provider unavailable",
+                    "circuit_state": "open",
+                },
+            })
+        );
+        assert_eq!(serde_json::from_value::<BankingData>(value).unwrap(), data);
+    }
+
+    #[test]
+    fn what_is_not_told_stays_untold() {
+        let data: BankingData = serde_json::from_str(r#"{"credit_score": 700}"#).unwrap();
+        assert_eq!(data.has_defaults, None);
+        assert!(!data.is_thin_file() && BankingData::thin_file("x").is_thin_file());
+        for bad in ["299", "851", "700.5", "-1"] {
+            assert!(serde_json::from_str::<BankingData>(&format!(r#"{{"credit_score": {bad}}}"#)).is_err());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The nouns of credit: pure types and the rules that hold between them.
+//!
+//! Nothing here knows of HTTP, SQL, actors, files or the clock. What decides anything is a pure function of its
+//! arguments, so that a decision made years ago can be replayed from what was stored with it.
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
+
+pub mod application;
+pub mod banking;
+pub mod decision;
+pub mod event;
+pub mod ids;
+pub mod money;
+pub mod personal_data;
+pub mod status;

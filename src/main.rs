@@ -1,0 +1,3 @@
+//! The `aval` binary.
+
+fn main() {}
