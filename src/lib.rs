@@ -1,7 +1,10 @@
 //! Aval: a multi-country credit application platform in one binary.
 
+pub mod actors;
 pub mod clock;
+pub mod config;
 pub mod countries;
 pub mod domain;
 pub mod error;
 pub mod providers;
+pub mod telemetry;

@@ -1,0 +1,62 @@
+//! `[database]` and `[embedded]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::require;
+use crate::error::Result;
+
+/// The database that everything is stored in.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// Where it is; empty for the private one.
+    pub url: String,
+    /// Connections of the pool.
+    pub pool_size: u32,
+    /// Longest wait for a connection.
+    pub acquire_timeout_ms: u64,
+    /// Longest run time of a statement.
+    pub statement_timeout_ms: u64,
+    /// Months that partitions are made ahead for.
+    pub partitions_ahead_months: u32,
+}
+
+impl DatabaseSettings {
+    pub(super) fn validate(&self) -> Result<()> {
+        require(
+            (1..=120).contains(&self.partitions_ahead_months),
+            "database.partitions_ahead_months",
+            "must be from 1 to 120",
+        )?;
+        require(self.acquire_timeout_ms > 0, "database.acquire_timeout_ms", "must be above 0")
+    }
+
+    /// Longest wait for a connection.
+    pub fn acquire_timeout(&self) -> Duration {
+        Duration::from_millis(self.acquire_timeout_ms)
+    }
+}
+
+impl std::fmt::Debug for DatabaseSettings {
+    /// Without the URL: it holds a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatabaseSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// The private PostgreSQL.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedDatabaseSettings {
+    /// Aval's data folder.
+    pub data_dir: PathBuf,
+    /// Where the server binaries are; empty to search.
+    pub bin_dir: PathBuf,
+    /// Whether commits survive a power cut.
+    pub durable: bool,
+    /// How long a start may take.
+    pub start_timeout_ms: u64,
+}

@@ -1,0 +1,323 @@
+//! Configuration: read once at boot, checked as a whole, then never changed.
+//!
+//! Layers, each over the one before: `default.toml`, `<environment>.toml`, variables named
+//! `AVAL__SECTION__KEY`, and the short names that platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`,
+//! `AVAL_DATA_DIR`, `AVAL_PG_BIN`). Both files are compiled in, so that the binary runs from anywhere; a folder
+//! named by `AVAL_CONFIG_DIR` (default `./config`) replaces them. Unknown keys and impossible combinations end the
+//! start with a sentence that names the key.
+
+mod actors;
+mod database;
+mod jobs;
+mod log;
+mod providers;
+mod server;
+mod websocket;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use config::{File, FileFormat};
+use serde::Deserialize;
+
+pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
+pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
+pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
+pub use log::{LogFormat, LogLevel, LogSettings};
+pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
+pub use server::{FaultSettings, ServerSettings};
+pub use websocket::WebSocketSettings;
+
+use crate::error::{Error, Result};
+
+const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
+const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
+const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
+
+/// Where Aval runs. Production refuses what is only convenient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// A developer's machine; also what tests use.
+    Development,
+    /// Real applicants.
+    Production,
+}
+
+impl Environment {
+    fn parse(name: &str) -> Result<Self> {
+        match name {
+            "" | "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            other => Err(Error::configuration(format_args!(
+                "AVAL_ENV is {other:?}; it must be \"development\" or \"production\""
+            ))),
+        }
+    }
+
+    const fn file_name(self) -> &'static str {
+        match self {
+            Self::Development => "development.toml",
+            Self::Production => "production.toml",
+        }
+    }
+
+    const fn built_in(self) -> &'static str {
+        match self {
+            Self::Development => DEVELOPMENT_TOML,
+            Self::Production => PRODUCTION_TOML,
+        }
+    }
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where Aval runs.
+    pub environment: Environment,
+    /// The folder with the countries' thresholds, when there is one.
+    pub countries_dir: Option<PathBuf>,
+    /// `[server]`
+    pub server: ServerSettings,
+    /// `[database]`
+    pub database: DatabaseSettings,
+    /// `[embedded]`
+    pub embedded: EmbeddedDatabaseSettings,
+    /// `[log]`
+    pub log: LogSettings,
+    /// `[actors]`
+    pub actors: ActorSettings,
+    /// `[jobs]`
+    pub jobs: JobSettings,
+    /// `[outbox]`
+    pub outbox: OutboxSettings,
+    /// `[redecision]`
+    pub redecision: RedecisionSettings,
+    /// `[housekeeping]`
+    pub housekeeping: HousekeepingSettings,
+    /// `[websocket]`
+    pub websocket: WebSocketSettings,
+    /// `[providers]`
+    pub providers: ProvidersSection,
+    /// `[simulator]`
+    pub simulator: SimulatorSection,
+    /// `[faults]`
+    pub faults: FaultSettings,
+}
+
+/// The sections as they stand in the files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sections {
+    server: ServerSettings,
+    database: DatabaseSettings,
+    embedded: EmbeddedDatabaseSettings,
+    log: LogSettings,
+    actors: ActorSettings,
+    jobs: JobSettings,
+    outbox: OutboxSettings,
+    redecision: RedecisionSettings,
+    housekeeping: HousekeepingSettings,
+    websocket: WebSocketSettings,
+    providers: ProvidersSection,
+    simulator: SimulatorSection,
+    faults: FaultSettings,
+}
+
+impl Settings {
+    /// Reads the configuration of this process.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] that names the file or key.
+    pub fn load() -> Result<Self> {
+        Self::from_variables(
+            &std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+        )
+    }
+
+    /// Reads the configuration as if `variables` were the environment.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn from_variables(variables: &HashMap<String, String>) -> Result<Self> {
+        let get = |name: &str| variables.get(name).map(String::as_str).filter(|v| !v.is_empty());
+        let environment = Environment::parse(get("AVAL_ENV").unwrap_or_default())?;
+        let dir = config_dir(get("AVAL_CONFIG_DIR"))?;
+        let layer = |name: &str, built_in: &str| -> Result<String> {
+            match dir.as_deref().map(|d| d.join(name)).filter(|path| path.exists()) {
+                Some(path) => read_file(&path),
+                None => Ok(built_in.to_owned()),
+            }
+        };
+        let mut builder = config::Config::builder()
+            .add_source(File::from_str(&layer("default.toml", DEFAULT_TOML)?, FileFormat::Toml))
+            .add_source(File::from_str(
+                &layer(environment.file_name(), environment.built_in())?,
+                FileFormat::Toml,
+            ))
+            .add_source(
+                config::Environment::with_prefix("AVAL")
+                    .prefix_separator("__")
+                    .separator("__")
+                    .try_parsing(true)
+                    .source(Some(variables.clone().into_iter().collect())),
+            );
+        for (variable, key) in [
+            ("DATABASE_URL", "database.url"),
+            ("PORT", "server.port"),
+            ("LOG_LEVEL", "log.level"),
+            ("AVAL_DATA_DIR", "embedded.data_dir"),
+            ("AVAL_PG_BIN", "embedded.bin_dir"),
+        ] {
+            builder = builder.set_override_option(key, get(variable)).map_err(Error::configuration)?;
+        }
+        let sections: Sections =
+            builder.build().and_then(config::Config::try_deserialize).map_err(Error::configuration)?;
+        let countries_dir = dir.map(|d| d.join("countries")).filter(|d| d.is_dir());
+        Self::check(environment, countries_dir, sections)
+    }
+
+    /// What no single section can know.
+    fn check(environment: Environment, countries_dir: Option<PathBuf>, sections: Sections) -> Result<Self> {
+        let settings = Self {
+            environment,
+            countries_dir,
+            server: sections.server,
+            database: sections.database,
+            embedded: sections.embedded,
+            log: sections.log,
+            actors: sections.actors,
+            jobs: sections.jobs,
+            outbox: sections.outbox,
+            redecision: sections.redecision,
+            housekeeping: sections.housekeeping,
+            websocket: sections.websocket,
+            providers: sections.providers,
+            simulator: sections.simulator,
+            faults: sections.faults,
+        };
+        settings.server.validate()?;
+        settings.database.validate()?;
+        settings.actors.validate()?;
+        settings.jobs.validate()?;
+        settings.outbox.validate()?;
+        settings.redecision.validate()?;
+        settings.websocket.validate()?;
+        settings.providers.validate(environment)?;
+        if environment == Environment::Production && settings.faults.injection {
+            return Err(Error::configuration("faults.injection must be false in production"));
+        }
+        let recorders = settings.actors.recorders;
+        if settings.database.pool_size < recorders + 2 {
+            return Err(Error::configuration(format_args!(
+                "database.pool_size must be at least actors.recorders + 2 = {}",
+                recorders + 2
+            )));
+        }
+        Ok(settings)
+    }
+}
+
+fn config_dir(named: Option<&str>) -> Result<Option<PathBuf>> {
+    match named {
+        Some(dir) if Path::new(dir).is_dir() => Ok(Some(PathBuf::from(dir))),
+        Some(dir) => Err(Error::configuration(format_args!("AVAL_CONFIG_DIR {dir:?} is not a folder"))),
+        None => Ok(Some(PathBuf::from("config")).filter(|d| d.join("default.toml").exists())),
+    }
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| Error::configuration(format_args!("{}: {e}", path.display())))
+}
+
+/// Fails with the key's name unless `holds`.
+fn require(holds: bool, key: &str, rule: &str) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::configuration(format_args!("{key} {rule}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Settings> {
+        Settings::from_variables(&pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect())
+    }
+
+    fn refusal(pairs: &[(&str, &str)]) -> String {
+        load(pairs).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_complete_and_valid() {
+        let settings = load(&[]).unwrap();
+        assert_eq!(settings.server.port, 8000);
+        assert!(settings.faults.injection, "development has fault injection");
+        assert!(settings.database.url.is_empty());
+    }
+
+    #[test]
+    fn variables_win_over_files_and_short_names_over_long_ones() {
+        let settings = load(&[
+            ("AVAL__SERVER__PORT", "9000"),
+            ("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "7"),
+            ("LOG_LEVEL", "debug"),
+            ("DATABASE_URL", "postgres://localhost/aval"),
+        ])
+        .unwrap();
+        assert_eq!((settings.server.port, settings.actors.applications.pool_size), (9000, 7));
+        assert_eq!(load(&[("AVAL__SERVER__PORT", "9000"), ("PORT", "9001")]).unwrap().server.port, 9001);
+        assert_eq!(settings.database.url, "postgres://localhost/aval");
+        assert_eq!(settings.log.level, LogLevel::Debug);
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_bad_value_is_refused_by_name() {
+        assert!(refusal(&[("AVAL__SERVER__PROT", "1")]).contains("prot"));
+        assert!(refusal(&[("AVAL__SERVER__PORT", "many")]).contains("port"));
+        assert!(refusal(&[("AVAL__PROVIDERS__ES__BASE_ULR", "http://x")]).contains("base_ulr"));
+        assert!(refusal(&[("AVAL__PROVIDERS__DEFAULTS__CALL__RETRYS", "1")]).contains("retrys"));
+        assert!(refusal(&[("AVAL_ENV", "staging")]).contains("staging"));
+        assert!(refusal(&[("AVAL__SERVER__HOST", "0.0.0.0")]).contains("loopback"));
+        assert!(refusal(&[("AVAL__JOBS__HEARTBEAT_MS", "30000")]).contains("jobs.heartbeat_ms"));
+        assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
+        assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
+        assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
+    }
+
+    #[test]
+    fn production_wants_a_provider_or_an_explicit_simulator_for_every_country() {
+        assert!(refusal(&[("AVAL_ENV", "production")]).contains("providers.es"));
+        let mut pairs: Vec<(String, &str)> = vec![("AVAL_ENV".into(), "production")];
+        for country in ["ES", "PT", "IT", "MX", "CO"] {
+            pairs.push((format!("AVAL__PROVIDERS__{country}__SIMULATOR"), "true"));
+        }
+        pairs.push(("AVAL__PROVIDERS__BR__BASE_URL".into(), "https://bureau.example"));
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+        assert!(load(&pairs).is_ok());
+        let mut with_faults = pairs.clone();
+        with_faults.push(("AVAL__FAULTS__INJECTION", "true"));
+        assert!(refusal(&with_faults).contains("faults.injection"));
+    }
+
+    #[test]
+    fn a_country_overrides_single_keys_of_the_provider_defaults() {
+        let settings = load(&[
+            ("AVAL__PROVIDERS__MX__BREAKER__CONSECUTIVE_FAILURES", "3"),
+            ("AVAL__PROVIDERS__MX__BREAKER__OPEN_MS", "120000"),
+            ("AVAL__PROVIDERS__MX__CALL__MAX_IN_FLIGHT", "4"),
+        ])
+        .unwrap();
+        let mx = settings.providers.of(crate::domain::application::Country::Mx);
+        let es = settings.providers.of(crate::domain::application::Country::Es);
+        assert_eq!(
+            (mx.breaker.consecutive_failures, mx.breaker.open_ms, mx.call.max_in_flight),
+            (3, 120_000, 4)
+        );
+        assert_eq!(
+            (es.breaker.consecutive_failures, es.breaker.open_ms, es.call.max_in_flight),
+            (5, 60_000, 32)
+        );
+        assert_eq!(mx.breaker.window_ms, es.breaker.window_ms);
+    }
+}

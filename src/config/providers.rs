@@ -1,0 +1,228 @@
+//! `[providers]` and `[simulator]`: how each country's bureau is reached and guarded.
+//!
+//! A country's table may set any key of the defaults for itself alone; [`ProvidersSection::of`] gives the merged
+//! result, so that nobody else needs to know which of the two a value came from.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Environment, require};
+use crate::domain::application::Country;
+use crate::error::Result;
+
+macro_rules! overridable {
+    ($(#[$doc:meta])* $full:ident, $partial:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $full {
+            $($(#[$field_doc])* pub $field: $ty,)+
+        }
+
+        #[derive(Debug, Clone, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        struct $partial {
+            $($field: Option<$ty>,)+
+        }
+
+        impl $partial {
+            fn over(&self, defaults: &$full) -> $full {
+                $full { $($field: self.$field.clone().unwrap_or_else(|| defaults.$field.clone()),)+ }
+            }
+        }
+    };
+}
+
+overridable! {
+    /// When a circuit breaker opens and how it closes again (SPEC 4).
+    BreakerSettings, BreakerOverrides {
+        /// Failures in a row that open it.
+        consecutive_failures: u32,
+        /// Length of the sliding window.
+        window_ms: u64,
+        /// Calls in the window below which rates do not count.
+        min_calls: u32,
+        /// Share of failures that opens it.
+        failure_rate_percent: u32,
+        /// A call that takes longer is slow.
+        slow_call_ms: u64,
+        /// Share of slow calls that opens it.
+        slow_rate_percent: u32,
+        /// How long it stays open the first time.
+        open_ms: u64,
+        /// How long at most.
+        open_max_ms: u64,
+        /// Deviation of the open time, both ways.
+        open_jitter_percent: u32,
+        /// When an unanswered probe counts as a failure.
+        probe_timeout_ms: u64,
+    }
+}
+
+overridable! {
+    /// Time-outs, bulkhead and retries of one bureau.
+    CallSettings, CallOverrides {
+        /// Longest time to connect.
+        connect_timeout_ms: u64,
+        /// Longest time for a whole call.
+        call_timeout_ms: u64,
+        /// Largest accepted answer.
+        max_body_bytes: usize,
+        /// Calls in flight.
+        max_in_flight: u32,
+        /// Calls that wait for a free place.
+        max_queued: u32,
+        /// Further tries of one call.
+        retries: u32,
+        /// The first retry's longest pause.
+        retry_backoff_ms: u64,
+        /// Retries as a share of the calls of a minute.
+        retry_budget_percent: u32,
+        /// Retries of a minute that are always allowed.
+        retry_budget_min_per_minute: u32,
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Defaults {
+    call: CallSettings,
+    breaker: BreakerSettings,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CountrySection {
+    base_url: String,
+    simulator: bool,
+    call: CallOverrides,
+    breaker: BreakerOverrides,
+}
+
+/// The tables of all bureaus.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProvidersSection {
+    defaults: Defaults,
+    es: CountrySection,
+    pt: CountrySection,
+    it: CountrySection,
+    mx: CountrySection,
+    co: CountrySection,
+    br: CountrySection,
+}
+
+/// How one country's bureau is reached and guarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderSettings {
+    /// Where the bureau is; `None` for the built-in simulator.
+    pub base_url: Option<String>,
+    /// Time-outs, bulkhead and retries.
+    pub call: CallSettings,
+    /// The breaker.
+    pub breaker: BreakerSettings,
+}
+
+impl ProvidersSection {
+    fn section(&self, country: Country) -> &CountrySection {
+        match country {
+            Country::Es => &self.es,
+            Country::Pt => &self.pt,
+            Country::It => &self.it,
+            Country::Mx => &self.mx,
+            Country::Co => &self.co,
+            Country::Br => &self.br,
+        }
+    }
+
+    /// The settings of `country`'s bureau.
+    pub fn of(&self, country: Country) -> ProviderSettings {
+        let section = self.section(country);
+        ProviderSettings {
+            base_url: Some(section.base_url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()),
+            call: section.call.over(&self.defaults.call),
+            breaker: section.breaker.over(&self.defaults.breaker),
+        }
+    }
+
+    pub(super) fn validate(&self, environment: Environment) -> Result<()> {
+        for country in Country::ALL {
+            let name = format!("providers.{}", country.lower_code());
+            let section = self.section(country);
+            if environment == Environment::Production {
+                require(
+                    section.simulator || !section.base_url.is_empty(),
+                    &name,
+                    "needs a base_url, or simulator = true, in production",
+                )?;
+            }
+            self.of(country).validate(&name)?;
+        }
+        Ok(())
+    }
+}
+
+impl ProviderSettings {
+    fn validate(&self, name: &str) -> Result<()> {
+        if let Some(url) = &self.base_url {
+            let http = url.starts_with("http://") || url.starts_with("https://");
+            require(http, &format!("{name}.base_url"), "must start with http:// or https://")?;
+        }
+        require(self.call.max_in_flight >= 1, &format!("{name}.call.max_in_flight"), "must be at least 1")?;
+        require(
+            self.call.call_timeout_ms >= 1,
+            &format!("{name}.call.call_timeout_ms"),
+            "must be at least 1",
+        )?;
+        let breaker = &self.breaker;
+        for (key, value) in [
+            ("consecutive_failures", u64::from(breaker.consecutive_failures)),
+            ("min_calls", u64::from(breaker.min_calls)),
+            ("window_ms", breaker.window_ms),
+            ("open_ms", breaker.open_ms),
+            ("probe_timeout_ms", breaker.probe_timeout_ms),
+        ] {
+            require(value >= 1, &format!("{name}.breaker.{key}"), "must be at least 1")?;
+        }
+        for (key, percent) in [
+            ("failure_rate_percent", breaker.failure_rate_percent),
+            ("slow_rate_percent", breaker.slow_rate_percent),
+        ] {
+            require((1..=100).contains(&percent), &format!("{name}.breaker.{key}"), "must be from 1 to 100")?;
+        }
+        require(
+            breaker.open_jitter_percent <= 50,
+            &format!("{name}.breaker.open_jitter_percent"),
+            "must be at most 50",
+        )?;
+        require(
+            breaker.open_ms <= breaker.open_max_ms,
+            &format!("{name}.breaker.open_ms"),
+            "must be at most open_max_ms",
+        )
+    }
+}
+
+impl CallSettings {
+    /// Longest time to connect.
+    pub fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    /// Longest time for a whole call.
+    pub fn call_timeout(&self) -> Duration {
+        Duration::from_millis(self.call_timeout_ms)
+    }
+}
+
+/// The built-in provider simulator.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatorSection {
+    /// The address it listens on.
+    pub host: IpAddr,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+}

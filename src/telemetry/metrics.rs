@@ -1,0 +1,171 @@
+//! Every metric, once: names, labels and help texts stand here and nowhere else (SPEC 12).
+//!
+//! Labels are bounded: countries, statuses, route patterns, names of actors and tasks; never an identifier, a path or
+//! anything that a client chose.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::error::{Error, Result};
+
+/// Seconds, from a cached answer to a bureau's time-out.
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $([$($label:literal),*])?;)+) => {
+        /// The metrics of one process.
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[doc = $help])+ pub $field: $kind,)+
+        }
+
+        impl Metrics {
+            /// Registers every metric.
+            ///
+            /// # Errors
+            /// When two metrics have one name: a defect.
+            pub fn new() -> Result<Self> {
+                let registry = Registry::new();
+                $(
+                    let opts = Opts::new(stringify!($field), concat!($($help),+).trim());
+                    let labels: &[&str] = &[$($($label),*)?];
+                    let $field = <$kind as Metric>::build(opts, labels).map_err(Error::internal)?;
+                    registry.register(Box::new($field.clone())).map_err(Error::internal)?;
+                )+
+                Ok(Self { registry, $($field,)+ })
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Requests answered, by method, route pattern and status code.
+    http_requests_total: IntCounterVec ["method", "endpoint", "status_code"];
+    /// Time to the answer's head, in seconds.
+    http_request_duration_seconds: HistogramVec ["method", "endpoint"];
+    /// Requests that are being answered.
+    http_requests_in_progress: IntGaugeVec ["method", "endpoint"];
+
+    /// Applications accepted.
+    applications_created_total: IntCounterVec ["country"];
+    /// From accepted to decided, in seconds.
+    applications_processing_duration_seconds: Histogram;
+    /// Applications refused at the door, by reason code.
+    applications_validation_errors_total: IntCounterVec ["country", "error_type"];
+
+    /// Attempts at jobs, by how they ended.
+    worker_tasks_total: IntCounterVec ["task_name", "status"];
+    /// Run time of an attempt, in seconds.
+    worker_task_duration_seconds: HistogramVec ["task_name"];
+    /// Jobs in work on this instance.
+    worker_active_tasks: IntGaugeVec ["worker_id"];
+    /// Jobs that wait or run, as the leading instance counts them.
+    worker_queue_depth: IntGauge;
+    /// From due to claimed, in seconds.
+    worker_job_wait_seconds: Histogram;
+
+    /// Calls to bureaus, by how they ended; a call that the breaker refused counts as circuit_open.
+    provider_calls_total: IntCounterVec ["country", "provider", "status"];
+    /// Time of a call, in seconds.
+    provider_call_duration_seconds: HistogramVec ["country", "provider"];
+    /// 0 closed, 1 open, 2 half-open.
+    provider_circuit_breaker_state: IntGaugeVec ["country", "provider"];
+    /// Changes of a breaker's state.
+    provider_circuit_breaker_transitions_total: IntCounterVec ["country", "provider", "to"];
+
+    /// Connections of the pool that are in use.
+    db_connections_active: IntGauge;
+    /// Connections of the pool that wait.
+    db_connections_idle: IntGauge;
+
+    /// Open WebSocket connections.
+    websocket_connections_active: IntGauge;
+    /// Messages sent to WebSocket clients.
+    websocket_messages_sent_total: IntCounterVec ["message_type"];
+    /// Updates that a slow client never got because a newer one replaced them, or because it was cut off.
+    websocket_messages_dropped_total: IntCounter;
+
+    /// Messages or writes that wait before an actor.
+    actor_mailbox_depth: IntGaugeVec ["actor"];
+    /// Restarts after a death.
+    actor_restarts_total: IntCounterVec ["actor"];
+    /// Age of the oldest event that was not published yet, in seconds, as the leading relay sees it.
+    outbox_lag_seconds: Histogram;
+}
+
+impl Metrics {
+    /// Everything in the Prometheus text format.
+    ///
+    /// # Errors
+    /// When a metric cannot be encoded: a defect.
+    pub fn render(&self) -> Result<String> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).map_err(Error::internal)?;
+        String::from_utf8(text).map_err(Error::internal)
+    }
+}
+
+/// Seconds as Prometheus has them.
+pub fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// A kind of metric that can be made from its options.
+trait Metric: Sized {
+    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self>;
+}
+
+impl Metric for IntCounter {
+    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
+        Self::with_opts(opts)
+    }
+}
+
+impl Metric for IntCounterVec {
+    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(opts, labels)
+    }
+}
+
+impl Metric for IntGauge {
+    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
+        Self::with_opts(opts)
+    }
+}
+
+impl Metric for IntGaugeVec {
+    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(opts, labels)
+    }
+}
+
+impl Metric for Histogram {
+    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
+        Self::with_opts(HistogramOpts::from(opts).buckets(LATENCY_BUCKETS.to_vec()))
+    }
+}
+
+impl Metric for HistogramVec {
+    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(HistogramOpts::from(opts).buckets(LATENCY_BUCKETS.to_vec()), labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_registered_once_and_rendered_with_its_help() {
+        let metrics = Metrics::new().unwrap();
+        metrics.applications_created_total.with_label_values(&["ES"]).inc();
+        let text = metrics.render().unwrap();
+        assert!(text.contains("# HELP applications_created_total Applications accepted."));
+        assert!(text.contains("applications_created_total{country=\"ES\"} 1"));
+    }
+}
