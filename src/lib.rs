@@ -7,4 +7,5 @@ pub mod countries;
 pub mod domain;
 pub mod error;
 pub mod providers;
+pub mod storage;
 pub mod telemetry;

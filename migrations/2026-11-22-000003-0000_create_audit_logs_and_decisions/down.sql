@@ -1,0 +1,3 @@
+DROP TABLE decisions;
+DROP TABLE audit_logs;
+DROP FUNCTION refuse_change;

@@ -1,0 +1,34 @@
+CREATE TABLE outbox (
+    seq bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    id uuid NOT NULL DEFAULT uuid_v7_now(),
+    type text NOT NULL,
+    subject uuid NOT NULL,
+    time timestamptz NOT NULL DEFAULT clock_timestamp(),
+    traceparent text,
+    data jsonb NOT NULL,
+    relay_offset bigint,
+    published_at timestamptz
+);
+
+COMMENT ON TABLE outbox IS
+    'Events in an envelope after CloudEvents 1.0, written by trigger in the transaction of the change they tell of';
+COMMENT ON COLUMN outbox.seq IS
+    'Order of insertion. Changes of one application are serialised by its row lock, so that they are in order; those of '
+    'different applications commit out of order, so that no reader may use it as a cursor.';
+COMMENT ON COLUMN outbox.subject IS 'The application';
+COMMENT ON COLUMN outbox.data IS 'Without personal data';
+COMMENT ON COLUMN outbox.relay_offset IS
+    'The place in the one global sequence, given by the leading relay as it publishes: the cursor of every reader';
+
+CREATE INDEX outbox_unpublished_idx ON outbox (seq) WHERE relay_offset IS NULL;
+CREATE UNIQUE INDEX outbox_offset_idx ON outbox (relay_offset) WHERE relay_offset IS NOT NULL;
+
+CREATE TABLE outbox_position (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    epoch uuid NOT NULL DEFAULT gen_random_uuid(),
+    last_offset bigint NOT NULL DEFAULT 0
+);
+INSERT INTO outbox_position DEFAULT VALUES;
+
+COMMENT ON TABLE outbox_position IS 'The end of the global sequence; its row lock keeps two relays from giving one offset twice';
+COMMENT ON COLUMN outbox_position.epoch IS 'Offsets of different epochs cannot be compared';

@@ -1,0 +1,14 @@
+DROP TRIGGER applications_before_delete ON applications;
+DROP TRIGGER applications_after_update ON applications;
+DROP TRIGGER applications_before_update ON applications;
+DROP TRIGGER applications_after_insert ON applications;
+DROP TRIGGER applications_before_insert ON applications;
+DROP FUNCTION applications_before_delete;
+DROP FUNCTION applications_after_update;
+DROP FUNCTION applications_before_update;
+DROP FUNCTION status_may_become;
+DROP FUNCTION applications_after_insert;
+DROP FUNCTION applications_before_insert;
+DROP FUNCTION append_event;
+DROP FUNCTION close_job;
+DROP FUNCTION enqueue_job;

@@ -1,0 +1,124 @@
+//! The changes that people make to one application.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Map, Value};
+
+use super::{ApplicationRow, Visibility};
+use crate::domain::application::{Application, Attribution};
+use crate::domain::ids::ApplicationId;
+use crate::domain::status::{Mover, Status};
+use crate::error::{Error, PublicMessage, Result};
+use crate::storage::schema::applications;
+use crate::storage::transaction::Abort;
+use crate::storage::types::PgStatus;
+
+/// A change that a person asks for.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// To another status.
+    Status(Status),
+    /// Of the country's data: what the document told (birth date, sex) stays.
+    CountryData(Map<String, Value>),
+    /// Into the bin.
+    Delete,
+    /// Out of it.
+    Restore,
+}
+
+struct Locked {
+    status: Status,
+    deleted: bool,
+}
+
+/// Makes a change that `mover` asks for, inside the caller's transaction. The row is locked first, so that the answer is
+/// about the state that the change met.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::IllegalTransition`] with what `mover` could ask for instead, [`Error::Conflict`], or
+/// when the database fails.
+pub async fn change(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    visibility: &Visibility,
+    mover: Mover,
+    change: &Change,
+    attribution: &Attribution,
+    traceparent: Option<&str>,
+) -> Result<Application, Abort> {
+    let locked = lock(connection, id, visibility).await?;
+    check(&locked, mover, change)?;
+    let who = (
+        applications::change_id.eq(attribution.change_id.as_uuid()),
+        applications::changed_by.eq(&attribution.changed_by),
+        applications::change_reason.eq(&attribution.reason),
+        applications::change_request_id.eq(attribution.request_id.as_ref().map(|id| id.as_str())),
+        applications::change_traceparent.eq(traceparent),
+    );
+    let row = diesel::update(applications::table.filter(applications::id.eq(id.as_uuid())));
+    let returning = ApplicationRow::as_returning();
+    let changed: ApplicationRow = match change {
+        Change::Status(status) => {
+            row.set((applications::status.eq(PgStatus(*status)), who))
+                .returning(returning)
+                .get_result(connection)
+                .await?
+        }
+        Change::CountryData(data) => {
+            let merged = applications::country_specific_data.concat(Value::Object(data.clone()));
+            row.set((applications::country_specific_data.eq(merged), who))
+                .returning(returning)
+                .get_result(connection)
+                .await?
+        }
+        Change::Delete => {
+            row.set((applications::deleted_at.eq(diesel::dsl::now), who))
+                .returning(returning)
+                .get_result(connection)
+                .await?
+        }
+        Change::Restore => {
+            let never: Option<chrono::DateTime<chrono::Utc>> = None;
+            row.set((applications::deleted_at.eq(never), who))
+                .returning(returning)
+                .get_result(connection)
+                .await?
+        }
+    };
+    Ok(changed.try_into()?)
+}
+
+async fn lock(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    visibility: &Visibility,
+) -> Result<Locked, Abort> {
+    let (status, deleted, owner): (PgStatus, bool, String) = applications::table
+        .select((applications::status, applications::deleted_at.is_not_null(), applications::created_by))
+        .filter(applications::id.eq(id.as_uuid()))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?
+        .ok_or(Error::NotFound("application"))?;
+    match visibility {
+        Visibility::OwnedBy(account) if *account != owner => Err(Error::NotFound("application").into()),
+        _ => Ok(Locked { status: status.0, deleted }),
+    }
+}
+
+fn check(locked: &Locked, mover: Mover, change: &Change) -> Result<()> {
+    match change {
+        Change::Restore if locked.deleted => Ok(()),
+        Change::Restore => Err(Error::Conflict(PublicMessage::new("the application is not deleted"))),
+        _ if locked.deleted => Err(Error::NotFound("application")),
+        Change::Status(to) if !locked.status.next_for(mover).any(|next| next == *to) => {
+            Err(Error::IllegalTransition {
+                from: locked.status.as_str(),
+                to: to.as_str(),
+                allowed: locked.status.next_for(mover).map(Status::as_str).collect(),
+            })
+        }
+        Change::Status(_) | Change::CountryData(_) | Change::Delete => Ok(()),
+    }
+}

@@ -1,0 +1,212 @@
+//! Lists: filters, keyset pages by id, and totals.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::{Visibility, money, open_document, open_name, term};
+use crate::domain::application::{Country, TermMonths};
+use crate::domain::decision::RiskBand;
+use crate::domain::ids::ApplicationId;
+use crate::domain::money::Money;
+use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::domain::status::Status;
+use crate::error::{Error, Result};
+use crate::storage::schema::applications;
+use crate::storage::types::{PgCountry, PgStatus};
+
+/// What a list is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// One country.
+    pub country: Option<Country>,
+    /// One status.
+    pub status: Option<Status>,
+    /// Made at or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Made before.
+    pub to: Option<DateTime<Utc>>,
+    /// At least this much asked for.
+    pub min_amount: Option<Money>,
+    /// At most this much asked for.
+    pub max_amount: Option<Money>,
+    /// One risk band.
+    pub risk_band: Option<RiskBand>,
+}
+
+/// Newest or oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortOrder {
+    /// `-created_at`
+    #[default]
+    NewestFirst,
+    /// `created_at`
+    OldestFirst,
+}
+
+/// Where a page starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageStart {
+    /// At the beginning.
+    Beginning,
+    /// After this application, in the order of the list.
+    After(ApplicationId),
+    /// After so many applications.
+    Offset(i64),
+}
+
+/// One line of a list: what lists show, and no more columns.
+#[derive(Debug, Clone)]
+pub struct ListedApplication {
+    /// The identifier.
+    pub id: ApplicationId,
+    /// The country.
+    pub country: Country,
+    /// The applicant's name.
+    pub full_name: FullName,
+    /// The applicant's document.
+    pub identity_document: IdentityDocument,
+    /// How much is asked for.
+    pub requested_amount: Money,
+    /// What the applicant declares to earn.
+    pub monthly_income: Money,
+    /// Over how many instalments.
+    pub term_months: TermMonths,
+    /// Where it stands.
+    pub status: Status,
+    /// The last decision's risk.
+    pub risk_score: Option<Decimal>,
+    /// The number of its last change.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
+struct ListedRow {
+    id: Uuid,
+    country: PgCountry,
+    full_name: Vec<u8>,
+    identity_document: Vec<u8>,
+    requested_amount: Decimal,
+    monthly_income: Decimal,
+    term_months: i16,
+    status: PgStatus,
+    risk_score: Option<Decimal>,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<ListedRow> for ListedApplication {
+    type Error = Error;
+
+    fn try_from(row: ListedRow) -> Result<Self> {
+        Ok(Self {
+            id: ApplicationId::new(row.id),
+            country: row.country.0,
+            full_name: open_name(row.id, &row.full_name)?,
+            identity_document: open_document(row.id, &row.identity_document)?,
+            requested_amount: money(row.requested_amount)?,
+            monthly_income: money(row.monthly_income)?,
+            term_months: term(row.term_months)?,
+            status: row.status.0,
+            risk_score: row.risk_score,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// The smallest version 7 UUID made at `moment`: times become bounds of the id, so that only the months in question
+/// are read.
+fn uuid_floor(moment: DateTime<Utc>) -> Uuid {
+    let ms = u128::try_from(moment.timestamp_millis().max(0)).unwrap_or(0);
+    Uuid::from_u128(ms << 80)
+}
+
+type BoxedQuery<'a, ST> = applications::BoxedQuery<'a, diesel::pg::Pg, ST>;
+
+fn narrow<'a, ST>(
+    mut query: BoxedQuery<'a, ST>,
+    filter: &ListFilter,
+    visibility: &Visibility,
+) -> BoxedQuery<'a, ST> {
+    query = query.filter(applications::deleted_at.is_null());
+    if let Visibility::OwnedBy(account) = visibility {
+        query = query.filter(applications::created_by.eq(account.clone()));
+    }
+    if let Some(country) = filter.country {
+        query = query.filter(applications::country.eq(PgCountry(country)));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(applications::status.eq(PgStatus(status)));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(applications::id.ge(uuid_floor(from)));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(applications::id.lt(uuid_floor(to)));
+    }
+    if let Some(min) = filter.min_amount {
+        query = query.filter(applications::requested_amount.ge(min.amount()));
+    }
+    if let Some(max) = filter.max_amount {
+        query = query.filter(applications::requested_amount.le(max.amount()));
+    }
+    if let Some(band) = filter.risk_band {
+        let (from, below) = band.bounds();
+        query = query
+            .filter(applications::risk_score.ge(Decimal::from(from)))
+            .filter(applications::risk_score.lt(Decimal::from(below)));
+    }
+    query
+}
+
+/// One page of a list, at most `limit` long.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_page(
+    connection: &mut AsyncPgConnection,
+    filter: &ListFilter,
+    visibility: &Visibility,
+    order: SortOrder,
+    start: PageStart,
+    limit: i64,
+) -> Result<Vec<ListedApplication>> {
+    let mut query =
+        narrow(applications::table.select(ListedRow::as_select()).into_boxed(), filter, visibility)
+            .limit(limit);
+    query = match order {
+        SortOrder::NewestFirst => query.order(applications::id.desc()),
+        SortOrder::OldestFirst => query.order(applications::id.asc()),
+    };
+    query = match (start, order) {
+        (PageStart::Beginning, _) => query,
+        (PageStart::After(id), SortOrder::NewestFirst) => query.filter(applications::id.lt(id.as_uuid())),
+        (PageStart::After(id), SortOrder::OldestFirst) => query.filter(applications::id.gt(id.as_uuid())),
+        (PageStart::Offset(offset), _) => query.offset(offset),
+    };
+    let rows: Vec<ListedRow> = query.load(connection).await?;
+    rows.into_iter().map(ListedApplication::try_from).collect()
+}
+
+/// How many applications a list has in all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(
+    connection: &mut AsyncPgConnection,
+    filter: &ListFilter,
+    visibility: &Visibility,
+) -> Result<i64> {
+    let query = narrow(applications::table.count().into_boxed(), filter, visibility);
+    Ok(query.get_result(connection).await?)
+}

@@ -1,0 +1,136 @@
+//! Applications: reading one, and what reading, listing, inserting and changing share.
+
+mod change;
+mod insert;
+mod list;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub use self::change::{Change, change};
+pub use self::insert::{Inserted, insert, insert_making_partitions};
+pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, count, list_page};
+use super::schema::applications;
+use super::seal::{self, SealedField};
+use super::types::{PgCountry, PgStatus};
+use crate::domain::application::{Application, TermMonths};
+use crate::domain::ids::ApplicationId;
+use crate::domain::money::Money;
+use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::error::{Error, Result};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
+struct ApplicationRow {
+    id: Uuid,
+    country: PgCountry,
+    full_name: Vec<u8>,
+    identity_document: Vec<u8>,
+    requested_amount: Decimal,
+    monthly_income: Decimal,
+    term_months: i16,
+    status: PgStatus,
+    country_specific_data: Value,
+    banking_data: Option<Value>,
+    risk_score: Option<Decimal>,
+    validation_errors: Option<Value>,
+    version: i64,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<ApplicationRow> for Application {
+    type Error = Error;
+
+    fn try_from(row: ApplicationRow) -> Result<Self> {
+        Ok(Self {
+            id: ApplicationId::new(row.id),
+            country: row.country.0,
+            full_name: open_name(row.id, &row.full_name)?,
+            identity_document: open_document(row.id, &row.identity_document)?,
+            requested_amount: money(row.requested_amount)?,
+            monthly_income: money(row.monthly_income)?,
+            term_months: term(row.term_months)?,
+            status: row.status.0,
+            country_specific_data: object(row.country_specific_data),
+            banking_data: row.banking_data,
+            risk_score: row.risk_score,
+            validation_errors: row.validation_errors,
+            version: row.version,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            deleted_at: row.deleted_at,
+        })
+    }
+}
+
+pub(super) fn open_name(row: Uuid, envelope: &[u8]) -> Result<FullName> {
+    seal::open(SealedField::FullName, row, envelope).map(FullName::from_storage)
+}
+
+pub(super) fn open_document(row: Uuid, envelope: &[u8]) -> Result<IdentityDocument> {
+    seal::open(SealedField::IdentityDocument, row, envelope).map(IdentityDocument::from_normalized)
+}
+
+pub(super) fn money(value: Decimal) -> Result<Money> {
+    Money::from_decimal(value).ok_or_else(|| Error::internal("an amount out of range in the database"))
+}
+
+pub(super) fn term(months: i16) -> Result<TermMonths> {
+    TermMonths::new(i64::from(months)).ok_or_else(|| Error::internal("a term out of range in the database"))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Whose applications a caller may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Visibility {
+    /// Everybody's.
+    All,
+    /// Those that the account made.
+    OwnedBy(String),
+}
+
+/// Finds an application that was not deleted and that the caller may see.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    visibility: &Visibility,
+) -> Result<Option<Application>> {
+    let mut query = applications::table
+        .select(ApplicationRow::as_select())
+        .filter(applications::id.eq(id.as_uuid()))
+        .filter(applications::deleted_at.is_null())
+        .into_boxed();
+    if let Visibility::OwnedBy(account) = visibility {
+        query = query.filter(applications::created_by.eq(account));
+    }
+    query.first(connection).await.optional()?.map(Application::try_from).transpose()
+}
+
+/// Gets an application that was not deleted and that the caller may see.
+///
+/// # Errors
+/// [`Error::NotFound`], or when the database fails.
+pub async fn get(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    visibility: &Visibility,
+) -> Result<Application> {
+    find(connection, id, visibility).await?.ok_or(Error::NotFound("application"))
+}

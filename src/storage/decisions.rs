@@ -1,0 +1,255 @@
+//! Decisions: storing groups of them with everything that follows, in one statement, and reading the last one.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Numeric, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::jobs::Lease;
+use super::schema::{applications, decisions};
+use super::statement::{Binder, FixedStatement, Prepared};
+use super::types::PgStatus;
+use crate::domain::application::Attribution;
+use crate::domain::decision::{Case, Decision, Outcome, StoredDecision};
+use crate::domain::ids::{ApplicationId, DecisionId};
+use crate::domain::status::Status;
+use crate::error::{Error, Result};
+
+/// A decision that an application actor made, with its lease on the job.
+#[derive(Debug, Clone)]
+pub struct DecisionRecord {
+    /// The decision's identifier.
+    pub id: DecisionId,
+    /// The application.
+    pub application_id: ApplicationId,
+    /// The actor's hold on the job.
+    pub lease: Lease,
+    /// What was decided on.
+    pub case: Case,
+    /// The decision.
+    pub decision: Decision,
+    /// The shortest time until it is made again, in milliseconds, if it was made without the bureau.
+    pub retry_after_ms: Option<i64>,
+    /// Who, why, which request.
+    pub attribution: Attribution,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is the application's state now.
+    Applied,
+    /// The application had been decided, cancelled or deleted meanwhile: the job is over, nothing else changed.
+    Superseded,
+    /// The job was no longer this worker's: nothing changed.
+    LeaseLost,
+}
+
+#[derive(Default)]
+struct StoreDecisions {
+    job_id: Vec<Uuid>,
+    lease_token: Vec<i64>,
+    id: Vec<Uuid>,
+    application_id: Vec<Uuid>,
+    status: Vec<&'static str>,
+    risk_score: Vec<Option<Decimal>>,
+    reasons: Vec<Value>,
+    rules: Vec<Value>,
+    rules_version: Vec<String>,
+    input: Vec<Value>,
+    retry_after_ms: Vec<Option<i64>>,
+    change_id: Vec<Uuid>,
+    changed_by: Vec<String>,
+    change_reason: Vec<Option<String>>,
+    request_id: Vec<Option<String>>,
+    traceparent: Vec<Option<String>>,
+}
+
+impl StoreDecisions {
+    fn new(records: &[DecisionRecord]) -> Result<Self> {
+        let mut store = Self::default();
+        for record in records {
+            let decision = &record.decision;
+            store.job_id.push(record.lease.job_id.as_uuid());
+            store.lease_token.push(record.lease.token);
+            store.id.push(record.id.as_uuid());
+            store.application_id.push(record.application_id.as_uuid());
+            store.status.push(Status::from(decision.status).as_str());
+            store.risk_score.push(decision.risk_score);
+            store.reasons.push(json(&decision.reasons)?);
+            store.rules.push(json(&decision.rules)?);
+            store.rules_version.push(decision.rules_version.clone());
+            store.input.push(json(&record.case)?);
+            store.retry_after_ms.push(record.retry_after_ms);
+            store.change_id.push(record.attribution.change_id.as_uuid());
+            store.changed_by.push(record.attribution.changed_by.clone());
+            store.change_reason.push(record.attribution.reason.clone());
+            store.request_id.push(record.attribution.request_id.as_ref().map(ToString::to_string));
+            store.traceparent.push(record.traceparent.clone());
+        }
+        Ok(store)
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(Error::internal)
+}
+
+impl FixedStatement for StoreDecisions {
+    /// `retry_after_ms` is null for a decision that had its bureau.
+    const SQL: &'static str = "\
+        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::numeric[], \
+            ?::jsonb[], ?::jsonb[], ?::text[], ?::jsonb[], ?::bigint[], ?::uuid[], ?::text[], ?::text[], \
+            ?::text[], ?::text[]) \
+            AS w (job_id, lease_token, id, application_id, status, risk_score, reasons, rules, rules_version, input, \
+            retry_after_ms, change_id, changed_by, change_reason, request_id, traceparent)), \
+        open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \
+            WHERE a.deleted_at IS NULL AND (a.status = 'VALIDATING' OR a.status = 'UNDER_REVIEW' \
+                AND EXISTS (SELECT FROM provider_retries r WHERE r.application_id = a.id))), \
+        finished AS (DELETE FROM pending_jobs j USING wanted w \
+            WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.*), \
+        history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
+                error_type, error_message, created_at) \
+            SELECT f.id, f.task_name, f.application_id, \
+                CASE WHEN o.job_id IS NULL THEN 'superseded' ELSE 'completed' END::job_result, f.attempt, \
+                f.request_id, f.traceparent, f.error_type, f.error_message, f.created_at \
+            FROM finished f LEFT JOIN open o ON o.job_id = f.id), \
+        decided AS (UPDATE applications a SET status = o.status::application_status, risk_score = o.risk_score, \
+                banking_data = o.input -> 'banking_data', validation_errors = NULL, change_id = o.change_id, \
+                changed_by = o.changed_by, change_reason = o.change_reason, change_request_id = o.request_id, \
+                change_traceparent = o.traceparent \
+            FROM open o JOIN finished f ON f.id = o.job_id WHERE a.id = o.application_id RETURNING a.id), \
+        recorded AS (INSERT INTO decisions (id, application_id, job_id, status, risk_score, reasons, rules, \
+                rules_version, input, provider_available) \
+            SELECT o.id, o.application_id, o.job_id, o.status::application_status, o.risk_score, o.reasons, o.rules, \
+                o.rules_version, o.input, o.retry_after_ms IS NULL \
+            FROM open o JOIN finished f ON f.id = o.job_id), \
+        settled AS (DELETE FROM provider_retries r USING open o JOIN finished f ON f.id = o.job_id \
+            WHERE r.application_id = o.application_id AND o.retry_after_ms IS NULL), \
+        waiting AS (INSERT INTO provider_retries AS r (application_id, country, attempts, next_at) \
+            SELECT o.application_id, o.country, 0, now() + o.retry_after_ms * interval '1 millisecond' \
+            FROM open o JOIN finished f ON f.id = o.job_id WHERE o.retry_after_ms IS NOT NULL \
+            ON CONFLICT (application_id) DO NOTHING) \
+        SELECT w.id AS id, f.id IS NOT NULL AS owned, d.id IS NOT NULL AS applied \
+        FROM wanted w LEFT JOIN finished f ON f.id = w.job_id LEFT JOIN decided d ON d.id = w.application_id";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
+        binder.bind::<Array<BigInt>, _>(&self.lease_token)?;
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.id)?;
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.application_id)?;
+        binder.bind::<Array<Text>, _>(&self.status)?;
+        binder.bind::<Array<Nullable<Numeric>>, _>(&self.risk_score)?;
+        binder.bind::<Array<Jsonb>, _>(&self.reasons)?;
+        binder.bind::<Array<Jsonb>, _>(&self.rules)?;
+        binder.bind::<Array<Text>, _>(&self.rules_version)?;
+        binder.bind::<Array<Jsonb>, _>(&self.input)?;
+        binder.bind::<Array<Nullable<BigInt>>, _>(&self.retry_after_ms)?;
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
+        binder.bind::<Array<Text>, _>(&self.changed_by)?;
+        binder.bind::<Array<Nullable<Text>>, _>(&self.change_reason)?;
+        binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
+        binder.bind::<Array<Nullable<Text>>, _>(&self.traceparent)
+    }
+}
+
+#[derive(QueryableByName)]
+struct StoredRow {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: Uuid,
+    #[diesel(sql_type = Bool)]
+    owned: bool,
+    #[diesel(sql_type = Bool)]
+    applied: bool,
+}
+
+/// Stores decisions: the row, the application's new state, and the end of the job, with audit and event by trigger.
+/// Must run in a transaction: applications are locked first, in the order of their ids, as everybody who changes them
+/// does before touching their jobs. The answer is in the order of `records`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord]) -> Result<Vec<Stored>> {
+    let ids: Vec<Uuid> = records.iter().map(|record| record.application_id.as_uuid()).collect();
+    let _locked: Vec<Uuid> = applications::table
+        .select(applications::id)
+        .filter(applications::id.eq_any(ids))
+        .order(applications::id.asc())
+        .for_update()
+        .load(connection)
+        .await?;
+    let rows: Vec<StoredRow> = Prepared(StoreDecisions::new(records)?).load(connection).await?;
+    let outcome = |record: &DecisionRecord| {
+        rows.iter().find(|row| row.id == record.id.as_uuid()).map_or(Stored::LeaseLost, |row| {
+            match (row.owned, row.applied) {
+                (true, true) => Stored::Applied,
+                (true, false) => Stored::Superseded,
+                (false, _) => Stored::LeaseLost,
+            }
+        })
+    };
+    Ok(records.iter().map(outcome).collect())
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = decisions, check_for_backend(diesel::pg::Pg))]
+struct DecisionRow {
+    id: Uuid,
+    application_id: Uuid,
+    status: PgStatus,
+    risk_score: Option<Decimal>,
+    reasons: Value,
+    rules: Value,
+    rules_version: String,
+    input: Value,
+    decided_at: DateTime<Utc>,
+}
+
+impl TryFrom<DecisionRow> for StoredDecision {
+    type Error = Error;
+
+    fn try_from(row: DecisionRow) -> Result<Self> {
+        let status = match row.status.0 {
+            Status::Approved => Outcome::Approved,
+            Status::Rejected => Outcome::Rejected,
+            Status::UnderReview => Outcome::UnderReview,
+            other => return Err(Error::internal(format_args!("a decision with status {other}"))),
+        };
+        Ok(Self {
+            id: DecisionId::new(row.id),
+            application_id: ApplicationId::new(row.application_id),
+            case: row.input,
+            decision: Decision {
+                status,
+                risk_score: row.risk_score,
+                reasons: serde_json::from_value(row.reasons).map_err(Error::internal)?,
+                rules: serde_json::from_value(row.rules).map_err(Error::internal)?,
+                rules_version: row.rules_version,
+            },
+            decided_at: row.decided_at,
+        })
+    }
+}
+
+/// The last decision of an application, if there is one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_latest(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+) -> Result<Option<StoredDecision>> {
+    let row: Option<DecisionRow> = decisions::table
+        .select(DecisionRow::as_select())
+        .filter(decisions::application_id.eq(id.as_uuid()))
+        .order(decisions::id.desc())
+        .first(connection)
+        .await
+        .optional()?;
+    row.map(StoredDecision::try_from).transpose()
+}

@@ -1,0 +1,198 @@
+//! Starting on an application: `PENDING` becomes `VALIDATING`, and what is to be decided is read.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::Lease;
+use crate::domain::application::{Attribution, Country, TermMonths};
+use crate::domain::ids::ApplicationId;
+use crate::domain::money::Money;
+use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::error::{Error, Result};
+use crate::storage::applications::{money, open_document, open_name, term};
+use crate::storage::statement::{Binder, FixedStatement, Prepared};
+
+/// A claimed job whose work is about to begin.
+#[derive(Debug, Clone)]
+pub struct BeginJob {
+    /// The hold on it.
+    pub lease: Lease,
+    /// The application.
+    pub application_id: ApplicationId,
+    /// Who, why, which request.
+    pub attribution: Attribution,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What an application actor needs to know.
+#[derive(Debug, Clone)]
+pub struct PendingCase {
+    /// The application.
+    pub application_id: ApplicationId,
+    /// Its country.
+    pub country: Country,
+    /// The applicant's name.
+    pub full_name: FullName,
+    /// The applicant's document.
+    pub identity_document: IdentityDocument,
+    /// How much is asked for.
+    pub requested_amount: Money,
+    /// What the applicant declares to earn.
+    pub monthly_income: Money,
+    /// Over how many instalments.
+    pub term_months: TermMonths,
+}
+
+/// What the job's application allows.
+#[derive(Debug, Clone)]
+pub enum Begun {
+    /// It waits to be decided.
+    Ready(Box<PendingCase>),
+    /// It was decided, cancelled or deleted meanwhile.
+    Superseded,
+    /// There is none.
+    Missing,
+    /// The job is no longer this worker's.
+    LeaseLost,
+}
+
+#[derive(Default)]
+struct BeginJobs {
+    job_id: Vec<Uuid>,
+    lease_token: Vec<i64>,
+    application_id: Vec<Uuid>,
+    change_id: Vec<Uuid>,
+    changed_by: Vec<String>,
+    request_id: Vec<Option<String>>,
+    traceparent: Vec<Option<String>>,
+}
+
+impl FixedStatement for BeginJobs {
+    /// `a` is the application as the statement found it: a row that somebody else changes at the same moment is not
+    /// `moved` and does not count as ready.
+    const SQL: &'static str = "\
+        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::text[], \
+            ?::text[]) AS w (job_id, lease_token, application_id, change_id, changed_by, request_id, traceparent)), \
+        owned AS (SELECT w.* FROM wanted w \
+            JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token), \
+        moved AS (UPDATE applications a SET status = 'VALIDATING', change_id = o.change_id, \
+                changed_by = o.changed_by, change_reason = NULL, change_request_id = o.request_id, \
+                change_traceparent = o.traceparent \
+            FROM owned o WHERE a.id = o.application_id AND a.status = 'PENDING' AND a.deleted_at IS NULL \
+            RETURNING a.id) \
+        SELECT w.job_id, o.job_id IS NOT NULL AS owned, a.id AS application_id, \
+            m.id IS NOT NULL OR a.deleted_at IS NULL AND (a.status = 'VALIDATING' \
+                OR a.status = 'UNDER_REVIEW' AND r.application_id IS NOT NULL) AS ready, \
+            a.country::text AS country, a.full_name, a.identity_document, a.requested_amount, a.monthly_income, \
+            a.term_months \
+        FROM wanted w LEFT JOIN owned o ON o.job_id = w.job_id LEFT JOIN applications a ON a.id = w.application_id \
+            LEFT JOIN moved m ON m.id = w.application_id \
+            LEFT JOIN provider_retries r ON r.application_id = w.application_id";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
+        binder.bind::<Array<BigInt>, _>(&self.lease_token)?;
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.application_id)?;
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
+        binder.bind::<Array<Text>, _>(&self.changed_by)?;
+        binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
+        binder.bind::<Array<Nullable<Text>>, _>(&self.traceparent)
+    }
+}
+
+#[derive(QueryableByName)]
+struct BegunRow {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    job_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    owned: bool,
+    #[diesel(sql_type = Nullable<Bool>)]
+    ready: Option<bool>,
+    #[diesel(embed)]
+    case: CaseRow,
+}
+
+#[derive(QueryableByName)]
+struct CaseRow {
+    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
+    application_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    country: Option<String>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    full_name: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    identity_document: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    requested_amount: Option<Decimal>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    monthly_income: Option<Decimal>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    term_months: Option<i16>,
+}
+
+impl CaseRow {
+    /// `None` when the application does not exist.
+    fn open(self) -> Result<Option<PendingCase>> {
+        let (Some(id), Some(country), Some(name), Some(document), Some(amount), Some(income), Some(months)) = (
+            self.application_id,
+            self.country,
+            self.full_name,
+            self.identity_document,
+            self.requested_amount,
+            self.monthly_income,
+            self.term_months,
+        ) else {
+            return Ok(None);
+        };
+        Ok(Some(PendingCase {
+            application_id: ApplicationId::new(id),
+            country: country.parse().map_err(Error::internal)?,
+            full_name: open_name(id, &name)?,
+            identity_document: open_document(id, &document)?,
+            requested_amount: money(amount)?,
+            monthly_income: money(income)?,
+            term_months: term(months)?,
+        }))
+    }
+}
+
+/// Begins jobs: moves their applications from `PENDING` to `VALIDATING` (or goes on, when an earlier attempt already
+/// did) and reads what is to be decided. The answer is in the order of `jobs`; an application that cannot be read fails
+/// alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(connection: &mut AsyncPgConnection, jobs: &[BeginJob]) -> Result<Vec<Result<Begun>>> {
+    let mut statement = BeginJobs::default();
+    for job in jobs {
+        statement.job_id.push(job.lease.job_id.as_uuid());
+        statement.lease_token.push(job.lease.token);
+        statement.application_id.push(job.application_id.as_uuid());
+        statement.change_id.push(job.attribution.change_id.as_uuid());
+        statement.changed_by.push(job.attribution.changed_by.clone());
+        statement.request_id.push(job.attribution.request_id.as_ref().map(ToString::to_string));
+        statement.traceparent.push(job.traceparent.clone());
+    }
+    let mut rows: Vec<BegunRow> = Prepared(statement).load(connection).await?;
+    let mut begun = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let found = rows.iter().position(|row| row.job_id == job.lease.job_id.as_uuid());
+        begun.push(found.map_or(Ok(Begun::LeaseLost), |index| classify(rows.swap_remove(index))));
+    }
+    Ok(begun)
+}
+
+fn classify(row: BegunRow) -> Result<Begun> {
+    match (row.owned, row.ready) {
+        (false, _) => Ok(Begun::LeaseLost),
+        (true, Some(true)) => {
+            Ok(row.case.open()?.map_or(Begun::Missing, |case| Begun::Ready(Box::new(case))))
+        }
+        (true, _) if row.case.application_id.is_none() => Ok(Begun::Missing),
+        (true, _) => Ok(Begun::Superseded),
+    }
+}

@@ -1,0 +1,153 @@
+//! The outbox: events on their way from the transaction that made them to everybody who listens.
+//!
+//! Triggers write events. The leading relay gives each its place in the one global sequence ([`publish`]), in the order
+//! of insertion among those it can see. Within one application that is the true order, because changes of one
+//! application wait for its row lock. The position's own row is locked while a batch is numbered, so that even two relays
+//! that both believe to lead cannot give one place twice or leave a gap.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Double, Integer, Nullable};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::schema::{outbox, outbox_position};
+use super::statement::{Binder, FixedStatement, Prepared};
+use crate::domain::event::{Position, PublishedEvent};
+use crate::domain::ids::EventId;
+use crate::error::{Error, Result};
+
+/// What one publication did.
+#[derive(Debug, Clone, Copy, PartialEq, QueryableByName)]
+pub struct Publication {
+    /// How many events got their place.
+    #[diesel(sql_type = BigInt)]
+    pub published: i64,
+    /// How long the oldest of them had waited, in seconds.
+    #[diesel(sql_type = Nullable<Double>)]
+    pub oldest_wait_seconds: Option<f64>,
+}
+
+struct PublishOutbox {
+    limit: i32,
+}
+
+impl FixedStatement for PublishOutbox {
+    const SQL: &'static str = "\
+        WITH last AS (SELECT last_offset FROM outbox_position FOR UPDATE), \
+        batch AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM ( \
+            SELECT seq FROM outbox WHERE relay_offset IS NULL ORDER BY seq LIMIT ? FOR UPDATE) AS waiting), \
+        placed AS (UPDATE outbox o SET relay_offset = last.last_offset + batch.place, published_at = now() \
+            FROM batch, last WHERE o.seq = batch.seq RETURNING o.time), \
+        moved AS (UPDATE outbox_position SET last_offset = last_offset + (SELECT count(*) FROM batch) \
+            WHERE EXISTS (SELECT FROM batch)), \
+        told AS (SELECT pg_notify('aval_published', '') WHERE EXISTS (SELECT FROM batch)) \
+        SELECT count(*) AS published, extract(epoch FROM now() - min(time))::double precision AS oldest_wait_seconds \
+        FROM placed LEFT JOIN told ON true";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Integer, _>(&self.limit)
+    }
+}
+
+/// Gives up to `limit` waiting events their place in the sequence and announces them, in one statement.
+///
+/// # Errors
+/// When the database fails.
+pub async fn publish(connection: &mut AsyncPgConnection, limit: u32) -> Result<Publication> {
+    let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+    Ok(Prepared(PublishOutbox { limit }).get_result(connection).await?)
+}
+
+/// The end of the sequence.
+///
+/// # Errors
+/// When the database fails.
+pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
+    let (epoch, offset) = outbox_position::table
+        .select((outbox_position::epoch, outbox_position::last_offset))
+        .first(connection)
+        .await?;
+    Ok(Position { epoch, offset })
+}
+
+/// The first offset that can still be read; `None` when nothing was published or everything has expired.
+///
+/// # Errors
+/// When the database fails.
+pub async fn oldest_offset(connection: &mut AsyncPgConnection) -> Result<Option<i64>> {
+    Ok(outbox::table
+        .select(outbox::relay_offset)
+        .filter(outbox::relay_offset.is_not_null())
+        .order(outbox::relay_offset.asc())
+        .first::<Option<i64>>(connection)
+        .await
+        .optional()?
+        .flatten())
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = outbox, check_for_backend(diesel::pg::Pg))]
+struct OutboxRow {
+    id: Uuid,
+    type_: String,
+    relay_offset: Option<i64>,
+    traceparent: Option<String>,
+    data: Value,
+}
+
+impl TryFrom<OutboxRow> for PublishedEvent {
+    type Error = Error;
+
+    fn try_from(row: OutboxRow) -> Result<Self> {
+        Ok(Self {
+            id: EventId::new(row.id),
+            kind: row.type_,
+            offset: row.relay_offset.ok_or_else(|| Error::internal("an unpublished event was read"))?,
+            traceparent: row.traceparent,
+            data: serde_json::from_value(row.data).map_err(Error::internal)?,
+        })
+    }
+}
+
+/// Reads up to `limit` published events after `offset`, in order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn read_after(
+    connection: &mut AsyncPgConnection,
+    offset: i64,
+    limit: u32,
+) -> Result<Vec<PublishedEvent>> {
+    let rows: Vec<OutboxRow> = outbox::table
+        .select(OutboxRow::as_select())
+        .filter(outbox::relay_offset.gt(offset))
+        .order(outbox::relay_offset.asc())
+        .limit(i64::from(limit))
+        .load(connection)
+        .await?;
+    rows.into_iter().map(PublishedEvent::try_from).collect()
+}
+
+/// Deletes published events older than `retention`, at most `limit` at once; returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_expired(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+    retention: Duration,
+    limit: u32,
+) -> Result<usize> {
+    let before = now - chrono::TimeDelta::from_std(retention).map_err(Error::internal)?;
+    let expired = diesel::alias!(outbox as expired);
+    let seqs = expired
+        .select(expired.field(outbox::seq))
+        .filter(expired.field(outbox::published_at).lt(before))
+        .order(expired.field(outbox::seq).asc())
+        .limit(i64::from(limit));
+    Ok(diesel::delete(outbox::table.filter(outbox::seq.eq_any(seqs))).execute(connection).await?)
+}

@@ -1,0 +1,117 @@
+//! The pool of connections, and dedicated connections beside it.
+//!
+//! A connection is checked for being closed before it is lent, without a round trip; one that died in between fails
+//! its statement with a retryable error. `LISTEN` and advisory locks need a connection of their own for their whole
+//! life ([`Database::dedicated`]), so that neither starves the pool.
+
+use std::sync::Arc;
+
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolableConnection as _, RecyclingMethod,
+};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use futures_util::FutureExt as _;
+
+use crate::config::DatabaseSettings;
+use crate::error::{Error, Result};
+
+/// A connection lent by the pool.
+pub type Connection<'a> = PooledConnection<'a, AsyncPgConnection>;
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<AsyncPgConnection>,
+    url: Arc<str>,
+    session_setup: Arc<str>,
+}
+
+/// How busy the pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Connections in use.
+    pub active: u32,
+    /// Connections that wait to be used.
+    pub idle: u32,
+}
+
+impl Database {
+    /// Opens the pool; the first connection is made at once, so that a wrong URL is known at boot.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database cannot be reached.
+    pub async fn connect(url: &str, settings: &DatabaseSettings) -> Result<Self> {
+        let session_setup: Arc<str> = format!(
+            "SET application_name = 'aval'; SET TIME ZONE 'UTC'; SET lc_messages = 'C'; SET statement_timeout = {}",
+            settings.statement_timeout_ms
+        )
+        .into();
+        let setup = Arc::clone(&session_setup);
+        let mut manager = ManagerConfig::default();
+        manager.custom_setup = Box::new(move |url| {
+            let (url, setup) = (url.to_owned(), Arc::clone(&setup));
+            async move {
+                let mut connection = AsyncPgConnection::establish(&url).await?;
+                connection
+                    .batch_execute(&setup)
+                    .await
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                Ok(connection)
+            }
+            .boxed()
+        });
+        manager.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection| {
+            let broken = connection.is_broken();
+            async move { if broken { Err(diesel::result::Error::BrokenTransactionManager) } else { Ok(()) } }
+                .boxed()
+        }));
+        let pool = Pool::builder()
+            .max_size(settings.pool_size)
+            .min_idle(1)
+            .connection_timeout(settings.acquire_timeout())
+            .build(AsyncDieselConnectionManager::new_with_config(url, manager))
+            .await
+            .map_err(|error| Error::unavailable("database", error))?;
+        Ok(Self { pool, url: url.into(), session_setup })
+    }
+
+    /// Lends a connection.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none could be had in time.
+    pub async fn get(&self) -> Result<Connection<'_>> {
+        self.pool.get().await.map_err(|error| match error {
+            RunError::User(cause) => Error::unavailable("database", cause),
+            RunError::TimedOut => Error::unavailable("database", "no connection became free in time"),
+        })
+    }
+
+    /// Opens a connection outside the pool.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the database cannot be reached.
+    pub async fn dedicated(&self) -> Result<AsyncPgConnection> {
+        let mut connection = AsyncPgConnection::establish(&self.url)
+            .await
+            .map_err(|error| Error::unavailable("database", error))?;
+        connection.batch_execute(&self.session_setup).await?;
+        Ok(connection)
+    }
+
+    /// How busy the pool is.
+    pub fn state(&self) -> PoolState {
+        let state = self.pool.state();
+        PoolState {
+            active: state.connections.saturating_sub(state.idle_connections),
+            idle: state.idle_connections,
+        }
+    }
+}
+
+impl std::fmt::Debug for Database {
+    /// Without the URL: it holds a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! Applications that were decided without their bureau and wait to be decided again.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::schema::provider_retries;
+use super::statement::{Binder, FixedStatement, Prepared};
+use super::types::PgCountry;
+use crate::domain::application::Country;
+use crate::error::Result;
+
+/// How many of one country's applications are queued again, and the pauses between the tries of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Requeue {
+    /// The country whose bureau may be asked again.
+    pub country: Country,
+    /// Most applications.
+    pub limit: i32,
+    /// The first pause, in milliseconds.
+    pub min_interval_ms: i64,
+    /// The longest pause, in milliseconds.
+    pub max_interval_ms: i64,
+}
+
+struct RequeueDue {
+    country: &'static str,
+    requeue: Requeue,
+}
+
+impl FixedStatement for RequeueDue {
+    /// Each try doubles the pause. An application that was decided or deleted meanwhile is passed over; one whose job is
+    /// still active is left alone by the queue's unique index. These jobs run after fresh ones.
+    const SQL: &'static str = "\
+        WITH input AS (SELECT ?::text::country AS country, ?::integer AS batch, ?::bigint AS min_ms, ?::bigint AS max_ms), \
+        due AS (SELECT r.application_id FROM provider_retries r JOIN input i ON r.country = i.country \
+            WHERE r.next_at <= now() ORDER BY r.next_at LIMIT (SELECT batch FROM input) FOR UPDATE OF r SKIP LOCKED), \
+        tried AS (UPDATE provider_retries r SET attempts = r.attempts + 1, next_at = now() + interval '1 millisecond' \
+                * least(i.max_ms, i.min_ms * power(2, least(r.attempts + 1, 20)))::bigint \
+            FROM due, input i WHERE r.application_id = due.application_id RETURNING r.application_id), \
+        queued AS (SELECT enqueue_job('process_credit_application', t.application_id, (-10)::smallint, \
+                a.change_request_id, a.change_traceparent) \
+            FROM tried t JOIN applications a ON a.id = t.application_id \
+            WHERE a.status = 'UNDER_REVIEW' AND a.deleted_at IS NULL) \
+        SELECT count(*) AS count FROM queued";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Text, _>(self.country)?;
+        binder.bind::<Integer, _>(&self.requeue.limit)?;
+        binder.bind::<BigInt, _>(&self.requeue.min_interval_ms)?;
+        binder.bind::<BigInt, _>(&self.requeue.max_interval_ms)
+    }
+}
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// Queues applications of one country that are due to be decided again; returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn requeue_due(connection: &mut AsyncPgConnection, requeue: Requeue) -> Result<i64> {
+    let counted: Counted =
+        Prepared(RequeueDue { country: requeue.country.code(), requeue }).get_result(connection).await?;
+    Ok(counted.count)
+}
+
+/// The countries that have applications waiting to be decided again.
+///
+/// # Errors
+/// When the database fails.
+pub async fn countries_due(connection: &mut AsyncPgConnection) -> Result<Vec<Country>> {
+    let countries: Vec<PgCountry> = provider_retries::table
+        .select(provider_retries::country)
+        .filter(provider_retries::next_at.le(diesel::dsl::now))
+        .distinct()
+        .load(connection)
+        .await?;
+    Ok(countries.into_iter().map(Country::from).collect())
+}

@@ -1,0 +1,214 @@
+// @generated automatically by Diesel CLI.
+
+pub mod sql_types {
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "application_status"))]
+    pub struct ApplicationStatus;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "audit_action"))]
+    pub struct AuditAction;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "country"))]
+    pub struct Country;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "failed_job_status"))]
+    pub struct FailedJobStatus;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "job_result"))]
+    pub struct JobResult;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "job_status"))]
+    pub struct JobStatus;
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+    use super::sql_types::ApplicationStatus;
+
+    applications (id) {
+        id -> Uuid,
+        country -> Country,
+        full_name -> Bytea,
+        identity_document -> Bytea,
+        requested_amount -> Numeric,
+        monthly_income -> Numeric,
+        term_months -> Int2,
+        currency -> Text,
+        status -> ApplicationStatus,
+        country_specific_data -> Jsonb,
+        banking_data -> Nullable<Jsonb>,
+        risk_score -> Nullable<Numeric>,
+        validation_errors -> Nullable<Jsonb>,
+        version -> Int8,
+        created_by -> Text,
+        changed_by -> Nullable<Text>,
+        change_reason -> Nullable<Text>,
+        change_request_id -> Nullable<Text>,
+        change_traceparent -> Nullable<Text>,
+        change_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::AuditAction;
+    use super::sql_types::ApplicationStatus;
+
+    audit_logs (application_id, version) {
+        id -> Uuid,
+        application_id -> Uuid,
+        version -> Int8,
+        action -> AuditAction,
+        old_status -> Nullable<ApplicationStatus>,
+        new_status -> ApplicationStatus,
+        changed_by -> Text,
+        change_reason -> Nullable<Text>,
+        change_request_id -> Nullable<Text>,
+        change_id -> Uuid,
+        metadata -> Jsonb,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::ApplicationStatus;
+
+    decisions (application_id, id) {
+        id -> Uuid,
+        application_id -> Uuid,
+        job_id -> Nullable<Uuid>,
+        status -> ApplicationStatus,
+        risk_score -> Nullable<Numeric>,
+        reasons -> Jsonb,
+        rules -> Jsonb,
+        rules_version -> Text,
+        input -> Jsonb,
+        provider_available -> Bool,
+        decided_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::FailedJobStatus;
+
+    failed_jobs (id) {
+        id -> Uuid,
+        job_id -> Uuid,
+        task_name -> Text,
+        application_id -> Nullable<Uuid>,
+        job_args -> Jsonb,
+        error_type -> Text,
+        error_message -> Text,
+        backtrace -> Nullable<Text>,
+        attempts -> Int4,
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        status -> FailedJobStatus,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::JobResult;
+
+    job_history (id) {
+        id -> Uuid,
+        task_name -> Text,
+        application_id -> Nullable<Uuid>,
+        result -> JobResult,
+        attempt -> Int4,
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        error_type -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        created_at -> Timestamptz,
+        finished_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    outbox (seq) {
+        seq -> Int8,
+        id -> Uuid,
+        #[sql_name = "type"]
+        type_ -> Text,
+        subject -> Uuid,
+        time -> Timestamptz,
+        traceparent -> Nullable<Text>,
+        data -> Jsonb,
+        relay_offset -> Nullable<Int8>,
+        published_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    outbox_position (singleton) {
+        singleton -> Bool,
+        epoch -> Uuid,
+        last_offset -> Int8,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::JobStatus;
+
+    pending_jobs (id) {
+        id -> Uuid,
+        task_name -> Text,
+        application_id -> Nullable<Uuid>,
+        job_args -> Jsonb,
+        status -> JobStatus,
+        priority -> Int2,
+        attempt -> Int4,
+        run_at -> Timestamptz,
+        lease_token -> Nullable<Int8>,
+        leased_until -> Nullable<Timestamptz>,
+        leased_by -> Nullable<Text>,
+        provider_reference -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        error_type -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    provider_retries (application_id) {
+        application_id -> Uuid,
+        country -> Country,
+        attempts -> Int4,
+        next_at -> Timestamptz,
+        since -> Timestamptz,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    applications,
+    audit_logs,
+    decisions,
+    failed_jobs,
+    job_history,
+    outbox,
+    outbox_position,
+    pending_jobs,
+    provider_retries,
+);

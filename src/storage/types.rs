@@ -1,0 +1,102 @@
+//! How the domain's enumerations stand in PostgreSQL.
+//!
+//! The domain knows nothing of Diesel, so each enumeration has a wrapper here that converts both ways.
+
+use std::io::Write as _;
+
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+
+use super::schema::sql_types;
+use crate::domain::application::Country;
+use crate::domain::status::Status;
+
+macro_rules! pg_enum {
+    ($(#[$doc:meta])* $wrapper:ident($inner:ty), $sql:ty, $name:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
+        #[diesel(sql_type = $sql)]
+        pub struct $wrapper(pub $inner);
+
+        impl ToSql<$sql, Pg> for $wrapper {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                let name: fn($inner) -> &'static str = $name;
+                out.write_all(name(self.0).as_bytes())?;
+                Ok(IsNull::No)
+            }
+        }
+
+        impl FromSql<$sql, Pg> for $wrapper {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                Ok(Self(std::str::from_utf8(value.as_bytes())?.parse()?))
+            }
+        }
+
+        impl From<$wrapper> for $inner {
+            fn from(wrapper: $wrapper) -> Self {
+                wrapper.0
+            }
+        }
+    };
+}
+
+pg_enum! {
+    /// `country`
+    PgCountry(Country), sql_types::Country, Country::code
+}
+pg_enum! {
+    /// `application_status`
+    PgStatus(Status), sql_types::ApplicationStatus, Status::as_str
+}
+
+/// What kind of change an audit row tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditAction {
+    /// The application was made.
+    Created,
+    /// It went from one status to another.
+    StatusChanged,
+    /// It was decided again, with the same status.
+    Evaluated,
+    /// Its country's data were changed.
+    DataChanged,
+    /// It was deleted.
+    Deleted,
+    /// It was restored.
+    Restored,
+}
+
+impl AuditAction {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Created, "created"),
+        (Self::StatusChanged, "status_changed"),
+        (Self::Evaluated, "evaluated"),
+        (Self::DataChanged, "data_changed"),
+        (Self::Deleted, "deleted"),
+        (Self::Restored, "restored"),
+    ];
+
+    fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(action, _)| *action == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl std::str::FromStr for AuditAction {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .find(|(_, name)| *name == text)
+            .map(|(action, _)| *action)
+            .ok_or("unknown audit action")
+    }
+}
+
+pg_enum! {
+    /// `audit_action`
+    PgAuditAction(AuditAction), sql_types::AuditAction, AuditAction::as_str
+}
