@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod countries;
 pub mod domain;
+pub mod embedded;
 pub mod error;
 pub mod providers;
