@@ -42,7 +42,7 @@ async fn start(root: &Path) -> EmbeddedPostgres {
     }
 }
 
-async fn refusal(outcome: Result<EmbeddedPostgres>) -> String {
+fn refusal(outcome: Result<EmbeddedPostgres>) -> String {
     match outcome {
         Ok(_) => panic!("it started"),
         Err(Error::Configuration(message)) => message.to_string(),
@@ -217,10 +217,26 @@ async fn a_server_that_dies_while_aval_runs_is_started_again_under_the_same_url_
 async fn a_second_aval_on_the_same_directory_is_refused_and_the_first_goes_on() {
     let root = open_dir();
     let first = start(root.path()).await;
-    let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await).await;
+    let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await);
     assert!(message.contains("another Aval"), "{message}");
     assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
     assert_eq!(answer(&first, "1").await, "1");
+    first.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copied_data_directory_that_points_to_the_same_database_is_refused_while_the_first_runs() {
+    let root = open_dir();
+    let pointing = |name: &str| {
+        let data_dir = root.path().join(name);
+        fs::create_dir(&data_dir).unwrap();
+        fs::write(data_dir.join("postgres.id"), "0198c5a1d2e37b0c8f4e5a6b7c8d9e0f\n").unwrap();
+        EmbeddedSettings { data_dir, ..settings(root.path()) }
+    };
+    let first = EmbeddedPostgres::start(pointing("first"), quiet()).await.unwrap();
+    assert!(first.directory().starts_with(root.path().join("fallback").canonicalize().unwrap()));
+    let message = refusal(EmbeddedPostgres::start(pointing("copy"), quiet()).await);
+    assert!(message.contains("another Aval"), "{message}");
     first.stop().await.unwrap();
 }
 
@@ -232,7 +248,7 @@ async fn a_directory_of_another_major_version_is_refused_with_the_package_to_ins
     server.stop().await.unwrap();
     fs::write(&version_file, "11\n").unwrap();
 
-    let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await).await;
+    let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await);
     assert!(message.contains("made by PostgreSQL 11"), "{message}");
     assert!(message.contains("apt-get install postgresql-11"), "{message}");
 }
@@ -243,7 +259,7 @@ async fn a_machine_without_the_programs_is_told_what_to_install() {
     let empty = root.path().join("empty");
     fs::create_dir(&empty).unwrap();
     let without = EmbeddedSettings { bin_dir: Some(empty), ..settings(root.path()) };
-    let message = refusal(EmbeddedPostgres::start(without, quiet()).await).await;
+    let message = refusal(EmbeddedPostgres::start(without, quiet()).await);
     assert!(message.contains("apt-get install postgresql"), "{message}");
     assert!(message.contains("AVAL_PG_BIN"), "{message}");
 }
