@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod countries;
 pub mod domain;
+pub mod embedded;
 pub mod error;
 pub mod providers;
 pub mod storage;

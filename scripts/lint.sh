@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Every check that needs no running of the code. The first that fails ends it.
+set -euo pipefail
+
+step() { echo "== $*"; }
+
+step components
+cargo fmt --version > /dev/null 2>&1 && cargo clippy --version > /dev/null 2>&1 || rustup component add rustfmt clippy
+
+step format
+cargo fmt --all --check
+
+step clippy
+cargo clippy --locked --all-targets -- -D warnings
+
+# The compiler itself knows which dependencies the library never names. One that is there only for its features is
+# named on purpose, as `use name as _;`, with the reason beside it.
+step unused dependencies
+cargo clippy --locked --lib -- -D warnings -D unused_crate_dependencies
+unused=0
+for name in $(awk '/^\[/ { inside = ($0 == "[dev-dependencies]") } inside && /^[a-z]/ { print $1 }' Cargo.toml); do
+    if ! grep -rqw --include='*.rs' "${name//-/_}" src tests benches 2> /dev/null; then
+        echo "unused development dependency: $name"
+        unused=1
+    fi
+done
+[ "$unused" -eq 0 ]
+
+# CONTRIBUTING.md says of each dependency why it is there.
+step explained dependencies
+unexplained=0
+for name in $(awk '/^\[/ { inside = /dependencies\]$/ } inside && /^[a-z]/ { print $1 }' Cargo.toml); do
+    if ! grep -q "^| \`$name\` |" CONTRIBUTING.md; then
+        echo "CONTRIBUTING.md does not say why $name is there"
+        unexplained=1
+    fi
+done
+for name in $(sed -n 's/^| `\([a-z0-9_-]*\)` |.*/\1/p' CONTRIBUTING.md); do
+    if ! grep -q "^$name = " Cargo.toml; then
+        echo "CONTRIBUTING.md explains $name, which is not there"
+        unexplained=1
+    fi
+done
+[ "$unexplained" -eq 0 ]
+
+step documentation
+RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --quiet
+
+step scripts
+for script in scripts/*.sh .ci/run; do
+    bash -n "$script"
+    [ -x "$script" ] || { echo "$script is not executable"; exit 1; }
+done
+
+if cargo deny --version > /dev/null 2>&1; then
+    step 'licences and advisories'
+    cargo deny --locked check
+fi

@@ -1,0 +1,163 @@
+//! Makes the database's files and writes its configuration.
+//!
+//! `initdb` works in a directory of its own that is renamed into place when it has finished: whatever stands in
+//! place is whole, and what an interrupted `initdb` left is swept away at the next start.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use slog::{Logger, info, warn};
+use tokio::process::Command;
+
+use super::installation::{self, Installation};
+use super::place::{Place, ServerUser, unusable};
+use super::{DATABASE, EmbeddedSettings};
+use crate::error::{Error, Result};
+
+/// The start of the names of directories that `initdb` works in.
+const UNFINISHED: &str = "postgres-unfinished-";
+
+/// Only the socket, whose directory keeps others out (see [`super::place`]); there is no line for the network.
+const PG_HBA: &str = "# Written by Aval at each start. Access is governed by the mode of the socket's directory.\n\
+                      local all all trust\n";
+
+/// The major version that made the database, or `None` when there is no database yet.
+///
+/// # Errors
+/// [`Error::Configuration`] when something else stands in its place.
+pub(super) fn existing_major(cluster: &Path) -> Result<Option<u32>> {
+    if !cluster.exists() {
+        return Ok(None);
+    }
+    let file = cluster.join("PG_VERSION");
+    let text = fs::read_to_string(&file).map_err(|e| unusable(&file, &e))?;
+    match installation::major(text.trim()) {
+        Some(major) => Ok(Some(major)),
+        None => Err(Error::configuration(format!("{} does not hold a PostgreSQL version", file.display()))),
+    }
+}
+
+/// Makes the database's files when there are none.
+///
+/// # Errors
+/// [`Error::Unavailable`] with what `initdb` said when it fails.
+pub(super) async fn create_if_missing(
+    place: &Place,
+    installation: &Installation,
+    settings: &EmbeddedSettings,
+    logger: &Logger,
+) -> Result<()> {
+    sweep_unfinished(&place.home, logger);
+    if place.cluster.exists() {
+        return Ok(());
+    }
+    info!(logger, "making a private database"; "directory" => place.cluster.display().to_string(),
+        "postgresql" => installation.major);
+    let work_dir = place.home.join(format!("{UNFINISHED}{}", std::process::id()));
+    place.make_server_dir(&work_dir)?;
+    run_initdb(&work_dir, place.server_user, installation, settings).await?;
+    fs::rename(&work_dir, &place.cluster).map_err(|e| unusable(&place.cluster, &e))?;
+    if settings.durable {
+        File::open(&place.home).and_then(|dir| dir.sync_all()).map_err(|e| unusable(&place.home, &e))?;
+    }
+    Ok(())
+}
+
+async fn run_initdb(
+    work_dir: &Path,
+    user: Option<ServerUser>,
+    installation: &Installation,
+    settings: &EmbeddedSettings,
+) -> Result<()> {
+    let mut initdb = server_command(&installation.program("initdb"), user);
+    initdb
+        .args(["--encoding=UTF8", "--locale=C", "--data-checksums", "--auth=trust"])
+        .arg(format!("--username={DATABASE}"))
+        .arg("--pgdata")
+        .arg(work_dir)
+        .kill_on_drop(true);
+    if !settings.durable {
+        initdb.arg("--no-sync");
+    }
+    let output = tokio::time::timeout(settings.start_timeout, initdb.output())
+        .await
+        .map_err(|_elapsed| Error::Timeout { what: "initdb", after: settings.start_timeout })?
+        .map_err(|e| Error::unavailable("embedded PostgreSQL", format!("initdb did not start: {e}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::unavailable(
+        "embedded PostgreSQL",
+        format!("initdb ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
+    ))
+}
+
+/// Removes what an interrupted `initdb` left. A leftover that cannot be removed does no harm.
+fn sweep_unfinished(home: &Path, logger: &Logger) {
+    let Ok(entries) = fs::read_dir(home) else { return };
+    let leftovers: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
+        .map(|entry| entry.path())
+        .collect();
+    for leftover in leftovers {
+        match fs::remove_dir_all(&leftover) {
+            Ok(()) => {
+                info!(logger, "removed an unfinished database"; "directory" => leftover.display().to_string())
+            }
+            Err(error) => warn!(logger, "cannot remove an unfinished database";
+                "directory" => leftover.display().to_string(), "error" => error.to_string()),
+        }
+    }
+}
+
+/// Writes `postgresql.conf` and `pg_hba.conf`, whole, at each start. What an operator sets with `ALTER SYSTEM` is
+/// kept by PostgreSQL in a file of its own and wins, except over the socket's place.
+///
+/// # Errors
+/// [`Error::Configuration`] when the files cannot be written.
+pub(super) fn write_configuration(place: &Place, durable: bool) -> Result<()> {
+    place.write_server_file(&place.cluster.join("postgresql.conf"), &postgresql_conf(durable))?;
+    place.write_server_file(&place.cluster.join("pg_hba.conf"), PG_HBA)
+}
+
+/// The settings, sized for a small machine that Aval shares. The server's log leaves out statements and details,
+/// because both can repeat personal data.
+fn postgresql_conf(durable: bool) -> String {
+    let durability = if durable { "on" } else { "off" };
+    format!(
+        "# Written by Aval at each start; use ALTER SYSTEM for settings of your own.\n\
+         fsync = {durability}\n\
+         synchronous_commit = {durability}\n\
+         full_page_writes = {durability}\n\
+         max_connections = 100\n\
+         shared_buffers = 128MB\n\
+         effective_cache_size = 1GB\n\
+         work_mem = 8MB\n\
+         maintenance_work_mem = 64MB\n\
+         max_wal_size = 1GB\n\
+         jit = off\n\
+         timezone = 'UTC'\n\
+         log_timezone = 'UTC'\n\
+         logging_collector = off\n\
+         log_line_prefix = '%m [%p] '\n\
+         log_min_error_statement = panic\n\
+         log_error_verbosity = terse\n\
+         unix_socket_permissions = 0700\n"
+    )
+}
+
+/// A PostgreSQL program, run as `user`, away from the working directory (which that user may not be allowed to read)
+/// and without the environment variables that would change what it does.
+pub(super) fn server_command(program: &Path, user: Option<ServerUser>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
+        command.env_remove(name);
+    }
+    if let Some(user) = user {
+        command.uid(user.uid).gid(user.gid);
+    }
+    command
+}

@@ -1,0 +1,353 @@
+//! The private PostgreSQL, on real servers: durability is off, everything else is as in production.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use aval::error::{Error, Result};
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn quiet() -> slog::Logger {
+    slog::Logger::root(slog::Discard, slog::o!())
+}
+
+/// A directory that the server's user can pass through, also when the tests run as root.
+fn open_dir() -> TempDir {
+    tempfile::Builder::new().prefix("aval-it-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
+}
+
+/// Settings for a database below `root`; under root, one out of reach is placed in `root/fallback`.
+fn settings(root: &Path) -> EmbeddedSettings {
+    EmbeddedSettings {
+        durable: false,
+        start_timeout: PATIENCE,
+        fallback_dir: root.join("fallback"),
+        ..EmbeddedSettings::new(root.join("data"))
+    }
+}
+
+async fn start(root: &Path) -> EmbeddedPostgres {
+    match EmbeddedPostgres::start(settings(root), quiet()).await {
+        Ok(server) => server,
+        Err(error) => panic!("{error}: {:?}", error.private_cause()),
+    }
+}
+
+fn refusal(outcome: Result<EmbeddedPostgres>) -> String {
+    match outcome {
+        Ok(_) => panic!("it started"),
+        Err(Error::Configuration(message)) => message.to_string(),
+        Err(other) => panic!("not a configuration error: {other}: {:?}", other.private_cause()),
+    }
+}
+
+async fn execute(server: &EmbeddedPostgres, statement: &str) {
+    let mut connection = AsyncPgConnection::establish(server.database_url()).await.unwrap();
+    diesel::sql_query(statement).execute(&mut connection).await.unwrap();
+}
+
+async fn answer(server: &EmbeddedPostgres, expression: &str) -> String {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+    let mut connection = AsyncPgConnection::establish(server.database_url()).await.unwrap();
+    let query = diesel::sql_query(format!("SELECT ({expression})::text AS value"));
+    query.get_result::<Row>(&mut connection).await.unwrap().value
+}
+
+/// The processes whose command line names `directory`: the servers started on it.
+fn servers_on(directory: &Path) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let named = |pid: &i32| {
+        let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command_line.split(|byte| *byte == 0).any(|part| part == directory.as_os_str().as_encoded_bytes())
+    };
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(named).collect()
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "still not: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn it_starts_on_an_empty_directory_answers_and_stops() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    assert_eq!(answer(&server, "current_database()").await, "aval");
+    assert_eq!(answer(&server, "current_setting('server_encoding')").await, "UTF8");
+    assert_eq!(answer(&server, "current_setting('timezone')").await, "UTC");
+    assert_eq!(answer(&server, "current_setting('data_checksums')").await, "on");
+    assert_eq!(answer(&server, "current_setting('listen_addresses')").await, "");
+    let directory = server.directory().to_path_buf();
+    assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
+    server.stop().await.unwrap();
+    assert_eq!(servers_on(&directory), Vec::<i32>::new());
+    assert!(!directory.join("postmaster.pid").exists());
+}
+
+#[tokio::test]
+async fn by_default_a_commit_is_durable() {
+    let root = open_dir();
+    let durable = EmbeddedSettings { durable: true, ..settings(root.path()) };
+    let server = EmbeddedPostgres::start(durable, quiet()).await.unwrap();
+    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+        assert_eq!(answer(&server, &format!("current_setting('{setting}')")).await, "on", "{setting}");
+    }
+    server.stop().await.unwrap();
+    assert!(EmbeddedSettings::new("anywhere").durable);
+}
+
+#[tokio::test]
+async fn a_second_start_keeps_the_data_and_makes_nothing_anew() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
+    let made = fs::metadata(server.directory()).unwrap().ino();
+    server.stop().await.unwrap();
+
+    let server = start(root.path()).await;
+    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    assert_eq!(fs::metadata(server.directory()).unwrap().ino(), made);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_server_is_started_again_with_its_data() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
+    execute(&server, "CHECKPOINT").await;
+    let (killed, directory) = (server.pid().unwrap(), server.directory().to_path_buf());
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+    server.wait_exit().await;
+    assert!(directory.join("postmaster.pid").exists(), "a killed server cannot remove its pid file");
+    drop(server);
+
+    let server = start(root.path()).await;
+    assert_ne!(server.pid().unwrap(), killed);
+    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pid_file_that_names_a_process_of_another_kind_is_stale() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    let pid_file = server.directory().join("postmaster.pid");
+    let recorded = fs::read_to_string(&pid_file).unwrap();
+    server.stop().await.unwrap();
+
+    // This test's own process stands for one that was given the dead server's number.
+    let reused = recorded.replacen(recorded.lines().next().unwrap(), &std::process::id().to_string(), 1);
+    fs::write(&pid_file, reused).unwrap();
+    let server = start(root.path()).await;
+    assert_eq!(answer(&server, "1").await, "1");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_left_by_a_killed_aval_is_adopted_and_can_be_stopped() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
+    let (left, url, directory) =
+        (server.pid(), server.database_url().to_owned(), server.directory().to_path_buf());
+    server.detach();
+
+    let server = start(root.path()).await;
+    assert_eq!(server.pid(), left);
+    assert_eq!(server.database_url(), url);
+    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    assert_eq!(servers_on(&directory), [left.unwrap()]);
+    server.stop().await.unwrap();
+    assert_eq!(servers_on(&directory), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn a_server_that_is_still_stopping_is_waited_for() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    let stopping = server.pid().unwrap();
+    drop(server);
+    let server = start(root.path()).await;
+    assert_ne!(server.pid().unwrap(), stopping);
+    assert_eq!(servers_on(server.directory()), [server.pid().unwrap()]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_dies_while_aval_runs_is_started_again_under_the_same_url_until_shutdown() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    let (killed, url, directory) =
+        (server.pid().unwrap(), server.database_url().to_owned(), server.directory().to_path_buf());
+    let (shut_down, told) = tokio::sync::oneshot::channel::<()>();
+    let supervised = tokio::spawn(server.supervise(async move {
+        told.await.unwrap();
+    }));
+    kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
+
+    until("another server", || servers_on(&directory).iter().any(|pid| *pid != killed)).await;
+    let deadline = Instant::now() + PATIENCE;
+    while AsyncPgConnection::establish(&url).await.is_err() {
+        assert!(Instant::now() < deadline, "the new server does not answer");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    shut_down.send(()).unwrap();
+    supervised.await.unwrap().unwrap();
+    assert_eq!(servers_on(&directory), Vec::<i32>::new());
+}
+
+#[tokio::test]
+async fn a_second_aval_on_the_same_directory_is_refused_and_the_first_goes_on() {
+    let root = open_dir();
+    let first = start(root.path()).await;
+    let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await);
+    assert!(message.contains("another Aval"), "{message}");
+    assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
+    assert_eq!(answer(&first, "1").await, "1");
+    first.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copied_data_directory_that_points_to_the_same_database_is_refused_while_the_first_runs() {
+    let root = open_dir();
+    let pointing = |name: &str| {
+        let data_dir = root.path().join(name);
+        fs::create_dir(&data_dir).unwrap();
+        fs::write(data_dir.join("postgres.id"), "0198c5a1d2e37b0c8f4e5a6b7c8d9e0f\n").unwrap();
+        EmbeddedSettings { data_dir, ..settings(root.path()) }
+    };
+    let first = EmbeddedPostgres::start(pointing("first"), quiet()).await.unwrap();
+    assert!(first.directory().starts_with(root.path().join("fallback").canonicalize().unwrap()));
+    let message = refusal(EmbeddedPostgres::start(pointing("copy"), quiet()).await);
+    assert!(message.contains("another Aval"), "{message}");
+    first.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_of_another_major_version_is_refused_with_the_package_to_install() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    let version_file = server.directory().join("PG_VERSION");
+    server.stop().await.unwrap();
+    fs::write(&version_file, "11\n").unwrap();
+
+    let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await);
+    assert!(message.contains("made by PostgreSQL 11"), "{message}");
+    assert!(message.contains("apt-get install postgresql-11"), "{message}");
+}
+
+#[tokio::test]
+async fn a_machine_without_the_programs_is_told_what_to_install() {
+    let root = open_dir();
+    let empty = root.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let without = EmbeddedSettings { bin_dir: Some(empty), ..settings(root.path()) };
+    let message = refusal(EmbeddedPostgres::start(without, quiet()).await);
+    assert!(message.contains("apt-get install postgresql"), "{message}");
+    assert!(message.contains("AVAL_PG_BIN"), "{message}");
+}
+
+#[tokio::test]
+async fn an_initdb_that_was_cut_short_is_swept_away() {
+    let root = open_dir();
+    let leftover = root.path().join("data/postgres-unfinished-1");
+    fs::create_dir_all(leftover.join("base")).unwrap();
+    fs::write(leftover.join("PG_VERSION"), "15\n").unwrap();
+    let server = start(root.path()).await;
+    assert_eq!(answer(&server, "1").await, "1");
+    assert!(!leftover.exists());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_path_too_long_for_a_socket_works_and_the_socket_is_private() {
+    let root = open_dir();
+    let deep = root.path().join("a long, long way".repeat(7));
+    fs::create_dir(&deep).unwrap();
+    let server = start(&deep).await;
+    assert_eq!(answer(&server, "1").await, "1");
+    let (_, socket_dir) = server.database_url().split_once("host=").unwrap();
+    let socket_dir = PathBuf::from(socket_dir);
+    assert!(!socket_dir.starts_with(&deep));
+    assert_eq!(fs::metadata(&socket_dir).unwrap().mode() & 0o777, 0o700);
+    server.stop().await.unwrap();
+
+    let again = start(&deep).await;
+    assert!(again.database_url().ends_with(socket_dir.to_str().unwrap()), "the same at each start");
+    again.stop().await.unwrap();
+    fs::remove_dir(&socket_dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_closed_to_other_users_works_and_keeps_its_data() {
+    let root = open_dir();
+    let closed = root.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+    let in_closed = || EmbeddedSettings { data_dir: closed.join("clone/.aval"), ..settings(root.path()) };
+
+    let server = EmbeddedPostgres::start(in_closed(), quiet()).await.unwrap();
+    let expected = if Uid::effective().is_root() { root.path().join("fallback") } else { closed.clone() };
+    let directory = server.directory().to_path_buf();
+    assert!(directory.starts_with(expected.canonicalize().unwrap()), "{}", directory.display());
+    execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
+    server.stop().await.unwrap();
+
+    let server = EmbeddedPostgres::start(in_closed(), quiet()).await.unwrap();
+    assert_eq!(server.directory(), directory);
+    assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
+    server.stop().await.unwrap();
+    assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o777, 0o700, "the closed folder stays closed");
+}
+
+#[tokio::test]
+async fn the_server_never_runs_as_root() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    let runs_as = fs::metadata(format!("/proc/{}", server.pid().unwrap())).unwrap().uid();
+    assert_ne!(runs_as, 0);
+    assert_eq!(runs_as, fs::metadata(server.directory()).unwrap().uid());
+    server.stop().await.unwrap();
+}
+
+/// Runs two of the tests above again as an ordinary user: as `nobody` when these run as root.
+#[tokio::test]
+async fn an_ordinary_user_can_run_it() {
+    let root = open_dir();
+    let program = root.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let temp_dir = root.path().join("tmp");
+    fs::create_dir(&temp_dir).unwrap();
+    fs::set_permissions(&temp_dir, Permissions::from_mode(0o1777)).unwrap();
+
+    let mut tests = tokio::process::Command::new(&program);
+    tests
+        .args(["--exact", "embedded::it_starts_on_an_empty_directory_answers_and_stops"])
+        .args(["embedded::a_folder_closed_to_other_users_works_and_keeps_its_data"])
+        .env("TMPDIR", &temp_dir)
+        .current_dir(&temp_dir);
+    if Uid::effective().is_root() {
+        let nobody = User::from_name("nobody").unwrap().unwrap();
+        tests.uid(nobody.uid.as_raw()).gid(nobody.gid.as_raw());
+    }
+    let output = tests.output().await.unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("2 passed"), "{printed}");
+}
