@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::result::Error as DieselError;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Numeric, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
@@ -11,12 +11,14 @@ use uuid::Uuid;
 
 use crate::domain::application::NewApplication;
 use crate::error::{Error, Result};
+use crate::storage::schema::applications;
 use crate::storage::seal::{self, SealedField};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::storage::{is_missing_partition, partitions};
 
 /// What the database added to an inserted application.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName, Queryable, Selectable)]
+#[diesel(table_name = applications)]
 pub struct Inserted {
     /// The application.
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -129,7 +131,8 @@ pub async fn insert(
     Ok(inserted)
 }
 
-/// Inserts one application, making its month's partitions first when they are missing.
+/// Inserts one application, making its month's partitions first when they are missing. One that is there already was
+/// inserted by an earlier try whose answer was lost: its id is random.
 ///
 /// # Errors
 /// When the database fails.
@@ -144,7 +147,14 @@ pub async fn insert_making_partitions(
             partitions::ensure(connection, month, 0).await?;
             insert(connection, rows).await?
         }
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+            read_inserted(connection, row.id.as_uuid()).await?
+        }
         other => other?,
     };
     inserted.into_iter().next().ok_or_else(|| Error::internal("an insert that returned nothing"))
+}
+
+async fn read_inserted(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Vec<Inserted>, DieselError> {
+    applications::table.select(Inserted::as_select()).filter(applications::id.eq(id)).load(connection).await
 }

@@ -1,0 +1,217 @@
+//! The recorder: writes that wait are written together.
+//!
+//! A commit costs a disk's round trip whatever is in it. So writes do not go to the database one by one: a recorder takes
+//! all that wait, writes them as one transaction of set-based statements, and answers each after the commit. It never
+//! waits for more to come: when nothing waits, a write goes alone, at once. While one group is being written the next
+//! gathers.
+//!
+//! What can go wrong: one bad row fails its whole group, so a failed group is tried again write by write, and the bad one
+//! fails alone. A month without partitions shows itself that way too, and is made on the spot. When the recorder dies, its
+//! waiting writes are answered with an error that says so; whether they were committed is then unknown, which is why every
+//! write can be sent again: inserts have their id, the others are fenced by their lease.
+
+mod group;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{debug, warn};
+use tokio::sync::oneshot;
+
+use self::group::{Group, Written};
+use super::Resources;
+use super::faults::FaultPoint;
+use super::lifeline::{Handle, Lifeline};
+use crate::domain::application::NewApplication;
+use crate::error::{Error, PrivateMessage, Result};
+use crate::storage::applications::Inserted;
+use crate::storage::decisions::{DecisionRecord, Stored};
+use crate::storage::jobs::{BeginJob, Begun, Burial, Heartbeat, Lease, Release};
+
+/// The role's name, in logs and metrics.
+pub const NAME: &str = "recorder";
+
+type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// A write that waits.
+enum Write {
+    Insert(Box<NewApplication>, Reply<Inserted>),
+    Begin(BeginJob, Reply<Begun>),
+    Store(Box<DecisionRecord>, Reply<Stored>),
+    Renew(Heartbeat, Reply<bool>),
+    Release(Release, Reply<bool>),
+    Supersede(Lease, Reply<bool>),
+    Bury(Box<Burial>, Reply<bool>),
+}
+
+/// Hands a write to the recorder.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Record(Write);
+
+/// Somebody who wants to know what was committed: the scheduler of new jobs, the relay of new events.
+pub type CommitHook = Arc<dyn Fn(Written) + Send + Sync>;
+
+/// One recorder.
+pub struct Recorder {
+    resources: Resources,
+    waiting: VecDeque<Write>,
+    writing: bool,
+    on_commit: CommitHook,
+    _lifeline: Lifeline,
+}
+
+impl Recorder {
+    /// A recorder that tells `on_commit` of every group.
+    pub fn new(resources: &Resources, on_commit: CommitHook, lifeline: Lifeline) -> Self {
+        Self {
+            resources: resources.named(NAME),
+            waiting: VecDeque::new(),
+            writing: false,
+            on_commit,
+            _lifeline: lifeline,
+        }
+    }
+
+    /// Starts to write what waits, unless a group is being written already.
+    fn write_next_group(&mut self, ctx: &mut Context<Self>) {
+        if self.writing || self.waiting.is_empty() {
+            return;
+        }
+        let size = self.waiting.len().min(self.resources.settings.actors.recorder_group_size);
+        let group = Group::of(self.waiting.drain(..size));
+        self.writing = true;
+        let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
+        // A task of its own: a panic in it comes back as an error instead of ending the recorder.
+        let task = actix_rt::spawn(async move { group.write(&resources, &on_commit).await });
+        ctx.spawn(task.into_actor(self).map(|ended, recorder, ctx| {
+            if let Err(panic) = ended {
+                warn!(recorder.resources.logger, "writing a group panicked"; "cause" => %panic);
+            }
+            recorder.writing = false;
+            recorder.write_next_group(ctx);
+        }));
+    }
+}
+
+impl Actor for Recorder {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.resources.settings.actors.recorder_queue);
+        debug!(self.resources.logger, "recorder started");
+    }
+}
+
+impl Handler<Record> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, Record(write): Record, ctx: &mut Self::Context) {
+        self.resources.faults.pass(FaultPoint::Recorder, None);
+        if self.waiting.len() >= self.resources.settings.actors.recorder_queue {
+            write.refuse(Error::Overloaded { what: NAME, retry_after: Duration::from_secs(1) });
+            return;
+        }
+        self.waiting.push_back(write);
+        let depth = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
+        self.resources.metrics.actor_mailbox_depth.with_label_values(&[NAME]).set(depth);
+        self.write_next_group(ctx);
+    }
+}
+
+impl Write {
+    fn refuse(self, error: Error) {
+        match self {
+            Self::Insert(_, reply) => drop(reply.send(Err(error))),
+            Self::Begin(_, reply) => drop(reply.send(Err(error))),
+            Self::Store(_, reply) => drop(reply.send(Err(error))),
+            Self::Renew(_, reply) | Self::Release(_, reply) => drop(reply.send(Err(error))),
+            Self::Supersede(_, reply) | Self::Bury(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// The recorders of an instance, as their clients see them. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorders {
+    handles: Arc<[Handle<Recorder>]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Recorders {
+    /// Clients of these recorders.
+    pub fn new(handles: impl IntoIterator<Item = Handle<Recorder>>) -> Self {
+        Self { handles: handles.into_iter().collect(), next: Arc::default() }
+    }
+
+    /// Inserts an application; answered after the commit.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too much waits, [`Error::Unavailable`] when the recorder or the database is not there,
+    /// or the database's error.
+    pub async fn insert(&self, application: NewApplication) -> Result<Inserted> {
+        self.record(|reply| Write::Insert(Box::new(application), reply)).await
+    }
+
+    /// Begins a job's work.
+    ///
+    /// # Errors
+    /// As [`Recorders::insert`].
+    pub async fn begin(&self, job: BeginJob) -> Result<Begun> {
+        self.record(|reply| Write::Begin(job, reply)).await
+    }
+
+    /// Stores a decision and ends its job.
+    ///
+    /// # Errors
+    /// As [`Recorders::insert`].
+    pub async fn store(&self, decision: DecisionRecord) -> Result<Stored> {
+        self.record(|reply| Write::Store(Box::new(decision), reply)).await
+    }
+
+    /// Renews a lease; `false` when it was lost.
+    ///
+    /// # Errors
+    /// As [`Recorders::insert`].
+    pub async fn renew(&self, heartbeat: Heartbeat) -> Result<bool> {
+        self.record(|reply| Write::Renew(heartbeat, reply)).await
+    }
+
+    /// Gives a job back to the queue; `false` when its lease was lost.
+    ///
+    /// # Errors
+    /// As [`Recorders::insert`].
+    pub async fn release(&self, release: Release) -> Result<bool> {
+        self.record(|reply| Write::Release(release, reply)).await
+    }
+
+    /// Ends a job that is no longer needed; `false` when its lease was lost.
+    ///
+    /// # Errors
+    /// As [`Recorders::insert`].
+    pub async fn supersede(&self, lease: Lease) -> Result<bool> {
+        self.record(|reply| Write::Supersede(lease, reply)).await
+    }
+
+    /// Gives a job up; `false` when its lease was lost.
+    ///
+    /// # Errors
+    /// As [`Recorders::insert`].
+    pub async fn bury(&self, burial: Burial) -> Result<bool> {
+        self.record(|reply| Write::Bury(Box::new(burial), reply)).await
+    }
+
+    async fn record<T>(&self, write: impl FnOnce(Reply<T>) -> Write) -> Result<T> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len().max(1);
+        let recorder = self.handles.get(turn).ok_or_else(|| Error::unavailable(NAME, "none configured"))?;
+        let (reply, answer) = oneshot::channel();
+        recorder.tell(Record(write(reply)))?;
+        answer.await.unwrap_or_else(|dropped| {
+            let cause = PrivateMessage::new(dropped.to_string());
+            Err(Error::Panicked { what: NAME, cause })
+        })
+    }
+}
