@@ -9,7 +9,29 @@ use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 
+pub mod asnef_cirbe;
+pub mod banco_de_portugal;
+pub mod buro_de_credito;
+pub mod crif;
+pub mod datacredito;
+mod report_body;
+mod score_scale;
+pub mod serasa;
 pub mod simulator;
+#[cfg(test)]
+mod tests;
+
+/// The bureau that `country` asks.
+pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
+    match country {
+        Country::Es => &asnef_cirbe::AsnefCirbe,
+        Country::Pt => &banco_de_portugal::BancoDePortugal,
+        Country::It => &crif::Crif,
+        Country::Mx => &buro_de_credito::BuroDeCredito,
+        Country::Co => &datacredito::DataCredito,
+        Country::Br => &serasa::Serasa,
+    }
+}
 
 /// Whom a bureau is asked about.
 #[derive(Debug, Clone)]
