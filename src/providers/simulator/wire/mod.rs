@@ -9,6 +9,8 @@ mod buro_de_credito;
 mod crif;
 mod datacredito;
 mod serasa;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
