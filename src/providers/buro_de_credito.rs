@@ -4,10 +4,10 @@
 //! of letters opens a segment, a tag of digits belongs to the segment that is open:
 //!
 //! ```text
-//! INTL14 <control number, 25 wide> MX MXN                     header, 38 characters without these spaces
+//! INTL14 <control number, 25 wide> MX MXN                     header, 36 characters; the spaces are not part of it
 //! RS 02 01   00 04 0003   01 12 000003600000   02 12 …        summary: accounts, owed, paid monthly, …
 //! SC 08 BC SCORE   00 03 007   01 04 0750                     score
-//! ES 05 00127   00 02 **                                      end: length of the whole message, closing mark
+//! ES 05 00135   00 02 **                                      end: length of the whole message, closing mark
 //! ```
 //!
 //! Amounts are centavos in 12 digits. Instead of a score there may be an exclusion code, `-001` to `-009` (the file

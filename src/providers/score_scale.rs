@@ -28,7 +28,7 @@ impl ScoreScale {
 
     /// The native score that lies nearest to `common`. For a scale at least as fine as the common one,
     /// [`ScoreScale::to_common`] gives `common` back.
-    pub(super) fn from_common(self, common: CreditScore) -> i64 {
+    pub(super) fn nearest_to(self, common: CreditScore) -> i64 {
         let common_span = i64::from(CreditScore::MAX - CreditScore::MIN);
         let above_worst = i64::from(common.get() - CreditScore::MIN);
         self.low + divide_half_even(above_worst * (self.high - self.low), common_span)
@@ -86,7 +86,7 @@ mod tests {
             assert!(mapped.is_sorted());
             for common in CreditScore::MIN..=CreditScore::MAX {
                 let common = CreditScore::new(i64::from(common)).unwrap();
-                assert_eq!(scale.to_common(scale.from_common(common)), Some(common));
+                assert_eq!(scale.to_common(scale.nearest_to(common)), Some(common));
             }
         }
     }

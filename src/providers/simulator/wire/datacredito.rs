@@ -55,7 +55,7 @@ impl WireFormat for Format {
             AccountStatus::Unknown => "SIN-INFORMACION",
         });
         let yes_no = |yes: bool| if yes { "S" } else { "N" };
-        let score = record.credit_score.map(|score| SCALE.from_common(score));
+        let score = record.credit_score.map(|score| SCALE.nearest_to(score));
         let parts = [
             format!("<hc:Informe consecutivo=\"{}\"", record.reference),
             attribute("verificado", record.verified.map(yes_no)),

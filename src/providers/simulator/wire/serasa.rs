@@ -32,7 +32,7 @@ impl WireFormat for Format {
             AccountStatus::Unknown => "NAO_INFORMADA",
         });
         let score =
-            record.credit_score.map(|score| json!({"score": SCALE.from_common(score), "model": "HSPN"}));
+            record.credit_score.map(|score| json!({"score": SCALE.nearest_to(score), "model": "HSPN"}));
         let negativacoes =
             record.has_defaults.map(|defaults| json!({"ativas": if defaults { "SIM" } else { "NAO" }}));
         let resposta = json!({"reports": [{
