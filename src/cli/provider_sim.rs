@@ -45,3 +45,60 @@ pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> R
     simulator.stop().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use clap::Parser;
+    use nix::sys::signal::{Signal, raise};
+    use slog::Drain;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ProviderSimArgs,
+    }
+
+    /// Hands each message of the log to a test.
+    struct Messages(UnboundedSender<String>);
+
+    impl Drain for Messages {
+        type Ok = ();
+        type Err = slog::Never;
+
+        fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+            // The receiver may be gone by the end of the test; nobody reads on then.
+            let _ = self.0.send(record.msg().to_string());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn without_arguments_it_listens_on_loopback_at_8090() {
+        let args = Cli::parse_from(["provider-sim"]).args;
+        assert_eq!((args.host.to_string().as_str(), args.port), ("127.0.0.1", 8090));
+        assert!(Cli::try_parse_from(["provider-sim", "--port", "65536"]).is_err());
+    }
+
+    #[actix_rt::test]
+    async fn it_serves_until_it_is_told_to_end() {
+        for told in [Signal::SIGTERM, Signal::SIGINT] {
+            let (sender, mut messages) = unbounded_channel();
+            let args = Cli::parse_from(["provider-sim", "--port", "0"]).args;
+            let logger = slog::Logger::root(Messages(sender), slog::o!());
+            let running = actix_rt::spawn(run(args, Clock::system(), logger));
+            for _ in Country::ALL {
+                while messages.recv().await.expect("it ended early") != "simulated bureau" {}
+            }
+            raise(told).unwrap();
+            let told_at = Instant::now();
+            let ended = tokio::time::timeout(Duration::from_secs(10), running).await;
+            ended.expect("it goes on after the signal").unwrap().unwrap();
+            assert!(told_at.elapsed() < Duration::from_secs(5));
+        }
+    }
+}

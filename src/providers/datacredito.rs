@@ -1,6 +1,6 @@
 //! DataCrédito, Colombia: a SOAP 1.1 envelope whose report keeps its figures in attributes.
 //!
-//! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850, half to even ([`ScoreScale`]). Amounts are
+//! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850, half to even (`score_scale`). Amounts are
 //! decimal text in pesos. `verificado` says whether the bureau has matched the document with the national registry,
 //! which SPEC 3 asks about because a cédula has no check digit. A SOAP fault inside a 200 answer is a malformed
 //! report: it carries no figures.

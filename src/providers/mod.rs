@@ -3,7 +3,7 @@
 //! An adapter is a pure translator between Aval's [`BankingData`] and its bureau's own wire format: it builds a
 //! [`BureauRequest`] and reads a body, and never touches the network itself. Sending, time-outs, retries and
 //! circuit breaking are the provider gateway's (`actors::provider_gateway`).
-#![deny(clippy::as_conversions)]
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use crate::domain::application::Country;
 use crate::domain::banking::BankingData;

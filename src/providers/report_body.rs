@@ -64,12 +64,12 @@ fn xml_error(error: &quick_xml::DeError) -> MalformedReport {
     })
 }
 
-/// The bytes of a request in JSON.
+/// The bytes of a request in JSON. The requests are plain structures of text, which serde_json cannot fail on.
 pub(super) fn json_request(request: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(request).unwrap_or_default()
 }
 
-/// The bytes of a request in XML, with its declaration.
+/// The bytes of a request in XML, with its declaration. As in [`json_request`], nothing here can fail.
 pub(super) fn xml_request(request: &impl Serialize) -> Vec<u8> {
     let root = quick_xml::se::to_string(request).unwrap_or_default();
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{root}").into_bytes()

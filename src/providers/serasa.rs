@@ -1,6 +1,6 @@
 //! Serasa Experian, Brazil: JSON with a list of reports and amounts as Brazilians write them (`1.234,56`).
 //!
-//! The Serasa Score runs from 0 to 1000 and is mapped linearly onto 300-850, half to even ([`ScoreScale`]).
+//! The Serasa Score runs from 0 to 1000 and is mapped linearly onto 300-850, half to even (`score_scale`).
 //! An amount needs its thousands points where they belong and exactly two decimals: a text that is merely close,
 //! such as `1.23,45` or `1234.56`, may mean a hundred times as much and is refused.
 

@@ -266,6 +266,21 @@ fn bodies_that_are_no_report_are_refused() {
 }
 
 #[test]
+fn parts_that_no_adapter_reads_may_be_deep_or_strange() {
+    let nested = format!("{}{}", "<x y=\"1\">".repeat(12_000), "</x>".repeat(12_000));
+    for (country, part) in [(Country::Pt, "<crc:incumprimento>"), (Country::Co, "<Score ")] {
+        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
+        let body = full.replacen(part, &format!("{nested}<![CDATA[ ]]>{part}"), 1);
+        assert_eq!(parse(country, &body), parse(country, full), "{country}");
+    }
+    let nested = format!("{}{}", "[".repeat(120), "]".repeat(120));
+    for (country, part) in [(Country::Es, "[]"), (Country::Br, "[1, 2]"), (Country::It, "\"C\"")] {
+        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
+        assert_eq!(parse(country, &full.replacen(part, &nested, 1)), parse(country, full), "{country}");
+    }
+}
+
+#[test]
 fn a_body_in_another_encoding_is_refused() {
     for (country, body) in FULL {
         let utf16: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -96,6 +96,7 @@ pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<
             .app_data(web::PayloadConfig::new(MAX_QUESTION_BYTES))
             .service(web::resource("/control").get(show_control))
             .service(web::resource("/control/{country}").put(change_control).delete(reset_control))
+            .default_service(web::to(async || refused(StatusCode::BAD_REQUEST, "no such path")))
     })
     .workers(1)
     .disable_signals()
@@ -105,8 +106,8 @@ pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<
     Ok((bound, server.run()))
 }
 
-/// One bureau under its country's code. A path it does not have is answered 400 and not 404, which from a bureau
-/// means that it knows nobody by that document.
+/// One bureau under its country's code. A path that does not exist is answered 400, here and outside: from a bureau,
+/// 404 means that it knows nobody by that document.
 fn bureau(country: Country) -> actix_web::Scope {
     let format = format_of(country);
     let ask = move |shared: Data<Shared>, request: HttpRequest, body: Bytes| async move {

@@ -295,6 +295,7 @@ async fn a_question_in_another_form_is_a_bad_request_and_never_a_thin_file() {
             (format!("{base}{path}"), String::new()),
             (format!("{base}/elsewhere"), "{}".to_owned()),
             (base.clone(), "{}".to_owned()),
+            (format!("{}/fr{path}", simulator.root_url()), "{}".to_owned()),
         ] {
             let response = client.post(&url).send_body(body).await.unwrap();
             assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{url}");
@@ -372,6 +373,17 @@ async fn a_taken_port_is_a_configuration_error_that_names_it() {
     assert_eq!(error.code(), "configuration");
     assert!(error.to_string().contains(&first.address.to_string()), "{error}");
     first.stop().await;
+}
+
+#[test]
+fn the_default_delays_are_the_documented_ones() {
+    let settings = SimulatorSettings::default();
+    for row in documents_for(Scenario::Slow) {
+        assert_eq!(row.answer(), format!("clean record after {} s", settings.slow_answer.as_secs()));
+    }
+    for row in documents_for(Scenario::Timeout) {
+        assert_eq!(row.answer(), format!("no answer for {} s", settings.hang.as_secs()));
+    }
 }
 
 #[test]

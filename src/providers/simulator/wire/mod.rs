@@ -1,7 +1,8 @@
 //! The six formats as the bureaus speak them: each reads its adapter's question and writes its own answer.
 //!
 //! Written apart from the adapters on purpose, from the description in `docs/providers.md`: were both sides to share
-//! types, a mistake in them would agree with itself.
+//! types, a mistake in them would agree with itself. Only the scales of the scores are shared, which have tests of
+//! their own.
 
 mod asnef_cirbe;
 mod banco_de_portugal;
