@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use serde_json::{Map, Value, json};
@@ -149,7 +149,6 @@ async fn answer(shared: &Shared, country: Country, request: &HttpRequest, body: 
 
 /// Tells the caller which request id arrived and whether a trace came with it.
 fn echo(response: &mut HttpResponse, request_id: Option<&RequestId>, traced: bool) {
-    use actix_web::http::header::{HeaderName, HeaderValue};
     let headers = response.headers_mut();
     let traced = HeaderValue::from_static(if traced { "true" } else { "false" });
     headers.insert(HeaderName::from_static("x-traceparent-received"), traced);
