@@ -3,13 +3,35 @@
 //! An adapter is a pure translator between Aval's [`BankingData`] and its bureau's own wire format: it builds a
 //! [`BureauRequest`] and reads a body, and never touches the network itself. Sending, time-outs, retries and
 //! circuit breaking are the provider gateway's (`actors::provider_gateway`).
-#![deny(clippy::as_conversions)]
+#![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 
+pub mod asnef_cirbe;
+pub mod banco_de_portugal;
+pub mod buro_de_credito;
+pub mod crif;
+pub mod datacredito;
+mod report_body;
+mod score_scale;
+pub mod serasa;
 pub mod simulator;
+#[cfg(test)]
+mod tests;
+
+/// The bureau that `country` asks.
+pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
+    match country {
+        Country::Es => &asnef_cirbe::AsnefCirbe,
+        Country::Pt => &banco_de_portugal::BancoDePortugal,
+        Country::It => &crif::Crif,
+        Country::Mx => &buro_de_credito::BuroDeCredito,
+        Country::Co => &datacredito::DataCredito,
+        Country::Br => &serasa::Serasa,
+    }
+}
 
 /// Whom a bureau is asked about.
 #[derive(Debug, Clone)]

@@ -1,0 +1,3 @@
+//! The subcommands of the `aval` binary, one file each.
+
+pub mod provider_sim;

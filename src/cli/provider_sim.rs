@@ -1,0 +1,104 @@
+//! `aval provider-sim`: the provider simulator as a process of its own.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::Clock;
+use crate::domain::application::Country;
+use crate::error::{Error, Result};
+use crate::providers::provider_for;
+use crate::providers::simulator::{Simulator, SimulatorSettings};
+
+/// Arguments of `aval provider-sim`.
+#[derive(Debug, clap::Args)]
+pub struct ProviderSimArgs {
+    /// Address to listen on. The control paths have no password: keep it on a trusted network
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, default_value_t = 8090)]
+    pub port: u16,
+}
+
+/// Serves all six bureaus until SIGINT or SIGTERM.
+///
+/// # Errors
+/// [`Error::Configuration`] when the address cannot be listened on.
+pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> Result<()> {
+    // The handlers come first: a signal that arrives while the server starts must not be lost.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let settings = SimulatorSettings { host: args.host, port: args.port, ..SimulatorSettings::default() };
+    let simulator = Simulator::start(settings, clock, logger.clone()).await?;
+    for country in Country::ALL {
+        slog::info!(logger, "simulated bureau";
+            "country" => country.code(),
+            "bureau" => provider_for(country).name(),
+            "base_url" => simulator.base_url(country));
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    slog::info!(logger, "provider simulator stopping");
+    simulator.stop().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use clap::Parser;
+    use nix::sys::signal::{Signal, raise};
+    use slog::Drain;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: ProviderSimArgs,
+    }
+
+    /// Hands each message of the log to a test.
+    struct Messages(UnboundedSender<String>);
+
+    impl Drain for Messages {
+        type Ok = ();
+        type Err = slog::Never;
+
+        fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
+            // The receiver may be gone by the end of the test; nobody reads on then.
+            let _ = self.0.send(record.msg().to_string());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn without_arguments_it_listens_on_loopback_at_8090() {
+        let args = Cli::parse_from(["provider-sim"]).args;
+        assert_eq!((args.host.to_string().as_str(), args.port), ("127.0.0.1", 8090));
+        assert!(Cli::try_parse_from(["provider-sim", "--port", "65536"]).is_err());
+    }
+
+    #[actix_rt::test]
+    async fn it_serves_until_it_is_told_to_end() {
+        for told in [Signal::SIGTERM, Signal::SIGINT] {
+            let (sender, mut messages) = unbounded_channel();
+            let args = Cli::parse_from(["provider-sim", "--port", "0"]).args;
+            let logger = slog::Logger::root(Messages(sender), slog::o!());
+            let running = actix_rt::spawn(run(args, Clock::system(), logger));
+            for _ in Country::ALL {
+                while messages.recv().await.expect("it ended early") != "simulated bureau" {}
+            }
+            raise(told).unwrap();
+            let told_at = Instant::now();
+            let ended = tokio::time::timeout(Duration::from_secs(10), running).await;
+            ended.expect("it goes on after the signal").unwrap().unwrap();
+            assert!(told_at.elapsed() < Duration::from_secs(5));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Banco de Portugal, Portugal: XML after the central credit register (Central de Responsabilidades de Crédito).
+//!
+//! Amounts are decimal text in euros; the currency stands on the element that holds them. Yes and no are `S` and
+//! `N`. The score (`classificacao`) is on the common scale already.
+
+use serde::{Deserialize, Serialize};
+
+use super::report_body::{add_extras, amount, check_currency, common_score, whole, xml, xml_request, yes_no};
+use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use crate::domain::application::Country;
+use crate::domain::banking::{AccountStatus, BankingData};
+
+/// The bureau of Portugal.
+#[derive(Debug)]
+pub struct BancoDePortugal;
+
+#[derive(Serialize)]
+#[serde(rename = "pedidoCRC")]
+struct Pedido<'a> {
+    #[serde(rename = "@xmlns")]
+    namespace: &'static str,
+    finalidade: &'static str,
+    mutuario: Mutuario<'a>,
+}
+
+#[derive(Serialize)]
+struct Mutuario<'a> {
+    nif: &'a str,
+    nome: &'a str,
+}
+
+#[derive(Deserialize)]
+enum Document {
+    #[serde(rename = "respostaCRC")]
+    Resposta(Resposta),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resposta {
+    cabecalho: Cabecalho,
+    responsabilidades: Option<Responsabilidades>,
+    situacao_contas: Option<String>,
+    incumprimento: Option<String>,
+    classificacao: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Cabecalho {
+    referencia: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Responsabilidades {
+    #[serde(rename = "@moeda")]
+    moeda: String,
+    montante_total: Option<String>,
+    prestacao_mensal: Option<String>,
+    numero_contratos: Option<String>,
+}
+
+impl BankingProvider for BancoDePortugal {
+    fn name(&self) -> &'static str {
+        "Banco de Portugal"
+    }
+
+    fn country(&self) -> Country {
+        Country::Pt
+    }
+
+    fn request(&self, subject: &Subject) -> BureauRequest {
+        let pedido = Pedido {
+            namespace: "urn:bportugal:crc:1",
+            finalidade: "CONCESSAO",
+            mutuario: Mutuario { nif: subject.identity_document.reveal(), nome: subject.full_name.reveal() },
+        };
+        BureauRequest {
+            path: "/crc/responsabilidades",
+            content_type: "application/xml; charset=utf-8",
+            accept: "application/xml",
+            body: xml_request(&pedido),
+        }
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<BankingData, MalformedReport> {
+        let Document::Resposta(resposta) = xml(body)?;
+        let mut data = BankingData::empty(self.name());
+        data.account_status = resposta.situacao_contas.as_deref().map(standing);
+        data.credit_score =
+            common_score("classificacao", whole("classificacao", resposta.classificacao.as_deref())?)?;
+        data.has_defaults = yes_no("incumprimento", resposta.incumprimento.as_deref(), ("S", "N"))?;
+        let mut contracts = None;
+        if let Some(owed) = resposta.responsabilidades {
+            check_currency("responsabilidades/@moeda", &owed.moeda, self.country().currency())?;
+            data.total_debt = amount("montanteTotal", owed.montante_total.as_deref())?;
+            data.monthly_obligations = amount("prestacaoMensal", owed.prestacao_mensal.as_deref())?;
+            contracts = whole("numeroContratos", owed.numero_contratos.as_deref())?;
+        }
+        add_extras(&mut data, &resposta.cabecalho.referencia, contracts)?;
+        Ok(data)
+    }
+}
+
+fn standing(word: &str) -> AccountStatus {
+    match word {
+        "REGULAR" => AccountStatus::Active,
+        "INATIVA" => AccountStatus::Inactive,
+        "SUSPENSA" => AccountStatus::Suspended,
+        "ENCERRADA" => AccountStatus::Closed,
+        _ => AccountStatus::Unknown,
+    }
+}

@@ -1,0 +1,238 @@
+//! Buró de Crédito, Mexico: one line of text in the manner of its INTL format.
+//!
+//! An answer is a header of fixed width, then fields of a two-character tag, a two-digit length and a value. A tag
+//! of letters opens a segment, a tag of digits belongs to the segment that is open:
+//!
+//! ```text
+//! INTL14 <control number, 25 wide> MX MXN                     header, 36 characters; the spaces are not part of it
+//! RS 02 01   00 04 0003   01 12 000003600000   02 12 …        summary: accounts, owed, paid monthly, …
+//! SC 08 BC SCORE   00 03 007   01 04 0750                     score
+//! ES 05 00135   00 02 **                                      end: length of the whole message, closing mark
+//! ```
+//!
+//! Amounts are centavos in 12 digits. Instead of a score there may be an exclusion code, `-001` to `-009` (the file
+//! is too new, has no accounts, …): the score then stays untold. The length in `ES` covers the whole message, so a
+//! cut line is noticed wherever it was cut. Segments and tags that are not listed here are skipped; one of ours
+//! that comes twice is refused. The format is ASCII: the request writes a name without its accents.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use super::report_body::{add_extras, common_score, malformed, text, whole, yes_no};
+use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use crate::domain::application::Country;
+use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
+use crate::domain::money::Money;
+
+/// The bureau of Mexico.
+#[derive(Debug)]
+pub struct BuroDeCredito;
+
+const VERSION: &str = "INTL14";
+const CONTROL_NUMBER_WIDTH: usize = 25;
+const COUNTRY_AND_CURRENCY: &str = "MXMXN";
+/// The longest value that two digits of length can announce.
+const MAX_VALUE_LEN: usize = 99;
+/// The segments that are read: summary and score.
+const KNOWN_SEGMENTS: [&str; 2] = ["RS", "SC"];
+
+impl BankingProvider for BuroDeCredito {
+    fn name(&self) -> &'static str {
+        "Buró de Crédito"
+    }
+
+    fn country(&self) -> Country {
+        Country::Mx
+    }
+
+    fn request(&self, subject: &Subject) -> BureauRequest {
+        let mut message = format!("{VERSION}{:<CONTROL_NUMBER_WIDTH$}001MX", "AVAL");
+        push_field(&mut message, "PN", &ascii_name(subject.full_name.reveal()));
+        push_field(&mut message, "08", subject.identity_document.reveal());
+        push_end(&mut message);
+        BureauRequest {
+            path: "/intl/consulta",
+            content_type: "text/plain; charset=us-ascii",
+            accept: "text/plain",
+            body: message.into_bytes(),
+        }
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<BankingData, MalformedReport> {
+        let message = text(body)?;
+        if !message.is_ascii() {
+            return Err(malformed("not ASCII"));
+        }
+        let (control_number, fields) = header(message).ok_or_else(|| malformed("not an INTL header"))?;
+        let fields = read_fields(fields, message.len())?;
+        let field = |segment, tag| fields.get(&(segment, tag)).copied();
+        let mut data = BankingData::empty(self.name());
+        data.total_debt = centavos("RS-01", field("RS", "01"))?;
+        data.monthly_obligations = centavos("RS-02", field("RS", "02"))?;
+        data.account_status = field("RS", "03").map(standing);
+        data.has_defaults = yes_no("RS-04", field("RS", "04"), ("S", "N"))?;
+        data.credit_score = field("SC", "01").map(score).transpose()?.flatten();
+        add_extras(&mut data, control_number, whole("RS-00", field("RS", "00"))?)?;
+        Ok(data)
+    }
+}
+
+/// Appends one field. The value must be ASCII; what does not fit its two digits of length is cut.
+fn push_field(message: &mut String, tag: &str, value: &str) {
+    let value = value.get(..MAX_VALUE_LEN).unwrap_or(value);
+    message.push_str(&format!("{tag}{:02}{value}", value.len()));
+}
+
+/// Appends the closing segment with the length of the whole message, itself included.
+fn push_end(message: &mut String) {
+    let length = message.len() + "ES05000000002**".len();
+    push_field(message, "ES", &format!("{length:05}"));
+    push_field(message, "00", "**");
+}
+
+/// The name in ASCII capitals: accents dropped, `Ñ` as `N`, whatever has no such form left out.
+fn ascii_name(name: &str) -> String {
+    name.chars()
+        .flat_map(char::to_uppercase)
+        .filter_map(|letter| match letter {
+            'Á' | 'À' | 'Â' | 'Ã' | 'Ä' => Some('A'),
+            'É' | 'È' | 'Ê' | 'Ë' => Some('E'),
+            'Í' | 'Ì' | 'Î' | 'Ï' => Some('I'),
+            'Ó' | 'Ò' | 'Ô' | 'Õ' | 'Ö' => Some('O'),
+            'Ú' | 'Ù' | 'Û' | 'Ü' => Some('U'),
+            'Ñ' => Some('N'),
+            'Ç' => Some('C'),
+            _ => letter.is_ascii().then_some(letter),
+        })
+        .collect()
+}
+
+/// The control number without its padding, and what follows the header.
+fn header(message: &str) -> Option<(&str, &str)> {
+    let (control_number, rest) = message.strip_prefix(VERSION)?.split_at_checked(CONTROL_NUMBER_WIDTH)?;
+    Some((control_number.trim_end(), rest.strip_prefix(COUNTRY_AND_CURRENCY)?))
+}
+
+/// The known fields by segment and tag, from behind the header to the closing mark.
+fn read_fields(mut rest: &str, message_len: usize) -> Result<BTreeMap<(&str, &str), &str>, MalformedReport> {
+    let mut fields = BTreeMap::new();
+    let mut segment = "";
+    loop {
+        let at = message_len - rest.len();
+        let (tag, value, after) = split_field(rest).ok_or_else(|| malformed(format!("no field at {at}")))?;
+        rest = after;
+        if tag == "ES" {
+            let announced: Option<usize> = whole("ES", Some(value))?;
+            let whole_message = announced == Some(message_len) && rest == "0002**";
+            return if whole_message {
+                Ok(fields)
+            } else {
+                Err(malformed("the end does not match the message"))
+            };
+        }
+        let opens_segment = tag.bytes().all(|byte| byte.is_ascii_uppercase());
+        if opens_segment {
+            segment = tag;
+        }
+        let key = (segment, if opens_segment { "" } else { tag });
+        if KNOWN_SEGMENTS.contains(&segment) && fields.insert(key, value).is_some() {
+            return Err(malformed(format!("{}-{} comes twice, at {at}", key.0, key.1)));
+        }
+    }
+}
+
+/// The tag and value of the field that `text` starts with, and what follows it.
+fn split_field(text: &str) -> Option<(&str, &str, &str)> {
+    let (tag, rest) = text.split_at_checked(2)?;
+    let (length, rest) = rest.split_at_checked(2)?;
+    let of_one_kind = tag.bytes().all(|b| b.is_ascii_uppercase()) || tag.bytes().all(|b| b.is_ascii_digit());
+    let digits = length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = (of_one_kind && digits).then(|| length.parse().ok()).flatten()?;
+    let (value, rest) = rest.split_at_checked(length)?;
+    Some((tag, value, rest))
+}
+
+fn score(value: &str) -> Result<Option<CreditScore>, MalformedReport> {
+    if let Some(exclusion) = value.strip_prefix('-') {
+        return match whole("SC-01", Some(exclusion))? {
+            Some(1_u8..=9) => Ok(None),
+            _ => Err(malformed("SC-01 is not an exclusion code from -001 to -009")),
+        };
+    }
+    common_score("SC-01", whole("SC-01", Some(value))?)
+}
+
+fn centavos(field: &str, value: Option<&str>) -> Result<Option<Money>, MalformedReport> {
+    value
+        .map(|text| {
+            let centavos = if text.len() == 12 { whole::<u64>(field, Some(text))? } else { None };
+            centavos
+                .and_then(|centavos| Money::from_decimal(Decimal::from_i128_with_scale(centavos.into(), 2)))
+                .ok_or_else(|| malformed(format!("{field} is not 12 digits")))
+        })
+        .transpose()
+}
+
+fn standing(code: &str) -> AccountStatus {
+    match code {
+        "AC" => AccountStatus::Active,
+        "IN" => AccountStatus::Inactive,
+        "SU" => AccountStatus::Suspended,
+        "CE" => AccountStatus::Closed,
+        _ => AccountStatus::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(fields: &str) -> Vec<u8> {
+        let mut message = format!("{VERSION}{:<25}{COUNTRY_AND_CURRENCY}{fields}", "MX-7");
+        push_end(&mut message);
+        message.into_bytes()
+    }
+
+    #[test]
+    fn an_exclusion_code_leaves_the_score_untold() {
+        let parse =
+            |value: &str| BuroDeCredito.parse(&answer(&format!("SC08BC SCORE01{:02}{value}", value.len())));
+        assert_eq!(parse("-008").unwrap().credit_score, None);
+        assert_eq!(parse("0750").unwrap().credit_score, CreditScore::new(750));
+        for bad in ["-000", "-010", "--01", "0299", "0851", "", "+750", " 750"] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_segments_are_skipped_and_known_fields_may_not_repeat() {
+        let twice_unknown = answer("TL02010105HOLA!TL02020105ADIOS");
+        assert_eq!(BuroDeCredito.parse(&twice_unknown).unwrap().total_debt, None);
+        for repeated in ["RS02010304ACTIRS0202", "RS02010302AC0302AC", "SC0101SC0102"] {
+            assert!(BuroDeCredito.parse(&answer(repeated)).is_err(), "{repeated}");
+        }
+    }
+
+    #[test]
+    fn the_announced_length_must_be_the_messages() {
+        let good = answer("RS0201");
+        assert!(BuroDeCredito.parse(&good).is_ok());
+        let text = String::from_utf8(good).unwrap();
+        let longer = text.replace("RS0201", "RS0201TL0201");
+        for bad in
+            [longer, format!("{text}\n"), text.replace("**", "*"), text.replacen("INTL14", "INTL13", 1)]
+        {
+            assert!(BuroDeCredito.parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_any_script_and_length_fits_its_field() {
+        assert_eq!(ascii_name("José Núñez Güemes"), "JOSE NUNEZ GUEMES");
+        assert_eq!(ascii_name("李 Straße"), " STRASSE");
+        let mut message = String::new();
+        push_field(&mut message, "PN", &"A".repeat(255));
+        assert_eq!(message.len(), 4 + MAX_VALUE_LEN);
+    }
+}

@@ -1,0 +1,143 @@
+//! CRIF, Italy: nested JSON after its EURISC register, amounts as whole euro cents.
+//!
+//! The only bureau whose average income a rule reads: SPEC 3 compares it with the declared one. The score names
+//! its own scale, and a report on any other than 300-850 is refused rather than misread.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::report_body::{add_extras, check_currency, common_score, json, json_request, malformed};
+use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use crate::domain::application::Country;
+use crate::domain::banking::{AccountStatus, BankingData};
+use crate::domain::money::Money;
+
+/// The bureau of Italy.
+#[derive(Debug)]
+pub struct Crif;
+
+#[derive(Serialize)]
+struct Richiesta<'a> {
+    finalita: &'static str,
+    soggetto: Soggetto<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Soggetto<'a> {
+    codice_fiscale: &'a str,
+    denominazione: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Risposta {
+    esito: Esito,
+    rapporto: Rapporto,
+}
+
+#[derive(Deserialize)]
+struct Esito {
+    protocollo: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rapporto {
+    valuta: String,
+    punteggio: Option<Punteggio>,
+    posizione: Option<Posizione>,
+    esposizione: Option<Esposizione>,
+    reddito_medio_mensile: Option<u64>,
+    sofferenze: Option<Sofferenze>,
+}
+
+#[derive(Deserialize)]
+struct Punteggio {
+    valore: i64,
+    scala: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Posizione {
+    stato: Option<String>,
+    numero_rapporti: Option<u16>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Esposizione {
+    debito_residuo: Option<u64>,
+    rata_mensile: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Sofferenze {
+    presenti: Option<bool>,
+}
+
+impl BankingProvider for Crif {
+    fn name(&self) -> &'static str {
+        "CRIF"
+    }
+
+    fn country(&self) -> Country {
+        Country::It
+    }
+
+    fn request(&self, subject: &Subject) -> BureauRequest {
+        let richiesta = Richiesta {
+            finalita: "CREDITO_AL_CONSUMO",
+            soggetto: Soggetto {
+                codice_fiscale: subject.identity_document.reveal(),
+                denominazione: subject.full_name.reveal(),
+            },
+        };
+        BureauRequest {
+            path: "/eurisc/v1/richieste",
+            content_type: "application/json",
+            accept: "application/json",
+            body: json_request(&richiesta),
+        }
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<BankingData, MalformedReport> {
+        let Risposta { esito, rapporto } = json(body)?;
+        check_currency("rapporto.valuta", &rapporto.valuta, self.country().currency())?;
+        let posizione = rapporto.posizione.unwrap_or_default();
+        let esposizione = rapporto.esposizione.unwrap_or_default();
+        let mut data = BankingData::empty(self.name());
+        data.account_status = posizione.stato.as_deref().map(standing);
+        if let Some(Punteggio { valore, scala }) = rapporto.punteggio {
+            if scala != "300-850" {
+                return Err(malformed("rapporto.punteggio.scala is not 300-850"));
+            }
+            data.credit_score = common_score("rapporto.punteggio.valore", Some(valore))?;
+        }
+        data.total_debt = cents("debitoResiduo", esposizione.debito_residuo)?;
+        data.monthly_obligations = cents("rataMensile", esposizione.rata_mensile)?;
+        data.average_monthly_income = cents("redditoMedioMensile", rapporto.reddito_medio_mensile)?;
+        data.has_defaults = rapporto.sofferenze.and_then(|sofferenze| sofferenze.presenti);
+        add_extras(&mut data, &esito.protocollo, posizione.numero_rapporti)?;
+        Ok(data)
+    }
+}
+
+fn cents(field: &str, cents: Option<u64>) -> Result<Option<Money>, MalformedReport> {
+    cents
+        .map(|cents| {
+            Money::from_decimal(Decimal::from_i128_with_scale(i128::from(cents), 2))
+                .ok_or_else(|| malformed(format!("{field} is over 9999999999.99")))
+        })
+        .transpose()
+}
+
+fn standing(word: &str) -> AccountStatus {
+    match word {
+        "ATTIVO" => AccountStatus::Active,
+        "INATTIVO" => AccountStatus::Inactive,
+        "SOSPESO" => AccountStatus::Suspended,
+        "ESTINTO" => AccountStatus::Closed,
+        _ => AccountStatus::Unknown,
+    }
+}

@@ -1,0 +1,93 @@
+//! From a bureau's own score to the common scale of 300 to 850.
+//!
+//! The mapping is linear, `300 + (score - low) * 550 / (high - low)`, in whole numbers and rounded half to even:
+//! no binary fraction is involved, so that the same report gives the same score on every machine and in every
+//! replay. Both ends of a native scale land exactly on the ends of the common one.
+
+use crate::domain::banking::CreditScore;
+
+/// A bureau's own range of scores, both ends included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ScoreScale {
+    /// The worst score.
+    pub(super) low: i64,
+    /// The best score; above `low`.
+    pub(super) high: i64,
+}
+
+impl ScoreScale {
+    /// The score on the common scale; `None` when `native` is outside the bureau's range.
+    pub(super) fn to_common(self, native: i64) -> Option<CreditScore> {
+        if !(self.low..=self.high).contains(&native) {
+            return None;
+        }
+        let common_span = i64::from(CreditScore::MAX - CreditScore::MIN);
+        let above_worst = divide_half_even((native - self.low) * common_span, self.high - self.low);
+        CreditScore::new(i64::from(CreditScore::MIN) + above_worst)
+    }
+
+    /// The native score that lies nearest to `common`. For a scale at least as fine as the common one,
+    /// [`ScoreScale::to_common`] gives `common` back.
+    pub(super) fn nearest_to(self, common: CreditScore) -> i64 {
+        let common_span = i64::from(CreditScore::MAX - CreditScore::MIN);
+        let above_worst = i64::from(common.get() - CreditScore::MIN);
+        self.low + divide_half_even(above_worst * (self.high - self.low), common_span)
+    }
+}
+
+/// `numerator / denominator` for a numerator of at least zero and a denominator above it.
+fn divide_half_even(numerator: i64, denominator: i64) -> i64 {
+    let (quotient, remainder) = (numerator / denominator, numerator % denominator);
+    let up = match (remainder * 2).cmp(&denominator) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => quotient % 2 == 1,
+        std::cmp::Ordering::Greater => true,
+    };
+    quotient + i64::from(up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERASA: ScoreScale = ScoreScale { low: 0, high: 1000 };
+
+    #[test]
+    fn the_serasa_scale_is_mapped_linearly_and_half_to_even() {
+        // One native point is 0.55 of a common one, so the halves are at 10, 30, 50, ... (5.5, 16.5, 27.5).
+        for (native, common) in [
+            (0, 300),
+            (1, 301),
+            (2, 301),
+            (10, 306),
+            (30, 316),
+            (50, 328),
+            (500, 575),
+            (545, 600),
+            (999, 849),
+            (1000, 850),
+        ] {
+            assert_eq!(SERASA.to_common(native).unwrap().get(), common, "{native}");
+        }
+    }
+
+    #[test]
+    fn nothing_outside_the_scale_is_mapped() {
+        for native in [-1, 1001, i64::MIN, i64::MAX] {
+            assert_eq!(SERASA.to_common(native), None);
+        }
+    }
+
+    #[test]
+    fn the_mapping_never_falls_as_the_score_rises_and_every_common_score_comes_back() {
+        for scale in [SERASA, ScoreScale { low: 150, high: 950 }] {
+            let mapped: Vec<_> =
+                (scale.low..=scale.high).map(|native| scale.to_common(native).unwrap()).collect();
+            assert!(mapped.is_sorted());
+            for common in CreditScore::MIN..=CreditScore::MAX {
+                let common = CreditScore::new(i64::from(common)).unwrap();
+                assert_eq!(scale.to_common(scale.nearest_to(common)), Some(common));
+            }
+        }
+    }
+}

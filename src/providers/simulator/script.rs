@@ -1,0 +1,187 @@
+//! What an operator or a test has told the simulated bureaus to do wrong.
+//!
+//! Faults lie over whatever a document would be answered, and are kept for each country apart. Which fault meets a
+//! request is settled when the request arrives, so that "the next three calls" are the next three to arrive, however
+//! long each of them takes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::application::Country;
+
+/// The longest latency that can be set: longer than any caller waits.
+pub const MAX_LATENCY: Duration = Duration::from_secs(600);
+
+/// What one country's bureau does wrong at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Faults {
+    /// How many of the next calls are answered 503.
+    pub fail_next: u32,
+    /// How long every answer is held back, in milliseconds, at most [`MAX_LATENCY`].
+    pub latency_ms: u64,
+    /// How many calls in a hundred are answered 500, drawn at random.
+    pub error_rate_percent: u8,
+    /// Whether reports break off in the middle.
+    pub malformed: bool,
+}
+
+/// A change of [`Faults`]: what is left out stays as it is.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultChange {
+    /// See [`Faults::fail_next`].
+    pub fail_next: Option<u32>,
+    /// See [`Faults::latency_ms`].
+    pub latency_ms: Option<u64>,
+    /// See [`Faults::error_rate_percent`].
+    pub error_rate_percent: Option<u8>,
+    /// See [`Faults::malformed`].
+    pub malformed: Option<bool>,
+}
+
+/// What meets one request, besides its latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Injected {
+    /// One of the next N calls.
+    Down,
+    /// Hit by the error rate.
+    Error,
+    /// The report breaks off.
+    Malformed,
+}
+
+/// The faults of all countries. Cheap to clone; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Script {
+    faults: Arc<Mutex<BTreeMap<Country, Faults>>>,
+}
+
+impl Script {
+    /// Answers the next `calls` calls 503.
+    pub fn fail_next(&self, country: Country, calls: u32) {
+        self.change(country, |faults| faults.fail_next = calls);
+    }
+
+    /// Holds every answer back by `latency`, at most [`MAX_LATENCY`].
+    pub fn set_latency(&self, country: Country, latency: Duration) {
+        let latency_ms = u64::try_from(latency.min(MAX_LATENCY).as_millis()).unwrap_or(u64::MAX);
+        self.change(country, |faults| faults.latency_ms = latency_ms);
+    }
+
+    /// Answers `percent` of the calls 500. More than 100 is 100.
+    pub fn set_error_rate(&self, country: Country, percent: u8) {
+        self.change(country, |faults| faults.error_rate_percent = percent.min(100));
+    }
+
+    /// Has every report break off in the middle, or no longer.
+    pub fn set_malformed(&self, country: Country, malformed: bool) {
+        self.change(country, |faults| faults.malformed = malformed);
+    }
+
+    /// Ends all faults of `country`.
+    pub fn reset(&self, country: Country) {
+        self.change(country, |faults| *faults = Faults::default());
+    }
+
+    /// Ends all faults of all countries.
+    pub fn reset_all(&self) {
+        self.lock().clear();
+    }
+
+    /// What `country`'s bureau does wrong at present.
+    pub fn faults(&self, country: Country) -> Faults {
+        self.lock().get(&country).copied().unwrap_or_default()
+    }
+
+    /// Applies `change` and returns what holds from now on.
+    ///
+    /// # Errors
+    /// A sentence for the operator when a value is out of its range; nothing is changed then.
+    pub fn apply(&self, country: Country, change: FaultChange) -> Result<Faults, &'static str> {
+        if change.error_rate_percent.is_some_and(|percent| percent > 100) {
+            return Err("error_rate_percent must be 0 to 100");
+        }
+        if change.latency_ms.is_some_and(|ms| u128::from(ms) > MAX_LATENCY.as_millis()) {
+            return Err("latency_ms must be 0 to 600000");
+        }
+        Ok(self.change(country, |faults| {
+            faults.fail_next = change.fail_next.unwrap_or(faults.fail_next);
+            faults.latency_ms = change.latency_ms.unwrap_or(faults.latency_ms);
+            faults.error_rate_percent = change.error_rate_percent.unwrap_or(faults.error_rate_percent);
+            faults.malformed = change.malformed.unwrap_or(faults.malformed);
+        }))
+    }
+
+    /// Settles what meets the call that has just arrived; `roll` is an even draw from 0 to 99.
+    pub(super) fn meet(&self, country: Country, roll: u8) -> (Option<Injected>, Duration) {
+        let mut all = self.lock();
+        let faults = all.entry(country).or_default();
+        let latency = Duration::from_millis(faults.latency_ms);
+        let injected = if faults.fail_next > 0 {
+            faults.fail_next -= 1;
+            Some(Injected::Down)
+        } else if roll < faults.error_rate_percent {
+            Some(Injected::Error)
+        } else {
+            faults.malformed.then_some(Injected::Malformed)
+        };
+        (injected, latency)
+    }
+
+    fn change(&self, country: Country, with: impl FnOnce(&mut Faults)) -> Faults {
+        let mut all = self.lock();
+        let faults = all.entry(country).or_default();
+        with(faults);
+        *faults
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Country, Faults>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_calls_fail_and_then_no_more() {
+        let script = Script::default();
+        script.fail_next(Country::Es, 2);
+        let met: Vec<_> = (0..3).map(|_| script.meet(Country::Es, 0).0).collect();
+        assert_eq!(met, [Some(Injected::Down), Some(Injected::Down), None]);
+        assert_eq!(script.meet(Country::Mx, 0), (None, Duration::ZERO));
+    }
+
+    #[test]
+    fn the_error_rate_is_a_share_of_the_rolls() {
+        let script = Script::default();
+        for (rate, expected) in [(0, 0), (30, 30), (100, 100), (255, 100)] {
+            script.set_error_rate(Country::It, rate);
+            let hit =
+                (0..100).filter(|roll| script.meet(Country::It, *roll).0 == Some(Injected::Error)).count();
+            assert_eq!(hit, expected);
+        }
+    }
+
+    #[test]
+    fn a_change_touches_what_it_names_and_a_bad_one_nothing() {
+        let script = Script::default();
+        script.set_latency(Country::Br, Duration::from_secs(3600));
+        let change = FaultChange { malformed: Some(true), ..FaultChange::default() };
+        let faults = script.apply(Country::Br, change).unwrap();
+        assert_eq!(faults, Faults { latency_ms: 600_000, malformed: true, ..Faults::default() });
+        for bad in [
+            FaultChange { error_rate_percent: Some(101), fail_next: Some(9), ..FaultChange::default() },
+            FaultChange { latency_ms: Some(600_001), fail_next: Some(9), ..FaultChange::default() },
+        ] {
+            assert!(script.apply(Country::Br, bad).is_err());
+            assert_eq!(script.faults(Country::Br), faults);
+        }
+        script.reset(Country::Br);
+        assert_eq!(script.faults(Country::Br), Faults::default());
+    }
+}

@@ -1,0 +1,260 @@
+//! The simulator's HTTP side: routes, the playing out of an answer, and the control paths.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use serde_json::{Map, Value, json};
+
+use super::SimulatorSettings;
+use super::script::{FaultChange, Injected, Script};
+use super::test_documents::{Outcome, outcome_of};
+use super::wire::{WireFormat, format_of};
+use crate::clock::Clock;
+use crate::domain::application::Country;
+use crate::domain::ids::RequestId;
+
+/// The largest question that is read, in bytes.
+const MAX_QUESTION_BYTES: usize = 64 * 1024;
+/// What a rate-limited caller is told to wait, in seconds.
+const RETRY_AFTER_SECS: u32 = 2;
+
+/// What the handlers and the [`super::Simulator`] handle share.
+pub(super) struct Shared {
+    settings: SimulatorSettings,
+    clock: Clock,
+    logger: slog::Logger,
+    pub(super) script: Script,
+    tallies: [Tally; Country::ALL.len()],
+}
+
+/// The calls of one country.
+#[derive(Default)]
+pub(super) struct Tally {
+    arrived: AtomicU64,
+    left: AtomicU64,
+}
+
+/// Counts a call as left when it is dropped, which also happens when its client disconnects.
+struct InFlight<'a>(&'a Tally);
+
+impl Tally {
+    pub(super) fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        let left = self.left.load(Ordering::SeqCst);
+        self.arrived().saturating_sub(left)
+    }
+
+    fn enter(&self) -> InFlight<'_> {
+        self.arrived.fetch_add(1, Ordering::SeqCst);
+        InFlight(self)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.left.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    pub(super) fn new(settings: SimulatorSettings, clock: Clock, logger: slog::Logger) -> Self {
+        Self { settings, clock, logger, script: Script::default(), tallies: Default::default() }
+    }
+
+    pub(super) fn tally(&self, country: Country) -> &Tally {
+        let [es, pt, it, mx, co, br] = &self.tallies;
+        match country {
+            Country::Es => es,
+            Country::Pt => pt,
+            Country::It => it,
+            Country::Mx => mx,
+            Country::Co => co,
+            Country::Br => br,
+        }
+    }
+}
+
+/// Binds `address` and builds the server: one worker, no signal handlers, and no patience with a client that has
+/// closed its side, so that a hanging answer ends with its connection.
+pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<(SocketAddr, Server)> {
+    let shared = Data::from(shared);
+    let server = HttpServer::new(move || {
+        Country::ALL
+            .into_iter()
+            .fold(App::new(), |app, country| app.service(bureau(country)))
+            .app_data(Data::clone(&shared))
+            .app_data(web::PayloadConfig::new(MAX_QUESTION_BYTES))
+            .service(web::resource("/control").get(show_control))
+            .service(web::resource("/control/{country}").put(change_control).delete(reset_control))
+            .default_service(web::to(async || refused(StatusCode::BAD_REQUEST, "no such path")))
+    })
+    .workers(1)
+    .disable_signals()
+    .h1_allow_half_closed(false)
+    .bind(address)?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    Ok((bound, server.run()))
+}
+
+/// One bureau under its country's code. A path that does not exist is answered 400, here and outside: from a bureau,
+/// 404 means that it knows nobody by that document.
+fn bureau(country: Country) -> actix_web::Scope {
+    let format = format_of(country);
+    let ask = move |shared: Data<Shared>, request: HttpRequest, body: Bytes| async move {
+        answer(&shared, country, &request, &body).await
+    };
+    web::scope(&format!("/{}", country.lower_code()))
+        .route(format.path(), web::post().to(ask))
+        .default_service(web::to(move || async move {
+            error(format, StatusCode::BAD_REQUEST, "NO_SUCH_OPERATION")
+        }))
+}
+
+async fn answer(shared: &Shared, country: Country, request: &HttpRequest, body: &[u8]) -> HttpResponse {
+    let _in_flight = shared.tally(country).enter();
+    let format = format_of(country);
+    let (injected, latency) = shared.script.meet(country, shared.clock.percent_roll());
+    let outcome =
+        format.read_document(body).map(|document| with_fault(outcome_of(country, &document), injected));
+    let delay = latency + own_delay(&shared.settings, outcome.as_ref());
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let (word, mut response) = match outcome {
+        Some(outcome) => write(format, &outcome),
+        None => ("bad_request", error(format, StatusCode::BAD_REQUEST, "BAD_REQUEST")),
+    };
+    let header = |name: &str| request.headers().get(name);
+    let request_id = header("x-request-id").and_then(|id| RequestId::parse(id.to_str().ok()?));
+    let traced = header("traceparent").is_some();
+    slog::info!(shared.logger, "bureau asked";
+        "country" => country.code(),
+        "request_id" => request_id.as_ref().map(RequestId::as_str),
+        "traceparent" => traced,
+        "outcome" => word,
+        "status" => response.status().as_u16());
+    echo(&mut response, request_id.as_ref(), traced);
+    response
+}
+
+/// Tells the caller which request id arrived and whether a trace came with it.
+fn echo(response: &mut HttpResponse, request_id: Option<&RequestId>, traced: bool) {
+    let headers = response.headers_mut();
+    let traced = HeaderValue::from_static(if traced { "true" } else { "false" });
+    headers.insert(HeaderName::from_static("x-traceparent-received"), traced);
+    if let Some(id) = request_id.and_then(|id| HeaderValue::from_str(id.as_str()).ok()) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+}
+
+/// Lays what the script injected over what the document would be answered.
+fn with_fault(outcome: Outcome, injected: Option<Injected>) -> Outcome {
+    match (injected, outcome) {
+        (Some(Injected::Down), _) => Outcome::Unavailable,
+        (Some(Injected::Error), _) => Outcome::ServerError,
+        (Some(Injected::Malformed), Outcome::Report(record) | Outcome::SlowReport(record)) => {
+            Outcome::HalfReport(record)
+        }
+        (Some(Injected::Malformed) | None, outcome) => outcome,
+    }
+}
+
+fn own_delay(settings: &SimulatorSettings, outcome: Option<&Outcome>) -> Duration {
+    match outcome {
+        Some(Outcome::SlowReport(_)) => settings.slow_answer,
+        Some(Outcome::Hang) => settings.hang,
+        _ => Duration::ZERO,
+    }
+}
+
+/// The response to an outcome, and a word for it in the log.
+fn write(format: &dyn WireFormat, outcome: &Outcome) -> (&'static str, HttpResponse) {
+    match outcome {
+        Outcome::Report(record) => ("report", body(format, StatusCode::OK, format.write_report(record))),
+        Outcome::SlowReport(record) => {
+            ("slow_report", body(format, StatusCode::OK, format.write_report(record)))
+        }
+        Outcome::HalfReport(record) => {
+            let report = format.write_report(record);
+            let half = report.chars().take(report.len() / 2).collect();
+            ("half_report", body(format, StatusCode::OK, half))
+        }
+        Outcome::NotFound => ("not_found", error(format, StatusCode::NOT_FOUND, "NOT_FOUND")),
+        Outcome::ServerError => ("error", error(format, StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR")),
+        Outcome::Unavailable => {
+            ("unavailable", error(format, StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"))
+        }
+        Outcome::Unauthorized => ("unauthorized", error(format, StatusCode::UNAUTHORIZED, "UNAUTHORIZED")),
+        Outcome::RateLimited => {
+            let mut response = error(format, StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED");
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECS.into());
+            ("rate_limited", response)
+        }
+        Outcome::Hang => ("hung", error(format, StatusCode::GATEWAY_TIMEOUT, "TIMEOUT")),
+    }
+}
+
+fn error(format: &dyn WireFormat, status: StatusCode, code: &str) -> HttpResponse {
+    body(format, status, format.write_error(code))
+}
+
+fn body(format: &dyn WireFormat, status: StatusCode, text: String) -> HttpResponse {
+    HttpResponse::build(status).insert_header((CONTENT_TYPE, format.content_type())).body(text)
+}
+
+async fn show_control(shared: Data<Shared>) -> HttpResponse {
+    let all: Map<String, Value> = Country::ALL
+        .into_iter()
+        .map(|country| (country.code().to_owned(), state(&shared, country)))
+        .collect();
+    HttpResponse::Ok().json(all)
+}
+
+async fn change_control(shared: Data<Shared>, country: web::Path<String>, body: Bytes) -> HttpResponse {
+    let Ok(country) = country.parse() else { return unknown_country() };
+    let change: FaultChange = match serde_json::from_slice(&body) {
+        Ok(change) => change,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match shared.script.apply(country, change) {
+        Ok(faults) => {
+            slog::info!(shared.logger, "bureau scripted"; "country" => country.code(), "faults" => ?faults);
+            HttpResponse::Ok().json(state(&shared, country))
+        }
+        Err(reason) => refused(StatusCode::UNPROCESSABLE_ENTITY, reason),
+    }
+}
+
+async fn reset_control(shared: Data<Shared>, country: web::Path<String>) -> HttpResponse {
+    let Ok(country) = country.parse() else { return unknown_country() };
+    shared.script.reset(country);
+    slog::info!(shared.logger, "bureau scripted"; "country" => country.code(), "faults" => "none");
+    HttpResponse::Ok().json(state(&shared, country))
+}
+
+/// A country's faults and its number of calls.
+fn state(shared: &Shared, country: Country) -> Value {
+    let mut state = json!(shared.script.faults(country));
+    if let Value::Object(members) = &mut state {
+        members.insert("calls".to_owned(), json!(shared.tally(country).arrived()));
+    }
+    state
+}
+
+fn unknown_country() -> HttpResponse {
+    refused(StatusCode::NOT_FOUND, "no such country: ES, PT, IT, MX, CO or BR")
+}
+
+fn refused(status: StatusCode, reason: &str) -> HttpResponse {
+    HttpResponse::build(status).json(json!({"error": reason}))
+}

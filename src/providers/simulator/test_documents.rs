@@ -1,0 +1,295 @@
+//! The test documents: one document a country for each thing a bureau can answer.
+//!
+//! [`TEST_DOCUMENTS`] is the only place where they stand; the simulator looks its answers up here, tests walk
+//! through it, and `docs/providers.md` is held against it. Every document passes its country's official check.
+//! Apart from the clean samples of the specification, the same two digits mean the same scenario in every country
+//! (`90000004S`, `200000047`, `RSSMRA80A04H501D`, … all have defaults).
+
+use super::record::{BureauRecord, typical_monthly_income, units};
+use crate::domain::application::Country;
+use crate::domain::banking::{AccountStatus, CreditScore};
+
+use Country::{Br, Co, Es, It, Mx, Pt};
+use Scenario::{
+    Approve, Defaults, HighObligations, IncomeMismatch, LowScore, Malformed, NoObligations, NoScore,
+    RateLimited, ServerError, Slow, Suspended, ThinFile, Timeout, Unauthorized, Unavailable, Unverified,
+};
+
+/// What a test document is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scenario {
+    /// A clean record.
+    Approve,
+    /// A score of 480, below every country's floor.
+    LowScore,
+    /// Obligations of four typical monthly incomes: over the DTI limit on any ordinary income.
+    HighObligations,
+    /// Active defaults, score 640.
+    Defaults,
+    /// Accounts suspended, score 700.
+    Suspended,
+    /// An average income of 900.00, more than 20 % off every income that Italy accepts.
+    IncomeMismatch,
+    /// A record that is not verified.
+    Unverified,
+    /// Nobody by that document: 404.
+    ThinFile,
+    /// A report without a score.
+    NoScore,
+    /// A report without obligations and debts.
+    NoObligations,
+    /// 500, every time.
+    ServerError,
+    /// 503, every time.
+    Unavailable,
+    /// No answer within any sensible time.
+    Timeout,
+    /// 200 with a report that breaks off in the middle.
+    Malformed,
+    /// 401, as for wrong credentials.
+    Unauthorized,
+    /// 429 with `Retry-After`.
+    RateLimited,
+    /// The clean record, but slower than the breaker's threshold of 3 s.
+    Slow,
+}
+
+/// One test document.
+#[derive(Debug, Clone, Copy)]
+pub struct TestDocument {
+    /// The country whose bureau knows it.
+    pub country: Country,
+    /// The document, normalised.
+    pub document: &'static str,
+    /// What it is for.
+    pub scenario: Scenario,
+}
+
+const fn row(country: Country, document: &'static str, scenario: Scenario) -> TestDocument {
+    TestDocument { country, document, scenario }
+}
+
+/// Every test document.
+pub const TEST_DOCUMENTS: &[TestDocument] = &[
+    row(Es, "12345678Z", Approve),
+    row(Es, "90000002J", LowScore),
+    row(Es, "90000003Z", HighObligations),
+    row(Es, "90000004S", Defaults),
+    row(Es, "90000005Q", Suspended),
+    row(Es, "90000008L", ThinFile),
+    row(Es, "90000009C", NoScore),
+    row(Es, "90000010K", NoObligations),
+    row(Es, "90000011E", ServerError),
+    row(Es, "90000012T", Unavailable),
+    row(Es, "90000013R", Timeout),
+    row(Es, "90000014W", Malformed),
+    row(Es, "90000015A", Unauthorized),
+    row(Es, "90000016G", RateLimited),
+    row(Es, "90000017M", Slow),
+    row(Pt, "123456789", Approve),
+    row(Pt, "200000020", LowScore),
+    row(Pt, "200000039", HighObligations),
+    row(Pt, "200000047", Defaults),
+    row(Pt, "200000055", Suspended),
+    row(Pt, "200000080", ThinFile),
+    row(Pt, "200000098", NoScore),
+    row(Pt, "200000101", NoObligations),
+    row(Pt, "200000110", ServerError),
+    row(Pt, "200000128", Unavailable),
+    row(Pt, "200000136", Timeout),
+    row(Pt, "200000144", Malformed),
+    row(Pt, "200000152", Unauthorized),
+    row(Pt, "200000160", RateLimited),
+    row(Pt, "200000179", Slow),
+    row(It, "RSSMRA80A01H501U", Approve),
+    row(It, "RSSMRA80A02H501Z", LowScore),
+    row(It, "RSSMRA80A03H501B", HighObligations),
+    row(It, "RSSMRA80A04H501D", Defaults),
+    row(It, "RSSMRA80A05H501H", Suspended),
+    row(It, "RSSMRA80A06H501J", IncomeMismatch),
+    row(It, "RSSMRA80A08H501N", ThinFile),
+    row(It, "RSSMRA80A09H501P", NoScore),
+    row(It, "RSSMRA80A10H501W", NoObligations),
+    row(It, "RSSMRA80A11H501V", ServerError),
+    row(It, "RSSMRA80A12H501A", Unavailable),
+    row(It, "RSSMRA80A13H501C", Timeout),
+    row(It, "RSSMRA80A14H501E", Malformed),
+    row(It, "RSSMRA80A15H501I", Unauthorized),
+    row(It, "RSSMRA80A16H501K", RateLimited),
+    row(It, "RSSMRA80A17H501M", Slow),
+    row(Mx, "HERM850101MDFRRR08", Approve),
+    row(Mx, "HERM850102MDFRRR09", LowScore),
+    row(Mx, "HERM850104MDFRRR01", Defaults),
+    row(Mx, "HERM850105MDFRRR02", Suspended),
+    row(Mx, "HERM850108MDFRRR05", ThinFile),
+    row(Mx, "HERM850109MDFRRR06", NoScore),
+    row(Mx, "HERM850110MDFRRR07", NoObligations),
+    row(Mx, "HERM850111MDFRRR08", ServerError),
+    row(Mx, "HERM850112MDFRRR09", Unavailable),
+    row(Mx, "HERM850113MDFRRR00", Timeout),
+    row(Mx, "HERM850114MDFRRR01", Malformed),
+    row(Mx, "HERM850115MDFRRR02", Unauthorized),
+    row(Mx, "HERM850116MDFRRR03", RateLimited),
+    row(Mx, "HERM850117MDFRRR04", Slow),
+    row(Co, "1234567890", Approve),
+    row(Co, "1000000002", LowScore),
+    row(Co, "1000000004", Defaults),
+    row(Co, "1000000005", Suspended),
+    row(Co, "1000000007", Unverified),
+    row(Co, "1000000008", ThinFile),
+    row(Co, "1000000009", NoScore),
+    row(Co, "1000000010", NoObligations),
+    row(Co, "1000000011", ServerError),
+    row(Co, "1000000012", Unavailable),
+    row(Co, "1000000013", Timeout),
+    row(Co, "1000000014", Malformed),
+    row(Co, "1000000015", Unauthorized),
+    row(Co, "1000000016", RateLimited),
+    row(Co, "1000000017", Slow),
+    row(Br, "12345678909", Approve),
+    row(Br, "10000000280", LowScore),
+    row(Br, "10000000361", HighObligations),
+    row(Br, "10000000442", Defaults),
+    row(Br, "10000000523", Suspended),
+    row(Br, "10000000876", ThinFile),
+    row(Br, "10000000957", NoScore),
+    row(Br, "10000001090", NoObligations),
+    row(Br, "10000001171", ServerError),
+    row(Br, "10000001252", Unavailable),
+    row(Br, "10000001333", Timeout),
+    row(Br, "10000001414", Malformed),
+    row(Br, "10000001503", Unauthorized),
+    row(Br, "10000001686", RateLimited),
+    row(Br, "10000001767", Slow),
+];
+
+/// What the bureau does when it is asked about a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sends a report.
+    Report(BureauRecord),
+    /// Sends a report, slowly.
+    SlowReport(BureauRecord),
+    /// Sends the first half of a report.
+    HalfReport(BureauRecord),
+    /// Knows nobody by that document: 404.
+    NotFound,
+    /// Fails: 500.
+    ServerError,
+    /// Is down: 503.
+    Unavailable,
+    /// Refuses the caller: 401.
+    Unauthorized,
+    /// Is asked too often: 429.
+    RateLimited,
+    /// Does not answer.
+    Hang,
+}
+
+/// What `country`'s bureau does about `document`: its test document's scenario, or else the report it makes up.
+pub fn outcome_of(country: Country, document: &str) -> Outcome {
+    TEST_DOCUMENTS
+        .iter()
+        .find(|row| row.country == country && row.document == document)
+        .map_or_else(|| Outcome::Report(BureauRecord::believable(country, document)), |row| row.outcome())
+}
+
+impl TestDocument {
+    /// What the bureau does about this document.
+    pub fn outcome(&self) -> Outcome {
+        let mut record = clean(self.country);
+        match self.scenario {
+            Approve => {}
+            LowScore => record.credit_score = CreditScore::new(480),
+            HighObligations => {
+                let income = typical_monthly_income(self.country);
+                record.monthly_obligations = Some(units(income * 4));
+                record.total_debt = Some(units(income * 48));
+            }
+            Defaults => {
+                record.credit_score = CreditScore::new(640);
+                record.has_defaults = Some(true);
+            }
+            Suspended => {
+                record.credit_score = CreditScore::new(700);
+                record.account_status = Some(AccountStatus::Suspended);
+            }
+            IncomeMismatch => record.average_monthly_income = Some(units(900)),
+            Unverified => record.verified = Some(false),
+            NoScore => record.credit_score = None,
+            NoObligations => {
+                record.monthly_obligations = None;
+                record.total_debt = None;
+            }
+            ThinFile => return Outcome::NotFound,
+            ServerError => return Outcome::ServerError,
+            Unavailable => return Outcome::Unavailable,
+            Timeout => return Outcome::Hang,
+            Malformed => return Outcome::HalfReport(record),
+            Unauthorized => return Outcome::Unauthorized,
+            RateLimited => return Outcome::RateLimited,
+            Slow => return Outcome::SlowReport(record),
+        }
+        Outcome::Report(record)
+    }
+
+    /// What the bureau answers, for the documentation.
+    pub const fn answer(&self) -> &'static str {
+        match self.scenario {
+            Approve => "clean record",
+            LowScore => "score 480",
+            HighObligations => "obligations of four typical monthly incomes",
+            Defaults => "active defaults, score 640",
+            Suspended => "accounts suspended, score 700",
+            IncomeMismatch => "average income 900.00",
+            Unverified => "record not verified",
+            ThinFile => "404: nobody by that document",
+            NoScore => "report without a score",
+            NoObligations => "report without obligations and debts",
+            ServerError => "500, every time",
+            Unavailable => "503, every time",
+            Timeout => "no answer for 60 s",
+            Malformed => "200 with half a report",
+            Unauthorized => "401",
+            RateLimited => "429 with `Retry-After: 2`",
+            Slow => "clean record after 4 s",
+        }
+    }
+
+    /// What comes of an application that is otherwise fine, for the documentation.
+    pub const fn effect(&self) -> &'static str {
+        match (self.scenario, self.country) {
+            (Approve | Suspended | Slow, _) | (NoObligations, Mx | Co) => "`APPROVED`",
+            (LowScore | HighObligations, _) | (Defaults, Es | Pt | It) => "`REJECTED`",
+            (IncomeMismatch | Unverified | ThinFile | NoScore | NoObligations | Defaults, _) => {
+                "`UNDER_REVIEW`"
+            }
+            (ServerError | Unavailable | Timeout | Malformed | Unauthorized | RateLimited, _) => {
+                "`UNDER_REVIEW`, `PROVIDER_UNAVAILABLE`"
+            }
+        }
+    }
+}
+
+/// The clean record of `country`: good score, small obligations, active, no defaults, verified.
+fn clean(country: Country) -> BureauRecord {
+    let (score, monthly_obligations, total_debt) = match country {
+        Es => (720, 300, 9_000),
+        Pt => (735, 120, 3_600),
+        It => (750, 150, 5_400),
+        Mx => (740, 1_500, 36_000),
+        Co => (730, 350_000, 8_400_000),
+        Br => (760, 450, 10_800),
+    };
+    BureauRecord {
+        reference: format!("{}-TEST", country.code()),
+        accounts: Some(2),
+        account_status: Some(AccountStatus::Active),
+        credit_score: CreditScore::new(score),
+        total_debt: Some(units(total_debt)),
+        monthly_obligations: Some(units(monthly_obligations)),
+        has_defaults: Some(false),
+        average_monthly_income: Some(units(typical_monthly_income(country))),
+        verified: Some(true),
+    }
+}

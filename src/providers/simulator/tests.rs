@@ -1,0 +1,527 @@
+//! The simulator over real HTTP, its test documents, and the page that documents both.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use actix_web::http::{Method, StatusCode};
+use awc::error::SendRequestError;
+use serde_json::{Value, json};
+use slog::Drain as _;
+
+use super::record::BureauRecord;
+use super::test_documents::{Outcome, Scenario, TEST_DOCUMENTS, TestDocument};
+use super::wire::format_of;
+use super::*;
+use crate::domain::banking::BankingData;
+use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::providers::{BureauRequest, MalformedReport, Subject, provider_for};
+
+const NAME: &str = "Ana García López";
+
+/// The valid sample document of each country in the specification.
+const SAMPLES: [(Country, &str); 6] = [
+    (Country::Es, "12345678Z"),
+    (Country::Pt, "123456789"),
+    (Country::It, "RSSMRA80A01H501U"),
+    (Country::Mx, "HERM850101MDFRRR08"),
+    (Country::Co, "1234567890"),
+    (Country::Br, "12345678909"),
+];
+
+fn question(country: Country, document: &str) -> BureauRequest {
+    provider_for(country).request(&Subject {
+        full_name: FullName::parse(NAME).unwrap(),
+        identity_document: IdentityDocument::from_normalized(document.to_owned()),
+    })
+}
+
+/// A simulator whose slow answers take 60 ms, so that tests need not wait for four seconds.
+async fn start() -> Simulator {
+    start_with_logger(slog::Logger::root(slog::Discard, slog::o!())).await
+}
+
+async fn start_with_logger(logger: slog::Logger) -> Simulator {
+    let settings =
+        SimulatorSettings { slow_answer: Duration::from_millis(60), ..SimulatorSettings::default() };
+    Simulator::start(settings, Clock::system(), logger).await.unwrap()
+}
+
+/// A bureau's answer, as the gateway gets it.
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<String>,
+    content_type: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn parsed(&self, country: Country) -> Result<BankingData, MalformedReport> {
+        provider_for(country).parse(&self.body)
+    }
+}
+
+async fn ask_within(
+    simulator: &Simulator,
+    country: Country,
+    document: &str,
+    patience: Duration,
+) -> Result<Answer, SendRequestError> {
+    let question = question(country, document);
+    let mut response = awc::Client::builder()
+        .timeout(patience)
+        .finish()
+        .post(format!("{}{}", simulator.base_url(country), question.path))
+        .insert_header(("Content-Type", question.content_type))
+        .insert_header(("Accept", question.accept))
+        .insert_header(("X-Request-ID", "req-7"))
+        .send_body(question.body)
+        .await?;
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (retry_after, content_type) = (header("retry-after"), header("content-type").unwrap_or_default());
+    let status = response.status();
+    Ok(Answer { status, retry_after, content_type, body: response.body().await.unwrap().to_vec() })
+}
+
+async fn ask(simulator: &Simulator, country: Country, document: &str) -> Answer {
+    ask_within(simulator, country, document, Duration::from_secs(20)).await.unwrap()
+}
+
+/// Sends a request to the control paths and returns status and JSON.
+async fn control(simulator: &Simulator, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
+    let mut response = awc::Client::default()
+        .request(method, format!("{}{path}", simulator.root_url()))
+        .send_body(body.to_owned())
+        .await
+        .unwrap();
+    (response.status(), response.json().await.unwrap())
+}
+
+/// Waits until `condition` holds, at most ten seconds.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "still waiting until {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// What the adapter should make of `record`, by way of the format alone.
+fn report_of(country: Country, record: &BureauRecord) -> BankingData {
+    provider_for(country).parse(format_of(country).write_report(record).as_bytes()).unwrap()
+}
+
+fn documents_for(scenario: Scenario) -> impl Iterator<Item = &'static TestDocument> {
+    TEST_DOCUMENTS.iter().filter(move |row| row.scenario == scenario)
+}
+
+#[actix_rt::test]
+async fn every_test_document_is_answered_as_its_row_says() {
+    let simulator = start().await;
+    for row in TEST_DOCUMENTS {
+        let context = format!("{} {}", row.country, row.document);
+        let outcome = row.outcome();
+        if outcome == Outcome::Hang {
+            continue;
+        }
+        let asked_at = Instant::now();
+        let answer = ask(&simulator, row.country, row.document).await;
+        assert_eq!(answer.content_type, format_of(row.country).content_type(), "{context}");
+        let (status, report) = match outcome {
+            Outcome::Report(record) => (StatusCode::OK, Some(report_of(row.country, &record))),
+            Outcome::SlowReport(record) => {
+                assert!(asked_at.elapsed() >= Duration::from_millis(60), "{context}");
+                (StatusCode::OK, Some(report_of(row.country, &record)))
+            }
+            Outcome::HalfReport(_) => (StatusCode::OK, None),
+            Outcome::NotFound => (StatusCode::NOT_FOUND, None),
+            Outcome::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, None),
+            Outcome::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, None),
+            Outcome::Unauthorized => (StatusCode::UNAUTHORIZED, None),
+            Outcome::RateLimited => (StatusCode::TOO_MANY_REQUESTS, None),
+            Outcome::Hang => unreachable!("handled above"),
+        };
+        assert_eq!(answer.status, status, "{context}");
+        assert_eq!(answer.parsed(row.country).ok(), report, "{context}");
+        let told_to_wait = (row.scenario == Scenario::RateLimited).then(|| "2".to_owned());
+        assert_eq!(answer.retry_after, told_to_wait, "{context}");
+    }
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_samples_of_the_specification_are_clean() {
+    let simulator = start().await;
+    for (country, document) in SAMPLES {
+        let data = ask(&simulator, country, document).await.parsed(country).unwrap();
+        let score = data.credit_score.unwrap().get();
+        assert!((720..=780).contains(&score), "{country}: {score}");
+        assert_eq!(data.has_defaults, Some(false), "{country}");
+        assert_eq!(data.account_status, Some(crate::domain::banking::AccountStatus::Active), "{country}");
+        let income = rust_decimal::Decimal::from(record::typical_monthly_income(country));
+        let obligations = data.monthly_obligations.unwrap().amount();
+        assert!(obligations * rust_decimal::Decimal::from(8) < income, "{country}");
+        assert_eq!(data.verified, (country == Country::Co).then_some(true), "{country}");
+    }
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn any_other_document_always_gets_the_same_report() {
+    let (one, other) = (start().await, start().await);
+    for country in Country::ALL {
+        let first = ask(&one, country, "7654321").await.parsed(country).unwrap();
+        assert_eq!(ask(&other, country, "7654321").await.parsed(country), Ok(first.clone()));
+        assert_ne!(ask(&one, country, "7654322").await.parsed(country), Ok(first));
+        assert_eq!((one.calls(country), other.calls(country)), (2, 1));
+    }
+    one.stop().await;
+    other.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_hanging_answer_ends_when_its_client_gives_up() {
+    let simulator = start().await;
+    for row in documents_for(Scenario::Timeout) {
+        let patience = Duration::from_millis(150);
+        let outcome = ask_within(&simulator, row.country, row.document, patience).await;
+        assert!(matches!(outcome, Err(SendRequestError::Timeout)), "{}", row.country);
+        assert_eq!(simulator.calls(row.country), 1);
+        until("the call is dropped", || simulator.in_flight(row.country) == 0).await;
+    }
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_hanging_answer_ends_when_the_simulator_stops() {
+    let simulator = start().await;
+    let row = documents_for(Scenario::Timeout).next().unwrap();
+    let asking = simulator.clone();
+    let call = actix_rt::spawn(async move {
+        ask_within(&asking, row.country, row.document, Duration::from_secs(50)).await.is_err()
+    });
+    until("the call hangs", || simulator.in_flight(row.country) == 1).await;
+    simulator.stop().await;
+    let ended = tokio::time::timeout(Duration::from_secs(10), call).await;
+    assert!(ended.expect("the call goes on after the stop").unwrap(), "the call was answered");
+}
+
+#[actix_rt::test]
+async fn the_next_calls_fail_and_then_the_bureau_recovers() {
+    let simulator = start().await;
+    simulator.script().fail_next(Country::Es, 3);
+    for _ in 0..3 {
+        let answer = ask(&simulator, Country::Es, "12345678Z").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(ask(&simulator, Country::Mx, "HERM850101MDFRRR08").await.status, StatusCode::OK);
+    assert_eq!(ask(&simulator, Country::Es, "12345678Z").await.status, StatusCode::OK);
+    assert_eq!(simulator.calls(Country::Es), 4);
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn latency_error_rate_and_malformed_reports_are_scripted_and_reset() {
+    let simulator = start().await;
+    let (country, document) = SAMPLES[2];
+    let script = simulator.script().clone();
+    script.set_error_rate(country, 100);
+    assert_eq!(ask(&simulator, country, document).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    script.reset(country);
+    script.set_malformed(country, true);
+    let answer = ask(&simulator, country, document).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.parsed(country).is_err());
+    script.reset_all();
+    script.set_latency(country, Duration::from_millis(40));
+    let asked_at = Instant::now();
+    assert!(ask(&simulator, country, document).await.parsed(country).is_ok());
+    assert!(asked_at.elapsed() >= Duration::from_millis(40));
+    script.set_latency(country, Duration::from_secs(500));
+    let given_up = ask_within(&simulator, country, document, Duration::from_millis(100)).await;
+    assert!(given_up.is_err());
+    script.reset_all();
+    assert!(ask(&simulator, country, document).await.parsed(country).is_ok());
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn the_script_is_in_reach_over_http() {
+    let simulator = start().await;
+    let change = r#"{"fail_next": 1, "latency_ms": 5}"#;
+    let (status, state) = control(&simulator, Method::PUT, "/control/es", change).await;
+    let expected = json!({
+        "fail_next": 1, "latency_ms": 5, "error_rate_percent": 0, "malformed": false, "calls": 0
+    });
+    assert_eq!((status, state), (StatusCode::OK, expected));
+    assert_eq!(ask(&simulator, Country::Es, "12345678Z").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let (_, all) = control(&simulator, Method::GET, "/control", "").await;
+    assert_eq!(all["ES"]["calls"], 1);
+    assert_eq!(all["ES"]["fail_next"], 0);
+    assert_eq!(all["BR"]["latency_ms"], 0);
+    let (status, state) = control(&simulator, Method::DELETE, "/control/ES", "").await;
+    assert_eq!((status, &state["latency_ms"]), (StatusCode::OK, &json!(0)));
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_wrong_control_request_is_explained_and_changes_nothing() {
+    let simulator = start().await;
+    for (path, body, expected) in [
+        ("/control/fr", "{}", StatusCode::NOT_FOUND),
+        ("/control/es", "", StatusCode::BAD_REQUEST),
+        ("/control/es", r#"{"fail_nxt": 1}"#, StatusCode::BAD_REQUEST),
+        ("/control/es", r#"{"fail_next": -1}"#, StatusCode::BAD_REQUEST),
+        ("/control/es", r#"{"fail_next": 3, "error_rate_percent": 101}"#, StatusCode::UNPROCESSABLE_ENTITY),
+        ("/control/es", r#"{"fail_next": 3, "latency_ms": 600001}"#, StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let (status, answer) = control(&simulator, Method::PUT, path, body).await;
+        assert_eq!(status, expected, "{path} {body}");
+        assert!(answer["error"].is_string(), "{path} {body}");
+    }
+    assert_eq!(simulator.script().faults(Country::Es), script::Faults::default());
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_question_in_another_form_is_a_bad_request_and_never_a_thin_file() {
+    let simulator = start().await;
+    let client = awc::Client::default();
+    for country in Country::ALL {
+        let base = simulator.base_url(country);
+        let path = question(country, "1234567890").path;
+        for (url, body) in [
+            (format!("{base}{path}"), "<html>".to_owned()),
+            (format!("{base}{path}"), String::new()),
+            (format!("{base}/elsewhere"), "{}".to_owned()),
+            (base.clone(), "{}".to_owned()),
+            (format!("{}/fr{path}", simulator.root_url()), "{}".to_owned()),
+        ] {
+            let response = client.post(&url).send_body(body).await.unwrap();
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{url}");
+        }
+        let flood = client.post(format!("{base}{path}")).send_body("x".repeat(70_000)).await.unwrap();
+        assert_eq!(flood.status(), StatusCode::PAYLOAD_TOO_LARGE, "{country}");
+    }
+    simulator.stop().await;
+}
+
+/// A log that a test can read.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[actix_rt::test]
+async fn calls_are_logged_with_their_request_id_and_without_personal_data() {
+    let log = Captured::default();
+    let drain = Mutex::new(slog_json::Json::default(log.clone())).fuse();
+    let simulator = start_with_logger(slog::Logger::root(drain, slog::o!())).await;
+    for row in TEST_DOCUMENTS.iter().filter(|row| row.outcome() != Outcome::Hang) {
+        ask(&simulator, row.country, row.document).await;
+    }
+    simulator.stop().await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let calls: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["msg"] == "bureau asked")
+        .collect();
+    assert_eq!(calls.len(), TEST_DOCUMENTS.iter().filter(|row| row.outcome() != Outcome::Hang).count());
+    assert!(calls.iter().all(|call| call["request_id"] == "req-7" && call["traceparent"] == false));
+    for row in TEST_DOCUMENTS {
+        assert!(!text.contains(row.document), "{} is in the log", row.document);
+    }
+    assert!(!text.contains("Ana") && !text.contains("ANA"));
+}
+
+#[actix_rt::test]
+async fn the_request_id_and_the_arrival_of_a_trace_are_echoed() {
+    let simulator = start().await;
+    let question = question(Country::Es, "12345678Z");
+    let url = format!("{}{}", simulator.base_url(Country::Es), question.path);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (id, trace, echoed, traced) in
+        [("req-8", Some(trace), Some("req-8"), "true"), ("not an id", None, None, "false")]
+    {
+        let mut request = awc::Client::default().post(&url).insert_header(("X-Request-ID", id));
+        if let Some(trace) = trace {
+            request = request.insert_header(("traceparent", trace));
+        }
+        let response = request.send_body(question.body.clone()).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!(header("x-request-id"), echoed);
+        assert_eq!(header("x-traceparent-received"), Some(traced));
+    }
+    simulator.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_taken_port_is_a_configuration_error_that_names_it() {
+    let first = start().await;
+    let settings = SimulatorSettings { port: first.address.port(), ..SimulatorSettings::default() };
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let error = Simulator::start(settings, Clock::system(), logger).await.unwrap_err();
+    assert_eq!(error.code(), "configuration");
+    assert!(error.to_string().contains(&first.address.to_string()), "{error}");
+    first.stop().await;
+}
+
+#[test]
+fn the_default_delays_are_the_documented_ones() {
+    let settings = SimulatorSettings::default();
+    for row in documents_for(Scenario::Slow) {
+        assert_eq!(row.answer(), format!("clean record after {} s", settings.slow_answer.as_secs()));
+    }
+    for row in documents_for(Scenario::Timeout) {
+        assert_eq!(row.answer(), format!("no answer for {} s", settings.hang.as_secs()));
+    }
+}
+
+#[test]
+fn every_country_has_each_scenario_that_can_happen_there_exactly_once() {
+    use Scenario::{HighObligations, IncomeMismatch, Unverified};
+    let scenarios: std::collections::BTreeSet<_> = TEST_DOCUMENTS.iter().map(|row| row.scenario).collect();
+    assert_eq!(scenarios.len(), 17);
+    for country in Country::ALL {
+        for scenario in &scenarios {
+            let possible = match scenario {
+                HighObligations => !matches!(country, Country::Mx | Country::Co),
+                IncomeMismatch => country == Country::It,
+                Unverified => country == Country::Co,
+                _ => true,
+            };
+            let rows = documents_for(*scenario).filter(|row| row.country == country).count();
+            assert_eq!(rows, usize::from(possible), "{country} {scenario:?}");
+        }
+    }
+    for (country, sample) in SAMPLES {
+        let row = documents_for(Scenario::Approve).find(|row| row.country == country).unwrap();
+        assert_eq!(row.document, sample);
+    }
+    let distinct: std::collections::BTreeSet<_> =
+        TEST_DOCUMENTS.iter().map(|row| (row.country, row.document)).collect();
+    assert_eq!(distinct.len(), TEST_DOCUMENTS.len());
+}
+
+/// The official check of each country's document, written here once more so that the table does not depend on the
+/// code it is meant to exercise.
+fn passes_official_check(country: Country, document: &str) -> bool {
+    let digits = |text: &str| text.bytes().map(|byte| u32::from(byte) - 48).collect::<Vec<_>>();
+    let weighted = |digits: &[u32], first: u32| -> u32 {
+        digits.iter().zip((0..=first).rev()).map(|(digit, weight)| digit * weight).sum()
+    };
+    let numeric = document.bytes().all(|byte| byte.is_ascii_digit());
+    match country {
+        Country::Es => {
+            let number: usize = document.get(..8).unwrap().parse().unwrap();
+            document.len() == 9 && document.as_bytes()[8] == b"TRWAGMYFPDXBNJZSQVHLCKE"[number % 23]
+        }
+        Country::Pt => {
+            let nif = digits(document);
+            let check = (11 - weighted(&nif[..8], 9) % 11) % 11 % 10;
+            numeric && nif.len() == 9 && nif[8] == check && matches!(nif[0], 1..=3)
+        }
+        Country::It => {
+            const ODD: [u32; 26] = [
+                1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23,
+            ];
+            let value = |byte: u8| usize::from(if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' });
+            let sum: u32 = document
+                .get(..15)
+                .unwrap()
+                .bytes()
+                .enumerate()
+                .map(
+                    |(i, byte)| {
+                        if i % 2 == 0 { ODD[value(byte)] } else { u32::try_from(value(byte)).unwrap() }
+                    },
+                )
+                .sum();
+            document.len() == 16 && u32::from(document.as_bytes()[15] - b'A') == sum % 26
+        }
+        Country::Mx => {
+            let place =
+                |letter| "0123456789ABCDEFGHIJKLMNÑOPQRSTUVWXYZ".chars().position(|c| c == letter).unwrap();
+            let sum: usize = document.chars().take(17).enumerate().map(|(i, c)| place(c) * (18 - i)).sum();
+            document.len() == 18 && document.ends_with(&((10 - sum % 10) % 10).to_string())
+        }
+        Country::Co => numeric && (6..=10).contains(&document.len()) && !document.starts_with('0'),
+        Country::Br => {
+            let cpf = digits(document);
+            let check = |end: usize| weighted(&cpf[..end], u32::try_from(end).unwrap() + 1) * 10 % 11 % 10;
+            numeric && cpf.len() == 11 && cpf[9] == check(9) && cpf[10] == check(10)
+        }
+    }
+}
+
+#[test]
+fn every_test_document_passes_its_official_check() {
+    for row in TEST_DOCUMENTS {
+        assert!(passes_official_check(row.country, row.document), "{} {}", row.country, row.document);
+    }
+    for (country, wrong) in [
+        (Country::Es, "12345678A"),
+        (Country::Pt, "123456780"),
+        (Country::It, "RSSMRA80A01H501A"),
+        (Country::Mx, "HERM850101MDFRRR01"),
+        (Country::Co, "12345"),
+        (Country::Br, "12345678900"),
+    ] {
+        assert!(!passes_official_check(country, wrong), "{wrong}");
+    }
+}
+
+const PAGE: &str = include_str!("../../../docs/providers.md");
+
+#[test]
+fn the_page_lists_every_test_document_with_its_answer_and_effect() {
+    let missing: Vec<_> = TEST_DOCUMENTS
+        .iter()
+        .map(|row| format!("| {} | `{}` | {} | {} |", row.country, row.document, row.answer(), row.effect()))
+        .filter(|line| !PAGE.lines().any(|found| found == line))
+        .collect();
+    assert!(missing.is_empty(), "docs/providers.md lacks:\n{}", missing.join("\n"));
+    let listed = PAGE
+        .lines()
+        .filter(|line| SAMPLES.iter().any(|(c, _)| line.starts_with(&format!("| {c} | `"))))
+        .count();
+    assert_eq!(listed, TEST_DOCUMENTS.len(), "docs/providers.md lists documents that do not exist");
+}
+
+/// The fenced block that follows `<!-- name -->` on the page, its lines joined without their indentation.
+fn example(name: &str) -> String {
+    let (_, rest) =
+        PAGE.split_once(&format!("<!-- {name} -->")).unwrap_or_else(|| panic!("no example {name}"));
+    let lines = rest.lines().skip_while(|line| !line.starts_with("```")).skip(1);
+    lines.take_while(|line| !line.starts_with("```")).map(str::trim).collect()
+}
+
+#[test]
+fn the_examples_on_the_page_are_what_is_sent_and_understood() {
+    for (country, document) in SAMPLES {
+        let code = country.lower_code();
+        let (shown, sent) = (example(&format!("{code} request")), question(country, document));
+        let sent_text = String::from_utf8(sent.body).unwrap();
+        if sent.content_type.contains("json") {
+            let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            assert_eq!(value(&shown), value(&sent_text), "{country}");
+        } else {
+            assert_eq!(shown, sent_text, "{country}");
+        }
+        assert!(PAGE.contains(&format!("`POST {}`", sent.path)), "{country}");
+        let Outcome::Report(record) = test_documents::outcome_of(country, document) else {
+            panic!("{country}'s sample has no report")
+        };
+        let parsed = provider_for(country).parse(example(&format!("{code} answer")).as_bytes());
+        assert_eq!(parsed, Ok(report_of(country, &record)), "{country}");
+    }
+}

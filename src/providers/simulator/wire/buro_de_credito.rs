@@ -1,0 +1,86 @@
+//! Buró de Crédito's side: the INTL line of tags, lengths and values, amounts in centavos.
+
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
+
+use super::WireFormat;
+use crate::domain::banking::AccountStatus;
+use crate::domain::money::Money;
+use crate::providers::simulator::record::BureauRecord;
+
+pub(super) struct Format;
+
+/// `INTL14`, a reference of 25, product `001`, country `MX`.
+const QUESTION_HEADER_LEN: usize = 36;
+/// The closing segment: `ES`, five digits of length, and the closing mark.
+const END_LEN: usize = 15;
+
+impl WireFormat for Format {
+    fn path(&self) -> &'static str {
+        "/intl/consulta"
+    }
+
+    fn content_type(&self) -> &'static str {
+        "text/plain; charset=us-ascii"
+    }
+
+    fn read_document(&self, body: &[u8]) -> Option<String> {
+        let question = std::str::from_utf8(body).ok().filter(|text| text.is_ascii())?;
+        let end = format!("ES05{:05}0002**", question.len());
+        let (header, mut fields) = question.strip_suffix(&end)?.split_at_checked(QUESTION_HEADER_LEN)?;
+        if !header.starts_with("INTL14") || !header.ends_with("001MX") {
+            return None;
+        }
+        let mut document = None;
+        while !fields.is_empty() {
+            let (tag, rest) = fields.split_at_checked(2)?;
+            let (length, rest) = rest.split_at_checked(2)?;
+            let (value, rest) = rest.split_at_checked(length.parse().ok()?)?;
+            if tag == "08" {
+                document = Some(value.to_owned());
+            }
+            fields = rest;
+        }
+        document
+    }
+
+    fn write_report(&self, record: &BureauRecord) -> String {
+        let standing = record.account_status.map(|status| match status {
+            AccountStatus::Active => "AC",
+            AccountStatus::Inactive => "IN",
+            AccountStatus::Suspended => "SU",
+            AccountStatus::Closed => "CE",
+            AccountStatus::Unknown => "ND",
+        });
+        // -008: too little information for a score.
+        let score = record.credit_score.map_or("-008".to_owned(), |score| format!("{:04}", score.get()));
+        let fields = [
+            field("RS", Some("01".to_owned())),
+            field("00", record.accounts.map(|accounts| format!("{accounts:04}"))),
+            field("01", record.total_debt.map(centavos)),
+            field("02", record.monthly_obligations.map(centavos)),
+            field("03", standing.map(str::to_owned)),
+            field("04", record.has_defaults.map(|defaults| if defaults { "S" } else { "N" }.to_owned())),
+            field("SC", Some("BC SCORE".to_owned())),
+            field("00", Some("007".to_owned())),
+            field("01", Some(score)),
+        ];
+        closed(format!("INTL14{:<25}MXMXN{}", record.reference, fields.concat()))
+    }
+
+    fn write_error(&self, code: &str) -> String {
+        closed(format!("ERRR{:<25}{}", "", field("UR", Some(code.to_owned()))))
+    }
+}
+
+fn field(tag: &str, value: Option<String>) -> String {
+    value.map(|value| format!("{tag}{:02}{value}", value.len())).unwrap_or_default()
+}
+
+fn centavos(money: Money) -> String {
+    format!("{:012}", (money.amount() * Decimal::ONE_HUNDRED).to_u64().unwrap_or_default())
+}
+
+fn closed(message: String) -> String {
+    format!("{message}ES05{:05}0002**", message.len() + END_LEN)
+}
