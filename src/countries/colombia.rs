@@ -96,3 +96,312 @@ fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     }
     Ok(DocumentVerdict::recognised(DocumentKind::Cedula, normalized, vec![], None))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use crate::domain::application::Country;
+    use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
+    use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
+
+    #[test]
+    fn documents_are_accepted_and_refused_as_the_table_says() {
+        assert_documents(
+            Country::Co,
+            &[
+                ("1234567890", Ok("1234567890")),
+                ("123456", Ok("123456")),
+                ("1234567", Ok("1234567")),
+                ("12345678", Ok("12345678")),
+                ("123456789", Ok("123456789")),
+                ("9999999999", Ok("9999999999")),
+                ("100000", Ok("100000")),
+                ("1000000000", Ok("1000000000")),
+                ("999999", Ok("999999")),
+                ("111111", Ok("111111")),
+                ("1111111111", Ok("1111111111")),
+                ("52345678", Ok("52345678")),
+                ("79123456", Ok("79123456")),
+                ("1020304050", Ok("1020304050")),
+                ("19876543", Ok("19876543")),
+                ("41654321", Ok("41654321")),
+                ("80000000", Ok("80000000")),
+                ("1098765432", Ok("1098765432")),
+                ("5000000", Ok("5000000")),
+                ("654321", Ok("654321")),
+                ("1.234.567.890", Ok("1234567890")),
+                ("52.345.678", Ok("52345678")),
+                (" 79 123 456 ", Ok("79123456")),
+                ("1-234-567", Ok("1234567")),
+                ("123/456", Ok("123456")),
+                ("\t1234567\r\n", Ok("1234567")),
+                ("", Err(&["bad_length"])),
+                ("1", Err(&["bad_length"])),
+                ("12345", Err(&["bad_length"])),
+                ("12345678901", Err(&["bad_length"])),
+                ("99999", Err(&["bad_length"])),
+                ("1.2.3.4.5", Err(&["bad_length"])),
+                ("ABCDE", Err(&["bad_length"])),
+                ("000000000000", Err(&["bad_length"])),
+                ("12345 ", Err(&["bad_length"])),
+                ("0123456", Err(&["bad_format"])),
+                ("012345678", Err(&["bad_format"])),
+                ("0000000000", Err(&["bad_format"])),
+                ("000000", Err(&["bad_format"])),
+                ("12345A", Err(&["bad_format"])),
+                ("A123456", Err(&["bad_format"])),
+                ("12345678X", Err(&["bad_format"])),
+                ("+573001234", Err(&["bad_format"])),
+                ("123,456,7", Err(&["bad_format"])),
+                ("12_34567", Err(&["bad_format"])),
+                ("１２３４５６", Err(&["bad_format"])),
+                ("123456\u{0}", Err(&["bad_format"])),
+                ("ABCDEFGH", Err(&["bad_format"])),
+                ("1234567é", Err(&["bad_format"])),
+            ],
+        );
+    }
+
+    #[test]
+    fn cases_are_decided_as_the_table_says() {
+        assert_decisions(
+            Country::Co,
+            &[
+                // Plain cases.
+                row("10000000", "3000000", 36, told("100000", 700).verified(true), Approved, "20.85", &[]),
+                row("30000000", "5000000", 60, told("0", 660).verified(true), Approved, "27.03", &[]),
+                // The score just below, at and just above its floor.
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 599).verified(true),
+                    Rejected,
+                    "50.00",
+                    &["SCORE_TOO_LOW"],
+                ),
+                row("10000000", "3000000", 36, told("100", 600).verified(true), Approved, "28.12", &[]),
+                row("10000000", "3000000", 36, told("100", 601).verified(true), Approved, "28.05", &[]),
+                // Defaults, and a standing that is not active.
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).with_defaults().verified(true),
+                    UnderReview,
+                    "59.39",
+                    &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).with_defaults().standing(Closed).verified(true),
+                    UnderReview,
+                    "59.39",
+                    &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).standing(Inactive).verified(true),
+                    Approved,
+                    "29.39",
+                    &[],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).standing(Suspended).verified(true),
+                    Approved,
+                    "29.39",
+                    &[],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).standing(Closed).verified(true),
+                    Approved,
+                    "29.39",
+                    &[],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).standing(Unknown).verified(true),
+                    Approved,
+                    "29.39",
+                    &[],
+                ),
+                // What the bureau did not tell.
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).standing_untold().verified(true),
+                    Approved,
+                    "19.39",
+                    &[],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 850).score_untold().verified(true),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_CREDIT_SCORE"],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("0", 720).obligations_untold().verified(true),
+                    Approved,
+                    "19.39",
+                    &[],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("100", 720).defaults_untold().verified(true),
+                    UnderReview,
+                    "19.39",
+                    &["MISSING_HAS_DEFAULTS"],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_CREDIT_SCORE", "MISSING_VERIFIED", "MISSING_HAS_DEFAULTS"],
+                ),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("0", 599).obligations_untold().with_defaults().verified(true),
+                    Rejected,
+                    "88.19",
+                    &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS"],
+                ),
+                // The best and the worst score.
+                row("10000000", "3000000", 36, told("0", 850).verified(true), Approved, "9.94", &[]),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("0", 300).verified(true),
+                    Rejected,
+                    "69.94",
+                    &["SCORE_TOO_LOW"],
+                ),
+                // Income just below, at and just above 1,500,000.
+                row(
+                    "5000000",
+                    "1499999.99",
+                    36,
+                    told("0", 780).verified(true),
+                    Rejected,
+                    "50.00",
+                    &["INCOME_TOO_LOW"],
+                ),
+                row("5000000", "1500000", 36, told("0", 780).verified(true), Approved, "15.03", &[]),
+                row("5000000", "1500000.01", 36, told("0", 780).verified(true), Approved, "15.03", &[]),
+                // The amount just below, at and just above 50,000,000.
+                row("49999999.99", "9000000", 60, told("0", 780).verified(true), Approved, "17.32", &[]),
+                row("50000000", "9000000", 60, told("0", 780).verified(true), Approved, "17.32", &[]),
+                row(
+                    "50000000.01",
+                    "9000000",
+                    60,
+                    told("0", 780).verified(true),
+                    Rejected,
+                    "50.00",
+                    &["AMOUNT_TOO_HIGH"],
+                ),
+                // PTI just below, at and just above 40 %.
+                row("20000000.00", "1987991.31", 36, told("0", 780).verified(true), Approved, "35.09", &[]),
+                row("20000000.00", "1987991.30", 36, told("0", 780).verified(true), Approved, "35.09", &[]),
+                row(
+                    "20000000.00",
+                    "1987991.29",
+                    36,
+                    told("0", 780).verified(true),
+                    Rejected,
+                    "55.09",
+                    &["PTI_TOO_HIGH"],
+                ),
+                // A record that is not verified, or of which nothing was told.
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("0", 720).verified(false),
+                    UnderReview,
+                    "29.39",
+                    &["RECORD_NOT_VERIFIED"],
+                ),
+                row("10000000", "3000000", 36, told("0", 720), UnderReview, "19.39", &["MISSING_VERIFIED"]),
+                row(
+                    "10000000",
+                    "3000000",
+                    36,
+                    told("0", 720).with_defaults().verified(false),
+                    UnderReview,
+                    "69.39",
+                    &["RECORD_NOT_VERIFIED", "ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
+                ),
+                // Obligations do not count: PTI is the measure here.
+                row("10000000", "3000000", 36, told("2900000", 700).verified(true), Approved, "20.85", &[]),
+                // Risk from 50 on goes to a human, also without a broken rule.
+                row(
+                    "15000000",
+                    "1600000",
+                    36,
+                    told("0", 601).standing(Inactive).verified(true),
+                    UnderReview,
+                    "56.07",
+                    &["RISK_TOO_HIGH"],
+                ),
+                row(
+                    "10000000",
+                    "1600000",
+                    36,
+                    told("0", 601).standing(Inactive).verified(true),
+                    Approved,
+                    "46.75",
+                    &[],
+                ),
+                // Everything at once.
+                row(
+                    "60000000",
+                    "1000000",
+                    6,
+                    told("1000", 300).with_defaults().verified(false),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
+                ),
+                // The extremes of a column.
+                row(
+                    "9999999999.99",
+                    "0.01",
+                    6,
+                    told("9999999999.99", 300).with_defaults().verified(true),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
+                ),
+                row("0.01", "9999999999.99", 84, told("0", 850).verified(true), Approved, "0.00", &[]),
+            ],
+        );
+    }
+}
