@@ -222,3 +222,171 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.problems.0.push(FieldError::new(format!("{}/{escaped}", self.pointer), code, detail));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const WHOLE: &str = r#"{
+        "requested_amount": "15000.00",
+        "monthly_income": 3500,
+        "term_months": 48,
+        "banking_data": {
+            "provider_name": "CRIF",
+            "account_status": "closed",
+            "credit_score": 720,
+            "total_debt": 0,
+            "monthly_obligations": "300.5",
+            "has_defaults": false,
+            "average_monthly_income": 3400.25,
+            "verified": true,
+            "additional_data": {"note": [1, {"a": null}]}
+        }
+    }"#;
+
+    /// Pointer and code of each problem.
+    fn problems(json: &str) -> Vec<(String, &'static str)> {
+        match parse_case(json.as_bytes()) {
+            Err(Error::Validation(fields)) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    fn with(name: &str, value: &str) -> String {
+        let usual = [("requested_amount", "1"), ("monthly_income", "1"), ("banking_data", "{}")];
+        let mut members: Vec<String> = vec![format!("\"{name}\": {value}")];
+        members.extend(usual.iter().filter(|(n, _)| *n != name).map(|(n, v)| format!("\"{n}\": {v}")));
+        format!("{{{}}}", members.join(", "))
+    }
+
+    fn with_told(name: &str, value: &str) -> String {
+        with("banking_data", &format!("{{\"{name}\": {value}}}"))
+    }
+
+    #[test]
+    fn a_whole_case_is_read_as_it_stands() {
+        let case = parse_case(WHOLE.as_bytes()).unwrap();
+        assert_eq!(
+            serde_json::to_value(&case).unwrap(),
+            json!({
+                "requested_amount": "15000.00",
+                "monthly_income": "3500.00",
+                "term_months": 48,
+                "banking_data": {
+                    "provider_name": "CRIF",
+                    "account_status": "closed",
+                    "credit_score": 720,
+                    "total_debt": "0.00",
+                    "monthly_obligations": "300.50",
+                    "has_defaults": false,
+                    "average_monthly_income": "3400.25",
+                    "verified": true,
+                    "additional_data": {"note": [1, {"a": null}]},
+                },
+            })
+        );
+        let written = serde_json::to_vec(&case).unwrap();
+        assert_eq!(parse_case(&written).unwrap(), case, "what Aval writes it also reads");
+    }
+
+    #[test]
+    fn what_is_absent_or_null_was_not_told() {
+        let nulls = r#"{"requested_amount": 1, "monthly_income": 1, "term_months": null, "banking_data": {
+            "provider_name": null, "account_status": null, "credit_score": null, "total_debt": null,
+            "monthly_obligations": null, "has_defaults": null, "average_monthly_income": null,
+            "verified": null, "additional_data": null}}"#;
+        let absent = r#"{"requested_amount": 1, "monthly_income": 1, "banking_data": {}}"#;
+        for json in [nulls, absent] {
+            let case = parse_case(json.as_bytes()).unwrap();
+            assert_eq!(case.banking_data, BankingData::empty(""));
+            assert_eq!(case.term_months, TermMonths::DEFAULT);
+        }
+    }
+
+    #[test]
+    fn each_bad_member_is_named_with_its_reason() {
+        for (json, pointer, code) in [
+            (with("requested_amount", "0"), "/requested_amount", "not_positive"),
+            (with("requested_amount", "null"), "/requested_amount", "required"),
+            (with("requested_amount", "1e3"), "/requested_amount", "bad_amount"),
+            (with("requested_amount", "\"1_000\""), "/requested_amount", "bad_amount"),
+            (with("monthly_income", "-1"), "/monthly_income", "bad_amount"),
+            (with("monthly_income", "1.005"), "/monthly_income", "bad_amount"),
+            (with("monthly_income", "{}"), "/monthly_income", "bad_amount"),
+            (with("term_months", "5"), "/term_months", "out_of_range"),
+            (with("term_months", "85"), "/term_months", "out_of_range"),
+            (with("term_months", "36.0"), "/term_months", "out_of_range"),
+            (with("term_months", "99999999999999999999"), "/term_months", "out_of_range"),
+            (with("term_months", "\"36\""), "/term_months", "bad_type"),
+            (with("banking_data", "null"), "/banking_data", "required"),
+            (with("banking_data", "[]"), "/banking_data", "bad_type"),
+            (with("term", "36"), "/term", "unknown_field"),
+            (with("a/b~c", "36"), "/a~1b~0c", "unknown_field"),
+            (with_told("credit_score", "299"), "/banking_data/credit_score", "out_of_range"),
+            (with_told("credit_score", "851"), "/banking_data/credit_score", "out_of_range"),
+            (with_told("credit_score", "true"), "/banking_data/credit_score", "bad_type"),
+            (with_told("monthly_obligations", "-0.01"), "/banking_data/monthly_obligations", "bad_amount"),
+            (with_told("has_defaults", "\"no\""), "/banking_data/has_defaults", "bad_type"),
+            (with_told("verified", "1"), "/banking_data/verified", "bad_type"),
+            (with_told("account_status", "{\"active\": null}"), "/banking_data/account_status", "bad_type"),
+            (with_told("provider_name", "7"), "/banking_data/provider_name", "bad_type"),
+            (with_told("additional_data", "[]"), "/banking_data/additional_data", "bad_type"),
+            (with_told("score", "700"), "/banking_data/score", "unknown_field"),
+        ] {
+            assert_eq!(problems(&json), [(pointer.to_owned(), code)], "{json}");
+        }
+    }
+
+    #[test]
+    fn all_problems_come_in_one_answer() {
+        let json = r#"{"requested_amount": "x", "term_months": 1, "term_months": 1, "colour": "red",
+            "banking_data": {"credit_score": 1, "hat": 1}}"#;
+        let found = problems(json);
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|(pointer, code)| (pointer.as_str(), *code)).collect();
+        assert_eq!(
+            found,
+            [
+                ("/requested_amount", "bad_amount"),
+                ("/monthly_income", "required"),
+                ("/term_months", "duplicate_field"),
+                ("/term_months", "out_of_range"),
+                ("/colour", "unknown_field"),
+                ("/banking_data/credit_score", "out_of_range"),
+                ("/banking_data/hat", "unknown_field"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_object_is_malformed_and_is_not_repeated() {
+        let endless = "[".repeat(100_000);
+        for text in ["", "secret", "[]", "1", "\"a\"", "null", "{", r#"{"a": }"#, "{} {}", &endless] {
+            match parse_case(text.as_bytes()) {
+                Err(Error::Malformed(message)) => assert!(!message.to_string().contains("secret")),
+                other => panic!("{text:.20}: {other:?}"),
+            }
+        }
+        assert!(matches!(parse_case(b"{\"a\": \"\xff\"}"), Err(Error::Malformed(_))));
+    }
+
+    #[test]
+    fn endless_nesting_is_a_problem_of_its_field() {
+        let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+        let json = with_told("additional_data", &format!("{{\"a\": {deep}}}"));
+        assert_eq!(problems(&json), [("/banking_data/additional_data".to_owned(), "bad_type")]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), bytes in any::<Vec<u8>>()) {
+            let _ = parse_case(text.as_bytes());
+            let _ = parse_case(&bytes);
+            let _ = parse_case(with("requested_amount", &json!(text).to_string()).as_bytes());
+            let _ = parse_case(with_told("credit_score", &json!(text).to_string()).as_bytes());
+        }
+    }
+}
