@@ -110,7 +110,8 @@ fn whole_number(raw: &RawValue) -> Result<Option<i64>, Refusal> {
 
 fn account_status(raw: &RawValue) -> Result<AccountStatus, Refusal> {
     let text = string(raw)?;
-    AccountStatus::deserialize(text.into_deserializer()).map_err(|_: ValueError| bad_type("a string"))
+    let status: Result<AccountStatus, ValueError> = AccountStatus::deserialize(text.into_deserializer());
+    status.ok().ok_or_else(|| bad_type("a string"))
 }
 
 fn string(raw: &RawValue) -> Result<String, Refusal> {

@@ -3,7 +3,7 @@
 //! A ratio is never divided out before it is compared: `a / b > limit` is asked as `a > limit * b`, which decimals
 //! answer exactly, also for an income of zero. Only what a person reads is divided and rounded.
 //!
-//! Nothing here can overflow. Amounts are below 10^10 with two decimals ([`Money`](crate::domain::money::Money)),
+//! Nothing here can overflow. Amounts are below 10^10 with two decimals ([`Money`]),
 //! thresholds at most 10 with six decimals, yearly rates at most 5, terms at most 84 months: the largest product is
 //! of the order of 10^13 with eight decimals, and a [`Decimal`] holds 28 digits.
 
