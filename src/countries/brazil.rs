@@ -1,1 +1,339 @@
-//! Brazil.
+//! Brazil: CPF, reais, Serasa Experian.
+//!
+//! **Document.** The Cadastro de Pessoas Físicas number has eleven digits, the last two checks (Receita Federal,
+//! Instrução Normativa RFB): the first nine weighted 10 down to 2 sum to `s`, and the first check digit is
+//! `11 - s mod 11`, or 0 where that is 10 or 11; the second is reckoned likewise over ten digits with weights 11 to
+//! 2. Numbers of eleven equal digits satisfy both and are never issued. Because two remainders share the digit 0,
+//! a single wrong digit may go unseen in a CPF whose first check digit is 0; in any other it shows.
+//!
+//! **Rules.** Rejects: income below 2,000 reais, more than 100,000 reais, LTI above 5, DTI above 35 %, a score below
+//! 550 (mapped from Serasa's 0 to 1000). Reviews: active defaults.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::description::DocumentDescription;
+use super::document::{self, DocumentKind, DocumentVerdict, ReasonCode};
+use super::evaluation::RulePack;
+use super::risk::Affordability;
+use super::rule::{Rule, Test};
+use super::thresholds::{Amount, AnnualRate, Ratio, ThresholdsFile};
+use super::{CountryDescription, CountryRules};
+use crate::domain::application::Country;
+use crate::domain::banking::CreditScore;
+use crate::domain::decision::{Case, Decision};
+use crate::error::Result;
+
+/// Raised whenever the rules below would decide an old case differently with the same figures.
+const REVISION: u32 = 1;
+
+/// `config/countries/br.toml`, where each key is explained.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Thresholds {
+    reference_annual_rate: AnnualRate,
+    min_monthly_income: Amount,
+    max_requested_amount: Amount,
+    max_lti: Ratio,
+    max_dti: Ratio,
+    min_credit_score: CreditScore,
+}
+
+/// Lending in Brazil.
+#[derive(Debug)]
+pub struct Brazil {
+    pack: RulePack,
+}
+
+impl Brazil {
+    pub(super) fn new(file: &ThresholdsFile) -> Result<Self> {
+        let t: Thresholds = file.parse()?;
+        let rules = vec![
+            Rule::reject("INCOME_TOO_LOW", Test::IncomeAtLeast(t.min_monthly_income)),
+            Rule::reject("AMOUNT_TOO_HIGH", Test::AmountAtMost(t.max_requested_amount)),
+            Rule::reject("LTI_TOO_HIGH", Test::LtiAtMost(t.max_lti)),
+            Rule::reject("DTI_TOO_HIGH", Test::DtiAtMost(t.max_dti)),
+            Rule::reject("SCORE_TOO_LOW", Test::ScoreAtLeast(t.min_credit_score)),
+            Rule::review("ACTIVE_DEFAULTS", Test::NoDefaults),
+        ];
+        let affordability = Affordability::Dti(t.max_dti);
+        let pack = RulePack::new(Country::Br, REVISION, &t, t.reference_annual_rate, affordability, rules)?;
+        Ok(Self { pack })
+    }
+}
+
+impl CountryRules for Brazil {
+    fn country(&self) -> Country {
+        Country::Br
+    }
+
+    fn describe(&self) -> CountryDescription {
+        let document = DocumentDescription {
+            kinds: vec![DocumentKind::Cpf],
+            description: "CPF (11 digits, the last two check digits)",
+            format: "^[0-9]{11}$",
+            sample: "12345678909",
+        };
+        CountryDescription::new(Country::Br, document, "Serasa Experian", &self.pack)
+    }
+
+    fn check_document(&self, text: &str, _as_of: DateTime<Utc>) -> DocumentVerdict {
+        check(text).unwrap_or_else(DocumentVerdict::unrecognised)
+    }
+
+    fn evaluate(&self, case: &Case) -> Decision {
+        self.pack.evaluate(case)
+    }
+
+    fn rules_version(&self) -> &str {
+        self.pack.version()
+    }
+}
+
+fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
+    let normalized = document::normalize_exactly::<11>(text)?;
+    let digits = document::digits(normalized).ok_or(ReasonCode::BadFormat)?;
+    let [first, others @ ..] = digits;
+    let [ten @ .., second_check] = digits;
+    let [nine @ .., first_check] = ten;
+    let mut reasons = vec![];
+    if others.iter().all(|digit| *digit == first) {
+        reasons.push(ReasonCode::RepeatedDigits);
+    }
+    if check_digit(&nine) != first_check || check_digit(&ten) != second_check {
+        reasons.push(ReasonCode::BadCheckDigit);
+    }
+    Ok(DocumentVerdict::recognised(DocumentKind::Cpf, document::to_text(&normalized), reasons, None))
+}
+
+/// The check digit of `digits`: the last of them weighs 2, each one before it one more.
+fn check_digit(digits: &[u32]) -> u32 {
+    let sum: u32 = digits.iter().rev().zip(2..).map(|(digit, weight)| digit * weight).sum();
+    (11 - sum % 11) % 11 % 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use crate::domain::application::Country;
+    use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
+    use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
+
+    #[test]
+    fn documents_are_accepted_and_refused_as_the_table_says() {
+        assert_documents(
+            Country::Br,
+            &[
+                ("12345678909", Ok("12345678909")),
+                ("11144477735", Ok("11144477735")),
+                ("52998224725", Ok("52998224725")),
+                ("00000000191", Ok("00000000191")),
+                ("98765432100", Ok("98765432100")),
+                ("39053344705", Ok("39053344705")),
+                ("86828877039", Ok("86828877039")),
+                ("10000000019", Ok("10000000019")),
+                ("01234567890", Ok("01234567890")),
+                ("74697131401", Ok("74697131401")),
+                ("28450326095", Ok("28450326095")),
+                ("99999999050", Ok("99999999050")),
+                ("04040404033", Ok("04040404033")),
+                ("31415926590", Ok("31415926590")),
+                ("27182818205", Ok("27182818205")),
+                ("16180339805", Ok("16180339805")),
+                ("20000000027", Ok("20000000027")),
+                ("30000001600", Ok("30000001600")),
+                ("30000000205", Ok("30000000205")),
+                ("30000000540", Ok("30000000540")),
+                ("123.456.789-09", Ok("12345678909")),
+                ("529.982.247-25", Ok("52998224725")),
+                (" 123 456 789/09 ", Ok("12345678909")),
+                ("12345678900", Err(&["bad_check_digit"])),
+                ("12345678919", Err(&["bad_check_digit"])),
+                ("21144477735", Err(&["bad_check_digit"])),
+                ("52998224225", Err(&["bad_check_digit"])),
+                ("39073344705", Err(&["bad_check_digit"])),
+                ("98765432109", Err(&["bad_check_digit"])),
+                ("00000000000", Err(&["repeated_digits"])),
+                ("11111111111", Err(&["repeated_digits"])),
+                ("22222222222", Err(&["repeated_digits"])),
+                ("33333333333", Err(&["repeated_digits"])),
+                ("44444444444", Err(&["repeated_digits"])),
+                ("55555555555", Err(&["repeated_digits"])),
+                ("66666666666", Err(&["repeated_digits"])),
+                ("77777777777", Err(&["repeated_digits"])),
+                ("88888888888", Err(&["repeated_digits"])),
+                ("99999999999", Err(&["repeated_digits"])),
+                ("", Err(&["bad_length"])),
+                ("1234567890", Err(&["bad_length"])),
+                ("123456789090", Err(&["bad_length"])),
+                ("123.456.789", Err(&["bad_length"])),
+                ("1234567890A", Err(&["bad_format"])),
+                ("ABCDEFGHIJK", Err(&["bad_format"])),
+                ("12345678９09", Err(&["bad_format"])),
+                ("123,456,789,09", Err(&["bad_format"])),
+                ("123_4567890", Err(&["bad_format"])),
+                ("1234567890²", Err(&["bad_format"])),
+            ],
+        );
+    }
+
+    #[test]
+    fn cases_are_decided_as_the_table_says() {
+        assert_decisions(
+            Country::Br,
+            &[
+                // Plain cases.
+                row("20000", "8000", 36, told("500", 700), Approved, "25.36", &[]),
+                row("50000", "12000", 60, told("300", 660), Approved, "27.52", &[]),
+                // The score just below, at and just above its floor.
+                row("20000", "8000", 36, told("100", 549), Rejected, "52.06", &["SCORE_TOO_LOW"]),
+                row("20000", "8000", 36, told("100", 550), Approved, "31.99", &[]),
+                row("20000", "8000", 36, told("100", 551), Approved, "31.91", &[]),
+                // Defaults, and a standing that is not active.
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("100", 720).with_defaults(),
+                    UnderReview,
+                    "59.62",
+                    &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
+                ),
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("100", 720).with_defaults().standing(Closed),
+                    UnderReview,
+                    "59.62",
+                    &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
+                ),
+                row("20000", "8000", 36, told("100", 720).standing(Inactive), Approved, "29.62", &[]),
+                row("20000", "8000", 36, told("100", 720).standing(Suspended), Approved, "29.62", &[]),
+                row("20000", "8000", 36, told("100", 720).standing(Closed), Approved, "29.62", &[]),
+                row("20000", "8000", 36, told("100", 720).standing(Unknown), Approved, "29.62", &[]),
+                // What the bureau did not tell.
+                row("20000", "8000", 36, told("100", 720).standing_untold(), Approved, "19.62", &[]),
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("100", 850).score_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_CREDIT_SCORE"],
+                ),
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("0", 720).obligations_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_MONTHLY_OBLIGATIONS"],
+                ),
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("100", 720).defaults_untold(),
+                    UnderReview,
+                    "19.62",
+                    &["MISSING_HAS_DEFAULTS"],
+                ),
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_MONTHLY_OBLIGATIONS", "MISSING_CREDIT_SCORE", "MISSING_HAS_DEFAULTS"],
+                ),
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("0", 549).obligations_untold().with_defaults(),
+                    Rejected,
+                    UNKNOWN,
+                    &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
+                ),
+                // The best and the worst score.
+                row("20000", "8000", 36, told("0", 850), Approved, "9.10", &[]),
+                row("20000", "8000", 36, told("0", 300), Rejected, "69.10", &["SCORE_TOO_LOW"]),
+                // Income just below, at and just above 2,000.
+                row("5000", "1999.99", 36, told("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
+                row("5000", "2000", 36, told("0", 780), Approved, "14.19", &[]),
+                row("5000", "2000.01", 36, told("0", 780), Approved, "14.19", &[]),
+                // The amount just below, at and just above 100,000.
+                row("99999.99", "20000", 60, told("0", 780), Approved, "18.96", &[]),
+                row("100000", "20000", 60, told("0", 780), Approved, "18.96", &[]),
+                row("100000.01", "20000", 60, told("0", 780), Rejected, "50.00", &["AMOUNT_TOO_HIGH"]),
+                // LTI just below, at and just above 5; amount and DTI break with it.
+                row(
+                    "119999.99",
+                    "2000",
+                    84,
+                    told("0", 780),
+                    Rejected,
+                    "75.09",
+                    &["AMOUNT_TOO_HIGH", "DTI_TOO_HIGH"],
+                ),
+                row(
+                    "120000",
+                    "2000",
+                    84,
+                    told("0", 780),
+                    Rejected,
+                    "75.09",
+                    &["AMOUNT_TOO_HIGH", "DTI_TOO_HIGH"],
+                ),
+                row(
+                    "120000.01",
+                    "2000",
+                    84,
+                    told("0", 780),
+                    Rejected,
+                    "95.09",
+                    &["AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],
+                ),
+                // DTI just below, at and just above 35 %.
+                row("20000", "8000", 36, told("1950.96", 800), Approved, "33.64", &[]),
+                row("20000", "8000", 36, told("1950.97", 800), Approved, "33.64", &[]),
+                row("20000", "8000", 36, told("1950.98", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
+                // Risk from 50 on goes to a human, also without a broken rule.
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    told("1900", 560).standing(Unknown),
+                    UnderReview,
+                    "60.54",
+                    &["RISK_TOO_HIGH"],
+                ),
+                // Everything at once.
+                row(
+                    "700000",
+                    "1000",
+                    6,
+                    told("1000", 300).with_defaults(),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],
+                ),
+                // The extremes of a column.
+                row(
+                    "9999999999.99",
+                    "0.01",
+                    6,
+                    told("9999999999.99", 300).with_defaults(),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],
+                ),
+                row("0.01", "9999999999.99", 84, told("0", 850), Approved, "0.00", &[]),
+            ],
+        );
+    }
+}

@@ -1,1 +1,558 @@
-//! Italy.
+//! Italy: Codice Fiscale, euros, CRIF.
+//!
+//! **Document.** Sixteen characters (Decreto del Ministro delle Finanze, 23 December 1976): three letters of the
+//! surname, three of the name, two digits of the year of birth, a letter for the month, two digits for the day
+//! (women's days are 40 higher), the letter and three digits of the place of birth, a check letter. Where two
+//! people would share a code, the register replaces digits by letters (omocodia): `LMNPQRSTUV` stand for 0 to 9 in
+//! any of the seven places that hold digits. The check letter is reckoned over the code as it is written: each of
+//! the first fifteen characters has one value in odd and another in even places, and their sum modulo 26 is the
+//! letter. In each place the values of all characters allowed there differ, so any single wrong character shows.
+//!
+//! The code has no century: it is the latest one in which the day is not in the future, in Rome. So whoever is
+//! past a hundred is taken for a child and refused as `underage`; a human can help them, a rule cannot.
+//! Whether the letters of a name are plausible is not checked: foreign names break every pattern.
+//!
+//! **Rules.** Rejects: income below 1,200 euros, more than 50,000 euros, DTI above 35 %, a score below 600, active
+//! defaults. Reviews: the bureau's average income is more than 20 % of the declared income away from it.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::description::DocumentDescription;
+use super::document::{self, DocumentKind, DocumentVerdict, DocumentedPerson, ReasonCode, Sex};
+use super::evaluation::RulePack;
+use super::risk::Affordability;
+use super::rule::{Rule, Test};
+use super::thresholds::{Amount, AnnualRate, Ratio, ThresholdsFile};
+use super::{CountryDescription, CountryRules};
+use crate::domain::application::Country;
+use crate::domain::banking::CreditScore;
+use crate::domain::decision::{Case, Decision};
+use crate::error::Result;
+
+/// Raised whenever the rules below would decide an old case differently with the same figures.
+const REVISION: u32 = 1;
+
+/// `config/countries/it.toml`, where each key is explained.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Thresholds {
+    reference_annual_rate: AnnualRate,
+    min_monthly_income: Amount,
+    max_requested_amount: Amount,
+    max_dti: Ratio,
+    min_credit_score: CreditScore,
+    max_income_deviation: Ratio,
+}
+
+/// Lending in Italy.
+#[derive(Debug)]
+pub struct Italy {
+    pack: RulePack,
+}
+
+impl Italy {
+    pub(super) fn new(file: &ThresholdsFile) -> Result<Self> {
+        let t: Thresholds = file.parse()?;
+        let rules = vec![
+            Rule::reject("INCOME_TOO_LOW", Test::IncomeAtLeast(t.min_monthly_income)),
+            Rule::reject("AMOUNT_TOO_HIGH", Test::AmountAtMost(t.max_requested_amount)),
+            Rule::reject("DTI_TOO_HIGH", Test::DtiAtMost(t.max_dti)),
+            Rule::reject("SCORE_TOO_LOW", Test::ScoreAtLeast(t.min_credit_score)),
+            Rule::reject("ACTIVE_DEFAULTS", Test::NoDefaults),
+            Rule::review("INCOME_MISMATCH", Test::AverageIncomeWithin(t.max_income_deviation)),
+        ];
+        let affordability = Affordability::Dti(t.max_dti);
+        let pack = RulePack::new(Country::It, REVISION, &t, t.reference_annual_rate, affordability, rules)?;
+        Ok(Self { pack })
+    }
+}
+
+impl CountryRules for Italy {
+    fn country(&self) -> Country {
+        Country::It
+    }
+
+    fn describe(&self) -> CountryDescription {
+        let document = DocumentDescription {
+            kinds: vec![DocumentKind::CodiceFiscale],
+            description: "Codice Fiscale (16 characters) of a person of 18 years or more",
+            format: "^[A-Z]{6}[0-9LMNP-V]{2}[ABCDEHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]$",
+            sample: "RSSMRA80A01H501U",
+        };
+        CountryDescription::new(Country::It, document, "CRIF", &self.pack)
+    }
+
+    fn check_document(&self, text: &str, as_of: DateTime<Utc>) -> DocumentVerdict {
+        let today = document::local_date(as_of, chrono_tz::Europe::Rome);
+        check(text, today).unwrap_or_else(DocumentVerdict::unrecognised)
+    }
+
+    fn evaluate(&self, case: &Case) -> Decision {
+        self.pack.evaluate(case)
+    }
+
+    fn rules_version(&self) -> &str {
+        self.pack.version()
+    }
+}
+
+/// The letters of the months, January to December.
+const MONTHS: [u8; 12] = *b"ABCDEHLMPRST";
+
+/// The letters that stand for the digits 0 to 9 under omocodia.
+const OMOCODIA: [u8; 10] = *b"LMNPQRSTUV";
+
+/// The values of A to Z in odd places. The digits 0 to 9 have those of A to J.
+const ODD_VALUES: [u32; 26] =
+    [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
+
+fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
+    let code = document::normalize_exactly::<16>(text)?;
+    let [s1, s2, s3, n1, n2, n3, y1, y2, month, d1, d2, place, p1, p2, p3, check] = code;
+    if ![s1, s2, s3, n1, n2, n3, place, check].iter().all(u8::is_ascii_uppercase) {
+        return Err(ReasonCode::BadFormat);
+    }
+    let month = (1..).zip(MONTHS).find(|(_, letter)| *letter == month).map(|(number, _)| number);
+    let (Some(month), Some(year), Some(day), Some(_)) =
+        (month, written_number([y1, y2]), written_number([d1, d2]), written_number([p1, p2, p3]))
+    else {
+        return Err(ReasonCode::BadFormat);
+    };
+
+    let mut reasons = vec![];
+    let person = match person(year, month, day, today) {
+        Ok(person) => Some(person),
+        Err(reason) => {
+            reasons.push(reason);
+            None
+        }
+    };
+    if check_letter(code) != check {
+        reasons.push(ReasonCode::BadCheckDigit);
+    }
+    let kind = DocumentKind::CodiceFiscale;
+    Ok(DocumentVerdict::recognised(kind, document::to_text(&code), reasons, person))
+}
+
+fn person(year: u32, month: u32, day: u32, today: NaiveDate) -> Result<DocumentedPerson, ReasonCode> {
+    let (sex, day) = if day > 40 { (Sex::Female, day - 40) } else { (Sex::Male, day) };
+    let birth_date = document::latest_past_date(year, month, day, today).ok_or(ReasonCode::BadDate)?;
+    if document::is_adult(birth_date, today) {
+        Ok(DocumentedPerson { birth_date, sex })
+    } else {
+        Err(ReasonCode::Underage)
+    }
+}
+
+/// The number that the characters write, omocodia resolved.
+fn written_number<const N: usize>(characters: [u8; N]) -> Option<u32> {
+    let resolved = characters.map(|character| {
+        (b'0'..=b'9').zip(OMOCODIA).find(|(_, letter)| *letter == character).map_or(character, |(d, _)| d)
+    });
+    document::digits(resolved).map(|digits| document::number(&digits))
+}
+
+fn check_letter(code: [u8; 16]) -> u8 {
+    let [body @ .., _] = code;
+    let odd = body.iter().step_by(2).map(|character| odd_value(*character)).sum::<u32>();
+    let even = body.iter().skip(1).step_by(2).map(|character| even_value(*character)).sum::<u32>();
+    let remainder = (odd + even) % 26;
+    (b'A'..=b'Z').zip(0..).find(|(_, value)| *value == remainder).map_or(b'A', |(letter, _)| letter)
+}
+
+/// The rank of the character: 0 for `0` and `A`, 1 for `1` and `B`, and so on.
+fn even_value(character: u8) -> u32 {
+    let first = if character.is_ascii_digit() { b'0' } else { b'A' };
+    u32::from(character.saturating_sub(first))
+}
+
+fn odd_value(character: u8) -> u32 {
+    let rank = even_value(character);
+    ODD_VALUES.iter().zip(0..).find(|(_, place)| *place == rank).map_or(0, |(value, _)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::moment;
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use super::super::{Countries, DocumentVerdict, ReasonCode, Sex};
+    use crate::domain::application::Country;
+    use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
+    use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
+    use chrono::{DateTime, NaiveDate, Utc};
+
+    #[test]
+    fn documents_are_accepted_and_refused_as_the_table_says() {
+        assert_documents(
+            Country::It,
+            &[
+                ("RSSMRA80A01H501U", Ok("RSSMRA80A01H501U")),
+                ("RSSMRA80A41H501Y", Ok("RSSMRA80A41H501Y")),
+                ("VRDLGI75C15F205C", Ok("VRDLGI75C15F205C")),
+                ("BNCLRA90D70L219H", Ok("BNCLRA90D70L219H")),
+                ("FRRGNN00A01H501V", Ok("FRRGNN00A01H501V")),
+                ("MRTMTT91D08F205J", Ok("MRTMTT91D08F205J")),
+                ("BRNGPP49E05L736R", Ok("BRNGPP49E05L736R")),
+                ("CCCFBA85D03L219P", Ok("CCCFBA85D03L219P")),
+                ("XXXYYY60B29Z404S", Ok("XXXYYY60B29Z404S")),
+                ("RSSNNA08E60H501M", Ok("RSSNNA08E60H501M")),
+                ("RSSMRA08E20H501V", Ok("RSSMRA08E20H501V")),
+                ("RSSMRA99T31A001C", Ok("RSSMRA99T31A001C")),
+                ("ZZZZZZ27A01Z999Z", Ok("ZZZZZZ27A01Z999Z")),
+                ("QWEQWE96B29H501T", Ok("QWEQWE96B29H501T")),
+                ("LNEGNI56P70G273L", Ok("LNEGNI56P70G273L")),
+                ("DNTCRL65S67M126J", Ok("DNTCRL65S67M126J")),
+                ("RCCMNL83S18D969H", Ok("RCCMNL83S18D969H")),
+                ("RSSMRA00B29H501Y", Ok("RSSMRA00B29H501Y")),
+                ("BLLMRC70L31H501D", Ok("BLLMRC70L31H501D")),
+                ("SPSGVN61H30H501V", Ok("SPSGVN61H30H501V")),
+                ("RSSMRA80A01H50MM", Ok("RSSMRA80A01H50MM")),
+                ("RSSMRA80A01H5LMX", Ok("RSSMRA80A01H5LMX")),
+                ("RSSMRAULALMHRLMD", Ok("RSSMRAULALMHRLMD")),
+                ("RSSMRA8LA01H501F", Ok("RSSMRA8LA01H501F")),
+                ("RSSMRA80AL1H501F", Ok("RSSMRA80AL1H501F")),
+                ("BNCLRA90DTLL219W", Ok("BNCLRA90DTLL219W")),
+                ("VRDLGITRCMRFNLRM", Ok("VRDLGITRCMRFNLRM")),
+                ("rss mra 80a01 h501-u", Ok("RSSMRA80A01H501U")),
+                ("RSSMRA/80A01/H501.U", Ok("RSSMRA80A01H501U")),
+                ("RSSMRA80A01H501B", Err(&["bad_check_digit"])),
+                ("VRDLGI75C15F205J", Err(&["bad_check_digit"])),
+                ("RSSMRA80A01H50MT", Err(&["bad_check_digit"])),
+                ("RSSMRA80A01H50MU", Err(&["bad_check_digit"])),
+                ("RSSMRA80B30H501X", Err(&["bad_date"])),
+                ("RSSMRA81B29H501R", Err(&["bad_date"])),
+                ("RSSMRA80A00H501V", Err(&["bad_date"])),
+                ("RSSMRA80A32H501C", Err(&["bad_date"])),
+                ("RSSMRA80A40H501Z", Err(&["bad_date"])),
+                ("RSSMRA80A72H501G", Err(&["bad_date"])),
+                ("RSSMRA80D31H501D", Err(&["bad_date"])),
+                ("RSSMRA80D71H501H", Err(&["bad_date"])),
+                ("RSSMRA80A99H501Y", Err(&["bad_date"])),
+                ("RSSMRA97B69H501D", Err(&["bad_date"])),
+                ("RSSMRA08E21H501U", Err(&["underage"])),
+                ("RSSMRA08E61H501Y", Err(&["underage"])),
+                ("RSSMRA10A01H501B", Err(&["underage"])),
+                ("RSSMRA26E20H501X", Err(&["underage"])),
+                ("RSSMRA24A01H501K", Err(&["underage"])),
+                ("RSSMRA26E21H501W", Ok("RSSMRA26E21H501W")),
+                ("RSSMRA80B30H501E", Err(&["bad_date", "bad_check_digit"])),
+                ("", Err(&["bad_length"])),
+                ("RSSMRA80A01H501", Err(&["bad_length"])),
+                ("RSSMRA80A01H501UU", Err(&["bad_length"])),
+                ("RSSMRA80F01H501U", Err(&["bad_format"])),
+                ("RSSMRA80A01H5017", Err(&["bad_format"])),
+                ("1SSMRA80A01H501U", Err(&["bad_format"])),
+                ("RSSMRAA0A01H501U", Err(&["bad_format"])),
+                ("RSSMRA80AO1H501U", Err(&["bad_format"])),
+                ("RSSMRA80A0KH501U", Err(&["bad_format"])),
+                ("RSSMRA80A011501U", Err(&["bad_format"])),
+                ("RSSMRA80A01H5W1U", Err(&["bad_format"])),
+                ("RSSMRÀ80A01H501U", Err(&["bad_format"])),
+                ("RSSMRA80A01H501_", Err(&["bad_format"])),
+            ],
+        );
+    }
+
+    #[test]
+    fn cases_are_decided_as_the_table_says() {
+        assert_decisions(
+            Country::It,
+            &[
+                // The worked example of the specification.
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 640).with_defaults().average("3000"),
+                    Rejected,
+                    "77.08",
+                    &["ACTIVE_DEFAULTS"],
+                ),
+                row("10000", "3000", 36, told("100", 640).average("3000"), Approved, "27.08", &[]),
+                // The score just below, at and just above its floor.
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 599).average("3000"),
+                    Rejected,
+                    "50.06",
+                    &["SCORE_TOO_LOW"],
+                ),
+                row("10000", "3000", 36, told("100", 600).average("3000"), Approved, "29.99", &[]),
+                row("10000", "3000", 36, told("100", 601).average("3000"), Approved, "29.92", &[]),
+                // Defaults, and a standing that is not active.
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).with_defaults().average("3000"),
+                    Rejected,
+                    "71.26",
+                    &["ACTIVE_DEFAULTS"],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).with_defaults().standing(Closed).average("3000"),
+                    Rejected,
+                    "71.26",
+                    &["ACTIVE_DEFAULTS"],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).standing(Inactive).average("3000"),
+                    Approved,
+                    "31.26",
+                    &[],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).standing(Suspended).average("3000"),
+                    Approved,
+                    "31.26",
+                    &[],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).standing(Closed).average("3000"),
+                    Approved,
+                    "31.26",
+                    &[],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).standing(Unknown).average("3000"),
+                    Approved,
+                    "31.26",
+                    &[],
+                ),
+                // What the bureau did not tell.
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).standing_untold().average("3000"),
+                    Approved,
+                    "21.26",
+                    &[],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 850).score_untold().average("3000"),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_CREDIT_SCORE"],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("0", 720).obligations_untold().average("3000"),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_MONTHLY_OBLIGATIONS"],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).defaults_untold().average("3000"),
+                    UnderReview,
+                    "21.26",
+                    &["MISSING_HAS_DEFAULTS"],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &[
+                        "MISSING_MONTHLY_OBLIGATIONS",
+                        "MISSING_CREDIT_SCORE",
+                        "MISSING_HAS_DEFAULTS",
+                        "MISSING_AVERAGE_MONTHLY_INCOME",
+                    ],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("0", 599).obligations_untold().with_defaults().average("3000"),
+                    Rejected,
+                    UNKNOWN,
+                    &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
+                ),
+                // The best and the worst score.
+                row("10000", "3000", 36, told("0", 850).average("3000"), Approved, "8.95", &[]),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("0", 300).average("3000"),
+                    Rejected,
+                    "68.95",
+                    &["SCORE_TOO_LOW"],
+                ),
+                // Income just below, at and just above 1,200.
+                row(
+                    "5000",
+                    "1199.99",
+                    36,
+                    told("0", 780).average("1199.99"),
+                    Rejected,
+                    "50.00",
+                    &["INCOME_TOO_LOW"],
+                ),
+                row("5000", "1200", 36, told("0", 780).average("1200"), Approved, "16.28", &[]),
+                row("5000", "1200.01", 36, told("0", 780).average("1200.01"), Approved, "16.28", &[]),
+                // The amount just below, at and just above 50,000.
+                row("49999.99", "9000", 84, told("0", 780).average("9000"), Approved, "12.51", &[]),
+                row("50000", "9000", 84, told("0", 780).average("9000"), Approved, "12.51", &[]),
+                row(
+                    "50000.01",
+                    "9000",
+                    84,
+                    told("0", 780).average("9000"),
+                    Rejected,
+                    "50.00",
+                    &["AMOUNT_TOO_HIGH"],
+                ),
+                // DTI just below, at and just above 35 %.
+                row("10000", "3000", 36, told("736.63", 800).average("3000"), Approved, "33.64", &[]),
+                row("10000", "3000", 36, told("736.64", 800).average("3000"), Approved, "33.64", &[]),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("736.65", 800).average("3000"),
+                    Rejected,
+                    "53.64",
+                    &["DTI_TOO_HIGH"],
+                ),
+                // The average income 20 % lower and higher still holds; a cent further does not.
+                row("10000", "3000", 36, told("100", 720).average("2400"), Approved, "21.26", &[]),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).average("2399.99"),
+                    UnderReview,
+                    "31.26",
+                    &["INCOME_MISMATCH"],
+                ),
+                row("10000", "3000", 36, told("100", 720).average("3600"), Approved, "21.26", &[]),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).average("3600.01"),
+                    UnderReview,
+                    "31.26",
+                    &["INCOME_MISMATCH"],
+                ),
+                // An average income that was not told.
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720),
+                    UnderReview,
+                    "21.26",
+                    &["MISSING_AVERAGE_MONTHLY_INCOME"],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("100", 720).average("0"),
+                    UnderReview,
+                    "31.26",
+                    &["INCOME_MISMATCH"],
+                ),
+                // Risk from 50 on goes to a human, also without a broken rule.
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    told("700", 605).standing(Inactive).average("3000"),
+                    UnderReview,
+                    "56.77",
+                    &["RISK_TOO_HIGH"],
+                ),
+                // Everything at once.
+                row(
+                    "60000",
+                    "1000",
+                    6,
+                    told("1000", 300).with_defaults().average("1"),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
+                ),
+                // The extremes of a column.
+                row(
+                    "9999999999.99",
+                    "0.01",
+                    6,
+                    told("9999999999.99", 300).with_defaults().average("9999999999.99"),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
+                ),
+                row(
+                    "0.01",
+                    "9999999999.99",
+                    84,
+                    told("0", 850).average("9999999999.99"),
+                    Approved,
+                    "0.00",
+                    &[],
+                ),
+            ],
+        );
+    }
+
+    fn check_at(text: &str, moment: DateTime<Utc>) -> DocumentVerdict {
+        Countries::built_in().unwrap().rules(Country::It).check_document(text, moment)
+    }
+
+    #[test]
+    fn birth_date_and_sex_are_read_also_under_omocodia() {
+        for (text, year, month, day, sex) in [
+            ("RSSMRA80A01H501U", 1980, 1, 1, Sex::Male),
+            ("RSSMRA80A41H501Y", 1980, 1, 1, Sex::Female),
+            ("RSSMRAULALMHRLMD", 1980, 1, 1, Sex::Male),
+            ("RSSMRA26E21H501W", 1926, 5, 21, Sex::Male),
+            ("RSSMRA00B29H501Y", 2000, 2, 29, Sex::Male),
+        ] {
+            let person = check_at(text, moment()).person.unwrap();
+            assert_eq!(Some(person.birth_date), NaiveDate::from_ymd_opt(year, month, day), "{text}");
+            assert_eq!(person.sex, sex, "{text}");
+        }
+        assert_eq!(check_at("RSSMRA80A01H501A", moment()).person, None);
+    }
+
+    /// Born on 20 May 2008; in summer Rome is two hours ahead of UTC.
+    #[test]
+    fn the_birthday_starts_at_midnight_in_rome() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let before = check_at("RSSMRA08E20H501V", at("2026-05-19T21:59:59Z"));
+        assert_eq!(before.reasons, [ReasonCode::Underage]);
+        assert!(check_at("RSSMRA08E20H501V", at("2026-05-19T22:00:00Z")).valid);
+    }
+}

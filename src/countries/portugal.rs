@@ -1,1 +1,311 @@
-//! Portugal.
+//! Portugal: NIF, euros, Banco de Portugal.
+//!
+//! **Document.** The Número de Identificação Fiscal has nine digits. The last is a check: the first eight, weighted
+//! 9 down to 2, sum to `s`, and it is `11 - s mod 11`, or 0 where that would be 10 or 11 (Decreto-Lei 14/2013 and
+//! the rules of the Autoridade Tributária). Because two remainders share the digit 0, a single wrong digit may go
+//! unseen in a NIF that ends in 0; in any other it shows. Natural persons alone may apply: their numbers start with
+//! 1, 2 or 3, or with 45 for people who do not live in Portugal; 5 is a company, 6 the State, 7 to 9 other bodies.
+//!
+//! **Rules.** Rejects: income below 800 euros, LTI above 4, DTI above 40 %, a score below 600, active defaults.
+//! No rule reviews.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::description::DocumentDescription;
+use super::document::{self, DocumentKind, DocumentVerdict, ReasonCode};
+use super::evaluation::RulePack;
+use super::risk::Affordability;
+use super::rule::{Rule, Test};
+use super::thresholds::{Amount, AnnualRate, Ratio, ThresholdsFile};
+use super::{CountryDescription, CountryRules};
+use crate::domain::application::Country;
+use crate::domain::banking::CreditScore;
+use crate::domain::decision::{Case, Decision};
+use crate::error::Result;
+
+/// Raised whenever the rules below would decide an old case differently with the same figures.
+const REVISION: u32 = 1;
+
+/// `config/countries/pt.toml`, where each key is explained.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Thresholds {
+    reference_annual_rate: AnnualRate,
+    min_monthly_income: Amount,
+    max_lti: Ratio,
+    max_dti: Ratio,
+    min_credit_score: CreditScore,
+}
+
+/// Lending in Portugal.
+#[derive(Debug)]
+pub struct Portugal {
+    pack: RulePack,
+}
+
+impl Portugal {
+    pub(super) fn new(file: &ThresholdsFile) -> Result<Self> {
+        let t: Thresholds = file.parse()?;
+        let rules = vec![
+            Rule::reject("INCOME_TOO_LOW", Test::IncomeAtLeast(t.min_monthly_income)),
+            Rule::reject("LTI_TOO_HIGH", Test::LtiAtMost(t.max_lti)),
+            Rule::reject("DTI_TOO_HIGH", Test::DtiAtMost(t.max_dti)),
+            Rule::reject("SCORE_TOO_LOW", Test::ScoreAtLeast(t.min_credit_score)),
+            Rule::reject("ACTIVE_DEFAULTS", Test::NoDefaults),
+        ];
+        let affordability = Affordability::Dti(t.max_dti);
+        let pack = RulePack::new(Country::Pt, REVISION, &t, t.reference_annual_rate, affordability, rules)?;
+        Ok(Self { pack })
+    }
+}
+
+impl CountryRules for Portugal {
+    fn country(&self) -> Country {
+        Country::Pt
+    }
+
+    fn describe(&self) -> CountryDescription {
+        let document = DocumentDescription {
+            kinds: vec![DocumentKind::Nif],
+            description: "NIF of a natural person (9 digits, the last one a check digit)",
+            format: "^([123][0-9]|45)[0-9]{7}$",
+            sample: "123456789",
+        };
+        CountryDescription::new(Country::Pt, document, "Banco de Portugal", &self.pack)
+    }
+
+    fn check_document(&self, text: &str, _as_of: DateTime<Utc>) -> DocumentVerdict {
+        check(text).unwrap_or_else(DocumentVerdict::unrecognised)
+    }
+
+    fn evaluate(&self, case: &Case) -> Decision {
+        self.pack.evaluate(case)
+    }
+
+    fn rules_version(&self) -> &str {
+        self.pack.version()
+    }
+}
+
+fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
+    let normalized = document::normalize_exactly::<9>(text)?;
+    let digits = document::digits(normalized).ok_or(ReasonCode::BadFormat)?;
+    let [body @ .., check] = digits;
+    let mut reasons = vec![];
+    if !matches!(normalized, [b'1' | b'2' | b'3', ..] | [b'4', b'5', ..]) {
+        reasons.push(ReasonCode::NotAPerson);
+    }
+    let sum: u32 = body.iter().zip((2..=9).rev()).map(|(digit, weight)| digit * weight).sum();
+    if (11 - sum % 11) % 11 % 10 != check {
+        reasons.push(ReasonCode::BadCheckDigit);
+    }
+    Ok(DocumentVerdict::recognised(DocumentKind::Nif, document::to_text(&normalized), reasons, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use crate::domain::application::Country;
+    use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
+    use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
+
+    #[test]
+    fn documents_are_accepted_and_refused_as_the_table_says() {
+        assert_documents(
+            Country::Pt,
+            &[
+                ("123456789", Ok("123456789")),
+                ("100000002", Ok("100000002")),
+                ("199999996", Ok("199999996")),
+                ("200000004", Ok("200000004")),
+                ("234567899", Ok("234567899")),
+                ("298765438", Ok("298765438")),
+                ("300000006", Ok("300000006")),
+                ("314159266", Ok("314159266")),
+                ("399999990", Ok("399999990")),
+                ("450000001", Ok("450000001")),
+                ("451234561", Ok("451234561")),
+                ("459999990", Ok("459999990")),
+                ("111111110", Ok("111111110")),
+                ("222222220", Ok("222222220")),
+                ("333333330", Ok("333333330")),
+                ("271828188", Ok("271828188")),
+                ("100000150", Ok("100000150")),
+                ("100000100", Ok("100000100")),
+                ("123 456 789", Ok("123456789")),
+                ("123.456.789", Ok("123456789")),
+                (" 123-456/789 ", Ok("123456789")),
+                ("501442600", Err(&["not_a_person"])),
+                ("600000001", Err(&["not_a_person"])),
+                ("700000003", Err(&["not_a_person"])),
+                ("712345671", Err(&["not_a_person"])),
+                ("800000005", Err(&["not_a_person"])),
+                ("900000007", Err(&["not_a_person"])),
+                ("999999990", Err(&["not_a_person"])),
+                ("400000008", Err(&["not_a_person"])),
+                ("449999998", Err(&["not_a_person"])),
+                ("460000004", Err(&["not_a_person"])),
+                ("000000000", Err(&["not_a_person"])),
+                ("012345679", Err(&["not_a_person"])),
+                ("123456782", Err(&["bad_check_digit"])),
+                ("300000009", Err(&["bad_check_digit"])),
+                ("451234564", Err(&["bad_check_digit"])),
+                ("100000153", Err(&["bad_check_digit"])),
+                ("100000103", Err(&["bad_check_digit"])),
+                ("501442603", Err(&["not_a_person", "bad_check_digit"])),
+                ("000000003", Err(&["not_a_person", "bad_check_digit"])),
+                ("", Err(&["bad_length"])),
+                ("12345678", Err(&["bad_length"])),
+                ("1234567890", Err(&["bad_length"])),
+                ("PT123456789", Err(&["bad_length"])),
+                ("12345678A", Err(&["bad_format"])),
+                ("A23456789", Err(&["bad_format"])),
+                ("12345678²", Err(&["bad_format"])),
+                ("123,456,789", Err(&["bad_format"])),
+                ("12345678٩", Err(&["bad_format"])),
+                ("+12345678", Err(&["bad_format"])),
+            ],
+        );
+    }
+
+    #[test]
+    fn cases_are_decided_as_the_table_says() {
+        assert_decisions(
+            Country::Pt,
+            &[
+                // Plain cases.
+                row("8000", "1500", 36, told("100", 720), Approved, "27.08", &[]),
+                row("12000", "2500", 60, told("250", 680), Approved, "27.25", &[]),
+                // The score just below, at and just above its floor.
+                row("8000", "1500", 36, told("100", 599), Rejected, "55.88", &["SCORE_TOO_LOW"]),
+                row("8000", "1500", 36, told("100", 600), Approved, "35.81", &[]),
+                row("8000", "1500", 36, told("100", 601), Approved, "35.74", &[]),
+                // Defaults, and a standing that is not active.
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("100", 720).with_defaults(),
+                    Rejected,
+                    "77.08",
+                    &["ACTIVE_DEFAULTS"],
+                ),
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("100", 720).with_defaults().standing(Closed),
+                    Rejected,
+                    "77.08",
+                    &["ACTIVE_DEFAULTS"],
+                ),
+                row("8000", "1500", 36, told("100", 720).standing(Inactive), Approved, "37.08", &[]),
+                row("8000", "1500", 36, told("100", 720).standing(Suspended), Approved, "37.08", &[]),
+                row("8000", "1500", 36, told("100", 720).standing(Closed), Approved, "37.08", &[]),
+                row("8000", "1500", 36, told("100", 720).standing(Unknown), Approved, "37.08", &[]),
+                // What the bureau did not tell.
+                row("8000", "1500", 36, told("100", 720).standing_untold(), Approved, "27.08", &[]),
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("100", 850).score_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_CREDIT_SCORE"],
+                ),
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("0", 720).obligations_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_MONTHLY_OBLIGATIONS"],
+                ),
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("100", 720).defaults_untold(),
+                    UnderReview,
+                    "27.08",
+                    &["MISSING_HAS_DEFAULTS"],
+                ),
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    UnderReview,
+                    UNKNOWN,
+                    &["MISSING_MONTHLY_OBLIGATIONS", "MISSING_CREDIT_SCORE", "MISSING_HAS_DEFAULTS"],
+                ),
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("0", 599).obligations_untold().with_defaults(),
+                    Rejected,
+                    UNKNOWN,
+                    &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
+                ),
+                // The best and the worst score.
+                row("8000", "1500", 36, told("0", 850), Approved, "12.63", &[]),
+                row("8000", "1500", 36, told("0", 300), Rejected, "72.63", &["SCORE_TOO_LOW"]),
+                // Income just below, at and just above 800.
+                row("2000", "799.99", 36, told("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
+                row("2000", "800", 36, told("0", 780), Approved, "11.01", &[]),
+                row("2000", "800.01", 36, told("0", 780), Approved, "11.01", &[]),
+                // LTI just below, at and just above 4; DTI breaks with it.
+                row("47999.99", "1000", 84, told("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
+                row("48000", "1000", 84, told("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
+                row(
+                    "48000.01",
+                    "1000",
+                    84,
+                    told("0", 780),
+                    Rejected,
+                    "75.09",
+                    &["LTI_TOO_HIGH", "DTI_TOO_HIGH"],
+                ),
+                // DTI just below, at and just above 40 %: at 40 % it still holds.
+                row("8000", "1500", 36, told("347.45", 800), Approved, "33.64", &[]),
+                row("8000", "1500", 36, told("347.46", 800), Approved, "33.64", &[]),
+                row("8000", "1500", 36, told("347.47", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
+                // Risk from 50 on goes to a human, also without a broken rule.
+                row(
+                    "8000",
+                    "1500",
+                    36,
+                    told("330", 601).standing(Closed),
+                    UnderReview,
+                    "57.24",
+                    &["RISK_TOO_HIGH"],
+                ),
+                // Everything at once.
+                row(
+                    "50000",
+                    "500",
+                    6,
+                    told("1000", 300).with_defaults(),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
+                ),
+                // The extremes of a column.
+                row(
+                    "9999999999.99",
+                    "0.01",
+                    6,
+                    told("9999999999.99", 300).with_defaults(),
+                    Rejected,
+                    "100.00",
+                    &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
+                ),
+                row("0.01", "9999999999.99", 84, told("0", 850), Approved, "0.00", &[]),
+            ],
+        );
+    }
+}

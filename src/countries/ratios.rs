@@ -1,0 +1,94 @@
+//! The instalment and the three ratios of SPEC 3, exactly.
+//!
+//! A ratio is never divided out before it is compared: `a / b > limit` is asked as `a > limit * b`, which decimals
+//! answer exactly, also for an income of zero. Only what a person reads is divided and rounded.
+//!
+//! Nothing here can overflow. Amounts are below 10^10 with two decimals ([`Money`]),
+//! thresholds at most 10 with six decimals, yearly rates at most 5, terms at most 84 months: the largest product is
+//! of the order of 10^13 with eight decimals, and a [`Decimal`] holds 28 digits.
+
+use rust_decimal::{Decimal, MathematicalOps as _, RoundingStrategy};
+
+use super::thresholds::{AnnualRate, Ratio};
+use crate::domain::application::TermMonths;
+use crate::domain::money::Money;
+
+/// The decimals of a ratio that is shown.
+const SHOWN_DECIMALS: u32 = 6;
+
+/// The monthly instalment of `amount` over `term`: the annuity at a twelfth of the nominal yearly rate, or equal
+/// parts at no interest, rounded half-even to cents.
+///
+/// With `i` the monthly rate and `v = (1 + i)^-n` it is `amount * i / (1 - v)`.
+pub(super) fn instalment(amount: Money, annual_rate: AnnualRate, term: TermMonths) -> Decimal {
+    let months = Decimal::from(term.get());
+    let monthly_rate = annual_rate.get() / Decimal::from(12);
+    let growth = (Decimal::ONE + monthly_rate).powu(u64::from(term.get()));
+    let unrounded = if growth == Decimal::ONE {
+        amount.amount() / months
+    } else {
+        amount.amount() * monthly_rate / (Decimal::ONE - Decimal::ONE / growth)
+    };
+    unrounded.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven)
+}
+
+/// A quotient that is kept as its two parts. The lower part is zero or more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quotient {
+    pub(super) upper: Decimal,
+    pub(super) lower: Decimal,
+}
+
+impl Quotient {
+    /// Whether the quotient is above `limit`. Something over nothing is above every limit.
+    pub(super) fn is_above(self, limit: Ratio) -> bool {
+        self.upper > limit.get() * self.lower
+    }
+
+    /// Whether the quotient is `limit` or above.
+    pub(super) fn reaches(self, limit: Ratio) -> bool {
+        self.upper >= limit.get() * self.lower
+    }
+
+    /// The quotient for a reader, to six decimals; `None` over nothing.
+    pub(super) fn shown(self) -> Option<Decimal> {
+        let exact = self.upper.checked_div(self.lower)?;
+        Some(exact.round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointNearestEven).normalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instalment_of(amount: &str, rate: &str, months: i64) -> String {
+        let rate: AnnualRate = serde_json::from_str(&format!("\"{rate}\"")).unwrap();
+        let amount = Money::parse(amount).unwrap();
+        instalment(amount, rate, TermMonths::new(months).unwrap()).to_string()
+    }
+
+    /// Expected figures were computed apart, in exact fractions.
+    #[test]
+    fn the_instalment_is_the_annuity_rounded_to_cents() {
+        for (amount, rate, months, expected) in [
+            ("15000", "0.08", 36, "470.05"),
+            ("25000", "0.08", 48, "610.32"),
+            ("10000", "0.085", 36, "315.68"),
+            ("10000", "0.30", 84, "285.93"),
+            ("10000", "0.25", 6, "1790.28"),
+            ("9999999999.99", "5", 84, "4166666666.66"),
+            ("9999999999.99", "0.000001", 6, "1666667152.78"),
+            ("0.01", "0.08", 84, "0.00"),
+        ] {
+            assert_eq!(instalment_of(amount, rate, months), expected, "{amount} at {rate} over {months}");
+        }
+    }
+
+    #[test]
+    fn without_interest_it_is_equal_parts_rounded_half_even() {
+        assert_eq!(instalment_of("3600", "0", 36), "100.00");
+        assert_eq!(instalment_of("0.03", "0", 6), "0.00");
+        assert_eq!(instalment_of("0.09", "0", 6), "0.02");
+        assert_eq!(instalment_of("100", "0", 7).as_str(), "14.29");
+    }
+}
