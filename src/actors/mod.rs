@@ -3,4 +3,5 @@
 pub mod circuit_breaker;
 pub mod faults;
 pub mod lifeline;
+pub mod provider_gateway;
 mod sliding_counts;
