@@ -1,6 +1,7 @@
 //! Aval: a multi-country credit application platform in one binary.
 
 pub mod actors;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

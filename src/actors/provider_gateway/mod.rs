@@ -43,6 +43,9 @@ mod retry_budget;
 
 use lane::{Entrance, Lane};
 
+/// The role's name, in logs and metrics.
+pub const NAME: &str = "provider_gateway";
+
 /// Told when a country's breaker has closed after having been open. Called on the gateway's thread: it may leave a
 /// hint somewhere and must not block.
 pub type Recovered = Arc<dyn Fn(Country) + Send + Sync>;

@@ -1,0 +1,220 @@
+//! The composition root: builds everything once, by hand, in order.
+//!
+//! [`Core`] is what works: database, bureaus, rules and actors. [`App`] puts the HTTP server in front of it. Both are
+//! built from [`Settings`] alone, so that a test boots what production boots.
+
+use std::sync::Arc;
+
+use slog::{Logger, info};
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::announcements;
+use crate::actors::application::ApplicationParts;
+use crate::actors::faults::Faults;
+use crate::actors::housekeeper::{self, Housekeeper};
+use crate::actors::lifeline::Handle;
+use crate::actors::provider_gateway::{Endpoint, GatewayParts, ProviderGateway};
+use crate::actors::recorder::{self, CommitHook, Recorder, Recorders, Written};
+use crate::actors::root::{Arbiters, Root};
+use crate::actors::running_jobs::RunningJobs;
+use crate::actors::scheduler::{self, Scheduler};
+use crate::actors::supervisor::{self, Supervisor};
+use crate::actors::{Resources, provider_gateway};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::countries::Countries;
+use crate::domain::application::Country;
+use crate::error::Result;
+use crate::providers::provider_for;
+use crate::providers::simulator::{Simulator, SimulatorSettings};
+use crate::storage::Database;
+use crate::storage::listener::Announcement;
+use crate::telemetry::metrics::Metrics;
+
+/// The addresses of the permanent actors.
+#[derive(Clone)]
+pub struct Handles {
+    /// Claims jobs.
+    pub scheduler: Handle<Scheduler>,
+    /// Starts application actors.
+    pub supervisor: Handle<Supervisor>,
+    /// Asks the bureaus.
+    pub gateway: Handle<ProviderGateway>,
+    /// Does recurring work.
+    pub housekeeper: Handle<Housekeeper>,
+}
+
+/// Everything that works, without the HTTP server.
+pub struct Core {
+    /// What every part is handed.
+    pub resources: Resources,
+    /// Who writes.
+    pub recorders: Recorders,
+    /// The rules.
+    pub countries: Arc<Countries>,
+    /// The built-in bureaus, when a country uses them.
+    pub simulator: Option<Simulator>,
+    /// The permanent actors.
+    pub handles: Handles,
+    /// The jobs in work.
+    pub running: RunningJobs,
+    /// Told after each commit.
+    pub on_commit: CommitHook,
+    /// Cancelled when the process cannot go on.
+    pub fatal: CancellationToken,
+    pub(crate) root: Root,
+    pub(crate) arbiters: Arc<Arbiters>,
+}
+
+impl Core {
+    /// Builds the core on the database at `url`, which is up to date already, and starts its actors.
+    ///
+    /// # Errors
+    /// When a part cannot be built: the message names it.
+    pub async fn start(settings: Settings, url: &str, clock: Clock, logger: Logger) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let resources = Resources {
+            database: Database::connect(url, &settings.database).await?,
+            metrics: Arc::new(Metrics::new()?),
+            faults: Arc::new(Faults::new(settings.faults.injection)),
+            instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),
+            clock,
+            logger,
+            settings,
+        };
+        let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
+        let simulator = start_simulator(&resources).await?;
+        let endpoints = endpoints(&resources.settings, simulator.as_ref());
+        let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
+        let fatal = CancellationToken::new();
+        let handles = Handles {
+            scheduler: Handle::vacant(scheduler::NAME),
+            supervisor: Handle::vacant(supervisor::NAME),
+            gateway: Handle::vacant(provider_gateway::NAME),
+            housekeeper: Handle::vacant(housekeeper::NAME),
+        };
+        let on_commit = commit_hook(&handles);
+        let recorder_handles: Vec<Handle<Recorder>> =
+            (0..resources.settings.actors.recorders).map(|_| Handle::vacant(recorder::NAME)).collect();
+        let core = Self {
+            recorders: Recorders::new(recorder_handles.iter().cloned()),
+            running: RunningJobs::new(resources.settings.actors.applications.pool_size),
+            root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
+            resources,
+            countries,
+            simulator,
+            handles,
+            on_commit,
+            fatal,
+            arbiters,
+        };
+        core.keep_recorders(&recorder_handles);
+        core.keep_gateway(endpoints);
+        core.keep_workers();
+        core.keep_housekeeping();
+        info!(core.resources.logger, "actors started"; "instance" => &*core.resources.instance);
+        Ok(core)
+    }
+
+    fn keep_recorders(&self, handles: &[Handle<Recorder>]) {
+        for handle in handles {
+            let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
+            self.root.keep(handle, move |line| Ok(Recorder::new(&resources, Arc::clone(&on_commit), line)));
+        }
+    }
+
+    fn keep_gateway(&self, endpoints: Vec<Endpoint>) {
+        let housekeeper = self.handles.housekeeper.clone();
+        let parts = GatewayParts {
+            endpoints,
+            mailbox_capacity: self.resources.settings.actors.mailbox_capacity,
+            clock: self.resources.clock.clone(),
+            metrics: Arc::clone(&self.resources.metrics),
+            faults: Arc::clone(&self.resources.faults),
+            logger: self.resources.logger.clone(),
+            on_recovered: Some(Arc::new(move |_: Country| housekeeper.hint(housekeeper::Wake))),
+        };
+        self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+    }
+
+    fn keep_workers(&self) {
+        let parts = ApplicationParts {
+            resources: self.resources.clone(),
+            recorders: self.recorders.clone(),
+            gateway: self.handles.gateway.clone(),
+            countries: Arc::clone(&self.countries),
+            running: self.running.clone(),
+        };
+        let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
+        let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
+        self.root.keep(&self.handles.supervisor, move |line| {
+            Ok(Supervisor::new(
+                supervisor_parts.clone(),
+                Arc::clone(&arbiters),
+                supervisor.clone(),
+                scheduler.clone(),
+                line,
+            ))
+        });
+        let supervisor = self.handles.supervisor.clone();
+        self.root.keep(&self.handles.scheduler, move |line| {
+            Ok(Scheduler::new(parts.clone(), supervisor.clone(), line))
+        });
+    }
+
+    fn keep_housekeeping(&self) {
+        let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
+        self.root.keep(&self.handles.housekeeper, move |line| {
+            Ok(Housekeeper::new(&resources, gateway.clone(), line))
+        });
+        let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
+        self.root.keep_task(announcements::NAME, move || {
+            let handles = handles.clone();
+            let take = Arc::new(move |announcement| match announcement {
+                Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
+                Announcement::Outbox | Announcement::Published => {}
+            });
+            announcements::pass_on(resources.clone(), take)
+        });
+    }
+}
+
+/// After a commit the instance that made it goes on at once, without waiting for `NOTIFY`.
+fn commit_hook(handles: &Handles) -> CommitHook {
+    let handles = handles.clone();
+    Arc::new(move |written: Written| {
+        if written.jobs {
+            handles.scheduler.hint(scheduler::Wake);
+        }
+    })
+}
+
+/// Starts the built-in bureaus, when some country has no other.
+async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
+    let settings = &resources.settings;
+    let all_real = Country::ALL.iter().all(|country| settings.providers.of(*country).base_url.is_some());
+    if all_real {
+        return Ok(None);
+    }
+    let simulator = SimulatorSettings {
+        host: settings.simulator.host,
+        port: settings.simulator.port,
+        ..SimulatorSettings::default()
+    };
+    let logger = resources.named("simulator").logger;
+    Simulator::start(simulator, resources.clock.clone(), logger).await.map(Some)
+}
+
+fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Vec<Endpoint> {
+    let endpoint = |country| {
+        let provider = settings.providers.of(country);
+        let simulated = simulator.map(|simulator| simulator.base_url(country));
+        Endpoint {
+            adapter: provider_for(country),
+            base_url: provider.base_url.or(simulated).unwrap_or_default(),
+            call: provider.call,
+            breaker: provider.breaker,
+        }
+    };
+    Country::ALL.into_iter().map(endpoint).collect()
+}
