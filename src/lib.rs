@@ -10,5 +10,6 @@ pub mod domain;
 pub mod embedded;
 pub mod error;
 pub mod providers;
+pub mod startup;
 pub mod storage;
 pub mod telemetry;
