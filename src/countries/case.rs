@@ -3,7 +3,8 @@
 //! The what-if of `POST /countries/{code}/evaluations` and the lines of `aval decide` are read here. Each member is
 //! taken by its exact text, because an amount must be; each problem becomes a [`FieldError`] with a JSON pointer, so
 //! that a client sees all of them in one answer. A member that is not known, or stands there twice, is a problem
-//! too: it is a typing error that would otherwise silently change a decision.
+//! too: it is a typing error that would otherwise silently change a decision. Only the first hundred problems are
+//! told: a body full of unknown members must not be answered with a larger one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,12 +21,15 @@ use crate::domain::decision::Case;
 use crate::domain::money::{Money, MoneyError, exact_text};
 use crate::error::{Error, FieldError, PublicMessage, Result};
 
+/// How many problems are told.
+const MAX_PROBLEMS: usize = 100;
+
 /// Reads `{requested_amount, monthly_income, term_months?, banking_data}`. A member of `banking_data` that is
 /// absent or `null` was not told; `term_months` defaults to 36.
 ///
 /// # Errors
-/// [`Error::Malformed`] when the text is not one JSON object; [`Error::Validation`] with every problem of its
-/// members otherwise.
+/// [`Error::Malformed`] when the text is not one JSON object; [`Error::Validation`] with the problems of its members
+/// otherwise.
 pub fn parse_case(json: &[u8]) -> Result<Case> {
     let members: Members<'_> = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
     let mut problems = Problems::default();
@@ -219,6 +223,9 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
+        if self.problems.0.len() >= MAX_PROBLEMS {
+            return;
+        }
         let escaped = name.replace('~', "~0").replace('/', "~1");
         self.problems.0.push(FieldError::new(format!("{}/{escaped}", self.pointer), code, detail));
     }
@@ -372,6 +379,12 @@ mod tests {
             }
         }
         assert!(matches!(parse_case(b"{\"a\": \"\xff\"}"), Err(Error::Malformed(_))));
+    }
+
+    #[test]
+    fn a_body_full_of_problems_is_answered_with_a_hundred() {
+        let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
+        assert_eq!(problems(&format!("{{{}}}", strangers.join(","))).len(), MAX_PROBLEMS);
     }
 
     #[test]
