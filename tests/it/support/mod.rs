@@ -1,0 +1,3 @@
+//! What integration tests share: a database each, the application, builders.
+
+pub(crate) mod db;
