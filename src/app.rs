@@ -71,11 +71,16 @@ impl Core {
     ///
     /// # Errors
     /// When a part cannot be built: the message names it.
-    pub async fn start(settings: Settings, url: &str, clock: Clock, logger: Logger) -> Result<Self> {
-        let settings = Arc::new(settings);
+    pub async fn start(
+        settings: Arc<Settings>,
+        url: &str,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        logger: Logger,
+    ) -> Result<Self> {
         let resources = Resources {
             database: Database::connect(url, &settings.database).await?,
-            metrics: Arc::new(Metrics::new()?),
+            metrics,
             faults: Arc::new(Faults::new(settings.faults.injection)),
             instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),
             clock,

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod embedded;
 pub mod error;
 pub mod providers;
+pub mod shutdown;
 pub mod startup;
 pub mod storage;
 pub mod telemetry;

@@ -27,7 +27,8 @@ pub fn run(mut output: impl Write) -> Result<()> {
         format!("recorders    {}", settings.actors.recorders),
     ];
     for country in Country::ALL {
-        let bureau = settings.providers.of(country).base_url.unwrap_or_else(|| "built-in simulator".to_owned());
+        let bureau =
+            settings.providers.of(country).base_url.unwrap_or_else(|| "built-in simulator".to_owned());
         lines.push(format!("{country}           {} at {bureau}", countries.rules(country).rules_version()));
     }
     lines.push("the configuration is valid".to_owned());

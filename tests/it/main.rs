@@ -5,4 +5,8 @@ mod embedded;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod status_machine;
+#[cfg(test)]
+mod supervision;
+#[cfg(test)]
 mod support;
