@@ -227,7 +227,7 @@ fn a_probe_that_is_never_answered_fails_at_its_expiry_even_if_nobody_looks() {
     assert_eq!(bench.state(), State::Open, "the late answer is one of an earlier generation");
 
     bench.now += ms(119_999);
-    std::mem::forget(bench.admit().expect("the second probe"));
+    drop(bench.admit().expect("the second probe"));
     bench.breaker.take_transitions();
     bench.now += ms(30_000 + 240_000);
     assert!(bench.admit().is_some(), "expired, re-opened and half-open again without anybody looking");

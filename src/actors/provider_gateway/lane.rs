@@ -19,7 +19,7 @@ use crate::actors::circuit_breaker::{Admission, CircuitBreaker, Permit, State, T
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::domain::banking::{BankingData, FallbackReason};
-use crate::error::{Error, PrivateMessage, Result};
+use crate::error::{Error, PrivateMessage};
 use crate::providers::BureauRequest;
 use crate::telemetry::metrics::{Metrics, seconds};
 
@@ -74,16 +74,14 @@ impl Drop for Attempt {
 }
 
 impl Lane {
-    /// # Errors
-    /// [`Error::Configuration`] for an unusable `base_url`.
-    pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Result<Self> {
+    pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Self {
         let country = endpoint.adapter.country();
         let provider = endpoint.adapter.name();
         let gauge = &parts.metrics.provider_circuit_breaker_state;
         gauge.with_label_values(&[country.code(), provider]).set(State::Closed.metric_value());
-        Ok(Self {
+        Self {
             country,
-            client: call::client(&endpoint.base_url, &endpoint.call)?,
+            client: call::client(&endpoint.call),
             clock: parts.clock.clone(),
             metrics: Arc::clone(&parts.metrics),
             log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
@@ -93,7 +91,7 @@ impl Lane {
             bulkhead: Bulkhead::new(endpoint.call.max_in_flight, endpoint.call.max_queued),
             paused_until: Cell::new(Duration::ZERO),
             endpoint,
-        })
+        }
     }
 
     pub(super) fn country(&self) -> Country {
@@ -156,9 +154,7 @@ impl Lane {
     }
 
     /// Carries a call out, with its retries, once it is its turn.
-    ///
-    /// # Errors
-    /// None of the bureau's: those are answers. A defect of ours panics, and the caller of this catches it.
+    /// It panics where an adapter does.
     pub(super) async fn carry_out(
         self: Rc<Self>,
         entrance: Entrance,
