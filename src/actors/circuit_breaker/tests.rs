@@ -134,7 +134,8 @@ fn slow_calls_open_it_although_they_succeed_and_exactly_the_limit_is_not_slow() 
     for _ in 0..10 {
         bench.call(Verdict::Success, ms(3_000));
     }
-    assert_eq!(bench.breaker.snapshot(bench.now, 0).slow, 0);
+    let snapshot = bench.breaker.snapshot(bench.now, 0);
+    assert_eq!((snapshot.state, snapshot.calls, snapshot.slow), (State::Closed, 10, 0));
 
     let mut bench = Bench::new(settings());
     bench.succeed(2);

@@ -166,14 +166,14 @@ impl Lane {
         }
     }
 
-    async fn pass(self: &Rc<Self>, mut entrance: Entrance) -> Result<(Attempt, Place), Refusal> {
-        loop {
-            entrance = match entrance {
-                Entrance::Start(attempt, place) => return Ok((attempt, place)),
-                Entrance::Wait(waiting) => match waiting.turn().await {
-                    Some(place) => Entrance::Start(self.admit()?, place),
-                    None => self.enter()?,
-                },
+    /// Whoever has waited asks the breaker only now. When a call's end has shut the door, its place goes through the
+    /// whole queue in no time: each of those who wait gets it, is refused and leaves it to the next.
+    async fn pass(self: &Rc<Self>, entrance: Entrance) -> Result<(Attempt, Place), Refusal> {
+        match entrance {
+            Entrance::Start(attempt, place) => Ok((attempt, place)),
+            Entrance::Wait(waiting) => {
+                let place = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
+                Ok((self.admit()?, place))
             }
         }
     }
@@ -275,7 +275,6 @@ impl Lane {
             State::Open => {
                 let open_ms = transition.open_for.map_or(0, |time| time.as_millis());
                 warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms);
-                self.bulkhead.send_away();
             }
             State::HalfOpen => info!(log, "circuit breaker waits for a probe"; "cause" => cause),
             State::Closed => {
@@ -290,7 +289,6 @@ impl Lane {
     fn pause(&self, retry_after: Duration) {
         let until = self.clock.monotonic() + retry_after;
         self.paused_until.set(self.paused_until.get().max(until));
-        self.bulkhead.send_away();
     }
 
     fn pause_left(&self) -> Option<Duration> {

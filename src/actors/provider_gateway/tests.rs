@@ -361,7 +361,7 @@ async fn each_kind_of_failure_is_told_apart_and_counts_for_the_breaker() {
         (Step::Status(204), "malformed"),
         (Step::Told(307, "location", "/mx/reports"), "malformed"),
         (Step::Body("<html>".to_owned()), "malformed"),
-        (Step::Body("x".repeat(10_001)), "malformed"),
+        (Step::Body(format!("{{{}}}", " ".repeat(9_999))), "malformed"),
         (Step::BreakOff, "connect"),
         (Step::Hang, "timeout"),
     ]) {
@@ -376,6 +376,13 @@ async fn each_kind_of_failure_is_told_apart_and_counts_for_the_breaker() {
             "nothing is redirected or repeated"
         );
     }
+}
+
+#[actix_rt::test]
+async fn the_largest_allowed_body_is_read() {
+    let rig = Rig::new();
+    rig.script.play(Country::Es, [Step::Body(format!("{{{}}}", " ".repeat(9_998)))]);
+    assert!(is_report(&rig.fetch(Country::Es).await));
 }
 
 #[actix_rt::test]
@@ -651,6 +658,16 @@ async fn a_bureau_that_says_429_is_left_alone_for_as_long_as_it_asks() {
     rig.parts.clock.advance(Duration::from_secs(1));
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!(rig.status(Country::Es).await.paused_for, None);
+}
+
+#[actix_rt::test]
+async fn those_who_wait_behind_a_429_are_told_at_once() {
+    let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
+    rig.script.play(Country::Es, [Step::Told(429, "retry-after", "9")]);
+    for answer in join_all((0..20).map(|_| rig.fetch(Country::Es))).await {
+        assert!(matches!(answer, BankingAnswer::RateLimited { retry_after } if retry_after.as_secs() == 9));
+    }
+    assert_eq!((rig.script.hits(), rig.status(Country::Es).await.in_flight), (1, 0));
 }
 
 #[actix_rt::test]
