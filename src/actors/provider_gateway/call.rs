@@ -204,9 +204,6 @@ fn not_read(error: &PayloadError) -> Failure {
         PayloadError::Incomplete(_) | PayloadError::Io(_) | PayloadError::Http2Payload(_) => {
             FailureKind::Connect
         }
-        PayloadError::EncodingCorrupted | PayloadError::Overflow | PayloadError::UnknownLength => {
-            FailureKind::Malformed
-        }
         _ => FailureKind::Malformed,
     };
     Failure { kind, cause: error.to_string() }

@@ -153,8 +153,7 @@ impl Lane {
         BankingAnswer::CircuitOpen(BankingData::fallback(self.provider(), FallbackReason::CircuitOpen, state))
     }
 
-    /// Carries a call out, with its retries, once it is its turn.
-    /// It panics where an adapter does.
+    /// Carries a call out, with its retries, once it is its turn. It panics where an adapter does.
     pub(super) async fn carry_out(
         self: Rc<Self>,
         entrance: Entrance,
@@ -187,6 +186,7 @@ impl Lane {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
+            // Also when no retry is left: another attempt of the job would only find the breaker open.
             if self.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
