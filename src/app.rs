@@ -89,7 +89,7 @@ impl Core {
         };
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
-        let endpoints = endpoints(&resources.settings, simulator.as_ref());
+        let endpoints = endpoints(&resources.settings, simulator.as_ref())?;
         let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
         let fatal = CancellationToken::new();
         let handles = Handles {
@@ -117,14 +117,26 @@ impl Core {
         core.keep_gateway(endpoints);
         core.keep_workers();
         core.keep_housekeeping();
+        core.wait_alive(&recorder_handles).await;
         info!(core.resources.logger, "actors started"; "instance" => &*core.resources.instance);
         Ok(core)
+    }
+
+    /// Actors start on threads of their own; work may come only when all have.
+    async fn wait_alive(&self, recorders: &[Handle<Recorder>]) {
+        for recorder in recorders {
+            recorder.wait_alive().await;
+        }
+        self.handles.gateway.wait_alive().await;
+        self.handles.supervisor.wait_alive().await;
+        self.handles.scheduler.wait_alive().await;
+        self.handles.housekeeper.wait_alive().await;
     }
 
     fn keep_recorders(&self, handles: &[Handle<Recorder>]) {
         for handle in handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, move |line| Ok(Recorder::new(&resources, Arc::clone(&on_commit), line)));
+            self.root.keep(handle, move |line| Recorder::new(&resources, Arc::clone(&on_commit), line));
         }
     }
 
@@ -153,25 +165,24 @@ impl Core {
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
         let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
         self.root.keep(&self.handles.supervisor, move |line| {
-            Ok(Supervisor::new(
+            Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
                 supervisor.clone(),
                 scheduler.clone(),
                 line,
-            ))
+            )
         });
         let supervisor = self.handles.supervisor.clone();
         self.root.keep(&self.handles.scheduler, move |line| {
-            Ok(Scheduler::new(parts.clone(), supervisor.clone(), line))
+            Scheduler::new(parts.clone(), supervisor.clone(), line)
         });
     }
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root.keep(&self.handles.housekeeper, move |line| {
-            Ok(Housekeeper::new(&resources, gateway.clone(), line))
-        });
+        self.root
+            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
         let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
         self.root.keep_task(announcements::NAME, move || {
             let handles = handles.clone();
@@ -210,16 +221,12 @@ async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
     Simulator::start(simulator, resources.clock.clone(), logger).await.map(Some)
 }
 
-fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Vec<Endpoint> {
+fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<Endpoint>> {
     let endpoint = |country| {
         let provider = settings.providers.of(country);
         let simulated = simulator.map(|simulator| simulator.base_url(country));
-        Endpoint {
-            adapter: provider_for(country),
-            base_url: provider.base_url.or(simulated).unwrap_or_default(),
-            call: provider.call,
-            breaker: provider.breaker,
-        }
+        let base_url = provider.base_url.or(simulated).unwrap_or_default();
+        Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)
     };
     Country::ALL.into_iter().map(endpoint).collect()
 }
