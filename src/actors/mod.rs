@@ -1,8 +1,11 @@
 //! The actors: who owns what, and what happens when one dies.
 
+pub mod broadcaster;
 pub mod faults;
 pub mod lifeline;
+pub mod outbox_relay;
 pub mod recorder;
+mod rounds;
 
 use std::sync::Arc;
 
