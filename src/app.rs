@@ -10,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::announcements;
 use crate::actors::application::ApplicationParts;
+use crate::actors::broadcaster::{self, Broadcaster, Sessions};
 use crate::actors::faults::Faults;
 use crate::actors::housekeeper::{self, Housekeeper};
 use crate::actors::lifeline::Handle;
+use crate::actors::outbox_relay::{self, OnPublished, OutboxRelay};
 use crate::actors::provider_gateway::{Endpoint, GatewayParts, ProviderGateway};
 use crate::actors::recorder::{self, CommitHook, Recorder, Recorders, Written};
 use crate::actors::root::{Arbiters, Root};
@@ -20,6 +22,8 @@ use crate::actors::running_jobs::RunningJobs;
 use crate::actors::scheduler::{self, Scheduler};
 use crate::actors::supervisor::{self, Supervisor};
 use crate::actors::{Resources, provider_gateway};
+use crate::bus::EventBus;
+use crate::bus::postgres::PostgresBus;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
@@ -40,6 +44,10 @@ pub struct Handles {
     pub supervisor: Handle<Supervisor>,
     /// Asks the bureaus.
     pub gateway: Handle<ProviderGateway>,
+    /// Publishes events.
+    pub relay: Handle<OutboxRelay>,
+    /// Delivers events to WebSocket sessions.
+    pub broadcaster: Handle<Broadcaster>,
     /// Does recurring work.
     pub housekeeper: Handle<Housekeeper>,
 }
@@ -58,6 +66,8 @@ pub struct Core {
     pub handles: Handles,
     /// The jobs in work.
     pub running: RunningJobs,
+    /// The WebSocket sessions of this instance.
+    pub sessions: Sessions,
     /// Told after each commit.
     pub on_commit: CommitHook,
     /// Cancelled when the process cannot go on.
@@ -71,11 +81,16 @@ impl Core {
     ///
     /// # Errors
     /// When a part cannot be built: the message names it.
-    pub async fn start(settings: Settings, url: &str, clock: Clock, logger: Logger) -> Result<Self> {
-        let settings = Arc::new(settings);
+    pub async fn start(
+        settings: Arc<Settings>,
+        url: &str,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        logger: Logger,
+    ) -> Result<Self> {
         let resources = Resources {
             database: Database::connect(url, &settings.database).await?,
-            metrics: Arc::new(Metrics::new()?),
+            metrics,
             faults: Arc::new(Faults::new(settings.faults.injection)),
             instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),
             clock,
@@ -84,13 +99,15 @@ impl Core {
         };
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
-        let endpoints = endpoints(&resources.settings, simulator.as_ref());
+        let endpoints = endpoints(&resources.settings, simulator.as_ref())?;
         let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
         let fatal = CancellationToken::new();
         let handles = Handles {
             scheduler: Handle::vacant(scheduler::NAME),
             supervisor: Handle::vacant(supervisor::NAME),
             gateway: Handle::vacant(provider_gateway::NAME),
+            relay: Handle::vacant(outbox_relay::NAME),
+            broadcaster: Handle::vacant(broadcaster::NAME),
             housekeeper: Handle::vacant(housekeeper::NAME),
         };
         let on_commit = commit_hook(&handles);
@@ -99,6 +116,7 @@ impl Core {
         let core = Self {
             recorders: Recorders::new(recorder_handles.iter().cloned()),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
+            sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
             root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
             resources,
             countries,
@@ -111,15 +129,31 @@ impl Core {
         core.keep_recorders(&recorder_handles);
         core.keep_gateway(endpoints);
         core.keep_workers();
+        core.keep_publishing();
         core.keep_housekeeping();
+        core.keep_listening();
+        core.wait_alive(&recorder_handles).await;
         info!(core.resources.logger, "actors started"; "instance" => &*core.resources.instance);
         Ok(core)
+    }
+
+    /// Actors start on threads of their own; work may come only when all have.
+    async fn wait_alive(&self, recorders: &[Handle<Recorder>]) {
+        for recorder in recorders {
+            recorder.wait_alive().await;
+        }
+        self.handles.gateway.wait_alive().await;
+        self.handles.supervisor.wait_alive().await;
+        self.handles.scheduler.wait_alive().await;
+        self.handles.relay.wait_alive().await;
+        self.handles.broadcaster.wait_alive().await;
+        self.handles.housekeeper.wait_alive().await;
     }
 
     fn keep_recorders(&self, handles: &[Handle<Recorder>]) {
         for handle in handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, move |line| Ok(Recorder::new(&resources, Arc::clone(&on_commit), line)));
+            self.root.keep(handle, move |line| Recorder::new(&resources, Arc::clone(&on_commit), line));
         }
     }
 
@@ -148,31 +182,47 @@ impl Core {
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
         let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
         self.root.keep(&self.handles.supervisor, move |line| {
-            Ok(Supervisor::new(
+            Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
                 supervisor.clone(),
                 scheduler.clone(),
                 line,
-            ))
+            )
         });
         let supervisor = self.handles.supervisor.clone();
         self.root.keep(&self.handles.scheduler, move |line| {
-            Ok(Scheduler::new(parts.clone(), supervisor.clone(), line))
+            Scheduler::new(parts.clone(), supervisor.clone(), line)
+        });
+    }
+
+    fn keep_publishing(&self) {
+        let (resources, broadcaster) = (self.resources.clone(), self.handles.broadcaster.clone());
+        let on_published: OnPublished = Arc::new(move || broadcaster.hint(broadcaster::Wake));
+        self.root.keep(&self.handles.relay, move |line| {
+            OutboxRelay::new(&resources, Arc::clone(&on_published), line)
+        });
+        let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
+        let bus: Arc<dyn EventBus> = Arc::new(PostgresBus::new(self.resources.database.clone()));
+        self.root.keep(&self.handles.broadcaster, move |line| {
+            Broadcaster::new(&resources, Arc::clone(&bus), sessions.clone(), line)
         });
     }
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root.keep(&self.handles.housekeeper, move |line| {
-            Ok(Housekeeper::new(&resources, gateway.clone(), line))
-        });
+        self.root
+            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+    }
+
+    fn keep_listening(&self) {
         let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
         self.root.keep_task(announcements::NAME, move || {
             let handles = handles.clone();
             let take = Arc::new(move |announcement| match announcement {
                 Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
-                Announcement::Outbox | Announcement::Published => {}
+                Announcement::Outbox => handles.relay.hint(outbox_relay::Wake),
+                Announcement::Published => handles.broadcaster.hint(broadcaster::Wake),
             });
             announcements::pass_on(resources.clone(), take)
         });
@@ -185,6 +235,9 @@ fn commit_hook(handles: &Handles) -> CommitHook {
     Arc::new(move |written: Written| {
         if written.jobs {
             handles.scheduler.hint(scheduler::Wake);
+        }
+        if written.events {
+            handles.relay.hint(outbox_relay::Wake);
         }
     })
 }
@@ -205,16 +258,12 @@ async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
     Simulator::start(simulator, resources.clock.clone(), logger).await.map(Some)
 }
 
-fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Vec<Endpoint> {
+fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<Endpoint>> {
     let endpoint = |country| {
         let provider = settings.providers.of(country);
         let simulated = simulator.map(|simulator| simulator.base_url(country));
-        Endpoint {
-            adapter: provider_for(country),
-            base_url: provider.base_url.or(simulated).unwrap_or_default(),
-            call: provider.call,
-            breaker: provider.breaker,
-        }
+        let base_url = provider.base_url.or(simulated).unwrap_or_default();
+        Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)
     };
     Country::ALL.into_iter().map(endpoint).collect()
 }

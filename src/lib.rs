@@ -2,6 +2,7 @@
 
 pub mod actors;
 pub mod app;
+pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -9,7 +10,9 @@ pub mod countries;
 pub mod domain;
 pub mod embedded;
 pub mod error;
+pub mod http;
 pub mod providers;
+pub mod shutdown;
 pub mod startup;
 pub mod storage;
 pub mod telemetry;

@@ -35,7 +35,12 @@ impl Shutdown {
     }
 
     /// Runs a stage within the time that is left, or within `least` when there is hardly any.
-    pub async fn stage<R>(&self, name: &'static str, least: Duration, work: impl Future<Output = R>) -> Option<R> {
+    pub async fn stage<R>(
+        &self,
+        name: &'static str,
+        least: Duration,
+        work: impl Future<Output = R>,
+    ) -> Option<R> {
         let began = self.clock.monotonic();
         let result = tokio::time::timeout(self.left(least), work).await.ok();
         let took = self.clock.monotonic().saturating_sub(began);

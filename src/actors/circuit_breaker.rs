@@ -59,13 +59,6 @@ pub struct Permit {
     issued_at: Duration,
 }
 
-impl Permit {
-    /// When the attempt began, on the breaker's time.
-    pub const fn issued_at(&self) -> Duration {
-        self.issued_at
-    }
-}
-
 /// The answer to whether a call may be made.
 #[derive(Debug)]
 pub enum Admission {

@@ -7,8 +7,8 @@
 //! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | breakers are rebuilt closed, calls in flight answered with an error |
 //! | [`recorder`] | `actors.recorders` | the writes that wait | they are answered with an error |
 //! | [`scheduler`] | 1 | claiming jobs | leases run out by themselves |
-//! | `outbox_relay` | 1, one leads | the global offset | another instance takes over |
-//! | `broadcaster` | 1 | reading the bus for its sessions | sessions and position stand outside of it |
+//! | [`outbox_relay`] | 1, one leads | the global offset | another instance takes over |
+//! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position stand outside of it |
 //! | [`housekeeper`] | 1, one leads | recurring work | another instance takes over |
 //!
 //! How messages go:
@@ -30,13 +30,16 @@
 
 pub mod announcements;
 pub mod application;
+pub mod broadcaster;
 pub mod circuit_breaker;
 pub mod faults;
 pub mod housekeeper;
 pub mod lifeline;
+pub mod outbox_relay;
 pub mod provider_gateway;
 pub mod recorder;
 pub mod root;
+mod rounds;
 pub mod running_jobs;
 pub mod scheduler;
 mod sliding_counts;

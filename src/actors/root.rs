@@ -18,7 +18,6 @@ use tokio_util::task::TaskTracker;
 use super::Resources;
 use super::lifeline::{Handle, Lifeline};
 use crate::config::RestartSettings;
-use crate::error::Result;
 
 /// Threads that actors live on, taken in turn.
 pub struct Arbiters {
@@ -93,21 +92,17 @@ impl Root {
     }
 
     /// Keeps an actor alive behind `handle`: `build` makes each incarnation, on its thread; the incarnation must hold the
-    /// lifeline. A build that fails counts as a death.
-    pub fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(Lifeline) -> Result<A> + Clone + Send + 'static)
+    /// lifeline.
+    pub fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(Lifeline) -> A + Clone + Send + 'static)
     where
         A: Actor<Context = Context<A>>,
     {
         let handle = handle.clone();
         let arbiter = self.arbiters.next();
-        let logger = self.resources.logger.clone();
         self.spawn_keeper(handle.name(), move || {
             let (line, death) = Lifeline::pair();
-            let (handle, build, logger) = (handle.clone(), build.clone(), logger.clone());
-            arbiter.spawn_fn(move || match build(line) {
-                Ok(actor) => handle.point_at(actor.start()),
-                Err(error) => error!(logger, "actor cannot be built"; "actor" => handle.name(), error),
-            });
+            let (handle, build) = (handle.clone(), build.clone());
+            arbiter.spawn_fn(move || handle.point_at(build(line).start()));
             death.wait()
         });
     }

@@ -8,6 +8,7 @@
 //! looks after every job on the list whose actor is gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{info, warn};
@@ -22,6 +23,9 @@ use crate::storage::jobs::{ClaimedJob, Release};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "supervisor";
+
+/// The pause before the end of an actor is reported again to a supervisor that could not take the report.
+const REPORT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Starts a claimed job on a place of the pool.
 #[derive(Message)]
@@ -75,7 +79,10 @@ impl Supervisor {
         // Outlives this incarnation: the report reaches whoever supervises then.
         actix_rt::spawn(async move {
             death.wait().await;
-            supervisor.hint(ActorGone(gone));
+            while supervisor.tell(ActorGone(gone.clone())).is_err() {
+                supervisor.wait_alive().await;
+                tokio::time::sleep(REPORT_PAUSE).await;
+            }
         });
     }
 

@@ -134,7 +134,8 @@ fn slow_calls_open_it_although_they_succeed_and_exactly_the_limit_is_not_slow() 
     for _ in 0..10 {
         bench.call(Verdict::Success, ms(3_000));
     }
-    assert_eq!(bench.breaker.snapshot(bench.now, 0).slow, 0);
+    let snapshot = bench.breaker.snapshot(bench.now, 0);
+    assert_eq!((snapshot.state, snapshot.calls, snapshot.slow), (State::Closed, 10, 0));
 
     let mut bench = Bench::new(settings());
     bench.succeed(2);
@@ -227,7 +228,7 @@ fn a_probe_that_is_never_answered_fails_at_its_expiry_even_if_nobody_looks() {
     assert_eq!(bench.state(), State::Open, "the late answer is one of an earlier generation");
 
     bench.now += ms(119_999);
-    std::mem::forget(bench.admit().expect("the second probe"));
+    drop(bench.admit().expect("the second probe"));
     bench.breaker.take_transitions();
     bench.now += ms(30_000 + 240_000);
     assert!(bench.admit().is_some(), "expired, re-opened and half-open again without anybody looking");

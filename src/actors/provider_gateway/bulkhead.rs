@@ -64,12 +64,6 @@ impl Bulkhead {
         Entry::Queued(Waiting(rx))
     }
 
-    /// Ends the waiting of everybody who waits: calls have become pointless for now.
-    pub(super) fn send_away(&self) {
-        let waiters = std::mem::take(&mut self.0.borrow_mut().queue);
-        drop(waiters);
-    }
-
     /// Calls in flight.
     pub(super) fn in_flight(&self) -> u32 {
         self.0.borrow().in_flight
@@ -82,7 +76,7 @@ impl Bulkhead {
 }
 
 impl Waiting {
-    /// Waits for a place; `None` when everybody was sent away.
+    /// Waits for a place; `None` when the bulkhead is gone.
     pub(super) async fn turn(self) -> Option<Place> {
         self.0.await.ok()
     }
@@ -152,15 +146,5 @@ mod tests {
         assert_eq!(bulkhead.in_flight(), 1);
         drop(gone_after_its_turn_came);
         assert_eq!(bulkhead.in_flight(), 0);
-    }
-
-    #[test]
-    fn those_who_are_sent_away_learn_it_at_once() {
-        let bulkhead = Bulkhead::new(1, 5);
-        let _held = place(&bulkhead);
-        let waiting = waiting(&bulkhead);
-        bulkhead.send_away();
-        assert!(waiting.turn().now_or_never().expect("at once").is_none());
-        assert_eq!((bulkhead.in_flight(), bulkhead.queued()), (1, 0));
     }
 }

@@ -19,7 +19,7 @@ use crate::actors::circuit_breaker::{Admission, CircuitBreaker, Permit, State, T
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::domain::banking::{BankingData, FallbackReason};
-use crate::error::{Error, PrivateMessage, Result};
+use crate::error::{Error, PrivateMessage};
 use crate::providers::BureauRequest;
 use crate::telemetry::metrics::{Metrics, seconds};
 
@@ -74,16 +74,14 @@ impl Drop for Attempt {
 }
 
 impl Lane {
-    /// # Errors
-    /// [`Error::Configuration`] for an unusable `base_url`.
-    pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Result<Self> {
+    pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Self {
         let country = endpoint.adapter.country();
         let provider = endpoint.adapter.name();
         let gauge = &parts.metrics.provider_circuit_breaker_state;
         gauge.with_label_values(&[country.code(), provider]).set(State::Closed.metric_value());
-        Ok(Self {
+        Self {
             country,
-            client: call::client(&endpoint.base_url, &endpoint.call)?,
+            client: call::client(&endpoint.call),
             clock: parts.clock.clone(),
             metrics: Arc::clone(&parts.metrics),
             log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
@@ -93,7 +91,7 @@ impl Lane {
             bulkhead: Bulkhead::new(endpoint.call.max_in_flight, endpoint.call.max_queued),
             paused_until: Cell::new(Duration::ZERO),
             endpoint,
-        })
+        }
     }
 
     pub(super) fn country(&self) -> Country {
@@ -155,10 +153,7 @@ impl Lane {
         BankingAnswer::CircuitOpen(BankingData::fallback(self.provider(), FallbackReason::CircuitOpen, state))
     }
 
-    /// Carries a call out, with its retries, once it is its turn.
-    ///
-    /// # Errors
-    /// None of the bureau's: those are answers. A defect of ours panics, and the caller of this catches it.
+    /// Carries a call out, with its retries, once it is its turn. It panics where an adapter does.
     pub(super) async fn carry_out(
         self: Rc<Self>,
         entrance: Entrance,
@@ -170,14 +165,14 @@ impl Lane {
         }
     }
 
-    async fn pass(self: &Rc<Self>, mut entrance: Entrance) -> Result<(Attempt, Place), Refusal> {
-        loop {
-            entrance = match entrance {
-                Entrance::Start(attempt, place) => return Ok((attempt, place)),
-                Entrance::Wait(waiting) => match waiting.turn().await {
-                    Some(place) => Entrance::Start(self.admit()?, place),
-                    None => self.enter()?,
-                },
+    /// Whoever has waited asks the breaker only now. When a call's end has shut the door, its place goes through the
+    /// whole queue in no time: each of those who wait gets it, is refused and leaves it to the next.
+    async fn pass(self: &Rc<Self>, entrance: Entrance) -> Result<(Attempt, Place), Refusal> {
+        match entrance {
+            Entrance::Start(attempt, place) => Ok((attempt, place)),
+            Entrance::Wait(waiting) => {
+                let place = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
+                Ok((self.admit()?, place))
             }
         }
     }
@@ -191,6 +186,7 @@ impl Lane {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
+            // Also when no retry is left: another attempt of the job would only find the breaker open.
             if self.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
@@ -279,7 +275,6 @@ impl Lane {
             State::Open => {
                 let open_ms = transition.open_for.map_or(0, |time| time.as_millis());
                 warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms);
-                self.bulkhead.send_away();
             }
             State::HalfOpen => info!(log, "circuit breaker waits for a probe"; "cause" => cause),
             State::Closed => {
@@ -294,7 +289,6 @@ impl Lane {
     fn pause(&self, retry_after: Duration) {
         let until = self.clock.monotonic() + retry_after;
         self.paused_until.set(self.paused_until.get().max(until));
-        self.bulkhead.send_away();
     }
 
     fn pause_left(&self) -> Option<Duration> {

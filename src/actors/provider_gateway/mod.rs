@@ -1,6 +1,6 @@
 //! The provider gateway (SPEC 4, DESIGN 4): the one way to the bureaus.
 //!
-//! One actor for each instance owns a [`lane`] for each country: circuit breaker, bulkhead and retry budget. All of it
+//! One actor for each instance owns a `lane` for each country: circuit breaker, bulkhead and retry budget. All of it
 //! is local to the instance, so that one instance's bad network does not shut a country everywhere, and nothing is
 //! shared between countries, connections included.
 //!
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
+use awc::http::Uri;
 use futures_util::FutureExt as _;
 use slog::{Logger, error, o};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -53,14 +54,37 @@ pub type Recovered = Arc<dyn Fn(Country) + Send + Sync>;
 /// One country's bureau: its format, where it is and how it is guarded.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// Its wire format; it also says which country asks it.
-    pub adapter: &'static dyn BankingProvider,
-    /// Where it is, without a slash at the end: the configured URL, or the simulator's.
-    pub base_url: String,
-    /// Time-outs, bulkhead, retries.
-    pub call: CallSettings,
-    /// When its breaker opens and closes.
-    pub breaker: BreakerSettings,
+    adapter: &'static dyn BankingProvider,
+    base_url: String,
+    call: CallSettings,
+    breaker: BreakerSettings,
+}
+
+impl Endpoint {
+    /// The bureau of the adapter's country at `base_url`: the configured one, or the simulator's.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when `base_url` is not an absolute HTTP URL. It is checked here so that a restart of
+    /// the gateway cannot fail.
+    pub fn new(
+        adapter: &'static dyn BankingProvider,
+        base_url: &str,
+        call: CallSettings,
+        breaker: BreakerSettings,
+    ) -> Result<Self> {
+        let absolute = base_url.parse::<Uri>().is_ok_and(|uri| {
+            uri.host().is_some()
+                && uri.query().is_none()
+                && matches!(uri.scheme_str(), Some("http" | "https"))
+        });
+        if !absolute {
+            let country = adapter.country();
+            return Err(Error::configuration(format_args!(
+                "the base_url of {country}'s bureau must be an absolute http(s) URL without a query"
+            )));
+        }
+        Ok(Self { adapter, base_url: base_url.trim_end_matches('/').to_owned(), call, breaker })
+    }
 }
 
 /// What a gateway is made of. Cheap to clone, so that each incarnation can be made from the same.
@@ -155,27 +179,20 @@ pub struct BreakerStatus {
 
 impl ProviderGateway {
     /// A gateway whose breakers are closed. To be called on the thread that it will run on.
-    ///
-    /// # Errors
-    /// [`Error::Configuration`] for a `base_url` that is none.
-    pub fn new(parts: GatewayParts, lifeline: Lifeline) -> Result<Self> {
+    pub fn new(parts: GatewayParts, lifeline: Lifeline) -> Self {
         let logger = parts.logger.new(o!("logger" => "provider_gateway"));
         let parts = GatewayParts { logger, ..parts };
-        let lanes = parts
-            .endpoints
-            .iter()
-            .map(|endpoint| Lane::new(endpoint.clone(), &parts).map(Rc::new))
-            .collect::<Result<Vec<_>>>()?;
+        let lanes = parts.endpoints.iter().map(|endpoint| Rc::new(Lane::new(endpoint.clone(), &parts)));
         let alive = CancellationToken::new();
-        Ok(Self {
-            lanes,
+        Self {
+            lanes: lanes.collect(),
             mailbox_capacity: parts.mailbox_capacity,
             faults: parts.faults,
             log: parts.logger,
             _end_of_calls: alive.clone().drop_guard(),
             alive,
             _lifeline: lifeline,
-        })
+        }
     }
 }
 

@@ -1,0 +1,3 @@
+//! HTTP: what clients talk to.
+
+pub mod ws;
