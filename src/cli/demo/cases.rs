@@ -1,6 +1,6 @@
 //! Which applications the demonstration sends.
 //!
-//! [`STORIES`] is a table: for each country ten people who meet, between them, every rule of that country and
+//! Each country has a table of ten stories: people who meet, between them, every rule of that country and
 //! every kind of report that its bureau can give. Their documents are the simulator's test documents, so that the
 //! outcome is known beforehand; a test holds each expectation against the rules themselves. The names are
 //! invented. Only a server whose bureaus are the simulator decides as expected here.
@@ -128,8 +128,8 @@ const MEXICO: [Story; STORIES_EACH] = [
     story(Approve, "María Hernández Ríos", (80_000, 24_000, 36), Approved),
     story(LowScore, "Guadalupe Navarro Téllez", (60_000, 20_000, 36), Rejected),
     story(ThinFile, "Ximena Cárdenas Luna", (40_000, 18_000, 24), UnderReview),
-    story(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
     story(Suspended, "Fernanda Rosales Vega", (30_000, 20_000, 36), Approved),
+    story(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
     // More than 30 % of the income each month.
     story(Approve, "María Hernández Ríos", (200_000, 18_000, 36), Rejected),
     story(NoObligations, "Daniela Zamora Peña", (45_000, 21_000, 36), Approved),
@@ -144,9 +144,9 @@ const COLOMBIA: [Story; STORIES_EACH] = [
     story(Approve, "Andrés Restrepo Giraldo", (15_000_000, 4_500_000, 36), Approved),
     story(LowScore, "Paola Cifuentes Rojas", (8_000_000, 4_000_000, 36), Rejected),
     story(Unverified, "Camilo Ospina Vargas", (10_000_000, 4_200_000, 36), UnderReview),
+    story(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
     // More than 50,000,000 pesos.
     story(Approve, "Andrés Restrepo Giraldo", (60_000_000, 9_000_000, 60), Rejected),
-    story(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
     // Less than 1,500,000 pesos a month.
     story(Approve, "Andrés Restrepo Giraldo", (2_000_000, 1_400_000, 36), Rejected),
     story(Defaults, "Héctor Quiroga Salazar", (7_000_000, 4_600_000, 36), UnderReview),

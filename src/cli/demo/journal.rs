@@ -293,7 +293,7 @@ pub(super) mod tests {
         assert_eq!(report.phases[0].sent_to_pushed.unwrap().max.as_millis(), 18);
         assert_eq!(report.goal.met, Some(true));
         for sent in submissions.iter_mut().take(3) {
-            sent.decided.as_mut().unwrap().at += Duration::from_millis(39);
+            sent.decided.as_mut().unwrap().at += Duration::from_millis(40);
         }
         assert_eq!(Report::new(&submissions, &histories).goal.met, Some(false));
         assert_eq!(Report::new(&submissions[5..], &histories).goal.met, None);

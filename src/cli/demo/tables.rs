@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
 use super::client::Answer;
@@ -24,7 +24,7 @@ pub(super) struct Surface {
 impl Surface {
     fn table<const N: usize>(self, header: [&str; N]) -> Table {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).force_no_tty();
+        table.load_style(UTF8_FULL_CONDENSED).force_no_tty();
         table.set_content_arrangement(ContentArrangement::Dynamic);
         if let Some(width) = self.width {
             table.set_width(width);
@@ -213,6 +213,7 @@ mod tests {
     fn the_decisions_are_a_line_each() {
         let mut submissions = six_decided();
         submissions[1].decided = None;
+        submissions[1].reasons = None;
         submissions[5].decided = None;
         submissions[5].answer = Answer::Refused("503 overloaded".into());
         insta::assert_snapshot!(decisions(PAPER, &submissions).trim_fmt());
