@@ -10,8 +10,6 @@ use crate::error::{Error, Result};
 
 /// As many decisions as fit a small terminal beside the bar.
 const NEWEST: usize = 10;
-/// Often enough for the eye, seldom enough not to disturb what is measured.
-const REDRAWS_A_SECOND: u8 = 10;
 
 /// The moving part of the output.
 pub(super) struct Board {
@@ -23,17 +21,16 @@ pub(super) struct Board {
 }
 
 impl Board {
+    /// Often enough for the eye, seldom enough not to disturb what is measured.
+    pub(super) const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
+
     /// A board for `total` applications. With `live` it draws on standard output, which is a terminal then; otherwise
     /// the bar alone is drawn, on standard error if that is a terminal.
     ///
     /// # Errors
     /// [`Error::Internal`] when the bar's template is wrong.
     pub(super) fn new(total: usize, live: bool, surface: Surface) -> Result<Self> {
-        let target = if live {
-            ProgressDrawTarget::stdout_with_hz(REDRAWS_A_SECOND)
-        } else {
-            ProgressDrawTarget::stderr_with_hz(REDRAWS_A_SECOND)
-        };
+        let target = if live { ProgressDrawTarget::stdout() } else { ProgressDrawTarget::stderr() };
         let bars = MultiProgress::with_draw_target(target);
         let table = if live {
             let bar = bars.add(ProgressBar::new_spinner());
@@ -62,11 +59,6 @@ impl Board {
             let newest = sent.iter().skip(sent.len().saturating_sub(NEWEST));
             table.set_message(decisions(self.surface, newest).to_string());
         }
-    }
-
-    /// How long a run waits at most between two redraws.
-    pub(super) fn redraw_interval() -> Duration {
-        Duration::from_secs(1) / u32::from(REDRAWS_A_SECOND)
     }
 
     /// Takes everything away again, so that the final tables stand alone.

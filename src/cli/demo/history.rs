@@ -50,6 +50,9 @@ pub(super) struct Received {
     pub(super) at: Duration,
 }
 
+/// A change of status: before and after.
+type Step = (Option<Status>, Status);
+
 /// What was wrong with the updates. All zero on a server that keeps its promise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Faults {
@@ -137,10 +140,10 @@ fn is_settled(status: Status) -> bool {
 
 /// Follows one application from nothing to `PENDING` and on, each change starting where the one before it ended. A
 /// change that leaves the status as it is (a new risk, another field) is in order.
-fn faults_of(changes: impl Iterator<Item = (Option<Status>, Status)>) -> Faults {
+fn faults_of(changes: impl Iterator<Item = Step>) -> Faults {
     let mut faults = Faults::default();
     let mut last = None;
-    let mut seen: Vec<(Option<Status>, Status)> = Vec::new();
+    let mut seen: Vec<Step> = Vec::new();
     for change in changes {
         let (from, to) = change;
         let permitted = match from {
@@ -168,15 +171,15 @@ mod tests {
     };
     use serde_json::json;
 
-    const BORN: (Option<Status>, Status) = (None, Pending);
-    const TAKEN: (Option<Status>, Status) = (Some(Pending), Validating);
-    const GRANTED: (Option<Status>, Status) = (Some(Validating), Approved);
+    const BORN: Step = (None, Pending);
+    const TAKEN: Step = (Some(Pending), Validating);
+    const GRANTED: Step = (Some(Validating), Approved);
 
     fn id(number: u128) -> ApplicationId {
         ApplicationId::new(Uuid::from_u128(number))
     }
 
-    fn update(of: u128, offset: i64, (from, to): (Option<Status>, Status)) -> Received {
+    fn update(of: u128, offset: i64, (from, to): Step) -> Received {
         let update = json!({
             "type": "application_update",
             "epoch": "00000000-0000-0000-0000-0000000000ee",
@@ -202,7 +205,7 @@ mod tests {
 
     #[test]
     fn changes_are_in_order_twice_or_out_of_order_as_the_table_says() {
-        let rows: &[(&str, &[(Option<Status>, Status)], usize, usize)] = &[
+        let rows: &[(&str, &[Step], usize, usize)] = &[
             ("nothing came", &[], 0, 0),
             ("the usual way", &[BORN, TAKEN, GRANTED], 0, 0),
             ("cancelled at once", &[BORN, (Some(Pending), Cancelled)], 0, 0),

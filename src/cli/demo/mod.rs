@@ -17,6 +17,7 @@ mod journal;
 mod latency;
 mod tables;
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use self::history::{Histories, Received};
 use self::journal::{Phase, Report, Submission};
 use self::tables::Surface;
 use crate::clock::Clock;
+use crate::domain::ids::ApplicationId;
 use crate::error::{Error, Result};
 
 /// Requests under way at once in the phases that send many.
@@ -98,7 +100,9 @@ pub async fn run(args: DemoArgs, clock: Clock) -> Result<()> {
         updates,
         histories: Histories::default(),
         submissions: Vec::with_capacity(total),
+        waiting: HashMap::new(),
         board: Board::new(total, live, surface)?,
+        draw_at: Duration::ZERO,
         pause: args.rate.map(|per_second| Duration::from_secs(1) / per_second),
         deadline: args.deadline(),
         clock,
@@ -131,7 +135,11 @@ struct Run {
     updates: Updates,
     histories: Histories,
     submissions: Vec<Submission>,
+    /// The places in `submissions` of those that are not decided yet.
+    waiting: HashMap<ApplicationId, usize>,
     board: Board,
+    /// When the board is to be drawn again.
+    draw_at: Duration,
     /// Between two applications.
     pause: Option<Duration>,
     deadline: Duration,
@@ -145,11 +153,11 @@ impl Run {
         for case in cases {
             pace.turn().await;
             let sent = send(self.client.clone(), self.clock.clone(), phase, case).await?;
-            self.submissions.push(sent);
+            self.note(sent);
             self.follow().await?;
             self.explain().await?;
-            self.board.show(&self.submissions);
         }
+        self.board.show(&self.submissions);
         Ok(())
     }
 
@@ -168,12 +176,12 @@ impl Run {
         loop {
             tokio::select! {
                 sent = sending.next() => match sent {
-                    Some(sent) => self.submissions.push(sent?),
+                    Some(sent) => self.note(sent?),
                     None => break,
                 },
                 update = self.updates.next() => self.take(update?),
             }
-            self.board.show(&self.submissions);
+            self.show_now_and_then();
         }
         self.follow().await?;
         self.explain().await?;
@@ -183,18 +191,17 @@ impl Run {
 
     /// Takes updates until nothing is waited for any more, or for as long as a decision may take.
     async fn follow(&mut self) -> Result<()> {
-        self.look_up();
         let give_up_at = self.clock.monotonic() + self.deadline;
-        while self.submissions.iter().any(Submission::is_waiting) {
+        while !self.waiting.is_empty() {
             let left = give_up_at.saturating_sub(self.clock.monotonic());
             if left.is_zero() {
-                break;
+                self.waiting.clear();
             }
-            let wait = left.min(Board::redraw_interval());
+            let wait = left.min(Board::REDRAW_INTERVAL);
             if let Ok(update) = tokio::time::timeout(wait, self.updates.next()).await {
                 self.take(update?);
             }
-            self.board.show(&self.submissions);
+            self.show_now_and_then();
         }
         Ok(())
     }
@@ -211,15 +218,39 @@ impl Run {
         }
     }
 
-    fn take(&mut self, update: Received) {
-        self.histories.feed(update);
-        self.look_up();
+    /// Keeps an application that was sent. Its decision may be here before the answer that tells whose it is.
+    fn note(&mut self, sent: Submission) {
+        let place = self.submissions.len();
+        let id = sent.id();
+        self.submissions.push(sent);
+        if let Some(id) = id {
+            self.waiting.insert(id, place);
+            self.look_up(id);
+        }
     }
 
-    /// Notes the decisions that have come. An update may be here before the answer that tells whose it is.
-    fn look_up(&mut self) {
-        for sent in self.submissions.iter_mut().filter(|sent| sent.is_waiting()) {
-            sent.decided = sent.id().and_then(|id| self.histories.decided(id));
+    fn take(&mut self, received: Received) {
+        let id = received.update.data.id;
+        self.histories.feed(received);
+        self.look_up(id);
+    }
+
+    /// Notes the decision of `id`, if it is waited for and has come.
+    fn look_up(&mut self, id: ApplicationId) {
+        let place = self.waiting.get(&id).copied();
+        let sent = place.and_then(|place| self.submissions.get_mut(place));
+        if let (Some(sent), Some(decided)) = (sent, self.histories.decided(id)) {
+            sent.decided = Some(decided);
+            self.waiting.remove(&id);
+        }
+    }
+
+    /// Draws the newest, unless that was done a moment ago: drawing delays what is measured.
+    fn show_now_and_then(&mut self) {
+        let now = self.clock.monotonic();
+        if now >= self.draw_at {
+            self.board.show(&self.submissions);
+            self.draw_at = now + Board::REDRAW_INTERVAL;
         }
     }
 
