@@ -1,6 +1,6 @@
 //! What integration tests share: a database each, the running core, and waiting with a deadline.
 
-pub(crate) mod core;
+pub(crate) mod engine;
 pub(crate) mod db;
 
 use std::time::{Duration, Instant};
