@@ -8,6 +8,7 @@ pub mod countries;
 pub mod domain;
 pub mod embedded;
 pub mod error;
+pub mod http;
 pub mod providers;
 pub mod storage;
 pub mod telemetry;

@@ -21,7 +21,8 @@ use actix::prelude::*;
 use slog::{debug, warn};
 use tokio::sync::oneshot;
 
-use self::group::{Group, Written};
+use self::group::Group;
+pub use self::group::Written;
 use super::Resources;
 use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
