@@ -84,8 +84,11 @@ impl App {
     pub async fn shutdown(self) {
         let Self { engine, entrance, server, served, database, .. } = self;
         let resources = engine.resources.clone();
-        let shutdown =
-            Shutdown::begin(&resources.clock, &resources.logger, resources.settings.server.shutdown_timeout());
+        let shutdown = Shutdown::begin(
+            &resources.clock,
+            &resources.logger,
+            resources.settings.server.shutdown_timeout(),
+        );
         entrance.drain();
         engine.sessions.close_all();
         let requests = async {

@@ -2,8 +2,8 @@
 
 use aval::domain::application::Country;
 
-use crate::support::engine::{TestEngine, application, start_engine};
 use crate::support::db::{TestDatabase, execute};
+use crate::support::engine::{TestEngine, application, start_engine};
 use crate::support::eventually;
 
 /// What the columns need, for an applicant with Spain's sample document.

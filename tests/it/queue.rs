@@ -4,8 +4,8 @@ use aval::domain::application::Country;
 use aval::storage::jobs::{self, Claim, Heartbeat, Release};
 use diesel_async::AsyncPgConnection;
 
-use crate::support::engine::{TestEngine, application, start_engine};
 use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{TestEngine, application, start_engine};
 
 fn claim(limit: i32) -> Claim {
     Claim { worker: "test".to_owned(), limit, lease_ms: 30_000, max_attempts: 3 }

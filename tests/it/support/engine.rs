@@ -92,7 +92,9 @@ pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &s
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let metrics = Arc::new(Metrics::new().unwrap());
     let settings = Arc::new(settings(overrides));
-    Engine::start(settings, database.url(), metrics, Clock::system(), logger, CancellationToken::new()).await.unwrap()
+    Engine::start(settings, database.url(), metrics, Clock::system(), logger, CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 /// An application that its country's rules approve, when its document's report is clean.
