@@ -6,7 +6,9 @@ pub mod demo;
 pub mod document;
 mod lines;
 pub mod migrate;
+pub mod openapi;
 pub mod provider_sim;
+pub mod serve;
 
 use std::future::Future;
 use std::io::{self, Write as _};
@@ -22,10 +24,14 @@ use crate::telemetry::log;
 /// What `aval` can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve the API and work on applications, until SIGTERM or Ctrl-C
+    Serve,
     /// Bring the database's schema up to date
     Migrate,
     /// Read the configuration and say whether it can be run with
     CheckConfig,
+    /// Print the OpenAPI 3.1 document
+    Openapi,
     /// Check identity documents
     Document(document::DocumentArgs),
     /// Decide cases: one JSON case a line in, one JSON decision a line out
@@ -43,12 +49,18 @@ pub enum Command {
 pub fn run(command: Command) -> Result<()> {
     let clock = Clock::system();
     match command {
+        Command::Serve => {
+            let settings = Settings::load()?;
+            let logger = log::root(&settings.log, &clock);
+            block_on(serve::run(settings, clock, logger))
+        }
         Command::Migrate => {
             let settings = Settings::load()?;
             let logger = log::root(&settings.log, &clock);
             block_on(migrate::run(settings, clock, logger))
         }
         Command::CheckConfig => check_config::run(io::stdout()),
+        Command::Openapi => openapi::run(io::stdout()),
         Command::Document(args) => document::run(args, &clock, io::stdin().lock(), io::stdout().lock()),
         Command::Decide(args) => {
             let countries = Countries::load(Settings::load()?.countries_dir.as_deref())?;

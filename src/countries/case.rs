@@ -1,28 +1,25 @@
 //! Reading a case from JSON, with everything that is wrong with it at once.
 //!
 //! The what-if of `POST /countries/{code}/evaluations` and the lines of `aval decide` are read here. Each member is
-//! taken by its exact text, because an amount must be; each problem becomes a [`FieldError`] with a JSON pointer, so
+//! taken by its exact text, because an amount must be; each problem becomes a [`FieldError`](crate::error::FieldError) with a JSON pointer, so
 //! that a client sees all of them in one answer. A member that is not known, or stands there twice, is a problem
-//! too: it is a typing error that would otherwise silently change a decision. Only the first hundred problems are
-//! told: a body full of unknown members must not be answered with a larger one.
+//! too: it is a typing error that would otherwise silently change a decision. Of unknown
+//! members only the first few are told: a body full of them must not be answered with a larger one.
 
-use std::borrow::Cow;
-use std::fmt;
-
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as ValueError;
-use serde::de::{IntoDeserializer as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::domain::application::TermMonths;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::decision::Case;
-use crate::domain::money::{Money, MoneyError, exact_text};
-use crate::error::{Error, FieldError, PublicMessage, Result};
-
-/// How many problems are told.
-const MAX_PROBLEMS: usize = 100;
+use crate::domain::members::{
+    Fields, Members, Problems, Refusal, bad_type, boolean, money, object, positive_money, string,
+    term_months, whole_number,
+};
+use crate::error::{Error, PublicMessage, Result};
 
 /// Reads `{requested_amount, monthly_income, term_months?, banking_data}`. A member of `banking_data` that is
 /// absent or `null` was not told; `term_months` defaults to 36.
@@ -75,41 +72,9 @@ fn banking_data(members: Members<'_>, problems: &mut Problems) -> BankingData {
     data
 }
 
-/// What is wrong with one value: a stable code and a sentence.
-type Refusal = (&'static str, String);
-
-fn bad_type(expected: &str) -> Refusal {
-    ("bad_type", format!("must be {expected}"))
-}
-
-fn money(raw: &RawValue) -> Result<Money, Refusal> {
-    Money::parse(exact_text(raw)).map_err(refuse_amount)
-}
-
-fn positive_money(raw: &RawValue) -> Result<Money, Refusal> {
-    Money::parse_positive(exact_text(raw)).map_err(refuse_amount)
-}
-
-fn refuse_amount(error: MoneyError) -> Refusal {
-    (error.code(), error.to_string())
-}
-
-fn term_months(raw: &RawValue) -> Result<TermMonths, Refusal> {
-    let refusal = || ("out_of_range", "must be a whole number from 6 to 84".to_owned());
-    whole_number(raw)?.and_then(TermMonths::new).ok_or_else(refusal)
-}
-
 fn credit_score(raw: &RawValue) -> Result<CreditScore, Refusal> {
     let refusal = || ("out_of_range", "must be a whole number from 300 to 850".to_owned());
     whole_number(raw)?.and_then(CreditScore::new).ok_or_else(refusal)
-}
-
-/// A JSON number; `None` when it is not a whole one, or one that no field could hold.
-fn whole_number(raw: &RawValue) -> Result<Option<i64>, Refusal> {
-    if !raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-        return Err(bad_type("a whole number"));
-    }
-    Ok(raw.get().parse().ok())
 }
 
 fn account_status(raw: &RawValue) -> Result<AccountStatus, Refusal> {
@@ -118,122 +83,15 @@ fn account_status(raw: &RawValue) -> Result<AccountStatus, Refusal> {
     status.ok().ok_or_else(|| bad_type("a string"))
 }
 
-fn string(raw: &RawValue) -> Result<String, Refusal> {
-    serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("a string"))
-}
-
-fn boolean(raw: &RawValue) -> Result<bool, Refusal> {
-    serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("true or false"))
-}
-
 fn any_object(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
     serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an object"))
-}
-
-fn object(raw: &RawValue) -> Result<Members<'_>, Refusal> {
-    serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an object"))
-}
-
-/// The members of a JSON object, in order, each by its exact text.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-#[derive(Default)]
-struct Problems(Vec<FieldError>);
-
-/// The members of one object that are still to be read. Every problem goes to `problems`.
-struct Fields<'a, 'p> {
-    members: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// The JSON pointer of the object.
-    pointer: &'static str,
-    problems: &'p mut Problems,
-}
-
-impl<'a, 'p> Fields<'a, 'p> {
-    fn new(members: Members<'a>, pointer: &'static str, problems: &'p mut Problems) -> Self {
-        Self { members: members.0, pointer, problems }
-    }
-
-    /// Takes a member that must be there.
-    fn required<T>(&mut self, name: &str, read: impl Fn(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
-        let Some(raw) = self.take(name) else {
-            self.refuse(name, "required", "is required");
-            return None;
-        };
-        self.read(name, raw, read)
-    }
-
-    /// Takes a member that may be absent or `null`.
-    fn optional<T>(&mut self, name: &str, read: impl Fn(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
-        let raw = self.take(name)?;
-        self.read(name, raw, read)
-    }
-
-    /// Reports what nobody took.
-    fn refuse_the_rest(&mut self) {
-        for (name, _) in std::mem::take(&mut self.members) {
-            self.refuse(&name, "unknown_field", "is not a field of this object");
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
-        let (found, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.members).into_iter().partition(|(member, _)| member == name);
-        self.members = rest;
-        if found.len() > 1 {
-            self.refuse(name, "duplicate_field", "stands there more than once");
-        }
-        found.first().map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
-    }
-
-    fn read<T>(
-        &mut self,
-        name: &str,
-        raw: &'a RawValue,
-        read: impl Fn(&'a RawValue) -> Result<T, Refusal>,
-    ) -> Option<T> {
-        match read(raw) {
-            Ok(value) => Some(value),
-            Err((code, detail)) => {
-                self.refuse(name, code, &detail);
-                None
-            }
-        }
-    }
-
-    fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
-        if self.problems.0.len() >= MAX_PROBLEMS {
-            return;
-        }
-        let escaped = name.replace('~', "~0").replace('/', "~1");
-        self.problems.0.push(FieldError::new(format!("{}/{escaped}", self.pointer), code, detail));
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use crate::domain::members::MAX_UNKNOWN_REPORTED;
     use serde_json::json;
 
     use super::*;
@@ -382,9 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn a_body_full_of_problems_is_answered_with_a_hundred() {
+    fn a_body_full_of_unknown_members_is_answered_with_a_few_of_them() {
         let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
-        assert_eq!(problems(&format!("{{{}}}", strangers.join(","))).len(), MAX_PROBLEMS);
+        let missing = problems("{}").len();
+        assert_eq!(problems(&format!("{{{}}}", strangers.join(","))).len(), MAX_UNKNOWN_REPORTED + missing);
     }
 
     #[test]

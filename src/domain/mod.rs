@@ -9,6 +9,7 @@ pub mod banking;
 pub mod decision;
 pub mod event;
 pub mod ids;
+pub mod members;
 pub mod money;
 pub mod personal_data;
 pub mod status;

@@ -1,3 +1,161 @@
-//! HTTP: what clients talk to.
+//! The HTTP layer: REST, health, metrics and documentation.
+//!
+//! What lives where: [`routes`] is the route table; [`problem`] the one mapping from errors to answers; [`auth`] says
+//! who asks; [`extract`] reads paths, queries and bodies so that whatever a client sends is either understood or
+//! refused by a 4xx; [`middleware`] sees every request from outside; the other modules are resources, a file for each
+//! handler with its request and response types.
+//!
+//! The server listens before the rest of Aval stands: an [`Entrance`] answers 503 to everything but
+//! `/health/live` until [`Entrance::open`] hands it the [`HttpState`]. From then on a request never waits for anything
+//! but the database and the recorder, and never longer than `server.request_timeout_ms`.
 
+pub mod applications;
+pub mod auth;
+pub mod body;
+pub mod conditional;
+pub mod countries;
+pub mod docs;
+pub mod extract;
+pub mod faults;
+pub mod health;
+pub mod metrics;
+pub mod middleware;
+pub mod openapi;
+pub mod problem;
+pub mod query;
+pub mod routes;
+mod schemas;
+mod server;
 pub mod ws;
+
+use std::future::{Ready, ready};
+use std::sync::{Arc, OnceLock};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use slog::Logger;
+
+use self::health::{HealthSource, Phase, Readiness};
+use self::problem::Rejection;
+pub use self::server::{app, serve};
+use crate::actors::Resources;
+use crate::actors::recorder::{CommitHook, Recorders};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::countries::Countries;
+use crate::error::Error;
+use crate::providers::simulator::Simulator;
+use crate::telemetry::metrics::Metrics;
+
+/// What handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct HttpState {
+    /// Settings, database, clock, metrics, faults.
+    pub resources: Resources,
+    /// Where new applications are written.
+    pub recorders: Recorders,
+    /// The rules of every country.
+    pub countries: Arc<Countries>,
+    /// The built-in bureaus, when they run.
+    pub simulator: Option<Simulator>,
+    /// Whom to tell of changes that did not go through the recorder.
+    pub on_commit: CommitHook,
+    /// What health answers tell of the parts that HTTP does not know.
+    pub health: Arc<dyn HealthSource>,
+    /// What WebSocket sessions need.
+    pub realtime: ws::Realtime,
+}
+
+/// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.
+#[derive(Clone)]
+pub struct Entrance {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Arc<Settings>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    logger: Logger,
+    readiness: Readiness,
+    state: OnceLock<HttpState>,
+    /// The OpenAPI document, written once.
+    document: String,
+}
+
+impl Entrance {
+    /// A door that is still closed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the OpenAPI document cannot be written: a defect.
+    pub fn new(
+        settings: Arc<Settings>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        logger: &Logger,
+    ) -> Result<Self, Error> {
+        let document = openapi::document(settings.faults.injection).to_json().map_err(Error::internal)?;
+        let inner = Inner {
+            settings,
+            clock,
+            metrics,
+            logger: logger.new(slog::o!("logger" => "http")),
+            readiness: Readiness::default(),
+            state: OnceLock::new(),
+            document,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Lets requests in. Opening twice changes nothing.
+    pub fn open(&self, state: HttpState) {
+        let _ = self.inner.state.set(state);
+        self.inner.readiness.enter(Phase::Ready);
+    }
+
+    /// Has readiness fail, so that no new work is sent here; requests that still come are answered.
+    pub fn drain(&self) {
+        self.inner.readiness.enter(Phase::Draining);
+    }
+
+    /// Whether the door is open.
+    pub fn readiness(&self) -> &Readiness {
+        &self.inner.readiness
+    }
+
+    /// The configuration.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    fn state(&self) -> Result<HttpState, Rejection> {
+        let starting = || Error::unavailable("aval", "still starting").into();
+        self.inner.state.get().cloned().ok_or_else(starting)
+    }
+}
+
+impl std::fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entrance").field("phase", &self.inner.readiness.phase()).finish_non_exhaustive()
+    }
+}
+
+impl FromRequest for Entrance {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let missing = || Error::internal("the server was built without its entrance").into();
+        ready(request.app_data::<Self>().cloned().ok_or_else(missing))
+    }
+}
+
+impl FromRequest for HttpState {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let entrance = Entrance::from_request(request, payload).into_inner();
+        ready(entrance.and_then(|entrance| entrance.state()))
+    }
+}

@@ -99,6 +99,14 @@ impl Database {
         Ok(connection)
     }
 
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no connection could be had, or the database's error.
+    pub async fn ping(&self) -> Result<()> {
+        Ok(self.get().await?.batch_execute("SELECT 1").await?)
+    }
+
     /// How busy the pool is.
     pub fn state(&self) -> PoolState {
         let state = self.pool.state();

@@ -7,15 +7,15 @@ use aval::domain::ids::ApplicationId;
 use aval::domain::personal_data::{FullName, IdentityDocument};
 use aval::providers::Subject;
 
-use crate::support::core::TestCore;
+use crate::support::engine::TestEngine;
 use crate::support::eventually;
 
-async fn state(test: &TestCore, country: Country) -> State {
-    let breakers = test.core.handles.gateway.ask(ReadBreakers).await.unwrap();
+async fn state(test: &TestEngine, country: Country) -> State {
+    let breakers = test.engine.handles.gateway.ask(ReadBreakers).await.unwrap();
     breakers.iter().find(|breaker| breaker.country == country).unwrap().snapshot.state
 }
 
-async fn reasons(test: &TestCore, id: ApplicationId) -> String {
+async fn reasons(test: &TestEngine, id: ApplicationId) -> String {
     let query = format!(
         "SELECT string_agg(reasons::text || ' ' || status || ' ' || provider_available, ' | ' ORDER BY decided_at) \
          FROM decisions WHERE application_id = '{id}'"
@@ -25,8 +25,8 @@ async fn reasons(test: &TestCore, id: ApplicationId) -> String {
 
 #[actix_rt::test]
 async fn five_failures_open_spains_breaker_and_what_fell_back_is_decided_again_by_itself() {
-    let test = TestCore::start(&[]).await;
-    let simulator = test.core.simulator.as_ref().unwrap();
+    let test = TestEngine::start(&[]).await;
+    let simulator = test.engine.simulator.as_ref().unwrap();
     simulator.script().fail_next(Country::Es, 5);
     let mut spanish = Vec::new();
     for _ in 0..5 {
@@ -64,12 +64,12 @@ async fn five_failures_open_spains_breaker_and_what_fell_back_is_decided_again_b
 
 #[actix_rt::test]
 async fn a_humans_decision_made_meanwhile_stands() {
-    let test = TestCore::start(&[
+    let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__REDECISION__MIN_INTERVAL_MS", "1"),
     ])
     .await;
-    test.core.simulator.as_ref().unwrap().script().fail_next(Country::Es, 1);
+    test.engine.simulator.as_ref().unwrap().script().fail_next(Country::Es, 1);
     let id = test.submit(Country::Es, "12345678Z").await;
     test.reaches(id, "UNDER_REVIEW").await;
     let mut sql = test.database.connect().await;
@@ -82,12 +82,12 @@ async fn a_humans_decision_made_meanwhile_stands() {
 
 #[actix_rt::test]
 async fn calls_that_fail_at_the_last_attempt_end_under_review_with_the_job_completed() {
-    let test = TestCore::start(&[
+    let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "100"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__MIN_CALLS", "100"),
     ])
     .await;
-    test.core.simulator.as_ref().unwrap().script().fail_next(Country::Br, 9);
+    test.engine.simulator.as_ref().unwrap().script().fail_next(Country::Br, 9);
     let id = test.submit(Country::Br, "12345678909").await;
     test.reaches(id, "UNDER_REVIEW").await;
     assert!(reasons(&test, id).await.starts_with("[\"PROVIDER_UNAVAILABLE\"]"));
@@ -100,27 +100,27 @@ async fn calls_that_fail_at_the_last_attempt_end_under_review_with_the_job_compl
 
 #[actix_rt::test]
 async fn an_open_breaker_answers_within_a_millisecond() {
-    let test = TestCore::start(&[
+    let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "60000"),
     ])
     .await;
-    test.core.simulator.as_ref().unwrap().script().fail_next(Country::Es, 1);
+    test.engine.simulator.as_ref().unwrap().script().fail_next(Country::Es, 1);
     let question = || FetchBankingData {
         country: Country::Es,
         subject: Subject {
             full_name: FullName::parse("Ana García").unwrap(),
             identity_document: IdentityDocument::from_normalized("12345678Z".to_owned()),
         },
-        application_id: ApplicationId::new(test.core.resources.clock.new_uuid()),
+        application_id: ApplicationId::new(test.engine.resources.clock.new_uuid()),
         request_id: None,
         traceparent: None,
     };
-    let _opened = test.core.handles.gateway.ask(question()).await.unwrap().unwrap();
+    let _opened = test.engine.handles.gateway.ask(question()).await.unwrap().unwrap();
     let mut times = Vec::new();
     for _ in 0..200 {
         let started = std::time::Instant::now();
-        let answer = test.core.handles.gateway.ask(question()).await.unwrap().unwrap();
+        let answer = test.engine.handles.gateway.ask(question()).await.unwrap().unwrap();
         times.push(started.elapsed());
         assert!(matches!(answer, BankingAnswer::CircuitOpen(_)), "{answer:?}");
     }
@@ -131,12 +131,12 @@ async fn an_open_breaker_answers_within_a_millisecond() {
 
 #[actix_rt::test]
 async fn a_full_bulkhead_snoozes_jobs_without_costing_attempts() {
-    let test = TestCore::start(&[
+    let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__CO__CALL__MAX_IN_FLIGHT", "1"),
         ("AVAL__PROVIDERS__CO__CALL__MAX_QUEUED", "0"),
     ])
     .await;
-    let simulator = test.core.simulator.as_ref().unwrap();
+    let simulator = test.engine.simulator.as_ref().unwrap();
     simulator.script().set_latency(Country::Co, std::time::Duration::from_millis(30));
     let mut ids = Vec::new();
     for _ in 0..8 {

@@ -2,8 +2,8 @@
 
 use aval::domain::application::Country;
 
-use crate::support::core::{TestCore, application, start_core};
 use crate::support::db::{TestDatabase, execute};
+use crate::support::engine::{TestEngine, application, start_engine};
 use crate::support::eventually;
 
 /// What the columns need, for an applicant with Spain's sample document.
@@ -12,7 +12,7 @@ const PLAIN_INSERT: &str = "INSERT INTO applications (id, country, full_name, id
 
 #[actix_rt::test]
 async fn every_sample_document_is_approved_with_a_complete_trail() {
-    let test = TestCore::start(&[]).await;
+    let test = TestEngine::start(&[]).await;
     for (country, document) in [
         (Country::Es, "12345678Z"),
         (Country::Pt, "123456789"),
@@ -38,7 +38,7 @@ async fn every_sample_document_is_approved_with_a_complete_trail() {
 
 #[actix_rt::test]
 async fn a_row_inserted_by_plain_sql_is_decided_and_audited_as_its_database_user() {
-    let test = TestCore::start(&[]).await;
+    let test = TestEngine::start(&[]).await;
     let mut sql = test.database.connect().await;
     execute(&mut sql, PLAIN_INSERT).await.unwrap();
     test.holds("the row to be decided", "SELECT 1 FROM applications WHERE status = 'APPROVED'").await;
@@ -68,19 +68,19 @@ async fn an_insert_makes_its_months_partitions_when_they_are_missing() {
         ON n.oid = c.relnamespace WHERE nspname = 'partitions' AND relkind = 'r' LOOP \
         EXECUTE format('DROP TABLE partitions.%I', name); END LOOP; END $$";
     execute(&mut sql, drop_all).await.unwrap();
-    let core = start_core(&database, &[]).await;
-    let application = application(&core.resources.clock, Country::Es, "12345678Z");
-    let inserted = core.recorders.insert(application.clone()).await.unwrap();
+    let engine = start_engine(&database, &[]).await;
+    let application = application(&engine.resources.clock, Country::Es, "12345678Z");
+    let inserted = engine.recorders.insert(application.clone()).await.unwrap();
     assert_eq!(inserted.id, application.id.as_uuid());
 }
 
 #[actix_rt::test]
 async fn two_instances_share_the_queue_and_decide_everything_once() {
-    let test = TestCore::start(&[]).await;
-    let other = start_core(&test.database, &[]).await;
+    let test = TestEngine::start(&[]).await;
+    let other = start_engine(&test.database, &[]).await;
     let submissions = (0..60).map(|n| {
-        let application = application(&test.core.resources.clock, Country::ALL[n % 6], SAMPLES[n % 6]);
-        let recorders = if n % 2 == 0 { &test.core.recorders } else { &other.recorders };
+        let application = application(&test.engine.resources.clock, Country::ALL[n % 6], SAMPLES[n % 6]);
+        let recorders = if n % 2 == 0 { &test.engine.recorders } else { &other.recorders };
         recorders.insert(application)
     });
     for inserted in futures_util::future::join_all(submissions).await {
@@ -100,13 +100,13 @@ const SAMPLES: [&str; 6] =
 
 #[actix_rt::test]
 async fn a_bad_row_fails_alone_in_its_group() {
-    let test = TestCore::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
-    let clock = &test.core.resources.clock;
+    let test = TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
+    let clock = &test.engine.resources.clock;
     let mut bad = application(clock, Country::Es, "12345678Z");
     bad.attribution.changed_by = "nul \0 byte".to_owned();
     let rows =
         (0..20).map(|n| if n == 7 { bad.clone() } else { application(clock, Country::Es, "12345678Z") });
-    let results = futures_util::future::join_all(rows.map(|row| test.core.recorders.insert(row))).await;
+    let results = futures_util::future::join_all(rows.map(|row| test.engine.recorders.insert(row))).await;
     let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(n, _)| n).collect();
     assert_eq!(failed, [7]);
     eventually("the others to be decided", async || {

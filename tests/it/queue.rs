@@ -4,8 +4,8 @@ use aval::domain::application::Country;
 use aval::storage::jobs::{self, Claim, Heartbeat, Release};
 use diesel_async::AsyncPgConnection;
 
-use crate::support::core::{TestCore, application, start_core};
 use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{TestEngine, application, start_engine};
 
 fn claim(limit: i32) -> Claim {
     Claim { worker: "test".to_owned(), limit, lease_ms: 30_000, max_attempts: 3 }
@@ -88,7 +88,7 @@ async fn a_job_that_killed_its_worker_at_the_last_attempt_is_given_up() {
     .await
     .unwrap();
     assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().is_empty());
-    let core = start_core(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
+    let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     crate::support::eventually("the dead letter", async || {
         text(&mut sql, "SELECT job_id FROM failed_jobs").await
     })
@@ -96,7 +96,7 @@ async fn a_job_that_killed_its_worker_at_the_last_attempt_is_given_up() {
     let trail =
         text(&mut sql, "SELECT string_agg(new_status::text, ' ' ORDER BY version) FROM audit_logs").await;
     assert_eq!(trail.as_deref(), Some("PENDING VALIDATING UNDER_REVIEW"));
-    assert_eq!(core.running.len(), 0);
+    assert_eq!(engine.running.len(), 0);
 }
 
 #[actix_rt::test]
@@ -106,18 +106,18 @@ async fn a_job_of_a_dead_instance_runs_elsewhere_when_its_lease_is_over() {
     queue(&mut sql, 5).await;
     let abandoned = Claim { lease_ms: 300, ..claim(5) };
     assert_eq!(jobs::claim(&mut sql, &abandoned).await.unwrap().len(), 5);
-    let core = start_core(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
+    let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     crate::support::eventually("all five", async || {
         let done = text(&mut sql, "SELECT count(*) FROM applications WHERE status = 'APPROVED'").await;
         (done.as_deref() == Some("5")).then_some(())
     })
     .await;
-    drop(core);
+    drop(engine);
 }
 
 #[actix_rt::test]
 async fn an_unknown_task_becomes_a_dead_letter() {
-    let test = TestCore::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
+    let test = TestEngine::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     let mut sql = test.database.connect().await;
     execute(&mut sql, "INSERT INTO pending_jobs (task_name) VALUES ('brew_coffee')").await.unwrap();
     test.holds("the dead letter", "SELECT 1 FROM failed_jobs WHERE task_name = 'brew_coffee'").await;
@@ -126,7 +126,7 @@ async fn an_unknown_task_becomes_a_dead_letter() {
 
 #[actix_rt::test]
 async fn more_jobs_than_places_are_all_done() {
-    let test = TestCore::start(&[
+    let test = TestEngine::start(&[
         ("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "3"),
         ("AVAL__JOBS__POLL_INTERVAL_MS", "60000"),
     ])

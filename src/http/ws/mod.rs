@@ -28,6 +28,9 @@ use crate::actors::broadcaster::{Broadcaster, Closing, Frame, Membership, Sessio
 use crate::actors::lifeline::Handle;
 use crate::config::WebSocketSettings;
 use crate::error::{Error, PublicMessage, Result};
+use crate::http::HttpState;
+use crate::http::auth::Principal;
+use crate::http::problem::{Answer, Problem};
 use crate::storage::applications::Visibility;
 use crate::telemetry::metrics::Metrics;
 
@@ -56,6 +59,26 @@ pub struct Realtime {
 pub struct SessionPrincipal {
     /// What it may see.
     pub visibility: Visibility,
+}
+
+/// Live updates of applications, over a WebSocket.
+///
+/// Clients send JSON text: `{"action":"subscribe","application_id":…}`, `{"action":"subscribe","country":"ES"}` or
+/// `{"action":"subscribe","channel":"applications"}`, `unsubscribe` in the same forms, and `{"action":"ping"}`. They get
+/// `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds the last `epoch`
+/// and `offset` it saw to its subscriptions, and gets what it missed, or `"recovered": false`.
+#[utoipa::path(get, path = "/api/v1/ws", tag = "realtime", responses(
+    (status = 101, description = "The connection speaks WebSocket from here on"),
+    (status = 400, description = "The request is no WebSocket handshake", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn open(
+    request: HttpRequest,
+    payload: web::Payload,
+    state: HttpState,
+    principal: Principal,
+) -> Answer {
+    let principal = SessionPrincipal { visibility: principal.visibility() };
+    Ok(connect(request, payload, &state.realtime, principal).await?)
 }
 
 /// Makes a WebSocket of a request.

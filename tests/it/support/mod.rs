@@ -1,7 +1,7 @@
 //! What integration tests share: a database each, the running core, and waiting with a deadline.
 
-pub(crate) mod core;
 pub(crate) mod db;
+pub(crate) mod engine;
 
 use std::time::{Duration, Instant};
 

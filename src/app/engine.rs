@@ -1,7 +1,4 @@
-//! The composition root: builds everything once, by hand, in order.
-//!
-//! [`Core`] is what works: database, bureaus, rules and actors. [`App`] puts the HTTP server in front of it. Both are
-//! built from [`Settings`] alone, so that a test boots what production boots.
+//! The engine: everything that works, without the HTTP server in front of it.
 
 use std::sync::Arc;
 
@@ -53,7 +50,7 @@ pub struct Handles {
 }
 
 /// Everything that works, without the HTTP server.
-pub struct Core {
+pub struct Engine {
     /// What every part is handed.
     pub resources: Resources,
     /// Who writes.
@@ -70,14 +67,15 @@ pub struct Core {
     pub sessions: Sessions,
     /// Told after each commit.
     pub on_commit: CommitHook,
-    /// Cancelled when the process cannot go on.
+    /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
-    pub(crate) root: Root,
-    pub(crate) arbiters: Arc<Arbiters>,
+    pub(super) recorder_handles: Vec<Handle<Recorder>>,
+    pub(super) root: Root,
+    pub(super) arbiters: Arc<Arbiters>,
 }
 
-impl Core {
-    /// Builds the core on the database at `url`, which is up to date already, and starts its actors.
+impl Engine {
+    /// Builds the engine on the database at `url`, which is up to date already, and starts its actors.
     ///
     /// # Errors
     /// When a part cannot be built: the message names it.
@@ -87,6 +85,7 @@ impl Core {
         metrics: Arc<Metrics>,
         clock: Clock,
         logger: Logger,
+        fatal: CancellationToken,
     ) -> Result<Self> {
         let resources = Resources {
             database: Database::connect(url, &settings.database).await?,
@@ -101,7 +100,6 @@ impl Core {
         let simulator = start_simulator(&resources).await?;
         let endpoints = endpoints(&resources.settings, simulator.as_ref())?;
         let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
-        let fatal = CancellationToken::new();
         let handles = Handles {
             scheduler: Handle::vacant(scheduler::NAME),
             supervisor: Handle::vacant(supervisor::NAME),
@@ -113,7 +111,7 @@ impl Core {
         let on_commit = commit_hook(&handles);
         let recorder_handles: Vec<Handle<Recorder>> =
             (0..resources.settings.actors.recorders).map(|_| Handle::vacant(recorder::NAME)).collect();
-        let core = Self {
+        let engine = Self {
             recorders: Recorders::new(recorder_handles.iter().cloned()),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
             sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
@@ -124,22 +122,23 @@ impl Core {
             handles,
             on_commit,
             fatal,
+            recorder_handles,
             arbiters,
         };
-        core.keep_recorders(&recorder_handles);
-        core.keep_gateway(endpoints);
-        core.keep_workers();
-        core.keep_publishing();
-        core.keep_housekeeping();
-        core.keep_listening();
-        core.wait_alive(&recorder_handles).await;
-        info!(core.resources.logger, "actors started"; "instance" => &*core.resources.instance);
-        Ok(core)
+        engine.keep_recorders();
+        engine.keep_gateway(endpoints);
+        engine.keep_workers();
+        engine.keep_publishing();
+        engine.keep_housekeeping();
+        engine.keep_listening();
+        engine.wait_alive().await;
+        info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance);
+        Ok(engine)
     }
 
     /// Actors start on threads of their own; work may come only when all have.
-    async fn wait_alive(&self, recorders: &[Handle<Recorder>]) {
-        for recorder in recorders {
+    async fn wait_alive(&self) {
+        for recorder in &self.recorder_handles {
             recorder.wait_alive().await;
         }
         self.handles.gateway.wait_alive().await;
@@ -150,8 +149,8 @@ impl Core {
         self.handles.housekeeper.wait_alive().await;
     }
 
-    fn keep_recorders(&self, handles: &[Handle<Recorder>]) {
-        for handle in handles {
+    fn keep_recorders(&self) {
+        for handle in &self.recorder_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
             self.root.keep(handle, move |line| Recorder::new(&resources, Arc::clone(&on_commit), line));
         }

@@ -1,8 +1,8 @@
-//! The working core on a database of its own, without HTTP.
+//! The engine on a database of its own, without HTTP.
 
 use std::sync::Arc;
 
-use aval::app::Core;
+use aval::app::Engine;
 use aval::clock::Clock;
 use aval::config::Settings;
 use aval::domain::application::{Attribution, Country, NewApplication, TermMonths};
@@ -10,6 +10,8 @@ use aval::domain::ids::{ApplicationId, ChangeId, RequestId};
 use aval::domain::money::Money;
 use aval::domain::personal_data::{FullName, IdentityDocument};
 use aval::telemetry::metrics::Metrics;
+
+use tokio_util::sync::CancellationToken;
 
 use super::db::{TestDatabase, text};
 use super::eventually;
@@ -36,25 +38,25 @@ pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
     Settings::from_variables(&variables).unwrap()
 }
 
-/// A running core.
-pub(crate) struct TestCore {
-    pub(crate) core: Core,
+/// A running engine.
+pub(crate) struct TestEngine {
+    pub(crate) engine: Engine,
     pub(crate) database: TestDatabase,
 }
 
-impl TestCore {
+impl TestEngine {
     /// Starts one on a fresh database.
     pub(crate) async fn start(overrides: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create().await;
-        let core = start_core(&database, overrides).await;
-        Self { core, database }
+        let engine = start_engine(&database, overrides).await;
+        Self { engine, database }
     }
 
     /// Hands an application to the recorders, as the API does.
     pub(crate) async fn submit(&self, country: Country, document: &str) -> ApplicationId {
-        let application = application(&self.core.resources.clock, country, document);
+        let application = application(&self.engine.resources.clock, country, document);
         let id = application.id;
-        self.core.recorders.insert(application).await.unwrap();
+        self.engine.recorders.insert(application).await.unwrap();
         id
     }
 
@@ -85,12 +87,14 @@ impl TestCore {
     }
 }
 
-/// Starts a core on a database that may have another one already.
-pub(crate) async fn start_core(database: &TestDatabase, overrides: &[(&str, &str)]) -> Core {
+/// Starts an engine on a database that may have another one already.
+pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let metrics = Arc::new(Metrics::new().unwrap());
     let settings = Arc::new(settings(overrides));
-    Core::start(settings, database.url(), metrics, Clock::system(), logger).await.unwrap()
+    Engine::start(settings, database.url(), metrics, Clock::system(), logger, CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 /// An application that its country's rules approve, when its document's report is clean.

@@ -1,0 +1,218 @@
+//! Reading the members of a JSON object by their exact text.
+//!
+//! An amount must be taken by the text that was sent, and a client should see everything that is wrong with its
+//! request in one answer. So an object is read into its [`Members`] first, each still text, and a [`Fields`] then
+//! takes them one by one: what cannot be read becomes a [`FieldError`] with a JSON pointer. A member that nobody
+//! knows, or that stands there twice, is a problem too: it is a typing error that would otherwise silently change
+//! what happens.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::application::{Country, TermMonths, UnknownCountry};
+use super::money::{Money, MoneyError, exact_text};
+use crate::error::FieldError;
+
+/// What is wrong with one value: a stable code and a sentence.
+pub type Refusal = (&'static str, String);
+
+/// The refusal of a value that is of another type than `expected`.
+pub fn bad_type(expected: &str) -> Refusal {
+    ("bad_type", format!("must be {expected}"))
+}
+
+/// An amount, zero included.
+///
+/// # Errors
+/// The refusal of [`Money::parse`].
+pub fn money(raw: &RawValue) -> Result<Money, Refusal> {
+    Money::parse(exact_text(raw)).map_err(refuse_amount)
+}
+
+/// An amount above zero.
+///
+/// # Errors
+/// The refusal of [`Money::parse_positive`].
+pub fn positive_money(raw: &RawValue) -> Result<Money, Refusal> {
+    Money::parse_positive(exact_text(raw)).map_err(refuse_amount)
+}
+
+fn refuse_amount(error: MoneyError) -> Refusal {
+    (error.code(), error.to_string())
+}
+
+/// A term.
+///
+/// # Errors
+/// A refusal unless it is a whole number from 6 to 84.
+pub fn term_months(raw: &RawValue) -> Result<TermMonths, Refusal> {
+    let refusal = || ("out_of_range", "must be a whole number from 6 to 84".to_owned());
+    whole_number(raw)?.and_then(TermMonths::new).ok_or_else(refusal)
+}
+
+/// A country, in either case.
+///
+/// # Errors
+/// A refusal of anything but the six codes.
+pub fn country(raw: &RawValue) -> Result<Country, Refusal> {
+    let refusal = |error: UnknownCountry| ("unknown_country", format!("is {error}"));
+    string(raw)?.parse().map_err(refusal)
+}
+
+/// A JSON number; `None` when it is not a whole one, or one that no field could hold.
+///
+/// # Errors
+/// A refusal of anything but a number.
+pub fn whole_number(raw: &RawValue) -> Result<Option<i64>, Refusal> {
+    if !raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return Err(bad_type("a whole number"));
+    }
+    Ok(raw.get().parse().ok())
+}
+
+/// A string.
+///
+/// # Errors
+/// A refusal of anything else, a string with half a surrogate pair included.
+pub fn string(raw: &RawValue) -> Result<String, Refusal> {
+    serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("a string"))
+}
+
+/// `true` or `false`.
+///
+/// # Errors
+/// A refusal of anything else.
+pub fn boolean(raw: &RawValue) -> Result<bool, Refusal> {
+    serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("true or false"))
+}
+
+/// An object.
+///
+/// # Errors
+/// A refusal of anything else.
+pub fn object(raw: &RawValue) -> Result<Members<'_>, Refusal> {
+    serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an object"))
+}
+
+/// The members of a JSON object, in order, each by its exact text.
+#[derive(Debug)]
+pub struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+impl Members<'_> {
+    /// Whether a name stands there more than once.
+    pub fn has_duplicates(&self) -> bool {
+        let mut seen = HashSet::with_capacity(self.0.len());
+        self.0.iter().any(|(name, _)| !seen.insert(name))
+    }
+}
+
+/// Everything that is wrong with a request.
+#[derive(Debug, Default)]
+pub struct Problems(pub Vec<FieldError>);
+
+/// Most unknown members that are reported: an answer need not be longer than a person reads.
+pub const MAX_UNKNOWN_REPORTED: usize = 20;
+
+/// The members of one object that are still to be read. Every problem goes to `problems`.
+#[derive(Debug)]
+pub struct Fields<'a, 'p> {
+    members: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// The JSON pointer of the object.
+    pointer: &'static str,
+    problems: &'p mut Problems,
+}
+
+impl<'a, 'p> Fields<'a, 'p> {
+    /// The members of the object at `pointer`, which is empty for the whole request.
+    pub fn new(members: Members<'a>, pointer: &'static str, problems: &'p mut Problems) -> Self {
+        Self { members: members.0, pointer, problems }
+    }
+
+    /// Takes a member that must be there.
+    pub fn required<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&'a RawValue) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let Some(raw) = self.take(name) else {
+            self.refuse(name, "required", "is required");
+            return None;
+        };
+        self.read(name, raw, read)
+    }
+
+    /// Takes a member that may be absent or `null`.
+    pub fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&'a RawValue) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let raw = self.take(name)?;
+        self.read(name, raw, read)
+    }
+
+    /// Reports what nobody took, or the first of it.
+    pub fn refuse_the_rest(&mut self) {
+        for (name, _) in std::mem::take(&mut self.members).into_iter().take(MAX_UNKNOWN_REPORTED) {
+            self.refuse(&name, "unknown_field", "is not a field of this object");
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let (found, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.members).into_iter().partition(|(member, _)| member == name);
+        self.members = rest;
+        if found.len() > 1 {
+            self.refuse(name, "duplicate_field", "stands there more than once");
+        }
+        found.first().map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &str,
+        raw: &'a RawValue,
+        read: impl Fn(&'a RawValue) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        match read(raw) {
+            Ok(value) => Some(value),
+            Err((code, detail)) => {
+                self.refuse(name, code, &detail);
+                None
+            }
+        }
+    }
+
+    /// Reports a problem of one member.
+    pub fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
+        let escaped = name.replace('~', "~0").replace('/', "~1");
+        self.problems.0.push(FieldError::new(format!("{}/{escaped}", self.pointer), code, detail));
+    }
+}

@@ -1,0 +1,300 @@
+//! `PATCH /api/v1/applications/{id}`, and what all changes by people share.
+
+use std::cell::Cell;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::country_data;
+use super::view::ApplicationView;
+use crate::actors::recorder::Written;
+use crate::domain::application::{Application, Attribution};
+use crate::domain::ids::{ApplicationId, ChangeId};
+use crate::domain::members::{Fields, Problems, Refusal, string};
+use crate::domain::status::{Status, UnknownStatus};
+use crate::error::{Error, FieldError, PublicMessage, Result};
+use crate::http::HttpState;
+use crate::http::auth::Principal;
+use crate::http::body::JsonObject;
+use crate::http::conditional::{Conditions, etag};
+use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::problem::{Answer, Problem, Rejection};
+use crate::storage::applications::{self, Change};
+use crate::storage::transaction;
+
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 500;
+
+/// A status to go to.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read member by member; this is its schema")]
+pub struct StatusRequest {
+    /// Where to.
+    #[schema(value_type = crate::http::schemas::ApplicationStatus, example = "CANCELLED")]
+    status: Status,
+    /// Why: kept in the audit trail.
+    #[schema(max_length = 500, example = "Withdrawn by the applicant")]
+    reason: Option<String>,
+}
+
+/// Either a status to go to, or data to add.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read member by member; this is its schema")]
+pub struct PatchRequest {
+    /// Where to.
+    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
+    status: Option<Status>,
+    /// Members to add or to replace; `birth_date` and `sex` are set at creation alone.
+    #[schema(value_type = Option<Object>)]
+    country_specific_data: Option<serde_json::Value>,
+    /// Why: kept in the audit trail.
+    #[schema(max_length = 500, example = "Withdrawn by the applicant")]
+    reason: Option<String>,
+}
+
+/// Which changes a route knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A status.
+    Status,
+    /// A status or data, one of them.
+    StatusOrData,
+}
+
+/// A change and why it is asked for.
+#[derive(Debug)]
+pub(super) struct ChangeRequest {
+    pub(super) change: Change,
+    pub(super) reason: Option<String>,
+}
+
+impl ChangeRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] with everything that is wrong with it.
+    pub(super) fn read(body: &JsonObject, wanted: Wanted) -> Result<Self> {
+        let mut problems = Problems::default();
+        let mut fields = Fields::new(body.members()?, "", &mut problems);
+        let reason = fields.optional("reason", reason);
+        let (change, untold) = match wanted {
+            Wanted::Status => (fields.required("status", status).map(Change::Status), None),
+            Wanted::StatusOrData => {
+                let status = fields.optional("status", status);
+                let data = fields.optional("country_specific_data", added_data);
+                match (status, data) {
+                    (Some(_), Some(_)) => {
+                        fields.refuse(
+                            "status",
+                            "ambiguous",
+                            "cannot change together with country_specific_data",
+                        );
+                        (None, None)
+                    }
+                    (Some(status), None) => (Some(Change::Status(status)), None),
+                    (None, Some(data)) => (Some(Change::CountryData(data)), None),
+                    (None, None) => {
+                        (None, Some(FieldError::new("", "required", "needs status or country_specific_data")))
+                    }
+                }
+            }
+        };
+        fields.refuse_the_rest();
+        if problems.0.is_empty() {
+            problems.0.extend(untold);
+        }
+        match (change, problems.0.is_empty()) {
+            (Some(change), true) => Ok(Self { change, reason }),
+            _ => Err(Error::Validation(problems.0)),
+        }
+    }
+}
+
+fn status(raw: &RawValue) -> Result<Status, Refusal> {
+    let refusal = |UnknownStatus| {
+        ("unknown_status", format!("must be one of {}", Status::ALL.map(Status::as_str).join(", ")))
+    };
+    string(raw)?.parse().map_err(refusal)
+}
+
+fn reason(raw: &RawValue) -> Result<String, Refusal> {
+    let text = string(raw)?;
+    let fits = text.chars().count() <= MAX_REASON_CHARS && !text.chars().any(char::is_control);
+    let refusal = || {
+        (
+            "bad_reason",
+            format!("must be at most {MAX_REASON_CHARS} characters, none of them a control character"),
+        )
+    };
+    if fits { Ok(text) } else { Err(refusal()) }
+}
+
+fn added_data(raw: &RawValue) -> Result<serde_json::Map<String, serde_json::Value>, Refusal> {
+    let data = country_data::read(raw)?;
+    match country_data::TOLD_BY_DOCUMENT.into_iter().find(|name| data.contains_key(*name)) {
+        Some(name) => Err(("read_only", format!("{name} is set at creation alone"))),
+        None => Ok(data),
+    }
+}
+
+/// Changes an application: its status, or its country's data.
+#[utoipa::path(patch, path = "/api/v1/applications/{id}", tag = "applications", params(
+    ("id" = uuid::Uuid, Path, description = "The application"),
+    ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+), request_body(content = PatchRequest, example = json!({"status": "CANCELLED", "reason": "Withdrawn by the applicant"})), responses(
+    (status = 200, description = "The application after the change", body = ApplicationView, headers(("ETag" = String, description = "Its version"))),
+    (status = 400, description = "The identifier or the body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The status machine does not know this change", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "It has changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "A value is not acceptable", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(in crate::http) async fn change(
+    state: HttpState,
+    principal: Principal,
+    context: RequestContext,
+    ApplicationPath(id): ApplicationPath,
+    conditions: Conditions,
+    body: JsonObject,
+) -> Answer {
+    let ChangeRequest { change, reason } = ChangeRequest::read(&body, Wanted::StatusOrData)?;
+    Ok(answer(apply(&state, &principal, context, id, &conditions, &change, reason).await?))
+}
+
+/// The answer to a change: the application as it is now.
+pub(super) fn answer(changed: Application) -> HttpResponse {
+    let tag = (header::ETAG, etag(changed.version));
+    HttpResponse::Ok().insert_header(tag).json(ApplicationView::from(changed))
+}
+
+/// Makes a change in a transaction of its own and tells who waits for it.
+///
+/// # Errors
+/// [`Rejection::PreconditionFailed`] when `If-Match` names another version, and what `storage::applications::change`
+/// says.
+pub(super) async fn apply(
+    state: &HttpState,
+    principal: &Principal,
+    context: RequestContext,
+    id: ApplicationId,
+    conditions: &Conditions,
+    change: &Change,
+    reason: Option<String>,
+) -> Result<Application, Rejection> {
+    let resources = &state.resources;
+    let attribution = Attribution {
+        change_id: ChangeId::new(resources.clock.new_uuid()),
+        changed_by: principal.account.clone(),
+        reason,
+        request_id: Some(context.request_id),
+    };
+    let (visibility, mover) = (principal.visibility(), principal.mover());
+    let traceparent = context.traceparent.as_deref();
+    // The transaction can only fail with an error of the house; this tells a stale version from the others.
+    let stale = Cell::new(false);
+    let unless_stale = |version: i64| {
+        stale.set(!conditions.allow_change(version));
+        if stale.get() { Err(Error::Conflict(PublicMessage::new("stale"))) } else { Ok(()) }
+    };
+    let changed =
+        transaction::run(&resources.database, &resources.logger, "change_application", async |connection| {
+            // Before anything is said about the change itself; a deleted application has no version to compare.
+            if conditions.restrict_changes() && !matches!(change, Change::Restore) {
+                unless_stale(applications::get(connection, id, &visibility).await?.version)?;
+            }
+            let changed =
+                applications::change(connection, id, &visibility, mover, change, &attribution, traceparent)
+                    .await?;
+            // Somebody may have changed it before it was locked.
+            unless_stale(changed.version - 1)?;
+            check_size(&changed)?;
+            Ok(changed)
+        });
+    match changed.await {
+        Ok(changed) => {
+            (state.on_commit)(Written { jobs: matches!(change, Change::Restore), events: true });
+            Ok(changed)
+        }
+        Err(_) if stale.get() => Err(Rejection::PreconditionFailed),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Data that is added again and again must stay within its bound too.
+fn check_size(changed: &Application) -> Result<()> {
+    let bytes = serde_json::to_vec(&changed.country_specific_data).map_err(Error::internal)?.len();
+    if bytes > country_data::MAX_BYTES {
+        let detail = format!("would be more than {} bytes of JSON in all", country_data::MAX_BYTES);
+        return Err(Error::field("/country_specific_data", "too_large", detail));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::web::Bytes;
+
+    fn read(json: &str, wanted: Wanted) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
+        let body = JsonObject::check(Bytes::copy_from_slice(json.as_bytes())).unwrap();
+        ChangeRequest::read(&body, wanted).map_err(|error| match error {
+            Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_change_is_a_status_or_data_and_may_say_why() {
+        let request =
+            read(r#"{"status": "CANCELLED", "reason": "withdrawn"}"#, Wanted::StatusOrData).unwrap();
+        assert!(matches!(request.change, Change::Status(Status::Cancelled)));
+        assert_eq!(request.reason.as_deref(), Some("withdrawn"));
+        let request =
+            read(r#"{"country_specific_data": {"a": 1}, "reason": null}"#, Wanted::StatusOrData).unwrap();
+        assert!(matches!(request.change, Change::CountryData(data) if data.len() == 1));
+        assert!(read(r#"{"status": "APPROVED"}"#, Wanted::Status).is_ok());
+    }
+
+    #[test]
+    fn a_change_that_is_none_or_two_or_unknown_is_refused_by_name() {
+        let long = format!(r#"{{"status": "CANCELLED", "reason": "{}"}}"#, "x".repeat(501));
+        for (json, wanted, pointer, code) in [
+            ("{}", Wanted::StatusOrData, "", "required"),
+            (r#"{"reason": "x"}"#, Wanted::StatusOrData, "", "required"),
+            (r#"{"status": null}"#, Wanted::StatusOrData, "", "required"),
+            (
+                r#"{"status": "CANCELLED", "country_specific_data": {}}"#,
+                Wanted::StatusOrData,
+                "/status",
+                "ambiguous",
+            ),
+            (r#"{"status": "CANCELLED", "amount": 1}"#, Wanted::StatusOrData, "/amount", "unknown_field"),
+            (r#"{"status": "cancelled"}"#, Wanted::StatusOrData, "/status", "unknown_status"),
+            (r#"{"status": ["CANCELLED"]}"#, Wanted::StatusOrData, "/status", "bad_type"),
+            (
+                r#"{"status": "CANCELLED", "reason": "a\u0000b"}"#,
+                Wanted::StatusOrData,
+                "/reason",
+                "bad_reason",
+            ),
+            (&long, Wanted::StatusOrData, "/reason", "bad_reason"),
+            (
+                r#"{"country_specific_data": {"sex": "male"}}"#,
+                Wanted::StatusOrData,
+                "/country_specific_data",
+                "read_only",
+            ),
+            ("{}", Wanted::Status, "/status", "required"),
+        ] {
+            assert_eq!(read(json, wanted).unwrap_err(), [(pointer.to_owned(), code)], "{json:.60}");
+        }
+        let both =
+            read(r#"{"status": "APPROVED", "country_specific_data": {}}"#, Wanted::Status).unwrap_err();
+        assert_eq!(both, [("/country_specific_data".to_owned(), "unknown_field")]);
+    }
+}

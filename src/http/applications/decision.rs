@@ -1,0 +1,142 @@
+//! `GET /api/v1/applications/{id}/decision`
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::view::{BankingView, score_text};
+use crate::domain::decision::{
+    Decision, Outcome, RiskBand, RuleKind, RuleOutcome, RuleResult, StoredDecision,
+};
+use crate::domain::ids::{ApplicationId, DecisionId};
+use crate::error::Error;
+use crate::http::HttpState;
+use crate::http::auth::Principal;
+use crate::http::extract::ApplicationPath;
+use crate::http::problem::{Answer, Problem};
+use crate::storage::{applications, decisions};
+
+/// A decision, explained.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DecisionView {
+    /// What becomes of the application.
+    #[schema(value_type = crate::http::schemas::DecisionStatus)]
+    pub status: Outcome,
+    /// 0.00 to 100.00, higher is riskier; `null` when it cannot be known.
+    #[schema(example = "25.96")]
+    pub risk_score: Option<String>,
+    /// The band of the risk.
+    #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
+    pub risk_band: Option<RiskBand>,
+    /// Up to four reason codes, the weightiest first.
+    #[schema(example = json!(["DTI_TOO_HIGH"]))]
+    pub reasons: Vec<String>,
+    /// Every rule, in the order of the rule pack.
+    pub rules: Vec<RuleView>,
+    /// The content hash of the rule pack that decided.
+    #[schema(example = "es-0123456789abcdef")]
+    pub rules_version: String,
+}
+
+/// One rule of a decision, with all that it looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RuleView {
+    /// The stable code.
+    #[schema(example = "DTI_TOO_HIGH")]
+    pub code: String,
+    /// What breaking it leads to.
+    #[schema(value_type = crate::http::schemas::RuleKindName)]
+    pub kind: RuleKind,
+    /// The rule in words, with its threshold.
+    pub description: String,
+    /// What it looked at, by name; `null` where the bureau did not tell.
+    #[schema(value_type = Object)]
+    pub inputs: BTreeMap<String, Value>,
+    /// The limit that it compared with; `null` where there is none.
+    #[schema(example = "0.4")]
+    pub threshold: Option<String>,
+    /// How it came out.
+    #[schema(value_type = crate::http::schemas::RuleResultName)]
+    pub result: RuleResult,
+}
+
+impl From<Decision> for DecisionView {
+    fn from(decision: Decision) -> Self {
+        Self {
+            status: decision.status,
+            risk_score: decision.risk_score.map(score_text),
+            risk_band: decision.risk_score.map(RiskBand::of),
+            reasons: decision.reasons,
+            rules: decision.rules.into_iter().map(RuleView::from).collect(),
+            rules_version: decision.rules_version,
+        }
+    }
+}
+
+impl From<RuleOutcome> for RuleView {
+    fn from(rule: RuleOutcome) -> Self {
+        Self {
+            code: rule.code,
+            kind: rule.kind,
+            description: rule.description,
+            inputs: rule.inputs,
+            threshold: rule.threshold,
+            result: rule.result,
+        }
+    }
+}
+
+/// What an application's last decision was, and on what it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StoredDecisionView {
+    /// The decision's identifier.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: DecisionId,
+    /// The application.
+    #[schema(value_type = uuid::Uuid)]
+    pub application_id: ApplicationId,
+    /// When it was made.
+    pub decided_at: DateTime<Utc>,
+    /// The decision.
+    #[serde(flatten)]
+    pub decision: DecisionView,
+    /// What the bureau was taken to have said.
+    pub banking_data: Option<BankingView>,
+}
+
+impl From<StoredDecision> for StoredDecisionView {
+    fn from(stored: StoredDecision) -> Self {
+        Self {
+            id: stored.id,
+            application_id: stored.application_id,
+            decided_at: stored.decided_at,
+            decision: stored.decision.into(),
+            banking_data: stored.case.get("banking_data").and_then(BankingView::read),
+        }
+    }
+}
+
+/// The last decision on an application, explained.
+#[utoipa::path(get, path = "/api/v1/applications/{id}/decision", tag = "applications", params(
+    ("id" = uuid::Uuid, Path, description = "The application"),
+), responses(
+    (status = 200, description = "The decision", body = StoredDecisionView),
+    (status = 400, description = "The identifier is not a UUID", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is no such application for this caller, or no decision yet", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(in crate::http) async fn decision(
+    state: HttpState,
+    principal: Principal,
+    ApplicationPath(id): ApplicationPath,
+) -> Answer {
+    let mut connection = state.resources.database.get().await?;
+    let application = applications::get(&mut connection, id, &principal.visibility()).await?;
+    let stored = decisions::find_latest(&mut connection, application.id).await?;
+    let stored = stored.ok_or(Error::NotFound("decision"))?;
+    Ok(HttpResponse::Ok().json(StoredDecisionView::from(stored)))
+}

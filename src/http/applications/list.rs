@@ -1,0 +1,343 @@
+//! `GET /api/v1/applications`
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::cursor;
+use super::view::ListedView;
+use crate::domain::application::{Country, UnknownCountry};
+use crate::domain::decision::RiskBand;
+use crate::domain::money::{Money, MoneyError};
+use crate::domain::status::{Status, UnknownStatus};
+use crate::error::{Error, Result};
+use crate::http::HttpState;
+use crate::http::auth::Principal;
+use crate::http::problem::{Answer, Problem};
+use crate::http::query::Query;
+use crate::storage::applications::{ListFilter, PageStart, SortOrder, count, list_page};
+
+const DEFAULT_PAGE_SIZE: i64 = 20;
+const MAX_PAGE_SIZE: i64 = 100;
+
+/// What a list is narrowed to, and which part of it is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+pub struct ListParameters {
+    /// One country, in either case.
+    #[param(value_type = Option<crate::http::schemas::CountryCode>)]
+    country: Option<String>,
+    /// One status.
+    #[param(value_type = Option<crate::http::schemas::ApplicationStatus>)]
+    status: Option<String>,
+    /// Made at or after this RFC 3339 time, or on or after this date (UTC).
+    #[param(example = "2026-01-01")]
+    from: Option<String>,
+    /// Made before this RFC 3339 time, or on or before this date (UTC).
+    #[param(example = "2026-01-31")]
+    to: Option<String>,
+    /// At least this much asked for.
+    #[param(example = "1000.00")]
+    min_amount: Option<String>,
+    /// At most this much asked for.
+    #[param(example = "20000.00")]
+    max_amount: Option<String>,
+    /// One band of the last decision's risk.
+    #[param(value_type = Option<crate::http::schemas::RiskBandName>)]
+    risk_band: Option<String>,
+    /// `-created_at` (newest first, the default) or `created_at`.
+    #[param(example = "-created_at")]
+    sort: Option<String>,
+    /// Which page, from 1; gives `total` and excludes `cursor`.
+    #[param(minimum = 1, example = 1)]
+    page: Option<i64>,
+    /// Applications of a page; 20 when absent.
+    #[param(minimum = 1, maximum = 100, example = 20)]
+    page_size: Option<i64>,
+    /// The `next_cursor` of the page before, with the same filters and sort.
+    cursor: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ApplicationPage {
+    /// Applications in the whole list; only with `page`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 42)]
+    pub total: Option<i64>,
+    /// Which page this is; only with `page`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
+    pub page: Option<i64>,
+    /// Most applications of a page.
+    #[schema(example = 20)]
+    pub page_size: i64,
+    /// Continues the list; `null` when it ends here.
+    pub next_cursor: Option<String>,
+    /// The applications.
+    pub applications: Vec<ListedView>,
+}
+
+/// Applications, newest first.
+///
+/// By cursor a list is read to its end whatever is added meanwhile; by `page` it has a `total`.
+#[utoipa::path(get, path = "/api/v1/applications", tag = "applications", params(ListParameters), responses(
+    (status = 200, description = "A part of the list", body = ApplicationPage),
+    (status = 400, description = "The query is not percent-encoded UTF-8", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "A parameter is not acceptable", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(in crate::http) async fn list(state: HttpState, principal: Principal, query: Query) -> Answer {
+    let wanted = Wanted::read(query)?;
+    let visibility = principal.visibility();
+    let mut connection = state.resources.database.get().await?;
+    let total = match wanted.page {
+        Some(_) => Some(count(&mut connection, &wanted.filter, &visibility).await?),
+        None => None,
+    };
+    // One more than asked for tells whether the list goes on.
+    let limit = wanted.page_size + 1;
+    let mut listed =
+        list_page(&mut connection, &wanted.filter, &visibility, wanted.order, wanted.start, limit).await?;
+    let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
+    let goes_on = listed.len() > page_length;
+    listed.truncate(page_length);
+    let last = listed.last().filter(|_| goes_on);
+    let next_cursor = last.map(|last| cursor::encode(last.id, wanted.order, &wanted.filter));
+    Ok(HttpResponse::Ok().json(ApplicationPage {
+        total,
+        page: wanted.page,
+        page_size: wanted.page_size,
+        next_cursor,
+        applications: listed.into_iter().map(ListedView::from).collect(),
+    }))
+}
+
+/// A list that a client asks for.
+#[derive(Debug)]
+struct Wanted {
+    filter: ListFilter,
+    order: SortOrder,
+    start: PageStart,
+    page: Option<i64>,
+    page_size: i64,
+}
+
+impl Wanted {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] with everything that is wrong with it.
+    fn read(mut query: Query) -> Result<Self> {
+        let filter = ListFilter {
+            country: query.take("country", country),
+            status: query.take("status", status),
+            from: query.take("from", |text| moment(text, Edge::Start)),
+            to: query.take("to", |text| moment(text, Edge::End)),
+            min_amount: query.take("min_amount", amount),
+            max_amount: query.take("max_amount", amount),
+            risk_band: query.take("risk_band", risk_band),
+        };
+        let order = query.take("sort", order).unwrap_or_default();
+        let page = query.take("page", |text| whole(text, i64::MAX));
+        let page_size =
+            query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
+        let after = query.take("cursor", |text| {
+            let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
+            cursor::decode(text, order, &filter).ok_or_else(refusal)
+        });
+        if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
+            query.refuse("to", "bad_range", "must not be before from");
+        }
+        if filter.min_amount.zip(filter.max_amount).is_some_and(|(min, max)| min > max) {
+            query.refuse("max_amount", "bad_range", "must not be below min_amount");
+        }
+        let start = match (page, after) {
+            (Some(_), Some(_)) => {
+                query.refuse("cursor", "ambiguous", "cannot stand together with page");
+                PageStart::Beginning
+            }
+            (Some(page), None) => PageStart::Offset((page - 1).checked_mul(page_size).unwrap_or_else(|| {
+                query.refuse("page", "out_of_range", "is beyond any list");
+                0
+            })),
+            (None, Some(last)) => PageStart::After(last),
+            (None, None) => PageStart::Beginning,
+        };
+        query.finish()?;
+        Ok(Self { filter, order, start, page, page_size })
+    }
+}
+
+/// The reason code and the sentence of a refusal.
+type Refusal = (&'static str, String);
+
+fn country(text: &str) -> Result<Country, Refusal> {
+    text.parse().map_err(|error: UnknownCountry| ("unknown_country", format!("is {error}")))
+}
+
+fn status(text: &str) -> Result<Status, Refusal> {
+    let refusal = |UnknownStatus| {
+        ("unknown_status", format!("must be one of {}", Status::ALL.map(Status::as_str).join(", ")))
+    };
+    text.parse().map_err(refusal)
+}
+
+fn risk_band(text: &str) -> Result<RiskBand, Refusal> {
+    match text {
+        "low" => Ok(RiskBand::Low),
+        "medium" => Ok(RiskBand::Medium),
+        "high" => Ok(RiskBand::High),
+        "critical" => Ok(RiskBand::Critical),
+        _ => Err(("unknown_risk_band", "must be one of low, medium, high, critical".to_owned())),
+    }
+}
+
+fn order(text: &str) -> Result<SortOrder, Refusal> {
+    match text {
+        "-created_at" => Ok(SortOrder::NewestFirst),
+        "created_at" => Ok(SortOrder::OldestFirst),
+        _ => Err(("unknown_sort", "must be created_at or -created_at".to_owned())),
+    }
+}
+
+fn amount(text: &str) -> Result<Money, Refusal> {
+    Money::parse(text).map_err(|error: MoneyError| (error.code(), error.to_string()))
+}
+
+fn whole(text: &str, max: i64) -> Result<i64, Refusal> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && (1..=max).contains(number));
+    number.ok_or_else(|| ("out_of_range", format!("must be a whole number from 1 to {max}")))
+}
+
+/// Which end of a span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Start,
+    End,
+}
+
+/// An RFC 3339 time, or a date, which stands for its whole day in UTC.
+fn moment(text: &str, edge: Edge) -> Result<DateTime<Utc>, Refusal> {
+    let refusal =
+        || ("bad_time", "must be an RFC 3339 time or a date such as 2026-01-31; write + as %2B".to_owned());
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let well_formed = text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit());
+    let date = text.parse::<NaiveDate>().ok().filter(|_| well_formed).ok_or_else(refusal)?;
+    let midnight = match edge {
+        Edge::Start => Some(date),
+        Edge::End => date.checked_add_days(Days::new(1)),
+    };
+    Ok(midnight.ok_or_else(refusal)?.and_time(NaiveTime::MIN).and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use crate::domain::ids::ApplicationId;
+
+    fn read(query: &str) -> Result<Wanted, Vec<(String, &'static str)>> {
+        Wanted::read(Query::parse(query).unwrap()).map_err(|error| match error {
+            Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn without_parameters_it_is_the_newest_first_page() {
+        let wanted = read("").unwrap();
+        assert_eq!((wanted.start, wanted.page, wanted.page_size), (PageStart::Beginning, None, 20));
+        assert_eq!(wanted.order, SortOrder::NewestFirst);
+        assert_eq!(read("country=&status=").unwrap().filter.country, None);
+    }
+
+    #[test]
+    fn every_filter_is_read() {
+        let wanted = read(
+            "country=es&status=UNDER_REVIEW&from=2026-01-01&to=2026-01-31&min_amount=10.5&max_amount=20&\
+             risk_band=high&sort=created_at&page=3&page_size=50",
+        )
+        .unwrap();
+        let filter = &wanted.filter;
+        assert_eq!((filter.country, filter.status), (Some(Country::Es), Some(Status::UnderReview)));
+        assert_eq!(filter.from.unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00");
+        assert_eq!(
+            filter.to.unwrap().to_rfc3339(),
+            "2026-02-01T00:00:00+00:00",
+            "a date means its whole day"
+        );
+        assert_eq!(filter.min_amount.unwrap().to_string(), "10.50");
+        assert_eq!(filter.risk_band, Some(RiskBand::High));
+        assert_eq!((wanted.order, wanted.start), (SortOrder::OldestFirst, PageStart::Offset(100)));
+        let at = read("from=2026-01-01T10:00:00%2B02:00").unwrap().filter.from.unwrap();
+        assert_eq!(at.to_rfc3339(), "2026-01-01T08:00:00+00:00");
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_is_refused_by_name() {
+        for (query, name, code) in [
+            ("country=FR", "?country", "unknown_country"),
+            ("status=approved", "?status", "unknown_status"),
+            ("risk_band=Low", "?risk_band", "unknown_risk_band"),
+            ("sort=amount", "?sort", "unknown_sort"),
+            ("from=yesterday", "?from", "bad_time"),
+            ("from=9999999-01-01", "?from", "bad_time"),
+            ("from=%2B9999999-01-01", "?from", "bad_time"),
+            ("from=-00001-1-1", "?from", "bad_time"),
+            ("from=2026-02-30", "?from", "bad_time"),
+            ("to=99999-12-31T00:00:00Z", "?to", "bad_time"),
+            ("from=2026-01-02&to=2026-01-01T00:00:00Z", "?to", "bad_range"),
+            ("min_amount=-1", "?min_amount", "bad_amount"),
+            ("min_amount=1e3", "?min_amount", "bad_amount"),
+            ("min_amount=2&max_amount=1", "?max_amount", "bad_range"),
+            ("page=0", "?page", "out_of_range"),
+            ("page=-1", "?page", "out_of_range"),
+            ("page=%2B1", "?page", "out_of_range"),
+            ("page=1.0", "?page", "out_of_range"),
+            ("page=9223372036854775807", "?page", "out_of_range"),
+            ("page=99999999999999999999", "?page", "out_of_range"),
+            ("page_size=0", "?page_size", "out_of_range"),
+            ("page_size=101", "?page_size", "out_of_range"),
+            ("cursor=AAAA", "?cursor", "bad_cursor"),
+            ("country=ES&country=PT", "?country", "duplicate_parameter"),
+            ("contry=ES", "?contry", "unknown_parameter"),
+        ] {
+            assert_eq!(read(query).unwrap_err(), [(name.to_owned(), code)], "{query}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_are_within_bounds() {
+        for query in ["from=0000-01-01&to=9999-12-31", "from=0000-01-01T00:00:00Z&to=9999-12-31T23:59:60Z"] {
+            assert!(read(query).is_ok(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_continues_its_own_list_and_no_other() {
+        let id = ApplicationId::new(Uuid::from_u128(7));
+        let first = read("country=ES").unwrap();
+        let cursor = cursor::encode(id, first.order, &first.filter);
+        assert_eq!(read(&format!("country=es&cursor={cursor}")).unwrap().start, PageStart::After(id));
+        let refused = [("?cursor".to_owned(), "bad_cursor")];
+        assert_eq!(read(&format!("country=PT&cursor={cursor}")).unwrap_err(), refused);
+        assert_eq!(read(&format!("country=ES&sort=created_at&cursor={cursor}")).unwrap_err(), refused);
+        let both = read(&format!("country=ES&page=1&cursor={cursor}")).unwrap_err();
+        assert_eq!(both, [("?cursor".to_owned(), "ambiguous")]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_it_panic(text in "((from|to|page|page_size|cursor|min_amount)=[0-9TZ:.+-]{0,24}&){0,4}") {
+            let _ = Query::parse(&text).map(Wanted::read);
+        }
+    }
+}

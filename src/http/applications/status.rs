@@ -1,0 +1,102 @@
+//! `GET` and `PUT /api/v1/applications/{id}/status`
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::change::{self, ChangeRequest, StatusRequest, Wanted};
+use super::view::{ApplicationView, score_text};
+use crate::domain::ids::ApplicationId;
+use crate::domain::status::Status;
+use crate::http::HttpState;
+use crate::http::auth::Principal;
+use crate::http::body::JsonObject;
+use crate::http::conditional::{Conditions, etag};
+use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::problem::{Answer, Problem};
+use crate::storage::applications;
+
+/// Where an application stands, and where the caller may take it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StatusView {
+    /// The application.
+    #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    pub id: ApplicationId,
+    /// Where it stands.
+    #[schema(value_type = crate::http::schemas::ApplicationStatus)]
+    pub status: Status,
+    /// The statuses that the caller may ask for now.
+    #[schema(value_type = Vec<crate::http::schemas::ApplicationStatus>)]
+    pub allowed: Vec<Status>,
+    /// The last decision's risk.
+    #[schema(example = "25.96")]
+    pub risk_score: Option<String>,
+    /// Counts the changes.
+    #[schema(example = 3)]
+    pub version: i64,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Where an application stands.
+#[utoipa::path(get, path = "/api/v1/applications/{id}/status", tag = "applications", params(
+    ("id" = uuid::Uuid, Path, description = "The application"),
+    ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+), responses(
+    (status = 200, description = "Its status", body = StatusView, headers(("ETag" = String, description = "Its version"))),
+    (status = 304, description = "The client has this version"),
+    (status = 400, description = "The identifier is not a UUID", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(in crate::http) async fn status(
+    state: HttpState,
+    principal: Principal,
+    ApplicationPath(id): ApplicationPath,
+    conditions: Conditions,
+) -> Answer {
+    let mut connection = state.resources.database.get().await?;
+    let application = applications::get(&mut connection, id, &principal.visibility()).await?;
+    let tag = (header::ETAG, etag(application.version));
+    if conditions.is_known(application.version) {
+        return Ok(HttpResponse::NotModified().insert_header(tag).finish());
+    }
+    Ok(HttpResponse::Ok().insert_header(tag).json(StatusView {
+        id,
+        status: application.status,
+        allowed: application.status.next_for(principal.mover()).collect(),
+        risk_score: application.risk_score.map(score_text),
+        version: application.version,
+        updated_at: application.updated_at,
+    }))
+}
+
+/// Takes an application to another status.
+#[utoipa::path(put, path = "/api/v1/applications/{id}/status", tag = "applications", params(
+    ("id" = uuid::Uuid, Path, description = "The application"),
+    ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+), request_body = StatusRequest, responses(
+    (status = 200, description = "The application after the change", body = ApplicationView, headers(("ETag" = String, description = "Its version"))),
+    (status = 400, description = "The identifier or the body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The status machine does not know this change", body = Problem, content_type = "application/problem+json"),
+    (status = 412, description = "It has changed meanwhile", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "A value is not acceptable", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(in crate::http) async fn set_status(
+    state: HttpState,
+    principal: Principal,
+    context: RequestContext,
+    ApplicationPath(id): ApplicationPath,
+    conditions: Conditions,
+    body: JsonObject,
+) -> Answer {
+    let ChangeRequest { change, reason } = ChangeRequest::read(&body, Wanted::Status)?;
+    let changed = change::apply(&state, &principal, context, id, &conditions, &change, reason).await?;
+    Ok(change::answer(changed))
+}

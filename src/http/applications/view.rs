@@ -1,0 +1,293 @@
+//! What a client sees of an application: documents masked, amounts and scores as text with two decimals, and of the
+//! bureau's report nothing but the common figures.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize as _, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::domain::application::{Application, Country, NewApplication};
+use crate::domain::banking::{AccountStatus, BankingData};
+use crate::domain::decision::RiskBand;
+use crate::domain::ids::ApplicationId;
+use crate::domain::money::Money;
+use crate::domain::status::Status;
+use crate::storage::applications::{Inserted, ListedApplication};
+
+/// A risk score as text.
+pub(in crate::http) fn score_text(score: Decimal) -> String {
+    format!("{score:.2}")
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ApplicationView {
+    /// The identifier.
+    #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    pub id: ApplicationId,
+    /// Where it was made.
+    #[schema(value_type = crate::http::schemas::CountryCode)]
+    pub country: Country,
+    /// The applicant's name.
+    #[schema(example = "Ana García López")]
+    pub full_name: String,
+    /// The applicant's document, all but its last four characters hidden.
+    #[schema(example = "****678Z")]
+    pub identity_document: String,
+    /// How much is asked for.
+    #[schema(value_type = String, example = "15000.00")]
+    pub requested_amount: Money,
+    /// What the applicant declares to earn.
+    #[schema(value_type = String, example = "3500.00")]
+    pub monthly_income: Money,
+    /// Over how many instalments.
+    #[schema(example = 36)]
+    pub term_months: u16,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    pub currency: &'static str,
+    /// Where it stands.
+    #[schema(value_type = crate::http::schemas::ApplicationStatus)]
+    pub status: Status,
+    /// The last decision's risk, 0.00 to 100.00; `null` before there is one, or when it cannot be known.
+    #[schema(example = "25.96")]
+    pub risk_score: Option<String>,
+    /// The band of the risk.
+    #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
+    pub risk_band: Option<RiskBand>,
+    /// What the client said, and what the document tells (`birth_date`, `sex`).
+    #[schema(value_type = Object)]
+    pub country_specific_data: Map<String, Value>,
+    /// What the bureau said last.
+    pub banking_data: Option<BankingView>,
+    /// The codes of what went wrong while it was processed; absent when nothing did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub processing_errors: Vec<String>,
+    /// Counts the changes; the `ETag` is made of it.
+    #[schema(example = 3)]
+    pub version: i64,
+    /// The account that made it.
+    #[schema(example = "local")]
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<Application> for ApplicationView {
+    fn from(application: Application) -> Self {
+        Self {
+            id: application.id,
+            country: application.country,
+            full_name: application.full_name.reveal().to_owned(),
+            identity_document: application.identity_document.masked(),
+            requested_amount: application.requested_amount,
+            monthly_income: application.monthly_income,
+            term_months: application.term_months.get(),
+            currency: application.country.currency(),
+            status: application.status,
+            risk_score: application.risk_score.map(score_text),
+            risk_band: application.risk_score.map(RiskBand::of),
+            country_specific_data: application.country_specific_data,
+            banking_data: application.banking_data.as_ref().and_then(BankingView::read),
+            processing_errors: codes(application.validation_errors.as_ref()),
+            version: application.version,
+            created_by: application.created_by,
+            created_at: application.created_at,
+            updated_at: application.updated_at,
+        }
+    }
+}
+
+impl ApplicationView {
+    /// An application that was just inserted.
+    pub(super) fn of_new(application: &NewApplication, inserted: &Inserted) -> Self {
+        Self {
+            id: application.id,
+            country: application.country,
+            full_name: application.full_name.reveal().to_owned(),
+            identity_document: application.identity_document.masked(),
+            requested_amount: application.requested_amount,
+            monthly_income: application.monthly_income,
+            term_months: application.term_months.get(),
+            currency: application.country.currency(),
+            status: Status::Pending,
+            risk_score: None,
+            risk_band: None,
+            country_specific_data: application.country_specific_data.clone(),
+            banking_data: None,
+            processing_errors: Vec::new(),
+            version: inserted.version,
+            created_by: application.created_by.clone(),
+            created_at: inserted.created_at,
+            updated_at: inserted.updated_at,
+        }
+    }
+}
+
+/// The stored details are for operators; their codes are for everybody.
+fn codes(errors: Option<&Value>) -> Vec<String> {
+    let entries = errors.and_then(Value::as_array).into_iter().flatten();
+    entries.filter_map(|entry| entry.get("code")?.as_str().map(str::to_owned)).collect()
+}
+
+/// A line of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ListedView {
+    /// The identifier.
+    #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    pub id: ApplicationId,
+    /// Where it was made.
+    #[schema(value_type = crate::http::schemas::CountryCode)]
+    pub country: Country,
+    /// The applicant's name.
+    #[schema(example = "Ana García López")]
+    pub full_name: String,
+    /// The applicant's document, all but its last four characters hidden.
+    #[schema(example = "****678Z")]
+    pub identity_document: String,
+    /// How much is asked for.
+    #[schema(value_type = String, example = "15000.00")]
+    pub requested_amount: Money,
+    /// What the applicant declares to earn.
+    #[schema(value_type = String, example = "3500.00")]
+    pub monthly_income: Money,
+    /// Over how many instalments.
+    #[schema(example = 36)]
+    pub term_months: u16,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    pub currency: &'static str,
+    /// Where it stands.
+    #[schema(value_type = crate::http::schemas::ApplicationStatus)]
+    pub status: Status,
+    /// The last decision's risk.
+    #[schema(example = "25.96")]
+    pub risk_score: Option<String>,
+    /// The band of the risk.
+    #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
+    pub risk_band: Option<RiskBand>,
+    /// Counts the changes.
+    #[schema(example = 3)]
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<ListedApplication> for ListedView {
+    fn from(listed: ListedApplication) -> Self {
+        Self {
+            id: listed.id,
+            country: listed.country,
+            full_name: listed.full_name.reveal().to_owned(),
+            identity_document: listed.identity_document.masked(),
+            requested_amount: listed.requested_amount,
+            monthly_income: listed.monthly_income,
+            term_months: listed.term_months.get(),
+            currency: listed.country.currency(),
+            status: listed.status,
+            risk_score: listed.risk_score.map(score_text),
+            risk_band: listed.risk_score.map(RiskBand::of),
+            version: listed.version,
+            created_at: listed.created_at,
+            updated_at: listed.updated_at,
+        }
+    }
+}
+
+/// What a bureau said, in the shape that all bureaus share. What it did not tell is `null`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BankingView {
+    /// The bureau's name; it says so when these are fallback figures.
+    #[schema(example = "ASNEF-CIRBE")]
+    pub provider_name: String,
+    /// `active`, `inactive`, `suspended`, `closed` or `unknown`.
+    #[schema(value_type = Option<String>, example = "active")]
+    pub account_status: Option<AccountStatus>,
+    /// 300 (worst) to 850 (best).
+    #[schema(example = 720)]
+    pub credit_score: Option<u16>,
+    /// Everything that is owed.
+    #[schema(value_type = Option<String>, example = "12000.00")]
+    pub total_debt: Option<Money>,
+    /// What is paid on debts each month.
+    #[schema(value_type = Option<String>, example = "300.00")]
+    pub monthly_obligations: Option<Money>,
+    /// Whether there are unpaid debts past due.
+    #[schema(example = false)]
+    pub has_defaults: Option<bool>,
+    /// What came in each month on average.
+    #[schema(value_type = Option<String>, example = "3450.00")]
+    pub average_monthly_income: Option<Money>,
+    /// Whether the bureau has verified the person's record.
+    pub verified: Option<bool>,
+    /// The bureau could not be asked: these figures stand in, and no rule was evaluated on them.
+    #[schema(example = false)]
+    pub fallback: bool,
+    /// The bureau knows nobody by that document.
+    #[schema(example = false)]
+    pub thin_file: bool,
+}
+
+impl BankingView {
+    /// What is fit to show of a stored report; `None` when it is not one of Aval's own.
+    pub(super) fn read(report: &Value) -> Option<Self> {
+        BankingData::deserialize(report).ok().map(Self::from)
+    }
+}
+
+impl From<BankingData> for BankingView {
+    fn from(data: BankingData) -> Self {
+        let (fallback, thin_file) = (data.is_fallback(), data.is_thin_file());
+        Self {
+            provider_name: data.provider_name,
+            account_status: data.account_status,
+            credit_score: data.credit_score.map(|score| score.get()),
+            total_debt: data.total_debt,
+            monthly_obligations: data.monthly_obligations,
+            has_defaults: data.has_defaults,
+            average_monthly_income: data.average_monthly_income,
+            verified: data.verified,
+            fallback,
+            thin_file,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::banking::FallbackReason;
+    use serde_json::json;
+
+    #[test]
+    fn a_report_is_shown_without_what_else_the_bureau_said() {
+        let mut data = BankingData::fallback("CRIF", FallbackReason::CircuitOpen, "open");
+        data.additional_data.insert("raw".to_owned(), json!("everything about the person"));
+        let stored = serde_json::to_value(&data).unwrap();
+        let shown = serde_json::to_value(BankingView::read(&stored).unwrap()).unwrap();
+        assert_eq!(
+            shown,
+            json!({
+                "provider_name": "CRIF (FALLBACK - Circuit Open)", "account_status": "unknown", "credit_score": 500,
+                "total_debt": "50000.00", "monthly_obligations": "2000.00", "has_defaults": false,
+                "average_monthly_income": null, "verified": null, "fallback": true, "thin_file": false,
+            })
+        );
+        assert!(BankingView::read(&BankingData::thin_file("CRIF").additional_data.into()).is_none());
+        for strange in [json!(null), json!([1]), json!({"credit_score": 9000}), json!({"surprise": 1})] {
+            assert_eq!(BankingView::read(&strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn of_processing_errors_only_the_codes_are_shown() {
+        let errors = json!([{"code": "panicked", "detail": "secret"}, {"detail": "x"}, 7]);
+        assert_eq!(codes(Some(&errors)), ["panicked"]);
+        assert!(codes(Some(&json!("x"))).is_empty() && codes(None).is_empty());
+    }
+}

@@ -1,0 +1,50 @@
+//! `POST /api/v1/countries/{code}/document-checks`
+
+use actix_web::HttpResponse;
+use utoipa::ToSchema;
+
+use crate::countries::DocumentVerdict;
+use crate::domain::members::{Fields, Problems, string};
+use crate::error::{Error, Result};
+use crate::http::HttpState;
+use crate::http::body::JsonObject;
+use crate::http::extract::CountryPath;
+use crate::http::problem::{Answer, Problem};
+
+/// A document to check.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read member by member; this is its schema")]
+pub struct DocumentCheckRequest {
+    /// As a person would write it, separators included.
+    #[schema(max_length = 50, example = "12345678-Z")]
+    document: String,
+}
+
+/// Whether a document may apply. Nothing is stored; an invalid document is a verdict, not an error.
+#[utoipa::path(post, path = "/api/v1/countries/{code}/document-checks", tag = "countries", params(
+    ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+), request_body = DocumentCheckRequest, responses(
+    (status = 200, description = "The verdict", body = DocumentVerdict),
+    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Aval does not lend there", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The body has no document", body = Problem, content_type = "application/problem+json"),
+))]
+pub(in crate::http) async fn check_document(
+    state: HttpState,
+    CountryPath(country): CountryPath,
+    body: JsonObject,
+) -> Answer {
+    let document = parse(&body)?;
+    let verdict = state.countries.rules(country).check_document(&document, state.resources.clock.now());
+    Ok(HttpResponse::Ok().json(verdict))
+}
+
+fn parse(body: &JsonObject) -> Result<String> {
+    let mut problems = Problems::default();
+    let mut fields = Fields::new(body.members()?, "", &mut problems);
+    let document = fields.required("document", string);
+    fields.refuse_the_rest();
+    document.filter(|_| problems.0.is_empty()).ok_or(Error::Validation(problems.0))
+}

@@ -1,0 +1,123 @@
+//! What handlers take from a request's path and surroundings.
+//!
+//! Every extractor fails with a [`Rejection`], so that a request that cannot be understood is a problem like another.
+//! Bodies are read in [`super::body`], queries in [`super::query`].
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+
+use super::problem::Rejection;
+use crate::domain::application::Country;
+use crate::domain::ids::{ApplicationId, RequestId};
+use crate::error::{Error, PublicMessage};
+
+/// Characters of a UUID in its usual form.
+const UUID_CHARS: usize = 36;
+
+/// The application that the path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApplicationPath(pub ApplicationId);
+
+impl FromRequest for ApplicationPath {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    /// Accepts the hyphenated form in either case. An identifier that is no version 7 UUID is well formed, but nobody's.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let text = request.match_info().query("id");
+        let id: Option<ApplicationId> = text.parse().ok().filter(|_| text.len() == UUID_CHARS);
+        let refuse =
+            || Error::Malformed(PublicMessage::new("The identifier in the path is not a UUID.")).into();
+        ready(id.map(Self).ok_or_else(refuse))
+    }
+}
+
+/// The country that the path names, in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountryPath(pub Country);
+
+impl FromRequest for CountryPath {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let country = request.match_info().query("code").parse().ok();
+        ready(country.map(Self).ok_or_else(|| Error::NotFound("country").into()))
+    }
+}
+
+/// What a request is known by: put there by `middleware::observe`, carried into rows, jobs and events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The client's `X-Request-ID`, or one of ours.
+    pub request_id: RequestId,
+    /// The client's W3C trace context, when it sent a valid one.
+    pub traceparent: Option<String>,
+}
+
+impl RequestContext {
+    /// The trace's identifier.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.traceparent.as_deref()?.split('-').nth(1)
+    }
+}
+
+impl FromRequest for RequestContext {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let context = request.extensions().get::<Self>().cloned();
+        ready(context.ok_or_else(|| Error::internal("a request without its context").into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    async fn application(id: &str) -> Result<ApplicationPath, u16> {
+        let request = TestRequest::default().param("id", id.to_owned()).to_http_request();
+        ApplicationPath::extract(&request).await.map_err(|rejection| rejection.kind().status)
+    }
+
+    #[actix_rt::test]
+    async fn an_identifier_is_a_hyphenated_uuid_of_either_case_and_any_version() {
+        for id in [
+            "01890a5d-ac96-774b-bcce-b302099a8057",
+            "01890A5D-AC96-774B-BCCE-B302099A8057",
+            "5f0c954e-3b51-4f0a-9a5c-4f5d6e7f8a9b",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            assert!(application(id).await.is_ok(), "{id}");
+        }
+        for id in [
+            "",
+            "1",
+            "01890a5dac96774bbcceb302099a8057",
+            "{01890a5d-ac96-774b-bcce-b302099a8057}",
+            "urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057",
+            "01890a5d-ac96-774b-bcce-b302099a805g",
+            "é1890a5d-ac96-774b-bcce-b302099a805",
+            "%00",
+        ] {
+            assert_eq!(application(id).await, Err(400), "{id}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_country_is_one_of_the_six_in_either_case() {
+        let country = async |code: &str| {
+            let request = TestRequest::default().param("code", code.to_owned()).to_http_request();
+            CountryPath::extract(&request).await.map(|path| path.0).map_err(|r| r.kind().status)
+        };
+        assert_eq!(country("es").await, Ok(Country::Es));
+        assert_eq!(country("BR").await, Ok(Country::Br));
+        for code in ["", "XX", "ESP", "e\u{301}s"] {
+            assert_eq!(country(code).await, Err(404));
+        }
+    }
+}

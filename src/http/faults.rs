@@ -1,0 +1,183 @@
+//! `POST /api/v1/test/inject-failure`: faults on demand. The route exists only where `faults.injection` is on.
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::HttpState;
+use super::body::JsonObject;
+use super::problem::{Answer, Problem};
+use crate::actors::faults::FaultPoint;
+use crate::domain::application::Country;
+use crate::domain::members::{Fields, Problems, Refusal, country, string, whole_number};
+use crate::error::{Error, PublicMessage, Result};
+
+/// Most failures that can be armed at once.
+const MAX_COUNT: u32 = 10_000;
+
+/// What is made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// The next calls of the country's simulated bureau.
+    Provider,
+    /// The next actors that pass the point.
+    Actor(FaultPoint),
+}
+
+/// The targets by name.
+const TARGETS: [(&str, Target); 9] = [
+    ("provider", Target::Provider),
+    ("application_actor", Target::Actor(FaultPoint::ApplicationActor)),
+    ("provider_gateway", Target::Actor(FaultPoint::ProviderGateway)),
+    ("recorder", Target::Actor(FaultPoint::Recorder)),
+    ("scheduler", Target::Actor(FaultPoint::Scheduler)),
+    ("supervisor", Target::Actor(FaultPoint::Supervisor)),
+    ("outbox_relay", Target::Actor(FaultPoint::OutboxRelay)),
+    ("broadcaster", Target::Actor(FaultPoint::Broadcaster)),
+    ("housekeeper", Target::Actor(FaultPoint::Housekeeper)),
+];
+
+/// What to make fail.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read member by member; this is its schema")]
+pub struct FaultRequest {
+    /// Whose failure: required for `provider`, any country when absent for the actors that work for one; ignored by the
+    /// others.
+    #[schema(value_type = Option<super::schemas::CountryCode>)]
+    country: Option<Country>,
+    /// How many times: 0 ends it.
+    #[schema(minimum = 0, maximum = 10000, example = 5)]
+    failure_count: u32,
+    /// `provider` (the default), `application_actor`, `provider_gateway`, `recorder`, `scheduler`, `supervisor`,
+    /// `outbox_relay`, `broadcaster` or `housekeeper`.
+    #[schema(example = "provider")]
+    target: Option<String>,
+}
+
+/// What fails now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ArmedFault {
+    /// What.
+    #[schema(example = "provider")]
+    pub target: &'static str,
+    /// Whose; `null` for all.
+    #[schema(value_type = Option<super::schemas::CountryCode>)]
+    pub country: Option<Country>,
+    /// How many times.
+    #[schema(example = 5)]
+    pub failure_count: u32,
+}
+
+/// Makes a bureau or an actor fail.
+///
+/// A bureau's next calls are answered 503 by the simulator; an actor panics in the middle of a message.
+#[utoipa::path(post, path = "/api/v1/test/inject-failure", tag = "operations",
+    request_body(content = FaultRequest, example = json!({"country": "ES", "failure_count": 5})), responses(
+    (status = 200, description = "What fails now", body = ArmedFault),
+    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The country does not ask the simulator", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "A value is not acceptable", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn inject_failure(state: HttpState, body: JsonObject) -> Answer {
+    let (armed, target) = parse(&body)?;
+    match (target, armed.country) {
+        (Target::Provider, Some(country)) => fail_bureau(&state, country, armed.failure_count)?,
+        (Target::Provider, None) => {
+            return Err(Error::field("/country", "required", "is required for provider").into());
+        }
+        (Target::Actor(point), country) => {
+            let country = country.filter(|_| point.knows_the_country());
+            state.resources.faults.arm(point, country, armed.failure_count)?;
+        }
+    }
+    Ok(HttpResponse::Ok().json(armed))
+}
+
+fn parse(body: &JsonObject) -> Result<(ArmedFault, Target)> {
+    let mut problems = Problems::default();
+    let mut fields = Fields::new(body.members()?, "", &mut problems);
+    let country = fields.optional("country", country);
+    let failure_count = fields.required("failure_count", failure_count);
+    let (name, target) = fields.optional("target", target).unwrap_or(("provider", Target::Provider));
+    fields.refuse_the_rest();
+    match (failure_count, problems.0.is_empty()) {
+        (Some(failure_count), true) => {
+            let country = country.filter(|_| works_for_a_country(target));
+            Ok((ArmedFault { target: name, country, failure_count }, target))
+        }
+        _ => Err(Error::Validation(problems.0)),
+    }
+}
+
+fn works_for_a_country(target: Target) -> bool {
+    matches!(
+        target,
+        Target::Provider | Target::Actor(FaultPoint::ApplicationActor | FaultPoint::ProviderGateway)
+    )
+}
+
+fn failure_count(raw: &RawValue) -> Result<u32, Refusal> {
+    let count = whole_number(raw)?.and_then(|count| u32::try_from(count).ok());
+    let refusal = || ("out_of_range", format!("must be a whole number from 0 to {MAX_COUNT}"));
+    count.filter(|count| *count <= MAX_COUNT).ok_or_else(refusal)
+}
+
+fn target(raw: &RawValue) -> Result<(&'static str, Target), Refusal> {
+    let text = string(raw)?;
+    let refusal = || {
+        let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+        ("unknown_target", format!("must be one of {}", names.join(", ")))
+    };
+    TARGETS.into_iter().find(|(name, _)| *name == text).ok_or_else(refusal)
+}
+
+fn fail_bureau(state: &HttpState, country: Country, count: u32) -> Result<()> {
+    let asks_simulator = state.resources.settings.providers.of(country).base_url.is_none();
+    match &state.simulator {
+        Some(simulator) if asks_simulator => {
+            simulator.script().fail_next(country, count);
+            Ok(())
+        }
+        _ => Err(Error::Conflict(PublicMessage::new("This country does not ask the built-in simulator."))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::web::Bytes;
+
+    fn read(json: &'static str) -> Result<(ArmedFault, Target), Vec<(String, &'static str)>> {
+        parse(&JsonObject::check(Bytes::from_static(json.as_bytes())).unwrap()).map_err(|error| match error {
+            Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_fault_names_its_target_its_country_and_its_count() {
+        let (armed, target) = read(r#"{"country": "es", "failure_count": 5}"#).unwrap();
+        assert_eq!((armed.target, armed.country, armed.failure_count), ("provider", Some(Country::Es), 5));
+        assert_eq!(target, Target::Provider);
+        let (armed, target) = read(r#"{"country": "ES", "failure_count": 0, "target": "recorder"}"#).unwrap();
+        assert_eq!((armed.country, target), (None, Target::Actor(FaultPoint::Recorder)));
+    }
+
+    #[test]
+    fn everything_wrong_with_a_fault_is_told_at_once() {
+        let problems =
+            read(r#"{"country": "XX", "failure_count": -1, "target": 7, "extra": null}"#).unwrap_err();
+        let expected = [
+            ("/country", "unknown_country"),
+            ("/failure_count", "out_of_range"),
+            ("/target", "bad_type"),
+            ("/extra", "unknown_field"),
+        ];
+        assert_eq!(problems, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(read("{}").unwrap_err(), [("/failure_count".to_owned(), "required")]);
+        assert_eq!(read(r#"{"failure_count": 10001}"#).unwrap_err().len(), 1);
+    }
+}

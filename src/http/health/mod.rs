@@ -1,0 +1,158 @@
+//! Health: whether this process lives, whether work should be sent to it, and how its parts are.
+//!
+//! Readiness looks at what every request needs, the database and the intake of work; it is no place for the state of
+//! bureaus, whose failure is answered by fallback and must not take an instance out of service. The details tell all.
+
+mod report;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use self::report::{
+    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, SimulatorHealth,
+};
+use super::problem::{Answer, Problem};
+use super::{Entrance, HttpState};
+use crate::error::{Error, Result};
+
+/// Longest wait for the database's answer: a probe that hangs tells less than one that fails.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the process stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not everything stands yet.
+    Starting,
+    /// Work is welcome.
+    Ready,
+    /// Going: what is here is finished, nothing new should come.
+    Draining,
+}
+
+/// The phase, as everybody may read it. Phases only go forward. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicU8>);
+
+impl Readiness {
+    /// The phase.
+    pub fn phase(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Goes to a later phase; an earlier one is ignored.
+    pub fn enter(&self, phase: Phase) {
+        let step = match phase {
+            Phase::Starting => 0,
+            Phase::Ready => 1,
+            Phase::Draining => 2,
+        };
+        self.0.fetch_max(step, Ordering::AcqRel);
+    }
+}
+
+/// Whether `path` is the one that answers before everything stands.
+pub(super) fn is_liveness_probe(path: &str) -> bool {
+    matches!(path, "/health/live" | "/api/v1/health/live")
+}
+
+/// A probe's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProbeAnswer {
+    /// Always `ok`: anything else is a problem.
+    #[schema(example = "ok")]
+    pub status: &'static str,
+    /// The version of Aval.
+    #[schema(example = "0.1.0")]
+    pub version: &'static str,
+}
+
+const OK: ProbeAnswer = ProbeAnswer { status: "ok", version: env!("CARGO_PKG_VERSION") };
+
+/// The process answers. Also under `/api/v1`.
+#[utoipa::path(get, path = "/health/live", tag = "health", responses(
+    (status = 200, description = "The process answers", body = ProbeAnswer),
+))]
+pub(super) async fn live() -> Answer {
+    Ok(HttpResponse::Ok().json(OK))
+}
+
+/// Work may be sent here. Also under `/api/v1`.
+#[utoipa::path(get, path = "/health/ready", tag = "health", responses(
+    (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
+    (status = 503, description = "Starting, draining, or without its database", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
+    if entrance.readiness().phase() == Phase::Draining {
+        return Err(Error::unavailable("aval", "draining").into());
+    }
+    if !state.health.takes_work() {
+        return Err(Error::unavailable("intake", "off").into());
+    }
+    ping(&state).await?;
+    Ok(HttpResponse::Ok().json(OK))
+}
+
+/// The same as readiness. Also under `/api/v1`.
+#[utoipa::path(get, path = "/health", tag = "health", responses(
+    (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
+    (status = 503, description = "Starting, draining, or without its database", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
+    ready(entrance, state).await
+}
+
+/// How every part is; always 200, with the whole in `status`. Also under `/api/v1`.
+#[utoipa::path(get, path = "/health/detailed", tag = "health", responses(
+    (status = 200, description = "How the parts are", body = InstanceHealth),
+    (status = 503, description = "Starting", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
+    let clock = &state.resources.clock;
+    let started = clock.monotonic();
+    let answered = ping(&state).await.is_ok();
+    let pool = state.resources.database.state();
+    let database = DatabaseHealth {
+        answers: answered,
+        latency_ms: answered.then(|| {
+            u64::try_from((clock.monotonic().saturating_sub(started)).as_millis()).unwrap_or(u64::MAX)
+        }),
+        connections_active: pool.active,
+        connections_idle: pool.idle,
+    };
+    let simulator = state.simulator.as_ref().map(|simulator| SimulatorHealth::of(simulator, &state));
+    let report = state.health.report().await;
+    let health = InstanceHealth::new(&state, entrance.readiness().phase(), database, simulator, report);
+    Ok(HttpResponse::Ok().json(health))
+}
+
+/// Asks the database for a sign of life.
+async fn ping(state: &HttpState) -> Result<()> {
+    let timed_out = |_| Error::unavailable("database", "no answer in time");
+    tokio::time::timeout(DATABASE_PATIENCE, state.resources.database.ping()).await.map_err(timed_out)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_only_go_forward() {
+        let readiness = Readiness::default();
+        assert_eq!(readiness.phase(), Phase::Starting);
+        readiness.enter(Phase::Ready);
+        readiness.enter(Phase::Starting);
+        assert_eq!(readiness.phase(), Phase::Ready);
+        readiness.clone().enter(Phase::Draining);
+        readiness.enter(Phase::Ready);
+        assert_eq!(readiness.phase(), Phase::Draining);
+    }
+}

@@ -1,0 +1,183 @@
+//! The parts of an instance, as `GET /health/detailed` tells of them.
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Phase;
+use crate::domain::application::Country;
+use crate::http::HttpState;
+use crate::providers::simulator::Simulator;
+
+/// Who knows how the parts are that HTTP does not know: the composition root.
+pub trait HealthSource: Send + Sync {
+    /// Whether new work is taken.
+    fn takes_work(&self) -> bool;
+
+    /// Asks the parts. Must not wait for a part that may be stuck.
+    fn report(&self) -> BoxFuture<'_, HealthReport>;
+}
+
+/// What a [`HealthSource`] tells.
+#[derive(Debug, Clone, Default)]
+pub struct HealthReport {
+    /// The permanent actors of this instance.
+    pub actors: Vec<ActorHealth>,
+    /// The breakers of this instance, one for each country.
+    pub breakers: Vec<BreakerHealth>,
+    /// How long the oldest unpublished event has waited, as far as this instance knows.
+    pub outbox_lag_ms: Option<u64>,
+    /// Jobs in work on this instance.
+    pub running_jobs: u64,
+}
+
+/// One permanent actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ActorHealth {
+    /// Its role.
+    #[schema(example = "recorder")]
+    pub actor: &'static str,
+    /// Whether it lives now.
+    pub alive: bool,
+    /// How often it was restarted after a death.
+    #[schema(example = 0)]
+    pub restarts: u64,
+}
+
+/// One country's circuit breaker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BreakerHealth {
+    /// The country.
+    #[schema(value_type = crate::http::schemas::CountryCode)]
+    pub country: Country,
+    /// Its bureau.
+    #[schema(example = "ASNEF-CIRBE")]
+    pub provider: &'static str,
+    /// `closed`, `open` or `half_open`.
+    #[schema(example = "closed")]
+    pub state: &'static str,
+}
+
+/// The database, from this instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DatabaseHealth {
+    /// Whether it answered just now.
+    pub answers: bool,
+    /// How long the answer took; `null` when there was none.
+    #[schema(example = 1)]
+    pub latency_ms: Option<u64>,
+    /// Connections in use.
+    #[schema(example = 2)]
+    pub connections_active: u32,
+    /// Connections that wait to be used.
+    #[schema(example = 4)]
+    pub connections_idle: u32,
+}
+
+/// The built-in bureaus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SimulatorHealth {
+    /// The countries that ask them.
+    #[schema(value_type = Vec<crate::http::schemas::CountryCode>)]
+    pub countries: Vec<Country>,
+    /// Questions since the start.
+    #[schema(example = 12)]
+    pub calls: u64,
+}
+
+impl SimulatorHealth {
+    pub(super) fn of(simulator: &Simulator, state: &HttpState) -> Self {
+        let providers = &state.resources.settings.providers;
+        let asks = |country: &Country| providers.of(*country).base_url.is_none();
+        let countries: Vec<Country> = Country::ALL.into_iter().filter(asks).collect();
+        let calls = countries.iter().map(|country| simulator.calls(*country)).sum();
+        Self { countries, calls }
+    }
+}
+
+/// An instance and its parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InstanceHealth {
+    /// `ok`; `degraded` when an actor is down or a breaker is not closed; `down` when no work can be done.
+    #[schema(example = "ok")]
+    pub status: &'static str,
+    /// The instance's name.
+    #[schema(example = "host-1234")]
+    pub instance: String,
+    /// The version of Aval.
+    #[schema(example = "0.1.0")]
+    pub version: &'static str,
+    /// Whether it is shutting down.
+    pub draining: bool,
+    /// Whether new work is taken.
+    pub takes_work: bool,
+    /// The database.
+    pub database: DatabaseHealth,
+    /// The permanent actors.
+    pub actors: Vec<ActorHealth>,
+    /// The breakers.
+    pub breakers: Vec<BreakerHealth>,
+    /// The built-in bureaus; `null` when they do not run.
+    pub simulator: Option<SimulatorHealth>,
+    /// How long the oldest unpublished event has waited, as far as this instance knows.
+    #[schema(example = 0)]
+    pub outbox_lag_ms: Option<u64>,
+    /// Jobs in work on this instance.
+    #[schema(example = 3)]
+    pub running_jobs: u64,
+}
+
+impl InstanceHealth {
+    pub(super) fn new(
+        state: &HttpState,
+        phase: Phase,
+        database: DatabaseHealth,
+        simulator: Option<SimulatorHealth>,
+        report: HealthReport,
+    ) -> Self {
+        let (draining, takes_work) = (phase == Phase::Draining, state.health.takes_work());
+        Self {
+            status: status(database.answers && takes_work && !draining, &report),
+            instance: state.resources.instance.to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            draining,
+            takes_work,
+            database,
+            actors: report.actors,
+            breakers: report.breakers,
+            simulator,
+            outbox_lag_ms: report.outbox_lag_ms,
+            running_jobs: report.running_jobs,
+        }
+    }
+}
+
+fn status(can_work: bool, report: &HealthReport) -> &'static str {
+    let whole = report.actors.iter().all(|actor| actor.alive)
+        && report.breakers.iter().all(|breaker| breaker.state == "closed");
+    match (can_work, whole) {
+        (false, _) => "down",
+        (true, false) => "degraded",
+        (true, true) => "ok",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_as_well_as_its_worst_part() {
+        let actor = |alive| ActorHealth { actor: "scheduler", alive, restarts: 0 };
+        let breaker = |state| BreakerHealth { country: Country::Es, provider: "ASNEF-CIRBE", state };
+        let report = |alive, state| HealthReport {
+            actors: vec![actor(alive)],
+            breakers: vec![breaker(state)],
+            ..HealthReport::default()
+        };
+        assert_eq!(status(true, &report(true, "closed")), "ok");
+        assert_eq!(status(true, &report(true, "open")), "degraded");
+        assert_eq!(status(true, &report(false, "closed")), "degraded");
+        assert_eq!(status(false, &report(true, "closed")), "down");
+    }
+}

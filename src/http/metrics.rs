@@ -1,0 +1,17 @@
+//! `GET /metrics`: the Prometheus text format.
+
+use actix_web::HttpResponse;
+
+use super::HttpState;
+use super::problem::Answer;
+
+/// The metrics of this instance.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses(
+    (status = 200, description = "Prometheus text format, version 0.0.4", body = String, content_type = "text/plain"),
+))]
+pub(super) async fn metrics(state: HttpState) -> Answer {
+    let (metrics, pool) = (&state.resources.metrics, state.resources.database.state());
+    metrics.db_connections_active.set(i64::from(pool.active));
+    metrics.db_connections_idle.set(i64::from(pool.idle));
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(metrics.render()?))
+}

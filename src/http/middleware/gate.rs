@@ -1,0 +1,25 @@
+//! Nobody is let in before everything stands.
+
+use actix_web::Error as ActixError;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+
+use crate::error::Error;
+use crate::http::Entrance;
+use crate::http::health::{self, Phase};
+use crate::http::problem::Rejection;
+use crate::http::server::boxed;
+
+/// Answers 503 to everything but the liveness probe until the entrance is open.
+pub(in crate::http) async fn gate(
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    if entrance.readiness().phase() == Phase::Starting && !health::is_liveness_probe(request.path()) {
+        let rejection = Rejection::from(Error::unavailable("aval", "still starting"));
+        return Ok(request.error_response(rejection));
+    }
+    next.call(request).await.map(boxed)
+}

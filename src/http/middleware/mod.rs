@@ -1,0 +1,11 @@
+//! What every request passes through, from outside: [`observe`] gives it its identifier, log line, metrics and problem
+//! details; [`gate`] keeps it out while Aval starts; [`guard`], around each resource, bounds its time and catches panics.
+
+mod gate;
+mod guard;
+mod observe;
+mod request_context;
+
+pub(super) use self::gate::gate;
+pub(super) use self::guard::guard;
+pub(super) use self::observe::observe;

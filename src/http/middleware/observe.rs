@@ -1,0 +1,135 @@
+//! One request, seen from outside: its identifier, its log line, its figures, and the last word on how a refusal looks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::Error as ActixError;
+use actix_web::HttpMessage as _;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use slog::{Logger, error, info, o, warn};
+
+use super::request_context::{self, X_REQUEST_ID};
+use crate::http::Entrance;
+use crate::http::extract::RequestContext;
+use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
+use crate::http::server::boxed;
+use crate::telemetry::metrics::{Metrics, seconds};
+
+/// The endpoint of requests that no route has.
+const UNMATCHED: &str = "unmatched";
+
+/// Gives a request its context, and its answer the identifier, problem details, a log line and figures.
+pub(in crate::http) async fn observe(
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let clock = &entrance.inner.clock;
+    let context = request_context::read(request.headers(), clock);
+    request.extensions_mut().insert(context.clone());
+    let endpoint = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
+    let method = method_label(request.method());
+    let in_progress = InProgress::new(Arc::clone(&entrance.inner.metrics), method, &endpoint);
+    let started = clock.monotonic();
+    let response = next.call(request).await.map(boxed)?;
+    let took = clock.monotonic().saturating_sub(started);
+    drop(in_progress);
+
+    let logger = entrance.inner.logger.new(o!("request_id" => context.request_id.to_string()));
+    let mut response = with_problem(response, &context, &logger);
+    if let Ok(value) = HeaderValue::from_str(context.request_id.as_str()) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    count(&entrance.inner.metrics, method, &endpoint, response.status(), took);
+    info!(logger, "answered"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
+        "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
+    Ok(response)
+}
+
+/// Methods are bounded in metrics; a client may make up its own.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+/// Makes a refusal the problem of this request, and logs what the client may not read. An error answer that a library
+/// made becomes a problem too.
+fn with_problem(
+    response: ServiceResponse<BoxBody>,
+    context: &RequestContext,
+    logger: &Logger,
+) -> ServiceResponse<BoxBody> {
+    let request_id = Some(context.request_id.as_str());
+    let status = response.status();
+    let rejection = response.response().error().and_then(ActixError::as_error::<Rejection>).cloned();
+    if let Some(rejection) = rejection {
+        log(&rejection, logger);
+        let (request, _) = response.into_parts();
+        return ServiceResponse::new(request, rejection.response(request_id));
+    }
+    if !(status.is_client_error() || status.is_server_error()) || is_problem(&response) {
+        return response;
+    }
+    if status.is_server_error() {
+        let cause = response.response().error().map(ToString::to_string);
+        error!(logger, "a library failed a request"; "status" => status.as_u16(), "cause" => cause);
+    }
+    let (request, answer) = response.into_parts();
+    let mut problem = Problem::of_status(status, request_id).response();
+    for (name, value) in answer.headers() {
+        if !matches!(*name, header::CONTENT_TYPE | header::CONTENT_LENGTH) {
+            problem.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    ServiceResponse::new(request, problem)
+}
+
+fn is_problem(response: &ServiceResponse<BoxBody>) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == CONTENT_TYPE)
+}
+
+/// A refusal with a 5xx is logged here, once, with its cause.
+fn log(rejection: &Rejection, logger: &Logger) {
+    let Rejection::Error(error) = rejection else { return };
+    match rejection.kind().status {
+        500 => error!(logger, "a request failed"; error),
+        503 => warn!(logger, "a request could not be served"; error),
+        _ => {}
+    }
+}
+
+fn count(metrics: &Metrics, method: &str, endpoint: &str, status: StatusCode, took: Duration) {
+    metrics.http_requests_total.with_label_values(&[method, endpoint, status.as_str()]).inc();
+    metrics.http_request_duration_seconds.with_label_values(&[method, endpoint]).observe(seconds(took));
+}
+
+/// Counts a request as long as it is being answered, also when its client goes away meanwhile.
+struct InProgress {
+    gauge: prometheus::IntGauge,
+}
+
+impl InProgress {
+    fn new(metrics: Arc<Metrics>, method: &str, endpoint: &str) -> Self {
+        let gauge = metrics.http_requests_in_progress.with_label_values(&[method, endpoint]);
+        gauge.inc();
+        Self { gauge }
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}

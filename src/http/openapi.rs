@@ -1,0 +1,148 @@
+//! The OpenAPI 3.1 document. It is what the server does: a test holds its paths against the route table.
+
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+
+use super::{applications, countries, docs, faults, health, metrics, ws};
+
+/// Where health answers are found too.
+const API_PREFIX: &str = "/api/v1";
+const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Aval",
+        description = "Multi-country credit applications: created over REST, decided by actors, pushed live.\n\n\
+            Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, the `request_id` and, for \
+            values that are not acceptable, `errors` with a JSON pointer each. Every answer carries `X-Request-ID`: \
+            yours, when you sent an acceptable one. `GET` paths answer `HEAD` too, and every path `OPTIONS`. Any path \
+            may also answer 404, 405, 500 or 503 with a problem.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    tags(
+        (name = "applications", description = "Credit applications"),
+        (name = "countries", description = "What each country wants, and what it would say"),
+        (name = "realtime", description = "Updates as they happen"),
+        (name = "health", description = "Whether this instance lives and takes work"),
+        (name = "operations", description = "Metrics, documentation and fault injection"),
+    ),
+    paths(
+        countries::list::list,
+        countries::get::get,
+        countries::check_document::check_document,
+        countries::evaluate::evaluate,
+        applications::create::create,
+        applications::list::list,
+        applications::get::get,
+        applications::change::change,
+        applications::delete::delete,
+        applications::delete::restore,
+        applications::status::status,
+        applications::status::set_status,
+        applications::audit::audit,
+        applications::decision::decision,
+        ws::open,
+        health::summary,
+        health::live,
+        health::ready,
+        health::detailed,
+        metrics::metrics,
+        docs::document,
+        docs::redirect,
+        docs::file,
+        faults::inject_failure,
+    ),
+)]
+struct Paths;
+
+/// The document of a server with or without fault injection.
+pub fn document(faults_on: bool) -> Document {
+    let mut document = Paths::openapi();
+    let paths = &mut document.paths.paths;
+    let health: Vec<_> = paths.iter().filter(|(path, _)| path.starts_with("/health")).collect();
+    let mut aliases: Vec<_> =
+        health.into_iter().map(|(path, item)| (format!("{API_PREFIX}{path}"), item.clone())).collect();
+    for (_, item) in &mut aliases {
+        if let Some(get) = &mut item.get {
+            get.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_under_api"));
+        }
+    }
+    paths.extend(aliases);
+    if !faults_on {
+        paths.remove(INJECT_FAILURE);
+    }
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::routes;
+
+    fn documented(faults_on: bool) -> serde_json::Value {
+        serde_json::to_value(document(faults_on)).unwrap()
+    }
+
+    #[test]
+    fn the_document_and_the_route_table_hold_the_same_routes() {
+        for faults_on in [true, false] {
+            let served: BTreeSet<String> = routes::table(faults_on)
+                .iter()
+                .map(|entry| format!("{} {}", entry.method, entry.path.replace(":.*", "")))
+                .collect();
+            let document = documented(faults_on);
+            let described: BTreeSet<String> = document["paths"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .flat_map(|(path, item)| {
+                    item.as_object()
+                        .unwrap()
+                        .keys()
+                        .map(move |method| format!("{} {path}", method.to_uppercase()))
+                })
+                .collect();
+            assert_eq!(served, described);
+        }
+    }
+
+    #[test]
+    fn every_operation_is_named_once_and_says_how_it_answers() {
+        let document = documented(true);
+        assert_eq!(document["openapi"], "3.1.0");
+        let mut names = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(id.to_owned()), "{method} {path}: {id} is taken");
+                assert!(!operation["responses"].as_object().unwrap().is_empty(), "{method} {path}");
+                assert!(operation["summary"].is_string(), "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = documented(true);
+        let mut left = vec![&document];
+        let mut references = 0;
+        while let Some(value) = left.pop() {
+            match value {
+                serde_json::Value::Array(items) => left.extend(items),
+                serde_json::Value::Object(members) => {
+                    if let Some(reference) = members.get("$ref").and_then(serde_json::Value::as_str) {
+                        references += 1;
+                        let pointer = reference.strip_prefix('#').unwrap();
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                    }
+                    left.extend(members.values());
+                }
+                _ => {}
+            }
+        }
+        assert!(references > 50);
+    }
+}

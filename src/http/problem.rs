@@ -1,0 +1,389 @@
+//! The one way in which a request is refused: RFC 9457 problem details.
+//!
+//! A [`Rejection`] is everything that a handler or an extractor can answer instead of success. Its [`Kind`] is one
+//! line of the [`CATALOGUE`], which the OpenAPI document lists too. What a 4xx says is meant for the client; every 5xx
+//! says the same sentence whatever happened, because its cause is for the log alone. The request's identifier is
+//! added, and the cause logged, by the middleware that sees every answer (`middleware::observe`).
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{Error, FieldError};
+
+/// The media type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Most field errors of one problem; a person reads no more.
+const MAX_ERRORS: usize = 50;
+/// Longest pointer of a field error, in characters: it may hold a name that the client made up.
+const MAX_POINTER_CHARS: usize = 200;
+
+/// When to come back after a refusal that names no time of its own.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// One kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The stable code.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What it is, the same at every occurrence.
+    pub title: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($name:ident = $status:literal $code:literal $title:literal;)+) => {
+        $(const $name: Kind = Kind { code: $code, status: $status, title: $title };)+
+
+        /// Every kind of problem that Aval answers.
+        pub const CATALOGUE: &[Kind] = &[$($name),+];
+    };
+}
+
+catalogue! {
+    MALFORMED_REQUEST = 400 "malformed_request" "The request cannot be read";
+    FORBIDDEN = 403 "forbidden" "This is not allowed";
+    NOT_FOUND = 404 "not_found" "There is no such thing";
+    METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
+    CONFLICT = 409 "conflict" "The state of the resource does not allow this";
+    ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
+    PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
+    PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
+    VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
+    REQUEST_REFUSED = 400 "request_refused" "The request was refused";
+    INTERNAL_ERROR = 500 "internal_error" "Something went wrong on our side";
+    OVERLOADED = 503 "overloaded" "Too much is waiting";
+    UNAVAILABLE = 503 "unavailable" "A part of the service cannot be reached";
+    TIMEOUT = 503 "timeout" "The request took too long";
+}
+
+/// Why a request is not answered with success.
+#[derive(Debug, Clone)]
+pub enum Rejection {
+    /// An error of the house.
+    Error(Error),
+    /// No route has this path.
+    UnknownRoute,
+    /// The path has routes, but for other methods: the value of `Allow`.
+    MethodNotAllowed(String),
+    /// The body is not `application/json` in UTF-8, or is compressed.
+    UnsupportedMediaType,
+    /// The body is larger than this.
+    PayloadTooLarge {
+        /// The most that is accepted, in bytes.
+        limit_bytes: usize,
+    },
+    /// `If-Match` names another version than the application has.
+    PreconditionFailed,
+}
+
+/// What a handler answers.
+pub type Answer = Result<HttpResponse, Rejection>;
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Rejection {
+    /// What kind of problem it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::UnknownRoute => NOT_FOUND,
+            Self::MethodNotAllowed(_) => METHOD_NOT_ALLOWED,
+            Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
+            Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
+            Self::PreconditionFailed => PRECONDITION_FAILED,
+            Self::Error(error) => match error {
+                Error::Validation(_) => VALIDATION_FAILED,
+                Error::Malformed(_) => MALFORMED_REQUEST,
+                Error::NotFound(_) => NOT_FOUND,
+                Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
+                Error::Conflict(_) => CONFLICT,
+                Error::Forbidden(_) => FORBIDDEN,
+                Error::Overloaded { .. } => OVERLOADED,
+                Error::Unavailable { .. } | Error::Provider { .. } => UNAVAILABLE,
+                Error::Database { transient: true, .. } => UNAVAILABLE,
+                Error::Timeout { .. } => TIMEOUT,
+                Error::Database { transient: false, .. }
+                | Error::LeaseLost
+                | Error::Panicked { .. }
+                | Error::Configuration(_)
+                | Error::Internal(_) => INTERNAL_ERROR,
+            },
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::UnknownRoute => "No route has this path.".to_owned(),
+            Self::MethodNotAllowed(allow) => format!("This path knows {allow}."),
+            Self::UnsupportedMediaType => {
+                "Send the body as application/json in UTF-8, without Content-Encoding.".to_owned()
+            }
+            Self::PayloadTooLarge { limit_bytes } => format!("At most {limit_bytes} bytes are accepted."),
+            Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
+            Self::Error(error) => match error {
+                Error::Validation(_) => "See errors for each of them.".to_owned(),
+                Error::Malformed(text) | Error::Conflict(text) | Error::Forbidden(text) => text.to_string(),
+                Error::NotFound(what) => format!("There is no such {what}."),
+                Error::IllegalTransition { .. } => format!("{error}."),
+                Error::Overloaded { .. }
+                | Error::Unavailable { .. }
+                | Error::Timeout { .. }
+                | Error::Provider { .. }
+                | Error::Database { transient: true, .. } => "Try again in a moment.".to_owned(),
+                Error::Database { transient: false, .. }
+                | Error::LeaseLost
+                | Error::Panicked { .. }
+                | Error::Configuration(_)
+                | Error::Internal(_) => {
+                    "The cause is in our log, under the request_id of this answer.".to_owned()
+                }
+            },
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Error(Error::Overloaded { retry_after, .. }) => Some(*retry_after),
+            other => (other.kind().status == 503).then_some(RETRY_AFTER),
+        }
+    }
+
+    /// The problem, for the request with this identifier.
+    pub fn problem(&self, request_id: Option<&str>) -> Problem {
+        let mut problem = Problem::of(self.kind(), self.detail(), request_id);
+        match self {
+            Self::Error(Error::Validation(fields)) => {
+                problem.errors = fields.iter().take(MAX_ERRORS).map(ProblemField::from).collect();
+            }
+            Self::Error(Error::IllegalTransition { from, to, allowed }) => {
+                problem.from = Some(from);
+                problem.to = Some(to);
+                problem.allowed = Some(allowed.clone());
+            }
+            _ => {}
+        }
+        problem
+    }
+
+    /// The whole answer.
+    pub fn response(&self, request_id: Option<&str>) -> HttpResponse {
+        let mut response = self.problem(request_id).response();
+        let headers = response.headers_mut();
+        if let Some(after) = self.retry_after() {
+            let whole_seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds.max(1)));
+        }
+        if let Self::MethodNotAllowed(allow) = self
+            && let Ok(allow) = HeaderValue::from_str(allow)
+        {
+            headers.insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind().title)
+    }
+}
+
+impl ResponseError for Rejection {
+    fn status_code(&self) -> StatusCode {
+        status(self.kind().status)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response(None)
+    }
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// A problem as it is sent (RFC 9457), with Aval's members `code`, `request_id` and `errors`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// The kind of problem, as a URI.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:aval:problem:validation_failed")]
+    pub kind: String,
+    /// What it is, the same at every occurrence.
+    #[schema(example = "Some values are not acceptable")]
+    pub title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// What it is this time.
+    #[schema(example = "See errors for each of them.")]
+    pub detail: String,
+    /// The stable code to match on.
+    #[schema(example = "validation_failed")]
+    pub code: &'static str,
+    /// The request's identifier, also in `X-Request-ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    pub request_id: Option<String>,
+    /// What is wrong with each value; with `validation_failed` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ProblemField>,
+    /// The status that the application has; with `illegal_transition` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "APPROVED")]
+    pub from: Option<&'static str>,
+    /// The status that was asked for; with `illegal_transition` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "CANCELLED")]
+    pub to: Option<&'static str>,
+    /// The statuses that the caller could ask for instead; with `illegal_transition` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<Vec<&'static str>>,
+}
+
+/// One value that is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProblemField {
+    /// An RFC 6901 JSON pointer into the body, or `?name` for a query parameter.
+    #[schema(example = "/identity_document")]
+    pub pointer: String,
+    /// The stable reason code.
+    #[schema(example = "bad_check_digit")]
+    pub code: &'static str,
+    /// A sentence for the person who sent it.
+    #[schema(example = "The check character does not match the rest of the document.")]
+    pub detail: String,
+}
+
+impl From<&FieldError> for ProblemField {
+    fn from(field: &FieldError) -> Self {
+        let pointer = field.pointer.chars().take(MAX_POINTER_CHARS).collect();
+        Self { pointer, code: field.code, detail: field.detail.clone() }
+    }
+}
+
+impl Problem {
+    fn of(kind: Kind, detail: String, request_id: Option<&str>) -> Self {
+        Self {
+            kind: format!("urn:aval:problem:{}", kind.code),
+            title: kind.title,
+            status: kind.status,
+            detail,
+            code: kind.code,
+            request_id: request_id.map(str::to_owned),
+            errors: Vec::new(),
+            from: None,
+            to: None,
+            allowed: None,
+        }
+    }
+
+    /// The problem of an answer that a library made, of which only the status is known.
+    pub fn of_status(status: StatusCode, request_id: Option<&str>) -> Self {
+        let same_status = CATALOGUE.iter().find(|kind| kind.status == status.as_u16());
+        let class = if status.is_server_error() { INTERNAL_ERROR } else { REQUEST_REFUSED };
+        let kind = Kind { status: status.as_u16(), ..same_status.copied().unwrap_or(class) };
+        let reason = status.canonical_reason().unwrap_or("Refused");
+        Self::of(kind, format!("{reason}."), request_id)
+    }
+
+    /// The answer with this problem.
+    pub fn response(&self) -> HttpResponse {
+        let body = serde_json::to_string(self).unwrap_or_default();
+        HttpResponse::build(status(self.status)).content_type(CONTENT_TYPE).body(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{PrivateMessage, PublicMessage};
+
+    const SECRET: &str = "password=hunter2";
+
+    fn every_rejection() -> Vec<Rejection> {
+        let cause = || PrivateMessage::new(SECRET);
+        let public = || PublicMessage::new("A sentence for the client.");
+        let errors = vec![
+            Error::Validation(vec![FieldError::new("/term_months", "out_of_range", "must be from 6 to 84")]),
+            Error::Malformed(public()),
+            Error::NotFound("application"),
+            Error::IllegalTransition { from: "PENDING", to: "APPROVED", allowed: vec!["CANCELLED"] },
+            Error::Conflict(public()),
+            Error::Forbidden(public()),
+            Error::LeaseLost,
+            Error::Overloaded { what: "recorder", retry_after: Duration::from_millis(2500) },
+            Error::Unavailable { what: "database", cause: cause() },
+            Error::Database { transient: true, cause: cause() },
+            Error::Database { transient: false, cause: cause() },
+            Error::Provider { provider: "CRIF", reason: "timeout", cause: cause() },
+            Error::Timeout { what: "request", after: Duration::from_secs(15) },
+            Error::Panicked { what: "a handler", cause: cause() },
+            Error::Configuration(PublicMessage::new(SECRET)),
+            Error::Internal(cause()),
+        ];
+        let mut rejections: Vec<Rejection> = errors.into_iter().map(Rejection::from).collect();
+        rejections.extend([
+            Rejection::UnknownRoute,
+            Rejection::MethodNotAllowed("GET, HEAD".to_owned()),
+            Rejection::UnsupportedMediaType,
+            Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
+            Rejection::PreconditionFailed,
+        ]);
+        rejections
+    }
+
+    #[test]
+    fn the_catalogue_of_problems_is_this_one() {
+        let table: Vec<_> = every_rejection()
+            .iter()
+            .map(|rejection| {
+                let response = rejection.response(None);
+                let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+                serde_json::json!({
+                    "problem": rejection.problem(Some("request-1")),
+                    "retry-after": header(header::RETRY_AFTER),
+                    "allow": header(header::ALLOW),
+                })
+            })
+            .collect();
+        insta::assert_json_snapshot!(table);
+    }
+
+    #[test]
+    fn no_private_cause_reaches_an_answer() {
+        for rejection in every_rejection() {
+            let text = serde_json::to_string(&rejection.problem(None)).unwrap();
+            assert!(!text.contains(SECRET), "{text}");
+            assert!(CATALOGUE.contains(&rejection.kind()));
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_errors_with_long_pointers_is_cut() {
+        let field = FieldError::new(format!("/{}", "é".repeat(5000)), "unknown_field", "x");
+        let problem = Rejection::from(Error::Validation(vec![field; 500])).problem(None);
+        assert_eq!(problem.errors.len(), MAX_ERRORS);
+        assert_eq!(problem.errors[0].pointer.chars().count(), MAX_POINTER_CHARS);
+    }
+
+    #[test]
+    fn an_answer_of_a_library_becomes_a_problem_with_its_own_status() {
+        let problem = Problem::of_status(StatusCode::URI_TOO_LONG, Some("r"));
+        assert_eq!((problem.status, problem.code), (414, "request_refused"));
+        assert_eq!(Problem::of_status(StatusCode::BAD_GATEWAY, None).code, "internal_error");
+        assert_eq!(Problem::of_status(StatusCode::NOT_FOUND, None).code, "not_found");
+    }
+}

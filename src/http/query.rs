@@ -1,0 +1,171 @@
+//! Query parameters.
+//!
+//! A query is read into its parameters first; a handler takes those that it knows, and what is left, stands there twice
+//! or cannot be read is refused by name, all in one answer. An unknown parameter is a typing error that would otherwise
+//! silently widen a list.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::problem::Rejection;
+use crate::error::{Error, FieldError, PublicMessage};
+
+/// Most parameters that are looked at.
+const MAX_PARAMETERS: usize = 64;
+
+/// The parameters of a request that were not taken yet, and what was wrong with the others.
+#[derive(Debug, Default)]
+pub struct Query {
+    parameters: Vec<(String, String)>,
+    problems: Vec<FieldError>,
+}
+
+impl Query {
+    /// Reads a query string: `name=value` pairs, percent-encoded in UTF-8, `+` for a space. A parameter without a value
+    /// counts as absent.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the encoding is broken.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let pairs: Vec<&str> = text.split('&').filter(|pair| !pair.is_empty()).collect();
+        if pairs.len() > MAX_PARAMETERS {
+            return Err(malformed("The query has too many parameters."));
+        }
+        let mut parameters = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = decode(name).zip(decode(value));
+            parameters.push(decoded.ok_or_else(|| malformed("The query is not percent-encoded UTF-8."))?);
+        }
+        Ok(Self { parameters, problems: Vec::new() })
+    }
+
+    /// Takes a parameter; `read` gives its value, or the reason code and the sentence of its refusal.
+    pub fn take<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&str) -> Result<T, (&'static str, String)>,
+    ) -> Option<T> {
+        let (found, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.parameters).into_iter().partition(|(parameter, _)| parameter == name);
+        self.parameters = rest;
+        if found.len() > 1 {
+            self.refuse(name, "duplicate_parameter", "stands there more than once");
+            return None;
+        }
+        let (_, value) = found.into_iter().next().filter(|(_, value)| !value.is_empty())?;
+        match read(&value) {
+            Ok(value) => Some(value),
+            Err((code, detail)) => {
+                self.refuse(name, code, &detail);
+                None
+            }
+        }
+    }
+
+    /// Reports a problem of one parameter.
+    pub fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
+        self.problems.push(FieldError::new(format!("?{name}"), code, detail));
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] with everything that was wrong, parameters that nobody took included.
+    pub fn finish(mut self) -> Result<(), Error> {
+        for (name, _) in std::mem::take(&mut self.parameters) {
+            self.refuse(&name, "unknown_parameter", "is not a parameter of this request");
+        }
+        if self.problems.is_empty() { Ok(()) } else { Err(Error::Validation(self.problems)) }
+    }
+}
+
+fn malformed(text: &str) -> Error {
+    Error::Malformed(PublicMessage::new(text))
+}
+
+/// Decodes `application/x-www-form-urlencoded` text; `None` when an escape is broken or the result is not UTF-8.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => hex_digit(rest.next()?)? * 16 + hex_digit(rest.next()?)?,
+            plain => plain,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+impl FromRequest for Query {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::parse(request.query_string()).map_err(Rejection::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn number(text: &str) -> Result<u32, (&'static str, String)> {
+        text.parse().map_err(|_| ("bad_number", "must be a number".to_owned()))
+    }
+
+    fn problems(query: Query) -> Vec<(String, &'static str)> {
+        match query.finish() {
+            Err(Error::Validation(fields)) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn known_parameters_are_taken_once_and_everything_else_is_named() {
+        let mut query = Query::parse("a=1&b=x&c=1&c=2&d%20e=%C3%A9&f=").unwrap();
+        assert_eq!(query.take("a", number), Some(1));
+        assert_eq!(query.take("b", number), None);
+        assert_eq!(query.take("c", number), None);
+        assert_eq!(query.take("f", number), None, "an empty value is an absent one");
+        let expected = [
+            ("?b".to_owned(), "bad_number"),
+            ("?c".to_owned(), "duplicate_parameter"),
+            ("?d e".to_owned(), "unknown_parameter"),
+        ];
+        assert_eq!(problems(query), expected);
+        assert!(Query::parse("").unwrap().finish().is_ok());
+        assert!(Query::parse("&&").unwrap().finish().is_ok());
+    }
+
+    #[test]
+    fn a_broken_encoding_is_malformed() {
+        for text in ["a=%", "a=%2", "a=%zz", "%ff=1", "a=%C3", "a=%+1", "a=%é0"] {
+            assert!(matches!(Query::parse(text), Err(Error::Malformed(_))), "{text}");
+        }
+        assert!(Query::parse(&"a=1&".repeat(65)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(text in "\\PC{0,20}") {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            prop_assert_eq!(decode(&encoded), Some(text));
+        }
+
+        #[test]
+        fn no_query_makes_it_panic(text in "\\PC{0,40}") {
+            if let Ok(query) = Query::parse(&text) {
+                let _ = query.finish();
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The domain's closed sets of words, as schemas of the OpenAPI document.
+//!
+//! The domain knows nothing of OpenAPI; each type here stands for one of its enumerations and is made of the same data,
+//! so that the two cannot drift apart.
+
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::application::Country;
+use crate::domain::decision::{Outcome, RiskBand, RuleKind, RuleResult};
+use crate::domain::status::Status;
+
+fn words(words: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {
+    let example = words.first().cloned();
+    let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(description));
+    schema.enum_values(Some(words)).examples(example).into()
+}
+
+fn written<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::Value> {
+    values.iter().filter_map(|value| serde_json::to_value(value).ok()).collect()
+}
+
+macro_rules! word_schemas {
+    ($($(#[$doc:meta])* $name:ident: $values:expr, $description:literal;)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                words(written(&$values), $description)
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+};
+}
+
+word_schemas! {
+    /// [`Country`]
+    CountryCode: Country::ALL, "ISO 3166-1 alpha-2";
+    /// [`Status`]
+    ApplicationStatus: Status::ALL, "Where an application stands";
+    /// [`RiskBand`]
+    RiskBandName: RiskBand::ALL, "Low is below 30, medium below 50, high below 70";
+    /// [`Outcome`]
+    DecisionStatus: [Outcome::Approved, Outcome::Rejected, Outcome::UnderReview], "What a decision makes of an application";
+    /// [`RuleKind`]
+    RuleKindName: [RuleKind::Reject, RuleKind::Review], "What breaking the rule leads to";
+    /// [`RuleResult`]
+    RuleResultName: [RuleResult::Passed, RuleResult::Broken, RuleResult::NotEvaluated], "How the rule came out";
+}
