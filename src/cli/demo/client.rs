@@ -282,6 +282,11 @@ mod tests {
                     "previous_status":"VALIDATING","risk_score":"77.08","updated_at":"2026-01-02T03:04:05.678901Z"}}"#;
         let Ok(ServerMessage::ApplicationUpdate(update)) = message(update) else { panic!("no update") };
         assert_eq!((update.offset, update.data.status.as_str()), (7, "REJECTED"));
+        let created = r#"{"type":"application_update","epoch":"0193b3a1-7a4e-7c7e-8f4e-0d6f2f9a1b2c","offset":5,
+            "data":{"id":"0193b3a1-7a4e-7c7e-8f4e-0d6f2f9a1b2d","country":"MX","status":"PENDING",
+                    "previous_status":null,"risk_score":null,"updated_at":"2026-01-02T03:04:05.678901Z"}}"#;
+        let Ok(ServerMessage::ApplicationUpdate(created)) = message(created) else { panic!("no update") };
+        assert_eq!((created.data.previous_status, created.data.risk_score), (None, None));
         assert!(matches!(
             message(r#"{"type":"subscribed","channel":"applications","epoch":"x"}"#),
             Ok(ServerMessage::Subscribed)

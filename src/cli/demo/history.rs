@@ -36,7 +36,6 @@ pub(super) struct Change {
     pub(super) country: Country,
     pub(super) status: Status,
     pub(super) previous_status: Option<Status>,
-    #[serde(with = "rust_decimal::serde::str_option")]
     pub(super) risk_score: Option<Decimal>,
     pub(super) updated_at: DateTime<Utc>,
 }
