@@ -8,8 +8,10 @@ use super::journal::{Phase, Submission};
 use super::tables::{Surface, decisions};
 use crate::error::{Error, Result};
 
-/// As many decisions as fit a small terminal beside the bar.
-const NEWEST: usize = 10;
+/// Most lines of the table, so that it and the bar fit a terminal of 24 lines.
+const MOST_LINES: usize = 21;
+/// Its lines that are no decision: the frame and the header.
+const FRAME_LINES: usize = 4;
 
 /// The moving part of the output.
 pub(super) struct Board {
@@ -56,8 +58,7 @@ impl Board {
         let decided = sent.iter().filter(|sent| sent.decided.is_some()).count();
         self.progress.set_position(u64::try_from(decided).unwrap_or(u64::MAX));
         if let Some(table) = &self.table {
-            let newest = sent.iter().skip(sent.len().saturating_sub(NEWEST));
-            table.set_message(decisions(self.surface, newest).to_string());
+            table.set_message(newest(self.surface, sent));
         }
     }
 
@@ -69,6 +70,20 @@ impl Board {
         }
         // A terminal that is gone needs no clearing.
         let _ = self.bars.clear();
+    }
+}
+
+/// The table of as many of the newest as fit; on a narrow terminal a decision takes several lines.
+fn newest(surface: Surface, sent: &[Submission]) -> String {
+    let mut rows = MOST_LINES - FRAME_LINES;
+    loop {
+        let table = decisions(surface, sent.iter().skip(sent.len().saturating_sub(rows)));
+        let lines = table.lines().count();
+        if lines <= MOST_LINES || rows <= 1 {
+            return table.to_string();
+        }
+        let lines_each = lines.div_ceil(rows);
+        rows -= (lines - MOST_LINES).div_ceil(lines_each).min(rows - 1);
     }
 }
 
@@ -95,6 +110,16 @@ mod tests {
         assert!(table.contains(submissions[5].case.full_name), "{table}");
         board.clear();
         assert!(board.progress.is_finished());
+    }
+
+    #[test]
+    fn the_table_never_outgrows_a_small_terminal() {
+        let many: Vec<_> = std::iter::repeat_with(six_decided).take(5).flatten().collect();
+        for width in [None, Some(80), Some(120)] {
+            let table = newest(Surface { coloured: false, width }, &many);
+            assert!(table.lines().count() <= MOST_LINES, "{table}");
+            assert!(table.contains("Eduardo"), "{table}");
+        }
     }
 
     #[test]

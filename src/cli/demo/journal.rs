@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cases::DemoCase;
 use super::client::Answer;
 use super::history::{Decided, Faults, Histories};
-use super::latency::{Figures, GOAL_P50, as_ms};
+use super::latency::{Figures, GOAL_P50, as_ms, as_ms_or_null};
 use crate::domain::decision::RiskBand;
 use crate::domain::ids::ApplicationId;
 use crate::domain::personal_data::IdentityDocument;
@@ -135,7 +135,8 @@ struct ApplicationRecord<'a> {
     risk_band: Option<RiskBand>,
     reasons: &'a [String],
     refused: Option<&'a str>,
-    accepted_to_pushed_ms: Option<u128>,
+    #[serde(rename = "accepted_to_pushed_ms", serialize_with = "as_ms_or_null")]
+    accepted_to_pushed: Option<Duration>,
 }
 
 /// The whole run, for `--json` and for the closing lines.
@@ -222,7 +223,7 @@ impl<'a> ApplicationRecord<'a> {
                 Answer::Refused(why) => Some(why),
                 Answer::Accepted { .. } => None,
             },
-            accepted_to_pushed_ms: sent.accepted_to_pushed().map(|taken| taken.as_millis()),
+            accepted_to_pushed: sent.accepted_to_pushed(),
         }
     }
 }
@@ -347,6 +348,7 @@ pub(super) mod tests {
         let report = serde_json::to_value(Report::new(&submissions, &Histories::default())).unwrap();
         assert_eq!(report["applications"][0]["identity_document"], "****678Z");
         assert_eq!(report["phases"][0]["accepted_to_pushed"]["p50_ms"], 11.0);
+        assert_eq!(report["applications"][0]["accepted_to_pushed_ms"], 10.0);
         assert_eq!(report["websocket"]["duplicates"], 0);
         for sent in &submissions {
             assert!(!report.to_string().contains(sent.case.document));

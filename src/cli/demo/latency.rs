@@ -46,9 +46,21 @@ pub(super) fn ms(duration: Duration) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// As [`ms`], but a JSON number.
+/// Milliseconds to the microsecond, as a JSON number.
 pub(super) fn as_ms<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64() * 1000.0)
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    serializer.serialize_f64(f64::from(micros) / 1000.0)
+}
+
+/// As [`as_ms`]; `null` for what was not measured.
+pub(super) fn as_ms_or_null<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => as_ms(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ impl Run {
             self.note(sent);
             self.follow().await?;
             self.explain().await?;
+            self.show_now_and_then();
         }
         self.board.show(&self.submissions);
         Ok(())
@@ -198,10 +199,10 @@ impl Run {
                 self.waiting.clear();
             }
             let wait = left.min(Board::REDRAW_INTERVAL);
-            if let Ok(update) = tokio::time::timeout(wait, self.updates.next()).await {
-                self.take(update?);
+            match tokio::time::timeout(wait, self.updates.next()).await {
+                Ok(update) => self.take(update?),
+                Err(_elapsed) => self.show_now_and_then(),
             }
-            self.show_now_and_then();
         }
         Ok(())
     }

@@ -39,14 +39,13 @@ impl Surface {
 
 /// The decisions, one a line.
 pub(super) fn decisions<'a>(surface: Surface, sent: impl IntoIterator<Item = &'a Submission>) -> Table {
-    let header =
-        ["Phase", "Country", "Applicant", "Document", "Amount", "Status", "Risk", "Reasons", "Latency ms"];
+    let header = ["Country", "Applicant", "Document", "Amount", "Status", "Risk", "Reasons", "Latency ms"];
     let mut table = surface.table(header);
     table.add_rows(sent.into_iter().map(decision_row));
     table
 }
 
-fn decision_row(sent: &Submission) -> [Cell; 9] {
+fn decision_row(sent: &Submission) -> [Cell; 8] {
     let (risk, band) = sent.risk().unzip();
     let risk = match (risk, band) {
         (Some(score), Some(band)) => Cell::new(format!("{score} {}", band_name(band))).fg(band_colour(band)),
@@ -55,7 +54,6 @@ fn decision_row(sent: &Submission) -> [Cell; 9] {
     let latency = sent.accepted_to_pushed().map_or_else(|| "-".to_owned(), ms);
     let case = &sent.case;
     [
-        Cell::new(sent.phase.title()),
         Cell::new(case.country.name()),
         Cell::new(case.full_name),
         Cell::new(sent.masked_document()),
