@@ -8,7 +8,7 @@ use super::cases::DemoCase;
 use super::client::Answer;
 use super::history::{Decided, Faults, Histories};
 use super::latency::{Figures, GOAL_P50, as_ms, as_ms_or_null};
-use crate::domain::decision::RiskBand;
+use crate::domain::decision::{PROVIDER_UNAVAILABLE, RiskBand};
 use crate::domain::ids::ApplicationId;
 use crate::domain::personal_data::IdentityDocument;
 use crate::domain::status::Status;
@@ -62,6 +62,10 @@ impl Submission {
     /// Whether it was accepted and its decision has not come.
     pub(super) fn is_waiting(&self) -> bool {
         self.decided.is_none() && self.id().is_some()
+    }
+
+    fn lacked_its_bureau(&self) -> bool {
+        self.reasons.iter().flatten().any(|reason| reason == PROVIDER_UNAVAILABLE)
     }
 
     /// From the 201 to the update with the decision. The update may overtake the answer; then it is zero.
@@ -149,6 +153,8 @@ pub(super) struct Report<'a> {
     pub(super) decided: usize,
     /// Decided as the rules say that a server with the simulator decides.
     pub(super) as_expected: usize,
+    /// Decided without a report of the bureau: its breaker is open, or it failed.
+    pub(super) without_bureau: usize,
     pub(super) refused: usize,
     /// Accepted, but not decided within the deadline.
     pub(super) undecided: usize,
@@ -176,6 +182,7 @@ impl<'a> Report<'a> {
             sent: submissions.len(),
             decided: count(|sent| sent.decided.is_some()),
             as_expected: count(|sent| sent.decided.is_some_and(|d| d.status == sent.case.expected)),
+            without_bureau: count(Submission::lacked_its_bureau),
             refused: count(|sent| sent.id().is_none()),
             undecided: count(Submission::is_waiting),
             applications: submissions.iter().map(ApplicationRecord::of).collect(),
@@ -337,8 +344,9 @@ pub(super) mod tests {
     fn another_decision_than_expected_is_counted_and_is_no_failure() {
         let mut submissions = six_decided();
         submissions[0].decided.as_mut().unwrap().status = Status::UnderReview;
+        submissions[0].reasons = Some(vec![PROVIDER_UNAVAILABLE.to_owned()]);
         let report = Report::new(&submissions, &Histories::default());
-        assert_eq!((report.decided, report.as_expected), (6, 5));
+        assert_eq!((report.decided, report.as_expected, report.without_bureau), (6, 5, 1));
         report.verdict(DEADLINE).unwrap();
     }
 

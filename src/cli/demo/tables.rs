@@ -144,7 +144,7 @@ pub(super) fn closing_lines(report: &Report<'_>) -> String {
     };
     format!(
         "WebSocket: {} updates ({} due to this run), {} duplicates, {} out of order\n\
-         Decided {} of {}, {} as the rules say when the bureaus are the simulator\n\
+         Decided {} of {}: {} as expected of the simulator's test documents, {} without their bureau's report\n\
          Goal, accepted to pushed p50 < {} ms on an idle machine: {goal}",
         pushed.updates,
         pushed.expected_updates,
@@ -153,6 +153,7 @@ pub(super) fn closing_lines(report: &Report<'_>) -> String {
         report.decided,
         report.sent,
         report.as_expected,
+        report.without_bureau,
         GOAL_P50.as_millis(),
     )
 }
