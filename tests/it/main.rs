@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod embedded;
+#[cfg(test)]
+mod realtime;

@@ -96,8 +96,10 @@ struct WsSession {
     undecoded: Meter,
     /// The fragments of a message so far.
     fragments: Option<Fragments>,
-    /// The last ping has not been answered.
-    awaits_pong: bool,
+    /// Pings sent.
+    pings: u64,
+    /// Pings sent when the last pong came.
+    answered: u64,
     /// The server has said goodbye and waits for the client's.
     closing: bool,
 }
@@ -117,7 +119,8 @@ impl WsSession {
             budget: Meter::default(),
             undecoded: Meter::default(),
             fragments: None,
-            awaits_pong: false,
+            pings: 0,
+            answered: 0,
             closing: false,
         }
     }
@@ -219,10 +222,11 @@ impl WsSession {
         if self.closing {
             return;
         }
-        self.awaits_pong = true;
+        self.pings += 1;
+        let ping = self.pings;
         ctx.ping(b"");
-        ctx.run_later(self.pong_timeout(), |session, ctx| {
-            if session.awaits_pong && !session.closing {
+        ctx.run_later(self.pong_timeout(), move |session, ctx| {
+            if session.answered < ping && !session.closing {
                 debug!(session.realtime.logger, "a WebSocket client did not answer a ping");
                 session.abort(CloseCode::Error, ctx);
             }
@@ -271,7 +275,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
             ws::Message::Binary(_) => self.refuse_binary(ctx),
             ws::Message::Continuation(item) => self.take_fragment(item, ctx),
             ws::Message::Ping(bytes) => ctx.pong(&bytes),
-            ws::Message::Pong(_) => self.awaits_pong = false,
+            ws::Message::Pong(_) => self.answered = self.pings,
             ws::Message::Close(reason) => {
                 if !self.closing {
                     ctx.close(reason);
