@@ -1,3 +1,24 @@
-//! The `aval` binary.
+//! The `aval` binary: reads its command line and hands over.
 
-fn main() {}
+use std::process::ExitCode;
+
+use aval::cli::{self, Command};
+use clap::Parser;
+
+/// Multi-country credit application platform.
+#[derive(Parser)]
+#[command(name = "aval", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn main() -> ExitCode {
+    match cli::run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::explain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -31,6 +31,13 @@ pub enum FaultPoint {
     Housekeeper,
 }
 
+impl FaultPoint {
+    /// Whether an actor that passes here works for one country, so that the fault can be another country's.
+    pub fn knows_the_country(self) -> bool {
+        matches!(self, Self::ApplicationActor | Self::ProviderGateway)
+    }
+}
+
 /// The armed faults of one process.
 #[derive(Debug, Default)]
 pub struct Faults {

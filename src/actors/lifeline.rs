@@ -9,7 +9,7 @@ use std::sync::{Arc, RwLock};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, Result};
 
@@ -41,19 +41,25 @@ impl Death {
 /// The address of a permanent actor, whichever incarnation lives now.
 pub struct Handle<A: Actor> {
     name: &'static str,
-    current: Arc<RwLock<Option<Addr<A>>>>,
+    place: Arc<Place<A>>,
+}
+
+/// Where the newest incarnation can be reached, and word of a change.
+struct Place<A: Actor> {
+    current: RwLock<Option<Addr<A>>>,
+    changed: Notify,
 }
 
 impl<A: Actor> Clone for Handle<A> {
     fn clone(&self) -> Self {
-        Self { name: self.name, current: Arc::clone(&self.current) }
+        Self { name: self.name, place: Arc::clone(&self.place) }
     }
 }
 
 impl<A: Actor> Handle<A> {
     /// A handle that points at nobody yet.
     pub fn vacant(name: &'static str) -> Self {
-        Self { name, current: Arc::default() }
+        Self { name, place: Arc::new(Place { current: RwLock::default(), changed: Notify::new() }) }
     }
 
     /// The actor's role, for logs and metrics.
@@ -63,12 +69,8 @@ impl<A: Actor> Handle<A> {
 
     /// Points the handle, and every clone of it, at a new incarnation.
     pub fn point_at(&self, addr: Addr<A>) {
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(addr);
-    }
-
-    /// Points at nobody: the actor will not come back.
-    pub fn vacate(&self) {
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *self.place.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(addr);
+        self.place.changed.notify_waiters();
     }
 
     /// Whether somebody lives there now.
@@ -76,8 +78,19 @@ impl<A: Actor> Handle<A> {
         self.addr().is_some_and(|addr| addr.connected())
     }
 
+    /// Waits until somebody lives there.
+    pub async fn wait_alive(&self) {
+        loop {
+            let changed = self.place.changed.notified();
+            if self.is_alive() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn addr(&self) -> Option<Addr<A>> {
-        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.place.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Sends a message and waits for the answer, within the mailbox's bound.

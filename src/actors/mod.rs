@@ -1,8 +1,49 @@
 //! The actors: who owns what, and what happens when one dies.
+//!
+//! | actor | count | owns | when it dies |
+//! |---|---|---|---|
+//! | [`supervisor`] | 1 | starting and restarting application actors | the next incarnation adopts the [`running_jobs`] |
+//! | [`application`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job goes back |
+//! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | breakers are rebuilt closed, calls in flight answered with an error |
+//! | [`recorder`] | `actors.recorders` | the writes that wait | they are answered with an error |
+//! | [`scheduler`] | 1 | claiming jobs | leases run out by themselves |
+//! | [`outbox_relay`] | 1, one leads | the global offset | another instance takes over |
+//! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position stand outside of it |
+//! | [`housekeeper`] | 1, one leads | recurring work | another instance takes over |
+//!
+//! How messages go:
+//!
+//! ```text
+//!  http ──────────── NewApplication ──────────→ recorder ── after the commit ─→ scheduler, outbox_relay
+//!  LISTEN (announcements) ────────────────────→ scheduler, outbox_relay, broadcaster
+//!  scheduler ─────── StartJob ────────────────→ supervisor ── starts ─→ application
+//!  application ───── FetchBankingData ────────→ provider_gateway ── HTTP ─→ bureau
+//!  application ───── begin, store, renew, … ──→ recorder
+//!  outbox_relay ──── Wake ────────────────────→ broadcaster ── queues ─→ WebSocket sessions
+//!  provider_gateway ─ recovered ──────────────→ housekeeper
+//! ```
+//!
+//! Messages are hints that carry identifiers; the database is the truth, and every actor that restarts reads it again.
+//! Mailboxes are bounded by `actors.mailbox_capacity` (recorders by `actors.recorder_queue`), and a full one is an answer:
+//! a 503, or the job goes back. Every permanent actor is kept alive by the [`root`]; work that could panic runs as a task
+//! whose `JoinError` comes back as a message.
 
+pub mod announcements;
+pub mod application;
+pub mod broadcaster;
+pub mod circuit_breaker;
 pub mod faults;
+pub mod housekeeper;
 pub mod lifeline;
+pub mod outbox_relay;
+pub mod provider_gateway;
 pub mod recorder;
+pub mod root;
+mod rounds;
+pub mod running_jobs;
+pub mod scheduler;
+mod sliding_counts;
+pub mod supervisor;
 
 use std::sync::Arc;
 
@@ -37,5 +78,22 @@ impl Resources {
     /// The same with a logger that says who writes.
     pub fn named(&self, actor: &'static str) -> Self {
         Self { logger: self.logger.new(slog::o!("logger" => actor)), ..self.clone() }
+    }
+}
+
+/// The tasks that jobs name, and with them the actors that do them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Checks and decides a credit application: [`application::ApplicationActor`].
+    ProcessCreditApplication,
+}
+
+impl Task {
+    /// The task of a job; `None` for a name that this version does not know.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "process_credit_application" => Some(Self::ProcessCreditApplication),
+            _ => None,
+        }
     }
 }

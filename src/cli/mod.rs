@@ -1,6 +1,85 @@
 //! The subcommands of the `aval` binary, one file each.
 
+pub mod check_config;
 pub mod decide;
 pub mod document;
 mod lines;
+pub mod migrate;
+pub mod openapi;
 pub mod provider_sim;
+pub mod serve;
+
+use std::future::Future;
+use std::io::{self, Write as _};
+
+use clap::Subcommand;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::countries::Countries;
+use crate::error::{Error, Result};
+use crate::telemetry::log;
+
+/// What `aval` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API and work on applications, until SIGTERM or Ctrl-C
+    Serve,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Read the configuration and say whether it can be run with
+    CheckConfig,
+    /// Print the OpenAPI 3.1 document
+    Openapi,
+    /// Check identity documents
+    Document(document::DocumentArgs),
+    /// Decide cases: one JSON case a line in, one JSON decision a line out
+    Decide(decide::DecideArgs),
+    /// Run the provider simulator as a server of its own
+    ProviderSim(provider_sim::ProviderSimArgs),
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// What it failed with; [`explain`] tells a person.
+pub fn run(command: Command) -> Result<()> {
+    let clock = Clock::system();
+    match command {
+        Command::Serve => {
+            let settings = Settings::load()?;
+            let logger = log::root(&settings.log, &clock);
+            block_on(serve::run(settings, clock, logger))
+        }
+        Command::Migrate => {
+            let settings = Settings::load()?;
+            let logger = log::root(&settings.log, &clock);
+            block_on(migrate::run(settings, clock, logger))
+        }
+        Command::CheckConfig => check_config::run(io::stdout()),
+        Command::Openapi => openapi::run(io::stdout()),
+        Command::Document(args) => document::run(args, &clock, io::stdin().lock(), io::stdout().lock()),
+        Command::Decide(args) => {
+            let countries = Countries::load(Settings::load()?.countries_dir.as_deref())?;
+            decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
+        }
+        Command::ProviderSim(args) => {
+            let settings = Settings::load()?;
+            let logger = log::root(&settings.log, &clock);
+            block_on(provider_sim::run(args, clock, logger))
+        }
+    }
+}
+
+/// Tells a person what went wrong, with the cause that only an operator may see.
+pub fn explain(error: &Error) {
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "aval: {error}");
+    if let Some(cause) = error.private_cause() {
+        let _ = writeln!(stderr, "  {}", cause.replace('\n', "\n  "));
+    }
+}
+
+fn block_on<R>(work: impl Future<Output = Result<R>>) -> Result<R> {
+    actix_rt::System::new().block_on(work)
+}

@@ -167,8 +167,16 @@ impl ProvidersSection {
 impl ProviderSettings {
     fn validate(&self, name: &str) -> Result<()> {
         if let Some(url) = &self.base_url {
-            let http = url.starts_with("http://") || url.starts_with("https://");
-            require(http, &format!("{name}.base_url"), "must start with http:// or https://")?;
+            let absolute = url.parse::<actix_web::http::Uri>().is_ok_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https"))
+                    && uri.host().is_some()
+                    && uri.query().is_none()
+            });
+            require(
+                absolute,
+                &format!("{name}.base_url"),
+                "must be an absolute http(s) URL without a query",
+            )?;
         }
         require(self.call.max_in_flight >= 1, &format!("{name}.call.max_in_flight"), "must be at least 1")?;
         require(

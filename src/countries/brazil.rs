@@ -1,7 +1,7 @@
 //! Brazil: CPF, reais, Serasa Experian.
 //!
-//! **Document.** The Cadastro de Pessoas Físicas number has eleven digits, the last two checks (Receita Federal,
-//! Instrução Normativa RFB): the first nine weighted 10 down to 2 sum to `s`, and the first check digit is
+//! **Document.** The Cadastro de Pessoas Físicas number has eleven digits, the last two checks (Receita
+//! Federal): the first nine weighted 10 down to 2 sum to `s`, and the first check digit is
 //! `11 - s mod 11`, or 0 where that is 10 or 11; the second is reckoned likewise over ten digits with weights 11 to
 //! 2. Numbers of eleven equal digits satisfy both and are never issued. Because two remainders share the digit 0,
 //! a single wrong digit may go unseen in a CPF whose first check digit is 0; in any other it shows.

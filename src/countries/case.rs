@@ -3,7 +3,8 @@
 //! The what-if of `POST /countries/{code}/evaluations` and the lines of `aval decide` are read here. Each member is
 //! taken by its exact text, because an amount must be; each problem becomes a [`FieldError`](crate::error::FieldError) with a JSON pointer, so
 //! that a client sees all of them in one answer. A member that is not known, or stands there twice, is a problem
-//! too: it is a typing error that would otherwise silently change a decision.
+//! too: it is a typing error that would otherwise silently change a decision. Of unknown
+//! members only the first few are told: a body full of them must not be answered with a larger one.
 
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
@@ -24,8 +25,8 @@ use crate::error::{Error, PublicMessage, Result};
 /// absent or `null` was not told; `term_months` defaults to 36.
 ///
 /// # Errors
-/// [`Error::Malformed`] when the text is not one JSON object; [`Error::Validation`] with every problem of its
-/// members otherwise.
+/// [`Error::Malformed`] when the text is not one JSON object; [`Error::Validation`] with the problems of its members
+/// otherwise.
 pub fn parse_case(json: &[u8]) -> Result<Case> {
     let members: Members<'_> = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
     let mut problems = Problems::default();
@@ -89,6 +90,8 @@ fn any_object(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use crate::domain::members::MAX_UNKNOWN_REPORTED;
     use serde_json::json;
 
     use super::*;
@@ -234,6 +237,13 @@ mod tests {
             }
         }
         assert!(matches!(parse_case(b"{\"a\": \"\xff\"}"), Err(Error::Malformed(_))));
+    }
+
+    #[test]
+    fn a_body_full_of_unknown_members_is_answered_with_a_few_of_them() {
+        let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
+        let missing = problems("{}").len();
+        assert_eq!(problems(&format!("{{{}}}", strangers.join(","))).len(), MAX_UNKNOWN_REPORTED + missing);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Colombia: Cédula de Ciudadanía, Colombian pesos, DataCrédito.
 //!
-//! **Document.** Six to ten digits without a leading zero (Registraduría Nacional del Estado Civil; ten since
-//! 2003). The number has no check digit, so a mistyped one cannot be told from another person's.
+//! **Document.** Six to ten digits without a leading zero (Registraduría Nacional del Estado Civil). The number
+//! has no check digit, so a mistyped one cannot be told from another person's.
 //!
 //! **Rules.** Rejects: income below 1,500,000 pesos, more than 50,000,000 pesos, PTI above 40 %, a score below 600.
 //! Reviews: DataCrédito has no verified record, active defaults.

@@ -115,7 +115,7 @@ pub enum Sex {
     Female,
     /// Male.
     Male,
-    /// Neither, as a CURP may state since 2021 (`X`).
+    /// Neither, which a CURP states as X.
     NonBinary,
 }
 

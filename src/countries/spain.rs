@@ -2,7 +2,7 @@
 //!
 //! **Documents.** A DNI is eight digits and a letter; a NIE is X, Y or Z, seven digits and a letter. The letter is
 //! a check: the number modulo 23 chooses it from a fixed alphabet, with X, Y and Z standing for 0, 1 and 2 (DNI:
-//! Real Decreto 1553/2005; NIE: Orden INT/2058/2008). 23 is prime and larger than ten, so any single wrong digit
+//! Real Decreto 1065/2007, article 19; NIE: Orden INT/2058/2008). 23 is prime and larger than ten, so any single wrong digit
 //! shows; only a first digit of 0, 1 or 2 replaced by X, Y or Z is another document with the same number.
 //! Company numbers (NIF with a leading letter) have another shape and are `bad_format`.
 //!

@@ -138,7 +138,7 @@ impl Members<'_> {
 pub struct Problems(pub Vec<FieldError>);
 
 /// Most unknown members that are reported: an answer need not be longer than a person reads.
-const MAX_UNKNOWN_REPORTED: usize = 20;
+pub const MAX_UNKNOWN_REPORTED: usize = 20;
 
 /// The members of one object that are still to be read. Every problem goes to `problems`.
 #[derive(Debug)]

@@ -115,10 +115,10 @@ fn parse(body: &JsonObject) -> Result<(ArmedFault, Target)> {
 }
 
 fn works_for_a_country(target: Target) -> bool {
-    matches!(
-        target,
-        Target::Provider | Target::Actor(FaultPoint::ApplicationActor | FaultPoint::ProviderGateway)
-    )
+    match target {
+        Target::Provider => true,
+        Target::Actor(point) => point.knows_the_country(),
+    }
 }
 
 fn failure_count(raw: &RawValue) -> Result<u32, Refusal> {

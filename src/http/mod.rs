@@ -26,6 +26,7 @@ pub mod query;
 pub mod routes;
 mod schemas;
 mod server;
+pub mod ws;
 
 use std::future::{Ready, ready};
 use std::sync::{Arc, OnceLock};
@@ -61,6 +62,8 @@ pub struct HttpState {
     pub on_commit: CommitHook,
     /// What health answers tell of the parts that HTTP does not know.
     pub health: Arc<dyn HealthSource>,
+    /// What WebSocket sessions need.
+    pub realtime: ws::Realtime,
 }
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.

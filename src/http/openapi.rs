@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
-use super::{applications, countries, docs, faults, health, metrics, problem};
+use super::{applications, countries, docs, faults, health, metrics, problem, ws};
 
 /// Where health answers are found too.
 const API_PREFIX: &str = "/api/v1";
@@ -24,6 +24,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
     tags(
         (name = "applications", description = "Credit applications"),
         (name = "countries", description = "What each country wants, and what it would say"),
+        (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
         (name = "operations", description = "Metrics, documentation and fault injection"),
     ),
@@ -42,6 +43,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::status::set_status,
         applications::audit::audit,
         applications::decision::decision,
+        ws::open,
         health::summary,
         health::live,
         health::ready,

@@ -9,7 +9,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 
 use super::middleware;
 use super::problem::{Answer, Rejection};
-use super::{applications, countries, docs, faults, health, metrics};
+use super::{applications, countries, docs, faults, health, metrics, ws};
 
 /// One method of one path, and what answers it.
 pub struct RouteEntry {
@@ -44,6 +44,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/status", applications::status::set_status),
         on(GET, "/api/v1/applications/{id}/audit", applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", applications::decision::decision),
+
+        on(GET, "/api/v1/ws", ws::open),
 
         on(GET, "/health", health::summary),
         on(GET, "/health/live", health::live),

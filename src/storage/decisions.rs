@@ -118,25 +118,25 @@ impl FixedStatement for StoreDecisions {
             SELECT f.id, f.task_name, f.application_id, \
                 CASE WHEN o.job_id IS NULL THEN 'superseded' ELSE 'completed' END::job_result, f.attempt, \
                 f.request_id, f.traceparent, f.error_type, f.error_message, f.created_at \
-            FROM finished f LEFT JOIN open o ON o.job_id = f.id), \
+            FROM finished f LEFT JOIN open o ON o.lease_token = f.lease_token), \
         decided AS (UPDATE applications a SET status = o.status::application_status, risk_score = o.risk_score, \
                 banking_data = o.input -> 'banking_data', validation_errors = NULL, change_id = o.change_id, \
                 changed_by = o.changed_by, change_reason = o.change_reason, change_request_id = o.request_id, \
                 change_traceparent = o.traceparent \
-            FROM open o JOIN finished f ON f.id = o.job_id WHERE a.id = o.application_id RETURNING a.id), \
+            FROM open o JOIN finished f ON f.lease_token = o.lease_token WHERE a.id = o.application_id RETURNING a.id), \
         recorded AS (INSERT INTO decisions (id, application_id, job_id, status, risk_score, reasons, rules, \
                 rules_version, input, provider_available) \
             SELECT o.id, o.application_id, o.job_id, o.status::application_status, o.risk_score, o.reasons, o.rules, \
                 o.rules_version, o.input, o.retry_after_ms IS NULL \
-            FROM open o JOIN finished f ON f.id = o.job_id), \
-        settled AS (DELETE FROM provider_retries r USING open o JOIN finished f ON f.id = o.job_id \
+            FROM open o JOIN finished f ON f.lease_token = o.lease_token), \
+        settled AS (DELETE FROM provider_retries r USING open o JOIN finished f ON f.lease_token = o.lease_token \
             WHERE r.application_id = o.application_id AND o.retry_after_ms IS NULL), \
         waiting AS (INSERT INTO provider_retries AS r (application_id, country, attempts, next_at) \
             SELECT o.application_id, o.country, 0, now() + o.retry_after_ms * interval '1 millisecond' \
-            FROM open o JOIN finished f ON f.id = o.job_id WHERE o.retry_after_ms IS NOT NULL \
+            FROM open o JOIN finished f ON f.lease_token = o.lease_token WHERE o.retry_after_ms IS NOT NULL \
             ON CONFLICT (application_id) DO NOTHING) \
         SELECT w.id AS id, f.id IS NOT NULL AS owned, d.id IS NOT NULL AS applied \
-        FROM wanted w LEFT JOIN finished f ON f.id = w.job_id LEFT JOIN decided d ON d.id = w.application_id";
+        FROM wanted w LEFT JOIN finished f ON f.lease_token = w.lease_token LEFT JOIN decided d ON d.id = f.application_id";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;

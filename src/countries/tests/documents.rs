@@ -184,7 +184,9 @@ proptest! {
         separators in proptest::collection::vec(select(vec!["", "", "", " ", ".", "-", "/", "--"]), 20),
     ) {
         let written: String = text.to_lowercase().chars().zip(separators).map(|(c, s)| format!("{c}{s}")).collect();
-        prop_assume!(written.len() <= 46);
+        if written.len() > 46 {
+            return Ok(());
+        }
         let verdict = check(country, &format!(" \t{written}\r\n"));
         prop_assert_eq!(verdict.normalized, Some(text));
     }
@@ -207,7 +209,9 @@ proptest! {
         text in portuguese(), place in any::<Index>(), c in replacement(),
     ) {
         let Some((other, place)) = changed(&text, place, c) else { return Ok(()) };
-        prop_assume!(!text.ends_with('0') || place == 8);
+        if text.ends_with('0') && place < 8 {
+            return Ok(());
+        }
         prop_assert!(!check(Country::Pt, &other).valid, "{} -> {}", text, other);
     }
 
@@ -227,7 +231,9 @@ proptest! {
         let Some((other, place)) = changed(&text, place, c) else { return Ok(()) };
         let before = mexican_place(text.chars().nth(place).unwrap());
         let weight = if place == 17 { 1 } else { 18 - place };
-        prop_assume!(!(weight * before.abs_diff(mexican_place(c))).is_multiple_of(10));
+        if (weight * before.abs_diff(mexican_place(c))).is_multiple_of(10) {
+            return Ok(());
+        }
         prop_assert!(!check(Country::Mx, &other).valid, "{} -> {}", text, other);
     }
 
@@ -237,7 +243,9 @@ proptest! {
         text in brazilian(), place in any::<Index>(), c in replacement(),
     ) {
         let Some((other, place)) = changed(&text, place, c) else { return Ok(()) };
-        prop_assume!(text.chars().nth(9) != Some('0') || place >= 9);
+        if text.chars().nth(9) == Some('0') && place < 9 {
+            return Ok(());
+        }
         prop_assert!(!check(Country::Br, &other).valid, "{} -> {}", text, other);
     }
 

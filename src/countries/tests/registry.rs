@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::super::table::{case, moment, told};
-use super::super::{Countries, DocumentKind};
+use super::super::{Countries, DocumentKind, DocumentVerdict, ReasonCode};
 use crate::domain::application::Country;
 use crate::domain::decision::{Outcome, RuleKind};
 use crate::error::Error;
@@ -168,6 +168,17 @@ fn a_country_tells_everything_that_a_client_needs() {
             "threshold": "20000.00",
         })
     );
+}
+
+#[test]
+fn the_schema_of_a_verdict_is_what_is_written() {
+    use utoipa::PartialSchema as _;
+    let schema = serde_json::to_value(DocumentVerdict::schema()).unwrap();
+    let mut properties: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    properties.sort_unstable();
+    assert_eq!(properties, ["kind", "normalized", "reasons", "valid"]);
+    let reasons = serde_json::to_value(ReasonCode::schema()).unwrap();
+    assert!(reasons["enum"].as_array().unwrap().contains(&"bad_check_digit".into()), "{reasons}");
 }
 
 /// Versions are stored with decisions for years. Whoever breaks this test has changed how cases are decided, and

@@ -84,12 +84,12 @@ impl FixedStatement for BeginJobs {
                 change_traceparent = o.traceparent \
             FROM owned o WHERE a.id = o.application_id AND a.status = 'PENDING' AND a.deleted_at IS NULL \
             RETURNING a.id) \
-        SELECT w.job_id, o.job_id IS NOT NULL AS owned, a.id AS application_id, \
+        SELECT w.job_id, w.lease_token, o.job_id IS NOT NULL AS owned, a.id AS application_id, \
             m.id IS NOT NULL OR a.deleted_at IS NULL AND (a.status = 'VALIDATING' \
                 OR a.status = 'UNDER_REVIEW' AND r.application_id IS NOT NULL) AS ready, \
             a.country::text AS country, a.full_name, a.identity_document, a.requested_amount, a.monthly_income, \
             a.term_months \
-        FROM wanted w LEFT JOIN owned o ON o.job_id = w.job_id LEFT JOIN applications a ON a.id = w.application_id \
+        FROM wanted w LEFT JOIN owned o ON o.lease_token = w.lease_token LEFT JOIN applications a ON a.id = w.application_id \
             LEFT JOIN moved m ON m.id = w.application_id \
             LEFT JOIN provider_retries r ON r.application_id = w.application_id";
 
@@ -108,6 +108,8 @@ impl FixedStatement for BeginJobs {
 struct BegunRow {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
     job_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    lease_token: i64,
     #[diesel(sql_type = Bool)]
     owned: bool,
     #[diesel(sql_type = Nullable<Bool>)]
@@ -180,7 +182,9 @@ pub async fn begin(connection: &mut AsyncPgConnection, jobs: &[BeginJob]) -> Res
     let mut rows: Vec<BegunRow> = Prepared(statement).load(connection).await?;
     let mut begun = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let found = rows.iter().position(|row| row.job_id == job.lease.job_id.as_uuid());
+        let found = rows
+            .iter()
+            .position(|row| row.job_id == job.lease.job_id.as_uuid() && row.lease_token == job.lease.token);
         begun.push(found.map_or(Ok(Begun::LeaseLost), |index| classify(rows.swap_remove(index))));
     }
     Ok(begun)

@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Lease, TouchedJob};
+use super::{Lease, Touched, held};
 use crate::domain::application::Attribution;
 use crate::domain::ids::{ApplicationId, ChangeId};
 use crate::domain::status::Status;
@@ -58,7 +58,7 @@ impl FixedStatement for BuryJobs {
                 error_type, error_message, created_at) \
             SELECT id, task_name, application_id, 'failed', attempt, request_id, traceparent, last_type, \
                 last_message, created_at FROM dead) \
-        SELECT id FROM dead";
+        SELECT id, lease_token FROM dead";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
@@ -94,11 +94,11 @@ pub async fn bury(connection: &mut AsyncPgConnection, burials: &[Burial]) -> Res
         error_message: burials.iter().map(|b| b.error_message.clone()).collect(),
         backtrace: burials.iter().map(|b| b.backtrace.clone()).collect(),
     };
-    let dead: Vec<TouchedJob> = Prepared(statement).load(connection).await?;
-    let mut held = Vec::with_capacity(burials.len());
+    let dead: Vec<Touched> = Prepared(statement).load(connection).await?;
+    let mut were_held = Vec::with_capacity(burials.len());
     for burial in burials {
-        let owned = dead.iter().any(|job| job.id == burial.lease.job_id.as_uuid());
-        held.push(owned);
+        let owned = held(&dead, burial.lease);
+        were_held.push(owned);
         let status = locked
             .iter()
             .find(|(id, _, deleted)| {
@@ -116,7 +116,7 @@ pub async fn bury(connection: &mut AsyncPgConnection, burials: &[Burial]) -> Res
             _ => {}
         }
     }
-    Ok(held)
+    Ok(were_held)
 }
 
 async fn move_to(

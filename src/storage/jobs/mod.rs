@@ -183,7 +183,7 @@ impl FixedStatement for RenewLeases {
     const SQL: &'static str = "\
         UPDATE pending_jobs j SET leased_until = now() + w.lease_ms * interval '1 millisecond' \
         FROM unnest(?::uuid[], ?::bigint[], ?::bigint[]) AS w (job_id, lease_token, lease_ms) \
-        WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.id";
+        WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING w.job_id AS id, w.lease_token";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
@@ -192,10 +192,19 @@ impl FixedStatement for RenewLeases {
     }
 }
 
+/// A job that a statement changed, under the lease that allowed it.
 #[derive(QueryableByName)]
-struct TouchedJob {
+struct Touched {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
     id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    lease_token: i64,
+}
+
+/// Whether the statement that touched these jobs did so under `lease`: a group may hold a lost lease beside the one that
+/// replaced it.
+fn held(touched: &[Touched], lease: Lease) -> bool {
+    touched.iter().any(|job| job.id == lease.job_id.as_uuid() && job.lease_token == lease.token)
 }
 
 /// Renews leases; tells for each whether it was still held.
@@ -208,8 +217,8 @@ pub async fn renew(connection: &mut AsyncPgConnection, beats: &[Heartbeat]) -> R
         lease_token: beats.iter().map(|beat| beat.lease.token).collect(),
         lease_ms: beats.iter().map(|beat| beat.lease_ms).collect(),
     };
-    let held: Vec<TouchedJob> = Prepared(statement).load(connection).await?;
-    Ok(beats.iter().map(|beat| held.iter().any(|job| job.id == beat.lease.job_id.as_uuid())).collect())
+    let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
+    Ok(beats.iter().map(|beat| held(&touched, beat.lease)).collect())
 }
 
 /// A job that goes back to the queue.
@@ -243,7 +252,7 @@ impl FixedStatement for ReleaseJobs {
             error_message = coalesce(w.error_message, j.error_message) \
         FROM unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::boolean[], ?::text[], ?::text[]) \
             AS w (job_id, lease_token, delay_ms, give_attempt_back, error_type, error_message) \
-        WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.id";
+        WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING w.job_id AS id, w.lease_token";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
@@ -271,8 +280,8 @@ pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -
         error_type: error(|e| &e.0),
         error_message: error(|e| &e.1),
     };
-    let held: Vec<TouchedJob> = Prepared(statement).load(connection).await?;
-    Ok(releases.iter().map(|r| held.iter().any(|job| job.id == r.lease.job_id.as_uuid())).collect())
+    let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
+    Ok(releases.iter().map(|r| held(&touched, r.lease)).collect())
 }
 
 struct SupersedeJobs {
@@ -284,11 +293,12 @@ impl FixedStatement for SupersedeJobs {
     const SQL: &'static str = "\
         WITH finished AS (DELETE FROM pending_jobs j \
             USING unnest(?::uuid[], ?::bigint[]) AS w (job_id, lease_token) \
-            WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.*) \
-        INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, error_type, \
-            error_message, created_at) \
-        SELECT id, task_name, application_id, 'superseded', attempt, request_id, traceparent, error_type, \
-            error_message, created_at FROM finished RETURNING id";
+            WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.*), \
+        history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
+                error_type, error_message, created_at) \
+            SELECT id, task_name, application_id, 'superseded', attempt, request_id, traceparent, error_type, \
+                error_message, created_at FROM finished) \
+        SELECT id, lease_token FROM finished";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
@@ -305,8 +315,8 @@ pub async fn supersede(connection: &mut AsyncPgConnection, leases: &[Lease]) -> 
         job_id: leases.iter().map(|lease| lease.job_id.as_uuid()).collect(),
         lease_token: leases.iter().map(|lease| lease.token).collect(),
     };
-    let held: Vec<TouchedJob> = Prepared(statement).load(connection).await?;
-    Ok(leases.iter().map(|lease| held.iter().any(|job| job.id == lease.job_id.as_uuid())).collect())
+    let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
+    Ok(leases.iter().map(|lease| held(&touched, *lease)).collect())
 }
 
 /// How many jobs wait or run.

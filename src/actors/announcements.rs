@@ -1,0 +1,41 @@
+//! Listening to what the database announces, for as long as the process lives.
+//!
+//! Not an actor: a task that turns each notification into a hint. When its connection is lost it connects again after a
+//! pause, and then gives every hint once, for what it may have missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::{info, warn};
+
+use super::Resources;
+use crate::error::Result;
+use crate::storage::listener::{Announcement, Listener};
+
+/// The task's name, in logs and metrics.
+pub const NAME: &str = "announcements";
+
+/// Takes a hint on; it must not block.
+pub type OnAnnouncement = Arc<dyn Fn(Announcement) + Send + Sync>;
+
+/// Passes announcements on, for ever.
+pub async fn pass_on(resources: Resources, take: OnAnnouncement) {
+    loop {
+        if let Err(error) = listen(&resources, &take).await {
+            warn!(resources.logger, "not listening to the database for now"; error);
+        }
+        let pause = Duration::from_millis(resources.settings.outbox.leader_retry_ms);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn listen(resources: &Resources, take: &OnAnnouncement) -> Result<()> {
+    let mut listener = Listener::connect(&resources.database).await?;
+    info!(resources.logger, "listening to the database");
+    for announcement in Announcement::ALL {
+        take(announcement);
+    }
+    loop {
+        take(listener.next().await?);
+    }
+}

@@ -1,0 +1,361 @@
+//! The application actor: one for each running job, for as long as it runs.
+//!
+//! It holds the job's lease, renews it, gives the work its time, and ends when the work has ended. The work itself runs
+//! as a task of its own, whose panic comes back as an error like another: the actor then ends without having finished,
+//! and the supervisor, who also notices when the actor itself dies, decides about a restart.
+//!
+//! Whatever the work comes to, one statement tells the queue: decided, snoozed, given back, superseded or given up. If
+//! that statement cannot be written, nothing is lost: the lease runs out and somebody claims the job again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{Logger, debug, info, o, warn};
+
+use super::Resources;
+use super::faults::FaultPoint;
+use super::lifeline::{Handle, Lifeline};
+use super::provider_gateway::{BankingAnswer, FetchBankingData, ProviderGateway};
+use super::recorder::Recorders;
+use super::running_jobs::RunningJobs;
+use crate::countries::Countries;
+use crate::domain::application::Attribution;
+use crate::domain::banking::{BankingData, FallbackReason};
+use crate::domain::decision::{Case, Decision};
+use crate::domain::ids::{ApplicationId, ChangeId, DecisionId};
+use crate::error::{Error, PrivateMessage, Result};
+use crate::providers::Subject;
+use crate::storage::APPLICATION_ACTOR;
+use crate::storage::decisions::{DecisionRecord, Stored};
+use crate::storage::jobs::{BeginJob, Begun, Burial, ClaimedJob, Heartbeat, PendingCase, Release};
+use crate::telemetry::metrics::seconds;
+
+/// What application actors work with. Cheap to clone.
+#[derive(Clone)]
+pub struct ApplicationParts {
+    /// The usual.
+    pub resources: Resources,
+    /// Who writes.
+    pub recorders: Recorders,
+    /// Who asks the bureaus.
+    pub gateway: Handle<ProviderGateway>,
+    /// The rules.
+    pub countries: Arc<Countries>,
+    /// The jobs in work.
+    pub running: RunningJobs,
+}
+
+/// Ends an actor's work now: its lease was lost, or the process ends.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StopWork;
+
+/// How a job's attempt ended.
+#[derive(Debug)]
+enum End {
+    /// Decided; `Stored` says what became of the decision.
+    Decided(Box<Decision>, Stored),
+    /// Back to the queue without having used an attempt.
+    Snoozed(Duration),
+    /// The application no longer needs it.
+    Superseded,
+    /// Another worker has it now.
+    LeaseLost,
+}
+
+/// The actor.
+pub struct ApplicationActor {
+    job: ClaimedJob,
+    parts: ApplicationParts,
+    logger: Logger,
+    work: Option<tokio::task::AbortHandle>,
+    _lifeline: Lifeline,
+}
+
+impl ApplicationActor {
+    /// An actor for `job`.
+    pub fn new(job: ClaimedJob, parts: ApplicationParts, lifeline: Lifeline) -> Self {
+        let logger = job_logger(&parts.resources.logger, &job);
+        Self { job, parts, logger, work: None, _lifeline: lifeline }
+    }
+
+    fn start_work(&mut self, ctx: &mut Context<Self>) {
+        let work = Work { job: self.job.clone(), parts: self.parts.clone(), logger: self.logger.clone() };
+        let timeout = Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms);
+        let task = actix_rt::spawn(async move { work.run(timeout).await });
+        self.work = Some(task.abort_handle());
+        ctx.spawn(task.into_actor(self).map(|ended, actor, ctx| {
+            match ended {
+                Ok(()) => actor.parts.running.finish(&actor.job),
+                Err(error) if error.is_cancelled() => {}
+                Err(panic) => warn!(actor.logger, "an attempt panicked"; "cause" => %panic),
+            }
+            ctx.stop();
+        }));
+    }
+
+    fn renew_lease(&mut self, ctx: &mut Context<Self>) {
+        let recorders = self.parts.recorders.clone();
+        let heartbeat = Heartbeat { lease: self.job.lease, lease_ms: lease_ms(&self.parts.resources) };
+        let renewal = async move { recorders.renew(heartbeat).await };
+        ctx.spawn(renewal.into_actor(self).map(|renewed, actor, ctx| match renewed {
+            Ok(true) => {}
+            Ok(false) => {
+                info!(actor.logger, "the lease was lost: another worker has the job");
+                actor.stop_work(ctx);
+            }
+            Err(error) => warn!(actor.logger, "the lease could not be renewed"; error),
+        }));
+    }
+
+    fn stop_work(&mut self, ctx: &mut Context<Self>) {
+        if let Some(work) = self.work.take() {
+            work.abort();
+        }
+        self.parts.running.finish(&self.job);
+        ctx.stop();
+    }
+}
+
+impl Actor for ApplicationActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let heartbeat = Duration::from_millis(self.parts.resources.settings.jobs.heartbeat_ms);
+        ctx.run_interval(heartbeat, Self::renew_lease);
+        self.start_work(ctx);
+    }
+}
+
+impl Handler<StopWork> for ApplicationActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWork, ctx: &mut Self::Context) {
+        self.stop_work(ctx);
+    }
+}
+
+impl Drop for ApplicationActor {
+    /// An actor that dies takes its work with it: the next incarnation must not race with it.
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            work.abort();
+        }
+    }
+}
+
+/// One attempt at one job.
+struct Work {
+    job: ClaimedJob,
+    parts: ApplicationParts,
+    logger: Logger,
+}
+
+impl Work {
+    async fn run(&self, timeout: Duration) {
+        let started = self.parts.resources.clock.monotonic();
+        let result = match tokio::time::timeout(timeout, self.process()).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Error::Timeout { what: "job", after: timeout }),
+        };
+        let status = self.settle(result).await;
+        let metrics = &self.parts.resources.metrics;
+        let elapsed = self.parts.resources.clock.monotonic().saturating_sub(started);
+        metrics.worker_tasks_total.with_label_values(&[self.job.task_name.as_str(), status]).inc();
+        metrics
+            .worker_task_duration_seconds
+            .with_label_values(&[self.job.task_name.as_str()])
+            .observe(seconds(elapsed));
+    }
+
+    async fn process(&self) -> Result<End> {
+        let application_id = self.job.application_id.ok_or(Error::NotFound("application"))?;
+        let case = match self.parts.recorders.begin(self.begin(application_id)).await? {
+            Begun::Ready(case) => case,
+            Begun::Superseded => {
+                self.parts.recorders.supersede(self.job.lease).await?;
+                return Ok(End::Superseded);
+            }
+            Begun::Missing => return Err(Error::NotFound("application")),
+            Begun::LeaseLost => return Ok(End::LeaseLost),
+        };
+        self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country));
+        match self.ask_bureau(&case).await? {
+            BankingAnswer::Report(report) => self.decide(&case, report).await,
+            BankingAnswer::CircuitOpen(fallback) => self.decide(&case, fallback).await,
+            BankingAnswer::BulkheadFull => {
+                let snooze = self.parts.resources.settings.jobs.overflow_snooze_ms;
+                Ok(End::Snoozed(Duration::from_millis(snooze)))
+            }
+            BankingAnswer::RateLimited { retry_after } => Ok(End::Snoozed(retry_after)),
+            BankingAnswer::Failed { error } if self.is_last_attempt() => {
+                warn!(self.logger, "the bureau failed at the last attempt"; error);
+                let name = crate::providers::provider_for(case.country).name();
+                self.decide(&case, BankingData::fallback(name, FallbackReason::CallsFailed, "closed")).await
+            }
+            BankingAnswer::Failed { error } => Err(error),
+        }
+    }
+
+    fn begin(&self, application_id: ApplicationId) -> BeginJob {
+        BeginJob {
+            lease: self.job.lease,
+            application_id,
+            attribution: self.attribution(None),
+            traceparent: self.job.traceparent.clone(),
+        }
+    }
+
+    async fn ask_bureau(&self, case: &PendingCase) -> Result<BankingAnswer> {
+        let question = FetchBankingData {
+            country: case.country,
+            subject: Subject {
+                full_name: case.full_name.clone(),
+                identity_document: case.identity_document.clone(),
+            },
+            application_id: case.application_id,
+            request_id: self.job.request_id.clone(),
+            traceparent: self.job.traceparent.clone(),
+        };
+        self.parts.gateway.ask(question).await?
+    }
+
+    async fn decide(&self, pending: &PendingCase, banking_data: BankingData) -> Result<End> {
+        let without_bureau = banking_data.is_fallback();
+        let case = Case {
+            requested_amount: pending.requested_amount,
+            monthly_income: pending.monthly_income,
+            term_months: pending.term_months,
+            banking_data,
+        };
+        let decision = self.parts.countries.rules(pending.country).evaluate(&case);
+        let settings = &self.parts.resources.settings.redecision;
+        let pause = i64::try_from(settings.min_interval_ms).unwrap_or(i64::MAX);
+        let reason = Some(decision.reasons.join(", ")).filter(|reasons| !reasons.is_empty());
+        let record = DecisionRecord {
+            id: DecisionId::new(self.parts.resources.clock.new_uuid()),
+            application_id: pending.application_id,
+            lease: self.job.lease,
+            case,
+            decision: decision.clone(),
+            retry_after_ms: without_bureau.then_some(pause),
+            attribution: self.attribution(reason),
+            traceparent: self.job.traceparent.clone(),
+        };
+        let stored = self.parts.recorders.store(record).await?;
+        self.observe_processing_time(pending.application_id, stored);
+        Ok(End::Decided(Box::new(decision), stored))
+    }
+
+    fn observe_processing_time(&self, id: ApplicationId, stored: Stored) {
+        let resources = &self.parts.resources;
+        let since = id.created_at().map(|created| resources.clock.now() - created);
+        if let (Stored::Applied, Some(Ok(elapsed))) = (stored, since.map(|delta| delta.to_std())) {
+            resources.metrics.applications_processing_duration_seconds.observe(seconds(elapsed));
+        }
+    }
+
+    /// Tells the queue how the attempt ended; returns the word for it in metrics.
+    async fn settle(&self, result: Result<End>) -> &'static str {
+        let error = match result {
+            Ok(End::Decided(decision, Stored::Applied)) => {
+                info!(self.logger, "application decided";
+                    "status" => ?decision.status, "reasons" => decision.reasons.join(","), "attempt" => self.job.attempt);
+                return "success";
+            }
+            Ok(End::Decided(_, Stored::Superseded) | End::Superseded) => {
+                info!(self.logger, "the application no longer needs this job");
+                return "superseded";
+            }
+            Ok(End::Decided(_, Stored::LeaseLost) | End::LeaseLost) | Err(Error::LeaseLost) => {
+                info!(self.logger, "another worker has the job");
+                return "lease_lost";
+            }
+            Ok(End::Snoozed(pause)) => {
+                debug!(self.logger, "job snoozed"; "pause_ms" => pause.as_millis());
+                self.release(pause, true, None).await;
+                return "snoozed";
+            }
+            Err(error) => error,
+        };
+        if error.retryable() && !self.is_last_attempt() {
+            let ceiling = self.parts.resources.settings.jobs.retry_ceiling(self.job.attempt);
+            let pause = self.parts.resources.clock.jitter(ceiling);
+            warn!(self.logger, "attempt failed and is tried again";
+                "attempt" => self.job.attempt, "pause_ms" => pause.as_millis(), error.clone());
+            self.release(pause, false, Some((error.code().to_owned(), error.to_string()))).await;
+            return "retried";
+        }
+        give_up(&self.parts, &self.logger, &self.job, &error).await;
+        "failed"
+    }
+
+    async fn release(&self, pause: Duration, give_attempt_back: bool, error: Option<(String, String)>) {
+        let release = Release {
+            lease: self.job.lease,
+            delay_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
+            give_attempt_back,
+            error,
+        };
+        if let Err(error) = self.parts.recorders.release(release).await {
+            warn!(self.logger, "job not given back: its lease will run out"; error);
+        }
+    }
+
+    fn is_last_attempt(&self) -> bool {
+        self.job.attempt >= self.parts.resources.settings.jobs.max_attempts
+    }
+
+    fn attribution(&self, reason: Option<String>) -> Attribution {
+        attribution(&self.parts.resources, &self.job, reason)
+    }
+}
+
+/// Gives a job up: a dead letter, and its application left to a human, with the reason.
+pub(super) async fn give_up(parts: &ApplicationParts, logger: &Logger, job: &ClaimedJob, error: &Error) {
+    warn!(logger, "job given up"; "attempt" => job.attempt, error.clone());
+    let resources = &parts.resources;
+    let burial = Burial {
+        lease: job.lease,
+        application_id: job.application_id,
+        error_type: error.code().to_owned(),
+        error_message: error.to_string(),
+        backtrace: error.private_cause().map(ToOwned::to_owned),
+        attribution: attribution(resources, job, Some(format!("processing failed: {error}"))),
+        first_change_id: ChangeId::new(resources.clock.new_uuid()),
+        traceparent: job.traceparent.clone(),
+    };
+    if let Err(error) = parts.recorders.bury(burial).await {
+        warn!(logger, "job not buried: its lease will run out"; error);
+    }
+}
+
+/// The error of a job whose worker died again and again.
+pub(super) fn panicked(cause: &str) -> Error {
+    Error::Panicked { what: "application actor", cause: PrivateMessage::new(cause) }
+}
+
+fn attribution(resources: &Resources, job: &ClaimedJob, reason: Option<String>) -> Attribution {
+    Attribution {
+        change_id: ChangeId::new(resources.clock.new_uuid()),
+        changed_by: APPLICATION_ACTOR.to_owned(),
+        reason,
+        request_id: job.request_id.clone(),
+    }
+}
+
+pub(super) fn job_logger(logger: &Logger, job: &ClaimedJob) -> Logger {
+    let request_id = job.request_id.as_ref().map(ToString::to_string);
+    let application_id = job.application_id.map(|id| id.to_string());
+    logger.new(o!(
+        "logger" => "application_actor",
+        "job_id" => job.lease.job_id.to_string(),
+        "application_id" => application_id,
+        "request_id" => request_id,
+    ))
+}
+
+pub(super) fn lease_ms(resources: &Resources) -> i64 {
+    i64::try_from(resources.settings.jobs.lease_ms).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,175 @@
+//! The broadcaster: from the bus to every subscribed WebSocket session of this instance.
+//!
+//! It reads the bus from where it last stopped whenever it is told that something was published ([`Wake`]), and on a
+//! poll for hints that were lost; an event's JSON is made once and shared by all who get it. What must survive its death
+//! lives in [`Sessions`], outside it. Clients that reconnect get what they missed from the bus ([`Sessions`] says how);
+//! that runs beside the live events, so that a thousand clients that come back at once do not hold them up.
+//!
+//! What can go wrong: the bus cannot be read (it tries again at the next poll; nobody misses anything, everybody waits);
+//! the broadcaster dies (the next one goes on; queues ignore what they already have); a client does not read (its
+//! [`SessionQueue`] bounds itself).
+
+mod frame;
+mod session_queue;
+mod sessions;
+mod topic;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{debug, warn};
+use tokio::task::JoinError;
+
+use self::frame::Update;
+use super::Resources;
+use super::faults::FaultPoint;
+use super::lifeline::Lifeline;
+use super::rounds::Rounds;
+use crate::bus::EventBus;
+use crate::error::Result;
+
+pub use self::frame::{Frame, FrameKind};
+pub use self::session_queue::{Closing, SessionQueue, Taken};
+pub use self::sessions::{Membership, Sessions, Subscription};
+pub use self::topic::Topic;
+
+/// The role's name, in logs and metrics.
+pub const NAME: &str = "broadcaster";
+
+/// Events read at once, live or missed.
+const PAGE: u32 = 512;
+
+/// A hint that events were published, or that a session waits for an answer or for more of its replay.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+/// The broadcaster of one instance.
+pub struct Broadcaster {
+    resources: Resources,
+    bus: Arc<dyn EventBus>,
+    sessions: Sessions,
+    delivering: Rounds,
+    recovering: Rounds,
+    _lifeline: Lifeline,
+}
+
+impl Broadcaster {
+    /// A broadcaster that takes over `sessions` as they are.
+    pub fn new(
+        resources: &Resources,
+        bus: Arc<dyn EventBus>,
+        sessions: Sessions,
+        lifeline: Lifeline,
+    ) -> Self {
+        Self {
+            resources: resources.named(NAME),
+            bus,
+            sessions,
+            delivering: Rounds::default(),
+            recovering: Rounds::default(),
+            _lifeline: lifeline,
+        }
+    }
+
+    /// Delivers what is new, then sees to those who missed something.
+    fn deliver(&mut self, ctx: &mut Context<Self>) {
+        if !self.delivering.begin() {
+            return;
+        }
+        let (bus, sessions) = (Arc::clone(&self.bus), self.sessions.clone());
+        // A task of its own: a panic in it comes back as an error instead of ending the broadcaster.
+        let task = actix_rt::spawn(async move { deliver_new(&*bus, &sessions).await });
+        ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
+            let again = broadcaster.delivering.end();
+            if broadcaster.succeeded("delivering", ended) {
+                broadcaster.recover(ctx);
+                if again {
+                    broadcaster.deliver(ctx);
+                }
+            }
+        }));
+    }
+
+    fn recover(&mut self, ctx: &mut Context<Self>) {
+        if !self.sessions.anybody_recovers() || !self.recovering.begin() {
+            return;
+        }
+        let (bus, sessions) = (Arc::clone(&self.bus), self.sessions.clone());
+        let task = actix_rt::spawn(async move { recover_all(&*bus, &sessions).await });
+        ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
+            let again = broadcaster.recovering.end();
+            if broadcaster.succeeded("recovering", ended) && again {
+                broadcaster.recover(ctx);
+            }
+        }));
+    }
+
+    /// Logs a failure; the next poll tries again.
+    fn succeeded(&self, what: &'static str, ended: Result<Result<()>, JoinError>) -> bool {
+        match &ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(self.resources.logger, "{} failed", what;
+                "error" => %error, "cause" => error.private_cause()),
+            Err(panic) => warn!(self.resources.logger, "{} panicked", what; "cause" => %panic),
+        }
+        matches!(ended, Ok(Ok(())))
+    }
+}
+
+/// Reads the bus from the position to its end. Where nobody listens, the position just moves there.
+async fn deliver_new(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
+    if !sessions.anybody_listens() || sessions.position().is_none() {
+        sessions.skip_to(bus.position().await?);
+    }
+    while let Some(position) = sessions.position() {
+        let events = bus.read_after(position.offset, PAGE).await?;
+        let is_last = events.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let updates: Vec<_> = events.into_iter().map(|event| Update::new(position.epoch, event)).collect();
+        sessions.deliver(&updates);
+        if updates.is_empty() {
+            // Nothing new, or another sequence.
+            sessions.skip_to(bus.position().await?);
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Answers the subscriptions that wait and replays, page by page, until nobody can take more.
+async fn recover_all(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
+    let extent = bus.extent().await?;
+    sessions.skip_to(extent.end);
+    sessions.answer_waiting(&extent);
+    while let Some(after) = sessions.next_cursor() {
+        let events = bus.read_after(after, PAGE).await?;
+        let updates: Vec<_> = events.into_iter().map(|event| Update::new(extent.end.epoch, event)).collect();
+        sessions.replay(after, &updates);
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+impl Actor for Broadcaster {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.resources.settings.actors.mailbox_capacity);
+        let poll = Duration::from_millis(self.resources.settings.outbox.poll_interval_ms);
+        ctx.run_interval(poll, |broadcaster, ctx| broadcaster.deliver(ctx));
+        self.deliver(ctx);
+        debug!(self.resources.logger, "broadcaster started"; "sessions" => self.sessions.count());
+    }
+}
+
+impl Handler<Wake> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.resources.faults.pass(FaultPoint::Broadcaster, None);
+        self.deliver(ctx);
+    }
+}

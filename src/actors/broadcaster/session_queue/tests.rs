@@ -1,0 +1,216 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::actors::broadcaster::frame::FrameKind;
+use crate::domain::application::Country;
+
+const COALESCE_ABOVE: usize = 400;
+const CLOSE_ABOVE: usize = 1000;
+
+fn queue() -> SessionQueue {
+    let settings = WebSocketSettings {
+        ping_interval_ms: 1000,
+        pong_timeout_ms: 1000,
+        max_message_bytes: 1024,
+        max_subscriptions: 8,
+        coalesce_above_bytes: COALESCE_ABOVE,
+        close_above_bytes: CLOSE_ABOVE,
+        max_replay: 100,
+    };
+    SessionQueue::new(&settings, IntCounter::new("dropped", "dropped").unwrap())
+}
+
+fn update(offset: i64, application: u128, bytes: usize) -> Update {
+    let text = format!("{offset:0>bytes$}");
+    Update {
+        offset,
+        application: ApplicationId::new(Uuid::from_u128(application)),
+        country: Country::Es,
+        created_by: String::new(),
+        frame: Frame { kind: FrameKind::ApplicationUpdate, text: text.into() },
+    }
+}
+
+fn offsets(taken: &Taken) -> Vec<i64> {
+    taken.frames.iter().map(|frame| frame.text.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_small_queue_keeps_everything_in_order() {
+    let queue = queue();
+    for offset in 1..=4 {
+        assert_eq!(queue.push_live(&update(offset, 1, 100)), Push::Taken);
+    }
+    assert_eq!(offsets(&queue.take(250)), [1, 2]);
+    assert_eq!(offsets(&queue.take(usize::MAX)), [3, 4]);
+    assert_eq!(queue.dropped.get(), 0);
+}
+
+#[test]
+fn an_offset_that_was_taken_before_is_ignored() {
+    let queue = queue();
+    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Taken);
+    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Known);
+    assert_eq!(queue.push_live(&update(4, 2, 10)), Push::Known);
+    assert_eq!(offsets(&queue.take(usize::MAX)), [5]);
+    assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Known);
+}
+
+#[test]
+fn a_long_queue_keeps_the_newest_of_each_application_and_every_answer() {
+    let queue = queue();
+    queue.push_answer(&Frame { kind: FrameKind::Pong, text: format!("{:0>50}", 0).into() });
+    for offset in 1..=100 {
+        assert_eq!(queue.push_live(&update(offset, u128::try_from(offset % 3).unwrap(), 100)), Push::Taken);
+    }
+    assert_eq!(offsets(&queue.take(usize::MAX)), [0, 98, 99, 100]);
+    assert_eq!(queue.dropped.get(), 97);
+}
+
+#[test]
+fn a_queue_that_cannot_be_coalesced_is_emptied_and_closed() {
+    let queue = queue();
+    for offset in 1..=10 {
+        assert_eq!(queue.push_live(&update(offset, u128::try_from(offset).unwrap(), 100)), Push::Taken);
+    }
+    assert_eq!(queue.push_live(&update(11, 11, 100)), Push::Closed);
+    assert_eq!(queue.push_live(&update(12, 12, 1)), Push::Closed);
+    let taken = queue.take(usize::MAX);
+    assert_eq!((taken.frames.len(), taken.closing), (0, Some(Closing::TooSlow)));
+    assert_eq!(queue.dropped.get(), 11);
+}
+
+#[test]
+fn closing_for_another_reason_sends_what_waits_first() {
+    let queue = queue();
+    for offset in 1..=2 {
+        queue.push_live(&update(offset, 1, 100));
+    }
+    queue.close(Closing::ShuttingDown);
+    let first = queue.take(100);
+    assert_eq!((offsets(&first), first.closing), (vec![1], None));
+    let second = queue.take(100);
+    assert_eq!((offsets(&second), second.closing), (vec![2], Some(Closing::ShuttingDown)));
+}
+
+#[test]
+fn one_wake_up_at_most_is_under_way() {
+    let queue = queue();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    queue.set_waker(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        true
+    });
+    queue.wake_if_waiting();
+    assert_eq!(told.load(Ordering::SeqCst), 0, "nothing waits");
+    for offset in 1..=3 {
+        queue.push_live(&update(offset, 1, 10));
+    }
+    queue.wake_if_waiting();
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+    queue.take(10);
+    queue.wake_if_waiting();
+    assert_eq!(told.load(Ordering::SeqCst), 2, "two still wait");
+}
+
+#[test]
+fn a_wake_up_that_could_not_be_delivered_is_tried_again() {
+    let queue = queue();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    queue.set_waker(move || count.fetch_add(1, Ordering::SeqCst) > 0);
+    for offset in 1..=3 {
+        queue.push_live(&update(offset, 1, 10));
+    }
+    assert_eq!(told.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_replay_waits_for_room_and_is_told_when_there_is() {
+    let queue = queue();
+    let mut offset = 0;
+    while queue.room_for_replay() {
+        offset += 1;
+        queue.push_missed(&update(offset, 1, 90));
+    }
+    assert_eq!((offset, queue.dropped.get()), (3, 0));
+    assert!(queue.take(90).replay_waits, "180 of 400 bytes are left");
+    assert!(!queue.take(90).replay_waits, "it is told once");
+    assert!(queue.room_for_replay());
+}
+
+/// What can happen to a queue.
+#[derive(Debug, Clone)]
+enum Step {
+    Push { application: u128, bytes: usize, skipped: i64 },
+    Repeat { back: i64 },
+    Take { bytes: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let push = (0..9_u128, 20..140_usize, 1..4_i64).prop_map(|(application, bytes, skipped)| Step::Push {
+        application,
+        bytes,
+        skipped,
+    });
+    let repeat = (0..5_i64).prop_map(|back| Step::Repeat { back });
+    let take = (0..500_usize).prop_map(|bytes| Step::Take { bytes });
+    proptest::collection::vec(prop_oneof![8 => push, 1 => repeat, 2 => take], 0..200)
+}
+
+proptest! {
+    #[test]
+    fn the_consumer_gets_the_newest_of_each_application_in_order_and_the_queue_stays_within_its_bound(
+        steps in steps(),
+    ) {
+        let queue = queue();
+        let (mut offset, mut closed) = (0, false);
+        let mut pushed: HashMap<i64, u128> = HashMap::new();
+        let mut newest: BTreeMap<u128, i64> = BTreeMap::new();
+        let mut got: Vec<i64> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Push { application, bytes, skipped } => {
+                    offset += skipped;
+                    let push = queue.push_live(&update(offset, application, bytes));
+                    closed |= push == Push::Closed;
+                    prop_assert_eq!(push == Push::Closed, closed);
+                    pushed.insert(offset, application);
+                    newest.insert(application, offset);
+                }
+                Step::Repeat { back } => {
+                    let known = queue.push_live(&update(offset - back, 99, 20));
+                    prop_assert!(known == Push::Known || closed);
+                }
+                Step::Take { bytes } => got.extend(offsets(&queue.take(bytes))),
+            }
+            let waiting = queue.lock();
+            let bytes: usize = waiting.entries.values().map(|entry| entry.frame.text.len()).sum();
+            prop_assert_eq!(bytes, waiting.bytes);
+            prop_assert!(bytes <= CLOSE_ABOVE);
+            let applications: Vec<_> = waiting.entries.values().filter_map(|e| e.application).collect();
+            if bytes > COALESCE_ABOVE {
+                let distinct: HashSet<_> = applications.iter().collect();
+                prop_assert_eq!(distinct.len(), applications.len());
+            }
+            prop_assert!(waiting.newest.len() <= applications.len());
+        }
+        let last = queue.take(usize::MAX);
+        got.extend(offsets(&last));
+        prop_assert!(got.is_sorted_by(|one, next| one < next), "{:?}", got);
+        prop_assert_eq!(last.closing.is_some(), closed);
+        if !closed {
+            let delivered: BTreeMap<u128, i64> =
+                got.iter().filter_map(|offset| Some((*pushed.get(offset)?, *offset))).collect();
+            prop_assert_eq!(delivered, newest);
+            let dropped = usize::try_from(queue.dropped.get()).unwrap();
+            prop_assert_eq!(got.len() + dropped, pushed.len());
+        }
+    }
+}

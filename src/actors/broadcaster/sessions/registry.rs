@@ -1,0 +1,188 @@
+//! What the lock of the sessions guards: joining, subscribing, delivering.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::replay::Recovery;
+use super::{SessionId, Subscription};
+use crate::actors::broadcaster::frame::{Frame, Update};
+use crate::actors::broadcaster::session_queue::{Closing, Push, SessionQueue};
+use crate::actors::broadcaster::topic::Topic;
+use crate::domain::event::Position;
+use crate::storage::applications::Visibility;
+
+#[derive(Default)]
+pub(super) struct Registry {
+    pub(super) position: Option<Position>,
+    pub(super) sessions: HashMap<SessionId, Session>,
+    subscribers: HashMap<Topic, HashSet<SessionId>>,
+    closing: bool,
+}
+
+pub(super) struct Session {
+    pub(super) queue: Arc<SessionQueue>,
+    visibility: Visibility,
+    /// Each topic, with the offset after which the session gets all of it.
+    pub(super) topics: HashMap<Topic, i64>,
+    /// Subscriptions that the broadcaster has not answered yet, in the order they came.
+    pub(super) requests: Vec<Request>,
+    /// `None` while the session is live.
+    pub(super) recovery: Option<Recovery>,
+}
+
+/// A subscription that waits for its answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    pub(super) topic: Topic,
+    pub(super) resume: Option<Position>,
+}
+
+impl Session {
+    /// Whether some topic that `counts` lets `update` in.
+    pub(super) fn wants(&self, update: &Update, counts: impl Fn(&Topic) -> bool) -> bool {
+        self.may_see(update)
+            && Topic::of(update.application, update.country).iter().any(|topic| {
+                counts(topic) && self.topics.get(topic).is_some_and(|after| update.offset > *after)
+            })
+    }
+
+    fn may_see(&self, update: &Update) -> bool {
+        match &self.visibility {
+            Visibility::All => true,
+            Visibility::OwnedBy(account) => *account == update.created_by,
+        }
+    }
+
+    /// Whether the session must wait for the broadcaster before it can be answered or get live events.
+    fn is_behind(&self) -> bool {
+        self.recovery.is_some() || !self.requests.is_empty()
+    }
+}
+
+impl Registry {
+    pub(super) fn join(&mut self, id: SessionId, queue: Arc<SessionQueue>, visibility: Visibility) {
+        if self.closing {
+            queue.close(Closing::ShuttingDown);
+            return;
+        }
+        let session =
+            Session { queue, visibility, topics: HashMap::new(), requests: Vec::new(), recovery: None };
+        self.sessions.insert(id, session);
+    }
+
+    pub(super) fn leave(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        for topic in session.topics.into_keys() {
+            self.forget_subscriber(topic, id);
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(super) fn close_all(&mut self) {
+        self.closing = true;
+        self.end_all(Closing::ShuttingDown);
+    }
+
+    fn end_all(&mut self, closing: Closing) {
+        for session in std::mem::take(&mut self.sessions).into_values() {
+            session.queue.close(closing);
+        }
+        self.subscribers.clear();
+    }
+
+    pub(super) fn anybody_listens(&self) -> bool {
+        self.sessions.values().any(|session| !session.topics.is_empty() || session.is_behind())
+    }
+
+    pub(super) fn skip_to(&mut self, end: Position) {
+        match self.position {
+            Some(position) if position.epoch != end.epoch => {
+                self.end_all(Closing::SequenceRestarted);
+                self.position = Some(end);
+            }
+            Some(position) if position.offset >= end.offset || self.anybody_listens() => {}
+            Some(_) | None => self.position = Some(end),
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        id: SessionId,
+        topic: Topic,
+        resume: Option<Position>,
+        most: usize,
+    ) -> Subscription {
+        let position = self.position;
+        // A session that was cut off gets no answer any more.
+        let Some(session) = self.sessions.get_mut(&id) else { return Subscription::Standing };
+        let known = session.topics.contains_key(&topic) || session.requests.iter().any(|r| r.topic == topic);
+        if !known && session.topics.len() + session.requests.len() >= most {
+            return Subscription::TooMany;
+        }
+        match position {
+            Some(position) if resume.is_none() && !session.is_behind() => {
+                session.queue.push_answer(&Frame::subscribed(topic, position, None));
+                session.topics.entry(topic).or_insert(position.offset);
+                self.remember_subscriber(topic, id);
+                Subscription::Standing
+            }
+            Some(_) | None => {
+                // What was asked again before it was answered is answered once, as it was asked last.
+                session.requests.retain(|request| request.topic != topic);
+                session.requests.push(Request { topic, resume });
+                Subscription::AwaitsBroadcaster
+            }
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: SessionId, topic: Topic) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.requests.retain(|request| request.topic != topic);
+        if session.topics.remove(&topic).is_some() {
+            self.forget_subscriber(topic, id);
+        }
+    }
+
+    /// Delivers one event to the live sessions that want it, and moves the position past it.
+    pub(super) fn deliver(&mut self, update: &Update) {
+        let Some(position) = self.position.as_mut() else { return };
+        if update.offset <= position.offset {
+            return;
+        }
+        let mut cut_off = Vec::new();
+        for id in Topic::of(update.application, update.country)
+            .iter()
+            .filter_map(|topic| self.subscribers.get(topic))
+            .flatten()
+        {
+            // A session that several topics lead to is met several times; its queue takes the event once.
+            let Some(session) = self.sessions.get(id) else { continue };
+            if session.recovery.is_none()
+                && session.wants(update, |_| true)
+                && session.queue.push_live(update) == Push::Closed
+            {
+                cut_off.push(*id);
+            }
+        }
+        position.offset = update.offset;
+        for id in cut_off {
+            self.leave(id);
+        }
+    }
+
+    pub(super) fn remember_subscriber(&mut self, topic: Topic, id: SessionId) {
+        self.subscribers.entry(topic).or_default().insert(id);
+    }
+
+    fn forget_subscriber(&mut self, topic: Topic, id: SessionId) {
+        if let Some(subscribers) = self.subscribers.get_mut(&topic) {
+            subscribers.remove(&id);
+            if subscribers.is_empty() {
+                self.subscribers.remove(&topic);
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the lock of the sessions guards: giving a session what it missed.
+//!
+//! A session recovers all its waiting subscriptions in one walk, so that an event that several of them want comes once
+//! and in its place. Up to `live_from`, where the session was live with its other topics, only the recovering topics
+//! count, and what another topic has already brought is left out; beyond it, every topic counts.
+//!
+//! One case cannot be served in order: a topic of the session that may overlap with the recovering one but reaches less
+//! far back. It may have brought newer updates of an application already, so the answer is `recovered: false`. A client
+//! that reconnects and resumes all its topics from one position never meets it.
+
+use std::collections::HashSet;
+
+use super::SessionId;
+use super::registry::{Registry, Request, Session};
+use crate::actors::broadcaster::frame::{Frame, Update};
+use crate::actors::broadcaster::session_queue::Push;
+use crate::actors::broadcaster::topic::Topic;
+use crate::bus::Extent;
+use crate::domain::event::Position;
+
+/// A walk through the bus.
+pub(super) struct Recovery {
+    /// The topics that it is for.
+    topics: HashSet<Topic>,
+    /// Where the instance's position stood when it began.
+    live_from: i64,
+    /// How far it has come.
+    cursor: i64,
+}
+
+impl Registry {
+    /// Whether a live session's subscription waits for its answer.
+    pub(super) fn anybody_waits(&self) -> bool {
+        self.sessions.values().any(|session| session.recovery.is_none() && !session.requests.is_empty())
+    }
+
+    pub(super) fn recovering(&self) -> Vec<SessionId> {
+        let recovering = self.sessions.iter().filter(|(_, session)| session.recovery.is_some());
+        recovering.map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn answer_waiting(&mut self, extent: &Extent, max_replay: u32) {
+        let Some(at) = self.position else { return };
+        let mut subscribed = Vec::new();
+        for (id, session) in &mut self.sessions {
+            if session.recovery.is_none() && !session.requests.is_empty() {
+                let topics = session.answer_requests(at, extent, max_replay);
+                subscribed.extend(topics.into_iter().map(|topic| (topic, *id)));
+            }
+        }
+        for (topic, id) in subscribed {
+            self.remember_subscriber(topic, id);
+        }
+    }
+
+    /// Lets the sessions whose cursor has reached the position go live.
+    pub(super) fn release_recovered(&mut self) {
+        let Some(at) = self.position else { return };
+        for session in self.sessions.values_mut() {
+            if session.recovery.as_ref().is_some_and(|recovery| recovery.cursor >= at.offset) {
+                session.recovery = None;
+            }
+        }
+    }
+
+    /// The lowest cursor of a session that can take more.
+    pub(super) fn next_cursor(&self) -> Option<i64> {
+        let recovering =
+            self.sessions.values().filter_map(|session| Some((session, session.recovery.as_ref()?)));
+        recovering
+            .filter(|(session, _)| session.queue.room_for_replay())
+            .map(|(_, recovery)| recovery.cursor)
+            .min()
+    }
+
+    /// Moves a session's cursor on, if it stands in the page of `updates` that begins after `after`. Nothing is taken
+    /// beyond the position: the session meets that live.
+    pub(super) fn replay(&mut self, id: SessionId, after: i64, updates: &[Update]) {
+        let Some(at) = self.position else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(mut recovery) = session.recovery.take() else { return };
+        let page_end = updates.last().map_or(at.offset, |last| last.offset.min(at.offset));
+        if recovery.cursor >= after && recovery.cursor < page_end {
+            let pushed = session.walk(&mut recovery, updates, page_end);
+            if pushed == Push::Closed {
+                return self.leave(id);
+            }
+        }
+        session.recovery = Some(recovery);
+    }
+}
+
+impl Session {
+    /// Answers every waiting subscription and begins the walk that they need; returns the topics that now stand.
+    fn answer_requests(&mut self, at: Position, extent: &Extent, max_replay: u32) -> Vec<Topic> {
+        let before = self.topics.clone();
+        let mut recovery = Recovery { topics: HashSet::new(), live_from: at.offset, cursor: at.offset };
+        let mut standing = Vec::new();
+        for Request { topic, resume } in std::mem::take(&mut self.requests) {
+            let resumable = resume.filter(|from| {
+                let reaches =
+                    |(other, since): (&Topic, &i64)| !other.may_overlap(topic) || *since <= from.offset;
+                from.epoch == at.epoch
+                    && extent.holds_everything_after(*from)
+                    && at.offset - from.offset <= i64::from(max_replay)
+                    && before.iter().all(reaches)
+            });
+            let from = resumable.unwrap_or(at);
+            self.queue.push_answer(&Frame::subscribed(topic, from, resume.map(|_| resumable.is_some())));
+            if before.contains_key(&topic) {
+                continue;
+            }
+            self.topics.insert(topic, from.offset);
+            standing.push(topic);
+            if resumable.is_some() {
+                recovery.topics.insert(topic);
+                recovery.cursor = recovery.cursor.min(from.offset);
+            }
+        }
+        self.recovery = (recovery.cursor < at.offset).then_some(recovery);
+        standing
+    }
+
+    /// Queues what the session missed of a page and moves the cursor as far as the queue has room.
+    fn walk(&self, recovery: &mut Recovery, updates: &[Update], page_end: i64) -> Push {
+        let due = recovery.cursor + 1..=page_end;
+        for update in updates.iter().filter(|update| due.contains(&update.offset)) {
+            if !self.queue.room_for_replay() {
+                return Push::Taken;
+            }
+            if self.missed(recovery, update) && self.queue.push_missed(update) == Push::Closed {
+                return Push::Closed;
+            }
+            recovery.cursor = update.offset;
+        }
+        recovery.cursor = page_end;
+        Push::Taken
+    }
+
+    fn missed(&self, recovery: &Recovery, update: &Update) -> bool {
+        if update.offset > recovery.live_from {
+            return self.wants(update, |_| true);
+        }
+        self.wants(update, |topic| recovery.topics.contains(topic))
+            && !self.wants(update, |topic| !recovery.topics.contains(topic))
+    }
+}

@@ -1,0 +1,378 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::*;
+use crate::actors::broadcaster::frame::FrameKind;
+use crate::domain::application::Country;
+use crate::domain::ids::ApplicationId;
+
+const EPOCH: Uuid = Uuid::from_u128(7);
+const MAX_REPLAY: u32 = 25;
+
+fn at(offset: i64) -> Position {
+    Position { epoch: EPOCH, offset }
+}
+
+fn extent(end: i64) -> Extent {
+    Extent { end: at(end), oldest_offset: (end > 0).then_some(1) }
+}
+
+fn sessions() -> Sessions {
+    let settings = WebSocketSettings {
+        ping_interval_ms: 1000,
+        pong_timeout_ms: 1000,
+        max_message_bytes: 1024,
+        max_subscriptions: 6,
+        coalesce_above_bytes: 30_000,
+        close_above_bytes: 60_000,
+        max_replay: MAX_REPLAY,
+    };
+    Sessions::new(&settings, Arc::new(Metrics::new().unwrap()))
+}
+
+fn application(n: u128) -> ApplicationId {
+    ApplicationId::new(Uuid::from_u128(n))
+}
+
+/// Even applications are Spanish and Ana's, odd ones Portuguese and Rui's.
+fn update(offset: i64, n: u128) -> Update {
+    let text =
+        format!("{:>900}", serde_json::json!({ "type": "application_update", "offset": offset }).to_string());
+    let (country, created_by) = if n.is_multiple_of(2) { (Country::Es, "ana") } else { (Country::Pt, "rui") };
+    Update {
+        offset,
+        application: application(n),
+        country,
+        created_by: created_by.to_owned(),
+        frame: Frame { kind: FrameKind::ApplicationUpdate, text: text.into() },
+    }
+}
+
+fn take(member: &Membership, bytes: usize) -> Vec<Value> {
+    let frames = member.queue().take(bytes).frames;
+    frames.iter().map(|frame| serde_json::from_str(&frame.text).unwrap()).collect()
+}
+
+fn offsets(frames: &[Value]) -> Vec<i64> {
+    let updates = frames.iter().filter(|frame| frame["type"] == "application_update");
+    updates.map(|frame| frame["offset"].as_i64().unwrap()).collect()
+}
+
+/// Everything that a recovery does, from a log that holds every event.
+fn recover(sessions: &Sessions, log: &[Update]) {
+    sessions.answer_waiting(&extent(i64::try_from(log.len()).unwrap()));
+    while let Some(after) = sessions.next_cursor() {
+        let from = usize::try_from(after).unwrap();
+        sessions.replay(after, &log[from..log.len().min(from + 4)]);
+    }
+}
+
+fn log(applications: &[u128]) -> Vec<Update> {
+    (1..).zip(applications).map(|(offset, n)| update(offset, *n)).collect()
+}
+
+#[test]
+fn an_event_reaches_a_session_once_however_many_of_its_topics_match() {
+    let sessions = sessions();
+    sessions.skip_to(at(0));
+    let member = sessions.join(Visibility::All);
+    for topic in [Topic::All, Topic::Country(Country::Es), Topic::Application(application(2))] {
+        assert_eq!(member.subscribe(topic, None), Subscription::Standing);
+    }
+    let log = log(&[2, 3, 2]);
+    sessions.deliver(&log);
+    sessions.deliver(&log);
+    assert_eq!(offsets(&take(&member, usize::MAX)), [1, 2, 3]);
+    assert_eq!(sessions.position(), Some(at(3)));
+}
+
+#[test]
+fn a_session_sees_only_what_its_account_may() {
+    let sessions = sessions();
+    sessions.skip_to(at(0));
+    let ana = sessions.join(Visibility::OwnedBy("ana".to_owned()));
+    ana.subscribe(Topic::All, None);
+    ana.subscribe(Topic::Application(application(1)), None);
+    let log = log(&[1, 2, 1, 2]);
+    sessions.deliver(&log);
+    assert_eq!(offsets(&take(&ana, usize::MAX)), [2, 4]);
+    let again = sessions.join(Visibility::OwnedBy("ana".to_owned()));
+    again.subscribe(Topic::All, Some(at(0)));
+    recover(&sessions, &log);
+    assert_eq!(offsets(&take(&again, usize::MAX)), [2, 4]);
+}
+
+#[test]
+fn a_subscription_before_the_position_is_known_is_answered_once_it_is() {
+    let sessions = sessions();
+    let member = sessions.join(Visibility::All);
+    assert_eq!(member.subscribe(Topic::All, None), Subscription::AwaitsBroadcaster);
+    assert_eq!(take(&member, usize::MAX), Vec::<Value>::new());
+    sessions.skip_to(at(5));
+    assert!(sessions.anybody_recovers());
+    sessions.answer_waiting(&extent(5));
+    let answers = take(&member, usize::MAX);
+    assert_eq!((answers.len(), &answers[0]["offset"]), (1, &Value::from(5)));
+    sessions.deliver(&[update(6, 1)]);
+    assert_eq!(offsets(&take(&member, usize::MAX)), [6]);
+}
+
+#[test]
+fn what_cannot_be_resumed_is_said_and_goes_on_from_now() {
+    let log = log(&[0; 40]);
+    let elsewhere = Position { epoch: Uuid::from_u128(8), offset: 39 };
+    for (resume, recovered) in [
+        (at(30), true),
+        (at(40), true),
+        (at(15), true),
+        (at(14), false),
+        (at(41), false),
+        (at(-1), false),
+        (elsewhere, false),
+    ] {
+        let sessions = sessions();
+        sessions.skip_to(at(40));
+        let member = sessions.join(Visibility::All);
+        assert_eq!(member.subscribe(Topic::All, Some(resume)), Subscription::AwaitsBroadcaster);
+        recover(&sessions, &log);
+        let frames = take(&member, usize::MAX);
+        assert_eq!(frames[0]["recovered"], recovered, "{resume:?}");
+        let from = if recovered { resume.offset } else { 40 };
+        assert_eq!(frames[0]["offset"], from);
+    }
+}
+
+#[test]
+fn an_instance_that_lags_behind_the_client_sends_nothing_twice() {
+    let sessions = sessions();
+    sessions.skip_to(at(2));
+    let member = sessions.join(Visibility::All);
+    member.subscribe(Topic::All, Some(at(4)));
+    let log = log(&[0; 6]);
+    recover(&sessions, &log);
+    sessions.deliver(&log);
+    let frames = take(&member, usize::MAX);
+    assert_eq!((&frames[0]["recovered"], offsets(&frames)), (&Value::from(true), vec![5, 6]));
+}
+
+#[test]
+fn a_topic_that_would_bring_older_news_after_newer_is_not_recovered() {
+    let sessions = sessions();
+    sessions.skip_to(at(4));
+    let member = sessions.join(Visibility::All);
+    member.subscribe(Topic::Country(Country::Es), None);
+    let log = log(&[2, 2, 2, 2, 2, 3]);
+    sessions.deliver(&log);
+    member.subscribe(Topic::Application(application(2)), Some(at(1)));
+    member.subscribe(Topic::Country(Country::Pt), Some(at(0)));
+    recover(&sessions, &log);
+    let frames = take(&member, usize::MAX);
+    let recovered: Vec<_> = frames.iter().filter_map(|frame| frame["recovered"].as_bool()).collect();
+    assert_eq!((recovered, offsets(&frames)), (vec![false, true], vec![5, 6]));
+}
+
+#[test]
+fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
+    let sessions = sessions();
+    sessions.skip_to(at(25));
+    let member = sessions.join(Visibility::All);
+    let log = log(&[0; 30]);
+    member.subscribe(Topic::All, Some(at(0)));
+    recover(&sessions, &log[..25]);
+    sessions.deliver(&log);
+    let mut got = Vec::new();
+    while got.len() < 30 {
+        let taken = member.queue().take(8_000);
+        assert!(!taken.frames.is_empty(), "stuck after {got:?}");
+        let frames: Vec<Value> =
+            taken.frames.iter().map(|frame| serde_json::from_str(&frame.text).unwrap()).collect();
+        got.extend(offsets(&frames));
+        if taken.replay_waits {
+            recover(&sessions, &log);
+        }
+    }
+    assert_eq!(got, (1..=30).collect::<Vec<_>>());
+}
+
+#[test]
+fn too_many_subscriptions_are_refused_and_known_ones_are_not_counted_twice() {
+    let sessions = sessions();
+    sessions.skip_to(at(0));
+    let member = sessions.join(Visibility::All);
+    let topic = |n| Topic::Application(application(n));
+    for n in 0..6 {
+        assert_eq!(member.subscribe(topic(n), None), Subscription::Standing);
+    }
+    assert_eq!(member.subscribe(topic(0), None), Subscription::Standing);
+    assert_eq!(member.subscribe(topic(6), None), Subscription::TooMany);
+    member.unsubscribe(topic(3));
+    assert_eq!(member.subscribe(topic(6), None), Subscription::Standing);
+    sessions.deliver(&log(&[3, 6]));
+    assert_eq!(offsets(&take(&member, usize::MAX)), [2]);
+}
+
+#[test]
+fn a_session_that_overflows_or_leaves_is_forgotten_with_all_its_subscriptions() {
+    let sessions = sessions();
+    sessions.skip_to(at(0));
+    let stalled = sessions.join(Visibility::All);
+    let reader = sessions.join(Visibility::All);
+    stalled.subscribe(Topic::All, None);
+    reader.subscribe(Topic::All, None);
+    for offset in 1..=100 {
+        sessions.deliver(&[update(offset, u128::try_from(offset).unwrap())]);
+        assert_eq!(offsets(&take(&reader, usize::MAX)), [offset]);
+    }
+    assert_eq!(sessions.count(), 1);
+    assert_eq!(stalled.queue().take(usize::MAX).closing, Some(crate::actors::broadcaster::Closing::TooSlow));
+    assert_eq!(sessions.metrics.websocket_connections_active.get(), 2);
+    drop((stalled, reader));
+    assert_eq!(sessions.metrics.websocket_connections_active.get(), 0);
+    assert!(!sessions.anybody_listens() && sessions.count() == 0);
+}
+
+#[test]
+fn another_sequence_ends_every_session() {
+    let sessions = sessions();
+    sessions.skip_to(at(9));
+    let member = sessions.join(Visibility::All);
+    member.subscribe(Topic::All, None);
+    sessions.skip_to(at(12));
+    assert_eq!(sessions.position(), Some(at(9)), "somebody listens");
+    let restarted = Position { epoch: Uuid::from_u128(8), offset: 3 };
+    sessions.skip_to(restarted);
+    let taken = member.queue().take(usize::MAX);
+    assert_eq!(taken.closing, Some(crate::actors::broadcaster::Closing::SequenceRestarted));
+    assert_eq!(sessions.position(), Some(restarted));
+}
+
+#[test]
+fn a_server_that_stops_closes_its_sessions_and_those_that_still_come() {
+    let sessions = sessions();
+    let member = sessions.join(Visibility::All);
+    sessions.close_all();
+    for member in [member, sessions.join(Visibility::All)] {
+        let closing = member.queue().take(usize::MAX).closing;
+        assert_eq!(closing, Some(crate::actors::broadcaster::Closing::ShuttingDown));
+    }
+}
+
+/// What can happen to a session.
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { application: u128 },
+    Deliver,
+    Subscribe { topic: Topic, resume: Option<i64> },
+    BeginRecovery,
+    ReplayPage,
+    Take { bytes: usize },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let topic = prop_oneof![
+        Just(Topic::All),
+        Just(Topic::Country(Country::Es)),
+        Just(Topic::Country(Country::Pt)),
+        (0..4_u128).prop_map(|n| Topic::Application(application(n))),
+    ];
+    let subscribe = (topic, proptest::option::weighted(0.7, -1..40_i64))
+        .prop_map(|(topic, resume)| Step::Subscribe { topic, resume });
+    let step = prop_oneof![
+        6 => (0..4_u128).prop_map(|application| Step::Publish { application }),
+        3 => Just(Step::Deliver),
+        2 => subscribe,
+        2 => Just(Step::BeginRecovery),
+        3 => Just(Step::ReplayPage),
+        2 => (1..5_000_usize).prop_map(|bytes| Step::Take { bytes }),
+    ];
+    proptest::collection::vec(step, 0..80)
+}
+
+/// What a client makes of its frames: it holds the server to its word.
+#[derive(Default)]
+struct Client {
+    /// Each topic, and the offset after which everything was promised.
+    promised: BTreeMap<String, (Topic, i64)>,
+    got: Vec<i64>,
+}
+
+impl Client {
+    fn read(&mut self, frames: Vec<Value>, log: &[Update]) {
+        for frame in frames {
+            let offset = frame["offset"].as_i64().unwrap();
+            if frame["type"] == "subscribed" {
+                let topic = if let Some(country) = frame["country"].as_str() {
+                    Topic::Country(country.parse().unwrap())
+                } else if let Some(id) = frame["application_id"].as_str() {
+                    Topic::Application(id.parse().unwrap())
+                } else {
+                    Topic::All
+                };
+                self.promised.entry(format!("{topic:?}")).or_insert((topic, offset));
+            } else {
+                assert!(
+                    self.was_promised(&log[usize::try_from(offset - 1).unwrap()]),
+                    "{offset} was not asked for"
+                );
+                self.got.push(offset);
+            }
+        }
+    }
+
+    fn was_promised(&self, update: &Update) -> bool {
+        let topics = Topic::of(update.application, update.country);
+        self.promised.values().any(|(topic, after)| topics.contains(topic) && update.offset > *after)
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_session_gets_what_it_was_promised_once_and_in_order_whatever_happens_when(steps in steps()) {
+        let sessions = sessions();
+        sessions.skip_to(at(0));
+        let member = sessions.join(Visibility::All);
+        let (mut log, mut client) = (Vec::<Update>::new(), Client::default());
+        for step in steps {
+            match step {
+                Step::Publish { application } => log.push(update(i64::try_from(log.len()).unwrap() + 1, application)),
+                Step::Deliver => {
+                    // A client that keeps up, so that nothing is coalesced.
+                    client.read(take(&member, usize::MAX), &log);
+                    sessions.deliver(&log);
+                }
+                Step::Subscribe { topic, resume } => {
+                    member.subscribe(topic, resume.map(at));
+                }
+                Step::BeginRecovery => sessions.answer_waiting(&extent(i64::try_from(log.len()).unwrap())),
+                Step::ReplayPage => {
+                    if let Some(after) = sessions.next_cursor() {
+                        let from = usize::try_from(after).unwrap();
+                        sessions.replay(after, &log[from..log.len().min(from + 4)]);
+                    }
+                }
+                Step::Take { bytes } => client.read(take(&member, bytes), &log),
+            }
+        }
+        client.read(take(&member, usize::MAX), &log);
+        sessions.deliver(&log);
+        while sessions.anybody_recovers() {
+            recover(&sessions, &log);
+            client.read(take(&member, usize::MAX), &log);
+        }
+        client.read(take(&member, usize::MAX), &log);
+
+        let expected: BTreeSet<i64> =
+            log.iter().filter(|update| client.was_promised(update)).map(|update| update.offset).collect();
+        let got: BTreeSet<i64> = client.got.iter().copied().collect();
+        prop_assert_eq!(got.len(), client.got.len(), "something came twice: {:?}", client.got);
+        prop_assert_eq!(&got, &expected);
+        let mut newest: BTreeMap<ApplicationId, i64> = BTreeMap::new();
+        for offset in client.got {
+            let id = log[usize::try_from(offset - 1).unwrap()].application;
+            prop_assert!(newest.insert(id, offset).is_none_or(|before| before < offset), "out of order at {}", offset);
+        }
+    }
+}

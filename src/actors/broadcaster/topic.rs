@@ -1,0 +1,59 @@
+//! What a session can subscribe to.
+
+use crate::domain::application::Country;
+use crate::domain::ids::ApplicationId;
+
+/// A part of the one sequence of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Every application: the channel `applications`.
+    All,
+    /// The applications of one country.
+    Country(Country),
+    /// One application.
+    Application(ApplicationId),
+}
+
+impl Topic {
+    /// The name of the channel that is [`Topic::All`].
+    pub const ALL_CHANNEL: &'static str = "applications";
+
+    /// Every topic that a change of `application`, made in `country`, belongs to.
+    pub(super) fn of(application: ApplicationId, country: Country) -> [Self; 3] {
+        [Self::All, Self::Country(country), Self::Application(application)]
+    }
+
+    /// Whether some event could belong to both. An application's country is not known here, so that one application
+    /// may be in any country.
+    pub(super) fn may_overlap(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Country(one), Self::Country(two)) => one == two,
+            (Self::Application(one), Self::Application(two)) => one == two,
+            (Self::All | Self::Country(_) | Self::Application(_), _) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn only_two_countries_or_two_applications_are_surely_apart() {
+        let [one, two] = [1, 2].map(|n| Topic::Application(ApplicationId::new(Uuid::from_u128(n))));
+        let [es, pt] = [Country::Es, Country::Pt].map(Topic::Country);
+        for (left, right, overlap) in [
+            (es, pt, false),
+            (one, two, false),
+            (es, es, true),
+            (one, one, true),
+            (one, es, true),
+            (Topic::All, es, true),
+            (one, Topic::All, true),
+        ] {
+            assert_eq!(left.may_overlap(right), overlap, "{left:?} {right:?}");
+            assert_eq!(right.may_overlap(left), overlap, "{right:?} {left:?}");
+        }
+    }
+}

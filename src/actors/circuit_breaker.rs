@@ -1,0 +1,364 @@
+//! The circuit breaker (SPEC 4): a pure state machine without a clock, without randomness and without I/O.
+//!
+//! Every method is told what time it is (`Clock::monotonic`) and is handed a die roll (`Clock::percent_roll`) for the
+//! case that it has to draw an open time. Time passes for the breaker only in these calls, but what it decides does not
+//! depend on how often it is asked: an open time ends and a probe expires when they do, not when somebody looks.
+//!
+//! ```text
+//!              too many failures, too many slow calls
+//!     CLOSED ────────────────────────────────────────→ OPEN ←──────────────────┐
+//!        ↑                                              │ open time is over     │ the probe fails
+//!        └───────────── the probe succeeds ──── HALF-OPEN (one permit) ─────────┘ or expires
+//! ```
+//!
+//! Each transition starts a new generation. A [`Permit`] belongs to the generation that gave it out, and an answer to a
+//! permit of an earlier one changes nothing: a call that hung for ten seconds says nothing about the bureau of now.
+
+use std::time::Duration;
+
+use super::sliding_counts::SlidingCounts;
+use crate::config::BreakerSettings;
+
+/// What a breaker does with calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Lets every call through.
+    Closed,
+    /// Refuses every call.
+    Open,
+    /// Lets one call through, to see whether the bureau is back.
+    HalfOpen,
+}
+
+impl State {
+    /// The state's name in logs, metrics and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+
+    /// The state as `provider_circuit_breaker_state` shows it (SPEC 12).
+    pub const fn metric_value(self) -> i64 {
+        match self {
+            Self::Closed => 0,
+            Self::Open => 1,
+            Self::HalfOpen => 2,
+        }
+    }
+}
+
+/// Leave to make one attempt. It is given back by [`CircuitBreaker::record`] or [`CircuitBreaker::release`]; one that is
+/// lost in the half-open state expires.
+#[derive(Debug)]
+#[must_use = "a permit that is not given back keeps a half-open breaker waiting until it expires"]
+pub struct Permit {
+    generation: u64,
+    issued_at: Duration,
+}
+
+/// The answer to whether a call may be made.
+#[derive(Debug)]
+pub enum Admission {
+    /// It may.
+    Admitted(Permit),
+    /// It may not.
+    Refused {
+        /// When asking again is worth it, at the earliest.
+        retry_in: Duration,
+    },
+}
+
+/// What an attempt said about the bureau's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The bureau answered.
+    Success,
+    /// It did not, or with nonsense.
+    Failure,
+}
+
+/// Why a breaker changed its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// So many failures in a row.
+    ConsecutiveFailures,
+    /// The window's share of failures.
+    FailureRate,
+    /// The window's share of slow calls.
+    SlowRate,
+    /// The open time is over.
+    OpenTimeOver,
+    /// The probe succeeded.
+    ProbeSucceeded,
+    /// The probe failed.
+    ProbeFailed,
+    /// The probe was never answered.
+    ProbeExpired,
+}
+
+impl Cause {
+    /// The cause's name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::FailureRate => "failure_rate",
+            Self::SlowRate => "slow_rate",
+            Self::OpenTimeOver => "open_time_over",
+            Self::ProbeSucceeded => "probe_succeeded",
+            Self::ProbeFailed => "probe_failed",
+            Self::ProbeExpired => "probe_expired",
+        }
+    }
+}
+
+/// One change of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why.
+    pub cause: Cause,
+    /// When, on the breaker's time.
+    pub at: Duration,
+    /// How long it stays open, when it opened.
+    pub open_for: Option<Duration>,
+}
+
+/// A breaker as health checks, operators and the re-decision see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What it does with calls.
+    pub state: State,
+    /// Failures in a row, while closed.
+    pub consecutive_failures: u32,
+    /// Calls in the window, while closed.
+    pub calls: u32,
+    /// Failures among them.
+    pub failures: u32,
+    /// Slow calls among them.
+    pub slow: u32,
+    /// When a call may be let through at the earliest; zero: the next one is.
+    pub retry_in: Duration,
+    /// How often it has opened since it was made.
+    pub opened_count: u64,
+}
+
+impl Snapshot {
+    /// Whether it waits for a call to try the bureau with.
+    pub fn wants_probe(&self) -> bool {
+        self.state == State::HalfOpen && self.retry_in.is_zero()
+    }
+}
+
+/// Calls, failures, slow calls.
+type Window = SlidingCounts<3>;
+
+#[derive(Debug)]
+enum Phase {
+    Closed {
+        consecutive_failures: u32,
+        window: Window,
+    },
+    Open {
+        until: Duration,
+    },
+    HalfOpen {
+        /// When the permit that is out expires; `None` when none is.
+        expires: Option<Duration>,
+    },
+}
+
+impl Phase {
+    const fn state(&self) -> State {
+        match self {
+            Self::Closed { .. } => State::Closed,
+            Self::Open { .. } => State::Open,
+            Self::HalfOpen { .. } => State::HalfOpen,
+        }
+    }
+}
+
+/// The breaker of one bureau.
+#[derive(Debug)]
+pub struct CircuitBreaker {
+    settings: BreakerSettings,
+    phase: Phase,
+    generation: u64,
+    /// Openings since the last success that closed it.
+    openings_in_a_row: u32,
+    opened_count: u64,
+    /// Transitions that [`CircuitBreaker::take_transitions`] has not handed out yet.
+    transitions: Vec<Transition>,
+}
+
+impl CircuitBreaker {
+    /// A closed breaker.
+    pub fn new(settings: BreakerSettings) -> Self {
+        let phase = closed(&settings);
+        Self {
+            settings,
+            phase,
+            generation: 0,
+            openings_in_a_row: 0,
+            opened_count: 0,
+            transitions: Vec::new(),
+        }
+    }
+
+    /// Asks for leave to make one attempt. Each retry is an attempt of its own.
+    pub fn admit(&mut self, now: Duration, roll: u8) -> Admission {
+        self.settle(now, roll);
+        let wait = self.retry_in(now);
+        if !wait.is_zero() {
+            return Admission::Refused { retry_in: wait };
+        }
+        if let Phase::HalfOpen { expires } = &mut self.phase {
+            *expires = Some(now + Duration::from_millis(self.settings.probe_timeout_ms.max(1)));
+        }
+        Admission::Admitted(Permit { generation: self.generation, issued_at: now })
+    }
+
+    /// Gives a permit back with what the attempt showed. An attempt that took longer than `slow_call_ms` since its
+    /// permit was issued counts as slow, whatever its verdict.
+    pub fn record(&mut self, permit: Permit, now: Duration, verdict: Verdict, roll: u8) {
+        self.settle(now, roll);
+        if permit.generation != self.generation {
+            return;
+        }
+        let failed = verdict == Verdict::Failure;
+        match &mut self.phase {
+            Phase::Closed { consecutive_failures, window } => {
+                let took = now.saturating_sub(permit.issued_at);
+                let slow = took > Duration::from_millis(self.settings.slow_call_ms);
+                window.add(now, [1, u32::from(failed), u32::from(slow)]);
+                *consecutive_failures = if failed { consecutive_failures.saturating_add(1) } else { 0 };
+                let cause = reason_to_open(&self.settings, *consecutive_failures, window.totals(now));
+                if let Some(cause) = cause {
+                    self.open(now, roll, cause);
+                }
+            }
+            Phase::HalfOpen { .. } if failed => self.open(now, roll, Cause::ProbeFailed),
+            Phase::HalfOpen { .. } => {
+                self.openings_in_a_row = 0;
+                self.enter(closed(&self.settings), now, Cause::ProbeSucceeded, None);
+            }
+            Phase::Open { .. } => {}
+        }
+    }
+
+    /// Gives a permit back without a verdict: the attempt was never made, or ended without telling anything.
+    pub fn release(&mut self, permit: Permit, now: Duration, roll: u8) {
+        self.settle(now, roll);
+        if let Phase::HalfOpen { expires } = &mut self.phase
+            && permit.generation == self.generation
+        {
+            *expires = None;
+        }
+    }
+
+    /// What it does with calls at `now`.
+    pub fn state(&mut self, now: Duration, roll: u8) -> State {
+        self.settle(now, roll);
+        self.phase.state()
+    }
+
+    /// How it stands at `now`.
+    pub fn snapshot(&mut self, now: Duration, roll: u8) -> Snapshot {
+        self.settle(now, roll);
+        let (consecutive_failures, [calls, failures, slow]) = match &mut self.phase {
+            Phase::Closed { consecutive_failures, window } => (*consecutive_failures, window.totals(now)),
+            Phase::Open { .. } | Phase::HalfOpen { .. } => (0, [0; 3]),
+        };
+        Snapshot {
+            state: self.phase.state(),
+            consecutive_failures,
+            calls,
+            failures,
+            slow,
+            retry_in: self.retry_in(now),
+            opened_count: self.opened_count,
+        }
+    }
+
+    /// The transitions since the last time, oldest first. Whoever owns the breaker takes them after each step.
+    pub fn take_transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
+    }
+
+    /// Lets time take its course up to `now`. A probe that expires re-opens the breaker at the moment of its expiry,
+    /// so one call may take two steps.
+    fn settle(&mut self, now: Duration, roll: u8) {
+        if let Phase::HalfOpen { expires: Some(at) } = self.phase
+            && now >= at
+        {
+            self.open(at, roll, Cause::ProbeExpired);
+        }
+        if let Phase::Open { until } = self.phase
+            && now >= until
+        {
+            self.enter(Phase::HalfOpen { expires: None }, until, Cause::OpenTimeOver, None);
+        }
+    }
+
+    fn retry_in(&self, now: Duration) -> Duration {
+        match self.phase {
+            Phase::Closed { .. } | Phase::HalfOpen { expires: None } => Duration::ZERO,
+            Phase::Open { until: at } | Phase::HalfOpen { expires: Some(at) } => at.saturating_sub(now),
+        }
+    }
+
+    fn open(&mut self, at: Duration, roll: u8, cause: Cause) {
+        self.openings_in_a_row = self.openings_in_a_row.saturating_add(1);
+        self.opened_count += 1;
+        let open_for = open_time(&self.settings, self.openings_in_a_row, roll);
+        self.enter(Phase::Open { until: at + open_for }, at, cause, Some(open_for));
+    }
+
+    fn enter(&mut self, phase: Phase, at: Duration, cause: Cause, open_for: Option<Duration>) {
+        let (from, to) = (self.phase.state(), phase.state());
+        self.phase = phase;
+        self.generation += 1;
+        self.transitions.push(Transition { from, to, cause, at, open_for });
+    }
+}
+
+fn closed(settings: &BreakerSettings) -> Phase {
+    Phase::Closed { consecutive_failures: 0, window: Window::new(settings.window_ms) }
+}
+
+fn reason_to_open(
+    settings: &BreakerSettings,
+    consecutive: u32,
+    [calls, failures, slow]: [u32; 3],
+) -> Option<Cause> {
+    let reaches = |part: u32, percent: u32| u64::from(part) * 100 >= u64::from(calls) * u64::from(percent);
+    let rates_count = calls >= settings.min_calls;
+    if consecutive >= settings.consecutive_failures {
+        Some(Cause::ConsecutiveFailures)
+    } else if rates_count && reaches(failures, settings.failure_rate_percent) {
+        Some(Cause::FailureRate)
+    } else if rates_count && reaches(slow, settings.slow_rate_percent) {
+        Some(Cause::SlowRate)
+    } else {
+        None
+    }
+}
+
+/// `open_ms`, doubled with each opening after the first up to `open_max_ms`, then moved by up to `open_jitter_percent`
+/// either way: a roll of 0 gives the shortest time, 99 the longest. The jitter goes on top of the maximum, so that
+/// instances that have all reached it do not probe in step either. Never zero.
+fn open_time(settings: &BreakerSettings, opening: u32, roll: u8) -> Duration {
+    let doubled = 2_u64.saturating_pow(opening.saturating_sub(1)).saturating_mul(settings.open_ms);
+    let base = doubled.min(settings.open_max_ms);
+    let deviation = base.saturating_mul(u64::from(settings.open_jitter_percent)) / 100;
+    let drawn = deviation.saturating_mul(2).saturating_mul(u64::from(roll.min(99))) / 99;
+    Duration::from_millis((base - deviation.min(base)).saturating_add(drawn).max(1))
+}
+
+#[cfg(test)]
+mod tests;

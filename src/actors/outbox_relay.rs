@@ -1,0 +1,194 @@
+//! The outbox relay: gives every event its place in the one global sequence.
+//!
+//! One relay a instance, one leader among them, by advisory lock. The leader publishes what waits, batch by batch, as
+//! soon as it is told that something does ([`Wake`]: by the instance that wrote it, or by `NOTIFY`), and on a poll for
+//! hints that were lost. Then it tells the local broadcaster at once; other instances hear it from the database.
+//!
+//! What can go wrong: the leader's connection dies, and with it the lock. It then publishes on for at most one poll,
+//! which is harmless, because numbering locks the position's row; another instance takes over within
+//! `outbox.leader_retry_ms`. On any error of the database the relay lets go of its leadership and applies anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{debug, info, warn};
+
+use super::Resources;
+use super::faults::FaultPoint;
+use super::lifeline::Lifeline;
+use super::rounds::Rounds;
+use crate::error::Result;
+use crate::storage::leadership::Leadership;
+use crate::storage::outbox;
+
+/// The role's name, in logs, metrics and the leader's lock.
+pub const NAME: &str = "outbox_relay";
+
+/// The advisory lock's role.
+const ROLE: &str = "relay";
+
+/// A hint that events wait.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+/// Publishes what waits, if this relay leads, then ends it and frees its leadership.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
+/// Told after each round that published something.
+pub type OnPublished = Arc<dyn Fn() + Send + Sync>;
+
+/// The relay of one instance.
+pub struct OutboxRelay {
+    resources: Resources,
+    on_published: OnPublished,
+    /// Held between rounds; a round takes it along and brings it back.
+    leadership: Option<Leadership>,
+    rounds: Rounds,
+    /// The next round first asks whether the lock is still held.
+    check_due: bool,
+    /// The next round applies for leadership, if this relay follows.
+    apply_due: bool,
+    retiring: bool,
+    _lifeline: Lifeline,
+}
+
+impl OutboxRelay {
+    /// A relay that calls `on_published` after each round that published something.
+    pub fn new(resources: &Resources, on_published: OnPublished, lifeline: Lifeline) -> Self {
+        Self {
+            resources: resources.named(NAME),
+            on_published,
+            leadership: None,
+            rounds: Rounds::default(),
+            check_due: false,
+            apply_due: true,
+            retiring: false,
+            _lifeline: lifeline,
+        }
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        if !self.rounds.begin() {
+            return;
+        }
+        let held = self.leadership.take();
+        let apply = std::mem::take(&mut self.apply_due);
+        if held.is_none() && !apply {
+            self.rounds.end();
+            return;
+        }
+        let check = std::mem::take(&mut self.check_due);
+        let (resources, on_published) = (self.resources.clone(), Arc::clone(&self.on_published));
+        // A task of its own: a panic in it comes back as an error, and the leadership it held is freed.
+        let task = actix_rt::spawn(async move {
+            let leadership = lead(&resources, held, check).await?;
+            if leadership.is_some() {
+                publish_all(&resources, &on_published).await?;
+            }
+            Ok(leadership)
+        });
+        ctx.spawn(task.into_actor(self).map(|ended, relay, ctx| relay.end(ended, ctx)));
+    }
+
+    fn end(
+        &mut self,
+        ended: Result<Result<Option<Leadership>>, tokio::task::JoinError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let again = self.rounds.end();
+        match ended {
+            Ok(Ok(leadership)) => {
+                self.leadership = leadership;
+                if again && self.leadership.is_some() {
+                    self.begin(ctx);
+                }
+            }
+            Ok(Err(error)) => warn!(self.resources.logger, "publishing failed; leadership let go";
+                "error" => %error, "cause" => error.private_cause()),
+            Err(panic) => warn!(self.resources.logger, "publishing panicked"; "cause" => %panic),
+        }
+        if self.retiring {
+            self.retire(ctx);
+        }
+    }
+
+    /// Ends the actor once the round that runs, if any, is the last.
+    fn retire(&mut self, ctx: &mut Context<Self>) {
+        self.retiring = true;
+        if self.rounds.is_idle() {
+            ctx.stop();
+        }
+    }
+}
+
+/// Keeps, checks or wins leadership; `None` when another instance leads.
+async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> Result<Option<Leadership>> {
+    if let Some(mut leadership) = held {
+        if !check || leadership.holds().await {
+            return Ok(Some(leadership));
+        }
+        warn!(resources.logger, "leadership lost with its connection");
+        return Ok(None);
+    }
+    let won = Leadership::try_acquire(&resources.database, ROLE).await?;
+    if won.is_some() {
+        info!(resources.logger, "this instance publishes events now"; "instance" => &*resources.instance);
+    }
+    Ok(won)
+}
+
+/// Publishes batches until one is not full, and tells of it.
+async fn publish_all(resources: &Resources, on_published: &OnPublished) -> Result<()> {
+    let batch = resources.settings.outbox.publish_batch;
+    loop {
+        let publication = outbox::publish(&mut *resources.database.get().await?, batch).await?;
+        if publication.published > 0 {
+            resources.metrics.outbox_lag_seconds.observe(publication.oldest_wait_seconds.unwrap_or_default());
+            on_published();
+        }
+        if publication.published < i64::from(batch) {
+            return Ok(());
+        }
+    }
+}
+
+impl Actor for OutboxRelay {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.resources.settings.actors.mailbox_capacity);
+        let outbox = &self.resources.settings.outbox;
+        ctx.run_interval(Duration::from_millis(outbox.poll_interval_ms), |relay, ctx| {
+            relay.check_due = true;
+            relay.begin(ctx);
+        });
+        ctx.run_interval(Duration::from_millis(outbox.leader_retry_ms), |relay, ctx| {
+            relay.apply_due = true;
+            relay.begin(ctx);
+        });
+        self.begin(ctx);
+        debug!(self.resources.logger, "relay started");
+    }
+}
+
+impl Handler<Wake> for OutboxRelay {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.resources.faults.pass(FaultPoint::OutboxRelay, None);
+        self.begin(ctx);
+    }
+}
+
+impl Handler<Retire> for OutboxRelay {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        self.begin(ctx);
+        self.retire(ctx);
+    }
+}

@@ -1,0 +1,273 @@
+//! One attempt over HTTP, and what its outcome means (SPEC 4).
+//!
+//! | the bureau                                   | outcome        | for the breaker | tried again here |
+//! |----------------------------------------------|----------------|-----------------|------------------|
+//! | 200 with a report                            | the report     | success         |                  |
+//! | 404                                          | a thin file    | success         |                  |
+//! | 429                                          | comes later    | no verdict      | no               |
+//! | any other 4xx                                | refused        | success         | no               |
+//! | 401, 403                                     | unauthorized   | failure, alert  | no               |
+//! | 5xx                                          | server error   | failure         | yes              |
+//! | no connection, or one that breaks            | connect        | failure         | yes              |
+//! | nothing within the call time-out             | timeout        | failure         | yes              |
+//! | an unreadable or oversized body, other codes | malformed      | failure         | yes              |
+//!
+//! Redirects are never followed: a question holds personal data, and where it goes is for the configuration to say. A
+//! redirect is thus a status like any other that no report comes with.
+
+use std::time::{Duration, SystemTime};
+
+use awc::error::{PayloadError, SendRequestError};
+use awc::http::StatusCode;
+use awc::http::header::{self, HeaderMap, HeaderValue, HttpDate};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::{Endpoint, FetchBankingData};
+use crate::actors::circuit_breaker::Verdict;
+use crate::config::CallSettings;
+use crate::domain::banking::BankingData;
+use crate::providers::BureauRequest;
+
+/// A bureau that answers 429 is asked again after this time at the latest, whatever it says...
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// ...and not before this one, which is also for those that name none.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// A report.
+    Report(BankingData),
+    /// The bureau knows nobody by that document.
+    NotFound,
+    /// Too many questions: the next is welcome after this time.
+    RateLimited { retry_after: Duration },
+    /// The bureau understood the question and does not answer it.
+    Refused { status: StatusCode },
+    /// The bureau failed.
+    Failed(Failure),
+}
+
+/// A failure with its details, which are for the log and hold no personal data.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) cause: String,
+}
+
+/// What kind of failure it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    Timeout,
+    Connect,
+    ServerError,
+    Unauthorized,
+    Malformed,
+}
+
+impl FailureKind {
+    /// The word for it in metrics, logs and errors.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::ServerError => "server_error",
+            Self::Unauthorized => "unauthorized",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    /// Whether another try may help. Credentials that were refused stay refused, and insisting locks accounts.
+    pub(super) const fn worth_another_try(self) -> bool {
+        match self {
+            Self::Timeout | Self::Connect | Self::ServerError | Self::Malformed => true,
+            Self::Unauthorized => false,
+        }
+    }
+}
+
+impl Reply {
+    /// The `status` label of `provider_calls_total`.
+    pub(super) const fn status(&self) -> &'static str {
+        match self {
+            Self::Report(_) => "success",
+            Self::NotFound => "not_found",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Refused { .. } => "refused",
+            Self::Failed(failure) => failure.kind.as_str(),
+        }
+    }
+
+    /// What the breaker learns from it; `None`: nothing.
+    pub(super) const fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Report(_) | Self::NotFound | Self::Refused { .. } => Some(Verdict::Success),
+            Self::RateLimited { .. } => None,
+            Self::Failed(_) => Some(Verdict::Failure),
+        }
+    }
+}
+
+/// The HTTP client of one country, with connections of its own.
+pub(super) fn client(settings: &CallSettings) -> awc::Client {
+    // awc's constructors take the process's cryptography and panic where there is none, even for plain HTTP. An error
+    // means that somebody has installed one already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let connector = awc::Connector::new()
+        .timeout(settings.connect_timeout())
+        .handshake_timeout(settings.connect_timeout())
+        .limit(usize::try_from(settings.max_in_flight).unwrap_or(usize::MAX));
+    awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
+}
+
+/// Asks once. Never longer than the call time-out, which covers connecting, the head and the body.
+pub(super) async fn send(
+    client: &awc::Client,
+    endpoint: &Endpoint,
+    question: &BureauRequest,
+    ask: &FetchBankingData,
+    now: DateTime<Utc>,
+) -> Reply {
+    let limit = endpoint.call.call_timeout();
+    match tokio::time::timeout(limit, exchange(client, endpoint, question, ask, now)).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(failure)) => Reply::Failed(failure),
+        Err(_elapsed) => failed(FailureKind::Timeout, format!("no answer within {limit:?}")),
+    }
+}
+
+async fn exchange(
+    client: &awc::Client,
+    endpoint: &Endpoint,
+    question: &BureauRequest,
+    ask: &FetchBankingData,
+    now: DateTime<Utc>,
+) -> Result<Reply, Failure> {
+    let mut request = client
+        .post(format!("{}{}", endpoint.base_url, question.path))
+        .insert_header((header::CONTENT_TYPE, question.content_type))
+        .insert_header((header::ACCEPT, question.accept));
+    if let Some(id) = &ask.request_id {
+        request = request.insert_header(("x-request-id", id.as_str()));
+    }
+    if let Some(trace) = ask.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        request = request.insert_header(("traceparent", trace));
+    }
+    let mut response = request.send_body(question.body.clone()).await.map_err(|error| not_sent(&error))?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Ok(without_report(status, response.headers(), now));
+    }
+    let body = response.body().limit(endpoint.call.max_body_bytes).await.map_err(|error| not_read(&error))?;
+    read(endpoint, &body)
+}
+
+fn read(endpoint: &Endpoint, body: &Bytes) -> Result<Reply, Failure> {
+    let report = endpoint.adapter.parse(body);
+    report
+        .map(Reply::Report)
+        .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
+}
+
+fn without_report(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Reply {
+    match status {
+        StatusCode::NOT_FOUND => Reply::NotFound,
+        StatusCode::TOO_MANY_REQUESTS => {
+            let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            Reply::RateLimited { retry_after: pause(asked, now) }
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            failed(FailureKind::Unauthorized, format!("status {status}"))
+        }
+        _ if status.is_client_error() => Reply::Refused { status },
+        _ if status.is_server_error() => failed(FailureKind::ServerError, format!("status {status}")),
+        _ => failed(FailureKind::Malformed, format!("unexpected status {status}")),
+    }
+}
+
+fn failed(kind: FailureKind, cause: String) -> Reply {
+    Reply::Failed(Failure { kind, cause })
+}
+
+fn not_sent(error: &SendRequestError) -> Failure {
+    let kind = match error {
+        SendRequestError::Timeout => FailureKind::Timeout,
+        SendRequestError::Response(_) => FailureKind::Malformed,
+        _ => FailureKind::Connect,
+    };
+    Failure { kind, cause: error.to_string() }
+}
+
+fn not_read(error: &PayloadError) -> Failure {
+    let kind = match error {
+        PayloadError::Incomplete(_) | PayloadError::Io(_) | PayloadError::Http2Payload(_) => {
+            FailureKind::Connect
+        }
+        _ => FailureKind::Malformed,
+    };
+    Failure { kind, cause: error.to_string() }
+}
+
+/// Reads `Retry-After`, seconds or a date (RFC 9110, section 10.2.3), and keeps it within bounds.
+fn pause(asked: Option<&str>, now: DateTime<Utc>) -> Duration {
+    let asked = asked.map(str::trim);
+    let seconds = asked.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let until = || asked.and_then(|text| text.parse::<HttpDate>().ok()).map(SystemTime::from);
+    let wait = |until: SystemTime| until.duration_since(now.into()).unwrap_or(Duration::ZERO);
+    seconds.or_else(|| until().map(wait)).unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms_and_kept_within_bounds() {
+        let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
+        for (asked, seconds) in [
+            (Some("7"), 7),
+            (Some(" 120 "), 120),
+            (Some("0"), 1),
+            (Some("86400"), 300),
+            (Some("99999999999999999999"), 1),
+            (Some("-5"), 1),
+            (Some("Sun, 06 Nov 1994 08:50:07 GMT"), 30),
+            (Some("Sunday, 06-Nov-94 08:50:07 GMT"), 30),
+            (Some("Sun, 06 Nov 1994 08:49:00 GMT"), 1),
+            (Some("Mon, 06 Nov 2034 08:49:00 GMT"), 300),
+            (Some("soon"), 1),
+            (None, 1),
+        ] {
+            assert_eq!(pause(asked, now), Duration::from_secs(seconds), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn every_status_has_its_meaning() {
+        let meaning = |code: u16| {
+            let status = StatusCode::from_u16(code).unwrap();
+            let reply = without_report(status, &HeaderMap::new(), DateTime::UNIX_EPOCH);
+            (reply.status(), reply.verdict())
+        };
+        let (success, failure) = (Some(Verdict::Success), Some(Verdict::Failure));
+        for (code, expected) in [
+            (202, ("malformed", failure)),
+            (204, ("malformed", failure)),
+            (302, ("malformed", failure)),
+            (308, ("malformed", failure)),
+            (400, ("refused", success)),
+            (401, ("unauthorized", failure)),
+            (403, ("unauthorized", failure)),
+            (404, ("not_found", success)),
+            (408, ("refused", success)),
+            (422, ("refused", success)),
+            (429, ("rate_limited", None)),
+            (500, ("server_error", failure)),
+            (503, ("server_error", failure)),
+            (599, ("server_error", failure)),
+        ] {
+            assert_eq!(meaning(code), expected, "{code}");
+        }
+    }
+}

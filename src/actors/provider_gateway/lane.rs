@@ -1,0 +1,324 @@
+//! One country's lane to its bureau: breaker, bulkhead, retry budget and pause, apart from every other country's.
+//!
+//! A call passes three doors: the breaker, the pause that a 429 asked for, the bulkhead. Refusals are answered on the
+//! spot, inside the actor's handler. Calls run as tasks on the actor's thread and share the lane with it; no borrow of
+//! its cells is held across an `await`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slog::{Logger, crit, info, o, warn};
+
+use super::bulkhead::{Bulkhead, Entry, Place, Waiting};
+use super::call::{self, Failure, FailureKind, Reply};
+use super::retry_budget::RetryBudget;
+use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts, Recovered};
+use crate::actors::circuit_breaker::{Admission, CircuitBreaker, Permit, State, Transition, Verdict};
+use crate::clock::Clock;
+use crate::domain::application::Country;
+use crate::domain::banking::{BankingData, FallbackReason};
+use crate::error::{Error, PrivateMessage};
+use crate::providers::BureauRequest;
+use crate::telemetry::metrics::{Metrics, seconds};
+
+pub(super) struct Lane {
+    endpoint: Endpoint,
+    country: Country,
+    client: awc::Client,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    log: Logger,
+    on_recovered: Option<Recovered>,
+    breaker: RefCell<CircuitBreaker>,
+    budget: RefCell<RetryBudget>,
+    bulkhead: Bulkhead,
+    /// Until when the bureau wants to be left alone (429), on the clock's monotonic time.
+    paused_until: Cell<Duration>,
+}
+
+/// Why a call is not made now.
+pub(super) enum Refusal {
+    CircuitOpen,
+    RateLimited { retry_after: Duration },
+    BulkheadFull,
+}
+
+/// Where a call stands that was not refused.
+pub(super) enum Entrance {
+    Start(Attempt, Place),
+    Wait(Waiting),
+}
+
+/// A permit of the breaker for one attempt. One that is dropped goes back without a verdict.
+pub(super) struct Attempt {
+    lane: Rc<Lane>,
+    permit: Option<Permit>,
+}
+
+impl Attempt {
+    fn record(mut self, verdict: Verdict) {
+        if let Some(permit) = self.permit.take() {
+            self.lane.with_breaker(|breaker, now, roll| breaker.record(permit, now, verdict, roll));
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.lane.with_breaker(|breaker, now, roll| breaker.release(permit, now, roll));
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Self {
+        let country = endpoint.adapter.country();
+        let provider = endpoint.adapter.name();
+        let gauge = &parts.metrics.provider_circuit_breaker_state;
+        gauge.with_label_values(&[country.code(), provider]).set(State::Closed.metric_value());
+        Self {
+            country,
+            client: call::client(&endpoint.call),
+            clock: parts.clock.clone(),
+            metrics: Arc::clone(&parts.metrics),
+            log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
+            on_recovered: parts.on_recovered.clone(),
+            breaker: RefCell::new(CircuitBreaker::new(endpoint.breaker.clone())),
+            budget: RefCell::new(RetryBudget::new(&endpoint.call)),
+            bulkhead: Bulkhead::new(endpoint.call.max_in_flight, endpoint.call.max_queued),
+            paused_until: Cell::new(Duration::ZERO),
+            endpoint,
+        }
+    }
+
+    pub(super) fn country(&self) -> Country {
+        self.country
+    }
+
+    fn provider(&self) -> &'static str {
+        self.endpoint.adapter.name()
+    }
+
+    pub(super) fn status(&self) -> BreakerStatus {
+        BreakerStatus {
+            country: self.country,
+            provider: self.provider(),
+            snapshot: self.with_breaker(|breaker, now, roll| breaker.snapshot(now, roll)),
+            in_flight: self.bulkhead.in_flight(),
+            queued: self.bulkhead.queued(),
+            paused_for: self.pause_left(),
+        }
+    }
+
+    /// Passes the doors, or says which is shut. A caller that has to wait holds no permit meanwhile.
+    pub(super) fn enter(self: &Rc<Self>) -> Result<Entrance, Refusal> {
+        let attempt = self.admit()?;
+        match self.bulkhead.enter() {
+            Entry::Free(place) => Ok(Entrance::Start(attempt, place)),
+            Entry::Queued(waiting) => Ok(Entrance::Wait(waiting)),
+            Entry::Full => Err(Refusal::BulkheadFull),
+        }
+    }
+
+    fn admit(self: &Rc<Self>) -> Result<Attempt, Refusal> {
+        let admission = self.with_breaker(|breaker, now, roll| breaker.admit(now, roll));
+        let Admission::Admitted(permit) = admission else {
+            return Err(Refusal::CircuitOpen);
+        };
+        let attempt = Attempt { lane: Rc::clone(self), permit: Some(permit) };
+        match self.pause_left() {
+            Some(retry_after) => Err(Refusal::RateLimited { retry_after }),
+            None => Ok(attempt),
+        }
+    }
+
+    /// The answer to a call that is not made.
+    pub(super) fn refuse(&self, refusal: &Refusal) -> BankingAnswer {
+        let (status, answer) = match refusal {
+            Refusal::CircuitOpen => ("circuit_open", self.fallback()),
+            Refusal::RateLimited { retry_after } => {
+                ("rate_limited", BankingAnswer::RateLimited { retry_after: *retry_after })
+            }
+            Refusal::BulkheadFull => ("bulkhead_full", BankingAnswer::BulkheadFull),
+        };
+        self.count(status);
+        answer
+    }
+
+    fn fallback(&self) -> BankingAnswer {
+        let state = self.state().as_str();
+        BankingAnswer::CircuitOpen(BankingData::fallback(self.provider(), FallbackReason::CircuitOpen, state))
+    }
+
+    /// Carries a call out, with its retries, once it is its turn. It panics where an adapter does.
+    pub(super) async fn carry_out(
+        self: Rc<Self>,
+        entrance: Entrance,
+        ask: FetchBankingData,
+    ) -> BankingAnswer {
+        match self.pass(entrance).await {
+            Ok((attempt, _place)) => self.ask_bureau(attempt, &ask).await,
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    /// Whoever has waited asks the breaker only now. When a call's end has shut the door, its place goes through the
+    /// whole queue in no time: each of those who wait gets it, is refused and leaves it to the next.
+    async fn pass(self: &Rc<Self>, entrance: Entrance) -> Result<(Attempt, Place), Refusal> {
+        match entrance {
+            Entrance::Start(attempt, place) => Ok((attempt, place)),
+            Entrance::Wait(waiting) => {
+                let place = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
+                Ok((self.admit()?, place))
+            }
+        }
+    }
+
+    async fn ask_bureau(self: &Rc<Self>, mut attempt: Attempt, ask: &FetchBankingData) -> BankingAnswer {
+        let question = self.endpoint.adapter.request(&ask.subject);
+        self.budget.borrow_mut().count_call(self.clock.monotonic());
+        let mut retries = 0;
+        loop {
+            let failure = match self.attempt(attempt, &question, ask).await {
+                Ok(answer) => return answer,
+                Err(failure) => failure,
+            };
+            // Also when no retry is left: another attempt of the job would only find the breaker open.
+            if self.state() != State::Closed {
+                return self.refuse(&Refusal::CircuitOpen);
+            }
+            if !self.may_retry(failure.kind, retries) {
+                return BankingAnswer::Failed { error: self.error(failure.kind.as_str(), failure.cause) };
+            }
+            let longest = self.endpoint.call.retry_backoff_ms.saturating_mul(2_u64.saturating_pow(retries));
+            tokio::time::sleep(self.clock.jitter(Duration::from_millis(longest))).await;
+            retries += 1;
+            attempt = match self.admit() {
+                Ok(attempt) => attempt,
+                Err(refusal) => return self.refuse(&refusal),
+            };
+        }
+    }
+
+    fn may_retry(&self, kind: FailureKind, retries: u32) -> bool {
+        kind.worth_another_try()
+            && retries < self.endpoint.call.retries
+            && self.budget.borrow_mut().take(self.clock.monotonic())
+    }
+
+    /// One attempt, told to breaker, metrics and log.
+    async fn attempt(
+        &self,
+        attempt: Attempt,
+        question: &BureauRequest,
+        ask: &FetchBankingData,
+    ) -> Result<BankingAnswer, Failure> {
+        let began = self.clock.monotonic();
+        let reply = call::send(&self.client, &self.endpoint, question, ask, self.clock.now()).await;
+        let took = self.clock.monotonic().saturating_sub(began);
+        self.count(reply.status());
+        let labels = [self.country.code(), self.provider()];
+        self.metrics.provider_call_duration_seconds.with_label_values(&labels).observe(seconds(took));
+        self.log_reply(&reply, took, ask);
+        if let Reply::RateLimited { retry_after } = reply {
+            self.pause(retry_after);
+        }
+        match reply.verdict() {
+            Some(verdict) => attempt.record(verdict),
+            None => drop(attempt),
+        }
+        match reply {
+            Reply::Report(data) => Ok(BankingAnswer::Report(data)),
+            Reply::NotFound => Ok(BankingAnswer::Report(BankingData::thin_file(self.provider()))),
+            Reply::RateLimited { retry_after } => Ok(BankingAnswer::RateLimited { retry_after }),
+            Reply::Refused { status } => {
+                Ok(BankingAnswer::Failed { error: self.error("refused", format!("status {status}")) })
+            }
+            Reply::Failed(failure) => Err(failure),
+        }
+    }
+
+    fn error(&self, reason: &'static str, cause: String) -> Error {
+        Error::Provider { provider: self.provider(), reason, cause: PrivateMessage::new(cause) }
+    }
+
+    fn state(&self) -> State {
+        self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
+    }
+
+    /// The one way to the breaker: whatever a step changes is announced.
+    fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
+        let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
+        let mut breaker = self.breaker.borrow_mut();
+        let result = step(&mut breaker, now, roll);
+        let transitions = breaker.take_transitions();
+        drop(breaker);
+        for transition in &transitions {
+            self.announce(transition);
+        }
+        result
+    }
+
+    fn announce(&self, transition: &Transition) {
+        let to = transition.to.as_str();
+        let metrics = &self.metrics;
+        let labels = [self.country.code(), self.provider()];
+        metrics.provider_circuit_breaker_state.with_label_values(&labels).set(transition.to.metric_value());
+        let labels = [self.country.code(), self.provider(), to];
+        metrics.provider_circuit_breaker_transitions_total.with_label_values(&labels).inc();
+        let log = self.log.new(o!("from" => transition.from.as_str(), "to" => to));
+        let cause = transition.cause.as_str();
+        match transition.to {
+            State::Open => {
+                let open_ms = transition.open_for.map_or(0, |time| time.as_millis());
+                warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms);
+            }
+            State::HalfOpen => info!(log, "circuit breaker waits for a probe"; "cause" => cause),
+            State::Closed => {
+                info!(log, "circuit breaker closed: the bureau has recovered"; "cause" => cause);
+                if let Some(on_recovered) = &self.on_recovered {
+                    on_recovered(self.country);
+                }
+            }
+        }
+    }
+
+    fn pause(&self, retry_after: Duration) {
+        let until = self.clock.monotonic() + retry_after;
+        self.paused_until.set(self.paused_until.get().max(until));
+    }
+
+    fn pause_left(&self) -> Option<Duration> {
+        let left = self.paused_until.get().saturating_sub(self.clock.monotonic());
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn count(&self, status: &'static str) {
+        let labels = [self.country.code(), self.provider(), status];
+        self.metrics.provider_calls_total.with_label_values(&labels).inc();
+    }
+
+    fn log_reply(&self, reply: &Reply, took: Duration, ask: &FetchBankingData) {
+        let log = self.log.new(o!(
+            "application_id" => ask.application_id.to_string(),
+            "request_id" => ask.request_id.as_ref().map(ToString::to_string),
+            "status" => reply.status(),
+            "took_ms" => took.as_millis(),
+        ));
+        match reply {
+            Reply::Report(_) | Reply::NotFound => {}
+            Reply::RateLimited { retry_after } => {
+                info!(log, "bureau wants to be asked later"; "retry_after_ms" => retry_after.as_millis());
+            }
+            Reply::Refused { status } => warn!(log, "bureau refused the question"; "code" => status.as_u16()),
+            Reply::Failed(Failure { kind: FailureKind::Unauthorized, cause }) => {
+                crit!(log, "bureau does not accept our credentials";
+                    "cause" => cause, "alert" => "provider_credentials");
+            }
+            Reply::Failed(failure) => warn!(log, "call to bureau failed"; "cause" => &failure.cause),
+        }
+    }
+}

@@ -1,0 +1,775 @@
+//! The gateway against a scripted bureau: a real HTTP server that plays a list of steps for each country.
+//!
+//! The clock is a manual one, so open times pass when a test says so. Only call time-outs are real time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use chrono::DateTime;
+use futures_util::future::join_all;
+use futures_util::stream;
+use serde_json::json;
+use slog::Drain as _;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::*;
+use crate::actors::circuit_breaker::State;
+use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::providers::{BureauRequest, MalformedReport};
+
+const NAME: &str = "Ximena Inventada";
+const DOCUMENT: &str = "99887766Q";
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// A bureau that speaks `BankingData` itself.
+struct PlainFormat(Country);
+
+impl BankingProvider for PlainFormat {
+    fn name(&self) -> &'static str {
+        "Scripted Bureau"
+    }
+
+    fn country(&self) -> Country {
+        self.0
+    }
+
+    fn request(&self, subject: &Subject) -> BureauRequest {
+        assert_ne!(subject.full_name.reveal(), "Panic", "the adapter cannot write this question");
+        BureauRequest {
+            path: "/reports",
+            content_type: "application/json",
+            accept: "application/vnd.report+json",
+            body: json!({"document": subject.identity_document.reveal()}).to_string().into_bytes(),
+        }
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<BankingData, MalformedReport> {
+        let text = String::from_utf8_lossy(body);
+        assert!(!text.starts_with("surprise"), "cannot read {text}");
+        serde_json::from_str(&text).map_err(|error| MalformedReport(format!("line {}", error.line())))
+    }
+}
+
+#[derive(Clone)]
+enum Step {
+    Report,
+    Status(u16),
+    /// A status with one header.
+    Told(u16, &'static str, &'static str),
+    Body(String),
+    /// A body that breaks off.
+    BreakOff,
+    /// No answer at all.
+    Hang,
+    /// A report, once the test opens the gate.
+    Gate,
+    /// A failure, once the test opens the gate.
+    GateThenFail,
+    /// A report; the clock moves on meanwhile.
+    Slow(Duration),
+}
+
+#[derive(Clone)]
+struct Seen {
+    country: String,
+    headers: HashMap<String, String>,
+    body: String,
+}
+
+/// The script, and what the bureau saw.
+struct Script {
+    clock: Clock,
+    steps: Mutex<HashMap<String, VecDeque<Step>>>,
+    seen: Mutex<Vec<Seen>>,
+    gate: Semaphore,
+}
+
+impl Script {
+    fn hits(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    fn play(&self, country: Country, steps: impl IntoIterator<Item = Step>) {
+        let mut all = self.steps.lock().unwrap();
+        all.entry(country.lower_code().to_owned()).or_default().extend(steps);
+    }
+}
+
+async fn report(
+    script: web::Data<Arc<Script>>,
+    country: web::Path<String>,
+    request: HttpRequest,
+    body: String,
+) -> HttpResponse {
+    let headers = request.headers().iter();
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    script.seen.lock().unwrap().push(Seen { country: country.clone(), headers, body });
+    let step = script.steps.lock().unwrap().entry(country.clone()).or_default().pop_front();
+    let status = |code: u16| HttpResponse::build(actix_web::http::StatusCode::from_u16(code).unwrap());
+    match step.unwrap_or(Step::Report) {
+        Step::Report => {}
+        Step::Status(code) => return status(code).finish(),
+        Step::Told(code, name, value) => return status(code).insert_header((name, value)).finish(),
+        Step::Body(text) => return HttpResponse::Ok().body(text),
+        Step::BreakOff => {
+            let start = Ok(web::Bytes::from_static(b"{\"credit_"));
+            let broken = stream::iter([start, Err(std::io::Error::other("scripted"))]);
+            return HttpResponse::Ok().streaming(broken);
+        }
+        Step::Hang => std::future::pending().await,
+        Step::Gate => script.gate.acquire().await.unwrap().forget(),
+        Step::GateThenFail => {
+            script.gate.acquire().await.unwrap().forget();
+            return status(500).finish();
+        }
+        Step::Slow(by) => script.clock.advance(by),
+    }
+    HttpResponse::Ok().json(BankingData::empty("Scripted Bureau"))
+}
+
+fn call_settings() -> CallSettings {
+    CallSettings {
+        connect_timeout_ms: 2_000,
+        call_timeout_ms: 10_000,
+        max_body_bytes: 10_000,
+        max_in_flight: 32,
+        max_queued: 64,
+        retries: 0,
+        retry_backoff_ms: 1,
+        retry_budget_percent: 20,
+        retry_budget_min_per_minute: 10,
+    }
+}
+
+fn breaker_settings() -> BreakerSettings {
+    BreakerSettings {
+        consecutive_failures: 5,
+        window_ms: 60_000,
+        min_calls: 10,
+        failure_rate_percent: 50,
+        slow_call_ms: 3_000,
+        slow_rate_percent: 80,
+        open_ms: 60_000,
+        open_max_ms: 300_000,
+        open_jitter_percent: 0,
+        probe_timeout_ms: 30_000,
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A gateway to a scripted bureau in Spain and in Mexico.
+struct Rig {
+    gateway: Addr<ProviderGateway>,
+    parts: GatewayParts,
+    script: Arc<Script>,
+    recovered: Arc<Mutex<Vec<Country>>>,
+    lines: Lines,
+    death: crate::actors::lifeline::Death,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A rig whose Spanish endpoint is changed by `change`.
+    fn with(change: impl FnOnce(&mut Endpoint)) -> Self {
+        let clock = Clock::manual(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        let script = Arc::new(Script {
+            clock: clock.clone(),
+            steps: Mutex::default(),
+            seen: Mutex::default(),
+            gate: Semaphore::new(0),
+        });
+        let shared = web::Data::new(Arc::clone(&script));
+        let server = HttpServer::new(move || {
+            App::new().app_data(shared.clone()).route("/{country}/reports", web::post().to(report))
+        });
+        let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+        let address = server.addrs()[0];
+        actix_rt::spawn(server.run());
+
+        let endpoint = |country: Country| {
+            let adapter = Box::leak(Box::new(PlainFormat(country)));
+            let base_url = format!("http://{address}/{}/", country.lower_code());
+            Endpoint::new(adapter, &base_url, call_settings(), breaker_settings()).unwrap()
+        };
+        let mut spain = endpoint(Country::Es);
+        change(&mut spain);
+        let lines = Lines::default();
+        let drain = Mutex::new(slog_json::Json::default(lines.clone())).fuse();
+        let recovered = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&recovered);
+        let parts = GatewayParts {
+            endpoints: vec![spain, endpoint(Country::Mx)],
+            mailbox_capacity: 1024,
+            clock,
+            metrics: Arc::new(Metrics::new().unwrap()),
+            faults: Arc::new(Faults::new(true)),
+            logger: Logger::root(drain, o!()),
+            on_recovered: Some(Arc::new(move |country| told.lock().unwrap().push(country))),
+        };
+        let (lifeline, death) = Lifeline::pair();
+        let gateway = ProviderGateway::new(parts.clone(), lifeline).start();
+        Self { gateway, parts, script, recovered, lines, death }
+    }
+
+    fn ask(&self, country: Country) -> Request<ProviderGateway, FetchBankingData> {
+        self.ask_about(country, NAME)
+    }
+
+    fn ask_about(&self, country: Country, name: &str) -> Request<ProviderGateway, FetchBankingData> {
+        self.gateway.send(FetchBankingData {
+            country,
+            subject: Subject {
+                full_name: FullName::parse(name).unwrap(),
+                identity_document: IdentityDocument::from_normalized(DOCUMENT.to_owned()),
+            },
+            application_id: ApplicationId::new(Uuid::nil()),
+            request_id: RequestId::parse("req-1"),
+            traceparent: Some(TRACE.to_owned()),
+        })
+    }
+
+    async fn fetch(&self, country: Country) -> BankingAnswer {
+        self.ask(country).await.unwrap().unwrap()
+    }
+
+    async fn status(&self, country: Country) -> BreakerStatus {
+        let all = self.gateway.send(ReadBreakers).await.unwrap();
+        all.into_iter().find(|status| status.country == country).unwrap()
+    }
+
+    async fn state(&self, country: Country) -> State {
+        self.status(country).await.snapshot.state
+    }
+
+    /// Opens Spain's breaker by five failures.
+    async fn open_spain(&self) {
+        self.script.play(Country::Es, vec![Step::Status(500); 5]);
+        for _ in 0..5 {
+            self.fetch(Country::Es).await;
+        }
+        assert_eq!(self.state(Country::Es).await, State::Open);
+    }
+
+    async fn wait_for_spain(&self, what: &str, condition: impl Fn(&BreakerStatus) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition(&self.status(Country::Es).await) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.status(Country::Es).await);
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn wait_for_hits(&self, hits: usize) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.script.hits() < hits {
+            assert!(Instant::now() < deadline, "{} of {hits} requests arrived", self.script.hits());
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn counted(&self, country: Country, status: &str) -> u64 {
+        let labels = [country.code(), "Scripted Bureau", status];
+        self.parts.metrics.provider_calls_total.with_label_values(&labels).get()
+    }
+
+    fn gauge(&self, country: Country) -> i64 {
+        let labels = [country.code(), "Scripted Bureau"];
+        self.parts.metrics.provider_circuit_breaker_state.with_label_values(&labels).get()
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+fn is_fallback(answer: &BankingAnswer) -> bool {
+    matches!(answer, BankingAnswer::CircuitOpen(data) if data.is_fallback())
+}
+
+fn is_report(answer: &BankingAnswer) -> bool {
+    matches!(answer, BankingAnswer::Report(data) if !data.is_fallback() && !data.is_thin_file())
+}
+
+fn reason(answer: &BankingAnswer) -> &'static str {
+    match answer {
+        BankingAnswer::Failed { error: Error::Provider { provider: "Scripted Bureau", reason, .. } } => {
+            reason
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_base_url_is_absolute_or_refused() {
+    for bad in ["", "bureau", "/v1", "ftp://bureau/v1", "http://", "http://bureau/v1?key=1"] {
+        let endpoint = Endpoint::new(&PlainFormat(Country::Es), bad, call_settings(), breaker_settings());
+        assert!(matches!(endpoint, Err(Error::Configuration(_))), "{bad:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_report_arrives_and_the_question_carries_its_headers() {
+    let rig = Rig::new();
+    assert_eq!((rig.gauge(Country::Es), rig.gauge(Country::Mx)), (0, 0));
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    let seen = rig.script.seen.lock().unwrap().clone();
+    let [Seen { country, headers, body }] = seen.as_slice() else { panic!("one request") };
+    assert_eq!((country.as_str(), body.as_str()), ("es", "{\"document\":\"99887766Q\"}"));
+    for (name, value) in [
+        ("x-request-id", "req-1"),
+        ("traceparent", TRACE),
+        ("content-type", "application/json"),
+        ("accept", "application/vnd.report+json"),
+    ] {
+        assert_eq!(headers[name], value);
+    }
+    assert_eq!(rig.counted(Country::Es, "success"), 1);
+}
+
+#[actix_rt::test]
+async fn each_kind_of_failure_is_told_apart_and_counts_for_the_breaker() {
+    let rig = Rig::with(|spain| {
+        spain.call.call_timeout_ms = 300;
+        spain.breaker.consecutive_failures = 100;
+        spain.breaker.min_calls = 100;
+    });
+    for (failures, (step, expected)) in (1..).zip([
+        (Step::Status(500), "server_error"),
+        (Step::Status(503), "server_error"),
+        (Step::Status(401), "unauthorized"),
+        (Step::Status(403), "unauthorized"),
+        (Step::Status(204), "malformed"),
+        (Step::Told(307, "location", "/mx/reports"), "malformed"),
+        (Step::Body("<html>".to_owned()), "malformed"),
+        (Step::Body(format!("{{{}}}", " ".repeat(9_999))), "malformed"),
+        (Step::BreakOff, "connect"),
+        (Step::Hang, "timeout"),
+    ]) {
+        rig.script.play(Country::Es, [step]);
+        let before = rig.counted(Country::Es, expected);
+        assert_eq!(reason(&rig.fetch(Country::Es).await), expected);
+        assert_eq!(rig.counted(Country::Es, expected), before + 1);
+        assert_eq!(rig.status(Country::Es).await.snapshot.consecutive_failures, failures);
+        assert_eq!(
+            rig.script.hits(),
+            usize::try_from(failures).unwrap(),
+            "nothing is redirected or repeated"
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn the_largest_allowed_body_is_read() {
+    let rig = Rig::new();
+    rig.script.play(Country::Es, [Step::Body(format!("{{{}}}", " ".repeat(9_998)))]);
+    assert!(is_report(&rig.fetch(Country::Es).await));
+}
+
+#[actix_rt::test]
+async fn a_bureau_that_cannot_be_reached_is_a_failed_connection() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rig = Rig::with(|spain| spain.base_url = format!("http://{free}"));
+    assert_eq!(reason(&rig.fetch(Country::Es).await), "connect");
+}
+
+#[actix_rt::test]
+async fn a_failed_tls_handshake_is_a_failed_connection_and_no_panic() {
+    let rig = Rig::with(|spain| spain.base_url = spain.base_url.replace("http://", "https://"));
+    assert_eq!(reason(&rig.fetch(Country::Es).await), "connect");
+}
+
+#[actix_rt::test]
+async fn other_client_errors_are_answers() {
+    let rig = Rig::new();
+    rig.script
+        .play(Country::Es, [Step::Status(500), Step::Status(404), Step::Status(500), Step::Status(422)]);
+    rig.fetch(Country::Es).await;
+    let thin = rig.fetch(Country::Es).await;
+    assert!(matches!(&thin, BankingAnswer::Report(data) if data.is_thin_file()), "{thin:?}");
+    assert_eq!(rig.status(Country::Es).await.snapshot.consecutive_failures, 0);
+    rig.fetch(Country::Es).await;
+    assert_eq!(reason(&rig.fetch(Country::Es).await), "refused");
+    assert_eq!(rig.status(Country::Es).await.snapshot.consecutive_failures, 0);
+}
+
+#[actix_rt::test]
+async fn refused_credentials_alert_and_are_not_tried_again() {
+    let rig = Rig::with(|spain| spain.call.retries = 2);
+    rig.script.play(Country::Es, [Step::Status(401)]);
+    assert_eq!(reason(&rig.fetch(Country::Es).await), "unauthorized");
+    assert_eq!(rig.script.hits(), 1);
+    let log = rig.log();
+    let alert =
+        log.lines().find(|line| line.contains("\"alert\":\"provider_credentials\"")).expect("an alert");
+    assert!(alert.contains("\"level\":\"CRIT\"") && alert.contains("\"request_id\":\"req-1\""), "{alert}");
+}
+
+#[actix_rt::test]
+async fn five_failures_open_the_breaker_and_the_sixth_call_falls_back_unmade() {
+    let rig = Rig::new();
+    rig.open_spain().await;
+    assert_eq!((rig.gauge(Country::Es), rig.script.hits()), (1, 5));
+    let answer = rig.fetch(Country::Es).await;
+    let BankingAnswer::CircuitOpen(data) = answer else { panic!("{answer:?}") };
+    assert_eq!(data.provider_name, "Scripted Bureau (FALLBACK - Circuit Open)");
+    assert_eq!(data.additional_data["circuit_state"], "open");
+    assert_eq!(rig.script.hits(), 5);
+
+    assert!(is_report(&rig.fetch(Country::Mx).await));
+    let mexico = rig.status(Country::Mx).await.snapshot;
+    assert_eq!((mexico.state, mexico.failures, rig.gauge(Country::Mx)), (State::Closed, 0, 0));
+}
+
+#[actix_rt::test]
+async fn falling_back_takes_less_than_a_millisecond_and_no_call() {
+    let rig = Rig::new();
+    rig.open_spain().await;
+    let began = Instant::now();
+    for _ in 0..2_000 {
+        assert!(is_fallback(&rig.fetch(Country::Es).await));
+    }
+    let each = began.elapsed() / 2_000;
+    assert!(each < Duration::from_millis(1), "{each:?}, mailbox included");
+    assert_eq!(rig.script.hits(), 5);
+    // The first answer came with the failure that opened it.
+    assert_eq!(rig.counted(Country::Es, "circuit_open"), 2_001);
+}
+
+#[actix_rt::test]
+async fn of_a_hundred_calls_at_half_open_exactly_one_reaches_the_bureau() {
+    let rig = Rig::new();
+    rig.open_spain().await;
+    rig.parts.clock.advance(Duration::from_secs(60));
+    rig.script.play(Country::Es, [Step::Gate]);
+    let answered = AtomicUsize::new(0);
+    let calls = join_all((0..100).map(|_| async {
+        let answer = rig.fetch(Country::Es).await;
+        answered.fetch_add(1, Ordering::SeqCst);
+        answer
+    }));
+    let open_the_gate = async {
+        rig.wait_for_hits(6).await;
+        while answered.load(Ordering::SeqCst) < 99 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(rig.gauge(Country::Es), 2);
+        rig.script.gate.add_permits(1);
+    };
+    let (answers, ()) = tokio::join!(calls, open_the_gate);
+    assert_eq!(answers.iter().filter(|answer| is_report(answer)).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| is_fallback(answer)).count(), 99);
+    assert_eq!(rig.script.hits(), 6);
+    assert_eq!(rig.state(Country::Es).await, State::Closed);
+}
+
+#[actix_rt::test]
+async fn a_probe_that_succeeds_closes_the_breaker_and_tells_of_the_recovery_once() {
+    let rig = Rig::new();
+    rig.open_spain().await;
+    assert!(rig.recovered.lock().unwrap().is_empty());
+    rig.parts.clock.advance(Duration::from_secs(60));
+    assert!(rig.status(Country::Es).await.snapshot.wants_probe());
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert_eq!(*rig.recovered.lock().unwrap(), [Country::Es]);
+    assert_eq!(rig.gauge(Country::Es), 0);
+    let transitions = &rig.parts.metrics.provider_circuit_breaker_transitions_total;
+    for to in ["open", "half_open", "closed"] {
+        assert_eq!(transitions.with_label_values(&["ES", "Scripted Bureau", to]).get(), 1, "{to}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_probe_that_fails_opens_it_again_for_twice_as_long() {
+    let rig = Rig::with(|spain| spain.call.retries = 2);
+    rig.script.play(Country::Es, vec![Step::Status(500); 6]);
+    rig.fetch(Country::Es).await;
+    rig.fetch(Country::Es).await;
+    rig.parts.clock.advance(Duration::from_secs(60));
+    assert!(is_fallback(&rig.fetch(Country::Es).await));
+    assert_eq!(rig.script.hits(), 6, "a probe is not retried");
+    assert_eq!(rig.status(Country::Es).await.snapshot.retry_in, Duration::from_secs(120));
+}
+
+#[actix_rt::test]
+async fn a_failing_call_is_retried_and_every_attempt_counts() {
+    let rig = Rig::with(|spain| spain.call.retries = 2);
+    rig.script.play(Country::Es, [Step::Status(500), Step::Body("?".to_owned())]);
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    let spain = rig.status(Country::Es).await.snapshot;
+    assert_eq!((rig.script.hits(), spain.calls, spain.failures), (3, 3, 2));
+
+    rig.script.play(Country::Es, vec![Step::Status(500); 5]);
+    assert_eq!(reason(&rig.fetch(Country::Es).await), "server_error");
+    assert_eq!(rig.script.hits(), 6);
+    let opened_on_the_way = rig.fetch(Country::Es).await;
+    assert!(is_fallback(&opened_on_the_way), "{opened_on_the_way:?}");
+    assert_eq!(rig.script.hits(), 8, "the fifth failure in a row ends the retries");
+}
+
+#[actix_rt::test]
+async fn retries_end_with_their_budget_and_begin_again_with_the_next_minute() {
+    let rig = Rig::with(|spain| {
+        spain.call.retries = 2;
+        spain.call.retry_budget_min_per_minute = 3;
+        spain.breaker.consecutive_failures = 100;
+        spain.breaker.min_calls = 100;
+    });
+    rig.script.play(Country::Es, vec![Step::Status(500); 20]);
+    let mut requests = Vec::new();
+    for _ in 0..4 {
+        let before = rig.script.hits();
+        rig.fetch(Country::Es).await;
+        requests.push(rig.script.hits() - before);
+    }
+    assert_eq!(requests, [3, 2, 1, 1]);
+    rig.parts.clock.advance(Duration::from_secs(60));
+    rig.fetch(Country::Es).await;
+    assert_eq!(rig.script.hits(), 7 + 3);
+}
+
+#[actix_rt::test]
+async fn slow_answers_open_the_breaker() {
+    let rig = Rig::with(|spain| spain.breaker.min_calls = 4);
+    rig.script.play(Country::Es, vec![Step::Slow(Duration::from_millis(3_001)); 4]);
+    for _ in 0..4 {
+        assert!(is_report(&rig.fetch(Country::Es).await));
+    }
+    assert_eq!(rig.state(Country::Es).await, State::Open);
+    assert!(rig.log().contains("\"cause\":\"slow_rate\""));
+}
+
+#[actix_rt::test]
+async fn a_full_bulkhead_turns_calls_away_and_serves_the_others_in_order() {
+    let rig = Rig::with(|spain| {
+        spain.call.max_in_flight = 1;
+        spain.call.max_queued = 3;
+    });
+    rig.script.play(Country::Es, vec![Step::Gate; 4]);
+    let order = Mutex::new(Vec::new());
+    let calls = join_all((0..4).map(|number| {
+        let call = rig.ask(Country::Es);
+        let order = &order;
+        async move {
+            assert!(is_report(&call.await.unwrap().unwrap()));
+            order.lock().unwrap().push(number);
+        }
+    }));
+    let others = async {
+        rig.wait_for_spain("one in flight, three waiting", |spain| (spain.in_flight, spain.queued) == (1, 3))
+            .await;
+        assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::BulkheadFull));
+        assert!(is_report(&rig.fetch(Country::Mx).await), "Mexico has places of its own");
+        rig.script.gate.add_permits(4);
+    };
+    tokio::join!(calls, others);
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
+    let spain = rig.status(Country::Es).await;
+    assert_eq!((spain.in_flight, spain.queued, spain.snapshot.failures), (0, 0, 0));
+    assert_eq!(rig.counted(Country::Es, "bulkhead_full"), 1);
+}
+
+#[actix_rt::test]
+async fn when_the_breaker_opens_those_who_wait_fall_back_at_once() {
+    let rig = Rig::with(|spain| {
+        spain.call.max_in_flight = 2;
+        spain.breaker.consecutive_failures = 1;
+    });
+    rig.script.play(Country::Es, [Step::GateThenFail, Step::Hang]);
+    let mut calls: VecDeque<_> = (0..12).map(|_| actix_rt::spawn(rig.ask(Country::Es))).collect();
+    rig.wait_for_hits(2).await;
+    rig.wait_for_spain("ten wait", |spain| spain.queued == 10).await;
+    rig.script.gate.add_permits(1);
+    let (failing, _hanging) = (calls.pop_front().unwrap(), calls.pop_front().unwrap());
+    assert!(is_fallback(&failing.await.unwrap().unwrap().unwrap()));
+    for waiting in calls {
+        assert!(is_fallback(&waiting.await.unwrap().unwrap().unwrap()));
+    }
+    assert_eq!(rig.script.hits(), 2);
+    assert_eq!(rig.status(Country::Es).await.in_flight, 1, "the hanging call still is");
+}
+
+#[actix_rt::test]
+async fn a_caller_that_goes_away_holds_neither_place_nor_turn() {
+    let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
+    rig.script.play(Country::Es, [Step::Hang]);
+    let flying = actix_rt::spawn(rig.ask(Country::Es));
+    rig.wait_for_hits(1).await;
+    let waiting = actix_rt::spawn(rig.ask(Country::Es));
+    rig.wait_for_spain("one waits", |spain| spain.queued == 1).await;
+    waiting.abort();
+    rig.wait_for_spain("nobody waits", |spain| spain.queued == 0).await;
+    flying.abort();
+    rig.wait_for_spain("nothing is in flight", |spain| spain.in_flight == 0).await;
+    assert_eq!(rig.status(Country::Es).await.snapshot.calls, 0, "nothing was learnt about the bureau");
+    assert!(is_report(&rig.fetch(Country::Es).await));
+}
+
+#[actix_rt::test]
+async fn a_prober_that_goes_away_leaves_the_probe_to_the_next() {
+    let rig = Rig::new();
+    rig.open_spain().await;
+    rig.parts.clock.advance(Duration::from_secs(60));
+    rig.script.play(Country::Es, [Step::Hang]);
+    let probe = actix_rt::spawn(rig.ask(Country::Es));
+    rig.wait_for_hits(6).await;
+    assert!(is_fallback(&rig.fetch(Country::Es).await));
+    probe.abort();
+    rig.wait_for_spain("a probe is wanted", |spain| spain.snapshot.wants_probe()).await;
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert_eq!(rig.state(Country::Es).await, State::Closed);
+}
+
+#[actix_rt::test]
+async fn a_bureau_that_says_429_is_left_alone_for_as_long_as_it_asks() {
+    let rig = Rig::with(|spain| spain.call.retries = 2);
+    rig.script.play(Country::Es, [Step::Told(429, "retry-after", "30")]);
+    let seconds = |answer: &BankingAnswer| match answer {
+        BankingAnswer::RateLimited { retry_after } => retry_after.as_secs(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(seconds(&rig.fetch(Country::Es).await), 30);
+    rig.parts.clock.advance(Duration::from_secs(29));
+    assert_eq!(seconds(&rig.fetch(Country::Es).await), 1);
+    let spain = rig.status(Country::Es).await;
+    assert_eq!((spain.snapshot.calls, spain.paused_for), (0, Some(Duration::from_secs(1))));
+    assert_eq!(rig.script.hits(), 1);
+    assert!(is_report(&rig.fetch(Country::Mx).await));
+    rig.parts.clock.advance(Duration::from_secs(1));
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert_eq!(rig.status(Country::Es).await.paused_for, None);
+}
+
+#[actix_rt::test]
+async fn those_who_wait_behind_a_429_are_told_at_once() {
+    let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
+    rig.script.play(Country::Es, [Step::Told(429, "retry-after", "9")]);
+    for answer in join_all((0..20).map(|_| rig.fetch(Country::Es))).await {
+        assert!(matches!(answer, BankingAnswer::RateLimited { retry_after } if retry_after.as_secs() == 9));
+    }
+    assert_eq!((rig.script.hits(), rig.status(Country::Es).await.in_flight), (1, 0));
+}
+
+#[actix_rt::test]
+async fn a_probe_that_meets_429_leaves_the_breaker_half_open() {
+    let rig = Rig::new();
+    rig.open_spain().await;
+    rig.parts.clock.advance(Duration::from_secs(60));
+    rig.script.play(Country::Es, [Step::Told(429, "retry-after", "5")]);
+    assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::RateLimited { .. }));
+    assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::RateLimited { .. }));
+    assert_eq!((rig.state(Country::Es).await, rig.script.hits()), (State::HalfOpen, 6));
+    rig.parts.clock.advance(Duration::from_secs(5));
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert_eq!(rig.state(Country::Es).await, State::Closed);
+}
+
+#[actix_rt::test]
+async fn a_panic_of_the_gateway_ends_its_calls_and_the_next_one_starts_closed() {
+    let rig = Rig::new();
+    rig.open_spain().await;
+    rig.script.play(Country::Mx, [Step::Hang]);
+    let flying = actix_rt::spawn(rig.ask(Country::Mx));
+    rig.wait_for_hits(6).await;
+    rig.parts.faults.arm(FaultPoint::ProviderGateway, Some(Country::Es), 1).unwrap();
+    assert!(rig.ask(Country::Es).await.is_err(), "a mailbox error");
+    rig.death.wait().await;
+    assert!(flying.await.unwrap().is_err(), "calls in flight end with the actor");
+
+    let (lifeline, _death) = Lifeline::pair();
+    let next = ProviderGateway::new(rig.parts.clone(), lifeline).start();
+    let all = next.send(ReadBreakers).await.unwrap();
+    assert!(all.iter().all(|status| status.snapshot.state == State::Closed && status.in_flight == 0));
+    let labels = ["ES", "Scripted Bureau"];
+    assert_eq!(rig.parts.metrics.provider_circuit_breaker_state.with_label_values(&labels).get(), 0);
+}
+
+#[actix_rt::test]
+async fn a_panic_of_an_adapter_fails_its_call_alone() {
+    let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
+    rig.script.play(Country::Es, [Step::Body(format!("surprise {DOCUMENT}"))]);
+    for name in [NAME, "Panic"] {
+        let answer = rig.ask_about(Country::Es, name).await.unwrap();
+        assert!(matches!(answer, Err(Error::Panicked { what: "provider call", .. })), "{answer:?}");
+    }
+    let spain = rig.status(Country::Es).await;
+    assert_eq!((spain.in_flight, spain.snapshot.calls), (0, 0));
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert!(rig.log().contains("a call to a bureau panicked"));
+    assert!(!rig.log().contains(DOCUMENT), "{}", rig.log());
+}
+
+#[actix_rt::test]
+async fn a_country_without_a_bureau_is_a_defect_of_ours() {
+    let rig = Rig::new();
+    assert!(matches!(rig.ask(Country::Pt).await.unwrap(), Err(Error::Internal(_))));
+}
+
+#[actix_rt::test]
+async fn a_question_that_nobody_waits_for_is_not_asked() {
+    let rig = Rig::new();
+    rig.gateway
+        .try_send(FetchBankingData {
+            country: Country::Es,
+            subject: Subject {
+                full_name: FullName::parse(NAME).unwrap(),
+                identity_document: IdentityDocument::from_normalized(DOCUMENT.to_owned()),
+            },
+            application_id: ApplicationId::new(Uuid::nil()),
+            request_id: None,
+            traceparent: None,
+        })
+        .unwrap();
+    assert_eq!(rig.status(Country::Es).await.in_flight, 0);
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert_eq!(rig.script.hits(), 1);
+}
+
+#[actix_rt::test]
+async fn logs_say_what_happened_and_nothing_about_whom() {
+    let rig = Rig::with(|spain| spain.call.retries = 1);
+    rig.script
+        .play(Country::Es, [Step::Status(500), Step::Body(format!("{{\"document\": \"{DOCUMENT}\"}}"))]);
+    rig.fetch(Country::Es).await;
+    rig.script.play(Country::Es, vec![Step::Status(500); 3]);
+    rig.fetch(Country::Es).await;
+    rig.fetch(Country::Es).await;
+    rig.parts.clock.advance(Duration::from_secs(60));
+    rig.fetch(Country::Es).await;
+    let log = rig.log();
+    for expected in [
+        "call to bureau failed",
+        "\"status\":\"malformed\"",
+        "\"application_id\":\"00000000-0000-0000-0000-000000000000\"",
+        "\"request_id\":\"req-1\"",
+        "\"country\":\"ES\"",
+        "\"logger\":\"provider_gateway\"",
+        "circuit breaker opened",
+        "\"open_ms\":60000",
+        "waits for a probe",
+        "the bureau has recovered",
+    ] {
+        assert!(log.contains(expected), "{expected}: {log}");
+    }
+    assert!(!log.contains(DOCUMENT) && !log.contains(NAME), "{log}");
+}

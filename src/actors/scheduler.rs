@@ -1,0 +1,231 @@
+//! The scheduler: claims jobs for the free places of the pool and has them started.
+//!
+//! No step waits for a timer while the database is reachable. The instance that queues a job nudges its own scheduler
+//! after the commit; the others hear of it by `NOTIFY`; a poll catches what both missed and what has become due by time.
+//! Wake-ups are coalesced: while a claim is under way, any number of them mean one more round.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{debug, warn};
+
+use super::Task;
+use super::application::{ApplicationParts, give_up, job_logger};
+use super::faults::FaultPoint;
+use super::lifeline::{Handle, Lifeline};
+use super::running_jobs::Slot;
+use super::supervisor::{StartJob, Supervisor};
+use crate::error::{Error, PublicMessage, Result};
+use crate::storage::jobs::{self, Claim, ClaimedJob, Release};
+use crate::telemetry::metrics::seconds;
+
+/// The role's name, in logs and metrics.
+pub const NAME: &str = "scheduler";
+
+/// There may be something to claim.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+/// A place of the pool has become free.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct SlotFreed;
+
+/// Claims nothing more.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct StopIntake;
+
+/// The actor.
+pub struct Scheduler {
+    parts: ApplicationParts,
+    supervisor: Handle<Supervisor>,
+    claiming: bool,
+    /// Somebody woke it while it claimed.
+    woken: bool,
+    /// The last round ended for want of places, not of jobs.
+    saturated: bool,
+    stopped: bool,
+    _lifeline: Lifeline,
+}
+
+/// What one round brought.
+struct Round {
+    claimed: Vec<(ClaimedJob, Slot)>,
+    saturated: bool,
+}
+
+impl Scheduler {
+    /// A scheduler that fills the places of `parts.running`.
+    pub fn new(mut parts: ApplicationParts, supervisor: Handle<Supervisor>, lifeline: Lifeline) -> Self {
+        parts.resources = parts.resources.named(NAME);
+        Self {
+            parts,
+            supervisor,
+            claiming: false,
+            woken: false,
+            saturated: false,
+            stopped: false,
+            _lifeline: lifeline,
+        }
+    }
+
+    fn claim(&mut self, ctx: &mut Context<Self>) {
+        if self.stopped {
+            return;
+        }
+        if self.claiming {
+            self.woken = true;
+            return;
+        }
+        self.claiming = true;
+        self.woken = false;
+        let parts = self.parts.clone();
+        // A task of its own: a panic in it comes back as an error.
+        let task = actix_rt::spawn(async move { claim_round(&parts).await });
+        ctx.spawn(task.into_actor(self).map(|ended, scheduler, ctx| {
+            scheduler.claiming = false;
+            match ended.map_err(Error::internal).and_then(|round| round) {
+                Ok(round) => scheduler.start(round, ctx),
+                Err(error) => warn!(scheduler.parts.resources.logger, "claiming failed"; error),
+            }
+        }));
+    }
+
+    fn start(&mut self, round: Round, ctx: &mut Context<Self>) {
+        self.saturated = round.saturated;
+        let full_batch = round.claimed.len() >= self.parts.resources.settings.jobs.claim_batch as usize;
+        for (job, slot) in round.claimed {
+            let metrics = &self.parts.resources.metrics;
+            metrics.worker_job_wait_seconds.observe(seconds(job.waited));
+            self.dispatch(job, slot, ctx);
+        }
+        if (self.woken || full_batch) && !self.saturated {
+            self.claim(ctx);
+        }
+    }
+
+    fn dispatch(&self, job: ClaimedJob, slot: Slot, ctx: &mut Context<Self>) {
+        if Task::from_name(&job.task_name).is_none() {
+            let parts = self.parts.clone();
+            let logger = job_logger(&parts.resources.logger, &job);
+            let error = Error::Conflict(PublicMessage::new("no actor knows this task"));
+            ctx.spawn(async move { give_up(&parts, &logger, &job, &error).await }.into_actor(self));
+            return;
+        }
+        if let Err(error) = self.supervisor.tell(StartJob { job: job.clone(), slot }) {
+            warn!(self.parts.resources.logger, "the supervisor takes no job: it goes back"; error);
+            let parts = self.parts.clone();
+            ctx.spawn(async move { give_back(&parts, &job).await }.into_actor(self));
+        }
+    }
+
+    /// Jobs whose worker died at their last attempt are nobody's: they are taken over and given up.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        if self.stopped {
+            return;
+        }
+        let parts = self.parts.clone();
+        let sweeping = async move {
+            if let Err(error) = sweep_exhausted(&parts).await {
+                warn!(parts.resources.logger, "sweeping failed"; error);
+            }
+        };
+        ctx.spawn(sweeping.into_actor(self));
+    }
+}
+
+async fn claim_round(parts: &ApplicationParts) -> Result<Round> {
+    let settings = &parts.resources.settings.jobs;
+    let mut slots = parts.running.take_slots(settings.claim_batch as usize);
+    if slots.is_empty() {
+        return Ok(Round { claimed: Vec::new(), saturated: true });
+    }
+    let mut connection = parts.resources.database.get().await?;
+    let claimed = jobs::claim(&mut connection, &claim(parts, slots.len())).await?;
+    debug!(parts.resources.logger, "claimed"; "jobs" => claimed.len(), "places" => slots.len());
+    let saturated = claimed.len() == slots.len() && slots.len() < settings.claim_batch as usize;
+    let claimed = claimed.into_iter().map_while(|job| Some((job, slots.pop()?))).collect();
+    Ok(Round { claimed, saturated })
+}
+
+async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
+    let batch = parts.resources.settings.jobs.claim_batch as usize;
+    let dead = {
+        let mut connection = parts.resources.database.get().await?;
+        jobs::claim_exhausted(&mut connection, &claim(parts, batch)).await?
+    };
+    for job in dead {
+        let logger = job_logger(&parts.resources.logger, &job);
+        let lost = Error::Timeout {
+            what: "the worker of the last attempt",
+            after: Duration::from_millis(parts.resources.settings.jobs.lease_ms),
+        };
+        give_up(parts, &logger, &job, &lost).await;
+    }
+    Ok(())
+}
+
+fn claim(parts: &ApplicationParts, limit: usize) -> Claim {
+    Claim {
+        worker: parts.resources.instance.to_string(),
+        limit: i32::try_from(limit).unwrap_or(i32::MAX),
+        lease_ms: super::application::lease_ms(&parts.resources),
+        max_attempts: parts.resources.settings.jobs.max_attempts,
+    }
+}
+
+async fn give_back(parts: &ApplicationParts, job: &ClaimedJob) {
+    let pause = parts.resources.settings.jobs.overflow_snooze_ms;
+    let release = Release {
+        lease: job.lease,
+        delay_ms: i64::try_from(pause).unwrap_or(i64::MAX),
+        give_attempt_back: true,
+        error: None,
+    };
+    if let Err(error) = parts.recorders.release(release).await {
+        warn!(parts.resources.logger, "job not given back: its lease will run out"; error);
+    }
+}
+
+impl Actor for Scheduler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.parts.resources.settings.actors.mailbox_capacity);
+        let poll = Duration::from_millis(self.parts.resources.settings.jobs.poll_interval_ms);
+        ctx.run_interval(poll, |scheduler, ctx| {
+            scheduler.claim(ctx);
+            scheduler.sweep(ctx);
+        });
+        self.claim(ctx);
+    }
+}
+
+impl Handler<Wake> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.parts.resources.faults.pass(FaultPoint::Scheduler, None);
+        self.claim(ctx);
+    }
+}
+
+impl Handler<SlotFreed> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, _: SlotFreed, ctx: &mut Self::Context) {
+        if self.saturated {
+            self.claim(ctx);
+        }
+    }
+}
+
+impl Handler<StopIntake> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, _: StopIntake, _: &mut Self::Context) {
+        self.stopped = true;
+    }
+}

@@ -1,0 +1,268 @@
+//! The engine: everything that works, without the HTTP server in front of it.
+
+use std::sync::Arc;
+
+use slog::{Logger, info};
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::announcements;
+use crate::actors::application::ApplicationParts;
+use crate::actors::broadcaster::{self, Broadcaster, Sessions};
+use crate::actors::faults::Faults;
+use crate::actors::housekeeper::{self, Housekeeper};
+use crate::actors::lifeline::Handle;
+use crate::actors::outbox_relay::{self, OnPublished, OutboxRelay};
+use crate::actors::provider_gateway::{Endpoint, GatewayParts, ProviderGateway};
+use crate::actors::recorder::{self, CommitHook, Recorder, Recorders, Written};
+use crate::actors::root::{Arbiters, Root};
+use crate::actors::running_jobs::RunningJobs;
+use crate::actors::scheduler::{self, Scheduler};
+use crate::actors::supervisor::{self, Supervisor};
+use crate::actors::{Resources, provider_gateway};
+use crate::bus::EventBus;
+use crate::bus::postgres::PostgresBus;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::countries::Countries;
+use crate::domain::application::Country;
+use crate::error::Result;
+use crate::providers::provider_for;
+use crate::providers::simulator::{Simulator, SimulatorSettings};
+use crate::storage::Database;
+use crate::storage::listener::Announcement;
+use crate::telemetry::metrics::Metrics;
+
+/// The addresses of the permanent actors.
+#[derive(Clone)]
+pub struct Handles {
+    /// Claims jobs.
+    pub scheduler: Handle<Scheduler>,
+    /// Starts application actors.
+    pub supervisor: Handle<Supervisor>,
+    /// Asks the bureaus.
+    pub gateway: Handle<ProviderGateway>,
+    /// Publishes events.
+    pub relay: Handle<OutboxRelay>,
+    /// Delivers events to WebSocket sessions.
+    pub broadcaster: Handle<Broadcaster>,
+    /// Does recurring work.
+    pub housekeeper: Handle<Housekeeper>,
+}
+
+/// Everything that works, without the HTTP server.
+pub struct Engine {
+    /// What every part is handed.
+    pub resources: Resources,
+    /// Who writes.
+    pub recorders: Recorders,
+    /// The rules.
+    pub countries: Arc<Countries>,
+    /// The built-in bureaus, when a country uses them.
+    pub simulator: Option<Simulator>,
+    /// The permanent actors.
+    pub handles: Handles,
+    /// The jobs in work.
+    pub running: RunningJobs,
+    /// The WebSocket sessions of this instance.
+    pub sessions: Sessions,
+    /// Told after each commit.
+    pub on_commit: CommitHook,
+    /// Cancelled when a part that everything needs cannot be kept running.
+    pub fatal: CancellationToken,
+    pub(super) recorder_handles: Vec<Handle<Recorder>>,
+    pub(super) root: Root,
+    pub(super) arbiters: Arc<Arbiters>,
+}
+
+impl Engine {
+    /// Builds the engine on the database at `url`, which is up to date already, and starts its actors.
+    ///
+    /// # Errors
+    /// When a part cannot be built: the message names it.
+    pub async fn start(
+        settings: Arc<Settings>,
+        url: &str,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        logger: Logger,
+        fatal: CancellationToken,
+    ) -> Result<Self> {
+        let resources = Resources {
+            database: Database::connect(url, &settings.database).await?,
+            metrics,
+            faults: Arc::new(Faults::new(settings.faults.injection)),
+            instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),
+            clock,
+            logger,
+            settings,
+        };
+        let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
+        let simulator = start_simulator(&resources).await?;
+        let endpoints = endpoints(&resources.settings, simulator.as_ref())?;
+        let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
+        let handles = Handles {
+            scheduler: Handle::vacant(scheduler::NAME),
+            supervisor: Handle::vacant(supervisor::NAME),
+            gateway: Handle::vacant(provider_gateway::NAME),
+            relay: Handle::vacant(outbox_relay::NAME),
+            broadcaster: Handle::vacant(broadcaster::NAME),
+            housekeeper: Handle::vacant(housekeeper::NAME),
+        };
+        let on_commit = commit_hook(&handles);
+        let recorder_handles: Vec<Handle<Recorder>> =
+            (0..resources.settings.actors.recorders).map(|_| Handle::vacant(recorder::NAME)).collect();
+        let engine = Self {
+            recorders: Recorders::new(recorder_handles.iter().cloned()),
+            running: RunningJobs::new(resources.settings.actors.applications.pool_size),
+            sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
+            root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
+            resources,
+            countries,
+            simulator,
+            handles,
+            on_commit,
+            fatal,
+            recorder_handles,
+            arbiters,
+        };
+        engine.keep_recorders();
+        engine.keep_gateway(endpoints);
+        engine.keep_workers();
+        engine.keep_publishing();
+        engine.keep_housekeeping();
+        engine.keep_listening();
+        engine.wait_alive().await;
+        info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance);
+        Ok(engine)
+    }
+
+    /// Actors start on threads of their own; work may come only when all have.
+    async fn wait_alive(&self) {
+        for recorder in &self.recorder_handles {
+            recorder.wait_alive().await;
+        }
+        self.handles.gateway.wait_alive().await;
+        self.handles.supervisor.wait_alive().await;
+        self.handles.scheduler.wait_alive().await;
+        self.handles.relay.wait_alive().await;
+        self.handles.broadcaster.wait_alive().await;
+        self.handles.housekeeper.wait_alive().await;
+    }
+
+    fn keep_recorders(&self) {
+        for handle in &self.recorder_handles {
+            let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
+            self.root.keep(handle, move |line| Recorder::new(&resources, Arc::clone(&on_commit), line));
+        }
+    }
+
+    fn keep_gateway(&self, endpoints: Vec<Endpoint>) {
+        let housekeeper = self.handles.housekeeper.clone();
+        let parts = GatewayParts {
+            endpoints,
+            mailbox_capacity: self.resources.settings.actors.mailbox_capacity,
+            clock: self.resources.clock.clone(),
+            metrics: Arc::clone(&self.resources.metrics),
+            faults: Arc::clone(&self.resources.faults),
+            logger: self.resources.logger.clone(),
+            on_recovered: Some(Arc::new(move |_: Country| housekeeper.hint(housekeeper::Wake))),
+        };
+        self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+    }
+
+    fn keep_workers(&self) {
+        let parts = ApplicationParts {
+            resources: self.resources.clone(),
+            recorders: self.recorders.clone(),
+            gateway: self.handles.gateway.clone(),
+            countries: Arc::clone(&self.countries),
+            running: self.running.clone(),
+        };
+        let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
+        let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
+        self.root.keep(&self.handles.supervisor, move |line| {
+            Supervisor::new(
+                supervisor_parts.clone(),
+                Arc::clone(&arbiters),
+                supervisor.clone(),
+                scheduler.clone(),
+                line,
+            )
+        });
+        let supervisor = self.handles.supervisor.clone();
+        self.root.keep(&self.handles.scheduler, move |line| {
+            Scheduler::new(parts.clone(), supervisor.clone(), line)
+        });
+    }
+
+    fn keep_publishing(&self) {
+        let (resources, broadcaster) = (self.resources.clone(), self.handles.broadcaster.clone());
+        let on_published: OnPublished = Arc::new(move || broadcaster.hint(broadcaster::Wake));
+        self.root.keep(&self.handles.relay, move |line| {
+            OutboxRelay::new(&resources, Arc::clone(&on_published), line)
+        });
+        let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
+        let bus: Arc<dyn EventBus> = Arc::new(PostgresBus::new(self.resources.database.clone()));
+        self.root.keep(&self.handles.broadcaster, move |line| {
+            Broadcaster::new(&resources, Arc::clone(&bus), sessions.clone(), line)
+        });
+    }
+
+    fn keep_housekeeping(&self) {
+        let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
+        self.root
+            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+    }
+
+    fn keep_listening(&self) {
+        let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
+        self.root.keep_task(announcements::NAME, move || {
+            let handles = handles.clone();
+            let take = Arc::new(move |announcement| match announcement {
+                Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
+                Announcement::Outbox => handles.relay.hint(outbox_relay::Wake),
+                Announcement::Published => handles.broadcaster.hint(broadcaster::Wake),
+            });
+            announcements::pass_on(resources.clone(), take)
+        });
+    }
+}
+
+/// After a commit the instance that made it goes on at once, without waiting for `NOTIFY`.
+fn commit_hook(handles: &Handles) -> CommitHook {
+    let handles = handles.clone();
+    Arc::new(move |written: Written| {
+        if written.jobs {
+            handles.scheduler.hint(scheduler::Wake);
+        }
+        if written.events {
+            handles.relay.hint(outbox_relay::Wake);
+        }
+    })
+}
+
+/// Starts the built-in bureaus, when some country has no other.
+async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
+    let settings = &resources.settings;
+    let all_real = Country::ALL.iter().all(|country| settings.providers.of(*country).base_url.is_some());
+    if all_real {
+        return Ok(None);
+    }
+    let simulator = SimulatorSettings {
+        host: settings.simulator.host,
+        port: settings.simulator.port,
+        ..SimulatorSettings::default()
+    };
+    let logger = resources.named("simulator").logger;
+    Simulator::start(simulator, resources.clock.clone(), logger).await.map(Some)
+}
+
+fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<Endpoint>> {
+    let endpoint = |country| {
+        let provider = settings.providers.of(country);
+        let simulated = simulator.map(|simulator| simulator.base_url(country));
+        let base_url = provider.base_url.or(simulated).unwrap_or_default();
+        Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)
+    };
+    Country::ALL.into_iter().map(endpoint).collect()
+}

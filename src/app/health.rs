@@ -1,0 +1,88 @@
+//! What health answers tell of the engine.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{Engine, Handles};
+use crate::actors::Resources;
+use crate::actors::lifeline::Handle;
+use crate::actors::provider_gateway::ReadBreakers;
+use crate::actors::recorder::{self, Recorder};
+use crate::actors::running_jobs::RunningJobs;
+use crate::http::health::{ActorHealth, BreakerHealth, HealthReport, HealthSource};
+
+/// A part that does not answer in this time is not waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The engine's parts, as health looks at them.
+pub(super) struct EngineHealth {
+    resources: Resources,
+    handles: Handles,
+    recorders: Vec<Handle<Recorder>>,
+    running: RunningJobs,
+    fatal: CancellationToken,
+}
+
+impl EngineHealth {
+    pub(super) fn of(engine: &Engine) -> Self {
+        Self {
+            resources: engine.resources.clone(),
+            handles: engine.handles.clone(),
+            recorders: engine.recorder_handles.clone(),
+            running: engine.running.clone(),
+            fatal: engine.fatal.clone(),
+        }
+    }
+
+    fn actors(&self) -> Vec<ActorHealth> {
+        let handles = &self.handles;
+        [
+            (recorder::NAME, self.recorders.iter().all(Handle::is_alive)),
+            (handles.scheduler.name(), handles.scheduler.is_alive()),
+            (handles.supervisor.name(), handles.supervisor.is_alive()),
+            (handles.gateway.name(), handles.gateway.is_alive()),
+            (handles.relay.name(), handles.relay.is_alive()),
+            (handles.broadcaster.name(), handles.broadcaster.is_alive()),
+            (handles.housekeeper.name(), handles.housekeeper.is_alive()),
+        ]
+        .into_iter()
+        .map(|(actor, alive)| ActorHealth { actor, alive, restarts: self.restarts(actor) })
+        .collect()
+    }
+
+    fn restarts(&self, actor: &str) -> u64 {
+        self.resources.metrics.actor_restarts_total.with_label_values(&[actor]).get()
+    }
+
+    async fn breakers(&self) -> Vec<BreakerHealth> {
+        let asked = tokio::time::timeout(PATIENCE, self.handles.gateway.ask(ReadBreakers)).await;
+        let statuses = asked.ok().and_then(Result::ok).unwrap_or_default();
+        let health = |status: crate::actors::provider_gateway::BreakerStatus| BreakerHealth {
+            country: status.country,
+            provider: status.provider,
+            state: status.snapshot.state.as_str(),
+        };
+        statuses.into_iter().map(health).collect()
+    }
+}
+
+impl HealthSource for EngineHealth {
+    fn takes_work(&self) -> bool {
+        !self.fatal.is_cancelled()
+    }
+
+    fn report(&self) -> BoxFuture<'_, HealthReport> {
+        async {
+            HealthReport {
+                actors: self.actors(),
+                breakers: self.breakers().await,
+                outbox_lag_ms: None,
+                running_jobs: u64::try_from(self.running.len()).unwrap_or(u64::MAX),
+            }
+        }
+        .boxed()
+    }
+}

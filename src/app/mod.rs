@@ -1,0 +1,159 @@
+//! The composition root: builds everything once, by hand, in order.
+//!
+//! [`Engine`] is what works: bureaus, rules and actors on a database. [`App`] starts the database, puts the HTTP server in
+//! front, and takes all of it down again. Both are built from [`Settings`] alone, so that a test boots what production
+//! boots.
+
+mod engine;
+mod health;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use slog::{Logger, info, warn};
+use tokio_util::sync::CancellationToken;
+
+pub use self::engine::{Engine, Handles};
+use self::health::EngineHealth;
+use crate::actors::outbox_relay::Retire;
+use crate::actors::scheduler::StopIntake;
+use crate::actors::supervisor::GiveAllBack;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::http::ws::Realtime;
+use crate::http::{self, Entrance, HttpState};
+use crate::shutdown::Shutdown;
+use crate::startup::{self, StartedDatabase};
+use crate::telemetry::metrics::Metrics;
+
+/// The least time of a stage of the shutdown that others depend on.
+const LEAST: Duration = Duration::from_secs(2);
+/// How often the shutdown looks whether a stage is done.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The running application.
+pub struct App {
+    engine: Engine,
+    entrance: Entrance,
+    server: ServerHandle,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    address: SocketAddr,
+    database: StartedDatabase,
+}
+
+impl App {
+    /// Listens at once, answering 503, then starts the database, brings it up to date, starts the engine and lets requests
+    /// in.
+    ///
+    /// # Errors
+    /// When a part cannot be started: the message names it.
+    pub async fn start(settings: Settings, clock: Clock, logger: Logger) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let metrics = Arc::new(Metrics::new()?);
+        let fatal = CancellationToken::new();
+        let entrance = Entrance::new(Arc::clone(&settings), clock.clone(), Arc::clone(&metrics), &logger)?;
+        let (server, address) = http::serve(&entrance)?;
+        let server_handle = server.handle();
+        let served = actix_rt::spawn(server);
+        let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
+        startup::prepare(&settings, database.url(), clock.now(), &logger).await?;
+        let engine = Engine::start(settings, database.url(), metrics, clock, logger, fatal).await?;
+        entrance.open(http_state(&engine));
+        Ok(Self { engine, entrance, server: server_handle, served, address, database })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Cancelled when a part that everything needs cannot be kept running.
+    pub fn fatal(&self) -> CancellationToken {
+        self.engine.fatal.clone()
+    }
+
+    /// Takes everything down in order (see [`crate::shutdown`]).
+    pub async fn shutdown(self) {
+        let Self { engine, entrance, server, served, database, .. } = self;
+        let resources = engine.resources.clone();
+        let shutdown = Shutdown::begin(
+            &resources.clock,
+            &resources.logger,
+            resources.settings.server.shutdown_timeout(),
+        );
+        entrance.drain();
+        engine.sessions.close_all();
+        let requests = async {
+            server.stop(true).await;
+            let _ = served.await;
+        };
+        shutdown.stage("requests", LEAST, requests).await;
+        shutdown.stage("jobs", LEAST, finish_jobs(&engine)).await;
+        shutdown.stage("jobs given back", LEAST, give_jobs_back(&engine)).await;
+        engine.root.stop_keeping();
+        shutdown.stage("outbox", LEAST, publish_the_rest(&engine)).await;
+        engine.arbiters.stop();
+        engine.root.wait(shutdown.left(LEAST)).await;
+        if let Some(simulator) = engine.simulator {
+            simulator.stop().await;
+        }
+        if let Some(Err(error)) = shutdown.stage("database", LEAST, database.stop()).await {
+            warn!(resources.logger, "the database did not stop in order"; error);
+        }
+        info!(resources.logger, "stopped");
+    }
+}
+
+fn http_state(engine: &Engine) -> HttpState {
+    HttpState {
+        resources: engine.resources.clone(),
+        recorders: engine.recorders.clone(),
+        countries: Arc::clone(&engine.countries),
+        simulator: engine.simulator.clone(),
+        on_commit: Arc::clone(&engine.on_commit),
+        health: Arc::new(EngineHealth::of(engine)),
+        realtime: Realtime {
+            sessions: engine.sessions.clone(),
+            broadcaster: engine.handles.broadcaster.clone(),
+            settings: engine.resources.settings.websocket.clone(),
+            metrics: Arc::clone(&engine.resources.metrics),
+            logger: engine.resources.named("websocket").logger,
+        },
+    }
+}
+
+/// Nothing new is claimed; what runs may end.
+async fn finish_jobs(engine: &Engine) {
+    let _ = engine.handles.scheduler.ask(StopIntake).await;
+    while !engine.running.is_empty() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What still runs goes back to the queue, for another instance or the next start.
+async fn give_jobs_back(engine: &Engine) {
+    if engine.running.is_empty() {
+        return;
+    }
+    match engine.handles.supervisor.ask(GiveAllBack).await {
+        Ok(count) => info!(engine.resources.logger, "jobs given back"; "count" => count),
+        Err(error) => warn!(engine.resources.logger, "jobs not given back: their leases will run out"; error),
+    }
+}
+
+/// The last events are published, and the lead is free for another instance.
+async fn publish_the_rest(engine: &Engine) -> Result<(), Error> {
+    engine.handles.relay.ask(Retire).await?;
+    while engine.handles.relay.is_alive() {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! What a client may say on a WebSocket.
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::actors::broadcaster::Topic;
+use crate::domain::event::Position;
+
+/// A message that was understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientMessage {
+    /// Send updates of a topic, from a position on if one is given.
+    Subscribe {
+        /// The topic.
+        topic: Topic,
+        /// The last position that the client has seen.
+        resume: Option<Position>,
+    },
+    /// Stop sending updates of a topic.
+    Unsubscribe {
+        /// The topic.
+        topic: Topic,
+    },
+    /// Answer with a pong.
+    Ping,
+}
+
+/// Why a message was not understood: the content of an `error` frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseProblem {
+    /// A stable reason code.
+    pub code: &'static str,
+    /// A sentence for the client's developer. It repeats nothing that was sent.
+    pub detail: &'static str,
+}
+
+const MALFORMED: ParseProblem = ParseProblem {
+    code: "malformed_message",
+    detail: "a message is a JSON object whose \"action\" is a string and whose fields have their documented types",
+};
+const UNKNOWN_ACTION: ParseProblem = ParseProblem {
+    code: "unknown_action",
+    detail: "\"action\" must be \"subscribe\", \"unsubscribe\" or \"ping\"",
+};
+const BAD_TOPIC: ParseProblem = ParseProblem {
+    code: "bad_topic",
+    detail: "exactly one of \"application_id\", \"country\" and \"channel\" must be given",
+};
+const BAD_APPLICATION_ID: ParseProblem =
+    ParseProblem { code: "bad_application_id", detail: "\"application_id\" must be a UUID" };
+const UNKNOWN_COUNTRY: ParseProblem =
+    ParseProblem { code: "unknown_country", detail: "\"country\" must be one of ES, PT, IT, MX, CO, BR" };
+const UNKNOWN_CHANNEL: ParseProblem =
+    ParseProblem { code: "unknown_channel", detail: "\"channel\" must be \"applications\"" };
+const BAD_POSITION: ParseProblem = ParseProblem {
+    code: "bad_position",
+    detail: "\"epoch\" (a UUID) and \"offset\" (an integer) belong together, as the server sent them",
+};
+
+/// The fields of every message. Unknown ones are ignored, so that newer clients can talk to older servers.
+#[derive(Deserialize)]
+struct Fields {
+    action: String,
+    application_id: Option<String>,
+    country: Option<String>,
+    channel: Option<String>,
+    epoch: Option<String>,
+    offset: Option<i64>,
+}
+
+/// Reads a client's message.
+///
+/// # Errors
+/// What to tell the client.
+pub fn parse_client_message(text: &str) -> Result<ClientMessage, ParseProblem> {
+    let fields: Fields = serde_json::from_str(text).map_err(|_parse_error| MALFORMED)?;
+    match fields.action.as_str() {
+        "subscribe" => Ok(ClientMessage::Subscribe { topic: topic(&fields)?, resume: position(&fields)? }),
+        "unsubscribe" => Ok(ClientMessage::Unsubscribe { topic: topic(&fields)? }),
+        "ping" => Ok(ClientMessage::Ping),
+        _ => Err(UNKNOWN_ACTION),
+    }
+}
+
+fn topic(fields: &Fields) -> Result<Topic, ParseProblem> {
+    match (fields.application_id.as_deref(), fields.country.as_deref(), fields.channel.as_deref()) {
+        (Some(id), None, None) => {
+            id.parse().map(Topic::Application).map_err(|_not_a_uuid| BAD_APPLICATION_ID)
+        }
+        (None, Some(code), None) => code.parse().map(Topic::Country).map_err(|_unknown| UNKNOWN_COUNTRY),
+        (None, None, Some(Topic::ALL_CHANNEL)) => Ok(Topic::All),
+        (None, None, Some(_)) => Err(UNKNOWN_CHANNEL),
+        _ => Err(BAD_TOPIC),
+    }
+}
+
+fn position(fields: &Fields) -> Result<Option<Position>, ParseProblem> {
+    match (fields.epoch.as_deref(), fields.offset) {
+        (None, None) => Ok(None),
+        (Some(epoch), Some(offset)) => {
+            let epoch = Uuid::try_parse(epoch).map_err(|_not_a_uuid| BAD_POSITION)?;
+            Ok(Some(Position { epoch, offset }))
+        }
+        _ => Err(BAD_POSITION),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::application::Country;
+    use proptest::prelude::*;
+
+    const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+    #[test]
+    fn every_message_of_the_protocol_is_understood() {
+        let id = Topic::Application(ID.parse().unwrap());
+        let at = Some(Position { epoch: ID.parse().unwrap(), offset: 7 });
+        let subscribe = |topic, resume| ClientMessage::Subscribe { topic, resume };
+        for (text, message) in [
+            (r#"{"action":"ping"}"#.to_owned(), ClientMessage::Ping),
+            (r#" { "action" : "ping", "later": {"than": ["this"]} } "#.to_owned(), ClientMessage::Ping),
+            (r#"{"action":"subscribe","channel":"applications"}"#.to_owned(), subscribe(Topic::All, None)),
+            (
+                r#"{"action":"subscribe","country":"ES"}"#.to_owned(),
+                subscribe(Topic::Country(Country::Es), None),
+            ),
+            (format!(r#"{{"action":"subscribe","application_id":"{ID}"}}"#), subscribe(id, None)),
+            (
+                format!(r#"{{"action":"subscribe","country":"br","epoch":"{ID}","offset":7}}"#),
+                subscribe(Topic::Country(Country::Br), at),
+            ),
+            (
+                r#"{"action":"subscribe","country":"MX","epoch":null,"offset":null}"#.to_owned(),
+                subscribe(Topic::Country(Country::Mx), None),
+            ),
+            (
+                r#"{"action":"unsubscribe","channel":"applications"}"#.to_owned(),
+                ClientMessage::Unsubscribe { topic: Topic::All },
+            ),
+            (
+                format!(r#"{{"action":"unsubscribe","application_id":"{ID}"}}"#),
+                ClientMessage::Unsubscribe { topic: id },
+            ),
+        ] {
+            assert_eq!(parse_client_message(&text), Ok(message), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_its_reason() {
+        for (text, problem) in [
+            ("", MALFORMED),
+            ("ping", MALFORMED),
+            ("null", MALFORMED),
+            ("[]", MALFORMED),
+            ("{}", MALFORMED),
+            (r#"{"action":1}"#, MALFORMED),
+            (r#"{"action":"ping"} x"#, MALFORMED),
+            (r#"{"action":"ping","action":"ping"}"#, MALFORMED),
+            (r#"{"action":"subscribe","country":5}"#, MALFORMED),
+            (r#"{"action":"subscribe","country":"ES","epoch":"x","offset":1.5}"#, MALFORMED),
+            (r#"{"action":"subscribe","country":"ES","offset":99999999999999999999}"#, MALFORMED),
+            (r#"{"action":"Subscribe","country":"ES"}"#, UNKNOWN_ACTION),
+            (r#"{"action":""}"#, UNKNOWN_ACTION),
+            (r#"{"action":"subscribe"}"#, BAD_TOPIC),
+            (r#"{"action":"subscribe","country":"ES","channel":"applications"}"#, BAD_TOPIC),
+            (r#"{"action":"subscribe","application_id":"1"}"#, BAD_APPLICATION_ID),
+            (r#"{"action":"subscribe","country":"FR"}"#, UNKNOWN_COUNTRY),
+            (r#"{"action":"subscribe","channel":"jobs"}"#, UNKNOWN_CHANNEL),
+            (r#"{"action":"subscribe","country":"ES","offset":1}"#, BAD_POSITION),
+            (r#"{"action":"subscribe","country":"ES","epoch":"x","offset":1}"#, BAD_POSITION),
+            (r#"{"action":"unsubscribe"}"#, BAD_TOPIC),
+        ] {
+            assert_eq!(parse_client_message(text), Err(problem), "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_exhausting_the_stack() {
+        let deep = format!(r#"{{"action":"ping","x":{}}}"#, "[".repeat(100_000));
+        assert_eq!(parse_client_message(&deep), Err(MALFORMED));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in any::<String>()) {
+            let _ = parse_client_message(&text);
+        }
+
+        #[test]
+        fn no_values_make_the_parser_panic(
+            action in "subscribe|unsubscribe|ping|.*",
+            field in "application_id|country|channel|.*",
+            value in any::<String>(),
+            epoch in any::<String>(),
+            offset in any::<i64>(),
+        ) {
+            let message = serde_json::json!({
+                "action": action, field: value, "epoch": epoch, "offset": offset,
+            });
+            let _ = parse_client_message(&message.to_string());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What keeps a connection's memory small, in both directions.
+//!
+//! actix-web-actors frames whatever its actor writes at once, and buffers whatever the client sends until it is decoded,
+//! sixteen frames a turn. Neither has a bound of its own. So the response stream grants its actor a budget each time
+//! the connection has room for more ([`PacedOutput`]), and the request stream withholds bytes while more than one
+//! message is undecoded ([`PacedInput`]); TCP then slows the client down.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web::web::Bytes;
+use futures_util::Stream;
+
+use crate::actors::broadcaster::SessionQueue;
+
+/// Bytes that leave the session's queue each time the connection has room. The HTTP layer stops asking at 32 KiB unsent.
+const TURN_BYTES: usize = 16 * 1024;
+
+/// The longest header of a client's frame: two bytes, eight of extended length, four of mask (RFC 6455, section 5.2).
+const LONGEST_HEADER: usize = 14;
+
+/// A number that the actor and the streams around it share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meter(Rc<Cell<usize>>);
+
+impl Meter {
+    /// What is left.
+    pub(super) fn get(&self) -> usize {
+        self.0.get()
+    }
+
+    /// Takes `amount` away.
+    pub(super) fn subtract(&self, amount: usize) {
+        self.0.set(self.0.get().saturating_sub(amount));
+    }
+
+    fn add(&self, amount: usize) {
+        self.0.set(self.0.get().saturating_add(amount));
+    }
+}
+
+/// The response's stream. It is polled only when the connection has room: that renews the actor's budget.
+pub(super) struct PacedOutput<S> {
+    pub(super) frames: Pin<Box<S>>,
+    pub(super) budget: Meter,
+    pub(super) queue: Arc<SessionQueue>,
+}
+
+impl<S: Stream> Stream for PacedOutput<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.budget.0.set(TURN_BYTES);
+        self.queue.wake_if_waiting();
+        self.frames.as_mut().poll_next(cx)
+    }
+}
+
+/// The request's stream. While it withholds, at least one whole message is undecoded, so that the decoder has work and
+/// comes back by itself.
+pub(super) struct PacedInput<S> {
+    pub(super) bytes: Pin<Box<S>>,
+    pub(super) undecoded: Meter,
+    pub(super) max_message_bytes: usize,
+}
+
+impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for PacedInput<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.undecoded.get() >= self.max_message_bytes + LONGEST_HEADER {
+            return Poll::Pending;
+        }
+        let polled = self.bytes.as_mut().poll_next(cx);
+        if let Poll::Ready(Some(Ok(bytes))) = &polled {
+            self.undecoded.add(bytes.len());
+        }
+        polled
+    }
+}
+
+/// The size on the wire of a client's frame with `payload` bytes.
+pub(super) fn wire_size(payload: usize) -> usize {
+    let length_bytes = match payload {
+        0..=125 => 0,
+        126..=65_535 => 2,
+        _ => 8,
+    };
+    2 + length_bytes + 4 + payload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::error::PayloadError;
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+
+    #[test]
+    fn input_is_withheld_while_a_whole_message_is_undecoded() {
+        let chunks = stream::repeat_with(|| Ok::<_, PayloadError>(Bytes::from_static(&[0; 100])));
+        let undecoded = Meter::default();
+        let mut input =
+            PacedInput { bytes: Box::pin(chunks), undecoded: undecoded.clone(), max_message_bytes: 256 };
+        let mut read_all = || std::iter::from_fn(|| input.next().now_or_never().flatten()).count();
+        assert_eq!(read_all(), 3, "300 bytes are more than 256 and a header");
+        undecoded.subtract(wire_size(94));
+        assert_eq!((undecoded.get(), read_all()), (200, 1));
+    }
+
+    #[test]
+    fn the_wire_size_counts_header_mask_and_extended_length() {
+        for (payload, size) in [(0, 6), (125, 131), (126, 134), (65_535, 65_543), (65_536, 65_550)] {
+            assert_eq!(wire_size(payload), size);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The house: who may import whom, and a schema file that matches the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::db::{TestDatabase, text};
+
+/// What each room may import of ours. Everybody but `domain` may also use what stands in [`EVERYBODYS`].
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("domain", &["error"]),
+    ("storage", &["domain"]),
+    ("countries", &["domain"]),
+    ("providers", &["domain"]),
+    ("bus", &["storage", "domain"]),
+    ("actors", &["bus", "countries", "providers", "storage", "domain"]),
+    ("http", &["actors", "bus", "countries", "providers", "storage", "domain"]),
+    ("cli", &["app", "startup", "shutdown", "countries", "providers", "domain", "http"]),
+    ("embedded", &[]),
+];
+
+/// What all but `domain` may use.
+const EVERYBODYS: [&str; 4] = ["config", "error", "clock", "telemetry"];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The rooms that a file names by `crate::room`, its tests left out.
+fn imports(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let named = lines.flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    named
+        .map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect())
+        .filter(|room: &String| !room.is_empty())
+        .collect()
+}
+
+#[test]
+fn every_import_goes_the_way_that_the_house_allows() {
+    let arrows: BTreeMap<_, _> = ARROWS.into_iter().collect();
+    let mut wrong = Vec::new();
+    for path in sources(Path::new("src")) {
+        let inside = path.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
+        let room = inside.split('/').next().unwrap().trim_end_matches(".rs");
+        let Some(allowed) = arrows.get(room) else { continue };
+        if path.ends_with("tests.rs") || inside.contains("/tests/") {
+            continue;
+        }
+        for import in imports(&path) {
+            let general = room != "domain" && EVERYBODYS.contains(&import.as_str());
+            if import != room && !general && !allowed.contains(&import.as_str()) {
+                wrong.push(format!("{inside} imports {import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_room_is_judged_or_knows_everybody() {
+    let judged: BTreeSet<&str> = ARROWS.iter().map(|(room, _)| *room).collect();
+    let free = ["app", "startup", "shutdown", "lib", "main", "config", "error", "clock", "telemetry"];
+    for entry in fs::read_dir("src").unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let room = name.trim_end_matches(".rs");
+        assert!(judged.contains(room) || free.contains(&room), "nobody says what {room} may import");
+    }
+}
+
+#[test]
+fn the_clock_and_dice_are_read_in_one_file() {
+    let offenders: Vec<_> = sources(Path::new("src"))
+        .into_iter()
+        // The private PostgreSQL's deadlines are the runtime's own timers.
+        .filter(|path| {
+            !path.ends_with("clock.rs") && !path.ends_with("tests.rs") && !path.ends_with("embedded/mod.rs")
+        })
+        .filter(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+            ["Utc::now", "SystemTime::now", "Instant::now", "rand::", "Uuid::new_v4", "Uuid::now_v7"]
+                .iter()
+                .any(|reading| code.contains(reading))
+        })
+        .collect();
+    assert!(offenders.is_empty(), "{offenders:?}");
+}
+
+/// `table (column -> Type, …)` as the generated file has it.
+fn schema_file() -> BTreeMap<String, Vec<(String, String)>> {
+    let text = fs::read_to_string("src/storage/schema.rs").unwrap();
+    let mut tables = BTreeMap::new();
+    let mut table = String::new();
+    let mut renamed = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(name) = line.strip_suffix(" {").and_then(|head| head.split(" (").next())
+            && line.contains(" (")
+        {
+            table = name.to_owned();
+        } else if let Some(name) = line.strip_prefix("#[sql_name = \"") {
+            renamed = Some(name.trim_end_matches("\"]").to_owned());
+        } else if let Some((column, kind)) = line.trim_end_matches(',').split_once(" -> ") {
+            let column = renamed.take().unwrap_or_else(|| column.to_owned());
+            let columns: &mut Vec<_> = tables.entry(table.clone()).or_default();
+            columns.push((column, kind.to_owned()));
+        }
+    }
+    tables
+}
+
+fn diesel_type(udt: &str, nullable: bool) -> String {
+    let name = match udt {
+        "int2" => "Int2",
+        "int4" => "Int4",
+        "int8" => "Int8",
+        "bool" => "Bool",
+        "text" => "Text",
+        "uuid" => "Uuid",
+        "bytea" => "Bytea",
+        "jsonb" => "Jsonb",
+        "numeric" => "Numeric",
+        "timestamptz" => "Timestamptz",
+        "application_status" => "ApplicationStatus",
+        "audit_action" => "AuditAction",
+        "country" => "Country",
+        "failed_job_status" => "FailedJobStatus",
+        "job_result" => "JobResult",
+        "job_status" => "JobStatus",
+        other => panic!("a type that the schema file has no name for: {other}"),
+    };
+    if nullable { format!("Nullable<{name}>") } else { name.to_owned() }
+}
+
+#[actix_rt::test]
+async fn the_generated_schema_matches_the_migrated_database() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    let listing = text(
+        &mut sql,
+        "SELECT string_agg(concat_ws(' ', table_name, column_name, udt_name, is_nullable), E'\\n' \
+             ORDER BY table_name, ordinal_position) \
+         FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'",
+    )
+    .await
+    .unwrap();
+    let mut actual: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for line in listing.lines() {
+        let [table, column, udt, nullable] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let column = (column.to_owned(), diesel_type(udt, nullable == "YES"));
+        actual.entry(table.to_owned()).or_default().push(column);
+    }
+    assert_eq!(schema_file(), actual);
+}
+
+#[actix_rt::test]
+async fn every_table_says_what_it_is_for() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    let silent = text(
+        &mut sql,
+        "SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+         AND relkind IN ('r', 'p') AND relname NOT LIKE '\\_\\_diesel%' AND obj_description(oid, 'pg_class') IS NULL",
+    )
+    .await;
+    assert_eq!(silent, None);
+}

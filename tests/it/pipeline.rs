@@ -1,0 +1,117 @@
+//! The way of one application, from the row to the decision, without HTTP.
+
+use aval::domain::application::Country;
+
+use crate::support::db::{TestDatabase, execute};
+use crate::support::engine::{TestEngine, application, start_engine};
+use crate::support::eventually;
+
+/// What the columns need, for an applicant with Spain's sample document.
+const PLAIN_INSERT: &str = "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, \
+     monthly_income, currency) VALUES (uuid_v7_now(), 'ES', '\\x00416e61', '\\x0031323334353637385a', 15000, 3500, 'EUR')";
+
+#[actix_rt::test]
+async fn every_sample_document_is_approved_with_a_complete_trail() {
+    let test = TestEngine::start(&[]).await;
+    for (country, document) in [
+        (Country::Es, "12345678Z"),
+        (Country::Pt, "123456789"),
+        (Country::It, "RSSMRA80A01H501U"),
+        (Country::Mx, "HERM850101MDFRRR08"),
+        (Country::Co, "1234567890"),
+        (Country::Br, "12345678909"),
+    ] {
+        let id = test.submit(country, document).await;
+        test.reaches(id, "APPROVED").await;
+        assert_eq!(test.trail(id).await, "PENDING VALIDATING APPROVED");
+    }
+    assert_eq!(test.text("SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
+    assert_eq!(
+        test.text("SELECT count(*) FROM job_history WHERE result = 'completed'").await.as_deref(),
+        Some("6")
+    );
+    assert_eq!(
+        test.text("SELECT count(*) FROM decisions WHERE provider_available").await.as_deref(),
+        Some("6")
+    );
+}
+
+#[actix_rt::test]
+async fn a_row_inserted_by_plain_sql_is_decided_and_audited_as_its_database_user() {
+    let test = TestEngine::start(&[]).await;
+    let mut sql = test.database.connect().await;
+    execute(&mut sql, PLAIN_INSERT).await.unwrap();
+    test.holds("the row to be decided", "SELECT 1 FROM applications WHERE status = 'APPROVED'").await;
+    let by = test.text("SELECT changed_by FROM audit_logs WHERE version = 1").await.unwrap();
+    assert!(by.starts_with("sql:"), "{by}");
+}
+
+#[actix_rt::test]
+async fn the_queue_shows_the_row_that_the_trigger_wrote() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    execute(&mut sql, PLAIN_INSERT).await.unwrap();
+    let job = crate::support::db::text(
+        &mut sql,
+        "SELECT task_name || ' ' || status || ' ' || attempt || ' ' || (application_id = (SELECT id FROM applications)) \
+         FROM pending_jobs",
+    )
+    .await;
+    assert_eq!(job.as_deref(), Some("process_credit_application pending 0 true"));
+}
+
+#[actix_rt::test]
+async fn an_insert_makes_its_months_partitions_when_they_are_missing() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    let drop_all = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT relname FROM pg_class c JOIN pg_namespace n \
+        ON n.oid = c.relnamespace WHERE nspname = 'partitions' AND relkind = 'r' LOOP \
+        EXECUTE format('DROP TABLE partitions.%I', name); END LOOP; END $$";
+    execute(&mut sql, drop_all).await.unwrap();
+    let engine = start_engine(&database, &[]).await;
+    let application = application(&engine.resources.clock, Country::Es, "12345678Z");
+    let inserted = engine.recorders.insert(application.clone()).await.unwrap();
+    assert_eq!(inserted.id, application.id.as_uuid());
+}
+
+#[actix_rt::test]
+async fn two_instances_share_the_queue_and_decide_everything_once() {
+    let test = TestEngine::start(&[]).await;
+    let other = start_engine(&test.database, &[]).await;
+    let submissions = (0..60).map(|n| {
+        let application = application(&test.engine.resources.clock, Country::ALL[n % 6], SAMPLES[n % 6]);
+        let recorders = if n % 2 == 0 { &test.engine.recorders } else { &other.recorders };
+        recorders.insert(application)
+    });
+    for inserted in futures_util::future::join_all(submissions).await {
+        inserted.unwrap();
+    }
+    test.holds(
+        "all to be decided",
+        "SELECT 1 WHERE (SELECT count(*) FROM applications WHERE status = 'APPROVED') = 60",
+    )
+    .await;
+    assert_eq!(test.text("SELECT count(*) FROM decisions").await.as_deref(), Some("60"));
+    assert_eq!(test.text("SELECT count(*) FROM audit_logs").await.as_deref(), Some("180"));
+}
+
+const SAMPLES: [&str; 6] =
+    ["12345678Z", "123456789", "RSSMRA80A01H501U", "HERM850101MDFRRR08", "1234567890", "12345678909"];
+
+#[actix_rt::test]
+async fn a_bad_row_fails_alone_in_its_group() {
+    let test = TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
+    let clock = &test.engine.resources.clock;
+    let mut bad = application(clock, Country::Es, "12345678Z");
+    bad.attribution.changed_by = "nul \0 byte".to_owned();
+    let rows =
+        (0..20).map(|n| if n == 7 { bad.clone() } else { application(clock, Country::Es, "12345678Z") });
+    let results = futures_util::future::join_all(rows.map(|row| test.engine.recorders.insert(row))).await;
+    let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(n, _)| n).collect();
+    assert_eq!(failed, [7]);
+    eventually("the others to be decided", async || {
+        let decided = test.text("SELECT count(*) FROM applications WHERE status = 'APPROVED'").await;
+        (decided.as_deref() == Some("19")).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,157 @@
+//! The queue: leases, fencing, attempts and dead letters, by its storage functions and with a core on top.
+
+use aval::domain::application::Country;
+use aval::storage::jobs::{self, Claim, Heartbeat, Release};
+use diesel_async::AsyncPgConnection;
+
+use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{TestEngine, application, start_engine};
+
+fn claim(limit: i32) -> Claim {
+    Claim { worker: "test".to_owned(), limit, lease_ms: 30_000, max_attempts: 3 }
+}
+
+async fn queue(sql: &mut AsyncPgConnection, count: usize) {
+    let clock = aval::clock::Clock::system();
+    let rows: Vec<_> = (0..count).map(|_| application(&clock, Country::Es, "12345678Z")).collect();
+    aval::storage::applications::insert(sql, &rows).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn two_claims_never_get_the_same_job() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 40).await;
+    let claims = (0..4).map(|_| async {
+        let mut own = database.connect().await;
+        jobs::claim(&mut own, &claim(15)).await.unwrap()
+    });
+    let mut claimed: Vec<_> = futures_util::future::join_all(claims)
+        .await
+        .into_iter()
+        .flatten()
+        .map(|job| job.lease.job_id)
+        .collect();
+    assert_eq!(claimed.len(), 40);
+    claimed.sort();
+    claimed.dedup();
+    assert_eq!(claimed.len(), 40);
+}
+
+#[actix_rt::test]
+async fn a_worker_that_lost_its_lease_can_change_nothing() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().is_empty(), "a live lease is respected");
+    execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
+    let second = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    assert_eq!((first.lease.job_id, first.attempt, second.attempt), (second.lease.job_id, 1, 2));
+    assert!(second.lease.token > first.lease.token);
+    let renewal = |lease| Heartbeat { lease, lease_ms: 1000 };
+    assert_eq!(
+        jobs::renew(&mut sql, &[renewal(first.lease), renewal(second.lease)]).await.unwrap()[..],
+        [false, true][..]
+    );
+    let release = Release { lease: first.lease, delay_ms: 0, give_attempt_back: false, error: None };
+    assert_eq!(jobs::release(&mut sql, &[release]).await.unwrap(), [false]);
+    assert_eq!(jobs::supersede(&mut sql, &[first.lease]).await.unwrap(), [false]);
+    assert_eq!(text(&mut sql, "SELECT status FROM pending_jobs").await.as_deref(), Some("processing"));
+}
+
+#[actix_rt::test]
+async fn a_snooze_gives_the_attempt_back_and_a_failure_keeps_it() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    for (give_attempt_back, attempts) in [(true, "0"), (false, "1"), (false, "2")] {
+        let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+        let error = Some(("timeout".to_owned(), "too slow".to_owned()));
+        let release = Release { lease: job.lease, delay_ms: 0, give_attempt_back, error };
+        assert_eq!(jobs::release(&mut sql, &[release]).await.unwrap(), [true]);
+        assert_eq!(text(&mut sql, "SELECT attempt FROM pending_jobs").await.as_deref(), Some(attempts));
+    }
+    assert_eq!(text(&mut sql, "SELECT error_type FROM pending_jobs").await.as_deref(), Some("timeout"));
+}
+
+#[actix_rt::test]
+async fn a_job_that_killed_its_worker_at_the_last_attempt_is_given_up() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    execute(
+        &mut sql,
+        "UPDATE pending_jobs SET status = 'processing', attempt = 3, lease_token = 1, leased_by = 'gone', \
+         leased_until = now() - interval '1 second'",
+    )
+    .await
+    .unwrap();
+    assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().is_empty());
+    let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
+    crate::support::eventually("the dead letter", async || {
+        text(&mut sql, "SELECT job_id FROM failed_jobs").await
+    })
+    .await;
+    let trail =
+        text(&mut sql, "SELECT string_agg(new_status::text, ' ' ORDER BY version) FROM audit_logs").await;
+    assert_eq!(trail.as_deref(), Some("PENDING VALIDATING UNDER_REVIEW"));
+    assert_eq!(engine.running.len(), 0);
+}
+
+#[actix_rt::test]
+async fn a_job_of_a_dead_instance_runs_elsewhere_when_its_lease_is_over() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 5).await;
+    let abandoned = Claim { lease_ms: 300, ..claim(5) };
+    assert_eq!(jobs::claim(&mut sql, &abandoned).await.unwrap().len(), 5);
+    let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
+    crate::support::eventually("all five", async || {
+        let done = text(&mut sql, "SELECT count(*) FROM applications WHERE status = 'APPROVED'").await;
+        (done.as_deref() == Some("5")).then_some(())
+    })
+    .await;
+    drop(engine);
+}
+
+#[actix_rt::test]
+async fn an_unknown_task_becomes_a_dead_letter() {
+    let test = TestEngine::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
+    let mut sql = test.database.connect().await;
+    execute(&mut sql, "INSERT INTO pending_jobs (task_name) VALUES ('brew_coffee')").await.unwrap();
+    test.holds("the dead letter", "SELECT 1 FROM failed_jobs WHERE task_name = 'brew_coffee'").await;
+    assert_eq!(test.text("SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
+}
+
+#[actix_rt::test]
+async fn more_jobs_than_places_are_all_done() {
+    let test = TestEngine::start(&[
+        ("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "3"),
+        ("AVAL__JOBS__POLL_INTERVAL_MS", "60000"),
+    ])
+    .await;
+    let mut sql = test.database.connect().await;
+    queue(&mut sql, 50).await;
+    test.holds(
+        "fifty decisions without a poll",
+        "SELECT 1 WHERE (SELECT count(*) FROM applications WHERE status = 'APPROVED') = 50",
+    )
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_pending_application_that_is_deleted_ends_its_job_quietly() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    execute(&mut sql, "UPDATE applications SET deleted_at = now()").await.unwrap();
+    assert_eq!(
+        jobs::supersede(&mut sql, &[job.lease]).await.unwrap(),
+        [false],
+        "the trigger closed it already"
+    );
+    assert_eq!(text(&mut sql, "SELECT result FROM job_history").await.as_deref(), Some("superseded"));
+    assert_eq!(text(&mut sql, "SELECT count(*) FROM failed_jobs").await.as_deref(), Some("0"));
+}

@@ -1,0 +1,94 @@
+//! Actors that die: restarted, counted, and nothing lost.
+
+use aval::actors::faults::FaultPoint;
+use aval::domain::application::Country;
+
+use crate::support::engine::TestEngine;
+
+/// Restarts that the configuration allows before a job goes back.
+const RESTARTS: u32 = 3;
+/// Attempts that a job has.
+const ATTEMPTS: u32 = 3;
+
+#[actix_rt::test]
+async fn an_application_actor_that_panics_is_restarted_and_its_application_decided() {
+    let test = TestEngine::start(&[]).await;
+    test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), 2).unwrap();
+    let id = test.submit(Country::Es, "12345678Z").await;
+    test.reaches(id, "APPROVED").await;
+    assert_eq!(test.trail(id).await, "PENDING VALIDATING APPROVED");
+    let restarts = &test.engine.resources.metrics.actor_restarts_total;
+    assert_eq!(restarts.with_label_values(&["application"]).get(), 2);
+    let attempts = test.text("SELECT attempt FROM job_history").await;
+    assert_eq!(attempts.as_deref(), Some("1"), "a restart within the budget costs no attempt");
+}
+
+#[actix_rt::test]
+async fn a_panic_loop_exhausts_the_budget_and_ends_under_review_with_the_reason() {
+    let test = TestEngine::start(&[]).await;
+    test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), 1000).unwrap();
+    let id = test.submit(Country::Es, "12345678Z").await;
+    let other = test.submit(Country::Mx, "HERM850101MDFRRR08").await;
+    test.reaches(other, "APPROVED").await;
+    test.reaches(id, "UNDER_REVIEW").await;
+    assert_eq!(test.trail(id).await, "PENDING VALIDATING UNDER_REVIEW");
+    assert_eq!(test.text("SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
+    let letter = test.text("SELECT error_type || ' ' || attempts FROM failed_jobs").await;
+    assert_eq!(letter.as_deref(), Some("panicked 3"));
+    let reason = test
+        .text(&format!("SELECT change_reason FROM audit_logs WHERE application_id = '{id}' AND version = 3"))
+        .await
+        .unwrap();
+    assert!(reason.contains("panicked"), "{reason}");
+    let errors = test.text(&format!("SELECT validation_errors FROM applications WHERE id = '{id}'")).await;
+    assert!(errors.unwrap().contains("panicked"));
+    let restarts = &test.engine.resources.metrics.actor_restarts_total;
+    let deaths = u64::from((RESTARTS + 1) * ATTEMPTS);
+    assert_eq!(restarts.with_label_values(&["application"]).get(), deaths);
+}
+
+#[actix_rt::test]
+async fn every_permanent_actor_survives_a_panic_and_work_goes_on() {
+    for (point, name) in [
+        (FaultPoint::ProviderGateway, "provider_gateway"),
+        (FaultPoint::Scheduler, "scheduler"),
+        (FaultPoint::Supervisor, "supervisor"),
+    ] {
+        let test = TestEngine::start(&[]).await;
+        test.engine.resources.faults.arm(point, None, 1).unwrap();
+        let id = test.submit(Country::Es, "12345678Z").await;
+        test.reaches(id, "APPROVED").await;
+        assert_eq!(test.trail(id).await, "PENDING VALIDATING APPROVED", "{name}");
+        let restarts = &test.engine.resources.metrics.actor_restarts_total;
+        assert_eq!(restarts.with_label_values(&[name]).get(), 1, "{name}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_recorder_that_panics_answers_with_an_error_and_the_next_one_writes() {
+    let test = TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
+    test.engine.resources.faults.arm(FaultPoint::Recorder, None, 1).unwrap();
+    let clock = &test.engine.resources.clock;
+    let row = || crate::support::engine::application(clock, Country::Es, "12345678Z");
+    let error = test.engine.recorders.insert(row()).await.expect_err("the recorder died with it");
+    assert!(error.retryable(), "{error}");
+    crate::support::eventually("the next recorder", async || test.engine.recorders.insert(row()).await.ok())
+        .await;
+}
+
+#[actix_rt::test]
+async fn an_actor_that_dies_again_and_again_ends_the_process() {
+    let test = TestEngine::start(&[]).await;
+    test.engine.resources.faults.arm(FaultPoint::Scheduler, None, 1000).unwrap();
+    for _ in 0..=RESTARTS {
+        test.submit(Country::Es, "12345678Z").await;
+        let restarts = test.engine.resources.metrics.actor_restarts_total.with_label_values(&["scheduler"]);
+        let before = restarts.get();
+        crate::support::eventually("a death", async || {
+            test.engine.handles.scheduler.hint(aval::actors::scheduler::Wake);
+            (restarts.get() > before || test.engine.fatal.is_cancelled()).then_some(())
+        })
+        .await;
+    }
+    assert!(test.engine.fatal.is_cancelled());
+}

@@ -1,0 +1,180 @@
+//! A database for each test, cloned from a migrated template on one real server.
+//!
+//! Test runners differ: some run every test in a process of its own. So the server belongs to no process. Whoever needs it
+//! first starts it, under a lock, and leaves it running; every user holds a shared lock on `users.lock`; and a watchdog
+//! stops the server once it can take that lock alone, which is when the last user is gone, however it ended.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use sha2::{Digest, Sha256};
+
+/// Seconds that the server outlives its last user, so that a run of short processes keeps it.
+const LINGER_SECONDS: u32 = 10;
+
+/// A test's own database; dropped with it.
+pub(crate) struct TestDatabase {
+    url: String,
+    _server: ServerUser,
+}
+
+impl TestDatabase {
+    /// A fresh, migrated database.
+    pub(crate) async fn create() -> Self {
+        let server = ServerUser::join().await;
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let mut admin = connect(&server.url_of("postgres")).await;
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {}", template_name());
+        admin.batch_execute(&statement).await.unwrap();
+        Self { url: server.url_of(&name), _server: server }
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A connection to it, for plain SQL.
+    pub(crate) async fn connect(&self) -> AsyncPgConnection {
+        connect(&self.url).await
+    }
+}
+
+/// Runs plain SQL.
+pub(crate) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> diesel::QueryResult<usize> {
+    diesel::sql_query(sql).execute(connection).await
+}
+
+/// One text out of plain SQL; `None` for no row.
+pub(crate) async fn text(connection: &mut AsyncPgConnection, sql: &str) -> Option<String> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
+        value: Option<String>,
+    }
+    let sql = format!("SELECT ({sql})::text AS value");
+    let rows: Vec<Row> = diesel::sql_query(sql).load(connection).await.unwrap();
+    rows.into_iter().next().and_then(|row| row.value)
+}
+
+async fn connect(url: &str) -> AsyncPgConnection {
+    AsyncPgConnection::establish(url).await.unwrap()
+}
+
+/// A user of the shared server.
+struct ServerUser {
+    url: String,
+    _lock: File,
+}
+
+impl ServerUser {
+    async fn join() -> Self {
+        let home = home();
+        let starting = open_lock(&home.join("starting.lock"));
+        starting.lock().unwrap();
+        let using = open_lock(&home.join("users.lock"));
+        using.lock_shared().unwrap();
+        let url_file = home.join("url");
+        let known = fs::read_to_string(&url_file).unwrap_or_default();
+        let alive = !known.is_empty() && AsyncPgConnection::establish(&known).await.is_ok();
+        let url = if alive { known } else { start(&home, &url_file).await };
+        Self { url, _lock: using }
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        self.url.replacen("/aval?", &format!("/{database}?"), 1)
+    }
+}
+
+async fn start(home: &Path, url_file: &Path) -> String {
+    let settings = EmbeddedSettings {
+        durable: false,
+        start_timeout: Duration::from_secs(60),
+        fallback_dir: home.join("fallback"),
+        ..EmbeddedSettings::new(home.join("data"))
+    };
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let server = EmbeddedPostgres::start(settings, logger).await.unwrap();
+    let url = server.database_url().to_owned();
+    prepare_template(&url).await;
+    watch(home, server.pid().unwrap());
+    server.detach();
+    fs::write(url_file, &url).unwrap();
+    url
+}
+
+/// Leftovers of killed tests go, and the template is made anew when a migration has changed.
+async fn prepare_template(url: &str) {
+    #[derive(diesel::QueryableByName)]
+    struct Name {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        datname: String,
+    }
+    let mut admin = connect(url).await;
+    let query =
+        "SELECT datname::text FROM pg_database WHERE datname LIKE 'test\\_%' OR datname LIKE 'template\\_%'";
+    let known: Vec<Name> = diesel::sql_query(query).load(&mut admin).await.unwrap();
+    let template = template_name();
+    for stale in known.iter().filter(|name| name.datname != template) {
+        let _ = admin.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", stale.datname)).await;
+    }
+    if known.iter().any(|name| name.datname == template) {
+        return;
+    }
+    let half_made = format!("{template}_half_made");
+    admin.batch_execute(&format!("CREATE DATABASE {half_made}")).await.unwrap();
+    let half_made_url = url.replacen("/aval?", &format!("/{half_made}?"), 1);
+    aval::storage::migrations::run_pending(&half_made_url).await.unwrap();
+    let mut connection = connect(&half_made_url).await;
+    let now = aval::clock::Clock::system().now();
+    aval::storage::partitions::ensure(&mut connection, now, 1).await.unwrap();
+    drop(connection);
+    let rename = format!("ALTER DATABASE {half_made} RENAME TO {template}");
+    while admin.batch_execute(&rename).await.is_err() {
+        // The server may not have noticed yet that the connections above are gone.
+        tokio::task::yield_now().await;
+    }
+}
+
+fn template_name() -> String {
+    let mut hash = Sha256::new();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir("migrations").unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    for folder in folders {
+        hash.update(fs::read(folder.join("up.sql")).unwrap());
+    }
+    let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("template_{digest}")
+}
+
+/// Leaves behind a process that stops the server when nobody uses it any more.
+fn watch(home: &Path, pid: i32) {
+    let script = format!(
+        "while sleep {LINGER_SECONDS}; do flock --exclusive --nonblock users.lock kill -INT {pid} && exit; done"
+    );
+    Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+}
+
+fn home() -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres");
+    fs::create_dir_all(&home).unwrap();
+    let _ = fs::set_permissions(&home, fs::Permissions::from_mode(0o755));
+    home
+}
+
+fn open_lock(path: &Path) -> File {
+    File::options().create(true).truncate(false).write(true).open(path).unwrap()
+}

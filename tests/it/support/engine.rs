@@ -1,0 +1,126 @@
+//! The engine on a database of its own, without HTTP.
+
+use std::sync::Arc;
+
+use aval::app::Engine;
+use aval::clock::Clock;
+use aval::config::Settings;
+use aval::domain::application::{Attribution, Country, NewApplication, TermMonths};
+use aval::domain::ids::{ApplicationId, ChangeId, RequestId};
+use aval::domain::money::Money;
+use aval::domain::personal_data::{FullName, IdentityDocument};
+use aval::telemetry::metrics::Metrics;
+
+use tokio_util::sync::CancellationToken;
+
+use super::db::{TestDatabase, text};
+use super::eventually;
+
+/// Short times, so that what production waits a minute for happens in a test: each key as a variable would set it.
+pub(crate) const QUICK: [(&str, &str); 11] = [
+    ("AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS", "1"),
+    ("AVAL__DATABASE__POOL_SIZE", "6"),
+    ("AVAL__JOBS__RETRY_BASE_MS", "20"),
+    ("AVAL__JOBS__RETRY_MAX_MS", "100"),
+    ("AVAL__JOBS__OVERFLOW_SNOOZE_MS", "20"),
+    ("AVAL__ACTORS__RESTART__BACKOFF_BASE_MS", "5"),
+    ("AVAL__REDECISION__TICK_MS", "50"),
+    ("AVAL__REDECISION__MIN_INTERVAL_MS", "100"),
+    ("AVAL__OUTBOX__LEADER_RETRY_MS", "50"),
+    ("AVAL__PROVIDERS__DEFAULTS__CALL__RETRY_BACKOFF_MS", "10"),
+    ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
+];
+
+/// The configuration of a test: [`QUICK`], then `overrides`.
+pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
+    let variables =
+        QUICK.iter().chain(overrides).map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    Settings::from_variables(&variables).unwrap()
+}
+
+/// A running engine.
+pub(crate) struct TestEngine {
+    pub(crate) engine: Engine,
+    pub(crate) database: TestDatabase,
+}
+
+impl TestEngine {
+    /// Starts one on a fresh database.
+    pub(crate) async fn start(overrides: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create().await;
+        let engine = start_engine(&database, overrides).await;
+        Self { engine, database }
+    }
+
+    /// Hands an application to the recorders, as the API does.
+    pub(crate) async fn submit(&self, country: Country, document: &str) -> ApplicationId {
+        let application = application(&self.engine.resources.clock, country, document);
+        let id = application.id;
+        self.engine.recorders.insert(application).await.unwrap();
+        id
+    }
+
+    /// Waits until an application has the status.
+    pub(crate) async fn reaches(&self, id: ApplicationId, status: &str) {
+        let query = format!("SELECT 1 FROM applications WHERE id = '{id}' AND status = '{status}'");
+        self.holds(&format!("{id} to become {status}"), &query).await;
+    }
+
+    /// Waits until the query gives a row.
+    pub(crate) async fn holds(&self, what: &str, query: &str) {
+        let mut sql = self.database.connect().await;
+        let found = eventually(what, async || text(&mut sql, query).await).await;
+        assert!(!found.is_empty());
+    }
+
+    /// One text out of plain SQL.
+    pub(crate) async fn text(&self, query: &str) -> Option<String> {
+        text(&mut self.database.connect().await, query).await
+    }
+
+    /// An application's statuses, oldest first.
+    pub(crate) async fn trail(&self, id: ApplicationId) -> String {
+        let query = format!(
+            "SELECT string_agg(new_status::text, ' ' ORDER BY version) FROM audit_logs WHERE application_id = '{id}'"
+        );
+        self.text(&query).await.unwrap_or_default()
+    }
+}
+
+/// Starts an engine on a database that may have another one already.
+pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let settings = Arc::new(settings(overrides));
+    Engine::start(settings, database.url(), metrics, Clock::system(), logger, CancellationToken::new())
+        .await
+        .unwrap()
+}
+
+/// An application that its country's rules approve, when its document's report is clean.
+pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> NewApplication {
+    let (amount, income) = match country {
+        Country::Es | Country::Pt | Country::It => ("6000", "3000"),
+        Country::Mx => ("60000", "40000"),
+        Country::Co => ("9000000", "6000000"),
+        Country::Br => ("12000", "9000"),
+    };
+    NewApplication {
+        id: ApplicationId::new(clock.new_uuid()),
+        country,
+        full_name: FullName::parse("Ana García").unwrap(),
+        identity_document: IdentityDocument::from_normalized(document.to_owned()),
+        requested_amount: Money::parse_positive(amount).unwrap(),
+        monthly_income: Money::parse_positive(income).unwrap(),
+        term_months: TermMonths::DEFAULT,
+        country_specific_data: serde_json::Map::new(),
+        created_by: "tester".to_owned(),
+        attribution: Attribution {
+            change_id: ChangeId::new(clock.new_uuid()),
+            changed_by: "tester".to_owned(),
+            reason: None,
+            request_id: RequestId::parse("test-request"),
+        },
+        traceparent: None,
+    }
+}

@@ -1,0 +1,21 @@
+//! What integration tests share: a database each, the running core, and waiting with a deadline.
+
+pub(crate) mod db;
+pub(crate) mod engine;
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits for anything before it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `probe` gives a value; panics with `what` after [`PATIENCE`].
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
