@@ -7,32 +7,51 @@ use actix_web::{HttpRequest, HttpResponse};
 use utoipa_swagger_ui::Config;
 
 use super::Entrance;
-use super::problem::{Answer, Problem, Rejection};
+use super::problem::{Answer, Rejection};
 use crate::error::Error;
 
 /// The OpenAPI document.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses(
-    (status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "get_openapi_document",
+    tag = "operations",
+    responses(
+        (status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"),
+    ),
+)]
 pub(super) async fn document(entrance: Entrance) -> Answer {
     Ok(HttpResponse::Ok().content_type("application/json").body(entrance.inner.document.clone()))
 }
 
 /// Where the documentation is.
-#[utoipa::path(get, path = "/docs", tag = "operations", responses(
-    (status = 308, description = "The documentation is at /docs/"),
-))]
+#[utoipa::path(
+    get,
+    path = "/docs",
+    operation_id = "find_documentation",
+    tag = "operations",
+    responses(
+        (status = 308, description = "The documentation is at /docs/"),
+    ),
+)]
 pub(super) async fn redirect() -> Answer {
     Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish())
 }
 
 /// The documentation, as a page to try requests on.
-#[utoipa::path(get, path = "/docs/{file}", tag = "operations", params(
-    ("file" = String, Path, description = "A file of Swagger UI; empty for the page itself"),
-), responses(
-    (status = 200, description = "The file", body = String, content_type = "text/html"),
-    (status = 404, description = "Swagger UI has no such file", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/docs/{file}",
+    operation_id = "get_documentation",
+    tag = "operations",
+    params(
+        ("file" = String, Path, description = "A file of Swagger UI; empty for the page itself"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = String, content_type = "text/html"),
+        (status = 404, description = "Swagger UI has no such file"),
+    ),
+)]
 pub(super) async fn file(request: HttpRequest) -> Answer {
     let config = Arc::new(Config::from("/openapi.json"));
     let file =

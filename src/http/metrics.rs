@@ -6,9 +6,20 @@ use super::HttpState;
 use super::problem::Answer;
 
 /// The metrics of this instance.
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses(
-    (status = 200, description = "Prometheus text format, version 0.0.4", body = String, content_type = "text/plain"),
-))]
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "get_metrics",
+    tag = "operations",
+    responses(
+        (
+            status = 200,
+            description = "Prometheus text format, version 0.0.4",
+            body = String,
+            content_type = "text/plain",
+        ),
+    ),
+)]
 pub(super) async fn metrics(state: HttpState) -> Answer {
     let (metrics, pool) = (&state.resources.metrics, state.resources.database.state());
     metrics.db_connections_active.set(i64::from(pool.active));

@@ -1,9 +1,10 @@
 //! The OpenAPI 3.1 document. It is what the server does: a test holds its paths against the route table.
 
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
-use super::{applications, countries, docs, faults, health, metrics, ws};
+use super::{applications, countries, docs, faults, health, metrics, problem, ws};
 
 /// Where health answers are found too.
 const API_PREFIX: &str = "/api/v1";
@@ -53,6 +54,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         docs::file,
         faults::inject_failure,
     ),
+    components(schemas(problem::Problem)),
 )]
 struct Paths;
 
@@ -72,7 +74,41 @@ pub fn document(faults_on: bool) -> Document {
     if !faults_on {
         paths.remove(INJECT_FAILURE);
     }
+    for (path, item) in paths {
+        let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in methods.into_iter().flatten() {
+            describe_refusals(path, operation);
+        }
+    }
     document
+}
+
+/// Adds the refusals that follow from what a request consists of, and gives every refusal its problem.
+fn describe_refusals(path: &str, operation: &mut Operation) {
+    let refusals = &mut operation.responses.responses;
+    let mut also = |status: &str, description: &str| {
+        let response = || RefOr::T(ResponseBuilder::new().description(description).build());
+        refusals.entry(status.to_owned()).or_insert_with(response);
+    };
+    if operation.request_body.is_some() {
+        also("400", "The body or the path cannot be read");
+        also("413", "The body is too large");
+        also("415", "The body is not JSON in UTF-8");
+        also("422", "Some values are not acceptable");
+    }
+    if path.contains("{id}") {
+        also("400", "The identifier is not a UUID");
+    }
+    also("500", "A defect of Aval");
+    also("503", "Starting, overloaded, too slow, or without the database; see Retry-After");
+    for (status, response) in refusals {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+        {
+            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            response.content.insert(problem::CONTENT_TYPE.to_owned(), RefOr::T(problem));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +154,11 @@ mod tests {
             for (method, operation) in item.as_object().unwrap() {
                 let id = operation["operationId"].as_str().unwrap();
                 assert!(names.insert(id.to_owned()), "{method} {path}: {id} is taken");
-                assert!(!operation["responses"].as_object().unwrap().is_empty(), "{method} {path}");
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    let is_refusal = status.starts_with(['4', '5']);
+                    let is_problem = response["content"]["application/problem+json"].is_object();
+                    assert_eq!(is_refusal, is_problem, "{method} {path} {status}");
+                }
                 assert!(operation["summary"].is_string(), "{method} {path}");
             }
         }

@@ -136,10 +136,14 @@ impl Rejection {
                 Error::Validation(_) => "See errors for each of them.".to_owned(),
                 Error::Malformed(text) | Error::Conflict(text) | Error::Forbidden(text) => text.to_string(),
                 Error::NotFound(what) => format!("There is no such {what}."),
-                Error::IllegalTransition { .. } => format!("{error}."),
+                Error::IllegalTransition { from, to, .. } => {
+                    format!("An application cannot go from {from} to {to}.")
+                }
+                Error::Timeout { .. } => {
+                    "It may still take effect: look before you send a change again.".to_owned()
+                }
                 Error::Overloaded { .. }
                 | Error::Unavailable { .. }
-                | Error::Timeout { .. }
                 | Error::Provider { .. }
                 | Error::Database { transient: true, .. } => "Try again in a moment.".to_owned(),
                 Error::Database { transient: false, .. }

@@ -119,7 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn number(text: &str) -> Result<u32, (&'static str, String)> {
-        text.parse().map_err(|_| ("bad_number", "must be a number".to_owned()))
+        text.parse().ok().ok_or_else(|| ("bad_number", "must be a number".to_owned()))
     }
 
     fn problems(query: Query) -> Vec<(String, &'static str)> {

@@ -24,7 +24,7 @@ fn written<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::Value> {
 macro_rules! word_schemas {
     ($($(#[$doc:meta])* $name:ident: $values:expr, $description:literal;)+) => {$(
         $(#[$doc])*
-        pub struct $name;
+        pub(super) struct $name;
 
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {

@@ -11,7 +11,7 @@ use crate::domain::status::Status;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 use crate::storage::types::AuditAction;
 use crate::storage::{applications, audit as trail};
 
@@ -69,14 +69,19 @@ impl From<trail::AuditEntry> for AuditEntryView {
 }
 
 /// Every change of an application: who, what, why, and on which request.
-#[utoipa::path(get, path = "/api/v1/applications/{id}/audit", tag = "applications", params(
-    ("id" = uuid::Uuid, Path, description = "The application"),
-), responses(
-    (status = 200, description = "The history, oldest first", body = AuditTrail),
-    (status = 400, description = "The identifier is not a UUID", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/applications/{id}/audit",
+    operation_id = "get_application_audit",
+    tag = "applications",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The application"),
+    ),
+    responses(
+        (status = 200, description = "The history, oldest first", body = AuditTrail),
+        (status = 404, description = "There is none, or not for this caller"),
+    ),
+)]
 pub(in crate::http) async fn audit(
     state: HttpState,
     principal: Principal,

@@ -20,7 +20,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::{ApplicationPath, RequestContext};
-use crate::http::problem::{Answer, Problem, Rejection};
+use crate::http::problem::{Answer, Rejection};
 use crate::storage::applications::{self, Change};
 use crate::storage::transaction;
 
@@ -140,20 +140,31 @@ fn added_data(raw: &RawValue) -> Result<serde_json::Map<String, serde_json::Valu
 }
 
 /// Changes an application: its status, or its country's data.
-#[utoipa::path(patch, path = "/api/v1/applications/{id}", tag = "applications", params(
-    ("id" = uuid::Uuid, Path, description = "The application"),
-    ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
-), request_body(content = PatchRequest, example = json!({"status": "CANCELLED", "reason": "Withdrawn by the applicant"})), responses(
-    (status = 200, description = "The application after the change", body = ApplicationView, headers(("ETag" = String, description = "Its version"))),
-    (status = 400, description = "The identifier or the body cannot be read", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The status machine does not know this change", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "It has changed meanwhile", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "A value is not acceptable", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    patch,
+    path = "/api/v1/applications/{id}",
+    operation_id = "change_application",
+    tag = "applications",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The application"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+    ),
+    request_body(
+        content = PatchRequest,
+        example = json!({"status": "CANCELLED", "reason": "Withdrawn by the applicant"}),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The application after the change",
+            body = ApplicationView,
+            headers(("ETag" = String, description = "Its version")),
+        ),
+        (status = 404, description = "There is none, or not for this caller"),
+        (status = 409, description = "The status machine does not know this change"),
+        (status = 412, description = "It has changed meanwhile"),
+    ),
+)]
 pub(in crate::http) async fn change(
     state: HttpState,
     principal: Principal,

@@ -21,7 +21,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::etag;
 use crate::http::extract::RequestContext;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 use crate::telemetry::metrics::Metrics;
 
 /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
@@ -56,17 +56,34 @@ pub struct CreateRequest {
 ///
 /// The document and the money are checked; the answer comes after one commit, with status `PENDING`. Everything that is
 /// wrong is told at once.
-#[utoipa::path(post, path = "/api/v1/applications", tag = "applications", request_body(content = CreateRequest,
-    example = json!({"country": "ES", "full_name": "Ana García López", "identity_document": "12345678Z",
-        "requested_amount": "15000.00", "monthly_income": "3500.00", "term_months": 36})), responses(
-    (status = 201, description = "It is accepted and will be decided", body = ApplicationView, headers(
-        ("Location" = String, description = "Its path"), ("ETag" = String, description = "Its version"))),
-    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "Some values are not acceptable", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "Too much waits, or the database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/applications",
+    operation_id = "create_application",
+    tag = "applications",
+    request_body(
+        content = CreateRequest,
+        example = json!({
+            "country": "ES",
+            "full_name": "Ana García López",
+            "identity_document": "12345678Z",
+            "requested_amount": "15000.00",
+            "monthly_income": "3500.00",
+            "term_months": 36,
+        }),
+    ),
+    responses(
+        (
+            status = 201,
+            description = "It is accepted and will be decided",
+            body = ApplicationView,
+            headers(
+                ("Location" = String, description = "Its path"),
+                ("ETag" = String, description = "Its version"),
+            ),
+        ),
+    ),
+)]
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 use crate::storage::{applications, decisions};
 
 /// A decision, explained.
@@ -121,14 +121,19 @@ impl From<StoredDecision> for StoredDecisionView {
 }
 
 /// The last decision on an application, explained.
-#[utoipa::path(get, path = "/api/v1/applications/{id}/decision", tag = "applications", params(
-    ("id" = uuid::Uuid, Path, description = "The application"),
-), responses(
-    (status = 200, description = "The decision", body = StoredDecisionView),
-    (status = 400, description = "The identifier is not a UUID", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is no such application for this caller, or no decision yet", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/applications/{id}/decision",
+    operation_id = "get_application_decision",
+    tag = "applications",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The application"),
+    ),
+    responses(
+        (status = 200, description = "The decision", body = StoredDecisionView),
+        (status = 404, description = "There is no such application for this caller, or no decision yet"),
+    ),
+)]
 pub(in crate::http) async fn decision(
     state: HttpState,
     principal: Principal,

@@ -8,20 +8,30 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::ApplicationPath;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 use crate::storage::applications;
 
 /// One application.
-#[utoipa::path(get, path = "/api/v1/applications/{id}", tag = "applications", params(
-    ("id" = uuid::Uuid, Path, description = "The application"),
-    ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
-), responses(
-    (status = 200, description = "The application", body = ApplicationView, headers(("ETag" = String, description = "Its version"))),
-    (status = 304, description = "The client has this version"),
-    (status = 400, description = "The identifier is not a UUID", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/applications/{id}",
+    operation_id = "get_application",
+    tag = "applications",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The application"),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The application",
+            body = ApplicationView,
+            headers(("ETag" = String, description = "Its version")),
+        ),
+        (status = 304, description = "The client has this version"),
+        (status = 404, description = "There is none, or not for this caller"),
+    ),
+)]
 pub(in crate::http) async fn get(
     state: HttpState,
     principal: Principal,

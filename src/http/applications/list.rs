@@ -11,10 +11,10 @@ use crate::domain::application::{Country, UnknownCountry};
 use crate::domain::decision::RiskBand;
 use crate::domain::money::{Money, MoneyError};
 use crate::domain::status::{Status, UnknownStatus};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::storage::applications::{ListFilter, PageStart, SortOrder, count, list_page};
 
@@ -83,12 +83,18 @@ pub struct ApplicationPage {
 /// Applications, newest first.
 ///
 /// By cursor a list is read to its end whatever is added meanwhile; by `page` it has a `total`.
-#[utoipa::path(get, path = "/api/v1/applications", tag = "applications", params(ListParameters), responses(
-    (status = 200, description = "A part of the list", body = ApplicationPage),
-    (status = 400, description = "The query is not percent-encoded UTF-8", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "A parameter is not acceptable", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/applications",
+    operation_id = "list_applications",
+    tag = "applications",
+    params(ListParameters),
+    responses(
+        (status = 200, description = "A part of the list", body = ApplicationPage),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
 pub(in crate::http) async fn list(state: HttpState, principal: Principal, query: Query) -> Answer {
     let wanted = Wanted::read(query)?;
     let visibility = principal.visibility();
@@ -129,7 +135,7 @@ impl Wanted {
     /// Reads a query.
     ///
     /// # Errors
-    /// [`Error::Validation`] with everything that is wrong with it.
+    /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
     fn read(mut query: Query) -> Result<Self> {
         let filter = ListFilter {
             country: query.take("country", country),
@@ -243,6 +249,7 @@ mod tests {
     use uuid::Uuid;
 
     use crate::domain::ids::ApplicationId;
+    use crate::error::Error;
 
     fn read(query: &str) -> Result<Wanted, Vec<(String, &'static str)>> {
         Wanted::read(Query::parse(query).unwrap()).map_err(|error| match error {

@@ -1,13 +1,13 @@
 //! Applications: making them, reading them, and the changes that people make.
 
-pub(super) mod audit;
-pub(super) mod change;
+pub mod audit;
+pub mod change;
 mod country_data;
-pub(super) mod create;
+pub mod create;
 mod cursor;
-pub(super) mod decision;
-pub(super) mod delete;
-pub(super) mod get;
-pub(super) mod list;
-pub(super) mod status;
-pub(super) mod view;
+pub mod decision;
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod status;
+pub mod view;

@@ -15,7 +15,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::{ApplicationPath, RequestContext};
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 use crate::storage::applications;
 
 /// Where an application stands, and where the caller may take it.
@@ -41,16 +41,26 @@ pub struct StatusView {
 }
 
 /// Where an application stands.
-#[utoipa::path(get, path = "/api/v1/applications/{id}/status", tag = "applications", params(
-    ("id" = uuid::Uuid, Path, description = "The application"),
-    ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
-), responses(
-    (status = 200, description = "Its status", body = StatusView, headers(("ETag" = String, description = "Its version"))),
-    (status = 304, description = "The client has this version"),
-    (status = 400, description = "The identifier is not a UUID", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/applications/{id}/status",
+    operation_id = "get_application_status",
+    tag = "applications",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The application"),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "Its status",
+            body = StatusView,
+            headers(("ETag" = String, description = "Its version")),
+        ),
+        (status = 304, description = "The client has this version"),
+        (status = 404, description = "There is none, or not for this caller"),
+    ),
+)]
 pub(in crate::http) async fn status(
     state: HttpState,
     principal: Principal,
@@ -74,20 +84,28 @@ pub(in crate::http) async fn status(
 }
 
 /// Takes an application to another status.
-#[utoipa::path(put, path = "/api/v1/applications/{id}/status", tag = "applications", params(
-    ("id" = uuid::Uuid, Path, description = "The application"),
-    ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
-), request_body = StatusRequest, responses(
-    (status = 200, description = "The application after the change", body = ApplicationView, headers(("ETag" = String, description = "Its version"))),
-    (status = 400, description = "The identifier or the body cannot be read", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "There is none, or not for this caller", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The status machine does not know this change", body = Problem, content_type = "application/problem+json"),
-    (status = 412, description = "It has changed meanwhile", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "A value is not acceptable", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    put,
+    path = "/api/v1/applications/{id}/status",
+    operation_id = "set_application_status",
+    tag = "applications",
+    request_body = StatusRequest,
+    params(
+        ("id" = uuid::Uuid, Path, description = "The application"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The application after the change",
+            body = ApplicationView,
+            headers(("ETag" = String, description = "Its version")),
+        ),
+        (status = 404, description = "There is none, or not for this caller"),
+        (status = 409, description = "The status machine does not know this change"),
+        (status = 412, description = "It has changed meanwhile"),
+    ),
+)]
 pub(in crate::http) async fn set_status(
     state: HttpState,
     principal: Principal,

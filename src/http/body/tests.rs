@@ -57,7 +57,7 @@ fn a_body_that_is_no_object_is_refused_with_its_place_and_without_its_content() 
         ("null", "The body must be a JSON object (line 1, column 4)."),
         ("\"hunter2\"", "The body must be a JSON object (line 1, column 9)."),
         ("{} {}", "The body is not valid JSON (line 1, column 4)."),
-        ("{\"a\": \"\u{0}\"}", "The body is not valid JSON (line 1, column 8)."),
+        ("{\"a\": \"\u{0}\"}", "The body is not valid JSON (line 1, column 7)."),
         ("{\"a\": 1, \"b\": 2, \"\\u0061\": 3}", "The body has a name more than once."),
         (&deep, "The body is nested more than 32 levels deep."),
         (&deep_member, "The body is nested more than 32 levels deep."),

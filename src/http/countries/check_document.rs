@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 
 /// A document to check.
 #[derive(ToSchema)]
@@ -21,16 +21,21 @@ pub struct DocumentCheckRequest {
 }
 
 /// Whether a document may apply. Nothing is stored; an invalid document is a verdict, not an error.
-#[utoipa::path(post, path = "/api/v1/countries/{code}/document-checks", tag = "countries", params(
-    ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
-), request_body = DocumentCheckRequest, responses(
-    (status = 200, description = "The verdict", body = DocumentVerdict),
-    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "Aval does not lend there", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "The body has no document", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/countries/{code}/document-checks",
+    operation_id = "check_document",
+    tag = "countries",
+    request_body = DocumentCheckRequest,
+    params(
+        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+    ),
+    responses(
+        (status = 200, description = "The verdict", body = DocumentVerdict),
+        (status = 404, description = "Aval does not lend there"),
+        (status = 422, description = "The body has no document"),
+    ),
+)]
 pub(in crate::http) async fn check_document(
     state: HttpState,
     CountryPath(country): CountryPath,

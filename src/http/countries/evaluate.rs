@@ -8,7 +8,7 @@ use crate::http::HttpState;
 use crate::http::applications::decision::DecisionView;
 use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 
 /// A case to decide.
 #[derive(ToSchema)]
@@ -60,19 +60,33 @@ pub struct ReportRequest {
 }
 
 /// What would be decided. Nothing is stored.
-#[utoipa::path(post, path = "/api/v1/countries/{code}/evaluations", tag = "countries", params(
-    ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
-), request_body(content = CaseRequest, example = json!({
-    "requested_amount": "15000.00", "monthly_income": "3500.00", "term_months": 36,
-    "banking_data": {"account_status": "active", "credit_score": 720, "monthly_obligations": "300.00", "has_defaults": false},
-})), responses(
-    (status = 200, description = "The decision, explained", body = DecisionView),
-    (status = 400, description = "The body cannot be read", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "Aval does not lend there", body = Problem, content_type = "application/problem+json"),
-    (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-    (status = 422, description = "A value is not acceptable", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    post,
+    path = "/api/v1/countries/{code}/evaluations",
+    operation_id = "evaluate_case",
+    tag = "countries",
+    params(
+        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+    ),
+    request_body(
+        content = CaseRequest,
+        example = json!({
+            "requested_amount": "15000.00",
+            "monthly_income": "3500.00",
+            "term_months": 36,
+            "banking_data": {
+                "account_status": "active",
+                "credit_score": 720,
+                "monthly_obligations": "300.00",
+                "has_defaults": false,
+            },
+        }),
+    ),
+    responses(
+        (status = 200, description = "The decision, explained", body = DecisionView),
+        (status = 404, description = "Aval does not lend there"),
+    ),
+)]
 pub(in crate::http) async fn evaluate(
     state: HttpState,
     CountryPath(country): CountryPath,

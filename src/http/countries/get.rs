@@ -5,15 +5,22 @@ use actix_web::HttpResponse;
 use crate::countries::CountryDescription;
 use crate::http::HttpState;
 use crate::http::extract::CountryPath;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
 
 /// One country with its document, currency, limits and rules.
-#[utoipa::path(get, path = "/api/v1/countries/{code}", tag = "countries", params(
-    ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
-), responses(
-    (status = 200, description = "The country", body = CountryDescription),
-    (status = 404, description = "Aval does not lend there", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/countries/{code}",
+    operation_id = "get_country",
+    tag = "countries",
+    params(
+        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+    ),
+    responses(
+        (status = 200, description = "The country", body = CountryDescription),
+        (status = 404, description = "Aval does not lend there"),
+    ),
+)]
 pub(in crate::http) async fn get(state: HttpState, CountryPath(country): CountryPath) -> Answer {
     Ok(HttpResponse::Ok().json(state.countries.rules(country).describe()))
 }

@@ -17,9 +17,15 @@ pub struct CountryList {
 }
 
 /// Every country with its document, currency, limits and rules.
-#[utoipa::path(get, path = "/api/v1/countries", tag = "countries", responses(
-    (status = 200, description = "Every country", body = CountryList),
-))]
+#[utoipa::path(
+    get,
+    path = "/api/v1/countries",
+    operation_id = "list_countries",
+    tag = "countries",
+    responses(
+        (status = 200, description = "Every country", body = CountryList),
+    ),
+)]
 pub(in crate::http) async fn list(state: HttpState) -> Answer {
     let describe = |country| state.countries.rules(country).describe();
     Ok(HttpResponse::Ok().json(CountryList { countries: Country::ALL.into_iter().map(describe).collect() }))

@@ -1,6 +1,6 @@
 //! Countries: what they want, and what they would say.
 
-pub(super) mod check_document;
-pub(super) mod evaluate;
-pub(super) mod get;
-pub(super) mod list;
+pub mod check_document;
+pub mod evaluate;
+pub mod get;
+pub mod list;

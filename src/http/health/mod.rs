@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 pub use self::report::{
     ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, SimulatorHealth,
 };
-use super::problem::{Answer, Problem};
+use super::problem::Answer;
 use super::{Entrance, HttpState};
 use crate::error::{Error, Result};
 
@@ -78,18 +78,30 @@ pub struct ProbeAnswer {
 const OK: ProbeAnswer = ProbeAnswer { status: "ok", version: env!("CARGO_PKG_VERSION") };
 
 /// The process answers. Also under `/api/v1`.
-#[utoipa::path(get, path = "/health/live", tag = "health", responses(
-    (status = 200, description = "The process answers", body = ProbeAnswer),
-))]
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "get_liveness",
+    tag = "health",
+    responses(
+        (status = 200, description = "The process answers", body = ProbeAnswer),
+    ),
+)]
 pub(super) async fn live() -> Answer {
     Ok(HttpResponse::Ok().json(OK))
 }
 
 /// Work may be sent here. Also under `/api/v1`.
-#[utoipa::path(get, path = "/health/ready", tag = "health", responses(
-    (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-    (status = 503, description = "Starting, draining, or without its database", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    operation_id = "get_readiness",
+    tag = "health",
+    responses(
+        (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
+        (status = 503, description = "Starting, draining, or without its database"),
+    ),
+)]
 pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
     if entrance.readiness().phase() == Phase::Draining {
         return Err(Error::unavailable("aval", "draining").into());
@@ -102,19 +114,31 @@ pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
 }
 
 /// The same as readiness. Also under `/api/v1`.
-#[utoipa::path(get, path = "/health", tag = "health", responses(
-    (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-    (status = 503, description = "Starting, draining, or without its database", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "get_health",
+    tag = "health",
+    responses(
+        (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
+        (status = 503, description = "Starting, draining, or without its database"),
+    ),
+)]
 pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
     ready(entrance, state).await
 }
 
 /// How every part is; always 200, with the whole in `status`. Also under `/api/v1`.
-#[utoipa::path(get, path = "/health/detailed", tag = "health", responses(
-    (status = 200, description = "How the parts are", body = InstanceHealth),
-    (status = 503, description = "Starting", body = Problem, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get,
+    path = "/health/detailed",
+    operation_id = "get_detailed_health",
+    tag = "health",
+    responses(
+        (status = 200, description = "How the parts are", body = InstanceHealth),
+        (status = 503, description = "Starting"),
+    ),
+)]
 pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
     let clock = &state.resources.clock;
     let started = clock.monotonic();
