@@ -36,7 +36,10 @@ async fn five_failures_open_spains_breaker_and_what_fell_back_is_decided_again_b
         (state(&test, Country::Es).await == State::Open).then_some(())
     })
     .await;
-    eventually("the calls that were under way", async || (simulator.in_flight(Country::Es) == 0).then_some(())).await;
+    eventually("the calls that were under way", async || {
+        (simulator.in_flight(Country::Es) == 0).then_some(())
+    })
+    .await;
     let calls = simulator.calls(Country::Es);
     let sixth = test.submit(Country::Es, "12345678Z").await;
     spanish.push(sixth);
