@@ -44,7 +44,8 @@ done
 [ "$unexplained" -eq 0 ]
 
 step documentation
-RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --quiet
+# Private items too: the readers of these pages are those who work on the house.
+RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --document-private-items --quiet
 
 step scripts
 for script in scripts/*.sh .ci/run; do

@@ -1,6 +1,6 @@
 //! The outbox relay: gives every event its place in the one global sequence.
 //!
-//! One relay a instance, one leader among them, by advisory lock. The leader publishes what waits, batch by batch, as
+//! One relay an instance, one leader among them, by advisory lock. The leader publishes what waits, batch by batch, as
 //! soon as it is told that something does ([`Wake`]: by the instance that wrote it, or by `NOTIFY`), and on a poll for
 //! hints that were lost. Then it tells the local broadcaster at once; other instances hear it from the database.
 //!
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{debug, info, warn};
+use tokio::task::JoinError;
+use tokio::time::timeout;
 
 use super::Resources;
 use super::faults::FaultPoint;
@@ -94,11 +96,7 @@ impl OutboxRelay {
         ctx.spawn(task.into_actor(self).map(|ended, relay, ctx| relay.end(ended, ctx)));
     }
 
-    fn end(
-        &mut self,
-        ended: Result<Result<Option<Leadership>>, tokio::task::JoinError>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn end(&mut self, ended: Result<Result<Option<Leadership>>, JoinError>, ctx: &mut Context<Self>) {
         let again = self.rounds.end();
         match ended {
             Ok(Ok(leadership)) => {
@@ -128,7 +126,9 @@ impl OutboxRelay {
 /// Keeps, checks or wins leadership; `None` when another instance leads.
 async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> Result<Option<Leadership>> {
     if let Some(mut leadership) = held {
-        if !check || leadership.holds().await {
+        let patience = resources.settings.database.acquire_timeout();
+        // A connection that nobody answers on is as good as lost.
+        if !check || timeout(patience, leadership.holds()).await.unwrap_or(false) {
             return Ok(Some(leadership));
         }
         warn!(resources.logger, "leadership lost with its connection");

@@ -4,7 +4,7 @@
 //! died is started again after a pause, within a budget; when the budget is used up, the job goes back to the queue with
 //! the reason, or, after its last attempt, to the dead letters: a job is never left `processing`.
 //!
-//! What it knows is in [`RunningJobs`], outside of it. When the supervisor itself dies, the root starts another, which
+//! What it knows is in [`super::running_jobs::RunningJobs`], outside of it. When the supervisor itself dies, the root starts another, which
 //! looks after every job on the list whose actor is gone.
 
 use std::sync::Arc;

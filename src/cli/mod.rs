@@ -2,6 +2,7 @@
 
 pub mod check_config;
 pub mod decide;
+pub mod demo;
 pub mod document;
 mod lines;
 pub mod migrate;
@@ -35,6 +36,8 @@ pub enum Command {
     Document(document::DocumentArgs),
     /// Decide cases: one JSON case a line in, one JSON decision a line out
     Decide(decide::DecideArgs),
+    /// Send applications of every country and outcome to a running server and follow their decisions
+    Demo(demo::DemoArgs),
     /// Run the provider simulator as a server of its own
     ProviderSim(provider_sim::ProviderSimArgs),
 }
@@ -63,6 +66,7 @@ pub fn run(command: Command) -> Result<()> {
             let countries = Countries::load(Settings::load()?.countries_dir.as_deref())?;
             decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
         }
+        Command::Demo(args) => block_on(demo::run(args, clock)),
         Command::ProviderSim(args) => {
             let settings = Settings::load()?;
             let logger = log::root(&settings.log, &clock);

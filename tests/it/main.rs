@@ -11,6 +11,8 @@ mod pipeline;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
+mod realtime;
+#[cfg(test)]
 mod status_machine;
 #[cfg(test)]
 mod supervision;

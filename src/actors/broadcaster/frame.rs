@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::topic::Topic;
 use crate::domain::application::Country;
 use crate::domain::event::{Position, PublishedEvent};
 use crate::domain::ids::ApplicationId;
+use crate::domain::status::Status;
 
 /// The kind of a frame: its `type`, and its label in the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,48 +50,106 @@ pub struct Frame {
     pub text: Arc<str>,
 }
 
-impl Frame {
-    fn new(kind: FrameKind, mut content: Value) -> Self {
-        if let Some(object) = content.as_object_mut() {
-            object.insert("type".to_owned(), kind.as_str().into());
-        }
-        Self { kind, text: content.to_string().into() }
-    }
+/// Every frame that the server sends.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Content<'a> {
+    ApplicationUpdate {
+        epoch: Uuid,
+        offset: i64,
+        data: UpdateData<'a>,
+    },
+    Subscribed {
+        #[serde(flatten)]
+        topic: Echo,
+        epoch: Uuid,
+        offset: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recovered: Option<bool>,
+    },
+    Unsubscribed {
+        #[serde(flatten)]
+        topic: Echo,
+    },
+    Error {
+        code: &'a str,
+        detail: &'a str,
+    },
+    Pong,
+}
 
+/// What a subscriber may know of a change: neither its version nor who made the application.
+#[derive(Serialize)]
+struct UpdateData<'a> {
+    id: ApplicationId,
+    country: Country,
+    status: Status,
+    previous_status: Option<Status>,
+    #[serde(with = "rust_decimal::serde::str_option")]
+    risk_score: Option<Decimal>,
+    updated_at: &'a DateTime<Utc>,
+}
+
+/// A topic as the client named it.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Echo {
+    Channel(&'static str),
+    Country(Country),
+    ApplicationId(ApplicationId),
+}
+
+impl From<Topic> for Echo {
+    fn from(topic: Topic) -> Self {
+        match topic {
+            Topic::All => Self::Channel(Topic::ALL_CHANNEL),
+            Topic::Country(country) => Self::Country(country),
+            Topic::Application(id) => Self::ApplicationId(id),
+        }
+    }
+}
+
+impl Content<'_> {
+    const fn kind(&self) -> FrameKind {
+        match self {
+            Self::ApplicationUpdate { .. } => FrameKind::ApplicationUpdate,
+            Self::Subscribed { .. } => FrameKind::Subscribed,
+            Self::Unsubscribed { .. } => FrameKind::Unsubscribed,
+            Self::Error { .. } => FrameKind::Error,
+            Self::Pong => FrameKind::Pong,
+        }
+    }
+}
+
+impl From<Content<'_>> for Frame {
+    fn from(content: Content<'_>) -> Self {
+        // Writing to memory fails only for maps whose keys are not text, and there are none.
+        let text = serde_json::to_string(&content).unwrap_or_default();
+        Self { kind: content.kind(), text: text.into() }
+    }
+}
+
+impl Frame {
     /// `subscribed`: every event of the topic after `position` follows. `recovered` answers a client that asked for
     /// what it had missed.
     pub fn subscribed(topic: Topic, position: Position, recovered: Option<bool>) -> Self {
-        let mut content = echo(topic);
-        content["epoch"] = json!(position.epoch);
-        content["offset"] = json!(position.offset);
-        if let Some(recovered) = recovered {
-            content["recovered"] = json!(recovered);
-        }
-        Self::new(FrameKind::Subscribed, content)
+        let Position { epoch, offset } = position;
+        Content::Subscribed { topic: topic.into(), epoch, offset, recovered }.into()
     }
 
     /// `unsubscribed`: nothing of the topic follows.
     pub fn unsubscribed(topic: Topic) -> Self {
-        Self::new(FrameKind::Unsubscribed, echo(topic))
+        Content::Unsubscribed { topic: topic.into() }.into()
     }
 
     /// `error`: a message was refused, and why. The connection stays.
     pub fn error(code: &str, detail: &str) -> Self {
-        Self::new(FrameKind::Error, json!({ "code": code, "detail": detail }))
+        Content::Error { code, detail }.into()
     }
 
     /// `pong`.
     pub fn pong() -> Self {
-        Self::new(FrameKind::Pong, json!({}))
-    }
-}
-
-/// The topic as the client named it.
-fn echo(topic: Topic) -> Value {
-    match topic {
-        Topic::All => json!({ "channel": Topic::ALL_CHANNEL }),
-        Topic::Country(country) => json!({ "country": country }),
-        Topic::Application(id) => json!({ "application_id": id }),
+        Content::Pong.into()
     }
 }
 
@@ -106,24 +167,87 @@ pub(super) struct Update {
 impl Update {
     pub(super) fn new(epoch: Uuid, event: PublishedEvent) -> Self {
         let data = event.data;
-        let content = json!({
-            "epoch": epoch,
-            "offset": event.offset,
-            "data": {
-                "id": data.id,
-                "country": data.country,
-                "status": data.status,
-                "previous_status": data.previous_status,
-                "risk_score": data.risk_score.map(|score| score.to_string()),
-                "updated_at": data.updated_at,
+        let content = Content::ApplicationUpdate {
+            epoch,
+            offset: event.offset,
+            data: UpdateData {
+                id: data.id,
+                country: data.country,
+                status: data.status,
+                previous_status: data.previous_status,
+                risk_score: data.risk_score,
+                updated_at: &data.updated_at,
             },
-        });
+        };
         Self {
             offset: event.offset,
             application: data.id,
             country: data.country,
+            frame: content.into(),
             created_by: data.created_by,
-            frame: Frame::new(FrameKind::ApplicationUpdate, content),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::ApplicationChanged;
+    use crate::domain::ids::EventId;
+
+    const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+    #[test]
+    fn every_frame_reads_as_documented() {
+        let position = Position { epoch: Uuid::nil(), offset: 7 };
+        let nil = Uuid::nil();
+        let application = Topic::Application(ID.parse().unwrap());
+        for (frame, text) in [
+            (
+                Frame::subscribed(Topic::All, position, None),
+                format!(r#"{{"type":"subscribed","channel":"applications","epoch":"{nil}","offset":7}}"#),
+            ),
+            (
+                Frame::subscribed(Topic::Country(Country::Es), position, Some(true)),
+                format!(
+                    r#"{{"type":"subscribed","country":"ES","epoch":"{nil}","offset":7,"recovered":true}}"#
+                ),
+            ),
+            (
+                Frame::unsubscribed(application),
+                format!(r#"{{"type":"unsubscribed","application_id":"{ID}"}}"#),
+            ),
+            (Frame::error("why", "so"), r#"{"type":"error","code":"why","detail":"so"}"#.to_owned()),
+            (Frame::pong(), r#"{"type":"pong"}"#.to_owned()),
+        ] {
+            assert_eq!(&*frame.text, text);
+        }
+    }
+
+    #[test]
+    fn an_update_tells_what_a_subscriber_may_know_and_no_more() {
+        let event = PublishedEvent {
+            id: EventId::new(Uuid::nil()),
+            kind: "application.status_changed.v1".to_owned(),
+            offset: 9,
+            traceparent: None,
+            data: ApplicationChanged {
+                id: ID.parse().unwrap(),
+                country: Country::Br,
+                status: Status::Approved,
+                previous_status: Some(Status::Validating),
+                risk_score: Some(Decimal::new(2590, 2)),
+                version: 3,
+                created_by: "ana".to_owned(),
+                updated_at: DateTime::UNIX_EPOCH,
+            },
+        };
+        let update = Update::new(Uuid::nil(), event);
+        let nil = Uuid::nil();
+        let expected = format!(
+            r#"{{"type":"application_update","epoch":"{nil}","offset":9,"data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00Z"}}}}"#
+        );
+        assert_eq!(&*update.frame.text, expected);
+        assert_eq!(update.frame.kind.as_str(), "application_update");
     }
 }

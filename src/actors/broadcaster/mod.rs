@@ -20,6 +20,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{debug, warn};
 use tokio::task::JoinError;
+use uuid::Uuid;
 
 use self::frame::Update;
 use super::Resources;
@@ -27,6 +28,7 @@ use super::faults::FaultPoint;
 use super::lifeline::Lifeline;
 use super::rounds::Rounds;
 use crate::bus::EventBus;
+use crate::domain::event::PublishedEvent;
 use crate::error::Result;
 
 pub use self::frame::{Frame, FrameKind};
@@ -120,23 +122,28 @@ impl Broadcaster {
 
 /// Reads the bus from the position to its end. Where nobody listens, the position just moves there.
 async fn deliver_new(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
-    if !sessions.anybody_listens() || sessions.position().is_none() {
+    if sessions.position().is_none() || !sessions.anybody_listens() {
         sessions.skip_to(bus.position().await?);
     }
-    while let Some(position) = sessions.position() {
+    while sessions.anybody_listens()
+        && let Some(position) = sessions.position()
+    {
         let events = bus.read_after(position.offset, PAGE).await?;
-        let is_last = events.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let updates: Vec<_> = events.into_iter().map(|event| Update::new(position.epoch, event)).collect();
-        sessions.deliver(&updates);
-        if updates.is_empty() {
-            // Nothing new, or another sequence.
+        let is_full = events.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
+        if events.is_empty() {
+            // Nothing new, or the sequence started anew.
             sessions.skip_to(bus.position().await?);
         }
-        if is_last {
+        sessions.deliver(&updates(position.epoch, events));
+        if !is_full {
             break;
         }
     }
     Ok(())
+}
+
+fn updates(epoch: Uuid, events: Vec<PublishedEvent>) -> Vec<Update> {
+    events.into_iter().map(|event| Update::new(epoch, event)).collect()
 }
 
 /// Answers the subscriptions that wait and replays, page by page, until nobody can take more.
@@ -146,8 +153,7 @@ async fn recover_all(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
     sessions.answer_waiting(&extent);
     while let Some(after) = sessions.next_cursor() {
         let events = bus.read_after(after, PAGE).await?;
-        let updates: Vec<_> = events.into_iter().map(|event| Update::new(extent.end.epoch, event)).collect();
-        sessions.replay(after, &updates);
+        sessions.replay(after, &updates(extent.end.epoch, events));
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! What every request passes through, from outside: [`observe`] gives it its identifier, log line, metrics and problem
-//! details; [`gate`] keeps it out while Aval starts; [`guard`], around each resource, bounds its time and catches panics.
+//! What every request passes through, from outside: [`observe()`] gives it its identifier, log line, metrics and problem
+//! details; [`gate()`] keeps it out while Aval starts; [`guard()`], around each resource, bounds its time and catches panics.
 
 mod gate;
 mod guard;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use actix_http::ws::{Codec, Item};
+use actix_web::http::header::{HOST, HeaderMap, ORIGIN};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
 use slog::{Logger, debug};
@@ -84,7 +85,8 @@ pub(super) async fn open(
 /// Makes a WebSocket of a request.
 ///
 /// # Errors
-/// [`Error::Malformed`] when the request is no WebSocket handshake.
+/// [`Error::Malformed`] when the request is no WebSocket handshake; [`Error::Forbidden`] when a page of another origin
+/// sent it.
 pub async fn connect(
     request: HttpRequest,
     payload: web::Payload,
@@ -94,6 +96,9 @@ pub async fn connect(
     let mut response = ws::handshake(&request).map_err(|refused| {
         Error::Malformed(PublicMessage::new(format!("a WebSocket handshake is expected here: {refused}")))
     })?;
+    if !is_of_this_origin(request.headers()) {
+        return Err(Error::Forbidden(PublicMessage::new("WebSockets are for pages of this origin")));
+    }
     let max_message_bytes = realtime.settings.max_message_bytes;
     let session = WsSession::new(realtime.clone(), principal);
     let (budget, queue) = (session.budget.clone(), Arc::clone(session.membership.queue()));
@@ -102,6 +107,15 @@ pub async fn connect(
     let codec = Codec::new().max_size(max_message_bytes);
     let frames = Box::pin(WebsocketContext::with_codec(session, input, codec));
     Ok(response.streaming(PacedOutput { frames, budget, queue }))
+}
+
+/// Whether the request comes from a page of the host that it was sent to, or from no page: browsers let any page open
+/// a WebSocket to anywhere, but say in `Origin` whose page it is (RFC 6455, section 10.2).
+fn is_of_this_origin(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }
 
 /// Tells a session that its queue has something.
@@ -119,8 +133,10 @@ struct WsSession {
     undecoded: Meter,
     /// The fragments of a message so far.
     fragments: Option<Fragments>,
-    /// The last ping has not been answered.
-    awaits_pong: bool,
+    /// Pings sent.
+    pings: u64,
+    /// Pings sent when the last pong came.
+    answered: u64,
     /// The server has said goodbye and waits for the client's.
     closing: bool,
 }
@@ -140,7 +156,8 @@ impl WsSession {
             budget: Meter::default(),
             undecoded: Meter::default(),
             fragments: None,
-            awaits_pong: false,
+            pings: 0,
+            answered: 0,
             closing: false,
         }
     }
@@ -242,10 +259,11 @@ impl WsSession {
         if self.closing {
             return;
         }
-        self.awaits_pong = true;
+        self.pings += 1;
+        let ping = self.pings;
         ctx.ping(b"");
-        ctx.run_later(self.pong_timeout(), |session, ctx| {
-            if session.awaits_pong && !session.closing {
+        ctx.run_later(self.pong_timeout(), move |session, ctx| {
+            if session.answered < ping && !session.closing {
                 debug!(session.realtime.logger, "a WebSocket client did not answer a ping");
                 session.abort(CloseCode::Error, ctx);
             }
@@ -294,7 +312,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
             ws::Message::Binary(_) => self.refuse_binary(ctx),
             ws::Message::Continuation(item) => self.take_fragment(item, ctx),
             ws::Message::Ping(bytes) => ctx.pong(&bytes),
-            ws::Message::Pong(_) => self.awaits_pong = false,
+            ws::Message::Pong(_) => self.answered = self.pings,
             ws::Message::Close(reason) => {
                 if !self.closing {
                     ctx.close(reason);
@@ -314,5 +332,32 @@ fn payload_size(message: &ws::Message) -> usize {
             Item::FirstText(bytes) | Item::FirstBinary(bytes) | Item::Continue(bytes) | Item::Last(bytes),
         ) => bytes.len(),
         ws::Message::Close(_) | ws::Message::Nop => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderValue;
+
+    #[test]
+    fn only_pages_of_this_host_and_clients_that_are_no_pages_may_connect() {
+        for (origin, allowed) in [
+            (None, true),
+            (Some("http://localhost:8000"), true),
+            (Some("https://LOCALHOST:8000"), true),
+            (Some("http://localhost:8001"), false),
+            (Some("http://evil.example"), false),
+            (Some("http://localhost:8000.evil.example"), false),
+            (Some("null"), false),
+            (Some(""), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("localhost:8000"));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(is_of_this_origin(&headers), allowed, "{origin:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! A claim gives a worker a lease for a time and a fencing token for good: every later statement names the token, so that
 //! a worker that lost its lease can change nothing. The attempt is counted at the claim, so that a job that kills its
 //! worker uses its attempts up too. All times are the database's. Nothing here knows what a task is about, except
-//! [`begin`] and [`bury`], which belong to the task `process_credit_application`.
+//! [`begin()`] and [`bury()`], which belong to the task `process_credit_application`.
 
 mod begin;
 mod bury;

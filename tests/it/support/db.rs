@@ -154,6 +154,7 @@ fn template_name() -> String {
 }
 
 /// Leaves behind a process that stops the server when nobody uses it any more.
+#[expect(clippy::zombie_processes, reason = "it must outlive this process")]
 fn watch(home: &Path, pid: i32) {
     let script = format!(
         "while sleep {LINGER_SECONDS}; do flock --exclusive --nonblock users.lock kill -INT {pid} && exit; done"

@@ -41,10 +41,13 @@ impl Registry {
 
     pub(super) fn answer_waiting(&mut self, extent: &Extent, max_replay: u32) {
         let Some(at) = self.position else { return };
+        // The bus may have been asked before the position moved on.
+        let mut extent = *extent;
+        extent.end.offset = extent.end.offset.max(at.offset);
         let mut subscribed = Vec::new();
         for (id, session) in &mut self.sessions {
             if session.recovery.is_none() && !session.requests.is_empty() {
-                let topics = session.answer_requests(at, extent, max_replay);
+                let topics = session.answer_requests(at, &extent, max_replay);
                 subscribed.extend(topics.into_iter().map(|topic| (topic, *id)));
             }
         }

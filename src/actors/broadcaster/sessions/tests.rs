@@ -183,7 +183,12 @@ fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
     member.subscribe(Topic::All, Some(at(0)));
     recover(&sessions, &log[..25]);
     sessions.deliver(&log);
-    let mut got = Vec::new();
+    let mut got = offsets(&take(&member, 4_000));
+    assert_eq!(got, [1, 2, 3, 4]);
+    let queued = take(&member, usize::MAX);
+    assert_eq!(offsets(&queued), (5..=17).collect::<Vec<_>>(), "half of what would coalesce is 15,000 bytes");
+    got.extend(offsets(&queued));
+    recover(&sessions, &log);
     while got.len() < 30 {
         let taken = member.queue().take(8_000);
         assert!(!taken.frames.is_empty(), "stuck after {got:?}");

@@ -1,0 +1,332 @@
+//! The demonstration's two connections to the server: requests over HTTP, and one WebSocket whose updates a task of
+//! its own reads, so that each gets the moment of its arrival whatever the demonstration is busy with.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use awc::error::WsProtocolError;
+use awc::http::{StatusCode, Uri};
+use awc::ws::{CloseCode, Frame, Message};
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::cases::DemoCase;
+use super::history::{Received, Update};
+use crate::clock::Clock;
+use crate::domain::ids::ApplicationId;
+use crate::error::{Error, PublicMessage, Result};
+
+/// A WebSocket, as awc opens it.
+trait Socket:
+    Stream<Item = Result<Frame, WsProtocolError>> + Sink<Message, Error = WsProtocolError> + Unpin
+{
+}
+
+impl<S> Socket for S where
+    S: Stream<Item = Result<Frame, WsProtocolError>> + Sink<Message, Error = WsProtocolError> + Unpin
+{
+}
+
+/// How long one request, and the opening of the WebSocket, may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A client of one server.
+#[derive(Clone)]
+pub(super) struct Client {
+    http: awc::Client,
+    base_url: Rc<str>,
+    clock: Clock,
+}
+
+/// How the server answered a `POST`.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// 201.
+    Accepted {
+        /// The new application.
+        id: ApplicationId,
+        /// When the answer was there.
+        at: Duration,
+    },
+    /// Anything else, in a few words.
+    Refused(String),
+}
+
+#[derive(Deserialize)]
+struct Created {
+    id: ApplicationId,
+}
+
+/// The part of a decision that is shown.
+#[derive(Deserialize)]
+struct Explained {
+    reasons: Vec<String>,
+}
+
+/// The part of an RFC 9457 problem that is shown.
+#[derive(Default, Deserialize)]
+struct Problem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    errors: Vec<ProblemField>,
+}
+
+#[derive(Deserialize)]
+struct ProblemField {
+    pointer: String,
+    code: String,
+}
+
+/// What the server says on the WebSocket.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ServerMessage {
+    ApplicationUpdate(Update),
+    Subscribed,
+    Error {
+        code: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+impl Client {
+    /// A client of the server at `base_url`, such as `http://127.0.0.1:8000`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when that is no absolute HTTP URL.
+    pub(super) fn new(base_url: &str, clock: Clock) -> Result<Self> {
+        let base_url = base_url.trim_end_matches('/');
+        let usable = base_url.parse::<Uri>().is_ok_and(|uri| {
+            uri.host().is_some()
+                && uri.query().is_none()
+                && matches!(uri.scheme_str(), Some("http" | "https"))
+        });
+        if !usable {
+            return Err(Error::Malformed(PublicMessage::new("--url must be an http(s) URL without a query")));
+        }
+        // awc takes the process's cryptography, and panics where there is none. An error says that there is one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = awc::Client::builder().timeout(REQUEST_TIMEOUT).disable_redirects().finish();
+        Ok(Self { http, base_url: base_url.into(), clock })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/api/v1{path}", self.base_url)
+    }
+
+    /// Sends an application.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that cannot be read.
+    pub(super) async fn create(&self, case: &DemoCase) -> Result<Answer> {
+        let request = self.http.post(self.url("/applications")).send_json(&case.request());
+        let mut response = request.await.map_err(|error| self.unreachable(error))?;
+        let at = self.clock.monotonic();
+        let status = response.status();
+        let body = response.body().await.map_err(|error| self.unreachable(error))?;
+        if status == StatusCode::CREATED {
+            return Ok(Answer::Accepted { id: read::<Created>(&body)?.id, at });
+        }
+        let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(Answer::Refused(describe(status, &problem)))
+    }
+
+    /// The reason codes of an application's decision.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that cannot be read.
+    pub(super) async fn reasons(&self, id: ApplicationId) -> Result<Vec<String>> {
+        let request = self.http.get(self.url(&format!("/applications/{id}/decision"))).send();
+        let mut response = request.await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(unexpected(format!("the decision of {id} is answered with {status}")));
+        }
+        let body = response.body().await.map_err(|error| self.unreachable(error))?;
+        Ok(read::<Explained>(&body)?.reasons)
+    }
+
+    /// Opens the WebSocket, subscribes to every application and, once the server has confirmed, hands over what
+    /// comes.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses the subscription.
+    pub(super) async fn subscribe(&self) -> Result<Updates> {
+        let connecting = self.http.ws(self.url("/ws")).connect();
+        let (_, mut socket) = connecting.await.map_err(|error| self.unreachable(error))?;
+        let subscription = json!({"action": "subscribe", "channel": "applications"}).to_string();
+        socket.send(Message::Text(subscription.into())).await.map_err(lost)?;
+        let confirmed = async {
+            while !matches!(next_message(&mut socket).await?, ServerMessage::Subscribed) {}
+            Ok::<(), Error>(())
+        };
+        let late = || Error::Timeout { what: "the WebSocket's subscription", after: REQUEST_TIMEOUT };
+        tokio::time::timeout(REQUEST_TIMEOUT, confirmed).await.map_err(|_elapsed| late())??;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let reader = tokio::task::spawn_local(read_updates(socket, sender, self.clock.clone()));
+        Ok(Updates { receiver, reader })
+    }
+
+    fn unreachable(&self, cause: impl std::fmt::Display) -> Error {
+        let base_url = &self.base_url;
+        Error::unavailable("the server", format_args!("{base_url}: {cause}\nStart it with: make run"))
+    }
+}
+
+/// The updates of a WebSocket, in the order of their arrival.
+pub(super) struct Updates {
+    receiver: mpsc::UnboundedReceiver<Result<Received>>,
+    reader: JoinHandle<()>,
+}
+
+impl Updates {
+    /// The next update; waits for it. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the connection has ended, or something came that cannot be read.
+    pub(super) async fn next(&mut self) -> Result<Received> {
+        let ended = || Err(Error::unavailable("the WebSocket", "it has ended"));
+        self.receiver.recv().await.unwrap_or_else(ended)
+    }
+
+    /// Says goodbye to the server.
+    pub(super) async fn close(mut self) {
+        self.receiver.close();
+        // It can only have panicked, which its thread has reported.
+        let _ = self.reader.await;
+    }
+}
+
+/// Reads until the connection ends or nobody listens any more.
+async fn read_updates(
+    mut socket: impl Socket,
+    sender: mpsc::UnboundedSender<Result<Received>>,
+    clock: Clock,
+) {
+    loop {
+        let message = tokio::select! {
+            message = next_message(&mut socket) => message,
+            () = sender.closed() => {
+                let _ = socket.send(Message::Close(Some(CloseCode::Normal.into()))).await;
+                return;
+            }
+        };
+        let at = clock.monotonic();
+        let item = match message {
+            Ok(ServerMessage::ApplicationUpdate(update)) => Ok(Received { update, at }),
+            Ok(ServerMessage::Subscribed | ServerMessage::Other) => continue,
+            Ok(ServerMessage::Error { code }) => Err(unexpected(format!("the WebSocket says {code}"))),
+            Err(error) => Err(error),
+        };
+        let ended = item.is_err();
+        if sender.send(item).is_err() || ended {
+            return;
+        }
+    }
+}
+
+/// The next message; pings are answered on the way.
+async fn next_message(socket: &mut impl Socket) -> Result<ServerMessage> {
+    loop {
+        let frame = socket.next().await.ok_or_else(|| lost("the server closed the connection"))?;
+        match frame.map_err(|error: WsProtocolError| lost(error))? {
+            Frame::Text(text) => return read(&text),
+            Frame::Ping(payload) => socket.send(Message::Pong(payload)).await.map_err(lost)?,
+            Frame::Close(reason) => return Err(lost(format_args!("closed by the server: {reason:?}"))),
+            Frame::Pong(_) | Frame::Binary(_) | Frame::Continuation(_) => {}
+        }
+    }
+}
+
+fn lost(cause: impl std::fmt::Display) -> Error {
+    Error::unavailable("the WebSocket", cause)
+}
+
+/// An answer that no Aval gives: another program, or another version, listens there.
+fn unexpected(cause: impl std::fmt::Display) -> Error {
+    Error::unavailable("a server that answers as Aval does", cause)
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
+    serde_json::from_slice(body).map_err(unexpected)
+}
+
+/// `422 validation_failed /identity_document bad_check_digit`.
+fn describe(status: StatusCode, problem: &Problem) -> String {
+    let mut text = format!("{} {}", status.as_u16(), problem.code);
+    for field in &problem.errors {
+        text.push_str(&format!(" {} {}", field.pointer, field.code));
+    }
+    text.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &'static str) -> Result<ServerMessage> {
+        read(&Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn messages_of_the_server_are_told_apart_and_unknown_ones_are_no_error() {
+        let update = r#"{"type":"application_update","epoch":"0193b3a1-7a4e-7c7e-8f4e-0d6f2f9a1b2c","offset":7,
+            "data":{"id":"0193b3a1-7a4e-7c7e-8f4e-0d6f2f9a1b2d","country":"MX","status":"REJECTED",
+                    "previous_status":"VALIDATING","risk_score":"77.08","updated_at":"2026-01-02T03:04:05.678901Z"}}"#;
+        let Ok(ServerMessage::ApplicationUpdate(update)) = message(update) else { panic!("no update") };
+        assert_eq!((update.offset, update.data.status.as_str()), (7, "REJECTED"));
+        assert!(matches!(
+            message(r#"{"type":"subscribed","channel":"applications","epoch":"x"}"#),
+            Ok(ServerMessage::Subscribed)
+        ));
+        assert!(matches!(
+            message(r#"{"type":"error","code":"bad_topic","detail":"…"}"#),
+            Ok(ServerMessage::Error { code }) if code == "bad_topic"
+        ));
+        assert!(matches!(message(r#"{"type":"pong"}"#), Ok(ServerMessage::Other)));
+        assert!(matches!(message(r#"{"type":"news","data":{}}"#), Ok(ServerMessage::Other)));
+        assert!(message(r#"{"type":"application_update","offset":7}"#).is_err());
+        assert!(message("<html>").is_err());
+    }
+
+    #[test]
+    fn a_refusal_names_the_fields() {
+        let body = r#"{"type":"about:blank","code":"validation_failed",
+            "errors":[{"pointer":"/identity_document","code":"bad_check_digit","detail":"…"}]}"#;
+        let problem: Problem = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            describe(StatusCode::UNPROCESSABLE_ENTITY, &problem),
+            "422 validation_failed /identity_document bad_check_digit"
+        );
+        assert_eq!(describe(StatusCode::BAD_GATEWAY, &Problem::default()), "502");
+    }
+
+    #[test]
+    fn only_an_http_url_is_a_server() {
+        for url in ["http://127.0.0.1:8000", "http://localhost:8000/", "https://aval.example/base"] {
+            let client = Client::new(url, Clock::system()).unwrap();
+            assert_eq!(client.url("/ws"), format!("{}/api/v1/ws", url.trim_end_matches('/')));
+        }
+        for url in ["", "localhost", "ftp://localhost", "/api", "http://", "http://localhost/?a=b"] {
+            assert!(matches!(Client::new(url, Clock::system()), Err(Error::Malformed(_))), "{url:?}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_server_that_is_not_there_is_named_together_with_how_to_start_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let error = Client::new(&url, Clock::system()).unwrap().subscribe().await.err().unwrap();
+        assert_eq!(error.to_string(), "unavailable: the server");
+        let cause = error.private_cause().unwrap();
+        assert!(cause.contains(&url) && cause.contains("make run"), "{cause}");
+    }
+}

@@ -1,0 +1,355 @@
+//! What became of each application of a run, and the figures that follow from it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::cases::DemoCase;
+use super::client::Answer;
+use super::history::{Decided, Faults, Histories};
+use super::latency::{Figures, GOAL_P50, as_ms};
+use crate::domain::decision::RiskBand;
+use crate::domain::ids::ApplicationId;
+use crate::domain::personal_data::IdentityDocument;
+use crate::domain::status::Status;
+use crate::error::{Error, PublicMessage, Result};
+
+/// A part of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Phase {
+    /// One application after the other, each sent when the one before it is decided: an idle server.
+    Measured,
+    /// Many at once.
+    Burst,
+    /// Many at once, of people about whom the bureau does not answer.
+    Outages,
+}
+
+impl Phase {
+    /// As it is printed.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Burst => "burst",
+            Self::Outages => "outages",
+        }
+    }
+}
+
+/// An application that was sent.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) phase: Phase,
+    pub(super) case: DemoCase,
+    /// When its request was sent.
+    pub(super) sent_at: Duration,
+    pub(super) answer: Answer,
+    pub(super) decided: Option<Decided>,
+    /// The reason codes of the decision, once they have been asked for.
+    pub(super) reasons: Option<Vec<String>>,
+}
+
+impl Submission {
+    /// Its identifier, if it was accepted.
+    pub(super) fn id(&self) -> Option<ApplicationId> {
+        match self.answer {
+            Answer::Accepted { id, .. } => Some(id),
+            Answer::Refused(_) => None,
+        }
+    }
+
+    /// Whether it was accepted and its decision has not come.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.decided.is_none() && self.id().is_some()
+    }
+
+    /// From the 201 to the update with the decision. The update may overtake the answer; then it is zero.
+    pub(super) fn accepted_to_pushed(&self) -> Option<Duration> {
+        match self.answer {
+            Answer::Accepted { at, .. } => Some(self.decided?.at.saturating_sub(at)),
+            Answer::Refused(_) => None,
+        }
+    }
+
+    /// From sending the request to the update with the decision.
+    pub(super) fn sent_to_pushed(&self) -> Option<Duration> {
+        Some(self.decided?.at.saturating_sub(self.sent_at))
+    }
+
+    /// Its risk and the risk's band, once decided and where the risk is known.
+    pub(super) fn risk(&self) -> Option<(String, RiskBand)> {
+        let score = self.decided?.risk_score?;
+        Some((format!("{score:.2}"), RiskBand::of(score)))
+    }
+
+    /// The document as anybody may see it.
+    pub(super) fn masked_document(&self) -> String {
+        IdentityDocument::from_normalized(self.case.document.to_owned()).masked()
+    }
+}
+
+/// The figures of one phase.
+#[derive(Debug, Serialize)]
+pub(super) struct PhaseFigures {
+    pub(super) phase: Phase,
+    pub(super) sent: usize,
+    pub(super) decided: usize,
+    pub(super) accepted_to_pushed: Option<Figures>,
+    pub(super) sent_to_pushed: Option<Figures>,
+}
+
+/// Whether SPEC 1's goal was met.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Goal {
+    #[serde(rename = "p50_below_ms", serialize_with = "as_ms")]
+    below: Duration,
+    /// `null` when nothing was measured.
+    pub(super) met: Option<bool>,
+}
+
+/// What the WebSocket brought.
+#[derive(Debug, Serialize)]
+pub(super) struct Pushed {
+    /// Updates received, those of other clients' applications included.
+    pub(super) updates: usize,
+    /// Updates due to this run's applications: three for each that was decided.
+    pub(super) expected_updates: usize,
+    #[serde(flatten)]
+    pub(super) faults: Faults,
+}
+
+/// One application, for `--json`.
+#[derive(Debug, Serialize)]
+struct ApplicationRecord<'a> {
+    id: Option<ApplicationId>,
+    phase: Phase,
+    country: &'static str,
+    full_name: &'a str,
+    identity_document: String,
+    requested_amount: String,
+    currency: &'static str,
+    status: Option<Status>,
+    expected_status: Status,
+    risk_score: Option<String>,
+    risk_band: Option<RiskBand>,
+    reasons: &'a [String],
+    refused: Option<&'a str>,
+    accepted_to_pushed_ms: Option<u128>,
+}
+
+/// The whole run, for `--json` and for the closing lines.
+#[derive(Debug, Serialize)]
+pub(super) struct Report<'a> {
+    pub(super) phases: Vec<PhaseFigures>,
+    pub(super) goal: Goal,
+    pub(super) websocket: Pushed,
+    pub(super) sent: usize,
+    pub(super) decided: usize,
+    /// Decided as the rules say that a server with the simulator decides.
+    pub(super) as_expected: usize,
+    pub(super) refused: usize,
+    /// Accepted, but not decided within the deadline.
+    pub(super) undecided: usize,
+    applications: Vec<ApplicationRecord<'a>>,
+}
+
+impl<'a> Report<'a> {
+    /// Works everything out.
+    pub(super) fn new(submissions: &'a [Submission], histories: &Histories) -> Self {
+        let phases: Vec<PhaseFigures> = [Phase::Measured, Phase::Burst, Phase::Outages]
+            .into_iter()
+            .filter_map(|phase| figures_of(phase, submissions))
+            .collect();
+        let measured = phases.iter().find(|figures| figures.phase == Phase::Measured);
+        let p50 = measured.and_then(|figures| figures.accepted_to_pushed).map(|figures| figures.p50);
+        let count = |test: fn(&Submission) -> bool| submissions.iter().filter(|sent| test(sent)).count();
+        let ours = submissions.iter().filter_map(Submission::id);
+        Self {
+            goal: Goal { below: GOAL_P50, met: p50.map(|p50| p50 < GOAL_P50) },
+            websocket: Pushed {
+                updates: histories.received(),
+                expected_updates: count(|sent| sent.decided.is_some()) * 3,
+                faults: histories.faults(ours),
+            },
+            sent: submissions.len(),
+            decided: count(|sent| sent.decided.is_some()),
+            as_expected: count(|sent| sent.decided.is_some_and(|d| d.status == sent.case.expected)),
+            refused: count(|sent| sent.id().is_none()),
+            undecided: count(Submission::is_waiting),
+            applications: submissions.iter().map(ApplicationRecord::of).collect(),
+            phases,
+        }
+    }
+
+    /// Whether the run went as it must.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when an application was not decided within `deadline`, [`Error::Conflict`] when one was
+    /// refused or when an update came twice or out of order.
+    pub(super) fn verdict(&self, deadline: Duration) -> Result<()> {
+        let Faults { duplicates, out_of_order } = self.websocket.faults;
+        if self.undecided > 0 {
+            return Err(Error::Timeout { what: "waiting for decisions", after: deadline });
+        }
+        if self.refused + duplicates + out_of_order > 0 {
+            let refused = self.refused;
+            return Err(Error::Conflict(PublicMessage::new(format!(
+                "{refused} applications refused, {duplicates} updates twice, {out_of_order} out of order"
+            ))));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> ApplicationRecord<'a> {
+    fn of(sent: &'a Submission) -> Self {
+        let (risk_score, risk_band) = sent.risk().unzip();
+        Self {
+            id: sent.id(),
+            phase: sent.phase,
+            country: sent.case.country.code(),
+            full_name: sent.case.full_name,
+            identity_document: sent.masked_document(),
+            requested_amount: format!("{}.00", sent.case.requested_amount),
+            currency: sent.case.country.currency(),
+            status: sent.decided.map(|decided| decided.status),
+            expected_status: sent.case.expected,
+            risk_score,
+            risk_band,
+            reasons: sent.reasons.as_deref().unwrap_or_default(),
+            refused: match &sent.answer {
+                Answer::Refused(why) => Some(why),
+                Answer::Accepted { .. } => None,
+            },
+            accepted_to_pushed_ms: sent.accepted_to_pushed().map(|taken| taken.as_millis()),
+        }
+    }
+}
+
+/// `None` for a phase in which nothing was sent.
+fn figures_of(phase: Phase, submissions: &[Submission]) -> Option<PhaseFigures> {
+    let of_phase = || submissions.iter().filter(|sent| sent.phase == phase);
+    let sent = of_phase().count();
+    (sent > 0).then(|| PhaseFigures {
+        phase,
+        sent,
+        decided: of_phase().filter(|sent| sent.decided.is_some()).count(),
+        accepted_to_pushed: Figures::of(of_phase().filter_map(Submission::accepted_to_pushed)),
+        sent_to_pushed: Figures::of(of_phase().filter_map(Submission::sent_to_pushed)),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rust_decimal::Decimal;
+    use uuid::Uuid;
+
+    use super::super::cases::plan;
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// Six applications: sent each second, accepted after 5 ms, decided as expected 10 ms later and 1 ms more with
+    /// each.
+    pub(in crate::cli::demo) fn six_decided() -> Vec<Submission> {
+        let cases = plan(6).into_iter().zip(1u32..);
+        cases
+            .map(|(case, number)| {
+                let sent_at = Duration::from_secs(u64::from(number));
+                let at = sent_at + Duration::from_millis(5);
+                let decided = Decided {
+                    status: case.expected,
+                    risk_score: (number != 4).then(|| Decimal::new(i64::from(number) * 1234, 2)),
+                    at: at + Duration::from_millis(9 + u64::from(number)),
+                };
+                Submission {
+                    phase: if number < 5 { Phase::Measured } else { Phase::Burst },
+                    case,
+                    sent_at,
+                    answer: Answer::Accepted { id: ApplicationId::new(Uuid::from_u128(number.into())), at },
+                    decided: Some(decided),
+                    reasons: Some(if case.expected == Status::Approved {
+                        vec![]
+                    } else {
+                        vec!["SCORE_TOO_LOW".into()]
+                    }),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_phase_has_its_own_figures_and_the_goal_is_of_the_measured_one() {
+        let mut submissions = six_decided();
+        let histories = Histories::default();
+        let report = Report::new(&submissions, &histories);
+        let p50s: Vec<_> = report
+            .phases
+            .iter()
+            .map(|figures| (figures.phase, figures.sent, figures.accepted_to_pushed.unwrap().p50.as_millis()))
+            .collect();
+        assert_eq!(p50s, [(Phase::Measured, 4, 11), (Phase::Burst, 2, 14)]);
+        assert_eq!(report.phases[0].sent_to_pushed.unwrap().max.as_millis(), 18);
+        assert_eq!(report.goal.met, Some(true));
+        for sent in submissions.iter_mut().take(3) {
+            sent.decided.as_mut().unwrap().at += Duration::from_millis(40);
+        }
+        assert_eq!(Report::new(&submissions, &histories).goal.met, Some(false));
+        assert_eq!(Report::new(&submissions[5..], &histories).goal.met, None);
+    }
+
+    #[test]
+    fn a_decision_that_overtakes_the_answer_took_no_time() {
+        let mut sent = six_decided().remove(0);
+        sent.decided.as_mut().unwrap().at = sent.sent_at + Duration::from_millis(2);
+        assert_eq!(sent.accepted_to_pushed(), Some(Duration::ZERO));
+        assert_eq!(sent.sent_to_pushed(), Some(Duration::from_millis(2)));
+    }
+
+    #[test]
+    fn a_run_fails_when_something_is_undecided_or_refused() {
+        let histories = Histories::default();
+        let mut submissions = six_decided();
+        Report::new(&submissions, &histories).verdict(DEADLINE).unwrap();
+        submissions[1].decided = None;
+        let report = Report::new(&submissions, &histories);
+        assert_eq!((report.decided, report.undecided, report.refused), (5, 1, 0));
+        assert!(matches!(report.verdict(DEADLINE), Err(Error::Timeout { .. })));
+        submissions[1].answer = Answer::Refused("422 validation_failed".into());
+        let report = Report::new(&submissions, &histories);
+        assert_eq!((report.decided, report.undecided, report.refused), (5, 0, 1));
+        assert!(matches!(report.verdict(DEADLINE), Err(Error::Conflict(_))));
+    }
+
+    #[test]
+    fn a_run_fails_when_an_update_came_twice_or_out_of_order() {
+        let submissions = six_decided();
+        for faults in [Faults { duplicates: 1, out_of_order: 0 }, Faults { duplicates: 0, out_of_order: 1 }] {
+            let mut report = Report::new(&submissions, &Histories::default());
+            report.websocket.faults = faults;
+            assert!(matches!(report.verdict(DEADLINE), Err(Error::Conflict(_))));
+        }
+    }
+
+    #[test]
+    fn another_decision_than_expected_is_counted_and_is_no_failure() {
+        let mut submissions = six_decided();
+        submissions[0].decided.as_mut().unwrap().status = Status::UnderReview;
+        let report = Report::new(&submissions, &Histories::default());
+        assert_eq!((report.decided, report.as_expected), (6, 5));
+        report.verdict(DEADLINE).unwrap();
+    }
+
+    #[test]
+    fn the_report_as_json_has_no_document_in_the_clear() {
+        let submissions = six_decided();
+        let report = serde_json::to_value(Report::new(&submissions, &Histories::default())).unwrap();
+        assert_eq!(report["applications"][0]["identity_document"], "****678Z");
+        assert_eq!(report["phases"][0]["accepted_to_pushed"]["p50_ms"], 11.0);
+        assert_eq!(report["websocket"]["duplicates"], 0);
+        for sent in &submissions {
+            assert!(!report.to_string().contains(sent.case.document));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! How long things took, as a few figures.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// SPEC 1: accepted to decided-and-pushed on an idle machine, half of the applications within this.
+pub(super) const GOAL_P50: Duration = Duration::from_millis(50);
+
+/// The figures of a set of durations; each is a duration that was really measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Figures {
+    #[serde(rename = "p50_ms", serialize_with = "as_ms")]
+    pub(super) p50: Duration,
+    #[serde(rename = "p95_ms", serialize_with = "as_ms")]
+    pub(super) p95: Duration,
+    #[serde(rename = "p99_ms", serialize_with = "as_ms")]
+    pub(super) p99: Duration,
+    #[serde(rename = "max_ms", serialize_with = "as_ms")]
+    pub(super) max: Duration,
+}
+
+impl Figures {
+    /// The figures of `durations`; `None` when there are none.
+    pub(super) fn of(durations: impl IntoIterator<Item = Duration>) -> Option<Self> {
+        let mut sorted: Vec<Duration> = durations.into_iter().collect();
+        sorted.sort_unstable();
+        Some(Self {
+            p50: percentile(&sorted, 50)?,
+            p95: percentile(&sorted, 95)?,
+            p99: percentile(&sorted, 99)?,
+            max: percentile(&sorted, 100)?,
+        })
+    }
+}
+
+/// The smallest of `sorted` that at least `percent` % of them do not exceed (nearest rank). `percent` is 1 to 100.
+fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+/// `12.3`: milliseconds with one decimal, rounded up, so that nothing looks faster than it was.
+pub(super) fn ms(duration: Duration) -> String {
+    let tenths = duration.as_micros().div_ceil(100);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// As [`ms`], but a JSON number.
+pub(super) fn as_ms<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64() * 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(durations_ms: impl IntoIterator<Item = u64>) -> Option<[u128; 4]> {
+        let figures = Figures::of(durations_ms.into_iter().map(Duration::from_millis))?;
+        Some([figures.p50, figures.p95, figures.p99, figures.max].map(|duration| duration.as_millis()))
+    }
+
+    #[test]
+    fn percentiles_are_the_nearest_rank_whatever_the_order() {
+        assert_eq!(figures([]), None);
+        assert_eq!(figures([7]), Some([7, 7, 7, 7]));
+        assert_eq!(figures([9, 1]), Some([1, 9, 9, 9]));
+        assert_eq!(figures([3, 1, 2]), Some([2, 3, 3, 3]));
+        assert_eq!(figures((1..=100).rev()), Some([50, 95, 99, 100]));
+        assert_eq!(figures(1..=200), Some([100, 190, 198, 200]));
+    }
+
+    #[test]
+    fn milliseconds_have_one_decimal() {
+        for (micros, shown) in [(0, "0.0"), (1, "0.1"), (100, "0.1"), (12_345, "12.4"), (1_000_000, "1000.0")]
+        {
+            assert_eq!(ms(Duration::from_micros(micros)), shown);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The command line and what is printed at the end; a run against a real server is an integration test's.
+
+use clap::Parser;
+
+use super::journal::tests::six_decided;
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    demo: DemoArgs,
+}
+
+fn args(line: &[&str]) -> DemoArgs {
+    Line::try_parse_from(["demo"].iter().chain(line)).unwrap().demo
+}
+
+fn sizes(args: &DemoArgs) -> Vec<(Phase, usize)> {
+    args.phases().into_iter().map(|(phase, cases)| (phase, cases.len())).collect()
+}
+
+#[test]
+fn three_fifths_are_measured_one_by_one_and_the_rest_is_a_burst() {
+    assert_eq!(sizes(&args(&[])), [(Phase::Measured, 36), (Phase::Burst, 24)]);
+    assert_eq!(sizes(&args(&["--count", "1"])), [(Phase::Measured, 1), (Phase::Burst, 0)]);
+}
+
+#[test]
+fn outages_come_last_and_only_when_asked_for() {
+    let args = args(&["--count", "6", "--with-outages"]);
+    assert_eq!(sizes(&args), [(Phase::Measured, 4), (Phase::Burst, 2), (Phase::Outages, 6)]);
+}
+
+#[test]
+fn outages_are_waited_for_longer_unless_the_deadline_is_given() {
+    assert_eq!(args(&[]).deadline(), Duration::from_secs(30));
+    assert_eq!(args(&["--with-outages"]).deadline(), Duration::from_secs(240));
+    assert_eq!(args(&["--with-outages", "--deadline", "5"]).deadline(), Duration::from_secs(5));
+}
+
+#[test]
+fn counts_and_rates_that_make_no_run_are_refused() {
+    for line in [["--count", "0"], ["--count", "10001"], ["--rate", "0"], ["--deadline", "-1"]] {
+        assert!(Line::try_parse_from(["demo"].iter().chain(&line)).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn a_run_is_printed_as_tables_or_as_one_line_of_json() {
+    let submissions = six_decided();
+    let report = Report::new(&submissions, &Histories::default());
+    let printed = |line: &[&str]| {
+        let mut output = Vec::new();
+        let surface = Surface { coloured: false, width: None };
+        print(&args(line), surface, &submissions, &report, &mut output).unwrap();
+        String::from_utf8(output).unwrap()
+    };
+    assert!(printed(&[]).contains("Goal, accepted to pushed p50 < 50 ms on an idle machine: met"));
+    let json = printed(&["--json"]);
+    assert_eq!(json.lines().count(), 1);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["decided"], 6);
+}

@@ -1,0 +1,368 @@
+//! A database of its own, instances of Aval that share it (relay, broadcaster and WebSocket endpoint alone), and clients.
+
+use std::collections::HashMap;
+use std::fs::Permissions;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context};
+use actix_http::ws::{Frame, Message, ProtocolError};
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use aval::actors::Resources;
+use aval::actors::broadcaster::{self, Broadcaster, Sessions};
+use aval::actors::faults::Faults;
+use aval::actors::lifeline::{Handle, Lifeline};
+use aval::actors::outbox_relay::{self, OutboxRelay};
+use aval::bus::postgres::PostgresBus;
+use aval::clock::Clock;
+use aval::config::Settings;
+use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use aval::http::ws::{self, Realtime, SessionPrincipal};
+use aval::storage::applications::Visibility;
+use aval::storage::listener::{Announcement, Listener};
+use aval::storage::{Database, migrations, partitions};
+use aval::telemetry::metrics::Metrics;
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// How long anything may take before the test has failed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+fn quiet() -> slog::Logger {
+    slog::Logger::root(slog::Discard, slog::o!())
+}
+
+/// A migrated database on a server of its own.
+pub(super) struct TestDatabase {
+    server: EmbeddedPostgres,
+    _root: TempDir,
+}
+
+impl TestDatabase {
+    pub(super) async fn start() -> Self {
+        let root = tempfile::Builder::new()
+            .prefix("aval-it-")
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let settings = EmbeddedSettings {
+            durable: false,
+            start_timeout: PATIENCE,
+            fallback_dir: root.path().join("fallback"),
+            ..EmbeddedSettings::new(root.path().join("data"))
+        };
+        let server = EmbeddedPostgres::start(settings, quiet()).await.unwrap();
+        migrations::run_pending(server.database_url()).await.unwrap();
+        let database = Self { server, _root: root };
+        partitions::ensure(&mut database.connect().await, Clock::system().now(), 1).await.unwrap();
+        database
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.server.database_url()
+    }
+
+    pub(super) async fn connect(&self) -> AsyncPgConnection {
+        AsyncPgConnection::establish(self.url()).await.unwrap()
+    }
+
+    pub(super) async fn stop(self) {
+        self.server.stop().await.unwrap();
+    }
+}
+
+pub(super) async fn execute(connection: &mut AsyncPgConnection, statement: &str) -> usize {
+    diesel::sql_query(statement).execute(connection).await.unwrap()
+}
+
+/// The text of each row's only column, which `query` names `value`.
+pub(super) async fn texts(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        value: String,
+    }
+    let rows: Vec<Row> = diesel::sql_query(query).load(connection).await.unwrap();
+    rows.into_iter().map(|row| row.value).collect()
+}
+
+pub(super) async fn count(connection: &mut AsyncPgConnection, query: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        value: i64,
+    }
+    let row: Row = diesel::sql_query(query).get_result(connection).await.unwrap();
+    row.value
+}
+
+/// Inserts `how_many` applications; returns their ids.
+pub(super) async fn insert(
+    connection: &mut AsyncPgConnection,
+    country: &str,
+    account: &str,
+    how_many: u32,
+) -> Vec<String> {
+    let statement = format!(
+        "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, monthly_income, \
+         currency, created_by) \
+         SELECT uuid_v7_now(), '{country}', '\\x00', '\\x00', 1000, 1000, 'EUR', '{account}' \
+         FROM generate_series(1, {how_many}) RETURNING id::text AS value"
+    );
+    texts(connection, &statement).await
+}
+
+pub(super) async fn set_status(connection: &mut AsyncPgConnection, id: &str, status: &str) {
+    let changed =
+        execute(connection, &format!("UPDATE applications SET status = '{status}' WHERE id = '{id}'")).await;
+    assert_eq!(changed, 1);
+}
+
+/// One instance: what a process of Aval has of the way from the outbox to WebSockets.
+pub(super) struct Instance {
+    pub(super) resources: Resources,
+    pub(super) sessions: Sessions,
+    pub(super) relay: Handle<OutboxRelay>,
+    pub(super) broadcaster: Handle<Broadcaster>,
+    pub(super) address: SocketAddr,
+    server: ServerHandle,
+}
+
+impl Instance {
+    /// Starts with short intervals and whatever `overrides` say.
+    pub(super) async fn start(database: &TestDatabase, name: &str, overrides: &[(&str, &str)]) -> Self {
+        let resources = resources(database, name, overrides).await;
+        let sessions = Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics));
+        let broadcaster = Handle::vacant(broadcaster::NAME);
+        let relay = Handle::vacant(outbox_relay::NAME);
+
+        let bus = Arc::new(PostgresBus::new(resources.database.clone()));
+        let (made_with, kept) = (resources.clone(), sessions.clone());
+        keep_alive(&broadcaster, move |line| Broadcaster::new(&made_with, bus.clone(), kept.clone(), line));
+        let (made_with, told) = (resources.clone(), broadcaster.clone());
+        let on_published: outbox_relay::OnPublished = Arc::new(move || told.hint(broadcaster::Wake));
+        keep_alive(&relay, move |line| OutboxRelay::new(&made_with, Arc::clone(&on_published), line));
+        listen(resources.database.clone(), relay.clone(), broadcaster.clone());
+
+        let realtime = Realtime {
+            sessions: sessions.clone(),
+            broadcaster: broadcaster.clone(),
+            settings: resources.settings.websocket.clone(),
+            metrics: Arc::clone(&resources.metrics),
+            logger: quiet(),
+        };
+        let (address, server) = serve(realtime);
+        Self { resources, sessions, relay, broadcaster, address, server }
+    }
+
+    pub(super) async fn subscriber(&self, message: &str) -> Client {
+        let mut client = Client::connect(self.address, "").await;
+        client.send(message).await;
+        let answer = client.next().await;
+        assert_eq!(answer["type"], "subscribed", "{answer}");
+        client
+    }
+
+    pub(super) async fn stop(self) {
+        self.server.stop(false).await;
+    }
+}
+
+async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str)]) -> Resources {
+    let quick = [
+        ("AVAL__FAULTS__INJECTION", "true"),
+        ("AVAL__OUTBOX__POLL_INTERVAL_MS", "100"),
+        ("AVAL__OUTBOX__LEADER_RETRY_MS", "100"),
+        ("AVAL__DATABASE__POOL_SIZE", "4"),
+    ];
+    let variables: HashMap<String, String> =
+        quick.iter().chain(overrides).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let settings = Settings::from_variables(&variables).unwrap();
+    Resources {
+        database: Database::connect(database.url(), &settings.database).await.unwrap(),
+        settings: Arc::new(settings),
+        clock: Clock::system(),
+        metrics: Arc::new(Metrics::new().unwrap()),
+        faults: Arc::new(Faults::new(true)),
+        logger: quiet(),
+        instance: name.into(),
+    }
+}
+
+/// Starts an actor anew whenever it has died.
+fn keep_alive<A: Actor<Context = Context<A>>>(handle: &Handle<A>, make: impl Fn(Lifeline) -> A + 'static) {
+    let handle = handle.clone();
+    actix_rt::spawn(async move {
+        loop {
+            let (line, death) = Lifeline::pair();
+            handle.point_at(make(line).start());
+            death.wait().await;
+        }
+    });
+}
+
+fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Broadcaster>) {
+    actix_rt::spawn(async move {
+        while let Ok(mut listener) = Listener::connect(&database).await {
+            while let Ok(announcement) = listener.next().await {
+                match announcement {
+                    Announcement::Outbox => relay.hint(outbox_relay::Wake),
+                    Announcement::Published => broadcaster.hint(broadcaster::Wake),
+                    Announcement::Jobs => {}
+                }
+            }
+        }
+    });
+}
+
+/// Serves the endpoint; `?account=` says who connects. The listener's buffers are small, so that a client that does not
+/// read is noticed after little.
+fn serve(realtime: Realtime) -> (SocketAddr, ServerHandle) {
+    async fn connect(
+        request: HttpRequest,
+        payload: web::Payload,
+        realtime: web::Data<Realtime>,
+    ) -> HttpResponse {
+        let visibility = match request.query_string().strip_prefix("account=") {
+            Some(account) => Visibility::OwnedBy(account.to_owned()),
+            None => Visibility::All,
+        };
+        let principal = SessionPrincipal { visibility };
+        let connected = ws::connect(request, payload, &realtime, principal).await;
+        connected.unwrap_or_else(|error| HttpResponse::BadRequest().body(error.code()))
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket2::SockRef::from(&listener).set_send_buffer_size(8 * 1024).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = HttpServer::new(move || {
+        App::new().app_data(web::Data::new(realtime.clone())).route("/ws", web::get().to(connect))
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(listener)
+    .unwrap()
+    .run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    (address, handle)
+}
+
+/// A WebSocket client.
+pub(super) struct Client {
+    pub(super) sink: Pin<Box<dyn Sink<Message, Error = ProtocolError>>>,
+    pub(super) frames: Pin<Box<dyn Stream<Item = Result<Frame, ProtocolError>>>>,
+}
+
+impl Client {
+    pub(super) async fn connect(address: SocketAddr, query: &str) -> Self {
+        let url = format!("http://{address}/ws?{query}");
+        let (_, connection) = awc::Client::new().ws(url).connect().await.unwrap();
+        let (sink, frames) = connection.split();
+        Self { sink: Box::pin(sink), frames: Box::pin(frames) }
+    }
+
+    pub(super) async fn send(&mut self, text: &str) {
+        self.send_raw(Message::Text(text.to_owned().into())).await;
+    }
+
+    pub(super) async fn send_raw(&mut self, message: Message) {
+        self.sink.send(message).await.unwrap();
+    }
+
+    /// Waits for a ping and answers it.
+    pub(super) async fn answer_a_ping(&mut self) {
+        let ping = tokio::time::timeout(PATIENCE, self.frames.next()).await.unwrap();
+        assert!(matches!(ping, Some(Ok(Frame::Ping(_)))), "{ping:?}");
+        self.send_raw(Message::Pong(Default::default())).await;
+    }
+
+    /// The next frame but pings, which it does not answer.
+    pub(super) async fn next_frame(&mut self) -> Option<Frame> {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.frames.next());
+            match next.await.expect("nothing came in time") {
+                Some(Ok(Frame::Ping(_))) => {}
+                Some(Ok(frame)) => return Some(frame),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// The next message.
+    pub(super) async fn next(&mut self) -> Value {
+        match self.next_frame().await {
+            Some(Frame::Text(text)) => serde_json::from_slice(&text).unwrap(),
+            other => panic!("no message but {other:?}"),
+        }
+    }
+
+    /// The close code that the server ends with.
+    pub(super) async fn close_code(&mut self) -> u16 {
+        match self.next_frame().await {
+            Some(Frame::Close(Some(reason))) => reason.code.into(),
+            other => panic!("no close frame but {other:?}"),
+        }
+    }
+
+    /// The offsets of the next updates, up to and including `last`.
+    pub(super) async fn offsets_up_to(&mut self, last: i64) -> Vec<i64> {
+        let mut offsets = Vec::new();
+        while offsets.last().is_none_or(|offset| *offset < last) {
+            let update = self.next().await;
+            assert_eq!(update["type"], "application_update", "{update}");
+            offsets.push(update["offset"].as_i64().unwrap());
+        }
+        offsets
+    }
+
+    /// Makes sure that nothing waits: the answer to a ping is the next message.
+    pub(super) async fn assert_silent(&mut self) {
+        self.send(r#"{"action":"ping"}"#).await;
+        assert_eq!(self.next().await["type"], "pong");
+    }
+}
+
+/// Waits until `condition` holds.
+pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(std::time::Instant::now() < deadline, "still not: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A WebSocket of raw bytes with a small receive buffer.
+pub(super) async fn raw_client(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(handshake.as_bytes()).await.unwrap();
+    stream
+}
+
+/// A text frame of at most 125 bytes, under a mask of zeroes.
+pub(super) async fn send_raw_text(stream: &mut TcpStream, text: &[u8]) {
+    let length = u8::try_from(text.len()).unwrap();
+    stream.write_all(&[0x81, 0x80 | length, 0, 0, 0, 0]).await.unwrap();
+    stream.write_all(text).await.unwrap();
+}
+
+/// Everything that the server sends before it ends the connection.
+pub(super) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut sent = Vec::new();
+    let all = stream.read_to_end(&mut sent);
+    tokio::time::timeout(PATIENCE, all).await.expect("the server ends the connection").unwrap();
+    sent
+}

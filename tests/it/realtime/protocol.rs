@@ -1,0 +1,219 @@
+//! What client and server say to each other on a WebSocket.
+
+use actix_http::ws::{CloseCode, Frame, Item, Message};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+
+use super::instance::{
+    Client, Instance, PATIENCE, TestDatabase, count, insert, raw_client, read_to_end, send_raw_text,
+    set_status, until,
+};
+
+#[actix_rt::test]
+async fn a_session_subscribes_is_updated_and_unsubscribes() {
+    let database = TestDatabase::start().await;
+    let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_SUBSCRIPTIONS", "3")]).await;
+    let mut connection = database.connect().await;
+    let id = insert(&mut connection, "MX", "ana", 1).await.remove(0);
+    until("its creation is published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
+
+    let mut client = Client::connect(instance.address, "").await;
+    let subscribe = json!({ "action": "subscribe", "application_id": id }).to_string();
+    client.send(&subscribe).await;
+    let subscribed = client.next().await;
+    let epoch = subscribed["epoch"].clone();
+    assert!(epoch.is_string());
+    let echo = json!({ "type": "subscribed", "application_id": id, "epoch": epoch, "offset": 1 });
+    assert_eq!(subscribed, echo);
+    client.send(&subscribe).await;
+    assert_eq!(client.next().await, echo, "a second time changes nothing");
+    client.send(r#"{"action":"subscribe","country":"MX"}"#).await;
+    assert_eq!(client.next().await["country"], "MX");
+
+    set_status(&mut connection, &id, "VALIDATING").await;
+    let update = client.next().await;
+    let updated_at = update["data"]["updated_at"].clone();
+    assert!(chrono::DateTime::parse_from_rfc3339(updated_at.as_str().unwrap()).is_ok());
+    let data = json!({
+        "id": id, "country": "MX", "status": "VALIDATING", "previous_status": "PENDING", "risk_score": null,
+        "updated_at": updated_at,
+    });
+    assert_eq!(update, json!({ "type": "application_update", "epoch": epoch, "offset": 2, "data": data }));
+
+    client.send(r#"{"action":"subscribe","country":"ES"}"#).await;
+    assert_eq!(client.next().await["type"], "subscribed");
+    client.send(r#"{"action":"subscribe","country":"IT"}"#).await;
+    let refused = client.next().await;
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("too_many_subscriptions")));
+
+    client.send(r#"{"action":"unsubscribe","country":"MX"}"#).await;
+    assert_eq!(client.next().await, json!({ "type": "unsubscribed", "country": "MX" }));
+    client.send(&json!({ "action": "unsubscribe", "application_id": id }).to_string()).await;
+    assert_eq!(client.next().await, json!({ "type": "unsubscribed", "application_id": id }));
+    set_status(&mut connection, &id, "UNDER_REVIEW").await;
+    insert(&mut connection, "ES", "ana", 1).await;
+    let next = client.next().await;
+    assert_eq!((&next["offset"], &next["data"]["country"]), (&json!(4), &json!("ES")));
+    let metrics = instance.resources.metrics.render().unwrap();
+    assert!(
+        metrics.contains("websocket_messages_sent_total{message_type=\"application_update\"} 2"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("websocket_connections_active 1"));
+    instance.stop().await;
+    database.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_user_is_told_of_its_own_applications_only() {
+    let database = TestDatabase::start().await;
+    let instance = Instance::start(&database, "one", &[]).await;
+    let mut ana = Client::connect(instance.address, "account=ana").await;
+    ana.send(super::SUBSCRIBE_ALL).await;
+    assert_eq!(ana.next().await["type"], "subscribed");
+    let mut connection = database.connect().await;
+    insert(&mut connection, "ES", "rui", 1).await;
+    let own = insert(&mut connection, "ES", "ana", 1).await.remove(0);
+    assert_eq!(ana.next().await["data"]["id"], own.as_str());
+    instance.stop().await;
+    database.stop().await;
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_closes() {
+    let database = TestDatabase::start().await;
+    let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_MESSAGE_BYTES", "512")]).await;
+    let error_code = async |client: &mut Client| -> Value {
+        let answer = client.next().await;
+        assert_eq!(answer["type"], "error", "{answer}");
+        answer["code"].clone()
+    };
+
+    let mut client = Client::connect(instance.address, "").await;
+    client.send("what?").await;
+    assert_eq!(error_code(&mut client).await, "malformed_message");
+    client.send(r#"{"action":"dance"}"#).await;
+    assert_eq!(error_code(&mut client).await, "unknown_action");
+    client.send_raw(Message::Binary(vec![0xFF; 100].into())).await;
+    assert_eq!(error_code(&mut client).await, "binary_message");
+    for item in [Item::FirstText(r#"{"action""#.into()), Item::Continue(r#":"pi"#.into())] {
+        client.send_raw(Message::Continuation(item)).await;
+    }
+    client.send_raw(Message::Ping("between".into())).await;
+    client.send_raw(Message::Continuation(Item::Last(r#"ng"}"#.into()))).await;
+    assert_eq!(client.next_frame().await, Some(Frame::Pong("between".into())));
+    assert_eq!(client.next().await, json!({ "type": "pong" }));
+    for item in [Item::FirstBinary(vec![0xFF].into()), Item::Last(vec![0xFE].into())] {
+        client.send_raw(Message::Continuation(item)).await;
+    }
+    assert_eq!(error_code(&mut client).await, "binary_message");
+    client.send_raw(Message::Close(Some(CloseCode::Normal.into()))).await;
+    assert_eq!(client.close_code().await, 1000);
+    assert_eq!(client.next_frame().await, None);
+
+    let closes: [(u16, Vec<Message>); 3] = [
+        (1009, vec![Message::Text("x".repeat(513).into())]),
+        (
+            1009,
+            vec![
+                Message::Continuation(Item::FirstText("x".repeat(500).into())),
+                Message::Continuation(Item::Continue("x".repeat(13).into())),
+            ],
+        ),
+        (
+            1007,
+            vec![
+                Message::Continuation(Item::FirstText(vec![0xC3].into())),
+                Message::Continuation(Item::Last(vec![0x28].into())),
+            ],
+        ),
+    ];
+    for (code, messages) in closes {
+        let mut client = Client::connect(instance.address, "").await;
+        for message in messages {
+            client.send_raw(message).await;
+        }
+        assert_eq!(client.close_code().await, code);
+    }
+    let mut raw = raw_client(instance.address).await;
+    send_raw_text(&mut raw, &[0xC3, 0x28]).await;
+    assert!(read_to_end(&mut raw).await.ends_with(&[0x88, 2, 0x03, 0xEF]), "text that is not UTF-8 is 1007");
+    until("all connections are gone", async || {
+        instance.resources.metrics.websocket_connections_active.get() == 0
+    })
+    .await;
+    instance.stop().await;
+    database.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_flood_of_small_messages_is_answered_one_by_one() {
+    const PINGS: usize = 20_000;
+    let database = TestDatabase::start().await;
+    let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_MESSAGE_BYTES", "256")]).await;
+    let client = Client::connect(instance.address, "").await;
+    let Client { mut sink, mut frames } = client;
+    let flood = async {
+        for _ in 0..PINGS {
+            sink.feed(Message::Text(r#"{"action":"ping"}"#.into())).await.unwrap();
+        }
+        sink.flush().await.unwrap();
+    };
+    let pongs = async {
+        for _ in 0..PINGS {
+            let pong = tokio::time::timeout(PATIENCE, frames.next()).await.unwrap();
+            assert!(matches!(pong, Some(Ok(Frame::Text(text))) if text == r#"{"type":"pong"}"#));
+        }
+    };
+    tokio::join!(flood, pongs);
+    instance.stop().await;
+    database.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_request_that_is_no_handshake_is_refused() {
+    let database = TestDatabase::start().await;
+    let instance = Instance::start(&database, "one", &[]).await;
+    let mut response =
+        awc::Client::new().get(format!("http://{}/ws", instance.address)).send().await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.body().await.unwrap(), "malformed_request");
+    assert_eq!(instance.sessions.count(), 0);
+    instance.stop().await;
+    database.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
+    let database = TestDatabase::start().await;
+    let intervals =
+        [("AVAL__WEBSOCKET__PING_INTERVAL_MS", "100"), ("AVAL__WEBSOCKET__PONG_TIMEOUT_MS", "1000")];
+    let instance = Instance::start(&database, "one", &intervals).await;
+    let mut mute = Client::connect(instance.address, "").await;
+    assert_eq!(mute.close_code().await, 1011);
+
+    let mut alive = Client::connect(instance.address, "").await;
+    for _ in 0..5 {
+        alive.answer_a_ping().await;
+    }
+    alive.assert_silent().await;
+    instance.stop().await;
+    database.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_server_that_stops_says_so_after_what_was_waiting() {
+    let database = TestDatabase::start().await;
+    let instance = Instance::start(&database, "one", &[]).await;
+    let mut client = instance.subscriber(super::SUBSCRIBE_ALL).await;
+    let mut connection = database.connect().await;
+    insert(&mut connection, "ES", "ana", 3).await;
+    until("all is published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
+    assert_eq!(client.offsets_up_to(3).await, [1, 2, 3]);
+    instance.sessions.close_all();
+    assert_eq!(client.close_code().await, 1001);
+    let mut late = Client::connect(instance.address, "").await;
+    assert_eq!(late.close_code().await, 1001);
+    instance.stop().await;
+    database.stop().await;
+}
