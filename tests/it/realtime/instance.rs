@@ -1,9 +1,7 @@
-//! A database of its own, instances of Aval that share it (relay, broadcaster and WebSocket endpoint alone), and clients.
+//! Instances of Aval that share a database (relay, broadcaster and WebSocket endpoint alone), and clients.
 
 use std::collections::HashMap;
-use std::fs::Permissions;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,65 +18,24 @@ use aval::actors::outbox_relay::{self, OutboxRelay};
 use aval::bus::postgres::PostgresBus;
 use aval::clock::Clock;
 use aval::config::Settings;
-use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use aval::http::ws::{self, Realtime, SessionPrincipal};
+use aval::storage::Database;
 use aval::storage::applications::Visibility;
 use aval::storage::listener::{Announcement, Listener};
-use aval::storage::{Database, migrations, partitions};
 use aval::telemetry::metrics::Metrics;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// How long anything may take before the test has failed.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) use crate::support::PATIENCE;
+pub(super) use crate::support::db::TestDatabase;
 
 fn quiet() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
-}
-
-/// A migrated database on a server of its own.
-pub(super) struct TestDatabase {
-    server: EmbeddedPostgres,
-    _root: TempDir,
-}
-
-impl TestDatabase {
-    pub(super) async fn start() -> Self {
-        let root = tempfile::Builder::new()
-            .prefix("aval-it-")
-            .permissions(Permissions::from_mode(0o755))
-            .tempdir()
-            .unwrap();
-        let settings = EmbeddedSettings {
-            durable: false,
-            start_timeout: PATIENCE,
-            fallback_dir: root.path().join("fallback"),
-            ..EmbeddedSettings::new(root.path().join("data"))
-        };
-        let server = EmbeddedPostgres::start(settings, quiet()).await.unwrap();
-        migrations::run_pending(server.database_url()).await.unwrap();
-        let database = Self { server, _root: root };
-        partitions::ensure(&mut database.connect().await, Clock::system().now(), 1).await.unwrap();
-        database
-    }
-
-    pub(super) fn url(&self) -> &str {
-        self.server.database_url()
-    }
-
-    pub(super) async fn connect(&self) -> AsyncPgConnection {
-        AsyncPgConnection::establish(self.url()).await.unwrap()
-    }
-
-    pub(super) async fn stop(self) {
-        self.server.stop().await.unwrap();
-    }
 }
 
 pub(super) async fn execute(connection: &mut AsyncPgConnection, statement: &str) -> usize {

@@ -31,7 +31,7 @@ async fn concurrent_changes_get_gapless_offsets_and_reach_every_instance_once_an
     const WRITERS: i64 = 4;
     const EACH: i64 = 8;
     const TOTAL: i64 = WRITERS * EACH * 3;
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let one = Instance::start(&database, "one", &[]).await;
     let two = Instance::start(&database, "two", &[]).await;
     let mut first = one.subscriber(SUBSCRIBE_ALL).await;
@@ -72,12 +72,11 @@ async fn concurrent_changes_get_gapless_offsets_and_reach_every_instance_once_an
     second.assert_silent().await;
     one.stop().await;
     two.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_client_that_reconnects_gets_exactly_what_it_missed_or_is_told_that_it_cannot() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_REPLAY", "20")]).await;
     let mut connection = database.connect().await;
     let mut client = instance.subscriber(r#"{"action":"subscribe","country":"ES"}"#).await;
@@ -133,13 +132,12 @@ async fn a_client_that_reconnects_gets_exactly_what_it_missed_or_is_told_that_it
     client.send(&resume(&json!({ "channel": "applications" }), &epoch, 6)).await;
     assert_eq!(client.next().await["recovered"], false, "30 are more than max_replay");
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_replay_far_longer_than_the_queue_arrives_whole_while_live_events_wait_for_it() {
     const MISSED: u32 = 2_000;
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let bounds =
         [("AVAL__WEBSOCKET__COALESCE_ABOVE_BYTES", "20000"), ("AVAL__WEBSOCKET__CLOSE_ABOVE_BYTES", "60000")];
     let instance = Instance::start(&database, "one", &bounds).await;
@@ -155,13 +153,12 @@ async fn a_replay_far_longer_than_the_queue_arrives_whole_while_live_events_wait
     let last = i64::from(MISSED) + 10;
     assert_eq!(client.offsets_up_to(last).await, (1..=last).collect::<Vec<_>>());
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
     const EVENTS: u32 = 3_000;
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let bounds = [
         ("AVAL__WEBSOCKET__COALESCE_ABOVE_BYTES", "40000"),
         ("AVAL__WEBSOCKET__CLOSE_ABOVE_BYTES", "80000"),
@@ -192,12 +189,11 @@ async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
     })
     .await;
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn relay_and_broadcaster_may_panic_again_and_again_and_nothing_is_lost_or_repeated() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut client = instance.subscriber(SUBSCRIBE_ALL).await;
     let mut connection = database.connect().await;
@@ -219,13 +215,13 @@ async fn relay_and_broadcaster_may_panic_again_and_again_and_nothing_is_lost_or_
     assert_eq!(late.offsets_up_to(20).await, [16, 17, 18, 19, 20]);
     client.assert_silent().await;
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_retires() {
-    const LEADER: &str = "SELECT pid::text AS value FROM pg_locks WHERE locktype = 'advisory' AND granted";
-    let database = TestDatabase::start().await;
+    const LEADER: &str = "SELECT pid::text AS value FROM pg_locks WHERE locktype = 'advisory' AND granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     let one = Instance::start(&database, "one", &[]).await;
     until("one leads", async || texts(&mut connection, LEADER).await.len() == 1).await;
@@ -256,5 +252,4 @@ async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_retire
     assert!(one.resources.metrics.render().unwrap().contains("outbox_lag_seconds_count"));
     one.stop().await;
     two.stop().await;
-    database.stop().await;
 }

@@ -11,7 +11,7 @@ use super::instance::{
 
 #[actix_rt::test]
 async fn a_session_subscribes_is_updated_and_unsubscribes() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_SUBSCRIPTIONS", "3")]).await;
     let mut connection = database.connect().await;
     let id = insert(&mut connection, "MX", "ana", 1).await.remove(0);
@@ -61,12 +61,11 @@ async fn a_session_subscribes_is_updated_and_unsubscribes() {
     );
     assert!(metrics.contains("websocket_connections_active 1"));
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_user_is_told_of_its_own_applications_only() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut ana = Client::connect(instance.address, "account=ana").await;
     ana.send(super::SUBSCRIBE_ALL).await;
@@ -76,12 +75,11 @@ async fn a_user_is_told_of_its_own_applications_only() {
     let own = insert(&mut connection, "ES", "ana", 1).await.remove(0);
     assert_eq!(ana.next().await["data"]["id"], own.as_str());
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_closes() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_MESSAGE_BYTES", "512")]).await;
     let error_code = async |client: &mut Client| -> Value {
         let answer = client.next().await;
@@ -143,13 +141,12 @@ async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_clos
     })
     .await;
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_flood_of_small_messages_is_answered_one_by_one() {
     const PINGS: usize = 20_000;
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_MESSAGE_BYTES", "256")]).await;
     let client = Client::connect(instance.address, "").await;
     let Client { mut sink, mut frames } = client;
@@ -167,12 +164,11 @@ async fn a_flood_of_small_messages_is_answered_one_by_one() {
     };
     tokio::join!(flood, pongs);
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_request_that_is_no_handshake_is_refused() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut response =
         awc::Client::new().get(format!("http://{}/ws", instance.address)).send().await.unwrap();
@@ -180,12 +176,11 @@ async fn a_request_that_is_no_handshake_is_refused() {
     assert_eq!(response.body().await.unwrap(), "malformed_request");
     assert_eq!(instance.sessions.count(), 0);
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let intervals =
         [("AVAL__WEBSOCKET__PING_INTERVAL_MS", "100"), ("AVAL__WEBSOCKET__PONG_TIMEOUT_MS", "1000")];
     let instance = Instance::start(&database, "one", &intervals).await;
@@ -198,12 +193,11 @@ async fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
     }
     alive.assert_silent().await;
     instance.stop().await;
-    database.stop().await;
 }
 
 #[actix_rt::test]
 async fn a_server_that_stops_says_so_after_what_was_waiting() {
-    let database = TestDatabase::start().await;
+    let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut client = instance.subscriber(super::SUBSCRIBE_ALL).await;
     let mut connection = database.connect().await;
@@ -215,5 +209,4 @@ async fn a_server_that_stops_says_so_after_what_was_waiting() {
     let mut late = Client::connect(instance.address, "").await;
     assert_eq!(late.close_code().await, 1001);
     instance.stop().await;
-    database.stop().await;
 }

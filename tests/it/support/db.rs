@@ -19,8 +19,9 @@ const LINGER_SECONDS: u32 = 10;
 
 /// A test's own database; dropped with it.
 pub(crate) struct TestDatabase {
+    name: String,
     url: String,
-    _server: ServerUser,
+    server: ServerUser,
 }
 
 impl TestDatabase {
@@ -31,7 +32,7 @@ impl TestDatabase {
         let mut admin = connect(&server.url_of("postgres")).await;
         let statement = format!("CREATE DATABASE {name} TEMPLATE {}", template_name());
         admin.batch_execute(&statement).await.unwrap();
-        Self { url: server.url_of(&name), _server: server }
+        Self { url: server.url_of(&name), name, server }
     }
 
     /// Where it is.
@@ -42,6 +43,23 @@ impl TestDatabase {
     /// A connection to it, for plain SQL.
     pub(crate) async fn connect(&self) -> AsyncPgConnection {
         connect(&self.url).await
+    }
+}
+
+impl Drop for TestDatabase {
+    /// Takes the database away, whoever is still connected. One that stays behind goes with the next start.
+    fn drop(&mut self) {
+        let (url, drop) =
+            (self.server.url_of("postgres"), format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                if let Ok(mut admin) = AsyncPgConnection::establish(&url).await {
+                    let _ = admin.batch_execute(&drop).await;
+                }
+            });
+        });
+        let _ = dropping.join();
     }
 }
 
