@@ -13,6 +13,7 @@ use crate::actors::provider_gateway::ReadBreakers;
 use crate::actors::recorder::{self, Recorder};
 use crate::actors::running_jobs::RunningJobs;
 use crate::http::health::{ActorHealth, BreakerHealth, HealthReport, HealthSource};
+use crate::storage::outbox;
 
 /// A part that does not answer in this time is not waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -57,6 +58,16 @@ impl EngineHealth {
         self.resources.metrics.actor_restarts_total.with_label_values(&[actor]).get()
     }
 
+    /// Zero when nothing waits; `None` when the database does not say.
+    async fn outbox_lag_ms(&self) -> Option<u64> {
+        let asking = async {
+            let mut connection = self.resources.database.get().await?;
+            outbox::oldest_wait(&mut connection, self.resources.clock.now()).await
+        };
+        let wait = tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?;
+        u64::try_from(wait.unwrap_or_default().as_millis()).ok()
+    }
+
     async fn breakers(&self) -> Vec<BreakerHealth> {
         let asked = tokio::time::timeout(PATIENCE, self.handles.gateway.ask(ReadBreakers)).await;
         let statuses = asked.ok().and_then(Result::ok).unwrap_or_default();
@@ -79,7 +90,7 @@ impl HealthSource for EngineHealth {
             HealthReport {
                 actors: self.actors(),
                 breakers: self.breakers().await,
-                outbox_lag_ms: None,
+                outbox_lag_ms: self.outbox_lag_ms().await,
                 running_jobs: u64::try_from(self.running.len()).unwrap_or(u64::MAX),
             }
         }

@@ -7,12 +7,14 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, PrivateMessage, Result};
+use crate::telemetry::log;
 
 /// Serves until SIGTERM or SIGINT, then stops in order.
 ///
 /// # Errors
 /// When a part cannot be started, or when one cannot be kept running.
 pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()> {
+    log::take_panics(&logger);
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let starting = App::start(settings, clock, logger.clone());

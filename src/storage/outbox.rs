@@ -74,6 +74,21 @@ pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
     Ok(Position { epoch, offset })
 }
 
+/// How long the oldest event that was not published yet has waited; `None` when none waits.
+///
+/// # Errors
+/// When the database fails.
+pub async fn oldest_wait(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Option<Duration>> {
+    let oldest: Option<DateTime<Utc>> = outbox::table
+        .select(outbox::time)
+        .filter(outbox::relay_offset.is_null())
+        .order(outbox::seq.asc())
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(oldest.map(|time| (now - time).to_std().unwrap_or_default()))
+}
+
 /// The first offset that can still be read; `None` when nothing was published or everything has expired.
 ///
 /// # Errors

@@ -65,6 +65,18 @@ const fn slog_level(level: LogLevel) -> Level {
     }
 }
 
+/// Sends panics to the log instead of standard error. A message that was formatted at run time is withheld: it may quote
+/// what the panicking code was working on.
+pub fn take_panics(logger: &Logger) {
+    let logger = logger.new(o!("logger" => "panic"));
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("withheld");
+        let place = panic.location().map(ToString::to_string);
+        let thread = std::thread::current().name().map(ToOwned::to_owned);
+        slog::error!(logger, "a task panicked"; "cause" => message, "place" => place, "thread" => thread);
+    }));
+}
+
 impl slog::KV for Error {
     /// An error as fields of a line: its code, its public text and its private cause.
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn slog::Serializer) -> slog::Result {
