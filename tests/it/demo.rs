@@ -16,7 +16,11 @@ fn arguments(url: String, with_outages: bool) -> DemoArgs {
 /// Runs the demonstration against an application of its own.
 async fn demonstrate(with_outages: bool) -> Value {
     let database = TestDatabase::create().await;
-    let settings = settings(&[("DATABASE_URL", database.url()), ("PORT", "0")]);
+    let settings = settings(&[
+        ("DATABASE_URL", database.url()),
+        ("PORT", "0"),
+        ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "500"),
+    ]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let app = App::start(settings, Clock::system(), logger).await.unwrap();
     let mut output = Vec::new();
