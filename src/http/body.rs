@@ -1,7 +1,7 @@
 //! JSON bodies.
 //!
 //! A body is read whole, within its limit, and checked in this order: media type (415), length as announced and as
-//! received (413), then, all 400: emptiness, UTF-8, depth, syntax, and that it is one object without duplicate names.
+//! received (413), time (408), then, all 400: emptiness, UTF-8, depth, syntax, and that it is one object without duplicate names.
 //! What is wrong inside the object is for the handler to say, with all of it in one answer. Nothing of the content is
 //! ever repeated.
 
@@ -112,10 +112,8 @@ fn is_json(request: &HttpRequest) -> bool {
 async fn read(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Rejection> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| {
-            let _ = error; // It tells of the connection, nothing that the client does not know.
-            malformed("The body could not be read to its end.")
-        })?;
+        // What broke tells of the connection, nothing that the client does not know.
+        let chunk = chunk.ok().ok_or_else(|| malformed("The body could not be read to its end."))?;
         if body.len().saturating_add(chunk.len()) > limit_bytes {
             return Err(Rejection::PayloadTooLarge { limit_bytes });
         }
@@ -131,7 +129,9 @@ impl FromRequest for JsonObject {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let limit_bytes = Entrance::extract(&request).await?.settings().server.body_limit_bytes;
+            let entrance = Entrance::extract(&request).await?;
+            let settings = &entrance.settings().server;
+            let limit_bytes = settings.body_limit_bytes;
             if !is_json(&request) {
                 return Err(Rejection::UnsupportedMediaType);
             }
@@ -139,7 +139,9 @@ impl FromRequest for JsonObject {
             if announced.is_some_and(|text| text.parse::<usize>().map_or(true, |n| n > limit_bytes)) {
                 return Err(Rejection::PayloadTooLarge { limit_bytes });
             }
-            Ok(Self::check(read(payload, limit_bytes).await?)?)
+            // Half of the request's time is the client's; the rest is for doing what it asks.
+            let body = tokio::time::timeout(settings.request_timeout() / 2, read(payload, limit_bytes)).await;
+            Ok(Self::check(body.unwrap_or(Err(Rejection::SlowBody))?)?)
         })
     }
 }

@@ -129,8 +129,7 @@ impl Entrance {
     }
 
     fn state(&self) -> Result<HttpState, Rejection> {
-        let starting = || Error::unavailable("aval", "still starting").into();
-        self.inner.state.get().cloned().ok_or_else(starting)
+        self.inner.state.get().cloned().ok_or(Rejection::Starting)
     }
 }
 

@@ -92,6 +92,7 @@ fn describe_refusals(path: &str, operation: &mut Operation) {
     };
     if operation.request_body.is_some() {
         also("400", "The body or the path cannot be read");
+        also("408", "The body did not arrive in time");
         also("413", "The body is too large");
         also("415", "The body is not JSON in UTF-8");
         also("422", "Some values are not acceptable");

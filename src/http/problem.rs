@@ -52,6 +52,7 @@ catalogue! {
     FORBIDDEN = 403 "forbidden" "This is not allowed";
     NOT_FOUND = 404 "not_found" "There is no such thing";
     METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
+    REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
     CONFLICT = 409 "conflict" "The state of the resource does not allow this";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
@@ -76,6 +77,10 @@ pub enum Rejection {
     MethodNotAllowed(String),
     /// The body is not `application/json` in UTF-8, or is compressed.
     UnsupportedMediaType,
+    /// The body did not arrive in time.
+    SlowBody,
+    /// Not everything stands yet; nothing is wrong.
+    Starting,
     /// The body is larger than this.
     PayloadTooLarge {
         /// The most that is accepted, in bytes.
@@ -103,6 +108,8 @@ impl Rejection {
             Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
             Self::PreconditionFailed => PRECONDITION_FAILED,
+            Self::SlowBody => REQUEST_TIMEOUT,
+            Self::Starting => UNAVAILABLE,
             Self::Error(error) => match error {
                 Error::Validation(_) => VALIDATION_FAILED,
                 Error::Malformed(_) => MALFORMED_REQUEST,
@@ -131,6 +138,8 @@ impl Rejection {
                 "Send the body as application/json in UTF-8, without Content-Encoding.".to_owned()
             }
             Self::PayloadTooLarge { limit_bytes } => format!("At most {limit_bytes} bytes are accepted."),
+            Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
+            Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
             Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
             Self::Error(error) => match error {
                 Error::Validation(_) => "See errors for each of them.".to_owned(),
@@ -345,6 +354,8 @@ mod tests {
             Rejection::UnsupportedMediaType,
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
             Rejection::PreconditionFailed,
+            Rejection::SlowBody,
+            Rejection::Starting,
         ]);
         rejections
     }

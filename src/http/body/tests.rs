@@ -1,4 +1,6 @@
+use actix_web::error::PayloadError;
 use actix_web::test::TestRequest;
+use futures_util::{Stream, stream};
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +44,18 @@ async fn a_body_over_the_limit_is_refused_by_its_header_and_by_its_bytes() {
         let announced = json("{}").insert_header((header::CONTENT_LENGTH, length));
         assert_eq!(extract(announced).await.err(), Some(413));
     }
+}
+
+#[actix_rt::test]
+async fn a_body_that_never_ends_is_given_up_and_one_that_breaks_off_is_malformed() {
+    async fn status_of(stream: impl Stream<Item = Result<Bytes, PayloadError>> + 'static) -> u16 {
+        let (request, _) = json("").app_data(entrance()).to_http_parts();
+        let mut payload = Payload::Stream { payload: stream.boxed_local() };
+        JsonObject::from_request(&request, &mut payload).await.unwrap_err().kind().status
+    }
+    assert_eq!(status_of(stream::pending()).await, 408);
+    let broken = [Ok(Bytes::from_static(b"{")), Err(PayloadError::Incomplete(None))];
+    assert_eq!(status_of(stream::iter(broken)).await, 400);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 
-use crate::error::Error;
 use crate::http::Entrance;
 use crate::http::health::{self, Phase};
 use crate::http::problem::Rejection;
@@ -18,8 +17,7 @@ pub(in crate::http) async fn gate(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     if entrance.readiness().phase() == Phase::Starting && !health::is_liveness_probe(request.path()) {
-        let rejection = Rejection::from(Error::unavailable("aval", "still starting"));
-        return Ok(request.error_response(rejection));
+        return Ok(request.error_response(Rejection::Starting));
     }
     next.call(request).await.map(boxed)
 }
