@@ -66,7 +66,7 @@ pub fn run(command: Command) -> Result<()> {
             let countries = Countries::load(Settings::load()?.countries_dir.as_deref())?;
             decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
         }
-        Command::Demo(args) => block_on(demo::run(args, clock)),
+        Command::Demo(args) => block_on(demo::run(args, clock, io::stdout())),
         Command::ProviderSim(args) => {
             let settings = Settings::load()?;
             let logger = log::root(&settings.log, &clock);

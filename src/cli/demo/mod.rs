@@ -84,11 +84,11 @@ impl DemoArgs {
     }
 }
 
-/// Runs the demonstration and prints what came of it on standard output.
+/// Runs the demonstration and prints what came of it on `output`; what moves is drawn on the terminal itself.
 ///
 /// # Errors
 /// When the server cannot be reached, and when the run did not go as it must (see the module's documentation).
-pub async fn run(args: DemoArgs, clock: Clock) -> Result<()> {
+pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()> {
     let phases = args.phases();
     let total = phases.iter().map(|(_, cases)| cases.len()).sum();
     let live = !args.json && io::stdout().is_terminal();
@@ -118,7 +118,7 @@ pub async fn run(args: DemoArgs, clock: Clock) -> Result<()> {
     run.board.clear();
     run.updates.close().await;
     let report = Report::new(&run.submissions, &run.histories);
-    print(&args, surface, &run.submissions, &report, io::stdout().lock())?;
+    print(&args, surface, &run.submissions, &report, output)?;
     report.verdict(run.deadline)
 }
 

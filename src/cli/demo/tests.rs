@@ -1,4 +1,4 @@
-//! The command line and what is printed at the end; a run against a real server is an integration test's.
+//! The command line and what is printed at the end; a run against a real server is in `tests/it/demo.rs`.
 
 use clap::Parser;
 

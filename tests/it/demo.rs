@@ -1,0 +1,69 @@
+//! The demonstration against the whole application: what `make demo` shows a newcomer is true.
+
+use aval::app::App;
+use aval::cli::demo::{self, DemoArgs};
+use aval::clock::Clock;
+use aval::error::Error;
+use serde_json::{Value, json};
+
+use crate::support::db::TestDatabase;
+use crate::support::engine::settings;
+
+fn arguments(url: String, with_outages: bool) -> DemoArgs {
+    DemoArgs { url, count: 60, rate: None, deadline: Some(60), with_outages, json: true }
+}
+
+/// Runs the demonstration against an application of its own.
+async fn demonstrate(with_outages: bool) -> Value {
+    let database = TestDatabase::create().await;
+    let settings = settings(&[
+        ("DATABASE_URL", database.url()),
+        ("PORT", "0"),
+        ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "500"),
+    ]);
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let app = App::start(settings, Clock::system(), logger).await.unwrap();
+    let mut output = Vec::new();
+    let url = format!("http://{}", app.address());
+    let result = demo::run(arguments(url, with_outages), Clock::system(), &mut output).await;
+    app.shutdown().await;
+    result.unwrap();
+    serde_json::from_slice(&output).unwrap()
+}
+
+#[actix_rt::test]
+async fn every_story_is_decided_as_expected_and_pushed_once_in_order() {
+    let report = demonstrate(false).await;
+    for (member, expected) in
+        [("sent", 60), ("decided", 60), ("as_expected", 60), ("without_bureau", 0), ("refused", 0)]
+    {
+        assert_eq!(report[member], expected, "{member}: {report:#}");
+    }
+    assert_eq!(
+        report["websocket"],
+        json!({"updates": 180, "expected_updates": 180, "duplicates": 0, "out_of_order": 0})
+    );
+    let rejected = report["applications"].as_array().unwrap().iter().filter(|a| a["status"] == "REJECTED");
+    assert!(rejected.clone().count() > 0);
+    assert!(rejected.clone().all(|application| !application["reasons"].as_array().unwrap().is_empty()));
+}
+
+#[actix_rt::test]
+async fn outages_end_under_review_without_a_report_of_the_bureau() {
+    let report = demonstrate(true).await;
+    assert_eq!((&report["sent"], &report["decided"]), (&json!(66), &json!(66)), "{report:#}");
+    assert_eq!(report["without_bureau"], 6, "{report:#}");
+    assert_eq!(report["websocket"]["duplicates"], 0);
+    assert_eq!(report["websocket"]["out_of_order"], 0);
+}
+
+#[actix_rt::test]
+async fn a_server_that_is_not_there_ends_the_demonstration_before_it_began() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let mut output = Vec::new();
+    let result = demo::run(arguments(url, false), Clock::system(), &mut output).await;
+    assert!(matches!(result, Err(Error::Unavailable { what: "the server", .. })));
+    assert!(output.is_empty());
+}
