@@ -43,6 +43,7 @@ impl StartedDatabase {
         };
         let server = EmbeddedPostgres::start(wanted, logger.clone()).await?;
         let url = server.database_url().to_owned();
+        info!(logger, "private database ready"; "psql" => &url);
         let stop = CancellationToken::new();
         let (asked, fatal) = (stop.clone(), fatal.clone());
         let ended = actix_rt::spawn(async move {

@@ -4,6 +4,7 @@ CREATE TABLE outbox (
     type text NOT NULL,
     subject uuid NOT NULL,
     time timestamptz NOT NULL DEFAULT clock_timestamp(),
+    request_id text,
     traceparent text,
     data jsonb NOT NULL,
     relay_offset bigint,
@@ -16,6 +17,7 @@ COMMENT ON COLUMN outbox.seq IS
     'Order of insertion. Changes of one application are serialised by its row lock, so that they are in order; those of '
     'different applications commit out of order, so that no reader may use it as a cursor.';
 COMMENT ON COLUMN outbox.subject IS 'The application';
+COMMENT ON COLUMN outbox.request_id IS 'The request that led to the change';
 COMMENT ON COLUMN outbox.data IS 'Without personal data';
 COMMENT ON COLUMN outbox.relay_offset IS
     'The place in the one global sequence, given by the leading relay as it publishes: the cursor of every reader';

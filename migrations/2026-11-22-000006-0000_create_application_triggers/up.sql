@@ -27,8 +27,8 @@ COMMENT ON FUNCTION close_job IS 'Ends the active job of an application that no 
 CREATE FUNCTION append_event(event text, app applications, previous application_status)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO outbox (type, subject, traceparent, data)
-    VALUES (event, app.id, app.change_traceparent, jsonb_build_object(
+    INSERT INTO outbox (type, subject, request_id, traceparent, data)
+    VALUES (event, app.id, app.change_request_id, app.change_traceparent, jsonb_build_object(
         'id', app.id,
         'country', app.country,
         'status', app.status,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::application::Country;
-use super::ids::{ApplicationId, EventId};
+use super::ids::{ApplicationId, EventId, RequestId};
 use super::status::Status;
 
 /// What happened to an application, as every subscriber may know it.
@@ -50,6 +50,8 @@ pub struct PublishedEvent {
     pub kind: String,
     /// The place in the sequence.
     pub offset: i64,
+    /// The request that led to the change.
+    pub request_id: Option<RequestId>,
     /// The W3C trace context of the change.
     pub traceparent: Option<String>,
     /// What happened.

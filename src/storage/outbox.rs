@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::schema::{outbox, outbox_position};
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::domain::event::{Position, PublishedEvent};
-use crate::domain::ids::EventId;
+use crate::domain::ids::{EventId, RequestId};
 use crate::error::{Error, Result};
 
 /// What one publication did.
@@ -110,6 +110,7 @@ struct OutboxRow {
     id: Uuid,
     type_: String,
     relay_offset: Option<i64>,
+    request_id: Option<String>,
     traceparent: Option<String>,
     data: Value,
 }
@@ -122,6 +123,7 @@ impl TryFrom<OutboxRow> for PublishedEvent {
             id: EventId::new(row.id),
             kind: row.type_,
             offset: row.relay_offset.ok_or_else(|| Error::internal("an unpublished event was read"))?,
+            request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
             data: serde_json::from_value(row.data).map_err(Error::internal)?,
         })

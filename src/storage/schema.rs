@@ -147,6 +147,7 @@ diesel::table! {
         type_ -> Text,
         subject -> Uuid,
         time -> Timestamptz,
+        request_id -> Nullable<Text>,
         traceparent -> Nullable<Text>,
         data -> Jsonb,
         relay_offset -> Nullable<Int8>,

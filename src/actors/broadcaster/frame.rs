@@ -230,6 +230,7 @@ mod tests {
             id: EventId::new(Uuid::nil()),
             kind: "application.status_changed.v1".to_owned(),
             offset: 9,
+            request_id: None,
             traceparent: None,
             data: ApplicationChanged {
                 id: ID.parse().unwrap(),
