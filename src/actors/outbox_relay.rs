@@ -23,6 +23,7 @@ use super::rounds::Rounds;
 use crate::error::Result;
 use crate::storage::leadership::Leadership;
 use crate::storage::outbox;
+use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs, metrics and the leader's lock.
 pub const NAME: &str = "outbox_relay";
@@ -147,7 +148,8 @@ async fn publish_all(resources: &Resources, on_published: &OnPublished) -> Resul
     loop {
         let publication = outbox::publish(&mut *resources.database.get().await?, batch).await?;
         if publication.published > 0 {
-            resources.metrics.outbox_lag_seconds.observe(publication.oldest_wait_seconds.unwrap_or_default());
+            let wait = u64::try_from(publication.oldest_wait_us.unwrap_or(0)).unwrap_or(0);
+            resources.metrics.outbox_lag_seconds.observe(seconds(Duration::from_micros(wait)));
             on_published();
         }
         if publication.published < i64::from(batch) {

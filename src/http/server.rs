@@ -4,7 +4,7 @@ use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, Error as ActixError, HttpResponse, HttpServer, web};
@@ -92,11 +92,6 @@ fn give_up_silent_peers(connection: &dyn Any, after: Duration) -> std::io::Resul
         }
         None => Ok(()),
     }
-}
-
-/// The body of an answer, boxed: middleware and handlers agree on one type.
-pub(super) fn boxed(response: ServiceResponse<impl MessageBody + 'static>) -> ServiceResponse<BoxBody> {
-    response.map_into_boxed_body()
 }
 
 #[cfg(test)]

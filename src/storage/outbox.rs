@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Double, Integer, Nullable};
+use diesel::sql_types::{BigInt, Integer, Nullable};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,9 +26,9 @@ pub struct Publication {
     /// How many events got their place.
     #[diesel(sql_type = BigInt)]
     pub published: i64,
-    /// How long the oldest of them had waited, in seconds.
-    #[diesel(sql_type = Nullable<Double>)]
-    pub oldest_wait_seconds: Option<f64>,
+    /// How long the oldest of them had waited, in microseconds.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub oldest_wait_us: Option<i64>,
 }
 
 struct PublishOutbox {
@@ -45,7 +45,7 @@ impl FixedStatement for PublishOutbox {
         moved AS (UPDATE outbox_position SET last_offset = last_offset + (SELECT count(*) FROM batch) \
             WHERE EXISTS (SELECT FROM batch)), \
         told AS (SELECT pg_notify('aval_published', '') WHERE EXISTS (SELECT FROM batch)) \
-        SELECT count(*) AS published, extract(epoch FROM now() - min(time))::double precision AS oldest_wait_seconds \
+        SELECT count(*) AS published, (extract(epoch FROM now() - min(time)) * 1000000)::bigint AS oldest_wait_us \
         FROM placed LEFT JOIN told ON true";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {

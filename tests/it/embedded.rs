@@ -3,7 +3,6 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use aval::error::{Error, Result};
@@ -14,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, eventually};
 
 fn quiet() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
@@ -77,11 +76,7 @@ fn servers_on(directory: &Path) -> Vec<i32> {
 }
 
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "still not: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually(what, async || condition().then_some(())).await;
 }
 
 #[tokio::test]
@@ -203,11 +198,7 @@ async fn a_server_that_dies_while_aval_runs_is_started_again_under_the_same_url_
     kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
 
     until("another server", || servers_on(&directory).iter().any(|pid| *pid != killed)).await;
-    let deadline = Instant::now() + PATIENCE;
-    while AsyncPgConnection::establish(&url).await.is_err() {
-        assert!(Instant::now() < deadline, "the new server does not answer");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the new server to answer", async || AsyncPgConnection::establish(&url).await.ok()).await;
     shut_down.send(()).unwrap();
     supervised.await.unwrap().unwrap();
     assert_eq!(servers_on(&directory), Vec::<i32>::new());

@@ -5,10 +5,10 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 
+use super::boxed;
 use crate::http::Entrance;
 use crate::http::health::{self, Phase};
 use crate::http::problem::Rejection;
-use crate::http::server::boxed;
 
 /// Answers 503 to everything but the liveness probe until the entrance is open.
 pub(in crate::http) async fn gate(

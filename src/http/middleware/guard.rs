@@ -9,10 +9,10 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use futures_util::FutureExt as _;
 
+use super::boxed;
 use crate::error::{Error, PrivateMessage};
 use crate::http::Entrance;
 use crate::http::problem::Rejection;
-use crate::http::server::boxed;
 
 /// Bounds a handler's time, reading the body included, and turns a panic into a 500. It stands around a resource and not
 /// around the application, because the request may only be kept once its route is known.

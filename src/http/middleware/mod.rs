@@ -9,3 +9,11 @@ mod request_context;
 pub(super) use self::gate::gate;
 pub(super) use self::guard::guard;
 pub(super) use self::observe::observe;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::ServiceResponse;
+
+/// The body of an answer, boxed: middleware and handlers agree on one type.
+fn boxed(response: ServiceResponse<impl MessageBody + 'static>) -> ServiceResponse<BoxBody> {
+    response.map_into_boxed_body()
+}

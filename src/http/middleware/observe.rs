@@ -12,11 +12,11 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use slog::{Logger, error, info, o, warn};
 
+use super::boxed;
 use super::request_context::{self, X_REQUEST_ID};
 use crate::http::Entrance;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
-use crate::http::server::boxed;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 /// The endpoint of requests that no route has.

@@ -11,7 +11,7 @@ mod bury;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -62,8 +62,8 @@ struct ClaimedRow {
     application_id: Option<Uuid>,
     #[diesel(sql_type = Integer)]
     attempt: i32,
-    #[diesel(sql_type = Double)]
-    waited_seconds: f64,
+    #[diesel(sql_type = BigInt)]
+    waited_us: i64,
     #[diesel(sql_type = Nullable<Text>)]
     request_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -77,7 +77,7 @@ impl From<ClaimedRow> for ClaimedJob {
             task_name: row.task_name,
             application_id: row.application_id.map(ApplicationId::new),
             attempt: row.attempt,
-            waited: Duration::try_from_secs_f64(row.waited_seconds).unwrap_or_default(),
+            waited: Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0)),
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
         }
@@ -114,7 +114,7 @@ impl FixedStatement for ClaimJobs {
             leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM chosen, input WHERE j.id = chosen.id \
         RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, \
-            extract(epoch FROM now() - j.run_at)::double precision AS waited_seconds, j.request_id, j.traceparent";
+            (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, j.request_id, j.traceparent";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Integer, _>(&self.0.limit)?;
@@ -144,7 +144,7 @@ impl FixedStatement for ClaimExhausted {
         UPDATE pending_jobs j SET updated_at = now(), lease_token = nextval('job_lease_tokens'), \
             leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM chosen, input WHERE j.id = chosen.id \
-        RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, 0::double precision AS waited_seconds, \
+        RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, 0::bigint AS waited_us, \
             j.request_id, j.traceparent";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {

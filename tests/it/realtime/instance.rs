@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, Context};
 use actix_http::ws::{Frame, Message, ProtocolError};
@@ -291,11 +290,7 @@ impl Client {
 
 /// Waits until `condition` holds.
 pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(std::time::Instant::now() < deadline, "still not: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    crate::support::eventually(what, async || condition().await.then_some(())).await;
 }
 
 /// A WebSocket of raw bytes with a small receive buffer.
