@@ -1,6 +1,8 @@
 //! Integration tests: the real composition on a real PostgreSQL.
 
 #[cfg(test)]
+mod api_applications;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod embedded;
