@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use actix_web::http::Method;
 use aval::domain::application::Country;
 use aval::domain::status::{Mover, Status};
 use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
 use serde_json::{Value, json};
 
-use crate::support::app::TestApp;
+use crate::support::app::{Answer, TestApp};
 use crate::support::builders::{SAMPLES, body, spanish, with};
 use crate::support::engine::start_engine;
 use crate::support::redact::redacted;
@@ -59,8 +60,10 @@ async fn every_test_document_comes_to_the_end_that_its_documentation_names() {
         ("AVAL__REDECISION__MIN_INTERVAL_MS", "60000"),
     ])
     .await;
-    // A slow report would take longer than this test waits for a call.
-    let rows = TEST_DOCUMENTS.iter().filter(|row| row.scenario != Scenario::Slow);
+    // A slow report would take longer than this test waits for a call; a bureau that limits us keeps its whole country
+    // waiting, which a test of its own looks at.
+    let rows =
+        TEST_DOCUMENTS.iter().filter(|row| !matches!(row.scenario, Scenario::Slow | Scenario::RateLimited));
     let followed = rows.map(|row| async {
         let id = app.submit(&body(row.country, row.document)).await;
         let mut end = format!("`{}`", app.decided(&id).await);
@@ -70,7 +73,7 @@ async fn every_test_document_comes_to_the_end_that_its_documentation_names() {
         assert_eq!(end, row.effect(), "{:?} {:?}", row.country, row.scenario);
     });
     let count = futures_util::future::join_all(followed).await.len();
-    assert!(count > 80, "{count}");
+    assert!(count > 70, "{count}");
     assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "0");
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
 }
@@ -80,8 +83,7 @@ async fn the_worked_examples_of_the_specification_come_out_to_the_cent() {
     let app = TestApp::start(&[]).await;
     let evaluate = async |country: &str, amount: &str, income: &str, term: u16, report: Value| {
         let case = json!({"requested_amount": amount, "monthly_income": income, "term_months": term, "banking_data": report});
-        let decision =
-            app.post(&format!("/api/v1/countries/{country}/evaluations"), &case).await.expect(200);
+        let decision = app.post(&format!("/api/v1/countries/{country}/evaluations"), &case).await.expect(200);
         format!("{} {} {}", decision["status"], decision["risk_score"], decision["reasons"])
     };
     let report = |obligations: &str, score: u16, defaults: bool| {
@@ -123,33 +125,39 @@ async fn people_may_make_the_changes_of_the_table_and_every_other_one_is_refused
     let app = TestApp::start_idle().await;
     let mut allowed_pairs = 0;
     for from in Status::ALL {
-        let allowed: Vec<Status> = from.next_for(Mover::Staff).collect();
-        for to in Status::ALL {
-            for put in [true, false] {
-                let id = application_in(&app, from).await;
-                let wanted = json!({"status": to, "reason": "because"});
-                let answer = match put {
-                    true => app.put(&format!("{}/status", path(&id)), &wanted).await,
-                    false => app.patch(&path(&id), &wanted).await,
-                };
-                if allowed.contains(&to) {
-                    allowed_pairs += 1;
-                    assert_eq!(answer.expect(200)["status"], to.as_str(), "{from} {to}");
-                    let audit = app.get(&format!("{}/audit", path(&id))).await.expect(200);
-                    let last = audit["entries"].as_array().unwrap().last().unwrap();
-                    assert_eq!((&last["reason"], &last["old_status"]), (&"because".into(), &json!(from)));
-                } else {
-                    let problem = answer.expect(409);
-                    assert_eq!(problem["code"], "illegal_transition");
-                    let told = (&problem["from"], &problem["to"], &problem["allowed"]);
-                    assert_eq!(told, (&json!(from), &json!(to), &json!(allowed)));
-                    let now = app.get(&path(&id)).await.expect(200);
-                    assert_eq!(now["status"], from.as_str(), "a refused change changes nothing");
-                }
+        let (allowed, refused): (Vec<Status>, Vec<Status>) =
+            Status::ALL.into_iter().partition(|to| from.next_for(Mover::Staff).any(|next| next == *to));
+        let untouched = application_in(&app, from).await;
+        for to in refused {
+            for problem in change_both_ways(&app, [&untouched, &untouched], to).await {
+                let problem = problem.expect(409);
+                assert_eq!(problem["code"], "illegal_transition");
+                let told = (&problem["from"], &problem["to"], &problem["allowed"]);
+                assert_eq!(told, (&json!(from), &json!(to), &json!(allowed)));
+            }
+        }
+        let now = app.get(&path(&untouched)).await.expect(200);
+        assert_eq!(now["status"], from.as_str(), "a refused change changes nothing");
+        for to in allowed {
+            allowed_pairs += 1;
+            let ids = [application_in(&app, from).await, application_in(&app, from).await];
+            for changed in change_both_ways(&app, [&ids[0], &ids[1]], to).await {
+                assert_eq!(changed.expect(200)["status"], to.as_str(), "{from} {to}");
+            }
+            for id in ids {
+                let audit = app.get(&format!("{}/audit", path(&id))).await.expect(200);
+                let last = audit["entries"].as_array().unwrap().last().unwrap();
+                assert_eq!((&last["reason"], &last["old_status"]), (&"because".into(), &json!(from)));
             }
         }
     }
-    assert_eq!(allowed_pairs, 6, "PENDING may be cancelled, UNDER_REVIEW approved and rejected, in two ways");
+    assert_eq!(allowed_pairs, 3, "PENDING may be cancelled, UNDER_REVIEW approved and rejected");
+}
+
+/// Asks for a status by `PUT` of the first application and by `PATCH` of the second.
+async fn change_both_ways(app: &TestApp, ids: [&str; 2], to: Status) -> [Answer; 2] {
+    let wanted = json!({"status": to, "reason": "because"});
+    [app.put(&format!("{}/status", path(ids[0])), &wanted).await, app.patch(&path(ids[1]), &wanted).await]
 }
 
 #[actix_rt::test]
@@ -166,6 +174,10 @@ async fn cancelling_a_pending_application_ends_the_work_on_it() {
     assert_eq!(app.trail(&id).await, "PENDING CANCELLED");
 }
 
+async fn restore(app: &TestApp, id: &str) -> Answer {
+    app.send(Method::POST, &format!("{}/restore", path(id)), &[], "").await
+}
+
 #[actix_rt::test]
 async fn a_deleted_application_is_gone_and_a_restored_one_is_worked_on_again() {
     let app = TestApp::start_idle().await;
@@ -180,10 +192,9 @@ async fn a_deleted_application_is_gone_and_a_restored_one_is_worked_on_again() {
     assert_eq!(listed["total"], 0);
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
 
-    let restored = app.send(actix_web::http::Method::POST, &format!("{}/restore", path(&id)), &[], "").await;
+    let restored = restore(&app, &id).await;
     assert_eq!(restored.expect(200)["status"], "PENDING");
-    let again = app.send(actix_web::http::Method::POST, &format!("{}/restore", path(&id)), &[], "").await;
-    again.expect(409);
+    restore(&app, &id).await.expect(409);
     let _worker = start_engine(&app.database, &[]).await;
     assert_eq!(app.decided(&id).await, "APPROVED");
 }
@@ -194,18 +205,23 @@ async fn deleting_a_decided_application_leaves_its_history_in_the_database() {
     let id = app.submit(&spanish()).await;
     app.decided(&id).await;
     assert_eq!(app.delete(&path(&id)).await.status, 204);
-    let restored = app.send(actix_web::http::Method::POST, &format!("{}/restore", path(&id)), &[], "").await;
+    let restored = restore(&app, &id).await;
     assert_eq!(restored.expect(200)["status"], "APPROVED");
-    assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0", "what is decided is not queued again");
+    assert_eq!(
+        app.sql("SELECT count(*) FROM pending_jobs").await,
+        "0",
+        "what is decided is not queued again"
+    );
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED APPROVED APPROVED");
 }
 
 #[actix_rt::test]
 async fn what_the_document_tells_of_the_person_is_kept_and_cannot_be_changed() {
     let app = TestApp::start_idle().await;
-    for (country, document, birth_date, sex) in
-        [(Country::It, "RSSMRA80A01H501U", "1980-01-01", "M"), (Country::Mx, "HERM850101MDFRRR08", "1985-01-01", "F")]
-    {
+    for (country, document, birth_date, sex) in [
+        (Country::It, "RSSMRA80A01H501U", "1980-01-01", "male"),
+        (Country::Mx, "HERM850101MDFRRR08", "1985-01-01", "female"),
+    ] {
         let said = json!({"birth_date": "2001-02-03", "sex": "?", "employer": "Acme", "nested": {"a": [1]}});
         let id = app.submit(&with(body(country, document), "country_specific_data", said)).await;
         let data = app.get(&path(&id)).await.expect(200)["country_specific_data"].clone();
@@ -214,8 +230,7 @@ async fn what_the_document_tells_of_the_person_is_kept_and_cannot_be_changed() {
 
         let patch = |data: Value| json!({"country_specific_data": data});
         let added = app.patch(&path(&id), &patch(json!({"employer": "Beta", "years": 3}))).await.expect(200);
-        let expected =
-            json!({"birth_date": birth_date, "sex": sex, "employer": "Beta", "years": 3, "nested": {"a": [1]}});
+        let expected = json!({"birth_date": birth_date, "sex": sex, "employer": "Beta", "years": 3, "nested": {"a": [1]}});
         assert_eq!(added["country_specific_data"], expected);
         let refused = app.patch(&path(&id), &patch(json!({"sex": "X"}))).await;
         assert_eq!(refused.field_errors(), ["/country_specific_data read_only"]);
@@ -249,8 +264,7 @@ async fn a_request_is_known_by_its_identifier_from_the_answer_to_the_bureau() {
     let app = TestApp::start(&[]).await;
     let headers =
         [("X-Request-ID", "suite-request-1"), ("traceparent", TRACE), ("Content-Type", "application/json")];
-    let method = actix_web::http::Method::POST;
-    let answer = app.send(method, "/api/v1/applications", &headers, spanish().to_string()).await;
+    let answer = app.send(Method::POST, "/api/v1/applications", &headers, spanish().to_string()).await;
     assert_eq!(answer.header("x-request-id"), "suite-request-1");
     let created = answer.expect(201);
     let id = created["id"].as_str().unwrap();
@@ -270,7 +284,7 @@ async fn a_request_is_known_by_its_identifier_from_the_answer_to_the_bureau() {
     let of_request = lines.iter().filter(|line| line["request_id"] == "suite-request-1");
     let loggers: std::collections::BTreeSet<&str> =
         of_request.filter_map(|line| line["logger"].as_str()).collect();
-    for logger in ["http", "application_actor", "provider_gateway", "simulator"] {
+    for logger in ["http", "application_actor", "simulator"] {
         assert!(loggers.contains(logger), "{logger} is not among {loggers:?}");
     }
 }
@@ -279,7 +293,7 @@ async fn a_request_is_known_by_its_identifier_from_the_answer_to_the_bureau() {
 async fn an_unacceptable_request_identifier_is_replaced() {
     let app = TestApp::start_idle().await;
     for bad in ["", "two words", "é", "<script>", &"x".repeat(500)] {
-        let answer = app.send(actix_web::http::Method::GET, "/health", &[("X-Request-ID", bad)], "").await;
+        let answer = app.send(Method::GET, "/health", &[("X-Request-ID", bad)], "").await;
         let given = answer.header("x-request-id");
         assert_ne!(given, bad);
         assert!(uuid::Uuid::try_parse(given).is_ok(), "{given}");
@@ -298,9 +312,12 @@ async fn amounts_are_taken_by_their_exact_text_and_documents_as_people_write_the
         let created = app.post("/api/v1/applications", &with(spanish(), "requested_amount", amount)).await;
         assert_eq!(created.expect(201)["requested_amount"], shown);
     }
-    for (country, document) in
-        [("es", " 12.345.678-z "), ("BR", "123.456.789-09"), ("mx", "herm850101mdfrrr08"), ("PT", "123 456 789")]
-    {
+    for (country, document) in [
+        ("es", " 12.345.678-z "),
+        ("BR", "123.456.789-09"),
+        ("mx", "herm850101mdfrrr08"),
+        ("PT", "123 456 789"),
+    ] {
         let country = country.parse().unwrap();
         app.post("/api/v1/applications", &body(country, document)).await.expect(201);
     }
@@ -325,7 +342,11 @@ async fn an_application_looks_like_this_when_it_is_accepted_and_when_it_is_decid
 
 #[actix_rt::test]
 async fn accepted_to_pushed_takes_no_timer() {
-    let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "60000"), ("AVAL__OUTBOX__POLL_INTERVAL_MS", "60000")]).await;
+    let app = TestApp::start(&[
+        ("AVAL__JOBS__POLL_INTERVAL_MS", "60000"),
+        ("AVAL__OUTBOX__POLL_INTERVAL_MS", "60000"),
+    ])
+    .await;
     let mut socket = app.websocket().await;
     socket.subscribe(&json!({"channel": "applications"})).await;
     for _ in 0..5 {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod api_applications;
 #[cfg(test)]
+mod api_lists;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod embedded;
