@@ -5,6 +5,14 @@ mod api_applications;
 #[cfg(test)]
 mod api_lists;
 #[cfg(test)]
+mod api_operations;
+#[cfg(test)]
+mod api_privacy;
+#[cfg(test)]
+mod api_problems;
+#[cfg(test)]
+mod api_shutdown;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod embedded;

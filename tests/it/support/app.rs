@@ -32,7 +32,7 @@ pub(crate) struct TestApp {
     app: App,
     pub(crate) database: Rc<TestDatabase>,
     pub(crate) log: CapturedLog,
-    client: awc::Client,
+    pub(crate) client: awc::Client,
     contract: Contract,
 }
 
@@ -97,7 +97,7 @@ impl TestApp {
         ];
         let settings = settings(&[&own, overrides].concat());
         let clock = Clock::system();
-        let log = CapturedLog::new(LogLevel::Debug, &clock);
+        let log = CapturedLog::new(LogLevel::Trace, &clock);
         let app = App::start(settings, clock, log.logger.clone()).await.unwrap();
         let client = awc::Client::builder().timeout(PATIENCE).disable_redirects().finish();
         Self { app, database, log, client, contract: Contract::new() }
@@ -111,6 +111,11 @@ impl TestApp {
     /// The engine behind the API.
     pub(crate) fn engine(&self) -> &Engine {
         self.app.engine()
+    }
+
+    /// Where a path is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.app.address())
     }
 
     /// The bureaus.
@@ -151,7 +156,7 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let url = format!("http://{}{path}", self.app.address());
+        let url = self.url(path);
         let mut request = self.client.request(method.clone(), url);
         for header in headers {
             request = request.append_header(*header);
@@ -170,14 +175,14 @@ impl TestApp {
         answer
     }
 
-    /// Sends `bytes` on a connection of its own and gives what comes back until the server closes it.
+    /// Sends `bytes` on a connection of its own; gives the whole answer, or what there is when the server closes.
     pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
         let exchange = async {
             let mut stream = tokio::net::TcpStream::connect(self.app.address()).await.unwrap();
             // A server that has refused the head may close before it has read the rest.
             let _ = stream.write_all(bytes).await;
             let mut answer = Vec::new();
-            let _ = stream.read_to_end(&mut answer).await;
+            while !is_whole(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {}
             String::from_utf8_lossy(&answer).into_owned()
         };
         tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
@@ -240,12 +245,19 @@ impl TestApp {
 
     /// Opens a WebSocket.
     pub(crate) async fn websocket(&self) -> TestSocket {
-        let url = format!("http://{}/api/v1/ws", self.app.address());
-        let (response, connection) = self.client.ws(url).connect().await.unwrap();
+        let (response, connection) = self.client.ws(self.url("/api/v1/ws")).connect().await.unwrap();
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         let (outgoing, incoming) = connection.split();
         TestSocket { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() }
     }
+}
+
+/// Whether an HTTP/1.1 answer has come with all of its announced body.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    length.is_some_and(|length: usize| body.len() >= length)
 }
 
 /// A WebSocket client.
