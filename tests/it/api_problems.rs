@@ -220,7 +220,7 @@ async fn a_bad_document_is_refused_with_its_reasons() {
         (Country::Mx, "HERM850101MDFRRR01", "bad_check_digit"),
         (Country::Mx, "HERM850231MDFRRR08", "bad_date"),
         (Country::Co, "0123456789", "bad_format"),
-        (Country::Br, "11111111111", "bad_check_digit"),
+        (Country::Br, "11111111111", "repeated_digits"),
         (Country::Br, "12345678900", "bad_check_digit"),
     ] {
         let answer = app.post(APPLICATIONS, &body(country, document)).await;
