@@ -108,7 +108,7 @@ async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
     for (country, provider) in [("ES", "ASNEF-CIRBE"), ("IT", "CRIF")] {
         let labels = format!("country=\"{country}\",provider=\"{provider}\"");
         assert_eq!(
-            app.metric(&format!("provider_calls_total{{{labels},status=\"ok\"}}")).await,
+            app.metric(&format!("provider_calls_total{{{labels},status=\"success\"}}")).await,
             1.0,
             "{text}"
         );
@@ -181,10 +181,8 @@ async fn five_injected_failures_open_spains_breaker_and_what_fell_back_is_decide
     let fault = json!({"country": "ES", "failure_count": 5});
     let armed = app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
     assert_eq!(armed, json!({"target": "provider", "country": "ES", "failure_count": 5}));
-    let mut failed = Vec::new();
-    for _ in 0..5 {
-        failed.push(app.submit(&spanish()).await);
-    }
+    // Alone, so that its calls come one after the other: three of its first attempt, two of its second.
+    let failed = app.submit(&spanish()).await;
     let state = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
     eventually("the breaker to open", async || (app.metric(state).await == 1.0).then_some(())).await;
     let calls = app.simulator().calls(Country::Es);
@@ -213,9 +211,7 @@ async fn five_injected_failures_open_spains_breaker_and_what_fell_back_is_decide
 
     let seen = socket.updates_until(&sixth, "APPROVED").await;
     assert_eq!(seen, ["PENDING", "VALIDATING", "UNDER_REVIEW", "APPROVED"]);
-    for id in failed {
-        app.reaches(&id, "APPROVED").await;
-    }
+    app.reaches(&failed, "APPROVED").await;
     assert_eq!(app.trail(&sixth).await, "PENDING VALIDATING UNDER_REVIEW APPROVED");
     assert_eq!(app.metric(state).await, 0.0);
 }

@@ -110,15 +110,13 @@ async fn requests_that_come_during_a_shutdown_are_accepted_for_good_or_not_at_al
             }
         }
     };
-    let streams = futures_util::future::join_all([stream]);
     let stopping = async {
         let id = app.submit(&spanish()).await;
         app.decided(&id).await;
         app.stop().await;
         id
     };
-    let (accepted, first) = futures_util::join!(streams, stopping);
-    let mut accepted: BTreeSet<String> = accepted.into_iter().flatten().collect();
+    let (mut accepted, first) = futures_util::join!(stream, stopping);
     assert!(!accepted.is_empty());
     accepted.insert(first);
     finish_on_another(database, &accepted).await;
