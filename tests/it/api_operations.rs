@@ -217,6 +217,26 @@ async fn five_injected_failures_open_spains_breaker_and_what_fell_back_is_decide
 }
 
 #[actix_rt::test]
+async fn a_bureau_that_asks_for_patience_is_asked_again_when_it_said_and_no_attempt_is_lost() {
+    let app = TestApp::start(&[]).await;
+    let id = app.submit(&body(Country::Es, "90000016G")).await;
+    let limited = r#"provider_calls_total{country="ES",provider="ASNEF-CIRBE",status="rate_limited"}"#;
+    eventually("the bureau to refuse", async || (app.metric(limited).await >= 1.0).then_some(())).await;
+    let first = std::time::Instant::now();
+    eventually("the bureau to be asked again", async || {
+        (app.simulator().calls(Country::Es) >= 2).then_some(())
+    })
+    .await;
+    assert!(first.elapsed() > Duration::from_secs(1), "it asked for two seconds");
+    let jobs = "SELECT count(*) || ' ' || (max(attempt) <= 1) FROM pending_jobs";
+    assert_eq!(app.sql(jobs).await, "1 true");
+    let status = app.get(&format!("/api/v1/applications/{id}/status")).await.expect(200);
+    assert_eq!(status["status"], "VALIDATING");
+    let breaker = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
+    assert_eq!(app.metric(breaker).await, 0.0, "being limited is no failure");
+}
+
+#[actix_rt::test]
 async fn every_actor_that_is_made_to_panic_comes_back_and_applications_are_decided_and_pushed() {
     let app = TestApp::start(&[]).await;
     let mut socket = app.websocket().await;

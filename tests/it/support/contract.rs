@@ -210,3 +210,38 @@ fn check_format(format: &Value, text: &str, at: &str, broken: &mut Vec<String>) 
         broken.push(format!("{at}: {text:?} is no {format}"));
     }
 }
+
+#[test]
+fn an_answer_that_breaks_its_promise_is_noticed() {
+    use actix_web::http::StatusCode;
+    use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+    use serde_json::json;
+
+    let answer = |status: u16, media: &'static str, json: Value| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+        headers.insert(HeaderName::from_static("x-request-id"), HeaderValue::from_static("r"));
+        let body = json.to_string().into();
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body, json }
+    };
+    let contract = Contract::new();
+    let broken = |path: &str, answer: Answer| contract.broken(&Method::GET, path, &answer);
+    let good = json!({"status": "ok", "version": "1"});
+    assert!(broken("/health", answer(200, "application/json", good.clone())).is_empty());
+    for (answer, complaint) in [
+        (answer(200, "text/plain", good.clone()), "media type"),
+        (answer(202, "application/json", good), "status is not documented"),
+        (answer(200, "application/json", json!({"status": "ok"})), "/version is missing"),
+        (answer(200, "application/json", json!({"status": "ok", "version": 1})), "/version: 1 is no"),
+        (
+            answer(200, "application/json", json!({"status": "ok", "version": "1", "x": 1})),
+            "/x is not documented",
+        ),
+        (answer(503, "application/json", json!({})), "of a problem"),
+    ] {
+        let complaints = broken("/health", answer);
+        assert!(complaints.iter().any(|text| text.contains(complaint)), "{complaint}: {complaints:?}");
+    }
+    let unknown = answer(200, "application/json", json!({}));
+    assert!(broken("/no/such/path", unknown).iter().any(|text| text.contains("not documented")));
+}
