@@ -19,8 +19,26 @@ const LINGER_SECONDS: u32 = 10;
 
 /// A test's own database; dropped with it.
 pub(crate) struct TestDatabase {
+    name: String,
     url: String,
-    _server: ServerUser,
+    server: ServerUser,
+}
+
+/// Databases that stay would make every later start of the server wait for their removal.
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (url, name) = (self.server.url_of("postgres"), std::mem::take(&mut self.name));
+        // The test's own runtime may be ending, or be full of what still uses the database.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut admin = connect(&url).await;
+                admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await
+            })
+        });
+        // What a failing test leaves is swept away at the next start of the server.
+        let _ = dropping.join();
+    }
 }
 
 impl TestDatabase {
@@ -31,7 +49,7 @@ impl TestDatabase {
         let mut admin = connect(&server.url_of("postgres")).await;
         let statement = format!("CREATE DATABASE {name} TEMPLATE {}", template_name());
         admin.batch_execute(&statement).await.unwrap();
-        Self { url: server.url_of(&name), _server: server }
+        Self { url: server.url_of(&name), name, server }
     }
 
     /// Where it is.
