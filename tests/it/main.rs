@@ -1,5 +1,18 @@
 //! Integration tests: the real composition on a real PostgreSQL.
+#![expect(clippy::string_slice, reason = "tests slice texts of their own making")]
 
+#[cfg(test)]
+mod api_applications;
+#[cfg(test)]
+mod api_lists;
+#[cfg(test)]
+mod api_operations;
+#[cfg(test)]
+mod api_privacy;
+#[cfg(test)]
+mod api_problems;
+#[cfg(test)]
+mod api_shutdown;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]

@@ -1,7 +1,12 @@
 //! What integration tests share: a database each, the running core, and waiting with a deadline.
 
+pub(crate) mod app;
+pub(crate) mod builders;
+pub(crate) mod captured_log;
+mod contract;
 pub(crate) mod db;
 pub(crate) mod engine;
+pub(crate) mod redact;
 
 use std::time::{Duration, Instant};
 

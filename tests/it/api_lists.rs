@@ -1,0 +1,217 @@
+//! Lists of applications: filters, cursors and pages.
+
+use std::collections::BTreeSet;
+
+use aval::domain::application::{Country, NewApplication};
+use aval::domain::money::Money;
+use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
+use serde_json::Value;
+
+use crate::support::app::TestApp;
+use crate::support::builders::{SAMPLES, body};
+use crate::support::engine::application;
+
+/// Puts `count` applications of all countries into the database, amounts 1.00, 2.00 and so on.
+async fn fill(app: &TestApp, count: usize) {
+    let clock = &app.engine().resources.clock;
+    let rows = (0..count).map(|n| {
+        let (country, document) = SAMPLES[n % SAMPLES.len()];
+        let requested_amount = Money::parse_positive(&format!("{}", n + 1)).unwrap();
+        app.engine()
+            .recorders
+            .insert(NewApplication { requested_amount, ..application(clock, country, document) })
+    });
+    for inserted in futures_util::future::join_all(rows).await {
+        inserted.unwrap();
+    }
+}
+
+fn applications(page: &Value) -> &[Value] {
+    page["applications"].as_array().unwrap()
+}
+
+fn ids(page: &Value) -> Vec<String> {
+    applications(page).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The whole list, page by page.
+async fn walk(app: &TestApp, query: &str, after_each_page: impl AsyncFn()) -> Vec<Value> {
+    let mut rows = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = app.get(&format!("/api/v1/applications?{query}{cursor}")).await.expect(200);
+        assert!(page.get("total").is_none(), "a cursor walk counts nothing");
+        rows.extend_from_slice(applications(&page));
+        after_each_page().await;
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return rows,
+        }
+    }
+}
+
+fn column(rows: &[Value], name: &str) -> Vec<String> {
+    rows.iter().map(|row| row[name].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix_rt::test]
+async fn a_cursor_reads_250_applications_once_each_and_in_order_while_new_ones_come() {
+    let app = TestApp::start_idle().await;
+    fill(&app, 250).await;
+    let listed = walk(&app, "page_size=100", async || {}).await;
+    let at_first: BTreeSet<String> = column(&listed, "id").into_iter().collect();
+    assert_eq!(at_first.len(), 250);
+    let one_more = async || {
+        fill(&app, 1).await;
+    };
+
+    let newest_first = column(&walk(&app, "page_size=37", one_more).await, "id");
+    let expected: Vec<String> = at_first.iter().rev().cloned().collect();
+    assert_eq!(newest_first, expected, "what comes meanwhile stands before the first page");
+
+    let oldest_first = column(&walk(&app, "page_size=100&sort=created_at", one_more).await, "id");
+    assert!(oldest_first.is_sorted(), "identifiers order like times");
+    let seen: BTreeSet<String> = oldest_first.iter().cloned().collect();
+    assert_eq!(seen.len(), oldest_first.len(), "nothing comes twice");
+    assert!(oldest_first.starts_with(&at_first.iter().cloned().collect::<Vec<_>>()));
+}
+
+#[actix_rt::test]
+async fn pages_have_a_total_and_a_cursor_that_goes_on_from_them() {
+    let app = TestApp::start_idle().await;
+    fill(&app, 45).await;
+    let all = column(&walk(&app, "page_size=100", async || {}).await, "id");
+    let mut read = Vec::new();
+    for (number, length) in [(1, 20), (2, 20), (3, 5), (4, 0)] {
+        let page = app.get(&format!("/api/v1/applications?page={number}")).await.expect(200);
+        assert_eq!((&page["total"], &page["page"]), (&45.into(), &number.into()));
+        assert_eq!((&page["page_size"], applications(&page).len()), (&20.into(), length));
+        assert_eq!(page["next_cursor"].is_string(), number < 3);
+        read.extend(ids(&page));
+    }
+    assert_eq!(read, all);
+    let second = app.get("/api/v1/applications?page=2&page_size=20").await.expect(200);
+    let cursor = second["next_cursor"].as_str().unwrap();
+    let rest = app.get(&format!("/api/v1/applications?cursor={cursor}")).await.expect(200);
+    assert_eq!(ids(&rest), all[40..]);
+    let exact = app.get("/api/v1/applications?page_size=45").await.expect(200);
+    assert!(exact["next_cursor"].is_null(), "a list that ends with its page does not go on");
+}
+
+#[actix_rt::test]
+async fn a_cursor_is_refused_by_every_list_but_its_own() {
+    let app = TestApp::start_idle().await;
+    fill(&app, 30).await;
+    let page = app.get("/api/v1/applications?country=ES&page_size=2").await.expect(200);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let mut altered = cursor.to_owned();
+    altered.replace_range(10..11, if &cursor[10..11] == "A" { "B" } else { "A" });
+    for query in [
+        format!("country=PT&cursor={cursor}"),
+        format!("cursor={cursor}"),
+        format!("country=ES&status=PENDING&cursor={cursor}"),
+        format!("country=ES&sort=created_at&cursor={cursor}"),
+        format!("country=ES&cursor={altered}"),
+        "country=ES&cursor=nonsense".to_owned(),
+        "country=ES&cursor=%00".to_owned(),
+        format!("country=ES&cursor={}", "A".repeat(4000)),
+    ] {
+        let answer = app.get(&format!("/api/v1/applications?{query}")).await;
+        assert_eq!(answer.field_errors(), ["?cursor bad_cursor"], "{query}");
+    }
+    let both = app.get(&format!("/api/v1/applications?country=ES&page=1&cursor={cursor}")).await;
+    assert_eq!(both.field_errors(), ["?cursor ambiguous"]);
+    let its_own = app.get(&format!("/api/v1/applications?country=es&page_size=3&cursor={cursor}")).await;
+    assert_eq!(applications(&its_own.expect(200)).len(), 3, "pages may change their size");
+}
+
+#[actix_rt::test]
+async fn lists_are_narrowed_by_country_status_and_amount() {
+    let app = TestApp::start_idle().await;
+    fill(&app, 60).await;
+    app.execute("UPDATE applications SET status = 'CANCELLED' WHERE requested_amount <= 6").await;
+    let total = async |query: &str| {
+        app.get(&format!("/api/v1/applications?page=1&{query}")).await.expect(200)["total"].as_i64().unwrap()
+    };
+    for (query, expected) in [
+        ("", 60),
+        ("country=ES", 10),
+        ("country=mx", 10),
+        ("status=CANCELLED", 6),
+        ("status=PENDING", 54),
+        ("status=APPROVED", 0),
+        ("country=BR&status=CANCELLED", 1),
+        ("min_amount=11", 50),
+        ("min_amount=10.01", 50),
+        ("max_amount=10", 10),
+        ("max_amount=9.99", 9),
+        ("min_amount=10&max_amount=10.00", 1),
+        ("min_amount=61", 0),
+        ("country=", 60),
+    ] {
+        assert_eq!(total(query).await, expected, "{query}");
+    }
+}
+
+#[actix_rt::test]
+async fn from_and_to_cut_at_the_millisecond_and_at_whole_days() {
+    let app = TestApp::start_idle().await;
+    for _ in 0..12 {
+        fill(&app, 2).await;
+    }
+    let all = column(&walk(&app, "sort=created_at", async || {}).await, "created_at");
+    let moments: BTreeSet<&String> = all.iter().collect();
+    assert!(moments.len() >= 3, "{moments:?}");
+    for moment in moments {
+        let query = |name: &str| format!("sort=created_at&{name}={}", moment.replace('+', "%2B"));
+        let since = column(&walk(&app, &query("from"), async || {}).await, "created_at");
+        let until = column(&walk(&app, &query("to"), async || {}).await, "created_at");
+        assert!(since.iter().all(|time| time >= moment), "from is included");
+        assert!(until.iter().all(|time| time < moment), "to is not");
+        assert_eq!([until, since].concat(), all);
+    }
+    let today = &all[0][..10];
+    let count = async |query: String| walk(&app, &query, async || {}).await.len();
+    assert_eq!(count(format!("from={today}")).await, 24);
+    assert_eq!(count(format!("to={}", &all[23][..10])).await, 24, "a date is its whole day");
+    assert_eq!(count("to=2020-01-01".to_owned()).await, 0);
+    assert_eq!(count("from=2099-12-31T23:59:59Z".to_owned()).await, 0);
+}
+
+#[actix_rt::test]
+async fn lists_are_narrowed_by_the_band_of_the_risk() {
+    let app = TestApp::start(&[]).await;
+    let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
+    for row in TEST_DOCUMENTS.iter().filter(|row| wanted.contains(&row.scenario)) {
+        let id = app.submit(&body(row.country, row.document)).await;
+        app.decided(&id).await;
+    }
+    let all = walk(&app, "", async || {}).await;
+    let mut found = 0;
+    for (band, risk) in
+        [("low", 0.0..30.0), ("medium", 30.0..50.0), ("high", 50.0..70.0), ("critical", 70.0..100.1)]
+    {
+        let listed = walk(&app, &format!("risk_band={band}"), async || {}).await;
+        let scores = column(&listed, "risk_score");
+        assert!(scores.iter().all(|score| risk.contains(&score.parse().unwrap())), "{band}: {scores:?}");
+        let of_band = all.iter().filter(|row| row["risk_band"] == band).cloned().collect::<Vec<_>>();
+        assert_eq!(listed, of_band);
+        found += usize::from(!listed.is_empty());
+    }
+    assert!(found >= 3, "the scenarios give risks of several bands");
+    let without_risk = all.iter().filter(|row| row["risk_band"].is_null()).count();
+    assert_eq!(without_risk, Country::ALL.len(), "no score, no risk, no band");
+}
+
+#[actix_rt::test]
+async fn a_line_of_a_list_is_what_the_application_says_of_itself() {
+    let app = TestApp::start_idle().await;
+    fill(&app, 6).await;
+    for line in walk(&app, "", async || {}).await {
+        let application =
+            app.get(&format!("/api/v1/applications/{}", line["id"].as_str().unwrap())).await.expect(200);
+        for (name, value) in line.as_object().unwrap() {
+            assert_eq!(&application[name], value, "{name}");
+        }
+    }
+}

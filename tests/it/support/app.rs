@@ -1,0 +1,332 @@
+//! The whole application on a database of its own, as clients see it: HTTP and WebSocket on a loopback port.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::{Method, StatusCode, header::HeaderMap};
+use aval::actors::scheduler::StopIntake;
+use aval::app::{App, Engine};
+use aval::clock::Clock;
+use aval::config::LogLevel;
+use aval::providers::simulator::Simulator;
+use awc::error::WsProtocolError;
+use awc::ws::{CloseCode, Frame, Message};
+use bytes::Bytes;
+use futures_util::stream::LocalBoxStream;
+use futures_util::{Sink, SinkExt as _, StreamExt as _};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::captured_log::CapturedLog;
+use super::contract::Contract;
+use super::db::{TestDatabase, text};
+use super::engine::settings;
+use super::{PATIENCE, eventually};
+
+/// Largest answer that a test reads, in bytes.
+const ANSWER_LIMIT: usize = 8 << 20;
+
+/// A running application and a client of it.
+pub(crate) struct TestApp {
+    app: App,
+    pub(crate) database: Rc<TestDatabase>,
+    pub(crate) log: CapturedLog,
+    pub(crate) client: awc::Client,
+    contract: Contract,
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The body, when it is JSON; `null` otherwise.
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    /// A header's text; empty when it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Expects the status, and gives the body.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.json);
+        self.json
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).unwrap()
+    }
+
+    /// `pointer code` of each error of a problem.
+    pub(crate) fn field_errors(&self) -> Vec<String> {
+        let errors = self.json["errors"].as_array().into_iter().flatten();
+        let line = |error: &Value| {
+            format!("{} {}", error["pointer"].as_str().unwrap(), error["code"].as_str().unwrap())
+        };
+        errors.map(line).collect()
+    }
+}
+
+impl TestApp {
+    /// Boots one on a fresh database.
+    pub(crate) async fn start(overrides: &[(&str, &str)]) -> Self {
+        Self::start_on(Rc::new(TestDatabase::create().await), overrides).await
+    }
+
+    /// Boots one that takes applications and never works on them.
+    pub(crate) async fn start_idle() -> Self {
+        let app = Self::start(&[]).await;
+        app.engine().handles.scheduler.ask(StopIntake).await.unwrap();
+        app
+    }
+
+    /// Boots one on a database that may have another one already.
+    pub(crate) async fn start_on(database: Rc<TestDatabase>, overrides: &[(&str, &str)]) -> Self {
+        let own = [
+            ("AVAL__DATABASE__URL", database.url()),
+            ("AVAL__SERVER__PORT", "0"),
+            ("AVAL__SERVER__WORKERS", "1"),
+            ("AVAL__FAULTS__INJECTION", "true"),
+        ];
+        let settings = settings(&[&own, overrides].concat());
+        let clock = Clock::system();
+        let log = CapturedLog::new(LogLevel::Trace, &clock);
+        let app = App::start(settings, clock, log.logger.clone()).await.unwrap();
+        let client = awc::Client::builder().timeout(PATIENCE).disable_redirects().finish();
+        Self { app, database, log, client, contract: Contract::new() }
+    }
+
+    /// Takes it down as a SIGTERM does.
+    pub(crate) async fn stop(self) {
+        self.app.shutdown().await;
+    }
+
+    /// The engine behind the API.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.app.engine()
+    }
+
+    /// Where a path is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.app.address())
+    }
+
+    /// The bureaus.
+    pub(crate) fn simulator(&self) -> &Simulator {
+        self.engine().simulator.as_ref().unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::PATCH, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, &[], Bytes::new()).await
+    }
+
+    /// Sends JSON.
+    pub(crate) async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
+        self.send(method, path, &[("Content-Type", "application/json")], body.to_string()).await
+    }
+
+    /// Sends anything, and holds the answer against the OpenAPI document.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let url = self.url(path);
+        let mut request = self.client.request(method.clone(), url);
+        for header in headers {
+            request = request.append_header(*header);
+        }
+        let body = body.into();
+        let sent = if body.is_empty() { request.send() } else { request.send_body(body) };
+        let mut response = sent.await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let body = response.body().limit(ANSWER_LIMIT).await.unwrap();
+        let answer = Answer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            json: serde_json::from_slice(&body).unwrap_or_default(),
+            body,
+        };
+        self.contract.check(&method, path, &answer);
+        answer
+    }
+
+    /// Sends `bytes` on a connection of its own; gives the whole answer, or what there is when the server closes.
+    pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
+        let exchange = async {
+            let mut stream = tokio::net::TcpStream::connect(self.app.address()).await.unwrap();
+            // A server that has refused the head may close before it has read the rest.
+            let _ = stream.write_all(bytes).await;
+            let mut answer = Vec::new();
+            while !is_whole(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {}
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+    }
+
+    /// Makes an application that must be accepted, and gives its identifier.
+    pub(crate) async fn submit(&self, application: &Value) -> String {
+        let created = self.post("/api/v1/applications", application).await.expect(201);
+        created["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until an application is decided; gives its status.
+    pub(crate) async fn decided(&self, id: &str) -> String {
+        let path = format!("/api/v1/applications/{id}/status");
+        eventually(&format!("{id} to be decided"), async || {
+            let status = self.get(&path).await.expect(200)["status"].as_str().unwrap().to_owned();
+            (!matches!(status.as_str(), "PENDING" | "VALIDATING")).then_some(status)
+        })
+        .await
+    }
+
+    /// Waits until an application has the status.
+    pub(crate) async fn reaches(&self, id: &str, status: &str) {
+        let path = format!("/api/v1/applications/{id}/status");
+        eventually(&format!("{id} to become {status}"), async || {
+            (self.get(&path).await.expect(200)["status"] == status).then_some(())
+        })
+        .await;
+    }
+
+    /// The reasons of an application's last decision.
+    pub(crate) async fn reasons(&self, id: &str) -> Vec<String> {
+        let decision = self.get(&format!("/api/v1/applications/{id}/decision")).await.expect(200);
+        serde_json::from_value(decision["reasons"].clone()).unwrap()
+    }
+
+    /// An application's statuses, oldest first.
+    pub(crate) async fn trail(&self, id: &str) -> String {
+        let audit = self.get(&format!("/api/v1/applications/{id}/audit")).await.expect(200);
+        let entries = audit["entries"].as_array().unwrap().iter();
+        entries.map(|entry| entry["new_status"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// One text out of plain SQL; empty for no row and for null.
+    pub(crate) async fn sql(&self, query: &str) -> String {
+        text(&mut self.database.connect().await, query).await.unwrap_or_default()
+    }
+
+    /// Runs plain SQL.
+    pub(crate) async fn execute(&self, sql: &str) {
+        super::db::execute(&mut self.database.connect().await, sql).await.unwrap();
+    }
+
+    /// The value of a metric's line, written as `/metrics` writes its name and labels; 0 when there is none.
+    pub(crate) async fn metric(&self, series: &str) -> f64 {
+        let page = self.get("/metrics").await.text();
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Opens a WebSocket.
+    pub(crate) async fn websocket(&self) -> TestSocket {
+        let (response, connection) = self.client.ws(self.url("/api/v1/ws")).connect().await.unwrap();
+        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+        let (outgoing, incoming) = connection.split();
+        TestSocket { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() }
+    }
+}
+
+/// Whether an HTTP/1.1 answer has come with all of its announced body.
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    length.is_some_and(|length: usize| body.len() >= length)
+}
+
+/// A WebSocket client.
+pub(crate) struct TestSocket {
+    outgoing: Pin<Box<dyn Sink<Message, Error = WsProtocolError>>>,
+    incoming: LocalBoxStream<'static, Result<Frame, WsProtocolError>>,
+}
+
+/// What a WebSocket client hears.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Heard {
+    Json(Value),
+    Closed(Option<CloseCode>),
+}
+
+impl TestSocket {
+    /// Subscribes, and waits until that stands.
+    pub(crate) async fn subscribe(&mut self, topic: &Value) -> Value {
+        let mut message = topic.clone();
+        message["action"] = "subscribe".into();
+        self.send(&message).await;
+        let answer = self.json().await;
+        assert_eq!(answer["type"], "subscribed", "{answer}");
+        answer
+    }
+
+    /// Sends JSON.
+    pub(crate) async fn send(&mut self, message: &Value) {
+        self.outgoing.send(Message::Text(message.to_string().into())).await.unwrap();
+    }
+
+    /// The next message, which must be JSON.
+    pub(crate) async fn json(&mut self) -> Value {
+        match self.hear().await {
+            Heard::Json(message) => message,
+            Heard::Closed(code) => panic!("closed: {code:?}"),
+        }
+    }
+
+    /// The next message or the end; pings are answered on the way.
+    pub(crate) async fn hear(&mut self) -> Heard {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let frame = tokio::time::timeout(left, self.incoming.next()).await.expect("a frame in time");
+            match frame {
+                Some(Ok(Frame::Text(text))) => return Heard::Json(serde_json::from_slice(&text).unwrap()),
+                Some(Ok(Frame::Ping(bytes))) => {
+                    self.outgoing.send(Message::Pong(bytes)).await.unwrap();
+                }
+                Some(Ok(Frame::Close(reason))) => return Heard::Closed(reason.map(|reason| reason.code)),
+                Some(Ok(Frame::Pong(_))) => {}
+                Some(Ok(other)) => panic!("unexpected: {other:?}"),
+                Some(Err(_)) | None => return Heard::Closed(None),
+            }
+        }
+    }
+
+    /// The statuses of the updates about one application, until `last` has come.
+    pub(crate) async fn updates_until(&mut self, id: &str, last: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            let message = self.json().await;
+            if message["type"] == "application_update" && message["data"]["id"] == id {
+                seen.push(message["data"]["status"].as_str().unwrap().to_owned());
+                if message["data"]["status"] == last {
+                    return seen;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The log of a running application, kept in memory.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aval::clock::Clock;
+use aval::config::LogLevel;
+use aval::telemetry::log;
+use serde_json::Value;
+use slog::{Logger, error};
+
+use super::eventually;
+
+/// A logger and everything that was written with it.
+pub(crate) struct CapturedLog {
+    pub(crate) logger: Logger,
+    written: Written,
+    marks: AtomicUsize,
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl CapturedLog {
+    pub(crate) fn new(level: LogLevel, clock: &Clock) -> Self {
+        let written = Written::default();
+        let logger = log::to_writer(written.clone(), level, clock);
+        Self { logger, written, marks: AtomicUsize::new(0) }
+    }
+
+    /// All that was logged before the call. Lines are written by a thread of their own, in order, so that a mark that
+    /// has arrived tells that the others have.
+    pub(crate) async fn text(&self) -> String {
+        let mark = format!("captured log, mark {}", self.marks.fetch_add(1, Ordering::Relaxed));
+        error!(self.logger, "{}", mark);
+        eventually(&mark, async || {
+            let text = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
+            text.contains(&mark).then_some(text)
+        })
+        .await
+    }
+
+    /// The same, line by line.
+    pub(crate) async fn lines(&self) -> Vec<Value> {
+        self.text().await.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}

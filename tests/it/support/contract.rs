@@ -1,0 +1,247 @@
+//! Every answer that a test sees is held against the OpenAPI document: its path, method and status must stand there, its
+//! media type must be the documented one, and its JSON must fit the schema, with no member that the schema does not know.
+
+use actix_web::http::{Method, header};
+use serde_json::{Map, Value};
+
+use super::app::Answer;
+
+/// What any path may answer, as the document says in its introduction.
+const ANYWHERE: [u16; 4] = [404, 405, 500, 503];
+
+/// The document.
+pub(crate) struct Contract(Value);
+
+impl Contract {
+    pub(crate) fn new() -> Self {
+        Self(serde_json::to_value(aval::http::openapi::document(true)).unwrap())
+    }
+
+    /// Panics when the answer is not what the document promises.
+    pub(crate) fn check(&self, method: &Method, path: &str, answer: &Answer) {
+        let broken = self.broken(method, path, answer);
+        let (status, body) = (answer.status, String::from_utf8_lossy(&answer.body));
+        assert!(broken.is_empty(), "{method} {path}: {status}: {broken:#?}\n{body}");
+    }
+
+    fn broken(&self, method: &Method, path: &str, answer: &Answer) -> Vec<String> {
+        let status = answer.status.as_u16();
+        let mut broken = Vec::new();
+        if answer.header("x-request-id").is_empty() {
+            broken.push("no X-Request-ID".to_owned());
+        }
+        if *method == Method::HEAD || *method == Method::OPTIONS {
+            return broken;
+        }
+        if status >= 400 {
+            self.check_problem(answer, &mut broken);
+        }
+        let Some(operation) = self.operation(method, path) else {
+            if !matches!(status, 404 | 405) {
+                broken.push("not documented, and yet neither 404 nor 405".to_owned());
+            }
+            return broken;
+        };
+        match operation["responses"].get(status.to_string()) {
+            None if ANYWHERE.contains(&status) => {}
+            None => broken.push("this status is not documented".to_owned()),
+            Some(response) => self.check_content(response, answer, &mut broken),
+        }
+        broken
+    }
+
+    fn operation(&self, method: &Method, path: &str) -> Option<&Value> {
+        let path = path.split('?').next()?;
+        let paths = self.0["paths"].as_object()?;
+        let exact = paths.get(path);
+        let item = exact.or_else(|| Some(paths.iter().find(|(pattern, _)| fits(pattern, path))?.1));
+        item?.get(method.as_str().to_lowercase())
+    }
+
+    fn check_problem(&self, answer: &Answer, broken: &mut Vec<String>) {
+        if answer.header("content-type") != "application/problem+json" {
+            broken.push(format!("content type {:?} of a problem", answer.header("content-type")));
+        }
+        let problem = &self.0["components"]["schemas"]["Problem"];
+        self.check_value(problem, &answer.json, "", broken);
+        if answer.json["status"] != answer.status.as_u16() {
+            broken.push("the problem names another status".to_owned());
+        }
+        if answer.json["request_id"] != answer.header("x-request-id") {
+            broken.push("the problem's request_id is not X-Request-ID".to_owned());
+        }
+    }
+
+    fn check_content(&self, response: &Value, answer: &Answer, broken: &mut Vec<String>) {
+        for name in response["headers"].as_object().into_iter().flat_map(Map::keys) {
+            if answer.header(name).is_empty() {
+                broken.push(format!("the documented header {name} is missing"));
+            }
+        }
+        let Some(content) = response["content"].as_object() else {
+            if !answer.body.is_empty() {
+                broken.push("a body, though none is documented".to_owned());
+            }
+            return;
+        };
+        let media = answer.headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap());
+        let media = media.split(';').next().unwrap_or_default();
+        match content.get(media) {
+            Some(content) if media.ends_with("json") => {
+                self.check_value(&content["schema"], &answer.json, "", broken);
+            }
+            Some(_) => {}
+            // The document names one of the media types of the many files behind this path.
+            None if content.contains_key("text/html") => {}
+            None => broken.push(format!("media type {media:?} is not documented")),
+        }
+    }
+
+    fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        match schema["$ref"].as_str() {
+            Some(reference) => self.resolve(self.0.pointer(reference.trim_start_matches('#')).unwrap()),
+            None => schema,
+        }
+    }
+
+    fn check_value(&self, schema: &Value, value: &Value, at: &str, broken: &mut Vec<String>) {
+        let schema = self.resolve(schema);
+        for alternatives in ["oneOf", "anyOf"] {
+            if let Some(alternatives) = schema[alternatives].as_array() {
+                let fits = |alternative: &Value| {
+                    let mut problems = Vec::new();
+                    self.check_value(alternative, value, at, &mut problems);
+                    problems.is_empty()
+                };
+                if !alternatives.iter().any(fits) {
+                    broken.push(format!("{at}: no alternative fits"));
+                }
+            }
+        }
+        if !has_type(&schema["type"], value) {
+            return broken.push(format!("{at}: {value} is no {}", schema["type"]));
+        }
+        if let Some(allowed) = schema["enum"].as_array()
+            && !allowed.contains(value)
+        {
+            broken.push(format!("{at}: {value} is none of {allowed:?}"));
+        }
+        match value {
+            Value::Object(members) => self.check_members(schema, members, at, broken),
+            Value::Array(items) if schema.get("items").is_some() => {
+                for (index, item) in items.iter().enumerate() {
+                    self.check_value(&schema["items"], item, &format!("{at}/{index}"), broken);
+                }
+            }
+            Value::String(text) => check_format(&schema["format"], text, at, broken),
+            _ => {}
+        }
+    }
+
+    fn check_members(
+        &self,
+        schema: &Value,
+        members: &Map<String, Value>,
+        at: &str,
+        broken: &mut Vec<String>,
+    ) {
+        let mut parts = Vec::new();
+        self.collect_parts(schema, &mut parts);
+        let is_closed = parts.iter().any(|part| part["properties"].is_object());
+        for part in &parts {
+            for name in part["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                if !members.contains_key(name) {
+                    broken.push(format!("{at}/{name} is missing"));
+                }
+            }
+        }
+        for (name, value) in members {
+            let place = format!("{at}/{name}");
+            match parts.iter().find_map(|part| part["properties"].get(name)) {
+                Some(schema) => self.check_value(schema, value, &place, broken),
+                None if is_closed => broken.push(format!("{place} is not documented")),
+                None => {}
+            }
+        }
+    }
+
+    /// A schema and all that it is made of.
+    fn collect_parts<'a>(&'a self, schema: &'a Value, parts: &mut Vec<&'a Value>) {
+        let schema = self.resolve(schema);
+        parts.push(schema);
+        for part in schema["allOf"].as_array().into_iter().flatten() {
+            self.collect_parts(part, parts);
+        }
+    }
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+    pattern.len() == path.len()
+        && pattern.iter().zip(path).all(|(wanted, part)| wanted.starts_with('{') || *wanted == part)
+}
+
+fn has_type(wanted: &Value, value: &Value) -> bool {
+    let is = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        other => panic!("the document has a type {other}"),
+    };
+    match wanted {
+        Value::String(name) => is(name),
+        Value::Array(names) => names.iter().any(|name| is(name.as_str().unwrap())),
+        _ => true,
+    }
+}
+
+fn check_format(format: &Value, text: &str, at: &str, broken: &mut Vec<String>) {
+    let fits = match format.as_str() {
+        Some("uuid") => uuid::Uuid::try_parse(text).is_ok(),
+        Some("date-time") => chrono::DateTime::parse_from_rfc3339(text).is_ok(),
+        Some("date") => text.parse::<chrono::NaiveDate>().is_ok(),
+        _ => true,
+    };
+    if !fits {
+        broken.push(format!("{at}: {text:?} is no {format}"));
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_its_promise_is_noticed() {
+    use actix_web::http::StatusCode;
+    use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+    use serde_json::json;
+
+    let answer = |status: u16, media: &'static str, json: Value| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+        headers.insert(HeaderName::from_static("x-request-id"), HeaderValue::from_static("r"));
+        let body = json.to_string().into();
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body, json }
+    };
+    let contract = Contract::new();
+    let broken = |path: &str, answer: Answer| contract.broken(&Method::GET, path, &answer);
+    let good = json!({"status": "ok", "version": "1"});
+    assert!(broken("/health", answer(200, "application/json", good.clone())).is_empty());
+    for (answer, complaint) in [
+        (answer(200, "text/plain", good.clone()), "media type"),
+        (answer(202, "application/json", good), "status is not documented"),
+        (answer(200, "application/json", json!({"status": "ok"})), "/version is missing"),
+        (answer(200, "application/json", json!({"status": "ok", "version": 1})), "/version: 1 is no"),
+        (
+            answer(200, "application/json", json!({"status": "ok", "version": "1", "x": 1})),
+            "/x is not documented",
+        ),
+        (answer(503, "application/json", json!({})), "of a problem"),
+    ] {
+        let complaints = broken("/health", answer);
+        assert!(complaints.iter().any(|text| text.contains(complaint)), "{complaint}: {complaints:?}");
+    }
+    let unknown = answer(200, "application/json", json!({}));
+    assert!(broken("/no/such/path", unknown).iter().any(|text| text.contains("not documented")));
+}
