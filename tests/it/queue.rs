@@ -61,6 +61,19 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
 }
 
 #[actix_rt::test]
+async fn a_job_whose_worker_died_is_claimed_before_a_queue_that_never_empties() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    let lost = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
+    queue(&mut sql, 5).await;
+    let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap();
+    assert_eq!(claimed.len(), 2, "an expired job leaves the rest of the batch to those that are due");
+    assert!(claimed.iter().any(|job| job.lease.job_id == lost.lease.job_id && job.attempt == 2));
+}
+
+#[actix_rt::test]
 async fn a_snooze_gives_the_attempt_back_and_a_failure_keeps_it() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;

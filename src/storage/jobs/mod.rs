@@ -100,7 +100,8 @@ pub struct Claim {
 struct ClaimJobs(Claim);
 
 impl FixedStatement for ClaimJobs {
-    /// Due jobs by priority and age, then jobs whose worker let its lease run out.
+    /// Jobs whose worker let its lease run out, then due jobs by priority and age: the former have waited a lease already,
+    /// and behind a queue that never empties they would wait for ever.
     const SQL: &'static str = "\
         WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts), \
         due AS (SELECT id FROM pending_jobs WHERE status = 'pending' AND run_at <= now() \
@@ -108,7 +109,7 @@ impl FixedStatement for ClaimJobs {
         expired AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
             AND attempt < (SELECT attempts FROM input) \
             ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
-        chosen AS (SELECT id FROM due UNION ALL SELECT id FROM expired LIMIT (SELECT batch FROM input)) \
+        chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)) \
         UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
             lease_token = nextval('job_lease_tokens'), leased_by = input.worker, \
             leased_until = now() + input.lease_ms * interval '1 millisecond' \
