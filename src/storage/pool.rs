@@ -19,6 +19,12 @@ use crate::error::{Error, Result};
 /// A connection lent by the pool.
 pub type Connection<'a> = PooledConnection<'a, AsyncPgConnection>;
 
+/// What every session begins with. Only a privileged user may choose the language of messages; on a server that speaks
+/// another and serves an ordinary user, some passing failures are taken for permanent ones.
+const SESSION_SETUP: &str = "\
+    SET application_name = 'aval'; SET TIME ZONE 'UTC'; \
+    DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
+
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
@@ -42,11 +48,8 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be reached.
     pub async fn connect(url: &str, settings: &DatabaseSettings) -> Result<Self> {
-        let session_setup: Arc<str> = format!(
-            "SET application_name = 'aval'; SET TIME ZONE 'UTC'; SET lc_messages = 'C'; SET statement_timeout = {}",
-            settings.statement_timeout_ms
-        )
-        .into();
+        let session_setup: Arc<str> =
+            format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
         let setup = Arc::clone(&session_setup);
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(move |url| {

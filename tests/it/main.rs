@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod database;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod outage;
