@@ -15,6 +15,8 @@ mod queue;
 #[cfg(test)]
 mod realtime;
 #[cfg(test)]
+mod recorder;
+#[cfg(test)]
 mod status_machine;
 #[cfg(test)]
 mod supervision;
