@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{debug, info, warn};
+use tokio::time::timeout;
 
 use super::Resources;
 use super::circuit_breaker::State;
@@ -107,7 +108,10 @@ impl Round {
                 None => return Ok(None),
             },
         };
-        if !leadership.holds().await {
+        let patience = self.resources.settings.database.acquire_timeout();
+        // A connection that nobody answers on is as good as lost.
+        if !timeout(patience, leadership.holds()).await.unwrap_or(false) {
+            warn!(self.resources.logger, "leadership lost with its connection");
             return Ok(None);
         }
         if self.clean {

@@ -18,13 +18,26 @@ use crate::storage::jobs::ClaimedJob;
 /// A place of the pool.
 pub type Slot = OwnedSemaphorePermit;
 
+/// Counts what was started for a job and what was seen to die, so that one death, which a watcher and a new supervisor may
+/// both report, is answered once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Incarnation(u64);
+
 /// One job in work.
 struct RunningJob {
     job: ClaimedJob,
     actor: Option<Addr<ApplicationActor>>,
+    incarnation: Incarnation,
     budget: RestartBudget,
     finished: bool,
     _slot: Slot,
+}
+
+impl RunningJob {
+    fn next_incarnation(&mut self) -> Incarnation {
+        self.incarnation = Incarnation(self.incarnation.0.wrapping_add(1));
+        self.incarnation
+    }
 }
 
 /// The list. Cheap to clone.
@@ -32,12 +45,13 @@ struct RunningJob {
 pub struct RunningJobs {
     jobs: Arc<Mutex<HashMap<JobId, RunningJob>>>,
     slots: Arc<Semaphore>,
+    pool_size: usize,
 }
 
 impl RunningJobs {
     /// An empty list with `pool_size` places.
     pub fn new(pool_size: usize) -> Self {
-        Self { jobs: Arc::default(), slots: Arc::new(Semaphore::new(pool_size)) }
+        Self { jobs: Arc::default(), slots: Arc::new(Semaphore::new(pool_size)), pool_size }
     }
 
     /// Takes up to `most` free places.
@@ -48,7 +62,14 @@ impl RunningJobs {
 
     /// Puts a job on the list. When it is on it already, under an older lease, the older work is ended.
     pub fn insert(&self, job: ClaimedJob, slot: Slot, budget: RestartBudget) {
-        let entry = RunningJob { actor: None, budget, finished: false, _slot: slot, job: job.clone() };
+        let entry = RunningJob {
+            actor: None,
+            incarnation: Incarnation(0),
+            budget,
+            finished: false,
+            _slot: slot,
+            job: job.clone(),
+        };
         let former = self.lock().insert(job.lease.job_id, entry);
         // Its lease ran out and this instance claimed the job again: the older actor can change nothing any more.
         if let Some(actor) = former.and_then(|entry| entry.actor) {
@@ -56,38 +77,41 @@ impl RunningJobs {
         }
     }
 
+    /// Counts a new incarnation of a job's actor; `None` when the job is no longer on the list under this lease.
+    pub fn incarnate(&self, claimed: &ClaimedJob) -> Option<Incarnation> {
+        self.with_entry(claimed, RunningJob::next_incarnation)
+    }
+
     /// Notes the actor that works on a job.
-    pub fn set_actor(&self, job: JobId, actor: Addr<ApplicationActor>) {
-        if let Some(entry) = self.lock().get_mut(&job) {
-            entry.actor = Some(actor);
-        }
+    pub fn set_actor(&self, claimed: &ClaimedJob, actor: Addr<ApplicationActor>) {
+        self.with_entry(claimed, |entry| entry.actor = Some(actor));
     }
 
     /// Notes that a job's work has ended in an orderly way, so that its actor's end is not a death.
     pub fn finish(&self, claimed: &ClaimedJob) {
-        if let Some(entry) =
-            self.lock().get_mut(&claimed.lease.job_id).filter(|e| e.job.lease == claimed.lease)
-        {
-            entry.finished = true;
-        }
+        self.with_entry(claimed, |entry| entry.finished = true);
     }
 
-    /// What to do about an actor that is gone: nothing if its work had ended, else the job with its budget.
-    pub fn bury_actor(&self, claimed: &ClaimedJob) -> Option<RestartBudget> {
-        let mut jobs = self.lock();
-        let entry = jobs.get(&claimed.lease.job_id).filter(|entry| entry.job.lease == claimed.lease)?;
-        if entry.finished {
-            jobs.remove(&claimed.lease.job_id);
+    /// What to do about an actor that is gone: nothing if its work had ended or its death is known already, else the job
+    /// needs another, within this budget.
+    pub fn bury_actor(&self, claimed: &ClaimedJob, incarnation: Incarnation) -> Option<RestartBudget> {
+        let finished = self.with_entry(claimed, |entry| entry.finished)?;
+        if finished {
+            self.remove(claimed);
             return None;
         }
-        Some(entry.budget.clone())
+        self.with_entry(claimed, |entry| {
+            (entry.incarnation == incarnation).then(|| {
+                entry.actor = None;
+                entry.next_incarnation();
+                entry.budget.clone()
+            })
+        })?
     }
 
     /// Keeps what was taken from a job's budget.
-    pub fn set_budget(&self, job: JobId, budget: RestartBudget) {
-        if let Some(entry) = self.lock().get_mut(&job) {
-            entry.budget = budget;
-        }
+    pub fn set_budget(&self, claimed: &ClaimedJob, budget: RestartBudget) {
+        self.with_entry(claimed, |entry| entry.budget = budget);
     }
 
     /// Takes a job off the list.
@@ -99,9 +123,10 @@ impl RunningJobs {
     }
 
     /// Jobs on the list whose actor is not alive, for a new supervisor to care for.
-    pub fn orphans(&self) -> Vec<ClaimedJob> {
+    pub fn orphans(&self) -> Vec<(ClaimedJob, Incarnation)> {
         let alive = |entry: &RunningJob| entry.actor.as_ref().is_some_and(Addr::connected);
-        self.lock().values().filter(|entry| !alive(entry)).map(|entry| entry.job.clone()).collect()
+        let orphan = |entry: &RunningJob| (entry.job.clone(), entry.incarnation);
+        self.lock().values().filter(|entry| !alive(entry)).map(orphan).collect()
     }
 
     /// The actors at work.
@@ -124,7 +149,86 @@ impl RunningJobs {
         self.lock().is_empty()
     }
 
+    /// Whether every place is free: nothing is in work, and no claim is under way that may bring work.
+    pub fn is_idle(&self) -> bool {
+        self.slots.available_permits() >= self.pool_size
+    }
+
+    /// Whoever acts for an older lease than the one on the list finds nothing.
+    fn with_entry<R>(&self, claimed: &ClaimedJob, act: impl FnOnce(&mut RunningJob) -> R) -> Option<R> {
+        self.lock().get_mut(&claimed.lease.job_id).filter(|entry| entry.job.lease == claimed.lease).map(act)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, RunningJob>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::RestartSettings;
+    use crate::storage::jobs::Lease;
+
+    fn job(token: i64) -> ClaimedJob {
+        ClaimedJob {
+            lease: Lease { job_id: JobId::new(uuid::Uuid::nil()), token },
+            task_name: "process_credit_application".to_owned(),
+            application_id: None,
+            attempt: 1,
+            waited: Duration::ZERO,
+            request_id: None,
+            traceparent: None,
+        }
+    }
+
+    fn with_job(token: i64) -> (RunningJobs, RestartBudget) {
+        let settings =
+            RestartSettings { max_restarts: 3, within_ms: 1000, backoff_base_ms: 1, backoff_max_ms: 1 };
+        let (running, budget) = (RunningJobs::new(2), RestartBudget::new(&settings));
+        running.insert(job(token), running.take_slots(1).remove(0), budget.clone());
+        (running, budget)
+    }
+
+    #[test]
+    fn a_death_that_two_report_is_answered_once() {
+        let (running, _) = with_job(1);
+        let first = running.incarnate(&job(1)).unwrap();
+        let seen_by_a_new_supervisor = running.orphans().remove(0);
+        assert_eq!(seen_by_a_new_supervisor, (job(1), first));
+        assert!(running.bury_actor(&job(1), first).is_some());
+        assert!(running.bury_actor(&job(1), first).is_none());
+        let waits_for_its_restart = running.orphans().remove(0).1;
+        assert_ne!(waits_for_its_restart, first);
+        assert!(
+            running.bury_actor(&job(1), waits_for_its_restart).is_some(),
+            "its supervisor died meanwhile"
+        );
+        assert_eq!(running.len(), 1);
+    }
+
+    #[test]
+    fn an_older_lease_can_neither_start_an_actor_nor_end_the_newer_work() {
+        let (running, budget) = with_job(1);
+        let old = running.incarnate(&job(1)).unwrap();
+        running.insert(job(2), running.take_slots(1).remove(0), budget);
+        assert_eq!(running.incarnate(&job(1)), None);
+        running.finish(&job(1));
+        assert!(running.bury_actor(&job(1), old).is_none());
+        running.remove(&job(1));
+        assert_eq!(running.jobs(), [job(2)]);
+    }
+
+    #[test]
+    fn a_place_that_a_claim_under_way_holds_is_not_idle() {
+        let (running, _) = with_job(1);
+        running.remove(&job(1));
+        assert!(running.is_idle());
+        let claiming = running.take_slots(1);
+        assert!(running.is_empty() && !running.is_idle());
+        drop(claiming);
+        assert!(running.is_idle());
     }
 }

@@ -41,13 +41,51 @@ pub struct StopIntake;
 pub struct Scheduler {
     parts: ApplicationParts,
     supervisor: Handle<Supervisor>,
+    rounds: ClaimRounds,
+    stopped: bool,
+    _lifeline: Lifeline,
+}
+
+/// When to claim: one round at a time, and none in vain that would have to wait for the poll.
+#[derive(Debug, Default)]
+struct ClaimRounds {
     claiming: bool,
     /// Somebody woke it while it claimed.
     woken: bool,
+    /// A place became free while it claimed, perhaps after the round had looked for places.
+    freed: bool,
     /// The last round ended for want of places, not of jobs.
     saturated: bool,
-    stopped: bool,
-    _lifeline: Lifeline,
+}
+
+impl ClaimRounds {
+    /// There may be jobs: whether a round begins now.
+    fn begin(&mut self) -> bool {
+        if self.claiming {
+            self.woken = true;
+            return false;
+        }
+        *self = Self { claiming: true, ..Self::default() };
+        true
+    }
+
+    /// A place is free: whether it is worth a round now.
+    fn place_freed(&mut self) -> bool {
+        self.freed |= self.claiming;
+        self.saturated && !self.claiming
+    }
+
+    /// A round ended: whether another is worth it now.
+    fn end(&mut self, saturated: bool, full_batch: bool) -> bool {
+        self.claiming = false;
+        self.saturated = saturated;
+        if saturated { self.freed } else { self.woken || full_batch }
+    }
+
+    /// A round failed: the poll tries again.
+    fn fail(&mut self) {
+        self.claiming = false;
+    }
 }
 
 /// What one round brought.
@@ -60,48 +98,35 @@ impl Scheduler {
     /// A scheduler that fills the places of `parts.running`.
     pub fn new(mut parts: ApplicationParts, supervisor: Handle<Supervisor>, lifeline: Lifeline) -> Self {
         parts.resources = parts.resources.named(NAME);
-        Self {
-            parts,
-            supervisor,
-            claiming: false,
-            woken: false,
-            saturated: false,
-            stopped: false,
-            _lifeline: lifeline,
-        }
+        Self { parts, supervisor, rounds: ClaimRounds::default(), stopped: false, _lifeline: lifeline }
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
-        if self.stopped {
+        if self.stopped || !self.rounds.begin() {
             return;
         }
-        if self.claiming {
-            self.woken = true;
-            return;
-        }
-        self.claiming = true;
-        self.woken = false;
         let parts = self.parts.clone();
         // A task of its own: a panic in it comes back as an error.
         let task = actix_rt::spawn(async move { claim_round(&parts).await });
         ctx.spawn(task.into_actor(self).map(|ended, scheduler, ctx| {
-            scheduler.claiming = false;
             match ended.map_err(Error::internal).and_then(|round| round) {
                 Ok(round) => scheduler.start(round, ctx),
-                Err(error) => warn!(scheduler.parts.resources.logger, "claiming failed"; error),
+                Err(error) => {
+                    warn!(scheduler.parts.resources.logger, "claiming failed"; error);
+                    scheduler.rounds.fail();
+                }
             }
         }));
     }
 
     fn start(&mut self, round: Round, ctx: &mut Context<Self>) {
-        self.saturated = round.saturated;
         let full_batch = round.claimed.len() >= self.parts.resources.settings.jobs.claim_batch as usize;
         for (job, slot) in round.claimed {
             let metrics = &self.parts.resources.metrics;
             metrics.worker_job_wait_seconds.observe(seconds(job.waited));
             self.dispatch(job, slot, ctx);
         }
-        if (self.woken || full_batch) && !self.saturated {
+        if self.rounds.end(round.saturated, full_batch) {
             self.claim(ctx);
         }
     }
@@ -216,7 +241,7 @@ impl Handler<SlotFreed> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, _: SlotFreed, ctx: &mut Self::Context) {
-        if self.saturated {
+        if self.rounds.place_freed() {
             self.claim(ctx);
         }
     }
@@ -227,5 +252,42 @@ impl Handler<StopIntake> for Scheduler {
 
     fn handle(&mut self, _: StopIntake, _: &mut Self::Context) {
         self.stopped = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_becomes_free_during_a_round_that_found_none_leads_to_another() {
+        let mut rounds = ClaimRounds::default();
+        assert!(rounds.begin());
+        assert!(!rounds.place_freed(), "the round may still find it");
+        assert!(rounds.end(true, false));
+        assert!(rounds.begin());
+        assert!(!rounds.end(true, false), "it was asked for once");
+        assert!(rounds.place_freed(), "now a free place is what it waits for");
+    }
+
+    #[test]
+    fn wake_ups_during_a_round_mean_one_more_when_there_are_places() {
+        let mut rounds = ClaimRounds::default();
+        assert!(rounds.begin());
+        assert!(!rounds.begin() && !rounds.begin());
+        assert!(rounds.end(false, false));
+        assert!(rounds.begin());
+        assert!(!rounds.end(false, false));
+        assert!(!rounds.place_freed(), "there is nothing to claim");
+        assert!(rounds.begin());
+        assert!(rounds.end(false, true), "a full batch leaves more behind");
+    }
+
+    #[test]
+    fn a_round_that_failed_does_not_keep_the_next_from_beginning() {
+        let mut rounds = ClaimRounds::default();
+        assert!(rounds.begin());
+        rounds.fail();
+        assert!(rounds.begin());
     }
 }

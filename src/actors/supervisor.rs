@@ -17,7 +17,7 @@ use super::application::{ApplicationActor, ApplicationParts, StopWork, give_up, 
 use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
 use super::root::{Arbiters, RestartBudget};
-use super::running_jobs::Slot;
+use super::running_jobs::{Incarnation, Slot};
 use super::scheduler::{Scheduler, SlotFreed};
 use crate::storage::jobs::{ClaimedJob, Release};
 
@@ -38,9 +38,9 @@ pub struct StartJob {
 }
 
 /// An application actor is gone.
-#[derive(Message)]
+#[derive(Message, Clone)]
 #[rtype(result = "()")]
-struct ActorGone(ClaimedJob);
+struct ActorGone(ClaimedJob, Incarnation);
 
 /// Ends all work and gives every job back, without costing an attempt; answered with how many there were.
 #[derive(Message)]
@@ -69,17 +69,18 @@ impl Supervisor {
     }
 
     fn start_actor(&self, job: &ClaimedJob) {
+        let Some(incarnation) = self.parts.running.incarnate(job) else { return };
         let (line, death) = Lifeline::pair();
         let (parts, claimed) = (self.parts.clone(), job.clone());
         let addr = ApplicationActor::start_in_arbiter(&self.arbiters.next(), move |_| {
             ApplicationActor::new(claimed, parts, line)
         });
-        self.parts.running.set_actor(job.lease.job_id, addr);
-        let (supervisor, gone) = (self.own_handle.clone(), job.clone());
+        self.parts.running.set_actor(job, addr);
+        let (supervisor, gone) = (self.own_handle.clone(), ActorGone(job.clone(), incarnation));
         // Outlives this incarnation: the report reaches whoever supervises then.
         actix_rt::spawn(async move {
             death.wait().await;
-            while supervisor.tell(ActorGone(gone.clone())).is_err() {
+            while supervisor.tell(gone.clone()).is_err() {
                 supervisor.wait_alive().await;
                 tokio::time::sleep(REPORT_PAUSE).await;
             }
@@ -91,7 +92,7 @@ impl Supervisor {
         let metrics = &self.parts.resources.metrics;
         metrics.actor_restarts_total.with_label_values(&["application"]).inc();
         let pause = budget.take(self.parts.resources.clock.monotonic());
-        self.parts.running.set_budget(job.lease.job_id, budget);
+        self.parts.running.set_budget(&job, budget);
         match pause {
             Some(pause) => {
                 warn!(logger, "application actor died and is started again"; "pause_ms" => pause.as_millis());
@@ -149,8 +150,8 @@ impl Actor for Supervisor {
         if !orphans.is_empty() {
             info!(self.parts.resources.logger, "adopting running jobs"; "count" => orphans.len());
         }
-        for job in orphans {
-            ctx.notify(ActorGone(job));
+        for (job, incarnation) in orphans {
+            ctx.notify(ActorGone(job, incarnation));
         }
     }
 }
@@ -170,8 +171,8 @@ impl Handler<StartJob> for Supervisor {
 impl Handler<ActorGone> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, ActorGone(job): ActorGone, ctx: &mut Self::Context) {
-        match self.parts.running.bury_actor(&job) {
+    fn handle(&mut self, ActorGone(job, incarnation): ActorGone, ctx: &mut Self::Context) {
+        match self.parts.running.bury_actor(&job, incarnation) {
             Some(budget) => self.restart(job, budget, ctx),
             None => {
                 self.count_active();

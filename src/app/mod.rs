@@ -130,10 +130,10 @@ fn http_state(engine: &Engine) -> HttpState {
     }
 }
 
-/// Nothing new is claimed; what runs may end.
+/// Nothing new is claimed; what runs may end, and what a claim under way brings.
 async fn finish_jobs(engine: &Engine) {
     let _ = engine.handles.scheduler.ask(StopIntake).await;
-    while !engine.running.is_empty() {
+    while !engine.running.is_idle() {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -31,6 +31,7 @@ impl DatabaseSettings {
             "database.partitions_ahead_months",
             "must be from 1 to 120",
         )?;
+        require((2..=10_000).contains(&self.pool_size), "database.pool_size", "must be from 2 to 10000")?;
         require(self.acquire_timeout_ms > 0, "database.acquire_timeout_ms", "must be above 0")
     }
 

@@ -257,6 +257,11 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_without_connections_is_refused_instead_of_panicking_later() {
+        assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "0")]).contains("database.pool_size"));
+    }
+
+    #[test]
     fn variables_win_over_files_and_short_names_over_long_ones() {
         let settings = load(&[
             ("AVAL__SERVER__PORT", "9000"),

@@ -53,9 +53,10 @@ impl From<DieselError> for Error {
 }
 
 /// Diesel does not expose SQLSTATE; these are the first words of the messages that PostgreSQL gives classes 08, 40,
-/// 53 and 57, in the C locale that Aval's own server and sessions run in.
+/// 53 and 57 in the C locale that Aval's own server and sessions run in, and the one that a migration under a running
+/// instance gives its prepared statements once.
 fn is_transient_message(message: &str) -> bool {
-    const STARTS: [&str; 10] = [
+    const STARTS: [&str; 16] = [
         "deadlock detected",
         "could not serialize access",
         "canceling statement due to",
@@ -63,6 +64,12 @@ fn is_transient_message(message: &str) -> bool {
         "the database system is",
         "remaining connection slots",
         "sorry, too many clients",
+        "too many connections",
+        "out of memory",
+        "out of shared memory",
+        "could not extend file",
+        "could not write",
+        "cached plan must not change result type",
         "connection closed",
         "error communicating with the server",
         "cannot execute",
@@ -83,4 +90,33 @@ fn describe(error: &DieselError) -> String {
 /// Whether a statement failed because a row's month has no partition yet.
 fn is_missing_partition(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(_, info) if info.message().starts_with("no partition of relation"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passing_failures_are_told_from_those_that_would_repeat() {
+        let classify =
+            |kind, message: &str| Error::from(DieselError::DatabaseError(kind, Box::new(message.to_owned())));
+        for message in [
+            "deadlock detected",
+            "out of shared memory",
+            "could not extend file \"base/16384/16401\": No space left on device",
+            "terminating connection due to administrator command",
+            "the database system is shutting down",
+            "cannot execute INSERT in a read-only transaction",
+            "cached plan must not change result type",
+        ] {
+            assert!(classify(DatabaseErrorKind::Unknown, message).retryable(), "{message}");
+        }
+        for (kind, message) in [
+            (DatabaseErrorKind::CheckViolation, "an application cannot go from APPROVED to PENDING"),
+            (DatabaseErrorKind::UniqueViolation, "duplicate key value violates unique constraint"),
+            (DatabaseErrorKind::Unknown, "unsupported Unicode escape sequence"),
+        ] {
+            assert!(!classify(kind, message).retryable(), "{message}");
+        }
+    }
 }

@@ -19,12 +19,42 @@ use crate::error::{Error, Result};
 /// A connection lent by the pool.
 pub type Connection<'a> = PooledConnection<'a, AsyncPgConnection>;
 
+/// What every session begins with. Only a privileged user may choose the language of messages; on a server that speaks
+/// another and serves an ordinary user, some passing failures are taken for permanent ones.
+const SESSION_SETUP: &str = "\
+    SET application_name = 'aval'; SET TIME ZONE 'UTC'; \
+    DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
+
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
     url: Arc<str>,
     session_setup: Arc<str>,
+}
+
+/// A server whose host vanished without a word (a power cut, a failover, a dropped route) answers nothing, and no
+/// time-out of its own can end the statement: TCP alone would wait for a quarter of an hour, or for hours when it has
+/// nothing to send. Over a Unix socket these mean nothing. What the operator's URL sets stands.
+const DEAD_PEER_SECONDS: [(&str, u32); 4] =
+    [("connect_timeout", 5), ("keepalives_idle", 10), ("keepalives_interval", 5), ("tcp_user_timeout", 20)];
+
+/// The URL, or the list of `key=value` pairs that PostgreSQL accepts as well, with [`DEAD_PEER_SECONDS`].
+fn noticing_dead_peers(url: &str) -> String {
+    let is_url = url.contains("://");
+    let mut url = url.to_owned();
+    for (key, seconds) in DEAD_PEER_SECONDS.into_iter() {
+        if url.contains(key) {
+            continue;
+        }
+        let separator = match (is_url, url.contains('?')) {
+            (true, false) => '?',
+            (true, true) => '&',
+            (false, _) => ' ',
+        };
+        url.push_str(&format!("{separator}{key}={seconds}"));
+    }
+    url
 }
 
 /// How busy the pool is.
@@ -42,11 +72,9 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be reached.
     pub async fn connect(url: &str, settings: &DatabaseSettings) -> Result<Self> {
-        let session_setup: Arc<str> = format!(
-            "SET application_name = 'aval'; SET TIME ZONE 'UTC'; SET lc_messages = 'C'; SET statement_timeout = {}",
-            settings.statement_timeout_ms
-        )
-        .into();
+        let session_setup: Arc<str> =
+            format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
+        let url = noticing_dead_peers(url);
         let setup = Arc::clone(&session_setup);
         let mut manager = ManagerConfig::default();
         manager.custom_setup = Box::new(move |url| {
@@ -70,7 +98,7 @@ impl Database {
             .max_size(settings.pool_size)
             .min_idle(1)
             .connection_timeout(settings.acquire_timeout())
-            .build(AsyncDieselConnectionManager::new_with_config(url, manager))
+            .build(AsyncDieselConnectionManager::new_with_config(url.as_str(), manager))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
         Ok(Self { pool, url: url.into(), session_setup })
@@ -121,5 +149,23 @@ impl std::fmt::Debug for Database {
     /// Without the URL: it holds a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_url_gets_what_it_does_not_set_itself() {
+        let rest = "keepalives_idle=10&keepalives_interval=5&tcp_user_timeout=20";
+        for (given, expected) in [
+            ("postgres://db/aval", format!("postgres://db/aval?connect_timeout=5&{rest}")),
+            ("postgres://db/aval?user=a", format!("postgres://db/aval?user=a&connect_timeout=5&{rest}")),
+            ("postgres://db/aval?connect_timeout=1", format!("postgres://db/aval?connect_timeout=1&{rest}")),
+            ("host=db", format!("host=db connect_timeout=5 {}", rest.replace('&', " "))),
+        ] {
+            assert_eq!(noticing_dead_peers(given), expected);
+        }
     }
 }

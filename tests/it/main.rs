@@ -16,6 +16,8 @@ mod api_shutdown;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod database;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod embedded;
@@ -27,6 +29,8 @@ mod pipeline;
 mod queue;
 #[cfg(test)]
 mod realtime;
+#[cfg(test)]
+mod recorder;
 #[cfg(test)]
 mod status_machine;
 #[cfg(test)]

@@ -61,6 +61,40 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
 }
 
 #[actix_rt::test]
+async fn a_job_whose_worker_died_is_claimed_before_a_queue_that_never_empties() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    let lost = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
+    queue(&mut sql, 5).await;
+    let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap();
+    assert_eq!(claimed.len(), 2, "an expired job leaves the rest of the batch to those that are due");
+    assert!(claimed.iter().any(|job| job.lease.job_id == lost.lease.job_id && job.attempt == 2));
+}
+
+#[actix_rt::test]
+async fn a_renewal_does_not_wait_for_a_job_that_another_transaction_is_ending() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 2).await;
+    let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap();
+    execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() + interval '1 second'").await.unwrap();
+    let mut other = database.connect().await;
+    execute(&mut other, "BEGIN").await.unwrap();
+    let ending = format!("DELETE FROM pending_jobs WHERE id = '{}'", claimed[0].lease.job_id);
+    execute(&mut other, &ending).await.unwrap();
+
+    execute(&mut sql, "SET lock_timeout = '5s'").await.unwrap();
+    let beats: Vec<_> = claimed.iter().map(|job| Heartbeat { lease: job.lease, lease_ms: 60_000 }).collect();
+    assert_eq!(jobs::renew(&mut sql, &beats).await.unwrap(), [true, true]);
+    let renewed = "SELECT count(*) FROM pending_jobs WHERE leased_until > now() + interval '30 seconds'";
+    assert_eq!(text(&mut sql, renewed).await.as_deref(), Some("1"));
+    execute(&mut other, "COMMIT").await.unwrap();
+    assert_eq!(jobs::renew(&mut sql, &beats).await.unwrap(), [false, true]);
+}
+
+#[actix_rt::test]
 async fn a_snooze_gives_the_attempt_back_and_a_failure_keeps_it() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;

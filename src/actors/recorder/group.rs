@@ -84,8 +84,11 @@ impl Group {
         group
     }
 
+    /// A client that gave up waiting was told that nothing is certain and will send its application again: writing the
+    /// first one as well, perhaps minutes later, would make two.
     fn push(&mut self, write: Write) {
         match write {
+            Write::Insert(_, reply) if reply.is_closed() => {}
             Write::Insert(application, reply) => self.inserts.push(*application, reply),
             Write::Begin(job, reply) => self.begins.push(job, reply),
             Write::Store(decision, reply) => self.decisions.push(*decision, reply),
@@ -98,6 +101,9 @@ impl Group {
 
     /// Writes the group, or each write alone when the group fails, and answers everybody.
     pub(super) async fn write(self, resources: &Resources, on_commit: &CommitHook) {
+        if self.len() == 0 {
+            return;
+        }
         let written = self.effect();
         match self.write_together(resources).await {
             Ok(outcomes) => {
@@ -108,10 +114,19 @@ impl Group {
                 if self.len() > 1 {
                     warn!(resources.logger, "a group failed and is written one by one"; "size" => self.len(), error);
                 }
-                for single in self.into_singles() {
-                    single.write_alone(resources).await;
-                }
+                self.write_one_by_one(resources).await;
                 on_commit(written);
+            }
+        }
+    }
+
+    /// When one of them finds no database, neither would the others: they do not wait for it in turn.
+    async fn write_one_by_one(self, resources: &Resources) {
+        let mut gone = None;
+        for single in self.into_singles() {
+            match &gone {
+                Some(error) => single.refuse(error),
+                None => gone = single.write_alone(resources).await.err(),
             }
         }
     }
@@ -183,9 +198,12 @@ impl Group {
         Ok(outcomes)
     }
 
-    /// Writes a group of one, with the steps that a group cannot take: another try after a passing failure, and making
-    /// a missing month.
-    async fn write_alone(self, resources: &Resources) {
+    /// Writes a group of one and answers it, with the steps that a group cannot take: another try after a passing
+    /// failure, and making a missing month.
+    ///
+    /// # Errors
+    /// When the database cannot be reached at all.
+    async fn write_alone(self, resources: &Resources) -> Result<()> {
         let result = match self.inserts.writes.first() {
             Some(application) => insert_alone(resources, application).await,
             None => {
@@ -195,8 +213,14 @@ impl Group {
         };
         match result {
             Ok(outcomes) => self.answer(outcomes),
-            Err(error) => self.refuse(&error),
+            Err(error) => {
+                self.refuse(&error);
+                if matches!(error, Error::Unavailable { .. }) {
+                    return Err(error);
+                }
+            }
         }
+        Ok(())
     }
 
     fn into_singles(self) -> impl Iterator<Item = Self> {

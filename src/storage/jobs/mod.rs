@@ -100,7 +100,8 @@ pub struct Claim {
 struct ClaimJobs(Claim);
 
 impl FixedStatement for ClaimJobs {
-    /// Due jobs by priority and age, then jobs whose worker let its lease run out.
+    /// Jobs whose worker let its lease run out, then due jobs by priority and age: the former have waited a lease already,
+    /// and behind a queue that never empties they would wait for ever.
     const SQL: &'static str = "\
         WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts), \
         due AS (SELECT id FROM pending_jobs WHERE status = 'pending' AND run_at <= now() \
@@ -108,7 +109,7 @@ impl FixedStatement for ClaimJobs {
         expired AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
             AND attempt < (SELECT attempts FROM input) \
             ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
-        chosen AS (SELECT id FROM due UNION ALL SELECT id FROM expired LIMIT (SELECT batch FROM input)) \
+        chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)) \
         UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
             lease_token = nextval('job_lease_tokens'), leased_by = input.worker, \
             leased_until = now() + input.lease_ms * interval '1 millisecond' \
@@ -180,10 +181,17 @@ struct RenewLeases {
 }
 
 impl FixedStatement for RenewLeases {
+    /// A renewal never waits: it stands in one transaction with other writes, and two groups that renewed what the other
+    /// ends would wait for each other. A job that is being changed just now is passed over and counts as held while its
+    /// token is the same; its next renewal knows more.
     const SQL: &'static str = "\
-        UPDATE pending_jobs j SET leased_until = now() + w.lease_ms * interval '1 millisecond' \
-        FROM unnest(?::uuid[], ?::bigint[], ?::bigint[]) AS w (job_id, lease_token, lease_ms) \
-        WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING w.job_id AS id, w.lease_token";
+        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::bigint[]) AS w (job_id, lease_token, lease_ms)), \
+        free AS (SELECT j.id, w.lease_ms FROM pending_jobs j \
+            JOIN wanted w ON j.id = w.job_id AND j.lease_token = w.lease_token FOR UPDATE OF j SKIP LOCKED), \
+        renewed AS (UPDATE pending_jobs j SET leased_until = now() + f.lease_ms * interval '1 millisecond' \
+            FROM free f WHERE j.id = f.id) \
+        SELECT j.id, w.lease_token FROM wanted w \
+            JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
