@@ -188,11 +188,14 @@ impl Work {
                 let snooze = self.parts.resources.settings.jobs.overflow_snooze_ms;
                 Ok(End::Snoozed(Duration::from_millis(snooze)))
             }
-            BankingAnswer::RateLimited { retry_after } => Ok(End::Snoozed(retry_after)),
+            BankingAnswer::RateLimited { retry_after } if self.may_wait() => Ok(End::Snoozed(retry_after)),
+            BankingAnswer::RateLimited { .. } => {
+                warn!(self.logger, "the bureau asks for more patience than a job has");
+                self.decide_without_bureau(&case, FallbackReason::RateLimited).await
+            }
             BankingAnswer::Failed { error } if self.is_last_attempt() => {
                 warn!(self.logger, "the bureau failed at the last attempt"; error);
-                let name = crate::providers::provider_for(case.country).name();
-                self.decide(&case, BankingData::fallback(name, FallbackReason::CallsFailed, "closed")).await
+                self.decide_without_bureau(&case, FallbackReason::CallsFailed).await
             }
             BankingAnswer::Failed { error } => Err(error),
         }
@@ -219,6 +222,11 @@ impl Work {
             traceparent: self.job.traceparent.clone(),
         };
         self.parts.gateway.ask(question).await?
+    }
+
+    async fn decide_without_bureau(&self, case: &PendingCase, reason: FallbackReason) -> Result<End> {
+        let name = crate::providers::provider_for(case.country).name();
+        self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
     async fn decide(&self, pending: &PendingCase, banking_data: BankingData) -> Result<End> {
@@ -301,6 +309,11 @@ impl Work {
         if let Err(error) = self.parts.recorders.release(release).await {
             warn!(self.logger, "job not given back: its lease will run out"; error);
         }
+    }
+
+    /// A bureau that asks for patience for ever must not keep an applicant waiting as long.
+    fn may_wait(&self) -> bool {
+        self.job.age < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
     }
 
     fn is_last_attempt(&self) -> bool {

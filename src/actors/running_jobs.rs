@@ -179,6 +179,7 @@ mod tests {
             application_id: None,
             attempt: 1,
             waited: Duration::ZERO,
+            age: Duration::ZERO,
             request_id: None,
             traceparent: None,
         }

@@ -25,7 +25,7 @@ pub struct JobSettings {
     pub retry_base_ms: u64,
     /// Any retry's longest pause.
     pub retry_max_ms: u64,
-    /// Longest run of one attempt.
+    /// Longest run of one attempt, and longest wait for a bureau that asks for patience.
     pub timeout_ms: u64,
     /// Pause of a job that found its bulkhead full.
     pub overflow_snooze_ms: u64,

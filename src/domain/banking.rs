@@ -145,6 +145,8 @@ pub enum FallbackReason {
     CircuitOpen,
     /// The bureau was asked and failed, at the job's last attempt.
     CallsFailed,
+    /// The bureau asked to be left alone for longer than a job may wait.
+    RateLimited,
 }
 
 impl FallbackReason {
@@ -152,6 +154,7 @@ impl FallbackReason {
         match self {
             Self::CircuitOpen => "Circuit Open",
             Self::CallsFailed => "Calls Failed",
+            Self::RateLimited => "Rate Limited",
         }
     }
 }
@@ -161,6 +164,9 @@ impl fmt::Display for FallbackReason {
         f.write_str(match self {
             Self::CircuitOpen => "circuit breaker open: provider unavailable",
             Self::CallsFailed => "provider unavailable: every call of the last attempt failed",
+            Self::RateLimited => {
+                "provider unavailable: it asked to be left alone for longer than a job may wait"
+            }
         })
     }
 }

@@ -447,7 +447,7 @@ async fn no_random_request_gives_a_500_or_a_panic() {
     }
     assert!(refused > 100, "{refused} of the requests were bad");
     app.get("/health").await.expect(200);
-    let panicked = app.log.lines().await.into_iter().find(|line| is_unexpected(line));
+    let panicked = app.log.lines().await.into_iter().find(is_unexpected);
     assert_eq!(panicked, None);
 }
 

@@ -153,3 +153,13 @@ async fn a_full_bulkhead_snoozes_jobs_without_costing_attempts() {
     let attempts = test.text("SELECT max(attempt) FROM job_history").await;
     assert_eq!(attempts.as_deref(), Some("1"));
 }
+
+#[actix_rt::test]
+async fn a_bureau_that_asks_for_patience_for_ever_does_not_keep_the_applicant_waiting() {
+    let test = TestEngine::start(&[("AVAL__JOBS__TIMEOUT_MS", "1000")]).await;
+    let id = test.submit(Country::Es, "90000016G").await;
+    test.reaches(id, "UNDER_REVIEW").await;
+    assert_eq!(reasons(&test, id).await, "[\"PROVIDER_UNAVAILABLE\"] UNDER_REVIEW false");
+    assert_eq!(test.trail(id).await, "PENDING VALIDATING UNDER_REVIEW");
+    assert_eq!(state(&test, Country::Es).await, State::Closed, "being limited is no failure");
+}

@@ -264,9 +264,10 @@ impl TestDocument {
             (IncomeMismatch | Unverified | ThinFile | NoScore | NoObligations | Defaults, _) => {
                 "`UNDER_REVIEW`"
             }
-            (ServerError | Unavailable | Timeout | Malformed | Unauthorized | RateLimited, _) => {
+            (ServerError | Unavailable | Timeout | Malformed | Unauthorized, _) => {
                 "`UNDER_REVIEW`, `PROVIDER_UNAVAILABLE`"
             }
+            (RateLimited, _) => "`UNDER_REVIEW`, `PROVIDER_UNAVAILABLE` after `jobs.timeout_ms`",
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct ClaimedJob {
     pub attempt: i32,
     /// How long it had been due.
     pub waited: Duration,
+    /// How long ago it was queued.
+    pub age: Duration,
     /// The request that led to it.
     pub request_id: Option<RequestId>,
     /// The trace that it continues.
@@ -64,6 +66,8 @@ struct ClaimedRow {
     attempt: i32,
     #[diesel(sql_type = BigInt)]
     waited_us: i64,
+    #[diesel(sql_type = BigInt)]
+    age_us: i64,
     #[diesel(sql_type = Nullable<Text>)]
     request_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -78,6 +82,7 @@ impl From<ClaimedRow> for ClaimedJob {
             application_id: row.application_id.map(ApplicationId::new),
             attempt: row.attempt,
             waited: Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0)),
+            age: Duration::from_micros(u64::try_from(row.age_us).unwrap_or(0)),
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
         }
@@ -115,7 +120,8 @@ impl FixedStatement for ClaimJobs {
             leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM chosen, input WHERE j.id = chosen.id \
         RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, \
-            (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, j.request_id, j.traceparent";
+            (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, \
+            (extract(epoch FROM now() - j.created_at) * 1000000)::bigint AS age_us, j.request_id, j.traceparent";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Integer, _>(&self.0.limit)?;
@@ -145,7 +151,7 @@ impl FixedStatement for ClaimExhausted {
         UPDATE pending_jobs j SET updated_at = now(), lease_token = nextval('job_lease_tokens'), \
             leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM chosen, input WHERE j.id = chosen.id \
-        RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, 0::bigint AS waited_us, \
+        RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS age_us, \
             j.request_id, j.traceparent";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
