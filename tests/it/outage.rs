@@ -153,3 +153,20 @@ async fn a_full_bulkhead_snoozes_jobs_without_costing_attempts() {
     let attempts = test.text("SELECT max(attempt) FROM job_history").await;
     assert_eq!(attempts.as_deref(), Some("1"));
 }
+
+#[actix_rt::test]
+async fn a_bureau_that_hangs_leaves_room_for_the_other_countries() {
+    let test = TestEngine::start(&[("AVAL__PROVIDERS__ES__CALL__CALL_TIMEOUT_MS", "60000")]).await;
+    let simulator = test.engine.simulator.as_ref().unwrap();
+    simulator.script().set_latency(Country::Es, std::time::Duration::from_secs(60));
+    for _ in 0..120 {
+        test.submit(Country::Es, "12345678Z").await;
+    }
+    let bulkhead = test.engine.resources.settings.providers.of(Country::Es).call.max_in_flight;
+    eventually("Spain's bulkhead to fill", async || {
+        (simulator.in_flight(Country::Es) >= bulkhead.into()).then_some(())
+    })
+    .await;
+    let mexican = test.submit(Country::Mx, "HERM850101MDFRRR08").await;
+    test.reaches(mexican, "APPROVED").await;
+}
