@@ -239,6 +239,7 @@ fn require(holds: bool, key: &str, rule: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::application::Country;
 
     fn load(pairs: &[(&str, &str)]) -> Result<Settings> {
         Settings::from_variables(&pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect())
@@ -259,6 +260,17 @@ mod tests {
     #[test]
     fn a_pool_without_connections_is_refused_instead_of_panicking_later() {
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "0")]).contains("database.pool_size"));
+    }
+
+    #[test]
+    fn the_default_pool_has_room_for_the_full_bulkhead_of_every_country() {
+        let settings = load(&[]).unwrap();
+        let bulkheads = Country::ALL.map(|country| {
+            let call = settings.providers.of(country).call;
+            call.max_in_flight + call.max_queued
+        });
+        let places = u32::try_from(settings.actors.applications.pool_size).unwrap();
+        assert!(places >= bulkheads.iter().sum::<u32>());
     }
 
     #[test]

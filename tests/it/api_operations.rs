@@ -315,14 +315,14 @@ async fn a_websocket_client_that_comes_back_gets_what_it_missed() {
 }
 
 #[actix_rt::test]
-async fn a_request_that_takes_too_long_is_a_503_and_a_plain_request_is_no_websocket() {
+async fn a_body_that_never_arrives_is_a_408_and_a_plain_request_is_no_websocket() {
     let app = TestApp::start_idle().await;
     app.get("/api/v1/ws").await.expect(400);
     let slow = TestApp::start(&[("AVAL__SERVER__REQUEST_TIMEOUT_MS", "200")]).await;
     let head = "POST /api/v1/applications HTTP/1.1\r\nHost: aval\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     let started = std::time::Instant::now();
     let answer = slow.send_raw(head.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"timeout\""), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"request_timeout\""), "{answer}");
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 

@@ -17,8 +17,15 @@ async fn a_session_subscribes_is_updated_and_unsubscribes() {
     let id = insert(&mut connection, "MX", "ana", 1).await.remove(0);
     until("its creation is published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
 
-    let mut client = Client::connect(instance.address, "").await;
     let subscribe = json!({ "action": "subscribe", "application_id": id }).to_string();
+    until("its creation is delivered", async || {
+        let mut probe = Client::connect(instance.address, "").await;
+        probe.send(&subscribe).await;
+        probe.next().await["offset"] == 1
+    })
+    .await;
+
+    let mut client = Client::connect(instance.address, "").await;
     client.send(&subscribe).await;
     let subscribed = client.next().await;
     let epoch = subscribed["epoch"].clone();
