@@ -155,7 +155,6 @@ async fn a_full_bulkhead_snoozes_jobs_without_costing_attempts() {
 }
 
 #[actix_rt::test]
-<<<<<<< HEAD
 async fn a_bureau_that_asks_for_patience_for_ever_does_not_keep_the_applicant_waiting() {
     let test = TestEngine::start(&[("AVAL__JOBS__TIMEOUT_MS", "1000")]).await;
     let id = test.submit(Country::Es, "90000016G").await;
@@ -163,7 +162,9 @@ async fn a_bureau_that_asks_for_patience_for_ever_does_not_keep_the_applicant_wa
     assert_eq!(reasons(&test, id).await, "[\"PROVIDER_UNAVAILABLE\"] UNDER_REVIEW false");
     assert_eq!(test.trail(id).await, "PENDING VALIDATING UNDER_REVIEW");
     assert_eq!(state(&test, Country::Es).await, State::Closed, "being limited is no failure");
-=======
+}
+
+#[actix_rt::test]
 async fn a_bureau_that_hangs_leaves_room_for_the_other_countries() {
     let test = TestEngine::start(&[("AVAL__PROVIDERS__ES__CALL__CALL_TIMEOUT_MS", "60000")]).await;
     let simulator = test.engine.simulator.as_ref().unwrap();
@@ -178,5 +179,4 @@ async fn a_bureau_that_hangs_leaves_room_for_the_other_countries() {
     .await;
     let mexican = test.submit(Country::Mx, "HERM850101MDFRRR08").await;
     test.reaches(mexican, "APPROVED").await;
->>>>>>> review
 }
