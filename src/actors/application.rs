@@ -184,10 +184,7 @@ impl Work {
         match self.ask_bureau(&case).await? {
             BankingAnswer::Report(report) => self.decide(&case, report).await,
             BankingAnswer::CircuitOpen(fallback) => self.decide(&case, fallback).await,
-            BankingAnswer::BulkheadFull => {
-                let snooze = self.parts.resources.settings.jobs.overflow_snooze_ms;
-                Ok(End::Snoozed(Duration::from_millis(snooze)))
-            }
+            BankingAnswer::BulkheadFull => Ok(End::Snoozed(self.overflow_pause())),
             BankingAnswer::RateLimited { retry_after } if self.may_wait() => Ok(End::Snoozed(retry_after)),
             BankingAnswer::RateLimited { .. } => {
                 warn!(self.logger, "the bureau asks for more patience than a job has");
@@ -309,6 +306,14 @@ impl Work {
         if let Err(error) = self.parts.recorders.release(release).await {
             warn!(self.logger, "job not given back: its lease will run out"; error);
         }
+    }
+
+    /// A long backlog of one country must not keep the queue busy with jobs that find no place: the older the job, the
+    /// longer its pause may be.
+    fn overflow_pause(&self) -> Duration {
+        let settings = &self.parts.resources.settings.jobs;
+        let ceiling = self.job.age.min(Duration::from_millis(settings.retry_max_ms));
+        Duration::from_millis(settings.overflow_snooze_ms) + self.parts.resources.clock.jitter(ceiling / 2)
     }
 
     /// A bureau that asks for patience for ever must not keep an applicant waiting as long.

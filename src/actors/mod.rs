@@ -89,11 +89,13 @@ pub enum Task {
 }
 
 impl Task {
-    /// The task of a job; `None` for a name that this version does not know.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "process_credit_application" => Some(Self::ProcessCreditApplication),
-            _ => None,
+    /// Every task that this version knows.
+    pub const ALL: [Self; 1] = [Self::ProcessCreditApplication];
+
+    /// The name in `pending_jobs.task_name`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ProcessCreditApplication => "process_credit_application",
         }
     }
 }

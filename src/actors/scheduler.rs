@@ -15,7 +15,7 @@ use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
 use super::running_jobs::Slot;
 use super::supervisor::{StartJob, Supervisor};
-use crate::error::{Error, PublicMessage, Result};
+use crate::error::{Error, Result};
 use crate::storage::jobs::{self, Claim, ClaimedJob, Release};
 use crate::telemetry::metrics::seconds;
 
@@ -132,13 +132,6 @@ impl Scheduler {
     }
 
     fn dispatch(&self, job: ClaimedJob, slot: Slot, ctx: &mut Context<Self>) {
-        if Task::from_name(&job.task_name).is_none() {
-            let parts = self.parts.clone();
-            let logger = job_logger(&parts.resources.logger, &job);
-            let error = Error::Conflict(PublicMessage::new("no actor knows this task"));
-            ctx.spawn(async move { give_up(&parts, &logger, &job, &error).await }.into_actor(self));
-            return;
-        }
         if let Err(error) = self.supervisor.tell(StartJob { job: job.clone(), slot }) {
             warn!(self.parts.resources.logger, "the supervisor takes no job: it goes back"; error);
             let parts = self.parts.clone();
@@ -198,6 +191,7 @@ fn claim(parts: &ApplicationParts, limit: usize) -> Claim {
         limit: i32::try_from(limit).unwrap_or(i32::MAX),
         lease_ms: super::application::lease_ms(&parts.resources),
         max_attempts: parts.resources.settings.jobs.max_attempts,
+        tasks: Task::ALL.map(Task::name).to_vec(),
     }
 }
 

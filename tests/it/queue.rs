@@ -8,7 +8,13 @@ use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{TestEngine, application, start_engine};
 
 fn claim(limit: i32) -> Claim {
-    Claim { worker: "test".to_owned(), limit, lease_ms: 30_000, max_attempts: 3 }
+    Claim {
+        worker: "test".to_owned(),
+        limit,
+        lease_ms: 30_000,
+        max_attempts: 3,
+        tasks: vec!["process_credit_application"],
+    }
 }
 
 async fn queue(sql: &mut AsyncPgConnection, count: usize) {
@@ -150,12 +156,16 @@ async fn a_job_of_a_dead_instance_runs_elsewhere_when_its_lease_is_over() {
 }
 
 #[actix_rt::test]
-async fn an_unknown_task_becomes_a_dead_letter() {
+async fn a_task_that_this_version_does_not_know_is_left_to_one_that_does() {
     let test = TestEngine::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     let mut sql = test.database.connect().await;
-    execute(&mut sql, "INSERT INTO pending_jobs (task_name) VALUES ('brew_coffee')").await.unwrap();
-    test.holds("the dead letter", "SELECT 1 FROM failed_jobs WHERE task_name = 'brew_coffee'").await;
-    assert_eq!(test.text("SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
+    execute(&mut sql, "INSERT INTO pending_jobs (task_name, priority) VALUES ('brew_coffee', 9)")
+        .await
+        .unwrap();
+    let id = test.submit(Country::Es, "12345678Z").await;
+    test.reaches(id, "APPROVED").await;
+    let left = test.text("SELECT task_name || ' ' || status || ' ' || attempt FROM pending_jobs").await;
+    assert_eq!(left.as_deref(), Some("brew_coffee pending 0"));
 }
 
 #[actix_rt::test]

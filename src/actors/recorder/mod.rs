@@ -77,6 +77,11 @@ impl Recorder {
         }
     }
 
+    fn measure(&self) {
+        let depth = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
+        self.resources.metrics.actor_mailbox_depth.with_label_values(&[NAME]).set(depth);
+    }
+
     /// Starts to write what waits, unless a group is being written already.
     fn write_next_group(&mut self, ctx: &mut Context<Self>) {
         if self.writing || self.waiting.is_empty() {
@@ -84,6 +89,7 @@ impl Recorder {
         }
         let size = self.waiting.len().min(self.resources.settings.actors.recorder_group_size);
         let group = Group::of(self.waiting.drain(..size));
+        self.measure();
         self.writing = true;
         let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
         // A task of its own: a panic in it comes back as an error instead of ending the recorder.
@@ -117,8 +123,7 @@ impl Handler<Record> for Recorder {
             return;
         }
         self.waiting.push_back(write);
-        let depth = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
-        self.resources.metrics.actor_mailbox_depth.with_label_values(&[NAME]).set(depth);
+        self.measure();
         self.write_next_group(ctx);
     }
 }

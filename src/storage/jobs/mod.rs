@@ -100,6 +100,8 @@ pub struct Claim {
     pub lease_ms: i64,
     /// Attempts that a job has.
     pub max_attempts: i32,
+    /// The tasks that the worker knows: jobs of a newer version are left to its instances.
+    pub tasks: Vec<&'static str>,
 }
 
 struct ClaimJobs(Claim);
@@ -108,11 +110,12 @@ impl FixedStatement for ClaimJobs {
     /// Jobs whose worker let its lease run out, then due jobs by priority and age: the former have waited a lease already,
     /// and behind a queue that never empties they would wait for ever.
     const SQL: &'static str = "\
-        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts), \
+        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts, \
+            ?::text[] AS tasks), \
         due AS (SELECT id FROM pending_jobs WHERE status = 'pending' AND run_at <= now() \
-            ORDER BY priority DESC, run_at LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
+            AND task_name = ANY ((SELECT tasks FROM input)::text[]) ORDER BY priority DESC, run_at LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
         expired AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
-            AND attempt < (SELECT attempts FROM input) \
+            AND attempt < (SELECT attempts FROM input) AND task_name = ANY ((SELECT tasks FROM input)::text[]) \
             ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
         chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)) \
         UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
@@ -127,7 +130,8 @@ impl FixedStatement for ClaimJobs {
         binder.bind::<Integer, _>(&self.0.limit)?;
         binder.bind::<Text, _>(&self.0.worker)?;
         binder.bind::<BigInt, _>(&self.0.lease_ms)?;
-        binder.bind::<Integer, _>(&self.0.max_attempts)
+        binder.bind::<Integer, _>(&self.0.max_attempts)?;
+        binder.bind::<Array<Text>, _>(&self.0.tasks)
     }
 }
 
