@@ -21,7 +21,7 @@ lint: ## check format, lints, docs, unused dependencies and scripts
 	@scripts/lint.sh
 
 bench: ## run the micro-benchmarks
-	cargo bench --locked
+	cargo bench --locked --bench rules
 
 dev: ## serve, and start again at each change of the source
 	@scripts/install-missing.sh
