@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
+use super::lines::write_text;
 use crate::config::{Environment, Settings};
 use crate::countries::Countries;
 use crate::domain::application::Country;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Reads everything that a start reads, and says what it found, without secrets.
 ///
@@ -32,5 +33,5 @@ pub fn run(mut output: impl Write) -> Result<()> {
         lines.push(format!("{country}           {} at {bureau}", countries.rules(country).rules_version()));
     }
     lines.push("the configuration is valid".to_owned());
-    writeln!(output, "{}", lines.join("\n")).map_err(Error::internal)
+    write_text(&mut output, &lines.join("\n")).map(drop)
 }

@@ -44,9 +44,16 @@ pub(super) fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, max_bytes:
 /// # Errors
 /// [`Error::Unavailable`] when the output fails for another reason than that its reader has gone.
 pub(super) fn write_line(output: &mut impl Write, answer: &impl Serialize) -> Result<Flow> {
-    let mut line = serde_json::to_vec(answer).map_err(Error::internal)?;
-    line.push(b'\n');
-    match output.write_all(&line).and_then(|()| output.flush()) {
+    write_text(output, &serde_json::to_string(answer).map_err(Error::internal)?)
+}
+
+/// Writes `text` and an end of line, and flushes it.
+///
+/// # Errors
+/// As [`write_line`].
+pub(super) fn write_text(output: &mut impl Write, text: &str) -> Result<Flow> {
+    // One write, so that a reader never gets half a line.
+    match output.write_all(format!("{text}\n").as_bytes()).and_then(|()| output.flush()) {
         Ok(()) => Ok(Flow::Continue),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Flow::ReaderGone),
         Err(error) => Err(Error::unavailable("standard output", error)),

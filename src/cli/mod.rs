@@ -51,12 +51,12 @@ pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve => {
             let settings = Settings::load()?;
-            let logger = log::root(&settings.log, &clock);
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(serve::run(settings, clock, logger))
         }
         Command::Migrate => {
             let settings = Settings::load()?;
-            let logger = log::root(&settings.log, &clock);
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(migrate::run(settings, clock, logger))
         }
         Command::CheckConfig => check_config::run(io::stdout()),
@@ -69,7 +69,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Demo(args) => block_on(demo::run(args, clock, io::stdout())),
         Command::ProviderSim(args) => {
             let settings = Settings::load()?;
-            let logger = log::root(&settings.log, &clock);
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(provider_sim::run(args, clock, logger))
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::lines::write_text;
 use crate::error::{Error, Result};
 use crate::http::openapi;
 
@@ -11,5 +12,5 @@ use crate::http::openapi;
 /// When it cannot be written.
 pub fn run(mut output: impl Write) -> Result<()> {
     let document = openapi::document(false).to_pretty_json().map_err(Error::internal)?;
-    writeln!(output, "{document}").map_err(Error::internal)
+    write_text(&mut output, &document).map(drop)
 }

@@ -8,31 +8,41 @@
 use std::io::{IsTerminal as _, Write};
 
 use slog::{Drain, FnValue, Level, Logger, PushFnValue, Record, o};
+use slog_async::{Async, AsyncBuilder, AsyncGuard};
 
 use crate::clock::Clock;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::error::Error;
 
-/// The root logger, writing to standard error.
-pub fn root(settings: &LogSettings, clock: &Clock) -> Logger {
+/// The root logger, writing to standard error, and the guard that must be held until the process ends: when it goes,
+/// the last lines are written.
+pub fn root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
     let terminal = match settings.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Json => false,
         LogFormat::Terminal => true,
     };
-    if terminal {
+    let (queue, guard) = if terminal {
         let decorator = slog_term::TermDecorator::new().stderr().build();
-        let drain = slog_term::FullFormat::new(decorator).use_utc_timestamp().build().fuse();
-        asynchronous(drain, settings.level)
+        asynchronous(slog_term::FullFormat::new(decorator).use_utc_timestamp().build().fuse())
+            .build_with_guard()
     } else {
-        to_writer(std::io::stderr(), settings.level, clock)
-    }
+        asynchronous(json(std::io::stderr(), clock)).build_with_guard()
+    };
+    (filtered(queue, settings.level), guard)
 }
 
-/// A logger that writes one JSON object a line to `writer`.
+/// A logger that writes one JSON object a line to `writer`, and all of them by the time its last clone is gone.
 pub fn to_writer<W: Write + Send + 'static>(writer: W, level: LogLevel, clock: &Clock) -> Logger {
+    filtered(asynchronous(json(writer, clock)).build(), level)
+}
+
+fn json<W: Write + Send + 'static>(
+    writer: W,
+    clock: &Clock,
+) -> impl Drain<Ok = (), Err = slog::Never> + Send + 'static {
     let clock = clock.clone();
-    let drain = slog_json::Json::new(writer)
+    slog_json::Json::new(writer)
         .set_flush(true)
         .add_key_value(o!(
             "timestamp" => PushFnValue(move |_: &Record<'_>, serializer| {
@@ -42,16 +52,18 @@ pub fn to_writer<W: Write + Send + 'static>(writer: W, level: LogLevel, clock: &
             "message" => PushFnValue(|record: &Record<'_>, serializer| serializer.emit(record.msg())),
         ))
         .build()
-        .fuse();
-    asynchronous(drain, level)
+        .fuse()
 }
 
-fn asynchronous<D>(drain: D, level: LogLevel) -> Logger
+fn asynchronous<D>(drain: D) -> AsyncBuilder<D>
 where
     D: Drain<Ok = (), Err = slog::Never> + Send + 'static,
 {
-    let queue = slog_async::Async::new(drain).chan_size(8192).build().fuse();
-    Logger::root(slog::LevelFilter::new(queue, slog_level(level)).fuse(), o!())
+    Async::new(drain).chan_size(8192)
+}
+
+fn filtered(queue: Async, level: LogLevel) -> Logger {
+    Logger::root(slog::LevelFilter::new(queue.fuse(), slog_level(level)).fuse(), o!())
 }
 
 const fn slog_level(level: LogLevel) -> Level {

@@ -16,6 +16,8 @@ mod api_shutdown;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod binary;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod demo;
