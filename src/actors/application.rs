@@ -18,7 +18,7 @@ use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
 use super::provider_gateway::{BankingAnswer, FetchBankingData, ProviderGateway};
 use super::recorder::Recorders;
-use super::running_jobs::RunningJobs;
+use super::running_jobs::{RunningJobs, StopWork};
 use crate::countries::Countries;
 use crate::domain::application::Attribution;
 use crate::domain::banking::{BankingData, FallbackReason};
@@ -45,11 +45,6 @@ pub struct ApplicationParts {
     /// The jobs in work.
     pub running: RunningJobs,
 }
-
-/// Ends an actor's work now: its lease was lost, or the process ends.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct StopWork;
 
 /// How a job's attempt ended.
 #[derive(Debug)]

@@ -10,10 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix::prelude::*;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::application::ApplicationActor;
 use super::root::RestartBudget;
 use crate::domain::ids::JobId;
 use crate::storage::jobs::ClaimedJob;
+
+/// Ends the work on a job now: its lease was lost, or the process ends.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct StopWork;
 
 /// A place of the pool.
 pub type Slot = OwnedSemaphorePermit;
@@ -26,7 +30,7 @@ pub struct Incarnation(u64);
 /// One job in work.
 struct RunningJob {
     job: ClaimedJob,
-    actor: Option<Addr<ApplicationActor>>,
+    actor: Option<Recipient<StopWork>>,
     incarnation: Incarnation,
     budget: RestartBudget,
     finished: bool,
@@ -73,7 +77,7 @@ impl RunningJobs {
         let former = self.lock().insert(job.lease.job_id, entry);
         // Its lease ran out and this instance claimed the job again: the older actor can change nothing any more.
         if let Some(actor) = former.and_then(|entry| entry.actor) {
-            let _ = actor.try_send(super::application::StopWork);
+            let _ = actor.try_send(StopWork);
         }
     }
 
@@ -83,7 +87,7 @@ impl RunningJobs {
     }
 
     /// Notes the actor that works on a job.
-    pub fn set_actor(&self, claimed: &ClaimedJob, actor: Addr<ApplicationActor>) {
+    pub fn set_actor(&self, claimed: &ClaimedJob, actor: Recipient<StopWork>) {
         self.with_entry(claimed, |entry| entry.actor = Some(actor));
     }
 
@@ -124,13 +128,13 @@ impl RunningJobs {
 
     /// Jobs on the list whose actor is not alive, for a new supervisor to care for.
     pub fn orphans(&self) -> Vec<(ClaimedJob, Incarnation)> {
-        let alive = |entry: &RunningJob| entry.actor.as_ref().is_some_and(Addr::connected);
+        let alive = |entry: &RunningJob| entry.actor.as_ref().is_some_and(Recipient::connected);
         let orphan = |entry: &RunningJob| (entry.job.clone(), entry.incarnation);
         self.lock().values().filter(|entry| !alive(entry)).map(orphan).collect()
     }
 
     /// The actors at work.
-    pub fn actors(&self) -> Vec<Addr<ApplicationActor>> {
+    pub fn actors(&self) -> Vec<Recipient<StopWork>> {
         self.lock().values().filter_map(|entry| entry.actor.clone()).collect()
     }
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{info, warn};
 
-use super::application::{ApplicationActor, ApplicationParts, StopWork, give_up, job_logger, panicked};
+use super::application::{ApplicationActor, ApplicationParts, give_up, job_logger, panicked};
 use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
 use super::root::{Arbiters, RestartBudget};
-use super::running_jobs::{Incarnation, Slot};
+use super::running_jobs::{Incarnation, Slot, StopWork};
 use super::scheduler::{Scheduler, SlotFreed};
 use crate::storage::jobs::{ClaimedJob, Release};
 
@@ -75,7 +75,7 @@ impl Supervisor {
         let addr = ApplicationActor::start_in_arbiter(&self.arbiters.next(), move |_| {
             ApplicationActor::new(claimed, parts, line)
         });
-        self.parts.running.set_actor(job, addr);
+        self.parts.running.set_actor(job, addr.recipient());
         let (supervisor, gone) = (self.own_handle.clone(), ActorGone(job.clone(), incarnation));
         // Outlives this incarnation: the report reaches whoever supervises then.
         actix_rt::spawn(async move {

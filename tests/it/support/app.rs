@@ -84,6 +84,8 @@ impl TestApp {
     pub(crate) async fn start_idle() -> Self {
         let app = Self::start(&[]).await;
         app.engine().handles.scheduler.ask(StopIntake).await.unwrap();
+        // A claim that was under way may still bring work.
+        eventually("the last claim to end", async || app.engine().running.is_idle().then_some(())).await;
         app
     }
 
