@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Reads everything that a start reads, and says what it found, without secrets.
 ///
 /// # Errors
-/// [`Error::Configuration`] that names the key.
+/// [`Configuration`](crate::error::Error::Configuration) that names the key.
 pub fn run(mut output: impl Write) -> Result<()> {
     let settings = Settings::load()?;
     let countries = Countries::load(settings.countries_dir.as_deref())?;

@@ -263,7 +263,7 @@ async fn a_recorder_that_panics_costs_one_request_its_answer_and_no_other() {
     let fault = json!({"failure_count": 1, "target": "recorder"});
     app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
     let hit = app.post("/api/v1/applications", &spanish()).await;
-    assert!(hit.status == 201 || hit.status.is_server_error(), "{:?}", hit.json);
+    assert!(hit.status == 201 || hit.status == 503, "{:?}", hit.json);
     let accepted = eventually("the recorder to come back", async || {
         let answer = app.post("/api/v1/applications", &spanish()).await;
         (answer.status == 201).then(|| answer.json["id"].as_str().unwrap().to_owned())

@@ -27,7 +27,7 @@ use super::Resources;
 use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
 use crate::domain::application::NewApplication;
-use crate::error::{Error, PrivateMessage, Result};
+use crate::error::{Error, Result};
 use crate::storage::applications::Inserted;
 use crate::storage::decisions::{DecisionRecord, Stored};
 use crate::storage::jobs::{BeginJob, Begun, Burial, Heartbeat, Lease, Release};
@@ -215,9 +215,6 @@ impl Recorders {
         let recorder = self.handles.get(turn).ok_or_else(|| Error::unavailable(NAME, "none configured"))?;
         let (reply, answer) = oneshot::channel();
         recorder.tell(Record(write(reply)))?;
-        answer.await.unwrap_or_else(|dropped| {
-            let cause = PrivateMessage::new(dropped.to_string());
-            Err(Error::Panicked { what: NAME, cause })
-        })
+        answer.await.unwrap_or_else(|died| Err(Error::unavailable(NAME, died)))
     }
 }
