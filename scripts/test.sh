@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test and ends with one line, "N passed, N failed", summed over all runs. Uses cargo-nextest where it is
-# installed; nextest does not run the examples in the documentation, so cargo does.
+# Runs every test and ends with one line, "N passed, N failed", summed over all runs. nextest does not run the examples in
+# the documentation, so cargo does.
 set -euo pipefail
 
 log=$(mktemp)
@@ -11,12 +11,13 @@ run() {
     "$@" 2>&1 | tee -a "$log" || status=1
 }
 
-if cargo nextest --version > /dev/null 2>&1; then
-    run cargo nextest run --locked --no-fail-fast
-    run cargo test --locked --doc --no-fail-fast
-else
-    run cargo test --locked --no-fail-fast
+# A process for each test: a whole Aval that one test left running must not take another's connections.
+if ! cargo nextest --version > /dev/null 2>&1; then
+    echo 'installing cargo-nextest, which runs each test in a process of its own: cargo install --locked cargo-nextest'
+    env -u CARGO_TARGET_DIR cargo install --locked cargo-nextest
 fi
+run cargo nextest run --locked --no-fail-fast
+run cargo test --locked --doc --no-fail-fast
 
 # nextest:    Summary [  13.0s] 27 tests run: 25 passed (1 slow), 1 failed, 1 timed out, 3 skipped
 # cargo test: test result: ok. 27 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.02s

@@ -25,7 +25,7 @@ async fn reasons(test: &TestEngine, id: ApplicationId) -> String {
 
 #[actix_rt::test]
 async fn five_failures_open_spains_breaker_and_what_fell_back_is_decided_again_by_itself() {
-    let test = TestEngine::start(&[]).await;
+    let test = TestEngine::start(&[("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "2000")]).await;
     let simulator = test.engine.simulator.as_ref().unwrap();
     simulator.script().fail_next(Country::Es, 5);
     let mut spanish = Vec::new();
@@ -72,6 +72,7 @@ async fn a_humans_decision_made_meanwhile_stands() {
     let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__REDECISION__MIN_INTERVAL_MS", "1"),
+        ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "2000"),
     ])
     .await;
     test.engine.simulator.as_ref().unwrap().script().fail_next(Country::Es, 1);
