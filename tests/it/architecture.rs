@@ -132,6 +132,8 @@ fn diesel_type(udt: &str, nullable: bool) -> String {
         "jsonb" => "Jsonb",
         "numeric" => "Numeric",
         "timestamptz" => "Timestamptz",
+        "_text" => "Array<Nullable<Text>>",
+        "account_role" => "AccountRole",
         "application_status" => "ApplicationStatus",
         "audit_action" => "AuditAction",
         "country" => "Country",
