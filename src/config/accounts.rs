@@ -35,8 +35,6 @@ pub struct AccountSettings {
     pub cache_ttl_ms: u64,
     /// Most accounts kept in memory.
     pub cache_capacity: u64,
-    /// Logins of one account, and from one address.
-    pub logins_per_minute: u32,
     /// What a password hash costs.
     pub passwords: PasswordSettings,
 }
@@ -75,7 +73,6 @@ impl AccountSettings {
         require(self.refresh_grace_ms <= 60_000, "accounts.refresh_grace_ms", "must be at most 60000")?;
         require((5..=300).contains(&self.ticket_seconds), "accounts.ticket_seconds", "must be from 5 to 300")?;
         require(self.cache_ttl_ms <= 300_000, "accounts.cache_ttl_ms", "must be at most 300000")?;
-        require(self.logins_per_minute >= 1, "accounts.logins_per_minute", "must be at least 1")?;
         let passwords = &self.passwords;
         require(
             (MIN_MEMORY_KIB..=1 << 20).contains(&passwords.memory_kib),

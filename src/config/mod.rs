@@ -6,6 +6,7 @@
 //! named by `AVAL_CONFIG_DIR` (default `./config`) replaces them. Unknown keys and impossible combinations end the
 //! start with a sentence that names the key.
 
+mod accounts;
 mod actors;
 mod database;
 mod jobs;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat};
 use serde::Deserialize;
 
+pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
@@ -92,6 +94,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[secrets]`, which may lack some in development: [`Secrets::complete`]
     pub secrets: SecretsSection,
+    /// `[accounts]`
+    pub accounts: AccountSettings,
     /// `[database]`
     pub database: DatabaseSettings,
     /// `[embedded]`
@@ -124,6 +128,7 @@ pub struct Settings {
 struct Sections {
     server: ServerSettings,
     secrets: SecretsSection,
+    accounts: AccountSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
@@ -211,6 +216,7 @@ impl Settings {
             countries_dir,
             server: sections.server,
             secrets: sections.secrets,
+            accounts: sections.accounts,
             database: sections.database,
             embedded: sections.embedded,
             log: sections.log,
@@ -226,6 +232,7 @@ impl Settings {
         };
         settings.server.validate()?;
         settings.secrets.validate(environment)?;
+        settings.accounts.validate()?;
         settings.database.validate()?;
         settings.actors.validate()?;
         settings.jobs.validate()?;

@@ -128,12 +128,13 @@ pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<User> {
     find(connection, id).await?.ok_or(Error::NotFound("account"))
 }
 
-/// Gets an account and keeps it from being changed until the transaction ends.
+/// Gets an account with the hash of its password, and keeps it from being changed until the transaction ends.
 ///
 /// # Errors
 /// [`Error::NotFound`], or when the database fails.
-pub async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<User> {
-    let query = users::table.select(User::as_select()).find(id).for_no_key_update();
+pub async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(User, String)> {
+    let columns = (User::as_select(), users::password_hash);
+    let query = users::table.select(columns).find(id).for_no_key_update();
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use crate::support::db::{TestDatabase, text};
 
 /// What each room may import of ours. Everybody but `domain` may also use what stands in [`EVERYBODYS`].
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("domain", &["error"]),
     ("storage", &["domain"]),
     ("countries", &["domain"]),
     ("providers", &["domain"]),
     ("bus", &["storage", "domain"]),
     ("actors", &["bus", "countries", "providers", "storage", "domain"]),
-    ("http", &["actors", "bus", "countries", "providers", "storage", "domain"]),
-    ("cli", &["app", "startup", "shutdown", "countries", "providers", "domain", "http"]),
+    ("accounts", &["storage", "domain"]),
+    ("http", &["accounts", "actors", "bus", "countries", "providers", "storage", "domain"]),
+    ("cli", &["app", "accounts", "startup", "shutdown", "countries", "providers", "domain", "http"]),
     ("embedded", &[]),
 ];
 
