@@ -18,8 +18,6 @@ use crate::error::{Error, PublicMessage, Result};
 use crate::storage::api_keys::{self, ApiKey, NewApiKey};
 
 const BAD_KEY: &str = "The API key is not good, or not any more.";
-/// What every key begins with, so that it is recognised where it should not be.
-const PREFIX: &str = "aval";
 
 /// A key to be made.
 #[derive(Debug)]
@@ -32,6 +30,13 @@ pub struct NewKey {
     pub scopes: Vec<Scope>,
     /// Until when it is good; for ever when absent.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl NewKey {
+    /// Whether it may do what `maker` may not: no key is given what its maker does not have.
+    pub fn exceeds(&self, maker: &Principal) -> bool {
+        self.role > maker.role || self.scopes.iter().any(|scope| !maker.has_scope(*scope))
+    }
 }
 
 impl Accounts {
@@ -58,16 +63,11 @@ impl Accounts {
         Ok(key.filter(|key| key.is_live(self.inner.clock.now())).map(|key| principal(&key)))
     }
 
-    /// Makes a key; gives it with its text, which stands nowhere else. A key cannot give what it does not have.
+    /// Makes a key; gives it with its text, which stands nowhere else.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name was given before; [`Error::Forbidden`] when `by` has less itself.
-    pub async fn add_key(&self, key: &NewKey, by: &Principal) -> Result<(ApiKey, SecretString)> {
-        let exceeds = key.role > by.role || key.scopes.iter().any(|scope| !by.has_scope(*scope));
-        if exceeds {
-            let text = "A key cannot be given a role or a scope that its maker does not have.";
-            return Err(Error::Forbidden(PublicMessage::new(text)));
-        }
+    /// [`Error::Conflict`] when the name was given before.
+    pub async fn add_key(&self, key: &NewKey, by: &str) -> Result<(ApiKey, SecretString)> {
         let id = self.inner.clock.new_uuid();
         let secret = secret::generate(&self.inner.clock);
         let digest = secret::digest(secret.expose_secret())
@@ -78,14 +78,14 @@ impl Accounts {
             key_hash: &digest,
             role: key.role,
             scopes: &key.scopes,
-            created_by: &by.account,
+            created_by: by,
             expires_at: key.expires_at,
         };
         let taken = || Error::Conflict(PublicMessage::new("This name was given to a key before."));
         let stored = api_keys::insert(&mut *self.inner.database.get().await?, &new).await?;
         let stored = stored.ok_or_else(taken)?;
-        info!(self.inner.logger, "API key made"; "key" => &stored.name, "by" => &by.account);
-        let text = format!("{}{}", public_part(id), secret.expose_secret());
+        info!(self.inner.logger, "API key made"; "key" => &stored.name, "by" => by);
+        let text = format!("{}{}", stored.prefix(), secret.expose_secret());
         Ok((stored, SecretString::from(text)))
     }
 
@@ -110,11 +110,6 @@ impl Accounts {
     }
 }
 
-/// What may be shown of a key, to tell it from others: all but its secret.
-pub(crate) fn public_part(id: Uuid) -> String {
-    format!("{PREFIX}_{}_", id.simple())
-}
-
 fn principal(key: &ApiKey) -> Principal {
     let credential = Credential::ApiKey { key_id: key.id, scopes: Arc::from(key.scopes.as_slice()) };
     Principal {
@@ -129,7 +124,7 @@ fn principal(key: &ApiKey) -> Principal {
 fn parse(text: &str) -> Option<(Uuid, [u8; secret::BYTES])> {
     let mut parts = text.splitn(3, '_');
     let (prefix, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
-    let id = Uuid::try_parse(id).ok().filter(|_| prefix == PREFIX && id.len() == 32)?;
+    let id = Uuid::try_parse(id).ok().filter(|_| prefix == ApiKey::WORD && id.len() == 32)?;
     Some((id, secret::digest(secret)?))
 }
 
@@ -141,7 +136,7 @@ mod tests {
     fn only_a_whole_key_is_read() {
         let id = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
         let secret = "a_b-".repeat(10) + "xyz";
-        let text = format!("{}{secret}", public_part(id));
+        let text = format!("aval_{}_{secret}", id.simple());
         assert_eq!(parse(&text), secret::digest(&secret).map(|digest| (id, digest)));
         for bad in [
             "",

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::storage::Database;
 use crate::storage::api_keys::{self, ApiKey};
 use crate::storage::users::{self, User};
-use crate::storage::Database;
 
 /// Copies of one kind, by generation and identifier.
 type Copies<T> = Cache<(u64, Uuid), Arc<T>>;

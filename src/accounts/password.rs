@@ -119,9 +119,8 @@ impl Passwords {
     /// [`Error::Overloaded`] when too many wait.
     pub(super) async fn hash(&self, password: SecretString) -> Result<String> {
         let (argon2, salt) = (self.argon2.clone(), self.clock.random_bytes::<SALT_BYTES>());
-        let hash = self.compute(move || {
-            argon2.hash_password_with_salt(password.expose_secret().as_bytes(), &salt)
-        });
+        let hash =
+            self.compute(move || argon2.hash_password_with_salt(password.expose_secret().as_bytes(), &salt));
         Ok(hash.await?.map_err(Error::internal)?.to_string())
     }
 
@@ -147,8 +146,7 @@ impl Passwords {
     /// Computes on a thread of its own, when it is this one's turn. Whoever goes away meanwhile gives its place back only
     /// when the work is done.
     async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
-        let sent_away =
-            |_full| Error::Overloaded { what: "password hashing", retry_after: RETRY_AFTER };
+        let sent_away = |_full| Error::Overloaded { what: "password hashing", retry_after: RETRY_AFTER };
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(sent_away)?;
         let turn = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
         let computed = tokio::task::spawn_blocking(move || {
@@ -195,7 +193,10 @@ mod tests {
         assert_ne!(hash, passwords.hash(secret("correct horse")).await.unwrap());
         assert!(passwords.verify(secret("correct horse"), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify(secret("correct hors"), Some(hash)).await.unwrap());
-        assert!(!passwords.verify(secret("correct horse"), None).await.unwrap(), "the work is done, not skipped");
+        assert!(
+            !passwords.verify(secret("correct horse"), None).await.unwrap(),
+            "the work is done, not skipped"
+        );
         assert!(passwords.verify(secret("x"), Some("no hash".to_owned())).await.is_err());
     }
 

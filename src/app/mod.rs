@@ -115,6 +115,7 @@ impl App {
 fn http_state(engine: &Engine) -> HttpState {
     HttpState {
         resources: engine.resources.clone(),
+        accounts: engine.accounts.clone(),
         recorders: engine.recorders.clone(),
         countries: Arc::clone(&engine.countries),
         simulator: engine.simulator.clone(),

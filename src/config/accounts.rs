@@ -71,7 +71,11 @@ impl AccountSettings {
             "must be from 1 to 365",
         )?;
         require(self.refresh_grace_ms <= 60_000, "accounts.refresh_grace_ms", "must be at most 60000")?;
-        require((5..=300).contains(&self.ticket_seconds), "accounts.ticket_seconds", "must be from 5 to 300")?;
+        require(
+            (5..=300).contains(&self.ticket_seconds),
+            "accounts.ticket_seconds",
+            "must be from 5 to 300",
+        )?;
         require(self.cache_ttl_ms <= 300_000, "accounts.cache_ttl_ms", "must be at most 300000")?;
         let passwords = &self.passwords;
         require(

@@ -10,7 +10,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 use super::auth::{Access, Scope};
 use super::middleware;
 use super::problem::{Answer, Rejection};
-use super::{applications, countries, docs, faults, health, metrics, ws};
+use super::{api_keys, applications, countries, docs, faults, health, metrics, sessions, users, ws};
 use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
@@ -22,6 +22,13 @@ pub struct RouteEntry {
     /// Who may use it.
     pub access: Access,
     route: Route,
+}
+
+impl RouteEntry {
+    /// The path as the OpenAPI document has it.
+    pub fn documented_path(&self) -> String {
+        self.path.replace(":.*", "")
+    }
 }
 
 /// Every route; `faults_on` adds fault injection.
@@ -39,7 +46,23 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const REVIEW: Access = Access::AtLeast(Role::Analyst, Scope::ApplicationsReview);
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
+    const LOOK: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
+    const PEOPLE: Access = Access::People;
+    const ANYONE: Access = Access::Anyone;
     let mut table = vec![
+        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login),
+        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh),
+        on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
+        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change),
+        on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
+        on(POST, "/api/v1/users", OPERATE, users::create::create),
+        on(GET, "/api/v1/users", LOOK, users::list::list),
+        on(GET, "/api/v1/users/{id}", LOOK, users::get::get),
+        on(PATCH, "/api/v1/users/{id}", OPERATE, users::change::change),
+        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create),
+        on(GET, "/api/v1/api-keys", LOOK, api_keys::list::list),
+        on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),
+
         on(GET, "/api/v1/countries", READ, countries::list::list),
         on(GET, "/api/v1/countries/{code}", READ, countries::get::get),
         on(POST, "/api/v1/countries/{code}/document-checks", READ, countries::check_document::check_document),
@@ -57,6 +80,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
 
         on(GET, "/api/v1/ws", READ, ws::open),
+        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create),
 
         on(GET, "/health", OPEN, health::summary),
         on(GET, "/health/live", OPEN, health::live),
@@ -143,7 +167,8 @@ where
     } else {
         web::method(method.clone())
     };
-    let route =
-        route.to(handler).wrap(from_fn(move |request, next| middleware::authorize(access, request, next)));
+    let route = route
+        .to(handler)
+        .wrap(from_fn(move |entrance, request, next| middleware::authorize(access, entrance, request, next)));
     RouteEntry { method, path, access, route }
 }

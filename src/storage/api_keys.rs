@@ -54,6 +54,14 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// What every key begins with, so that it is recognised where it should not be.
+    pub const WORD: &'static str = "aval";
+
+    /// The part before the secret, which tells the key from others.
+    pub fn prefix(&self) -> String {
+        format!("{}_{}_", Self::WORD, self.id.simple())
+    }
+
     /// Whether it is good.
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
@@ -180,9 +188,6 @@ pub async fn revoke(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<
 /// # Errors
 /// When the database fails.
 pub async fn touch(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<Utc>) -> Result<()> {
-    diesel::update(api_keys::table.find(id))
-        .set(api_keys::last_used_at.eq(now))
-        .execute(connection)
-        .await?;
+    diesel::update(api_keys::table.find(id)).set(api_keys::last_used_at.eq(now)).execute(connection).await?;
     Ok(())
 }

@@ -146,9 +146,8 @@ pub async fn find_by_name(
     connection: &mut AsyncPgConnection,
     username: &str,
 ) -> Result<Option<(User, String)>> {
-    let query = users::table
-        .select((User::as_select(), users::password_hash))
-        .filter(users::username.eq(username));
+    let query =
+        users::table.select((User::as_select(), users::password_hash)).filter(users::username.eq(username));
     Ok(query.first(connection).await.optional()?)
 }
 
@@ -170,8 +169,7 @@ pub async fn list_page(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<User>> {
-    let mut query =
-        users::table.select(User::as_select()).order(users::id.desc()).limit(limit).into_boxed();
+    let mut query = users::table.select(User::as_select()).order(users::id.desc()).limit(limit).into_boxed();
     if let Some(before) = before {
         query = query.filter(users::id.lt(before));
     }

@@ -13,6 +13,7 @@
 
 mod client_message;
 mod pacing;
+pub(super) mod ticket;
 
 use std::sync::Arc;
 use std::time::Duration;

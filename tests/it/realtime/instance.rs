@@ -179,7 +179,7 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
                 match announcement {
                     Announcement::Outbox => relay.hint(outbox_relay::Wake),
                     Announcement::Published => broadcaster.hint(broadcaster::Wake),
-                    Announcement::Jobs => {}
+                    Announcement::Jobs | Announcement::Accounts => {}
                 }
             }
         }
