@@ -123,6 +123,8 @@ fn http_state(engine: &Engine) -> HttpState {
         health: Arc::new(EngineHealth::of(engine)),
         realtime: Realtime {
             sessions: engine.sessions.clone(),
+            accounts: engine.accounts.clone(),
+            clock: engine.resources.clock.clone(),
             broadcaster: engine.handles.broadcaster.clone(),
             settings: engine.resources.settings.websocket.clone(),
             metrics: Arc::clone(&engine.resources.metrics),

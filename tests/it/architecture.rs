@@ -105,7 +105,7 @@ fn schema_file() -> BTreeMap<String, Vec<(String, String)>> {
     let mut tables = BTreeMap::new();
     let mut table = String::new();
     let mut renamed = None;
-    for line in text.lines().map(str::trim) {
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with("diesel::joinable!")) {
         if let Some(name) = line.strip_suffix(" {").and_then(|head| head.split(" (").next())
             && line.contains(" (")
         {

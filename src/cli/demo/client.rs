@@ -40,6 +40,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Client {
     http: awc::Client,
     base_url: Rc<str>,
+    token: Option<Rc<str>>,
     clock: Clock,
 }
 
@@ -124,7 +125,7 @@ impl Client {
             Some(token) => builder.bearer_auth(token),
             None => builder,
         };
-        Ok(Self { http: builder.finish(), base_url: base_url.into(), clock })
+        Ok(Self { http: builder.finish(), base_url: base_url.into(), token: token.map(Rc::from), clock })
     }
 
     fn url(&self, path: &str) -> String {
@@ -191,6 +192,8 @@ impl Client {
     pub(super) async fn subscribe(&self) -> Result<Updates> {
         let connecting = self.http.ws(self.url("/ws")).connect();
         let (_, mut socket) = connecting.await.map_err(|error| self.unreachable(error))?;
+        let authentication = json!({"action": "auth", "token": self.token.as_deref()}).to_string();
+        socket.send(Message::Text(authentication.into())).await.map_err(lost)?;
         let subscription = json!({"action": "subscribe", "channel": "applications"}).to_string();
         socket.send(Message::Text(subscription.into())).await.map_err(lost)?;
         let confirmed = async {

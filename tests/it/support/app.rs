@@ -287,8 +287,14 @@ impl TestApp {
 
     /// Opens a WebSocket.
     pub(crate) async fn websocket(&self) -> TestSocket {
-        let opening = self.client.ws(self.url("/api/v1/ws"));
-        let opening = opening.header("Authorization", format!("Bearer {}", self.token));
+        let mut socket = self.silent_websocket("").await;
+        assert_eq!(socket.authenticate(&self.token).await["type"], "authenticated");
+        socket
+    }
+
+    /// Opens a WebSocket that has not said who it is; `query` follows the path.
+    pub(crate) async fn silent_websocket(&self, query: &str) -> TestSocket {
+        let opening = self.client.ws(self.url(&format!("/api/v1/ws{query}")));
         let (response, connection) = opening.connect().await.unwrap();
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         let (outgoing, incoming) = connection.split();
@@ -324,6 +330,12 @@ pub(crate) enum Heard {
 }
 
 impl TestSocket {
+    /// Says who it is, and gives the answer.
+    pub(crate) async fn authenticate(&mut self, token: &str) -> Value {
+        self.send(&serde_json::json!({"action": "auth", "token": token})).await;
+        self.json().await
+    }
+
     /// Subscribes, and waits until that stands.
     pub(crate) async fn subscribe(&mut self, topic: &Value) -> Value {
         let mut message = topic.clone();
