@@ -20,7 +20,7 @@
 //! whoever holds the keys, which is every running instance. The free part of `country_specific_data` is not sealed.
 //!
 //! A key ring has several keys: the first seals, each opens. To change keys, every instance first learns the new key behind
-//! the old one, then seals with it, and `aval reencrypt` (`storage::reencrypt`) seals again what the old one
+//! the old one, then seals with it, and `aval reencrypt` ([`crate::storage::reencrypt`]) seals again what the old one
 //! sealed; then the old one goes.
 //!
 //! Kind 0 is a text in the clear, which versions before the key ring wrote. It is never written any more, and opened only

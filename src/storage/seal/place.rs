@@ -46,7 +46,7 @@ impl SealedField {
             Self::FullName => ("applications", "full_name", RowKey::Uuid("id")),
             Self::IdentityDocument => ("applications", "identity_document", RowKey::Uuid("id")),
             Self::BirthDate => ("applications", "birth_date", RowKey::Uuid("id")),
-            Self::IdempotentReply => ("idempotency_keys", "reply", RowKey::Uuid("id")),
+            Self::IdempotentReply => ("idempotency_keys", "reply", RowKey::Bytes("key_digest")),
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
         }
     }
