@@ -56,7 +56,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
 
-        on(GET, "/api/v1/ws", OPEN, ws::open),
+        on(GET, "/api/v1/ws", READ, ws::open),
 
         on(GET, "/health", OPEN, health::summary),
         on(GET, "/health/live", OPEN, health::live),

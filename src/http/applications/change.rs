@@ -29,6 +29,7 @@ const MAX_REASON_CHARS: usize = 500;
 
 /// A status to go to.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct StatusRequest {
     /// Where to.
@@ -41,6 +42,7 @@ pub struct StatusRequest {
 
 /// Either a status to go to, or data to add.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct PatchRequest {
     /// Where to.

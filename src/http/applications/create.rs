@@ -28,6 +28,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct CreateRequest {
     /// Where it is made, in either case.
@@ -40,10 +41,10 @@ pub struct CreateRequest {
     #[schema(max_length = 50, example = "12345678-Z")]
     identity_document: String,
     /// How much is asked for, in the country's currency.
-    #[schema(pattern = r"^\d{1,10}(\.\d{1,2})?$", example = "15000.00")]
+    #[schema(value_type = crate::http::schemas::PositiveAmount, example = "15000.00")]
     requested_amount: String,
     /// What the applicant declares to earn, in the country's currency.
-    #[schema(pattern = r"^\d{1,10}(\.\d{1,2})?$", example = "3500.00")]
+    #[schema(value_type = crate::http::schemas::PositiveAmount, example = "3500.00")]
     monthly_income: String,
     /// Over how many instalments; 36 when absent.
     #[schema(minimum = 6, maximum = 84, example = 36)]
