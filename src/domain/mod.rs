@@ -6,6 +6,7 @@
 
 pub mod application;
 pub mod banking;
+pub mod confirmation;
 pub mod decision;
 pub mod event;
 pub mod ids;
