@@ -91,9 +91,24 @@ pub enum Error {
     /// The state of the resource does not allow the request.
     #[error("conflict: {0}")]
     Conflict(PublicMessage),
+    /// The caller did not say, or did not prove, who it is.
+    #[error("not authenticated: {0}")]
+    Unauthenticated(PublicMessage),
     /// The caller may not do this.
     #[error("forbidden: {0}")]
     Forbidden(PublicMessage),
+    /// The caller asks more often than it may.
+    #[error("rate limited")]
+    RateLimited {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// An equal request is still being worked on.
+    #[error("an equal request is in flight")]
+    InFlight {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// This worker no longer owns the job that it was writing for.
     #[error("the lease on the job was lost")]
     LeaseLost,
@@ -184,7 +199,10 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::Conflict(_) => "conflict",
+            Self::Unauthenticated(_) => "unauthenticated",
             Self::Forbidden(_) => "forbidden",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::InFlight { .. } => "in_flight",
             Self::LeaseLost => "lease_lost",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
@@ -202,6 +220,8 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Overloaded { .. }
+            | Self::RateLimited { .. }
+            | Self::InFlight { .. }
             | Self::Unavailable { .. }
             | Self::Provider { .. }
             | Self::Timeout { .. }
@@ -212,6 +232,7 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::Unauthenticated(_)
             | Self::Forbidden(_)
             | Self::LeaseLost
             | Self::Configuration(_)
@@ -232,7 +253,10 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::Unauthenticated(_)
             | Self::Forbidden(_)
+            | Self::RateLimited { .. }
+            | Self::InFlight { .. }
             | Self::LeaseLost
             | Self::Overloaded { .. }
             | Self::Timeout { .. }
