@@ -13,18 +13,15 @@ use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
-/// The least length of a key, in bytes: Standard Webhooks asks for 24 to 64.
-pub const MIN_KEY_BYTES: usize = 24;
-
-/// What a secret starts with whose rest is the key in Base64.
-const SECRET_PREFIX: &str = "whsec_";
 /// The one version of the list's entries that is known: HMAC-SHA256.
 const VERSION: &str = "v1";
+/// Bytes of a block of SHA-256.
+const BLOCK_BYTES: usize = 64;
 /// Bytes of an HMAC-SHA256.
 const MAC_BYTES: usize = 32;
 /// Most entries of one list. A sender that rotates sends two.
@@ -42,34 +39,15 @@ const LEGACY_PREFIX: &str = "sha256=";
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
-/// A text that is no usable secret. It does not repeat the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadSecret {
-    /// What follows `whsec_` is not Base64.
-    #[error("what follows whsec_ must be Base64")]
-    NotBase64,
-    /// The key is too short to be safe.
-    #[error("the key must have at least {MIN_KEY_BYTES} bytes")]
-    TooShort,
-}
-
 impl SigningKey {
-    /// Reads a secret: `whsec_` and the key in Base64, or any other text, whose bytes are the key.
-    ///
-    /// # Errors
-    /// [`BadSecret`] when it is no Base64 after the prefix, or shorter than [`MIN_KEY_BYTES`].
-    pub fn parse(secret: &str) -> Result<Self, BadSecret> {
-        let key = match secret.strip_prefix(SECRET_PREFIX) {
-            Some(encoded) => {
-                STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok().ok_or(BadSecret::NotBase64)?
-            }
-            None => secret.as_bytes().to_vec(),
-        };
-        if key.len() < MIN_KEY_BYTES {
-            return Err(BadSecret::TooShort);
-        }
-        // HMAC takes keys of any length.
-        Hmac::new_from_slice(&key).map(Self).ok().ok_or(BadSecret::TooShort)
+    /// The key of a secret's bytes.
+    pub fn new(secret: &[u8]) -> Self {
+        // HMAC hashes a key that is longer than a block, and takes any other as it is (RFC 2104, section 2).
+        let mut block = [0; BLOCK_BYTES];
+        let hashed = Sha256::digest(secret);
+        let key = if secret.len() > BLOCK_BYTES { hashed.as_slice() } else { secret };
+        block.iter_mut().zip(key).for_each(|(to, byte)| *to = *byte);
+        Self(Hmac::new(&block.into()))
     }
 
     /// The value of `webhook-signature` for a message with one signature.
@@ -81,6 +59,12 @@ impl SigningKey {
     /// The value of `X-Webhook-Signature`: lower-case hex digits, without a prefix.
     pub fn sign_legacy(&self, body: &[u8]) -> String {
         self.legacy(body).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A keyed hash of `body` for `purpose`: no signature of either scheme.
+    pub fn fingerprint(&self, purpose: &[u8], body: &[u8]) -> [u8; MAC_BYTES] {
+        let mac = self.0.clone().chain_update(purpose).chain_update([0]).chain_update(body);
+        mac.finalize().into_bytes().into()
     }
 
     fn standard(&self, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {

@@ -13,7 +13,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 pub use self::list::{ListedEvent, WebhookFilter, list_page};
-pub use self::verdict::{Addressee, Verdict, find_addressee, has_newer, lock_addressee, record};
+pub use self::verdict::{Addressee, Verdict, find_country, has_newer, lock_addressee, record};
 use super::schema::webhook_events;
 use super::types::{PgCountry, PgWebhookStatus, WebhookStatus};
 use crate::domain::application::Country;
@@ -192,8 +192,10 @@ pub struct DueEvent {
     pub id: Uuid,
     /// The bureau.
     pub provider: String,
-    /// The raw body.
-    pub payload: Vec<u8>,
+    /// The application.
+    pub application_id: ApplicationId,
+    /// The raw body, or why its envelope cannot be opened.
+    pub payload: crate::error::Result<Vec<u8>>,
     /// The request that brought it.
     pub request_id: Option<String>,
     /// The W3C trace context.
@@ -203,16 +205,17 @@ pub struct DueEvent {
 /// Takes the message that has been due longest, for this transaction alone.
 ///
 /// # Errors
-/// When the database fails, or the payload cannot be opened.
+/// When the database fails.
 pub async fn take_due(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,
 ) -> Result<Option<DueEvent>, Abort> {
-    type Row = (Uuid, String, Vec<u8>, Option<String>, Option<String>);
+    type Row = (Uuid, String, Uuid, Vec<u8>, Option<String>, Option<String>);
     let row: Option<Row> = webhook_events::table
         .select((
             webhook_events::id,
             webhook_events::provider,
+            webhook_events::application_id,
             webhook_events::payload,
             webhook_events::request_id,
             webhook_events::traceparent,
@@ -224,10 +227,12 @@ pub async fn take_due(
         .first(connection)
         .await
         .optional()?;
-    let Some((id, provider, envelope, request_id, traceparent)) = row else { return Ok(None) };
+    let Some((id, provider, application_id, envelope, request_id, traceparent)) = row else {
+        return Ok(None);
+    };
     try_again(connection, id).await?;
-    let payload = open_payload(id, &envelope)?;
-    Ok(Some(DueEvent { id, provider, payload, request_id, traceparent }))
+    let (application_id, payload) = (ApplicationId::new(application_id), open_payload(id, &envelope));
+    Ok(Some(DueEvent { id, provider, application_id, payload, request_id, traceparent }))
 }
 
 /// Deletes messages received before `before`, at most `limit` at once; returns how many.

@@ -92,7 +92,7 @@ impl AddresseeRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn find_addressee(
+pub async fn find_country(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
 ) -> Result<Option<Country>, Abort> {
