@@ -39,3 +39,5 @@ mod status_machine;
 mod supervision;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod webhooks;
