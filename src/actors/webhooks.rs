@@ -34,9 +34,9 @@ use crate::domain::ids::{ApplicationId, ChangeId, DecisionId, RequestId};
 use crate::domain::status::{Mover, Status};
 use crate::error::{Error, PublicMessage, Result};
 use crate::providers::provider_for;
-use crate::providers::signature::SigningKey;
+use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
-use crate::storage::webhooks::{self, Addressee, DueEvent, Entered, FINGERPRINT_BYTES, NewEvent, Verdict};
+use crate::storage::webhooks::{self, Addressee, DueEvent, Entered, NewEvent, Verdict};
 
 /// The provider's label while nobody knows whom a message is about.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
@@ -137,7 +137,9 @@ impl WebhookIntake {
             let about = RefCell::new(None);
             let work = async |connection: &mut AsyncPgConnection| {
                 let now = self.resources.clock.now();
-                let Some(due) = webhooks::take_due(connection, now).await? else { return Ok(None) };
+                let Some(due) = webhooks::take_due(connection, self.keys(), now).await? else {
+                    return Ok(None);
+                };
                 about.replace(Some((due.provider.clone(), due.application_id)));
                 self.retry(connection, due).await.map(Some)
             };
@@ -185,7 +187,7 @@ impl WebhookIntake {
         country: Country,
         patient: bool,
     ) -> Result<Outcome, Abort> {
-        let event = match webhooks::enter(connection, &self.event(message, country)).await? {
+        let event = match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
             Entered::New(id) | Entered::Again(id) => id,
             Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
             Entered::Different => {
@@ -212,7 +214,8 @@ impl WebhookIntake {
             application_id: message.confirmation.application_id,
             provider_reference: message.confirmation.provider_reference.clone(),
             outcome: message.confirmation.outcome,
-            fingerprint: self.fingerprint(&message.body),
+            // Keyed, because a body holds few enough figures to try them all.
+            fingerprint: self.keys().keyed_hash("webhook-body", &[&message.body]),
             payload: message.body.to_vec(),
             request_id: Some(message.request_id.to_string()),
             traceparent: message.traceparent.clone(),
@@ -221,9 +224,8 @@ impl WebhookIntake {
         }
     }
 
-    /// Keyed, because a body holds few enough figures to try them all.
-    fn fingerprint(&self, body: &[u8]) -> [u8; FINGERPRINT_BYTES] {
-        SigningKey::new(self.resources.secrets.index.expose()).fingerprint(b"webhook body", body)
+    fn keys(&self) -> &KeyRing {
+        self.resources.database.keys()
     }
 
     /// Applies a stored message behind a savepoint and notes what came of it. A `patient` try leaves a passing failure to
@@ -262,7 +264,8 @@ impl WebhookIntake {
         attempt: &Attempt<'_>,
     ) -> Result<(Status, bool), Abort> {
         let confirmation = attempt.confirmation;
-        let application = webhooks::lock_addressee(connection, confirmation.application_id).await?;
+        let application =
+            webhooks::lock_addressee(connection, self.keys(), confirmation.application_id).await?;
         let issued = application.issued_reference.as_deref();
         if issued.is_some_and(|issued| issued != confirmation.provider_reference) {
             let detail = "is not the reference that was given for this application";

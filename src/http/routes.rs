@@ -61,7 +61,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
 
-        on(GET, "/api/v1/ws", OPEN, ws::open),
+        on(GET, "/api/v1/ws", READ, ws::open),
 
         on(GET, "/health", OPEN, health::summary),
         on(GET, "/health/live", OPEN, health::live),

@@ -61,12 +61,6 @@ impl SigningKey {
         self.legacy(body).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// A keyed hash of `body` for `purpose`: no signature of either scheme.
-    pub fn fingerprint(&self, purpose: &[u8], body: &[u8]) -> [u8; MAC_BYTES] {
-        let mac = self.0.clone().chain_update(purpose).chain_update([0]).chain_update(body);
-        mac.finalize().into_bytes().into()
-    }
-
     fn standard(&self, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
         let mac = self.0.clone();
         mac.chain_update(id).chain_update(".").chain_update(timestamp).chain_update(".").chain_update(body)

@@ -22,6 +22,7 @@ use crate::providers::signature::Signature;
 
 /// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct BankConfirmation {
     /// The sender's own reference; the one that it gave, where it promised an answer with a 202.
@@ -37,10 +38,10 @@ pub struct BankConfirmation {
     #[schema(minimum = 300, maximum = 850, example = 720)]
     credit_score: Option<u16>,
     /// Everything that is owed, in the country's currency.
-    #[schema(pattern = r"^\d{1,10}(\.\d{1,2})?$", example = "9000.00")]
+    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "9000.00")]
     total_debt: Option<String>,
     /// What is paid on debts each month.
-    #[schema(pattern = r"^\d{1,10}(\.\d{1,2})?$", example = "300.00")]
+    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "300.00")]
     monthly_obligations: Option<String>,
     /// Whether there are unpaid debts past due.
     has_defaults: Option<bool>,
@@ -48,7 +49,7 @@ pub struct BankConfirmation {
     #[schema(example = "active")]
     account_status: Option<String>,
     /// What came in each month on average; Italy's rules ask for it.
-    #[schema(pattern = r"^\d{1,10}(\.\d{1,2})?$", example = "2500.00")]
+    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "2500.00")]
     average_monthly_income: Option<String>,
     /// Whether the person's record is verified; Colombia's rules ask for it.
     verified: Option<bool>,

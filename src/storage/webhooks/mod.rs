@@ -15,6 +15,7 @@ use uuid::Uuid;
 pub use self::list::{ListedEvent, WebhookFilter, list_page};
 pub use self::verdict::{Addressee, Verdict, find_country, has_newer, lock_addressee, record};
 use super::schema::webhook_events;
+use super::seal::{KeyRing, SealedField};
 use super::types::{PgCountry, PgWebhookStatus, WebhookStatus};
 use crate::domain::application::Country;
 use crate::domain::confirmation::ReportedOutcome;
@@ -73,7 +74,12 @@ pub enum Entered {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn enter(connection: &mut AsyncPgConnection, event: &NewEvent) -> Result<Entered, Abort> {
+pub async fn enter(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    event: &NewEvent,
+) -> Result<Entered, Abort> {
+    let payload = keys.seal_bytes(SealedField::WebhookPayload, event.id, &event.payload)?;
     let inserted = diesel::insert_into(webhook_events::table)
         .values((
             webhook_events::id.eq(event.id),
@@ -84,7 +90,7 @@ pub async fn enter(connection: &mut AsyncPgConnection, event: &NewEvent) -> Resu
             webhook_events::provider_reference.eq(&event.provider_reference),
             webhook_events::outcome.eq(event.outcome.as_str()),
             webhook_events::fingerprint.eq(event.fingerprint.as_slice()),
-            webhook_events::payload.eq(seal_payload(event.id, &event.payload)),
+            webhook_events::payload.eq(payload),
             webhook_events::request_id.eq(&event.request_id),
             webhook_events::traceparent.eq(&event.traceparent),
             webhook_events::occurred_at.eq(event.occurred_at),
@@ -208,6 +214,7 @@ pub struct DueEvent {
 /// When the database fails.
 pub async fn take_due(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     now: DateTime<Utc>,
 ) -> Result<Option<DueEvent>, Abort> {
     type Row = (Uuid, String, Uuid, Vec<u8>, Option<String>, Option<String>);
@@ -231,7 +238,8 @@ pub async fn take_due(
         return Ok(None);
     };
     try_again(connection, id).await?;
-    let (application_id, payload) = (ApplicationId::new(application_id), open_payload(id, &envelope));
+    let payload = keys.open_bytes(SealedField::WebhookPayload, id, &envelope);
+    let application_id = ApplicationId::new(application_id);
     Ok(Some(DueEvent { id, provider, application_id, payload, request_id, traceparent }))
 }
 
@@ -252,19 +260,4 @@ pub async fn delete_received_before(
         .limit(i64::from(limit));
     let deletion = diesel::delete(webhook_events::table.filter(webhook_events::id.eq_any(ids)));
     Ok(deletion.execute(connection).await?)
-}
-
-/// The envelope of a payload. Kind 0 is not encrypted (see [`super::seal`]).
-fn seal_payload(_row: Uuid, payload: &[u8]) -> Vec<u8> {
-    let mut envelope = Vec::with_capacity(payload.len() + 1);
-    envelope.push(0);
-    envelope.extend_from_slice(payload);
-    envelope
-}
-
-fn open_payload(row: Uuid, envelope: &[u8]) -> crate::error::Result<Vec<u8>> {
-    match envelope.split_first() {
-        Some((0, payload)) => Ok(payload.to_vec()),
-        _ => Err(Error::internal(format_args!("webhook_events.payload of {row} cannot be opened"))),
-    }
 }

@@ -18,6 +18,7 @@ use crate::domain::status::Status;
 use crate::error::{Error, Result};
 use crate::storage::applications::{money, open_document, open_name, term};
 use crate::storage::schema::{applications, decisions, pending_jobs, provider_retries, webhook_events};
+use crate::storage::seal::KeyRing;
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::storage::transaction::Abort;
 use crate::storage::types::{PgCountry, PgStatus, PgWebhookStatus, WebhookStatus};
@@ -68,7 +69,7 @@ struct AddresseeRow {
 }
 
 impl AddresseeRow {
-    fn open(self, promised: Option<String>) -> Result<Addressee> {
+    fn open(self, keys: &KeyRing, promised: Option<String>) -> Result<Addressee> {
         let banking_data: Option<BankingData> =
             self.banking_data.map(serde_json::from_value).transpose().map_err(Error::internal)?;
         let noted = banking_data.as_ref().and_then(issued_reference).map(ToOwned::to_owned);
@@ -77,8 +78,8 @@ impl AddresseeRow {
             country: self.country.0,
             status: self.status.0,
             deleted: self.deleted_at.is_some(),
-            full_name: open_name(self.id, &self.full_name)?,
-            identity_document: open_document(self.id, &self.identity_document)?,
+            full_name: open_name(keys, self.id, &self.full_name)?,
+            identity_document: open_document(keys, self.id, &self.identity_document)?,
             requested_amount: money(self.requested_amount)?,
             monthly_income: money(self.monthly_income)?,
             term_months: term(self.term_months)?,
@@ -111,6 +112,7 @@ pub async fn find_country(
 /// [`Error::NotFound`], or when the database fails or what it holds cannot be read.
 pub async fn lock_addressee(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     id: ApplicationId,
 ) -> Result<Addressee, Abort> {
     let row: AddresseeRow = applications::table
@@ -128,7 +130,7 @@ pub async fn lock_addressee(
         .first(connection)
         .await
         .optional()?;
-    Ok(row.open(promised.flatten())?)
+    Ok(row.open(keys, promised.flatten())?)
 }
 
 /// Whether a message that came about later than `event` was applied to its application already.
