@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{DatabaseSettings, Settings};
 use crate::embedded::{self, EmbeddedPostgres, EmbeddedSettings};
 use crate::error::{Error, Result};
+use crate::storage::seal::KeyRing;
 use crate::storage::{Database, migrations, partitions};
 
 /// A database that can be connected to.
@@ -111,10 +112,35 @@ impl OpenedAccounts {
     /// When the database cannot be reached or a secret is missing.
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
-        let secrets = settings.complete_secrets(clock)?;
         prepare(settings, database.url(), clock.now(), logger).await?;
+        Self::connect(database, settings, clock, logger).await
+    }
+
+    /// The same on the database of an Aval that runs on this machine, which is up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none does.
+    pub async fn open_running(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
+        let url = match settings.database.url.as_str() {
+            "" => embedded::running_url(&embedded_settings(settings))?,
+            url => Some(url.to_owned()),
+        };
+        let none =
+            || Error::unavailable("the server", "no Aval runs on this machine. Start it with: make run");
+        let database = StartedDatabase { url: url.ok_or_else(none)?, private: None };
+        Self::connect(database, settings, clock, logger).await
+    }
+
+    async fn connect(
+        database: StartedDatabase,
+        settings: &Settings,
+        clock: &Clock,
+        logger: &Logger,
+    ) -> Result<Self> {
+        let secrets = settings.complete_secrets(clock)?;
+        let keys = KeyRing::of(&secrets, settings.encryption.plain_envelopes())?;
         let pool = DatabaseSettings { pool_size: 2, ..settings.database.clone() };
-        let connected = Database::connect(database.url(), &pool).await?;
+        let connected = Database::connect(database.url(), &pool, keys.into()).await?;
         let accounts =
             Accounts::new(connected, &settings.accounts, &secrets.jwt, clock.clone(), logger.clone())?;
         Ok(Self { accounts, database })

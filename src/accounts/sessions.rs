@@ -243,6 +243,15 @@ impl Accounts {
         self.inner.tokens.issue(&user, None, ttl)
     }
 
+    /// An access token of some enabled admin, for an operator on the machine.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when there is none.
+    pub async fn admin_token(&self, ttl: Duration) -> Result<SecretString> {
+        let admin = users::find_admin(&mut *self.inner.database.get().await?).await?;
+        self.inner.tokens.issue(&admin.ok_or_else(|| refused("There is no enabled admin."))?, None, ttl)
+    }
+
     fn pair(&self, user: &User, family: Uuid, refresh_token: SecretString) -> Result<TokenPair> {
         let settings = &self.inner.settings;
         Ok(TokenPair {

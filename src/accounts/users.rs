@@ -121,6 +121,11 @@ impl Accounts {
         users::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }
 
+    /// A password that nobody chose.
+    pub fn generate_password(&self) -> SecretString {
+        secret::generate(&self.inner.clock)
+    }
+
     /// Makes the first account, an admin with a random password, where there is none; of several instances that start
     /// at once, one does. Gives the name and the password, which stands nowhere else.
     ///
@@ -131,7 +136,7 @@ impl Accounts {
         if users::any(&mut *inner.database.get().await?).await? {
             return Ok(None);
         }
-        let password = secret::generate(&inner.clock);
+        let password = self.generate_password();
         let hash = inner.passwords.hash(password.clone()).await?;
         let new = NewUser {
             id: inner.clock.new_uuid(),

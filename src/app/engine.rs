@@ -19,6 +19,7 @@ use crate::actors::root::{Arbiters, Root};
 use crate::actors::running_jobs::RunningJobs;
 use crate::actors::scheduler::{self, Scheduler};
 use crate::actors::supervisor::{self, Supervisor};
+use crate::actors::webhooks::WebhookIntake;
 use crate::actors::{Resources, provider_gateway};
 use crate::bus::EventBus;
 use crate::bus::postgres::PostgresBus;
@@ -31,6 +32,7 @@ use crate::providers::provider_for;
 use crate::providers::simulator::{Simulator, SimulatorSettings};
 use crate::storage::Database;
 use crate::storage::listener::Announcement;
+use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
 /// The addresses of the permanent actors.
@@ -70,6 +72,8 @@ pub struct Engine {
     pub sessions: Sessions,
     /// Told after each commit.
     pub on_commit: CommitHook,
+    /// Who applies webhooks.
+    pub webhooks: WebhookIntake,
     /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
     pub(super) recorder_handles: Vec<Handle<Recorder>>,
@@ -90,9 +94,11 @@ impl Engine {
         logger: Logger,
         fatal: CancellationToken,
     ) -> Result<Self> {
+        let secrets = settings.complete_secrets(&clock)?;
+        let keys = KeyRing::of(&secrets, settings.encryption.plain_envelopes())?;
         let resources = Resources {
-            secrets: Arc::new(settings.complete_secrets(&clock)?),
-            database: Database::connect(url, &settings.database).await?,
+            database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
+            secrets: Arc::new(secrets),
             metrics,
             faults: Arc::new(Faults::new(settings.faults.injection)),
             instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),
@@ -120,6 +126,7 @@ impl Engine {
             housekeeper: Handle::vacant(housekeeper::NAME),
         };
         let on_commit = commit_hook(&handles);
+        let webhooks = WebhookIntake::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
         let recorder_handles: Vec<Handle<Recorder>> =
             (0..resources.settings.actors.recorders).map(|_| Handle::vacant(recorder::NAME)).collect();
         let engine = Self {
@@ -133,6 +140,7 @@ impl Engine {
             simulator,
             handles,
             on_commit,
+            webhooks,
             fatal,
             recorder_handles,
             arbiters,
@@ -222,8 +230,10 @@ impl Engine {
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root
-            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+        let webhooks = self.webhooks.clone();
+        self.root.keep(&self.handles.housekeeper, move |line| {
+            Housekeeper::new(&resources, gateway.clone(), webhooks.clone(), line)
+        });
     }
 
     fn keep_listening(&self) {

@@ -9,11 +9,13 @@
 mod accounts;
 mod actors;
 mod database;
+mod encryption;
 mod jobs;
 mod log;
 mod providers;
 mod secrets;
 mod server;
+mod webhooks;
 mod websocket;
 
 use std::collections::HashMap;
@@ -25,11 +27,13 @@ use serde::Deserialize;
 pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
+pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings};
+pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
 use crate::clock::Clock;
@@ -96,6 +100,8 @@ pub struct Settings {
     pub secrets: SecretsSection,
     /// `[accounts]`
     pub accounts: AccountSettings,
+    /// `[encryption]`
+    pub encryption: EncryptionSettings,
     /// `[database]`
     pub database: DatabaseSettings,
     /// `[embedded]`
@@ -114,6 +120,8 @@ pub struct Settings {
     pub housekeeping: HousekeepingSettings,
     /// `[websocket]`
     pub websocket: WebSocketSettings,
+    /// `[webhooks]`
+    pub webhooks: WebhookSettings,
     /// `[providers]`
     pub providers: ProvidersSection,
     /// `[simulator]`
@@ -129,6 +137,7 @@ struct Sections {
     server: ServerSettings,
     secrets: SecretsSection,
     accounts: AccountSettings,
+    encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
@@ -138,6 +147,7 @@ struct Sections {
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
     websocket: WebSocketSettings,
+    webhooks: WebhookSettings,
     providers: ProvidersSection,
     simulator: SimulatorSection,
     faults: FaultSettings,
@@ -217,6 +227,7 @@ impl Settings {
             server: sections.server,
             secrets: sections.secrets,
             accounts: sections.accounts,
+            encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
             log: sections.log,
@@ -226,6 +237,7 @@ impl Settings {
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
             websocket: sections.websocket,
+            webhooks: sections.webhooks,
             providers: sections.providers,
             simulator: sections.simulator,
             faults: sections.faults,
@@ -233,12 +245,14 @@ impl Settings {
         settings.server.validate()?;
         settings.secrets.validate(environment)?;
         settings.accounts.validate()?;
+        settings.encryption.validate(environment)?;
         settings.database.validate()?;
         settings.actors.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
         settings.redecision.validate()?;
         settings.websocket.validate()?;
+        settings.webhooks.validate()?;
         settings.providers.validate(environment)?;
         if environment == Environment::Production && settings.faults.injection {
             return Err(Error::configuration("faults.injection must be false in production"));
@@ -362,6 +376,7 @@ mod tests {
         assert!(refusal(&[("AVAL__JOBS__HEARTBEAT_MS", "30000")]).contains("jobs.heartbeat_ms"));
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
+        assert!(refusal(&[("AVAL__WEBHOOKS__RETENTION_DAYS", "29")]).contains("webhooks.retention_days"));
         assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
     }
 
@@ -386,6 +401,9 @@ mod tests {
         let mut with_faults = pairs.clone();
         with_faults.push(("AVAL__FAULTS__INJECTION", "true"));
         assert!(refusal(&with_faults).contains("faults.injection"));
+        let mut with_plain = pairs.clone();
+        with_plain.push(("AVAL__ENCRYPTION__ACCEPT_PLAIN", "true"));
+        assert!(refusal(&with_plain).contains("encryption.accept_plain"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod auth;
 pub mod body;
 pub mod conditional;
 pub mod countries;
+mod cursor;
 pub mod docs;
 pub mod extract;
 pub mod faults;
@@ -30,6 +31,7 @@ mod schemas;
 mod server;
 pub mod sessions;
 pub mod users;
+pub mod webhooks;
 pub mod ws;
 
 use std::future::{Ready, ready};
@@ -71,6 +73,8 @@ pub struct HttpState {
     pub health: Arc<dyn HealthSource>,
     /// What WebSocket sessions need.
     pub realtime: ws::Realtime,
+    /// Who verifies and takes webhooks.
+    pub webhooks: webhooks::WebhookDoor,
 }
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.

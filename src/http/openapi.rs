@@ -10,7 +10,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 
 use super::auth::{API_KEY_HEADER, Access};
 use super::{
-    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, users, ws,
+    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, users,
+    webhooks, ws,
 };
 
 /// Where health answers are found too.
@@ -35,6 +36,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "accounts", description = "Who may come in: sessions of people, their accounts, keys of machine clients"),
         (name = "applications", description = "Credit applications"),
         (name = "countries", description = "What each country wants, and what it would say"),
+        (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
         (name = "operations", description = "Metrics, documentation and fault injection"),
@@ -66,6 +68,8 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::status::set_status,
         applications::audit::audit,
         applications::decision::decision,
+        webhooks::receive::receive,
+        webhooks::list::list,
         ws::open,
         ws::ticket::create,
         health::summary,
@@ -93,6 +97,12 @@ pub fn document(faults_on: bool) -> Document {
         if let Some(get) = &mut item.get {
             get.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_under_api"));
         }
+    }
+    if let Some(mut item) = paths.get(webhooks::PATH).cloned() {
+        if let Some(post) = &mut item.post {
+            post.operation_id = post.operation_id.as_ref().map(|id| format!("{id}_as_provider"));
+        }
+        paths.insert(webhooks::ALIAS.to_owned(), item);
     }
     paths.extend(aliases);
     if !faults_on {

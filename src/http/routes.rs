@@ -10,7 +10,9 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 use super::auth::{Access, Scope};
 use super::middleware;
 use super::problem::{Answer, Rejection};
-use super::{api_keys, applications, countries, docs, faults, health, metrics, sessions, users, ws};
+use super::{
+    api_keys, applications, countries, docs, faults, health, metrics, sessions, users, webhooks, ws,
+};
 use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
@@ -45,8 +47,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const WRITE: Access = Access::AtLeast(Role::User, Scope::ApplicationsWrite);
     const REVIEW: Access = Access::AtLeast(Role::Analyst, Scope::ApplicationsReview);
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
+    const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
-    const LOOK: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const PEOPLE: Access = Access::People;
     const ANYONE: Access = Access::Anyone;
     let mut table = vec![
@@ -56,11 +58,11 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
         on(POST, "/api/v1/users", OPERATE, users::create::create),
-        on(GET, "/api/v1/users", LOOK, users::list::list),
-        on(GET, "/api/v1/users/{id}", LOOK, users::get::get),
+        on(GET, "/api/v1/users", INSPECT, users::list::list),
+        on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
         on(PATCH, "/api/v1/users/{id}", OPERATE, users::change::change),
         on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create),
-        on(GET, "/api/v1/api-keys", LOOK, api_keys::list::list),
+        on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list),
         on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),
 
         on(GET, "/api/v1/countries", READ, countries::list::list),
@@ -78,6 +80,10 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/status", WRITE, applications::status::set_status),
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
+
+        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive),
+        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive),
+        on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
 
         on(GET, "/api/v1/ws", OPEN, ws::open),
         on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create),

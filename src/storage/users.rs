@@ -160,6 +160,19 @@ pub async fn password_hash(connection: &mut AsyncPgConnection, id: Uuid) -> Resu
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
+/// Finds the oldest enabled admin.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_admin(connection: &mut AsyncPgConnection) -> Result<Option<User>> {
+    let query = users::table
+        .select(User::as_select())
+        .filter(users::role.eq(PgRole(Role::Admin)))
+        .filter(users::disabled_at.is_null())
+        .order(users::id);
+    Ok(query.first(connection).await.optional()?)
+}
+
 /// Accounts, newest first, at most `limit`, made before `before`.
 ///
 /// # Errors

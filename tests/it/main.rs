@@ -2,6 +2,8 @@
 #![expect(clippy::string_slice, reason = "tests slice texts of their own making")]
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod api_applications;
 #[cfg(test)]
 mod api_lists;
@@ -34,8 +36,12 @@ mod realtime;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod reencrypt;
+#[cfg(test)]
 mod status_machine;
 #[cfg(test)]
 mod supervision;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod webhooks;

@@ -76,6 +76,11 @@ pub struct DemoArgs {
 }
 
 impl DemoArgs {
+    /// Whether nobody has said who runs it.
+    pub fn needs_token(&self) -> bool {
+        self.token.is_none() && self.username.is_none()
+    }
+
     fn deadline(&self) -> Duration {
         let usual = if self.with_outages { OUTAGE_DEADLINE_S } else { DEADLINE_S };
         Duration::from_secs(self.deadline.unwrap_or(usual))

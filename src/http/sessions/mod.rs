@@ -5,6 +5,6 @@ pub mod logout;
 pub mod me;
 pub mod password;
 pub mod refresh;
-mod tokens;
+pub mod tokens;
 
 pub(super) use self::tokens::secret;

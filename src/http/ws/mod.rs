@@ -27,7 +27,7 @@
 
 mod client_message;
 mod pacing;
-pub(super) mod ticket;
+pub mod ticket;
 
 use std::sync::Arc;
 use std::time::Duration;

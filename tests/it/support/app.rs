@@ -176,11 +176,6 @@ impl TestApp {
         self.admin().delete(path).await
     }
 
-    /// Sends JSON.
-    pub(crate) async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
-        self.admin().send_json(method, path, body).await
-    }
-
     /// Sends anything, and holds the answer against the OpenAPI document.
     pub(crate) async fn send(
         &self,

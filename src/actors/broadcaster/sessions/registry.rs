@@ -75,7 +75,13 @@ impl Registry {
     }
 
     /// Lets a session see what its account may. `false` when the account has as many sessions as it may.
-    pub(super) fn admit(&mut self, id: SessionId, account: &str, visibility: Visibility, most: usize) -> bool {
+    pub(super) fn admit(
+        &mut self,
+        id: SessionId,
+        account: &str,
+        visibility: Visibility,
+        most: usize,
+    ) -> bool {
         // A session that was cut off sees nothing any more.
         let Some(session) = self.sessions.get_mut(&id) else { return true };
         let count = self.accounts.entry(Arc::from(account)).or_insert(0);
