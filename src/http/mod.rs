@@ -14,6 +14,7 @@ pub mod auth;
 pub mod body;
 pub mod conditional;
 pub mod countries;
+mod cursor;
 pub mod docs;
 pub mod extract;
 pub mod faults;
@@ -26,6 +27,7 @@ pub mod query;
 pub mod routes;
 mod schemas;
 mod server;
+pub mod webhooks;
 pub mod ws;
 
 use std::future::{Ready, ready};
@@ -64,6 +66,8 @@ pub struct HttpState {
     pub health: Arc<dyn HealthSource>,
     /// What WebSocket sessions need.
     pub realtime: ws::Realtime,
+    /// Who verifies and takes webhooks.
+    pub webhooks: webhooks::WebhookDoor,
 }
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.

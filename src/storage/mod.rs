@@ -25,6 +25,7 @@ pub mod seal;
 mod statement;
 pub mod transaction;
 pub mod types;
+pub mod webhooks;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 

@@ -41,3 +41,5 @@ mod status_machine;
 mod supervision;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod webhooks;
