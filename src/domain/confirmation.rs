@@ -4,6 +4,8 @@
 //! without anybody noticing. What it does not tell stays as it was known before. Its `reason` is free text of somebody
 //! else's making, so it is shown to people only when it does not name the applicant.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -59,7 +61,7 @@ impl ReportedOutcome {
 }
 
 /// A confirmation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Confirmation {
     /// The bureau's own reference, which it gave when it was asked.
     pub provider_reference: String,
@@ -85,6 +87,17 @@ pub struct Confirmation {
     pub reason: Option<String>,
     /// When it came about, by the bureau's clock.
     pub occurred_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for Confirmation {
+    /// Without the reason, which is the bureau's free text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Confirmation")
+            .field("application_id", &self.application_id)
+            .field("outcome", &self.outcome)
+            .field("occurred_at", &self.occurred_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Confirmation {
