@@ -191,11 +191,12 @@ impl ProviderSettings {
                 matches!(uri.scheme_str(), Some("http" | "https"))
                     && uri.host().is_some()
                     && uri.query().is_none()
+                    && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
             });
             require(
                 absolute,
                 &format!("{name}.base_url"),
-                "must be an absolute http(s) URL without a query",
+                "must be an absolute http(s) URL without a query, a user or a password",
             )?;
         }
         require(self.async_timeout_ms >= 1, &format!("{name}.async_timeout_ms"), "must be at least 1")?;

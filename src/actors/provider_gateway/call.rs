@@ -170,19 +170,23 @@ async fn exchange(
         return Ok(without_report(status, response.headers(), now));
     }
     let body = response.body().limit(endpoint.call.max_body_bytes).await.map_err(|error| not_read(&error))?;
-    if promised { read_promise(&body) } else { read(endpoint, &body) }
+    if promised { read_promise(&body, ask) } else { read(endpoint, &body, ask) }
 }
 
-fn read_promise(body: &Bytes) -> Result<Reply, Failure> {
-    acceptance::parse(body)
-        .map(|provider_reference| Reply::Accepted { provider_reference })
-        .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
+/// References are stored in the clear: one that repeats the person's document is no reference.
+fn read_promise(body: &Bytes, ask: &FetchBankingData) -> Result<Reply, Failure> {
+    let malformed = |cause: String| Failure { kind: FailureKind::Malformed, cause };
+    let provider_reference = acceptance::parse(body).map_err(|error| malformed(error.to_string()))?;
+    if ask.subject.identity_document.stands_in(&provider_reference) {
+        return Err(malformed("the reference repeats the document".to_owned()));
+    }
+    Ok(Reply::Accepted { provider_reference })
 }
 
-fn read(endpoint: &Endpoint, body: &Bytes) -> Result<Reply, Failure> {
+fn read(endpoint: &Endpoint, body: &Bytes, ask: &FetchBankingData) -> Result<Reply, Failure> {
     let report = endpoint.adapter.parse(body);
     report
-        .map(Reply::Report)
+        .map(|report| Reply::Report(report.without_document(&ask.subject.identity_document)))
         .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
 }
 
