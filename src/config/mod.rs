@@ -28,7 +28,9 @@ pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
-pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
+pub use providers::{
+    BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
+};
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings};
 pub use webhooks::WebhookSettings;
@@ -418,5 +420,18 @@ mod tests {
             (5, 60_000, 32)
         );
         assert_eq!(mx.breaker.window_ms, es.breaker.window_ms);
+    }
+
+    #[test]
+    fn a_bureau_answers_on_the_spot_unless_it_is_told_to_be_asynchronous() {
+        let settings = load(&[
+            ("AVAL__PROVIDERS__MX__MODE", "async"),
+            ("AVAL__PROVIDERS__MX__ASYNC_TIMEOUT_MS", "5000"),
+        ])
+        .unwrap();
+        let (mx, es) = (settings.providers.of(Country::Mx), settings.providers.of(Country::Es));
+        assert_eq!((mx.mode, mx.async_timeout_ms), (ProviderMode::Async, 5000));
+        assert_eq!((es.mode, es.async_timeout_ms), (ProviderMode::Sync, 3_600_000));
+        assert!(refusal(&[("AVAL__PROVIDERS__MX__MODE", "later")]).contains("later"));
     }
 }
