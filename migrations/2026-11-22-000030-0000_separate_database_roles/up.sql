@@ -1,0 +1,25 @@
+-- The user that serves needs no more than to read and write rows. Making a month's partitions is the one change of the
+-- schema that cannot wait for an operator: it runs as the owner, with a search path that no caller can bend.
+ALTER FUNCTION ensure_month_partitions(date, integer) SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp;
+REVOKE EXECUTE ON FUNCTION ensure_month_partitions(date, integer) FROM PUBLIC;
+
+-- What refuse_change guards, nobody but the owner could change anyway, if it were not for privileges that were given for
+-- all tables at once. It runs after every migration, and config/roles.sql runs it too.
+CREATE FUNCTION lock_append_only_tables() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    held record;
+BEGIN
+    FOR held IN
+        SELECT DISTINCT c.oid::regclass AS guarded, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS holder
+        FROM pg_trigger t
+        JOIN pg_class c ON c.oid = t.tgrelid AND t.tgfoid = 'public.refuse_change'::regproc
+        CROSS JOIN LATERAL aclexplode(c.relacl) g
+        WHERE g.grantee <> c.relowner AND g.privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE')
+    LOOP
+        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON %s FROM %s', held.guarded, held.holder);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION lock_append_only_tables IS
+    'Takes from everybody but the owner what could change an append-only table';
+REVOKE EXECUTE ON FUNCTION lock_append_only_tables() FROM PUBLIC;
