@@ -18,11 +18,15 @@ mod architecture;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod browsers;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod embedded;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
@@ -34,8 +38,12 @@ mod realtime;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod status_machine;
 #[cfg(test)]
 mod supervision;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
