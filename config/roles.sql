@@ -38,15 +38,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO aval_serv
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO aval_server;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO aval_server;
 
--- The migrations that have run are for the owner to write down; the server only compares.
+-- What must not change although it is written, nor be written by others than the owner.
 DO $$
 BEGIN
-    IF to_regclass('public.__diesel_schema_migrations') IS NOT NULL THEN
-        REVOKE INSERT, UPDATE, DELETE ON __diesel_schema_migrations FROM aval_server;
-    END IF;
     IF to_regprocedure('public.lock_append_only_tables()') IS NOT NULL THEN
         PERFORM lock_append_only_tables();
-        REVOKE EXECUTE ON FUNCTION lock_append_only_tables() FROM aval_server;
     END IF;
 END
 $$;

@@ -10,6 +10,7 @@ mod actors;
 mod cors;
 mod database;
 mod database_url;
+mod encryption;
 mod jobs;
 mod limits;
 mod log;
@@ -28,6 +29,7 @@ pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
+pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
@@ -103,6 +105,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `[cors]`
     pub cors: CorsSettings,
+    /// `[encryption]`
+    pub encryption: EncryptionSettings,
     /// `[database]`
     pub database: DatabaseSettings,
     /// `[embedded]`
@@ -137,6 +141,7 @@ struct Sections {
     secrets: SecretsSection,
     limits: LimitSettings,
     cors: CorsSettings,
+    encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
@@ -229,6 +234,7 @@ impl Settings {
             secrets: sections.secrets,
             limits: sections.limits,
             cors: sections.cors,
+            encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
             log: sections.log,
@@ -243,6 +249,7 @@ impl Settings {
             faults: sections.faults,
         };
         settings.secrets.validate(environment)?;
+        settings.encryption.validate(environment)?;
         settings.server.validate(environment)?;
         settings.limits.validate()?;
         settings.cors.validate()?;
@@ -418,6 +425,9 @@ mod tests {
         let mut with_faults = pairs.clone();
         with_faults.push(("AVAL__FAULTS__INJECTION", "true"));
         assert!(refusal(&with_faults).contains("faults.injection"));
+        let mut with_plain = pairs.clone();
+        with_plain.push(("AVAL__ENCRYPTION__ACCEPT_PLAIN", "true"));
+        assert!(refusal(&with_plain).contains("encryption.accept_plain"));
     }
 
     #[test]

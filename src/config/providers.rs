@@ -171,11 +171,12 @@ impl ProviderSettings {
                 matches!(uri.scheme_str(), Some("http" | "https"))
                     && uri.host().is_some()
                     && uri.query().is_none()
+                    && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
             });
             require(
                 absolute,
                 &format!("{name}.base_url"),
-                "must be an absolute http(s) URL without a query",
+                "must be an absolute http(s) URL without a query, a user or a password",
             )?;
         }
         require(self.call.max_in_flight >= 1, &format!("{name}.call.max_in_flight"), "must be at least 1")?;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::ids::{ApplicationId, ChangeId, RequestId};
 use super::money::Money;
-use super::personal_data::{FullName, IdentityDocument};
+use super::personal_data::{BirthDate, FullName, IdentityDocument};
 use super::status::Status;
 
 /// A country that Aval lends in.
@@ -148,7 +148,7 @@ pub struct Attribution {
 }
 
 /// An application that passed validation and is about to be stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewApplication {
     /// Made by Aval, never by the database.
     pub id: ApplicationId,
@@ -164,7 +164,9 @@ pub struct NewApplication {
     pub monthly_income: Money,
     /// Over how many instalments.
     pub term_months: TermMonths,
-    /// What the client said, and what the document tells (birth date, sex).
+    /// The applicant's birth date, when the document or the client tells it.
+    pub birth_date: Option<BirthDate>,
+    /// What the client said, and what the document tells (sex); without the birth date.
     pub country_specific_data: Map<String, Value>,
     /// The account that made it.
     pub created_by: String,
@@ -174,8 +176,19 @@ pub struct NewApplication {
     pub traceparent: Option<String>,
 }
 
+impl fmt::Debug for NewApplication {
+    /// What the log may know of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewApplication")
+            .field("id", &self.id)
+            .field("country", &self.country)
+            .field("created_by", &self.created_by)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An application as it is stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Application {
     /// The identifier.
     pub id: ApplicationId,
@@ -193,7 +206,9 @@ pub struct Application {
     pub term_months: TermMonths,
     /// Where it stands.
     pub status: Status,
-    /// Free data of the country.
+    /// The applicant's birth date, when the document or the client told it.
+    pub birth_date: Option<BirthDate>,
+    /// Free data of the country; without the birth date.
     pub country_specific_data: Map<String, Value>,
     /// What the bureau said last.
     pub banking_data: Option<Value>,
@@ -211,4 +226,17 @@ pub struct Application {
     pub updated_at: DateTime<Utc>,
     /// When it was deleted, if it was.
     pub deleted_at: Option<DateTime<Utc>>,
+}
+
+impl fmt::Debug for Application {
+    /// What the log may know of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application")
+            .field("id", &self.id)
+            .field("country", &self.country)
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("created_by", &self.created_by)
+            .finish_non_exhaustive()
+    }
 }

@@ -1,6 +1,7 @@
 //! A decision and its explanation.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -149,7 +150,7 @@ pub struct Decision {
 pub const PROVIDER_UNAVAILABLE: &str = "PROVIDER_UNAVAILABLE";
 
 /// A decision as it is stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoredDecision {
     /// The identifier.
     pub id: DecisionId,
@@ -161,6 +162,18 @@ pub struct StoredDecision {
     pub decision: Decision,
     /// When.
     pub decided_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for StoredDecision {
+    /// Without the case, which holds the bureau's report.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredDecision")
+            .field("id", &self.id)
+            .field("application_id", &self.application_id)
+            .field("decision", &self.decision)
+            .field("decided_at", &self.decided_at)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use futures_util::FutureExt as _;
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 use crate::storage::connect::Connector;
+use crate::storage::seal::KeyRing;
 
 /// A connection lent by the pool.
 pub type Connection<'a> = PooledConnection<'a, AsyncPgConnection>;
@@ -26,12 +27,13 @@ const SESSION_SETUP: &str = "\
     SET application_name = 'aval'; SET TIME ZONE 'UTC'; \
     DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
 
-/// The database. Cheap to clone.
+/// The database, with the keys to the personal data in it. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
     connector: Connector,
     session_setup: Arc<str>,
+    keys: Arc<KeyRing>,
 }
 
 /// How busy the pool is.
@@ -48,7 +50,7 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Configuration`] when the URL cannot be used, [`Error::Unavailable`] when the database cannot be reached.
-    pub async fn connect(url: &str, settings: &DatabaseSettings) -> Result<Self> {
+    pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
         let session_setup: Arc<str> =
             format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
         let connector = Connector::new(url)?;
@@ -78,7 +80,12 @@ impl Database {
             .build(AsyncDieselConnectionManager::new_with_config(String::new(), manager))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
-        Ok(Self { pool, connector, session_setup })
+        Ok(Self { pool, connector, session_setup, keys })
+    }
+
+    /// What seals and opens the personal data in it.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
     }
 
     /// Lends a connection.

@@ -38,6 +38,8 @@ mod realtime;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod reencrypt;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod status_machine;

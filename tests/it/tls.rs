@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use crate::support::app::TestApp;
 use crate::support::certificates::Authority;
 use crate::support::db::text;
-use crate::support::engine::settings;
+use crate::support::engine::{key_ring, settings};
 use crate::support::{PATIENCE, eventually};
 
 const HTTP_1: &[&str] = &["http/1.1"];
@@ -42,7 +42,9 @@ fn url(app: &TestApp) -> String {
 }
 
 async fn is_trusted(client: &awc::Client, app: &TestApp) -> bool {
-    client.get(url(app)).send().await.is_ok_and(|answer| answer.status().is_success())
+    let Ok(mut answer) = client.get(url(app)).send().await else { return false };
+    // A connection whose answer was read stays open for the next request.
+    answer.body().await.is_ok() && answer.status().is_success()
 }
 
 #[actix_rt::test]
@@ -199,7 +201,8 @@ async fn every_way_to_the_database_is_encrypted_and_verified() {
     let root = authority.write(postgres.folder.path());
     let url = postgres.url(&format!("sslmode=verify-full&sslrootcert={}", root.display()));
     migrations::run_pending(&url).await.unwrap();
-    let database = Database::connect(&url, &settings(&[]).database).await.unwrap();
+    let settings = settings(&[]);
+    let database = Database::connect(&url, &settings.database, key_ring(&settings)).await.unwrap();
     assert_eq!(text(&mut database.get().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
     assert_eq!(text(&mut database.dedicated().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
     assert!(Leadership::try_acquire(&database, "test").await.unwrap().is_some());

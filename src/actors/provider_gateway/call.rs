@@ -160,13 +160,13 @@ async fn exchange(
         return Ok(without_report(status, response.headers(), now));
     }
     let body = response.body().limit(endpoint.call.max_body_bytes).await.map_err(|error| not_read(&error))?;
-    read(endpoint, &body)
+    read(endpoint, &body, ask)
 }
 
-fn read(endpoint: &Endpoint, body: &Bytes) -> Result<Reply, Failure> {
+fn read(endpoint: &Endpoint, body: &Bytes, ask: &FetchBankingData) -> Result<Reply, Failure> {
     let report = endpoint.adapter.parse(body);
     report
-        .map(Reply::Report)
+        .map(|report| Reply::Report(report.without_document(&ask.subject.identity_document)))
         .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
 }
 

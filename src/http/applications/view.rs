@@ -1,12 +1,15 @@
 //! What a client sees of an application: documents masked, amounts and scores as text with two decimals, and of the
 //! bureau's report nothing but the common figures.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::country_data;
 use crate::domain::application::{Application, Country, NewApplication};
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::decision::RiskBand;
@@ -21,7 +24,7 @@ pub(in crate::http) fn score_text(score: Decimal) -> String {
 }
 
 /// An application.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub struct ApplicationView {
     /// The identifier.
     #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
@@ -76,6 +79,18 @@ pub struct ApplicationView {
     pub updated_at: DateTime<Utc>,
 }
 
+impl fmt::Debug for ApplicationView {
+    /// Without the person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApplicationView")
+            .field("id", &self.id)
+            .field("country", &self.country)
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
 impl From<Application> for ApplicationView {
     fn from(application: Application) -> Self {
         Self {
@@ -90,7 +105,10 @@ impl From<Application> for ApplicationView {
             status: application.status,
             risk_score: application.risk_score.map(score_text),
             risk_band: application.risk_score.map(RiskBand::of),
-            country_specific_data: application.country_specific_data,
+            country_specific_data: country_data::with_birth_date(
+                application.country_specific_data,
+                application.birth_date.as_ref(),
+            ),
             banking_data: application.banking_data.as_ref().and_then(BankingView::read),
             processing_errors: codes(application.validation_errors.as_ref()),
             version: application.version,
@@ -116,7 +134,10 @@ impl ApplicationView {
             status: Status::Pending,
             risk_score: None,
             risk_band: None,
-            country_specific_data: application.country_specific_data.clone(),
+            country_specific_data: country_data::with_birth_date(
+                application.country_specific_data.clone(),
+                application.birth_date.as_ref(),
+            ),
             banking_data: None,
             processing_errors: Vec::new(),
             version: inserted.version,
@@ -134,7 +155,7 @@ fn codes(errors: Option<&Value>) -> Vec<String> {
 }
 
 /// A line of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedView {
     /// The identifier.
     #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
@@ -176,6 +197,18 @@ pub struct ListedView {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for ListedView {
+    /// Without the person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListedView")
+            .field("id", &self.id)
+            .field("country", &self.country)
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 impl From<ListedApplication> for ListedView {

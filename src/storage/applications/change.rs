@@ -1,5 +1,7 @@
 //! The changes that people make to one application.
 
+use std::fmt;
+
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Map, Value};
@@ -10,11 +12,12 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::status::{Mover, Status};
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::schema::applications;
+use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
 use crate::storage::types::PgStatus;
 
 /// A change that a person asks for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Change {
     /// To another status.
     Status(Status),
@@ -24,6 +27,18 @@ pub enum Change {
     Delete,
     /// Out of it.
     Restore,
+}
+
+impl fmt::Debug for Change {
+    /// Without the data, which are whatever a client sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => f.debug_tuple("Status").field(status).finish(),
+            Self::CountryData(_) => f.write_str("CountryData(****)"),
+            Self::Delete => f.write_str("Delete"),
+            Self::Restore => f.write_str("Restore"),
+        }
+    }
 }
 
 struct Locked {
@@ -39,6 +54,7 @@ struct Locked {
 /// when the database fails.
 pub async fn change(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     id: ApplicationId,
     visibility: &Visibility,
     mover: Mover,
@@ -85,7 +101,7 @@ pub async fn change(
                 .await?
         }
     };
-    Ok(changed.try_into()?)
+    Ok(changed.open(keys)?)
 }
 
 async fn lock(

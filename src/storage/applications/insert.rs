@@ -12,8 +12,9 @@ use uuid::Uuid;
 use crate::domain::application::NewApplication;
 use crate::error::{Error, Result};
 use crate::storage::schema::applications;
-use crate::storage::seal::{self, SealedField};
+use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
+use crate::storage::transaction::Abort;
 use crate::storage::{is_missing_partition, partitions};
 
 /// What the database added to an inserted application.
@@ -40,6 +41,8 @@ struct InsertApplications {
     country: Vec<&'static str>,
     full_name: Vec<Vec<u8>>,
     identity_document: Vec<Vec<u8>>,
+    birth_date: Vec<Option<Vec<u8>>>,
+    document_index: Vec<Vec<u8>>,
     requested_amount: Vec<Decimal>,
     monthly_income: Vec<Decimal>,
     term_months: Vec<i16>,
@@ -54,18 +57,19 @@ struct InsertApplications {
 }
 
 impl InsertApplications {
-    fn new(rows: &[NewApplication]) -> Self {
+    fn new(keys: &KeyRing, rows: &[NewApplication]) -> Result<Self> {
         let mut insert = Self::default();
         for row in rows {
             let id = row.id.as_uuid();
             insert.id.push(id);
             insert.country.push(row.country.code());
-            insert.full_name.push(seal::seal(SealedField::FullName, id, row.full_name.reveal()));
-            insert.identity_document.push(seal::seal(
-                SealedField::IdentityDocument,
-                id,
-                row.identity_document.reveal(),
-            ));
+            let document = &row.identity_document;
+            let birth_date =
+                row.birth_date.as_ref().map(|date| keys.seal(SealedField::BirthDate, id, date.reveal()));
+            insert.full_name.push(keys.seal(SealedField::FullName, id, row.full_name.reveal())?);
+            insert.identity_document.push(keys.seal(SealedField::IdentityDocument, id, document.reveal())?);
+            insert.birth_date.push(birth_date.transpose()?);
+            insert.document_index.push(keys.document_index(row.country, document).as_bytes().to_vec());
             insert.requested_amount.push(row.requested_amount.amount());
             insert.monthly_income.push(row.monthly_income.amount());
             insert.term_months.push(i16::try_from(row.term_months.get()).unwrap_or(i16::MAX));
@@ -78,23 +82,24 @@ impl InsertApplications {
             insert.change_traceparent.push(row.traceparent.clone());
             insert.change_id.push(row.attribution.change_id.as_uuid());
         }
-        insert
+        Ok(insert)
     }
 }
 
 impl FixedStatement for InsertApplications {
     const SQL: &'static str = "\
-        INSERT INTO applications (id, country, full_name, identity_document, requested_amount, monthly_income, \
-            term_months, currency, country_specific_data, created_by, changed_by, change_reason, change_request_id, \
-            change_traceparent, change_id) \
-        SELECT id, country::country, full_name, identity_document, requested_amount, monthly_income, term_months, \
-            currency, country_specific_data, created_by, changed_by, change_reason, change_request_id, \
-            change_traceparent, change_id \
-        FROM unnest(?::uuid[], ?::text[], ?::bytea[], ?::bytea[], ?::numeric[], ?::numeric[], ?::smallint[], \
-            ?::text[], ?::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::uuid[]) \
-            AS row (id, country, full_name, identity_document, requested_amount, monthly_income, term_months, \
-            currency, country_specific_data, created_by, changed_by, change_reason, change_request_id, \
-            change_traceparent, change_id) \
+        INSERT INTO applications (id, country, full_name, identity_document, birth_date, document_index, \
+            requested_amount, monthly_income, term_months, currency, country_specific_data, created_by, changed_by, \
+            change_reason, change_request_id, change_traceparent, change_id) \
+        SELECT id, country::country, full_name, identity_document, birth_date, document_index, requested_amount, \
+            monthly_income, term_months, currency, country_specific_data, created_by, changed_by, change_reason, \
+            change_request_id, change_traceparent, change_id \
+        FROM unnest(?::uuid[], ?::text[], ?::bytea[], ?::bytea[], ?::bytea[], ?::bytea[], ?::numeric[], \
+            ?::numeric[], ?::smallint[], ?::text[], ?::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], \
+            ?::text[], ?::uuid[]) \
+            AS row (id, country, full_name, identity_document, birth_date, document_index, requested_amount, \
+            monthly_income, term_months, currency, country_specific_data, created_by, changed_by, change_reason, \
+            change_request_id, change_traceparent, change_id) \
         RETURNING id, created_at, updated_at, version";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
@@ -102,6 +107,8 @@ impl FixedStatement for InsertApplications {
         binder.bind::<Array<Text>, _>(&self.country)?;
         binder.bind::<Array<Binary>, _>(&self.full_name)?;
         binder.bind::<Array<Binary>, _>(&self.identity_document)?;
+        binder.bind::<Array<Nullable<Binary>>, _>(&self.birth_date)?;
+        binder.bind::<Array<Binary>, _>(&self.document_index)?;
         binder.bind::<Array<Numeric>, _>(&self.requested_amount)?;
         binder.bind::<Array<Numeric>, _>(&self.monthly_income)?;
         binder.bind::<Array<SmallInt>, _>(&self.term_months)?;
@@ -116,16 +123,18 @@ impl FixedStatement for InsertApplications {
     }
 }
 
-/// Inserts applications in one statement, one round trip. Triggers queue their jobs and write their first audit rows
-/// and events. The answer is in the order of `rows`.
+/// Inserts applications in one statement, one round trip, with their personal data sealed. Triggers queue their jobs and
+/// write their first audit rows and events. The answer is in the order of `rows`.
 ///
 /// # Errors
-/// When the database fails; nothing is inserted then.
+/// When sealing or the database fails; nothing is inserted then.
 pub async fn insert(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     rows: &[NewApplication],
-) -> Result<Vec<Inserted>, DieselError> {
-    let mut inserted: Vec<Inserted> = Prepared(InsertApplications::new(rows)).load(connection).await?;
+) -> Result<Vec<Inserted>, Abort> {
+    let statement = InsertApplications::new(keys, rows)?;
+    let mut inserted: Vec<Inserted> = Prepared(statement).load(connection).await?;
     let position = |id: Uuid| rows.iter().position(|row| row.id.as_uuid() == id);
     inserted.sort_by_key(|row| position(row.id));
     Ok(inserted)
@@ -135,19 +144,20 @@ pub async fn insert(
 /// inserted by an earlier try whose answer was lost: its id is random.
 ///
 /// # Errors
-/// When the database fails.
+/// When sealing or the database fails.
 pub async fn insert_making_partitions(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     row: &NewApplication,
 ) -> Result<Inserted> {
     let rows = std::slice::from_ref(row);
-    let inserted = match insert(connection, rows).await {
-        Err(error) if is_missing_partition(&error) => {
+    let inserted = match insert(connection, keys, rows).await {
+        Err(Abort::Database(error)) if is_missing_partition(&error) => {
             let month = row.id.created_at().ok_or_else(|| Error::internal("an id without a time"))?;
             partitions::ensure(connection, month, 0).await?;
-            insert(connection, rows).await?
+            insert(connection, keys, rows).await?
         }
-        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+        Err(Abort::Database(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))) => {
             read_inserted(connection, row.id.as_uuid()).await?
         }
         other => other?,
