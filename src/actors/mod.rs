@@ -44,6 +44,7 @@ pub mod running_jobs;
 pub mod scheduler;
 mod sliding_counts;
 pub mod supervisor;
+pub mod webhooks;
 
 use std::sync::Arc;
 

@@ -18,6 +18,7 @@ use crate::actors::root::{Arbiters, Root};
 use crate::actors::running_jobs::RunningJobs;
 use crate::actors::scheduler::{self, Scheduler};
 use crate::actors::supervisor::{self, Supervisor};
+use crate::actors::webhooks::WebhookIntake;
 use crate::actors::{Resources, provider_gateway};
 use crate::bus::EventBus;
 use crate::bus::postgres::PostgresBus;
@@ -68,6 +69,8 @@ pub struct Engine {
     pub sessions: Sessions,
     /// Told after each commit.
     pub on_commit: CommitHook,
+    /// Who applies webhooks.
+    pub webhooks: WebhookIntake,
     /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
     pub(super) recorder_handles: Vec<Handle<Recorder>>,
@@ -113,6 +116,7 @@ impl Engine {
             housekeeper: Handle::vacant(housekeeper::NAME),
         };
         let on_commit = commit_hook(&handles);
+        let webhooks = WebhookIntake::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
         let recorder_handles: Vec<Handle<Recorder>> =
             (0..resources.settings.actors.recorders).map(|_| Handle::vacant(recorder::NAME)).collect();
         let engine = Self {
@@ -125,6 +129,7 @@ impl Engine {
             simulator,
             handles,
             on_commit,
+            webhooks,
             fatal,
             recorder_handles,
             arbiters,
@@ -214,8 +219,10 @@ impl Engine {
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root
-            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+        let webhooks = self.webhooks.clone();
+        self.root.keep(&self.handles.housekeeper, move |line| {
+            Housekeeper::new(&resources, gateway.clone(), webhooks.clone(), line)
+        });
     }
 
     fn keep_listening(&self) {

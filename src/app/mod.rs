@@ -24,6 +24,7 @@ use crate::actors::supervisor::GiveAllBack;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::http::webhooks::{Senders, WebhookDoor};
 use crate::http::ws::Realtime;
 use crate::http::{self, Entrance, HttpState};
 use crate::shutdown::Shutdown;
@@ -127,6 +128,10 @@ fn http_state(engine: &Engine) -> HttpState {
             settings: engine.resources.settings.websocket.clone(),
             metrics: Arc::clone(&engine.resources.metrics),
             logger: engine.resources.named("websocket").logger,
+        },
+        webhooks: WebhookDoor {
+            senders: Senders::new(&engine.resources.secrets, &engine.resources.settings.webhooks),
+            intake: engine.webhooks.clone(),
         },
     }
 }

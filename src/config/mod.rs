@@ -17,6 +17,7 @@ mod log;
 mod providers;
 mod secrets;
 mod server;
+mod webhooks;
 mod websocket;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};
+pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
 use crate::clock::Clock;
@@ -125,6 +127,8 @@ pub struct Settings {
     pub housekeeping: HousekeepingSettings,
     /// `[websocket]`
     pub websocket: WebSocketSettings,
+    /// `[webhooks]`
+    pub webhooks: WebhookSettings,
     /// `[providers]`
     pub providers: ProvidersSection,
     /// `[simulator]`
@@ -151,6 +155,7 @@ struct Sections {
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
     websocket: WebSocketSettings,
+    webhooks: WebhookSettings,
     providers: ProvidersSection,
     simulator: SimulatorSection,
     faults: FaultSettings,
@@ -244,6 +249,7 @@ impl Settings {
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
             websocket: sections.websocket,
+            webhooks: sections.webhooks,
             providers: sections.providers,
             simulator: sections.simulator,
             faults: sections.faults,
@@ -259,6 +265,7 @@ impl Settings {
         settings.outbox.validate()?;
         settings.redecision.validate()?;
         settings.websocket.validate()?;
+        settings.webhooks.validate()?;
         settings.providers.validate(environment)?;
         if environment == Environment::Production && settings.faults.injection {
             return Err(Error::configuration("faults.injection must be false in production"));
@@ -401,6 +408,7 @@ mod tests {
         assert!(refusal(&[("AVAL__JOBS__HEARTBEAT_MS", "30000")]).contains("jobs.heartbeat_ms"));
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
+        assert!(refusal(&[("AVAL__WEBHOOKS__RETENTION_DAYS", "29")]).contains("webhooks.retention_days"));
         assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
     }
 

@@ -141,6 +141,9 @@ impl BankingData {
         data.additional_data.insert("fallback".to_owned(), json!(true));
         data.additional_data.insert("reason".to_owned(), json!(reason.to_string()));
         data.additional_data.insert("circuit_state".to_owned(), json!(circuit_state));
+        if reason == FallbackReason::NeverAnswered {
+            data.additional_data.insert("timed_out".to_owned(), json!(true));
+        }
         data
     }
 
@@ -155,6 +158,11 @@ impl BankingData {
     /// Whether these are fallback figures.
     pub fn is_fallback(&self) -> bool {
         self.additional_data.get("fallback").and_then(Value::as_bool) == Some(true)
+    }
+
+    /// Whether these are fallback figures for an answer that was promised and did not come in time.
+    pub fn is_timed_out(&self) -> bool {
+        self.is_fallback() && self.additional_data.get("timed_out").and_then(Value::as_bool) == Some(true)
     }
 
     /// Whether the bureau knew nobody by that document.
@@ -172,6 +180,8 @@ pub enum FallbackReason {
     CallsFailed,
     /// The bureau asked to be left alone for longer than a job may wait.
     RateLimited,
+    /// The bureau took the question for later and let its time to answer pass.
+    NeverAnswered,
 }
 
 impl FallbackReason {
@@ -180,6 +190,7 @@ impl FallbackReason {
             Self::CircuitOpen => "Circuit Open",
             Self::CallsFailed => "Calls Failed",
             Self::RateLimited => "Rate Limited",
+            Self::NeverAnswered => "Never Answered",
         }
     }
 }
@@ -192,6 +203,7 @@ impl fmt::Display for FallbackReason {
             Self::RateLimited => {
                 "provider unavailable: it asked to be left alone for longer than a job may wait"
             }
+            Self::NeverAnswered => "the provider accepted the question and never answered it",
         })
     }
 }

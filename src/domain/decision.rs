@@ -149,6 +149,15 @@ pub struct Decision {
 /// The reason code of a decision that was made without the bureau.
 pub const PROVIDER_UNAVAILABLE: &str = "PROVIDER_UNAVAILABLE";
 
+/// The reason code of a decision that was made because the bureau let its time to answer pass.
+pub const PROVIDER_TIMEOUT: &str = "PROVIDER_TIMEOUT";
+
+/// The reason code of a decision that follows a bureau's own refusal.
+pub const PROVIDER_REJECTED: &str = "PROVIDER_REJECTED";
+
+/// The reason code of a decision that a bureau leaves to a human.
+pub const PROVIDER_NEEDS_REVIEW: &str = "PROVIDER_NEEDS_REVIEW";
+
 /// A decision as it is stored.
 #[derive(Clone)]
 pub struct StoredDecision {

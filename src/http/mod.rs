@@ -17,6 +17,7 @@ pub mod conditional;
 mod connections;
 pub mod countries;
 mod cross_origin;
+mod cursor;
 pub mod docs;
 pub mod extract;
 pub mod faults;
@@ -31,6 +32,7 @@ pub mod routes;
 mod schemas;
 mod server;
 mod tls;
+pub mod webhooks;
 pub mod ws;
 
 use std::future::{Ready, ready};
@@ -70,6 +72,8 @@ pub struct HttpState {
     pub health: Arc<dyn HealthSource>,
     /// What WebSocket sessions need.
     pub realtime: ws::Realtime,
+    /// Who verifies and takes webhooks.
+    pub webhooks: webhooks::WebhookDoor,
 }
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.

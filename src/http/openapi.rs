@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 use super::limits::LimitClass;
-use super::{applications, countries, docs, faults, health, metrics, problem, routes, ws};
+use super::{applications, countries, docs, faults, health, metrics, problem, routes, webhooks, ws};
 
 /// Where health answers are found too.
 const API_PREFIX: &str = "/api/v1";
@@ -33,6 +33,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
     tags(
         (name = "applications", description = "Credit applications"),
         (name = "countries", description = "What each country wants, and what it would say"),
+        (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
         (name = "operations", description = "Metrics, documentation and fault injection"),
@@ -52,6 +53,8 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::status::set_status,
         applications::audit::audit,
         applications::decision::decision,
+        webhooks::receive::receive,
+        webhooks::list::list,
         ws::open,
         health::summary,
         health::live,
@@ -78,6 +81,12 @@ pub fn document(faults_on: bool) -> Document {
         if let Some(get) = &mut item.get {
             get.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_under_api"));
         }
+    }
+    if let Some(mut item) = paths.get(webhooks::PATH).cloned() {
+        if let Some(post) = &mut item.post {
+            post.operation_id = post.operation_id.as_ref().map(|id| format!("{id}_as_provider"));
+        }
+        paths.insert(webhooks::ALIAS.to_owned(), item);
     }
     paths.extend(aliases);
     if !faults_on {

@@ -11,7 +11,7 @@ use super::auth::{Access, Scope};
 use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
-use super::{applications, countries, docs, faults, health, metrics, ws};
+use super::{applications, countries, docs, faults, health, metrics, webhooks, ws};
 use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
@@ -60,6 +60,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const WRITE: Access = Access::AtLeast(Role::User, Scope::ApplicationsWrite);
     const REVIEW: Access = Access::AtLeast(Role::Analyst, Scope::ApplicationsReview);
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
+    const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
     let mut table = vec![
         on(GET, "/api/v1/countries", READ, countries::list::list),
@@ -77,6 +78,10 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/status", WRITE, applications::status::set_status),
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
+
+        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
+        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
+        on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
 
         on(GET, "/api/v1/ws", READ, ws::open),
 

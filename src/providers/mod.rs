@@ -19,6 +19,7 @@ pub mod datacredito;
 mod report_body;
 mod score_scale;
 pub mod serasa;
+pub mod signature;
 pub mod simulator;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ pub mod seal;
 mod statement;
 pub mod transaction;
 pub mod types;
+pub mod webhooks;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 

@@ -85,6 +85,9 @@ metrics! {
     /// Changes of a breaker's state.
     provider_circuit_breaker_transitions_total: IntCounterVec ["country", "provider", "to"];
 
+    /// Webhooks that came or were tried again, by the bureau they are about and what became of them.
+    webhook_events_total: IntCounterVec ["provider", "result"];
+
     /// Connections of the pool that are in use.
     db_connections_active: IntGauge;
     /// Connections of the pool that wait.

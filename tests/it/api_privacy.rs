@@ -219,3 +219,17 @@ async fn a_database_that_refuses_a_row_does_not_quote_it_in_the_log() {
     assert_private("the answer", &refused.text(), &["48214907F"]);
     assert_private("the log", &app.log.text().await, &["48214907F", NAME]);
 }
+
+#[test]
+fn a_secret_is_found_in_a_dump_in_every_form_that_it_may_have() {
+    let secret = "RSSMRA80A01H501U";
+    let inside = |before: &str| [before.as_bytes(), secret.as_bytes(), b"..."].concat();
+    for text in ["", "a", "ab"] {
+        let encoded = BASE64.encode(inside(text));
+        assert!(forms(secret).iter().any(|form| encoded.contains(form.as_str())), "{encoded}");
+    }
+    let hex: String = inside("\0").iter().map(|byte| format!("{byte:02x}")).collect();
+    for text in [hex, format!("<{secret}>"), secret.to_lowercase()] {
+        assert!(forms(secret).iter().any(|form| text.contains(form.as_str())), "{text}");
+    }
+}

@@ -49,3 +49,5 @@ mod supervision;
 mod support;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod webhooks;

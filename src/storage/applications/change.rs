@@ -52,6 +52,10 @@ struct Locked {
 /// # Errors
 /// [`Error::NotFound`], [`Error::IllegalTransition`] with what `mover` could ask for instead, [`Error::Conflict`], or
 /// when the database fails.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another part of who asks for what, and nothing goes by pairs"
+)]
 pub async fn change(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
