@@ -90,12 +90,11 @@ pub struct Confirmation {
 }
 
 impl fmt::Debug for Confirmation {
-    /// Without the reason, which is the bureau's free text.
+    /// Without the reason, which may name anybody.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Confirmation")
             .field("application_id", &self.application_id)
             .field("outcome", &self.outcome)
-            .field("occurred_at", &self.occurred_at)
             .finish_non_exhaustive()
     }
 }
@@ -201,8 +200,7 @@ impl Confirmation {
     pub fn showable_reason(&self, name: &FullName, document: &IdentityDocument) -> Option<&str> {
         let reason = self.reason.as_deref()?;
         let folded: String = reason.chars().map(fold).collect();
-        let letters: String = folded.chars().filter(|c| c.is_alphanumeric()).collect();
-        let names_document = letters.contains(&document.reveal().to_lowercase());
+        let names_document = document.stands_in(reason);
         let name: String = name.reveal().chars().map(fold).collect();
         let names_person = words(&name)
             .filter(|word| word.chars().count() >= MIN_NAME_CHARS)

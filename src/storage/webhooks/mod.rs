@@ -7,8 +7,6 @@
 mod list;
 mod verdict;
 
-use std::fmt;
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -57,17 +55,6 @@ pub struct NewEvent {
     pub occurred_at: DateTime<Utc>,
     /// Now.
     pub received_at: DateTime<Utc>,
-}
-
-impl fmt::Debug for NewEvent {
-    /// Without the body, which may name the person.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewEvent")
-            .field("id", &self.id)
-            .field("provider", &self.provider)
-            .field("application_id", &self.application_id)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What is known of a message when it comes.
@@ -205,7 +192,6 @@ pub async fn fail(
 }
 
 /// A message that is due to be tried again.
-#[derive(Clone)]
 pub struct DueEvent {
     /// The row.
     pub id: Uuid,
@@ -219,17 +205,6 @@ pub struct DueEvent {
     pub request_id: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-}
-
-impl fmt::Debug for DueEvent {
-    /// Without the body, which may name the person.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DueEvent")
-            .field("id", &self.id)
-            .field("provider", &self.provider)
-            .field("application_id", &self.application_id)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Takes the message that has been due longest, for this transaction alone.
