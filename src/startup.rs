@@ -4,7 +4,6 @@
 //! everything that was under way is tried again by those who wait for it.
 
 use chrono::{DateTime, Utc};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +13,7 @@ use crate::config::{DatabaseSettings, Settings};
 use crate::embedded::{self, EmbeddedPostgres, EmbeddedSettings};
 use crate::error::{Error, Result};
 use crate::storage::seal::KeyRing;
-use crate::storage::{Database, migrations, partitions};
+use crate::storage::{Database, connect, migrations, partitions};
 
 /// A database that can be connected to.
 pub struct StartedDatabase {
@@ -106,13 +105,16 @@ pub struct OpenedAccounts {
 }
 
 impl OpenedAccounts {
-    /// Finds or starts the database, brings it up to date and reads the secrets as the server does.
+    /// Finds or starts the database and reads the secrets as the server does. Only a private database that it starts itself
+    /// is brought up to date: of another, its own Aval is in charge.
     ///
     /// # Errors
     /// When the database cannot be reached or a secret is missing.
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
-        prepare(settings, database.url(), clock.now(), logger).await?;
+        if database.private.is_some() {
+            prepare(settings, database.url(), clock.now(), logger).await?;
+        }
         Self::connect(database, settings, clock, logger).await
     }
 
@@ -156,16 +158,17 @@ impl OpenedAccounts {
     }
 }
 
-/// Brings the schema up to date and makes this month's partitions and those ahead.
+/// Brings the schema up to date, as the user of `database.migration_url` where there is one, and makes this month's partitions and those ahead.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.
 pub async fn prepare(settings: &Settings, url: &str, now: DateTime<Utc>, logger: &Logger) -> Result<()> {
-    for migration in migrations::run_pending(url).await? {
+    let migration_url = &settings.database.migration_url;
+    let changer = if migration_url.is_empty() { url } else { migration_url };
+    for migration in migrations::run_pending(changer).await? {
         info!(logger, "migration run"; "migration" => migration);
     }
-    let mut connection =
-        AsyncPgConnection::establish(url).await.map_err(|error| Error::unavailable("database", error))?;
+    let mut connection = connect::connect(url).await?;
     partitions::ensure(&mut connection, now, settings.database.partitions_ahead_months).await?;
     Ok(())
 }

@@ -2,13 +2,16 @@
 
 use actix_web::http::Method;
 use utoipa::OpenApi;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 use super::auth::{API_KEY_HEADER, Access};
+use super::limits::LimitClass;
 use super::{
     api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, users,
     webhooks, ws,
@@ -29,7 +32,12 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
             Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, the `request_id` and, for \
             values that are not acceptable, `errors` with a JSON pointer each. Every answer carries `X-Request-ID`: \
             yours, when you sent an acceptable one. `GET` paths answer `HEAD` too, and every path `OPTIONS`. Any path \
-            may also answer 404, 405, 500 or 503 with a problem.",
+            may also answer 404, 405, 414, 431, 500 or 503 with a problem. A head that is no HTTP at all is answered 400, 408 \
+            or 431 without one, and the connection closed.\n\n\
+            Requests are counted for the address they come from and for the account that sends them. Where limits are on, \
+            `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) tell of both: each policy's quota `q` \
+            in `w` seconds, what remains of it, `r`, and in how many seconds, `t`, all of it will. What does not fit is a 429 \
+            with `Retry-After`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     tags(
@@ -123,6 +131,9 @@ pub fn document(faults_on: bool) -> Document {
             describe_refusals(path, operation);
             if let Some(route) = route {
                 describe_access(route.access, operation);
+                if route.limit != LimitClass::Exempt {
+                    describe_limit(operation);
+                }
             }
             make_problems_of_refusals(operation);
         }
@@ -134,6 +145,23 @@ pub fn document(faults_on: bool) -> Document {
     let key = ApiKeyValue::with_description(API_KEY_HEADER, "A machine client's key");
     schemes.insert(API_KEY.to_owned(), RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(key))));
     document
+}
+
+/// Adds the refusal of a route that is counted.
+fn describe_limit(operation: &mut Operation) {
+    let header = |kind: Type, description: &str| {
+        let schema = ObjectBuilder::new().schema_type(kind);
+        HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
+    };
+    let response = ResponseBuilder::new()
+        .description("The address or the account asks more often than it may")
+        .header("Retry-After", header(Type::Integer, "Seconds until the next request may come"))
+        .header("RateLimit-Policy", header(Type::String, "The limits: name, quota q, seconds w"))
+        .header(
+            "RateLimit",
+            header(Type::String, "What is left of them: name, remaining r, seconds t until all is"),
+        );
+    operation.responses.responses.insert("429".to_owned(), RefOr::T(response.build()));
 }
 
 /// Says who may use an operation, and how it refuses everybody else.
@@ -254,6 +282,18 @@ mod tests {
                 assert!(operation["summary"].is_string(), "{method} {path}");
             }
         }
+    }
+
+    #[test]
+    fn every_operation_that_is_counted_says_so_and_no_other() {
+        let document = documented(true);
+        for route in routes::table(true) {
+            let path = route.path.replace(":.*", "");
+            let responses = &document["paths"][&path][route.method.as_str().to_lowercase()]["responses"];
+            assert_eq!(responses["429"].is_object(), route.limit != LimitClass::Exempt, "{path}");
+        }
+        let headers = &document["paths"]["/api/v1/applications"]["post"]["responses"]["429"]["headers"];
+        assert!(headers["Retry-After"].is_object() && headers["RateLimit"].is_object(), "{headers}");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub mod api_keys;
 pub mod applications;
 pub mod audit;
+pub mod connect;
 pub mod decisions;
 pub mod failed_jobs;
 pub mod jobs;
