@@ -25,7 +25,7 @@ use super::webhooks::WebhookIntake;
 use crate::error::{Error, Result};
 use crate::storage::leadership::Leadership;
 use crate::storage::provider_retries::{self, Requeue};
-use crate::storage::{jobs, outbox, partitions, webhooks};
+use crate::storage::{jobs, outbox, partitions, refresh_tokens, webhooks, ws_tickets};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -160,6 +160,9 @@ impl Round {
         if made > 0 {
             info!(self.resources.logger, "partitions made ahead"; "count" => made);
         }
+        let tickets = ws_tickets::delete_expired(&mut connection, now).await?;
+        let tokens = refresh_tokens::delete_expired(&mut connection, now).await?;
+        debug!(self.resources.logger, "expired credentials deleted"; "tickets" => tickets, "refresh_tokens" => tokens);
         let retention = Duration::from_secs(u64::from(settings.outbox.retention_hours) * 3600);
         loop {
             let deleted = outbox::delete_expired(&mut connection, now, retention, DELETE_BATCH).await?;

@@ -6,6 +6,7 @@
 //! named by `AVAL_CONFIG_DIR` (default `./config`) replaces them. Unknown keys and impossible combinations end the
 //! start with a sentence that names the key.
 
+mod accounts;
 mod actors;
 mod cors;
 mod database;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat};
 use serde::Deserialize;
 
+pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
@@ -109,6 +111,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `[cors]`
     pub cors: CorsSettings,
+    /// `[accounts]`
+    pub accounts: AccountSettings,
     /// `[encryption]`
     pub encryption: EncryptionSettings,
     /// `[database]`
@@ -147,6 +151,7 @@ struct Sections {
     secrets: SecretsSection,
     limits: LimitSettings,
     cors: CorsSettings,
+    accounts: AccountSettings,
     encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
@@ -241,6 +246,7 @@ impl Settings {
             secrets: sections.secrets,
             limits: sections.limits,
             cors: sections.cors,
+            accounts: sections.accounts,
             encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
@@ -257,6 +263,7 @@ impl Settings {
             faults: sections.faults,
         };
         settings.secrets.validate(environment)?;
+        settings.accounts.validate()?;
         settings.encryption.validate(environment)?;
         settings.server.validate(environment)?;
         settings.limits.validate()?;

@@ -9,6 +9,7 @@
 //! `/health/live` until [`Entrance::open`] hands it the [`HttpState`]. From then on a request never waits for anything
 //! but the database and the recorder, and never longer than `server.request_timeout_ms`.
 
+pub mod api_keys;
 pub mod applications;
 pub mod auth;
 pub mod body;
@@ -22,6 +23,7 @@ pub mod docs;
 pub mod extract;
 pub mod faults;
 pub mod health;
+pub mod keyset;
 pub mod limits;
 pub mod metrics;
 pub mod middleware;
@@ -31,7 +33,9 @@ pub mod query;
 pub mod routes;
 mod schemas;
 mod server;
+pub mod sessions;
 mod tls;
+pub mod users;
 pub mod webhooks;
 pub mod ws;
 
@@ -46,6 +50,7 @@ use self::health::{HealthSource, Phase, Readiness};
 use self::limits::RateLimiter;
 use self::problem::Rejection;
 pub use self::server::{app, serve};
+use crate::accounts::Accounts;
 use crate::actors::Resources;
 use crate::actors::recorder::{CommitHook, Recorders};
 use crate::clock::Clock;
@@ -60,6 +65,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct HttpState {
     /// Settings, database, clock, metrics, faults.
     pub resources: Resources,
+    /// Who may come in.
+    pub accounts: Accounts,
     /// Where new applications are written.
     pub recorders: Recorders,
     /// The rules of every country.
