@@ -8,6 +8,7 @@
 
 pub mod applications;
 pub mod audit;
+pub mod connect;
 pub mod decisions;
 pub mod failed_jobs;
 pub mod jobs;

@@ -51,6 +51,13 @@ metrics! {
     /// Requests that are being answered.
     http_requests_in_progress: IntGaugeVec ["method", "endpoint"];
 
+    /// Open connections.
+    http_connections_active: IntGauge;
+    /// Connections that were shut down: address_limit when their address had too many, no_request when none came in time.
+    http_connections_refused_total: IntCounterVec ["reason"];
+    /// Requests that fitted no rate limit, by route pattern.
+    rate_limited_total: IntCounterVec ["route"];
+
     /// Applications accepted.
     applications_created_total: IntCounterVec ["country"];
     /// From accepted to decided, in seconds.

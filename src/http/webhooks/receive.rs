@@ -16,6 +16,7 @@ use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::body::{self, JsonObject};
 use crate::http::extract::RequestContext;
+use crate::http::limits;
 use crate::http::problem::{Answer, Rejection};
 use crate::providers::provider_for;
 use crate::providers::signature::Signature;
@@ -145,6 +146,7 @@ pub(in crate::http) async fn receive(
     if countries.is_empty() {
         return Err(unauthenticated(&state));
     }
+    limits::check_subject(&request, provider(&countries)).await?;
     let (key, confirmation) = read(&state, &signature, &body).inspect_err(|_| {
         state.webhooks.intake.count(provider(&countries), "invalid");
     })?;
