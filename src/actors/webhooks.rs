@@ -45,7 +45,7 @@ pub const UNKNOWN_PROVIDER: &str = "unknown";
 const PATIENT_TRIES: u32 = 3;
 
 /// A message whose signature was verified.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct VerifiedMessage {
     /// The countries that the verifying secret speaks for.
     pub countries: Vec<Country>,
@@ -266,11 +266,7 @@ impl WebhookIntake {
         let confirmation = attempt.confirmation;
         let application =
             webhooks::lock_addressee(connection, self.keys(), confirmation.application_id).await?;
-        let issued = application.issued_reference.as_deref();
-        if issued.is_some_and(|issued| issued != confirmation.provider_reference) {
-            let detail = "is not the reference that was given for this application";
-            return Err(Error::field("/provider_reference", "wrong_reference", detail).into());
-        }
+        check_reference(confirmation, &application)?;
         let open = application.status.next_for(Mover::Webhook).next().is_some() && !application.deleted;
         if !open || webhooks::has_newer(connection, attempt.event).await? {
             return Ok((application.status, false));
@@ -347,4 +343,18 @@ impl WebhookIntake {
     pub fn count(&self, provider: &str, result: &'static str) {
         self.resources.metrics.webhook_events_total.with_label_values(&[provider, result]).inc();
     }
+}
+
+/// A bureau that gave a reference speaks under that one alone. References are stored in the clear, so none may repeat the
+/// applicant's document.
+fn check_reference(confirmation: &Confirmation, application: &Addressee) -> Result<()> {
+    let reference = &confirmation.provider_reference;
+    let refuse = |code, detail| Err(Error::field("/provider_reference", code, detail));
+    if application.issued_reference.as_ref().is_some_and(|issued| issued != reference) {
+        return refuse("wrong_reference", "is not the reference that was given for this application");
+    }
+    if application.identity_document.stands_in(reference) {
+        return refuse("personal_data", "repeats the applicant's document");
+    }
+    Ok(())
 }

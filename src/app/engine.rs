@@ -273,7 +273,8 @@ fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<E
         let provider = settings.providers.of(country);
         let simulated = simulator.map(|simulator| simulator.base_url(country));
         let base_url = provider.base_url.or(simulated).unwrap_or_default();
-        Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)
+        let endpoint = Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)?;
+        Ok(endpoint.answering(provider.mode))
     };
     Country::ALL.into_iter().map(endpoint).collect()
 }

@@ -34,7 +34,9 @@ pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
-pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
+pub use providers::{
+    BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
+};
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};
 pub use webhooks::WebhookSettings;
@@ -510,5 +512,18 @@ mod tests {
             (5, 60_000, 32)
         );
         assert_eq!(mx.breaker.window_ms, es.breaker.window_ms);
+    }
+
+    #[test]
+    fn a_bureau_answers_on_the_spot_unless_it_is_told_to_be_asynchronous() {
+        let settings = load(&[
+            ("AVAL__PROVIDERS__MX__MODE", "async"),
+            ("AVAL__PROVIDERS__MX__ASYNC_TIMEOUT_MS", "5000"),
+        ])
+        .unwrap();
+        let (mx, es) = (settings.providers.of(Country::Mx), settings.providers.of(Country::Es));
+        assert_eq!((mx.mode, mx.async_timeout_ms), (ProviderMode::Async, 5000));
+        assert_eq!((es.mode, es.async_timeout_ms), (ProviderMode::Sync, 3_600_000));
+        assert!(refusal(&[("AVAL__PROVIDERS__MX__MODE", "later")]).contains("later"));
     }
 }

@@ -4,6 +4,8 @@
 //! without anybody noticing. What it does not tell stays as it was known before. Its `reason` is free text of somebody
 //! else's making, so it is shown to people only when it does not name the applicant.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -59,7 +61,7 @@ impl ReportedOutcome {
 }
 
 /// A confirmation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Confirmation {
     /// The bureau's own reference, which it gave when it was asked.
     pub provider_reference: String,
@@ -85,6 +87,16 @@ pub struct Confirmation {
     pub reason: Option<String>,
     /// When it came about, by the bureau's clock.
     pub occurred_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for Confirmation {
+    /// Without the reason, which may name anybody.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Confirmation")
+            .field("application_id", &self.application_id)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Confirmation {
@@ -188,8 +200,7 @@ impl Confirmation {
     pub fn showable_reason(&self, name: &FullName, document: &IdentityDocument) -> Option<&str> {
         let reason = self.reason.as_deref()?;
         let folded: String = reason.chars().map(fold).collect();
-        let letters: String = folded.chars().filter(|c| c.is_alphanumeric()).collect();
-        let names_document = letters.contains(&document.reveal().to_lowercase());
+        let names_document = document.stands_in(reason);
         let name: String = name.reveal().chars().map(fold).collect();
         let names_person = words(&name)
             .filter(|word| word.chars().count() >= MIN_NAME_CHARS)

@@ -11,6 +11,7 @@ use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 
+pub mod acceptance;
 pub mod asnef_cirbe;
 pub mod banco_de_portugal;
 pub mod buro_de_credito;

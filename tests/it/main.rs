@@ -16,6 +16,8 @@ mod api_shutdown;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod async_provider;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod browsers;

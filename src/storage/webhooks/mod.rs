@@ -27,7 +27,7 @@ use crate::storage::transaction::Abort;
 pub const FINGERPRINT_BYTES: usize = 32;
 
 /// A verified message that is about to be stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewEvent {
     /// The row's identifier, should it be the first.
     pub id: Uuid,
@@ -192,7 +192,6 @@ pub async fn fail(
 }
 
 /// A message that is due to be tried again.
-#[derive(Debug, Clone)]
 pub struct DueEvent {
     /// The row.
     pub id: Uuid,

@@ -1,4 +1,4 @@
-//! Inbound webhooks over real HTTP, and the bureaus that answer by them.
+//! Inbound webhooks over real HTTP.
 
 mod answers;
 mod applying;
