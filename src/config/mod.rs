@@ -414,6 +414,7 @@ mod tests {
         assert!(refusal(&[("AVAL__SERVER__TLS__CERTIFICATE_FILE", "a.pem")]).contains("private_key_file"));
         assert!(refusal(&[("AVAL__CORS__ALLOWED_ORIGINS", "*")]).contains("cors.allowed_origins"));
         assert!(refusal(&[("AVAL__LIMITS__CREATE__USER__BURST", "0")]).contains("burst"));
+        assert!(refusal(&[("AVAL__LIMITS__LOGIN__USER__BURST", "10000")]).contains("limits.login"));
         assert!(refusal(&[("AVAL__JOBS__HEARTBEAT_MS", "30000")]).contains("jobs.heartbeat_ms"));
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
