@@ -91,6 +91,12 @@ pub enum Error {
     /// The state of the resource does not allow the request.
     #[error("conflict: {0}")]
     Conflict(PublicMessage),
+    /// The same write is being made at this moment by another request.
+    #[error("the same write is in flight")]
+    InFlight {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// The caller may not do this.
     #[error("forbidden: {0}")]
     Forbidden(PublicMessage),
@@ -184,6 +190,7 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::Conflict(_) => "conflict",
+            Self::InFlight { .. } => "in_flight",
             Self::Forbidden(_) => "forbidden",
             Self::LeaseLost => "lease_lost",
             Self::Overloaded { .. } => "overloaded",
@@ -202,6 +209,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Overloaded { .. }
+            | Self::InFlight { .. }
             | Self::Unavailable { .. }
             | Self::Provider { .. }
             | Self::Timeout { .. }
@@ -234,6 +242,7 @@ impl Error {
             | Self::Conflict(_)
             | Self::Forbidden(_)
             | Self::LeaseLost
+            | Self::InFlight { .. }
             | Self::Overloaded { .. }
             | Self::Timeout { .. }
             | Self::Configuration(_) => None,

@@ -7,6 +7,7 @@
 //! start with a sentence that names the key.
 
 mod actors;
+mod applications;
 mod database;
 mod jobs;
 mod log;
@@ -21,6 +22,7 @@ use config::{File, FileFormat};
 use serde::Deserialize;
 
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
+pub use applications::NewApplicationSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
@@ -86,6 +88,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[actors]`
     pub actors: ActorSettings,
+    /// `[applications]`
+    pub applications: NewApplicationSettings,
     /// `[jobs]`
     pub jobs: JobSettings,
     /// `[outbox]`
@@ -113,6 +117,7 @@ struct Sections {
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
     actors: ActorSettings,
+    applications: NewApplicationSettings,
     jobs: JobSettings,
     outbox: OutboxSettings,
     redecision: RedecisionSettings,
@@ -188,6 +193,7 @@ impl Settings {
             embedded: sections.embedded,
             log: sections.log,
             actors: sections.actors,
+            applications: sections.applications,
             jobs: sections.jobs,
             outbox: sections.outbox,
             redecision: sections.redecision,
@@ -200,6 +206,7 @@ impl Settings {
         settings.server.validate()?;
         settings.database.validate()?;
         settings.actors.validate()?;
+        settings.applications.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
         settings.redecision.validate()?;

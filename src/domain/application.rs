@@ -174,6 +174,11 @@ pub struct NewApplication {
     pub traceparent: Option<String>,
 }
 
+impl NewApplication {
+    /// The version that an application begins with.
+    pub const VERSION: i64 = 1;
+}
+
 /// An application as it is stored.
 #[derive(Debug, Clone)]
 pub struct Application {

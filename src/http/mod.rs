@@ -18,6 +18,7 @@ pub mod docs;
 pub mod extract;
 pub mod faults;
 pub mod health;
+pub mod idempotency;
 pub mod metrics;
 pub mod middleware;
 pub mod openapi;
@@ -45,6 +46,7 @@ use crate::config::Settings;
 use crate::countries::Countries;
 use crate::error::Error;
 use crate::providers::simulator::Simulator;
+use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
 /// What handlers work with. Cheap to clone.
@@ -64,6 +66,13 @@ pub struct HttpState {
     pub health: Arc<dyn HealthSource>,
     /// What WebSocket sessions need.
     pub realtime: ws::Realtime,
+}
+
+impl HttpState {
+    /// The keys that seal and index personal data.
+    pub fn keys(&self) -> &KeyRing {
+        &KeyRing
+    }
 }
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.

@@ -14,6 +14,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::ids::ApplicationId;
 use crate::error::{Error, FieldError};
 
 /// The media type of a problem.
@@ -54,11 +55,14 @@ catalogue! {
     METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
     REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
     CONFLICT = 409 "conflict" "The state of the resource does not allow this";
+    DUPLICATE_APPLICATION = 409 "duplicate_application" "An open application for this document exists";
+    IN_FLIGHT = 409 "in_flight" "The same request is being answered at this moment";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
     VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
+    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
     REQUEST_REFUSED = 400 "request_refused" "The request was refused";
     INTERNAL_ERROR = 500 "internal_error" "Something went wrong on our side";
     OVERLOADED = 503 "overloaded" "Too much is waiting";
@@ -88,6 +92,10 @@ pub enum Rejection {
     },
     /// `If-Match` names another version than the application has.
     PreconditionFailed,
+    /// The `Idempotency-Key` was used for another request.
+    KeyReused,
+    /// The account has this open application for the same document (SPEC 9).
+    DuplicateApplication(ApplicationId),
 }
 
 /// What a handler answers.
@@ -108,6 +116,8 @@ impl Rejection {
             Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
             Self::PreconditionFailed => PRECONDITION_FAILED,
+            Self::KeyReused => IDEMPOTENCY_KEY_REUSED,
+            Self::DuplicateApplication(_) => DUPLICATE_APPLICATION,
             Self::SlowBody => REQUEST_TIMEOUT,
             Self::Starting => UNAVAILABLE,
             Self::Error(error) => match error {
@@ -116,6 +126,7 @@ impl Rejection {
                 Error::NotFound(_) => NOT_FOUND,
                 Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
                 Error::Conflict(_) => CONFLICT,
+                Error::InFlight { .. } => IN_FLIGHT,
                 Error::Forbidden(_) => FORBIDDEN,
                 Error::Overloaded { .. } => OVERLOADED,
                 Error::Unavailable { .. } | Error::Provider { .. } => UNAVAILABLE,
@@ -141,6 +152,12 @@ impl Rejection {
             Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
             Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
             Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
+            Self::KeyReused => {
+                "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
+            }
+            Self::DuplicateApplication(_) => {
+                "You have an open application for the same document; application_id names it.".to_owned()
+            }
             Self::Error(error) => match error {
                 Error::Validation(_) => "See errors for each of them.".to_owned(),
                 Error::Malformed(text) | Error::Conflict(text) | Error::Forbidden(text) => text.to_string(),
@@ -152,6 +169,7 @@ impl Rejection {
                     "It may still take effect: look before you send a change again.".to_owned()
                 }
                 Error::Overloaded { .. }
+                | Error::InFlight { .. }
                 | Error::Unavailable { .. }
                 | Error::Provider { .. }
                 | Error::Database { transient: true, .. } => "Try again in a moment.".to_owned(),
@@ -168,7 +186,9 @@ impl Rejection {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Error(Error::Overloaded { retry_after, .. }) => Some(*retry_after),
+            Self::Error(Error::Overloaded { retry_after, .. } | Error::InFlight { retry_after }) => {
+                Some(*retry_after)
+            }
             other => (other.kind().status == 503).then_some(RETRY_AFTER),
         }
     }
@@ -185,6 +205,7 @@ impl Rejection {
                 problem.to = Some(to);
                 problem.allowed = Some(allowed.clone());
             }
+            Self::DuplicateApplication(existing) => problem.application_id = Some(*existing),
             _ => {}
         }
         problem
@@ -264,6 +285,10 @@ pub struct Problem {
     /// The statuses that the caller could ask for instead; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Vec<&'static str>>,
+    /// The caller's open application; with `duplicate_application` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    pub application_id: Option<ApplicationId>,
 }
 
 /// One value that is not acceptable.
@@ -300,6 +325,7 @@ impl Problem {
             from: None,
             to: None,
             allowed: None,
+            application_id: None,
         }
     }
 
@@ -335,6 +361,7 @@ mod tests {
             Error::NotFound("application"),
             Error::IllegalTransition { from: "PENDING", to: "APPROVED", allowed: vec!["CANCELLED"] },
             Error::Conflict(public()),
+            Error::InFlight { retry_after: Duration::from_secs(1) },
             Error::Forbidden(public()),
             Error::LeaseLost,
             Error::Overloaded { what: "recorder", retry_after: Duration::from_millis(2500) },
@@ -354,6 +381,8 @@ mod tests {
             Rejection::UnsupportedMediaType,
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
             Rejection::PreconditionFailed,
+            Rejection::KeyReused,
+            Rejection::DuplicateApplication(ApplicationId::new(uuid::Uuid::from_u128(7))),
             Rejection::SlowBody,
             Rejection::Starting,
         ]);

@@ -10,6 +10,7 @@ pub mod applications;
 pub mod audit;
 pub mod decisions;
 pub mod failed_jobs;
+pub mod idempotency;
 pub mod jobs;
 pub mod leadership;
 pub mod listener;

@@ -99,6 +99,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    document_claims (created_by, document_index) {
+        created_by -> Text,
+        document_index -> Bytea,
+        application_id -> Uuid,
+        released -> Bool,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::FailedJobStatus;
 
@@ -117,6 +127,19 @@ diesel::table! {
         status -> FailedJobStatus,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (key_digest) {
+        key_digest -> Bytea,
+        account -> Text,
+        route -> Text,
+        fingerprint -> Bytea,
+        status -> Int2,
+        reply -> Bytea,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
     }
 }
 
@@ -206,7 +229,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     applications,
     audit_logs,
     decisions,
+    document_claims,
     failed_jobs,
+    idempotency_keys,
     job_history,
     outbox,
     outbox_position,

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod api_applications;
 #[cfg(test)]
+mod api_idempotency;
+#[cfg(test)]
 mod api_lists;
 #[cfg(test)]
 mod api_operations;

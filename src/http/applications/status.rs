@@ -114,7 +114,6 @@ pub(in crate::http) async fn set_status(
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let ChangeRequest { change, reason } = ChangeRequest::read(&body, Wanted::Status)?;
-    let changed = change::apply(&state, &principal, context, id, &conditions, &change, reason).await?;
-    Ok(change::answer(changed))
+    let request = ChangeRequest::read(&body, Wanted::Status)?;
+    change::apply(&state, &principal, context, id, &conditions, &request, None).await?.response()
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::change::{Change, change};
-pub use self::insert::{Inserted, insert, insert_making_partitions};
+pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, count, list_page};
 use super::schema::applications;
 use super::seal::{self, SealedField};
