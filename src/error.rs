@@ -91,15 +91,24 @@ pub enum Error {
     /// The state of the resource does not allow the request.
     #[error("conflict: {0}")]
     Conflict(PublicMessage),
-    /// The same write is being made at this moment by another request.
-    #[error("the same write is in flight")]
+    /// The caller did not say, or did not prove, who it is.
+    #[error("not authenticated: {0}")]
+    Unauthenticated(PublicMessage),
+    /// The caller may not do this.
+    #[error("forbidden: {0}")]
+    Forbidden(PublicMessage),
+    /// The caller asks more often than it may.
+    #[error("rate limited")]
+    RateLimited {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// An equal request is still being worked on.
+    #[error("an equal request is in flight")]
     InFlight {
         /// When to come back.
         retry_after: Duration,
     },
-    /// The caller may not do this.
-    #[error("forbidden: {0}")]
-    Forbidden(PublicMessage),
     /// This worker no longer owns the job that it was writing for.
     #[error("the lease on the job was lost")]
     LeaseLost,
@@ -190,8 +199,10 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::Conflict(_) => "conflict",
-            Self::InFlight { .. } => "in_flight",
+            Self::Unauthenticated(_) => "unauthenticated",
             Self::Forbidden(_) => "forbidden",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::InFlight { .. } => "in_flight",
             Self::LeaseLost => "lease_lost",
             Self::Overloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
@@ -209,6 +220,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Overloaded { .. }
+            | Self::RateLimited { .. }
             | Self::InFlight { .. }
             | Self::Unavailable { .. }
             | Self::Provider { .. }
@@ -220,6 +232,7 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::Unauthenticated(_)
             | Self::Forbidden(_)
             | Self::LeaseLost
             | Self::Configuration(_)
@@ -240,9 +253,11 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::Unauthenticated(_)
             | Self::Forbidden(_)
-            | Self::LeaseLost
+            | Self::RateLimited { .. }
             | Self::InFlight { .. }
+            | Self::LeaseLost
             | Self::Overloaded { .. }
             | Self::Timeout { .. }
             | Self::Configuration(_) => None,

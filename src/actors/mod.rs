@@ -51,7 +51,7 @@ use slog::Logger;
 
 use crate::actors::faults::Faults;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Secrets, Settings};
 use crate::storage::Database;
 use crate::telemetry::metrics::Metrics;
 
@@ -60,6 +60,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct Resources {
     /// The configuration.
     pub settings: Arc<Settings>,
+    /// What only this deployment may know.
+    pub secrets: Arc<Secrets>,
     /// The database.
     pub database: Database,
     /// Time, identifiers and randomness.

@@ -88,6 +88,7 @@ impl Engine {
         fatal: CancellationToken,
     ) -> Result<Self> {
         let resources = Resources {
+            secrets: Arc::new(settings.complete_secrets(&clock)?),
             database: Database::connect(url, &settings.database).await?,
             metrics,
             faults: Arc::new(Faults::new(settings.faults.injection)),

@@ -2,7 +2,7 @@
 //!
 //! Layers, each over the one before: `default.toml`, `<environment>.toml`, variables named
 //! `AVAL__SECTION__KEY`, and the short names that platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`,
-//! `AVAL_DATA_DIR`, `AVAL_PG_BIN`). Both files are compiled in, so that the binary runs from anywhere; a folder
+//! `AVAL_DATA_DIR`, `AVAL_PG_BIN`, and the secrets, also as `<variable>_FILE`). Both files are compiled in, so that the binary runs from anywhere; a folder
 //! named by `AVAL_CONFIG_DIR` (default `./config`) replaces them. Unknown keys and impossible combinations end the
 //! start with a sentence that names the key.
 
@@ -12,6 +12,7 @@ mod database;
 mod jobs;
 mod log;
 mod providers;
+mod secrets;
 mod server;
 mod websocket;
 
@@ -27,14 +28,25 @@ pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
+pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings};
 pub use websocket::WebSocketSettings;
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 
 const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
+
+/// Variables that hold a secret or the name of a file with one (`<variable>_FILE`), and the keys that they set.
+const SECRET_VARIABLES: [(&str, &str); 5] = [
+    ("DATABASE_URL", "database.url"),
+    ("JWT_SECRET", "secrets.jwt"),
+    ("ENCRYPTION_KEY", "secrets.encryption"),
+    ("INDEX_KEY", "secrets.index"),
+    ("WEBHOOK_SECRET", "secrets.webhook"),
+];
 
 /// Where Aval runs. Production refuses what is only convenient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +92,8 @@ pub struct Settings {
     pub countries_dir: Option<PathBuf>,
     /// `[server]`
     pub server: ServerSettings,
+    /// `[secrets]`, which may lack some in development: [`Secrets::complete`]
+    pub secrets: SecretsSection,
     /// `[database]`
     pub database: DatabaseSettings,
     /// `[embedded]`
@@ -113,6 +127,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 struct Sections {
     server: ServerSettings,
+    secrets: SecretsSection,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
@@ -169,7 +184,6 @@ impl Settings {
                     .source(Some(variables.clone().into_iter().collect())),
             );
         for (variable, key) in [
-            ("DATABASE_URL", "database.url"),
             ("PORT", "server.port"),
             ("LOG_LEVEL", "log.level"),
             ("AVAL_DATA_DIR", "embedded.data_dir"),
@@ -177,10 +191,22 @@ impl Settings {
         ] {
             builder = builder.set_override_option(key, get(variable)).map_err(Error::configuration)?;
         }
+        for (variable, key) in SECRET_VARIABLES {
+            let value = secret_of(variable, &get)?;
+            builder = builder.set_override_option(key, value).map_err(Error::configuration)?;
+        }
         let sections: Sections =
             builder.build().and_then(config::Config::try_deserialize).map_err(Error::configuration)?;
         let countries_dir = dir.map(|d| d.join("countries")).filter(|d| d.is_dir());
         Self::check(environment, countries_dir, sections)
+    }
+
+    /// The secrets; in development those that are missing are made and kept in the data directory.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] that names the secret or the file, never a value.
+    pub fn complete_secrets(&self, clock: &Clock) -> Result<Secrets> {
+        Secrets::complete(&self.secrets, self.environment, &self.embedded.data_dir, clock)
     }
 
     /// What no single section can know.
@@ -189,6 +215,7 @@ impl Settings {
             environment,
             countries_dir,
             server: sections.server,
+            secrets: sections.secrets,
             database: sections.database,
             embedded: sections.embedded,
             log: sections.log,
@@ -204,6 +231,7 @@ impl Settings {
             faults: sections.faults,
         };
         settings.server.validate()?;
+        settings.secrets.validate(environment)?;
         settings.database.validate()?;
         settings.actors.validate()?;
         settings.applications.validate()?;
@@ -223,6 +251,23 @@ impl Settings {
             )));
         }
         Ok(settings)
+    }
+}
+
+/// The value of a variable, or of the file that `<variable>_FILE` names, without the line break at its end.
+fn secret_of<'v>(variable: &str, get: &impl Fn(&str) -> Option<&'v str>) -> Result<Option<String>> {
+    let file_variable = format!("{variable}_FILE");
+    match (get(variable), get(&file_variable)) {
+        (Some(_), Some(_)) => Err(Error::configuration(format_args!(
+            "{variable} and {file_variable} are both set; one is enough"
+        ))),
+        (Some(value), None) => Ok(Some(value.to_owned())),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Error::configuration(format_args!("{file_variable}: {path}: {error}")))?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        (None, None) => Ok(None),
     }
 }
 
@@ -296,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_may_stand_in_a_file_but_not_in_two_places() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "postgres://localhost/from_file\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let settings = load(&[("DATABASE_URL_FILE", path)]).unwrap();
+        assert_eq!(settings.database.url, "postgres://localhost/from_file");
+        assert!(refusal(&[("DATABASE_URL_FILE", path), ("DATABASE_URL", "x")]).contains("both"));
+        assert!(refusal(&[("JWT_SECRET_FILE", "/nonexistent")]).contains("JWT_SECRET_FILE"));
+    }
+
+    #[test]
     fn an_unknown_key_or_a_bad_value_is_refused_by_name() {
         assert!(refusal(&[("AVAL__SERVER__PROT", "1")]).contains("prot"));
         assert!(refusal(&[("AVAL__SERVER__PORT", "many")]).contains("port"));
@@ -311,14 +367,22 @@ mod tests {
 
     #[test]
     fn production_wants_a_provider_or_an_explicit_simulator_for_every_country() {
-        assert!(refusal(&[("AVAL_ENV", "production")]).contains("providers.es"));
-        let mut pairs: Vec<(String, &str)> = vec![("AVAL_ENV".into(), "production")];
+        assert!(refusal(&[("AVAL_ENV", "production")]).contains("JWT_SECRET"));
+        let mut pairs: Vec<(String, &str)> = vec![
+            ("AVAL_ENV".into(), "production"),
+            ("JWT_SECRET".into(), "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
+            ("ENCRYPTION_KEY".into(), "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
+            ("INDEX_KEY".into(), "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
+            ("WEBHOOK_SECRET".into(), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ];
         for country in ["ES", "PT", "IT", "MX", "CO"] {
             pairs.push((format!("AVAL__PROVIDERS__{country}__SIMULATOR"), "true"));
         }
         pairs.push(("AVAL__PROVIDERS__BR__BASE_URL".into(), "https://bureau.example"));
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), *v)).collect();
         assert!(load(&pairs).is_ok());
+        let without = |key: &str| pairs.iter().filter(|(k, _)| *k != key).copied().collect::<Vec<_>>();
+        assert!(refusal(&without("AVAL__PROVIDERS__ES__SIMULATOR")).contains("providers.es"));
         let mut with_faults = pairs.clone();
         with_faults.push(("AVAL__FAULTS__INJECTION", "true"));
         assert!(refusal(&with_faults).contains("faults.injection"));

@@ -4,6 +4,7 @@
 //! arguments, so that a decision made years ago can be replayed from what was stored with it.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
+pub mod account;
 pub mod application;
 pub mod banking;
 pub mod decision;

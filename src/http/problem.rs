@@ -25,6 +25,9 @@ const MAX_ERRORS: usize = 50;
 /// Longest pointer of a field error, in characters: it may hold a name that the client made up.
 const MAX_POINTER_CHARS: usize = 200;
 
+/// What a 401 asks for (RFC 6750, section 3).
+const CHALLENGE: &str = r#"Bearer realm="aval""#;
+
 /// When to come back after a refusal that names no time of its own.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -50,19 +53,21 @@ macro_rules! catalogue {
 
 catalogue! {
     MALFORMED_REQUEST = 400 "malformed_request" "The request cannot be read";
+    UNAUTHENTICATED = 401 "unauthenticated" "Who asks is not known";
     FORBIDDEN = 403 "forbidden" "This is not allowed";
     NOT_FOUND = 404 "not_found" "There is no such thing";
     METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
     REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
     CONFLICT = 409 "conflict" "The state of the resource does not allow this";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "An open application for this document exists";
-    IN_FLIGHT = 409 "in_flight" "The same request is being answered at this moment";
+    IN_FLIGHT = 409 "in_flight" "An equal request is still being worked on";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
     VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
+    RATE_LIMITED = 429 "rate_limited" "Too many requests";
     REQUEST_REFUSED = 400 "request_refused" "The request was refused";
     INTERNAL_ERROR = 500 "internal_error" "Something went wrong on our side";
     OVERLOADED = 503 "overloaded" "Too much is waiting";
@@ -126,8 +131,10 @@ impl Rejection {
                 Error::NotFound(_) => NOT_FOUND,
                 Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
                 Error::Conflict(_) => CONFLICT,
-                Error::InFlight { .. } => IN_FLIGHT,
+                Error::Unauthenticated(_) => UNAUTHENTICATED,
                 Error::Forbidden(_) => FORBIDDEN,
+                Error::RateLimited { .. } => RATE_LIMITED,
+                Error::InFlight { .. } => IN_FLIGHT,
                 Error::Overloaded { .. } => OVERLOADED,
                 Error::Unavailable { .. } | Error::Provider { .. } => UNAVAILABLE,
                 Error::Database { transient: true, .. } => UNAVAILABLE,
@@ -160,7 +167,14 @@ impl Rejection {
             }
             Self::Error(error) => match error {
                 Error::Validation(_) => "See errors for each of them.".to_owned(),
-                Error::Malformed(text) | Error::Conflict(text) | Error::Forbidden(text) => text.to_string(),
+                Error::Malformed(text)
+                | Error::Conflict(text)
+                | Error::Unauthenticated(text)
+                | Error::Forbidden(text) => text.to_string(),
+                Error::RateLimited { .. } => "Retry-After says when the next one may come.".to_owned(),
+                Error::InFlight { .. } => {
+                    "An equal request has no answer yet; Retry-After says when to ask again.".to_owned()
+                }
                 Error::NotFound(what) => format!("There is no such {what}."),
                 Error::IllegalTransition { from, to, .. } => {
                     format!("An application cannot go from {from} to {to}.")
@@ -169,7 +183,6 @@ impl Rejection {
                     "It may still take effect: look before you send a change again.".to_owned()
                 }
                 Error::Overloaded { .. }
-                | Error::InFlight { .. }
                 | Error::Unavailable { .. }
                 | Error::Provider { .. }
                 | Error::Database { transient: true, .. } => "Try again in a moment.".to_owned(),
@@ -186,9 +199,11 @@ impl Rejection {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Error(Error::Overloaded { retry_after, .. } | Error::InFlight { retry_after }) => {
-                Some(*retry_after)
-            }
+            Self::Error(
+                Error::Overloaded { retry_after, .. }
+                | Error::RateLimited { retry_after }
+                | Error::InFlight { retry_after },
+            ) => Some(*retry_after),
             other => (other.kind().status == 503).then_some(RETRY_AFTER),
         }
     }
@@ -218,6 +233,9 @@ impl Rejection {
         if let Some(after) = self.retry_after() {
             let whole_seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds.max(1)));
+        }
+        if let Self::Error(Error::Unauthenticated(_)) = self {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         if let Self::MethodNotAllowed(allow) = self
             && let Ok(allow) = HeaderValue::from_str(allow)
@@ -361,8 +379,10 @@ mod tests {
             Error::NotFound("application"),
             Error::IllegalTransition { from: "PENDING", to: "APPROVED", allowed: vec!["CANCELLED"] },
             Error::Conflict(public()),
-            Error::InFlight { retry_after: Duration::from_secs(1) },
+            Error::Unauthenticated(public()),
             Error::Forbidden(public()),
+            Error::RateLimited { retry_after: Duration::from_secs(6) },
+            Error::InFlight { retry_after: Duration::from_secs(1) },
             Error::LeaseLost,
             Error::Overloaded { what: "recorder", retry_after: Duration::from_millis(2500) },
             Error::Unavailable { what: "database", cause: cause() },

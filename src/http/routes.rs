@@ -1,15 +1,17 @@
 //! The whole route table.
 //!
-//! It is data: the router is built from it, and a test holds it against the OpenAPI document. `GET` routes answer `HEAD`
+//! It is data: the router is built from it, who may use each route included, and a test holds it against the OpenAPI document. `GET` routes answer `HEAD`
 //! too; every path answers `OPTIONS` with the methods that it knows, and any other method with a 405 that names them.
 
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
+use super::auth::{Access, Scope};
 use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{applications, countries, docs, faults, health, metrics, ws};
+use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
 pub struct RouteEntry {
@@ -17,6 +19,8 @@ pub struct RouteEntry {
     pub method: Method,
     /// The path, with its parameters in braces.
     pub path: &'static str,
+    /// Who may use it.
+    pub access: Access,
     route: Route,
 }
 
@@ -28,41 +32,48 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const PUT: Method = Method::PUT;
     const PATCH: Method = Method::PATCH;
     const DELETE: Method = Method::DELETE;
+    const OPEN: Access = Access::Public;
+    const OPERATORS: Access = Access::Operators;
+    const READ: Access = Access::AtLeast(Role::User, Scope::ApplicationsRead);
+    const WRITE: Access = Access::AtLeast(Role::User, Scope::ApplicationsWrite);
+    const REVIEW: Access = Access::AtLeast(Role::Analyst, Scope::ApplicationsReview);
+    const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
+    const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
     let mut table = vec![
-        on(GET, "/api/v1/countries", countries::list::list),
-        on(GET, "/api/v1/countries/{code}", countries::get::get),
-        on(POST, "/api/v1/countries/{code}/document-checks", countries::check_document::check_document),
-        on(POST, "/api/v1/countries/{code}/evaluations", countries::evaluate::evaluate),
+        on(GET, "/api/v1/countries", READ, countries::list::list),
+        on(GET, "/api/v1/countries/{code}", READ, countries::get::get),
+        on(POST, "/api/v1/countries/{code}/document-checks", READ, countries::check_document::check_document),
+        on(POST, "/api/v1/countries/{code}/evaluations", REVIEW, countries::evaluate::evaluate),
 
-        on(POST, "/api/v1/applications", applications::create::create),
-        on(GET, "/api/v1/applications", applications::list::list),
-        on(GET, "/api/v1/applications/{id}", applications::get::get),
-        on(PATCH, "/api/v1/applications/{id}", applications::change::change),
-        on(DELETE, "/api/v1/applications/{id}", applications::delete::delete),
-        on(POST, "/api/v1/applications/{id}/restore", applications::delete::restore),
-        on(GET, "/api/v1/applications/{id}/status", applications::status::status),
-        on(PUT, "/api/v1/applications/{id}/status", applications::status::set_status),
-        on(GET, "/api/v1/applications/{id}/audit", applications::audit::audit),
-        on(GET, "/api/v1/applications/{id}/decision", applications::decision::decision),
+        on(POST, "/api/v1/applications", WRITE, applications::create::create),
+        on(GET, "/api/v1/applications", READ, applications::list::list),
+        on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
+        on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change),
+        on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
+        on(POST, "/api/v1/applications/{id}/restore", RESTORE, applications::delete::restore),
+        on(GET, "/api/v1/applications/{id}/status", READ, applications::status::status),
+        on(PUT, "/api/v1/applications/{id}/status", WRITE, applications::status::set_status),
+        on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
+        on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
 
-        on(GET, "/api/v1/ws", ws::open),
+        on(GET, "/api/v1/ws", READ, ws::open),
 
-        on(GET, "/health", health::summary),
-        on(GET, "/health/live", health::live),
-        on(GET, "/health/ready", health::ready),
-        on(GET, "/health/detailed", health::detailed),
-        on(GET, "/api/v1/health", health::summary),
-        on(GET, "/api/v1/health/live", health::live),
-        on(GET, "/api/v1/health/ready", health::ready),
-        on(GET, "/api/v1/health/detailed", health::detailed),
+        on(GET, "/health", OPEN, health::summary),
+        on(GET, "/health/live", OPEN, health::live),
+        on(GET, "/health/ready", OPEN, health::ready),
+        on(GET, "/health/detailed", OPERATORS, health::detailed),
+        on(GET, "/api/v1/health", OPEN, health::summary),
+        on(GET, "/api/v1/health/live", OPEN, health::live),
+        on(GET, "/api/v1/health/ready", OPEN, health::ready),
+        on(GET, "/api/v1/health/detailed", OPERATORS, health::detailed),
 
-        on(GET, "/metrics", metrics::metrics),
-        on(GET, "/openapi.json", docs::document),
-        on(GET, "/docs", docs::redirect),
-        on(GET, "/docs/{file:.*}", docs::file),
+        on(GET, "/metrics", OPERATORS, metrics::metrics),
+        on(GET, "/openapi.json", OPERATORS, docs::document),
+        on(GET, "/docs", OPERATORS, docs::redirect),
+        on(GET, "/docs/{file:.*}", OPERATORS, docs::file),
     ];
     if faults_on {
-        table.push(on(POST, "/api/v1/test/inject-failure", faults::inject_failure));
+        table.push(on(POST, "/api/v1/test/inject-failure", OPERATE, faults::inject_failure));
     }
     table
 }
@@ -121,7 +132,7 @@ async fn refuse_method(allow: String) -> Answer {
 }
 
 /// One line of the table.
-fn on<F, Args>(method: Method, path: &'static str, handler: F) -> RouteEntry
+fn on<F, Args>(method: Method, path: &'static str, access: Access, handler: F) -> RouteEntry
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
@@ -132,5 +143,7 @@ where
     } else {
         web::method(method.clone())
     };
-    RouteEntry { method, path, route: route.to(handler) }
+    let route =
+        route.to(handler).wrap(from_fn(move |request, next| middleware::authorize(access, request, next)));
+    RouteEntry { method, path, access, route }
 }

@@ -32,8 +32,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 pub(super) use crate::support::PATIENCE;
 pub(super) use crate::support::db::TestDatabase;
-
-fn quiet() -> slog::Logger {
+use crate::support::engine::SECRETS;
+pub(super) fn quiet() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
 }
 
@@ -141,11 +141,16 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
         ("AVAL__OUTBOX__LEADER_RETRY_MS", "100"),
         ("AVAL__DATABASE__POOL_SIZE", "4"),
     ];
-    let variables: HashMap<String, String> =
-        quick.iter().chain(overrides).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let variables: HashMap<String, String> = quick
+        .iter()
+        .chain(&SECRETS)
+        .chain(overrides)
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
     let settings = Settings::from_variables(&variables).unwrap();
     Resources {
         database: Database::connect(database.url(), &settings.database).await.unwrap(),
+        secrets: Arc::new(settings.complete_secrets(&Clock::system()).unwrap()),
         settings: Arc::new(settings),
         clock: Clock::system(),
         metrics: Arc::new(Metrics::new().unwrap()),

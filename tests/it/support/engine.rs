@@ -34,10 +34,22 @@ pub(crate) const QUICK: [(&str, &str); 12] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
-/// The configuration of a test: [`QUICK`], then `overrides`.
+/// The secrets of every test, so that none makes its own in the working directory.
+pub(crate) const SECRETS: [(&str, &str); 4] = [
+    ("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
+    ("ENCRYPTION_KEY", "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
+    ("INDEX_KEY", "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
+    ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+];
+
+/// The configuration of a test: [`QUICK`] and [`SECRETS`], then `overrides`.
 pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
-    let variables =
-        QUICK.iter().chain(overrides).map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let variables = QUICK
+        .iter()
+        .chain(&SECRETS)
+        .chain(overrides)
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect();
     Settings::from_variables(&variables).unwrap()
 }
 

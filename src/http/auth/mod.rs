@@ -1,25 +1,21 @@
-//! Who asks: the seam where accounts and tokens will go.
+//! Who asks, and what it may do.
 //!
-//! Handlers ask a [`Principal`] what its account may see and do, and never look further. For now there are no
-//! accounts: the server listens on loopback alone, and every caller is the operator of the machine.
+//! [`Access`] says who may use a route; `middleware::authorize` finds out who asks, holds it against the route's access
+//! and leaves a [`Principal`] for the handler, which asks it what its account may see and never looks further.
+
+mod access;
 
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
+pub use self::access::{Access, Scope};
 use super::problem::Rejection;
+use crate::domain::account::Role;
 use crate::domain::status::Mover;
+use crate::error::Error;
 use crate::storage::applications::Visibility;
-
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Make applications and see its own.
-    User,
-    /// See all, review, and operate.
-    Staff,
-}
 
 /// The account that a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +31,7 @@ impl Principal {
     pub fn visibility(&self) -> Visibility {
         match self.role {
             Role::User => Visibility::OwnedBy(self.account.clone()),
-            Role::Staff => Visibility::All,
+            Role::Analyst | Role::Admin => Visibility::All,
         }
     }
 
@@ -43,7 +39,7 @@ impl Principal {
     pub fn mover(&self) -> Mover {
         match self.role {
             Role::User => Mover::Owner,
-            Role::Staff => Mover::Staff,
+            Role::Analyst | Role::Admin => Mover::Staff,
         }
     }
 }
@@ -52,8 +48,9 @@ impl FromRequest for Principal {
     type Error = Rejection;
     type Future = Ready<Result<Self, Rejection>>;
 
-    fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self { account: "local".to_owned(), role: Role::Staff }))
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let principal = request.extensions().get::<Self>().cloned();
+        ready(principal.ok_or_else(|| Error::internal("a handler of a public route asks who asks").into()))
     }
 }
 
@@ -66,7 +63,9 @@ mod tests {
         let user = Principal { account: "ana".to_owned(), role: Role::User };
         assert_eq!(user.visibility(), Visibility::OwnedBy("ana".to_owned()));
         assert_eq!(user.mover(), Mover::Owner);
-        let staff = Principal { role: Role::Staff, ..user };
-        assert_eq!((staff.visibility(), staff.mover()), (Visibility::All, Mover::Staff));
+        for role in [Role::Analyst, Role::Admin] {
+            let staff = Principal { role, ..user.clone() };
+            assert_eq!((staff.visibility(), staff.mover()), (Visibility::All, Mover::Staff));
+        }
     }
 }

@@ -1,0 +1,128 @@
+//! The keys themselves.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+
+const KEY_BYTES: usize = 32;
+/// How many different bytes a key has at least: 32 random ones have fewer once in 10^30 times.
+const KEY_MIN_DIFFERENT: usize = 12;
+/// What Standard Webhooks allows for a symmetric secret, in bytes.
+const WEBHOOK_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+const WEBHOOK_PREFIX: &str = "whsec_";
+
+/// A 256-bit key that seals personal data.
+#[derive(Clone)]
+pub struct SealingKey {
+    /// Names the key in what it sealed: the first bytes of its SHA-256, which tell nothing of it.
+    pub id: [u8; 4],
+    key: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+impl SealingKey {
+    /// The key itself.
+    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+        &self.key
+    }
+}
+
+/// The 256-bit key of the blind index.
+#[derive(Clone)]
+pub struct IndexKey(Zeroizing<[u8; KEY_BYTES]>);
+
+impl IndexKey {
+    pub(super) fn parse(secret: &SecretString) -> Result<Self> {
+        key_bytes(secret.expose_secret(), "secrets.index (INDEX_KEY)").map(Self)
+    }
+
+    /// The key itself.
+    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+}
+
+/// The symmetric secret of a bureau's webhooks.
+#[derive(Clone)]
+pub struct WebhookSecret(Zeroizing<Vec<u8>>);
+
+impl WebhookSecret {
+    /// Reads secrets like `whsec_MfKQ…`, separated by commas.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for anything but the prefix and 24 to 64 bytes in base64.
+    pub fn parse_all(secrets: &SecretString) -> Result<Vec<Self>> {
+        listed(secrets).map(Self::parse).collect()
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let bytes = text.strip_prefix(WEBHOOK_PREFIX).and_then(|encoded| BASE64.decode(encoded).ok());
+        let bytes = bytes.map(Zeroizing::new).filter(|bytes| WEBHOOK_BYTES.contains(&bytes.len()));
+        bytes.map(Self).ok_or_else(|| {
+            Error::configuration(
+                "a webhook secret (WEBHOOK_SECRET, secrets.webhooks) must be whsec_ and 24 to 64 bytes in base64",
+            )
+        })
+    }
+
+    /// The bytes that sign.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The keys of `ENCRYPTION_KEY`, the one that seals first.
+pub(super) fn sealing_keys(secret: &SecretString) -> Result<Vec<SealingKey>> {
+    const NAME: &str = "secrets.encryption (ENCRYPTION_KEY)";
+    let mut keys: Vec<SealingKey> = Vec::new();
+    for text in listed(secret) {
+        let key = key_bytes(text, NAME)?;
+        let mut id = [0; 4];
+        id.iter_mut().zip(Sha256::digest(key.as_slice())).for_each(|(to, byte)| *to = byte);
+        if keys.iter().any(|other| other.id == id) {
+            return Err(Error::configuration(format_args!("{NAME} has one key twice")));
+        }
+        keys.push(SealingKey { id, key });
+    }
+    if keys.is_empty() {
+        return Err(Error::configuration(format_args!("{NAME} must have a key")));
+    }
+    Ok(keys)
+}
+
+fn listed(secrets: &SecretString) -> impl Iterator<Item = &str> {
+    secrets.expose_secret().split(',').map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn key_bytes(text: &str, name: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
+    let refuse = |rule: &str| {
+        Error::configuration(format_args!("{name} {rule}; make one with: openssl rand -base64 32"))
+    };
+    let bytes = BASE64.decode(text).ok().map(Zeroizing::new);
+    let bytes = bytes.ok_or_else(|| refuse("must be base64"))?;
+    let key: [u8; KEY_BYTES] =
+        bytes.as_slice().try_into().ok().ok_or_else(|| refuse("must be 32 bytes in base64"))?;
+    let mut different = Zeroizing::new(key);
+    different.sort_unstable();
+    if different.chunk_by(|a, b| a == b).count() < KEY_MIN_DIFFERENT {
+        return Err(refuse("can be guessed"));
+    }
+    Ok(Zeroizing::new(key))
+}
+
+macro_rules! masked_debug {
+    ($($name:ident),+) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(****)"))
+            }
+        }
+    )+};
+}
+
+masked_debug!(SealingKey, IndexKey, WebhookSecret);
