@@ -14,7 +14,6 @@ COMMENT ON COLUMN document_claims.document_index IS 'Keyed blind index of countr
 COMMENT ON COLUMN document_claims.application_id IS 'The application that holds it';
 COMMENT ON COLUMN document_claims.released IS 'The application is final or deleted; restoring it takes the claim back';
 
-CREATE INDEX document_claims_application_idx ON document_claims (application_id);
 CREATE INDEX document_claims_expiry_idx ON document_claims (expires_at);
 
 -- A group of applications is one statement: each row is judged here, before it is inserted, so that a duplicate fails
@@ -73,7 +72,8 @@ BEGIN
         SET released = NEW.deleted_at IS NOT NULL OR NEW.status IN ('REJECTED', 'CANCELLED', 'COMPLETED')
         WHERE (c.created_by, c.document_index) = (
             SELECT l.created_by, l.document_index FROM document_claims l
-            WHERE l.application_id = NEW.id FOR UPDATE SKIP LOCKED);
+            WHERE l.created_by = NEW.created_by AND l.document_index = NEW.document_index
+              AND l.application_id = NEW.id FOR UPDATE SKIP LOCKED);
     RETURN NULL;
 END
 $$;

@@ -30,6 +30,7 @@ use crate::providers::provider_for;
 use crate::providers::simulator::{Simulator, SimulatorSettings};
 use crate::storage::Database;
 use crate::storage::listener::Announcement;
+use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
 /// The addresses of the permanent actors.
@@ -87,9 +88,11 @@ impl Engine {
         logger: Logger,
         fatal: CancellationToken,
     ) -> Result<Self> {
+        let secrets = settings.complete_secrets(&clock)?;
+        let keys = KeyRing::of(&secrets, settings.encryption.plain_envelopes())?;
         let resources = Resources {
-            secrets: Arc::new(settings.complete_secrets(&clock)?),
-            database: Database::connect(url, &settings.database).await?,
+            database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
+            secrets: Arc::new(secrets),
             metrics,
             faults: Arc::new(Faults::new(settings.faults.injection)),
             instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),

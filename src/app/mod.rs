@@ -6,6 +6,7 @@
 
 mod engine;
 mod health;
+pub mod reencrypt;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ mod lines;
 pub mod migrate;
 pub mod openapi;
 pub mod provider_sim;
+pub mod reencrypt;
 pub mod serve;
 
 use std::future::Future;
@@ -38,6 +39,8 @@ pub enum Command {
     Decide(decide::DecideArgs),
     /// Send applications of every country and outcome to a running server and follow their decisions
     Demo(demo::DemoArgs),
+    /// Seal personal data again after a change of keys, beside running instances
+    Reencrypt(reencrypt::ReencryptArgs),
     /// Run the provider simulator as a server of its own
     ProviderSim(provider_sim::ProviderSimArgs),
 }
@@ -67,6 +70,11 @@ pub fn run(command: Command) -> Result<()> {
             decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
         }
         Command::Demo(args) => block_on(demo::run(args, clock, io::stdout())),
+        Command::Reencrypt(args) => {
+            let settings = Settings::load()?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(reencrypt::run(args, settings, clock, logger, io::stdout()))
+        }
         Command::ProviderSim(args) => {
             let settings = Settings::load()?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);

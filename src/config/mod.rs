@@ -9,6 +9,7 @@
 mod actors;
 mod applications;
 mod database;
+mod encryption;
 mod jobs;
 mod log;
 mod providers;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
+pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
@@ -94,6 +96,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[secrets]`, which may lack some in development: [`Secrets::complete`]
     pub secrets: SecretsSection,
+    /// `[encryption]`
+    pub encryption: EncryptionSettings,
     /// `[database]`
     pub database: DatabaseSettings,
     /// `[embedded]`
@@ -128,6 +132,7 @@ pub struct Settings {
 struct Sections {
     server: ServerSettings,
     secrets: SecretsSection,
+    encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
@@ -216,6 +221,7 @@ impl Settings {
             countries_dir,
             server: sections.server,
             secrets: sections.secrets,
+            encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
             log: sections.log,
@@ -232,6 +238,7 @@ impl Settings {
         };
         settings.server.validate()?;
         settings.secrets.validate(environment)?;
+        settings.encryption.validate(environment)?;
         settings.database.validate()?;
         settings.actors.validate()?;
         settings.applications.validate()?;
@@ -386,6 +393,9 @@ mod tests {
         let mut with_faults = pairs.clone();
         with_faults.push(("AVAL__FAULTS__INJECTION", "true"));
         assert!(refusal(&with_faults).contains("faults.injection"));
+        let mut with_plain = pairs.clone();
+        with_plain.push(("AVAL__ENCRYPTION__ACCEPT_PLAIN", "true"));
+        assert!(refusal(&with_plain).contains("encryption.accept_plain"));
     }
 
     #[test]

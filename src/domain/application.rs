@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::ids::{ApplicationId, ChangeId, RequestId};
 use super::money::Money;
-use super::personal_data::{FullName, IdentityDocument};
+use super::personal_data::{BirthDate, FullName, IdentityDocument};
 use super::status::Status;
 
 /// A country that Aval lends in.
@@ -164,7 +164,9 @@ pub struct NewApplication {
     pub monthly_income: Money,
     /// Over how many instalments.
     pub term_months: TermMonths,
-    /// What the client said, and what the document tells (birth date, sex).
+    /// The applicant's birth date, when the document or the client tells it.
+    pub birth_date: Option<BirthDate>,
+    /// What the client said, and what the document tells (sex); without the birth date.
     pub country_specific_data: Map<String, Value>,
     /// The account that made it.
     pub created_by: String,
@@ -198,7 +200,9 @@ pub struct Application {
     pub term_months: TermMonths,
     /// Where it stands.
     pub status: Status,
-    /// Free data of the country.
+    /// The applicant's birth date, when the document or the client told it.
+    pub birth_date: Option<BirthDate>,
+    /// Free data of the country; without the birth date.
     pub country_specific_data: Map<String, Value>,
     /// What the bureau said last.
     pub banking_data: Option<Value>,

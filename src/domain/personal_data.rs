@@ -1,9 +1,11 @@
 //! Personal data as types that cannot be printed by accident.
 //!
-//! Neither type has `Display` or `Serialize`, and their `Debug` is masked: a name or a document reaches a row, a
-//! bureau or a client only through a method whose name says so.
+//! None of these types has `Display` or `Serialize`, and their `Debug` is masked: a name, a document or a birth date
+//! reaches a row, a bureau or a client only through a method whose name says so.
 
 use std::fmt;
+
+use chrono::NaiveDate;
 
 /// A person's name, 1 to 255 characters.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +71,39 @@ impl fmt::Debug for IdentityDocument {
     }
 }
 
+/// The day that a person was born on, as an ISO 8601 date.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BirthDate(String);
+
+impl BirthDate {
+    /// A day of the calendar.
+    pub fn new(day: NaiveDate) -> Self {
+        Self(day.to_string())
+    }
+
+    /// A day written as `1980-01-31`; `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let day = Self::new(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?);
+        (day.0 == text).then_some(day)
+    }
+
+    /// What was stored. Earlier versions took any text that a client gave.
+    pub fn from_storage(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The date in the clear.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BirthDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BirthDate(****)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +116,15 @@ mod tests {
         let document = IdentityDocument::from_normalized("12345678Z".into());
         assert_eq!(format!("{document:?}"), "IdentityDocument(****678Z)");
         assert_eq!(IdentityDocument::from_normalized("12".into()).masked(), "****12");
+    }
+
+    #[test]
+    fn a_birth_date_is_a_day_of_the_calendar_in_one_notation_and_never_printed() {
+        assert_eq!(BirthDate::parse("1980-02-29").unwrap().reveal(), "1980-02-29");
+        assert_eq!(format!("{:?}", BirthDate::parse("1980-02-29")), "Some(BirthDate(****))");
+        for text in ["", "1981-02-29", "80-1-1", "1980-1-31", "+1980-01-31", "1980-01-31 ", "31.01.1980"] {
+            assert_eq!(BirthDate::parse(text), None, "{text}");
+        }
     }
 
     #[test]

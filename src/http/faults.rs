@@ -40,6 +40,7 @@ const TARGETS: [(&str, Target); 9] = [
 
 /// What to make fail.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct FaultRequest {
     /// Whose failure: required for `provider`, any country when absent for the actors that work for one; ignored by the

@@ -71,7 +71,7 @@ pub struct HttpState {
 impl HttpState {
     /// The keys that seal and index personal data.
     pub fn keys(&self) -> &KeyRing {
-        &KeyRing
+        self.resources.database.keys()
     }
 }
 

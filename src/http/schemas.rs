@@ -4,7 +4,7 @@
 //! so that the two cannot drift apart.
 
 use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::application::Country;
@@ -50,3 +50,37 @@ word_schemas! {
     /// [`RuleResult`]
     RuleResultName: [RuleResult::Passed, RuleResult::Broken, RuleResult::NotEvaluated], "How the rule came out";
 }
+
+/// The text of an amount: `domain::money` reads no other.
+const AMOUNT_PATTERN: &str = r"^\d{1,10}(\.\d{1,2})?$";
+/// The largest amount.
+const LARGEST_AMOUNT: f64 = 9_999_999_999.99;
+
+fn amount(number: ObjectBuilder, description: &str) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(AMOUNT_PATTERN));
+    let number = number.schema_type(Type::Number).maximum(Some(LARGEST_AMOUNT));
+    OneOfBuilder::new().item(text).item(number).description(Some(description)).into()
+}
+
+/// A [`Money`](crate::domain::money::Money) as clients may send it.
+pub(super) struct Amount;
+
+impl PartialSchema for Amount {
+    fn schema() -> RefOr<Schema> {
+        amount(ObjectBuilder::new().minimum(Some(0.0)), "A number or its text, with at most two decimals")
+    }
+}
+
+impl ToSchema for Amount {}
+
+/// The same, above zero.
+pub(super) struct PositiveAmount;
+
+impl PartialSchema for PositiveAmount {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().exclusive_minimum(Some(0.0));
+        amount(number, "Above zero: a number or its text, with at most two decimals")
+    }
+}
+
+impl ToSchema for PositiveAmount {}

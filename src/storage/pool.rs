@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
+use crate::storage::seal::KeyRing;
 
 /// A connection lent by the pool.
 pub type Connection<'a> = PooledConnection<'a, AsyncPgConnection>;
@@ -25,12 +26,13 @@ const SESSION_SETUP: &str = "\
     SET application_name = 'aval'; SET TIME ZONE 'UTC'; \
     DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
 
-/// The database. Cheap to clone.
+/// The database, with the keys to the personal data in it. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
     url: Arc<str>,
     session_setup: Arc<str>,
+    keys: Arc<KeyRing>,
 }
 
 /// A server whose host vanished without a word (a power cut, a failover, a dropped route) answers nothing, and no
@@ -71,7 +73,7 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be reached.
-    pub async fn connect(url: &str, settings: &DatabaseSettings) -> Result<Self> {
+    pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
         let session_setup: Arc<str> =
             format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
         let url = noticing_dead_peers(url);
@@ -101,7 +103,12 @@ impl Database {
             .build(AsyncDieselConnectionManager::new_with_config(url.as_str(), manager))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
-        Ok(Self { pool, url: url.into(), session_setup })
+        Ok(Self { pool, url: url.into(), session_setup, keys })
+    }
+
+    /// What seals and opens the personal data in it.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
     }
 
     /// Lends a connection.

@@ -55,6 +55,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         deleted_at -> Nullable<Timestamptz>,
+        birth_date -> Nullable<Bytea>,
+        document_index -> Nullable<Bytea>,
     }
 }
 

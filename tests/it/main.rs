@@ -36,6 +36,8 @@ mod realtime;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod reencrypt;
+#[cfg(test)]
 mod status_machine;
 #[cfg(test)]
 mod supervision;

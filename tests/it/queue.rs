@@ -5,7 +5,7 @@ use aval::storage::jobs::{self, Claim, Heartbeat, Release};
 use diesel_async::AsyncPgConnection;
 
 use crate::support::db::{TestDatabase, execute, text};
-use crate::support::engine::{TestEngine, application, start_engine};
+use crate::support::engine::{TestEngine, application, key_ring, settings, start_engine};
 
 fn claim(limit: i32) -> Claim {
     Claim {
@@ -20,7 +20,7 @@ fn claim(limit: i32) -> Claim {
 async fn queue(sql: &mut AsyncPgConnection, count: usize) {
     let clock = aval::clock::Clock::system();
     let rows: Vec<_> = (0..count).map(|_| application(&clock, Country::Es, "12345678Z").into()).collect();
-    aval::storage::applications::insert(sql, &rows).await.unwrap();
+    aval::storage::applications::insert(sql, &key_ring(&settings(&[])), &rows).await.unwrap();
 }
 
 #[actix_rt::test]

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::storage::applications::{self, InsertOutcome, Insertion};
 use crate::storage::decisions::{self, DecisionRecord, Stored};
 use crate::storage::jobs::{self, BeginJob, Begun, Burial, Heartbeat, Lease, Release};
+use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
 
 /// What a committed group changed, for those who wait for it.
@@ -164,20 +165,21 @@ impl Group {
     }
 
     async fn write_together(&self, resources: &Resources) -> Result<Outcomes> {
+        let keys = resources.database.keys();
         let mut connection = resources.database.get().await?;
         if self.is_one_statement() {
-            return self.run(&mut connection).await.map_err(Error::from);
+            return self.run(&mut connection, keys).await.map_err(Error::from);
         }
-        transaction::once(&mut connection, async |connection| self.run(connection).await).await
+        transaction::once(&mut connection, async |connection| self.run(connection, keys).await).await
     }
 
-    async fn run(&self, connection: &mut AsyncPgConnection) -> Result<Outcomes, Abort> {
+    async fn run(&self, connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<Outcomes, Abort> {
         let mut outcomes = Outcomes::default();
         if self.inserts.is_used() {
-            outcomes.inserted = applications::insert(connection, &self.inserts.writes).await?;
+            outcomes.inserted = applications::insert(connection, keys, &self.inserts.writes).await?;
         }
         if self.begins.is_used() {
-            outcomes.begun = jobs::begin(connection, &self.begins.writes).await?;
+            outcomes.begun = jobs::begin(connection, keys, &self.begins.writes).await?;
         }
         if self.decisions.is_used() {
             outcomes.stored = decisions::store(connection, &self.decisions.writes).await?;
@@ -206,7 +208,8 @@ impl Group {
         let result = match self.inserts.writes.first() {
             Some(insertion) => insert_alone(resources, insertion).await,
             None => {
-                let work = async |connection: &mut AsyncPgConnection| self.run(connection).await;
+                let keys = resources.database.keys();
+                let work = async |connection: &mut AsyncPgConnection| self.run(connection, keys).await;
                 transaction::run(&resources.database, &resources.logger, "single_write", work).await
             }
         };
@@ -277,6 +280,7 @@ fn singles<T, R>(kind: Kind<T, R>, group: impl Fn(Kind<T, R>) -> Group) -> impl 
 
 async fn insert_alone(resources: &Resources, insertion: &Insertion) -> Result<Outcomes> {
     let mut connection = resources.database.get().await?;
-    let inserted = applications::insert_making_partitions(&mut connection, insertion).await?;
+    let keys = resources.database.keys();
+    let inserted = applications::insert_making_partitions(&mut connection, keys, insertion).await?;
     Ok(Outcomes { inserted: vec![Ok(inserted)], ..Outcomes::default() })
 }

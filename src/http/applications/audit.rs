@@ -88,7 +88,9 @@ pub(in crate::http) async fn audit(
     ApplicationPath(id): ApplicationPath,
 ) -> Answer {
     let mut connection = state.resources.database.get().await?;
-    let application = applications::get(&mut connection, id, &principal.visibility()).await?;
+    let application =
+        applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
+            .await?;
     let entries = trail::list(&mut connection, application.id).await?;
     let entries = entries.into_iter().map(AuditEntryView::from).collect();
     Ok(HttpResponse::Ok().json(AuditTrail { application_id: id, entries }))

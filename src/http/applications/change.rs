@@ -29,6 +29,7 @@ const MAX_REASON_CHARS: usize = 500;
 
 /// A status to go to.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct StatusRequest {
     /// Where to.
@@ -41,6 +42,7 @@ pub struct StatusRequest {
 
 /// Either a status to go to, or data to add.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct PatchRequest {
     /// Where to.
@@ -206,6 +208,7 @@ pub(super) async fn apply(
     };
     let (change, visibility, mover) = (&request.change, principal.visibility(), principal.mover());
     let traceparent = context.traceparent.as_deref();
+    let keys = resources.database.keys();
     // The transaction can only fail with an error of the house; this tells a stale version from the others.
     let stale = Cell::new(false);
     let unless_stale = |version: i64| {
@@ -215,10 +218,10 @@ pub(super) async fn apply(
     let made = idempotency::once(state, "change_application", write, async |connection| {
         // Before anything is said about the change itself; a deleted application has no version to compare.
         if conditions.restrict_changes() && !matches!(change, Change::Restore) {
-            unless_stale(applications::get(connection, id, &visibility).await?.version)?;
+            unless_stale(applications::get(connection, keys, id, &visibility).await?.version)?;
         }
         let changed =
-            applications::change(connection, id, &visibility, mover, change, &attribution, traceparent)
+            applications::change(connection, keys, id, &visibility, mover, change, &attribution, traceparent)
                 .await?;
         // Somebody may have changed it before it was locked.
         unless_stale(changed.version - 1)?;

@@ -1,13 +1,15 @@
 //! `country_specific_data`: free JSON, within bounds.
 //!
 //! It is stored as `jsonb`, which holds no NUL character, and read by people, who need no book. The members that a
-//! document tells are Aval's own.
+//! document tells are Aval's own. `birth_date` is one of them to clients alone: it is kept apart, sealed, and put back when
+//! one application is read.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::countries::DocumentedPerson;
 use crate::domain::members::Refusal;
+use crate::domain::personal_data::BirthDate;
 use crate::error::{Error, Result};
 
 /// Most bytes of the data, as JSON.
@@ -71,11 +73,36 @@ fn check_text(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Adds what the document tells, over whatever the client said.
+/// Reads the data of a new application, and the birth date in it apart from the rest.
+///
+/// # Errors
+/// As [`read`], and for a birth date that is no date.
+pub(super) fn read_new(raw: &RawValue) -> Result<(Map<String, Value>, Option<BirthDate>), Refusal> {
+    let mut data = read(raw)?;
+    let refusal = || ("bad_date", format!("{BIRTH_DATE} must be a date such as 1980-01-31"));
+    let birth_date = match data.remove(BIRTH_DATE) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => Some(BirthDate::parse(&text).ok_or_else(refusal)?),
+        Some(_) => return Err(refusal()),
+    };
+    Ok((data, birth_date))
+}
+
+/// Adds what the document tells beside the birth date, over whatever the client said.
 pub(super) fn add_person(data: &mut Map<String, Value>, person: DocumentedPerson) -> Result<()> {
-    data.insert(BIRTH_DATE.to_owned(), Value::String(person.birth_date.to_string()));
     data.insert(SEX.to_owned(), serde_json::to_value(person.sex).map_err(Error::internal)?);
     Ok(())
+}
+
+/// The data as a client sees them who may read the application.
+pub(super) fn with_birth_date(
+    mut data: Map<String, Value>,
+    birth_date: Option<&BirthDate>,
+) -> Map<String, Value> {
+    if let Some(birth_date) = birth_date {
+        data.insert(BIRTH_DATE.to_owned(), Value::from(birth_date.reveal()));
+    }
+    data
 }
 
 #[cfg(test)]
@@ -107,6 +134,21 @@ mod tests {
             (&format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_BYTES)), Some("too_large")),
         ] {
             assert_eq!(code(json), expected, "{json:.60}");
+        }
+    }
+
+    #[test]
+    fn a_birth_date_is_taken_out_and_put_back() {
+        let read = |json: &str| read_new(&RawValue::from_string(json.to_owned()).unwrap());
+        let (data, birth_date) = read(r#"{"a": 1, "birth_date": "2001-02-03"}"#).unwrap();
+        assert_eq!(Value::Object(data.clone()), serde_json::json!({"a": 1}));
+        let whole = Value::Object(with_birth_date(data, birth_date.as_ref()));
+        assert_eq!(whole, serde_json::json!({"a": 1, "birth_date": "2001-02-03"}));
+        let (data, birth_date) = read(r#"{"birth_date": null}"#).unwrap();
+        assert!(data.is_empty() && birth_date.is_none());
+        assert!(with_birth_date(data, None).is_empty());
+        for bad in [r#""2001-02-30""#, "20010203", r#"["2001-02-03"]"#, r#""""#] {
+            assert_eq!(read(&format!(r#"{{"birth_date": {bad}}}"#)).unwrap_err().0, "bad_date", "{bad}");
         }
     }
 

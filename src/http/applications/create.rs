@@ -13,7 +13,7 @@ use crate::domain::application::{Attribution, Country, NewApplication, TermMonth
 use crate::domain::ids::{ApplicationId, ChangeId};
 use crate::domain::members::{Fields, Problems, Refusal, country, positive_money, string, term_months};
 use crate::domain::money::Money;
-use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument};
 use crate::error::{Error, FieldError, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -27,6 +27,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct CreateRequest {
     /// Where it is made, in either case.
@@ -39,15 +40,15 @@ pub struct CreateRequest {
     #[schema(max_length = 50, example = "12345678-Z")]
     identity_document: String,
     /// How much is asked for, in the country's currency.
-    #[schema(pattern = r"^\d{1,10}(\.\d{1,2})?$", example = "15000.00")]
+    #[schema(value_type = crate::http::schemas::PositiveAmount, example = "15000.00")]
     requested_amount: String,
     /// What the applicant declares to earn, in the country's currency.
-    #[schema(pattern = r"^\d{1,10}(\.\d{1,2})?$", example = "3500.00")]
+    #[schema(value_type = crate::http::schemas::PositiveAmount, example = "3500.00")]
     monthly_income: String,
     /// Over how many instalments; 36 when absent.
     #[schema(minimum = 6, maximum = 84, example = 36)]
     term_months: Option<u16>,
-    /// Free data of the country, at most 16 KiB and 8 levels deep. `birth_date` and `sex` are replaced by what the
+    /// Free data of the country, at most 16 KiB and 8 levels deep. `birth_date`, a date, and `sex` are replaced by what the
     /// document tells.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<Value>,
@@ -147,6 +148,7 @@ struct Draft {
     requested_amount: Money,
     monthly_income: Money,
     term_months: TermMonths,
+    birth_date: Option<BirthDate>,
     country_specific_data: Map<String, Value>,
 }
 
@@ -181,7 +183,7 @@ impl Draft {
         let requested_amount = fields.required("requested_amount", positive_money);
         let monthly_income = fields.required("monthly_income", positive_money);
         let term_months = fields.optional("term_months", term_months);
-        let data = fields.optional("country_specific_data", country_data::read);
+        let data = fields.optional("country_specific_data", country_data::read_new);
         let person = country
             .zip(document)
             .and_then(|(country, text)| check_document(&mut fields, countries, country, &text, now));
@@ -195,9 +197,10 @@ impl Draft {
                 Some(monthly_income),
                 true,
             ) => {
-                let mut country_specific_data = data.unwrap_or_default();
+                let (mut country_specific_data, mut birth_date) = data.unwrap_or_default();
                 if let Some(person) = person {
                     country_data::add_person(&mut country_specific_data, person)?;
+                    birth_date = Some(BirthDate::new(person.birth_date));
                 }
                 Ok(Ok(Self {
                     country,
@@ -206,6 +209,7 @@ impl Draft {
                     requested_amount,
                     monthly_income,
                     term_months: term_months.unwrap_or(TermMonths::DEFAULT),
+                    birth_date,
                     country_specific_data,
                 }))
             }
@@ -228,6 +232,7 @@ impl Draft {
             requested_amount: self.requested_amount,
             monthly_income: self.monthly_income,
             term_months: self.term_months,
+            birth_date: self.birth_date,
             country_specific_data: self.country_specific_data,
             created_by,
             attribution,

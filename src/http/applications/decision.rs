@@ -140,7 +140,9 @@ pub(in crate::http) async fn decision(
     ApplicationPath(id): ApplicationPath,
 ) -> Answer {
     let mut connection = state.resources.database.get().await?;
-    let application = applications::get(&mut connection, id, &principal.visibility()).await?;
+    let application =
+        applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
+            .await?;
     let stored = decisions::find_latest(&mut connection, application.id).await?;
     let stored = stored.ok_or(Error::NotFound("decision"))?;
     Ok(HttpResponse::Ok().json(StoredDecisionView::from(stored)))

@@ -39,7 +39,9 @@ pub(in crate::http) async fn get(
     conditions: Conditions,
 ) -> Answer {
     let mut connection = state.resources.database.get().await?;
-    let application = applications::get(&mut connection, id, &principal.visibility()).await?;
+    let application =
+        applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
+            .await?;
     let tag = (header::ETAG, etag(application.version));
     if conditions.is_known(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());

@@ -99,6 +99,7 @@ pub(in crate::http) async fn list(state: HttpState, principal: Principal, query:
     let wanted = Wanted::read(query)?;
     let visibility = principal.visibility();
     let mut connection = state.resources.database.get().await?;
+    let keys = state.resources.database.keys();
     let total = match wanted.page {
         Some(_) => Some(count(&mut connection, &wanted.filter, &visibility).await?),
         None => None,
@@ -106,7 +107,8 @@ pub(in crate::http) async fn list(state: HttpState, principal: Principal, query:
     // One more than asked for tells whether the list goes on.
     let limit = wanted.page_size + 1;
     let mut listed =
-        list_page(&mut connection, &wanted.filter, &visibility, wanted.order, wanted.start, limit).await?;
+        list_page(&mut connection, keys, &wanted.filter, &visibility, wanted.order, wanted.start, limit)
+            .await?;
     let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
     let goes_on = listed.len() > page_length;
     listed.truncate(page_length);

@@ -7,6 +7,7 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::country_data;
 use crate::domain::application::{Application, Country, NewApplication};
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::decision::RiskBand;
@@ -91,7 +92,10 @@ impl From<Application> for ApplicationView {
             status: application.status,
             risk_score: application.risk_score.map(score_text),
             risk_band: application.risk_score.map(RiskBand::of),
-            country_specific_data: application.country_specific_data,
+            country_specific_data: country_data::with_birth_date(
+                application.country_specific_data,
+                application.birth_date.as_ref(),
+            ),
             banking_data: application.banking_data.as_ref().and_then(BankingView::read),
             processing_errors: codes(application.validation_errors.as_ref()),
             version: application.version,
@@ -121,7 +125,10 @@ impl ApplicationView {
             status: Status::Pending,
             risk_score: None,
             risk_band: None,
-            country_specific_data: application.country_specific_data.clone(),
+            country_specific_data: country_data::with_birth_date(
+                application.country_specific_data.clone(),
+                application.birth_date.as_ref(),
+            ),
             banking_data: None,
             processing_errors: Vec::new(),
             version: NewApplication::VERSION,

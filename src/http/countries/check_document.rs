@@ -13,6 +13,7 @@ use crate::http::problem::Answer;
 
 /// A document to check.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct DocumentCheckRequest {
     /// As a person would write it, separators included.

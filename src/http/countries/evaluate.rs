@@ -9,16 +9,18 @@ use crate::http::applications::decision::DecisionView;
 use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
+use crate::http::schemas::{Amount, PositiveAmount};
 
 /// A case to decide.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read by countries::case; this is its schema")]
 pub struct CaseRequest {
     /// How much is asked for.
-    #[schema(example = "15000.00")]
+    #[schema(value_type = PositiveAmount, example = "15000.00")]
     requested_amount: String,
     /// What the applicant declares to earn.
-    #[schema(example = "3500.00")]
+    #[schema(value_type = PositiveAmount, example = "3500.00")]
     monthly_income: String,
     /// Over how many instalments; 36 when absent.
     #[schema(minimum = 6, maximum = 84, example = 36)]
@@ -29,6 +31,7 @@ pub struct CaseRequest {
 
 /// A bureau's report. Everything may be absent or `null`: it was not told then.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read by countries::case; this is its schema")]
 pub struct ReportRequest {
     /// The bureau's name.
@@ -41,16 +44,16 @@ pub struct ReportRequest {
     #[schema(minimum = 300, maximum = 850, example = 720)]
     credit_score: Option<u16>,
     /// Everything that is owed.
-    #[schema(example = "12000.00")]
+    #[schema(value_type = Option<Amount>, example = "12000.00")]
     total_debt: Option<String>,
     /// What is paid on debts each month.
-    #[schema(example = "300.00")]
+    #[schema(value_type = Option<Amount>, example = "300.00")]
     monthly_obligations: Option<String>,
     /// Whether there are unpaid debts past due.
     #[schema(example = false)]
     has_defaults: Option<bool>,
     /// What came in each month on average.
-    #[schema(example = "3450.00")]
+    #[schema(value_type = Option<Amount>, example = "3450.00")]
     average_monthly_income: Option<String>,
     /// Whether the bureau has verified the person's record.
     verified: Option<bool>,

@@ -10,6 +10,7 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::status::{Mover, Status};
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::schema::applications;
+use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
 use crate::storage::types::PgStatus;
 
@@ -39,6 +40,7 @@ struct Locked {
 /// when the database fails.
 pub async fn change(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     id: ApplicationId,
     visibility: &Visibility,
     mover: Mover,
@@ -85,7 +87,7 @@ pub async fn change(
                 .await?
         }
     };
-    Ok(changed.try_into()?)
+    Ok(changed.open(keys)?)
 }
 
 async fn lock(

@@ -21,8 +21,9 @@ use crate::domain::ids::ApplicationId;
 use crate::error::{Error, Result};
 use crate::storage::idempotency::{KeyedWrite, KnownReply, SealedReply, StoredColumns};
 use crate::storage::schema::applications;
-use crate::storage::seal::{self, KeyRing, SealedField};
+use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
+use crate::storage::transaction::Abort;
 use crate::storage::{is_missing_partition, partitions};
 
 /// An application that is to be inserted, and on what terms.
@@ -65,6 +66,8 @@ struct InsertApplications {
     country: Vec<&'static str>,
     full_name: Vec<Vec<u8>>,
     identity_document: Vec<Vec<u8>>,
+    birth_date: Vec<Option<Vec<u8>>>,
+    document_index: Vec<Vec<u8>>,
     requested_amount: Vec<Decimal>,
     monthly_income: Vec<Decimal>,
     term_months: Vec<i16>,
@@ -76,7 +79,6 @@ struct InsertApplications {
     change_request_id: Vec<Option<String>>,
     change_traceparent: Vec<Option<String>>,
     change_id: Vec<Uuid>,
-    document_index: Vec<Vec<u8>>,
     claim_until: Vec<Option<DateTime<Utc>>>,
     key_digest: Vec<Option<Vec<u8>>>,
     route: Vec<Option<String>>,
@@ -87,25 +89,30 @@ struct InsertApplications {
 }
 
 impl InsertApplications {
-    fn new(rows: &[Insertion]) -> Self {
+    fn new(keys: &KeyRing, rows: &[Insertion]) -> Result<Self> {
         let mut insert = Self::default();
         for row in rows {
+            insert.push_person(keys, &row.application)?;
             insert.push_application(&row.application);
             insert.push_terms(row);
         }
-        insert
+        Ok(insert)
+    }
+
+    fn push_person(&mut self, keys: &KeyRing, row: &NewApplication) -> Result<()> {
+        let (id, document) = (row.id.as_uuid(), &row.identity_document);
+        let birth_date =
+            row.birth_date.as_ref().map(|date| keys.seal(SealedField::BirthDate, id, date.reveal()));
+        self.full_name.push(keys.seal(SealedField::FullName, id, row.full_name.reveal())?);
+        self.identity_document.push(keys.seal(SealedField::IdentityDocument, id, document.reveal())?);
+        self.birth_date.push(birth_date.transpose()?);
+        self.document_index.push(keys.document_index(row.country, document).as_bytes().to_vec());
+        Ok(())
     }
 
     fn push_application(&mut self, row: &NewApplication) {
-        let id = row.id.as_uuid();
-        self.id.push(id);
+        self.id.push(row.id.as_uuid());
         self.country.push(row.country.code());
-        self.full_name.push(seal::seal(SealedField::FullName, id, row.full_name.reveal()));
-        self.identity_document.push(seal::seal(
-            SealedField::IdentityDocument,
-            id,
-            row.identity_document.reveal(),
-        ));
         self.requested_amount.push(row.requested_amount.amount());
         self.monthly_income.push(row.monthly_income.amount());
         self.term_months.push(i16::try_from(row.term_months.get()).unwrap_or(i16::MAX));
@@ -117,8 +124,6 @@ impl InsertApplications {
         self.change_request_id.push(row.attribution.request_id.as_ref().map(ToString::to_string));
         self.change_traceparent.push(row.traceparent.clone());
         self.change_id.push(row.attribution.change_id.as_uuid());
-        let index = KeyRing.document_index(row.country, &row.identity_document);
-        self.document_index.push(index.as_bytes().to_vec());
     }
 
     fn push_terms(&mut self, row: &Insertion) {
@@ -138,21 +143,22 @@ impl FixedStatement for InsertApplications {
     /// the first has taken.
     const SQL: &'static str = "\
         WITH judged AS MATERIALIZED (SELECT * \
-            FROM unnest(?::uuid[], ?::text[], ?::bytea[], ?::bytea[], ?::numeric[], ?::numeric[], ?::smallint[], \
-                ?::text[], ?::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::uuid[], ?::bytea[], \
-                ?::timestamptz[], ?::bytea[], ?::text[], ?::bytea[], ?::smallint[], ?::bytea[], ?::timestamptz[]) \
-                AS row (id, country, full_name, identity_document, requested_amount, monthly_income, term_months, \
-                currency, country_specific_data, created_by, changed_by, change_reason, change_request_id, \
-                change_traceparent, change_id, document_index, claim_until, key_digest, route, fingerprint, \
-                reply_status, reply, key_until), \
+            FROM unnest(?::uuid[], ?::text[], ?::bytea[], ?::bytea[], ?::bytea[], ?::bytea[], ?::numeric[], \
+                ?::numeric[], ?::smallint[], ?::text[], ?::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], \
+                ?::text[], ?::uuid[], ?::timestamptz[], ?::bytea[], ?::text[], ?::bytea[], ?::smallint[], ?::bytea[], \
+                ?::timestamptz[]) \
+                AS row (id, country, full_name, identity_document, birth_date, document_index, requested_amount, \
+                monthly_income, term_months, currency, country_specific_data, created_by, changed_by, \
+                change_reason, change_request_id, change_traceparent, change_id, claim_until, key_digest, route, \
+                fingerprint, reply_status, reply, key_until), \
             admit_application(id, created_by, document_index, claim_until, key_digest, route, fingerprint, \
                 reply_status, reply, key_until)), \
-        inserted AS (INSERT INTO applications (id, country, full_name, identity_document, requested_amount, \
+        inserted AS (INSERT INTO applications (id, country, full_name, identity_document, birth_date, \
+                document_index, requested_amount, monthly_income, term_months, currency, country_specific_data, \
+                created_by, changed_by, change_reason, change_request_id, change_traceparent, change_id) \
+            SELECT id, country::country, full_name, identity_document, birth_date, document_index, requested_amount, \
                 monthly_income, term_months, currency, country_specific_data, created_by, changed_by, change_reason, \
-                change_request_id, change_traceparent, change_id) \
-            SELECT id, country::country, full_name, identity_document, requested_amount, monthly_income, term_months, \
-                currency, country_specific_data, created_by, changed_by, change_reason, change_request_id, \
-                change_traceparent, change_id \
+                change_request_id, change_traceparent, change_id \
             FROM judged WHERE verdict = 'admitted') \
         SELECT id, verdict, holder, stored_fingerprint, stored_status, stored_reply FROM judged";
 
@@ -161,6 +167,8 @@ impl FixedStatement for InsertApplications {
         binder.bind::<Array<Text>, _>(&self.country)?;
         binder.bind::<Array<Binary>, _>(&self.full_name)?;
         binder.bind::<Array<Binary>, _>(&self.identity_document)?;
+        binder.bind::<Array<Nullable<Binary>>, _>(&self.birth_date)?;
+        binder.bind::<Array<Binary>, _>(&self.document_index)?;
         binder.bind::<Array<Numeric>, _>(&self.requested_amount)?;
         binder.bind::<Array<Numeric>, _>(&self.monthly_income)?;
         binder.bind::<Array<SmallInt>, _>(&self.term_months)?;
@@ -172,7 +180,6 @@ impl FixedStatement for InsertApplications {
         binder.bind::<Array<Nullable<Text>>, _>(&self.change_request_id)?;
         binder.bind::<Array<Nullable<Text>>, _>(&self.change_traceparent)?;
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
-        binder.bind::<Array<Binary>, _>(&self.document_index)?;
         binder.bind::<Array<Nullable<Timestamptz>>, _>(&self.claim_until)?;
         binder.bind::<Array<Nullable<Binary>>, _>(&self.key_digest)?;
         binder.bind::<Array<Nullable<Text>>, _>(&self.route)?;
@@ -208,16 +215,19 @@ impl JudgedRow {
     }
 }
 
-/// Inserts applications in one statement, one round trip: those that their terms admit. Triggers queue their jobs and
+/// Inserts applications in one statement, one round trip, with their personal data sealed: those that their terms admit.
+/// Triggers queue their jobs and
 /// write their first audit rows and events. The answer is in the order of `rows`.
 ///
 /// # Errors
-/// When the database fails; nothing is inserted then.
+/// When sealing or the database fails; nothing is inserted then.
 pub async fn insert(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     rows: &[Insertion],
-) -> Result<Vec<Result<InsertOutcome>>, DieselError> {
-    let judged: Vec<JudgedRow> = Prepared(InsertApplications::new(rows)).load(connection).await?;
+) -> Result<Vec<Result<InsertOutcome>>, Abort> {
+    let statement = InsertApplications::new(keys, rows)?;
+    let judged: Vec<JudgedRow> = Prepared(statement).load(connection).await?;
     let mut by_id: HashMap<Uuid, JudgedRow> = judged.into_iter().map(|row| (row.id, row)).collect();
     let outcome = |row: &Insertion| {
         let judged = by_id.remove(&row.application.id.as_uuid());
@@ -230,19 +240,20 @@ pub async fn insert(
 /// inserted by an earlier try whose answer was lost: its id is random.
 ///
 /// # Errors
-/// When the database fails.
+/// When sealing or the database fails.
 pub async fn insert_making_partitions(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     row: &Insertion,
 ) -> Result<InsertOutcome> {
     let (rows, id) = (std::slice::from_ref(row), row.application.id);
-    let outcomes = match insert(connection, rows).await {
-        Err(error) if is_missing_partition(&error) => {
+    let outcomes = match insert(connection, keys, rows).await {
+        Err(Abort::Database(error)) if is_missing_partition(&error) => {
             let month = id.created_at().ok_or_else(|| Error::internal("an id without a time"))?;
             partitions::ensure(connection, month, 0).await?;
-            insert(connection, rows).await?
+            insert(connection, keys, rows).await?
         }
-        Err(error @ DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+        Err(Abort::Database(error @ DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _))) => {
             let there = exists(applications::table.filter(applications::id.eq(id.as_uuid())));
             if !diesel::select(there).get_result(connection).await? {
                 return Err(error.into());

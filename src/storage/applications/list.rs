@@ -13,8 +13,9 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::domain::status::Status;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::storage::schema::applications;
+use crate::storage::seal::KeyRing;
 use crate::storage::types::{PgCountry, PgStatus};
 
 /// What a list is narrowed to.
@@ -103,15 +104,14 @@ struct ListedRow {
     updated_at: DateTime<Utc>,
 }
 
-impl TryFrom<ListedRow> for ListedApplication {
-    type Error = Error;
-
-    fn try_from(row: ListedRow) -> Result<Self> {
-        Ok(Self {
+impl ListedRow {
+    fn open(self, keys: &KeyRing) -> Result<ListedApplication> {
+        let row = self;
+        Ok(ListedApplication {
             id: ApplicationId::new(row.id),
             country: row.country.0,
-            full_name: open_name(row.id, &row.full_name)?,
-            identity_document: open_document(row.id, &row.identity_document)?,
+            full_name: open_name(keys, row.id, &row.full_name)?,
+            identity_document: open_document(keys, row.id, &row.identity_document)?,
             requested_amount: money(row.requested_amount)?,
             monthly_income: money(row.monthly_income)?,
             term_months: term(row.term_months)?,
@@ -175,6 +175,7 @@ fn narrow<'a, ST>(
 /// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     filter: &ListFilter,
     visibility: &Visibility,
     order: SortOrder,
@@ -195,7 +196,7 @@ pub async fn list_page(
         (PageStart::Offset(offset), _) => query.offset(offset),
     };
     let rows: Vec<ListedRow> = query.load(connection).await?;
-    rows.into_iter().map(ListedApplication::try_from).collect()
+    rows.into_iter().map(|row| row.open(keys)).collect()
 }
 
 /// How many applications a list has in all.

@@ -15,12 +15,12 @@ pub use self::change::{Change, change};
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, count, list_page};
 use super::schema::applications;
-use super::seal::{self, SealedField};
+use super::seal::{KeyRing, SealedField};
 use super::types::{PgCountry, PgStatus};
 use crate::domain::application::{Application, TermMonths};
 use crate::domain::ids::ApplicationId;
 use crate::domain::money::Money;
-use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument};
 use crate::error::{Error, Result};
 
 #[derive(Queryable, Selectable)]
@@ -30,6 +30,7 @@ struct ApplicationRow {
     country: PgCountry,
     full_name: Vec<u8>,
     identity_document: Vec<u8>,
+    birth_date: Option<Vec<u8>>,
     requested_amount: Decimal,
     monthly_income: Decimal,
     term_months: i16,
@@ -45,15 +46,18 @@ struct ApplicationRow {
     deleted_at: Option<DateTime<Utc>>,
 }
 
-impl TryFrom<ApplicationRow> for Application {
-    type Error = Error;
-
-    fn try_from(row: ApplicationRow) -> Result<Self> {
-        Ok(Self {
+impl ApplicationRow {
+    fn open(self, keys: &KeyRing) -> Result<Application> {
+        let row = self;
+        Ok(Application {
             id: ApplicationId::new(row.id),
             country: row.country.0,
-            full_name: open_name(row.id, &row.full_name)?,
-            identity_document: open_document(row.id, &row.identity_document)?,
+            full_name: open_name(keys, row.id, &row.full_name)?,
+            identity_document: open_document(keys, row.id, &row.identity_document)?,
+            birth_date: row
+                .birth_date
+                .map(|envelope| open_birth_date(keys, row.id, &envelope))
+                .transpose()?,
             requested_amount: money(row.requested_amount)?,
             monthly_income: money(row.monthly_income)?,
             term_months: term(row.term_months)?,
@@ -71,12 +75,16 @@ impl TryFrom<ApplicationRow> for Application {
     }
 }
 
-pub(super) fn open_name(row: Uuid, envelope: &[u8]) -> Result<FullName> {
-    seal::open(SealedField::FullName, row, envelope).map(FullName::from_storage)
+pub(super) fn open_name(keys: &KeyRing, row: Uuid, envelope: &[u8]) -> Result<FullName> {
+    keys.open(SealedField::FullName, row, envelope).map(FullName::from_storage)
 }
 
-pub(super) fn open_document(row: Uuid, envelope: &[u8]) -> Result<IdentityDocument> {
-    seal::open(SealedField::IdentityDocument, row, envelope).map(IdentityDocument::from_normalized)
+pub(super) fn open_document(keys: &KeyRing, row: Uuid, envelope: &[u8]) -> Result<IdentityDocument> {
+    keys.open(SealedField::IdentityDocument, row, envelope).map(IdentityDocument::from_normalized)
+}
+
+fn open_birth_date(keys: &KeyRing, row: Uuid, envelope: &[u8]) -> Result<BirthDate> {
+    keys.open(SealedField::BirthDate, row, envelope).map(BirthDate::from_storage)
 }
 
 pub(super) fn money(value: Decimal) -> Result<Money> {
@@ -109,6 +117,7 @@ pub enum Visibility {
 /// When the database fails.
 pub async fn find(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     id: ApplicationId,
     visibility: &Visibility,
 ) -> Result<Option<Application>> {
@@ -120,7 +129,8 @@ pub async fn find(
     if let Visibility::OwnedBy(account) = visibility {
         query = query.filter(applications::created_by.eq(account));
     }
-    query.first(connection).await.optional()?.map(Application::try_from).transpose()
+    let row: Option<ApplicationRow> = query.first(connection).await.optional()?;
+    row.map(|row| row.open(keys)).transpose()
 }
 
 /// Gets an application that was not deleted and that the caller may see.
@@ -129,8 +139,9 @@ pub async fn find(
 /// [`Error::NotFound`], or when the database fails.
 pub async fn get(
     connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
     id: ApplicationId,
     visibility: &Visibility,
 ) -> Result<Application> {
-    find(connection, id, visibility).await?.ok_or(Error::NotFound("application"))
+    find(connection, keys, id, visibility).await?.ok_or(Error::NotFound("application"))
 }

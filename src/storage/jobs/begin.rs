@@ -13,6 +13,7 @@ use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
 use crate::storage::applications::{money, open_document, open_name, term};
+use crate::storage::seal::KeyRing;
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 
 /// A claimed job whose work is about to begin.
@@ -138,7 +139,7 @@ struct CaseRow {
 
 impl CaseRow {
     /// `None` when the application does not exist.
-    fn open(self) -> Result<Option<PendingCase>> {
+    fn open(self, keys: &KeyRing) -> Result<Option<PendingCase>> {
         let (Some(id), Some(country), Some(name), Some(document), Some(amount), Some(income), Some(months)) = (
             self.application_id,
             self.country,
@@ -153,8 +154,8 @@ impl CaseRow {
         Ok(Some(PendingCase {
             application_id: ApplicationId::new(id),
             country: country.parse().map_err(Error::internal)?,
-            full_name: open_name(id, &name)?,
-            identity_document: open_document(id, &document)?,
+            full_name: open_name(keys, id, &name)?,
+            identity_document: open_document(keys, id, &document)?,
             requested_amount: money(amount)?,
             monthly_income: money(income)?,
             term_months: term(months)?,
@@ -168,7 +169,11 @@ impl CaseRow {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn begin(connection: &mut AsyncPgConnection, jobs: &[BeginJob]) -> Result<Vec<Result<Begun>>> {
+pub async fn begin(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    jobs: &[BeginJob],
+) -> Result<Vec<Result<Begun>>> {
     let mut statement = BeginJobs::default();
     for job in jobs {
         statement.job_id.push(job.lease.job_id.as_uuid());
@@ -185,16 +190,16 @@ pub async fn begin(connection: &mut AsyncPgConnection, jobs: &[BeginJob]) -> Res
         let found = rows
             .iter()
             .position(|row| row.job_id == job.lease.job_id.as_uuid() && row.lease_token == job.lease.token);
-        begun.push(found.map_or(Ok(Begun::LeaseLost), |index| classify(rows.swap_remove(index))));
+        begun.push(found.map_or(Ok(Begun::LeaseLost), |index| classify(keys, rows.swap_remove(index))));
     }
     Ok(begun)
 }
 
-fn classify(row: BegunRow) -> Result<Begun> {
+fn classify(keys: &KeyRing, row: BegunRow) -> Result<Begun> {
     match (row.owned, row.ready) {
         (false, _) => Ok(Begun::LeaseLost),
         (true, Some(true)) => {
-            Ok(row.case.open()?.map_or(Begun::Missing, |case| Begun::Ready(Box::new(case))))
+            Ok(row.case.open(keys)?.map_or(Begun::Missing, |case| Begun::Ready(Box::new(case))))
         }
         (true, _) if row.case.application_id.is_none() => Ok(Begun::Missing),
         (true, _) => Ok(Begun::Superseded),

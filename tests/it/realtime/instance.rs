@@ -32,7 +32,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 pub(super) use crate::support::PATIENCE;
 pub(super) use crate::support::db::TestDatabase;
-use crate::support::engine::SECRETS;
+use crate::support::engine::{SECRETS, key_ring};
+
 pub(super) fn quiet() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
 }
@@ -149,7 +150,7 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
         .collect();
     let settings = Settings::from_variables(&variables).unwrap();
     Resources {
-        database: Database::connect(database.url(), &settings.database).await.unwrap(),
+        database: Database::connect(database.url(), &settings.database, key_ring(&settings)).await.unwrap(),
         secrets: Arc::new(settings.complete_secrets(&Clock::system()).unwrap()),
         settings: Arc::new(settings),
         clock: Clock::system(),

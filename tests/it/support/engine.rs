@@ -9,6 +9,7 @@ use aval::domain::application::{Attribution, Country, NewApplication, TermMonths
 use aval::domain::ids::{ApplicationId, ChangeId, RequestId};
 use aval::domain::money::Money;
 use aval::domain::personal_data::{FullName, IdentityDocument};
+use aval::storage::seal::KeyRing;
 use aval::telemetry::metrics::Metrics;
 
 use tokio_util::sync::CancellationToken;
@@ -128,6 +129,7 @@ pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> Ne
         requested_amount: Money::parse_positive(amount).unwrap(),
         monthly_income: Money::parse_positive(income).unwrap(),
         term_months: TermMonths::DEFAULT,
+        birth_date: None,
         country_specific_data: serde_json::Map::new(),
         created_by: "tester".to_owned(),
         attribution: Attribution {
@@ -138,4 +140,10 @@ pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> Ne
         },
         traceparent: None,
     }
+}
+
+/// The keys of a configuration.
+pub(crate) fn key_ring(settings: &Settings) -> Arc<KeyRing> {
+    let secrets = settings.complete_secrets(&Clock::system()).unwrap();
+    Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap())
 }

@@ -1,0 +1,86 @@
+//! Sealing again, as an operator asks for it (see [`crate::storage::reencrypt`]).
+
+use std::sync::Arc;
+
+use slog::Logger;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{PlainEnvelopes, Settings};
+use crate::error::{Error, PublicMessage, Result};
+use crate::startup::StartedDatabase;
+use crate::storage::reencrypt::{count_left, pass};
+use crate::storage::seal::KeyRing;
+use crate::storage::{Connection, Database};
+
+/// Passes before it is said that something else seals with another key, as fast as this one seals again.
+const MAX_PASSES: usize = 20;
+
+/// How a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many rows are to be sealed again.
+    Found(u64),
+    /// So many more are.
+    Resealed(u64),
+}
+
+/// Seals with the active key what another one sealed, `batch` rows at a time, until nothing is left; gives the number of
+/// rows. What the configuration says of texts in the clear stands, unless `plain` is told.
+///
+/// # Errors
+/// [`Error::Conflict`] when rows are left: they cannot be opened, or another instance still seals with another key.
+/// Otherwise when the database or the configuration fails.
+pub async fn reencrypt(
+    mut settings: Settings,
+    plain: Option<PlainEnvelopes>,
+    batch: i64,
+    clock: &Clock,
+    logger: &Logger,
+    on_progress: impl FnMut(Progress),
+) -> Result<u64> {
+    // Counting reads whole tables.
+    settings.database.statement_timeout_ms = 0;
+    let plain = plain.unwrap_or_else(|| settings.encryption.plain_envelopes());
+    let keys = Arc::new(KeyRing::of(&settings.complete_secrets(clock)?, plain)?);
+    let started = StartedDatabase::start(&settings, logger, &CancellationToken::new()).await?;
+    let run = async {
+        let database = Database::connect(started.url(), &settings.database, keys).await?;
+        until_nothing_is_left(&database, batch, logger, on_progress).await
+    };
+    let resealed = run.await;
+    started.stop().await?;
+    resealed
+}
+
+async fn until_nothing_is_left(
+    database: &Database,
+    batch: i64,
+    logger: &Logger,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<u64> {
+    let mut left = left_in(database).await?;
+    on_progress(Progress::Found(left));
+    let (mut resealed, mut unopened) = (0, 0);
+    for _ in 0..MAX_PASSES {
+        if left == 0 {
+            return Ok(resealed);
+        }
+        let done = pass(database, logger, batch, |rows| on_progress(Progress::Resealed(rows))).await?;
+        resealed += done.resealed;
+        unopened = done.unopened;
+        left = left_in(database).await?;
+        if done.resealed == 0 && left == unopened {
+            break;
+        }
+    }
+    Err(Error::Conflict(PublicMessage::new(format!(
+        "{left} rows are not sealed by the active key: {unopened} could not be opened (the log names them), and the \
+         others are written by an instance that seals with another key"
+    ))))
+}
+
+async fn left_in(database: &Database) -> Result<u64> {
+    let mut connection: Connection<'_> = database.get().await?;
+    count_left(&mut connection, database.keys()).await
+}

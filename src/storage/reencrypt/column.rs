@@ -1,0 +1,152 @@
+//! The walk through a table with one sealed column.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Oid, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use slog::Logger;
+
+use super::{Batch, Pass, resealed, warn_unopened};
+use crate::error::{Error, Result};
+use crate::storage::Database;
+use crate::storage::seal::{KeyRing, RowKey, SealedField};
+use crate::storage::transaction;
+
+impl RowKey {
+    const fn column(self) -> &'static str {
+        match self {
+            Self::Uuid(column) | Self::Text(column) | Self::Bytes(column) => column,
+        }
+    }
+
+    /// SQL for the key's bytes, as they are in the authenticated place.
+    fn to_bytes(self) -> String {
+        match self {
+            Self::Uuid(column) => format!("uuid_send({column})"),
+            Self::Text(column) => format!("convert_to({column}, 'UTF8')"),
+            Self::Bytes(column) => column.to_owned(),
+        }
+    }
+
+    /// SQL for the key out of its bytes, so that comparing uses the key's own index.
+    fn of_bytes(self, bytes: &str) -> String {
+        match self {
+            Self::Uuid(_) => format!("encode({bytes}, 'hex')::uuid"),
+            Self::Text(_) => format!("convert_from({bytes}, 'UTF8')"),
+            Self::Bytes(_) => bytes.to_owned(),
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Left {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+}
+
+diesel::define_sql_function! {
+    /// The table of a name; null when there is none.
+    fn to_regclass(name: Text) -> Nullable<Oid>;
+}
+
+/// Whether the migrations have made the column's table yet.
+pub(super) async fn exists(connection: &mut AsyncPgConnection, field: SealedField) -> Result<bool> {
+    let (table, _, _) = field.place();
+    Ok(diesel::select(to_regclass(table).is_not_null()).get_result(connection).await?)
+}
+
+pub(super) async fn count_left(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    field: SealedField,
+) -> Result<u64> {
+    let (table, column, _) = field.place();
+    let query = format!("SELECT count(*) AS rows FROM {table} WHERE substring({column} FOR 5) <> $1");
+    let prefix = keys.active_prefix().to_vec();
+    let left: Left = diesel::sql_query(query).bind::<Binary, _>(prefix).get_result(connection).await?;
+    u64::try_from(left.rows).map_err(Error::internal)
+}
+
+/// A row as it was found.
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = Binary)]
+    row_key: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    envelope: Vec<u8>,
+}
+
+/// Seals the next rows again, those after the key `after`.
+pub(super) async fn reseal_batch(
+    database: &Database,
+    logger: &Logger,
+    field: SealedField,
+    after: Option<&[u8]>,
+    limit: i64,
+) -> Result<Batch<Vec<u8>>> {
+    let found = find(database, field, after, limit).await?;
+    let next = found.last().map(|found| found.row_key.clone());
+    let (mut rows, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
+    let mut unopened = 0;
+    for found in found {
+        match resealed(database.keys(), field, &found.row_key, &found.envelope) {
+            Ok(envelope) => {
+                rows.push(found.row_key);
+                old.push(found.envelope);
+                new.push(envelope);
+            }
+            Err(error) => {
+                unopened += 1;
+                let row: String = found.row_key.iter().map(|byte| format!("{byte:02x}")).collect();
+                warn_unopened(logger, field.place().0, &row, error);
+            }
+        }
+    }
+    let written = transaction::run(database, logger, "reencrypt_column", async |connection| {
+        Ok(diesel::sql_query(update(field))
+            .bind::<Array<Binary>, _>(&rows)
+            .bind::<Array<Binary>, _>(&old)
+            .bind::<Array<Binary>, _>(&new)
+            .execute(connection)
+            .await?)
+    })
+    .await?;
+    Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unopened }, next })
+}
+
+async fn find(
+    database: &Database,
+    field: SealedField,
+    after: Option<&[u8]>,
+    limit: i64,
+) -> Result<Vec<Found>> {
+    let (table, column, key) = field.place();
+    let query = format!(
+        "SELECT {row} AS row_key, {column} AS envelope FROM {table} WHERE substring({column} FOR 5) <> $1 \
+         AND ($2 OR {key} > {after}) ORDER BY {key} LIMIT $4",
+        row = key.to_bytes(),
+        key = key.column(),
+        after = key.of_bytes("$3"),
+    );
+    let found = diesel::sql_query(query)
+        .bind::<Binary, _>(database.keys().active_prefix().to_vec())
+        .bind::<Bool, _>(after.is_none())
+        .bind::<Nullable<Binary>, _>(after)
+        .bind::<BigInt, _>(limit)
+        .load(&mut database.get().await?)
+        .await?;
+    Ok(found)
+}
+
+/// Rows are locked in the order of their keys, and written where the old envelope still stands.
+fn update(field: SealedField) -> String {
+    let (table, column, key) = field.place();
+    format!(
+        "WITH r AS MATERIALIZED (SELECT {row} AS row, old, new FROM unnest($1, $2, $3) AS r (row, old, new)), \
+         locked AS MATERIALIZED (SELECT {key} AS row FROM {table} WHERE {key} IN (SELECT row FROM r) \
+             ORDER BY {key} FOR NO KEY UPDATE) \
+         UPDATE {table} t SET {column} = r.new FROM r JOIN locked USING (row) \
+         WHERE t.{key} = r.row AND t.{column} = r.old",
+        row = key.of_bytes("row"),
+        key = key.column(),
+    )
+}

@@ -1,0 +1,154 @@
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::application::Country;
+use crate::domain::personal_data::IdentityDocument;
+
+const OLD: ([u8; 4], &[u8; 32]) = ([1, 1, 1, 1], &[1; 32]);
+const NEW: ([u8; 4], &[u8; 32]) = ([2, 2, 2, 2], &[2; 32]);
+/// Another key whose id is that of [`NEW`] by chance.
+const TWIN: ([u8; 4], &[u8; 32]) = ([2, 2, 2, 2], &[3; 32]);
+const ROW: Uuid = Uuid::from_u128(7);
+
+fn ring(keys: &[([u8; 4], &'static [u8; 32])]) -> KeyRing {
+    KeyRing::new(keys.iter().copied(), &[9; 32], PlainEnvelopes::Refused).unwrap()
+}
+
+fn cause(result: Result<impl fmt::Debug>) -> String {
+    result.unwrap_err().private_cause().unwrap().to_owned()
+}
+
+#[test]
+fn an_envelope_opens_to_what_was_sealed_and_shows_nothing_of_it() {
+    let keys = ring(&[NEW]);
+    let envelope = keys.seal(SealedField::FullName, ROW, "Ana García").unwrap();
+    assert_eq!(keys.open(SealedField::FullName, ROW, &envelope).unwrap(), "Ana García");
+    assert!(envelope.starts_with(&keys.active_prefix()));
+    assert_eq!(envelope.len(), HEADER_BYTES + "Ana García".len() + TAG_BYTES);
+    assert!(!envelope.windows(3).any(|window| window == b"Ana"));
+    let again = keys.seal(SealedField::FullName, ROW, "Ana García").unwrap();
+    assert_ne!(again, envelope, "equal texts cannot be told by their envelopes");
+    assert_eq!(keys.open(SealedField::FullName, ROW, &again).unwrap(), "Ana García");
+    assert_eq!(format!("{keys:?}"), "KeyRing { keys: 1, .. }");
+}
+
+#[test]
+fn the_first_key_seals_and_each_opens_what_it_sealed() {
+    let field = SealedField::BirthDate;
+    let old = ring(&[OLD]).seal(field, ROW, "1980-01-01").unwrap();
+    let both = ring(&[NEW, OLD]);
+    assert_eq!(both.open(field, ROW, &old).unwrap(), "1980-01-01");
+    let new = both.seal(field, ROW, "1980-01-01").unwrap();
+    assert_eq!(ring(&[NEW]).open(field, ROW, &new).unwrap(), "1980-01-01");
+    assert!(cause(ring(&[NEW]).open(field, ROW, &old)).contains("not in the key ring"));
+    let twin = ring(&[TWIN]).seal(field, ROW, "1980-01-01").unwrap();
+    assert_eq!(ring(&[NEW, TWIN]).open(field, ROW, &twin).unwrap(), "1980-01-01");
+    assert!(ring(&[NEW]).open(field, ROW, &twin).is_err());
+}
+
+#[test]
+fn an_envelope_opens_nowhere_but_in_its_place() {
+    let keys = ring(&[NEW]);
+    for field in SealedField::ALL {
+        let envelope = keys.seal(field, ROW, "text").unwrap();
+        for other in SealedField::ALL {
+            assert_eq!(keys.open(other, ROW, &envelope).is_ok(), other == field, "{field} as {other}");
+        }
+        assert!(cause(keys.open(field, Uuid::from_u128(8), &envelope)).contains("changed or moved"));
+    }
+}
+
+#[test]
+fn no_two_places_are_the_same_bytes() {
+    let mut places = std::collections::HashSet::new();
+    for field in SealedField::ALL {
+        for row in [&b""[..], b"a", b"ab", ROW.as_bytes()] {
+            for key in [OLD.0, NEW.0] {
+                assert!(places.insert(place::associated_data(field, row, key)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_text_in_the_clear_opens_only_where_that_is_accepted() {
+    let refused = ring(&[NEW]);
+    let accepted = KeyRing::new([NEW], &[9; 32], PlainEnvelopes::Accepted).unwrap();
+    assert_eq!(accepted.open(SealedField::FullName, ROW, b"\0Ana").unwrap(), "Ana");
+    assert!(cause(refused.open(SealedField::FullName, ROW, b"\0Ana")).contains("accept_plain"));
+    assert!(cause(accepted.open(SealedField::FullName, ROW, b"\0\xff")).contains("no text"));
+}
+
+#[test]
+fn what_cannot_be_opened_is_told_by_its_column_alone() {
+    let keys = ring(&[NEW]);
+    for broken in [&[][..], b"\x02Ana", b"\x01", b"\x01Ana Ana Ana Ana"] {
+        let why = cause(keys.open(SealedField::FullName, ROW, broken));
+        assert!(why.contains("applications.full_name") && !why.contains("Ana"), "{why}");
+    }
+}
+
+#[test]
+fn a_ring_needs_a_key() {
+    let empty = KeyRing::new([], &[9; 32], PlainEnvelopes::Refused);
+    assert!(matches!(empty, Err(Error::Configuration(_))));
+}
+
+#[test]
+fn the_blind_index_is_equal_for_equal_documents_of_one_country_under_one_key() {
+    let document = |text: &str| IdentityDocument::from_normalized(text.to_owned());
+    let keys = ring(&[NEW]);
+    let entry = keys.document_index(Country::Es, &document("12345678Z"));
+    assert_eq!(entry, ring(&[OLD]).document_index(Country::Es, &document("12345678Z")));
+    assert_ne!(entry, keys.document_index(Country::Pt, &document("12345678Z")));
+    assert_ne!(entry, keys.document_index(Country::Es, &document("12345678Y")));
+    let other = KeyRing::new([NEW], &[8; 32], PlainEnvelopes::Refused).unwrap();
+    assert_ne!(entry, other.document_index(Country::Es, &document("12345678Z")));
+    assert!(entry.as_bytes().starts_with(&keys.index_prefix()));
+    assert_ne!(keys.index_prefix(), other.index_prefix());
+    assert_eq!((entry.as_bytes().len(), format!("{entry:?}").as_str()), (20, "DocumentIndex(****)"));
+}
+
+#[test]
+fn keyed_hashes_depend_on_purpose_and_on_where_each_part_ends() {
+    let keys = ring(&[NEW]);
+    let parts: [&[&[u8]]; 5] = [&[b"ab"], &[b"a", b"b"], &[b"", b"ab"], &[b"ab", b""], &[]];
+    let hashes: std::collections::HashSet<_> = parts
+        .iter()
+        .flat_map(|parts| [keys.keyed_hash("one", parts), keys.keyed_hash("two", parts)])
+        .collect();
+    assert_eq!(hashes.len(), 2 * parts.len());
+}
+
+proptest! {
+    #[test]
+    fn any_text_comes_back(text in any::<String>(), row in any::<[u8; 16]>()) {
+        let keys = ring(&[NEW, OLD]);
+        let envelope = keys.seal(SealedField::FullName, row, &text).unwrap();
+        prop_assert_eq!(keys.open(SealedField::FullName, row, &envelope).unwrap(), text);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_open(bytes in any::<Vec<u8>>(), headed in any::<bool>()) {
+        let keys = ring(&[NEW, OLD]);
+        let bytes = if headed { [&keys.active_prefix()[..], &bytes].concat() } else { bytes };
+        prop_assert!(keys.open_bytes(SealedField::FullName, ROW, &bytes).is_err());
+    }
+
+    #[test]
+    fn an_envelope_with_any_bit_changed_or_any_end_missing_never_opens(
+        text in any::<Vec<u8>>(),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8u32,
+    ) {
+        let keys = ring(&[NEW, OLD]);
+        let whole = keys.seal_bytes(SealedField::WebhookPayload, ROW, &text).unwrap();
+        let at = at.index(whole.len());
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << bit;
+        prop_assert!(keys.open_bytes(SealedField::WebhookPayload, ROW, &changed).is_err());
+        prop_assert!(keys.open_bytes(SealedField::WebhookPayload, ROW, &whole[..at]).is_err());
+        prop_assert!(keys.open_bytes(SealedField::WebhookPayload, ROW, &[whole, vec![0]].concat()).is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! Changing the keys of personal data, while Aval serves.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use aval::app::reencrypt::{Progress, reencrypt};
+use aval::clock::Clock;
+use aval::config::PlainEnvelopes;
+use aval::domain::application::{Country, NewApplication};
+use aval::error::{Error, Result};
+use aval::storage::applications::{Insertion, insert};
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::support::app::TestApp;
+use crate::support::builders::{SAMPLES, body, with};
+use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{application, key_ring, settings};
+
+const OLD: (&str, &str) = ("ENCRYPTION_KEY", "Zk1vV2sXc0yq7mP3tJ9rB5uH8dL4nA6wEoGiTzQxCfY=");
+const NEW: (&str, &str) = ("ENCRYPTION_KEY", "b7Qx2NfLr9Yk4TzW1vHc8mGd3PjSe6uAoXi5RtZq0Bw=");
+const NEW_AND_OLD: (&str, &str) = (
+    "ENCRYPTION_KEY",
+    "b7Qx2NfLr9Yk4TzW1vHc8mGd3PjSe6uAoXi5RtZq0Bw=,Zk1vV2sXc0yq7mP3tJ9rB5uH8dL4nA6wEoGiTzQxCfY=",
+);
+const OTHER_INDEX: (&str, &str) = ("INDEX_KEY", "h3VtPz8Kq1Lx6Wc9Yd2Jr5Ng7Bm4Sf0EaUoTiRyQkMw=");
+
+/// Applications of every country, sealed with the old key.
+async fn sealed_with_the_old_key(database: &TestDatabase, count: usize) -> Vec<NewApplication> {
+    let clock = Clock::system();
+    let rows: Vec<_> = (0..count)
+        .map(|n| {
+            let (country, document) = SAMPLES[n % 6];
+            application(&clock, country, document)
+        })
+        .collect();
+    let insertions: Vec<_> = rows.iter().cloned().map(Insertion::from).collect();
+    insert(&mut database.connect().await, &key_ring(&settings(&[OLD])), &insertions).await.unwrap();
+    rows
+}
+
+async fn run(
+    database: &TestDatabase,
+    variables: &[(&str, &str)],
+    plain: PlainEnvelopes,
+    on_progress: impl FnMut(Progress),
+) -> Result<u64> {
+    let url = [("DATABASE_URL", database.url())];
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let settings = settings(&[&url, variables].concat());
+    reencrypt(settings, Some(plain), 7, &Clock::system(), &logger, on_progress).await
+}
+
+/// The first bytes of every envelope there is.
+async fn prefixes(database: &TestDatabase) -> String {
+    text(
+        &mut database.connect().await,
+        "SELECT string_agg(DISTINCT encode(substring(envelope FOR 5), 'hex'), ' ') FROM applications, \
+         unnest(ARRAY[full_name, identity_document, birth_date]) AS envelope WHERE envelope IS NOT NULL",
+    )
+    .await
+    .unwrap()
+}
+
+fn prefix_of(variable: (&str, &str)) -> String {
+    key_ring(&settings(&[variable])).active_prefix().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Everything about the applications but how they are sealed.
+async fn trace(database: &TestDatabase) -> Vec<String> {
+    let mut sql = database.connect().await;
+    let mut trace = Vec::new();
+    for query in [
+        "SELECT string_agg(concat_ws(' ', id, status, version, updated_at, change_id, changed_by), E'\\n' ORDER BY id) \
+         FROM applications",
+        "SELECT count(*) FROM audit_logs",
+        "SELECT count(*) FROM outbox",
+        "SELECT count(*) FROM pending_jobs",
+    ] {
+        trace.push(text(&mut sql, query).await.unwrap());
+    }
+    trace
+}
+
+#[actix_rt::test]
+async fn keys_change_under_load_and_nothing_fails() {
+    let database = Rc::new(TestDatabase::create().await);
+    let old = sealed_with_the_old_key(&database, 150).await;
+    let app = TestApp::start_on(Rc::clone(&database), &[NEW_AND_OLD]).await;
+    let (over, created) = (Cell::new(false), Cell::new(0_usize));
+    let client = async |n: usize| {
+        let mut seen = Vec::new();
+        while !over.get() || seen.is_empty() {
+            let (country, document) = SAMPLES[(n + seen.len()) % 6];
+            let id = app.submit(&with(body(country, document), "full_name", "Nuria Nueva")).await;
+            assert_eq!(
+                app.get(&format!("/api/v1/applications/{id}")).await.expect(200)["full_name"],
+                "Nuria Nueva"
+            );
+            let earlier = &old[(n * 37 + seen.len()) % old.len()];
+            let read = app.get(&format!("/api/v1/applications/{}", earlier.id)).await.expect(200);
+            assert_eq!(read["full_name"], earlier.full_name.reveal());
+            assert_eq!(read["identity_document"], earlier.identity_document.masked());
+            app.get("/api/v1/applications?page_size=100").await.expect(200);
+            seen.push(id);
+            created.set(created.get() + 1);
+        }
+        seen
+    };
+    let changing = async {
+        let resealed = run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {}).await;
+        over.set(true);
+        resealed
+    };
+    let (resealed, new) = futures_util::join!(changing, join_all((0..3).map(client)));
+    assert_eq!(resealed.unwrap(), 150);
+    for id in new.iter().flatten() {
+        app.decided(id).await;
+    }
+    assert_eq!(prefixes(&database).await, prefix_of(NEW));
+    app.stop().await;
+
+    let app = TestApp::start_on(Rc::clone(&database), &[NEW]).await;
+    for earlier in &old {
+        let read = app.get(&format!("/api/v1/applications/{}", earlier.id)).await.expect(200);
+        assert_eq!(read["full_name"], earlier.full_name.reveal());
+    }
+    let all = app.get("/api/v1/applications?page=1").await.expect(200);
+    assert_eq!(all["total"], 150 + created.get());
+}
+
+#[actix_rt::test]
+async fn a_change_of_keys_leaves_no_trace_in_versions_audit_events_or_jobs() {
+    let database = TestDatabase::create().await;
+    sealed_with_the_old_key(&database, 20).await;
+    let before = trace(&database).await;
+    let found = Cell::new(None);
+    let note = |progress| {
+        if let Progress::Found(rows) = progress {
+            found.set(Some(rows));
+        }
+    };
+    assert_eq!(run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, note).await.unwrap(), 20);
+    assert_eq!(found.get(), Some(20));
+    assert_eq!(trace(&database).await, before);
+    assert_eq!(prefixes(&database).await, prefix_of(NEW));
+    assert_eq!(run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {}).await.unwrap(), 0);
+}
+
+#[actix_rt::test]
+async fn a_run_that_was_broken_off_goes_on_where_it_was() {
+    let database = TestDatabase::create().await;
+    sealed_with_the_old_key(&database, 40).await;
+    let (told, mut hear) = tokio::sync::mpsc::unbounded_channel();
+    let first = run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |progress| {
+        if let Progress::Resealed(rows) = progress {
+            told.send(rows).unwrap();
+        }
+    });
+    let done = tokio::select! {
+        biased;
+        rows = hear.recv() => rows.unwrap(),
+        _ = first => panic!("it ended before its first batch was told of"),
+    };
+    assert!((1..40).contains(&done), "{done}");
+    let rest = run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {}).await.unwrap();
+    assert!((1..=40 - done).contains(&rest), "{rest} after {done}");
+    assert_eq!(prefixes(&database).await, prefix_of(NEW));
+}
+
+#[actix_rt::test]
+async fn who_changes_a_row_meanwhile_wins() {
+    let database = TestDatabase::create().await;
+    let rows = sealed_with_the_old_key(&database, 1).await;
+    let id = rows[0].id;
+    let renamed = key_ring(&settings(&[OLD]))
+        .seal(aval::storage::seal::SealedField::FullName, id.as_uuid(), "Renata Renombrada")
+        .unwrap();
+    let renamed: String = renamed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut other = database.connect().await;
+    execute(&mut other, "BEGIN").await.unwrap();
+    execute(&mut other, &format!("UPDATE applications SET full_name = '\\x{renamed}'")).await.unwrap();
+    let running = run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {});
+    let committing = async {
+        let mut sql = database.connect().await;
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+            AND datname = current_database()";
+        crate::support::eventually("the row's lock to be waited for", async || {
+            (text(&mut sql, waiting).await.as_deref() == Some("1")).then_some(())
+        })
+        .await;
+        execute(&mut other, "COMMIT").await.unwrap();
+    };
+    let (resealed, ()) = futures_util::join!(running, committing);
+    assert_eq!(resealed.unwrap(), 1);
+    let app = TestApp::start_on(Rc::new(database), &[NEW]).await;
+    let read = app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
+    assert_eq!(read["full_name"], "Renata Renombrada");
+}
+
+/// A row as the version before the key ring stored it: in the clear, the birth date among the country's data, no index.
+async fn of_an_earlier_version() -> TestDatabase {
+    let database = TestDatabase::create().await;
+    let insert = "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, \
+         monthly_income, currency, country_specific_data) VALUES (uuid_v7_now(), 'IT', '\\x00416e61', \
+         '\\x00' || convert_to('RSSMRA80A01H501U', 'UTF8'), 15000, 3500, 'EUR', \
+         '{\"birth_date\": \"1980-01-01\", \"sex\": \"male\"}')";
+    execute(&mut database.connect().await, insert).await.unwrap();
+    database
+}
+
+#[actix_rt::test]
+async fn what_an_earlier_version_stored_in_the_clear_is_sealed_and_indexed() {
+    let database = of_an_earlier_version().await;
+    let before = trace(&database).await;
+    let variables = [NEW, ("AVAL__ENCRYPTION__ACCEPT_PLAIN", "false")];
+    assert_eq!(run(&database, &variables, PlainEnvelopes::Accepted, |_| {}).await.unwrap(), 1);
+    assert_eq!(trace(&database).await, before);
+    assert_eq!(prefixes(&database).await, prefix_of(NEW));
+    let data = "SELECT country_specific_data FROM applications";
+    let data = text(&mut database.connect().await, data).await.unwrap();
+    assert_eq!(data, r#"{"sex": "male"}"#);
+
+    let app = TestApp::start_on(Rc::new(database), &variables).await;
+    let id = app.sql("SELECT id FROM applications").await;
+    let read = app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
+    assert_eq!(read["country_specific_data"], serde_json::json!({"birth_date": "1980-01-01", "sex": "male"}));
+    assert_eq!(
+        (&read["full_name"], &read["identity_document"]),
+        (&Value::from("Ana"), &Value::from("****501U"))
+    );
+    let same_document = app.submit(&body(Country::It, "RSSMRA80A01H501U")).await;
+    let entries = app.sql("SELECT count(DISTINCT document_index) FROM applications").await;
+    assert_eq!(entries, "1", "{same_document} has the same document");
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_opened_is_left_and_told() {
+    let database = of_an_earlier_version().await;
+    sealed_with_the_old_key(&database, 3).await;
+    let left = async |variable, plain| match run(&database, &[variable], plain, |_| {}).await {
+        Err(Error::Conflict(message)) => message.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let untouched = left(NEW, PlainEnvelopes::Refused).await;
+    assert!(untouched.starts_with("4 rows are not sealed by the active key: 4 could not"), "{untouched}");
+    let plain = left(NEW_AND_OLD, PlainEnvelopes::Refused).await;
+    assert!(plain.starts_with("1 rows are not sealed by the active key: 1 could not"), "{plain}");
+    assert_eq!(run(&database, &[NEW], PlainEnvelopes::Accepted, |_| {}).await.unwrap(), 1);
+}
+
+#[actix_rt::test]
+async fn another_index_key_makes_the_blind_index_anew() {
+    let database = TestDatabase::create().await;
+    sealed_with_the_old_key(&database, 9).await;
+    let entries = async || {
+        let query = "SELECT string_agg(DISTINCT encode(document_index, 'hex'), ' ') FROM applications";
+        text(&mut database.connect().await, query).await.unwrap()
+    };
+    let before = entries().await;
+    let resealed = run(&database, &[OLD, OTHER_INDEX], PlainEnvelopes::Refused, |_| {}).await;
+    assert_eq!(resealed.unwrap(), 9);
+    let after = entries().await;
+    assert_eq!((before.split(' ').count(), after.split(' ').count()), (6, 6));
+    assert!(after.split(' ').all(|entry| !before.contains(entry)));
+}
+
+#[actix_rt::test]
+async fn only_a_change_of_envelopes_alone_passes_without_a_version() {
+    let database = TestDatabase::create().await;
+    sealed_with_the_old_key(&database, 1).await;
+    let mut sql = database.connect().await;
+    let sealed = "'\\x01'::bytea || gen_random_uuid()::text::bytea";
+    execute(&mut sql, &format!("UPDATE applications SET birth_date = {sealed}")).await.unwrap();
+    for (set, is_silent) in [
+        (format!("full_name = {sealed}"), true),
+        (format!("identity_document = {sealed}, birth_date = {sealed}"), true),
+        ("document_index = '\\x00'".to_owned(), true),
+        ("full_name = full_name".to_owned(), false),
+        ("full_name = '\\x00416e61'".to_owned(), false),
+        ("full_name = ''".to_owned(), false),
+        (format!("full_name = {sealed}, identity_document = '\\x00'"), false),
+        (format!("full_name = {sealed}, requested_amount = 1"), false),
+        (format!("full_name = {sealed}, country_specific_data = '{{\"a\": 1}}'"), false),
+        (format!("full_name = {sealed}, updated_at = now()"), false),
+        (format!("full_name = {sealed}, change_id = gen_random_uuid()"), false),
+        (format!("full_name = {sealed}, deleted_at = now()"), false),
+        ("birth_date = NULL".to_owned(), false),
+        (format!("birth_date = {sealed}"), false),
+        ("birth_date = NULL, country_specific_data = '{\"birth_date\": \"1980-01-01\"}'".to_owned(), false),
+        (
+            format!("birth_date = {sealed}, country_specific_data = country_specific_data - 'birth_date'"),
+            true,
+        ),
+    ] {
+        let state = "SELECT concat_ws(' ', version, updated_at, (SELECT count(*) FROM audit_logs), \
+            (SELECT count(*) FROM outbox)) FROM applications";
+        let before = text(&mut sql, state).await.unwrap();
+        execute(&mut sql, &format!("UPDATE applications SET {set}")).await.unwrap();
+        let after = text(&mut sql, state).await.unwrap();
+        assert_eq!(before == after, is_silent, "{set}: {before} became {after}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_command_says_how_many_rows_it_sealed_again() {
+    let database = TestDatabase::create().await;
+    sealed_with_the_old_key(&database, 5).await;
+    let said = |variable: (&str, &str)| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aval"));
+        command.arg("reencrypt").env("DATABASE_URL", database.url());
+        command.envs(crate::support::engine::SECRETS).env(variable.0, variable.1).output().unwrap()
+    };
+    let done = said(NEW_AND_OLD);
+    let line = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(line, "5 rows sealed again, 0 left with another key\n");
+    assert!(done.status.success());
+    let refused = said(OLD);
+    assert!(!refused.status.success());
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("5 rows are not sealed by the active key: 5 could not be opened"), "{why}");
+}
