@@ -1,7 +1,7 @@
 //! The housekeeper: recurring work that one instance does for all.
 //!
-//! One instance leads, by advisory lock; when it is gone another takes over. It makes partitions ahead, deletes expired
-//! events, and queues again the applications that were decided without their bureau, when that bureau has recovered.
+//! One instance leads, by advisory lock; when it is gone another takes over. It makes partitions ahead, deletes what
+//! has expired, and queues again the applications that were decided without their bureau, when that bureau has recovered.
 //!
 //! Recovery is judged by this instance's own breaker. Closed: as many as the configured rate allows. Half-open and
 //! waiting for a probe: one, which is the probe when there is no other traffic. Open: none. The pause of each application
@@ -10,6 +10,8 @@
 use std::time::Duration;
 
 use actix::prelude::*;
+use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
 use slog::{debug, info, warn};
 use tokio::time::timeout;
 
@@ -21,12 +23,12 @@ use super::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreakers};
 use crate::error::{Error, Result};
 use crate::storage::leadership::Leadership;
 use crate::storage::provider_retries::{self, Requeue};
-use crate::storage::{jobs, outbox, partitions};
+use crate::storage::{applications, idempotency, jobs, outbox, partitions, staff_views};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
 
-/// Expired events deleted by one statement.
+/// Expired rows deleted by one statement.
 const DELETE_BATCH: u32 = 5000;
 
 /// A bureau has recovered: look for applications that wait for it now.
@@ -135,6 +137,26 @@ impl Round {
         loop {
             let deleted = outbox::delete_expired(&mut connection, now, retention, DELETE_BATCH).await?;
             debug!(self.resources.logger, "expired events deleted"; "count" => deleted);
+            if deleted < DELETE_BATCH as usize {
+                break;
+            }
+        }
+        self.delete_expired("answers under a key", idempotency::delete_expired).await?;
+        self.delete_expired("claims on documents", applications::delete_expired_claims).await?;
+        self.delete_expired("staff views", staff_views::delete_expired).await
+    }
+
+    /// Deletes what has expired of one kind, batch by batch.
+    async fn delete_expired(
+        &self,
+        what: &str,
+        delete: impl AsyncFn(&mut AsyncPgConnection, DateTime<Utc>, u32) -> Result<usize>,
+    ) -> Result<()> {
+        let now = self.resources.clock.now();
+        let mut connection = self.resources.database.get().await?;
+        loop {
+            let deleted = delete(&mut connection, now, DELETE_BATCH).await?;
+            debug!(self.resources.logger, "expired rows deleted"; "what" => what, "count" => deleted);
             if deleted < DELETE_BATCH as usize {
                 return Ok(());
             }

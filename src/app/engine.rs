@@ -18,6 +18,7 @@ use crate::actors::root::{Arbiters, Root};
 use crate::actors::running_jobs::RunningJobs;
 use crate::actors::scheduler::{self, Scheduler};
 use crate::actors::supervisor::{self, Supervisor};
+use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
 use crate::actors::{Resources, provider_gateway};
 use crate::bus::EventBus;
 use crate::bus::postgres::PostgresBus;
@@ -48,6 +49,8 @@ pub struct Handles {
     pub broadcaster: Handle<Broadcaster>,
     /// Does recurring work.
     pub housekeeper: Handle<Housekeeper>,
+    /// Writes down what staff looks at.
+    pub view_recorder: Handle<ViewRecorder>,
 }
 
 /// Everything that works, without the HTTP server.
@@ -64,6 +67,8 @@ pub struct Engine {
     pub handles: Handles,
     /// The jobs in work.
     pub running: RunningJobs,
+    /// What staff looked at and is not written yet.
+    pub views: ViewLog,
     /// The WebSocket sessions of this instance.
     pub sessions: Sessions,
     /// Told after each commit.
@@ -111,6 +116,7 @@ impl Engine {
             relay: Handle::vacant(outbox_relay::NAME),
             broadcaster: Handle::vacant(broadcaster::NAME),
             housekeeper: Handle::vacant(housekeeper::NAME),
+            view_recorder: Handle::vacant(view_recorder::NAME),
         };
         let on_commit = commit_hook(&handles);
         let recorder_handles: Vec<Handle<Recorder>> =
@@ -118,6 +124,7 @@ impl Engine {
         let engine = Self {
             recorders: Recorders::new(recorder_handles.iter().cloned()),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
+            views: ViewLog::new(&resources, handles.view_recorder.clone()),
             sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
             root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
             resources,
@@ -134,6 +141,7 @@ impl Engine {
         engine.keep_workers();
         engine.keep_publishing();
         engine.keep_housekeeping();
+        engine.keep_views();
         engine.keep_listening();
         engine.wait_alive().await;
         info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance);
@@ -151,6 +159,7 @@ impl Engine {
         self.handles.relay.wait_alive().await;
         self.handles.broadcaster.wait_alive().await;
         self.handles.housekeeper.wait_alive().await;
+        self.handles.view_recorder.wait_alive().await;
     }
 
     fn keep_recorders(&self) {
@@ -216,6 +225,13 @@ impl Engine {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
         self.root
             .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+    }
+
+    fn keep_views(&self) {
+        let (resources, views) = (self.resources.clone(), self.views.clone());
+        self.root.keep(&self.handles.view_recorder, move |line| {
+            ViewRecorder::new(&resources, views.clone(), line)
+        });
     }
 
     fn keep_listening(&self) {

@@ -15,6 +15,7 @@ mod log;
 mod providers;
 mod secrets;
 mod server;
+mod staff_views;
 mod websocket;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings};
+pub use staff_views::StaffViewSettings;
 pub use websocket::WebSocketSettings;
 
 use crate::clock::Clock;
@@ -108,6 +110,8 @@ pub struct Settings {
     pub actors: ActorSettings,
     /// `[applications]`
     pub applications: NewApplicationSettings,
+    /// `[staff_views]`
+    pub staff_views: StaffViewSettings,
     /// `[jobs]`
     pub jobs: JobSettings,
     /// `[outbox]`
@@ -138,6 +142,7 @@ struct Sections {
     log: LogSettings,
     actors: ActorSettings,
     applications: NewApplicationSettings,
+    staff_views: StaffViewSettings,
     jobs: JobSettings,
     outbox: OutboxSettings,
     redecision: RedecisionSettings,
@@ -227,6 +232,7 @@ impl Settings {
             log: sections.log,
             actors: sections.actors,
             applications: sections.applications,
+            staff_views: sections.staff_views,
             jobs: sections.jobs,
             outbox: sections.outbox,
             redecision: sections.redecision,
@@ -242,6 +248,7 @@ impl Settings {
         settings.database.validate()?;
         settings.actors.validate()?;
         settings.applications.validate()?;
+        settings.staff_views.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
         settings.redecision.validate()?;

@@ -14,6 +14,7 @@ pub mod auth;
 pub mod body;
 pub mod conditional;
 pub mod countries;
+mod cursor;
 pub mod docs;
 pub mod extract;
 pub mod faults;
@@ -27,6 +28,7 @@ pub mod query;
 pub mod routes;
 mod schemas;
 mod server;
+pub mod staff_views;
 pub mod ws;
 
 use std::future::{Ready, ready};
@@ -41,6 +43,7 @@ use self::problem::Rejection;
 pub use self::server::{app, serve};
 use crate::actors::Resources;
 use crate::actors::recorder::{CommitHook, Recorders};
+use crate::actors::view_recorder::ViewLog;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
@@ -58,6 +61,8 @@ pub struct HttpState {
     pub recorders: Recorders,
     /// The rules of every country.
     pub countries: Arc<Countries>,
+    /// Where looks of staff are recorded.
+    pub views: ViewLog,
     /// The built-in bureaus, when they run.
     pub simulator: Option<Simulator>,
     /// Whom to tell of changes that did not go through the recorder.

@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
-use super::{applications, countries, docs, faults, health, metrics, problem, ws};
+use super::{applications, countries, docs, faults, health, metrics, problem, staff_views, ws};
 
 /// Where health answers are found too.
 const API_PREFIX: &str = "/api/v1";
@@ -35,6 +35,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         countries::evaluate::evaluate,
         applications::create::create,
         applications::list::list,
+        applications::search::search,
         applications::get::get,
         applications::change::change,
         applications::delete::delete,
@@ -43,6 +44,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::status::set_status,
         applications::audit::audit,
         applications::decision::decision,
+        staff_views::list::list,
         ws::open,
         health::summary,
         health::live,

@@ -10,7 +10,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 use super::auth::{Access, Scope};
 use super::middleware;
 use super::problem::{Answer, Rejection};
-use super::{applications, countries, docs, faults, health, metrics, ws};
+use super::{applications, countries, docs, faults, health, metrics, staff_views, ws};
 use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
@@ -38,6 +38,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const WRITE: Access = Access::AtLeast(Role::User, Scope::ApplicationsWrite);
     const REVIEW: Access = Access::AtLeast(Role::Analyst, Scope::ApplicationsReview);
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
+    const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
     let mut table = vec![
         on(GET, "/api/v1/countries", READ, countries::list::list),
@@ -47,6 +48,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
 
         on(POST, "/api/v1/applications", WRITE, applications::create::create),
         on(GET, "/api/v1/applications", READ, applications::list::list),
+        on(POST, "/api/v1/applications/search", READ, applications::search::search),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
         on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change),
         on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
@@ -55,6 +57,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/status", WRITE, applications::status::set_status),
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
+
+        on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
 
         on(GET, "/api/v1/ws", READ, ws::open),
 

@@ -227,6 +227,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    staff_views (id) {
+        id -> Uuid,
+        account -> Text,
+        action -> Text,
+        application_id -> Nullable<Uuid>,
+        document_index -> Nullable<Bytea>,
+        filter -> Jsonb,
+        request_id -> Nullable<Text>,
+        viewed_at -> Timestamptz,
+        keep_until -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     applications,
     audit_logs,
@@ -239,4 +253,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbox_position,
     pending_jobs,
     provider_retries,
+    staff_views,
 );

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod api_applications;
 #[cfg(test)]
+mod api_duplicates;
+#[cfg(test)]
 mod api_idempotency;
 #[cfg(test)]
 mod api_lists;
@@ -14,7 +16,11 @@ mod api_privacy;
 #[cfg(test)]
 mod api_problems;
 #[cfg(test)]
+mod api_search;
+#[cfg(test)]
 mod api_shutdown;
+#[cfg(test)]
+mod api_staff_views;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]

@@ -269,6 +269,7 @@ mod tests {
             monthly_income: Money::from_decimal(Decimal::from(case.monthly_income)).unwrap(),
             term_months: TermMonths::new(i64::from(case.term_months)).unwrap(),
             banking_data,
+            applied_elsewhere: false,
         })
     }
 
