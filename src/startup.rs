@@ -4,14 +4,13 @@
 //! everything that was under way is tried again by those who wait for it.
 
 use chrono::{DateTime, Utc};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
 use crate::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use crate::error::{Error, Result};
-use crate::storage::{migrations, partitions};
+use crate::storage::{connect, migrations, partitions};
 
 /// A database that can be connected to.
 pub struct StartedDatabase {
@@ -77,16 +76,17 @@ impl StartedDatabase {
     }
 }
 
-/// Brings the schema up to date and makes this month's partitions and those ahead.
+/// Brings the schema up to date, as the user of `database.migration_url` where there is one, and makes this month's partitions and those ahead.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.
 pub async fn prepare(settings: &Settings, url: &str, now: DateTime<Utc>, logger: &Logger) -> Result<()> {
-    for migration in migrations::run_pending(url).await? {
+    let migration_url = &settings.database.migration_url;
+    let changer = if migration_url.is_empty() { url } else { migration_url };
+    for migration in migrations::run_pending(changer).await? {
         info!(logger, "migration run"; "migration" => migration);
     }
-    let mut connection =
-        AsyncPgConnection::establish(url).await.map_err(|error| Error::unavailable("database", error))?;
+    let mut connection = connect::connect(url).await?;
     partitions::ensure(&mut connection, now, settings.database.partitions_ahead_months).await?;
     Ok(())
 }

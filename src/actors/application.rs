@@ -22,6 +22,7 @@ use super::running_jobs::{RunningJobs, StopWork};
 use crate::countries::Countries;
 use crate::domain::application::Attribution;
 use crate::domain::banking::{BankingData, FallbackReason};
+use crate::domain::confirmation;
 use crate::domain::decision::{Case, Decision};
 use crate::domain::ids::{ApplicationId, ChangeId, DecisionId};
 use crate::error::{Error, PrivateMessage, Result};
@@ -53,6 +54,8 @@ enum End {
     Decided(Box<Decision>, Stored),
     /// Back to the queue without having used an attempt.
     Snoozed(Duration),
+    /// The bureau will answer under this reference, within this time.
+    Waiting(String, Duration),
     /// The application no longer needs it.
     Superseded,
     /// Another worker has it now.
@@ -176,7 +179,15 @@ impl Work {
             Begun::LeaseLost => return Ok(End::LeaseLost),
         };
         self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country));
+        if let Some(reference) = &self.job.unanswered_reference {
+            warn!(self.logger, "the bureau has not answered in its time"; "provider_reference" => reference);
+            return self.decide_unanswered(&case, reference).await;
+        }
         match self.ask_bureau(&case).await? {
+            BankingAnswer::Accepted { provider_reference } => {
+                let patience = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
+                Ok(End::Waiting(provider_reference, Duration::from_millis(patience)))
+            }
             BankingAnswer::Report(report) => self.decide(&case, report).await,
             BankingAnswer::CircuitOpen(fallback) => self.decide(&case, fallback).await,
             BankingAnswer::BulkheadFull => Ok(End::Snoozed(self.overflow_pause())),
@@ -223,8 +234,18 @@ impl Work {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
+    /// A promise that was not kept leaves the application to a human, or to the bureau's webhook when it comes after all:
+    /// asking again would only bring another promise.
+    async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<End> {
+        let name = crate::providers::provider_for(case.country).name();
+        let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");
+        confirmation::set_issued_reference(&mut figures, reference);
+        self.decide(case, figures).await
+    }
+
     async fn decide(&self, pending: &PendingCase, banking_data: BankingData) -> Result<End> {
-        let without_bureau = banking_data.is_fallback();
+        let provider_available = !banking_data.is_fallback();
+        let try_again = banking_data.is_fallback() && !banking_data.is_timed_out();
         let case = Case {
             requested_amount: pending.requested_amount,
             monthly_income: pending.monthly_income,
@@ -242,7 +263,8 @@ impl Work {
             lease: self.job.lease,
             case,
             decision: decision.clone(),
-            retry_after_ms: without_bureau.then_some(pause),
+            provider_available,
+            retry_after_ms: try_again.then_some(pause),
             attribution: self.attribution(reason),
             traceparent: self.job.traceparent.clone(),
         };
@@ -277,8 +299,14 @@ impl Work {
             }
             Ok(End::Snoozed(pause)) => {
                 debug!(self.logger, "job snoozed"; "pause_ms" => pause.as_millis());
-                self.release(pause, true, None).await;
+                self.release(pause, true, None, None).await;
                 return "snoozed";
+            }
+            Ok(End::Waiting(reference, patience)) => {
+                info!(self.logger, "the bureau will answer later";
+                    "provider_reference" => &reference, "timeout_ms" => patience.as_millis());
+                self.release(patience, true, None, Some(reference)).await;
+                return "waiting";
             }
             Err(error) => error,
         };
@@ -287,22 +315,32 @@ impl Work {
             let pause = self.parts.resources.clock.jitter(ceiling);
             warn!(self.logger, "attempt failed and is tried again";
                 "attempt" => self.job.attempt, "pause_ms" => pause.as_millis(), error.clone());
-            self.release(pause, false, Some((error.code().to_owned(), error.to_string()))).await;
+            let told = (error.code().to_owned(), error.to_string());
+            self.release(pause, false, Some(told), None).await;
             return "retried";
         }
         give_up(&self.parts, &self.logger, &self.job, &error).await;
         "failed"
     }
 
-    async fn release(&self, pause: Duration, give_attempt_back: bool, error: Option<(String, String)>) {
+    async fn release(
+        &self,
+        pause: Duration,
+        give_attempt_back: bool,
+        error: Option<(String, String)>,
+        provider_reference: Option<String>,
+    ) {
         let release = Release {
             lease: self.job.lease,
             delay_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
             give_attempt_back,
             error,
+            provider_reference,
         };
-        if let Err(error) = self.parts.recorders.release(release).await {
-            warn!(self.logger, "job not given back: its lease will run out"; error);
+        match self.parts.recorders.release(release).await {
+            Ok(true) => {}
+            Ok(false) => info!(self.logger, "the job was somebody else's meanwhile, or over"),
+            Err(error) => warn!(self.logger, "job not given back: its lease will run out"; error),
         }
     }
 

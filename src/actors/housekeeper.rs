@@ -1,7 +1,9 @@
 //! The housekeeper: recurring work that one instance does for all.
 //!
-//! One instance leads, by advisory lock; when it is gone another takes over. It makes partitions ahead, deletes what
-//! has expired, and queues again the applications that were decided without their bureau, when that bureau has recovered.
+//! One instance leads, by advisory lock; when it is gone another takes over. It makes partitions ahead, deletes what has
+//! expired, queues again the applications that were decided without their bureau, when that bureau has recovered, and
+//! tries webhooks again that could not be applied. Old webhooks are deleted once a day, at a fixed hour, and when an
+//! instance begins to lead: nobody may have been there at that hour.
 //!
 //! Recovery is judged by this instance's own breaker. Closed: as many as the configured rate allows. Half-open and
 //! waiting for a probe: one, which is the probe when there is no other traffic. Open: none. The pause of each application
@@ -10,7 +12,7 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::AsyncPgConnection;
 use slog::{debug, info, warn};
 use tokio::time::timeout;
@@ -20,16 +22,19 @@ use super::circuit_breaker::State;
 use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
 use super::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreakers};
+use super::webhooks::WebhookIntake;
 use crate::error::{Error, Result};
 use crate::storage::leadership::Leadership;
 use crate::storage::provider_retries::{self, Requeue};
-use crate::storage::{applications, idempotency, jobs, outbox, partitions, staff_views};
+use crate::storage::{applications, idempotency, jobs, outbox, partitions, staff_views, webhooks};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
 
 /// Expired rows deleted by one statement.
 const DELETE_BATCH: u32 = 5000;
+/// Webhooks tried again in one round.
+const RETRY_BATCH: usize = 50;
 
 /// A bureau has recovered: look for applications that wait for it now.
 #[derive(Message, Clone, Copy)]
@@ -40,9 +45,11 @@ pub struct Wake;
 pub struct Housekeeper {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
+    webhooks: WebhookIntake,
     leadership: Option<Leadership>,
     busy: bool,
     last_cleaning: Option<Duration>,
+    last_forgetting: Option<DateTime<Utc>>,
     _lifeline: Lifeline,
 }
 
@@ -50,19 +57,28 @@ pub struct Housekeeper {
 struct Round {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
+    webhooks: WebhookIntake,
     leadership: Option<Leadership>,
     clean: bool,
+    forget: bool,
 }
 
 impl Housekeeper {
     /// A housekeeper that does not lead yet.
-    pub fn new(resources: &Resources, gateway: Handle<ProviderGateway>, lifeline: Lifeline) -> Self {
+    pub fn new(
+        resources: &Resources,
+        gateway: Handle<ProviderGateway>,
+        webhooks: WebhookIntake,
+        lifeline: Lifeline,
+    ) -> Self {
         Self {
             resources: resources.named(NAME),
             gateway,
+            webhooks,
             leadership: None,
             busy: false,
             last_cleaning: None,
+            last_forgetting: None,
             _lifeline: lifeline,
         }
     }
@@ -75,11 +91,16 @@ impl Housekeeper {
         let now = self.resources.clock.monotonic();
         let interval = Duration::from_millis(self.resources.settings.housekeeping.interval_ms);
         let clean = self.last_cleaning.is_none_or(|last| now.saturating_sub(last) >= interval);
+        let today = self.resources.clock.now();
+        let hour = self.resources.settings.webhooks.cleaning_hour;
+        let forget = self.last_forgetting.is_none_or(|last| last < last_hour(today, hour));
         let round = Round {
             resources: self.resources.clone(),
             gateway: self.gateway.clone(),
+            webhooks: self.webhooks.clone(),
             leadership: self.leadership.take(),
             clean,
+            forget,
         };
         // A task of its own: a panic in it comes back as an error, and frees the leadership with the connection.
         let task = actix_rt::spawn(round.run());
@@ -89,6 +110,9 @@ impl Housekeeper {
                 Ok(leadership) => {
                     if clean && leadership.is_some() {
                         housekeeper.last_cleaning = Some(now);
+                    }
+                    if forget && leadership.is_some() {
+                        housekeeper.last_forgetting = Some(today);
                     }
                     housekeeper.leadership = leadership;
                 }
@@ -119,8 +143,12 @@ impl Round {
         if self.clean {
             self.clean().await?;
         }
+        if self.forget {
+            self.forget_webhooks().await?;
+        }
         self.measure().await?;
         self.redecide().await?;
+        self.webhooks.retry_due(RETRY_BATCH).await?;
         Ok(Some(leadership))
     }
 
@@ -157,6 +185,19 @@ impl Round {
         loop {
             let deleted = delete(&mut connection, now, DELETE_BATCH).await?;
             debug!(self.resources.logger, "expired rows deleted"; "what" => what, "count" => deleted);
+            if deleted < DELETE_BATCH as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn forget_webhooks(&self) -> Result<()> {
+        let retention = TimeDelta::days(self.resources.settings.webhooks.retention_days.into());
+        let before = self.resources.clock.now() - retention;
+        let mut connection = self.resources.database.get().await?;
+        loop {
+            let deleted = webhooks::delete_received_before(&mut connection, before, DELETE_BATCH).await?;
+            debug!(self.resources.logger, "old webhooks deleted"; "count" => deleted);
             if deleted < DELETE_BATCH as usize {
                 return Ok(());
             }
@@ -211,6 +252,12 @@ impl Round {
     }
 }
 
+/// The last time that it was this hour of the day.
+fn last_hour(now: DateTime<Utc>, hour: u32) -> DateTime<Utc> {
+    let at = now.date_naive().and_hms_opt(hour, 0, 0).map_or(now, |time| time.and_utc());
+    if at <= now { at } else { at - TimeDelta::days(1) }
+}
+
 impl Actor for Housekeeper {
     type Context = Context<Self>;
 
@@ -227,5 +274,22 @@ impl Handler<Wake> for Housekeeper {
     fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
         self.resources.faults.pass(FaultPoint::Housekeeper, None);
         self.tick(ctx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_three_o_clock_is_todays_from_three_on_and_yesterdays_before() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        for (now, last) in [
+            ("2026-03-01T03:00:00Z", "2026-03-01T03:00:00Z"),
+            ("2026-03-01T23:59:59Z", "2026-03-01T03:00:00Z"),
+            ("2026-03-01T02:59:59.999Z", "2026-02-28T03:00:00Z"),
+        ] {
+            assert_eq!(last_hour(at(now), 3), at(last), "{now}");
+        }
     }
 }

@@ -47,6 +47,7 @@ pub mod scheduler;
 mod sliding_counts;
 pub mod supervisor;
 pub mod view_recorder;
+pub mod webhooks;
 
 use std::sync::Arc;
 

@@ -186,6 +186,7 @@ mod tests {
             age: Duration::ZERO,
             request_id: None,
             traceparent: None,
+            unanswered_reference: None,
         }
     }
 

@@ -202,6 +202,7 @@ async fn give_back(parts: &ApplicationParts, job: &ClaimedJob) {
         delay_ms: i64::try_from(pause).unwrap_or(i64::MAX),
         give_attempt_back: true,
         error: None,
+        provider_reference: None,
     };
     if let Err(error) = parts.recorders.release(release).await {
         warn!(parts.resources.logger, "job not given back: its lease will run out"; error);

@@ -117,6 +117,7 @@ impl Supervisor {
                     delay_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
                     give_attempt_back: false,
                     error: Some((error.code().to_owned(), error.to_string())),
+                    provider_reference: None,
                 };
                 warn!(logger, "restart budget used up: the job goes back to the queue"; "attempt" => job.attempt);
                 if let Err(error) = parts.recorders.release(release).await {
@@ -199,6 +200,7 @@ impl Handler<GiveAllBack> for Supervisor {
                     delay_ms: 0,
                     give_attempt_back: true,
                     error: None,
+                    provider_reference: None,
                 })
             });
             futures_util::future::join_all(releases)

@@ -19,6 +19,7 @@ use crate::actors::running_jobs::RunningJobs;
 use crate::actors::scheduler::{self, Scheduler};
 use crate::actors::supervisor::{self, Supervisor};
 use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
+use crate::actors::webhooks::WebhookIntake;
 use crate::actors::{Resources, provider_gateway};
 use crate::bus::EventBus;
 use crate::bus::postgres::PostgresBus;
@@ -73,6 +74,8 @@ pub struct Engine {
     pub sessions: Sessions,
     /// Told after each commit.
     pub on_commit: CommitHook,
+    /// Who applies webhooks.
+    pub webhooks: WebhookIntake,
     /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
     pub(super) recorder_handles: Vec<Handle<Recorder>>,
@@ -119,6 +122,7 @@ impl Engine {
             view_recorder: Handle::vacant(view_recorder::NAME),
         };
         let on_commit = commit_hook(&handles);
+        let webhooks = WebhookIntake::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
         let recorder_handles: Vec<Handle<Recorder>> =
             (0..resources.settings.actors.recorders).map(|_| Handle::vacant(recorder::NAME)).collect();
         let engine = Self {
@@ -132,6 +136,7 @@ impl Engine {
             simulator,
             handles,
             on_commit,
+            webhooks,
             fatal,
             recorder_handles,
             arbiters,
@@ -223,8 +228,10 @@ impl Engine {
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root
-            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+        let webhooks = self.webhooks.clone();
+        self.root.keep(&self.handles.housekeeper, move |line| {
+            Housekeeper::new(&resources, gateway.clone(), webhooks.clone(), line)
+        });
     }
 
     fn keep_views(&self) {
@@ -282,7 +289,8 @@ fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<E
         let provider = settings.providers.of(country);
         let simulated = simulator.map(|simulator| simulator.base_url(country));
         let base_url = provider.base_url.or(simulated).unwrap_or_default();
-        Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)
+        let endpoint = Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)?;
+        Ok(endpoint.answering(provider.mode))
     };
     Country::ALL.into_iter().map(endpoint).collect()
 }

@@ -22,10 +22,14 @@ use crate::actors::outbox_relay::Retire;
 use crate::actors::scheduler::StopIntake;
 use crate::actors::supervisor::GiveAllBack;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{ProviderMode, Settings};
+use crate::domain::application::Country;
 use crate::error::{Error, Result};
+use crate::http::webhooks::{Senders, WebhookDoor};
 use crate::http::ws::Realtime;
 use crate::http::{self, Entrance, HttpState};
+use crate::providers::signature::SigningKey;
+use crate::providers::simulator::Callbacks;
 use crate::shutdown::Shutdown;
 use crate::startup::{self, StartedDatabase};
 use crate::telemetry::metrics::Metrics;
@@ -62,6 +66,7 @@ impl App {
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
         startup::prepare(&settings, database.url(), clock.now(), &logger).await?;
         let engine = Engine::start(settings, database.url(), metrics, clock, logger, fatal).await?;
+        have_bureaus_answer_later(&engine, address);
         entrance.open(http_state(&engine));
         Ok(Self { engine, entrance, server: server_handle, served, address, database })
     }
@@ -116,6 +121,31 @@ impl App {
     }
 }
 
+/// Tells the built-in bureaus of countries in asynchronous mode where to post their answers: to this instance, unless the
+/// configuration names another place.
+fn have_bureaus_answer_later(engine: &Engine, address: SocketAddr) {
+    let settings = &engine.resources.settings;
+    let simulated = |country: &Country| {
+        let provider = settings.providers.of(*country);
+        provider.mode == ProviderMode::Async && provider.base_url.is_none()
+    };
+    let key = |country: Country| {
+        let secret = engine.resources.secrets.webhooks(country).first()?;
+        Some((country, SigningKey::new(secret.expose())))
+    };
+    let url = match settings.simulator.callback_url.as_str() {
+        "" if address.ip().is_unspecified() => {
+            format!("http://localhost:{}{}", address.port(), http::webhooks::PATH)
+        }
+        "" => format!("http://{address}{}", http::webhooks::PATH),
+        configured => configured.to_owned(),
+    };
+    if let Some(simulator) = &engine.simulator {
+        let keys = Country::ALL.into_iter().filter(simulated).filter_map(key).collect();
+        simulator.answer_later(Callbacks { url, keys });
+    }
+}
+
 fn http_state(engine: &Engine) -> HttpState {
     HttpState {
         resources: engine.resources.clone(),
@@ -131,6 +161,10 @@ fn http_state(engine: &Engine) -> HttpState {
             settings: engine.resources.settings.websocket.clone(),
             metrics: Arc::clone(&engine.resources.metrics),
             logger: engine.resources.named("websocket").logger,
+        },
+        webhooks: WebhookDoor {
+            senders: Senders::new(&engine.resources.secrets, &engine.resources.settings.webhooks),
+            intake: engine.webhooks.clone(),
         },
     }
 }

@@ -2,13 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
+use crate::config::WebhookSecret;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::providers::provider_for;
-use crate::providers::simulator::{Simulator, SimulatorSettings};
+use crate::providers::signature::SigningKey;
+use crate::providers::simulator::{Callbacks, Simulator, SimulatorSettings};
 
 /// Arguments of `aval provider-sim`.
 #[derive(Debug, clap::Args)]
@@ -19,6 +22,22 @@ pub struct ProviderSimArgs {
     /// Port to listen on; 0 takes any free one
     #[arg(long, default_value_t = 8090)]
     pub port: u16,
+    /// Have the bureaus answer later: promise an answer, and post it to this URL
+    #[arg(long, requires = "webhook_secret")]
+    pub callback_url: Option<String>,
+    /// What signs those answers: the WEBHOOK_SECRET of the instance that takes them
+    #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
+    pub webhook_secret: Option<SecretString>,
+}
+
+impl ProviderSimArgs {
+    fn callbacks(&self) -> Result<Option<Callbacks>> {
+        let (Some(url), Some(secret)) = (&self.callback_url, &self.webhook_secret) else { return Ok(None) };
+        let secrets = WebhookSecret::parse_all(secret)?;
+        let secret = secrets.first().ok_or_else(|| Error::configuration("--webhook-secret is empty"))?;
+        let keys = Country::ALL.map(|country| (country, SigningKey::new(secret.expose())));
+        Ok(Some(Callbacks { url: url.clone(), keys: keys.into() }))
+    }
 }
 
 /// Serves all six bureaus until SIGINT or SIGTERM.
@@ -30,7 +49,12 @@ pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> R
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let settings = SimulatorSettings { host: args.host, port: args.port, ..SimulatorSettings::default() };
+    let callbacks = args.callbacks()?;
     let simulator = Simulator::start(settings, clock, logger.clone()).await?;
+    if let Some(callbacks) = callbacks {
+        slog::info!(logger, "bureaus answer later"; "callback_url" => &callbacks.url);
+        simulator.answer_later(callbacks);
+    }
     for country in Country::ALL {
         slog::info!(logger, "simulated bureau";
             "country" => country.code(),
@@ -82,6 +106,20 @@ mod tests {
         let args = Cli::parse_from(["provider-sim"]).args;
         assert_eq!((args.host.to_string().as_str(), args.port), ("127.0.0.1", 8090));
         assert!(Cli::try_parse_from(["provider-sim", "--port", "65536"]).is_err());
+        assert!(args.callbacks().unwrap().is_none());
+    }
+
+    #[test]
+    fn bureaus_that_answer_later_need_a_url_and_a_secret() {
+        let url = ["provider-sim", "--callback-url", "http://127.0.0.1:8000/api/v1/webhooks/provider"];
+        assert!(Cli::try_parse_from(url).is_err());
+        let with = |secret: &str| {
+            let args = [url.as_slice(), &["--webhook-secret", secret]].concat();
+            Cli::parse_from(args).args.callbacks()
+        };
+        let callbacks = with("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap().unwrap();
+        assert_eq!(callbacks.keys.len(), 6);
+        assert!(with("guess").is_err());
     }
 
     #[actix_rt::test]

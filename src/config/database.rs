@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::require;
+use super::{DatabaseUrl, Environment, require};
 use crate::error::Result;
 
 /// The database that everything is stored in.
@@ -14,6 +14,8 @@ use crate::error::Result;
 pub struct DatabaseSettings {
     /// Where it is; empty for the private one.
     pub url: String,
+    /// As whom the schema is changed; empty: as `url` says.
+    pub migration_url: String,
     /// Connections of the pool.
     pub pool_size: u32,
     /// Longest wait for a connection.
@@ -25,7 +27,22 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(super) fn validate(&self, environment: Environment) -> Result<()> {
+        require(
+            self.migration_url.is_empty() || !self.url.is_empty(),
+            "database.migration_url",
+            "needs database.url: the private database has one user",
+        )?;
+        for (key, url) in [("database.url", &self.url), ("database.migration_url", &self.migration_url)] {
+            let url =
+                Some(url).filter(|url| !url.is_empty()).map(|url| DatabaseUrl::parse(url)).transpose()?;
+            require(
+                environment == Environment::Development
+                    || !url.is_some_and(|url| url.may_be_plaintext_to_elsewhere()),
+                key,
+                "would send personal data to another machine in the clear: add sslmode=verify-full (or at least require)",
+            )?;
+        }
         require(
             (1..=120).contains(&self.partitions_ahead_months),
             "database.partitions_ahead_months",

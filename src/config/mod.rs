@@ -8,14 +8,18 @@
 
 mod actors;
 mod applications;
+mod cors;
 mod database;
+mod database_url;
 mod encryption;
 mod jobs;
+mod limits;
 mod log;
 mod providers;
 mod secrets;
 mod server;
 mod staff_views;
+mod webhooks;
 mod websocket;
 
 use std::collections::HashMap;
@@ -26,14 +30,20 @@ use serde::Deserialize;
 
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
+pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
+pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
+pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
-pub use providers::{BreakerSettings, CallSettings, ProviderSettings, ProvidersSection, SimulatorSection};
+pub use providers::{
+    BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
+};
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
-pub use server::{FaultSettings, ServerSettings};
+pub use server::{FaultSettings, ServerSettings, TlsSettings};
 pub use staff_views::StaffViewSettings;
+pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
 use crate::clock::Clock;
@@ -44,8 +54,9 @@ const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
 
 /// Variables that hold a secret or the name of a file with one (`<variable>_FILE`), and the keys that they set.
-const SECRET_VARIABLES: [(&str, &str); 5] = [
+const SECRET_VARIABLES: [(&str, &str); 6] = [
     ("DATABASE_URL", "database.url"),
+    ("DATABASE_MIGRATION_URL", "database.migration_url"),
     ("JWT_SECRET", "secrets.jwt"),
     ("ENCRYPTION_KEY", "secrets.encryption"),
     ("INDEX_KEY", "secrets.index"),
@@ -98,6 +109,10 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[secrets]`, which may lack some in development: [`Secrets::complete`]
     pub secrets: SecretsSection,
+    /// `[limits]`
+    pub limits: LimitSettings,
+    /// `[cors]`
+    pub cors: CorsSettings,
     /// `[encryption]`
     pub encryption: EncryptionSettings,
     /// `[database]`
@@ -122,6 +137,8 @@ pub struct Settings {
     pub housekeeping: HousekeepingSettings,
     /// `[websocket]`
     pub websocket: WebSocketSettings,
+    /// `[webhooks]`
+    pub webhooks: WebhookSettings,
     /// `[providers]`
     pub providers: ProvidersSection,
     /// `[simulator]`
@@ -136,6 +153,8 @@ pub struct Settings {
 struct Sections {
     server: ServerSettings,
     secrets: SecretsSection,
+    limits: LimitSettings,
+    cors: CorsSettings,
     encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
@@ -148,6 +167,7 @@ struct Sections {
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
     websocket: WebSocketSettings,
+    webhooks: WebhookSettings,
     providers: ProvidersSection,
     simulator: SimulatorSection,
     faults: FaultSettings,
@@ -191,6 +211,9 @@ impl Settings {
                     .prefix_separator("__")
                     .separator("__")
                     .try_parsing(true)
+                    .list_separator(",")
+                    .with_list_parse_key("server.trusted_proxies")
+                    .with_list_parse_key("cors.allowed_origins")
                     .source(Some(variables.clone().into_iter().collect())),
             );
         for (variable, key) in [
@@ -226,6 +249,8 @@ impl Settings {
             countries_dir,
             server: sections.server,
             secrets: sections.secrets,
+            limits: sections.limits,
+            cors: sections.cors,
             encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
@@ -238,14 +263,17 @@ impl Settings {
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
             websocket: sections.websocket,
+            webhooks: sections.webhooks,
             providers: sections.providers,
             simulator: sections.simulator,
             faults: sections.faults,
         };
-        settings.server.validate()?;
         settings.secrets.validate(environment)?;
         settings.encryption.validate(environment)?;
-        settings.database.validate()?;
+        settings.server.validate(environment)?;
+        settings.limits.validate()?;
+        settings.cors.validate()?;
+        settings.database.validate(environment)?;
         settings.actors.validate()?;
         settings.applications.validate()?;
         settings.staff_views.validate()?;
@@ -253,6 +281,7 @@ impl Settings {
         settings.outbox.validate()?;
         settings.redecision.validate()?;
         settings.websocket.validate()?;
+        settings.webhooks.validate()?;
         settings.providers.validate(environment)?;
         if environment == Environment::Production && settings.faults.injection {
             return Err(Error::configuration("faults.injection must be false in production"));
@@ -315,6 +344,22 @@ mod tests {
         load(pairs).expect_err("must be refused").to_string()
     }
 
+    /// As production, with simulators said to be meant.
+    fn load_production(pairs: &[(&str, &str)]) -> Result<Settings> {
+        let simulators: Vec<String> =
+            Country::ALL.iter().map(|country| format!("AVAL__PROVIDERS__{country}__SIMULATOR")).collect();
+        let mut all = vec![
+            ("AVAL_ENV", "production"),
+            ("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
+            ("ENCRYPTION_KEY", "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
+            ("INDEX_KEY", "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
+            ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ];
+        all.extend(simulators.iter().map(|key| (key.as_str(), "true")));
+        all.extend(pairs);
+        load(&all)
+    }
+
     #[test]
     fn the_defaults_are_complete_and_valid() {
         let settings = load(&[]).unwrap();
@@ -372,10 +417,14 @@ mod tests {
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BASE_ULR", "http://x")]).contains("base_ulr"));
         assert!(refusal(&[("AVAL__PROVIDERS__DEFAULTS__CALL__RETRYS", "1")]).contains("retrys"));
         assert!(refusal(&[("AVAL_ENV", "staging")]).contains("staging"));
-        assert!(refusal(&[("AVAL__SERVER__HOST", "0.0.0.0")]).contains("loopback"));
+        assert!(refusal(&[("AVAL__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,here")]).contains("trusted_proxies"));
+        assert!(refusal(&[("AVAL__SERVER__TLS__CERTIFICATE_FILE", "a.pem")]).contains("private_key_file"));
+        assert!(refusal(&[("AVAL__CORS__ALLOWED_ORIGINS", "*")]).contains("cors.allowed_origins"));
+        assert!(refusal(&[("AVAL__LIMITS__CREATE__USER__BURST", "0")]).contains("burst"));
         assert!(refusal(&[("AVAL__JOBS__HEARTBEAT_MS", "30000")]).contains("jobs.heartbeat_ms"));
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
+        assert!(refusal(&[("AVAL__WEBHOOKS__RETENTION_DAYS", "29")]).contains("webhooks.retention_days"));
         assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
     }
 
@@ -406,6 +455,58 @@ mod tests {
     }
 
     #[test]
+    fn production_speaks_to_no_database_elsewhere_in_the_clear() {
+        for key in ["DATABASE_URL", "DATABASE_MIGRATION_URL"] {
+            let with = |url| load_production(&[("DATABASE_URL", "host=localhost"), (key, url)]);
+            let refused =
+                with("postgres://aval:hunter2@db.example/aval").expect_err("must be refused").to_string();
+            assert!(refused.contains("sslmode") && !refused.contains("hunter2"), "{refused}");
+            assert!(with("postgres://db.example/aval?sslmode=verify-full").is_ok());
+        }
+        assert!(load(&[("DATABASE_URL", "postgres://db.example/aval")]).is_ok());
+        assert!(refusal(&[("DATABASE_MIGRATION_URL", "host=localhost")]).contains("database.migration_url"));
+    }
+
+    #[test]
+    fn lists_are_read_from_variables_with_commas() {
+        let settings = load(&[
+            ("AVAL__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8"),
+            ("AVAL__CORS__ALLOWED_ORIGINS", "https://console.example"),
+        ])
+        .unwrap();
+        assert_eq!(settings.server.trusted_proxies.len(), 2);
+        assert_eq!(settings.cors.allowed_origins, ["https://console.example"]);
+    }
+
+    #[test]
+    fn development_has_no_rate_limits_and_production_those_of_the_specification() {
+        assert!(!load(&[]).unwrap().limits.enabled);
+        let limits = load_production(&[]).unwrap().limits;
+        assert!(limits.enabled);
+        let per_minute = |rates: ClassRates| {
+            [rates.address, rates.user, rates.analyst, rates.admin].map(|rate| rate.per_minute.get())
+        };
+        assert_eq!(per_minute(limits.create), [10; 4]);
+        assert_eq!(per_minute(limits.webhook), [100; 4]);
+        assert_eq!(per_minute(limits.login), [5; 4]);
+    }
+
+    #[test]
+    fn production_is_not_reached_from_elsewhere_without_tls() {
+        let refused = load_production(&[("AVAL__SERVER__HOST", "0.0.0.0")]).expect_err("must be refused");
+        assert!(refused.to_string().contains("server.host"));
+        for accepted in
+            [("AVAL__SERVER__PLAINTEXT_BEHIND_PROXY", "true"), ("AVAL__SERVER__HOST", "127.0.0.1")]
+        {
+            assert!(load_production(&[("AVAL__SERVER__HOST", "0.0.0.0"), accepted]).is_ok(), "{accepted:?}");
+        }
+        let tls =
+            [("AVAL__SERVER__TLS__CERTIFICATE_FILE", "a"), ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", "b")];
+        assert!(load_production(&[&tls[..], &[("AVAL__SERVER__HOST", "::")]].concat()).is_ok());
+        assert!(load(&[("AVAL__SERVER__HOST", "0.0.0.0")]).is_ok(), "containers of developers");
+    }
+
+    #[test]
     fn a_country_overrides_single_keys_of_the_provider_defaults() {
         let settings = load(&[
             ("AVAL__PROVIDERS__MX__BREAKER__CONSECUTIVE_FAILURES", "3"),
@@ -424,5 +525,18 @@ mod tests {
             (5, 60_000, 32)
         );
         assert_eq!(mx.breaker.window_ms, es.breaker.window_ms);
+    }
+
+    #[test]
+    fn a_bureau_answers_on_the_spot_unless_it_is_told_to_be_asynchronous() {
+        let settings = load(&[
+            ("AVAL__PROVIDERS__MX__MODE", "async"),
+            ("AVAL__PROVIDERS__MX__ASYNC_TIMEOUT_MS", "5000"),
+        ])
+        .unwrap();
+        let (mx, es) = (settings.providers.of(Country::Mx), settings.providers.of(Country::Es));
+        assert_eq!((mx.mode, mx.async_timeout_ms), (ProviderMode::Async, 5000));
+        assert_eq!((es.mode, es.async_timeout_ms), (ProviderMode::Sync, 3_600_000));
+        assert!(refusal(&[("AVAL__PROVIDERS__MX__MODE", "later")]).contains("later"));
     }
 }

@@ -85,9 +85,21 @@ overridable! {
     }
 }
 
+/// How a bureau answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderMode {
+    /// On the spot.
+    Sync,
+    /// It may answer 202 with a reference, and post a webhook later.
+    Async,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Defaults {
+    mode: ProviderMode,
+    async_timeout_ms: u64,
     call: CallSettings,
     breaker: BreakerSettings,
 }
@@ -97,6 +109,8 @@ struct Defaults {
 struct CountrySection {
     base_url: String,
     simulator: bool,
+    mode: Option<ProviderMode>,
+    async_timeout_ms: Option<u64>,
     call: CallOverrides,
     breaker: BreakerOverrides,
 }
@@ -119,6 +133,10 @@ pub struct ProvidersSection {
 pub struct ProviderSettings {
     /// Where the bureau is; `None` for the built-in simulator.
     pub base_url: Option<String>,
+    /// How it answers.
+    pub mode: ProviderMode,
+    /// How long a promised answer is waited for.
+    pub async_timeout_ms: u64,
     /// Time-outs, bulkhead and retries.
     pub call: CallSettings,
     /// The breaker.
@@ -142,6 +160,8 @@ impl ProvidersSection {
         let section = self.section(country);
         ProviderSettings {
             base_url: Some(section.base_url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()),
+            mode: section.mode.unwrap_or(self.defaults.mode),
+            async_timeout_ms: section.async_timeout_ms.unwrap_or(self.defaults.async_timeout_ms),
             call: section.call.over(&self.defaults.call),
             breaker: section.breaker.over(&self.defaults.breaker),
         }
@@ -171,13 +191,15 @@ impl ProviderSettings {
                 matches!(uri.scheme_str(), Some("http" | "https"))
                     && uri.host().is_some()
                     && uri.query().is_none()
+                    && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
             });
             require(
                 absolute,
                 &format!("{name}.base_url"),
-                "must be an absolute http(s) URL without a query",
+                "must be an absolute http(s) URL without a query, a user or a password",
             )?;
         }
+        require(self.async_timeout_ms >= 1, &format!("{name}.async_timeout_ms"), "must be at least 1")?;
         require(self.call.max_in_flight >= 1, &format!("{name}.call.max_in_flight"), "must be at least 1")?;
         require(
             self.call.call_timeout_ms >= 1,
@@ -233,4 +255,6 @@ pub struct SimulatorSection {
     pub host: IpAddr,
     /// The port; 0 takes a free one.
     pub port: u16,
+    /// Where bureaus in asynchronous mode post their answers; empty is this instance's own address.
+    pub callback_url: String,
 }

@@ -8,8 +8,12 @@
 //! Decisions on fallback figures are never more than a hand-over to a human: no bureau rule looks at those figures,
 //! and even a broken rule that needs no bureau only informs the human.
 //!
+//! A bureau that confirms an application later (SPEC 6) may have made up its own mind: when it rejects, or wants a human
+//! to look, that is the decision, whatever the rules say of its figures.
+//!
 //! The reason codes rank so, each class in the order of the rule pack, and the first four are kept:
-//! 1. `PROVIDER_UNAVAILABLE`: nothing the bureau says is known, so it comes before whatever else is;
+//! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT`: nothing the bureau says is known, so it comes before whatever else is;
+//!    `PROVIDER_REJECTED` or `PROVIDER_NEEDS_REVIEW`: what it says is all that counts;
 //! 2. broken reject rules, then broken review rules, then `APPLIED_ELSEWHERE`;
 //! 3. `RISK_TOO_HIGH`, when the score is 50 or more and no rule rejects;
 //! 4. `THIN_FILE`, or else what was missing where a rule could not be evaluated (`MISSING_…`). With the bureau
@@ -27,8 +31,10 @@ use super::rule::{Facts, Rule};
 use super::thresholds::AnnualRate;
 use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
+use crate::domain::confirmation::{ReportedOutcome, reported_outcome};
 use crate::domain::decision::{
-    APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_UNAVAILABLE, RuleKind, RuleOutcome, RuleResult,
+    APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED, PROVIDER_TIMEOUT,
+    PROVIDER_UNAVAILABLE, RuleKind, RuleOutcome, RuleResult,
 };
 use crate::error::{Error, Result};
 
@@ -90,7 +96,7 @@ impl RulePack {
     pub(super) fn evaluate(&self, case: &Case) -> Decision {
         let bureau = BureauAnswer::of(&case.banking_data);
         let nothing_told = BankingData::empty("");
-        let told = if bureau == BureauAnswer::Unavailable { &nothing_told } else { &case.banking_data };
+        let told = if bureau.is_missing() { &nothing_told } else { &case.banking_data };
         let instalment = instalment(case.requested_amount, self.reference_annual_rate, case.term_months);
         let facts = Facts { case, told, instalment };
 
@@ -102,6 +108,7 @@ impl RulePack {
         let risk_score = risk::score(&facts, self.affordability, broken);
         let status = status(&rules, broken, risk_score, bureau);
         let status = if case.applied_elsewhere { status.at_best(Outcome::UnderReview) } else { status };
+        let risk_score = risk_score.map(|score| risk::of_status(score, status));
         let reasons = self.reasons(&rules, status, risk_score, bureau, case.applied_elsewhere);
         Decision { status, risk_score, reasons, rules, rules_version: self.version.clone() }
     }
@@ -118,9 +125,7 @@ impl RulePack {
             self.rules.iter().zip(outcomes).filter(move |(_, o)| o.kind == kind && o.result == result)
         };
         let mut reasons: Vec<&'static str> = Vec::new();
-        if bureau == BureauAnswer::Unavailable {
-            reasons.push(PROVIDER_UNAVAILABLE);
-        }
+        reasons.extend(bureau.reason());
         reasons.extend(with(RuleKind::Reject, RuleResult::Broken).map(|(rule, _)| rule.code));
         reasons.extend(with(RuleKind::Review, RuleResult::Broken).map(|(rule, _)| rule.code));
         if applied_elsewhere {
@@ -130,9 +135,9 @@ impl RulePack {
             reasons.push(RISK_TOO_HIGH);
         }
         match bureau {
-            BureauAnswer::Unavailable => {}
+            BureauAnswer::Unavailable | BureauAnswer::TimedOut => {}
             BureauAnswer::ThinFile => reasons.push(THIN_FILE),
-            BureauAnswer::Report => {
+            BureauAnswer::Report | BureauAnswer::Rejects | BureauAnswer::WantsReview => {
                 let unknown = with(RuleKind::Reject, RuleResult::NotEvaluated)
                     .chain(with(RuleKind::Review, RuleResult::NotEvaluated));
                 reasons.extend(unknown.filter_map(|(rule, _)| rule.test.missing_input()));
@@ -151,16 +156,39 @@ enum BureauAnswer {
     ThinFile,
     /// The bureau could not be asked: the figures are Aval's own.
     Unavailable,
+    /// The bureau promised an answer that did not come: the figures are Aval's own.
+    TimedOut,
+    /// The bureau declines, whatever its figures.
+    Rejects,
+    /// The bureau leaves it to a human, whatever its figures.
+    WantsReview,
 }
 
 impl BureauAnswer {
     fn of(data: &BankingData) -> Self {
         if data.is_fallback() {
-            Self::Unavailable
-        } else if data.is_thin_file() {
-            Self::ThinFile
-        } else {
-            Self::Report
+            return if data.is_timed_out() { Self::TimedOut } else { Self::Unavailable };
+        }
+        match reported_outcome(data) {
+            Some(ReportedOutcome::Rejected) => Self::Rejects,
+            Some(ReportedOutcome::NeedsReview) => Self::WantsReview,
+            Some(ReportedOutcome::Confirmed) | None if data.is_thin_file() => Self::ThinFile,
+            Some(ReportedOutcome::Confirmed) | None => Self::Report,
+        }
+    }
+
+    fn is_missing(self) -> bool {
+        matches!(self, Self::Unavailable | Self::TimedOut)
+    }
+
+    /// The code of an answer that is a reason by itself.
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Unavailable => Some(PROVIDER_UNAVAILABLE),
+            Self::TimedOut => Some(PROVIDER_TIMEOUT),
+            Self::Rejects => Some(PROVIDER_REJECTED),
+            Self::WantsReview => Some(PROVIDER_NEEDS_REVIEW),
+            Self::Report | Self::ThinFile => None,
         }
     }
 }
@@ -173,7 +201,10 @@ fn status(outcomes: &[RuleOutcome], broken: Broken, risk: Option<Decimal>, burea
     let unknown = outcomes.iter().any(|o| o.result == RuleResult::NotEvaluated);
     let uncertain = unknown || risk.is_none_or(risk::needs_review);
     match bureau {
-        BureauAnswer::Unavailable => Outcome::UnderReview,
+        BureauAnswer::Unavailable | BureauAnswer::TimedOut | BureauAnswer::WantsReview => {
+            Outcome::UnderReview
+        }
+        BureauAnswer::Rejects => Outcome::Rejected,
         _ if broken.reject > 0 => Outcome::Rejected,
         BureauAnswer::ThinFile => Outcome::UnderReview,
         BureauAnswer::Report if broken.review > 0 || uncertain => Outcome::UnderReview,

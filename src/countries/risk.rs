@@ -19,6 +19,7 @@ use super::ratios::Quotient;
 use super::rule::Facts;
 use super::thresholds::Ratio;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
+use crate::domain::decision::Outcome;
 
 /// The lowest score of a rejected application.
 const REJECTED_AT_LEAST: u32 = 50;
@@ -41,7 +42,8 @@ pub(super) struct Broken {
     pub(super) review: usize,
 }
 
-/// The risk score with two decimals; `None` when a component cannot be known.
+/// The risk score with two decimals; `None` when a component cannot be known. What a rejection has at least is added by
+/// [`of_status`], once the status is known.
 pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Broken) -> Option<Decimal> {
     let credit = credit(facts.told.credit_score?);
     let (ratio, limit) = match affordability {
@@ -53,11 +55,17 @@ pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Bro
         / (credit.lower * affordability.lower);
     let rules =
         Decimal::from(broken.reject) * Decimal::from(20) + Decimal::from(broken.review) * Decimal::TEN;
-    let floor = if broken.reject > 0 { Decimal::from(REJECTED_AT_LEAST) } else { Decimal::ZERO };
-    let total = (fractions + history(facts.told) + rules).clamp(floor, Decimal::ONE_HUNDRED);
+    let total = (fractions + history(facts.told) + rules).clamp(Decimal::ZERO, Decimal::ONE_HUNDRED);
     let mut rounded = total.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven);
     rounded.rescale(2);
     Some(rounded)
+}
+
+/// The score of an application that is decided so: a rejected one has at least 50.
+pub(super) fn of_status(score: Decimal, status: Outcome) -> Decimal {
+    let mut floor = Decimal::from(REJECTED_AT_LEAST);
+    floor.rescale(2);
+    if status == Outcome::Rejected { score.max(floor) } else { score }
 }
 
 /// Whether a score this high goes to a human.

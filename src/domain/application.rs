@@ -148,7 +148,7 @@ pub struct Attribution {
 }
 
 /// An application that passed validation and is about to be stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewApplication {
     /// Made by Aval, never by the database.
     pub id: ApplicationId,
@@ -181,8 +181,19 @@ impl NewApplication {
     pub const VERSION: i64 = 1;
 }
 
+impl fmt::Debug for NewApplication {
+    /// What the log may know of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewApplication")
+            .field("id", &self.id)
+            .field("country", &self.country)
+            .field("created_by", &self.created_by)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An application as it is stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Application {
     /// The identifier.
     pub id: ApplicationId,
@@ -220,4 +231,17 @@ pub struct Application {
     pub updated_at: DateTime<Utc>,
     /// When it was deleted, if it was.
     pub deleted_at: Option<DateTime<Utc>>,
+}
+
+impl fmt::Debug for Application {
+    /// What the log may know of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application")
+            .field("id", &self.id)
+            .field("country", &self.country)
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("created_by", &self.created_by)
+            .finish_non_exhaustive()
+    }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::money::Money;
+use super::personal_data::IdentityDocument;
 
 /// The standing of the person's accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ impl<'de> Deserialize<'de> for CreditScore {
 
 /// A bureau's report. What the bureau did not tell is `None` and is never assumed in anybody's favour or
 /// against (SPEC 3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {
     /// The bureau's name.
@@ -86,6 +87,22 @@ pub struct BankingData {
     /// What else the bureau said that is not personal, and Aval's own marks (`fallback`, `thin_file`).
     #[serde(default)]
     pub additional_data: Map<String, Value>,
+}
+
+impl fmt::Debug for BankingData {
+    /// The figures that rules look at, without what else the bureau said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BankingData")
+            .field("provider_name", &self.provider_name)
+            .field("account_status", &self.account_status)
+            .field("credit_score", &self.credit_score)
+            .field("total_debt", &self.total_debt)
+            .field("monthly_obligations", &self.monthly_obligations)
+            .field("has_defaults", &self.has_defaults)
+            .field("average_monthly_income", &self.average_monthly_income)
+            .field("verified", &self.verified)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BankingData {
@@ -124,12 +141,28 @@ impl BankingData {
         data.additional_data.insert("fallback".to_owned(), json!(true));
         data.additional_data.insert("reason".to_owned(), json!(reason.to_string()));
         data.additional_data.insert("circuit_state".to_owned(), json!(circuit_state));
+        if reason == FallbackReason::NeverAnswered {
+            data.additional_data.insert("timed_out".to_owned(), json!(true));
+        }
         data
+    }
+
+    /// The report without what the bureau said beside the figures and that repeats the person's document, hyphens or not:
+    /// reports are stored in the clear.
+    pub fn without_document(mut self, document: &IdentityDocument) -> Self {
+        let repeats = |text: &str| text.replace('-', "").to_ascii_uppercase().contains(document.reveal());
+        self.additional_data.retain(|_, value| !value.as_str().is_some_and(repeats));
+        self
     }
 
     /// Whether these are fallback figures.
     pub fn is_fallback(&self) -> bool {
         self.additional_data.get("fallback").and_then(Value::as_bool) == Some(true)
+    }
+
+    /// Whether these are fallback figures for an answer that was promised and did not come in time.
+    pub fn is_timed_out(&self) -> bool {
+        self.is_fallback() && self.additional_data.get("timed_out").and_then(Value::as_bool) == Some(true)
     }
 
     /// Whether the bureau knew nobody by that document.
@@ -147,6 +180,8 @@ pub enum FallbackReason {
     CallsFailed,
     /// The bureau asked to be left alone for longer than a job may wait.
     RateLimited,
+    /// The bureau took the question for later and let its time to answer pass.
+    NeverAnswered,
 }
 
 impl FallbackReason {
@@ -155,6 +190,7 @@ impl FallbackReason {
             Self::CircuitOpen => "Circuit Open",
             Self::CallsFailed => "Calls Failed",
             Self::RateLimited => "Rate Limited",
+            Self::NeverAnswered => "Never Answered",
         }
     }
 }
@@ -167,6 +203,7 @@ impl fmt::Display for FallbackReason {
             Self::RateLimited => {
                 "provider unavailable: it asked to be left alone for longer than a job may wait"
             }
+            Self::NeverAnswered => "the provider accepted the question and never answered it",
         })
     }
 }
@@ -199,6 +236,20 @@ mod tests {
             })
         );
         assert_eq!(serde_json::from_value::<BankingData>(value).unwrap(), data);
+    }
+
+    #[test]
+    fn a_reference_that_repeats_the_document_is_dropped_and_debug_output_has_figures_alone() {
+        let document = IdentityDocument::from_normalized("12345678Z".to_owned());
+        for (reference, is_kept) in [("A-1", true), ("x-12345678z-9", false), ("1234-5678-Z", false)] {
+            let mut data = BankingData::empty("CRIF");
+            data.additional_data.insert("report_reference".to_owned(), json!(reference));
+            data.additional_data.insert("number_of_accounts".to_owned(), json!(3));
+            assert!(!format!("{data:?}").contains(reference));
+            let kept = data.without_document(&document).additional_data;
+            assert_eq!(kept.contains_key("report_reference"), is_kept, "{reference}");
+            assert_eq!(kept["number_of_accounts"], 3);
+        }
     }
 
     #[test]

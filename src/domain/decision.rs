@@ -1,6 +1,7 @@
 //! A decision and its explanation.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -167,8 +168,17 @@ pub const APPLIED_ELSEWHERE: &str = "APPLIED_ELSEWHERE";
 /// The reason code of a decision that was made without the bureau.
 pub const PROVIDER_UNAVAILABLE: &str = "PROVIDER_UNAVAILABLE";
 
+/// The reason code of a decision that was made because the bureau let its time to answer pass.
+pub const PROVIDER_TIMEOUT: &str = "PROVIDER_TIMEOUT";
+
+/// The reason code of a decision that follows a bureau's own refusal.
+pub const PROVIDER_REJECTED: &str = "PROVIDER_REJECTED";
+
+/// The reason code of a decision that a bureau leaves to a human.
+pub const PROVIDER_NEEDS_REVIEW: &str = "PROVIDER_NEEDS_REVIEW";
+
 /// A decision as it is stored.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StoredDecision {
     /// The identifier.
     pub id: DecisionId,
@@ -180,6 +190,18 @@ pub struct StoredDecision {
     pub decision: Decision,
     /// When.
     pub decided_at: DateTime<Utc>,
+}
+
+impl fmt::Debug for StoredDecision {
+    /// Without the case, which holds the bureau's report.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredDecision")
+            .field("id", &self.id)
+            .field("application_id", &self.application_id)
+            .field("decision", &self.decision)
+            .field("decided_at", &self.decided_at)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -100,8 +100,14 @@ pub fn object(raw: &RawValue) -> Result<Members<'_>, Refusal> {
 }
 
 /// The members of a JSON object, in order, each by its exact text.
-#[derive(Debug)]
 pub struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl fmt::Debug for Members<'_> {
+    /// Without names and values: they are whatever a client sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Members({})", self.0.len())
+    }
+}
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -141,12 +147,17 @@ pub struct Problems(pub Vec<FieldError>);
 pub const MAX_UNKNOWN_REPORTED: usize = 20;
 
 /// The members of one object that are still to be read. Every problem goes to `problems`.
-#[derive(Debug)]
 pub struct Fields<'a, 'p> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// The JSON pointer of the object.
     pointer: &'static str,
     problems: &'p mut Problems,
+}
+
+impl fmt::Debug for Fields<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fields").field("pointer", &self.pointer).finish_non_exhaustive()
+    }
 }
 
 impl<'a, 'p> Fields<'a, 'p> {

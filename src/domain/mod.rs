@@ -7,6 +7,7 @@
 pub mod account;
 pub mod application;
 pub mod banking;
+pub mod confirmation;
 pub mod decision;
 pub mod event;
 pub mod ids;

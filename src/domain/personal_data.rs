@@ -57,6 +57,12 @@ impl IdentityDocument {
         &self.0
     }
 
+    /// Whether `text` repeats the document, with whatever separators and in either case.
+    pub fn stands_in(&self, text: &str) -> bool {
+        let kept = text.chars().filter(|character| character.is_alphanumeric());
+        kept.flat_map(char::to_uppercase).collect::<String>().contains(&self.0)
+    }
+
     /// What anybody may see: the last four characters.
     pub fn masked(&self) -> String {
         let hidden = self.0.chars().count().saturating_sub(4);

@@ -5,6 +5,7 @@
 //! What is wrong inside the object is for the handler to say, with all of it in one answer. Nothing of the content is
 //! ever repeated.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -16,6 +17,7 @@ use futures_util::StreamExt as _;
 
 use super::Entrance;
 use super::problem::Rejection;
+use crate::config::ServerSettings;
 use crate::domain::members::Members;
 use crate::error::{Error, PublicMessage};
 
@@ -23,8 +25,15 @@ use crate::error::{Error, PublicMessage};
 const MAX_DEPTH: usize = 32;
 
 /// A body that is one JSON object.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct JsonObject(Bytes);
+
+impl fmt::Debug for JsonObject {
+    /// Without the body, which holds whatever a client sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsonObject({} bytes)", self.0.len())
+    }
+}
 
 impl JsonObject {
     /// Checks a whole body.
@@ -122,6 +131,26 @@ async fn read(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Rejecti
     Ok(body.freeze())
 }
 
+/// Refuses a body that is announced as longer than `limit_bytes`.
+pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Result<(), Rejection> {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    if announced.is_some_and(|text| text.parse::<usize>().map_or(true, |n| n > limit_bytes)) {
+        return Err(Rejection::PayloadTooLarge { limit_bytes });
+    }
+    Ok(())
+}
+
+/// The whole body as it was sent, at most `limit_bytes`. Half of the request's time is the client's; the rest is for
+/// doing what it asks.
+pub(super) async fn raw(
+    settings: &ServerSettings,
+    payload: Payload,
+    limit_bytes: usize,
+) -> Result<Bytes, Rejection> {
+    let body = tokio::time::timeout(settings.request_timeout() / 2, read(payload, limit_bytes)).await;
+    body.unwrap_or(Err(Rejection::SlowBody))
+}
+
 impl FromRequest for JsonObject {
     type Error = Rejection;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Rejection>>>>;
@@ -131,17 +160,11 @@ impl FromRequest for JsonObject {
         Box::pin(async move {
             let entrance = Entrance::extract(&request).await?;
             let settings = &entrance.settings().server;
-            let limit_bytes = settings.body_limit_bytes;
             if !is_json(&request) {
                 return Err(Rejection::UnsupportedMediaType);
             }
-            let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-            if announced.is_some_and(|text| text.parse::<usize>().map_or(true, |n| n > limit_bytes)) {
-                return Err(Rejection::PayloadTooLarge { limit_bytes });
-            }
-            // Half of the request's time is the client's; the rest is for doing what it asks.
-            let body = tokio::time::timeout(settings.request_timeout() / 2, read(payload, limit_bytes)).await;
-            Ok(Self::check(body.unwrap_or(Err(Rejection::SlowBody))?)?)
+            check_announced(&request, settings.body_limit_bytes)?;
+            Ok(Self::check(raw(settings, payload, settings.body_limit_bytes).await?)?)
         })
     }
 }

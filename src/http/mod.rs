@@ -1,7 +1,7 @@
 //! The HTTP layer: REST, health, metrics and documentation.
 //!
 //! What lives where: [`routes`] is the route table; [`problem`] the one mapping from errors to answers; [`auth`] says
-//! who asks; [`extract`] reads paths, queries and bodies so that whatever a client sends is either understood or
+//! who asks, [`client_address`] from where, and [`limits`] how often; [`extract`] reads paths, queries and bodies so that whatever a client sends is either understood or
 //! refused by a 4xx; [`middleware`] sees every request from outside; the other modules are resources, a file for each
 //! handler with its request and response types.
 //!
@@ -12,14 +12,18 @@
 pub mod applications;
 pub mod auth;
 pub mod body;
+pub mod client_address;
 pub mod conditional;
+mod connections;
 pub mod countries;
+mod cross_origin;
 mod cursor;
 pub mod docs;
 pub mod extract;
 pub mod faults;
 pub mod health;
 pub mod idempotency;
+pub mod limits;
 pub mod metrics;
 pub mod middleware;
 pub mod openapi;
@@ -29,6 +33,8 @@ pub mod routes;
 mod schemas;
 mod server;
 pub mod staff_views;
+mod tls;
+pub mod webhooks;
 pub mod ws;
 
 use std::future::{Ready, ready};
@@ -39,6 +45,7 @@ use actix_web::{FromRequest, HttpRequest};
 use slog::Logger;
 
 use self::health::{HealthSource, Phase, Readiness};
+use self::limits::RateLimiter;
 use self::problem::Rejection;
 pub use self::server::{app, serve};
 use crate::actors::Resources;
@@ -71,6 +78,8 @@ pub struct HttpState {
     pub health: Arc<dyn HealthSource>,
     /// What WebSocket sessions need.
     pub realtime: ws::Realtime,
+    /// Who verifies and takes webhooks.
+    pub webhooks: webhooks::WebhookDoor,
 }
 
 impl HttpState {
@@ -92,6 +101,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     logger: Logger,
     readiness: Readiness,
+    limiter: RateLimiter,
     state: OnceLock<HttpState>,
     /// The OpenAPI document, written once.
     document: String,
@@ -109,12 +119,14 @@ impl Entrance {
         logger: &Logger,
     ) -> Result<Self, Error> {
         let document = openapi::document(settings.faults.injection).to_json().map_err(Error::internal)?;
+        let limiter = RateLimiter::new(&settings.limits, &clock);
         let inner = Inner {
             settings,
             clock,
             metrics,
             logger: logger.new(slog::o!("logger" => "http")),
             readiness: Readiness::default(),
+            limiter,
             state: OnceLock::new(),
             document,
         };

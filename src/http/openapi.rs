@@ -1,10 +1,16 @@
 //! The OpenAPI 3.1 document. It is what the server does: a test holds its paths against the route table.
 
+use actix_web::http::Method;
 use utoipa::OpenApi;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
-use super::{applications, countries, docs, faults, health, metrics, problem, staff_views, ws};
+use super::limits::LimitClass;
+use super::{
+    applications, countries, docs, faults, health, metrics, problem, routes, staff_views, webhooks, ws,
+};
 
 /// Where health answers are found too.
 const API_PREFIX: &str = "/api/v1";
@@ -18,12 +24,18 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
             Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, the `request_id` and, for \
             values that are not acceptable, `errors` with a JSON pointer each. Every answer carries `X-Request-ID`: \
             yours, when you sent an acceptable one. `GET` paths answer `HEAD` too, and every path `OPTIONS`. Any path \
-            may also answer 404, 405, 500 or 503 with a problem.",
+            may also answer 404, 405, 414, 431, 500 or 503 with a problem. A head that is no HTTP at all is answered 400, 408 \
+            or 431 without one, and the connection closed.\n\n\
+            Requests are counted for the address they come from and for the account that sends them. Where limits are on, \
+            `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) tell of both: each policy's quota `q` \
+            in `w` seconds, what remains of it, `r`, and in how many seconds, `t`, all of it will. What does not fit is a 429 \
+            with `Retry-After`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     tags(
         (name = "applications", description = "Credit applications"),
         (name = "countries", description = "What each country wants, and what it would say"),
+        (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
         (name = "operations", description = "Metrics, documentation and fault injection"),
@@ -44,6 +56,8 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::status::set_status,
         applications::audit::audit,
         applications::decision::decision,
+        webhooks::receive::receive,
+        webhooks::list::list,
         staff_views::list::list,
         ws::open,
         health::summary,
@@ -72,9 +86,21 @@ pub fn document(faults_on: bool) -> Document {
             get.operation_id = get.operation_id.as_ref().map(|id| format!("{id}_under_api"));
         }
     }
+    if let Some(mut item) = paths.get(webhooks::PATH).cloned() {
+        if let Some(post) = &mut item.post {
+            post.operation_id = post.operation_id.as_ref().map(|id| format!("{id}_as_provider"));
+        }
+        paths.insert(webhooks::ALIAS.to_owned(), item);
+    }
     paths.extend(aliases);
     if !faults_on {
         paths.remove(INJECT_FAILURE);
+    }
+    for route in routes::table(faults_on).iter().filter(|route| route.limit != LimitClass::Exempt) {
+        let path = route.path.replace(":.*", "");
+        if let Some(operation) = paths.get_mut(&path).and_then(|item| operation_of(item, &route.method)) {
+            describe_limit(operation);
+        }
     }
     for (path, item) in paths {
         let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
@@ -83,6 +109,34 @@ pub fn document(faults_on: bool) -> Document {
         }
     }
     document
+}
+
+fn operation_of<'i>(item: &'i mut PathItem, method: &Method) -> Option<&'i mut Operation> {
+    match *method {
+        Method::GET => item.get.as_mut(),
+        Method::POST => item.post.as_mut(),
+        Method::PUT => item.put.as_mut(),
+        Method::PATCH => item.patch.as_mut(),
+        Method::DELETE => item.delete.as_mut(),
+        _ => None,
+    }
+}
+
+/// Adds the refusal of a route that is counted.
+fn describe_limit(operation: &mut Operation) {
+    let header = |kind: Type, description: &str| {
+        let schema = ObjectBuilder::new().schema_type(kind);
+        HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
+    };
+    let response = ResponseBuilder::new()
+        .description("The address or the account asks more often than it may")
+        .header("Retry-After", header(Type::Integer, "Seconds until the next request may come"))
+        .header("RateLimit-Policy", header(Type::String, "The limits: name, quota q, seconds w"))
+        .header(
+            "RateLimit",
+            header(Type::String, "What is left of them: name, remaining r, seconds t until all is"),
+        );
+    operation.responses.responses.insert("429".to_owned(), RefOr::T(response.build()));
 }
 
 /// Adds the refusals that follow from what a request consists of, and gives every refusal its problem.
@@ -119,7 +173,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::http::routes;
 
     fn documented(faults_on: bool) -> serde_json::Value {
         serde_json::to_value(document(faults_on)).unwrap()
@@ -165,6 +218,18 @@ mod tests {
                 assert!(operation["summary"].is_string(), "{method} {path}");
             }
         }
+    }
+
+    #[test]
+    fn every_operation_that_is_counted_says_so_and_no_other() {
+        let document = documented(true);
+        for route in routes::table(true) {
+            let path = route.path.replace(":.*", "");
+            let responses = &document["paths"][&path][route.method.as_str().to_lowercase()]["responses"];
+            assert_eq!(responses["429"].is_object(), route.limit != LimitClass::Exempt, "{path}");
+        }
+        let headers = &document["paths"]["/api/v1/applications"]["post"]["responses"]["429"]["headers"];
+        assert!(headers["Retry-After"].is_object() && headers["RateLimit"].is_object(), "{headers}");
     }
 
     #[test]

@@ -64,10 +64,12 @@ catalogue! {
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
+    TARGET_TOO_LONG = 414 "uri_too_long" "The path and query are too long";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
     VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
     RATE_LIMITED = 429 "rate_limited" "Too many requests";
+    HEADER_TOO_LARGE = 431 "header_too_large" "The header fields are too large";
     REQUEST_REFUSED = 400 "request_refused" "The request was refused";
     INTERNAL_ERROR = 500 "internal_error" "Something went wrong on our side";
     OVERLOADED = 503 "overloaded" "Too much is waiting";
@@ -92,6 +94,16 @@ pub enum Rejection {
     Starting,
     /// The body is larger than this.
     PayloadTooLarge {
+        /// The most that is accepted, in bytes.
+        limit_bytes: usize,
+    },
+    /// The path and query are longer than this.
+    TargetTooLong {
+        /// The most that is accepted, in bytes.
+        limit_bytes: usize,
+    },
+    /// The header fields are larger than this.
+    HeaderTooLarge {
         /// The most that is accepted, in bytes.
         limit_bytes: usize,
     },
@@ -120,6 +132,8 @@ impl Rejection {
             Self::MethodNotAllowed(_) => METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong { .. } => TARGET_TOO_LONG,
+            Self::HeaderTooLarge { .. } => HEADER_TOO_LARGE,
             Self::PreconditionFailed => PRECONDITION_FAILED,
             Self::KeyReused => IDEMPOTENCY_KEY_REUSED,
             Self::DuplicateApplication(_) => DUPLICATE_APPLICATION,
@@ -155,7 +169,9 @@ impl Rejection {
             Self::UnsupportedMediaType => {
                 "Send the body as application/json in UTF-8, without Content-Encoding.".to_owned()
             }
-            Self::PayloadTooLarge { limit_bytes } => format!("At most {limit_bytes} bytes are accepted."),
+            Self::PayloadTooLarge { limit_bytes }
+            | Self::TargetTooLong { limit_bytes }
+            | Self::HeaderTooLarge { limit_bytes } => format!("At most {limit_bytes} bytes are accepted."),
             Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
             Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
             Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
@@ -400,6 +416,8 @@ mod tests {
             Rejection::MethodNotAllowed("GET, HEAD".to_owned()),
             Rejection::UnsupportedMediaType,
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
+            Rejection::TargetTooLong { limit_bytes: 8192 },
+            Rejection::HeaderTooLarge { limit_bytes: 32_768 },
             Rejection::PreconditionFailed,
             Rejection::KeyReused,
             Rejection::DuplicateApplication(ApplicationId::new(uuid::Uuid::from_u128(7))),
@@ -445,8 +463,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_a_library_becomes_a_problem_with_its_own_status() {
-        let problem = Problem::of_status(StatusCode::URI_TOO_LONG, Some("r"));
-        assert_eq!((problem.status, problem.code), (414, "request_refused"));
+        let problem = Problem::of_status(StatusCode::EXPECTATION_FAILED, Some("r"));
+        assert_eq!((problem.status, problem.code), (417, "request_refused"));
         assert_eq!(Problem::of_status(StatusCode::BAD_GATEWAY, None).code, "internal_error");
         assert_eq!(Problem::of_status(StatusCode::NOT_FOUND, None).code, "not_found");
     }

@@ -4,6 +4,7 @@
 //! or cannot be read is refused by name, all in one answer. An unknown parameter is a typing error that would otherwise
 //! silently widen a list.
 
+use std::fmt;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -16,10 +17,17 @@ use crate::error::{Error, FieldError, PublicMessage};
 const MAX_PARAMETERS: usize = 64;
 
 /// The parameters of a request that were not taken yet, and what was wrong with the others.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Query {
     parameters: Vec<(String, String)>,
     problems: Vec<FieldError>,
+}
+
+impl fmt::Debug for Query {
+    /// Without names and values: they are whatever a client sent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Query({})", self.parameters.len())
+    }
 }
 
 impl Query {

@@ -1,16 +1,17 @@
 //! The whole route table.
 //!
-//! It is data: the router is built from it, who may use each route included, and a test holds it against the OpenAPI document. `GET` routes answer `HEAD`
-//! too; every path answers `OPTIONS` with the methods that it knows, and any other method with a 405 that names them.
+//! It is data: the router is built from it, who may use each route and how often included, and a test holds it against the
+//! OpenAPI document. `GET` routes answer `HEAD` too; every path answers `OPTIONS` with the methods that it knows, and any other method with a 405 that names them.
 
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
 use super::auth::{Access, Scope};
+use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
-use super::{applications, countries, docs, faults, health, metrics, staff_views, ws};
+use super::{applications, countries, docs, faults, health, metrics, staff_views, webhooks, ws};
 use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
@@ -21,7 +22,28 @@ pub struct RouteEntry {
     pub path: &'static str,
     /// Who may use it.
     pub access: Access,
+    /// With which routes it is counted.
+    pub limit: LimitClass,
     route: Route,
+}
+
+impl RouteEntry {
+    /// Counts it apart from the others.
+    fn counted_as(self, limit: LimitClass) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The route with what a request passes through before its handler: the limit of its address, authorisation, the
+    /// limit of its account.
+    fn into_route(self) -> Route {
+        let Self { access, limit, route, .. } = self;
+        route
+            .wrap(from_fn(middleware::limit_account))
+            .wrap(from_fn(move |request, next| middleware::authorize(access, request, next)))
+            .wrap(from_fn(move |entrance, request, next| {
+                middleware::limit_address(limit, entrance, request, next)
+            }))
+    }
 }
 
 /// Every route; `faults_on` adds fault injection.
@@ -46,7 +68,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/countries/{code}/document-checks", READ, countries::check_document::check_document),
         on(POST, "/api/v1/countries/{code}/evaluations", REVIEW, countries::evaluate::evaluate),
 
-        on(POST, "/api/v1/applications", WRITE, applications::create::create),
+        on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create),
         on(GET, "/api/v1/applications", READ, applications::list::list),
         on(POST, "/api/v1/applications/search", READ, applications::search::search),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
@@ -58,17 +80,20 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
 
+        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
+        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
+        on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
 
         on(GET, "/api/v1/ws", READ, ws::open),
 
-        on(GET, "/health", OPEN, health::summary),
-        on(GET, "/health/live", OPEN, health::live),
-        on(GET, "/health/ready", OPEN, health::ready),
+        on(GET, "/health", OPEN, health::summary).counted_as(LimitClass::Exempt),
+        on(GET, "/health/live", OPEN, health::live).counted_as(LimitClass::Exempt),
+        on(GET, "/health/ready", OPEN, health::ready).counted_as(LimitClass::Exempt),
         on(GET, "/health/detailed", OPERATORS, health::detailed),
-        on(GET, "/api/v1/health", OPEN, health::summary),
-        on(GET, "/api/v1/health/live", OPEN, health::live),
-        on(GET, "/api/v1/health/ready", OPEN, health::ready),
+        on(GET, "/api/v1/health", OPEN, health::summary).counted_as(LimitClass::Exempt),
+        on(GET, "/api/v1/health/live", OPEN, health::live).counted_as(LimitClass::Exempt),
+        on(GET, "/api/v1/health/ready", OPEN, health::ready).counted_as(LimitClass::Exempt),
         on(GET, "/api/v1/health/detailed", OPERATORS, health::detailed),
 
         on(GET, "/metrics", OPERATORS, metrics::metrics),
@@ -107,7 +132,7 @@ fn resource(
     let allow = allowed_methods(&entries);
     let options = allow.clone();
     let resource =
-        entries.into_iter().fold(web::resource(path), |resource, entry| resource.route(entry.route));
+        entries.into_iter().fold(web::resource(path), |resource, entry| resource.route(entry.into_route()));
     resource
         .route(web::method(Method::OPTIONS).to(move || answer_options(options.clone())))
         .default_service(web::to(move || refuse_method(allow.clone())))
@@ -147,7 +172,5 @@ where
     } else {
         web::method(method.clone())
     };
-    let route =
-        route.to(handler).wrap(from_fn(move |request, next| middleware::authorize(access, request, next)));
-    RouteEntry { method, path, access, route }
+    RouteEntry { method, path, access, limit: LimitClass::Standard, route: route.to(handler) }
 }

@@ -1,24 +1,23 @@
 //! The actix application and its server.
 
-use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, Error as ActixError, HttpResponse, HttpServer, web};
-use slog::{info, warn};
-use socket2::SockRef;
+use slog::info;
 
+use super::connections::{Connections, attend, make_room};
+use super::cross_origin::cors;
 use super::problem::Rejection;
-use super::{Entrance, middleware, routes};
+use super::{Entrance, middleware, routes, tls};
 use crate::error::{Error, Result};
 
-/// Longest wait for the head of a request on an open connection, and for a connection to close.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Longest wait for a connection to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole application, as each worker of the server and each test builds it.
 pub fn app(
@@ -33,12 +32,17 @@ pub fn app(
     > + use<>,
 > {
     let faults = entrance.settings().faults.injection;
+    let origins = &entrance.settings().cors;
     App::new()
         .app_data(entrance.clone())
         .configure(|config| routes::configure(config, faults))
         .default_service(web::to(unknown_route))
         .wrap(from_fn(middleware::gate))
+        .wrap(from_fn(middleware::bounds))
+        .wrap(Condition::new(!origins.allowed_origins.is_empty(), cors(origins)))
         .wrap(from_fn(middleware::observe))
+        .wrap(from_fn(middleware::protect))
+        .wrap(from_fn(attend))
 }
 
 async fn unknown_route() -> Result<HttpResponse, Rejection> {
@@ -61,37 +65,32 @@ pub fn serve(entrance: &Entrance) -> Result<(Server, SocketAddr)> {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    let user_timeout = Duration::from_millis(settings.tcp_user_timeout_ms);
-    let (factory_entrance, logger) = (entrance.clone(), entrance.inner.logger.clone());
+    let logger = &entrance.inner.logger;
+    make_room(settings, logger);
+    let (clock, metrics) = (entrance.inner.clock.clone(), Arc::clone(&entrance.inner.metrics));
+    let connections = Connections::watch(settings, clock, metrics, logger.clone());
+    let factory_entrance = entrance.clone();
     let server = HttpServer::new(move || app(&factory_entrance))
         .workers(workers)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(CLIENT_TIMEOUT)
-        .client_disconnect_timeout(CLIENT_TIMEOUT)
+        .max_connections(settings.max_connections.div_ceil(workers))
+        .keep_alive(settings.keep_alive())
+        .client_request_timeout(settings.request_head_timeout())
+        .tls_handshake_timeout(settings.request_head_timeout())
+        .client_disconnect_timeout(CLOSE_TIMEOUT)
         .shutdown_timeout(settings.shutdown_timeout().as_secs().max(1))
         .disable_signals()
-        .on_connect(move |connection, _| {
-            if let Err(error) = give_up_silent_peers(connection, user_timeout) {
-                warn!(logger, "a connection has no TCP_USER_TIMEOUT"; "error" => %error);
+        .on_connect(move |connection, data| {
+            if let Some(open) = connections.admit(connection) {
+                data.insert(open);
             }
-        })
-        .listen(listener)
-        .map_err(refused)?
-        .run();
-    info!(entrance.inner.logger, "listening"; "address" => %address, "workers" => workers);
-    Ok((server, address))
-}
-
-/// A peer that acknowledges nothing is cut off by the kernel, also where the task that writes to it stands still.
-fn give_up_silent_peers(connection: &dyn Any, after: Duration) -> std::io::Result<()> {
-    match connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
-        Some(stream) => {
-            let socket = SockRef::from(stream);
-            socket.set_tcp_nodelay(true)?;
-            socket.set_tcp_user_timeout(Some(after))
-        }
-        None => Ok(()),
-    }
+        });
+    let server = if settings.tls.is_on() {
+        server.listen_rustls_0_23(listener, tls::server_config(&settings.tls, logger)?)
+    } else {
+        server.listen(listener)
+    };
+    info!(logger, "listening"; "address" => %address, "workers" => workers, "tls" => settings.tls.is_on());
+    Ok((server.map_err(refused)?.run(), address))
 }
 
 #[cfg(test)]

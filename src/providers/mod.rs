@@ -5,10 +5,13 @@
 //! circuit breaking are the provider gateway's (`actors::provider_gateway`).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
+use std::fmt;
+
 use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 
+pub mod acceptance;
 pub mod asnef_cirbe;
 pub mod banco_de_portugal;
 pub mod buro_de_credito;
@@ -17,6 +20,7 @@ pub mod datacredito;
 mod report_body;
 mod score_scale;
 pub mod serasa;
+pub mod signature;
 pub mod simulator;
 #[cfg(test)]
 mod tests;
@@ -43,7 +47,7 @@ pub struct Subject {
 }
 
 /// A request in a bureau's own format. It has no host: that is configuration. Documents never stand in a URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BureauRequest {
     /// The path below the bureau's `base_url`, starting with a slash. Always sent by `POST`.
     pub path: &'static str,
@@ -53,6 +57,13 @@ pub struct BureauRequest {
     pub accept: &'static str,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for BureauRequest {
+    /// Without the body: it names the person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BureauRequest").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// A body that is not what the bureau promises. The text is for the log: it says where, never what, so that no

@@ -31,7 +31,9 @@ pub struct DecisionRecord {
     pub case: Case,
     /// The decision.
     pub decision: Decision,
-    /// The shortest time until it is made again, in milliseconds, if it was made without the bureau.
+    /// Whether the bureau's own figures were decided on.
+    pub provider_available: bool,
+    /// The shortest time until it is made again, in milliseconds, if the bureau is to be asked again.
     pub retry_after_ms: Option<i64>,
     /// Who, why, which request.
     pub attribution: Attribution,
@@ -62,6 +64,7 @@ struct StoreDecisions {
     rules: Vec<Value>,
     rules_version: Vec<String>,
     input: Vec<Value>,
+    provider_available: Vec<bool>,
     retry_after_ms: Vec<Option<i64>>,
     change_id: Vec<Uuid>,
     changed_by: Vec<String>,
@@ -85,6 +88,7 @@ impl StoreDecisions {
             store.rules.push(json(&decision.rules)?);
             store.rules_version.push(decision.rules_version.clone());
             store.input.push(json(&record.case)?);
+            store.provider_available.push(record.provider_available);
             store.retry_after_ms.push(record.retry_after_ms);
             store.change_id.push(record.attribution.change_id.as_uuid());
             store.changed_by.push(record.attribution.changed_by.clone());
@@ -101,13 +105,13 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
 }
 
 impl FixedStatement for StoreDecisions {
-    /// `retry_after_ms` is null for a decision that had its bureau.
+    /// `retry_after_ms` is null for a decision that stands until somebody makes another.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::numeric[], \
-            ?::jsonb[], ?::jsonb[], ?::text[], ?::jsonb[], ?::bigint[], ?::uuid[], ?::text[], ?::text[], \
+            ?::jsonb[], ?::jsonb[], ?::text[], ?::jsonb[], ?::boolean[], ?::bigint[], ?::uuid[], ?::text[], ?::text[], \
             ?::text[], ?::text[]) \
             AS w (job_id, lease_token, id, application_id, status, risk_score, reasons, rules, rules_version, input, \
-            retry_after_ms, change_id, changed_by, change_reason, request_id, traceparent)), \
+            provider_available, retry_after_ms, change_id, changed_by, change_reason, request_id, traceparent)), \
         open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \
             WHERE a.deleted_at IS NULL AND (a.status = 'VALIDATING' OR a.status = 'UNDER_REVIEW' \
                 AND EXISTS (SELECT FROM provider_retries r WHERE r.application_id = a.id))), \
@@ -127,7 +131,7 @@ impl FixedStatement for StoreDecisions {
         recorded AS (INSERT INTO decisions (id, application_id, job_id, status, risk_score, reasons, rules, \
                 rules_version, input, provider_available) \
             SELECT o.id, o.application_id, o.job_id, o.status::application_status, o.risk_score, o.reasons, o.rules, \
-                o.rules_version, o.input, o.retry_after_ms IS NULL \
+                o.rules_version, o.input, o.provider_available \
             FROM open o JOIN finished f ON f.lease_token = o.lease_token), \
         settled AS (DELETE FROM provider_retries r USING open o JOIN finished f ON f.lease_token = o.lease_token \
             WHERE r.application_id = o.application_id AND o.retry_after_ms IS NULL), \
@@ -149,6 +153,7 @@ impl FixedStatement for StoreDecisions {
         binder.bind::<Array<Jsonb>, _>(&self.rules)?;
         binder.bind::<Array<Text>, _>(&self.rules_version)?;
         binder.bind::<Array<Jsonb>, _>(&self.input)?;
+        binder.bind::<Array<Bool>, _>(&self.provider_available)?;
         binder.bind::<Array<Nullable<BigInt>>, _>(&self.retry_after_ms)?;
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
         binder.bind::<Array<Text>, _>(&self.changed_by)?;

@@ -1,26 +1,50 @@
 //! The embedded migrations.
 
-use diesel::Connection as _;
-use diesel_async::AsyncPgConnection;
+use std::collections::HashSet;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::migration::MigrationSource;
+use diesel::pg::Pg;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use crate::error::{Error, Result};
+use crate::storage::connect;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// Brings the schema up to date; returns the names of the migrations that ran. Instances that start together take
-/// turns, by an advisory lock.
+/// turns, by an advisory lock. Where nothing is left to run, nothing but reading is asked of the user.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the database cannot be reached, [`Error::Internal`] when a migration fails: it is rolled
 /// back, the ones before it stay.
 pub async fn run_pending(url: &str) -> Result<Vec<String>> {
+    if is_up_to_date(&mut connect::connect(url).await?).await {
+        return Ok(Vec::new());
+    }
     with_harness(url, |connection| {
         let ran = connection.run_pending_migrations(MIGRATIONS).map_err(Error::internal)?;
-        Ok(ran.iter().map(ToString::to_string).collect())
+        let names = ran.iter().map(ToString::to_string).collect();
+        connection.batch_execute("SELECT lock_append_only_tables()")?;
+        Ok(names)
     })
     .await
+}
+
+/// Whether every migration has run; no, when that cannot be found out.
+async fn is_up_to_date(connection: &mut AsyncPgConnection) -> bool {
+    #[derive(diesel::QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    let Ok(known) = MigrationSource::<Pg>::migrations(&MIGRATIONS) else { return false };
+    let query = diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations");
+    let Ok(applied) = query.load::<Applied>(connection).await else { return false };
+    let applied: HashSet<String> = applied.into_iter().map(|row| row.version).collect();
+    known.iter().all(|migration| applied.contains(&migration.name().version().to_string()))
 }
 
 /// Takes every migration back, newest first. For tests of reversibility.
@@ -40,10 +64,9 @@ async fn with_harness<R: Send + 'static>(
     url: &str,
     work: impl FnOnce(&mut SyncConnection) -> Result<R> + Send + 'static,
 ) -> Result<R> {
-    let url = url.to_owned();
+    let connection = connect::connect(url).await?;
     tokio::task::spawn_blocking(move || {
-        let mut connection =
-            SyncConnection::establish(&url).map_err(|error| Error::unavailable("database", error))?;
+        let mut connection = SyncConnection::from(connection);
         lock(&mut connection)?;
         work(&mut connection)
     })
@@ -53,6 +76,5 @@ async fn with_harness<R: Send + 'static>(
 
 /// The lock goes with the connection.
 fn lock(connection: &mut SyncConnection) -> Result<()> {
-    use diesel::connection::SimpleConnection as _;
     Ok(connection.batch_execute("SELECT pg_advisory_lock(hashtext('aval.migrations'))")?)
 }

@@ -8,6 +8,7 @@
 
 pub mod applications;
 pub mod audit;
+pub mod connect;
 pub mod decisions;
 pub mod failed_jobs;
 pub mod idempotency;
@@ -27,6 +28,7 @@ pub mod staff_views;
 mod statement;
 pub mod transaction;
 pub mod types;
+pub mod webhooks;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 

@@ -10,11 +10,12 @@ use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolableConnection as _, RecyclingMethod,
 };
-use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
 
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
+use crate::storage::connect::Connector;
 use crate::storage::seal::KeyRing;
 
 /// A connection lent by the pool.
@@ -30,33 +31,9 @@ const SESSION_SETUP: &str = "\
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
-    url: Arc<str>,
+    connector: Connector,
     session_setup: Arc<str>,
     keys: Arc<KeyRing>,
-}
-
-/// A server whose host vanished without a word (a power cut, a failover, a dropped route) answers nothing, and no
-/// time-out of its own can end the statement: TCP alone would wait for a quarter of an hour, or for hours when it has
-/// nothing to send. Over a Unix socket these mean nothing. What the operator's URL sets stands.
-const DEAD_PEER_SECONDS: [(&str, u32); 4] =
-    [("connect_timeout", 5), ("keepalives_idle", 10), ("keepalives_interval", 5), ("tcp_user_timeout", 20)];
-
-/// The URL, or the list of `key=value` pairs that PostgreSQL accepts as well, with [`DEAD_PEER_SECONDS`].
-fn noticing_dead_peers(url: &str) -> String {
-    let is_url = url.contains("://");
-    let mut url = url.to_owned();
-    for (key, seconds) in DEAD_PEER_SECONDS.into_iter() {
-        if url.contains(key) {
-            continue;
-        }
-        let separator = match (is_url, url.contains('?')) {
-            (true, false) => '?',
-            (true, true) => '&',
-            (false, _) => ' ',
-        };
-        url.push_str(&format!("{separator}{key}={seconds}"));
-    }
-    url
 }
 
 /// How busy the pool is.
@@ -72,17 +49,17 @@ impl Database {
     /// Opens the pool; the first connection is made at once, so that a wrong URL is known at boot.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database cannot be reached.
+    /// [`Error::Configuration`] when the URL cannot be used, [`Error::Unavailable`] when the database cannot be reached.
     pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
         let session_setup: Arc<str> =
             format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
-        let url = noticing_dead_peers(url);
-        let setup = Arc::clone(&session_setup);
+        let connector = Connector::new(url)?;
+        let (setup, connecting) = (Arc::clone(&session_setup), connector.clone());
         let mut manager = ManagerConfig::default();
-        manager.custom_setup = Box::new(move |url| {
-            let (url, setup) = (url.to_owned(), Arc::clone(&setup));
+        manager.custom_setup = Box::new(move |_| {
+            let (connector, setup) = (connecting.clone(), Arc::clone(&setup));
             async move {
-                let mut connection = AsyncPgConnection::establish(&url).await?;
+                let mut connection = connector.connect().await?;
                 connection
                     .batch_execute(&setup)
                     .await
@@ -100,10 +77,10 @@ impl Database {
             .max_size(settings.pool_size)
             .min_idle(1)
             .connection_timeout(settings.acquire_timeout())
-            .build(AsyncDieselConnectionManager::new_with_config(url.as_str(), manager))
+            .build(AsyncDieselConnectionManager::new_with_config(String::new(), manager))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
-        Ok(Self { pool, url: url.into(), session_setup, keys })
+        Ok(Self { pool, connector, session_setup, keys })
     }
 
     /// What seals and opens the personal data in it.
@@ -127,9 +104,8 @@ impl Database {
     /// # Errors
     /// [`Error::Unavailable`] when the database cannot be reached.
     pub async fn dedicated(&self) -> Result<AsyncPgConnection> {
-        let mut connection = AsyncPgConnection::establish(&self.url)
-            .await
-            .map_err(|error| Error::unavailable("database", error))?;
+        let mut connection =
+            self.connector.connect().await.map_err(|error| Error::unavailable("database", error))?;
         connection.batch_execute(&self.session_setup).await?;
         Ok(connection)
     }
@@ -156,23 +132,5 @@ impl std::fmt::Debug for Database {
     /// Without the URL: it holds a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database").field("state", &self.state()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_of_a_url_gets_what_it_does_not_set_itself() {
-        let rest = "keepalives_idle=10&keepalives_interval=5&tcp_user_timeout=20";
-        for (given, expected) in [
-            ("postgres://db/aval", format!("postgres://db/aval?connect_timeout=5&{rest}")),
-            ("postgres://db/aval?user=a", format!("postgres://db/aval?user=a&connect_timeout=5&{rest}")),
-            ("postgres://db/aval?connect_timeout=1", format!("postgres://db/aval?connect_timeout=1&{rest}")),
-            ("host=db", format!("host=db connect_timeout=5 {}", rest.replace('&', " "))),
-        ] {
-            assert_eq!(noticing_dead_peers(given), expected);
-        }
     }
 }

@@ -24,6 +24,10 @@ pub mod sql_types {
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "job_status"))]
     pub struct JobStatus;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "webhook_status"))]
+    pub struct WebhookStatus;
 }
 
 diesel::table! {
@@ -241,6 +245,34 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+    use super::sql_types::WebhookStatus;
+
+    webhook_events (id) {
+        id -> Uuid,
+        idempotency_key -> Text,
+        provider -> Text,
+        country -> Country,
+        application_id -> Uuid,
+        provider_reference -> Text,
+        outcome -> Text,
+        fingerprint -> Bytea,
+        payload -> Bytea,
+        status -> WebhookStatus,
+        attempts -> Int4,
+        error_type -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        request_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        occurred_at -> Timestamptz,
+        received_at -> Timestamptz,
+        settled_at -> Nullable<Timestamptz>,
+        next_attempt_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     applications,
     audit_logs,
@@ -254,4 +286,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     pending_jobs,
     provider_retries,
     staff_views,
+    webhook_events,
 );

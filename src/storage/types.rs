@@ -100,3 +100,45 @@ pg_enum! {
     /// `audit_action`
     PgAuditAction(AuditAction), sql_types::AuditAction, AuditAction::as_str
 }
+
+/// What became of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookStatus {
+    /// It is being stored; nobody outside that transaction sees it so.
+    Received,
+    /// It changed its application.
+    Applied,
+    /// There was nothing left to change.
+    Ignored,
+    /// It could not be applied and is to be tried again.
+    Failed,
+}
+
+impl WebhookStatus {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Received, "received"),
+        (Self::Applied, "applied"),
+        (Self::Ignored, "ignored"),
+        (Self::Failed, "failed"),
+    ];
+
+    /// The name used in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl std::str::FromStr for WebhookStatus {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text);
+        found.map(|(status, _)| *status).ok_or("unknown webhook status")
+    }
+}
+
+pg_enum! {
+    /// `webhook_status`
+    PgWebhookStatus(WebhookStatus), sql_types::WebhookStatus, WebhookStatus::as_str
+}

@@ -51,6 +51,13 @@ metrics! {
     /// Requests that are being answered.
     http_requests_in_progress: IntGaugeVec ["method", "endpoint"];
 
+    /// Open connections.
+    http_connections_active: IntGauge;
+    /// Connections that were shut down: address_limit when their address had too many, no_request when none came in time.
+    http_connections_refused_total: IntCounterVec ["reason"];
+    /// Requests that fitted no rate limit, by route pattern.
+    rate_limited_total: IntCounterVec ["route"];
+
     /// Applications accepted.
     applications_created_total: IntCounterVec ["country"];
     /// From accepted to decided, in seconds.
@@ -77,6 +84,9 @@ metrics! {
     provider_circuit_breaker_state: IntGaugeVec ["country", "provider"];
     /// Changes of a breaker's state.
     provider_circuit_breaker_transitions_total: IntCounterVec ["country", "provider", "to"];
+
+    /// Webhooks that came or were tried again, by the bureau they are about and what became of them.
+    webhook_events_total: IntCounterVec ["provider", "result"];
 
     /// Connections of the pool that are in use.
     db_connections_active: IntGauge;

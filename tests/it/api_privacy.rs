@@ -2,49 +2,120 @@
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
-use crate::support::builders::{body, with};
+use crate::support::builders::{SAMPLES, body, with};
+use crate::support::engine::SECRETS;
 
 const NAME: &str = "Xochiquetzalina Quetzalcoatlzin";
-/// Clean, malformed report, server error, thin file, and one that nobody scripted.
-const DOCUMENTS: [&str; 5] = ["12345678Z", "90000014W", "90000011E", "90000008L", "48214907F"];
+/// What a name is searched by: the whole would miss half of it.
+const NAMES: [&str; 2] = ["Xochiquetzalina", "Quetzalcoatlzin"];
+/// Malformed report, server error, thin file, and one that nobody scripted; the samples' reports are clean.
+const SPANISH: [&str; 4] = ["90000014W", "90000011E", "90000008L", "48214907F"];
+/// What the Italian and the Mexican sample tell, and what a client tells of a Spaniard.
+const BIRTH_DATES: [&str; 3] = ["1980-01-01", "1985-01-01", "1971-03-29"];
 
-/// Everything in the database but the two sealed columns, as text.
-async fn database_text(app: &TestApp) -> String {
-    let mut text = String::new();
-    for table in [
-        "outbox",
-        "pending_jobs",
-        "job_history",
-        "failed_jobs",
-        "audit_logs",
-        "decisions",
-        "provider_retries",
-    ] {
-        text += &app.sql(&format!("SELECT string_agg(t::text, ' ') FROM {table} t")).await;
-    }
-    text + &app
-        .sql(
-            "SELECT string_agg((to_jsonb(t) - 'full_name' - 'identity_document')::text, ' ') FROM applications t",
-        )
-        .await
+/// A text as it could stand in a dump: plain, in hexadecimal, and in base64 at each of its three alignments.
+fn forms(secret: &str) -> Vec<String> {
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let aligned = |offset: usize| {
+        let encoded = BASE64.encode([vec![0; offset], secret.as_bytes().to_vec()].concat());
+        // Characters that hold bits of a neighbour are left out.
+        encoded[(offset * 8).div_ceil(6)..(offset + secret.len()) * 8 / 6].to_owned()
+    };
+    vec![
+        secret.to_owned(),
+        secret.to_lowercase(),
+        hex.to_uppercase(),
+        hex,
+        aligned(0),
+        aligned(1),
+        aligned(2),
+    ]
 }
 
-fn assert_private(place: &str, text: &str, documents: &[&str]) {
+fn assert_private(place: &str, text: &str, secrets: &[&str]) {
     assert!(!text.is_empty(), "{place} is empty");
-    for secret in documents.iter().chain(&[NAME, "Xochiquetzalina", "Quetzalcoatlzin"]) {
-        if let Some(at) = text.find(secret) {
-            let context: String =
-                text[..at].chars().rev().take(120).collect::<Vec<_>>().into_iter().rev().collect();
-            panic!("{place} has {secret} after {context:?}");
+    for secret in secrets {
+        for form in forms(secret) {
+            if let Some(at) = text.find(&form) {
+                let before = text[..at].chars().rev().take(120).collect::<Vec<_>>();
+                let context: String = before.into_iter().rev().collect();
+                panic!("{place} has {secret} as {form} after {context:?}");
+            }
         }
     }
 }
 
+/// The whole database as `pg_dump` writes it.
+async fn dump(app: &TestApp) -> String {
+    let postmaster = app.sql("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)").await;
+    let postgres = std::fs::read_link(format!("/proc/{postmaster}/exe")).unwrap();
+    let dumped = std::process::Command::new(postgres.with_file_name("pg_dump"))
+        .arg(app.database.url())
+        .output()
+        .unwrap();
+    assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+    String::from_utf8(dumped.stdout).unwrap()
+}
+
+/// Applications of every country and with every kind of report, decided; the last one panics its actor.
+async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
+    let mut ids = Vec::new();
+    let told = json!({"birth_date": BIRTH_DATES[2], "note": "kept"});
+    for (country, document) in SAMPLES.into_iter().chain(SPANISH.map(|document| (Country::Es, document))) {
+        let mut application = with(body(country, document), "full_name", NAME);
+        if country == Country::Es {
+            application["country_specific_data"] = told.clone();
+        }
+        ids.push(app.submit(&application).await);
+    }
+    for id in &ids {
+        app.decided(id).await;
+    }
+    let fault = json!({"failure_count": 1000, "target": "application_actor", "country": "MX"});
+    app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
+    let panicking = app.submit(&with(body(Country::Mx, "HERM850101MDFRRR08"), "full_name", NAME)).await;
+    assert_eq!(app.decided(&panicking).await, "UNDER_REVIEW");
+    assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "1");
+    ids.push(panicking);
+    ids
+}
+
+/// Every kind of refusal of what names a person.
+async fn refusals(app: &TestApp, id: &str) -> String {
+    let path = format!("/api/v1/applications/{id}");
+    let mut refusals = Vec::new();
+    for (member, value) in [
+        ("requested_amount", json!(NAME)),
+        ("identity_document", json!("RSSMRA80A01H501X")),
+        ("country", json!(NAME)),
+        ("full_name", json!([NAME])),
+        ("country_specific_data", json!({"birth_date": [BIRTH_DATES[0]]})),
+        ("term_months", json!(BIRTH_DATES[0])),
+    ] {
+        let application = with(body(Country::It, "RSSMRA80A01H501U"), "full_name", NAME);
+        refusals.push(app.post("/api/v1/applications", &with(application, member, value)).await.expect(422));
+    }
+    refusals.push(app.patch(&path, &json!({"status": "CANCELLED"})).await.expect(409));
+    let birth_date = json!({"country_specific_data": {"birth_date": BIRTH_DATES[0]}});
+    refusals.push(app.patch(&path, &birth_date).await.expect(422));
+    let stale = [("Content-Type", "application/json"), ("If-Match", "\"1\"")];
+    let change = json!({"country_specific_data": {"a": 1}}).to_string();
+    refusals.push(app.send(Method::PATCH, &path, &stale, change).await.expect(412));
+    for document in ["RSSMRA80A01H501U", "12345678Z"] {
+        refusals.push(app.get(&format!("/api/v1/applications/{document}")).await.expect(400));
+        refusals.push(app.get(&format!("/api/v1/applications?country={document}")).await.expect(422));
+        refusals.push(app.get(&format!("/api/v1/{document}")).await.expect(404));
+    }
+    Value::from(refusals).to_string()
+}
+
 #[actix_rt::test]
-async fn no_name_and_no_document_leaves_the_sealed_columns() {
+async fn nobody_can_be_told_from_what_is_stored_logged_or_sent() {
     let app = TestApp::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "10000"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__MIN_CALLS", "10000"),
@@ -52,21 +123,15 @@ async fn no_name_and_no_document_leaves_the_sealed_columns() {
     .await;
     let mut socket = app.websocket().await;
     socket.subscribe(&json!({"channel": "applications"})).await;
-    let mut ids = Vec::new();
-    for document in DOCUMENTS {
-        let id = app.submit(&with(body(Country::Es, document), "full_name", NAME)).await;
-        app.decided(&id).await;
-        ids.push(id);
-    }
-    let fault = json!({"failure_count": 1000, "target": "application_actor", "country": "MX"});
-    app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
-    let panicking = app.submit(&with(body(Country::Mx, "HERM850101MDFRRR08"), "full_name", NAME)).await;
-    assert_eq!(app.decided(&panicking).await, "UNDER_REVIEW");
-    assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "1");
+    let ids = applications_of_every_kind(&app).await;
+    let (first, panicking) = (&ids[0], &ids[ids.len() - 1]);
+    app.patch(&format!("/api/v1/applications/{first}"), &json!({"country_specific_data": {"more": 1}}))
+        .await
+        .expect(200);
+    let refusals = refusals(&app, first).await;
     app.patch(&format!("/api/v1/applications/{panicking}"), &json!({"status": "REJECTED"})).await.expect(200);
-    app.delete(&format!("/api/v1/applications/{}", ids[0])).await;
+    app.delete(&format!("/api/v1/applications/{}", ids[1])).await;
 
-    let documents = [&DOCUMENTS[..], &["HERM850101MDFRRR08"]].concat();
     let mut frames = String::new();
     loop {
         let frame = socket.json().await;
@@ -75,18 +140,42 @@ async fn no_name_and_no_document_leaves_the_sealed_columns() {
             break;
         }
     }
-    assert_private("the log", &app.log.text().await, &documents);
-    assert_private("/metrics", &app.get("/metrics").await.text(), &documents);
-    assert_private("WebSocket frames", &frames, &documents);
-    assert_private("the database", &database_text(&app).await, &documents);
-    for id in &ids[1..] {
-        let mut read = app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
-        assert_eq!(read["full_name"], NAME);
-        read["full_name"] = Value::Null;
-        assert_private("an application as read", &read.to_string(), &documents);
-        let decision = app.get(&format!("/api/v1/applications/{id}/decision")).await;
-        assert_private("a decision", &decision.text(), &documents);
+    let documents: Vec<&str> = SAMPLES.iter().map(|(_, document)| *document).chain(SPANISH).collect();
+    let person = [&documents[..], &BIRTH_DATES, &NAMES].concat();
+    let keys = SECRETS.map(|(_, secret)| secret);
+    let everything = [&person[..], &keys].concat();
+    let dump = dump(&app).await;
+    assert!(ids.iter().all(|id| dump.contains(id.as_str())) && dump.contains("\"note\": \"kept\""));
+    assert_private("a dump of the database", &dump, &everything);
+    assert_private("the log", &app.log.text().await, &everything);
+    assert_private("/metrics", &app.get("/metrics").await.text(), &everything);
+    assert_private("WebSocket frames", &frames, &everything);
+    assert_private("refusals", &refusals, &everything);
+    let list = app.get("/api/v1/applications?page_size=100").await.expect(200).to_string();
+    assert_eq!(list.matches(NAME).count(), ids.len() - 1);
+    assert_private("a list", &list, &[&documents[..], &BIRTH_DATES].concat());
+    for id in ids.iter().filter(|id| **id != ids[1]) {
+        let path = format!("/api/v1/applications/{id}");
+        assert_private("an application as read", &app.get(&path).await.text(), &documents);
+        for part in ["decision", "status", "audit"] {
+            assert_private(part, &app.get(&format!("{path}/{part}")).await.text(), &person);
+        }
     }
+}
+
+#[actix_rt::test]
+async fn who_may_read_an_application_is_told_the_birth_date_and_a_change_keeps_it() {
+    let app = TestApp::start_idle().await;
+    let created = app.post("/api/v1/applications", &body(Country::It, "RSSMRA80A01H501U")).await.expect(201);
+    let data = json!({"birth_date": "1980-01-01", "sex": "male"});
+    assert_eq!(created["country_specific_data"], data);
+    let path = format!("/api/v1/applications/{}", created["id"].as_str().unwrap());
+    assert_eq!(app.get(&path).await.expect(200)["country_specific_data"], data);
+    let changed = app.patch(&path, &json!({"country_specific_data": {"a": 1}})).await.expect(200);
+    let data = json!({"birth_date": "1980-01-01", "sex": "male", "a": 1});
+    assert_eq!(changed["country_specific_data"], data);
+    assert_eq!(app.get(&path).await.expect(200)["country_specific_data"], data);
+    assert_eq!(app.sql("SELECT country_specific_data - 'sex' FROM applications").await, "{\"a\": 1}");
 }
 
 #[actix_rt::test]
@@ -112,7 +201,7 @@ async fn what_is_refused_is_repeated_neither_in_the_answer_nor_in_the_log() {
         .expect(400),
     ];
     for body in bodies {
-        assert_private("a problem", &body.to_string(), &[wrong]);
+        assert_private("a problem", &body.to_string(), &[wrong, NAME]);
     }
     assert_private("the log", &app.log.text().await, &[wrong]);
     assert_private("/metrics", &app.get("/metrics").await.text(), &[wrong]);
@@ -128,8 +217,19 @@ async fn a_database_that_refuses_a_row_does_not_quote_it_in_the_log() {
         app.post("/api/v1/applications", &with(body(Country::Es, "48214907F"), "full_name", NAME)).await;
     assert!(refused.status.is_server_error(), "{:?}", refused);
     assert_private("the answer", &refused.text(), &["48214907F"]);
-    let log = app.log.text().await;
-    assert_private("the log", &log, &["48214907F"]);
-    let name_in_hex: String = NAME.bytes().map(|byte| format!("{byte:02x}")).collect();
-    assert!(!log.contains(&name_in_hex), "not in hexadecimal either");
+    assert_private("the log", &app.log.text().await, &["48214907F", NAME]);
+}
+
+#[test]
+fn a_secret_is_found_in_a_dump_in_every_form_that_it_may_have() {
+    let secret = "RSSMRA80A01H501U";
+    let inside = |before: &str| [before.as_bytes(), secret.as_bytes(), b"..."].concat();
+    for text in ["", "a", "ab"] {
+        let encoded = BASE64.encode(inside(text));
+        assert!(forms(secret).iter().any(|form| encoded.contains(form.as_str())), "{encoded}");
+    }
+    let hex: String = inside("\0").iter().map(|byte| format!("{byte:02x}")).collect();
+    for text in [hex, format!("<{secret}>"), secret.to_lowercase()] {
+        assert!(forms(secret).iter().any(|form| text.contains(form.as_str())), "{text}");
+    }
 }

@@ -138,6 +138,7 @@ fn diesel_type(udt: &str, nullable: bool) -> String {
         "failed_job_status" => "FailedJobStatus",
         "job_result" => "JobResult",
         "job_status" => "JobStatus",
+        "webhook_status" => "WebhookStatus",
         other => panic!("a type that the schema file has no name for: {other}"),
     };
     if nullable { format!("Nullable<{name}>") } else { name.to_owned() }

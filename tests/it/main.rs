@@ -24,13 +24,19 @@ mod api_staff_views;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod async_provider;
+#[cfg(test)]
 mod binary;
+#[cfg(test)]
+mod browsers;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod embedded;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
@@ -44,8 +50,14 @@ mod recorder;
 #[cfg(test)]
 mod reencrypt;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod status_machine;
 #[cfg(test)]
 mod supervision;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod webhooks;

@@ -60,7 +60,13 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
         jobs::renew(&mut sql, &[renewal(first.lease), renewal(second.lease)]).await.unwrap()[..],
         [false, true][..]
     );
-    let release = Release { lease: first.lease, delay_ms: 0, give_attempt_back: false, error: None };
+    let release = Release {
+        lease: first.lease,
+        delay_ms: 0,
+        give_attempt_back: false,
+        error: None,
+        provider_reference: None,
+    };
     assert_eq!(jobs::release(&mut sql, &[release]).await.unwrap(), [false]);
     assert_eq!(jobs::supersede(&mut sql, &[first.lease]).await.unwrap(), [false]);
     assert_eq!(text(&mut sql, "SELECT status FROM pending_jobs").await.as_deref(), Some("processing"));
@@ -108,7 +114,8 @@ async fn a_snooze_gives_the_attempt_back_and_a_failure_keeps_it() {
     for (give_attempt_back, attempts) in [(true, "0"), (false, "1"), (false, "2")] {
         let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
         let error = Some(("timeout".to_owned(), "too slow".to_owned()));
-        let release = Release { lease: job.lease, delay_ms: 0, give_attempt_back, error };
+        let (lease, provider_reference) = (job.lease, None);
+        let release = Release { lease, delay_ms: 0, give_attempt_back, error, provider_reference };
         assert_eq!(jobs::release(&mut sql, &[release]).await.unwrap(), [true]);
         assert_eq!(text(&mut sql, "SELECT attempt FROM pending_jobs").await.as_deref(), Some(attempts));
     }

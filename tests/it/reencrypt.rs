@@ -9,6 +9,8 @@ use aval::config::PlainEnvelopes;
 use aval::domain::application::{Country, NewApplication};
 use aval::error::{Error, Result};
 use aval::storage::applications::{Insertion, insert};
+use aval::storage::seal::SealedField;
+use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 use serde_json::Value;
 
@@ -173,9 +175,8 @@ async fn who_changes_a_row_meanwhile_wins() {
     let database = TestDatabase::create().await;
     let rows = sealed_with_the_old_key(&database, 1).await;
     let id = rows[0].id;
-    let renamed = key_ring(&settings(&[OLD]))
-        .seal(aval::storage::seal::SealedField::FullName, id.as_uuid(), "Renata Renombrada")
-        .unwrap();
+    let renamed =
+        key_ring(&settings(&[OLD])).seal(SealedField::FullName, id.as_uuid(), "Renata Renombrada").unwrap();
     let renamed: String = renamed.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut other = database.connect().await;
     execute(&mut other, "BEGIN").await.unwrap();
@@ -263,6 +264,50 @@ async fn another_index_key_makes_the_blind_index_anew() {
     let after = entries().await;
     assert_eq!((before.split(' ').count(), after.split(' ').count()), (6, 6));
     assert!(after.split(' ').all(|entry| !before.contains(entry)));
+}
+
+/// The other tables in their least form, in a schema of their own that comes first: the walk needs a key and a column.
+const OTHER_TABLES: &str = "CREATE SCHEMA small; \
+    CREATE TABLE small.webhook_events (id uuid PRIMARY KEY, payload bytea NOT NULL); \
+    CREATE TABLE small.idempotency_keys (key_digest bytea PRIMARY KEY, reply bytea NOT NULL); \
+    DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = small, public', current_database()); END $$";
+
+#[actix_rt::test]
+async fn what_other_tables_hold_is_sealed_again_too() {
+    let database = TestDatabase::create().await;
+    database.connect().await.batch_execute(OTHER_TABLES).await.unwrap();
+    let mut sql = database.connect().await;
+    let (old, new) = (key_ring(&settings(&[OLD])), key_ring(&settings(&[NEW])));
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let rows: Vec<(SealedField, Vec<u8>)> = (0..20_u8)
+        .flat_map(|n| {
+            [(SealedField::WebhookPayload, vec![n; 16]), (SealedField::IdempotentReply, vec![n; 32])]
+        })
+        .collect();
+    for (field, row) in &rows {
+        let (table, ..) = field.place();
+        let key = if row.len() == 16 { format!("'{}'", hex(row)) } else { format!("'\\x{}'", hex(row)) };
+        let envelope = hex(&old.seal_bytes(*field, row, row).unwrap());
+        execute(&mut sql, &format!("INSERT INTO {table} VALUES ({key}, '\\x{envelope}')")).await.unwrap();
+    }
+    assert_eq!(run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {}).await.unwrap(), 40);
+    for (field, row) in &rows {
+        let query = match field {
+            SealedField::WebhookPayload => {
+                format!("SELECT encode(payload, 'hex') FROM webhook_events WHERE id = '{}'", hex(row))
+            }
+            _ => format!(
+                "SELECT encode(reply, 'hex') FROM idempotency_keys WHERE key_digest = '\\x{}'",
+                hex(row)
+            ),
+        };
+        let envelope = text(&mut sql, &query).await.unwrap();
+        let bytes: Vec<u8> = (0..envelope.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&envelope[at..at + 2], 16).unwrap())
+            .collect();
+        assert_eq!(&new.open_bytes(*field, row, &bytes).unwrap(), row);
+    }
 }
 
 #[actix_rt::test]

@@ -3,6 +3,7 @@
 //! | the bureau                                   | outcome        | for the breaker | tried again here |
 //! |----------------------------------------------|----------------|-----------------|------------------|
 //! | 200 with a report                            | the report     | success         |                  |
+//! | 202 with a reference, in asynchronous mode   | comes later    | success         |                  |
 //! | 404                                          | a thin file    | success         |                  |
 //! | 429                                          | comes later    | no verdict      | no               |
 //! | any other 4xx                                | refused        | success         | no               |
@@ -25,9 +26,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Endpoint, FetchBankingData};
 use crate::actors::circuit_breaker::Verdict;
-use crate::config::CallSettings;
+use crate::config::{CallSettings, ProviderMode};
 use crate::domain::banking::BankingData;
-use crate::providers::BureauRequest;
+use crate::providers::{BureauRequest, acceptance};
 
 /// A bureau that answers 429 is asked again after this time at the latest, whatever it says...
 const MAX_PAUSE: Duration = Duration::from_secs(300);
@@ -39,6 +40,8 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum Reply {
     /// A report.
     Report(BankingData),
+    /// The bureau will answer later, under this reference.
+    Accepted { provider_reference: String },
     /// The bureau knows nobody by that document.
     NotFound,
     /// Too many questions: the next is welcome after this time.
@@ -92,6 +95,7 @@ impl Reply {
     pub(super) const fn status(&self) -> &'static str {
         match self {
             Self::Report(_) => "success",
+            Self::Accepted { .. } => "accepted",
             Self::NotFound => "not_found",
             Self::RateLimited { .. } => "rate_limited",
             Self::Refused { .. } => "refused",
@@ -102,7 +106,9 @@ impl Reply {
     /// What the breaker learns from it; `None`: nothing.
     pub(super) const fn verdict(&self) -> Option<Verdict> {
         match self {
-            Self::Report(_) | Self::NotFound | Self::Refused { .. } => Some(Verdict::Success),
+            Self::Report(_) | Self::Accepted { .. } | Self::NotFound | Self::Refused { .. } => {
+                Some(Verdict::Success)
+            }
             Self::RateLimited { .. } => None,
             Self::Failed(_) => Some(Verdict::Failure),
         }
@@ -154,19 +160,33 @@ async fn exchange(
     if let Some(trace) = ask.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
         request = request.insert_header(("traceparent", trace));
     }
+    if endpoint.mode == ProviderMode::Async {
+        request = request.insert_header(("x-application-id", ask.application_id.to_string()));
+    }
     let mut response = request.send_body(question.body.clone()).await.map_err(|error| not_sent(&error))?;
     let status = response.status();
-    if status != StatusCode::OK {
+    let promised = status == StatusCode::ACCEPTED && endpoint.mode == ProviderMode::Async;
+    if status != StatusCode::OK && !promised {
         return Ok(without_report(status, response.headers(), now));
     }
     let body = response.body().limit(endpoint.call.max_body_bytes).await.map_err(|error| not_read(&error))?;
-    read(endpoint, &body)
+    if promised { read_promise(&body, ask) } else { read(endpoint, &body, ask) }
 }
 
-fn read(endpoint: &Endpoint, body: &Bytes) -> Result<Reply, Failure> {
+/// References are stored in the clear: one that repeats the person's document is no reference.
+fn read_promise(body: &Bytes, ask: &FetchBankingData) -> Result<Reply, Failure> {
+    let malformed = |cause: String| Failure { kind: FailureKind::Malformed, cause };
+    let provider_reference = acceptance::parse(body).map_err(|error| malformed(error.to_string()))?;
+    if ask.subject.identity_document.stands_in(&provider_reference) {
+        return Err(malformed("the reference repeats the document".to_owned()));
+    }
+    Ok(Reply::Accepted { provider_reference })
+}
+
+fn read(endpoint: &Endpoint, body: &Bytes, ask: &FetchBankingData) -> Result<Reply, Failure> {
     let report = endpoint.adapter.parse(body);
     report
-        .map(Reply::Report)
+        .map(|report| Reply::Report(report.without_document(&ask.subject.identity_document)))
         .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
 }
 

@@ -232,6 +232,7 @@ impl Lane {
         }
         match reply {
             Reply::Report(data) => Ok(BankingAnswer::Report(data)),
+            Reply::Accepted { provider_reference } => Ok(BankingAnswer::Accepted { provider_reference }),
             Reply::NotFound => Ok(BankingAnswer::Report(BankingData::thin_file(self.provider()))),
             Reply::RateLimited { retry_after } => Ok(BankingAnswer::RateLimited { retry_after }),
             Reply::Refused { status } => {
@@ -309,7 +310,7 @@ impl Lane {
             "took_ms" => took.as_millis(),
         ));
         match reply {
-            Reply::Report(_) | Reply::NotFound => {}
+            Reply::Report(_) | Reply::Accepted { .. } | Reply::NotFound => {}
             Reply::RateLimited { retry_after } => {
                 info!(log, "bureau wants to be asked later"; "retry_after_ms" => retry_after.as_millis());
             }

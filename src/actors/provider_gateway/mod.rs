@@ -29,7 +29,7 @@ use super::circuit_breaker::Snapshot;
 use super::faults::{FaultPoint, Faults};
 use super::lifeline::Lifeline;
 use crate::clock::Clock;
-use crate::config::{BreakerSettings, CallSettings};
+use crate::config::{BreakerSettings, CallSettings, ProviderMode};
 use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::ids::{ApplicationId, RequestId};
@@ -56,6 +56,7 @@ pub type Recovered = Arc<dyn Fn(Country) + Send + Sync>;
 pub struct Endpoint {
     adapter: &'static dyn BankingProvider,
     base_url: String,
+    mode: ProviderMode,
     call: CallSettings,
     breaker: BreakerSettings,
 }
@@ -83,7 +84,14 @@ impl Endpoint {
                 "the base_url of {country}'s bureau must be an absolute http(s) URL without a query"
             )));
         }
-        Ok(Self { adapter, base_url: base_url.trim_end_matches('/').to_owned(), call, breaker })
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        Ok(Self { adapter, base_url, mode: ProviderMode::Sync, call, breaker })
+    }
+
+    /// The same bureau, answering in this mode.
+    #[must_use]
+    pub fn answering(self, mode: ProviderMode) -> Self {
+        Self { mode, ..self }
     }
 }
 
@@ -139,6 +147,11 @@ pub struct FetchBankingData {
 pub enum BankingAnswer {
     /// The bureau's report; a thin file when it knows nobody by that document.
     Report(BankingData),
+    /// The bureau took the question and will post its answer as a webhook under this reference.
+    Accepted {
+        /// The bureau's own name for the question.
+        provider_reference: String,
+    },
     /// The breaker is not closed, or opened over this very call: fallback figures.
     CircuitOpen(BankingData),
     /// Too many calls are in flight and waiting: come back later. It counts as no failure.

@@ -1,17 +1,25 @@
-//! What every request passes through, from outside: [`observe()`] gives it its identifier, log line, metrics and problem
-//! details; [`gate()`] keeps it out while Aval starts; [`guard()`], around each resource, bounds its time and catches panics; [`authorize()`], around each route, lets
-//! through whom the route table allows.
+//! What every request passes through, from outside: [`protect()`] tells browsers what not to do with the answer;
+//! [`observe()`] gives it its identifier, log line, metrics and problem details; [`bounds()`] refuses a head that is too large;
+//! [`gate()`] keeps it out while Aval starts; [`guard()`], around each resource, bounds its time and catches panics. Around
+//! each route, [`limit_address()`] counts it for its client's address, [`authorize()`] lets through whom the route table
+//! allows, and [`limit_account()`] counts it for whoever that is.
 
 mod authorize;
+mod bounds;
 mod gate;
 mod guard;
+mod limit;
 mod observe;
+mod protect;
 mod request_context;
 
 pub(super) use self::authorize::authorize;
+pub(super) use self::bounds::bounds;
 pub(super) use self::gate::gate;
 pub(super) use self::guard::guard;
+pub(super) use self::limit::{limit_account, limit_address};
 pub(super) use self::observe::observe;
+pub(super) use self::protect::protect;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use actix_web::Error as ActixError;
 use actix_web::HttpMessage as _;
+use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use slog::{Logger, error, info, o, warn};
@@ -76,8 +77,8 @@ fn with_problem(
     let rejection = response.response().error().and_then(ActixError::as_error::<Rejection>).cloned();
     if let Some(rejection) = rejection {
         log(&rejection, logger);
-        let (request, _) = response.into_parts();
-        return ServiceResponse::new(request, rejection.response(request_id));
+        let (request, answer) = response.into_parts();
+        return ServiceResponse::new(request, with_fields_of(&answer, rejection.response(request_id)));
     }
     if !(status.is_client_error() || status.is_server_error()) || is_problem(&response) {
         return response;
@@ -87,13 +88,17 @@ fn with_problem(
         error!(logger, "a library failed a request"; "status" => status.as_u16(), "cause" => cause);
     }
     let (request, answer) = response.into_parts();
-    let mut problem = Problem::of_status(status, request_id).response();
-    for (name, value) in answer.headers() {
-        if !matches!(*name, header::CONTENT_TYPE | header::CONTENT_LENGTH) {
-            problem.headers_mut().append(name.clone(), value.clone());
-        }
+    ServiceResponse::new(request, with_fields_of(&answer, Problem::of_status(status, request_id).response()))
+}
+
+/// Keeps what others have said in the header of the answer that a problem replaces.
+fn with_fields_of(answer: &HttpResponse<BoxBody>, mut problem: HttpResponse) -> HttpResponse {
+    let is_new = |name: &HeaderName| *name != header::CONTENT_LENGTH && !problem.headers().contains_key(name);
+    let fields: Vec<_> = answer.headers().iter().filter(|(name, _)| is_new(name)).collect();
+    for (name, value) in fields {
+        problem.headers_mut().append(name.clone(), value.clone());
     }
-    ServiceResponse::new(request, problem)
+    problem
 }
 
 fn is_problem(response: &ServiceResponse<BoxBody>) -> bool {

@@ -5,13 +5,18 @@
 //! too. It answers from the document alone ([`record`]), except for the documented [`test_documents`], and can be
 //! told to misbehave ([`Script`]), in the process or over HTTP:
 //!
-//! - `PUT /control/{country}` with any of `fail_next`, `latency_ms`, `error_rate_percent`, `malformed`
+//! - `PUT /control/{country}` with any of `fail_next`, `latency_ms`, `error_rate_percent`, `malformed`,
+//!   `callback_delay_ms`
 //! - `DELETE /control/{country}` ends that country's faults
 //! - `GET /control` shows them all, with the number of calls
+//!
+//! Told where ([`Simulator::answer_later`]), it plays the asynchronous bureau as well: it answers a question that names its
+//! application with a promise (202), and posts the report as a signed webhook afterwards.
 //!
 //! It keeps nothing, and neither documents nor names reach its log. The control paths have no lock on them: the
 //! simulator belongs on loopback or on a network of trusted machines.
 
+mod callbacks;
 pub mod record;
 pub mod script;
 mod server;
@@ -26,6 +31,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 
+pub use self::callbacks::Callbacks;
 pub use self::script::Script;
 use self::server::Shared;
 use crate::clock::Clock;
@@ -95,6 +101,11 @@ impl Simulator {
     /// The URL that `/control` is below.
     pub fn root_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Has the bureaus of these callbacks' countries answer later. Once told, it stays so.
+    pub fn answer_later(&self, callbacks: Callbacks) {
+        let _ = self.shared.callbacks.set(callbacks);
     }
 
     /// What the bureaus are told to do wrong.

@@ -26,6 +26,8 @@ pub struct Faults {
     pub error_rate_percent: u8,
     /// Whether reports break off in the middle.
     pub malformed: bool,
+    /// How long after its promise a bureau that answers later does so, in milliseconds, at most [`MAX_LATENCY`].
+    pub callback_delay_ms: u64,
 }
 
 /// A change of [`Faults`]: what is left out stays as it is.
@@ -40,6 +42,8 @@ pub struct FaultChange {
     pub error_rate_percent: Option<u8>,
     /// See [`Faults::malformed`].
     pub malformed: Option<bool>,
+    /// See [`Faults::callback_delay_ms`].
+    pub callback_delay_ms: Option<u64>,
 }
 
 /// What meets one request, besides its latency.
@@ -69,6 +73,12 @@ impl Script {
     pub fn set_latency(&self, country: Country, latency: Duration) {
         let latency_ms = u64::try_from(latency.min(MAX_LATENCY).as_millis()).unwrap_or(u64::MAX);
         self.change(country, |faults| faults.latency_ms = latency_ms);
+    }
+
+    /// Has answers that were promised come `delay` later, at most [`MAX_LATENCY`].
+    pub fn set_callback_delay(&self, country: Country, delay: Duration) {
+        let delay_ms = u64::try_from(delay.min(MAX_LATENCY).as_millis()).unwrap_or(u64::MAX);
+        self.change(country, |faults| faults.callback_delay_ms = delay_ms);
     }
 
     /// Answers `percent` of the calls 500. More than 100 is 100.
@@ -107,11 +117,15 @@ impl Script {
         if change.latency_ms.is_some_and(|ms| u128::from(ms) > MAX_LATENCY.as_millis()) {
             return Err("latency_ms must be 0 to 600000");
         }
+        if change.callback_delay_ms.is_some_and(|ms| u128::from(ms) > MAX_LATENCY.as_millis()) {
+            return Err("callback_delay_ms must be 0 to 600000");
+        }
         Ok(self.change(country, |faults| {
             faults.fail_next = change.fail_next.unwrap_or(faults.fail_next);
             faults.latency_ms = change.latency_ms.unwrap_or(faults.latency_ms);
             faults.error_rate_percent = change.error_rate_percent.unwrap_or(faults.error_rate_percent);
             faults.malformed = change.malformed.unwrap_or(faults.malformed);
+            faults.callback_delay_ms = change.callback_delay_ms.unwrap_or(faults.callback_delay_ms);
         }))
     }
 
@@ -177,6 +191,7 @@ mod tests {
         for bad in [
             FaultChange { error_rate_percent: Some(101), fail_next: Some(9), ..FaultChange::default() },
             FaultChange { latency_ms: Some(600_001), fail_next: Some(9), ..FaultChange::default() },
+            FaultChange { callback_delay_ms: Some(600_001), fail_next: Some(9), ..FaultChange::default() },
         ] {
             assert!(script.apply(Country::Br, bad).is_err());
             assert_eq!(script.faults(Country::Br), faults);

@@ -1,8 +1,8 @@
 //! The simulator's HTTP side: routes, the playing out of an answer, and the control paths.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -13,12 +13,14 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use serde_json::{Map, Value, json};
 
 use super::SimulatorSettings;
+use super::callbacks::{self, Callbacks, Delivery};
 use super::script::{FaultChange, Injected, Script};
 use super::test_documents::{Outcome, outcome_of};
 use super::wire::{WireFormat, format_of};
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::domain::ids::RequestId;
+use crate::providers::acceptance;
 
 /// The largest question that is read, in bytes.
 const MAX_QUESTION_BYTES: usize = 64 * 1024;
@@ -31,6 +33,7 @@ pub(super) struct Shared {
     clock: Clock,
     logger: slog::Logger,
     pub(super) script: Script,
+    pub(super) callbacks: OnceLock<Callbacks>,
     tallies: [Tally; Country::ALL.len()],
 }
 
@@ -68,7 +71,8 @@ impl Drop for InFlight<'_> {
 
 impl Shared {
     pub(super) fn new(settings: SimulatorSettings, clock: Clock, logger: slog::Logger) -> Self {
-        Self { settings, clock, logger, script: Script::default(), tallies: Default::default() }
+        let (script, callbacks) = (Script::default(), OnceLock::new());
+        Self { settings, clock, logger, script, callbacks, tallies: Default::default() }
     }
 
     pub(super) fn tally(&self, country: Country) -> &Tally {
@@ -120,7 +124,7 @@ fn bureau(country: Country) -> actix_web::Scope {
         }))
 }
 
-async fn answer(shared: &Shared, country: Country, request: &HttpRequest, body: &[u8]) -> HttpResponse {
+async fn answer(shared: &Data<Shared>, country: Country, request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let _in_flight = shared.tally(country).enter();
     let format = format_of(country);
     let (injected, latency) = shared.script.meet(country, shared.clock.percent_roll());
@@ -130,8 +134,9 @@ async fn answer(shared: &Shared, country: Country, request: &HttpRequest, body: 
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
+    let later = outcome.as_ref().and_then(|outcome| promise(shared, country, request, outcome));
     let (word, mut response) = match outcome {
-        Some(outcome) => write(format, &outcome),
+        Some(outcome) => later.map_or_else(|| write(format, &outcome), |promise| ("promise", promise)),
         None => ("bad_request", error(format, StatusCode::BAD_REQUEST, "BAD_REQUEST")),
     };
     let header = |name: &str| request.headers().get(name);
@@ -145,6 +150,24 @@ async fn answer(shared: &Shared, country: Country, request: &HttpRequest, body: 
         "status" => response.status().as_u16());
     echo(&mut response, request_id.as_ref(), traced);
     response
+}
+
+/// The promise of a bureau that answers later, which it is already busy keeping; `None` when it answers at once.
+fn promise(
+    shared: &Data<Shared>,
+    country: Country,
+    request: &HttpRequest,
+    outcome: &Outcome,
+) -> Option<HttpResponse> {
+    let key = shared.callbacks.get()?.keys.get(&country)?.clone();
+    let url = shared.callbacks.get()?.url.clone();
+    let application = request.headers().get("x-application-id")?.to_str().ok()?.parse().ok()?;
+    let reference = format!("{}-{}", country.code(), shared.clock.new_uuid().simple());
+    let body = callbacks::write(application, &reference, outcome, shared.clock.now())?;
+    let delay = Duration::from_millis(shared.script.faults(country).callback_delay_ms);
+    let delivery = Delivery { country, key, url, body, delay };
+    actix_web::rt::spawn(delivery.carry_out(shared.clock.clone(), shared.logger.clone()));
+    Some(HttpResponse::Accepted().content_type("application/json").body(acceptance::write(&reference)))
 }
 
 /// Tells the caller which request id arrived and whether a trace came with it.

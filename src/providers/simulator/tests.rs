@@ -248,10 +248,11 @@ async fn latency_error_rate_and_malformed_reports_are_scripted_and_reset() {
 #[actix_rt::test]
 async fn the_script_is_in_reach_over_http() {
     let simulator = start().await;
-    let change = r#"{"fail_next": 1, "latency_ms": 5}"#;
+    let change = r#"{"fail_next": 1, "latency_ms": 5, "callback_delay_ms": 7}"#;
     let (status, state) = control(&simulator, Method::PUT, "/control/es", change).await;
     let expected = json!({
-        "fail_next": 1, "latency_ms": 5, "error_rate_percent": 0, "malformed": false, "calls": 0
+        "fail_next": 1, "latency_ms": 5, "error_rate_percent": 0, "malformed": false, "callback_delay_ms": 7,
+        "calls": 0
     });
     assert_eq!((status, state), (StatusCode::OK, expected));
     assert_eq!(ask(&simulator, Country::Es, "12345678Z").await.status, StatusCode::SERVICE_UNAVAILABLE);

@@ -50,6 +50,8 @@ pub struct ClaimedJob {
     pub request_id: Option<RequestId>,
     /// The trace that it continues.
     pub traceparent: Option<String>,
+    /// The reference under which a bureau promised an answer that has not come in its time.
+    pub unanswered_reference: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -72,6 +74,8 @@ struct ClaimedRow {
     request_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     traceparent: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    provider_reference: Option<String>,
 }
 
 impl From<ClaimedRow> for ClaimedJob {
@@ -85,6 +89,7 @@ impl From<ClaimedRow> for ClaimedJob {
             age: Duration::from_micros(u64::try_from(row.age_us).unwrap_or(0)),
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
+            unanswered_reference: row.provider_reference,
         }
     }
 }
@@ -107,8 +112,8 @@ pub struct Claim {
 struct ClaimJobs(Claim);
 
 impl FixedStatement for ClaimJobs {
-    /// Jobs whose worker let its lease run out, then due jobs by priority and age: the former have waited a lease already,
-    /// and behind a queue that never empties they would wait for ever.
+    /// Jobs whose worker let its lease run out, then those whose bureau let its time to answer pass, then due jobs by
+    /// priority and age: the former have waited already, and behind a queue that never empties they would wait for ever.
     const SQL: &'static str = "\
         WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts, \
             ?::text[] AS tasks), \
@@ -117,14 +122,17 @@ impl FixedStatement for ClaimJobs {
         expired AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
             AND attempt < (SELECT attempts FROM input) AND task_name = ANY ((SELECT tasks FROM input)::text[]) \
             ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
-        chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)) \
+        unanswered AS (SELECT id FROM pending_jobs WHERE status = 'waiting_external' AND run_at <= now() \
+            AND task_name = ANY ((SELECT tasks FROM input)::text[]) ORDER BY run_at LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
+        chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM unanswered UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)) \
         UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
             lease_token = nextval('job_lease_tokens'), leased_by = input.worker, \
             leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM chosen, input WHERE j.id = chosen.id \
         RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, \
             (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, \
-            (extract(epoch FROM now() - j.created_at) * 1000000)::bigint AS age_us, j.request_id, j.traceparent";
+            (extract(epoch FROM now() - j.created_at) * 1000000)::bigint AS age_us, j.request_id, j.traceparent, \
+            j.provider_reference";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Integer, _>(&self.0.limit)?;
@@ -156,7 +164,7 @@ impl FixedStatement for ClaimExhausted {
             leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM chosen, input WHERE j.id = chosen.id \
         RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS age_us, \
-            j.request_id, j.traceparent";
+            j.request_id, j.traceparent, j.provider_reference";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Integer, _>(&self.0.limit)?;
@@ -250,6 +258,8 @@ pub struct Release {
     pub give_attempt_back: bool,
     /// The error's code and text, when one made it go back.
     pub error: Option<(String, String)>,
+    /// The reference under which its bureau will answer: the job waits for that, and the delay is how long.
+    pub provider_reference: Option<String>,
 }
 
 struct ReleaseJobs {
@@ -259,17 +269,20 @@ struct ReleaseJobs {
     give_attempt_back: Vec<bool>,
     error_type: Vec<Option<String>>,
     error_message: Vec<Option<String>>,
+    provider_reference: Vec<Option<String>>,
 }
 
 impl FixedStatement for ReleaseJobs {
     const SQL: &'static str = "\
-        UPDATE pending_jobs j SET status = 'pending', lease_token = NULL, leased_until = NULL, leased_by = NULL, \
+        UPDATE pending_jobs j SET lease_token = NULL, leased_until = NULL, leased_by = NULL, \
             run_at = now() + w.delay_ms * interval '1 millisecond', updated_at = now(), \
             attempt = j.attempt - CASE WHEN w.give_attempt_back THEN 1 ELSE 0 END, \
             error_type = coalesce(w.error_type, j.error_type), \
-            error_message = coalesce(w.error_message, j.error_message) \
-        FROM unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::boolean[], ?::text[], ?::text[]) \
-            AS w (job_id, lease_token, delay_ms, give_attempt_back, error_type, error_message) \
+            error_message = coalesce(w.error_message, j.error_message), \
+            provider_reference = coalesce(w.provider_reference, j.provider_reference), \
+            status = CASE WHEN w.provider_reference IS NULL THEN 'pending' ELSE 'waiting_external' END::job_status \
+        FROM unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::boolean[], ?::text[], ?::text[], ?::text[]) \
+            AS w (job_id, lease_token, delay_ms, give_attempt_back, error_type, error_message, provider_reference) \
         WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING w.job_id AS id, w.lease_token";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
@@ -278,11 +291,12 @@ impl FixedStatement for ReleaseJobs {
         binder.bind::<Array<BigInt>, _>(&self.delay_ms)?;
         binder.bind::<Array<Bool>, _>(&self.give_attempt_back)?;
         binder.bind::<Array<Nullable<Text>>, _>(&self.error_type)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.error_message)
+        binder.bind::<Array<Nullable<Text>>, _>(&self.error_message)?;
+        binder.bind::<Array<Nullable<Text>>, _>(&self.provider_reference)
     }
 }
 
-/// Gives jobs back to the queue; tells for each whether it was still held.
+/// Gives jobs back to the queue, or has them wait for their bureau; tells for each whether it was still held.
 ///
 /// # Errors
 /// When the database fails.
@@ -297,6 +311,7 @@ pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -
         give_attempt_back: releases.iter().map(|r| r.give_attempt_back).collect(),
         error_type: error(|e| &e.0),
         error_message: error(|e| &e.1),
+        provider_reference: releases.iter().map(|r| r.provider_reference.clone()).collect(),
     };
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
     Ok(releases.iter().map(|r| held(&touched, r.lease)).collect())

@@ -1,7 +1,7 @@
 //! The walk through a table with one sealed column.
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Oid, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use slog::Logger;
 
@@ -14,7 +14,7 @@ use crate::storage::transaction;
 impl RowKey {
     const fn column(self) -> &'static str {
         match self {
-            Self::Uuid(column) | Self::Text(column) | Self::Bytes(column) => column,
+            Self::Uuid(column) | Self::Bytes(column) => column,
         }
     }
 
@@ -22,7 +22,6 @@ impl RowKey {
     fn to_bytes(self) -> String {
         match self {
             Self::Uuid(column) => format!("uuid_send({column})"),
-            Self::Text(column) => format!("convert_to({column}, 'UTF8')"),
             Self::Bytes(column) => column.to_owned(),
         }
     }
@@ -31,7 +30,6 @@ impl RowKey {
     fn of_bytes(self, bytes: &str) -> String {
         match self {
             Self::Uuid(_) => format!("encode({bytes}, 'hex')::uuid"),
-            Self::Text(_) => format!("convert_from({bytes}, 'UTF8')"),
             Self::Bytes(_) => bytes.to_owned(),
         }
     }

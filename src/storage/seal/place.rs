@@ -24,8 +24,6 @@ pub enum SealedField {
 pub enum RowKey {
     /// A UUID: its 16 bytes.
     Uuid(&'static str),
-    /// A text: its UTF-8.
-    Text(&'static str),
     /// Bytes as they are.
     Bytes(&'static str),
 }

@@ -1,5 +1,6 @@
 //! The whole application on a database of its own, as clients see it: HTTP and WebSocket on a loopback port.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -80,6 +81,15 @@ impl TestApp {
         Self::start_on(Rc::new(TestDatabase::create().await), overrides).await
     }
 
+    /// Tries to boot one with a configuration that cannot be run with; gives what it says.
+    pub(crate) async fn refusal(overrides: &[(&str, &str)]) -> String {
+        let database = TestDatabase::create().await;
+        let own = [("AVAL__DATABASE__URL", database.url()), ("AVAL__SERVER__PORT", "0")];
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let started = App::start(settings(&[&own, overrides].concat()), Clock::system(), logger).await;
+        started.err().expect("a refusal").to_string()
+    }
+
     /// Boots one that takes applications and never works on them.
     pub(crate) async fn start_idle() -> Self {
         Self::start_idle_with(&[]).await
@@ -118,6 +128,11 @@ impl TestApp {
     /// The engine behind the API.
     pub(crate) fn engine(&self) -> &Engine {
         self.app.engine()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.app.address()
     }
 
     /// Where a path is.
@@ -248,6 +263,13 @@ impl TestApp {
         let page = self.get("/metrics").await.text();
         let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Whether a WebSocket can be opened with these header fields.
+    pub(crate) async fn opens_websocket(&self, headers: &[(&'static str, &'static str)]) -> bool {
+        let request = self.client.ws(self.url("/api/v1/ws"));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.connect().await.is_ok()
     }
 
     /// Opens a WebSocket.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::app::Answer;
 
 /// What any path may answer, as the document says in its introduction.
-const ANYWHERE: [u16; 4] = [404, 405, 500, 503];
+const ANYWHERE: [u16; 6] = [404, 405, 414, 431, 500, 503];
 
 /// The document.
 pub(crate) struct Contract(Value);

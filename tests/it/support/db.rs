@@ -35,6 +35,15 @@ impl TestDatabase {
         Self { url: server.url_of(&name), name, server }
     }
 
+    /// A fresh database with nothing in it.
+    pub(crate) async fn create_empty() -> Self {
+        let server = ServerUser::join().await;
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let mut admin = connect(&server.url_of("postgres")).await;
+        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.unwrap();
+        Self { url: server.url_of(&name), name, server }
+    }
+
     /// Where it is.
     pub(crate) fn url(&self) -> &str {
         &self.url
@@ -80,7 +89,8 @@ pub(crate) async fn text(connection: &mut AsyncPgConnection, sql: &str) -> Optio
     rows.into_iter().next().and_then(|row| row.value)
 }
 
-async fn connect(url: &str) -> AsyncPgConnection {
+/// A connection to any database of the server, as the URL's user.
+pub(crate) async fn connect(url: &str) -> AsyncPgConnection {
     AsyncPgConnection::establish(url).await.unwrap()
 }
 

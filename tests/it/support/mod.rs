@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod builders;
 pub(crate) mod captured_log;
+pub(crate) mod certificates;
 mod contract;
 pub(crate) mod db;
 pub(crate) mod engine;

@@ -1,0 +1,153 @@
+//! How long `POST /api/v1/applications` takes on servers that are already running:
+//! `cargo bench --bench load -- --server http://127.0.0.1:8000=TOKEN --server http://127.0.0.1:8001`.
+//!
+//! Absolute times tell of the machine; ratios of servers that were measured in turns tell of the servers. So each round
+//! sends the same number of requests to every server, one after the other, and the order of the servers changes with each
+//! round. A server's figure is the median of its rounds' medians, and the first server is what the others are compared
+//! with. Each request carries a document of its own. Rate limits must be off, or they are what is measured.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that cannot run has nothing to say"
+)]
+
+use std::time::{Duration, Instant};
+
+use awc::Client;
+use clap::Parser;
+use futures_util::future::join_all;
+use serde_json::json;
+
+/// The check letters of the Spanish document, by remainder.
+const LETTERS: [char; 23] = [
+    'T', 'R', 'W', 'A', 'G', 'M', 'Y', 'F', 'P', 'D', 'X', 'B', 'N', 'J', 'Z', 'S', 'Q', 'V', 'H', 'L', 'C',
+    'K', 'E',
+];
+
+#[derive(Parser)]
+struct Options {
+    /// A server's address and, after `=`, the access token to use there; given once for each server.
+    #[arg(long = "server", value_parser = server)]
+    servers: Vec<Server>,
+    /// Rounds that count; one before them warms up.
+    #[arg(long, default_value_t = 10)]
+    rounds: u32,
+    /// Requests to each server in a round.
+    #[arg(long, default_value_t = 200)]
+    requests: u32,
+    /// Requests under way at once.
+    #[arg(long, default_value_t = 1)]
+    concurrency: u32,
+    /// Cargo passes it to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone)]
+struct Server {
+    url: String,
+    token: Option<String>,
+}
+
+fn server(text: &str) -> Result<Server, String> {
+    let (url, token) =
+        text.split_once('=').map_or((text, None), |(url, token)| (url, Some(token.to_owned())));
+    if !url.starts_with("http://") {
+        return Err("an address is like http://127.0.0.1:8000".to_owned());
+    }
+    Ok(Server { url: url.trim_end_matches('/').to_owned(), token })
+}
+
+/// Makes documents that no other run has used.
+struct Documents {
+    next: u64,
+}
+
+impl Documents {
+    fn take(&mut self) -> String {
+        self.next = (self.next + 1) % 100_000_000;
+        let letter = LETTERS.get(usize::try_from(self.next % 23).unwrap()).unwrap();
+        format!("{:08}{letter}", self.next)
+    }
+}
+
+#[actix_rt::main]
+async fn main() {
+    let options = Options::parse();
+    if options.servers.is_empty() {
+        println!("no --server given: nothing to measure");
+        return;
+    }
+    let client = Client::builder().timeout(Duration::from_secs(20)).finish();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let mut documents = Documents { next: now.as_secs() * 997 % 100_000_000 };
+    let mut medians: Vec<Vec<Duration>> = vec![Vec::new(); options.servers.len()];
+    for round in 0..=options.rounds {
+        let mut turn: Vec<usize> = (0..options.servers.len()).collect();
+        turn.rotate_left(usize::try_from(round).unwrap() % options.servers.len());
+        for index in turn {
+            let mut times =
+                measure(&client, options.servers.get(index).unwrap(), &options, &mut documents).await;
+            if round > 0 {
+                medians.get_mut(index).unwrap().push(median(&mut times));
+            }
+        }
+    }
+    report(&options, medians);
+}
+
+/// One round of one server: the time of each request.
+async fn measure(
+    client: &Client,
+    server: &Server,
+    options: &Options,
+    documents: &mut Documents,
+) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..options.requests / options.concurrency {
+        let batch = (0..options.concurrency).map(|_| post(client, server, documents.take()));
+        times.extend(join_all(batch).await);
+    }
+    times
+}
+
+async fn post(client: &Client, server: &Server, document: String) -> Duration {
+    let body = json!({
+        "country": "ES",
+        "full_name": "Ana García López",
+        "identity_document": document,
+        "requested_amount": "6000.00",
+        "monthly_income": "3000.00",
+    });
+    let mut request = client.post(format!("{}/api/v1/applications", server.url));
+    if let Some(token) = &server.token {
+        request = request.bearer_auth(token);
+    }
+    let started = Instant::now();
+    let mut response = request.send_json(&body).await.expect("the server answers");
+    response.body().await.expect("the answer comes whole");
+    let took = started.elapsed();
+    assert_eq!(response.status().as_u16(), 201, "{}", server.url);
+    took
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn report(options: &Options, medians: Vec<Vec<Duration>>) {
+    let mut base = None;
+    println!("{} rounds of {} requests, {} at once", options.rounds, options.requests, options.concurrency);
+    for (server, mut rounds) in options.servers.iter().zip(medians) {
+        let p50 = median(&mut rounds);
+        let base = *base.get_or_insert(p50);
+        let (least, most) = (rounds.first().unwrap(), rounds.last().unwrap());
+        let ratio = p50.as_secs_f64() / base.as_secs_f64();
+        println!(
+            "{}  p50 {p50:.2?}  (rounds {least:.2?} to {most:.2?})  {ratio:.3} of the first",
+            server.url
+        );
+    }
+}

@@ -1,0 +1,48 @@
+-- Two users for Aval's database: one that owns the schema and changes it, one that serves and can only read and write
+-- rows. Run it once in Aval's own database, before or after the first migration, as a superuser or as a user that may
+-- make roles; running it again changes nothing. docs/database-roles.md tells how to use it.
+--
+-- Neither user gets a password here: set it with \password, which keeps it out of logs and history.
+
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['aval_owner', 'aval_server'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', wanted);
+        EXCEPTION
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END LOOP;
+
+    -- Before PostgreSQL 15 everybody may make tables in this schema.
+    REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+    GRANT USAGE, CREATE ON SCHEMA public TO aval_owner;
+    GRANT USAGE ON SCHEMA public TO aval_server;
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO aval_owner', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO aval_server', current_database());
+END
+$$;
+
+-- What the owner makes from now on. Partitions need nothing: rows are reached through the tables that they belong to,
+-- and nobody but the owner can name a single one.
+ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO aval_server;
+ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO aval_server;
+ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO aval_server;
+
+-- What is there already.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO aval_server;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO aval_server;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO aval_server;
+
+-- What must not change although it is written, nor be written by others than the owner.
+DO $$
+BEGIN
+    IF to_regprocedure('public.lock_append_only_tables()') IS NOT NULL THEN
+        PERFORM lock_append_only_tables();
+    END IF;
+END
+$$;

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Holds a running Aval against its own OpenAPI document with schemathesis, once as each role: no 5xx, no status that the
+# document does not name, no answer that breaks its schema, no request taken that the document forbids. Bounded in time;
+# the seed is printed, and AVAL_SCHEMATHESIS_SEED repeats a run. Ends with a line like those of `cargo test`.
+set -euo pipefail
+
+version=4.32.5
+seconds_each=${AVAL_SCHEMATHESIS_SECONDS:-20}
+seed=${AVAL_SCHEMATHESIS_SEED:-$RANDOM}
+venv="${XDG_CACHE_HOME:-$HOME/.cache}/aval/schemathesis-$version"
+target=${CARGO_TARGET_DIR:-target}
+
+if [ ! -x "$venv/bin/schemathesis" ]; then
+    echo "installing schemathesis $version into $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"
+fi
+cargo build --locked --quiet
+aval=$(realpath "$target/debug/aval")
+
+scratch=$(mktemp -d)
+# The private PostgreSQL of root runs as another user, who must get through.
+chmod 711 "$scratch"
+server=
+# shellcheck disable=SC2329
+stop() {
+    if [ -n "$server" ]; then
+        kill "$server" 2> /dev/null || true
+        wait "$server" 2> /dev/null || true
+    fi
+    rm -rf "$scratch"
+}
+trap stop EXIT
+
+export AVAL_DATA_DIR="$scratch/data" AVAL__LIMITS__ENABLED=false AVAL__EMBEDDED__DURABLE=false
+export AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS=1 AVAL__LOG__FORMAT=json
+unset DATABASE_URL
+PORT=0 "$aval" serve > "$scratch/log" 2>&1 &
+server=$!
+address=
+for _ in $(seq 300); do
+    address=$(sed -n 's/.*"message":"listening".*"address":"\([^"]*\)".*/\1/p;s/.*"address":"\([^"]*\)".*"message":"listening".*/\1/p' "$scratch/log" | head -n 1)
+    if [ -n "$address" ] && curl --silent --fail --output /dev/null "http://$address/health/ready"; then
+        break
+    fi
+    kill -0 "$server" 2> /dev/null || { cat "$scratch/log"; exit 1; }
+    sleep 0.2
+done
+export AVAL_URL="http://$address"
+
+passed=0 failed=0
+for role in user analyst admin; do
+    # A run of one role must not sign out or disable the account that it runs as.
+    printf '%s\n' "a password of the $role for tests" |
+        "$aval" user add --username "schemathesis.$role" --role "$role" --password-stdin > /dev/null
+    token=$("$aval" token --user "schemathesis.$role" --minutes 60)
+    echo "schemathesis as $role, seed $seed"
+    if "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
+        --header "Authorization: Bearer $token" --phases examples,coverage,fuzzing --mode all \
+        --exclude-checks positive_data_acceptance,ensure_resource_availability,ignored_auth \
+        --exclude-path-regex '^(/docs|/api/v1/ws$|/api/v1/auth/logout)' --warnings off \
+        --max-time "$seconds_each" --max-examples 30 --seed "$seed" --workers 2 --request-timeout 20 --output-truncate true \
+        --no-shrink; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+done
+if grep -E '"level":"(ERRO|CRIT|ERROR|CRITICAL)"' "$scratch/log"; then
+    echo 'the server logged errors while it was tested'
+    failed=$((failed + 1))
+fi
+echo "test result: $([ "$failed" -eq 0 ] && echo ok || echo FAILED). $passed passed; $failed failed; 0 ignored; 0 measured; 0 filtered out; schemathesis seed $seed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,62 @@
+//! `[limits]`: how often a client may ask.
+//!
+//! Each class of routes has a rate for each address, which is counted before anybody knows who asks, and one for each
+//! account, by its role. A request must fit both, so that neither many accounts behind one address nor one account behind many
+//! addresses is a way round.
+
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+
+use super::require;
+use crate::error::Result;
+
+/// So many a minute in the long run, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Requests a minute.
+    pub per_minute: NonZeroU32,
+    /// Requests that may come together after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// The rates of one class of routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassRates {
+    /// For each client address, whoever asks.
+    pub address: Rate,
+    /// For each account with the role `user`, and for each subject that is no account.
+    pub user: Rate,
+    /// For each account with the role `analyst`.
+    pub analyst: Rate,
+    /// For each account with the role `admin`.
+    pub admin: Rate,
+}
+
+/// The rate limits.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Whether requests are counted at all.
+    pub enabled: bool,
+    /// Most clients that each rate remembers.
+    pub max_clients: usize,
+    /// What a refused authentication costs its address besides the request itself.
+    pub failed_authentication_cost: u32,
+    /// Making applications.
+    pub create: ClassRates,
+    /// Webhooks of bureaus.
+    pub webhook: ClassRates,
+    /// Logging in.
+    pub login: ClassRates,
+    /// Everything else.
+    pub standard: ClassRates,
+}
+
+impl LimitSettings {
+    pub(super) fn validate(&self) -> Result<()> {
+        require(self.max_clients >= 1000, "limits.max_clients", "must be at least 1000")
+    }
+}

@@ -1,0 +1,88 @@
+//! `[webhooks]`: what bureaus and banks post to Aval.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+use super::require;
+use crate::domain::application::Country;
+use crate::domain::confirmation::LEGACY_MAX_AGE;
+use crate::error::Result;
+
+/// Inbound webhooks. Their secrets are in `[secrets]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Largest accepted body.
+    pub body_limit_bytes: usize,
+    /// How far a signature's time may be from Aval's, both ways.
+    pub tolerance_ms: u64,
+    /// How long events are remembered.
+    pub retention_days: u32,
+    /// The hour of the day, in UTC, at which older ones are deleted.
+    pub cleaning_hour: u32,
+    /// Attempts of Aval's own to apply an event.
+    pub max_attempts: i32,
+    /// Pause before the second attempt; it doubles with each.
+    pub retry_base_ms: u64,
+    /// The longest pause.
+    pub retry_max_ms: u64,
+    legacy: LegacySwitches,
+}
+
+/// Which bureaus may sign with `X-Webhook-Signature`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LegacySwitches {
+    es: bool,
+    pt: bool,
+    it: bool,
+    mx: bool,
+    co: bool,
+    br: bool,
+}
+
+impl WebhookSettings {
+    pub(super) fn validate(&self) -> Result<()> {
+        require(self.body_limit_bytes >= 1024, "webhooks.body_limit_bytes", "must be at least 1024")?;
+        require(self.tolerance_ms >= 1000, "webhooks.tolerance_ms", "must be at least 1000")?;
+        require(
+            TimeDelta::days(self.retention_days.into()) > LEGACY_MAX_AGE,
+            "webhooks.retention_days",
+            "must be at least 30: a legacy event is accepted for 29 days, and must be remembered for longer",
+        )?;
+        require(self.cleaning_hour < 24, "webhooks.cleaning_hour", "must be from 0 to 23")?;
+        require(self.max_attempts >= 1, "webhooks.max_attempts", "must be at least 1")?;
+        require(self.retry_base_ms >= 1, "webhooks.retry_base_ms", "must be at least 1")?;
+        require(
+            self.retry_base_ms <= self.retry_max_ms,
+            "webhooks.retry_base_ms",
+            "must be at most webhooks.retry_max_ms",
+        )
+    }
+
+    /// Whether `country`'s bureau may use the legacy signature.
+    pub fn legacy(&self, country: Country) -> bool {
+        match country {
+            Country::Es => self.legacy.es,
+            Country::Pt => self.legacy.pt,
+            Country::It => self.legacy.it,
+            Country::Mx => self.legacy.mx,
+            Country::Co => self.legacy.co,
+            Country::Br => self.legacy.br,
+        }
+    }
+
+    /// How far a signature's time may be from Aval's, both ways.
+    pub fn tolerance(&self) -> Duration {
+        Duration::from_millis(self.tolerance_ms)
+    }
+
+    /// The pause after attempt number `attempt` (from 1) failed; `None` when it was the last.
+    pub fn retry_pause(&self, attempt: i32) -> Option<Duration> {
+        let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(30);
+        let pause = self.retry_base_ms.saturating_mul(1 << doublings).min(self.retry_max_ms);
+        (attempt < self.max_attempts).then(|| Duration::from_millis(pause))
+    }
+}

@@ -1,0 +1,99 @@
+//! Whose pages may use the API from a browser: `[cors]`, and nobody's when it names none.
+//!
+//! Callers show a token of theirs, never a cookie, so that credentials in the browser's sense are not offered. Preflights
+//! are answered before anybody asks who sends them. WebSockets know no preflights; they look at `Origin` themselves,
+//! against the same list ([`may_open_websocket`]).
+
+use actix_cors::Cors;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+
+use crate::config::CorsSettings;
+
+/// What pages may read beside the body.
+const EXPOSED: [&str; 8] = [
+    "content-disposition",
+    "etag",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "www-authenticate",
+    "x-request-id",
+];
+
+/// What pages may send.
+fn allowed_headers() -> Vec<HeaderName> {
+    let own = ["x-api-key", "idempotency-key", "x-request-id", "traceparent"].map(HeaderName::from_static);
+    let known = [
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+    ];
+    known.into_iter().chain(own).collect()
+}
+
+/// The middleware for these settings.
+pub(super) fn cors(settings: &CorsSettings) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
+        .allowed_headers(allowed_headers())
+        .expose_headers(EXPOSED)
+        .max_age(settings.max_age_seconds);
+    settings.allowed_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// Whether a WebSocket may be opened: by a page of the host that the request was sent to, by a page of an allowed origin,
+/// or by what is no page. Browsers let any page open a WebSocket to anywhere, but say in `Origin` whose page it is
+/// (RFC 6455, section 10.2).
+pub(super) fn may_open_websocket(headers: &HeaderMap, settings: Option<&CorsSettings>) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let authority = origin.split_once("://").map(|(_, host)| host);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_own = authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host));
+    let allowed = settings.map_or(&[][..], |settings| &settings.allowed_origins);
+    is_own || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
+
+    #[test]
+    fn websockets_are_for_own_and_allowed_pages_and_for_clients_that_are_no_pages() {
+        let settings =
+            CorsSettings { allowed_origins: vec!["https://console.example".to_owned()], max_age_seconds: 1 };
+        for (origin, allowed) in [
+            (None, true),
+            (Some("http://localhost:8000"), true),
+            (Some("https://LOCALHOST:8000"), true),
+            (Some("https://console.example"), true),
+            (Some("http://console.example"), false),
+            (Some("https://console.example:444"), false),
+            (Some("https://console.example.evil.example"), false),
+            (Some("http://localhost:8001"), false),
+            (Some("http://evil.example"), false),
+            (Some("http://localhost:8000.evil.example"), false),
+            (Some("null"), false),
+            (Some(""), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("localhost:8000"));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(may_open_websocket(&headers, Some(&settings)), allowed, "{origin:?}");
+        }
+    }
+}

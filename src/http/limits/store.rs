@@ -1,0 +1,94 @@
+//! What a rate remembers of its clients, in bounded memory.
+//!
+//! A client is a hash of its address or account, and what is remembered of it is one moment: when, by GCRA, all that it
+//! has sent would have been due. A store that is full still tells the clients that it knows apart; newcomers share what is
+//! left, so that somebody with very many addresses takes nothing from those who came before, and no memory either.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+
+/// Groups that the newcomers of a full store share.
+const NEWCOMER_GROUPS: u64 = 64;
+
+/// The clients of one rate. Cheap to clone; clones share what they remember.
+#[derive(Debug, Clone)]
+pub(super) struct ClientStore {
+    clients: Arc<Mutex<Clients>>,
+}
+
+#[derive(Debug)]
+struct Clients {
+    capacity: usize,
+    known: HashMap<u64, Nanos>,
+    newcomers: HashMap<u64, Nanos>,
+}
+
+impl Clients {
+    /// Where the moment of a client stands.
+    fn due(&mut self, client: u64) -> (&mut HashMap<u64, Nanos>, u64) {
+        if self.known.len() < self.capacity || self.known.contains_key(&client) {
+            (&mut self.known, client)
+        } else {
+            (&mut self.newcomers, client % NEWCOMER_GROUPS)
+        }
+    }
+}
+
+impl ClientStore {
+    /// A store that remembers `capacity` clients.
+    pub(super) fn new(capacity: usize) -> Self {
+        let clients = Clients { capacity, known: HashMap::new(), newcomers: HashMap::new() };
+        Self { clients: Arc::new(Mutex::new(clients)) }
+    }
+
+    /// Makes a client wait longer: moves its moment by `cost`, from `now` at the least, to `latest` at the most.
+    pub(super) fn charge(&self, client: u64, cost: u64, now: u64, latest: u64) {
+        let mut clients = self.lock();
+        let (moments, key) = clients.due(client);
+        let due = moments.get(&key).map_or(now, |due| due.as_u64().max(now));
+        moments.insert(key, Nanos::new(due.saturating_add(cost).min(latest.max(due))));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Clients> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateStore for ClientStore {
+    type Key = u64;
+
+    fn measure_and_replace<T, F, E>(&self, client: &u64, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut clients = self.lock();
+        let (moments, key) = clients.due(*client);
+        let (outcome, due) = decide(moments.get(&key).copied())?;
+        moments.insert(key, due);
+        Ok(outcome)
+    }
+}
+
+impl ShrinkableKeyedStateStore<u64> for ClientStore {
+    fn retain_recent(&self, drop_below: Nanos) {
+        let mut clients = self.lock();
+        clients.known.retain(|_, due| *due > drop_below);
+        clients.newcomers.retain(|_, due| *due > drop_below);
+    }
+
+    fn shrink_to_fit(&self) {
+        self.lock().known.shrink_to_fit();
+    }
+
+    fn len(&self) -> usize {
+        self.lock().known.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,57 @@
+//! Rate limits around a route: the address before authorisation, the account after it.
+
+use actix_web::Error as ActixError;
+use actix_web::HttpMessage as _;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Next;
+
+use super::boxed;
+use crate::http::Entrance;
+use crate::http::auth::Principal;
+use crate::http::client_address::ClientAddress;
+use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
+use crate::http::problem::Rejection;
+
+/// Counts a request for its client's address, whom handlers find as [`ClientAddress`], and tells what all limits said of
+/// it. A credential that was none is charged to the address.
+pub(in crate::http) async fn limit_address(
+    class: LimitClass,
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let address = ClientAddress::of(request.request(), &entrance.settings().server.trusted_proxies);
+    request.extensions_mut().insert(address);
+    request.extensions_mut().insert(RequestLimits::new(class));
+    let counted = limits::check(request.request(), &entrance, Payer::Address(address)).await;
+    let mut response = match counted {
+        Ok(()) => next.call(request).await.map(boxed)?,
+        Err(error) => request.error_response(Rejection::from(error)),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        entrance.inner.limiter.charge_failed_authentication(address).await;
+    }
+    let said = response.request().extensions().get::<RequestLimits>().cloned();
+    if let Some(said) = said {
+        said.verdicts.write(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Counts a request for the account that sent it.
+pub(in crate::http) async fn limit_account(
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let principal = request.extensions().get::<Principal>().cloned();
+    if let Some(Principal { account, role, .. }) = &principal {
+        let payer = Payer::Account { name: account, role: *role };
+        if let Err(error) = limits::check(request.request(), &entrance, payer).await {
+            return Ok(request.error_response(Rejection::from(error)));
+        }
+    }
+    next.call(request).await.map(boxed)
+}

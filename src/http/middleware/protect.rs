@@ -1,0 +1,65 @@
+//! What every answer tells browsers not to do.
+
+use actix_web::Error as ActixError;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+
+use super::boxed;
+use crate::http::Entrance;
+
+/// An answer of the API is data: it loads nothing, and nothing shows it in a frame.
+const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+
+/// The pages of Swagger UI load their own scripts and styles, set styles on elements, draw images that they carry in
+/// themselves, and ask this server.
+const DOCUMENTATION_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// For pages that are too old for the policies, and for answers opened outside of pages.
+const ALWAYS: [(HeaderName, HeaderValue); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
+];
+
+/// A year, as browsers want it at least before they remember it for good. Subdomains are not Aval's to speak for.
+const TRANSPORT_POLICY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Adds the security fields to an answer. Answers are not stored by anybody, except the documentation, unless a handler
+/// says otherwise.
+pub(in crate::http) async fn protect(
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let is_documentation = is_documentation(request.path());
+    let mut response = next.call(request).await.map(boxed)?;
+    let headers = response.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.insert(name, value);
+    }
+    let (policy, caching) =
+        if is_documentation { (DOCUMENTATION_POLICY, REVALIDATE) } else { (DATA_POLICY, NO_STORE) };
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, caching);
+    }
+    if entrance.settings().server.is_reached_over_tls() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_POLICY);
+    }
+    Ok(response)
+}
+
+/// The page, its files, and the document that it shows.
+fn is_documentation(path: &str) -> bool {
+    path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json"
+}

@@ -1,0 +1,128 @@
+//! TLS of the server's own: the certificate that it shows, and how a new one takes its place.
+//!
+//! The files are read again at an interval and compared by content, because their times say nothing where an orchestrator
+//! swaps links. A pair that cannot be used is logged, and the old one stays: a half-written file must not end the service.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use slog::{Logger, error, info};
+
+use crate::config::TlsSettings;
+use crate::error::{Error, Result};
+
+/// The bytes of both files.
+#[derive(Clone, PartialEq, Eq)]
+struct Pair {
+    certificates: Vec<u8>,
+    private_key: Vec<u8>,
+}
+
+impl Pair {
+    fn read(settings: &TlsSettings) -> Result<Self> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|error| {
+                Error::configuration(format_args!("server.tls: {} cannot be read: {error}", path.display()))
+            })
+        };
+        Ok(Self {
+            certificates: read(&settings.certificate_file)?,
+            private_key: read(&settings.private_key_file)?,
+        })
+    }
+
+    fn certified_key(&self) -> Result<CertifiedKey> {
+        let unusable = |what: &str, cause: &dyn std::fmt::Display| {
+            Error::configuration(format_args!("server.tls.{what} cannot be used: {cause}"))
+        };
+        let chain = CertificateDer::pem_slice_iter(&self.certificates)
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(|error| unusable("certificate_file", &error))?;
+        if chain.is_empty() {
+            return Err(unusable("certificate_file", &"it holds no certificate"));
+        }
+        let key = PrivateKeyDer::from_pem_slice(&self.private_key)
+            .map_err(|error| unusable("private_key_file", &error))?;
+        CertifiedKey::from_der(chain, key, &provider()).map_err(|error| unusable("private_key_file", &error))
+    }
+}
+
+/// The process's choice of cryptography, or the one that Aval is built with.
+fn provider() -> Arc<CryptoProvider> {
+    CryptoProvider::get_default()
+        .cloned()
+        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+/// Shows the newest usable certificate to every client.
+struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl std::fmt::Debug for CurrentCertificate {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CurrentCertificate")
+    }
+}
+
+impl ResolvesServerCert for CurrentCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// What the server speaks TLS by. As long as it is in use, the files are looked at.
+///
+/// # Errors
+/// [`Error::Configuration`] when the files cannot be used.
+pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<ServerConfig> {
+    let pair = Pair::read(settings)?;
+    let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(pair.certified_key()?))));
+    let look = look_for_new_ones(settings.clone(), pair, Arc::downgrade(&current), logger.clone());
+    actix_rt::spawn(look);
+    Ok(ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(Error::internal)?
+        .with_no_client_auth()
+        .with_cert_resolver(current))
+}
+
+async fn look_for_new_ones(
+    settings: TlsSettings,
+    mut shown: Pair,
+    current: Weak<CurrentCertificate>,
+    logger: Logger,
+) {
+    let mut refused = None;
+    loop {
+        tokio::time::sleep(settings.reload_interval().max(Duration::from_millis(1))).await;
+        let Some(current) = current.upgrade() else { return };
+        let paths = settings.clone();
+        let read = tokio::task::spawn_blocking(move || Pair::read(&paths)).await;
+        let found = match read.unwrap_or_else(|panic| Err(Error::internal(panic))) {
+            Ok(pair) if pair == shown || refused.as_ref() == Some(&pair) => continue,
+            Ok(pair) => pair,
+            Err(error) => {
+                error!(logger, "the certificate cannot be read; the old one stays"; error);
+                continue;
+            }
+        };
+        match found.certified_key() {
+            Ok(key) => {
+                *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+                info!(logger, "a new certificate is shown from now on");
+                shown = found;
+            }
+            Err(error) => {
+                error!(logger, "the new certificate cannot be used; the old one stays"; error);
+                refused = Some(found);
+            }
+        }
+    }
+}

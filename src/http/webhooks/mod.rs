@@ -1,0 +1,26 @@
+//! What banks and bureaus post, and what operators see of it.
+//!
+//! The signature is the only key to this door: it is verified over the raw bytes before anything of them is read, and
+//! whatever is wrong with it is answered alike. The verifying secret names the countries whose applications the message
+//! may speak about. What happens then is `actors::webhooks`.
+
+pub mod list;
+pub mod receive;
+mod senders;
+
+pub use self::senders::Senders;
+use crate::actors::webhooks::WebhookIntake;
+
+/// Where webhooks are posted to.
+pub const PATH: &str = "/api/v1/webhooks/bank-confirmation";
+/// The same under another name.
+pub(super) const ALIAS: &str = "/api/v1/webhooks/provider";
+
+/// Who verifies and takes webhooks. Cheap to clone.
+#[derive(Clone)]
+pub struct WebhookDoor {
+    /// Whose signatures verify.
+    pub senders: Senders,
+    /// Who stores and applies messages.
+    pub intake: WebhookIntake,
+}

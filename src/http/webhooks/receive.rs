@@ -1,0 +1,202 @@
+//! `POST /api/v1/webhooks/bank-confirmation` and its alias `POST /api/v1/webhooks/provider`
+
+use actix_web::web::{Bytes, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::senders;
+use crate::actors::webhooks::{Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
+use crate::domain::application::Country;
+use crate::domain::confirmation::Confirmation;
+use crate::domain::status::Status;
+use crate::error::{Error, PublicMessage, Result};
+use crate::http::HttpState;
+use crate::http::body::{self, JsonObject};
+use crate::http::extract::RequestContext;
+use crate::http::limits;
+use crate::http::problem::{Answer, Rejection};
+use crate::providers::provider_for;
+use crate::providers::signature::Signature;
+
+/// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "read member by member; this is its schema")]
+pub struct BankConfirmation {
+    /// The sender's own reference; the one that it gave, where it promised an answer with a 202.
+    #[schema(min_length = 1, max_length = 128, example = "ES-7f3a9c")]
+    provider_reference: String,
+    /// The application.
+    #[schema(example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    application_id: Uuid,
+    /// `confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a human.
+    #[schema(example = "confirmed")]
+    outcome: String,
+    /// On the common scale.
+    #[schema(minimum = 300, maximum = 850, example = 720)]
+    credit_score: Option<u16>,
+    /// Everything that is owed, in the country's currency.
+    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "9000.00")]
+    total_debt: Option<String>,
+    /// What is paid on debts each month.
+    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "300.00")]
+    monthly_obligations: Option<String>,
+    /// Whether there are unpaid debts past due.
+    has_defaults: Option<bool>,
+    /// `active`, `inactive`, `suspended` or `closed`; anything else is unknown.
+    #[schema(example = "active")]
+    account_status: Option<String>,
+    /// What came in each month on average; Italy's rules ask for it.
+    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "2500.00")]
+    average_monthly_income: Option<String>,
+    /// Whether the person's record is verified; Colombia's rules ask for it.
+    verified: Option<bool>,
+    /// Why. It is shown to people unless it seems to name the applicant.
+    #[schema(max_length = 500, example = "insufficient history")]
+    reason: Option<String>,
+    /// When it came about.
+    occurred_at: DateTime<Utc>,
+}
+
+/// What became of a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WebhookReceipt {
+    /// Whether the same message was settled before; nothing is done again then.
+    pub duplicate: bool,
+    /// Whether it changed its application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applied: Option<bool>,
+    /// What the message is known by here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<Uuid>,
+    /// Where the application stands now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>)]
+    pub status: Option<Status>,
+}
+
+impl From<Receipt> for WebhookReceipt {
+    fn from(receipt: Receipt) -> Self {
+        let settled = |applied, event, status| Self {
+            duplicate: false,
+            applied: Some(applied),
+            event_id: Some(event),
+            status: Some(status),
+        };
+        match receipt {
+            Receipt::Applied(event, status) => settled(true, event, status),
+            Receipt::Ignored(event, status) => settled(false, event, status),
+            Receipt::Duplicate => Self { duplicate: true, applied: None, event_id: None, status: None },
+        }
+    }
+}
+
+/// Takes a confirmation of a bank or bureau.
+///
+/// Signed by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), or with the hex HMAC-SHA256 of the
+/// body in `X-Webhook-Signature` where that is switched on. An answer other than 2xx means: send it again, with the same
+/// `webhook-id`. The body is JSON whatever its media type.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/bank-confirmation",
+    operation_id = "receive_bank_confirmation",
+    tag = "webhooks",
+    params(
+        ("webhook-id" = Option<String>, Header, description = "The message, the same at every try"),
+        ("webhook-timestamp" = Option<String>, Header, description = "When this try was signed, in seconds since 1970"),
+        ("webhook-signature" = Option<String>, Header, description = "`v1,` and the signature in Base64; several with a space between"),
+        ("X-Webhook-Signature" = Option<String>, Header, description = "The legacy signature, in hex"),
+    ),
+    request_body(
+        content = BankConfirmation,
+        example = json!({
+            "provider_reference": "ES-7f3a9c",
+            "application_id": "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21",
+            "outcome": "confirmed",
+            "credit_score": 720,
+            "total_debt": "9000.00",
+            "monthly_obligations": "300.00",
+            "has_defaults": false,
+            "occurred_at": "2026-01-31T12:00:00Z",
+        }),
+    ),
+    responses(
+        (status = 200, description = "It is stored, and its application is as it says", body = WebhookReceipt),
+        (status = 401, description = "The signature is missing, wrong, too old or too far ahead"),
+        (status = 404, description = "No such application, or not one that the sender speaks for"),
+        (status = 409, description = "Another message came under this identifier before"),
+    ),
+)]
+pub(in crate::http) async fn receive(
+    state: HttpState,
+    context: RequestContext,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let settings = &state.resources.settings;
+    let limit_bytes = settings.webhooks.body_limit_bytes;
+    body::check_announced(&request, limit_bytes)?;
+    let signature = senders::signature(request.headers()).ok_or_else(|| unauthenticated(&state))?;
+    let body = body::raw(&settings.server, payload.into_inner(), limit_bytes).await?;
+    let now = state.resources.clock.now();
+    let countries = state.webhooks.senders.authenticate(&signature, &body, now);
+    if countries.is_empty() {
+        return Err(unauthenticated(&state));
+    }
+    limits::check_subject(&request, provider(&countries)).await?;
+    let (key, confirmation) = read(&state, &signature, &body).inspect_err(|_| {
+        state.webhooks.intake.count(provider(&countries), "invalid");
+    })?;
+    let message = VerifiedMessage {
+        countries,
+        key,
+        confirmation,
+        body,
+        request_id: context.request_id,
+        traceparent: context.traceparent,
+    };
+    let receipt = state.webhooks.intake.receive(&message).await?;
+    Ok(HttpResponse::Ok().json(WebhookReceipt::from(receipt)))
+}
+
+/// One answer for whatever is wrong with a signature, so that nobody learns how far a guess got.
+fn unauthenticated(state: &HttpState) -> Rejection {
+    state.webhooks.intake.count(UNKNOWN_PROVIDER, "unauthenticated");
+    let text = "The signature is missing, wrong, too old or too far ahead.";
+    Error::Unauthenticated(PublicMessage::new(text)).into()
+}
+
+/// Reads a verified body, and which of its sender's messages it is.
+fn read(state: &HttpState, signature: &Signature, body: &Bytes) -> Result<(String, Confirmation)> {
+    let confirmation = parse(body.clone())?;
+    let key = match signature {
+        Signature::Standard(signature) => format!("id/{}", signature.id()),
+        Signature::Legacy(_) => {
+            let resources = &state.resources;
+            let tolerance = TimeDelta::from_std(resources.settings.webhooks.tolerance()).unwrap_or_default();
+            confirmation.check_legacy_age(resources.clock.now(), tolerance)?;
+            format!("reference/{}", confirmation.provider_reference)
+        }
+    };
+    Ok((key, confirmation))
+}
+
+/// A body that cannot be read at all is an unacceptable payload like another.
+fn parse(body: Bytes) -> Result<Confirmation> {
+    let object = JsonObject::check(body).map_err(|error| match error {
+        Error::Malformed(text) => Error::field("", "malformed", text.to_string()),
+        other => other,
+    })?;
+    Confirmation::read(object.members()?)
+}
+
+/// The bureau that a sender is known to be; a shared secret does not tell.
+fn provider(countries: &[Country]) -> &'static str {
+    match countries {
+        [country] => provider_for(*country).name(),
+        _ => UNKNOWN_PROVIDER,
+    }
+}

@@ -1,0 +1,183 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// The vector of the Standard Webhooks specification.
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+const TIMESTAMP: i64 = 1_614_265_330;
+const BODY: &[u8] = br#"{"test": 2432232314}"#;
+const SIGNED: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+fn key() -> SigningKey {
+    SigningKey::new(&STANDARD.decode(SECRET).unwrap())
+}
+
+fn other_key() -> SigningKey {
+    SigningKey::new(b"another secret of enough bytes")
+}
+
+fn standard(list: &str) -> Option<StandardSignature> {
+    StandardSignature::parse(ID, &TIMESTAMP.to_string(), list)
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+#[test]
+fn the_official_vector_is_signed_and_verified() {
+    assert_eq!(key().sign(ID, TIMESTAMP, BODY), SIGNED);
+    let signature = standard(SIGNED).unwrap();
+    assert_eq!(signature.id(), ID);
+    assert!(signature.verifies(&key(), BODY));
+    assert!(!signature.verifies(&other_key(), BODY));
+    assert!(!signature.verifies(&key(), br#"{"test":2432232314}"#), "the raw bytes count");
+}
+
+#[test]
+fn one_good_signature_of_a_list_is_enough_wherever_it_stands() {
+    let other = other_key().sign(ID, TIMESTAMP, BODY);
+    for list in [format!("{SIGNED} {other}"), format!("{other} {SIGNED}"), format!("v1a,anything {SIGNED}")] {
+        assert!(standard(&list).unwrap().verifies(&key(), BODY), "{list}");
+    }
+    assert!(!standard(&other).unwrap().verifies(&key(), BODY));
+}
+
+#[test]
+fn a_message_is_timely_for_exactly_the_tolerance_both_ways() {
+    let signature = Signature::Standard(standard(SIGNED).unwrap());
+    for (seconds, timely) in [(0, true), (300, true), (301, false), (-300, true), (-301, false)] {
+        assert_eq!(signature.is_timely(at(TIMESTAMP + seconds), TOLERANCE), timely, "{seconds}");
+    }
+    let far = StandardSignature::parse(ID, "999999999999999", SIGNED).unwrap();
+    assert!(!far.is_timely(at(TIMESTAMP), TOLERANCE));
+}
+
+#[test]
+fn headers_that_are_not_exactly_of_the_scheme_are_refused() {
+    let time = TIMESTAMP.to_string();
+    let long_id = "x".repeat(129);
+    for (id, timestamp) in [
+        ("", time.as_str()),
+        ("a.b", &time),
+        ("a b", &time),
+        ("é", &time),
+        (&long_id, &time),
+        (ID, ""),
+        (ID, "-1"),
+        (ID, "+1"),
+        (ID, "1.5"),
+        (ID, " 1"),
+        (ID, "１"),
+        (ID, "1000000000000000"),
+    ] {
+        assert_eq!(StandardSignature::parse(id, timestamp, SIGNED), None, "{id:?} {timestamp:?}");
+    }
+    let too_many = [SIGNED; 17].join(" ");
+    for list in [
+        "",
+        " ",
+        "v1",
+        "v1,",
+        "v1,AAAA",
+        "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        "V1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE",
+        "v1,g0hM9SsE-OTPJTGt_tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        "v1a,anything",
+        &format!("{SIGNED}  {SIGNED}"),
+        &format!("{SIGNED} "),
+        &format!("{SIGNED},{SIGNED}"),
+        &format!("no-version,x {SIGNED}"),
+        &too_many,
+        &"v2,x ".repeat(1000),
+    ] {
+        assert_eq!(standard(list), None, "{list:.80}");
+    }
+    assert!(standard(&[SIGNED; 16].join(" ")).is_some());
+}
+
+#[test]
+fn the_legacy_signature_is_hex_in_either_case_with_or_without_its_prefix() {
+    let signed = key().sign_legacy(BODY);
+    for text in [signed.clone(), signed.to_uppercase(), format!("sha256={signed}")] {
+        let signature = Signature::Legacy(LegacySignature::parse(&text).unwrap());
+        assert!(signature.verifies(&key(), BODY) && !signature.verifies(&key(), b"{}"), "{text}");
+        assert!(!signature.verifies(&other_key(), BODY));
+        assert!(signature.is_timely(at(0), TOLERANCE));
+    }
+    let short = signed[1..].to_owned();
+    for text in
+        ["", "sha256=", &short, &format!("{signed}0"), &format!("{signed}00"), &format!("sha1={signed}")]
+    {
+        assert_eq!(LegacySignature::parse(text), None, "{text}");
+    }
+    assert_eq!(LegacySignature::parse(&"é".repeat(64)), None);
+}
+
+#[test]
+fn keys_of_every_length_are_those_of_rfc_2104_and_cannot_be_printed() {
+    let long = [0xaa; 131];
+    let body = b"Test Using Larger Than Block-Size Key - Hash Key First";
+    let expected = "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54";
+    assert_eq!(SigningKey::new(&long).sign_legacy(body), expected, "RFC 4231, test case 6");
+    assert_eq!(format!("{:?}", key()), "SigningKey(****)");
+}
+
+fn message() -> impl Strategy<Value = (String, i64, Vec<u8>)> {
+    ("[A-Za-z0-9_-]{1,64}", 0..=4_000_000_000_i64, proptest::collection::vec(any::<u8>(), 0..200))
+}
+
+proptest! {
+    #[test]
+    fn what_was_signed_verifies((id, timestamp, body) in message(), secret in proptest::collection::vec(any::<u8>(), 24..=64)) {
+        let key = SigningKey::new(&secret);
+        let list = key.sign(&id, timestamp, &body);
+        let signature = StandardSignature::parse(&id, &timestamp.to_string(), &list).unwrap();
+        prop_assert!(signature.verifies(&key, &body));
+        prop_assert!(signature.is_timely(at(timestamp), Duration::ZERO));
+        prop_assert!(LegacySignature::parse(&key.sign_legacy(&body)).unwrap().verifies(&key, &body));
+    }
+
+    #[test]
+    fn one_flipped_bit_anywhere_fails((id, timestamp, mut body) in message(), bit in any::<prop::sample::Index>()) {
+        let (list, legacy) = (key().sign(&id, timestamp, &body), key().sign_legacy(&body));
+        let mut signature = StandardSignature::parse(&id, &timestamp.to_string(), &list).unwrap();
+        let mac = &mut signature.signatures[0];
+        let place = bit.index(MAC_BYTES * 8);
+        mac[place / 8] ^= 1 << (place % 8);
+        prop_assert!(!signature.verifies(&key(), &body));
+        if !body.is_empty() {
+            let place = bit.index(body.len() * 8);
+            body[place / 8] ^= 1 << (place % 8);
+            let signature = StandardSignature::parse(&id, &timestamp.to_string(), &list).unwrap();
+            prop_assert!(!signature.verifies(&key(), &body));
+            prop_assert!(!LegacySignature::parse(&legacy).unwrap().verifies(&key(), &body));
+        }
+        let moved = StandardSignature::parse(&id, &(timestamp + 1).to_string(), &list).unwrap();
+        prop_assert!(!moved.verifies(&key(), &body), "the time is signed too");
+    }
+
+    /// The fuzz target of the header parsers: whatever comes, they answer, and take nothing that does not verify.
+    #[test]
+    fn no_header_makes_the_parsers_panic(id in "\\PC{0,140}", timestamp in "\\PC{0,20}", list in "\\PC{0,300}") {
+        if let Some(signature) = StandardSignature::parse(&id, &timestamp, &list) {
+            prop_assert!(!signature.verifies(&key(), BODY));
+        }
+        let _ = LegacySignature::parse(&list);
+    }
+
+    #[test]
+    fn nearly_right_lists_are_read_or_refused_and_never_verify_by_chance(
+        entries in proptest::collection::vec("(v1|v2|v1a|V1|)(,|,,|)[A-Za-z0-9+/]{0,44}={0,3}", 0..20),
+        gap in "[ ,\t]{1,2}",
+    ) {
+        if let Some(signature) = standard(&entries.join(&gap)) {
+            prop_assert!(signature.signatures.len() <= MAX_ENTRIES);
+            prop_assert!(!signature.verifies(&key(), BODY));
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Webhook events: each stored once, however often and however many at a time it comes.
+//!
+//! The unique `idempotency_key` decides who is first: a second sender of the same message waits in [`enter`] until the
+//! first one's transaction has ended, and then finds what became of it. Everything here runs in the caller's transaction.
+//! Locks are taken in the order event, application, job, by everybody.
+
+mod list;
+mod verdict;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+pub use self::list::{ListedEvent, WebhookFilter, list_page};
+pub use self::verdict::{Addressee, Verdict, find_country, has_newer, lock_addressee, record};
+use super::schema::webhook_events;
+use super::seal::{KeyRing, SealedField};
+use super::types::{PgCountry, PgWebhookStatus, WebhookStatus};
+use crate::domain::application::Country;
+use crate::domain::confirmation::ReportedOutcome;
+use crate::domain::ids::ApplicationId;
+use crate::error::{Error, PrivateMessage};
+use crate::storage::transaction::Abort;
+
+/// Bytes of a body's fingerprint.
+pub const FINGERPRINT_BYTES: usize = 32;
+
+/// A verified message that is about to be stored.
+#[derive(Clone)]
+pub struct NewEvent {
+    /// The row's identifier, should it be the first.
+    pub id: Uuid,
+    /// Who sent it, and which of the sender's messages it is.
+    pub idempotency_key: String,
+    /// The bureau of the application's country.
+    pub provider: &'static str,
+    /// The application's country.
+    pub country: Country,
+    /// The application.
+    pub application_id: ApplicationId,
+    /// The bureau's reference.
+    pub provider_reference: String,
+    /// What the bureau makes of it.
+    pub outcome: ReportedOutcome,
+    /// Tells the same body from another.
+    pub fingerprint: [u8; FINGERPRINT_BYTES],
+    /// The raw body.
+    pub payload: Vec<u8>,
+    /// The request that brought it.
+    pub request_id: Option<String>,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+    /// By the sender's clock.
+    pub occurred_at: DateTime<Utc>,
+    /// Now.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What is known of a message when it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// It is new, and stored in this row.
+    New(Uuid),
+    /// It came before and could not be applied; now it is this transaction's to try again.
+    Again(Uuid),
+    /// It came before and was settled.
+    Duplicate,
+    /// Another message came under its key.
+    Different,
+}
+
+/// Stores a message, or finds what came before under its key. Waits for a transaction that is storing it just now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn enter(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    event: &NewEvent,
+) -> Result<Entered, Abort> {
+    let payload = keys.seal_bytes(SealedField::WebhookPayload, event.id, &event.payload)?;
+    let inserted = diesel::insert_into(webhook_events::table)
+        .values((
+            webhook_events::id.eq(event.id),
+            webhook_events::idempotency_key.eq(&event.idempotency_key),
+            webhook_events::provider.eq(event.provider),
+            webhook_events::country.eq(PgCountry(event.country)),
+            webhook_events::application_id.eq(event.application_id.as_uuid()),
+            webhook_events::provider_reference.eq(&event.provider_reference),
+            webhook_events::outcome.eq(event.outcome.as_str()),
+            webhook_events::fingerprint.eq(event.fingerprint.as_slice()),
+            webhook_events::payload.eq(payload),
+            webhook_events::request_id.eq(&event.request_id),
+            webhook_events::traceparent.eq(&event.traceparent),
+            webhook_events::occurred_at.eq(event.occurred_at),
+            webhook_events::received_at.eq(event.received_at),
+        ))
+        .on_conflict(webhook_events::idempotency_key)
+        .do_nothing()
+        .execute(connection)
+        .await?;
+    if inserted == 1 {
+        return Ok(Entered::New(event.id));
+    }
+    let known: Option<(Uuid, Vec<u8>, PgWebhookStatus)> = webhook_events::table
+        .select((webhook_events::id, webhook_events::fingerprint, webhook_events::status))
+        .filter(webhook_events::idempotency_key.eq(&event.idempotency_key))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    match known {
+        Some((_, fingerprint, _)) if fingerprint != event.fingerprint => Ok(Entered::Different),
+        Some((id, _, PgWebhookStatus(WebhookStatus::Failed))) => {
+            try_again(connection, id).await?;
+            Ok(Entered::Again(id))
+        }
+        Some(_) => Ok(Entered::Duplicate),
+        None => Err(forgotten().into()),
+    }
+}
+
+/// It expired between the two statements: the next try of the transaction stores it anew.
+fn forgotten() -> Error {
+    Error::Database {
+        transient: true,
+        cause: PrivateMessage::new("the event of this key was deleted just now"),
+    }
+}
+
+async fn try_again(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(), Abort> {
+    let never: Option<DateTime<Utc>> = None;
+    diesel::update(webhook_events::table.filter(webhook_events::id.eq(id)))
+        .set((
+            webhook_events::status.eq(PgWebhookStatus(WebhookStatus::Received)),
+            webhook_events::attempts.eq(webhook_events::attempts + 1),
+            webhook_events::next_attempt_at.eq(never),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a message was applied to its application, or that there was nothing left to change.
+///
+/// # Errors
+/// When the database fails.
+pub async fn settle(
+    connection: &mut AsyncPgConnection,
+    id: Uuid,
+    applied: bool,
+    now: DateTime<Utc>,
+) -> Result<(), Abort> {
+    let status = if applied { WebhookStatus::Applied } else { WebhookStatus::Ignored };
+    diesel::update(webhook_events::table.filter(webhook_events::id.eq(id)))
+        .set((webhook_events::status.eq(PgWebhookStatus(status)), webhook_events::settled_at.eq(Some(now))))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// How many times a message was tried, the current attempt included.
+///
+/// # Errors
+/// When the database fails.
+pub async fn attempts(connection: &mut AsyncPgConnection, id: Uuid) -> Result<i32, Abort> {
+    let query = webhook_events::table.select(webhook_events::attempts).filter(webhook_events::id.eq(id));
+    Ok(query.first(connection).await?)
+}
+
+/// Notes that a message could not be applied, and when it is tried again; `None` leaves that to its sender.
+///
+/// # Errors
+/// When the database fails.
+pub async fn fail(
+    connection: &mut AsyncPgConnection,
+    id: Uuid,
+    error: &Error,
+    next_attempt_at: Option<DateTime<Utc>>,
+) -> Result<(), Abort> {
+    diesel::update(webhook_events::table.filter(webhook_events::id.eq(id)))
+        .set((
+            webhook_events::status.eq(PgWebhookStatus(WebhookStatus::Failed)),
+            webhook_events::error_type.eq(error.code()),
+            webhook_events::error_message.eq(error.to_string()),
+            webhook_events::next_attempt_at.eq(next_attempt_at),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A message that is due to be tried again.
+pub struct DueEvent {
+    /// The row.
+    pub id: Uuid,
+    /// The bureau.
+    pub provider: String,
+    /// The application.
+    pub application_id: ApplicationId,
+    /// The raw body, or why its envelope cannot be opened.
+    pub payload: crate::error::Result<Vec<u8>>,
+    /// The request that brought it.
+    pub request_id: Option<String>,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// Takes the message that has been due longest, for this transaction alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_due(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    now: DateTime<Utc>,
+) -> Result<Option<DueEvent>, Abort> {
+    type Row = (Uuid, String, Uuid, Vec<u8>, Option<String>, Option<String>);
+    let row: Option<Row> = webhook_events::table
+        .select((
+            webhook_events::id,
+            webhook_events::provider,
+            webhook_events::application_id,
+            webhook_events::payload,
+            webhook_events::request_id,
+            webhook_events::traceparent,
+        ))
+        .filter(webhook_events::next_attempt_at.le(now))
+        .order(webhook_events::next_attempt_at.asc())
+        .for_update()
+        .skip_locked()
+        .first(connection)
+        .await
+        .optional()?;
+    let Some((id, provider, application_id, envelope, request_id, traceparent)) = row else {
+        return Ok(None);
+    };
+    try_again(connection, id).await?;
+    let payload = keys.open_bytes(SealedField::WebhookPayload, id, &envelope);
+    let application_id = ApplicationId::new(application_id);
+    Ok(Some(DueEvent { id, provider, application_id, payload, request_id, traceparent }))
+}
+
+/// Deletes messages received before `before`, at most `limit` at once; returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_received_before(
+    connection: &mut AsyncPgConnection,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> crate::error::Result<usize> {
+    let expired = diesel::alias!(webhook_events as expired);
+    let ids = expired
+        .select(expired.field(webhook_events::id))
+        .filter(expired.field(webhook_events::received_at).lt(before))
+        .order(expired.field(webhook_events::received_at).asc())
+        .limit(i64::from(limit));
+    let deletion = diesel::delete(webhook_events::table.filter(webhook_events::id.eq_any(ids)));
+    Ok(deletion.execute(connection).await?)
+}

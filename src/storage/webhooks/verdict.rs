@@ -1,0 +1,276 @@
+//! What a message does to its application.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::domain::application::{Attribution, Country, TermMonths};
+use crate::domain::banking::BankingData;
+use crate::domain::confirmation::issued_reference;
+use crate::domain::decision::{Case, Decision};
+use crate::domain::ids::{ApplicationId, ChangeId, DecisionId};
+use crate::domain::money::Money;
+use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::domain::status::Status;
+use crate::error::{Error, Result};
+use crate::storage::applications::{money, open_document, open_name, term};
+use crate::storage::schema::{applications, decisions, pending_jobs, provider_retries, webhook_events};
+use crate::storage::seal::KeyRing;
+use crate::storage::statement::{Binder, FixedStatement, Prepared};
+use crate::storage::transaction::Abort;
+use crate::storage::types::{PgCountry, PgStatus, PgWebhookStatus, WebhookStatus};
+
+/// The task whose job a message takes the place of.
+const TASK: &str = "process_credit_application";
+
+/// The application that a message is about.
+#[derive(Debug, Clone)]
+pub struct Addressee {
+    /// Which.
+    pub id: ApplicationId,
+    /// Its country.
+    pub country: Country,
+    /// Where it stands.
+    pub status: Status,
+    /// Whether it was deleted.
+    pub deleted: bool,
+    /// The applicant's name.
+    pub full_name: FullName,
+    /// The applicant's document.
+    pub identity_document: IdentityDocument,
+    /// How much is asked for.
+    pub requested_amount: Money,
+    /// What the applicant declares to earn.
+    pub monthly_income: Money,
+    /// Over how many instalments.
+    pub term_months: TermMonths,
+    /// What the bureau said last.
+    pub banking_data: Option<BankingData>,
+    /// The reference under which the bureau promised to answer, where it did.
+    pub issued_reference: Option<String>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
+struct AddresseeRow {
+    id: Uuid,
+    country: PgCountry,
+    status: PgStatus,
+    full_name: Vec<u8>,
+    identity_document: Vec<u8>,
+    requested_amount: Decimal,
+    monthly_income: Decimal,
+    term_months: i16,
+    banking_data: Option<Value>,
+    deleted_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl AddresseeRow {
+    fn open(self, keys: &KeyRing, promised: Option<String>) -> Result<Addressee> {
+        let banking_data: Option<BankingData> =
+            self.banking_data.map(serde_json::from_value).transpose().map_err(Error::internal)?;
+        let noted = banking_data.as_ref().and_then(issued_reference).map(ToOwned::to_owned);
+        Ok(Addressee {
+            id: ApplicationId::new(self.id),
+            country: self.country.0,
+            status: self.status.0,
+            deleted: self.deleted_at.is_some(),
+            full_name: open_name(keys, self.id, &self.full_name)?,
+            identity_document: open_document(keys, self.id, &self.identity_document)?,
+            requested_amount: money(self.requested_amount)?,
+            monthly_income: money(self.monthly_income)?,
+            term_months: term(self.term_months)?,
+            banking_data,
+            issued_reference: promised.or(noted),
+        })
+    }
+}
+
+/// Finds the country of an application, deleted or not.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_country(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+) -> Result<Option<Country>, Abort> {
+    let country: Option<PgCountry> = applications::table
+        .select(applications::country)
+        .filter(applications::id.eq(id.as_uuid()))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(country.map(Country::from))
+}
+
+/// Locks an application and reads it, with the reference that its bureau gave.
+///
+/// # Errors
+/// [`Error::NotFound`], or when the database fails or what it holds cannot be read.
+pub async fn lock_addressee(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    id: ApplicationId,
+) -> Result<Addressee, Abort> {
+    let row: AddresseeRow = applications::table
+        .select(AddresseeRow::as_select())
+        .filter(applications::id.eq(id.as_uuid()))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?
+        .ok_or(Error::NotFound("application"))?;
+    let promised: Option<Option<String>> = pending_jobs::table
+        .select(pending_jobs::provider_reference)
+        .filter(pending_jobs::application_id.eq(id.as_uuid()))
+        .filter(pending_jobs::task_name.eq(TASK))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(row.open(keys, promised.flatten())?)
+}
+
+/// Whether a message that came about later than `event` was applied to its application already.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_newer(connection: &mut AsyncPgConnection, event: Uuid) -> Result<bool, Abort> {
+    let (this, other) = diesel::alias!(webhook_events as this, webhook_events as other);
+    let newer = this
+        .inner_join(
+            other.on(other
+                .field(webhook_events::application_id)
+                .eq(this.field(webhook_events::application_id))
+                .and(other.field(webhook_events::occurred_at).gt(this.field(webhook_events::occurred_at)))),
+        )
+        .filter(this.field(webhook_events::id).eq(event))
+        .filter(other.field(webhook_events::status).eq(PgWebhookStatus(WebhookStatus::Applied)))
+        .select(other.field(webhook_events::id));
+    Ok(diesel::select(diesel::dsl::exists(newer)).get_result(connection).await?)
+}
+
+/// A decision that follows a message.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// The decision's identifier.
+    pub id: DecisionId,
+    /// The application, which the transaction has locked.
+    pub application_id: ApplicationId,
+    /// Where it stands: not final, and not approved.
+    pub from: Status,
+    /// What was decided on.
+    pub case: Case,
+    /// The decision.
+    pub decision: Decision,
+    /// Who, why, which request.
+    pub attribution: Attribution,
+    /// A further fresh identifier, for the change before it when the application is still `PENDING`.
+    pub first_change_id: ChangeId,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+struct CompleteJob {
+    application_id: Uuid,
+}
+
+#[derive(QueryableByName)]
+struct Completed {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: Uuid,
+}
+
+impl FixedStatement for CompleteJob {
+    /// Whoever works on the job loses it: its fencing token is gone with the row.
+    const SQL: &'static str = "\
+        WITH finished AS (DELETE FROM pending_jobs WHERE application_id = ? AND task_name = ? RETURNING *), \
+        history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
+                error_type, error_message, created_at) \
+            SELECT id, task_name, application_id, 'completed', attempt, request_id, traceparent, error_type, \
+                error_message, created_at FROM finished) \
+        SELECT id FROM finished";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<diesel::sql_types::Uuid, _>(&self.application_id)?;
+        binder.bind::<Text, _>(TASK)
+    }
+}
+
+/// Stores a decision that follows a message, and the application's new state: an application that is still `PENDING`
+/// passes through `VALIDATING`, its job is over, and it waits for its bureau no longer. Audit and events follow by trigger.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record(connection: &mut AsyncPgConnection, verdict: &Verdict) -> Result<(), Abort> {
+    let id = verdict.application_id.as_uuid();
+    if verdict.from == Status::Pending {
+        diesel::update(applications::table.filter(applications::id.eq(id)))
+            .set((
+                applications::status.eq(PgStatus(Status::Validating)),
+                applications::change_id.eq(verdict.first_change_id.as_uuid()),
+                applications::changed_by.eq(&verdict.attribution.changed_by),
+                applications::change_reason.eq(None::<&str>),
+                applications::change_request_id.eq(request_id(verdict)),
+                applications::change_traceparent.eq(&verdict.traceparent),
+            ))
+            .execute(connection)
+            .await?;
+    }
+    let job: Option<Completed> =
+        Prepared(CompleteJob { application_id: id }).get_result(connection).await.optional()?;
+    let never_failed: Option<Value> = None;
+    diesel::update(applications::table.filter(applications::id.eq(id)))
+        .set((
+            applications::status.eq(PgStatus(verdict.decision.status.into())),
+            applications::risk_score.eq(verdict.decision.risk_score),
+            applications::banking_data.eq(json(&verdict.case.banking_data)?),
+            applications::validation_errors.eq(never_failed),
+            applications::change_id.eq(verdict.attribution.change_id.as_uuid()),
+            applications::changed_by.eq(&verdict.attribution.changed_by),
+            applications::change_reason.eq(&verdict.attribution.reason),
+            applications::change_request_id.eq(request_id(verdict)),
+            applications::change_traceparent.eq(&verdict.traceparent),
+        ))
+        .execute(connection)
+        .await?;
+    insert_decision(connection, verdict, job.map(|job| job.id)).await?;
+    diesel::delete(provider_retries::table.filter(provider_retries::application_id.eq(id)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn insert_decision(
+    connection: &mut AsyncPgConnection,
+    verdict: &Verdict,
+    job: Option<Uuid>,
+) -> Result<(), Abort> {
+    let decision = &verdict.decision;
+    diesel::insert_into(decisions::table)
+        .values((
+            decisions::id.eq(verdict.id.as_uuid()),
+            decisions::application_id.eq(verdict.application_id.as_uuid()),
+            decisions::job_id.eq(job),
+            decisions::status.eq(PgStatus(decision.status.into())),
+            decisions::risk_score.eq(decision.risk_score),
+            decisions::reasons.eq(json(&decision.reasons)?),
+            decisions::rules.eq(json(&decision.rules)?),
+            decisions::rules_version.eq(&decision.rules_version),
+            decisions::input.eq(json(&verdict.case)?),
+            decisions::provider_available.eq(true),
+        ))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn request_id(verdict: &Verdict) -> Option<&str> {
+    verdict.attribution.request_id.as_ref().map(|id| id.as_str())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(Error::internal)
+}

@@ -1,0 +1,184 @@
+//! How much a client may ask: rate limits, connections, sizes.
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::builders::spanish;
+use crate::support::{PATIENCE, eventually};
+
+const ON: (&str, &str) = ("AVAL__LIMITS__ENABLED", "true");
+const TRUST_LOOPBACK: (&str, &str) = ("AVAL__SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
+
+/// The remaining requests of a limit, as `RateLimit` tells.
+fn remaining(answer: &Answer, limit: &str) -> Option<u32> {
+    let item =
+        answer.header("ratelimit").split(", ").find(|item| item.starts_with(&format!("\"{limit}\"")))?;
+    item.split(";r=").nth(1)?.split(';').next()?.parse().ok()
+}
+
+#[actix_rt::test]
+async fn the_eleventh_application_of_a_minute_is_refused_and_told_when_to_come_back() {
+    let app = TestApp::start(&[ON, ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "5000")]).await;
+    for left in (0..10).rev() {
+        let created = app.post("/api/v1/applications", &spanish()).await;
+        let policies = r#""create-address";q=10;w=60, "create-account";q=10;w=60"#;
+        assert_eq!((created.status.as_u16(), created.header("ratelimit-policy")), (201, policies));
+        assert_eq!(remaining(&created, "create-address"), Some(left));
+    }
+    let refused = app.post("/api/v1/applications", &json!({"not": "even looked at"})).await;
+    assert_eq!((refused.status.as_u16(), &refused.json["code"]), (429, &json!("rate_limited")));
+    let wait: u32 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=6).contains(&wait), "{wait}");
+    assert_eq!(remaining(&refused, "create-address"), Some(0));
+    assert!(!refused.header("x-request-id").is_empty());
+    let list = app.get("/api/v1/applications").await;
+    assert_eq!((list.status.as_u16(), remaining(&list, "create-address")), (200, None));
+    assert!(remaining(&list, "standard-account").is_some());
+    let refusals = app.metric(r#"rate_limited_total{route="/api/v1/applications"}"#).await;
+    assert!((refusals - 1.0).abs() < f64::EPSILON);
+}
+
+#[actix_rt::test]
+async fn one_account_behind_many_addresses_is_still_one_account() {
+    let app = TestApp::start(&[ON, TRUST_LOOPBACK]).await;
+    let mut accepted = 0;
+    for host in 0..15 {
+        let address = format!("203.0.113.{host}");
+        let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", address.as_str())];
+        let answer = app.send(Method::POST, "/api/v1/applications", &headers, spanish().to_string()).await;
+        assert!(remaining(&answer, "create-address").is_some_and(|left| left == 9), "{address}");
+        accepted += u32::from(answer.status.as_u16() == 201);
+    }
+    assert_eq!(accepted, 10);
+}
+
+#[actix_rt::test]
+async fn an_address_that_a_stranger_makes_up_counts_for_nothing() {
+    let app = TestApp::start(&[ON]).await;
+    let mut last = None;
+    for host in 0..3 {
+        let address = format!("203.0.113.{host}");
+        let answer =
+            app.send(Method::GET, "/api/v1/countries", &[("X-Forwarded-For", address.as_str())], "").await;
+        last = remaining(&answer, "standard-address");
+    }
+    assert!(last.is_some_and(|left| left < 299), "{last:?}");
+}
+
+#[actix_rt::test]
+async fn probes_are_never_refused_and_nothing_is_where_limits_are_off() {
+    let tight = [
+        ON,
+        ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "1"),
+        ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1"),
+    ];
+    let app = TestApp::start(&tight).await;
+    app.get("/api/v1/countries").await.expect(200);
+    app.get("/api/v1/countries").await.expect(429);
+    for _ in 0..5 {
+        let live = app.get("/health/live").await;
+        assert_eq!((live.status.as_u16(), live.header("ratelimit")), (200, ""));
+    }
+    let app = TestApp::start(&[]).await;
+    for _ in 0..12 {
+        let created = app.post("/api/v1/applications", &spanish()).await;
+        assert_eq!((created.status.as_u16(), created.header("ratelimit")), (201, ""));
+    }
+}
+
+#[actix_rt::test]
+async fn a_target_or_a_header_that_is_too_large_is_a_problem() {
+    let app = TestApp::start_idle().await;
+    let long = app.get(&format!("/api/v1/applications?cursor={}", "x".repeat(8200))).await;
+    assert_eq!((long.status.as_u16(), &long.json["code"]), (414, &json!("uri_too_long")));
+    let large = "x".repeat(20_000);
+    let fields = [("X-One", large.as_str()), ("X-Two", large.as_str())];
+    let refused = app.send(Method::GET, "/api/v1/countries", &fields, "").await;
+    assert_eq!((refused.status.as_u16(), &refused.json["code"]), (431, &json!("header_too_large")));
+}
+
+/// A connection that says `bytes` and then nothing.
+async fn silent_after(app: &TestApp, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+/// Reads until the server closes; gives what it said.
+async fn until_closed(mut stream: TcpStream) -> String {
+    let mut said = Vec::new();
+    let reading = async { while stream.read_buf(&mut said).await.is_ok_and(|length| length > 0) {} };
+    tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[actix_rt::test]
+async fn clients_that_send_their_heads_slowly_are_cut_off_in_the_first_request_and_in_later_ones() {
+    let times = [("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "500"), ("AVAL__SERVER__KEEP_ALIVE_MS", "1500")];
+    let app = TestApp::start(&times).await;
+    let first = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
+    assert!(until_closed(first).await.starts_with("HTTP/1.1 408"));
+
+    let head = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\nGET /health/live HTTP/1.1\r\nX-Slow: ";
+    let mut later = silent_after(&app, head).await;
+    let trickle = async {
+        // One byte at a time is enough to look alive to anything that looks at bytes.
+        while later.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, trickle).await.expect("the server to close the connection");
+    let closed = &app.engine().resources.metrics.http_connections_refused_total;
+    assert_eq!(closed.with_label_values(&["no_request"]).get(), 1);
+}
+
+#[actix_rt::test]
+async fn a_websocket_is_a_request_for_as_long_as_it_is_open() {
+    let app = TestApp::start(&[("AVAL__SERVER__KEEP_ALIVE_MS", "200")]).await;
+    let mut socket = app.websocket().await;
+    let idle = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until_closed(idle).await;
+    socket.send(&json!({"action": "ping"})).await;
+    assert_eq!(socket.json().await["type"], "pong");
+}
+
+#[actix_rt::test]
+async fn an_address_has_only_so_many_connections_and_gets_others_when_it_closes_some() {
+    let app = TestApp::start(&[("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "3")]).await;
+    let request = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = silent_after(&app, request).await;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        open.push(stream);
+    }
+    let refused = TcpStream::connect(app.address()).await.unwrap();
+    assert_eq!(until_closed(refused).await, "");
+    open.pop();
+    eventually("a connection to be accepted again", async || {
+        let mut stream = silent_after(&app, request).await;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.ok().map(drop)
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn connections_of_a_trusted_proxy_are_its_clients_and_not_counted() {
+    let app = TestApp::start(&[("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "1"), TRUST_LOOPBACK]).await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        let mut stream = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        open.push(stream);
+    }
+    assert_eq!(open.len(), 5);
+}

@@ -1,0 +1,143 @@
+//! Two database users: one changes the schema, one serves and can do no more than that.
+
+use std::rc::Rc;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+
+use crate::support::app::TestApp;
+use crate::support::builders::spanish;
+use crate::support::db::{TestDatabase, connect, execute, text};
+
+const SCRIPT: &str = include_str!("../../config/roles.sql");
+
+/// What `url` is for another user.
+fn as_user(url: &str, user: &str) -> String {
+    url.replacen("user=aval", &format!("user={user}"), 1)
+}
+
+/// A database that the owner has migrated, and that both users may use.
+async fn separated() -> TestDatabase {
+    let database = TestDatabase::create_empty().await;
+    database.connect().await.batch_execute(SCRIPT).await.unwrap();
+    aval::storage::migrations::run_pending(&as_user(database.url(), "aval_owner")).await.unwrap();
+    database
+}
+
+async fn serving(database: &TestDatabase) -> AsyncPgConnection {
+    connect(&as_user(database.url(), "aval_server")).await
+}
+
+#[actix_rt::test]
+async fn aval_migrates_as_the_owner_and_serves_as_a_user_that_owns_nothing() {
+    let database = TestDatabase::create_empty().await;
+    database.connect().await.batch_execute(SCRIPT).await.unwrap();
+    let (server, owner) = (as_user(database.url(), "aval_server"), as_user(database.url(), "aval_owner"));
+    let urls = [("AVAL__DATABASE__URL", server.as_str()), ("AVAL__DATABASE__MIGRATION_URL", owner.as_str())];
+    let database = Rc::new(database);
+    let app = TestApp::start_on(Rc::clone(&database), &urls).await;
+    let id = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&id).await, "APPROVED");
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED");
+    app.delete(&format!("/api/v1/applications/{id}")).await;
+    let owned = "SELECT count(*) FROM pg_class WHERE relowner = 'aval_server'::regrole";
+    assert_eq!(app.sql(owned).await, "0");
+    app.stop().await;
+
+    // Nothing is left to migrate: the owner is not needed.
+    let app = TestApp::start_on(database, &urls[..1]).await;
+    let id = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&id).await, "APPROVED");
+}
+
+#[actix_rt::test]
+async fn an_insert_that_finds_no_partition_has_it_made_also_as_the_serving_user() {
+    let database = separated().await;
+    let mut owner = connect(&as_user(database.url(), "aval_owner")).await;
+    let made =
+        text(&mut owner, "SELECT count(*) FROM pg_class WHERE relnamespace = 'partitions'::regnamespace")
+            .await;
+    assert_eq!(made.as_deref(), Some("0"));
+    let url = as_user(database.url(), "aval_server");
+    let app = TestApp::start_on(Rc::new(database), &[("AVAL__DATABASE__URL", &url)]).await;
+    for table in ["applications", "audit_logs", "decisions", "job_history"] {
+        app.execute(&format!(
+            "DO $$ DECLARE child text; BEGIN FOR child IN SELECT inhrelid::regclass FROM pg_inherits \
+             WHERE inhparent = '{table}'::regclass LOOP EXECUTE 'DROP TABLE ' || child; END LOOP; END $$"
+        ))
+        .await;
+    }
+    let id = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&id).await, "APPROVED");
+    let owners = "SELECT string_agg(DISTINCT relowner::regrole::text, ' ') FROM pg_class \
+                  WHERE relnamespace = 'partitions'::regnamespace";
+    assert_eq!(app.sql(owners).await, "aval_owner");
+}
+
+#[actix_rt::test]
+async fn the_serving_user_can_neither_rewrite_history_nor_change_the_schema() {
+    let database = separated().await;
+    let mut sql = serving(&database).await;
+    execute(&mut sql, "SELECT ensure_month_partitions(now()::date, 2)").await.unwrap();
+    let month =
+        "(SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass LIMIT 1)";
+    let partition = text(&mut sql, month).await.unwrap();
+    for table in ["audit_logs", &partition] {
+        for statement in [
+            format!("UPDATE {table} SET changed_by = 'nobody'"),
+            format!("DELETE FROM {table}"),
+            format!("TRUNCATE {table}"),
+            format!("ALTER TABLE {table} DISABLE TRIGGER ALL"),
+            format!("DROP TABLE {table}"),
+        ] {
+            let refused = execute(&mut sql, &statement).await.expect_err(&statement).to_string();
+            let denied = refused.contains("permission denied") || refused.contains("must be owner");
+            assert!(denied, "{statement}: {refused}");
+        }
+    }
+    for statement in [
+        "CREATE TABLE mine (id int)".to_owned(),
+        "CREATE SCHEMA mine".to_owned(),
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1".to_owned(),
+        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+            .to_owned(),
+        "DROP TRIGGER audit_logs_append_only ON audit_logs".to_owned(),
+        "ALTER TABLE applications ADD COLUMN mine int".to_owned(),
+        "TRUNCATE applications".to_owned(),
+        "DELETE FROM __diesel_schema_migrations".to_owned(),
+        "SET ROLE aval_owner".to_owned(),
+        "SET session_replication_role = replica".to_owned(),
+        "COPY audit_logs TO PROGRAM 'cat'".to_owned(),
+        format!("SELECT count(*) FROM {partition}"),
+    ] {
+        let refused = execute(&mut sql, &statement).await.expect_err(&statement).to_string();
+        let denied = ["permission denied", "must be owner"].iter().any(|text| refused.contains(text));
+        assert!(denied, "{statement}: {refused}");
+    }
+}
+
+#[actix_rt::test]
+async fn every_append_only_table_is_locked_whether_the_script_runs_before_or_after_the_migrations() {
+    let held = "SELECT string_agg(DISTINCT c.relname || ':' || g.privilege_type, ' ') FROM pg_trigger t \
+                JOIN pg_class c ON c.oid = t.tgrelid CROSS JOIN LATERAL aclexplode(c.relacl) g \
+                WHERE t.tgfoid = 'refuse_change'::regproc AND g.grantee = 'aval_server'::regrole \
+                AND g.privilege_type NOT IN ('SELECT', 'INSERT')";
+    let before = separated().await;
+    assert_eq!(text(&mut before.connect().await, held).await, None);
+
+    let after = TestDatabase::create().await;
+    let mut admin = after.connect().await;
+    admin.batch_execute(SCRIPT).await.unwrap();
+    admin.batch_execute(SCRIPT).await.unwrap();
+    assert_eq!(text(&mut admin, held).await, None);
+    let reads = "SELECT has_table_privilege('aval_server', 'audit_logs', 'SELECT')";
+    assert_eq!(text(&mut admin, reads).await.as_deref(), Some("true"));
+}
+
+#[actix_rt::test]
+async fn a_server_that_may_not_migrate_and_has_to_ends_with_the_reason() {
+    let database = TestDatabase::create_empty().await;
+    database.connect().await.batch_execute(SCRIPT).await.unwrap();
+    let refused = aval::storage::migrations::run_pending(&as_user(database.url(), "aval_server")).await;
+    let cause = refused.unwrap_err().private_cause().unwrap().to_owned();
+    assert!(cause.contains("permission denied"), "{cause}");
+}

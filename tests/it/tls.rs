@@ -1,0 +1,246 @@
+//! TLS: of the server, and to PostgreSQL.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use actix_web::http::Version;
+use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use aval::storage::connect::connect;
+use aval::storage::leadership::Leadership;
+use aval::storage::listener::Listener;
+use aval::storage::{Database, migrations};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::app::TestApp;
+use crate::support::certificates::Authority;
+use crate::support::db::text;
+use crate::support::engine::{key_ring, settings};
+use crate::support::{PATIENCE, eventually};
+
+const HTTP_1: &[&str] = &["http/1.1"];
+const HTTP_2: &[&str] = &["h2", "http/1.1"];
+
+/// An application that shows a certificate of `authority`, whose files are in `folder`.
+async fn start(authority: &Authority, folder: &Path, more: &[(&str, &str)]) -> TestApp {
+    let (certificate, key) = authority.write_pair(&["localhost"], folder);
+    let own = [
+        ("AVAL__SERVER__TLS__CERTIFICATE_FILE", certificate.to_str().unwrap()),
+        ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
+        ("AVAL__SERVER__TLS__RELOAD_INTERVAL_MS", "20"),
+    ];
+    TestApp::start(&[&own, more].concat()).await
+}
+
+fn url(app: &TestApp) -> String {
+    format!("https://localhost:{}/health/live", app.address().port())
+}
+
+async fn is_trusted(client: &awc::Client, app: &TestApp) -> bool {
+    let Ok(mut answer) = client.get(url(app)).send().await else { return false };
+    // A connection whose answer was read stays open for the next request.
+    answer.body().await.is_ok() && answer.status().is_success()
+}
+
+#[actix_rt::test]
+async fn with_a_certificate_the_port_speaks_tls_and_http_2_and_nothing_else() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let app = start(&authority, folder.path(), &[]).await;
+    for (protocols, version) in [(HTTP_1, Version::HTTP_11), (HTTP_2, Version::HTTP_2)] {
+        let answer = authority.client(protocols).get(url(&app)).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.version()), (200, version));
+        assert_eq!(answer.headers().get("strict-transport-security").unwrap(), "max-age=31536000");
+    }
+    assert!(!is_trusted(&Authority::new().client(HTTP_1), &app).await);
+    let plain = app.send_raw(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(!plain.starts_with("HTTP/"), "{plain}");
+}
+
+#[actix_rt::test]
+async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+    let (old, new, folder) = (Authority::new(), Authority::new(), TempDir::new().unwrap());
+    let app = start(&old, folder.path(), &[]).await;
+    assert!(is_trusted(&old.client(HTTP_1), &app).await);
+
+    fs::write(folder.path().join("server.crt"), "not a certificate").unwrap();
+    eventually("the broken certificate to be noticed", async || {
+        app.log.text().await.contains("the new certificate cannot be used").then_some(())
+    })
+    .await;
+    assert!(is_trusted(&old.client(HTTP_1), &app).await);
+
+    new.write_pair(&["localhost"], folder.path());
+    eventually("the new certificate to be shown", async || {
+        is_trusted(&new.client(HTTP_1), &app).await.then_some(())
+    })
+    .await;
+    assert!(!is_trusted(&old.client(HTTP_1), &app).await);
+}
+
+#[actix_rt::test]
+async fn a_pair_that_cannot_be_used_is_refused_at_the_start() {
+    let folder = TempDir::new().unwrap();
+    let (certificate, _) = Authority::new().write_pair(&["localhost"], folder.path());
+    let elsewhere = TempDir::new().unwrap();
+    let (_, other_key) = Authority::new().write_pair(&["localhost"], elsewhere.path());
+    for (certificate, key, complaint) in [
+        (certificate.as_path(), other_key.as_path(), "private_key_file"),
+        (certificate.as_path(), certificate.as_path(), "private_key_file"),
+        (other_key.as_path(), other_key.as_path(), "certificate_file"),
+        (Path::new("/nonexistent"), other_key.as_path(), "/nonexistent"),
+    ] {
+        let refused = TestApp::refusal(&[
+            ("AVAL__SERVER__TLS__CERTIFICATE_FILE", certificate.to_str().unwrap()),
+            ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
+        ])
+        .await;
+        assert!(refused.contains(complaint), "{refused}");
+    }
+}
+
+#[actix_rt::test]
+async fn connections_are_watched_below_tls_too() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let limits =
+        [("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "1"), ("AVAL__SERVER__KEEP_ALIVE_MS", "60000")];
+    let app = start(&authority, folder.path(), &limits).await;
+    let first = authority.client(HTTP_1);
+    assert!(is_trusted(&first, &app).await);
+    assert!(!is_trusted(&authority.client(HTTP_1), &app).await, "its connection would be the second");
+    drop(first);
+    eventually("the first connection to be gone", async || {
+        is_trusted(&authority.client(HTTP_1), &app).await.then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_never_finishes_its_handshake_is_cut_off() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let app = start(&authority, folder.path(), &[("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "200")]).await;
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
+    stream.write_all(&[0x16, 3, 1]).await.unwrap();
+    let mut said = Vec::new();
+    let reading = stream.read_to_end(&mut said);
+    let _closed_or_reset = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close it");
+}
+
+/// A PostgreSQL that listens on a port and wants TLS.
+struct TlsPostgres {
+    server: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl TlsPostgres {
+    /// Makes one whose certificate is for `names`.
+    async fn start(authority: &Authority, names: &[&str]) -> Self {
+        let open = fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().prefix("aval-tls-").permissions(open).tempdir().unwrap();
+        let wanted = EmbeddedSettings {
+            durable: false,
+            fallback_dir: folder.path().join("fallback"),
+            ..EmbeddedSettings::new(folder.path().join("data"))
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let private = EmbeddedPostgres::start(wanted, logger).await.unwrap();
+        let program = fs::read_link(format!("/proc/{}/exe", private.pid().unwrap())).unwrap();
+        let data = private.directory().to_owned();
+        private.stop().await.unwrap();
+
+        let owner = fs::metadata(&data).unwrap();
+        let (_, key) = authority.write_pair(names, &data);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        for file in ["server.crt", "server.key"] {
+            chown(data.join(file), Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Command::new(program)
+            .arg("-D")
+            .arg(&data)
+            .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"])
+            .args(["-c", "unix_socket_directories=", "-c", "logging_collector=off"])
+            .uid(owner.uid())
+            .gid(owner.gid())
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Self { server, port, folder };
+        let url = started.url("sslmode=require");
+        eventually("PostgreSQL to answer", async || connect(&url).await.ok()).await;
+        started
+    }
+
+    fn url(&self, tls: &str) -> String {
+        format!("postgres://aval@127.0.0.1:{}/aval?{tls}", self.port)
+    }
+}
+
+impl Drop for TlsPostgres {
+    fn drop(&mut self) {
+        let _already_gone = self.server.kill();
+        let _status = self.server.wait();
+    }
+}
+
+const IS_ENCRYPTED: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+
+#[actix_rt::test]
+async fn every_way_to_the_database_is_encrypted_and_verified() {
+    let authority = Authority::new();
+    let postgres = TlsPostgres::start(&authority, &["127.0.0.1"]).await;
+    let root = authority.write(postgres.folder.path());
+    let url = postgres.url(&format!("sslmode=verify-full&sslrootcert={}", root.display()));
+    migrations::run_pending(&url).await.unwrap();
+    let settings = settings(&[]);
+    let database = Database::connect(&url, &settings.database, key_ring(&settings)).await.unwrap();
+    assert_eq!(text(&mut database.get().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
+    assert_eq!(text(&mut database.dedicated().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
+    assert!(Leadership::try_acquire(&database, "test").await.unwrap().is_some());
+    let mut listener = Listener::connect(&database).await.unwrap();
+    let notified = text(&mut database.get().await.unwrap(), "SELECT pg_notify('aval_jobs', '')").await;
+    assert_eq!(notified.as_deref(), Some(""));
+    tokio::time::timeout(PATIENCE, listener.next()).await.expect("a notification over TLS").unwrap();
+    let clear = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
+                 WHERE a.backend_type = 'client backend' AND NOT s.ssl";
+    assert_eq!(text(&mut database.get().await.unwrap(), clear).await.as_deref(), Some("0"));
+}
+
+#[actix_rt::test]
+async fn each_sslmode_proves_what_it_promises() {
+    let authority = Authority::new();
+    let postgres = TlsPostgres::start(&authority, &["db.example"]).await;
+    let root = authority.write(postgres.folder.path());
+    let elsewhere = TempDir::new().unwrap();
+    let stranger = Authority::new().write(elsewhere.path());
+    for (mode, root, connects) in [
+        ("disable", None, false),
+        ("prefer", None, true),
+        ("require", None, true),
+        ("require", Some(&stranger), false),
+        ("verify-ca", Some(&root), true),
+        ("verify-ca", Some(&stranger), false),
+        ("verify-ca", None, false),
+        ("verify-full", Some(&root), false),
+        ("verify-full", None, false),
+    ] {
+        let root = root.map(|root| format!("&sslrootcert={}", root.display())).unwrap_or_default();
+        let url = postgres.url(&format!("sslmode={mode}{root}"));
+        match connect(&url).await {
+            Ok(mut connection) => {
+                assert!(connects, "{url}");
+                assert_eq!(text(&mut connection, IS_ENCRYPTED).await.as_deref(), Some("true"), "{url}");
+            }
+            Err(error) => assert!(!connects, "{url}: {:?}", error.private_cause()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Every answer of the door.
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use aval::domain::application::Country;
+use serde_json::{Value, json};
+
+use super::{Message, OTHER_SECRET, PATH, SECRET, confirmed, key, waiting};
+use crate::support::app::TestApp;
+
+/// A problem without what differs between two requests.
+fn problem(mut json: Value) -> Value {
+    json["request_id"] = Value::Null;
+    json
+}
+
+#[actix_rt::test]
+async fn whatever_is_wrong_with_a_signature_is_answered_alike() {
+    let app = TestApp::start_idle().await;
+    let message = confirmed(&waiting(&app, Country::Es).await);
+    let body = message.body.to_string();
+    let time = app.engine().resources.clock.now().timestamp().to_string();
+    let good = key(SECRET).sign(&message.id, time.parse().unwrap(), body.as_bytes());
+    let legacy = key(SECRET).sign_legacy(body.as_bytes());
+    let (id, time, good) = (message.id.as_str(), time.as_str(), good.as_str());
+    let attempts: [&[(&str, &str)]; 9] = [
+        &[],
+        &[("webhook-id", id), ("webhook-timestamp", time)],
+        &[("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", "v1,AAAA")],
+        &[("webhook-id", "msg_other"), ("webhook-timestamp", time), ("webhook-signature", good)],
+        &[("webhook-id", id), ("webhook-timestamp", "1614265330"), ("webhook-signature", good)],
+        &[("webhook-id", id), ("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", good)],
+        &[("X-Webhook-Signature", "00")],
+        &[("X-Webhook-Signature", good)],
+        // The weaker scheme is no way round the stronger one.
+        &[("webhook-id", id), ("webhook-timestamp", time), ("X-Webhook-Signature", &legacy)],
+    ];
+    let mut answers = Vec::new();
+    for headers in attempts {
+        answers.push(app.send(Method::POST, PATH, headers, body.clone()).await.expect(401));
+    }
+    answers.push(message.send_signed(&app, OTHER_SECRET, 0).await.expect(401));
+    answers.push(message.send_signed(&app, SECRET, 310).await.expect(401));
+    answers.push(message.send_signed(&app, SECRET, -310).await.expect(401));
+    // It is verified before it is read.
+    let garbage = [("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", good)];
+    answers.push(app.send(Method::POST, PATH, &garbage, "no JSON").await.expect(401));
+    let first = problem(answers[0].clone());
+    for answer in answers {
+        assert_eq!(problem(answer), first);
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "0");
+    let series = r#"webhook_events_total{provider="unknown",result="unauthenticated"}"#;
+    assert_eq!(app.metric(series).await, 13.0);
+    assert_eq!(message.send(&app).await.expect(200)["applied"], true);
+}
+
+#[actix_rt::test]
+async fn a_recorded_message_cannot_be_replayed_when_its_time_is_over() {
+    let app = TestApp::start_idle().await;
+    let message = confirmed(&waiting(&app, Country::Es).await);
+    message.send_signed(&app, SECRET, 290).await.expect(200);
+    assert_eq!(message.send_signed(&app, SECRET, 290).await.expect(200), json!({"duplicate": true}));
+    app.engine().resources.clock.advance(Duration::from_secs(30));
+    message.send_signed(&app, SECRET, 320).await.expect(401);
+    assert_eq!(message.send_signed(&app, SECRET, -290).await.expect(200), json!({"duplicate": true}));
+}
+
+#[actix_rt::test]
+async fn a_body_over_the_limit_is_refused_as_announced_and_as_it_comes() {
+    let app = TestApp::start_idle().await;
+    let head = |length: &str| {
+        format!(
+            "POST {PATH} HTTP/1.1\r\nHost: a\r\nX-Webhook-Signature: {}\r\n{length}\r\n\r\n",
+            "0".repeat(64)
+        )
+    };
+    let announced = app.send_raw(head("Content-Length: 1048577").as_bytes()).await;
+    assert!(announced.starts_with("HTTP/1.1 413"), "{announced}");
+    let mut chunked = head("Transfer-Encoding: chunked").into_bytes();
+    let chunk = [b"40000\r\n".as_slice(), &vec![b' '; 0x40000], b"\r\n"].concat();
+    chunked.extend(chunk.repeat(4));
+    chunked.extend(b"1\r\n \r\n0\r\n\r\n");
+    let streamed = app.send_raw(&chunked).await;
+    assert!(streamed.starts_with("HTTP/1.1 413"), "{streamed}");
+    // Exactly the limit is read, and judged by its signature.
+    let mut full = head("Content-Length: 1048576").into_bytes();
+    full.extend(vec![b' '; 1 << 20]);
+    let judged = app.send_raw(&full).await;
+    assert!(judged.starts_with("HTTP/1.1 401"), "{judged}");
+}
+
+#[actix_rt::test]
+async fn a_bad_payload_is_told_member_by_member() {
+    let app = TestApp::start_idle().await;
+    let id = waiting(&app, Country::Es).await;
+    let bad = confirmed(&id).with("total_debt", "1e3").with("outcome", "maybe").with("amount", 1);
+    let bad = bad.without("occurred_at").send(&app).await;
+    assert_eq!(
+        bad.field_errors(),
+        [
+            "/outcome unknown_outcome",
+            "/total_debt bad_amount",
+            "/occurred_at required",
+            "/amount unknown_field"
+        ]
+    );
+    bad.expect(422);
+    let personal = confirmed(&id).with("provider_reference", "ref-1234-5678-z").send(&app).await;
+    assert_eq!(personal.field_errors(), ["/provider_reference personal_data"]);
+    personal.expect(422);
+    let time = app.engine().resources.clock.now().timestamp();
+    for body in ["", "{", "[]", "{\"a\": 1, \"a\": 2}", "\u{feff}{}"] {
+        let signature = key(SECRET).sign("msg_1", time, body.as_bytes());
+        let time = time.to_string();
+        let headers =
+            [("webhook-id", "msg_1"), ("webhook-timestamp", &time), ("webhook-signature", &signature)];
+        let answer = app.send(Method::POST, PATH, &headers, body).await;
+        assert_eq!(answer.field_errors(), [" malformed"], "{body}");
+        answer.expect(422);
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "0");
+}
+
+#[actix_rt::test]
+async fn a_secret_speaks_for_its_own_countries_alone() {
+    let app = TestApp::start(&[("AVAL__SECRETS__WEBHOOKS__BR", OTHER_SECRET)]).await;
+    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopIntake).await.unwrap();
+    let (spanish, brazilian) = (waiting(&app, Country::Es).await, waiting(&app, Country::Br).await);
+    confirmed(&brazilian).send_signed(&app, SECRET, 0).await.expect(404);
+    confirmed(&spanish).send_signed(&app, OTHER_SECRET, 0).await.expect(404);
+    confirmed("01890a5d-ac96-774b-bcce-b302099a8057").send(&app).await.expect(404);
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "0");
+    confirmed(&spanish).send_signed(&app, SECRET, 0).await.expect(200);
+    confirmed(&brazilian).send_signed(&app, OTHER_SECRET, 0).await.expect(200);
+    let keys = "SELECT string_agg(split_part(idempotency_key, '/', 1), ' ' ORDER BY id) FROM webhook_events";
+    assert_eq!(app.sql(keys).await, "ES+PT+IT+MX+CO BR");
+}
+
+#[actix_rt::test]
+async fn all_live_secrets_verify_while_a_bureau_rotates() {
+    let both = format!("{SECRET},{OTHER_SECRET}");
+    let app = TestApp::start(&[("AVAL__SECRETS__WEBHOOKS__ES", &both)]).await;
+    for secret in [SECRET, OTHER_SECRET] {
+        let message = confirmed(&waiting(&app, Country::Es).await);
+        message.send_signed(&app, secret, 0).await.expect(200);
+    }
+    let message = confirmed(&waiting(&app, Country::Es).await);
+    message.send_signed(&app, "whsec_YSB0aGlyZCBzZWNyZXQgb2YgZW5vdWdoIGJ5dGVz", 0).await.expect(401);
+    // A message that came under one secret is the same under the other, and under both at once.
+    message.send_signed(&app, SECRET, 0).await.expect(200);
+    let time = app.engine().resources.clock.now().timestamp();
+    let body = message.body.to_string();
+    let list = [OTHER_SECRET, SECRET].map(|secret| key(secret).sign(&message.id, time, body.as_bytes()));
+    let (time, list) = (time.to_string(), list.join(" "));
+    let headers =
+        [("webhook-id", message.id.as_str()), ("webhook-timestamp", &time), ("webhook-signature", &list)];
+    let answer = app.send(Method::POST, "/api/v1/webhooks/provider", &headers, body).await;
+    assert_eq!(answer.expect(200), json!({"duplicate": true}));
+}
+
+#[actix_rt::test]
+async fn a_message_that_comes_again_is_a_duplicate_and_its_identifier_takes_no_other_body() {
+    let app = TestApp::start_idle().await;
+    let id = waiting(&app, Country::Es).await;
+    let message = confirmed(&id).with("outcome", "needs_review");
+    let first = message.send(&app).await.expect(200);
+    assert_eq!((&first["duplicate"], &first["applied"]), (&json!(false), &json!(true)));
+    assert_eq!(first["status"], "UNDER_REVIEW");
+    assert_eq!(message.send(&app).await.expect(200), json!({"duplicate": true}));
+    message.clone().with("credit_score", 300).send(&app).await.expect(409);
+    // The raw bytes count, not what they mean.
+    let mut other_bytes = message.clone();
+    other_bytes.body = json!({"provider_reference": message.body["provider_reference"]});
+    for (name, value) in message.body.as_object().unwrap() {
+        let value = if name == "total_debt" { json!("0") } else { value.clone() };
+        other_bytes = other_bytes.with(name, value);
+    }
+    other_bytes.send(&app).await.expect(409);
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "1");
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING UNDER_REVIEW");
+    let counted =
+        |result: &str| format!(r#"webhook_events_total{{provider="ASNEF-CIRBE",result="{result}"}}"#);
+    assert_eq!(app.metric(&counted("applied")).await, 1.0);
+    assert_eq!(app.metric(&counted("duplicate")).await, 1.0);
+    assert_eq!(app.metric(&counted("conflict")).await, 2.0);
+}
+
+#[actix_rt::test]
+async fn a_legacy_signature_serves_where_it_is_switched_on_and_for_young_events() {
+    let app = TestApp::start(&[("AVAL__WEBHOOKS__LEGACY__PT", "false")]).await;
+    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopIntake).await.unwrap();
+    let now = app.engine().resources.clock.now();
+    let days_ago = |days: i64| json!((now - chrono::TimeDelta::days(days)).to_rfc3339());
+    let id = waiting(&app, Country::Es).await;
+    let message = |days| confirmed(&id).with("outcome", "needs_review").with("occurred_at", days_ago(days));
+    for (days, refusal) in [(30, "/occurred_at too_old"), (-1, "/occurred_at in_the_future")] {
+        let answer = message(days).send_legacy(&app, SECRET).await;
+        assert_eq!(answer.field_errors(), [refusal]);
+        answer.expect(422);
+    }
+    let young: Message = message(28);
+    assert_eq!(young.send_legacy(&app, SECRET).await.expect(200)["applied"], true);
+    assert_eq!(young.send_legacy(&app, SECRET).await.expect(200), json!({"duplicate": true}));
+    young.clone().with("credit_score", 301).send_legacy(&app, SECRET).await.expect(409);
+    young.send_legacy(&app, OTHER_SECRET).await.expect(401);
+    // The switch is each bureau's own: where it is off, the secret does not speak for the country that way.
+    let portuguese = confirmed(&waiting(&app, Country::Pt).await).with("occurred_at", days_ago(0));
+    portuguese.send_legacy(&app, SECRET).await.expect(404);
+    portuguese.send(&app).await.expect(200);
+}

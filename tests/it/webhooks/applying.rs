@@ -1,0 +1,164 @@
+//! What a message does to its application.
+
+use std::time::Duration;
+
+use aval::domain::application::Country;
+use serde_json::json;
+
+use super::{confirmed, waiting};
+use crate::support::app::TestApp;
+use crate::support::builders::{body, with};
+use crate::support::eventually;
+
+#[actix_rt::test]
+async fn a_confirmation_decides_an_application_that_nobody_has_looked_at_and_completes_its_job() {
+    let app = TestApp::start_idle().await;
+    let id = waiting(&app, Country::Es).await;
+    let answer = confirmed(&id).send(&app).await.expect(200);
+    assert_eq!((&answer["applied"], &answer["status"]), (&json!(true), &json!("APPROVED")));
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED");
+    let audit = app.get(&format!("/api/v1/applications/{id}/audit")).await.expect(200);
+    for entry in [1, 2] {
+        assert_eq!(audit["entries"][entry]["changed_by"], "webhook:ASNEF-CIRBE");
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
+    assert_eq!(app.sql("SELECT string_agg(result::text, ' ') FROM job_history").await, "completed");
+    assert_eq!(app.sql("SELECT count(*) FROM decisions d JOIN job_history h ON h.id = d.job_id").await, "1");
+    let decision = app.get(&format!("/api/v1/applications/{id}/decision")).await.expect(200);
+    assert_eq!(decision["status"], "APPROVED");
+    let events = "SELECT string_agg(data ->> 'status', ' ' ORDER BY seq) FROM outbox";
+    assert_eq!(app.sql(events).await, "PENDING VALIDATING APPROVED");
+}
+
+#[actix_rt::test]
+async fn a_bureaus_own_verdict_counts_whatever_its_figures_say() {
+    let app = TestApp::start_idle().await;
+    for (outcome, status, code) in [
+        ("rejected", "REJECTED", "PROVIDER_REJECTED"),
+        ("needs_review", "UNDER_REVIEW", "PROVIDER_NEEDS_REVIEW"),
+    ] {
+        let id = waiting(&app, Country::Es).await;
+        let message = confirmed(&id).with("outcome", outcome).with("reason", "insufficient history");
+        assert_eq!(message.send(&app).await.expect(200)["status"], status);
+        assert_eq!(app.reasons(&id).await, [code]);
+        let reason = format!("SELECT change_reason FROM applications WHERE id = '{id}'");
+        assert_eq!(app.sql(&reason).await, format!("{code}: insufficient history"));
+        let risk = format!("SELECT risk_score >= 50 FROM applications WHERE id = '{id}'");
+        assert_eq!(app.sql(&risk).await, (outcome == "rejected").to_string());
+    }
+}
+
+#[actix_rt::test]
+async fn a_reason_that_names_the_applicant_is_kept_from_the_audit_trail() {
+    let app = TestApp::start_idle().await;
+    let id = waiting(&app, Country::Es).await;
+    let message = confirmed(&id).with("outcome", "rejected").with("reason", "GARCIA has debts elsewhere");
+    message.send(&app).await.expect(200);
+    let reason = format!("SELECT change_reason FROM applications WHERE id = '{id}'");
+    assert_eq!(app.sql(&reason).await, "PROVIDER_REJECTED");
+}
+
+#[actix_rt::test]
+async fn the_country_s_rules_decide_on_what_a_confirmation_tells() {
+    let app = TestApp::start_idle().await;
+    for (figures, status, reasons) in [
+        (json!({"credit_score": 480}), "REJECTED", vec!["SCORE_TOO_LOW"]),
+        (json!({"credit_score": null}), "UNDER_REVIEW", vec!["MISSING_CREDIT_SCORE"]),
+        (json!({"monthly_obligations": "2000.00"}), "REJECTED", vec!["DTI_TOO_HIGH"]),
+    ] {
+        let id = waiting(&app, Country::Es).await;
+        let mut message = confirmed(&id);
+        for (name, value) in figures.as_object().unwrap() {
+            message = message.with(name, value.clone());
+        }
+        assert_eq!(message.send(&app).await.expect(200)["status"], status, "{figures}");
+        assert_eq!(app.reasons(&id).await, reasons);
+    }
+}
+
+#[actix_rt::test]
+async fn a_finished_application_is_not_changed_and_the_message_is_kept() {
+    let app = TestApp::start_idle().await;
+    let approved = waiting(&app, Country::Es).await;
+    confirmed(&approved).send(&app).await.expect(200);
+    let rejected = waiting(&app, Country::Es).await;
+    confirmed(&rejected).with("outcome", "rejected").send(&app).await.expect(200);
+    let cancelled = waiting(&app, Country::Es).await;
+    app.patch(&format!("/api/v1/applications/{cancelled}"), &json!({"status": "CANCELLED"}))
+        .await
+        .expect(200);
+    let deleted = waiting(&app, Country::Es).await;
+    app.delete(&format!("/api/v1/applications/{deleted}")).await;
+    let versions = "SELECT string_agg(version::text, ' ' ORDER BY id) FROM applications";
+    let before = app.sql(versions).await;
+    for (id, status) in
+        [(&approved, "APPROVED"), (&rejected, "REJECTED"), (&cancelled, "CANCELLED"), (&deleted, "PENDING")]
+    {
+        let answer = confirmed(id).with("outcome", "needs_review").send(&app).await.expect(200);
+        assert_eq!((&answer["applied"], &answer["status"]), (&json!(false), &json!(status)));
+    }
+    assert_eq!(app.sql(versions).await, before);
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events WHERE status = 'ignored'").await, "4");
+}
+
+#[actix_rt::test]
+async fn a_message_that_is_older_than_one_already_applied_changes_nothing() {
+    let app = TestApp::start_idle().await;
+    let id = waiting(&app, Country::Es).await;
+    let at = |outcome: &str, day: u32| {
+        confirmed(&id).with("outcome", outcome).with("occurred_at", format!("2026-01-{day:02}T12:00:00Z"))
+    };
+    assert_eq!(at("needs_review", 20).send(&app).await.expect(200)["applied"], true);
+    assert_eq!(at("rejected", 19).send(&app).await.expect(200)["applied"], false);
+    assert_eq!(at("confirmed", 21).send(&app).await.expect(200)["applied"], true);
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING UNDER_REVIEW APPROVED");
+}
+
+#[actix_rt::test]
+async fn figures_that_are_not_told_stay_as_the_bureau_told_them_before() {
+    let app = TestApp::start(&[]).await;
+    let large = with(body(Country::Es, "12345678Z"), "requested_amount", "25000.00");
+    let id = app.submit(&with(large, "monthly_income", "6000.00")).await;
+    app.reaches(&id, "UNDER_REVIEW").await;
+    let bare = confirmed(&id).without("credit_score").without("total_debt").without("monthly_obligations");
+    assert_eq!(bare.with("has_defaults", true).send(&app).await.expect(200)["status"], "REJECTED");
+    let known = format!(
+        "SELECT concat_ws(' ', banking_data ->> 'credit_score', banking_data ->> 'monthly_obligations', \
+         banking_data ->> 'has_defaults', banking_data ->> 'account_status') FROM applications WHERE id = '{id}'"
+    );
+    assert_eq!(app.sql(&known).await, "720 300.00 true active");
+    assert_eq!(app.sql("SELECT count(*) FROM decisions").await, "2");
+}
+
+#[actix_rt::test]
+async fn what_was_decided_without_its_bureau_is_decided_by_its_webhook_and_waits_no_longer() {
+    let app = TestApp::start(&[
+        ("AVAL__REDECISION__MIN_INTERVAL_MS", "600000"),
+        ("AVAL__REDECISION__MAX_INTERVAL_MS", "600000"),
+    ])
+    .await;
+    let id = app.submit(&body(Country::Es, "90000011E")).await;
+    app.reaches(&id, "UNDER_REVIEW").await;
+    assert_eq!(app.sql("SELECT count(*) FROM provider_retries").await, "1");
+    let message = confirmed(&id).without("total_debt");
+    assert_eq!(message.send(&app).await.expect(200)["status"], "APPROVED");
+    assert_eq!(app.sql("SELECT count(*) FROM provider_retries").await, "0");
+    let told = "SELECT banking_data ->> 'total_debt' FROM applications";
+    assert_eq!(app.sql(told).await, "", "a fallback figure was never known");
+}
+
+#[actix_rt::test]
+async fn a_message_overtakes_the_actor_that_still_asks_the_bureau() {
+    let app = TestApp::start(&[]).await;
+    app.simulator().script().set_latency(Country::Es, Duration::from_millis(700));
+    let id = waiting(&app, Country::Es).await;
+    app.reaches(&id, "VALIDATING").await;
+    assert_eq!(confirmed(&id).with("outcome", "rejected").send(&app).await.expect(200)["status"], "REJECTED");
+    let lost = r#"worker_tasks_total{status="lease_lost",task_name="process_credit_application"}"#;
+    eventually("the actor to find its lease gone", async || (app.metric(lost).await == 1.0).then_some(()))
+        .await;
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING REJECTED");
+    assert_eq!(app.sql("SELECT count(*) FROM decisions").await, "1");
+    assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "0");
+    assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
+}

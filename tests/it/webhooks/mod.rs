@@ -1,0 +1,94 @@
+//! Inbound webhooks over real HTTP.
+
+mod answers;
+mod applying;
+mod failing;
+mod operators;
+mod swarm;
+
+use actix_web::http::Method;
+use aval::domain::application::Country;
+use aval::providers::signature::SigningKey;
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, TestApp};
+
+/// The secret of every country, unless a test configures others.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Another one.
+const OTHER_SECRET: &str = "whsec_b3RoZXIgc2VjcmV0IG9mIGVub3VnaCBieXRlcw==";
+
+pub(crate) const PATH: &str = "/api/v1/webhooks/bank-confirmation";
+
+/// A message as a bureau sends it.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) body: Value,
+}
+
+pub(crate) fn key(secret: &str) -> SigningKey {
+    let encoded = secret.strip_prefix("whsec_").unwrap();
+    SigningKey::new(&base64::engine::general_purpose::STANDARD.decode(encoded).unwrap())
+}
+
+/// A confirmation with figures that every country's rules approve.
+pub(crate) fn confirmed(application: &str) -> Message {
+    let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
+    let body = json!({
+        "provider_reference": format!("ref-{id}"),
+        "application_id": application,
+        "outcome": "confirmed",
+        "credit_score": 760,
+        "total_debt": "0.00",
+        "monthly_obligations": "0.00",
+        "has_defaults": false,
+        "occurred_at": "2026-01-31T12:00:00Z",
+    });
+    Message { id, body }
+}
+
+impl Message {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.body[name] = value.into();
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.body.as_object_mut().unwrap().remove(name);
+        self
+    }
+
+    /// Sends it now.
+    pub(crate) async fn send(&self, app: &TestApp) -> Answer {
+        self.send_signed(app, SECRET, 0).await
+    }
+
+    /// Sends it as signed so many seconds ago with the secret.
+    pub(crate) async fn send_signed(&self, app: &TestApp, secret: &str, seconds_ago: i64) -> Answer {
+        let time = app.engine().resources.clock.now().timestamp() - seconds_ago;
+        let body = self.body.to_string();
+        let signature = key(secret).sign(&self.id, time, body.as_bytes());
+        let headers = [
+            ("webhook-id", self.id.as_str()),
+            ("webhook-timestamp", &time.to_string()),
+            ("webhook-signature", &signature),
+            ("content-type", "application/json"),
+        ];
+        app.send(Method::POST, PATH, &headers, body).await
+    }
+
+    /// Sends it under the legacy signature.
+    pub(crate) async fn send_legacy(&self, app: &TestApp, secret: &str) -> Answer {
+        let body = self.body.to_string();
+        let signature = key(secret).sign_legacy(body.as_bytes());
+        app.send(Method::POST, PATH, &[("X-Webhook-Signature", &signature)], body).await
+    }
+}
+
+/// An application that waits, with nobody to work on it.
+async fn waiting(app: &TestApp, country: Country) -> String {
+    let sample = crate::support::builders::SAMPLES.iter().find(|(of, _)| *of == country).unwrap().1;
+    app.submit(&crate::support::builders::body(country, sample)).await
+}
