@@ -55,8 +55,8 @@ async fn fifty_equal_requests_at_once_make_one_application_whatever_instance_the
     let window = [("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24")];
     let here = TestApp::start_on(Rc::clone(&database), &window).await;
     let there = TestApp::start_on(Rc::clone(&database), &[]).await;
-    for round in 0..5 {
-        let request = with(body(SAMPLES[round].0, SAMPLES[round].1), "term_months", 12);
+    for (round, (country, document)) in SAMPLES.into_iter().enumerate() {
+        let request = with(body(country, document), "term_months", 12);
         let key = format!("round-{round}");
         let requests =
             (0..50).map(|n| post_with(if n % 2 == 0 { &here } else { &there }, APPLICATIONS, &key, &request));
@@ -84,7 +84,7 @@ async fn many_keys_and_documents_at_once_on_two_instances_neither_block_nor_lose
     let there = TestApp::start_on(Rc::clone(&database), &window).await;
     let ids = async |n: usize| {
         // Every key comes three times, in an order that differs from instance to instance.
-        let app = if n % 2 == 0 { &here } else { &there };
+        let app = if n.is_multiple_of(2) { &here } else { &there };
         let which = (n * 7) % 60;
         let request = body(Country::Co, &(1_000_000_000 + which).to_string());
         let key = which.to_string();
