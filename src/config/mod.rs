@@ -8,6 +8,7 @@
 
 mod accounts;
 mod actors;
+mod applications;
 mod cors;
 mod database;
 mod database_url;
@@ -18,6 +19,7 @@ mod log;
 mod providers;
 mod secrets;
 mod server;
+mod staff_views;
 mod webhooks;
 mod websocket;
 
@@ -29,6 +31,7 @@ use serde::Deserialize;
 
 pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
+pub use applications::NewApplicationSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
@@ -41,6 +44,7 @@ pub use providers::{
 };
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};
+pub use staff_views::StaffViewSettings;
 pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
@@ -123,6 +127,10 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[actors]`
     pub actors: ActorSettings,
+    /// `[applications]`
+    pub applications: NewApplicationSettings,
+    /// `[staff_views]`
+    pub staff_views: StaffViewSettings,
     /// `[jobs]`
     pub jobs: JobSettings,
     /// `[outbox]`
@@ -157,6 +165,8 @@ struct Sections {
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
     actors: ActorSettings,
+    applications: NewApplicationSettings,
+    staff_views: StaffViewSettings,
     jobs: JobSettings,
     outbox: OutboxSettings,
     redecision: RedecisionSettings,
@@ -252,6 +262,8 @@ impl Settings {
             embedded: sections.embedded,
             log: sections.log,
             actors: sections.actors,
+            applications: sections.applications,
+            staff_views: sections.staff_views,
             jobs: sections.jobs,
             outbox: sections.outbox,
             redecision: sections.redecision,
@@ -270,6 +282,8 @@ impl Settings {
         settings.cors.validate()?;
         settings.database.validate(environment)?;
         settings.actors.validate()?;
+        settings.applications.validate()?;
+        settings.staff_views.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
         settings.redecision.validate()?;
