@@ -105,13 +105,16 @@ pub struct OpenedAccounts {
 }
 
 impl OpenedAccounts {
-    /// Finds or starts the database, brings it up to date and reads the secrets as the server does.
+    /// Finds or starts the database and reads the secrets as the server does. Only a private database that it starts itself
+    /// is brought up to date: of another, its own Aval is in charge.
     ///
     /// # Errors
     /// When the database cannot be reached or a secret is missing.
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
-        prepare(settings, database.url(), clock.now(), logger).await?;
+        if database.private.is_some() {
+            prepare(settings, database.url(), clock.now(), logger).await?;
+        }
         Self::connect(database, settings, clock, logger).await
     }
 

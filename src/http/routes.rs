@@ -78,7 +78,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login),
         on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh),
         on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
-        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change),
+        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
         on(POST, "/api/v1/users", OPERATE, users::create::create),
         on(GET, "/api/v1/users", INSPECT, users::list::list),

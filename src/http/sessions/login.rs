@@ -1,5 +1,6 @@
 //! `POST /api/v1/auth/login`
 
+use actix_web::HttpRequest;
 use secrecy::SecretString;
 use utoipa::ToSchema;
 
@@ -8,6 +9,7 @@ use crate::domain::members::{Fields, Problems, string};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
+use crate::http::limits::check_subject;
 use crate::http::problem::Answer;
 
 /// Who logs in.
@@ -35,11 +37,11 @@ pub struct LoginRequest {
         (status = 200, description = "The tokens of the session", body = SessionTokens,
             headers(("Cache-Control" = String, description = "`no-store`"))),
         (status = 401, description = "There is no enabled account with this username and password"),
-        (status = 429, description = "Too many attempts for this account or from this address; see Retry-After"),
     ),
 )]
-pub(in crate::http) async fn login(state: HttpState, body: JsonObject) -> Answer {
+pub(in crate::http) async fn login(request: HttpRequest, state: HttpState, body: JsonObject) -> Answer {
     let (username, password) = read(&body)?;
+    check_subject(&request, &username).await?;
     let pair = state.accounts.login(&username, password).await?;
     Ok(tokens::answer(&pair))
 }

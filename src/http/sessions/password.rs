@@ -1,5 +1,6 @@
 //! `POST /api/v1/auth/password`
 
+use actix_web::HttpRequest;
 use secrecy::SecretString;
 use utoipa::ToSchema;
 
@@ -9,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
+use crate::http::limits::check_subject;
 use crate::http::problem::Answer;
 
 /// A change of one's own password.
@@ -39,11 +41,16 @@ pub struct PasswordRequest {
         (status = 200, description = "The tokens of the new session", body = SessionTokens,
             headers(("Cache-Control" = String, description = "`no-store`"))),
         (status = 403, description = "That is not the current password"),
-        (status = 429, description = "Too many attempts; see Retry-After"),
     ),
 )]
-pub(in crate::http) async fn change(state: HttpState, principal: Principal, body: JsonObject) -> Answer {
+pub(in crate::http) async fn change(
+    request: HttpRequest,
+    state: HttpState,
+    principal: Principal,
+    body: JsonObject,
+) -> Answer {
     let (current, new) = read(&body)?;
+    check_subject(&request, &principal.account).await?;
     let pair = state.accounts.change_own_password(&principal, current, new).await?;
     Ok(tokens::answer(&pair))
 }

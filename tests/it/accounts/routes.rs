@@ -105,7 +105,6 @@ async fn a_credential_that_is_not_good_is_worth_nothing_on_any_route() {
     .await;
     let tokens = [
         "garbage".to_owned(),
-        String::new(),
         format!("{none}.{}.", part(1)),
         format!("{none}.{}.{}", part(1), part(2)),
         format!("{}.{}.", part(0), part(1)),
