@@ -158,7 +158,8 @@ impl OpenedAccounts {
     }
 }
 
-/// Brings the schema up to date, as the user of `database.migration_url` where there is one, and makes this month's partitions and those ahead.
+/// Brings the schema up to date, as the user of `database.migration_url` where there is one, and makes this month's
+/// partitions and those ahead.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.

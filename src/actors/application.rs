@@ -205,11 +205,13 @@ impl Work {
     }
 
     fn begin(&self, application_id: ApplicationId) -> BeginJob {
+        let window = self.parts.resources.settings.applications.duplicate_window();
         BeginJob {
             lease: self.job.lease,
             application_id,
             attribution: self.attribution(None),
             traceparent: self.job.traceparent.clone(),
+            elsewhere_within_ms: window.map_or(0, |window| window.num_milliseconds()),
         }
     }
 
@@ -249,6 +251,7 @@ impl Work {
             monthly_income: pending.monthly_income,
             term_months: pending.term_months,
             banking_data,
+            applied_elsewhere: pending.applied_elsewhere,
         };
         let decision = self.parts.countries.rules(pending.country).evaluate(&case);
         let settings = &self.parts.resources.settings.redecision;

@@ -29,6 +29,8 @@ pub enum FaultPoint {
     Broadcaster,
     /// The housekeeper, while it handles a tick.
     Housekeeper,
+    /// The view recorder, while it handles a wake-up.
+    ViewRecorder,
 }
 
 impl FaultPoint {

@@ -1,9 +1,9 @@
 //! The housekeeper: recurring work that one instance does for all.
 //!
-//! One instance leads, by advisory lock; when it is gone another takes over. It makes partitions ahead, deletes expired
-//! events, queues again the applications that were decided without their bureau, when that bureau has recovered, and tries
-//! webhooks again that could not be applied. Old webhooks are deleted once a day, at a fixed hour, and when an instance
-//! begins to lead: nobody may have been there at that hour.
+//! One instance leads, by advisory lock; when it is gone another takes over. It makes partitions ahead, deletes what has
+//! expired, queues again the applications that were decided without their bureau, when that bureau has recovered, and
+//! tries webhooks again that could not be applied. Old webhooks are deleted once a day, at a fixed hour, and when an
+//! instance begins to lead: nobody may have been there at that hour.
 //!
 //! Recovery is judged by this instance's own breaker. Closed: as many as the configured rate allows. Half-open and
 //! waiting for a probe: one, which is the probe when there is no other traffic. Open: none. The pause of each application
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel_async::AsyncPgConnection;
 use slog::{debug, info, warn};
 use tokio::time::timeout;
 
@@ -25,12 +26,14 @@ use super::webhooks::WebhookIntake;
 use crate::error::{Error, Result};
 use crate::storage::leadership::Leadership;
 use crate::storage::provider_retries::{self, Requeue};
-use crate::storage::{jobs, outbox, partitions, refresh_tokens, webhooks, ws_tickets};
+use crate::storage::{
+    applications, idempotency, jobs, outbox, partitions, refresh_tokens, staff_views, webhooks, ws_tickets,
+};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
 
-/// Expired events deleted by one statement.
+/// Expired rows deleted by one statement.
 const DELETE_BATCH: u32 = 5000;
 /// Webhooks tried again in one round.
 const RETRY_BATCH: usize = 50;
@@ -167,6 +170,26 @@ impl Round {
         loop {
             let deleted = outbox::delete_expired(&mut connection, now, retention, DELETE_BATCH).await?;
             debug!(self.resources.logger, "expired events deleted"; "count" => deleted);
+            if deleted < DELETE_BATCH as usize {
+                break;
+            }
+        }
+        self.delete_expired("answers under a key", idempotency::delete_expired).await?;
+        self.delete_expired("claims on documents", applications::delete_expired_claims).await?;
+        self.delete_expired("staff views", staff_views::delete_expired).await
+    }
+
+    /// Deletes what has expired of one kind, batch by batch.
+    async fn delete_expired(
+        &self,
+        what: &str,
+        delete: impl AsyncFn(&mut AsyncPgConnection, DateTime<Utc>, u32) -> Result<usize>,
+    ) -> Result<()> {
+        let now = self.resources.clock.now();
+        let mut connection = self.resources.database.get().await?;
+        loop {
+            let deleted = delete(&mut connection, now, DELETE_BATCH).await?;
+            debug!(self.resources.logger, "expired rows deleted"; "what" => what, "count" => deleted);
             if deleted < DELETE_BATCH as usize {
                 return Ok(());
             }

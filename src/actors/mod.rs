@@ -10,6 +10,7 @@
 //! | [`outbox_relay`] | 1, one leads | the global offset | another instance takes over |
 //! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position stand outside of it |
 //! | [`housekeeper`] | 1, one leads | recurring work | another instance takes over |
+//! | [`view_recorder`] | 1 | writing what staff looked at | the views that wait stand outside of it |
 //!
 //! How messages go:
 //!
@@ -21,6 +22,7 @@
 //!  application ───── begin, store, renew, … ──→ recorder
 //!  outbox_relay ──── Wake ────────────────────→ broadcaster ── queues ─→ WebSocket sessions
 //!  provider_gateway ─ recovered ──────────────→ housekeeper
+//!  http ──────────── StaffView ───────────────→ view_recorder
 //! ```
 //!
 //! Messages are hints that carry identifiers; the database is the truth, and every actor that restarts reads it again.
@@ -44,6 +46,7 @@ pub mod running_jobs;
 pub mod scheduler;
 mod sliding_counts;
 pub mod supervisor;
+pub mod view_recorder;
 pub mod webhooks;
 
 use std::sync::Arc;

@@ -34,6 +34,7 @@ use crate::domain::ids::{ApplicationId, ChangeId, DecisionId, RequestId};
 use crate::domain::status::{Mover, Status};
 use crate::error::{Error, PublicMessage, Result};
 use crate::providers::provider_for;
+use crate::storage::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
 use crate::storage::webhooks::{self, Addressee, DueEvent, Entered, NewEvent, Verdict};
@@ -271,12 +272,14 @@ impl WebhookIntake {
         if !open || webhooks::has_newer(connection, attempt.event).await? {
             return Ok((application.status, false));
         }
-        let verdict = self.verdict(attempt, application);
+        let window = self.resources.settings.applications.duplicate_window();
+        let elsewhere = applications::was_applied_elsewhere(connection, application.id, window).await?;
+        let verdict = self.verdict(attempt, application, elsewhere);
         webhooks::record(connection, &verdict).await?;
         Ok((verdict.decision.status.into(), true))
     }
 
-    fn verdict(&self, attempt: &Attempt<'_>, application: Addressee) -> Verdict {
+    fn verdict(&self, attempt: &Attempt<'_>, application: Addressee, applied_elsewhere: bool) -> Verdict {
         let (clock, confirmation) = (&self.resources.clock, attempt.confirmation);
         let name = provider_for(application.country).name();
         let issued = application.issued_reference.as_deref();
@@ -285,6 +288,7 @@ impl WebhookIntake {
             monthly_income: application.monthly_income,
             term_months: application.term_months,
             banking_data: confirmation.merged_into(application.banking_data, name, issued),
+            applied_elsewhere,
         };
         let decision = self.countries.rules(application.country).evaluate(&case);
         let told = confirmation.showable_reason(&application.full_name, &application.identity_document);

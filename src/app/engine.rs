@@ -19,6 +19,7 @@ use crate::actors::root::{Arbiters, Root};
 use crate::actors::running_jobs::RunningJobs;
 use crate::actors::scheduler::{self, Scheduler};
 use crate::actors::supervisor::{self, Supervisor};
+use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
 use crate::actors::webhooks::WebhookIntake;
 use crate::actors::{Resources, provider_gateway};
 use crate::bus::EventBus;
@@ -50,6 +51,8 @@ pub struct Handles {
     pub broadcaster: Handle<Broadcaster>,
     /// Does recurring work.
     pub housekeeper: Handle<Housekeeper>,
+    /// Writes down what staff looks at.
+    pub view_recorder: Handle<ViewRecorder>,
 }
 
 /// Everything that works, without the HTTP server.
@@ -68,6 +71,8 @@ pub struct Engine {
     pub handles: Handles,
     /// The jobs in work.
     pub running: RunningJobs,
+    /// What staff looked at and is not written yet.
+    pub views: ViewLog,
     /// The WebSocket sessions of this instance.
     pub sessions: Sessions,
     /// Told after each commit.
@@ -124,6 +129,7 @@ impl Engine {
             relay: Handle::vacant(outbox_relay::NAME),
             broadcaster: Handle::vacant(broadcaster::NAME),
             housekeeper: Handle::vacant(housekeeper::NAME),
+            view_recorder: Handle::vacant(view_recorder::NAME),
         };
         let on_commit = commit_hook(&handles);
         let webhooks = WebhookIntake::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
@@ -132,6 +138,7 @@ impl Engine {
         let engine = Self {
             recorders: Recorders::new(recorder_handles.iter().cloned()),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
+            views: ViewLog::new(&resources, handles.view_recorder.clone()),
             sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
             root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
             resources,
@@ -150,6 +157,7 @@ impl Engine {
         engine.keep_workers();
         engine.keep_publishing();
         engine.keep_housekeeping();
+        engine.keep_views();
         engine.keep_listening();
         engine.wait_alive().await;
         info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance);
@@ -167,6 +175,7 @@ impl Engine {
         self.handles.relay.wait_alive().await;
         self.handles.broadcaster.wait_alive().await;
         self.handles.housekeeper.wait_alive().await;
+        self.handles.view_recorder.wait_alive().await;
     }
 
     fn keep_recorders(&self) {
@@ -233,6 +242,13 @@ impl Engine {
         let webhooks = self.webhooks.clone();
         self.root.keep(&self.handles.housekeeper, move |line| {
             Housekeeper::new(&resources, gateway.clone(), webhooks.clone(), line)
+        });
+    }
+
+    fn keep_views(&self) {
+        let (resources, views) = (self.resources.clone(), self.views.clone());
+        self.root.keep(&self.handles.view_recorder, move |line| {
+            ViewRecorder::new(&resources, views.clone(), line)
         });
     }
 

@@ -48,6 +48,7 @@ impl EngineHealth {
             (handles.relay.name(), handles.relay.is_alive()),
             (handles.broadcaster.name(), handles.broadcaster.is_alive()),
             (handles.housekeeper.name(), handles.housekeeper.is_alive()),
+            (handles.view_recorder.name(), handles.view_recorder.is_alive()),
         ]
         .into_iter()
         .map(|(actor, alive)| ActorHealth { actor, alive, restarts: self.restarts(actor) })

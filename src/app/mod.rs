@@ -102,6 +102,9 @@ impl App {
             let _ = served.await;
         };
         shutdown.stage("requests", LEAST, requests).await;
+        if let Some(Err(error)) = shutdown.stage("views of staff", LEAST, engine.views.flush()).await {
+            warn!(resources.logger, "views of staff were not written"; error);
+        }
         shutdown.stage("jobs", LEAST, finish_jobs(&engine)).await;
         shutdown.stage("jobs given back", LEAST, give_jobs_back(&engine)).await;
         engine.root.stop_keeping();
@@ -149,6 +152,7 @@ fn http_state(engine: &Engine) -> HttpState {
         accounts: engine.accounts.clone(),
         recorders: engine.recorders.clone(),
         countries: Arc::clone(&engine.countries),
+        views: engine.views.clone(),
         simulator: engine.simulator.clone(),
         on_commit: Arc::clone(&engine.on_commit),
         health: Arc::new(EngineHealth::of(engine)),

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod actors;
+mod applications;
 mod cors;
 mod database;
 mod database_url;
@@ -18,6 +19,7 @@ mod log;
 mod providers;
 mod secrets;
 mod server;
+mod staff_views;
 mod webhooks;
 mod websocket;
 
@@ -29,6 +31,7 @@ use serde::Deserialize;
 
 pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
+pub use applications::NewApplicationSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
@@ -41,6 +44,7 @@ pub use providers::{
 };
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};
+pub use staff_views::StaffViewSettings;
 pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
@@ -107,12 +111,12 @@ pub struct Settings {
     pub server: ServerSettings,
     /// `[secrets]`, which may lack some in development: [`Secrets::complete`]
     pub secrets: SecretsSection,
-    /// `[accounts]`
-    pub accounts: AccountSettings,
     /// `[limits]`
     pub limits: LimitSettings,
     /// `[cors]`
     pub cors: CorsSettings,
+    /// `[accounts]`
+    pub accounts: AccountSettings,
     /// `[encryption]`
     pub encryption: EncryptionSettings,
     /// `[database]`
@@ -123,6 +127,10 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[actors]`
     pub actors: ActorSettings,
+    /// `[applications]`
+    pub applications: NewApplicationSettings,
+    /// `[staff_views]`
+    pub staff_views: StaffViewSettings,
     /// `[jobs]`
     pub jobs: JobSettings,
     /// `[outbox]`
@@ -149,14 +157,16 @@ pub struct Settings {
 struct Sections {
     server: ServerSettings,
     secrets: SecretsSection,
-    accounts: AccountSettings,
     limits: LimitSettings,
     cors: CorsSettings,
+    accounts: AccountSettings,
     encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
     log: LogSettings,
     actors: ActorSettings,
+    applications: NewApplicationSettings,
+    staff_views: StaffViewSettings,
     jobs: JobSettings,
     outbox: OutboxSettings,
     redecision: RedecisionSettings,
@@ -244,14 +254,16 @@ impl Settings {
             countries_dir,
             server: sections.server,
             secrets: sections.secrets,
-            accounts: sections.accounts,
             limits: sections.limits,
             cors: sections.cors,
+            accounts: sections.accounts,
             encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
             log: sections.log,
             actors: sections.actors,
+            applications: sections.applications,
+            staff_views: sections.staff_views,
             jobs: sections.jobs,
             outbox: sections.outbox,
             redecision: sections.redecision,
@@ -270,6 +282,8 @@ impl Settings {
         settings.cors.validate()?;
         settings.database.validate(environment)?;
         settings.actors.validate()?;
+        settings.applications.validate()?;
+        settings.staff_views.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
         settings.redecision.validate()?;
@@ -414,6 +428,7 @@ mod tests {
         assert!(refusal(&[("AVAL__SERVER__TLS__CERTIFICATE_FILE", "a.pem")]).contains("private_key_file"));
         assert!(refusal(&[("AVAL__CORS__ALLOWED_ORIGINS", "*")]).contains("cors.allowed_origins"));
         assert!(refusal(&[("AVAL__LIMITS__CREATE__USER__BURST", "0")]).contains("burst"));
+        assert!(refusal(&[("AVAL__LIMITS__LOGIN__USER__BURST", "10000")]).contains("limits.login"));
         assert!(refusal(&[("AVAL__JOBS__HEARTBEAT_MS", "30000")]).contains("jobs.heartbeat_ms"));
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));

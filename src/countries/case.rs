@@ -21,8 +21,8 @@ use crate::domain::members::{
 };
 use crate::error::{Error, PublicMessage, Result};
 
-/// Reads `{requested_amount, monthly_income, term_months?, banking_data}`. A member of `banking_data` that is
-/// absent or `null` was not told; `term_months` defaults to 36.
+/// Reads `{requested_amount, monthly_income, term_months?, applied_elsewhere?, banking_data}`. A member of `banking_data`
+/// that is absent or `null` was not told; `term_months` defaults to 36, `applied_elsewhere` to false.
 ///
 /// # Errors
 /// [`Error::Malformed`] when the text is not one JSON object; [`Error::Validation`] with the problems of its members
@@ -34,6 +34,7 @@ pub fn parse_case(json: &[u8]) -> Result<Case> {
     let requested_amount = fields.required("requested_amount", positive_money);
     let monthly_income = fields.required("monthly_income", positive_money);
     let term_months = fields.optional("term_months", term_months);
+    let applied_elsewhere = fields.optional("applied_elsewhere", boolean);
     let banking_members = fields.required("banking_data", object);
     fields.refuse_the_rest();
     let banking_data = banking_members.map(|members| banking_data(members, &mut problems));
@@ -43,6 +44,7 @@ pub fn parse_case(json: &[u8]) -> Result<Case> {
             monthly_income,
             term_months: term_months.unwrap_or(TermMonths::DEFAULT),
             banking_data,
+            applied_elsewhere: applied_elsewhere.unwrap_or(false),
         }),
         _ => Err(Error::Validation(problems.0)),
     }
@@ -100,6 +102,7 @@ mod tests {
         "requested_amount": "15000.00",
         "monthly_income": 3500,
         "term_months": 48,
+        "applied_elsewhere": true,
         "banking_data": {
             "provider_name": "CRIF",
             "account_status": "closed",
@@ -141,6 +144,7 @@ mod tests {
                 "requested_amount": "15000.00",
                 "monthly_income": "3500.00",
                 "term_months": 48,
+                "applied_elsewhere": true,
                 "banking_data": {
                     "provider_name": "CRIF",
                     "account_status": "closed",
@@ -160,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_absent_or_null_was_not_told() {
-        let nulls = r#"{"requested_amount": 1, "monthly_income": 1, "term_months": null, "banking_data": {
+        let nulls = r#"{"requested_amount": 1, "monthly_income": 1, "term_months": null, "applied_elsewhere": null, "banking_data": {
             "provider_name": null, "account_status": null, "credit_score": null, "total_debt": null,
             "monthly_obligations": null, "has_defaults": null, "average_monthly_income": null,
             "verified": null, "additional_data": null}}"#;
@@ -168,7 +172,7 @@ mod tests {
         for json in [nulls, absent] {
             let case = parse_case(json.as_bytes()).unwrap();
             assert_eq!(case.banking_data, BankingData::empty(""));
-            assert_eq!(case.term_months, TermMonths::DEFAULT);
+            assert_eq!((case.term_months, case.applied_elsewhere), (TermMonths::DEFAULT, false));
         }
     }
 
@@ -187,6 +191,7 @@ mod tests {
             (with("term_months", "36.0"), "/term_months", "out_of_range"),
             (with("term_months", "99999999999999999999"), "/term_months", "out_of_range"),
             (with("term_months", "\"36\""), "/term_months", "bad_type"),
+            (with("applied_elsewhere", "\"yes\""), "/applied_elsewhere", "bad_type"),
             (with("banking_data", "null"), "/banking_data", "required"),
             (with("banking_data", "[]"), "/banking_data", "bad_type"),
             (with("term", "36"), "/term", "unknown_field"),

@@ -2,7 +2,8 @@
 //! and a case.
 //!
 //! The decision (SPEC 3): a broken reject rule rejects. Otherwise a broken review rule, a rule that could not be
-//! evaluated, a thin file, or a risk of 50 and more sends the application to a human. What is left is approved. A
+//! evaluated, a thin file, a risk of 50 and more, or another account's application with the same document on the same
+//! day sends the application to a human. What is left is approved. A
 //! person whom the bureau does not know can therefore still be rejected, by a rule that needs no bureau.
 //! Decisions on fallback figures are never more than a hand-over to a human: no bureau rule looks at those figures,
 //! and even a broken rule that needs no bureau only informs the human.
@@ -13,7 +14,7 @@
 //! The reason codes rank so, each class in the order of the rule pack, and the first four are kept:
 //! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT`: nothing the bureau says is known, so it comes before whatever else is;
 //!    `PROVIDER_REJECTED` or `PROVIDER_NEEDS_REVIEW`: what it says is all that counts;
-//! 2. broken reject rules, then broken review rules;
+//! 2. broken reject rules, then broken review rules, then `APPLIED_ELSEWHERE`;
 //! 3. `RISK_TOO_HIGH`, when the score is 50 or more and no rule rejects;
 //! 4. `THIN_FILE`, or else what was missing where a rule could not be evaluated (`MISSING_…`). With the bureau
 //!    unavailable or a thin file that one cause stands for all its effects.
@@ -32,7 +33,7 @@ use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::confirmation::{ReportedOutcome, reported_outcome};
 use crate::domain::decision::{
-    Case, Decision, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED, PROVIDER_TIMEOUT,
+    APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED, PROVIDER_TIMEOUT,
     PROVIDER_UNAVAILABLE, RuleKind, RuleOutcome, RuleResult,
 };
 use crate::error::{Error, Result};
@@ -47,7 +48,7 @@ const MAX_REASONS: usize = 4;
 
 /// Raised whenever this engine would decide an old case differently with the same figures: it is part of every rule
 /// pack's version.
-const ENGINE_REVISION: u32 = 1;
+const ENGINE_REVISION: u32 = 2;
 
 /// A country's rules with their figures, ready to decide.
 #[derive(Debug)]
@@ -106,8 +107,9 @@ impl RulePack {
         };
         let risk_score = risk::score(&facts, self.affordability, broken);
         let status = status(&rules, broken, risk_score, bureau);
+        let status = if case.applied_elsewhere { status.at_best(Outcome::UnderReview) } else { status };
         let risk_score = risk_score.map(|score| risk::of_status(score, status));
-        let reasons = self.reasons(&rules, status, risk_score, bureau);
+        let reasons = self.reasons(&rules, status, risk_score, bureau, case.applied_elsewhere);
         Decision { status, risk_score, reasons, rules, rules_version: self.version.clone() }
     }
 
@@ -117,6 +119,7 @@ impl RulePack {
         status: Outcome,
         risk_score: Option<Decimal>,
         bureau: BureauAnswer,
+        applied_elsewhere: bool,
     ) -> Vec<String> {
         let with = |kind, result| {
             self.rules.iter().zip(outcomes).filter(move |(_, o)| o.kind == kind && o.result == result)
@@ -125,6 +128,9 @@ impl RulePack {
         reasons.extend(bureau.reason());
         reasons.extend(with(RuleKind::Reject, RuleResult::Broken).map(|(rule, _)| rule.code));
         reasons.extend(with(RuleKind::Review, RuleResult::Broken).map(|(rule, _)| rule.code));
+        if applied_elsewhere {
+            reasons.push(APPLIED_ELSEWHERE);
+        }
         if status == Outcome::UnderReview && risk_score.is_some_and(risk::needs_review) {
             reasons.push(RISK_TOO_HIGH);
         }

@@ -119,6 +119,7 @@ pub(super) fn case(amount: &str, income: &str, months: i64, told: Told) -> Case 
         monthly_income: Money::parse(income).unwrap(),
         term_months: TermMonths::new(months).unwrap(),
         banking_data: told.0,
+        applied_elsewhere: false,
     }
 }
 

@@ -176,6 +176,11 @@ pub struct NewApplication {
     pub traceparent: Option<String>,
 }
 
+impl NewApplication {
+    /// The version that an application begins with.
+    pub const VERSION: i64 = 1;
+}
+
 impl fmt::Debug for NewApplication {
     /// What the log may know of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,9 @@ pub struct Case {
     pub term_months: TermMonths,
     /// What the bureau said.
     pub banking_data: BankingData,
+    /// Another account applied with the same document within the day before (SPEC 3). Old cases did not look.
+    #[serde(default)]
+    pub applied_elsewhere: bool,
 }
 
 /// What a decision makes of an application.
@@ -37,6 +40,19 @@ pub enum Outcome {
     Rejected,
     /// A human decides.
     UnderReview,
+}
+
+impl Outcome {
+    /// This one, or `best` where this is better for the applicant.
+    #[must_use]
+    pub fn at_best(self, best: Self) -> Self {
+        let rank = |outcome: Self| match outcome {
+            Self::Rejected => 0,
+            Self::UnderReview => 1,
+            Self::Approved => 2,
+        };
+        if rank(self) > rank(best) { best } else { self }
+    }
 }
 
 impl From<Outcome> for Status {
@@ -145,6 +161,9 @@ pub struct Decision {
     /// The content hash of the rule pack that decided.
     pub rules_version: String,
 }
+
+/// The reason code of an application whose document another account applied with shortly before.
+pub const APPLIED_ELSEWHERE: &str = "APPLIED_ELSEWHERE";
 
 /// The reason code of a decision that was made without the bureau.
 pub const PROVIDER_UNAVAILABLE: &str = "PROVIDER_UNAVAILABLE";

@@ -26,7 +26,7 @@ enum Target {
 }
 
 /// The targets by name.
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 10] = [
     ("provider", Target::Provider),
     ("application_actor", Target::Actor(FaultPoint::ApplicationActor)),
     ("provider_gateway", Target::Actor(FaultPoint::ProviderGateway)),
@@ -36,6 +36,7 @@ const TARGETS: [(&str, Target); 9] = [
     ("outbox_relay", Target::Actor(FaultPoint::OutboxRelay)),
     ("broadcaster", Target::Actor(FaultPoint::Broadcaster)),
     ("housekeeper", Target::Actor(FaultPoint::Housekeeper)),
+    ("view_recorder", Target::Actor(FaultPoint::ViewRecorder)),
 ];
 
 /// What to make fail.
@@ -51,7 +52,7 @@ pub struct FaultRequest {
     #[schema(minimum = 0, maximum = 10000, example = 5)]
     failure_count: u32,
     /// `provider` (the default), `application_actor`, `provider_gateway`, `recorder`, `scheduler`, `supervisor`,
-    /// `outbox_relay`, `broadcaster` or `housekeeper`.
+    /// `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
     #[schema(example = "provider")]
     target: Option<String>,
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::cursor;
 use super::query::Query;
 use crate::error::Result;
+use crate::storage::seal::KeyRing;
 
 const DEFAULT_PAGE_SIZE: i64 = 20;
 const MAX_PAGE_SIZE: i64 = 100;
@@ -36,10 +37,10 @@ impl Page {
     ///
     /// # Errors
     /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
-    pub(super) fn read(mut query: Query, list: &'static str) -> Result<Self> {
+    pub(super) fn read(keys: &KeyRing, mut query: Query, list: &'static str) -> Result<Self> {
         let size = query.take("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
         let before = query.take("cursor", |text| {
-            cursor::decode(text, list)
+            cursor::decode(keys, text, list)
                 .ok_or_else(|| ("bad_cursor", "is not a next_cursor of this list".to_owned()))
         });
         query.finish()?;
@@ -52,11 +53,16 @@ impl Page {
     }
 
     /// Cuts what was found to the page; gives the cursor that continues after it.
-    pub(super) fn cut<T>(&self, found: &mut Vec<T>, id: impl Fn(&T) -> Uuid) -> Option<String> {
+    pub(super) fn cut<T>(
+        &self,
+        keys: &KeyRing,
+        found: &mut Vec<T>,
+        id: impl Fn(&T) -> Uuid,
+    ) -> Option<String> {
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
         let goes_on = found.len() > size;
         found.truncate(size);
-        found.last().filter(|_| goes_on).map(|last| cursor::encode(id(last), self.list))
+        found.last().filter(|_| goes_on).map(|last| cursor::encode(keys, id(last), self.list))
     }
 }
 
@@ -69,9 +75,10 @@ fn page_size(text: &str) -> Result<i64, (&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::cursor::tests::keys;
 
     fn read(query: &str) -> Result<Page> {
-        Page::read(Query::parse(query).unwrap(), "users")
+        Page::read(&keys(1), Query::parse(query).unwrap(), "users")
     }
 
     #[test]
@@ -88,9 +95,9 @@ mod tests {
         let page = read("page_size=2").unwrap();
         let ids = [3, 2, 1].map(Uuid::from_u128);
         let mut found = ids.to_vec();
-        let cursor = page.cut(&mut found, |id| *id).unwrap();
+        let cursor = page.cut(&keys(1), &mut found, |id| *id).unwrap();
         assert_eq!(found, ids[..2]);
         assert_eq!(read(&format!("cursor={cursor}")).unwrap().before, Some(ids[1]));
-        assert_eq!(page.cut(&mut ids[1..].to_vec(), |id| *id), None);
+        assert_eq!(page.cut(&keys(1), &mut ids[1..].to_vec(), |id| *id), None);
     }
 }

@@ -23,6 +23,7 @@ pub mod docs;
 pub mod extract;
 pub mod faults;
 pub mod health;
+pub mod idempotency;
 pub mod keyset;
 pub mod limits;
 pub mod metrics;
@@ -34,6 +35,7 @@ pub mod routes;
 mod schemas;
 mod server;
 pub mod sessions;
+pub mod staff_views;
 mod tls;
 pub mod users;
 pub mod webhooks;
@@ -53,11 +55,13 @@ pub use self::server::{app, serve};
 use crate::accounts::Accounts;
 use crate::actors::Resources;
 use crate::actors::recorder::{CommitHook, Recorders};
+use crate::actors::view_recorder::ViewLog;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
 use crate::error::Error;
 use crate::providers::simulator::Simulator;
+use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
 /// What handlers work with. Cheap to clone.
@@ -71,6 +75,8 @@ pub struct HttpState {
     pub recorders: Recorders,
     /// The rules of every country.
     pub countries: Arc<Countries>,
+    /// Where looks of staff are recorded.
+    pub views: ViewLog,
     /// The built-in bureaus, when they run.
     pub simulator: Option<Simulator>,
     /// Whom to tell of changes that did not go through the recorder.
@@ -81,6 +87,13 @@ pub struct HttpState {
     pub realtime: ws::Realtime,
     /// Who verifies and takes webhooks.
     pub webhooks: webhooks::WebhookDoor,
+}
+
+impl HttpState {
+    /// The keys that seal and index personal data.
+    pub fn keys(&self) -> &KeyRing {
+        self.resources.database.keys()
+    }
 }
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.

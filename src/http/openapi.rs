@@ -13,8 +13,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
-    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, users,
-    webhooks, ws,
+    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, staff_views,
+    users, webhooks, ws,
 };
 
 /// Where health answers are found too.
@@ -68,6 +68,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         countries::evaluate::evaluate,
         applications::create::create,
         applications::list::list,
+        applications::search::search,
         applications::get::get,
         applications::change::change,
         applications::delete::delete,
@@ -78,6 +79,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::decision::decision,
         webhooks::receive::receive,
         webhooks::list::list,
+        staff_views::list::list,
         ws::open,
         ws::ticket::create,
         health::summary,

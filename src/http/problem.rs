@@ -14,6 +14,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::ids::ApplicationId;
 use crate::error::{Error, FieldError};
 
 /// The media type of a problem.
@@ -58,6 +59,7 @@ catalogue! {
     METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
     REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
     CONFLICT = 409 "conflict" "The state of the resource does not allow this";
+    DUPLICATE_APPLICATION = 409 "duplicate_application" "An open application for this document exists";
     IN_FLIGHT = 409 "in_flight" "An equal request is still being worked on";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
@@ -65,6 +67,7 @@ catalogue! {
     TARGET_TOO_LONG = 414 "uri_too_long" "The path and query are too long";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
     VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
+    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
     RATE_LIMITED = 429 "rate_limited" "Too many requests";
     HEADER_TOO_LARGE = 431 "header_too_large" "The header fields are too large";
     REQUEST_REFUSED = 400 "request_refused" "The request was refused";
@@ -94,13 +97,6 @@ pub enum Rejection {
         /// The most that is accepted, in bytes.
         limit_bytes: usize,
     },
-    /// A credential that is not good, or not good for this; the parameters of the challenge say why (RFC 6750, section 3).
-    Challenged {
-        /// What it is.
-        error: Error,
-        /// `name="value"`, separated by commas.
-        parameters: String,
-    },
     /// The path and query are longer than this.
     TargetTooLong {
         /// The most that is accepted, in bytes.
@@ -111,8 +107,19 @@ pub enum Rejection {
         /// The most that is accepted, in bytes.
         limit_bytes: usize,
     },
+    /// A credential that is not good, or not good for this; the parameters of the challenge say why (RFC 6750, section 3).
+    Challenged {
+        /// What it is.
+        error: Error,
+        /// `name="value"`, separated by commas.
+        parameters: String,
+    },
     /// `If-Match` names another version than the application has.
     PreconditionFailed,
+    /// The `Idempotency-Key` was used for another request.
+    KeyReused,
+    /// The account has this open application for the same document (SPEC 9).
+    DuplicateApplication(ApplicationId),
 }
 
 /// What a handler answers.
@@ -136,6 +143,8 @@ impl Rejection {
             Self::TargetTooLong { .. } => TARGET_TOO_LONG,
             Self::HeaderTooLarge { .. } => HEADER_TOO_LARGE,
             Self::PreconditionFailed => PRECONDITION_FAILED,
+            Self::KeyReused => IDEMPOTENCY_KEY_REUSED,
+            Self::DuplicateApplication(_) => DUPLICATE_APPLICATION,
             Self::SlowBody => REQUEST_TIMEOUT,
             Self::Starting => UNAVAILABLE,
             Self::Error(error) => match error {
@@ -175,6 +184,12 @@ impl Rejection {
             Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
             Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
             Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
+            Self::KeyReused => {
+                "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
+            }
+            Self::DuplicateApplication(_) => {
+                "You have an open application for the same document; application_id names it.".to_owned()
+            }
             Self::Error(error) => match error {
                 Error::Validation(_) => "See errors for each of them.".to_owned(),
                 Error::Malformed(text)
@@ -183,7 +198,7 @@ impl Rejection {
                 | Error::Forbidden(text) => text.to_string(),
                 Error::RateLimited { .. } => "Retry-After says when the next one may come.".to_owned(),
                 Error::InFlight { .. } => {
-                    "The first request with this Idempotency-Key has no answer yet; Retry-After says when to ask again.".to_owned()
+                    "An equal request has no answer yet; Retry-After says when to ask again.".to_owned()
                 }
                 Error::NotFound(what) => format!("There is no such {what}."),
                 Error::IllegalTransition { from, to, .. } => {
@@ -240,6 +255,7 @@ impl Rejection {
                 problem.to = Some(to);
                 problem.allowed = Some(allowed.clone());
             }
+            Self::DuplicateApplication(existing) => problem.application_id = Some(*existing),
             _ => {}
         }
         problem
@@ -322,6 +338,10 @@ pub struct Problem {
     /// The statuses that the caller could ask for instead; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed: Option<Vec<&'static str>>,
+    /// The caller's open application; with `duplicate_application` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+    pub application_id: Option<ApplicationId>,
 }
 
 /// One value that is not acceptable.
@@ -358,6 +378,7 @@ impl Problem {
             from: None,
             to: None,
             allowed: None,
+            application_id: None,
         }
     }
 
@@ -421,6 +442,8 @@ mod tests {
             Rejection::TargetTooLong { limit_bytes: 8192 },
             Rejection::HeaderTooLarge { limit_bytes: 32_768 },
             Rejection::PreconditionFailed,
+            Rejection::KeyReused,
+            Rejection::DuplicateApplication(ApplicationId::new(uuid::Uuid::from_u128(7))),
             Rejection::SlowBody,
             Rejection::Starting,
         ]);

@@ -12,7 +12,8 @@ use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{
-    api_keys, applications, countries, docs, faults, health, metrics, sessions, users, webhooks, ws,
+    api_keys, applications, countries, docs, faults, health, metrics, sessions, staff_views, users, webhooks,
+    ws,
 };
 use crate::domain::account::Role;
 
@@ -94,6 +95,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
 
         on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create),
         on(GET, "/api/v1/applications", READ, applications::list::list),
+        on(POST, "/api/v1/applications/search", READ, applications::search::search),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
         on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change),
         on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
@@ -106,6 +108,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
+        on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
 
         on(GET, "/api/v1/ws", OPEN, ws::open),
         on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create),

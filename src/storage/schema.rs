@@ -127,6 +127,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    document_claims (created_by, document_index) {
+        created_by -> Text,
+        document_index -> Bytea,
+        application_id -> Uuid,
+        released -> Bool,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::FailedJobStatus;
 
@@ -145,6 +155,19 @@ diesel::table! {
         status -> FailedJobStatus,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (key_digest) {
+        key_digest -> Bytea,
+        account -> Text,
+        route -> Text,
+        fingerprint -> Bytea,
+        status -> Int2,
+        reply -> Bytea,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
     }
 }
 
@@ -245,6 +268,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    staff_views (id) {
+        id -> Uuid,
+        account -> Text,
+        action -> Text,
+        application_id -> Nullable<Uuid>,
+        document_index -> Nullable<Bytea>,
+        filter -> Jsonb,
+        request_id -> Nullable<Text>,
+        viewed_at -> Timestamptz,
+        keep_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::AccountRole;
 
@@ -309,13 +346,16 @@ diesel::allow_tables_to_appear_in_same_query!(
     applications,
     audit_logs,
     decisions,
+    document_claims,
     failed_jobs,
+    idempotency_keys,
     job_history,
     outbox,
     outbox_position,
     pending_jobs,
     provider_retries,
     refresh_tokens,
+    staff_views,
     users,
     webhook_events,
     ws_tickets,

@@ -100,6 +100,11 @@ metrics! {
     /// Updates that a slow client never got because a newer one replaced them, or because it was cut off.
     websocket_messages_dropped_total: IntCounter;
 
+    /// Looks of staff at other people's applications that were recorded.
+    staff_views_recorded_total: IntCounter;
+    /// Looks of staff that found no room to wait for the database: they are in the log alone.
+    staff_views_lost_total: IntCounter;
+
     /// Messages or writes that wait before an actor.
     actor_mailbox_depth: IntGaugeVec ["actor"];
     /// Restarts after a death.

@@ -33,6 +33,7 @@ async fn demonstrate(with_outages: bool) -> Value {
     let settings = settings(&[
         ("DATABASE_URL", database.url()),
         ("PORT", "0"),
+        ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24"),
         ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "500"),
     ]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());

@@ -6,6 +6,10 @@ mod accounts;
 #[cfg(test)]
 mod api_applications;
 #[cfg(test)]
+mod api_duplicates;
+#[cfg(test)]
+mod api_idempotency;
+#[cfg(test)]
 mod api_lists;
 #[cfg(test)]
 mod api_operations;
@@ -14,7 +18,11 @@ mod api_privacy;
 #[cfg(test)]
 mod api_problems;
 #[cfg(test)]
+mod api_search;
+#[cfg(test)]
 mod api_shutdown;
+#[cfg(test)]
+mod api_staff_views;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]

@@ -19,7 +19,7 @@ fn claim(limit: i32) -> Claim {
 
 async fn queue(sql: &mut AsyncPgConnection, count: usize) {
     let clock = aval::clock::Clock::system();
-    let rows: Vec<_> = (0..count).map(|_| application(&clock, Country::Es, "12345678Z")).collect();
+    let rows: Vec<_> = (0..count).map(|_| application(&clock, Country::Es, "12345678Z").into()).collect();
     aval::storage::applications::insert(sql, &key_ring(&settings(&[])), &rows).await.unwrap();
 }
 

@@ -8,7 +8,7 @@ use aval::clock::Clock;
 use aval::config::PlainEnvelopes;
 use aval::domain::application::{Country, NewApplication};
 use aval::error::{Error, Result};
-use aval::storage::applications::insert;
+use aval::storage::applications::{Insertion, insert};
 use aval::storage::seal::SealedField;
 use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
@@ -36,7 +36,8 @@ async fn sealed_with_the_old_key(database: &TestDatabase, count: usize) -> Vec<N
             application(&clock, country, document)
         })
         .collect();
-    insert(&mut database.connect().await, &key_ring(&settings(&[OLD])), &rows).await.unwrap();
+    let insertions: Vec<_> = rows.iter().cloned().map(Insertion::from).collect();
+    insert(&mut database.connect().await, &key_ring(&settings(&[OLD])), &insertions).await.unwrap();
     rows
 }
 

@@ -5,9 +5,8 @@ use slog::warn;
 
 use super::{CommitHook, Reply, Write};
 use crate::actors::Resources;
-use crate::domain::application::NewApplication;
 use crate::error::{Error, Result};
-use crate::storage::applications::{self, Inserted};
+use crate::storage::applications::{self, InsertOutcome, Insertion};
 use crate::storage::decisions::{self, DecisionRecord, Stored};
 use crate::storage::jobs::{self, BeginJob, Begun, Burial, Heartbeat, Lease, Release};
 use crate::storage::seal::KeyRing;
@@ -55,7 +54,7 @@ impl<T, R> Kind<T, R> {
 /// Writes that go into one transaction.
 #[derive(Default)]
 pub(super) struct Group {
-    inserts: Kind<NewApplication, Inserted>,
+    inserts: Kind<Insertion, InsertOutcome>,
     begins: Kind<BeginJob, Begun>,
     decisions: Kind<DecisionRecord, Stored>,
     renewals: Kind<Heartbeat, bool>,
@@ -67,7 +66,7 @@ pub(super) struct Group {
 /// What each write of a group came to, by kind, in the order of the writes.
 #[derive(Default)]
 struct Outcomes {
-    inserted: Vec<Inserted>,
+    inserted: Vec<Result<InsertOutcome>>,
     begun: Vec<Result<Begun>>,
     stored: Vec<Stored>,
     renewed: Vec<bool>,
@@ -90,7 +89,7 @@ impl Group {
     fn push(&mut self, write: Write) {
         match write {
             Write::Insert(_, reply) if reply.is_closed() => {}
-            Write::Insert(application, reply) => self.inserts.push(*application, reply),
+            Write::Insert(insertion, reply) => self.inserts.push(*insertion, reply),
             Write::Begin(job, reply) => self.begins.push(job, reply),
             Write::Store(decision, reply) => self.decisions.push(*decision, reply),
             Write::Renew(heartbeat, reply) => self.renewals.push(heartbeat, reply),
@@ -207,7 +206,7 @@ impl Group {
     /// When the database cannot be reached at all.
     async fn write_alone(self, resources: &Resources) -> Result<()> {
         let result = match self.inserts.writes.first() {
-            Some(application) => insert_alone(resources, application).await,
+            Some(insertion) => insert_alone(resources, insertion).await,
             None => {
                 let keys = resources.database.keys();
                 let work = async |connection: &mut AsyncPgConnection| self.run(connection, keys).await;
@@ -244,7 +243,7 @@ impl Group {
     }
 
     fn answer(self, outcomes: Outcomes) {
-        self.inserts.answer(outcomes.inserted.into_iter().map(Ok).collect());
+        self.inserts.answer(outcomes.inserted);
         self.begins.answer(outcomes.begun);
         self.decisions.answer(outcomes.stored.into_iter().map(Ok).collect());
         self.renewals.answer(outcomes.renewed.into_iter().map(Ok).collect());
@@ -279,10 +278,9 @@ fn singles<T, R>(kind: Kind<T, R>, group: impl Fn(Kind<T, R>) -> Group) -> impl 
         .map(move |(write, reply)| group(Kind { writes: vec![write], replies: vec![reply] }))
 }
 
-async fn insert_alone(resources: &Resources, application: &NewApplication) -> Result<Outcomes> {
+async fn insert_alone(resources: &Resources, insertion: &Insertion) -> Result<Outcomes> {
     let mut connection = resources.database.get().await?;
-    let inserted =
-        applications::insert_making_partitions(&mut connection, resources.database.keys(), application)
-            .await?;
-    Ok(Outcomes { inserted: vec![inserted], ..Outcomes::default() })
+    let keys = resources.database.keys();
+    let inserted = applications::insert_making_partitions(&mut connection, keys, insertion).await?;
+    Ok(Outcomes { inserted: vec![Ok(inserted)], ..Outcomes::default() })
 }

@@ -26,20 +26,23 @@ pub use self::group::Written;
 use super::Resources;
 use super::faults::FaultPoint;
 use super::lifeline::{Handle, Lifeline};
-use crate::domain::application::NewApplication;
 use crate::error::{Error, Result};
-use crate::storage::applications::Inserted;
+use crate::storage::applications::{InsertOutcome, Insertion};
 use crate::storage::decisions::{DecisionRecord, Stored};
 use crate::storage::jobs::{BeginJob, Begun, Burial, Heartbeat, Lease, Release};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "recorder";
 
+/// How long an application waits for the end of another one's transaction, try by try. Most take a few milliseconds.
+const CONTENTION_PAUSES: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
+
 type Reply<T> = oneshot::Sender<Result<T>>;
 
 /// A write that waits.
 enum Write {
-    Insert(Box<NewApplication>, Reply<Inserted>),
+    Insert(Box<Insertion>, Reply<InsertOutcome>),
     Begin(BeginJob, Reply<Begun>),
     Store(Box<DecisionRecord>, Reply<Stored>),
     Renew(Heartbeat, Reply<bool>),
@@ -153,13 +156,22 @@ impl Recorders {
         Self { handles: handles.into_iter().collect(), next: Arc::default() }
     }
 
-    /// Inserts an application; answered after the commit.
+    /// Inserts an application, if its terms admit it; answered after the commit. One that meets another for the same
+    /// document on its way is tried again a few times, so that its answer can name the other; no group waits for that.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too much waits, [`Error::Unavailable`] when the recorder or the database is not there,
     /// or the database's error.
-    pub async fn insert(&self, application: NewApplication) -> Result<Inserted> {
-        self.record(|reply| Write::Insert(Box::new(application), reply)).await
+    pub async fn insert(&self, insertion: impl Into<Insertion>) -> Result<InsertOutcome> {
+        let insertion = insertion.into();
+        let mut pauses = CONTENTION_PAUSES.into_iter();
+        loop {
+            let outcome = self.record(|reply| Write::Insert(Box::new(insertion.clone()), reply)).await?;
+            match (outcome, pauses.next()) {
+                (InsertOutcome::Contended, Some(pause)) => tokio::time::sleep(pause).await,
+                (outcome, _) => return Ok(outcome),
+            }
+        }
     }
 
     /// Begins a job's work.

@@ -22,7 +22,7 @@ pub(super) struct DemoCase {
     pub(super) country: Country,
     /// An invented name.
     pub(super) full_name: &'static str,
-    /// A test document, normalised.
+    /// The test document that its bureau's answer is known by, normalised.
     pub(super) document: &'static str,
     /// Asked for, in whole units of the country's currency.
     pub(super) requested_amount: u64,
@@ -35,23 +35,23 @@ pub(super) struct DemoCase {
 }
 
 /// The body of the request that sends a case.
-#[derive(Debug, Serialize)]
-pub(super) struct CreateRequest {
+#[derive(Serialize)]
+pub(super) struct CreateRequest<'a> {
     country: Country,
     full_name: &'static str,
-    identity_document: &'static str,
+    identity_document: &'a str,
     requested_amount: String,
     monthly_income: String,
     term_months: u16,
 }
 
 impl DemoCase {
-    /// The body of its request.
-    pub(super) fn request(&self) -> CreateRequest {
+    /// The body of its request, with a document of its own.
+    pub(super) fn request<'a>(&self, document: &'a str) -> CreateRequest<'a> {
         CreateRequest {
             country: self.country,
             full_name: self.full_name,
-            identity_document: self.document,
+            identity_document: document,
             requested_amount: format!("{}.00", self.requested_amount),
             monthly_income: format!("{}.00", self.monthly_income),
             term_months: self.term_months,
@@ -269,6 +269,7 @@ mod tests {
             monthly_income: Money::from_decimal(Decimal::from(case.monthly_income)).unwrap(),
             term_months: TermMonths::new(i64::from(case.term_months)).unwrap(),
             banking_data,
+            applied_elsewhere: false,
         })
     }
 
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_request_holds_what_the_api_asks_for() {
-        let request = serde_json::to_value(plan(1)[0].request()).unwrap();
+        let request = serde_json::to_value(plan(1)[0].request("12345678Z")).unwrap();
         assert_eq!(
             request,
             serde_json::json!({

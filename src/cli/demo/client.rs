@@ -156,8 +156,8 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer, or one that cannot be read.
-    pub(super) async fn create(&self, case: &DemoCase) -> Result<Answer> {
-        let request = self.http.post(self.url("/applications")).send_json(&case.request());
+    pub(super) async fn create(&self, case: &DemoCase, document: &str) -> Result<Answer> {
+        let request = self.http.post(self.url("/applications")).send_json(&case.request(document));
         let mut response = request.await.map_err(|error| self.unreachable(error))?;
         let at = self.clock.monotonic();
         let status = response.status();

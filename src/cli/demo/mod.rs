@@ -12,6 +12,7 @@
 mod board;
 mod cases;
 mod client;
+mod documents;
 mod history;
 mod journal;
 mod latency;
@@ -28,11 +29,13 @@ use futures_util::stream::{self, FuturesUnordered};
 use self::board::Board;
 use self::cases::DemoCase;
 use self::client::{Answer, Client, Updates};
+use self::documents::Documents;
 use self::history::{Histories, Received};
 use self::journal::{Phase, Report, Submission};
 use self::tables::Surface;
 use crate::clock::Clock;
 use crate::domain::ids::ApplicationId;
+use crate::domain::personal_data::IdentityDocument;
 use crate::error::{Error, PublicMessage, Result};
 
 /// Requests under way at once in the phases that send many.
@@ -112,6 +115,7 @@ pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()>
     let mut run = Run {
         client,
         updates,
+        documents: Documents::new(clock.now())?,
         histories: Histories::default(),
         submissions: Vec::with_capacity(total),
         waiting: HashMap::new(),
@@ -159,6 +163,7 @@ fn surface(live: bool) -> Surface {
 struct Run {
     client: Client,
     updates: Updates,
+    documents: Documents,
     histories: Histories,
     submissions: Vec<Submission>,
     /// The places in `submissions` of those that are not decided yet.
@@ -178,7 +183,8 @@ impl Run {
         let mut pace = Pace::new(self.pause);
         for case in cases {
             pace.turn().await;
-            let sent = send(self.client.clone(), self.clock.clone(), phase, case).await?;
+            let document = self.documents.fresh(&case)?;
+            let sent = send(self.client.clone(), self.clock.clone(), phase, case, document).await?;
             self.note(sent);
             self.follow().await?;
             self.explain().await?;
@@ -191,14 +197,19 @@ impl Run {
     /// Sends all cases without waiting for decisions, then waits for all of them.
     async fn at_once(&mut self, phase: Phase, cases: Vec<DemoCase>) -> Result<()> {
         let (client, clock) = (self.client.clone(), self.clock.clone());
+        let mut documented = Vec::with_capacity(cases.len());
+        for case in cases {
+            documented.push((self.documents.fresh(&case)?, case));
+        }
         let paced =
-            stream::unfold((cases.into_iter(), Pace::new(self.pause)), |(mut cases, mut pace)| async {
+            stream::unfold((documented.into_iter(), Pace::new(self.pause)), |(mut cases, mut pace)| async {
                 let case = cases.next()?;
                 pace.turn().await;
                 Some((case, (cases, pace)))
             });
-        let sending =
-            paced.map(|case| send(client.clone(), clock.clone(), phase, case)).buffer_unordered(IN_FLIGHT);
+        let sending = paced
+            .map(|(document, case)| send(client.clone(), clock.clone(), phase, case, document))
+            .buffer_unordered(IN_FLIGHT);
         let mut sending = std::pin::pin!(sending);
         loop {
             tokio::select! {
@@ -301,10 +312,16 @@ impl Run {
 }
 
 /// Sends one case.
-async fn send(client: Client, clock: Clock, phase: Phase, case: DemoCase) -> Result<Submission> {
+async fn send(
+    client: Client,
+    clock: Clock,
+    phase: Phase,
+    case: DemoCase,
+    document: IdentityDocument,
+) -> Result<Submission> {
     let sent_at = clock.monotonic();
-    let answer: Answer = client.create(&case).await?;
-    Ok(Submission { phase, case, sent_at, answer, decided: None, reasons: None })
+    let answer: Answer = client.create(&case, document.reveal()).await?;
+    Ok(Submission { phase, case, document, sent_at, answer, decided: None, reasons: None })
 }
 
 /// Lets applications go at most so often.

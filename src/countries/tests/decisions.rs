@@ -11,7 +11,10 @@ use super::super::evaluation::{RISK_TOO_HIGH, THIN_FILE};
 use super::super::table::{case, told};
 use crate::domain::application::{Country, TermMonths};
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore, FallbackReason};
-use crate::domain::decision::{Case, Decision, Outcome, PROVIDER_UNAVAILABLE, RuleKind, RuleResult};
+use crate::domain::decision::{
+    APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED,
+    PROVIDER_UNAVAILABLE, RuleKind, RuleResult,
+};
 use crate::domain::money::Money;
 
 thread_local! {
@@ -55,12 +58,13 @@ fn banking_data() -> impl Strategy<Value = BankingData> {
 
 fn any_case() -> impl Strategy<Value = Case> {
     let term = (6i64..=84).prop_map(|months| TermMonths::new(months).unwrap());
-    (money(), money(), term, banking_data()).prop_map(
-        |(requested_amount, monthly_income, term_months, data)| Case {
+    (money(), money(), term, banking_data(), any::<bool>()).prop_map(
+        |(requested_amount, monthly_income, term_months, data, applied_elsewhere)| Case {
             requested_amount,
             monthly_income,
             term_months,
             banking_data: data,
+            applied_elsewhere,
         },
     )
 }
@@ -103,7 +107,7 @@ proptest! {
         prop_assert_eq!(decision.status == Outcome::Rejected, rejected && !fallback);
         if decision.status == Outcome::Approved {
             prop_assert!(decision.rules.iter().all(|rule| rule.result == RuleResult::Passed));
-            prop_assert!(!case.banking_data.is_thin_file());
+            prop_assert!(!case.banking_data.is_thin_file() && !case.applied_elsewhere);
         }
         if let Some(risk) = decision.risk_score {
             prop_assert!(!fallback && risk.scale() == 2);
@@ -113,6 +117,26 @@ proptest! {
         }
         if fallback {
             prop_assert_eq!(decision.reasons.first().map(String::as_str), Some(PROVIDER_UNAVAILABLE));
+        }
+    }
+
+    #[test]
+    fn a_bureaus_own_verdict_is_the_decision_and_its_first_reason(country in country(), case in any_case()) {
+        for (word, status, reason) in [
+            ("rejected", Outcome::Rejected, PROVIDER_REJECTED),
+            ("needs_review", Outcome::UnderReview, PROVIDER_NEEDS_REVIEW),
+        ] {
+            let mut reported = case.clone();
+            reported.banking_data.additional_data.insert("reported_outcome".to_owned(), json!(word));
+            let decision = evaluate(country, &reported);
+            if case.banking_data.is_fallback() {
+                prop_assert_eq!(&decision, &evaluate(country, &case), "fallback figures are nobody's verdict");
+                continue;
+            }
+            prop_assert_eq!(decision.status, status);
+            prop_assert_eq!(decision.reasons.first().map(String::as_str), Some(reason));
+            let at_least = if status == Outcome::Rejected { Decimal::from(50) } else { Decimal::ZERO };
+            prop_assert!(decision.risk_score.is_none_or(|risk| risk >= at_least && risk.scale() == 2));
         }
     }
 
@@ -207,6 +231,21 @@ fn nothing_is_known_of_a_thin_file_even_when_figures_stand_in_it() {
     let decision = evaluate(Country::Es, &marked);
     assert_eq!(decision.status, Outcome::UnderReview);
     assert_eq!(decision.reasons, [THIN_FILE]);
+}
+
+#[test]
+fn a_document_that_another_account_applied_with_goes_to_a_human_and_costs_no_risk() {
+    let alone = case("15000", "3500", 36, told("300", 720));
+    let elsewhere = Case { applied_elsewhere: true, ..alone.clone() };
+    let (alone, elsewhere) = (evaluate(Country::Es, &alone), evaluate(Country::Es, &elsewhere));
+    assert_eq!((alone.status, elsewhere.status), (Outcome::Approved, Outcome::UnderReview));
+    assert_eq!(elsewhere.reasons, [APPLIED_ELSEWHERE]);
+    assert_eq!(elsewhere.risk_score, alone.risk_score);
+
+    let hopeless = Case { applied_elsewhere: true, ..case("15000", "1000", 36, told("900", 500)) };
+    let rejected = evaluate(Country::Es, &hopeless);
+    assert_eq!(rejected.status, Outcome::Rejected, "it never helps");
+    assert!(rejected.reasons.contains(&APPLIED_ELSEWHERE.to_owned()));
 }
 
 #[test]

@@ -10,8 +10,10 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::extract::ApplicationPath;
+use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
+use crate::http::staff_views::Viewed;
+use crate::storage::staff_views::ViewAction;
 use crate::storage::types::AuditAction;
 use crate::storage::{applications, audit as trail};
 
@@ -85,6 +87,7 @@ impl From<trail::AuditEntry> for AuditEntryView {
 pub(in crate::http) async fn audit(
     state: HttpState,
     principal: Principal,
+    context: RequestContext,
     ApplicationPath(id): ApplicationPath,
 ) -> Answer {
     let mut connection = state.resources.database.get().await?;
@@ -92,6 +95,7 @@ pub(in crate::http) async fn audit(
         applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
             .await?;
     let entries = trail::list(&mut connection, application.id).await?;
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Audit, &application));
     let entries = entries.into_iter().map(AuditEntryView::from).collect();
     Ok(HttpResponse::Ok().json(AuditTrail { application_id: id, entries }))
 }

@@ -2,8 +2,7 @@
 
 use std::cell::Cell;
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -20,9 +19,10 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::idempotency::{self, Once, Reply};
 use crate::http::problem::{Answer, Rejection};
 use crate::storage::applications::{self, Change};
-use crate::storage::transaction;
+use crate::storage::idempotency::KeyedWrite;
 
 /// Longest reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
@@ -175,17 +175,17 @@ pub(in crate::http) async fn change(
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let ChangeRequest { change, reason } = ChangeRequest::read(&body, Wanted::StatusOrData)?;
-    Ok(answer(apply(&state, &principal, context, id, &conditions, &change, reason).await?))
+    let request = ChangeRequest::read(&body, Wanted::StatusOrData)?;
+    apply(&state, &principal, context, id, &conditions, &request, None).await?.response()
 }
 
 /// The answer to a change: the application as it is now.
-pub(super) fn answer(changed: Application) -> HttpResponse {
-    let tag = (header::ETAG, etag(changed.version));
-    HttpResponse::Ok().insert_header(tag).json(ApplicationView::from(changed))
+fn reply(changed: Application) -> Result<Reply> {
+    let tag = etag(changed.version);
+    Ok(Reply::json(StatusCode::OK, &ApplicationView::from(changed))?.with_header(&header::ETAG, tag))
 }
 
-/// Makes a change in a transaction of its own and tells who waits for it.
+/// Makes a change in a transaction of its own, once for its key where it has one, and tells who waits for it.
 ///
 /// # Errors
 /// [`Rejection::PreconditionFailed`] when `If-Match` names another version, and what `storage::applications::change`
@@ -196,17 +196,17 @@ pub(super) async fn apply(
     context: RequestContext,
     id: ApplicationId,
     conditions: &Conditions,
-    change: &Change,
-    reason: Option<String>,
-) -> Result<Application, Rejection> {
+    request: &ChangeRequest,
+    write: Option<&KeyedWrite>,
+) -> Result<Once, Rejection> {
     let resources = &state.resources;
     let attribution = Attribution {
         change_id: ChangeId::new(resources.clock.new_uuid()),
         changed_by: principal.account.clone(),
-        reason,
+        reason: request.reason.clone(),
         request_id: Some(context.request_id),
     };
-    let (visibility, mover) = (principal.visibility(), principal.mover());
+    let (change, visibility, mover) = (&request.change, principal.visibility(), principal.mover());
     let traceparent = context.traceparent.as_deref();
     let keys = resources.database.keys();
     // The transaction can only fail with an error of the house; this tells a stale version from the others.
@@ -215,35 +215,26 @@ pub(super) async fn apply(
         stale.set(!conditions.allow_change(version));
         if stale.get() { Err(Error::Conflict(PublicMessage::new("stale"))) } else { Ok(()) }
     };
-    let changed =
-        transaction::run(&resources.database, &resources.logger, "change_application", async |connection| {
-            // Before anything is said about the change itself; a deleted application has no version to compare.
-            if conditions.restrict_changes() && !matches!(change, Change::Restore) {
-                unless_stale(applications::get(connection, keys, id, &visibility).await?.version)?;
-            }
-            let changed = applications::change(
-                connection,
-                keys,
-                id,
-                &visibility,
-                mover,
-                change,
-                &attribution,
-                traceparent,
-            )
-            .await?;
-            // Somebody may have changed it before it was locked.
-            unless_stale(changed.version - 1)?;
-            check_size(&changed)?;
-            Ok(changed)
-        });
-    match changed.await {
-        Ok(changed) => {
+    let made = idempotency::once(state, "change_application", write, async |connection| {
+        // Before anything is said about the change itself; a deleted application has no version to compare.
+        if conditions.restrict_changes() && !matches!(change, Change::Restore) {
+            unless_stale(applications::get(connection, keys, id, &visibility).await?.version)?;
+        }
+        let changed =
+            applications::change(connection, keys, id, &visibility, mover, change, &attribution, traceparent)
+                .await?;
+        // Somebody may have changed it before it was locked.
+        unless_stale(changed.version - 1)?;
+        check_size(&changed)?;
+        Ok(reply(changed)?)
+    });
+    match made.await {
+        Ok(made) => {
             (state.on_commit)(Written { jobs: matches!(change, Change::Restore), events: true });
-            Ok(changed)
+            Ok(made)
         }
         Err(_) if stale.get() => Err(Rejection::PreconditionFailed),
-        Err(error) => Err(error.into()),
+        Err(rejection) => Err(rejection),
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) const MAX_BYTES: usize = 16 * 1024;
 /// Deepest nesting, the data itself being the first level.
 const MAX_DEPTH: usize = 8;
 
-const BIRTH_DATE: &str = "birth_date";
+pub(super) const BIRTH_DATE: &str = "birth_date";
 const SEX: &str = "sex";
 
 /// The members that a document may tell.

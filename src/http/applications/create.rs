@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -23,7 +22,9 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::etag;
 use crate::http::extract::RequestContext;
-use crate::http::problem::Answer;
+use crate::http::idempotency::{Idempotency, IdempotencyParameter, Reply, in_flight, replay};
+use crate::http::problem::{Answer, Rejection};
+use crate::storage::applications::{InsertOutcome, Insertion};
 use crate::telemetry::metrics::Metrics;
 
 /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
@@ -58,12 +59,14 @@ pub struct CreateRequest {
 /// Makes an application.
 ///
 /// The document and the money are checked; the answer comes after one commit, with status `PENDING`. Everything that is
-/// wrong is told at once.
+/// wrong is told at once. While one application of the same account for the same document is open, another within 24 h is
+/// a 409 that names it.
 #[utoipa::path(
     post,
     path = "/api/v1/applications",
     operation_id = "create_application",
     tag = "applications",
+    params(IdempotencyParameter),
     request_body(
         content = CreateRequest,
         example = json!({
@@ -85,12 +88,18 @@ pub struct CreateRequest {
                 ("ETag" = String, description = "Its version"),
             ),
         ),
+        (
+            status = 409,
+            description = "The account has an open application for the document, or the same request is being answered \
+                at this moment; see Retry-After",
+        ),
     ),
 )]
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,
     context: RequestContext,
+    idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
     let (clock, metrics) = (&state.resources.clock, &state.resources.metrics);
@@ -108,13 +117,28 @@ pub(in crate::http) async fn create(
         request_id: Some(context.request_id),
     };
     let id = ApplicationId::new(clock.new_uuid());
+    let keys = state.keys();
+    let write = idempotency.write(keys, &principal.account, body.as_bytes(), clock.now());
     let application = draft.into_application(id, principal.account, attribution, context.traceparent);
-    let inserted = state.recorders.insert(application.clone()).await?;
-    metrics.applications_created_total.with_label_values(&[application.country.code()]).inc();
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/api/v1/applications/{id}")))
-        .insert_header((header::ETAG, etag(inserted.version)))
-        .json(ApplicationView::of_new(&application, &inserted)))
+    let reply = Reply::json(StatusCode::CREATED, &ApplicationView::of_new(&application)?)?
+        .with_header(&header::LOCATION, format!("/api/v1/applications/{id}"))
+        .with_header(&header::ETAG, etag(NewApplication::VERSION));
+    let country = application.country;
+    let window = state.resources.settings.applications.duplicate_window();
+    let claim_until = id.created_at().zip(window).map(|(made, window)| made + window);
+    let keyed = match &write {
+        Some(write) => Some((write.clone(), reply.seal(keys, write)?)),
+        None => None,
+    };
+    match (state.recorders.insert(Insertion { application, claim_until, keyed }).await?, write) {
+        (InsertOutcome::Inserted, _) => {
+            metrics.applications_created_total.with_label_values(&[country.code()]).inc();
+            reply.response()
+        }
+        (InsertOutcome::Known(known), Some(write)) => replay(keys, &write, &known),
+        (InsertOutcome::Duplicate(existing), _) => Err(Rejection::DuplicateApplication(existing)),
+        (InsertOutcome::InFlight | InsertOutcome::Contended | InsertOutcome::Known(_), _) => Err(in_flight()),
+    }
 }
 
 /// What a client asks for, checked.

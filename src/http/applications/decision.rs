@@ -16,8 +16,10 @@ use crate::domain::ids::{ApplicationId, DecisionId};
 use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::extract::ApplicationPath;
+use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
+use crate::http::staff_views::Viewed;
+use crate::storage::staff_views::ViewAction;
 use crate::storage::{applications, decisions};
 
 /// A decision, explained.
@@ -137,6 +139,7 @@ impl From<StoredDecision> for StoredDecisionView {
 pub(in crate::http) async fn decision(
     state: HttpState,
     principal: Principal,
+    context: RequestContext,
     ApplicationPath(id): ApplicationPath,
 ) -> Answer {
     let mut connection = state.resources.database.get().await?;
@@ -145,5 +148,6 @@ pub(in crate::http) async fn decision(
             .await?;
     let stored = decisions::find_latest(&mut connection, application.id).await?;
     let stored = stored.ok_or(Error::NotFound("decision"))?;
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Decision, &application));
     Ok(HttpResponse::Ok().json(StoredDecisionView::from(stored)))
 }

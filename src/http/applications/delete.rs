@@ -2,12 +2,13 @@
 
 use actix_web::HttpResponse;
 
-use super::change;
+use super::change::{self, ChangeRequest};
 use super::view::ApplicationView;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
 use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::idempotency::{Idempotency, IdempotencyParameter};
 use crate::http::problem::Answer;
 use crate::storage::applications::Change;
 
@@ -34,7 +35,8 @@ pub(in crate::http) async fn delete(
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    change::apply(&state, &principal, context, id, &conditions, &Change::Delete, None).await?;
+    let request = ChangeRequest { change: Change::Delete, reason: None };
+    change::apply(&state, &principal, context, id, &conditions, &request, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -47,6 +49,7 @@ pub(in crate::http) async fn delete(
     params(
         ("id" = uuid::Uuid, Path, description = "The application"),
         ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+        IdempotencyParameter,
     ),
     responses(
         (
@@ -56,18 +59,20 @@ pub(in crate::http) async fn delete(
             headers(("ETag" = String, description = "Its version")),
         ),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "It is not deleted"),
+        (status = 409, description = "It is not deleted, or the same request is being answered at this moment"),
         (status = 412, description = "It has changed meanwhile"),
+        (status = 422, description = "The Idempotency-Key was used for another request"),
     ),
 )]
 pub(in crate::http) async fn restore(
     state: HttpState,
     principal: Principal,
     context: RequestContext,
+    idempotency: Idempotency,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let restored =
-        change::apply(&state, &principal, context, id, &conditions, &Change::Restore, None).await?;
-    Ok(change::answer(restored))
+    let write = idempotency.write(state.keys(), &principal.account, b"", state.resources.clock.now());
+    let request = ChangeRequest { change: Change::Restore, reason: None };
+    change::apply(&state, &principal, context, id, &conditions, &request, write.as_ref()).await?.response()
 }

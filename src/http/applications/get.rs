@@ -7,9 +7,11 @@ use super::view::ApplicationView;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::conditional::{Conditions, etag};
-use crate::http::extract::ApplicationPath;
+use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
+use crate::http::staff_views::Viewed;
 use crate::storage::applications;
+use crate::storage::staff_views::ViewAction;
 
 /// One application.
 #[utoipa::path(
@@ -35,6 +37,7 @@ use crate::storage::applications;
 pub(in crate::http) async fn get(
     state: HttpState,
     principal: Principal,
+    context: RequestContext,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
@@ -42,6 +45,7 @@ pub(in crate::http) async fn get(
     let application =
         applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
             .await?;
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Application, &application));
     let tag = (header::ETAG, etag(application.version));
     if conditions.is_known(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());

@@ -5,21 +5,27 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::cursor;
 use super::view::ListedView;
 use crate::domain::application::{Country, UnknownCountry};
 use crate::domain::decision::RiskBand;
+use crate::domain::ids::ApplicationId;
+use crate::domain::members::Refusal;
 use crate::domain::money::{Money, MoneyError};
 use crate::domain::status::{Status, UnknownStatus};
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
+use crate::http::cursor;
+use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::staff_views::Viewed;
 use crate::storage::applications::{ListFilter, PageStart, SortOrder, count, list_page};
+use crate::storage::seal::KeyRing;
+use crate::storage::staff_views::ViewAction;
 
-const DEFAULT_PAGE_SIZE: i64 = 20;
-const MAX_PAGE_SIZE: i64 = 100;
+pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
+pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
 
 /// What a list is narrowed to, and which part of it is wanted.
 #[derive(IntoParams)]
@@ -95,8 +101,24 @@ pub struct ApplicationPage {
         (status = 422, description = "A parameter is not acceptable"),
     ),
 )]
-pub(in crate::http) async fn list(state: HttpState, principal: Principal, query: Query) -> Answer {
-    let wanted = Wanted::read(query)?;
+pub(in crate::http) async fn list(
+    state: HttpState,
+    principal: Principal,
+    context: RequestContext,
+    query: Query,
+) -> Answer {
+    let wanted = Wanted::read(query, state.keys())?;
+    let page = page(&state, &principal, &wanted).await?;
+    state.note_view(&principal, &context, Viewed::List(ViewAction::List, &wanted.filter));
+    Ok(HttpResponse::Ok().json(page))
+}
+
+/// The part of the list that is wanted, as far as the caller may see it.
+pub(super) async fn page(
+    state: &HttpState,
+    principal: &Principal,
+    wanted: &Wanted,
+) -> Result<ApplicationPage> {
     let visibility = principal.visibility();
     let mut connection = state.resources.database.get().await?;
     let keys = state.resources.database.keys();
@@ -113,24 +135,35 @@ pub(in crate::http) async fn list(state: HttpState, principal: Principal, query:
     let goes_on = listed.len() > page_length;
     listed.truncate(page_length);
     let last = listed.last().filter(|_| goes_on);
-    let next_cursor = last.map(|last| cursor::encode(last.id, wanted.order, &wanted.filter));
-    Ok(HttpResponse::Ok().json(ApplicationPage {
+    let name = list_name(wanted.order, &wanted.filter);
+    Ok(ApplicationPage {
         total,
         page: wanted.page,
         page_size: wanted.page_size,
-        next_cursor,
+        next_cursor: last.map(|last| cursor::encode(keys, last.id.as_uuid(), &name)),
         applications: listed.into_iter().map(ListedView::from).collect(),
-    }))
+    })
+}
+
+/// The list as text, the same for the same list.
+pub(super) fn list_name(order: SortOrder, filter: &ListFilter) -> String {
+    let ListFilter { country, status, from, to, min_amount, max_amount, risk_band, .. } = filter;
+    let document = filter.document.as_ref().map(|index| index.as_bytes());
+    let (country_data, banking_data) = (&filter.country_data, &filter.banking_data);
+    format!(
+        "applications {order:?} {country:?} {status:?} {from:?} {to:?} {min_amount:?} {max_amount:?} {risk_band:?} \
+         {document:?} {country_data:?} {banking_data:?}"
+    )
 }
 
 /// A list that a client asks for.
 #[derive(Debug)]
-struct Wanted {
-    filter: ListFilter,
-    order: SortOrder,
-    start: PageStart,
-    page: Option<i64>,
-    page_size: i64,
+pub(super) struct Wanted {
+    pub(super) filter: ListFilter,
+    pub(super) order: SortOrder,
+    pub(super) start: PageStart,
+    pub(super) page: Option<i64>,
+    pub(super) page_size: i64,
 }
 
 impl Wanted {
@@ -138,7 +171,7 @@ impl Wanted {
     ///
     /// # Errors
     /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
-    fn read(mut query: Query) -> Result<Self> {
+    fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
         let filter = ListFilter {
             country: query.take("country", country),
             status: query.take("status", status),
@@ -147,20 +180,15 @@ impl Wanted {
             min_amount: query.take("min_amount", amount),
             max_amount: query.take("max_amount", amount),
             risk_band: query.take("risk_band", risk_band),
+            ..ListFilter::default()
         };
         let order = query.take("sort", order).unwrap_or_default();
         let page = query.take("page", |text| whole(text, i64::MAX));
         let page_size =
             query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
-        let after = query.take("cursor", |text| {
-            let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
-            cursor::decode(text, order, &filter).ok_or_else(refusal)
-        });
-        if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
-            query.refuse("to", "bad_range", "must not be before from");
-        }
-        if filter.min_amount.zip(filter.max_amount).is_some_and(|(min, max)| min > max) {
-            query.refuse("max_amount", "bad_range", "must not be below min_amount");
+        let after = query.take("cursor", |text| after(text, keys, order, &filter));
+        for (name, detail) in bad_ranges(&filter) {
+            query.refuse(name, "bad_range", detail);
         }
         let start = match (page, after) {
             (Some(_), Some(_)) => {
@@ -179,21 +207,38 @@ impl Wanted {
     }
 }
 
-/// The reason code and the sentence of a refusal.
-type Refusal = (&'static str, String);
+/// The application that a cursor of this list ends with.
+pub(super) fn after(
+    text: &str,
+    keys: &KeyRing,
+    order: SortOrder,
+    filter: &ListFilter,
+) -> Result<ApplicationId, Refusal> {
+    let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
+    let last = cursor::decode(keys, text, &list_name(order, filter));
+    last.map(ApplicationId::new).ok_or_else(refusal)
+}
+
+/// The ends of ranges that lie before their beginning, with what is wrong with them.
+pub(super) fn bad_ranges(filter: &ListFilter) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let times = filter.from.zip(filter.to).is_some_and(|(from, to)| from > to);
+    let amounts = filter.min_amount.zip(filter.max_amount).is_some_and(|(min, max)| min > max);
+    let times = times.then_some(("to", "must not be before from"));
+    times.into_iter().chain(amounts.then_some(("max_amount", "must not be below min_amount")))
+}
 
 fn country(text: &str) -> Result<Country, Refusal> {
     text.parse().map_err(|error: UnknownCountry| ("unknown_country", format!("is {error}")))
 }
 
-fn status(text: &str) -> Result<Status, Refusal> {
+pub(super) fn status(text: &str) -> Result<Status, Refusal> {
     let refusal = |UnknownStatus| {
         ("unknown_status", format!("must be one of {}", Status::ALL.map(Status::as_str).join(", ")))
     };
     text.parse().map_err(refusal)
 }
 
-fn risk_band(text: &str) -> Result<RiskBand, Refusal> {
+pub(super) fn risk_band(text: &str) -> Result<RiskBand, Refusal> {
     match text {
         "low" => Ok(RiskBand::Low),
         "medium" => Ok(RiskBand::Medium),
@@ -203,7 +248,7 @@ fn risk_band(text: &str) -> Result<RiskBand, Refusal> {
     }
 }
 
-fn order(text: &str) -> Result<SortOrder, Refusal> {
+pub(super) fn order(text: &str) -> Result<SortOrder, Refusal> {
     match text {
         "-created_at" => Ok(SortOrder::NewestFirst),
         "created_at" => Ok(SortOrder::OldestFirst),
@@ -215,7 +260,7 @@ fn amount(text: &str) -> Result<Money, Refusal> {
     Money::parse(text).map_err(|error: MoneyError| (error.code(), error.to_string()))
 }
 
-fn whole(text: &str, max: i64) -> Result<i64, Refusal> {
+pub(in crate::http) fn whole(text: &str, max: i64) -> Result<i64, Refusal> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|number| digits && (1..=max).contains(number));
     number.ok_or_else(|| ("out_of_range", format!("must be a whole number from 1 to {max}")))
@@ -223,13 +268,13 @@ fn whole(text: &str, max: i64) -> Result<i64, Refusal> {
 
 /// Which end of a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edge {
+pub(in crate::http) enum Edge {
     Start,
     End,
 }
 
 /// An RFC 3339 time, or a date, which stands for its whole day in UTC.
-fn moment(text: &str, edge: Edge) -> Result<DateTime<Utc>, Refusal> {
+pub(in crate::http) fn moment(text: &str, edge: Edge) -> Result<DateTime<Utc>, Refusal> {
     let refusal =
         || ("bad_time", "must be an RFC 3339 time or a date such as 2026-01-31; write + as %2B".to_owned());
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
@@ -250,11 +295,11 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    use crate::domain::ids::ApplicationId;
     use crate::error::Error;
+    use crate::http::cursor::tests::keys;
 
     fn read(query: &str) -> Result<Wanted, Vec<(String, &'static str)>> {
-        Wanted::read(Query::parse(query).unwrap()).map_err(|error| match error {
+        Wanted::read(Query::parse(query).unwrap(), &keys(1)).map_err(|error| match error {
             Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
             other => panic!("{other:?}"),
         })
@@ -334,7 +379,7 @@ mod tests {
     fn a_cursor_continues_its_own_list_and_no_other() {
         let id = ApplicationId::new(Uuid::from_u128(7));
         let first = read("country=ES").unwrap();
-        let cursor = cursor::encode(id, first.order, &first.filter);
+        let cursor = cursor::encode(&keys(1), id.as_uuid(), &list_name(first.order, &first.filter));
         assert_eq!(read(&format!("country=es&cursor={cursor}")).unwrap().start, PageStart::After(id));
         let refused = [("?cursor".to_owned(), "bad_cursor")];
         assert_eq!(read(&format!("country=PT&cursor={cursor}")).unwrap_err(), refused);
@@ -346,7 +391,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_query_makes_it_panic(text in "((from|to|page|page_size|cursor|min_amount)=[0-9TZ:.+-]{0,24}&){0,4}") {
-            let _ = Query::parse(&text).map(Wanted::read);
+            let _ = Query::parse(&text).map(|query| Wanted::read(query, &keys(1)));
         }
     }
 }

@@ -16,7 +16,9 @@ use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
+use crate::http::staff_views::Viewed;
 use crate::storage::applications;
+use crate::storage::staff_views::ViewAction;
 
 /// Where an application stands, and where the caller may take it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -64,6 +66,7 @@ pub struct StatusView {
 pub(in crate::http) async fn status(
     state: HttpState,
     principal: Principal,
+    context: RequestContext,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
@@ -71,6 +74,7 @@ pub(in crate::http) async fn status(
     let application =
         applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
             .await?;
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Status, &application));
     let tag = (header::ETAG, etag(application.version));
     if conditions.is_known(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());
@@ -116,7 +120,6 @@ pub(in crate::http) async fn set_status(
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let ChangeRequest { change, reason } = ChangeRequest::read(&body, Wanted::Status)?;
-    let changed = change::apply(&state, &principal, context, id, &conditions, &change, reason).await?;
-    Ok(change::answer(changed))
+    let request = ChangeRequest::read(&body, Wanted::Status)?;
+    change::apply(&state, &principal, context, id, &conditions, &request, None).await?.response()
 }

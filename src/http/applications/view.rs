@@ -16,7 +16,8 @@ use crate::domain::decision::RiskBand;
 use crate::domain::ids::ApplicationId;
 use crate::domain::money::Money;
 use crate::domain::status::Status;
-use crate::storage::applications::{Inserted, ListedApplication};
+use crate::error::{Error, Result};
+use crate::storage::applications::ListedApplication;
 
 /// A risk score as text.
 pub(in crate::http) fn score_text(score: Decimal) -> String {
@@ -120,9 +121,13 @@ impl From<Application> for ApplicationView {
 }
 
 impl ApplicationView {
-    /// An application that was just inserted.
-    pub(super) fn of_new(application: &NewApplication, inserted: &Inserted) -> Self {
-        Self {
+    /// An application that is about to be inserted: what the database adds follows from its identifier.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the identifier has no time in it.
+    pub(super) fn of_new(application: &NewApplication) -> Result<Self> {
+        let made = application.id.created_at().ok_or_else(|| Error::internal("an id without a time"))?;
+        Ok(Self {
             id: application.id,
             country: application.country,
             full_name: application.full_name.reveal().to_owned(),
@@ -140,11 +145,11 @@ impl ApplicationView {
             ),
             banking_data: None,
             processing_errors: Vec::new(),
-            version: inserted.version,
+            version: NewApplication::VERSION,
             created_by: application.created_by.clone(),
-            created_at: inserted.created_at,
-            updated_at: inserted.updated_at,
-        }
+            created_at: made,
+            updated_at: made,
+        })
     }
 }
 

@@ -25,6 +25,9 @@ pub struct CaseRequest {
     /// Over how many instalments; 36 when absent.
     #[schema(minimum = 6, maximum = 84, example = 36)]
     term_months: Option<u16>,
+    /// Whether another account is taken to have applied with the same document within the day before.
+    #[schema(example = false)]
+    applied_elsewhere: Option<bool>,
     /// What the bureau is taken to have said; what is absent it did not tell.
     banking_data: ReportRequest,
 }

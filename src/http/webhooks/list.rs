@@ -13,6 +13,7 @@ use crate::http::HttpState;
 use crate::http::cursor;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::storage::seal::KeyRing;
 use crate::storage::types::WebhookStatus;
 use crate::storage::webhooks::{ListedEvent, WebhookFilter, list_page};
 
@@ -127,7 +128,8 @@ pub struct WebhookEventPage {
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
-    let wanted = Wanted::read(query)?;
+    let keys = state.keys();
+    let wanted = Wanted::read(query, keys)?;
     let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
     let mut connection = state.resources.database.get().await?;
     // One more than asked for tells whether the list goes on.
@@ -137,7 +139,7 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let last = listed.last().filter(|_| goes_on).map(|event| event.id);
     Ok(HttpResponse::Ok().json(WebhookEventPage {
         page_size: wanted.page_size,
-        next_cursor: last.map(|last| cursor::encode(last, &name(&wanted.filter))),
+        next_cursor: last.map(|last| cursor::encode(keys, last, &name(&wanted.filter))),
         events: listed.into_iter().map(WebhookEventView::from).collect(),
     }))
 }
@@ -149,7 +151,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(mut query: Query) -> Result<Self> {
+    fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
         let filter = WebhookFilter {
             status: query.take("status", |text| {
                 text.parse().map_err(|_unknown| {
@@ -165,7 +167,7 @@ impl Wanted {
         let page_size = query.take("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
         let after = query.take("cursor", |text| {
             let refusal = || ("bad_cursor", "is not a cursor of this list".to_owned());
-            cursor::decode(text, &name(&filter)).ok_or_else(refusal)
+            cursor::decode(keys, text, &name(&filter)).ok_or_else(refusal)
         });
         query.finish()?;
         Ok(Self { filter, page_size, after })

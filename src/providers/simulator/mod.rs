@@ -17,6 +17,7 @@
 //! simulator belongs on loopback or on a network of trusted machines.
 
 mod callbacks;
+pub mod families;
 pub mod record;
 pub mod script;
 mod server;

@@ -5,6 +5,7 @@
 //! Apart from the clean samples of the specification, the same two digits mean the same scenario in every country
 //! (`90000004S`, `200000047`, `RSSMRA80A04H501D`, … all have defaults).
 
+use super::families;
 use super::record::{BureauRecord, typical_monthly_income, units};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, CreditScore};
@@ -186,11 +187,13 @@ pub enum Outcome {
     Hang,
 }
 
-/// What `country`'s bureau does about `document`: its test document's scenario, or else the report it makes up.
+/// What `country`'s bureau does about `document`: its test document's or its family's scenario, or else the report it makes
+/// up.
 pub fn outcome_of(country: Country, document: &str) -> Outcome {
     TEST_DOCUMENTS
         .iter()
         .find(|row| row.country == country && row.document == document)
+        .or_else(|| families::head_of(country, document))
         .map_or_else(|| Outcome::Report(BureauRecord::believable(country, document)), |row| row.outcome())
 }
 

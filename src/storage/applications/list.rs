@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Visibility, money, open_document, open_name, term};
@@ -15,7 +16,7 @@ use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::domain::status::Status;
 use crate::error::Result;
 use crate::storage::schema::applications;
-use crate::storage::seal::KeyRing;
+use crate::storage::seal::{DocumentIndex, KeyRing};
 use crate::storage::types::{PgCountry, PgStatus};
 
 /// What a list is narrowed to.
@@ -35,6 +36,12 @@ pub struct ListFilter {
     pub max_amount: Option<Money>,
     /// One risk band.
     pub risk_band: Option<RiskBand>,
+    /// One document of one country.
+    pub document: Option<DocumentIndex>,
+    /// Members that the country's data have, with these values.
+    pub country_data: Option<Map<String, Value>>,
+    /// Members that the bureau's report has, with these values.
+    pub banking_data: Option<Map<String, Value>>,
 }
 
 /// Newest or oldest first.
@@ -165,6 +172,15 @@ fn narrow<'a, ST>(
         query = query
             .filter(applications::risk_score.ge(Decimal::from(from)))
             .filter(applications::risk_score.lt(Decimal::from(below)));
+    }
+    if let Some(index) = filter.document {
+        query = query.filter(applications::document_index.eq(index.as_bytes().to_vec()));
+    }
+    if let Some(data) = &filter.country_data {
+        query = query.filter(applications::country_specific_data.contains(Value::Object(data.clone())));
+    }
+    if let Some(data) = &filter.banking_data {
+        query = query.filter(applications::banking_data.contains(Value::Object(data.clone())));
     }
     query
 }

@@ -1,10 +1,12 @@
 //! Applications: reading one, and what reading, listing, inserting and changing share.
 
 mod change;
+mod claims;
 mod insert;
 mod list;
 
 use chrono::{DateTime, Utc};
+use diesel::data_types::PgInterval;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
@@ -12,10 +14,12 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::change::{Change, change};
-pub use self::insert::{Inserted, insert, insert_making_partitions};
+pub use self::claims::delete_expired_claims;
+pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, count, list_page};
 use super::schema::applications;
 use super::seal::{KeyRing, SealedField};
+use super::transaction::Abort;
 use super::types::{PgCountry, PgStatus};
 use crate::domain::application::{Application, TermMonths};
 use crate::domain::ids::ApplicationId;
@@ -144,4 +148,39 @@ pub async fn get(
     visibility: &Visibility,
 ) -> Result<Application> {
     find(connection, keys, id, visibility).await?.ok_or(Error::NotFound("application"))
+}
+
+diesel::define_sql_function! {
+    /// Whether another account applied with the same document in the time before.
+    fn applied_elsewhere(
+        application: diesel::sql_types::Uuid,
+        account: diesel::sql_types::Text,
+        document: diesel::sql_types::Nullable<diesel::sql_types::Binary>,
+        within: diesel::sql_types::Interval,
+    ) -> diesel::sql_types::Bool;
+}
+
+/// Whether another account applied with an application's document within the time before it, whatever became of that:
+/// what decides it looks at ([`Case::applied_elsewhere`](crate::domain::decision::Case)). Never, without a `window`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn was_applied_elsewhere(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    window: Option<chrono::TimeDelta>,
+) -> Result<bool, Abort> {
+    let Some(window) = window else { return Ok(false) };
+    let found = applications::table
+        .select(applied_elsewhere(
+            applications::id,
+            applications::created_by,
+            applications::document_index,
+            PgInterval::from_microseconds(window.num_microseconds().unwrap_or(i64::MAX)),
+        ))
+        .filter(applications::id.eq(id.as_uuid()))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found.unwrap_or(false))
 }

@@ -27,6 +27,8 @@ pub struct BeginJob {
     pub attribution: Attribution,
     /// The W3C trace context.
     pub traceparent: Option<String>,
+    /// How long before the application another account's for the same document counts, in milliseconds; 0: never.
+    pub elsewhere_within_ms: i64,
 }
 
 /// What an application actor needs to know.
@@ -46,6 +48,8 @@ pub struct PendingCase {
     pub monthly_income: Money,
     /// Over how many instalments.
     pub term_months: TermMonths,
+    /// Another account applied with the same document shortly before.
+    pub applied_elsewhere: bool,
 }
 
 /// What the job's application allows.
@@ -70,6 +74,7 @@ struct BeginJobs {
     changed_by: Vec<String>,
     request_id: Vec<Option<String>>,
     traceparent: Vec<Option<String>>,
+    elsewhere_within_ms: Vec<i64>,
 }
 
 impl FixedStatement for BeginJobs {
@@ -77,7 +82,8 @@ impl FixedStatement for BeginJobs {
     /// `moved` and does not count as ready.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::text[], \
-            ?::text[]) AS w (job_id, lease_token, application_id, change_id, changed_by, request_id, traceparent)), \
+            ?::text[], ?::bigint[]) AS w (job_id, lease_token, application_id, change_id, changed_by, request_id, \
+            traceparent, elsewhere_within_ms)), \
         owned AS (SELECT w.* FROM wanted w \
             JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token), \
         moved AS (UPDATE applications a SET status = 'VALIDATING', change_id = o.change_id, \
@@ -89,7 +95,8 @@ impl FixedStatement for BeginJobs {
             m.id IS NOT NULL OR a.deleted_at IS NULL AND (a.status = 'VALIDATING' \
                 OR a.status = 'UNDER_REVIEW' AND r.application_id IS NOT NULL) AS ready, \
             a.country::text AS country, a.full_name, a.identity_document, a.requested_amount, a.monthly_income, \
-            a.term_months \
+            a.term_months, w.elsewhere_within_ms > 0 AND applied_elsewhere(a.id, a.created_by, a.document_index, \
+                w.elsewhere_within_ms * interval '1 millisecond') AS applied_elsewhere \
         FROM wanted w LEFT JOIN owned o ON o.lease_token = w.lease_token LEFT JOIN applications a ON a.id = w.application_id \
             LEFT JOIN moved m ON m.id = w.application_id \
             LEFT JOIN provider_retries r ON r.application_id = w.application_id";
@@ -101,7 +108,8 @@ impl FixedStatement for BeginJobs {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
         binder.bind::<Array<Text>, _>(&self.changed_by)?;
         binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.traceparent)
+        binder.bind::<Array<Nullable<Text>>, _>(&self.traceparent)?;
+        binder.bind::<Array<BigInt>, _>(&self.elsewhere_within_ms)
     }
 }
 
@@ -135,6 +143,8 @@ struct CaseRow {
     monthly_income: Option<Decimal>,
     #[diesel(sql_type = Nullable<SmallInt>)]
     term_months: Option<i16>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    applied_elsewhere: Option<bool>,
 }
 
 impl CaseRow {
@@ -159,6 +169,7 @@ impl CaseRow {
             requested_amount: money(amount)?,
             monthly_income: money(income)?,
             term_months: term(months)?,
+            applied_elsewhere: self.applied_elsewhere.unwrap_or(false),
         }))
     }
 }
@@ -183,6 +194,7 @@ pub async fn begin(
         statement.changed_by.push(job.attribution.changed_by.clone());
         statement.request_id.push(job.attribution.request_id.as_ref().map(ToString::to_string));
         statement.traceparent.push(job.traceparent.clone());
+        statement.elsewhere_within_ms.push(job.elsewhere_within_ms);
     }
     let mut rows: Vec<BegunRow> = Prepared(statement).load(connection).await?;
     let mut begun = Vec::with_capacity(jobs.len());

@@ -96,7 +96,12 @@ impl TestApp {
 
     /// Boots one that takes applications and never works on them.
     pub(crate) async fn start_idle() -> Self {
-        let app = Self::start(&[]).await;
+        Self::start_idle_with(&[]).await
+    }
+
+    /// The same with some settings.
+    pub(crate) async fn start_idle_with(overrides: &[(&str, &str)]) -> Self {
+        let app = Self::start(overrides).await;
         app.engine().handles.scheduler.ask(StopIntake).await.unwrap();
         // A claim that was under way may still bring work.
         eventually("the last claim to end", async || app.engine().running.is_idle().then_some(())).await;

@@ -18,7 +18,10 @@ use super::db::{TestDatabase, text};
 use super::eventually;
 
 /// Short times, so that what production waits a minute for happens in a test: each key as a variable would set it.
-pub(crate) const QUICK: [(&str, &str); 11] = [
+///
+/// Most tests use the documents of the specification again and again: the duplicate rule is on where it is tested.
+pub(crate) const QUICK: [(&str, &str); 12] = [
+    ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0"),
     ("AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS", "1"),
     ("AVAL__DATABASE__POOL_SIZE", "6"),
     ("AVAL__JOBS__RETRY_BASE_MS", "20"),

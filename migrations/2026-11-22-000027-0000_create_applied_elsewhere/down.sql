@@ -1,0 +1,1 @@
+DROP FUNCTION applied_elsewhere;

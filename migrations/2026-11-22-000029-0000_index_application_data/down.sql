@@ -1,0 +1,2 @@
+DROP INDEX applications_banking_data_idx;
+DROP INDEX applications_country_data_idx;

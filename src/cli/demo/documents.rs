@@ -1,0 +1,96 @@
+//! Documents that nobody has applied with yet: an account may have one open application for each (SPEC 9), and several
+//! stories of the demonstration, or several of its runs on one day, need the same answer of a bureau.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::cases::DemoCase;
+use crate::countries::Countries;
+use crate::domain::application::Country;
+use crate::domain::personal_data::IdentityDocument;
+use crate::error::{Error, Result};
+use crate::providers::simulator::families;
+use crate::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS, TestDocument};
+
+/// What check characters are made of.
+const CHARACTERS: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/// Hands out documents, each once.
+pub(super) struct Documents {
+    countries: Countries,
+    now: DateTime<Utc>,
+    /// By the second, so that the next run begins behind the numbers of this one.
+    first: u32,
+    used: HashMap<(Country, Scenario), u32>,
+}
+
+impl Documents {
+    /// The documents of a run that begins at `now`.
+    ///
+    /// # Errors
+    /// When the countries' built-in rules cannot be read: a defect.
+    pub(super) fn new(now: DateTime<Utc>) -> Result<Self> {
+        let first = u32::try_from(now.timestamp().rem_euclid(i64::from(families::MEMBERS))).unwrap_or(0);
+        Ok(Self { countries: Countries::built_in()?, now, first, used: HashMap::new() })
+    }
+
+    /// A document for a case that does what the case's own does.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the case's own is no test document, or none could be made: defects.
+    pub(super) fn fresh(&mut self, case: &DemoCase) -> Result<IdentityDocument> {
+        let own = |row: &&TestDocument| row.country == case.country && row.document == case.document;
+        let row = TEST_DOCUMENTS.iter().find(own).ok_or_else(|| Error::internal("no test document"))?;
+        let used = self.used.entry((row.country, row.scenario)).or_default();
+        *used += 1;
+        let member = families::member(row.country, row.scenario, self.first.wrapping_add(*used));
+        let rules = self.countries.rules(row.country);
+        let valid = |document: &String| rules.check_document(document, self.now).reasons.is_empty();
+        let found = candidates(member).into_iter().find(valid);
+        let document = found.ok_or_else(|| Error::internal("no valid test document"))?;
+        Ok(IdentityDocument::from_normalized(document))
+    }
+}
+
+/// Every way to fill in the check characters.
+fn candidates(member: String) -> Vec<String> {
+    let mut filled = vec![member];
+    while filled.first().is_some_and(|document| document.contains('?')) {
+        let fill = |document: String| {
+            CHARACTERS.chars().map(move |check| document.replacen('?', check.encode_utf8(&mut [0; 4]), 1))
+        };
+        filled = filled.into_iter().flat_map(fill).collect();
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::cases::{outages, plan};
+    use super::*;
+    use crate::providers::simulator::test_documents::outcome_of;
+
+    #[test]
+    fn each_document_is_valid_and_new_and_does_what_the_storys_own_does() {
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let mut documents = Documents::new(now).unwrap();
+        let mut seen = HashSet::new();
+        for case in plan(180).iter().chain(&outages()) {
+            let document = documents.fresh(case).unwrap().reveal().to_owned();
+            let verdict = documents.countries.rules(case.country).check_document(&document, now);
+            assert_eq!(verdict.normalized.as_deref(), Some(document.as_str()));
+            assert_eq!(outcome_of(case.country, &document), outcome_of(case.country, case.document));
+            assert!(seen.insert((case.country, document)));
+        }
+        let mut next = Documents::new(now + chrono::TimeDelta::seconds(40)).unwrap();
+        for case in plan(60) {
+            assert!(
+                !seen.contains(&(case.country, next.fresh(&case).unwrap().reveal().to_owned())),
+                "a run soon after it"
+            );
+        }
+    }
+}

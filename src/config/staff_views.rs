@@ -1,0 +1,47 @@
+//! `[staff_views]`.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+use super::require;
+use crate::error::Result;
+
+/// The record of what staff looks at.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaffViewSettings {
+    /// How long a view is kept.
+    pub retention_days: u32,
+    /// Views that are written at once, without waiting for the interval.
+    pub batch_size: usize,
+    /// Longest time that a view waits.
+    pub flush_interval_ms: u64,
+    /// Most views that wait while the database is away.
+    pub queue: usize,
+}
+
+impl StaffViewSettings {
+    /// How long a view is kept.
+    pub fn retention(&self) -> TimeDelta {
+        TimeDelta::days(i64::from(self.retention_days))
+    }
+
+    /// Longest time that a view waits.
+    pub fn flush_interval(&self) -> Duration {
+        Duration::from_millis(self.flush_interval_ms)
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let days = 1..=36_500;
+        require(
+            days.contains(&self.retention_days),
+            "staff_views.retention_days",
+            "must be from 1 to 36500",
+        )?;
+        require((1..=5000).contains(&self.batch_size), "staff_views.batch_size", "must be from 1 to 5000")?;
+        require(self.flush_interval_ms >= 10, "staff_views.flush_interval_ms", "must be at least 10")?;
+        require(self.queue >= self.batch_size, "staff_views.queue", "must be at least staff_views.batch_size")
+    }
+}

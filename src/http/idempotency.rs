@@ -1,0 +1,340 @@
+//! `Idempotency-Key`: a write that is sent again is made once (draft-ietf-httpapi-idempotency-key-header).
+//!
+//! The key is the client's, 1 to 255 visible ASCII characters, bare or as the draft's quoted string, which name the same
+//! key. It belongs to one account and one route, and is remembered for 24 h. Its answer is stored, sealed, in the write's
+//! own transaction, with a keyed fingerprint of method, path and body. The same request then gets exactly the same status,
+//! `Location`, `ETag` and body, with `Idempotency-Replayed: true`; another request under the same key is a 422; and while
+//! the first is in flight, on whatever instance, the answer is a 409 that says when to come back. A request that was
+//! refused has written nothing and leaves its key free. A replay is the answer of that time: what has happened since is
+//! for a `GET` to tell.
+
+use std::future::{Ready, ready};
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel_async::AsyncPgConnection;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+use super::HttpState;
+use super::problem::{Answer, Rejection};
+use crate::error::{Error, PublicMessage, Result};
+use crate::storage::idempotency::{self, Begun, KeyedWrite, KnownReply, SealedReply};
+use crate::storage::seal::{KeyRing, SealedField};
+use crate::storage::transaction::{self, Abort};
+
+const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that an answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const MAX_KEY_CHARS: usize = 255;
+/// How long a key is remembered (SPEC 8).
+const LIFETIME: TimeDelta = TimeDelta::hours(24);
+/// A write takes milliseconds; the header counts whole seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The header of a write that can be sent again.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the extractor; this is its schema")]
+pub struct IdempotencyParameter {
+    /// Makes sending the request again safe: a key of the client's choice, the same for the same request, remembered for
+    /// 24 h. The answer is then the same, with `Idempotency-Replayed: true`. A request that was refused leaves its key
+    /// free.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 257,
+        pattern = "^[!-~]+$",
+        example = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+    )]
+    idempotency_key: Option<String>,
+}
+
+/// What a request says of its own repetition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    key: Option<String>,
+    /// Method and path pattern.
+    route: String,
+    /// Method and path.
+    target: String,
+}
+
+impl Idempotency {
+    /// The write that `account` asks for by `body`, when it has a key.
+    pub fn write(
+        &self,
+        keys: &KeyRing,
+        account: &str,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Option<KeyedWrite> {
+        let key = self.key.as_ref()?;
+        let scope = [account.as_bytes(), self.route.as_bytes(), key.as_bytes()];
+        Some(KeyedWrite {
+            key_digest: keys.keyed_hash("idempotency-key", &scope),
+            fingerprint: keys.keyed_hash("idempotent-request", &[self.target.as_bytes(), body]),
+            account: account.to_owned(),
+            route: self.route.clone(),
+            at: now,
+            expires_at: now + LIFETIME,
+        })
+    }
+}
+
+impl FromRequest for Idempotency {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let mut lines = request.headers().get_all(&HEADER);
+        let key = match (lines.next(), lines.next()) {
+            (None, _) => Ok(None),
+            (Some(line), None) => parse_key(line.as_bytes()).map(Some),
+            (Some(_), Some(_)) => Err("stands there more than once"),
+        };
+        let method = request.method();
+        let pattern = request.match_pattern().unwrap_or_default();
+        let refuse = |what| Error::Malformed(PublicMessage::new(format!("Idempotency-Key {what}."))).into();
+        ready(key.map_err(refuse).map(|key| Self {
+            key,
+            route: format!("{method} {pattern}"),
+            target: format!("{method} {}", request.path()),
+        }))
+    }
+}
+
+/// Reads the header's value; the error says what is wrong with it.
+fn parse_key(value: &[u8]) -> Result<String, &'static str> {
+    let value = value.trim_ascii();
+    let key = match value.strip_prefix(b"\"") {
+        Some(quoted) => unquote(quoted).ok_or("is not a well-formed quoted string")?,
+        None => value.to_vec(),
+    };
+    if !(1..=MAX_KEY_CHARS).contains(&key.len()) {
+        return Err("must have 1 to 255 characters");
+    }
+    let visible = key.iter().all(u8::is_ascii_graphic);
+    String::from_utf8(key).ok().filter(|_| visible).ok_or("must consist of visible ASCII characters")
+}
+
+/// The rest of an RFC 8941 string after its opening quote; `None` unless it ends with the closing one.
+fn unquote(rest: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(rest.len());
+    let mut bytes = rest.iter().copied();
+    loop {
+        match bytes.next()? {
+            b'"' => break,
+            b'\\' => text.push(bytes.next().filter(|byte| matches!(byte, b'"' | b'\\'))?),
+            plain => text.push(plain),
+        }
+    }
+    bytes.next().is_none().then_some(text)
+}
+
+/// An answer that can be given again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    /// JSON.
+    body: String,
+}
+
+impl Reply {
+    /// An answer with a JSON body.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the body cannot be written down: a defect.
+    pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_string(body).map_err(Error::internal)?;
+        Ok(Self { status: status.as_u16(), headers: Vec::new(), body })
+    }
+
+    /// The same with a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name.as_str().to_owned(), value.into()));
+        self
+    }
+
+    /// As it goes to the client.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a status or a header that HTTP does not know: a defect.
+    pub fn response(&self) -> Answer {
+        let status = StatusCode::from_u16(self.status).map_err(Error::internal)?;
+        let mut response =
+            HttpResponse::build(status).content_type("application/json").body(self.body.clone());
+        for (name, value) in &self.headers {
+            let name: HeaderName = name.parse().map_err(Error::internal)?;
+            let value = HeaderValue::from_str(value).map_err(Error::internal)?;
+            response.headers_mut().insert(name, value);
+        }
+        Ok(response)
+    }
+
+    /// Sealed for its place under the key of `write`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when it cannot be sealed.
+    pub fn seal(&self, keys: &KeyRing, write: &KeyedWrite) -> Result<SealedReply> {
+        let plain = serde_json::to_vec(self).map_err(Error::internal)?;
+        let envelope = keys.seal_bytes(SealedField::IdempotentReply, write.key_digest, &plain)?;
+        Ok(SealedReply { status: self.status, envelope })
+    }
+}
+
+/// Gives a stored answer again, if `write` is the request that it was given to.
+///
+/// # Errors
+/// [`Rejection::KeyReused`] when it is another one.
+pub fn replay(keys: &KeyRing, write: &KeyedWrite, known: &KnownReply) -> Answer {
+    if known.fingerprint != write.fingerprint {
+        return Err(Rejection::KeyReused);
+    }
+    let envelope = &known.reply.envelope;
+    let plain = keys.open_bytes(SealedField::IdempotentReply, write.key_digest, envelope)?;
+    let reply: Reply = serde_json::from_slice(&plain).map_err(Error::internal)?;
+    let mut response = reply.response()?;
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// The refusal of a request whose key, or whose document, another request has that is being answered.
+pub fn in_flight() -> Rejection {
+    Error::InFlight { retry_after: RETRY_AFTER }.into()
+}
+
+/// What became of a write that is made once.
+#[derive(Debug)]
+pub enum Once {
+    /// It was made now.
+    Made(Reply),
+    /// It was made before; this is the answer of that time.
+    Replayed(HttpResponse),
+}
+
+impl Once {
+    /// The answer.
+    ///
+    /// # Errors
+    /// As [`Reply::response`].
+    pub fn response(self) -> Answer {
+        match self {
+            Self::Made(reply) => reply.response(),
+            Self::Replayed(response) => Ok(response),
+        }
+    }
+}
+
+/// Makes a write in a transaction of its own, at most once for its key. `work` gives the answer; whatever it fails with
+/// leaves the key free.
+///
+/// # Errors
+/// What `work` failed with, [`Rejection::KeyReused`], [`Error::InFlight`], or the database's error.
+pub async fn once(
+    state: &HttpState,
+    name: &'static str,
+    write: Option<&KeyedWrite>,
+    work: impl AsyncFn(&mut AsyncPgConnection) -> Result<Reply, Abort>,
+) -> Result<Once, Rejection> {
+    let keys = state.keys();
+    let made =
+        transaction::run(&state.resources.database, &state.resources.logger, name, async |connection| {
+            let Some(write) = write else { return work(connection).await.map(Attempt::Made) };
+            match idempotency::begin(connection, write).await? {
+                Begun::New => {}
+                Begun::Known(known) => return Ok(Attempt::Known(known)),
+                Begun::InFlight => return Ok(Attempt::InFlight),
+            }
+            let reply = work(connection).await?;
+            idempotency::store(connection, write, &reply.seal(keys, write)?).await?;
+            Ok(Attempt::Made(reply))
+        });
+    match (made.await?, write) {
+        (Attempt::Made(reply), _) => Ok(Once::Made(reply)),
+        (Attempt::Known(known), Some(write)) => replay(keys, write, &known).map(Once::Replayed),
+        (Attempt::Known(_) | Attempt::InFlight, _) => Err(in_flight()),
+    }
+}
+
+/// How one transaction went.
+enum Attempt {
+    Made(Reply),
+    Known(KnownReply),
+    InFlight,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+
+    fn refusal(value: &str) -> &'static str {
+        parse_key(value.as_bytes()).expect_err(value)
+    }
+
+    #[test]
+    fn a_key_is_the_same_bare_and_quoted() {
+        for (value, key) in [
+            ("8e03978e-40d5-43e8-bc93-6894a57f9324", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
+            ("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
+            ("  a  ", "a"),
+            (r#""a\"b\\c""#, r#"a"b\c"#),
+            (r#"a"b"#, r#"a"b"#),
+            (r"a\b", r"a\b"),
+        ] {
+            assert_eq!(parse_key(value.as_bytes()).as_deref(), Ok(key), "{value}");
+        }
+        assert!(parse_key("x".repeat(255).as_bytes()).is_ok());
+        assert!(parse_key(format!("\"{}\"", "\\\\".repeat(255)).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused_with_the_reason() {
+        for value in ["", " ", "\"\"", &"x".repeat(256)] {
+            assert_eq!(refusal(value), "must have 1 to 255 characters", "{value}");
+        }
+        for value in ["\"", "\"a", "\"a\"b", r#""a\""#, r#""a\n""#, "\"a\";p=1"] {
+            assert_eq!(refusal(value), "is not a well-formed quoted string", "{value}");
+        }
+        for value in ["a b", "\"a b\"", "é", "\"é\"", "a\tb", "a\u{7f}"] {
+            assert_eq!(refusal(value), "must consist of visible ASCII characters", "{value}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn two_keys_are_none() {
+        let request = TestRequest::post().insert_header((HEADER, "a")).to_http_request();
+        assert_eq!(Idempotency::extract(&request).await.unwrap().key.as_deref(), Some("a"));
+        let request =
+            TestRequest::post().append_header((HEADER, "a")).append_header((HEADER, "b")).to_http_request();
+        assert_eq!(Idempotency::extract(&request).await.unwrap_err().kind().status, 400);
+        assert_eq!(Idempotency::extract(&TestRequest::post().to_http_request()).await.unwrap().key, None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_visible_can_be_a_key_either_way(key in "[!-~]{1,255}") {
+            let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
+            prop_assert_eq!(parse_key(quoted.as_bytes()), Ok(key.clone()));
+            if !key.starts_with('"') {
+                prop_assert_eq!(parse_key(key.as_bytes()), Ok(key));
+            }
+        }
+
+        #[test]
+        fn no_header_makes_it_panic_or_gives_a_key_that_is_none(value in proptest::collection::vec(any::<u8>(), 0..600)) {
+            if let Ok(key) = parse_key(&value) {
+                prop_assert!((1..=MAX_KEY_CHARS).contains(&key.len()));
+                prop_assert!(key.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+    }
+}

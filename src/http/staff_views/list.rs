@@ -1,0 +1,181 @@
+//! `GET /api/v1/admin/staff-views`
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::domain::ids::ApplicationId;
+use crate::domain::members::Refusal;
+use crate::error::Result;
+use crate::http::HttpState;
+use crate::http::applications::list::{Edge, MAX_PAGE_SIZE, moment, whole};
+use crate::http::cursor;
+use crate::http::problem::Answer;
+use crate::http::query::Query;
+use crate::storage::seal::KeyRing;
+use crate::storage::staff_views::{StaffView, ViewAction, ViewFilter, list_page};
+
+const DEFAULT_PAGE_SIZE: i64 = 50;
+
+/// What the list is narrowed to, and which part of it is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+pub struct StaffViewParameters {
+    /// One account.
+    #[param(example = "ana.garcia")]
+    account: Option<String>,
+    /// One kind of look: `application`, `application_status`, `application_audit`, `application_decision`,
+    /// `application_list`, `application_search` or `application_export`.
+    #[param(example = "application")]
+    action: Option<String>,
+    /// One application.
+    application_id: Option<Uuid>,
+    /// At or after this RFC 3339 time, or on or after this date (UTC).
+    #[param(example = "2026-01-01")]
+    from: Option<String>,
+    /// Before this RFC 3339 time, or on or before this date (UTC).
+    #[param(example = "2026-01-31")]
+    to: Option<String>,
+    /// Looks of a page; 50 when absent.
+    #[param(minimum = 1, maximum = 100, example = 50)]
+    page_size: Option<i64>,
+    /// The `next_cursor` of the page before, with the same filters.
+    cursor: Option<String>,
+}
+
+/// One look of staff at what is not its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StaffViewEntry {
+    /// The identifier.
+    pub id: Uuid,
+    /// Who looked.
+    #[schema(example = "ana.garcia")]
+    pub account: String,
+    /// At what kind of thing.
+    #[schema(example = "application")]
+    pub action: String,
+    /// The application; `null` for a list, a search or an export.
+    pub application_id: Option<Uuid>,
+    /// What a list, a search or an export was narrowed to, without personal data.
+    #[schema(value_type = Object)]
+    pub filter: Value,
+    /// The blind index of the document that was searched for: the same for the same document, and not the document.
+    pub document_index: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
+    /// When.
+    pub viewed_at: DateTime<Utc>,
+}
+
+impl From<StaffView> for StaffViewEntry {
+    fn from(view: StaffView) -> Self {
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            id: view.id,
+            account: view.account,
+            action: view.action,
+            application_id: view.application_id,
+            filter: view.filter,
+            document_index: view.document_index.map(hex),
+            request_id: view.request_id,
+            viewed_at: view.viewed_at,
+        }
+    }
+}
+
+/// A part of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StaffViewPage {
+    /// Most looks of a page.
+    #[schema(example = 50)]
+    pub page_size: i64,
+    /// Continues the list; `null` when it ends here.
+    pub next_cursor: Option<String>,
+    /// The looks.
+    pub views: Vec<StaffViewEntry>,
+}
+
+/// What staff looked at, newest first.
+///
+/// A look appears here a moment after it was answered, on every instance.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/staff-views",
+    operation_id = "list_staff_views",
+    tag = "operations",
+    params(StaffViewParameters),
+    responses(
+        (status = 200, description = "A part of the list", body = StaffViewPage),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+    let keys = state.keys();
+    let wanted = Wanted::read(query, keys)?;
+    let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
+    let mut connection = state.resources.database.get().await?;
+    // One more than asked for tells whether the list goes on.
+    let mut listed = list_page(&mut connection, &wanted.filter, wanted.after, wanted.page_size + 1).await?;
+    let goes_on = listed.len() > page_length;
+    listed.truncate(page_length);
+    let last = listed.last().filter(|_| goes_on).map(|view| view.id);
+    Ok(HttpResponse::Ok().json(StaffViewPage {
+        page_size: wanted.page_size,
+        next_cursor: last.map(|last| cursor::encode(keys, last, &list_name(&wanted.filter))),
+        views: listed.into_iter().map(StaffViewEntry::from).collect(),
+    }))
+}
+
+struct Wanted {
+    filter: ViewFilter,
+    page_size: i64,
+    after: Option<Uuid>,
+}
+
+impl Wanted {
+    fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
+        let filter = ViewFilter {
+            account: query.take("account", account),
+            action: query.take("action", action),
+            application_id: query.take("application_id", |text| {
+                let id: Option<ApplicationId> = text.parse().ok();
+                id.map(ApplicationId::as_uuid).ok_or_else(|| ("bad_uuid", "must be a UUID".to_owned()))
+            }),
+            from: query.take("from", |text| moment(text, Edge::Start)),
+            to: query.take("to", |text| moment(text, Edge::End)),
+        };
+        let page_size =
+            query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
+        let after = query.take("cursor", |text| {
+            let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
+            cursor::decode(keys, text, &list_name(&filter)).ok_or_else(refusal)
+        });
+        if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
+            query.refuse("to", "bad_range", "must not be before from");
+        }
+        query.finish()?;
+        Ok(Self { filter, page_size, after })
+    }
+}
+
+/// The list with its filters as text, the same for the same list.
+fn list_name(filter: &ViewFilter) -> String {
+    format!("staff views {filter:?}")
+}
+
+/// A text that cannot be an account's name finds nothing; one that the database cannot hold is refused.
+fn account(text: &str) -> Result<String, Refusal> {
+    let safe = text.len() <= 128 && !text.chars().any(char::is_control);
+    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_account", "is not an account's name".to_owned()))
+}
+
+fn action(text: &str) -> Result<ViewAction, Refusal> {
+    let names = || ViewAction::ALL.map(ViewAction::as_str).join(", ");
+    let found = ViewAction::ALL.into_iter().find(|action| action.as_str() == text);
+    found.ok_or_else(|| ("unknown_action", format!("must be one of {}", names())))
+}

@@ -1,0 +1,125 @@
+//! Families of test documents: as many documents as anybody needs for each scenario.
+//!
+//! While an application is open, its account cannot make another one for the same document (SPEC 9). Whoever needs several
+//! applications of one outcome at a time therefore takes further members of a scenario's family. In each country's pattern
+//! `n` and `c` stand for a serial number (`c` writes it in consonants), `s` for the scenario, in the same two digits as in
+//! the table of test documents, and `?` for check characters.
+
+use super::test_documents::{Scenario, TEST_DOCUMENTS, TestDocument};
+use crate::domain::application::Country;
+
+/// Members of each family.
+pub const MEMBERS: u32 = 10_000;
+
+/// Digits of a serial number, written in consonants.
+const CONSONANTS: &[u8; 10] = b"BCDFGHJKLM";
+
+/// The pattern of a country's families.
+pub const fn pattern(country: Country) -> &'static str {
+    match country {
+        Country::Es => "99nnnnss?",
+        Country::Pt => "29nnnnss?",
+        Country::It => "RSSMRA7nAssHnnn?",
+        Country::Mx => "HERM7n01ssMDFccc0?",
+        Country::Co => "1900nnnnss",
+        Country::Br => "190nnnnss??",
+    }
+}
+
+/// The two digits of a scenario.
+const fn code(scenario: Scenario) -> u32 {
+    match scenario {
+        Scenario::Approve => 1,
+        Scenario::LowScore => 2,
+        Scenario::HighObligations => 3,
+        Scenario::Defaults => 4,
+        Scenario::Suspended => 5,
+        Scenario::IncomeMismatch => 6,
+        Scenario::Unverified => 7,
+        Scenario::ThinFile => 8,
+        Scenario::NoScore => 9,
+        Scenario::NoObligations => 10,
+        Scenario::ServerError => 11,
+        Scenario::Unavailable => 12,
+        Scenario::Timeout => 13,
+        Scenario::Malformed => 14,
+        Scenario::Unauthorized => 15,
+        Scenario::RateLimited => 16,
+        Scenario::Slow => 17,
+    }
+}
+
+/// A member of a family, with `?` for its check characters: they are the country's rules to know.
+pub fn member(country: Country, scenario: Scenario, serial: u32) -> String {
+    let serial = format!("{:04}", serial % MEMBERS);
+    let scenario = format!("{:02}", code(scenario));
+    let (mut serial, mut scenario) = (serial.bytes(), scenario.bytes());
+    let consonant = |digit: u8| CONSONANTS.get(usize::from(digit - b'0')).copied();
+    let written = pattern(country).bytes().filter_map(|place| match place {
+        b'n' => serial.next(),
+        b'c' => serial.next().and_then(consonant),
+        b's' => scenario.next(),
+        fixed => Some(fixed),
+    });
+    written.map(char::from).collect()
+}
+
+/// The test document whose family `document` belongs to.
+pub(super) fn head_of(country: Country, document: &str) -> Option<&'static TestDocument> {
+    let pattern = pattern(country);
+    let mut number = 0;
+    for (place, byte) in pattern.bytes().zip(document.bytes()) {
+        let fits = match place {
+            b'n' => byte.is_ascii_digit(),
+            b'c' => CONSONANTS.contains(&byte),
+            b's' if byte.is_ascii_digit() => {
+                number = number * 10 + u32::from(byte - b'0');
+                true
+            }
+            b'?' => byte.is_ascii_alphanumeric(),
+            fixed => byte == fixed,
+        };
+        if !fits {
+            return None;
+        }
+    }
+    let rows = || TEST_DOCUMENTS.iter().filter(|row| row.country == country);
+    let same_length = pattern.len() == document.len();
+    rows().find(|row| same_length && code(row.scenario) == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_documents::{Outcome, outcome_of};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_member_does_what_its_test_document_does() {
+        for row in TEST_DOCUMENTS {
+            for serial in [0, 7, 1234, 9999] {
+                let document = member(row.country, row.scenario, serial).replace('?', "5");
+                assert_eq!(outcome_of(row.country, &document), row.outcome(), "{} {document}", row.country);
+            }
+        }
+        assert_eq!(member(Country::Es, Scenario::Defaults, 42), "99004204?");
+        assert_eq!(member(Country::Mx, Scenario::ThinFile, 1203), "HERM7101".to_owned() + "08MDFDBF0?");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_member_gets_a_report_of_its_own() {
+        for document in ["990042", "99004299A", "9900420", "9x004204S", "HERM710108MDFDBA0?"] {
+            assert!(matches!(outcome_of(Country::Es, document), Outcome::Report(_)), "{document}");
+            assert!(head_of(Country::Mx, document).is_none(), "{document}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_makes_it_panic(text in any::<String>()) {
+            for country in Country::ALL {
+                let _ = head_of(country, &text);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Answers of writes that came with an `Idempotency-Key`.
+//!
+//! A key is taken and its answer stored in the write's own transaction: a crash leaves both or neither. Taking a key never
+//! waits ([`begin`]): the lock of a request in flight, on whatever instance, is an answer. Applications take theirs inside
+//! their own insert (`applications::insert`), so that they stay one statement; every other write calls [`begin`] first
+//! and [`store`] last.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Nullable, SmallInt, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::schema::idempotency_keys;
+use super::statement::{Binder, FixedStatement, Prepared};
+use super::transaction::Abort;
+use crate::error::{Error, Result};
+
+/// A write that is made once for its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedWrite {
+    /// Keyed digest of account, route and key.
+    pub key_digest: [u8; 32],
+    /// Keyed digest of the whole request.
+    pub fingerprint: [u8; 32],
+    /// Whose key it is.
+    pub account: String,
+    /// Method and path pattern.
+    pub route: String,
+    /// When it came: older answers than this count as absent.
+    pub at: DateTime<Utc>,
+    /// How long its answer is kept.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// An answer, sealed, as it stands in its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedReply {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers and body, sealed.
+    pub envelope: Vec<u8>,
+}
+
+/// What there was under a key already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownReply {
+    /// Of the request that was answered so.
+    pub fingerprint: Vec<u8>,
+    /// The answer.
+    pub reply: SealedReply,
+}
+
+/// What a key allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is this transaction's: the write may be made, and its answer must be stored.
+    New,
+    /// The write was made before.
+    Known(KnownReply),
+    /// A transaction that has not ended yet has it.
+    InFlight,
+}
+
+struct BeginKeyedWrite {
+    key_digest: [u8; 32],
+    at: DateTime<Utc>,
+}
+
+impl FixedStatement for BeginKeyedWrite {
+    const SQL: &'static str = "\
+        SELECT verdict, stored_fingerprint, stored_status, stored_reply \
+        FROM begin_keyed_write(?::bytea, ?::timestamptz)";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Binary, _>(self.key_digest.as_slice())?;
+        binder.bind::<Timestamptz, _>(&self.at)
+    }
+}
+
+/// What the database's functions tell of a known key; null for another verdict.
+#[derive(QueryableByName)]
+pub(super) struct StoredColumns {
+    #[diesel(sql_type = Nullable<Binary>)]
+    stored_fingerprint: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    stored_status: Option<i16>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    stored_reply: Option<Vec<u8>>,
+}
+
+impl StoredColumns {
+    pub(super) fn known(self) -> Result<KnownReply> {
+        let reply = self.stored_status.zip(self.stored_reply).and_then(|(status, envelope)| {
+            Some(SealedReply { status: u16::try_from(status).ok()?, envelope })
+        });
+        let known = self.stored_fingerprint.zip(reply);
+        let (fingerprint, reply) = known.ok_or_else(|| Error::internal("a known key without its answer"))?;
+        Ok(KnownReply { fingerprint, reply })
+    }
+}
+
+#[derive(QueryableByName)]
+struct BegunRow {
+    #[diesel(sql_type = Text)]
+    verdict: String,
+    #[diesel(embed)]
+    stored: StoredColumns,
+}
+
+/// Takes the key of a write for the caller's transaction.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(connection: &mut AsyncPgConnection, write: &KeyedWrite) -> Result<Begun, Abort> {
+    let statement = BeginKeyedWrite { key_digest: write.key_digest, at: write.at };
+    let row: BegunRow = Prepared(statement).get_result(connection).await?;
+    match row.verdict.as_str() {
+        "new" => Ok(Begun::New),
+        "known" => Ok(Begun::Known(row.stored.known()?)),
+        _ => Ok(Begun::InFlight),
+    }
+}
+
+/// Stores the answer of a write, in the transaction that took its key by [`begin`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn store(
+    connection: &mut AsyncPgConnection,
+    write: &KeyedWrite,
+    reply: &SealedReply,
+) -> Result<(), Abort> {
+    let row = (
+        idempotency_keys::key_digest.eq(write.key_digest.as_slice()),
+        idempotency_keys::account.eq(&write.account),
+        idempotency_keys::route.eq(&write.route),
+        idempotency_keys::fingerprint.eq(write.fingerprint.as_slice()),
+        idempotency_keys::status.eq(reply.status_column()),
+        idempotency_keys::reply.eq(&reply.envelope),
+        idempotency_keys::created_at.eq(write.at),
+        idempotency_keys::expires_at.eq(write.expires_at),
+    );
+    diesel::insert_into(idempotency_keys::table)
+        .values(row)
+        .on_conflict(idempotency_keys::key_digest)
+        .do_update()
+        .set(row)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+impl SealedReply {
+    /// The status as its column has it.
+    pub(super) fn status_column(&self) -> i16 {
+        i16::try_from(self.status).unwrap_or(i16::MAX)
+    }
+}
+
+/// Deletes up to `limit` answers that expired before `now`; returns how many there were. What somebody has locked is
+/// being replaced.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_expired(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<usize> {
+    let delete = "DELETE FROM idempotency_keys WHERE key_digest IN (SELECT key_digest FROM idempotency_keys \
+        WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+    let delete = diesel::sql_query(delete).bind::<Timestamptz, _>(now).bind::<BigInt, _>(i64::from(limit));
+    Ok(delete.execute(connection).await?)
+}

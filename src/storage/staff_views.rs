@@ -1,0 +1,203 @@
+//! What staff looked at: who, what, when, on which request. Rows are only ever added; each says how long it is kept.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::schema::staff_views;
+use super::statement::{Binder, FixedStatement, Prepared};
+use crate::error::Result;
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ViewAction {
+    /// One application.
+    Application,
+    /// Where one application stands.
+    Status,
+    /// One application's history.
+    Audit,
+    /// One application's last decision.
+    Decision,
+    /// A part of a list.
+    List,
+    /// A part of what a search found.
+    Search,
+    /// An export.
+    Export,
+}
+
+impl ViewAction {
+    /// Every action.
+    pub const ALL: [Self; 7] = [
+        Self::Application,
+        Self::Status,
+        Self::Audit,
+        Self::Decision,
+        Self::List,
+        Self::Search,
+        Self::Export,
+    ];
+
+    /// The name in the table and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::Status => "application_status",
+            Self::Audit => "application_audit",
+            Self::Decision => "application_decision",
+            Self::List => "application_list",
+            Self::Search => "application_search",
+            Self::Export => "application_export",
+        }
+    }
+}
+
+/// One look.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = staff_views, check_for_backend(diesel::pg::Pg))]
+pub struct StaffView {
+    /// A version 7 UUID of the moment.
+    pub id: Uuid,
+    /// Who.
+    pub account: String,
+    /// A [`ViewAction`]'s name.
+    pub action: String,
+    /// The application, where it was one.
+    pub application_id: Option<Uuid>,
+    /// The blind index of the document that was searched for.
+    pub document_index: Option<Vec<u8>>,
+    /// What a list was narrowed to, without personal data.
+    pub filter: Value,
+    /// The request.
+    pub request_id: Option<String>,
+    /// When.
+    pub viewed_at: DateTime<Utc>,
+    /// How long the row is kept.
+    pub keep_until: DateTime<Utc>,
+}
+
+#[derive(Default)]
+struct InsertViews {
+    id: Vec<Uuid>,
+    account: Vec<String>,
+    action: Vec<String>,
+    application_id: Vec<Option<Uuid>>,
+    document_index: Vec<Option<Vec<u8>>>,
+    filter: Vec<Value>,
+    request_id: Vec<Option<String>>,
+    viewed_at: Vec<DateTime<Utc>>,
+    keep_until: Vec<DateTime<Utc>>,
+}
+
+impl FixedStatement for InsertViews {
+    /// A batch whose answer was lost is written again: its identifiers are random.
+    const SQL: &'static str = "\
+        INSERT INTO staff_views (id, account, action, application_id, document_index, filter, request_id, viewed_at, \
+            keep_until) \
+        SELECT * FROM unnest(?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bytea[], ?::jsonb[], ?::text[], \
+            ?::timestamptz[], ?::timestamptz[]) \
+        ON CONFLICT (id) DO NOTHING";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.id)?;
+        binder.bind::<Array<Text>, _>(&self.account)?;
+        binder.bind::<Array<Text>, _>(&self.action)?;
+        binder.bind::<Array<Nullable<diesel::sql_types::Uuid>>, _>(&self.application_id)?;
+        binder.bind::<Array<Nullable<Binary>>, _>(&self.document_index)?;
+        binder.bind::<Array<Jsonb>, _>(&self.filter)?;
+        binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
+        binder.bind::<Array<Timestamptz>, _>(&self.viewed_at)?;
+        binder.bind::<Array<Timestamptz>, _>(&self.keep_until)
+    }
+}
+
+/// Inserts views; those that are there already are left alone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(connection: &mut AsyncPgConnection, views: &[StaffView]) -> Result<()> {
+    let mut insert = InsertViews::default();
+    for view in views {
+        insert.id.push(view.id);
+        insert.account.push(view.account.clone());
+        insert.action.push(view.action.clone());
+        insert.application_id.push(view.application_id);
+        insert.document_index.push(view.document_index.clone());
+        insert.filter.push(view.filter.clone());
+        insert.request_id.push(view.request_id.clone());
+        insert.viewed_at.push(view.viewed_at);
+        insert.keep_until.push(view.keep_until);
+    }
+    Prepared(insert).execute(connection).await?;
+    Ok(())
+}
+
+/// What the list of views is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct ViewFilter {
+    /// One account.
+    pub account: Option<String>,
+    /// One kind.
+    pub action: Option<ViewAction>,
+    /// One application.
+    pub application_id: Option<Uuid>,
+    /// At or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Before.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// A part of the list, newest first, after the view `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_page(
+    connection: &mut AsyncPgConnection,
+    filter: &ViewFilter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<StaffView>> {
+    let mut query = staff_views::table
+        .select(StaffView::as_select())
+        .order(staff_views::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(account) = &filter.account {
+        query = query.filter(staff_views::account.eq(account));
+    }
+    if let Some(action) = filter.action {
+        query = query.filter(staff_views::action.eq(action.as_str()));
+    }
+    if let Some(id) = filter.application_id {
+        query = query.filter(staff_views::application_id.eq(id));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(staff_views::viewed_at.ge(from));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(staff_views::viewed_at.lt(to));
+    }
+    if let Some(after) = after {
+        query = query.filter(staff_views::id.lt(after));
+    }
+    Ok(query.load(connection).await?)
+}
+
+/// Deletes up to `limit` views whose time is over; returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_expired(
+    connection: &mut AsyncPgConnection,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<usize> {
+    let delete = "DELETE FROM staff_views WHERE id IN (SELECT id FROM staff_views \
+        WHERE keep_until <= least($1, clock_timestamp()) ORDER BY keep_until LIMIT $2)";
+    let delete = diesel::sql_query(delete).bind::<Timestamptz, _>(now).bind::<BigInt, _>(i64::from(limit));
+    Ok(delete.execute(connection).await?)
+}

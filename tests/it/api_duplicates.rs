@@ -1,0 +1,164 @@
+//! One open application for each account and document in a day; another account's is a reason to look twice.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::http::Method;
+use aval::clock::Clock;
+use aval::domain::application::{Country, NewApplication};
+use aval::storage::applications::Insertion;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::builders::{body, spanish, with};
+use crate::support::db::TestDatabase;
+use crate::support::engine::application;
+
+const APPLICATIONS: &str = "/api/v1/applications";
+const RULE: (&str, &str) = ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24");
+
+fn path(id: &str) -> String {
+    format!("{APPLICATIONS}/{id}")
+}
+
+#[track_caller]
+fn assert_duplicate_of(answer: &Answer, id: &str) {
+    assert_eq!((answer.status.as_u16(), &answer.json["code"]), (409, &"duplicate_application".into()));
+    assert_eq!(answer.json["application_id"], id);
+}
+
+/// An application of the account `tester`, made `ago`.
+async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> NewApplication {
+    let clock = Clock::manual(Clock::system().now() - ago);
+    let row = application(&clock, Country::Es, document);
+    app.engine().recorders.insert(Insertion::from(row.clone())).await.unwrap();
+    row
+}
+
+#[actix_rt::test]
+async fn while_an_application_is_open_another_for_the_same_document_is_refused_and_named() {
+    let app = TestApp::start_idle_with(&[RULE]).await;
+    let first = app.submit(&spanish()).await;
+    for again in
+        [spanish(), with(spanish(), "identity_document", "12.345.678-z"), with(spanish(), "term_months", 6)]
+    {
+        assert_duplicate_of(&app.post(APPLICATIONS, &again).await, &first);
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM applications").await, "1");
+    app.submit(&body(Country::Co, "12345678")).await;
+    app.submit(&body(Country::Es, "87654321X")).await;
+
+    app.patch(&path(&first), &json!({"status": "CANCELLED"})).await.expect(200);
+    let second = app.submit(&spanish()).await;
+    app.delete(&path(&second)).await.expect(204);
+    let third = app.submit(&spanish()).await;
+    assert_duplicate_of(&app.post(APPLICATIONS, &spanish()).await, &third);
+}
+
+#[actix_rt::test]
+async fn a_restored_application_holds_its_document_again() {
+    let app = TestApp::start_idle_with(&[RULE]).await;
+    let first = app.submit(&spanish()).await;
+    app.delete(&path(&first)).await.expect(204);
+    app.send(Method::POST, &format!("{}/restore", path(&first)), &[], "").await.expect(200);
+    assert_duplicate_of(&app.post(APPLICATIONS, &spanish()).await, &first);
+}
+
+#[actix_rt::test]
+async fn a_rejected_application_is_over_and_an_approved_one_is_not() {
+    let app = TestApp::start(&[RULE]).await;
+    let first = app.submit(&with(spanish(), "requested_amount", "900000")).await;
+    app.reaches(&first, "REJECTED").await;
+    let second = app.submit(&spanish()).await;
+    app.reaches(&second, "APPROVED").await;
+    assert_duplicate_of(&app.post(APPLICATIONS, &spanish()).await, &second);
+
+    app.execute("UPDATE document_claims SET expires_at = now() - interval '1 second'").await;
+    let third = app.submit(&spanish()).await;
+    app.reaches(&third, "APPROVED").await;
+    app.execute("UPDATE document_claims SET expires_at = now() - interval '1 second'").await;
+    let mut sql = app.database.connect().await;
+    let now = Clock::system().now();
+    let deleted = aval::storage::applications::delete_expired_claims(&mut sql, now, 10).await.unwrap();
+    assert_eq!((deleted, app.sql("SELECT count(*) FROM document_claims").await.as_str()), (1, "0"));
+}
+
+#[actix_rt::test]
+async fn of_fifty_at_once_on_two_instances_one_is_made_and_the_others_learn_which() {
+    let database = Rc::new(TestDatabase::create().await);
+    let here = TestApp::start_on(Rc::clone(&database), &[RULE]).await;
+    let there = TestApp::start_on(Rc::clone(&database), &[RULE]).await;
+    let application = body(Country::Pt, "123456789");
+    let requests = (0..50).map(|n| if n % 2 == 0 { &here } else { &there }.post(APPLICATIONS, &application));
+    let answers = join_all(requests).await;
+    let made: Vec<&Answer> = answers.iter().filter(|answer| answer.status.as_u16() == 201).collect();
+    assert_eq!(made.len(), 1);
+    let id = made[0].json["id"].as_str().unwrap();
+    for answer in answers.iter().filter(|answer| answer.status.as_u16() != 201) {
+        match answer.json["code"].as_str() {
+            Some("in_flight") => assert_eq!(answer.header("retry-after"), "1"),
+            _ => assert_duplicate_of(answer, id),
+        }
+    }
+    assert_eq!(here.sql("SELECT count(*) FROM applications").await, "1");
+    assert_duplicate_of(&there.post(APPLICATIONS, &application).await, id);
+}
+
+#[actix_rt::test]
+async fn a_repeated_request_is_answered_again_and_not_called_a_duplicate() {
+    let app = TestApp::start_idle_with(&[RULE]).await;
+    let post = async |key: &str| {
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+        app.send(Method::POST, APPLICATIONS, &headers, spanish().to_string()).await
+    };
+    let first = post("one").await.expect(201);
+    let again = post("one").await;
+    assert_eq!((again.header("idempotency-replayed"), &again.json), ("true", &first));
+    assert_duplicate_of(&post("two").await, first["id"].as_str().unwrap());
+    assert_eq!(app.sql("SELECT count(*) FROM idempotency_keys").await, "1", "a refusal burns no key");
+}
+
+#[actix_rt::test]
+async fn an_application_that_another_account_made_with_the_document_goes_to_a_human() {
+    let app = TestApp::start(&[RULE]).await;
+    let theirs = by_another_account(&app, Duration::from_secs(3600), "12345678Z").await;
+    let ours = app.submit(&spanish()).await;
+    app.reaches(&ours, "UNDER_REVIEW").await;
+    assert_eq!(app.reasons(&ours).await, ["APPLIED_ELSEWHERE"]);
+    let input = format!("SELECT input->>'applied_elsewhere' FROM decisions WHERE application_id = '{ours}'");
+    assert_eq!(app.sql(&input).await, "true");
+    app.reaches(&theirs.id.to_string(), "APPROVED").await;
+
+    let other = app.submit(&body(Country::Es, "87654321X")).await;
+    app.reaches(&other, "APPROVED").await;
+}
+
+#[actix_rt::test]
+async fn an_application_elsewhere_counts_within_its_time_alone() {
+    let app = TestApp::start(&[("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "1")]).await;
+    by_another_account(&app, Duration::from_secs(2 * 3600), "12345678Z").await;
+    let first = app.submit(&spanish()).await;
+    app.reaches(&first, "APPROVED").await;
+    by_another_account(&app, Duration::from_secs(1800), "87654321X").await;
+    let second = app.submit(&body(Country::Es, "87654321X")).await;
+    app.reaches(&second, "UNDER_REVIEW").await;
+    let mut sql = app.database.connect().await;
+    for (id, expected) in [(&first, false), (&second, true)] {
+        let window = app.engine().resources.settings.applications.duplicate_window();
+        let id = id.parse().unwrap();
+        let found = aval::storage::applications::was_applied_elsewhere(&mut sql, id, window).await.unwrap();
+        assert_eq!(found, expected);
+    }
+}
+
+#[actix_rt::test]
+async fn without_a_window_there_is_no_rule() {
+    let app = TestApp::start(&[]).await;
+    by_another_account(&app, Duration::ZERO, "12345678Z").await;
+    for _ in 0..2 {
+        let id = app.submit(&spanish()).await;
+        app.reaches(&id, "APPROVED").await;
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM document_claims").await, "0");
+}

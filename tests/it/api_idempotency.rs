@@ -1,0 +1,222 @@
+//! `Idempotency-Key`: whatever is sent again, and wherever, is made once.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use actix_web::http::Method;
+use aval::domain::application::Country;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::support::app::{Answer, TestApp};
+use crate::support::builders::{SAMPLES, body, spanish, with};
+use crate::support::db::{TestDatabase, execute, text};
+use crate::support::eventually;
+
+const APPLICATIONS: &str = "/api/v1/applications";
+
+async fn post_with(app: &TestApp, path: &str, key: &str, body: &Value) -> Answer {
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+    app.send(Method::POST, path, &headers, body.to_string()).await
+}
+
+async fn count(app: &TestApp) -> String {
+    app.sql("SELECT count(*) FROM applications").await
+}
+
+/// What the client can tell two answers apart by, but for the sign that one was given before.
+fn essence(answer: &Answer) -> (u16, String, String, String) {
+    let header = |name| answer.header(name).to_owned();
+    (answer.status.as_u16(), header("location"), header("etag"), answer.text())
+}
+
+#[actix_rt::test]
+async fn a_repeated_request_gets_the_same_answer_and_makes_nothing() {
+    let app = TestApp::start_idle().await;
+    let first = post_with(&app, APPLICATIONS, "key-1", &spanish()).await;
+    assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (201, ""));
+    for key in ["key-1", "\"key-1\""] {
+        let again = post_with(&app, APPLICATIONS, key, &spanish()).await;
+        assert_eq!(essence(&again), essence(&first));
+        assert_eq!(again.header("content-type"), first.header("content-type"));
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_ne!(again.header("x-request-id"), first.header("x-request-id"), "it is another request");
+    }
+    assert_eq!(count(&app).await, "1");
+    assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "1");
+    let read = app.get(first.header("location")).await;
+    assert_eq!(read.json, first.json, "what was answered is what there is");
+    assert_eq!(app.metric("applications_created_total{country=\"ES\"}").await, 1.0);
+}
+
+#[actix_rt::test]
+async fn fifty_equal_requests_at_once_make_one_application_whatever_instance_they_reach() {
+    let database = Rc::new(TestDatabase::create().await);
+    let window = [("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24")];
+    let here = TestApp::start_on(Rc::clone(&database), &window).await;
+    let there = TestApp::start_on(Rc::clone(&database), &[]).await;
+    for (round, (country, document)) in SAMPLES.into_iter().enumerate() {
+        let request = with(body(country, document), "term_months", 12);
+        let key = format!("round-{round}");
+        let requests =
+            (0..50).map(|n| post_with(if n % 2 == 0 { &here } else { &there }, APPLICATIONS, &key, &request));
+        let answers = join_all(requests).await;
+        let (made, refused): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.status.as_u16() == 201);
+        assert!(!made.is_empty());
+        assert!(made.iter().all(|answer| essence(answer) == essence(made[0])));
+        assert_eq!(made.iter().filter(|answer| answer.header("idempotency-replayed").is_empty()).count(), 1);
+        for answer in refused {
+            assert_eq!((answer.status.as_u16(), &answer.json["code"]), (409, &"in_flight".into()));
+            assert_eq!(answer.header("retry-after"), "1");
+        }
+        let after = post_with(&there, APPLICATIONS, &key, &request).await;
+        assert_eq!(essence(&after), essence(made[0]));
+        assert_eq!(count(&here).await, (round + 1).to_string());
+    }
+}
+
+#[actix_rt::test]
+async fn many_keys_and_documents_at_once_on_two_instances_neither_block_nor_lose_each_other() {
+    let database = Rc::new(TestDatabase::create().await);
+    let window = [("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24")];
+    let here = TestApp::start_on(Rc::clone(&database), &window).await;
+    let there = TestApp::start_on(Rc::clone(&database), &window).await;
+    let ids = async |n: usize| {
+        // Every key comes three times, in an order that differs from instance to instance.
+        let app = if n.is_multiple_of(2) { &here } else { &there };
+        let which = (n * 7) % 60;
+        let request = body(Country::Co, &(1_000_000_000 + which).to_string());
+        let key = which.to_string();
+        let answer = eventually("an answer that is final", async || {
+            let answer = post_with(app, APPLICATIONS, &key, &request).await;
+            (answer.status.as_u16() != 409).then_some(answer)
+        })
+        .await;
+        (which, answer.expect(201)["id"].as_str().unwrap().to_owned())
+    };
+    let answers: HashSet<(usize, String)> = join_all((0..180).map(ids)).await.into_iter().collect();
+    assert_eq!(answers.len(), 60);
+    assert_eq!(count(&here).await, "60");
+    assert_eq!(here.sql("SELECT count(*) FROM idempotency_keys").await, "60");
+    let log = format!("{}{}", here.log.text().await, there.log.text().await);
+    assert!(!log.contains("deadlock"), "{log}");
+}
+
+#[actix_rt::test]
+async fn another_body_route_or_path_under_a_used_key_is_told_apart() {
+    let app = TestApp::start_idle().await;
+    let id = post_with(&app, APPLICATIONS, "key", &spanish()).await.expect(201)["id"].clone();
+    let other = post_with(&app, APPLICATIONS, "key", &with(spanish(), "term_months", 12)).await;
+    assert_eq!((&other.json["code"], other.status.as_u16()), (&"idempotency_key_reused".into(), 422));
+
+    let path = format!("{APPLICATIONS}/{}", id.as_str().unwrap());
+    app.delete(&path).await.expect(204);
+    let restore = format!("{path}/restore");
+    let restored = app.send(Method::POST, &restore, &[("Idempotency-Key", "key")], "").await;
+    assert_eq!(
+        (restored.status.as_u16(), restored.header("etag")),
+        (200, "\"v3\""),
+        "the key is a route's own"
+    );
+    let again = app.send(Method::POST, &restore, &[("Idempotency-Key", "key")], "").await;
+    assert_eq!(essence(&again), essence(&restored));
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    let elsewhere = format!("{APPLICATIONS}/01890a5d-ac96-774b-bcce-b302099a8057/restore");
+    let elsewhere = app.send(Method::POST, &elsewhere, &[("Idempotency-Key", "key")], "").await;
+    assert_eq!(elsewhere.json["code"], "idempotency_key_reused");
+    assert_eq!(count(&app).await, "1");
+}
+
+#[actix_rt::test]
+async fn a_refused_request_leaves_its_key_free() {
+    let app = TestApp::start_idle().await;
+    let bad = with(spanish(), "identity_document", "12345678A");
+    assert_eq!(post_with(&app, APPLICATIONS, "key", &bad).await.status.as_u16(), 422);
+    let missing = format!("{APPLICATIONS}/01890a5d-ac96-774b-bcce-b302099a8057/restore");
+    assert_eq!(
+        app.send(Method::POST, &missing, &[("Idempotency-Key", "key")], "").await.status.as_u16(),
+        404
+    );
+    assert_eq!(app.sql("SELECT count(*) FROM idempotency_keys").await, "0");
+    let good = post_with(&app, APPLICATIONS, "key", &spanish()).await;
+    assert_eq!((good.status.as_u16(), good.header("idempotency-replayed")), (201, ""));
+}
+
+#[actix_rt::test]
+async fn a_key_that_another_instance_is_writing_is_a_409_that_says_when_to_come_back() {
+    let app = TestApp::start_idle().await;
+    let first = post_with(&app, APPLICATIONS, "key", &spanish()).await;
+    let mut elsewhere = app.database.connect().await;
+    // As the other instance does: the lock is held until its transaction ends.
+    execute(&mut elsewhere, "BEGIN").await.unwrap();
+    let take = "SELECT verdict FROM idempotency_keys k, begin_keyed_write(k.key_digest, now())";
+    assert_eq!(text(&mut elsewhere, take).await.as_deref(), Some("known"));
+    let meanwhile = post_with(&app, APPLICATIONS, "key", &spanish()).await;
+    assert_eq!((meanwhile.header("retry-after"), &meanwhile.json["code"]), ("1", &"in_flight".into()));
+    let other = post_with(&app, APPLICATIONS, "another", &spanish()).await;
+    assert_eq!(other.status.as_u16(), 201, "nobody else waits");
+    execute(&mut elsewhere, "ROLLBACK").await.unwrap();
+    let after = post_with(&app, APPLICATIONS, "key", &spanish()).await;
+    assert_eq!(essence(&after), essence(&first));
+}
+
+#[actix_rt::test]
+async fn an_expired_key_is_a_new_one_and_the_housekeeper_deletes_it() {
+    let app = TestApp::start_idle().await;
+    let first = post_with(&app, APPLICATIONS, "key", &spanish()).await.expect(201);
+    let lifetime =
+        "SELECT round(extract(epoch FROM expires_at - created_at) / 3600)::text FROM idempotency_keys";
+    assert_eq!(app.sql(lifetime).await, "24");
+    app.execute("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'").await;
+    let other = with(spanish(), "term_months", 12);
+    let second = post_with(&app, APPLICATIONS, "key", &other).await;
+    assert_eq!(second.header("idempotency-replayed"), "");
+    assert_ne!(second.expect(201)["id"], first["id"]);
+    assert_eq!(post_with(&app, APPLICATIONS, "key", &other).await.header("idempotency-replayed"), "true");
+
+    app.execute("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'").await;
+    let mut sql = app.database.connect().await;
+    let now = aval::clock::Clock::system().now();
+    assert_eq!(aval::storage::idempotency::delete_expired(&mut sql, now, 10).await.unwrap(), 1);
+    assert_eq!(app.sql("SELECT count(*) FROM idempotency_keys").await, "0");
+}
+
+#[actix_rt::test]
+async fn a_key_that_is_none_is_refused_before_anything_is_made() {
+    let app = TestApp::start_idle().await;
+    for key in ["", "a b", "\"unfinished", &"x".repeat(256)] {
+        let refused = post_with(&app, APPLICATIONS, key, &spanish()).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.json["code"]),
+            (400, &"malformed_request".into()),
+            "{key}"
+        );
+    }
+    assert_eq!(count(&app).await, "0");
+}
+
+#[actix_rt::test]
+async fn an_application_whose_answer_was_lost_is_answered_when_it_is_sent_again() {
+    let app = TestApp::start_idle().await;
+    let mut lock = app.database.connect().await;
+    execute(&mut lock, "BEGIN").await.unwrap();
+    execute(&mut lock, "LOCK TABLE applications").await.unwrap();
+    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH judged%'";
+    {
+        let application = spanish();
+        let request = post_with(&app, APPLICATIONS, "key", &application);
+        let under_way =
+            eventually("the insert to wait", async || (app.sql(waits).await == "1").then_some(()));
+        // The client goes away while its application is being written.
+        tokio::select! {
+            answer = request => panic!("{answer:?}"),
+            () = under_way => {}
+        }
+    }
+    execute(&mut lock, "COMMIT").await.unwrap();
+    eventually("the application", async || (count(&app).await == "1").then_some(())).await;
+    let again = post_with(&app, APPLICATIONS, "key", &spanish()).await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(app.sql("SELECT id::text FROM applications").await, again.expect(201)["id"].as_str().unwrap());
+}

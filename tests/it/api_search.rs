@@ -1,0 +1,137 @@
+//! Searching: by document and by what the data hold, with nothing personal in a URL.
+
+use aval::clock::Clock;
+use aval::domain::application::Country;
+use aval::storage::applications::{Insertion, insert};
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::builders::{body, spanish, with};
+use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{application, key_ring, settings};
+
+const SEARCH: &str = "/api/v1/applications/search";
+
+async fn found(app: &TestApp, search: &Value) -> Vec<String> {
+    let page = app.post(SEARCH, search).await.expect(200);
+    let ids = page["applications"].as_array().unwrap().iter();
+    ids.map(|application| application["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[actix_rt::test]
+async fn a_document_finds_its_own_applications_however_it_is_written() {
+    let app = TestApp::start_idle().await;
+    let first = app.submit(&spanish()).await;
+    let second = app.submit(&spanish()).await;
+    app.submit(&body(Country::Es, "87654321X")).await;
+    app.submit(&body(Country::Co, "12345678")).await;
+    for document in ["12345678Z", "12.345.678-z"] {
+        let search = json!({"country": "ES", "document": document});
+        assert_eq!(found(&app, &search).await, [second.as_str(), &first], "newest first");
+    }
+    let oldest = json!({"country": "ES", "document": "12345678Z", "sort": "created_at"});
+    assert_eq!(found(&app, &oldest).await, [first.as_str(), &second]);
+    assert!(found(&app, &json!({"country": "ES", "document": "00000000T"})).await.is_empty());
+    app.delete(&format!("/api/v1/applications/{second}")).await.expect(204);
+    assert_eq!(found(&app, &json!({"country": "ES", "document": "12345678Z"})).await, [first]);
+}
+
+#[actix_rt::test]
+async fn data_are_found_by_what_they_hold() {
+    let app = TestApp::start(&[]).await;
+    let data = json!({"employer": {"name": "Acme", "years": 3}, "tags": ["a", "b"]});
+    let id = app.submit(&with(spanish(), "country_specific_data", data)).await;
+    let other =
+        app.submit(&with(spanish(), "country_specific_data", json!({"employer": {"name": "Other"}}))).await;
+    for (wanted, expected) in [
+        (json!({"employer": {"name": "Acme"}}), vec![&id]),
+        (json!({"tags": ["b"]}), vec![&id]),
+        (json!({"employer": {}}), vec![&other, &id]),
+        (json!({"employer": {"years": 4}}), vec![]),
+    ] {
+        let search = json!({"country_specific_data": wanted});
+        assert_eq!(found(&app, &search).await.iter().collect::<Vec<_>>(), expected, "{search}");
+    }
+    app.decided(&id).await;
+    assert_eq!(app.decided(&other).await, "APPROVED");
+    let score =
+        app.get(&format!("/api/v1/applications/{id}")).await.expect(200)["banking_data"]["credit_score"]
+            .clone();
+    assert_eq!(
+        found(&app, &json!({"banking_data": {"credit_score": score}, "status": "APPROVED"})).await.len(),
+        2
+    );
+    assert!(found(&app, &json!({"banking_data": {"credit_score": 1}})).await.is_empty());
+}
+
+#[actix_rt::test]
+async fn a_search_goes_on_by_its_cursor_and_no_other_search_does() {
+    let app = TestApp::start_idle().await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.insert(0, app.submit(&spanish()).await);
+        app.submit(&body(Country::Es, "87654321X")).await;
+    }
+    let mut search = json!({"country": "ES", "document": "12345678Z", "page_size": 2});
+    let mut seen = Vec::new();
+    loop {
+        let page = app.post(SEARCH, &search).await.expect(200);
+        assert_eq!((&page["page_size"], page.get("total")), (&2.into(), None));
+        seen.extend(
+            page["applications"].as_array().unwrap().iter().map(|a| a["id"].as_str().unwrap().to_owned()),
+        );
+        if page["next_cursor"].is_null() {
+            break;
+        }
+        search["cursor"] = page["next_cursor"].clone();
+        let other = app.post(SEARCH, &with(search.clone(), "document", "87654321X")).await;
+        assert_eq!(other.field_errors(), ["/cursor bad_cursor"]);
+    }
+    assert_eq!(seen, ids);
+    assert_eq!(app.get(&format!("{SEARCH}?document=12345678Z")).await.status.as_u16(), 405);
+}
+
+/// The plan of a query, as text.
+async fn plan(sql: &mut diesel_async::AsyncPgConnection, query: &str) -> String {
+    let explain = format!("SELECT plan_of($query${query}$query$)");
+    text(sql, &explain).await.unwrap()
+}
+
+#[actix_rt::test]
+async fn searches_read_their_indexes() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    let clock = Clock::system();
+    let rows: Vec<Insertion> = (0..3000)
+        .map(|n| {
+            let mut row = application(&clock, Country::Co, &(10_000_000 + n % 1000).to_string());
+            row.country_specific_data.insert("employer".to_owned(), json!(n % 1000));
+            row.into()
+        })
+        .collect();
+    for group in rows.chunks(500) {
+        insert(&mut sql, &key_ring(&settings(&[])), group).await.unwrap();
+    }
+    execute(&mut sql, "UPDATE applications SET banking_data = country_specific_data").await.unwrap();
+    execute(&mut sql, "VACUUM ANALYZE applications").await.unwrap();
+    let function = "CREATE FUNCTION plan_of(query text) RETURNS text LANGUAGE plpgsql AS $$ \
+        DECLARE line text; plan text := ''; BEGIN FOR line IN EXECUTE 'EXPLAIN ' || query LOOP \
+        plan := plan || line || E'\\n'; END LOOP; RETURN plan; END $$";
+    execute(&mut sql, function).await.unwrap();
+    let order = "AND deleted_at IS NULL ORDER BY id DESC LIMIT 21";
+    for (condition, index) in [
+        (
+            "document_index = (SELECT document_index FROM applications LIMIT 1)".to_owned(),
+            "document_index_id_idx",
+        ),
+        ("country_specific_data @> '{\"employer\": 7}'".to_owned(), "country_specific_data_idx"),
+        ("banking_data @> '{\"employer\": 7}'".to_owned(), "banking_data_idx"),
+    ] {
+        let found = plan(&mut sql, &format!("SELECT id FROM applications WHERE {condition} {order}")).await;
+        assert!(found.contains(index), "{condition}\n{found}");
+    }
+    let elsewhere = "SELECT FROM applications o WHERE o.document_index = '\\x00' AND o.id < uuid_v7_floor(now()) \
+        AND o.id >= uuid_v7_floor(now() - interval '1 day') AND o.created_by <> 'ana'";
+    let found = plan(&mut sql, elsewhere).await;
+    assert!(found.contains("document_index_id_idx") && !found.contains("Seq Scan"), "{found}");
+}

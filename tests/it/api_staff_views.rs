@@ -1,0 +1,192 @@
+//! What staff looks at is recorded, whatever happens meanwhile, and cannot be unmade.
+
+use aval::domain::application::Country;
+use aval::storage::applications::Insertion;
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::builders::spanish;
+use crate::support::db::execute;
+use crate::support::engine::application;
+use crate::support::eventually;
+
+const VIEWS: &str = "/api/v1/admin/staff-views";
+const AT_ONCE: [(&str, &str); 1] = [("AVAL__STAFF_VIEWS__BATCH_SIZE", "1")];
+
+/// An application of the account `tester`, which is not the one that looks.
+async fn somebody_elses(app: &TestApp) -> String {
+    let row = application(&app.engine().resources.clock, Country::Es, "12345678Z");
+    let id = row.id.to_string();
+    app.engine().recorders.insert(Insertion::from(row)).await.unwrap();
+    app.decided(&id).await;
+    id
+}
+
+async fn views(app: &TestApp, query: &str) -> Vec<Value> {
+    app.get(&format!("{VIEWS}{query}")).await.expect(200)["views"].as_array().unwrap().clone()
+}
+
+#[actix_rt::test]
+async fn looks_at_other_peoples_applications_are_recorded_and_those_at_ones_own_are_not() {
+    let app = TestApp::start(&AT_ONCE).await;
+    let own = app.submit(&spanish()).await;
+    app.decided(&own).await;
+    app.get(&format!("/api/v1/applications/{own}")).await.expect(200);
+    let id = somebody_elses(&app).await;
+    let known = app.sql("SELECT count(*) FROM staff_views").await;
+    for (part, action) in [
+        ("", "application"),
+        ("/status", "application_status"),
+        ("/audit", "application_audit"),
+        ("/decision", "application_decision"),
+    ] {
+        let request = format!("look-{action}");
+        let path = format!("/api/v1/applications/{id}{part}");
+        app.send(actix_web::http::Method::GET, &path, &[("X-Request-ID", &request)], "").await.expect(200);
+        let found = eventually(action, async || {
+            let found = views(&app, &format!("?application_id={id}&action={action}")).await;
+            found.into_iter().find(|view| view["request_id"] == request.as_str())
+        })
+        .await;
+        assert_eq!((&found["account"], &found["application_id"]), (&"local".into(), &id.as_str().into()));
+        assert_eq!((&found["filter"], &found["document_index"]), (&json!({}), &Value::Null));
+    }
+    app.get("/api/v1/applications/01890a5d-ac96-774b-bcce-b302099a8057").await.expect(404);
+    assert!(known.parse::<u32>().unwrap() > 0, "the waiting for the decision looked at its status");
+    assert_eq!(views(&app, &format!("?application_id={own}")).await, Vec::<Value>::new());
+}
+
+#[actix_rt::test]
+async fn lists_and_searches_are_recorded_once_each_with_what_they_were_narrowed_to_and_nothing_personal() {
+    let app = TestApp::start(&AT_ONCE).await;
+    somebody_elses(&app).await;
+    app.get("/api/v1/applications?country=ES&min_amount=10&from=2026-01-01").await.expect(200);
+    let search =
+        json!({"country": "ES", "document": "12345678Z", "country_specific_data": {"employer": "García"}});
+    app.post("/api/v1/applications/search", &search).await.expect(200);
+    let listed = eventually("the list", async || views(&app, "?action=application_list").await.pop()).await;
+    assert_eq!(
+        listed["filter"],
+        json!({"country": "ES", "min_amount": "10.00", "from": "2026-01-01T00:00:00Z"})
+    );
+    let found =
+        eventually("the search", async || views(&app, "?action=application_search").await.pop()).await;
+    assert_eq!(found["filter"], json!({"country": "ES", "document": true, "country_specific_data": true}));
+    let index = "SELECT encode(document_index, 'hex') FROM applications";
+    assert_eq!(found["document_index"], app.sql(index).await.as_str());
+    let rows = app.sql("SELECT string_agg(v::text, ' ') FROM staff_views v").await;
+    assert!(!rows.contains("12345678") && !rows.contains("Garc"), "{rows}");
+}
+
+#[actix_rt::test]
+async fn the_log_is_read_page_by_page_newest_first() {
+    let app = TestApp::start(&AT_ONCE).await;
+    for n in 1..=5 {
+        app.get(&format!("/api/v1/applications?page_size={n}")).await.expect(200);
+        let count = n.to_string();
+        eventually("the look", async || {
+            (app.sql("SELECT count(*) FROM staff_views").await == count).then_some(())
+        })
+        .await;
+    }
+    let mut seen = Vec::new();
+    let mut query = "?page_size=2&account=local".to_owned();
+    loop {
+        let page = app.get(&format!("{VIEWS}{query}")).await.expect(200);
+        seen.extend(page["views"].as_array().unwrap().iter().map(|view| view["id"].to_string()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        query = format!("?page_size=2&account=local&cursor={cursor}");
+        let elsewhere = app.get(&format!("{VIEWS}?account=ana&cursor={cursor}")).await;
+        assert_eq!(elsewhere.field_errors(), ["?cursor bad_cursor"]);
+    }
+    assert_eq!(seen.len(), 5);
+    assert!(seen.is_sorted_by(|newer, older| newer > older));
+    assert!(views(&app, "?account=ana").await.is_empty());
+    assert!(views(&app, "?from=2100-01-01").await.is_empty());
+    for (query, error) in [
+        ("?action=nothing", "?action unknown_action"),
+        ("?application_id=7", "?application_id bad_uuid"),
+        ("?page_size=101", "?page_size out_of_range"),
+        ("?from=2026-02-01&to=2026-01-01", "?to bad_range"),
+        ("?account=%00", "?account bad_account"),
+    ] {
+        assert_eq!(app.get(&format!("{VIEWS}{query}")).await.field_errors(), [error]);
+    }
+}
+
+#[actix_rt::test]
+async fn a_recorder_that_panics_and_a_database_that_is_away_lose_no_look() {
+    let app = TestApp::start(&AT_ONCE).await;
+    let fault = json!({"target": "view_recorder", "failure_count": 1});
+    app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
+    let mut lock = app.database.connect().await;
+    execute(&mut lock, "BEGIN").await.unwrap();
+    execute(&mut lock, "LOCK TABLE staff_views").await.unwrap();
+    for _ in 0..5 {
+        app.get("/api/v1/applications").await.expect(200);
+    }
+    eventually("the panic", async || {
+        (app.metric("actor_restarts_total{actor=\"view_recorder\"}").await >= 1.0).then_some(())
+    })
+    .await;
+    execute(&mut lock, "COMMIT").await.unwrap();
+    eventually("every look", async || {
+        (app.sql("SELECT count(*) FROM staff_views").await == "5").then_some(())
+    })
+    .await;
+    assert_eq!(app.metric("staff_views_recorded_total").await, 5.0);
+    assert_eq!(app.metric("staff_views_lost_total").await, 0.0);
+}
+
+#[actix_rt::test]
+async fn a_look_that_finds_no_room_is_in_the_log_and_counted() {
+    let app =
+        TestApp::start(&[("AVAL__STAFF_VIEWS__BATCH_SIZE", "1"), ("AVAL__STAFF_VIEWS__QUEUE", "1")]).await;
+    let mut lock = app.database.connect().await;
+    execute(&mut lock, "BEGIN").await.unwrap();
+    execute(&mut lock, "LOCK TABLE staff_views").await.unwrap();
+    for _ in 0..3 {
+        app.get("/api/v1/applications?country=PT").await.expect(200);
+    }
+    assert_eq!(app.metric("staff_views_lost_total").await, 2.0);
+    let log = app.log.text().await;
+    assert_eq!(log.matches("a look of staff is recorded here alone").count(), 2, "{log}");
+    execute(&mut lock, "COMMIT").await.unwrap();
+    eventually("the one that waited", async || {
+        (app.sql("SELECT count(*) FROM staff_views").await == "1").then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_shutdown_writes_what_still_waits() {
+    let app = TestApp::start(&[("AVAL__STAFF_VIEWS__FLUSH_INTERVAL_MS", "600000")]).await;
+    app.get("/api/v1/applications").await.expect(200);
+    let database = std::rc::Rc::clone(&app.database);
+    assert_eq!(app.sql("SELECT count(*) FROM staff_views").await, "0");
+    app.stop().await;
+    let count =
+        crate::support::db::text(&mut database.connect().await, "SELECT count(*) FROM staff_views").await;
+    assert_eq!(count.as_deref(), Some("1"));
+}
+
+#[actix_rt::test]
+async fn the_log_can_be_added_to_and_forgets_only_what_is_old_enough() {
+    let app = TestApp::start(&AT_ONCE).await;
+    app.get("/api/v1/applications").await.expect(200);
+    eventually("the look", async || (app.sql("SELECT count(*) FROM staff_views").await == "1").then_some(()))
+        .await;
+    let mut sql = app.database.connect().await;
+    for statement in
+        ["UPDATE staff_views SET account = 'nobody'", "DELETE FROM staff_views", "TRUNCATE staff_views"]
+    {
+        assert!(execute(&mut sql, statement).await.is_err(), "{statement}");
+    }
+    let later = aval::clock::Clock::system().now() + chrono::TimeDelta::days(10_000);
+    assert_eq!(aval::storage::staff_views::delete_expired(&mut sql, later, 10).await.unwrap(), 0);
+    let old = "INSERT INTO staff_views (id, account, action, viewed_at, keep_until) \
+               VALUES (uuid_v7_now(), 'local', 'application', now() - interval '3 years', now() - interval '1 year')";
+    execute(&mut sql, old).await.unwrap();
+    assert_eq!(aval::storage::staff_views::delete_expired(&mut sql, later, 10).await.unwrap(), 1);
+    assert_eq!(app.sql("SELECT count(*) FROM staff_views").await, "1");
+}
