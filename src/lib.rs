@@ -9,6 +9,7 @@
 //! | [`cli`] | the subcommands of the binary |
 //! | [`app`], [`startup`], [`shutdown`] | the composition root: builds everything once, and takes it down in order |
 //! | [`http`] | REST, WebSocket, health, metrics, documentation; errors as RFC 9457 problems |
+//! | [`accounts`] | who may come in: passwords, tokens, sessions, API keys |
 //! | [`actors`] | supervision, application actors, gateway and breakers, scheduler, recorder, relay, broadcaster |
 //! | [`bus`] | how published events reach every instance |
 //! | [`countries`] | documents and rules, all of one country in one file |
@@ -18,10 +19,11 @@
 //! | [`domain`] | the nouns of credit: pure types and the rules between them |
 //! | [`config`], [`clock`], [`error`], [`telemetry`] | what everybody but the domain may use |
 //!
-//! Imports go downwards only: `cli → app`; `http → actors, bus`; `http, actors → countries, providers, storage, domain`;
+//! Imports go downwards only: `cli → app, accounts`; `http → accounts, actors, bus`; `accounts → storage, domain`; `http, actors → countries, providers, storage, domain`;
 //! `actors → bus`; `bus → storage`; `storage, countries, providers → domain`; `domain → nothing of ours` but [`error`]. A
 //! test reads the `use` lines and fails on a wrong arrow.
 
+pub mod accounts;
 pub mod actors;
 pub mod app;
 pub mod bus;

@@ -7,10 +7,13 @@ use chrono::{DateTime, Utc};
 use slog::{Logger, error, info};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
-use crate::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use crate::accounts::Accounts;
+use crate::clock::Clock;
+use crate::config::{DatabaseSettings, Settings};
+use crate::embedded::{self, EmbeddedPostgres, EmbeddedSettings};
 use crate::error::{Error, Result};
-use crate::storage::{connect, migrations, partitions};
+use crate::storage::seal::KeyRing;
+use crate::storage::{Database, connect, migrations, partitions};
 
 /// A database that can be connected to.
 pub struct StartedDatabase {
@@ -24,6 +27,20 @@ struct PrivateServer {
 }
 
 impl StartedDatabase {
+    /// Finds the database that a running Aval works on, or starts it as [`StartedDatabase::start`] does: for commands
+    /// that an operator gives on the machine.
+    ///
+    /// # Errors
+    /// As [`StartedDatabase::start`].
+    pub async fn find_or_start(settings: &Settings, logger: &Logger) -> Result<Self> {
+        if settings.database.url.is_empty()
+            && let Some(url) = embedded::running_url(&embedded_settings(settings))?
+        {
+            return Ok(Self { url, private: None });
+        }
+        Self::start(settings, logger, &CancellationToken::new()).await
+    }
+
     /// Finds the configured database or starts the private one.
     ///
     /// # Errors
@@ -33,14 +50,7 @@ impl StartedDatabase {
             return Ok(Self { url: settings.database.url.clone(), private: None });
         }
         let logger = logger.new(slog::o!("logger" => "embedded_postgres"));
-        let embedded = &settings.embedded;
-        let wanted = EmbeddedSettings {
-            durable: embedded.durable,
-            start_timeout: std::time::Duration::from_millis(embedded.start_timeout_ms),
-            bin_dir: Some(embedded.bin_dir.clone()).filter(|dir| !dir.as_os_str().is_empty()),
-            ..EmbeddedSettings::new(&embedded.data_dir)
-        };
-        let server = EmbeddedPostgres::start(wanted, logger.clone()).await?;
+        let server = EmbeddedPostgres::start(embedded_settings(settings), logger.clone()).await?;
         let url = server.database_url().to_owned();
         info!(logger, "private database ready"; "psql" => &url);
         let stop = CancellationToken::new();
@@ -76,7 +86,80 @@ impl StartedDatabase {
     }
 }
 
-/// Brings the schema up to date, as the user of `database.migration_url` where there is one, and makes this month's partitions and those ahead.
+fn embedded_settings(settings: &Settings) -> EmbeddedSettings {
+    let embedded = &settings.embedded;
+    EmbeddedSettings {
+        durable: embedded.durable,
+        start_timeout: std::time::Duration::from_millis(embedded.start_timeout_ms),
+        bin_dir: Some(embedded.bin_dir.clone()).filter(|dir| !dir.as_os_str().is_empty()),
+        ..EmbeddedSettings::new(&embedded.data_dir)
+    }
+}
+
+/// Accounts, for a command that an operator gives on the machine: the database of a running Aval, or its own as long as
+/// the command takes.
+pub struct OpenedAccounts {
+    /// The accounts.
+    pub accounts: Accounts,
+    database: StartedDatabase,
+}
+
+impl OpenedAccounts {
+    /// Finds or starts the database and reads the secrets as the server does. Only a private database that it starts itself
+    /// is brought up to date: of another, its own Aval is in charge.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or a secret is missing.
+    pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
+        let database = StartedDatabase::find_or_start(settings, logger).await?;
+        if database.private.is_some() {
+            prepare(settings, database.url(), clock.now(), logger).await?;
+        }
+        Self::connect(database, settings, clock, logger).await
+    }
+
+    /// The same on the database of an Aval that runs on this machine, which is up to date.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none does.
+    pub async fn open_running(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
+        let url = match settings.database.url.as_str() {
+            "" => embedded::running_url(&embedded_settings(settings))?,
+            url => Some(url.to_owned()),
+        };
+        let none =
+            || Error::unavailable("the server", "no Aval runs on this machine. Start it with: make run");
+        let database = StartedDatabase { url: url.ok_or_else(none)?, private: None };
+        Self::connect(database, settings, clock, logger).await
+    }
+
+    async fn connect(
+        database: StartedDatabase,
+        settings: &Settings,
+        clock: &Clock,
+        logger: &Logger,
+    ) -> Result<Self> {
+        let secrets = settings.complete_secrets(clock)?;
+        let keys = KeyRing::of(&secrets, settings.encryption.plain_envelopes())?;
+        let pool = DatabaseSettings { pool_size: 2, ..settings.database.clone() };
+        let connected = Database::connect(database.url(), &pool, keys.into()).await?;
+        let accounts =
+            Accounts::new(connected, &settings.accounts, &secrets.jwt, clock.clone(), logger.clone())?;
+        Ok(Self { accounts, database })
+    }
+
+    /// Stops what was started.
+    ///
+    /// # Errors
+    /// When the private database does not stop.
+    pub async fn close(self) -> Result<()> {
+        drop(self.accounts);
+        self.database.stop().await
+    }
+}
+
+/// Brings the schema up to date, as the user of `database.migration_url` where there is one, and makes this month's
+/// partitions and those ahead.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.

@@ -18,20 +18,35 @@ pub const NAME: &str = "announcements";
 /// Takes a hint on; it must not block.
 pub type OnAnnouncement = Arc<dyn Fn(Announcement) + Send + Sync>;
 
+/// Hears whether announcements are heard, for those who may rely on them only while they are.
+pub type OnListening = Arc<dyn Fn(bool) + Send + Sync>;
+
 /// Passes announcements on, for ever.
-pub async fn pass_on(resources: Resources, take: OnAnnouncement) {
+pub async fn pass_on(resources: Resources, take: OnAnnouncement, on_listening: OnListening) {
     loop {
-        if let Err(error) = listen(&resources, &take).await {
+        // Also when this task is dropped or panics, nobody may go on believing that it listens.
+        let deaf_again = Deaf(Arc::clone(&on_listening));
+        if let Err(error) = listen(&resources, &take, &on_listening).await {
             warn!(resources.logger, "not listening to the database for now"; error);
         }
+        drop(deaf_again);
         let pause = Duration::from_millis(resources.settings.outbox.leader_retry_ms);
         tokio::time::sleep(pause).await;
     }
 }
 
-async fn listen(resources: &Resources, take: &OnAnnouncement) -> Result<()> {
+struct Deaf(OnListening);
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        (self.0)(false);
+    }
+}
+
+async fn listen(resources: &Resources, take: &OnAnnouncement, on_listening: &OnListening) -> Result<()> {
     let mut listener = Listener::connect(&resources.database).await?;
     info!(resources.logger, "listening to the database");
+    on_listening(true);
     for announcement in Announcement::ALL {
         take(announcement);
     }

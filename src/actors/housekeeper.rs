@@ -26,7 +26,9 @@ use super::webhooks::WebhookIntake;
 use crate::error::{Error, Result};
 use crate::storage::leadership::Leadership;
 use crate::storage::provider_retries::{self, Requeue};
-use crate::storage::{applications, idempotency, jobs, outbox, partitions, staff_views, webhooks};
+use crate::storage::{
+    applications, idempotency, jobs, outbox, partitions, refresh_tokens, staff_views, webhooks, ws_tickets,
+};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -161,6 +163,9 @@ impl Round {
         if made > 0 {
             info!(self.resources.logger, "partitions made ahead"; "count" => made);
         }
+        let tickets = ws_tickets::delete_expired(&mut connection, now).await?;
+        let tokens = refresh_tokens::delete_expired(&mut connection, now).await?;
+        debug!(self.resources.logger, "expired credentials deleted"; "tickets" => tickets, "refresh_tokens" => tokens);
         let retention = Duration::from_secs(u64::from(settings.outbox.retention_hours) * 3600);
         loop {
             let deleted = outbox::delete_expired(&mut connection, now, retention, DELETE_BATCH).await?;

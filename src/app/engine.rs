@@ -5,6 +5,7 @@ use std::sync::Arc;
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::actors::announcements;
 use crate::actors::application::ApplicationParts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
@@ -58,6 +59,8 @@ pub struct Handles {
 pub struct Engine {
     /// What every part is handed.
     pub resources: Resources,
+    /// Who may come in.
+    pub accounts: Accounts,
     /// Who writes.
     pub recorders: Recorders,
     /// The rules.
@@ -108,6 +111,13 @@ impl Engine {
             logger,
             settings,
         };
+        let accounts = Accounts::new(
+            resources.database.clone(),
+            &resources.settings.accounts,
+            &resources.secrets.jwt,
+            resources.clock.clone(),
+            resources.named("accounts").logger,
+        )?;
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
         let endpoints = endpoints(&resources.settings, simulator.as_ref())?;
@@ -132,6 +142,7 @@ impl Engine {
             sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
             root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
             resources,
+            accounts,
             countries,
             simulator,
             handles,
@@ -243,14 +254,17 @@ impl Engine {
 
     fn keep_listening(&self) {
         let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
+        let accounts = self.accounts.clone();
         self.root.keep_task(announcements::NAME, move || {
-            let handles = handles.clone();
+            let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
             let take = Arc::new(move |announcement| match announcement {
+                Announcement::Accounts => accounts.forget(),
                 Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
                 Announcement::Outbox => handles.relay.hint(outbox_relay::Wake),
                 Announcement::Published => handles.broadcaster.hint(broadcaster::Wake),
             });
-            announcements::pass_on(resources.clone(), take)
+            let on_listening = Arc::new(move |listening| told.set_listening(listening));
+            announcements::pass_on(resources.clone(), take, on_listening)
         });
     }
 }

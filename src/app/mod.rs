@@ -149,6 +149,7 @@ fn have_bureaus_answer_later(engine: &Engine, address: SocketAddr) {
 fn http_state(engine: &Engine) -> HttpState {
     HttpState {
         resources: engine.resources.clone(),
+        accounts: engine.accounts.clone(),
         recorders: engine.recorders.clone(),
         countries: Arc::clone(&engine.countries),
         views: engine.views.clone(),
@@ -157,6 +158,8 @@ fn http_state(engine: &Engine) -> HttpState {
         health: Arc::new(EngineHealth::of(engine)),
         realtime: Realtime {
             sessions: engine.sessions.clone(),
+            accounts: engine.accounts.clone(),
+            clock: engine.resources.clock.clone(),
             broadcaster: engine.handles.broadcaster.clone(),
             settings: engine.resources.settings.websocket.clone(),
             metrics: Arc::clone(&engine.resources.metrics),

@@ -1,5 +1,6 @@
 //! The subcommands of the `aval` binary, one file each.
 
+pub mod api_key;
 pub mod check_config;
 pub mod decide;
 pub mod demo;
@@ -10,11 +11,14 @@ pub mod openapi;
 pub mod provider_sim;
 pub mod reencrypt;
 pub mod serve;
+pub mod token;
+pub mod user;
 
 use std::future::Future;
 use std::io::{self, Write as _};
 
 use clap::Subcommand;
+use secrecy::ExposeSecret as _;
 
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -41,6 +45,12 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Seal personal data again after a change of keys, beside running instances
     Reencrypt(reencrypt::ReencryptArgs),
+    /// Make, list and change accounts
+    User(user::UserArgs),
+    /// Print an access token of an account
+    Token(token::TokenArgs),
+    /// Make keys of machine clients
+    ApiKey(api_key::ApiKeyArgs),
     /// Run the provider simulator as a server of its own
     ProviderSim(provider_sim::ProviderSimArgs),
 }
@@ -69,7 +79,30 @@ pub fn run(command: Command) -> Result<()> {
             let countries = Countries::load(Settings::load()?.countries_dir.as_deref())?;
             decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
         }
-        Command::Demo(args) => block_on(demo::run(args, clock, io::stdout())),
+        Command::Demo(mut args) => {
+            if args.needs_token() {
+                let settings = Settings::load()?;
+                let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+                let token = block_on(token::of_some_admin(&settings, &clock, &logger))?;
+                args.token = Some(token.expose_secret().to_owned());
+            }
+            block_on(demo::run(args, clock, io::stdout()))
+        }
+        Command::User(args) => {
+            let settings = Settings::load()?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(user::run(args, settings, clock, logger, io::stdin().lock(), io::stdout()))
+        }
+        Command::Token(args) => {
+            let settings = Settings::load()?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(token::run(args, settings, clock, logger, io::stdout()))
+        }
+        Command::ApiKey(args) => {
+            let settings = Settings::load()?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(api_key::run(args, settings, clock, logger, io::stdout()))
+        }
         Command::Reencrypt(args) => {
             let settings = Settings::load()?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);

@@ -1,13 +1,39 @@
 //! `aval serve`: everything, until it is told to stop.
 
-use slog::{Logger, info};
+use secrecy::ExposeSecret as _;
+use slog::{Logger, info, warn};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::lines::write_text;
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Environment, Settings};
 use crate::error::{Error, PrivateMessage, Result};
 use crate::telemetry::log;
+
+/// Where nobody could log in yet: in development an admin is made and its password printed, once and not into the log; in
+/// production it is an operator's choice who that is.
+async fn welcome(app: &App, environment: Environment, logger: &Logger) -> Result<()> {
+    let accounts = &app.engine().accounts;
+    match environment {
+        Environment::Development => {
+            if let Some((name, password)) = accounts.make_first_admin().await? {
+                let lines = format!(
+                    "\n  The first account is made. Its password is shown this once:\n\n      username  {name}\n      \
+                     password  {}\n",
+                    password.expose_secret()
+                );
+                write_text(&mut std::io::stdout(), &lines)?;
+            }
+        }
+        Environment::Production => {
+            if accounts.users(None, 1).await?.is_empty() {
+                warn!(logger, "there is no account yet; make one: aval user add NAME --role admin");
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Serves until SIGTERM or SIGINT, then stops in order.
 ///
@@ -17,6 +43,7 @@ pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()>
     log::take_panics(&logger);
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    let environment = settings.environment;
     let starting = App::start(settings, clock, logger.clone());
     let app = tokio::select! {
         app = starting => app?,
@@ -24,6 +51,7 @@ pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()>
         _ = interrupt.recv() => return Ok(()),
     };
     info!(logger, "Aval serves"; "address" => format!("http://{}", app.address()));
+    welcome(&app, environment, &logger).await?;
     let fatal = app.fatal();
     let lost = tokio::select! {
         _ = terminate.recv() => false,

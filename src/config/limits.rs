@@ -11,6 +11,8 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
+const MINUTES_OF_A_DAY: u64 = 24 * 60;
+
 /// So many a minute in the long run, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +59,20 @@ pub struct LimitSettings {
 
 impl LimitSettings {
     pub(super) fn validate(&self) -> Result<()> {
+        for (class, rates) in [
+            ("create", &self.create),
+            ("webhook", &self.webhook),
+            ("login", &self.login),
+            ("standard", &self.standard),
+        ] {
+            for rate in [rates.address, rates.user, rates.analyst, rates.admin] {
+                require(
+                    u64::from(rate.burst.get()) <= u64::from(rate.per_minute.get()) * MINUTES_OF_A_DAY,
+                    &format!("limits.{class}"),
+                    "has a burst that is not earned again within a day",
+                )?;
+            }
+        }
         require(self.max_clients >= 1000, "limits.max_clients", "must be at least 1000")
     }
 }

@@ -6,6 +6,7 @@
 //! named by `AVAL_CONFIG_DIR` (default `./config`) replaces them. Unknown keys and impossible combinations end the
 //! start with a sentence that names the key.
 
+mod accounts;
 mod actors;
 mod applications;
 mod cors;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat};
 use serde::Deserialize;
 
+pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
 pub use cors::CorsSettings;
@@ -113,6 +115,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `[cors]`
     pub cors: CorsSettings,
+    /// `[accounts]`
+    pub accounts: AccountSettings,
     /// `[encryption]`
     pub encryption: EncryptionSettings,
     /// `[database]`
@@ -155,6 +159,7 @@ struct Sections {
     secrets: SecretsSection,
     limits: LimitSettings,
     cors: CorsSettings,
+    accounts: AccountSettings,
     encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
@@ -251,6 +256,7 @@ impl Settings {
             secrets: sections.secrets,
             limits: sections.limits,
             cors: sections.cors,
+            accounts: sections.accounts,
             encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
@@ -269,6 +275,7 @@ impl Settings {
             faults: sections.faults,
         };
         settings.secrets.validate(environment)?;
+        settings.accounts.validate()?;
         settings.encryption.validate(environment)?;
         settings.server.validate(environment)?;
         settings.limits.validate()?;
@@ -421,6 +428,7 @@ mod tests {
         assert!(refusal(&[("AVAL__SERVER__TLS__CERTIFICATE_FILE", "a.pem")]).contains("private_key_file"));
         assert!(refusal(&[("AVAL__CORS__ALLOWED_ORIGINS", "*")]).contains("cors.allowed_origins"));
         assert!(refusal(&[("AVAL__LIMITS__CREATE__USER__BURST", "0")]).contains("burst"));
+        assert!(refusal(&[("AVAL__LIMITS__LOGIN__USER__BURST", "10000")]).contains("limits.login"));
         assert!(refusal(&[("AVAL__JOBS__HEARTBEAT_MS", "30000")]).contains("jobs.heartbeat_ms"));
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));

@@ -300,6 +300,16 @@ async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::Q
     Ok(())
 }
 
+/// The URL of the database that another Aval keeps running for this data directory; `None` when none does.
+///
+/// # Errors
+/// [`Error::Configuration`] when the data directory cannot be understood.
+pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
+    let cluster = place::known_cluster(settings)?;
+    let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
+    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE)))
+}
+
 /// The socket's directory goes in as it is: `place` and `postmaster` hand out none that would need escaping.
 fn url(socket_dir: &Path, database: &str) -> String {
     format!("postgresql:///{database}?user={DATABASE}&host={}", socket_dir.display())

@@ -37,6 +37,9 @@ const SOCKET_NAME: &str = ".s.PGSQL.5432";
 /// The users that processes are given to under root, the preferred first.
 const UNPRIVILEGED_USERS: [&str; 2] = ["postgres", "nobody"];
 
+/// Holds the id of a database that lives elsewhere.
+const ID_FILE: &str = "postgres.id";
+
 /// A system user by number, for a process to run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ServerUser {
@@ -128,6 +131,19 @@ pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Error {
     Error::configuration(format!("cannot use {}: {error}", path.display()))
 }
 
+/// Where the database of a data directory is that was prepared before; `None` when there is no such directory.
+///
+/// # Errors
+/// [`Error::Configuration`] when what says so cannot be read.
+pub(super) fn known_cluster(settings: &EmbeddedSettings) -> Result<Option<PathBuf>> {
+    let Ok(data_dir) = fs::canonicalize(&settings.data_dir) else { return Ok(None) };
+    let home = match recorded_home(&data_dir, settings)? {
+        Some(home) => home,
+        None => data_dir,
+    };
+    Ok(Some(home.join("postgres")))
+}
+
 /// Makes `path` and its parents when they are missing.
 fn make_dir(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {
@@ -168,21 +184,28 @@ fn lock(dir: &Path) -> Result<File> {
 
 /// The directory that holds the database: `data_dir`, unless root's unprivileged user cannot reach it.
 fn choose_home(data_dir: &Path, settings: &EmbeddedSettings, is_root: bool) -> Result<PathBuf> {
-    let id_file = data_dir.join("postgres.id");
-    if let Ok(id) = fs::read_to_string(&id_file) {
-        // The id becomes part of a path that root works in: anything but an id must not lead it elsewhere.
-        let id = uuid::Uuid::parse_str(id.trim()).map_err(|e| {
-            Error::configuration(format!("{} does not hold a database's id: {e}", id_file.display()))
-        })?;
-        return Ok(settings.fallback_dir.join(id.simple().to_string()));
+    if let Some(home) = recorded_home(data_dir, settings)? {
+        return Ok(home);
     }
     let parent = data_dir.parent().unwrap_or(data_dir);
     if !is_root || data_dir.join("postgres").exists() || closed_to(parent, unprivileged_user()?).is_none() {
         return Ok(data_dir.to_path_buf());
     }
     let id = Clock::system().new_uuid().simple().to_string();
+    let id_file = data_dir.join(ID_FILE);
     fs::write(&id_file, &id).map_err(|e| unusable(&id_file, &e))?;
     Ok(settings.fallback_dir.join(id))
+}
+
+/// The directory elsewhere that was chosen before, if one was.
+fn recorded_home(data_dir: &Path, settings: &EmbeddedSettings) -> Result<Option<PathBuf>> {
+    let id_file = data_dir.join(ID_FILE);
+    let Ok(id) = fs::read_to_string(&id_file) else { return Ok(None) };
+    // The id becomes part of a path that root works in: anything but an id must not lead it elsewhere.
+    let id = uuid::Uuid::parse_str(id.trim()).map_err(|e| {
+        Error::configuration(format!("{} does not hold a database's id: {e}", id_file.display()))
+    })?;
+    Ok(Some(settings.fallback_dir.join(id.simple().to_string())))
 }
 
 /// Whom the server runs as. An existing database is served as its owner, so that a data directory made by an

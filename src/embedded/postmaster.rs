@@ -69,6 +69,13 @@ impl Postmaster {
         Ok(Some(Self { pid, socket_dir, cluster: cluster.clone(), ended }))
     }
 
+    /// The socket directory of the server that serves `cluster`, if there is one. Looks, and touches nothing.
+    pub(super) fn socket_of(cluster: &Path) -> Option<PathBuf> {
+        let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+        let recorded = PidFile::parse(&text).filter(|file| serves(file.pid, cluster))?;
+        recorded.socket_dir
+    }
+
     /// Starts a server, in a process group of its own: a Ctrl-C in the terminal reaches Aval alone, which stops the
     /// server when it has drained.
     ///

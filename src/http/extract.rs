@@ -7,6 +7,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use uuid::Uuid;
 
 use super::problem::Rejection;
 use crate::domain::application::Country;
@@ -31,6 +32,21 @@ impl FromRequest for ApplicationPath {
         let refuse =
             || Error::Malformed(PublicMessage::new("The identifier in the path is not a UUID.")).into();
         ready(id.map(Self).ok_or_else(refuse))
+    }
+}
+
+/// Whatever else the path names by a UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdPath(pub Uuid);
+
+impl FromRequest for IdPath {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    /// Accepts the hyphenated form in either case.
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let path = ApplicationPath::from_request(request, payload).into_inner();
+        ready(path.map(|ApplicationPath(id)| Self(id.as_uuid())))
     }
 }
 

@@ -9,6 +9,7 @@
 //! `/health/live` until [`Entrance::open`] hands it the [`HttpState`]. From then on a request never waits for anything
 //! but the database and the recorder, and never longer than `server.request_timeout_ms`.
 
+pub mod api_keys;
 pub mod applications;
 pub mod auth;
 pub mod body;
@@ -23,6 +24,7 @@ pub mod extract;
 pub mod faults;
 pub mod health;
 pub mod idempotency;
+pub mod keyset;
 pub mod limits;
 pub mod metrics;
 pub mod middleware;
@@ -32,8 +34,10 @@ pub mod query;
 pub mod routes;
 mod schemas;
 mod server;
+pub mod sessions;
 pub mod staff_views;
 mod tls;
+pub mod users;
 pub mod webhooks;
 pub mod ws;
 
@@ -48,6 +52,7 @@ use self::health::{HealthSource, Phase, Readiness};
 use self::limits::RateLimiter;
 use self::problem::Rejection;
 pub use self::server::{app, serve};
+use crate::accounts::Accounts;
 use crate::actors::Resources;
 use crate::actors::recorder::{CommitHook, Recorders};
 use crate::actors::view_recorder::ViewLog;
@@ -64,6 +69,8 @@ use crate::telemetry::metrics::Metrics;
 pub struct HttpState {
     /// Settings, database, clock, metrics, faults.
     pub resources: Resources,
+    /// Who may come in.
+    pub accounts: Accounts,
     /// Where new applications are written.
     pub recorders: Recorders,
     /// The rules of every country.

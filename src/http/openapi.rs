@@ -3,17 +3,25 @@
 use actix_web::http::Method;
 use utoipa::OpenApi;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
+use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
-    applications, countries, docs, faults, health, metrics, problem, routes, staff_views, webhooks, ws,
+    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, staff_views,
+    users, webhooks, ws,
 };
 
 /// Where health answers are found too.
 const API_PREFIX: &str = "/api/v1";
+/// The names of the security schemes.
+const TOKEN: &str = "access_token";
+const API_KEY: &str = "api_key";
 const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
 
 #[derive(OpenApi)]
@@ -33,6 +41,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         license(name = "MIT", identifier = "MIT"),
     ),
     tags(
+        (name = "accounts", description = "Who may come in: sessions of people, their accounts, keys of machine clients"),
         (name = "applications", description = "Credit applications"),
         (name = "countries", description = "What each country wants, and what it would say"),
         (name = "webhooks", description = "What banks and bureaus post"),
@@ -41,6 +50,18 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "operations", description = "Metrics, documentation and fault injection"),
     ),
     paths(
+        sessions::login::login,
+        sessions::refresh::refresh,
+        sessions::logout::logout,
+        sessions::password::change,
+        sessions::me::me,
+        users::create::create,
+        users::list::list,
+        users::get::get,
+        users::change::change,
+        api_keys::create::create,
+        api_keys::list::list,
+        api_keys::revoke::revoke,
         countries::list::list,
         countries::get::get,
         countries::check_document::check_document,
@@ -60,6 +81,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::list::list,
         staff_views::list::list,
         ws::open,
+        ws::ticket::create,
         health::summary,
         health::live,
         health::ready,
@@ -96,30 +118,35 @@ pub fn document(faults_on: bool) -> Document {
     if !faults_on {
         paths.remove(INJECT_FAILURE);
     }
-    for route in routes::table(faults_on).iter().filter(|route| route.limit != LimitClass::Exempt) {
-        let path = route.path.replace(":.*", "");
-        if let Some(operation) = paths.get_mut(&path).and_then(|item| operation_of(item, &route.method)) {
-            describe_limit(operation);
-        }
-    }
+    let table = routes::table(faults_on);
     for (path, item) in paths {
-        let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        for operation in methods.into_iter().flatten() {
+        let methods = [
+            (Method::GET, &mut item.get),
+            (Method::POST, &mut item.post),
+            (Method::PUT, &mut item.put),
+            (Method::PATCH, &mut item.patch),
+            (Method::DELETE, &mut item.delete),
+        ];
+        for (method, operation) in methods {
+            let Some(operation) = operation else { continue };
+            let route = table.iter().find(|entry| entry.method == method && entry.documented_path() == *path);
             describe_refusals(path, operation);
+            if let Some(route) = route {
+                describe_access(route.access, operation);
+                if route.limit != LimitClass::Exempt {
+                    describe_limit(operation);
+                }
+            }
+            make_problems_of_refusals(operation);
         }
     }
+    let schemes = &mut document.components.get_or_insert_default().security_schemes;
+    let http = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+    let token = http.description(Some("An access token, as `POST /api/v1/auth/login` gives it"));
+    schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(token.build())));
+    let key = ApiKeyValue::with_description(API_KEY_HEADER, "A machine client's key");
+    schemes.insert(API_KEY.to_owned(), RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(key))));
     document
-}
-
-fn operation_of<'i>(item: &'i mut PathItem, method: &Method) -> Option<&'i mut Operation> {
-    match *method {
-        Method::GET => item.get.as_mut(),
-        Method::POST => item.post.as_mut(),
-        Method::PUT => item.put.as_mut(),
-        Method::PATCH => item.patch.as_mut(),
-        Method::DELETE => item.delete.as_mut(),
-        _ => None,
-    }
 }
 
 /// Adds the refusal of a route that is counted.
@@ -139,14 +166,49 @@ fn describe_limit(operation: &mut Operation) {
     operation.responses.responses.insert("429".to_owned(), RefOr::T(response.build()));
 }
 
-/// Adds the refusals that follow from what a request consists of, and gives every refusal its problem.
-fn describe_refusals(path: &str, operation: &mut Operation) {
-    let refusals = &mut operation.responses.responses;
-    let mut also = |status: &str, description: &str| {
-        let response = || RefOr::T(ResponseBuilder::new().description(description).build());
-        refusals.entry(status.to_owned()).or_insert_with(response);
+/// Says who may use an operation, and how it refuses everybody else.
+fn describe_access(access: Access, operation: &mut Operation) {
+    let (token, key) = (
+        || SecurityRequirement::new::<_, _, &str>(TOKEN, []),
+        || SecurityRequirement::new::<_, _, &str>(API_KEY, []),
+    );
+    let (security, needed) = match access {
+        Access::Public => (vec![], "Open to everybody.".to_owned()),
+        Access::Signed => (vec![], "Open to whoever signs the body.".to_owned()),
+        Access::Anyone => (vec![token(), key()], "For every account.".to_owned()),
+        Access::People => (vec![token()], "For people, not for API keys.".to_owned()),
+        Access::AtLeast(role, scope) => (
+            vec![token(), key()],
+            format!("Needs the role `{role}` or a higher one; an API key needs the scope `{scope}` too."),
+        ),
+        Access::Operators => (
+            vec![SecurityRequirement::default(), token(), key()],
+            "Open in development; in production for admins, and for API keys with the scope `operations:read`."
+                .to_owned(),
+        ),
     };
-    if operation.request_body.is_some() {
+    let description = operation.description.take().filter(|text| !text.is_empty());
+    let description = description.map_or(needed.clone(), |text| format!("{text}\n\n{needed}"));
+    operation.description = Some(description);
+    if !security.is_empty() {
+        add_refusal(operation, "401", "No credential, or one that is not good; see WWW-Authenticate");
+    }
+    if access.needs().is_some() || access == Access::People {
+        add_refusal(operation, "403", "The account may not do this");
+    }
+    operation.security = Some(security);
+}
+
+fn add_refusal(operation: &mut Operation, status: &str, description: &str) {
+    let response = || RefOr::T(ResponseBuilder::new().description(description).build());
+    operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
+}
+
+/// Adds the refusals that follow from what a request consists of.
+fn describe_refusals(path: &str, operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
+    let mut also = |status: &str, description: &str| add_refusal(operation, status, description);
+    if has_body {
         also("400", "The body or the path cannot be read");
         also("408", "The body did not arrive in time");
         also("413", "The body is too large");
@@ -158,7 +220,11 @@ fn describe_refusals(path: &str, operation: &mut Operation) {
     }
     also("500", "A defect of Aval");
     also("503", "Starting, overloaded, too slow, or without the database; see Retry-After");
-    for (status, response) in refusals {
+}
+
+/// Gives every refusal its problem.
+fn make_problems_of_refusals(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response
             && status.starts_with(['4', '5'])
         {
@@ -183,7 +249,7 @@ mod tests {
         for faults_on in [true, false] {
             let served: BTreeSet<String> = routes::table(faults_on)
                 .iter()
-                .map(|entry| format!("{} {}", entry.method, entry.path.replace(":.*", "")))
+                .map(|entry| format!("{} {}", entry.method, entry.documented_path()))
                 .collect();
             let document = documented(faults_on);
             let described: BTreeSet<String> = document["paths"]

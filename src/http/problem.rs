@@ -107,6 +107,13 @@ pub enum Rejection {
         /// The most that is accepted, in bytes.
         limit_bytes: usize,
     },
+    /// A credential that is not good, or not good for this; the parameters of the challenge say why (RFC 6750, section 3).
+    Challenged {
+        /// What it is.
+        error: Error,
+        /// `name="value"`, separated by commas.
+        parameters: String,
+    },
     /// `If-Match` names another version than the application has.
     PreconditionFailed,
     /// The `Idempotency-Key` was used for another request.
@@ -128,6 +135,7 @@ impl Rejection {
     /// What kind of problem it is.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Challenged { error, .. } => Self::Error(error.clone()).kind(),
             Self::UnknownRoute => NOT_FOUND,
             Self::MethodNotAllowed(_) => METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
@@ -164,6 +172,7 @@ impl Rejection {
 
     fn detail(&self) -> String {
         match self {
+            Self::Challenged { error, .. } => Self::Error(error.clone()).detail(),
             Self::UnknownRoute => "No route has this path.".to_owned(),
             Self::MethodNotAllowed(allow) => format!("This path knows {allow}."),
             Self::UnsupportedMediaType => {
@@ -224,6 +233,16 @@ impl Rejection {
         }
     }
 
+    fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Error(Error::Unauthenticated(_)) => Some(HeaderValue::from_static(CHALLENGE)),
+            Self::Challenged { parameters, .. } => {
+                HeaderValue::try_from(format!("{CHALLENGE}, {parameters}")).ok()
+            }
+            _ => None,
+        }
+    }
+
     /// The problem, for the request with this identifier.
     pub fn problem(&self, request_id: Option<&str>) -> Problem {
         let mut problem = Problem::of(self.kind(), self.detail(), request_id);
@@ -250,8 +269,8 @@ impl Rejection {
             let whole_seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds.max(1)));
         }
-        if let Self::Error(Error::Unauthenticated(_)) = self {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Self::MethodNotAllowed(allow) = self
             && let Ok(allow) = HeaderValue::from_str(allow)
@@ -412,6 +431,10 @@ mod tests {
         ];
         let mut rejections: Vec<Rejection> = errors.into_iter().map(Rejection::from).collect();
         rejections.extend([
+            Rejection::Challenged {
+                error: Error::Unauthenticated(public()),
+                parameters: r#"error="invalid_token""#.to_owned(),
+            },
             Rejection::UnknownRoute,
             Rejection::MethodNotAllowed("GET, HEAD".to_owned()),
             Rejection::UnsupportedMediaType,
@@ -438,6 +461,7 @@ mod tests {
                     "problem": rejection.problem(Some("request-1")),
                     "retry-after": header(header::RETRY_AFTER),
                     "allow": header(header::ALLOW),
+                    "www-authenticate": header(header::WWW_AUTHENTICATE),
                 })
             })
             .collect();

@@ -11,7 +11,10 @@ use super::auth::{Access, Scope};
 use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
-use super::{applications, countries, docs, faults, health, metrics, staff_views, webhooks, ws};
+use super::{
+    api_keys, applications, countries, docs, faults, health, metrics, sessions, staff_views, users, webhooks,
+    ws,
+};
 use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
@@ -28,6 +31,11 @@ pub struct RouteEntry {
 }
 
 impl RouteEntry {
+    /// The path as the OpenAPI document has it.
+    pub fn documented_path(&self) -> String {
+        self.path.replace(":.*", "")
+    }
+
     /// Counts it apart from the others.
     fn counted_as(self, limit: LimitClass) -> Self {
         Self { limit, ..self }
@@ -39,7 +47,9 @@ impl RouteEntry {
         let Self { access, limit, route, .. } = self;
         route
             .wrap(from_fn(middleware::limit_account))
-            .wrap(from_fn(move |request, next| middleware::authorize(access, request, next)))
+            .wrap(from_fn(move |entrance, request, next| {
+                middleware::authorize(access, entrance, request, next)
+            }))
             .wrap(from_fn(move |entrance, request, next| {
                 middleware::limit_address(limit, entrance, request, next)
             }))
@@ -62,7 +72,22 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
     const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
+    const PEOPLE: Access = Access::People;
+    const ANYONE: Access = Access::Anyone;
     let mut table = vec![
+        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login),
+        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh),
+        on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
+        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login),
+        on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
+        on(POST, "/api/v1/users", OPERATE, users::create::create),
+        on(GET, "/api/v1/users", INSPECT, users::list::list),
+        on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
+        on(PATCH, "/api/v1/users/{id}", OPERATE, users::change::change),
+        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create),
+        on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list),
+        on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),
+
         on(GET, "/api/v1/countries", READ, countries::list::list),
         on(GET, "/api/v1/countries/{code}", READ, countries::get::get),
         on(POST, "/api/v1/countries/{code}/document-checks", READ, countries::check_document::check_document),
@@ -85,7 +110,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
 
-        on(GET, "/api/v1/ws", READ, ws::open),
+        on(GET, "/api/v1/ws", OPEN, ws::open),
+        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create),
 
         on(GET, "/health", OPEN, health::summary).counted_as(LimitClass::Exempt),
         on(GET, "/health/live", OPEN, health::live).counted_as(LimitClass::Exempt),

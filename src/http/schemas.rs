@@ -7,6 +7,7 @@ use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::domain::account::{Role, Scope};
 use crate::domain::application::Country;
 use crate::domain::decision::{Outcome, RiskBand, RuleKind, RuleResult};
 use crate::domain::status::Status;
@@ -39,6 +40,10 @@ macro_rules! word_schemas {
 word_schemas! {
     /// [`Country`]
     CountryCode: Country::ALL, "ISO 3166-1 alpha-2";
+    /// [`Role`]
+    RoleName: Role::ALL, "What an account may do; each role may do what the ones before it may";
+    /// [`Scope`]
+    ScopeName: Scope::ALL, "What an API key was made for";
     /// [`Status`]
     ApplicationStatus: Status::ALL, "Where an application stands";
     /// [`RiskBand`]

@@ -1,7 +1,7 @@
 //! `LISTEN`: what the database announces, as it commits.
 //!
 //! A notification is a hint. It is lost while no connection listens, so every consumer also polls, and each new
-//! connection announces both topics once, for what may have been missed.
+//! connection announces every topic once, for what may have been missed.
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::StreamExt as _;
@@ -18,11 +18,13 @@ pub enum Announcement {
     Outbox,
     /// There are newly published events.
     Published,
+    /// Some account or API key has changed.
+    Accounts,
 }
 
 impl Announcement {
     /// Every announcement.
-    pub const ALL: [Self; 3] = [Self::Jobs, Self::Outbox, Self::Published];
+    pub const ALL: [Self; 4] = [Self::Jobs, Self::Outbox, Self::Published, Self::Accounts];
 
     /// The channel's name.
     pub const fn channel(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Announcement {
             Self::Jobs => "aval_jobs",
             Self::Outbox => "aval_outbox",
             Self::Published => "aval_published",
+            Self::Accounts => "aval_accounts",
         }
     }
 }

@@ -2,6 +2,10 @@
 
 pub mod sql_types {
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
+    #[diesel(postgres_type(name = "account_role"))]
+    pub struct AccountRole;
+
+    #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "application_status"))]
     pub struct ApplicationStatus;
 
@@ -28,6 +32,24 @@ pub mod sql_types {
     #[derive(diesel::query_builder::QueryId, diesel::sql_types::SqlType)]
     #[diesel(postgres_type(name = "webhook_status"))]
     pub struct WebhookStatus;
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::AccountRole;
+
+    api_keys (id) {
+        id -> Uuid,
+        name -> Text,
+        key_hash -> Bytea,
+        role -> AccountRole,
+        scopes -> Array<Nullable<Text>>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+    }
 }
 
 diesel::table! {
@@ -232,6 +254,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    refresh_tokens (id) {
+        id -> Uuid,
+        token_hash -> Bytea,
+        family -> Uuid,
+        user_id -> Uuid,
+        issued_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        rotated_at -> Nullable<Timestamptz>,
+        replaced_by -> Nullable<Uuid>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     staff_views (id) {
         id -> Uuid,
         account -> Text,
@@ -242,6 +278,23 @@ diesel::table! {
         request_id -> Nullable<Text>,
         viewed_at -> Timestamptz,
         keep_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::AccountRole;
+
+    users (id) {
+        id -> Uuid,
+        username -> Text,
+        password_hash -> Text,
+        role -> AccountRole,
+        token_version -> Int8,
+        disabled_at -> Nullable<Timestamptz>,
+        created_by -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -273,7 +326,23 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    ws_tickets (ticket_hash) {
+        ticket_hash -> Bytea,
+        user_id -> Nullable<Uuid>,
+        token_version -> Nullable<Int8>,
+        api_key_id -> Nullable<Uuid>,
+        session_until -> Nullable<Timestamptz>,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(refresh_tokens -> users (user_id));
+diesel::joinable!(ws_tickets -> api_keys (api_key_id));
+diesel::joinable!(ws_tickets -> users (user_id));
+
 diesel::allow_tables_to_appear_in_same_query!(
+    api_keys,
     applications,
     audit_logs,
     decisions,
@@ -285,6 +354,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbox_position,
     pending_jobs,
     provider_retries,
+    refresh_tokens,
     staff_views,
+    users,
     webhook_events,
+    ws_tickets,
 );

@@ -10,6 +10,7 @@ use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 
 use super::schema::sql_types;
+use crate::domain::account::Role;
 use crate::domain::application::Country;
 use crate::domain::status::Status;
 
@@ -45,6 +46,10 @@ macro_rules! pg_enum {
 pg_enum! {
     /// `country`
     PgCountry(Country), sql_types::Country, Country::code
+}
+pg_enum! {
+    /// `account_role`
+    PgRole(Role), sql_types::AccountRole, Role::as_str
 }
 pg_enum! {
     /// `application_status`

@@ -319,7 +319,11 @@ async fn a_body_that_never_arrives_is_a_408_and_a_plain_request_is_no_websocket(
     let app = TestApp::start_idle().await;
     app.get("/api/v1/ws").await.expect(400);
     let slow = TestApp::start(&[("AVAL__SERVER__REQUEST_TIMEOUT_MS", "200")]).await;
-    let head = "POST /api/v1/applications HTTP/1.1\r\nHost: aval\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let head = format!(
+        "POST /api/v1/applications HTTP/1.1\r\nHost: aval\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        slow.token
+    );
     let started = std::time::Instant::now();
     let answer = slow.send_raw(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"request_timeout\""), "{answer}");

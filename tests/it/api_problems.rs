@@ -94,7 +94,11 @@ async fn an_oversized_body_is_413_by_its_header_and_by_its_stream() {
     let large = with(spanish(), "full_name", "x".repeat(3000)).to_string();
     let problem = post_raw(&app, &[JSON], large.clone()).await.expect(413);
     assert_eq!(problem["code"], "payload_too_large");
-    let head = "POST /api/v1/applications HTTP/1.1\r\nHost: aval\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    let head = format!(
+        "POST /api/v1/applications HTTP/1.1\r\nHost: aval\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\n",
+        app.token
+    );
     let announced = app.send_raw(format!("{head}Content-Length: 99999999999\r\n\r\n").as_bytes()).await;
     assert!(announced.starts_with("HTTP/1.1 413") && announced.contains("payload_too_large"), "{announced}");
     let chunked =

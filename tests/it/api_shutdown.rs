@@ -94,12 +94,12 @@ async fn jobs_that_can_end_within_the_deadline_do() {
 #[actix_rt::test]
 async fn requests_that_come_during_a_shutdown_are_accepted_for_good_or_not_at_all() {
     let app = TestApp::start(&[]).await;
-    let (client, url, database) =
-        (app.client.clone(), app.url("/api/v1/applications"), Rc::clone(&app.database));
+    let (client, url, token) = (app.client.clone(), app.url("/api/v1/applications"), app.token.clone());
+    let database = Rc::clone(&app.database);
     let stream = async {
         let mut accepted = BTreeSet::new();
         loop {
-            let sent = client.post(&url).send_json(&spanish()).await;
+            let sent = client.post(&url).bearer_auth(&token).send_json(&spanish()).await;
             match sent {
                 Ok(mut answer) if answer.status() == 201 => {
                     let created: Value = answer.json().await.unwrap();

@@ -1,16 +1,30 @@
 //! The demonstration against the whole application: what `make demo` shows a newcomer is true.
 
+use std::time::Duration;
+
 use aval::app::App;
 use aval::cli::demo::{self, DemoArgs};
 use aval::clock::Clock;
 use aval::error::Error;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::support::db::TestDatabase;
+use crate::support::accounts;
+use crate::support::db::{TestDatabase, execute};
 use crate::support::engine::settings;
 
-fn arguments(url: String, with_outages: bool) -> DemoArgs {
-    DemoArgs { url, count: 60, rate: None, deadline: Some(60), with_outages, json: true }
+fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
+    DemoArgs {
+        url,
+        token: Some(token.to_owned()),
+        username: None,
+        password: None,
+        count: 60,
+        rate: None,
+        deadline: Some(60),
+        with_outages,
+        json: true,
+    }
 }
 
 /// Runs the demonstration against an application of its own.
@@ -24,9 +38,13 @@ async fn demonstrate(with_outages: bool) -> Value {
     ]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let app = App::start(settings, Clock::system(), logger).await.unwrap();
+    execute(&mut database.connect().await, &accounts::statement()).await.unwrap();
+    let token =
+        app.engine().accounts.operator_token(accounts::ANALYST, Duration::from_secs(600)).await.unwrap();
     let mut output = Vec::new();
     let url = format!("http://{}", app.address());
-    let result = demo::run(arguments(url, with_outages), Clock::system(), &mut output).await;
+    let result =
+        demo::run(arguments(url, token.expose_secret(), with_outages), Clock::system(), &mut output).await;
     app.shutdown().await;
     result.unwrap();
     serde_json::from_slice(&output).unwrap()
@@ -64,7 +82,7 @@ async fn a_server_that_is_not_there_ends_the_demonstration_before_it_began() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let mut output = Vec::new();
-    let result = demo::run(arguments(url, false), Clock::system(), &mut output).await;
+    let result = demo::run(arguments(url, "none", false), Clock::system(), &mut output).await;
     assert!(matches!(result, Err(Error::Unavailable { what: "the server", .. })));
     assert!(output.is_empty());
 }

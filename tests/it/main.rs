@@ -2,6 +2,8 @@
 #![expect(clippy::string_slice, reason = "tests slice texts of their own making")]
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod api_applications;
 #[cfg(test)]
 mod api_duplicates;

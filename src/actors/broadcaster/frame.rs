@@ -8,6 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::topic::Topic;
+use crate::domain::account::Role;
 use crate::domain::application::Country;
 use crate::domain::event::{Position, PublishedEvent};
 use crate::domain::ids::ApplicationId;
@@ -26,6 +27,8 @@ pub enum FrameKind {
     Error,
     /// The answer to a ping in JSON.
     Pong,
+    /// The client is known.
+    Authenticated,
 }
 
 impl FrameKind {
@@ -37,6 +40,7 @@ impl FrameKind {
             Self::Unsubscribed => "unsubscribed",
             Self::Error => "error",
             Self::Pong => "pong",
+            Self::Authenticated => "authenticated",
         }
     }
 }
@@ -76,6 +80,11 @@ enum Content<'a> {
         detail: &'a str,
     },
     Pong,
+    Authenticated {
+        account: &'a str,
+        role: Role,
+        valid_until: Option<DateTime<Utc>>,
+    },
 }
 
 /// What a subscriber may know of a change: neither its version nor who made the application.
@@ -117,6 +126,7 @@ impl Content<'_> {
             Self::Unsubscribed { .. } => FrameKind::Unsubscribed,
             Self::Error { .. } => FrameKind::Error,
             Self::Pong => FrameKind::Pong,
+            Self::Authenticated { .. } => FrameKind::Authenticated,
         }
     }
 }
@@ -135,6 +145,11 @@ impl Frame {
     pub fn subscribed(topic: Topic, position: Position, recovered: Option<bool>) -> Self {
         let Position { epoch, offset } = position;
         Content::Subscribed { topic: topic.into(), epoch, offset, recovered }.into()
+    }
+
+    /// `authenticated`: who the client is, and until when.
+    pub fn authenticated(account: &str, role: Role, valid_until: Option<DateTime<Utc>>) -> Self {
+        Content::Authenticated { account, role, valid_until }.into()
     }
 
     /// `unsubscribed`: nothing of the topic follows.

@@ -40,6 +40,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct Client {
     http: awc::Client,
     base_url: Rc<str>,
+    token: Option<Rc<str>>,
     clock: Clock,
 }
 
@@ -60,6 +61,11 @@ pub(super) enum Answer {
 #[derive(Deserialize)]
 struct Created {
     id: ApplicationId,
+}
+
+#[derive(Deserialize)]
+struct LoggedIn {
+    access_token: String,
 }
 
 /// The part of a decision that is shown.
@@ -97,11 +103,12 @@ enum ServerMessage {
 }
 
 impl Client {
-    /// A client of the server at `base_url`, such as `http://127.0.0.1:8000`. Nothing is sent yet.
+    /// A client of the server at `base_url`, such as `http://127.0.0.1:8000`, that proves itself with an access token.
+    /// Nothing is sent yet.
     ///
     /// # Errors
     /// [`Error::Malformed`] when that is no absolute HTTP URL.
-    pub(super) fn new(base_url: &str, clock: Clock) -> Result<Self> {
+    pub(super) fn new(base_url: &str, token: Option<&str>, clock: Clock) -> Result<Self> {
         let base_url = base_url.trim_end_matches('/');
         let usable = base_url.parse::<Uri>().is_ok_and(|uri| {
             uri.host().is_some()
@@ -113,12 +120,36 @@ impl Client {
         }
         // awc takes the process's cryptography, and panics where there is none. An error says that there is one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = awc::Client::builder().timeout(REQUEST_TIMEOUT).disable_redirects().finish();
-        Ok(Self { http, base_url: base_url.into(), clock })
+        let builder = awc::Client::builder().timeout(REQUEST_TIMEOUT).disable_redirects();
+        let builder = match token {
+            Some(token) => builder.bearer_auth(token),
+            None => builder,
+        };
+        Ok(Self { http: builder.finish(), base_url: base_url.into(), token: token.map(Rc::from), clock })
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}/api/v1{path}", self.base_url)
+    }
+
+    /// Logs in; gives the access token.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when the server does not know this account with this password; when there is no
+    /// answer, or one that cannot be read.
+    pub(super) async fn login(&self, username: &str, password: &str) -> Result<String> {
+        let body = json!({"username": username, "password": password});
+        let request = self.http.post(self.url("/auth/login")).send_json(&body);
+        let mut response = request.await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let body = response.body().await.map_err(|error| self.unreachable(error))?;
+        match status {
+            StatusCode::OK => Ok(read::<LoggedIn>(&body)?.access_token),
+            StatusCode::UNAUTHORIZED => {
+                Err(Error::Unauthenticated(PublicMessage::new("the server refused the login")))
+            }
+            other => Err(unexpected(format!("the login is answered with {other}"))),
+        }
     }
 
     /// Sends an application.
@@ -161,6 +192,8 @@ impl Client {
     pub(super) async fn subscribe(&self) -> Result<Updates> {
         let connecting = self.http.ws(self.url("/ws")).connect();
         let (_, mut socket) = connecting.await.map_err(|error| self.unreachable(error))?;
+        let authentication = json!({"action": "auth", "token": self.token.as_deref()}).to_string();
+        socket.send(Message::Text(authentication.into())).await.map_err(lost)?;
         let subscription = json!({"action": "subscribe", "channel": "applications"}).to_string();
         socket.send(Message::Text(subscription.into())).await.map_err(lost)?;
         let confirmed = async {
@@ -316,11 +349,11 @@ mod tests {
     #[test]
     fn only_an_http_url_is_a_server() {
         for url in ["http://127.0.0.1:8000", "http://localhost:8000/", "https://aval.example/base"] {
-            let client = Client::new(url, Clock::system()).unwrap();
+            let client = Client::new(url, None, Clock::system()).unwrap();
             assert_eq!(client.url("/ws"), format!("{}/api/v1/ws", url.trim_end_matches('/')));
         }
         for url in ["", "localhost", "ftp://localhost", "/api", "http://", "http://localhost/?a=b"] {
-            assert!(matches!(Client::new(url, Clock::system()), Err(Error::Malformed(_))), "{url:?}");
+            assert!(matches!(Client::new(url, None, Clock::system()), Err(Error::Malformed(_))), "{url:?}");
         }
     }
 
@@ -329,7 +362,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let error = Client::new(&url, Clock::system()).unwrap().subscribe().await.err().unwrap();
+        let error = Client::new(&url, None, Clock::system()).unwrap().subscribe().await.err().unwrap();
         assert_eq!(error.to_string(), "unavailable: the server");
         let cause = error.private_cause().unwrap();
         assert!(cause.contains(&url) && cause.contains("make run"), "{cause}");

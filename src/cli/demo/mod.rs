@@ -36,7 +36,7 @@ use self::tables::Surface;
 use crate::clock::Clock;
 use crate::domain::ids::ApplicationId;
 use crate::domain::personal_data::IdentityDocument;
-use crate::error::{Error, Result};
+use crate::error::{Error, PublicMessage, Result};
 
 /// Requests under way at once in the phases that send many.
 const IN_FLIGHT: usize = 32;
@@ -52,6 +52,15 @@ pub struct DemoArgs {
     /// The server, as `make run` starts it.
     #[arg(long, default_value = "http://127.0.0.1:8000")]
     pub url: String,
+    /// An access token of an analyst or admin, as `aval token` prints it.
+    #[arg(long, env = "AVAL_TOKEN", hide_env_values = true, conflicts_with = "username")]
+    pub token: Option<String>,
+    /// Who logs in, instead of a token.
+    #[arg(long, requires = "password")]
+    pub username: Option<String>,
+    /// The password of that account.
+    #[arg(long, env = "AVAL_PASSWORD", hide_env_values = true)]
+    pub password: Option<String>,
     /// How many applications; sixty show every rule of every country.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub count: u16,
@@ -70,6 +79,11 @@ pub struct DemoArgs {
 }
 
 impl DemoArgs {
+    /// Whether nobody has said who runs it.
+    pub fn needs_token(&self) -> bool {
+        self.token.is_none() && self.username.is_none()
+    }
+
     fn deadline(&self) -> Duration {
         let usual = if self.with_outages { OUTAGE_DEADLINE_S } else { DEADLINE_S };
         Duration::from_secs(self.deadline.unwrap_or(usual))
@@ -96,7 +110,7 @@ pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()>
     let total = phases.iter().map(|(_, cases)| cases.len()).sum();
     let live = !args.json && io::stdout().is_terminal();
     let surface = surface(live);
-    let client = Client::new(&args.url, clock.clone())?;
+    let client = client(&args, &clock).await?;
     let updates = client.subscribe().await?;
     let mut run = Run {
         client,
@@ -124,6 +138,18 @@ pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()>
     let report = Report::new(&run.submissions, &run.histories);
     print(&args, surface, &run.submissions, &report, output)?;
     report.verdict(run.deadline)
+}
+
+/// A client that says who it is: by a token, or by one that a login gives.
+async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
+    let token = match (&args.token, &args.username, &args.password) {
+        (Some(token), ..) => token.clone(),
+        (None, Some(username), Some(password)) => {
+            Client::new(&args.url, None, clock.clone())?.login(username, password).await?
+        }
+        (None, ..) => return Err(Error::Unauthenticated(PublicMessage::new("no --token and no --username"))),
+    };
+    Client::new(&args.url, Some(&token), clock.clone())
 }
 
 /// Standard output. Colours are for terminals, and for people who did not refuse them (<https://no-color.org>).

@@ -12,7 +12,8 @@ use super::super::table::{case, told};
 use crate::domain::application::{Country, TermMonths};
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore, FallbackReason};
 use crate::domain::decision::{
-    APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_UNAVAILABLE, RuleKind, RuleResult,
+    APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED,
+    PROVIDER_UNAVAILABLE, RuleKind, RuleResult,
 };
 use crate::domain::money::Money;
 
@@ -116,6 +117,26 @@ proptest! {
         }
         if fallback {
             prop_assert_eq!(decision.reasons.first().map(String::as_str), Some(PROVIDER_UNAVAILABLE));
+        }
+    }
+
+    #[test]
+    fn a_bureaus_own_verdict_is_the_decision_and_its_first_reason(country in country(), case in any_case()) {
+        for (word, status, reason) in [
+            ("rejected", Outcome::Rejected, PROVIDER_REJECTED),
+            ("needs_review", Outcome::UnderReview, PROVIDER_NEEDS_REVIEW),
+        ] {
+            let mut reported = case.clone();
+            reported.banking_data.additional_data.insert("reported_outcome".to_owned(), json!(word));
+            let decision = evaluate(country, &reported);
+            if case.banking_data.is_fallback() {
+                prop_assert_eq!(&decision, &evaluate(country, &case), "fallback figures are nobody's verdict");
+                continue;
+            }
+            prop_assert_eq!(decision.status, status);
+            prop_assert_eq!(decision.reasons.first().map(String::as_str), Some(reason));
+            let at_least = if status == Outcome::Rejected { Decimal::from(50) } else { Decimal::ZERO };
+            prop_assert!(decision.risk_score.is_none_or(|risk| risk >= at_least && risk.scale() == 2));
         }
     }
 

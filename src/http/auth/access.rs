@@ -1,6 +1,11 @@
 //! Who may use a route.
 
+use crate::accounts::Principal;
+use crate::config::Environment;
 use crate::domain::account::Role;
+pub use crate::domain::account::Scope;
+use crate::error::{Error, PublicMessage};
+use crate::http::problem::Rejection;
 
 /// Who may use a route. Every line of the route table has one, so that nothing is open by omission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,45 +14,56 @@ pub enum Access {
     Public,
     /// Whoever signs the body: the handler verifies it.
     Signed,
+    /// Any account, and any API key whatever its scopes.
+    Anyone,
+    /// Any person: an API key has no session and no password.
+    People,
     /// An account with at least this role; an API key needs the scope as well.
     AtLeast(Role, Scope),
     /// Anybody in development; in production admins, and keys with [`Scope::OperationsRead`].
     Operators,
 }
 
-/// What an API key was made for. People have every scope of their role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// Reading applications, countries and live updates.
-    ApplicationsRead,
-    /// Making, changing and cancelling applications.
-    ApplicationsWrite,
-    /// Reviewing.
-    ApplicationsReview,
-    /// Reading metrics, jobs and logs of access.
-    OperationsRead,
-    /// Changing how Aval runs, and who may use it.
-    OperationsWrite,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 5] = [
-        Self::ApplicationsRead,
-        Self::ApplicationsWrite,
-        Self::ApplicationsReview,
-        Self::OperationsRead,
-        Self::OperationsWrite,
-    ];
-
-    /// The name used in JSON and SQL.
-    pub const fn as_str(self) -> &'static str {
+impl Access {
+    /// Whether a request must say who sent it.
+    pub fn asks_who(self, environment: Environment) -> bool {
         match self {
-            Self::ApplicationsRead => "applications:read",
-            Self::ApplicationsWrite => "applications:write",
-            Self::ApplicationsReview => "applications:review",
-            Self::OperationsRead => "operations:read",
-            Self::OperationsWrite => "operations:write",
+            Self::Public | Self::Signed => false,
+            Self::Anyone | Self::People | Self::AtLeast(..) => true,
+            Self::Operators => environment == Environment::Production,
         }
     }
+
+    /// The role and the scope that are needed, where it is not about being known at all.
+    pub fn needs(self) -> Option<(Role, Scope)> {
+        match self {
+            Self::AtLeast(role, scope) => Some((role, scope)),
+            Self::Operators => Some((Role::Admin, Scope::OperationsRead)),
+            Self::Public | Self::Signed | Self::Anyone | Self::People => None,
+        }
+    }
+
+    /// Lets `principal` in, or says why not.
+    ///
+    /// # Errors
+    /// A 403 that names the role or the scope that is missing.
+    pub fn admit(self, principal: &Principal) -> Result<(), Rejection> {
+        if self == Self::People && !principal.is_person() {
+            return Err(forbidden("This is for people: an API key has no session and no password.").into());
+        }
+        let Some((role, scope)) = self.needs() else { return Ok(()) };
+        if principal.role < role {
+            return Err(forbidden(format!("This needs the role {role}.")).into());
+        }
+        if !principal.has_scope(scope) {
+            let error = forbidden(format!("This needs an API key with the scope {scope}."));
+            let parameters = format!(r#"error="insufficient_scope", scope="{scope}""#);
+            return Err(Rejection::Challenged { error, parameters });
+        }
+        Ok(())
+    }
+}
+
+fn forbidden(text: impl Into<String>) -> Error {
+    Error::Forbidden(PublicMessage::new(text))
 }

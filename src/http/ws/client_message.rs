@@ -7,8 +7,13 @@ use crate::actors::broadcaster::Topic;
 use crate::domain::event::Position;
 
 /// A message that was understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientMessage {
+    /// Say who it is.
+    Authenticate {
+        /// An access token, or an API key.
+        credential: Credential,
+    },
     /// Send updates of a topic, from a position on if one is given.
     Subscribe {
         /// The topic.
@@ -23,6 +28,21 @@ pub enum ClientMessage {
     },
     /// Answer with a pong.
     Ping,
+}
+
+/// What a client proves itself with.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// An access token.
+    Token(String),
+    /// An API key.
+    ApiKey(String),
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential(****)")
+    }
 }
 
 /// Why a message was not understood: the content of an `error` frame.
@@ -40,8 +60,10 @@ const MALFORMED: ParseProblem = ParseProblem {
 };
 const UNKNOWN_ACTION: ParseProblem = ParseProblem {
     code: "unknown_action",
-    detail: "\"action\" must be \"subscribe\", \"unsubscribe\" or \"ping\"",
+    detail: "\"action\" must be \"auth\", \"subscribe\", \"unsubscribe\" or \"ping\"",
 };
+const BAD_CREDENTIAL: ParseProblem =
+    ParseProblem { code: "bad_credential", detail: "exactly one of \"token\" and \"api_key\" must be given" };
 const BAD_TOPIC: ParseProblem = ParseProblem {
     code: "bad_topic",
     detail: "exactly one of \"application_id\", \"country\" and \"channel\" must be given",
@@ -61,6 +83,8 @@ const BAD_POSITION: ParseProblem = ParseProblem {
 #[derive(Deserialize)]
 struct Fields {
     action: String,
+    token: Option<String>,
+    api_key: Option<String>,
     application_id: Option<String>,
     country: Option<String>,
     channel: Option<String>,
@@ -78,6 +102,11 @@ pub fn parse_client_message(text: &str) -> Result<ClientMessage, ParseProblem> {
         "subscribe" => Ok(ClientMessage::Subscribe { topic: topic(&fields)?, resume: position(&fields)? }),
         "unsubscribe" => Ok(ClientMessage::Unsubscribe { topic: topic(&fields)? }),
         "ping" => Ok(ClientMessage::Ping),
+        "auth" => match (fields.token, fields.api_key) {
+            (Some(token), None) => Ok(ClientMessage::Authenticate { credential: Credential::Token(token) }),
+            (None, Some(key)) => Ok(ClientMessage::Authenticate { credential: Credential::ApiKey(key) }),
+            _ => Err(BAD_CREDENTIAL),
+        },
         _ => Err(UNKNOWN_ACTION),
     }
 }
@@ -120,6 +149,14 @@ mod tests {
         let subscribe = |topic, resume| ClientMessage::Subscribe { topic, resume };
         for (text, message) in [
             (r#"{"action":"ping"}"#.to_owned(), ClientMessage::Ping),
+            (
+                r#"{"action":"auth","token":"a.b.c"}"#.to_owned(),
+                ClientMessage::Authenticate { credential: Credential::Token("a.b.c".to_owned()) },
+            ),
+            (
+                r#"{"action":"auth","api_key":"aval_1_2"}"#.to_owned(),
+                ClientMessage::Authenticate { credential: Credential::ApiKey("aval_1_2".to_owned()) },
+            ),
             (r#" { "action" : "ping", "later": {"than": ["this"]} } "#.to_owned(), ClientMessage::Ping),
             (r#"{"action":"subscribe","channel":"applications"}"#.to_owned(), subscribe(Topic::All, None)),
             (
@@ -164,6 +201,9 @@ mod tests {
             (r#"{"action":"subscribe","country":"ES","offset":99999999999999999999}"#, MALFORMED),
             (r#"{"action":"Subscribe","country":"ES"}"#, UNKNOWN_ACTION),
             (r#"{"action":""}"#, UNKNOWN_ACTION),
+            (r#"{"action":"auth"}"#, BAD_CREDENTIAL),
+            (r#"{"action":"auth","token":"a","api_key":"b"}"#, BAD_CREDENTIAL),
+            (r#"{"action":"auth","token":1}"#, MALFORMED),
             (r#"{"action":"subscribe"}"#, BAD_TOPIC),
             (r#"{"action":"subscribe","country":"ES","channel":"applications"}"#, BAD_TOPIC),
             (r#"{"action":"subscribe","application_id":"1"}"#, BAD_APPLICATION_ID),
@@ -191,8 +231,8 @@ mod tests {
 
         #[test]
         fn no_values_make_the_parser_panic(
-            action in "subscribe|unsubscribe|ping|.*",
-            field in "application_id|country|channel|.*",
+            action in "auth|subscribe|unsubscribe|ping|.*",
+            field in "token|api_key|application_id|country|channel|.*",
             value in any::<String>(),
             epoch in any::<String>(),
             offset in any::<i64>(),

@@ -7,44 +7,68 @@
 //! the HTTP server sets. Memory of a connection is at most `websocket.close_above_bytes` in the queue, one turn and
 //! 32 KiB of unsent frames, and two messages of the client (`pacing`).
 //!
+//! A client says who it is by a ticket in the URL, or by its first message; nothing else is answered before. Whether that
+//! still holds is looked at every few seconds, and before anything is sent after a pause, in which the actor stood still:
+//! an account that was disabled, or whose tokens were ended, gets nothing any more. What the server closes with:
+//!
+//! | code | why |
+//! |---|---|
+//! | 1001 | the server stops; connect again |
+//! | 1012 | the sequence of events started anew; connect again and load everything |
+//! | 1013 | who the client is cannot be found out at the moment; connect again later |
+//! | 4008 | the client reads too slowly |
+//! | 4401 | the client did not say in time who it is, could not prove it, or what proved it has expired or was ended |
+//! | 4408 | the client did not answer a ping in time |
+//! | 4429 | the account has too many connections, or the client sends too many messages |
+//!
 //! The protocol is JSON text. A message that cannot be understood gets an `error` frame and the connection stays; what
 //! breaks RFC 6455 itself closes it. `subscribed` carries a position after which everything of the topic follows. A
 //! client keeps the position of the last frame that had one, and resumes every topic from there.
 
 mod client_message;
 mod pacing;
+pub mod ticket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_http::ws::{Codec, Item};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
-use slog::{Logger, debug};
+use slog::{Logger, debug, warn};
 
 use self::pacing::{Meter, PacedInput, PacedOutput, wire_size};
+use crate::accounts::{Accounts, Principal};
 use crate::actors::broadcaster::{Broadcaster, Closing, Frame, Membership, Sessions, Subscription, Wake};
 use crate::actors::lifeline::Handle;
+use crate::clock::Clock;
 use crate::config::WebSocketSettings;
+use crate::domain::account::Scope;
 use crate::error::{Error, PublicMessage, Result};
-use crate::http::auth::Principal;
 use crate::http::cross_origin::may_open_websocket;
-use crate::http::problem::{Answer, Problem};
+use crate::http::problem::Answer;
+use crate::http::query::Query;
 use crate::http::{Entrance, HttpState};
-use crate::storage::applications::Visibility;
 use crate::telemetry::metrics::Metrics;
 
-pub use self::client_message::{ClientMessage, ParseProblem, parse_client_message};
+pub use self::client_message::{ClientMessage, Credential, ParseProblem, parse_client_message};
 
-/// The close code of a client that reads too slowly: one of those that RFC 6455, section 7.4.2, leaves to applications.
+/// Close codes that RFC 6455, section 7.4.2, leaves to applications; those of HTTP's statuses stand for the same.
 const TOO_SLOW: u16 = 4008;
+const UNAUTHENTICATED: u16 = 4401;
+const NO_PONG: u16 = 4408;
+const TOO_MANY: u16 = 4429;
 
 /// What every session of this instance needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Realtime {
     /// The sessions.
     pub sessions: Sessions,
+    /// Who may come in.
+    pub accounts: Accounts,
+    /// When it is.
+    pub clock: Clock,
     /// Who answers subscriptions that must wait.
     pub broadcaster: Handle<Broadcaster>,
     /// Bounds and intervals.
@@ -55,45 +79,52 @@ pub struct Realtime {
     pub logger: Logger,
 }
 
-/// Who is at the other end.
-#[derive(Debug, Clone)]
-pub struct SessionPrincipal {
-    /// What it may see.
-    pub visibility: Visibility,
-}
-
 /// Live updates of applications, over a WebSocket.
+///
+/// A client first says who it is: `{"action":"auth","token":…}` with an access token, or `{"action":"auth","api_key":…}`; or
+/// it brings a ticket of `POST /api/v1/ws/tickets` in the URL. The answer is `authenticated`. Who does not within ten
+/// seconds is closed with 4401, and so is a client whose credential expires or is ended.
 ///
 /// Clients send JSON text: `{"action":"subscribe","application_id":…}`, `{"action":"subscribe","country":"ES"}` or
 /// `{"action":"subscribe","channel":"applications"}`, `unsubscribe` in the same forms, and `{"action":"ping"}`. They get
 /// `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds the last `epoch`
 /// and `offset` it saw to its subscriptions, and gets what it missed, or `"recovered": false`.
-#[utoipa::path(get, path = "/api/v1/ws", tag = "realtime", responses(
-    (status = 101, description = "The connection speaks WebSocket from here on"),
-    (status = 400, description = "The request is no WebSocket handshake", body = Problem, content_type = "application/problem+json"),
-))]
+///
+/// Closed with 4008: too slow a reader; 4401: not authenticated, or not any more; 4408: no pong; 4429: too many connections
+/// of one account, or too many messages.
+#[utoipa::path(
+    get,
+    path = "/api/v1/ws",
+    tag = "realtime",
+    params(("ticket" = Option<String>, Query, description = "A ticket, instead of a first message")),
+    responses(
+        (status = 101, description = "The connection speaks WebSocket from here on"),
+        (status = 400, description = "The request is no WebSocket handshake"),
+        (status = 401, description = "The ticket is not good, or was used"),
+        (status = 403, description = "The page that asks is not of this origin"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
 pub(super) async fn open(
     request: HttpRequest,
     payload: web::Payload,
     state: HttpState,
-    principal: Principal,
+    mut query: Query,
 ) -> Answer {
-    let principal = SessionPrincipal { visibility: principal.visibility() };
-    Ok(connect(request, payload, &state.realtime, principal).await?)
+    let ticket = query.take("ticket", |text| Ok(text.to_owned()));
+    query.finish()?;
+    // A ticket is not used up by a request that opens nothing.
+    handshake(&request)?;
+    let principal = match ticket {
+        Some(ticket) => Some(state.accounts.redeem_ticket(&ticket).await?),
+        None => None,
+    };
+    Ok(connect(request, payload, &state.realtime, principal)?)
 }
 
-/// Makes a WebSocket of a request.
-///
-/// # Errors
-/// [`Error::Malformed`] when the request is no WebSocket handshake; [`Error::Forbidden`] when a page of another origin
-/// sent it.
-pub async fn connect(
-    request: HttpRequest,
-    payload: web::Payload,
-    realtime: &Realtime,
-    principal: SessionPrincipal,
-) -> Result<HttpResponse> {
-    let mut response = ws::handshake(&request).map_err(|refused| {
+/// The answer that makes a WebSocket of a request.
+fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder> {
+    let response = ws::handshake(request).map_err(|refused| {
         Error::Malformed(PublicMessage::new(format!("a WebSocket handshake is expected here: {refused}")))
     })?;
     let origins = request.app_data::<Entrance>().map(|entrance| &entrance.settings().cors);
@@ -102,6 +133,21 @@ pub async fn connect(
             "WebSockets are for pages of this origin and of those that are allowed",
         )));
     }
+    Ok(response)
+}
+
+/// Makes a WebSocket of a request, for somebody who is known already or has to say who it is.
+///
+/// # Errors
+/// [`Error::Malformed`] when the request is no WebSocket handshake; [`Error::Forbidden`] when a page of another origin
+/// sent it.
+pub fn connect(
+    request: HttpRequest,
+    payload: web::Payload,
+    realtime: &Realtime,
+    principal: Option<Principal>,
+) -> Result<HttpResponse> {
+    let mut response = handshake(&request)?;
     let max_message_bytes = realtime.settings.max_message_bytes;
     let session = WsSession::new(realtime.clone(), principal);
     let (budget, queue) = (session.budget.clone(), Arc::clone(session.membership.queue()));
@@ -121,6 +167,12 @@ struct Forward;
 struct WsSession {
     realtime: Realtime,
     membership: Membership,
+    /// Who is at the other end, once that is known.
+    principal: Option<Principal>,
+    /// When that was last found to hold, on the clock that never goes back.
+    checked_at: Duration,
+    /// Messages of the client in the current second.
+    received: (u64, u32),
     /// Bytes that may still leave the queue in this turn.
     budget: Meter,
     /// Bytes of the client that were read but not decoded.
@@ -142,11 +194,13 @@ struct Fragments {
 }
 
 impl WsSession {
-    fn new(realtime: Realtime, principal: SessionPrincipal) -> Self {
-        let membership = realtime.sessions.join(principal.visibility);
+    fn new(realtime: Realtime, principal: Option<Principal>) -> Self {
         Self {
+            membership: realtime.sessions.join(),
+            principal,
+            checked_at: realtime.clock.monotonic(),
+            received: (0, 0),
             realtime,
-            membership,
             budget: Meter::default(),
             undecoded: Meter::default(),
             fragments: None,
@@ -160,6 +214,10 @@ impl WsSession {
     fn forward(&mut self, ctx: &mut WebsocketContext<Self>) {
         if self.closing {
             return;
+        }
+        if self.principal.is_some() && self.must_check_before_sending() {
+            let looking = self.look();
+            return ctx.wait(looking);
         }
         let taken = self.membership.queue().take(self.budget.get());
         for frame in &taken.frames {
@@ -198,8 +256,101 @@ impl WsSession {
         ctx.stop();
     }
 
+    /// Lets in who is at the other end, for as long as that holds.
+    fn admit(&mut self, principal: Principal, ctx: &mut WebsocketContext<Self>) {
+        if !self.membership.admit(&principal.account, principal.visibility()) {
+            return self.close(CloseCode::Other(TOO_MANY), ctx);
+        }
+        self.checked_at = self.realtime.clock.monotonic();
+        if let Some(until) = principal.valid_until {
+            let left = (until - self.realtime.clock.now()).to_std().unwrap_or_default();
+            ctx.run_later(left, |session, ctx| session.expire(ctx));
+        }
+        let Principal { account, role, valid_until, .. } = &principal;
+        self.send(&Frame::authenticated(account, *role, *valid_until), ctx);
+        self.principal = Some(principal);
+        ctx.run_interval(self.recheck_interval(), |session, ctx| {
+            let looking = session.look();
+            ctx.spawn(looking);
+        });
+    }
+
+    /// Finds out who a credential is of; nothing else is read or sent meanwhile.
+    fn authenticate(&mut self, credential: Credential, ctx: &mut WebsocketContext<Self>) {
+        if self.principal.is_some() {
+            let detail = "this connection is authenticated; open another for another account";
+            return self.send(&Frame::error("already_authenticated", detail), ctx);
+        }
+        let accounts = self.realtime.accounts.clone();
+        let finding = async move {
+            match credential {
+                Credential::Token(token) => accounts.authenticate_token(&token).await,
+                Credential::ApiKey(key) => accounts.authenticate_key(&key).await,
+            }
+        };
+        ctx.wait(finding.into_actor(self).map(|found, session, ctx| match found {
+            Ok(principal) if principal.has_scope(Scope::ApplicationsRead) => session.admit(principal, ctx),
+            Ok(_) | Err(Error::Unauthenticated(_)) => session.expire(ctx),
+            Err(error) => {
+                warn!(session.realtime.logger, "a WebSocket client could not be authenticated"; error);
+                session.close(CloseCode::Again, ctx);
+            }
+        }));
+    }
+
+    /// Looks whether the client is still who it was. A database that does not answer changes nothing: the credential's own
+    /// end stands.
+    fn look(&self) -> impl ActorFuture<Self, Output = ()> + use<> {
+        let (accounts, principal) = (self.realtime.accounts.clone(), self.principal.clone());
+        let looking = async move {
+            match principal {
+                Some(principal) => accounts.is_still_good(&principal).await,
+                None => Ok(true),
+            }
+        };
+        looking.into_actor(self).map(|good, session, ctx: &mut WebsocketContext<Self>| match good {
+            Ok(false) => session.expire(ctx),
+            Ok(true) | Err(_) => {
+                session.checked_at = session.realtime.clock.monotonic();
+                session.forward(ctx);
+            }
+        })
+    }
+
+    /// Whether the last look is so long ago that the actor must have stood still.
+    fn must_check_before_sending(&self) -> bool {
+        let now = self.realtime.clock.monotonic();
+        now.saturating_sub(self.checked_at) > self.recheck_interval() * 2
+    }
+
+    fn expire(&mut self, ctx: &mut WebsocketContext<Self>) {
+        if !self.closing {
+            self.close(CloseCode::Other(UNAUTHENTICATED), ctx);
+        }
+    }
+
+    fn recheck_interval(&self) -> Duration {
+        Duration::from_millis(self.realtime.settings.recheck_interval_ms)
+    }
+
+    /// Counts a message of the client; `false` when it is one too many.
+    fn count_received(&mut self) -> bool {
+        let second = self.realtime.clock.monotonic().as_secs();
+        let (counted, received) = &mut self.received;
+        if *counted != second {
+            (*counted, *received) = (second, 0);
+        }
+        *received += 1;
+        *received <= self.realtime.settings.max_messages_per_second
+    }
+
     fn obey(&mut self, text: &str, ctx: &mut WebsocketContext<Self>) {
         match parse_client_message(text) {
+            Ok(ClientMessage::Authenticate { credential }) => self.authenticate(credential, ctx),
+            Ok(_) if self.principal.is_none() => {
+                let detail = "the first message must be {\"action\":\"auth\",\"token\":…}";
+                self.send(&Frame::error("unauthenticated", detail), ctx);
+            }
             Ok(ClientMessage::Ping) => self.send(&Frame::pong(), ctx),
             Ok(ClientMessage::Unsubscribe { topic }) => self.membership.unsubscribe(topic),
             Ok(ClientMessage::Subscribe { topic, resume }) => {
@@ -259,7 +410,7 @@ impl WsSession {
         ctx.run_later(self.pong_timeout(), move |session, ctx| {
             if session.answered < ping && !session.closing {
                 debug!(session.realtime.logger, "a WebSocket client did not answer a ping");
-                session.abort(CloseCode::Error, ctx);
+                session.abort(CloseCode::Other(NO_PONG), ctx);
             }
         });
     }
@@ -276,6 +427,17 @@ impl Actor for WsSession {
         let recipient = ctx.address().recipient();
         self.membership.queue().set_waker(move || recipient.try_send(Forward).is_ok());
         ctx.run_interval(Duration::from_millis(self.realtime.settings.ping_interval_ms), Self::ping);
+        match self.principal.take() {
+            Some(principal) => self.admit(principal, ctx),
+            None => {
+                let patience = Duration::from_millis(self.realtime.settings.auth_timeout_ms);
+                ctx.run_later(patience, |session, ctx| {
+                    if session.principal.is_none() {
+                        session.expire(ctx);
+                    }
+                });
+            }
+        }
         self.forward(ctx);
     }
 }
@@ -300,6 +462,9 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
         self.undecoded.subtract(wire_size(payload_size(&message)));
         if self.closing && !matches!(message, ws::Message::Close(_)) {
             return;
+        }
+        if !matches!(message, ws::Message::Close(_)) && !self.count_received() {
+            return self.close(CloseCode::Other(TOO_MANY), ctx);
         }
         match message {
             ws::Message::Text(text) => self.obey(&text, ctx),

@@ -9,6 +9,7 @@ use actix::{Actor, Context};
 use actix_http::ws::{Frame, Message, ProtocolError};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use aval::accounts::Accounts;
 use aval::actors::Resources;
 use aval::actors::broadcaster::{self, Broadcaster, Sessions};
 use aval::actors::faults::Faults;
@@ -17,20 +18,21 @@ use aval::actors::outbox_relay::{self, OutboxRelay};
 use aval::bus::postgres::PostgresBus;
 use aval::clock::Clock;
 use aval::config::Settings;
-use aval::http::ws::{self, Realtime, SessionPrincipal};
+use aval::http::ws::{self, Realtime};
 use aval::storage::Database;
-use aval::storage::applications::Visibility;
 use aval::storage::listener::{Announcement, Listener};
 use aval::telemetry::metrics::Metrics;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 pub(super) use crate::support::PATIENCE;
+use crate::support::accounts;
 pub(super) use crate::support::db::TestDatabase;
 use crate::support::engine::{SECRETS, key_ring};
 
@@ -85,6 +87,11 @@ pub(super) async fn set_status(connection: &mut AsyncPgConnection, id: &str, sta
     assert_eq!(changed, 1);
 }
 
+/// A user whose applications some tests insert.
+const ANA: &str = "INSERT INTO users (id, username, password_hash, role, created_by) \
+    SELECT uuid_v7_now(), 'ana', password_hash, 'user', 'test' FROM users WHERE username = 'test-user' \
+    ON CONFLICT DO NOTHING";
+
 /// One instance: what a process of Aval has of the way from the outbox to WebSockets.
 pub(super) struct Instance {
     pub(super) resources: Resources,
@@ -111,8 +118,13 @@ impl Instance {
         keep_alive(&relay, move |line| OutboxRelay::new(&made_with, Arc::clone(&on_published), line));
         listen(resources.database.clone(), relay.clone(), broadcaster.clone());
 
+        let mut connection = database.connect().await;
+        execute(&mut connection, &accounts::statement()).await;
+        execute(&mut connection, ANA).await;
         let realtime = Realtime {
             sessions: sessions.clone(),
+            accounts: accounts_of(&resources),
+            clock: resources.clock.clone(),
             broadcaster: broadcaster.clone(),
             settings: resources.settings.websocket.clone(),
             metrics: Arc::clone(&resources.metrics),
@@ -133,6 +145,12 @@ impl Instance {
     pub(super) async fn stop(self) {
         self.server.stop(false).await;
     }
+}
+
+fn accounts_of(resources: &Resources) -> Accounts {
+    let (settings, secrets) = (&resources.settings.accounts, &resources.secrets);
+    let (database, clock) = (resources.database.clone(), resources.clock.clone());
+    Accounts::new(database, settings, &secrets.jwt, clock, quiet()).unwrap()
 }
 
 async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str)]) -> Resources {
@@ -180,7 +198,7 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
                 match announcement {
                     Announcement::Outbox => relay.hint(outbox_relay::Wake),
                     Announcement::Published => broadcaster.hint(broadcaster::Wake),
-                    Announcement::Jobs => {}
+                    Announcement::Jobs | Announcement::Accounts => {}
                 }
             }
         }
@@ -195,12 +213,10 @@ fn serve(realtime: Realtime) -> (SocketAddr, ServerHandle) {
         payload: web::Payload,
         realtime: web::Data<Realtime>,
     ) -> HttpResponse {
-        let visibility = match request.query_string().strip_prefix("account=") {
-            Some(account) => Visibility::OwnedBy(account.to_owned()),
-            None => Visibility::All,
-        };
-        let principal = SessionPrincipal { visibility };
-        let connected = ws::connect(request, payload, &realtime, principal).await;
+        let account = request.query_string().strip_prefix("account=").unwrap_or(accounts::ADMIN);
+        let token = realtime.accounts.operator_token(account, PATIENCE * 10).await.unwrap();
+        let principal = realtime.accounts.authenticate_token(token.expose_secret()).await.unwrap();
+        let connected = ws::connect(request, payload, &realtime, Some(principal));
         connected.unwrap_or_else(|error| HttpResponse::BadRequest().body(error.code()))
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -230,7 +246,9 @@ impl Client {
         let url = format!("http://{address}/ws?{query}");
         let (_, connection) = awc::Client::new().ws(url).connect().await.unwrap();
         let (sink, frames) = connection.split();
-        Self { sink: Box::pin(sink), frames: Box::pin(frames) }
+        let mut client = Self { sink: Box::pin(sink), frames: Box::pin(frames) };
+        assert_eq!(client.next().await["type"], "authenticated");
+        client
     }
 
     pub(super) async fn send(&mut self, text: &str) {

@@ -16,9 +16,11 @@ use awc::ws::{CloseCode, Frame, Message};
 use bytes::Bytes;
 use futures_util::stream::LocalBoxStream;
 use futures_util::{Sink, SinkExt as _, StreamExt as _};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::accounts::{self, ADMIN, Caller};
 use super::captured_log::CapturedLog;
 use super::contract::Contract;
 use super::db::{TestDatabase, text};
@@ -34,6 +36,8 @@ pub(crate) struct TestApp {
     pub(crate) database: Rc<TestDatabase>,
     pub(crate) log: CapturedLog,
     pub(crate) client: awc::Client,
+    /// An access token of [`ADMIN`].
+    pub(crate) token: String,
     contract: Contract,
 }
 
@@ -116,8 +120,10 @@ impl TestApp {
         let clock = Clock::system();
         let log = CapturedLog::new(LogLevel::Trace, &clock);
         let app = App::start(settings, clock, log.logger.clone()).await.unwrap();
+        super::db::execute(&mut database.connect().await, &accounts::statement()).await.unwrap();
+        let token = mint(&app, ADMIN).await;
         let client = awc::Client::builder().timeout(PATIENCE).disable_redirects().finish();
-        Self { app, database, log, client, contract: Contract::new() }
+        Self { app, database, log, client, token, contract: Contract::new() }
     }
 
     /// Takes it down as a SIGTERM does.
@@ -145,29 +151,49 @@ impl TestApp {
         self.engine().simulator.as_ref().unwrap()
     }
 
+    /// The one that sends what no other sender is named for.
+    pub(crate) fn admin(&self) -> Caller<'_> {
+        self.with_token(&self.token)
+    }
+
+    /// A person, with a fresh access token.
+    pub(crate) async fn acting_as(&self, username: &str) -> Caller<'_> {
+        self.with_token(&mint(&self.app, username).await)
+    }
+
+    /// Whoever has this access token.
+    pub(crate) fn with_token(&self, token: &str) -> Caller<'_> {
+        Caller { app: self, credential: Some(("Authorization", format!("Bearer {token}"))) }
+    }
+
+    /// Whoever has this API key.
+    pub(crate) fn with_key(&self, key: &str) -> Caller<'_> {
+        Caller { app: self, credential: Some(("X-API-Key", key.to_owned())) }
+    }
+
+    /// Somebody who does not say who it is.
+    pub(crate) fn anonymous(&self) -> Caller<'_> {
+        Caller { app: self, credential: None }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, path, &[], Bytes::new()).await
+        self.admin().get(path).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send_json(Method::POST, path, body).await
+        self.admin().post(path, body).await
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send_json(Method::PUT, path, body).await
+        self.admin().put(path, body).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
-        self.send_json(Method::PATCH, path, body).await
+        self.admin().patch(path, body).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.send(Method::DELETE, path, &[], Bytes::new()).await
-    }
-
-    /// Sends JSON.
-    pub(crate) async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
-        self.send(method, path, &[("Content-Type", "application/json")], body.to_string()).await
+        self.admin().delete(path).await
     }
 
     /// Sends anything, and holds the answer against the OpenAPI document.
@@ -178,12 +204,22 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
+        self.admin().send(method, path, headers, body).await
+    }
+
+    /// Sends these headers and no others, and holds the answer against the OpenAPI document.
+    pub(super) async fn send_as_is(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Answer {
         let url = self.url(path);
         let mut request = self.client.request(method.clone(), url);
         for header in headers {
             request = request.append_header(*header);
         }
-        let body = body.into();
         let sent = if body.is_empty() { request.send() } else { request.send_body(body) };
         let mut response = sent.await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let body = response.body().limit(ANSWER_LIMIT).await.unwrap();
@@ -212,8 +248,7 @@ impl TestApp {
 
     /// Makes an application that must be accepted, and gives its identifier.
     pub(crate) async fn submit(&self, application: &Value) -> String {
-        let created = self.post("/api/v1/applications", application).await.expect(201);
-        created["id"].as_str().unwrap().to_owned()
+        self.admin().submit(application).await
     }
 
     /// Waits until an application is decided; gives its status.
@@ -274,11 +309,25 @@ impl TestApp {
 
     /// Opens a WebSocket.
     pub(crate) async fn websocket(&self) -> TestSocket {
-        let (response, connection) = self.client.ws(self.url("/api/v1/ws")).connect().await.unwrap();
+        let mut socket = self.silent_websocket("").await;
+        assert_eq!(socket.authenticate(&self.token).await["type"], "authenticated");
+        socket
+    }
+
+    /// Opens a WebSocket that has not said who it is; `query` follows the path.
+    pub(crate) async fn silent_websocket(&self, query: &str) -> TestSocket {
+        let opening = self.client.ws(self.url(&format!("/api/v1/ws{query}")));
+        let (response, connection) = opening.connect().await.unwrap();
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         let (outgoing, incoming) = connection.split();
         TestSocket { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() }
     }
+}
+
+/// An access token of an account.
+async fn mint(app: &App, username: &str) -> String {
+    let token = app.engine().accounts.operator_token(username, Duration::from_secs(3600)).await.unwrap();
+    token.expose_secret().to_owned()
 }
 
 /// Whether an HTTP/1.1 answer has come with all of its announced body.
@@ -303,6 +352,12 @@ pub(crate) enum Heard {
 }
 
 impl TestSocket {
+    /// Says who it is, and gives the answer.
+    pub(crate) async fn authenticate(&mut self, token: &str) -> Value {
+        self.send(&serde_json::json!({"action": "auth", "token": token})).await;
+        self.json().await
+    }
+
     /// Subscribes, and waits until that stands.
     pub(crate) async fn subscribe(&mut self, topic: &Value) -> Value {
         let mut message = topic.clone();

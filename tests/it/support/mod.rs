@@ -1,5 +1,6 @@
 //! What integration tests share: a database each, the running core, and waiting with a deadline.
 
+pub(crate) mod accounts;
 pub(crate) mod app;
 pub(crate) mod builders;
 pub(crate) mod captured_log;

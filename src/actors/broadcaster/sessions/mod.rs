@@ -55,12 +55,12 @@ impl Sessions {
         Self { registry: Arc::default(), settings: settings.clone(), metrics, next_id: Arc::default() }
     }
 
-    /// Takes in a session that may see what `visibility` says; it stays until its membership is dropped.
-    pub fn join(&self, visibility: Visibility) -> Membership {
+    /// Takes in a session that sees nothing yet; it stays until its membership is dropped.
+    pub fn join(&self) -> Membership {
         let id = SessionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let dropped = self.metrics.websocket_messages_dropped_total.clone();
         let queue = Arc::new(SessionQueue::new(&self.settings, dropped));
-        self.lock().join(id, Arc::clone(&queue), visibility);
+        self.lock().join(id, Arc::clone(&queue));
         self.metrics.websocket_connections_active.inc();
         Membership { sessions: self.clone(), id, queue }
     }
@@ -143,6 +143,13 @@ impl Membership {
     /// The session's queue.
     pub fn queue(&self) -> &Arc<SessionQueue> {
         &self.queue
+    }
+
+    /// Lets the session see what `account` may see. `false`, and nothing changes, when that account has as many sessions on
+    /// this instance as it may.
+    pub fn admit(&self, account: &str, visibility: Visibility) -> bool {
+        let most = self.sessions.settings.max_sockets_per_account;
+        self.sessions.lock().admit(self.id, account, visibility, most)
     }
 
     /// Subscribes to `topic`; with `resume`, from that position on. The answer comes through the queue, before the

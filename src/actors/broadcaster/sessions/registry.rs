@@ -16,12 +16,15 @@ pub(super) struct Registry {
     pub(super) position: Option<Position>,
     pub(super) sessions: HashMap<SessionId, Session>,
     subscribers: HashMap<Topic, HashSet<SessionId>>,
+    /// How many sessions each account has.
+    accounts: HashMap<Arc<str>, usize>,
     closing: bool,
 }
 
 pub(super) struct Session {
     pub(super) queue: Arc<SessionQueue>,
-    visibility: Visibility,
+    /// Whose it is and what that account may see; `None` until the client has said who it is.
+    viewer: Option<(Arc<str>, Visibility)>,
     /// Each topic, with the offset after which the session gets all of it.
     pub(super) topics: HashMap<Topic, i64>,
     /// Subscriptions that the broadcaster has not answered yet, in the order they came.
@@ -47,9 +50,10 @@ impl Session {
     }
 
     fn may_see(&self, update: &Update) -> bool {
-        match &self.visibility {
-            Visibility::All => true,
-            Visibility::OwnedBy(account) => *account == update.created_by,
+        match &self.viewer {
+            None => false,
+            Some((_, Visibility::All)) => true,
+            Some((_, Visibility::OwnedBy(account))) => *account == update.created_by,
         }
     }
 
@@ -60,18 +64,45 @@ impl Session {
 }
 
 impl Registry {
-    pub(super) fn join(&mut self, id: SessionId, queue: Arc<SessionQueue>, visibility: Visibility) {
+    pub(super) fn join(&mut self, id: SessionId, queue: Arc<SessionQueue>) {
         if self.closing {
             queue.close(Closing::ShuttingDown);
             return;
         }
         let session =
-            Session { queue, visibility, topics: HashMap::new(), requests: Vec::new(), recovery: None };
+            Session { queue, viewer: None, topics: HashMap::new(), requests: Vec::new(), recovery: None };
         self.sessions.insert(id, session);
+    }
+
+    /// Lets a session see what its account may. `false` when the account has as many sessions as it may.
+    pub(super) fn admit(
+        &mut self,
+        id: SessionId,
+        account: &str,
+        visibility: Visibility,
+        most: usize,
+    ) -> bool {
+        // A session that was cut off sees nothing any more.
+        let Some(session) = self.sessions.get_mut(&id) else { return true };
+        let count = self.accounts.entry(Arc::from(account)).or_insert(0);
+        if *count >= most {
+            return false;
+        }
+        *count += 1;
+        session.viewer = Some((Arc::from(account), visibility));
+        true
     }
 
     pub(super) fn leave(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
+        if let Some((account, _)) = session.viewer
+            && let Some(count) = self.accounts.get_mut(&account)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.accounts.remove(&account);
+            }
+        }
         for topic in session.topics.into_keys() {
             self.forget_subscriber(topic, id);
         }
@@ -91,6 +122,7 @@ impl Registry {
             session.queue.close(closing);
         }
         self.subscribers.clear();
+        self.accounts.clear();
     }
 
     pub(super) fn anybody_listens(&self) -> bool {

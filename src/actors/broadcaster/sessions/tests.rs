@@ -25,12 +25,22 @@ fn sessions() -> Sessions {
         ping_interval_ms: 1000,
         pong_timeout_ms: 1000,
         max_message_bytes: 1024,
+        max_messages_per_second: 50,
+        max_sockets_per_account: 20,
+        auth_timeout_ms: 10_000,
+        recheck_interval_ms: 2_000,
         max_subscriptions: 6,
         coalesce_above_bytes: 30_000,
         close_above_bytes: 60_000,
         max_replay: MAX_REPLAY,
     };
     Sessions::new(&settings, Arc::new(Metrics::new().unwrap()))
+}
+
+fn join(sessions: &Sessions, visibility: Visibility) -> Membership {
+    let member = sessions.join();
+    assert!(member.admit("tester", visibility));
+    member
 }
 
 fn application(n: u128) -> ApplicationId {
@@ -78,7 +88,7 @@ fn log(applications: &[u128]) -> Vec<Update> {
 fn an_event_reaches_a_session_once_however_many_of_its_topics_match() {
     let sessions = sessions();
     sessions.skip_to(at(0));
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     for topic in [Topic::All, Topic::Country(Country::Es), Topic::Application(application(2))] {
         assert_eq!(member.subscribe(topic, None), Subscription::Standing);
     }
@@ -93,13 +103,13 @@ fn an_event_reaches_a_session_once_however_many_of_its_topics_match() {
 fn a_session_sees_only_what_its_account_may() {
     let sessions = sessions();
     sessions.skip_to(at(0));
-    let ana = sessions.join(Visibility::OwnedBy("ana".to_owned()));
+    let ana = join(&sessions, Visibility::OwnedBy("ana".to_owned()));
     ana.subscribe(Topic::All, None);
     ana.subscribe(Topic::Application(application(1)), None);
     let log = log(&[1, 2, 1, 2]);
     sessions.deliver(&log);
     assert_eq!(offsets(&take(&ana, usize::MAX)), [2, 4]);
-    let again = sessions.join(Visibility::OwnedBy("ana".to_owned()));
+    let again = join(&sessions, Visibility::OwnedBy("ana".to_owned()));
     again.subscribe(Topic::All, Some(at(0)));
     recover(&sessions, &log);
     assert_eq!(offsets(&take(&again, usize::MAX)), [2, 4]);
@@ -108,7 +118,7 @@ fn a_session_sees_only_what_its_account_may() {
 #[test]
 fn a_subscription_before_the_position_is_known_is_answered_once_it_is() {
     let sessions = sessions();
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     assert_eq!(member.subscribe(Topic::All, None), Subscription::AwaitsBroadcaster);
     assert_eq!(take(&member, usize::MAX), Vec::<Value>::new());
     sessions.skip_to(at(5));
@@ -135,7 +145,7 @@ fn what_cannot_be_resumed_is_said_and_goes_on_from_now() {
     ] {
         let sessions = sessions();
         sessions.skip_to(at(40));
-        let member = sessions.join(Visibility::All);
+        let member = join(&sessions, Visibility::All);
         assert_eq!(member.subscribe(Topic::All, Some(resume)), Subscription::AwaitsBroadcaster);
         recover(&sessions, &log);
         let frames = take(&member, usize::MAX);
@@ -149,7 +159,7 @@ fn what_cannot_be_resumed_is_said_and_goes_on_from_now() {
 fn an_instance_that_lags_behind_the_client_sends_nothing_twice() {
     let sessions = sessions();
     sessions.skip_to(at(2));
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     member.subscribe(Topic::All, Some(at(4)));
     let log = log(&[0; 6]);
     recover(&sessions, &log);
@@ -162,7 +172,7 @@ fn an_instance_that_lags_behind_the_client_sends_nothing_twice() {
 fn a_topic_that_would_bring_older_news_after_newer_is_not_recovered() {
     let sessions = sessions();
     sessions.skip_to(at(4));
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     member.subscribe(Topic::Country(Country::Es), None);
     let log = log(&[2, 2, 2, 2, 2, 3]);
     sessions.deliver(&log);
@@ -178,7 +188,7 @@ fn a_topic_that_would_bring_older_news_after_newer_is_not_recovered() {
 fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
     let sessions = sessions();
     sessions.skip_to(at(25));
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     let log = log(&[0; 30]);
     member.subscribe(Topic::All, Some(at(0)));
     recover(&sessions, &log[..25]);
@@ -206,7 +216,7 @@ fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
 fn too_many_subscriptions_are_refused_and_known_ones_are_not_counted_twice() {
     let sessions = sessions();
     sessions.skip_to(at(0));
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     let topic = |n| Topic::Application(application(n));
     for n in 0..6 {
         assert_eq!(member.subscribe(topic(n), None), Subscription::Standing);
@@ -223,8 +233,8 @@ fn too_many_subscriptions_are_refused_and_known_ones_are_not_counted_twice() {
 fn a_session_that_overflows_or_leaves_is_forgotten_with_all_its_subscriptions() {
     let sessions = sessions();
     sessions.skip_to(at(0));
-    let stalled = sessions.join(Visibility::All);
-    let reader = sessions.join(Visibility::All);
+    let stalled = join(&sessions, Visibility::All);
+    let reader = join(&sessions, Visibility::All);
     stalled.subscribe(Topic::All, None);
     reader.subscribe(Topic::All, None);
     for offset in 1..=100 {
@@ -243,7 +253,7 @@ fn a_session_that_overflows_or_leaves_is_forgotten_with_all_its_subscriptions() 
 fn another_sequence_ends_every_session() {
     let sessions = sessions();
     sessions.skip_to(at(9));
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     member.subscribe(Topic::All, None);
     sessions.skip_to(at(12));
     assert_eq!(sessions.position(), Some(at(9)), "somebody listens");
@@ -257,9 +267,9 @@ fn another_sequence_ends_every_session() {
 #[test]
 fn a_server_that_stops_closes_its_sessions_and_those_that_still_come() {
     let sessions = sessions();
-    let member = sessions.join(Visibility::All);
+    let member = join(&sessions, Visibility::All);
     sessions.close_all();
-    for member in [member, sessions.join(Visibility::All)] {
+    for member in [member, join(&sessions, Visibility::All)] {
         let closing = member.queue().take(usize::MAX).closing;
         assert_eq!(closing, Some(crate::actors::broadcaster::Closing::ShuttingDown));
     }
@@ -338,7 +348,7 @@ proptest! {
     fn a_session_gets_what_it_was_promised_once_and_in_order_whatever_happens_when(steps in steps()) {
         let sessions = sessions();
         sessions.skip_to(at(0));
-        let member = sessions.join(Visibility::All);
+        let member = join(&sessions, Visibility::All);
         let (mut log, mut client) = (Vec::<Update>::new(), Client::default());
         for step in steps {
             match step {
@@ -380,4 +390,32 @@ proptest! {
             prop_assert!(newest.insert(id, offset).is_none_or(|before| before < offset), "out of order at {}", offset);
         }
     }
+}
+
+#[test]
+fn a_session_sees_nothing_before_it_is_admitted() {
+    let sessions = sessions();
+    sessions.skip_to(at(0));
+    let member = sessions.join();
+    member.subscribe(Topic::All, None);
+    sessions.deliver(&[update(1, 2)]);
+    assert!(member.admit("ana", Visibility::All));
+    sessions.deliver(&[update(2, 2)]);
+    let offsets: Vec<_> = take(&member, 100_000)
+        .into_iter()
+        .filter(|frame| frame["type"] == "application_update")
+        .map(|frame| frame["offset"].as_i64().unwrap())
+        .collect();
+    assert_eq!(offsets, [2]);
+}
+
+#[test]
+fn an_account_has_so_many_sessions_and_no_more() {
+    let sessions = sessions();
+    let mut members: Vec<_> = (0..20).map(|_| join(&sessions, Visibility::All)).collect();
+    let one_more = sessions.join();
+    assert!(!one_more.admit("tester", Visibility::All));
+    assert!(sessions.join().admit("ana", Visibility::All), "another account is another matter");
+    members.pop();
+    assert!(one_more.admit("tester", Visibility::All), "a place that became free");
 }

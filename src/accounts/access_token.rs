@@ -1,0 +1,140 @@
+//! Access tokens: JSON Web Tokens (RFC 7519), good for an hour.
+//!
+//! One algorithm is accepted, the one that is configured: what the token's own header says is compared with it and never
+//! followed (RFC 8725, section 3.1). A token proves who asks. What that account may do, and whether it may still ask, is
+//! looked up ([`super::directory`]), so that a token of a disabled account is worth nothing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::signature;
+use crate::clock::Clock;
+use crate::config::AccountSettings;
+use crate::domain::account::Role;
+use crate::error::{Error, Result};
+use crate::storage::users::User;
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claims {
+    pub(super) iss: String,
+    pub(super) aud: String,
+    /// The account's identifier.
+    pub(super) sub: Uuid,
+    /// The account's name and role when it was issued, for clients; the server looks them up.
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// The account's token version.
+    pub(super) ver: i64,
+    /// The session, which is a family of refresh tokens; absent in tokens that an operator made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sid: Option<Uuid>,
+    /// Seconds since 1970.
+    pub(super) iat: i64,
+    pub(super) exp: i64,
+    pub(super) jti: Uuid,
+}
+
+impl Claims {
+    /// When the token expires.
+    pub(super) fn expires_at(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.exp, 0).unwrap_or(DateTime::<Utc>::MIN_UTC)
+    }
+}
+
+/// Signs and verifies tokens.
+pub(super) struct AccessTokens {
+    header: Header,
+    validation: Validation,
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    issuer: String,
+    audience: String,
+    leeway: TimeDelta,
+    clock: Clock,
+}
+
+impl AccessTokens {
+    /// # Errors
+    /// [`Error::Configuration`] when the key's file cannot be used.
+    pub(super) fn new(settings: &AccountSettings, secret: &SecretString, clock: Clock) -> Result<Self> {
+        signature::install();
+        let (algorithm, signing, verifying) = if settings.signing_key_file.as_os_str().is_empty() {
+            let secret = secret.expose_secret().as_bytes();
+            (Algorithm::HS256, EncodingKey::from_secret(secret), DecodingKey::from_secret(secret))
+        } else {
+            let (signing, verifying) = ed25519(&settings.signing_key_file)?;
+            (Algorithm::EdDSA, signing, verifying)
+        };
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&[&settings.issuer]);
+        validation.set_audience(&[&settings.audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // Against the clock that the rest of Aval reads.
+        validation.validate_exp = false;
+        Ok(Self {
+            header: Header::new(algorithm),
+            validation,
+            signing,
+            verifying,
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            leeway: TimeDelta::seconds(i64::from(settings.clock_leeway_s)),
+            clock,
+        })
+    }
+
+    /// A token of `user`, as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when signing fails: a defect.
+    pub(super) fn issue(&self, user: &User, session: Option<Uuid>, ttl: Duration) -> Result<SecretString> {
+        let now = self.clock.now().timestamp();
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: user.id,
+            name: user.username.clone(),
+            role: user.role,
+            ver: user.token_version,
+            sid: session,
+            iat: now,
+            exp: now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
+            jti: self.clock.new_uuid(),
+        };
+        let token = jsonwebtoken::encode(&self.header, &claims, &self.signing);
+        token.map(SecretString::from).map_err(Error::internal)
+    }
+
+    /// What a token says; `None` when it is not ours, not for us, from the future, or expired. Which of these it is
+    /// would only help whoever tries.
+    pub(super) fn verify(&self, token: &str) -> Option<Claims> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation).ok()?.claims;
+        let now = self.clock.now();
+        let issued_at = DateTime::from_timestamp(claims.iat, 0)?;
+        let is_current = now < claims.expires_at() + self.leeway && issued_at <= now + self.leeway;
+        is_current.then_some(claims)
+    }
+}
+
+fn ed25519(file: &std::path::Path) -> Result<(EncodingKey, DecodingKey)> {
+    let unusable = |cause: &dyn std::fmt::Display| {
+        Error::configuration(format_args!("accounts.signing_key_file {}: {cause}", file.display()))
+    };
+    let key = PrivatePkcs8KeyDer::from_pem_file(file).map_err(|error| unusable(&error))?;
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.secret_pkcs8_der());
+    let pair = pair.map_err(|rejected| unusable(&format_args!("no Ed25519 key ({rejected})")))?;
+    let verifying = DecodingKey::from_ed_der(pair.public_key().as_ref());
+    Ok((EncodingKey::from_ed_der(key.secret_pkcs8_der()), verifying))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::Settings;
+
+const SECRET: &str = "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_";
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn settings() -> AccountSettings {
+    Settings::from_variables(&Default::default()).unwrap().accounts
+}
+
+fn clock() -> Clock {
+    Clock::manual(DateTime::from_timestamp(1_800_000_000, 0).unwrap())
+}
+
+fn tokens(settings: &AccountSettings, secret: &str, clock: &Clock) -> AccessTokens {
+    AccessTokens::new(settings, &SecretString::from(secret), clock.clone()).unwrap()
+}
+
+fn user() -> User {
+    let at = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+    User {
+        id: Uuid::from_u128(7),
+        username: "ana".to_owned(),
+        role: Role::Analyst,
+        token_version: 3,
+        disabled_at: None,
+        created_by: "test".to_owned(),
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+fn issue(tokens: &AccessTokens) -> String {
+    tokens.issue(&user(), Some(Uuid::from_u128(9)), HOUR).unwrap().expose_secret().to_owned()
+}
+
+/// The token with one part replaced by what `change` makes of it; the signature stays.
+fn with_part(token: &str, part: usize, change: impl Fn(&mut Value)) -> String {
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    let mut json: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&parts[part]).unwrap()).unwrap();
+    change(&mut json);
+    parts[part] = URL_SAFE_NO_PAD.encode(json.to_string());
+    parts.join(".")
+}
+
+#[test]
+fn a_token_says_who_it_is_for_until_it_expires() {
+    let clock = clock();
+    let tokens = tokens(&settings(), SECRET, &clock);
+    let token = issue(&tokens);
+    let claims = tokens.verify(&token).unwrap();
+    assert_eq!((claims.sub, claims.name.as_str(), claims.role), (Uuid::from_u128(7), "ana", Role::Analyst));
+    assert_eq!((claims.ver, claims.sid, claims.exp - claims.iat), (3, Some(Uuid::from_u128(9)), 3600));
+    clock.advance(HOUR + Duration::from_secs(4));
+    assert!(tokens.verify(&token).is_some(), "another instance's clock may be a little late");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(tokens.verify(&token), None);
+}
+
+#[test]
+fn a_token_of_another_key_issuer_audience_or_time_is_nobodys() {
+    let clock = clock();
+    let ours = tokens(&settings(), SECRET, &clock);
+    let others = [
+        tokens(&settings(), "another-32-characters-long-thing!", &clock),
+        tokens(&AccountSettings { issuer: "mint".to_owned(), ..settings() }, SECRET, &clock),
+        tokens(&AccountSettings { audience: "bank".to_owned(), ..settings() }, SECRET, &clock),
+    ];
+    for other in &others {
+        assert_eq!(ours.verify(&issue(other)), None);
+        assert!(other.verify(&issue(other)).is_some());
+    }
+    let early = clock.clone();
+    let late = Clock::manual(early.now() + TimeDelta::seconds(30));
+    assert_eq!(ours.verify(&issue(&tokens(&settings(), SECRET, &late))), None, "it comes from the future");
+}
+
+#[test]
+fn a_token_that_names_another_algorithm_or_was_changed_is_nobodys() {
+    let ours = tokens(&settings(), SECRET, &clock());
+    let token = issue(&ours);
+    for algorithm in ["none", "None", "HS384", "HS512", "RS256", "EdDSA", "ES256"] {
+        let forged = with_part(&token, 0, |header| header["alg"] = json!(algorithm));
+        assert_eq!(ours.verify(&forged), None, "{algorithm}");
+        let unsigned = format!("{}.", forged.rsplit_once('.').unwrap().0);
+        assert_eq!(ours.verify(&unsigned), None, "{algorithm}");
+    }
+    assert_eq!(ours.verify(&with_part(&token, 1, |claims| claims["role"] = json!("admin"))), None);
+    assert_eq!(ours.verify(&with_part(&token, 1, |claims| claims["exp"] = json!(9_999_999_999_i64))), None);
+    for garbage in
+        ["", ".", "..", "a.b.c", "é.é.é", &token[1..], &token[..token.len() - 2], &"x".repeat(9000)]
+    {
+        assert_eq!(ours.verify(garbage), None, "{garbage:.40}");
+    }
+}
+
+#[test]
+fn with_an_ed25519_key_tokens_are_signed_with_it_and_nothing_else_is_accepted() {
+    let clock = clock();
+    let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(document.as_ref());
+    write!(file, "-----BEGIN PRIVATE KEY-----\n{encoded}\n-----END PRIVATE KEY-----\n").unwrap();
+    let with_key = AccountSettings { signing_key_file: file.path().to_owned(), ..settings() };
+    let (ed, hs) = (tokens(&with_key, SECRET, &clock), tokens(&settings(), SECRET, &clock));
+    let token = issue(&ed);
+    assert_eq!(ed.verify(&token).unwrap().name, "ana");
+    assert_eq!((hs.verify(&token), ed.verify(&issue(&hs))), (None, None));
+
+    // The classic confusion: the public key, which is no secret, used as the secret of HMAC.
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.as_ref()).unwrap();
+    let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(&token).unwrap();
+    let key = EncodingKey::from_secret(pair.public_key().as_ref());
+    let confused = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
+    assert_eq!(ed.verify(&confused), None);
+
+    std::fs::write(file.path(), "no key").unwrap();
+    let refused = AccessTokens::new(&with_key, &SecretString::from(SECRET), clock);
+    assert!(refused.err().unwrap().to_string().contains("accounts.signing_key_file"));
+}

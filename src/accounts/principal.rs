@@ -1,0 +1,109 @@
+//! Who asks, once that is proven.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::domain::account::{Role, Scope};
+use crate::domain::status::Mover;
+use crate::storage::applications::Visibility;
+
+/// The account that a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The account's name, as it stands in rows and audit entries.
+    pub account: String,
+    /// What it may do.
+    pub role: Role,
+    /// What it proved itself with.
+    pub credential: Credential,
+    /// When that expires; never when absent.
+    pub valid_until: Option<DateTime<Utc>>,
+}
+
+/// What an account proved itself with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A person's access token.
+    Token {
+        /// The person's account.
+        user_id: Uuid,
+        /// The account's token version.
+        token_version: i64,
+        /// The session, when a login began one.
+        session: Option<Uuid>,
+    },
+    /// A machine client's key.
+    ApiKey {
+        /// The key.
+        key_id: Uuid,
+        /// What it was made for.
+        scopes: Arc<[Scope]>,
+    },
+}
+
+impl Principal {
+    /// Whose applications it may see.
+    pub fn visibility(&self) -> Visibility {
+        match self.role {
+            Role::User => Visibility::OwnedBy(self.account.clone()),
+            Role::Analyst | Role::Admin => Visibility::All,
+        }
+    }
+
+    /// As whom it asks for status changes.
+    pub fn mover(&self) -> Mover {
+        match self.role {
+            Role::User => Mover::Owner,
+            Role::Analyst | Role::Admin => Mover::Staff,
+        }
+    }
+
+    /// Whether it may do what `scope` is about, its role aside. People may do all that their role lets them.
+    pub fn has_scope(&self, scope: Scope) -> bool {
+        match &self.credential {
+            Credential::Token { .. } => true,
+            Credential::ApiKey { scopes, .. } => scopes.contains(&scope),
+        }
+    }
+
+    /// Whether it is a person.
+    pub fn is_person(&self) -> bool {
+        matches!(self.credential, Credential::Token { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(role: Role, credential: Credential) -> Principal {
+        Principal { account: "ana".to_owned(), role, credential, valid_until: None }
+    }
+
+    #[test]
+    fn a_user_sees_and_moves_its_own_and_staff_everything() {
+        let token = || Credential::Token { user_id: Uuid::nil(), token_version: 0, session: None };
+        let user = principal(Role::User, token());
+        assert_eq!(user.visibility(), Visibility::OwnedBy("ana".to_owned()));
+        assert_eq!(user.mover(), Mover::Owner);
+        for role in [Role::Analyst, Role::Admin] {
+            let staff = principal(role, token());
+            assert_eq!((staff.visibility(), staff.mover()), (Visibility::All, Mover::Staff));
+        }
+    }
+
+    #[test]
+    fn a_person_has_every_scope_and_a_key_those_that_it_was_given() {
+        let token = Credential::Token { user_id: Uuid::nil(), token_version: 0, session: None };
+        let person = principal(Role::User, token);
+        let scopes = Arc::from([Scope::ApplicationsRead]);
+        let key = principal(Role::User, Credential::ApiKey { key_id: Uuid::nil(), scopes });
+        for scope in Scope::ALL {
+            assert!(person.has_scope(scope));
+            assert_eq!(key.has_scope(scope), scope == Scope::ApplicationsRead);
+        }
+        assert!(person.is_person() && !key.is_person());
+    }
+}

@@ -1,0 +1,60 @@
+//! Tickets for WebSockets. A page cannot set headers on one, and an access token must not stand in a URL, which proxies
+//! and browsers write down: a ticket opens one WebSocket, within seconds, and is nothing afterwards.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::principal::{Credential, Principal};
+use super::{Accounts, refused, secret};
+use crate::error::{Error, Result};
+use crate::storage::ws_tickets::{self, WsTicket};
+
+const BAD_TICKET: &str = "The ticket is not good, or was used.";
+
+impl Accounts {
+    /// Makes a ticket for whoever asks; gives it and when it expires.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn issue_ticket(&self, principal: &Principal) -> Result<(SecretString, DateTime<Utc>)> {
+        let ticket = secret::generate(&self.inner.clock);
+        let digest = secret::digest(ticket.expose_secret())
+            .ok_or_else(|| Error::internal("a generated secret has no digest"))?;
+        let ttl = TimeDelta::from_std(self.inner.settings.ticket_ttl()).map_err(Error::internal)?;
+        let expires_at = self.inner.clock.now() + ttl;
+        let (user_id, token_version, api_key_id) = match &principal.credential {
+            Credential::Token { user_id, token_version, .. } => (Some(*user_id), Some(*token_version), None),
+            Credential::ApiKey { key_id, .. } => (None, None, Some(*key_id)),
+        };
+        let row = WsTicket {
+            ticket_hash: digest.to_vec(),
+            user_id,
+            token_version,
+            api_key_id,
+            session_until: principal.valid_until,
+            expires_at,
+        };
+        ws_tickets::insert(&mut *self.inner.database.get().await?, &row).await?;
+        Ok((ticket, expires_at))
+    }
+
+    /// Whom a ticket is for; it is used with that.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for one that is not good, or when the database fails.
+    pub async fn redeem_ticket(&self, ticket: &str) -> Result<Principal> {
+        let digest = secret::digest(ticket).ok_or_else(|| refused(BAD_TICKET))?;
+        let taken = ws_tickets::take(&mut *self.inner.database.get().await?, &digest).await?;
+        let ticket = taken.filter(|ticket| self.inner.clock.now() < ticket.expires_at);
+        let ticket = ticket.ok_or_else(|| refused(BAD_TICKET))?;
+        let live = match (ticket.user_id, ticket.token_version, ticket.api_key_id) {
+            (Some(user_id), Some(token_version), _) => {
+                let credential = Credential::Token { user_id, token_version, session: None };
+                self.live_person(credential, ticket.session_until).await?
+            }
+            (_, _, Some(key_id)) => self.live_key(key_id).await?,
+            _ => None,
+        };
+        live.ok_or_else(|| refused(BAD_TICKET))
+    }
+}

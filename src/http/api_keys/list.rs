@@ -1,0 +1,44 @@
+//! `GET /api/v1/api-keys`
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::view::ApiKeyView;
+use crate::http::HttpState;
+use crate::http::keyset::{Page, PageParameters};
+use crate::http::problem::Answer;
+use crate::http::query::Query;
+
+/// A part of the keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApiKeyPage {
+    /// Most keys of a page.
+    #[schema(example = 20)]
+    page_size: i64,
+    /// Continues the list; `null` when it ends here.
+    next_cursor: Option<String>,
+    /// The keys, those that were taken back included.
+    api_keys: Vec<ApiKeyView>,
+}
+
+/// API keys, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/api-keys",
+    operation_id = "list_api_keys",
+    tag = "accounts",
+    params(PageParameters),
+    responses(
+        (status = 200, description = "A part of the list", body = ApiKeyPage),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+    let page = Page::read(state.resources.database.keys(), query, "api_keys")?;
+    let mut keys = state.accounts.keys(page.before, page.limit()).await?;
+    let next_cursor = page.cut(state.resources.database.keys(), &mut keys, |key| key.id);
+    let api_keys = keys.into_iter().map(ApiKeyView::from).collect();
+    Ok(HttpResponse::Ok().json(ApiKeyPage { page_size: page.size, next_cursor, api_keys }))
+}

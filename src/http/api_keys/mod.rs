@@ -1,0 +1,6 @@
+//! API keys of machine clients, for admins.
+
+pub mod create;
+pub mod list;
+pub mod revoke;
+pub mod view;

@@ -1,0 +1,103 @@
+//! What a request proves itself with: an access token in `Authorization` (RFC 6750, section 2.1), or an API key in
+//! `X-API-Key`. Never anything in a URL.
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+
+use crate::accounts::{Accounts, Principal};
+use crate::error::{Error, PublicMessage};
+use crate::http::problem::Rejection;
+
+/// Where API keys are sent.
+pub(in crate::http) const API_KEY_HEADER: &str = "X-API-Key";
+const BEARER: &str = "bearer";
+
+/// What stands in a request.
+enum Sent<'r> {
+    Nothing,
+    Token(&'r str),
+    ApiKey(&'r str),
+    /// Two of them, of which nobody knows which one is meant.
+    Several,
+}
+
+/// Who sent a request.
+///
+/// # Errors
+/// [`Rejection::Challenged`] when nobody is known to have, or when the database fails.
+pub(in crate::http) async fn identify(
+    headers: &HeaderMap,
+    accounts: &Accounts,
+) -> Result<Principal, Rejection> {
+    let principal = match sent(headers) {
+        Sent::Token(token) => accounts.authenticate_token(token).await,
+        Sent::ApiKey(key) => accounts.authenticate_key(key).await,
+        Sent::Several => Err(unauthenticated("Send one credential: an access token or an API key.")),
+        Sent::Nothing => {
+            let text = "Send an access token (Authorization: Bearer …) or an API key (X-API-Key).";
+            return Err(unauthenticated(text).into());
+        }
+    };
+    principal.map_err(|error| match error {
+        Error::Unauthenticated(_) => {
+            Rejection::Challenged { error, parameters: r#"error="invalid_token""#.to_owned() }
+        }
+        other => other.into(),
+    })
+}
+
+fn unauthenticated(text: &str) -> Error {
+    Error::Unauthenticated(PublicMessage::new(text))
+}
+
+fn sent(headers: &HeaderMap) -> Sent<'_> {
+    let mut tokens = headers.get_all(AUTHORIZATION).map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case(BEARER).then(|| token.trim_start_matches(' '))
+    });
+    let mut keys = headers.get_all(API_KEY_HEADER).map(|value| value.to_str().ok());
+    match (tokens.next(), tokens.next(), keys.next(), keys.next()) {
+        (None, None, None, None) => Sent::Nothing,
+        // What cannot be read proves nothing; an empty credential is refused like a wrong one.
+        (Some(token), None, None, None) => token.map_or(Sent::Nothing, Sent::Token),
+        (None, None, Some(key), None) => Sent::ApiKey(key.unwrap_or_default()),
+        _ => Sent::Several,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    fn read(pairs: &[(&'static str, &'static str)]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        match sent(&headers) {
+            Sent::Nothing => "nothing".to_owned(),
+            Sent::Token(token) => format!("token {token}"),
+            Sent::ApiKey(key) => format!("key {key}"),
+            Sent::Several => "several".to_owned(),
+        }
+    }
+
+    #[test]
+    fn one_credential_is_taken_and_two_are_refused() {
+        let (bearer, key) = (("authorization", "Bearer abc"), ("x-api-key", "aval_1_2"));
+        for (pairs, expected) in [
+            (&[][..], "nothing"),
+            (&[bearer], "token abc"),
+            (&[("authorization", "bEaReR  abc")], "token abc"),
+            (&[("authorization", "Basic abc")], "nothing"),
+            (&[("authorization", "Bearer")], "nothing"),
+            (&[key], "key aval_1_2"),
+            (&[("x-api-key", "")], "key "),
+            (&[bearer, key], "several"),
+            (&[bearer, bearer], "several"),
+            (&[key, key], "several"),
+        ] {
+            assert_eq!(read(pairs), expected, "{pairs:?}");
+        }
+    }
+}

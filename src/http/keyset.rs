@@ -1,0 +1,103 @@
+//! Lists that are read by cursor alone, newest first: accounts and API keys.
+
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::cursor;
+use super::query::Query;
+use crate::error::Result;
+use crate::storage::seal::KeyRing;
+
+const DEFAULT_PAGE_SIZE: i64 = 20;
+const MAX_PAGE_SIZE: i64 = 100;
+
+/// Which part of a list is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+pub struct PageParameters {
+    /// Entries of a page; 20 when absent.
+    #[param(minimum = 1, maximum = 100, example = 20)]
+    page_size: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page that a client asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    list: &'static str,
+    pub(super) size: i64,
+    /// Entries made before this one.
+    pub(super) before: Option<Uuid>,
+}
+
+impl Page {
+    /// Reads the query of the list of this name.
+    ///
+    /// # Errors
+    /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
+    pub(super) fn read(keys: &KeyRing, mut query: Query, list: &'static str) -> Result<Self> {
+        let size = query.take("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
+        let before = query.take("cursor", |text| {
+            cursor::decode(keys, text, list)
+                .ok_or_else(|| ("bad_cursor", "is not a next_cursor of this list".to_owned()))
+        });
+        query.finish()?;
+        Ok(Self { list, size, before })
+    }
+
+    /// How many to look for: one more than wanted tells whether the list goes on.
+    pub(super) fn limit(&self) -> i64 {
+        self.size + 1
+    }
+
+    /// Cuts what was found to the page; gives the cursor that continues after it.
+    pub(super) fn cut<T>(
+        &self,
+        keys: &KeyRing,
+        found: &mut Vec<T>,
+        id: impl Fn(&T) -> Uuid,
+    ) -> Option<String> {
+        let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+        let goes_on = found.len() > size;
+        found.truncate(size);
+        found.last().filter(|_| goes_on).map(|last| cursor::encode(keys, id(last), self.list))
+    }
+}
+
+fn page_size(text: &str) -> Result<i64, (&'static str, String)> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && (1..=MAX_PAGE_SIZE).contains(number));
+    number.ok_or_else(|| ("out_of_range", format!("must be a whole number from 1 to {MAX_PAGE_SIZE}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::cursor::tests::keys;
+
+    fn read(query: &str) -> Result<Page> {
+        Page::read(&keys(1), Query::parse(query).unwrap(), "users")
+    }
+
+    #[test]
+    fn a_page_has_twenty_entries_or_as_many_as_asked_for() {
+        assert_eq!(read("").unwrap(), Page { list: "users", size: 20, before: None });
+        assert_eq!(read("page_size=100").unwrap().limit(), 101);
+        for bad in ["page_size=0", "page_size=101", "page_size=%2B1", "cursor=x", "page=1"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_not_the_last_says_where_the_next_begins() {
+        let page = read("page_size=2").unwrap();
+        let ids = [3, 2, 1].map(Uuid::from_u128);
+        let mut found = ids.to_vec();
+        let cursor = page.cut(&keys(1), &mut found, |id| *id).unwrap();
+        assert_eq!(found, ids[..2]);
+        assert_eq!(read(&format!("cursor={cursor}")).unwrap().before, Some(ids[1]));
+        assert_eq!(page.cut(&keys(1), &mut ids[1..].to_vec(), |id| *id), None);
+    }
+}

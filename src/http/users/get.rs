@@ -1,0 +1,24 @@
+//! `GET /api/v1/users/{id}`
+
+use actix_web::HttpResponse;
+
+use super::view::UserView;
+use crate::http::HttpState;
+use crate::http::extract::IdPath;
+use crate::http::problem::Answer;
+
+/// An account.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/{id}",
+    operation_id = "get_user",
+    tag = "accounts",
+    params(("id" = uuid::Uuid, Path, description = "The account")),
+    responses(
+        (status = 200, description = "The account", body = UserView),
+        (status = 404, description = "There is none"),
+    ),
+)]
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+    Ok(HttpResponse::Ok().json(UserView::from(state.accounts.user(id).await?)))
+}

@@ -1,0 +1,44 @@
+//! `GET /api/v1/users`
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::view::UserView;
+use crate::http::HttpState;
+use crate::http::keyset::{Page, PageParameters};
+use crate::http::problem::Answer;
+use crate::http::query::Query;
+
+/// A part of the accounts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserPage {
+    /// Most accounts of a page.
+    #[schema(example = 20)]
+    page_size: i64,
+    /// Continues the list; `null` when it ends here.
+    next_cursor: Option<String>,
+    /// The accounts.
+    users: Vec<UserView>,
+}
+
+/// Accounts, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users",
+    operation_id = "list_users",
+    tag = "accounts",
+    params(PageParameters),
+    responses(
+        (status = 200, description = "A part of the list", body = UserPage),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+    let page = Page::read(state.resources.database.keys(), query, "users")?;
+    let mut users = state.accounts.users(page.before, page.limit()).await?;
+    let next_cursor = page.cut(state.resources.database.keys(), &mut users, |user| user.id);
+    let users = users.into_iter().map(UserView::from).collect();
+    Ok(HttpResponse::Ok().json(UserPage { page_size: page.size, next_cursor, users }))
+}

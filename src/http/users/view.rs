@@ -1,0 +1,48 @@
+//! How an account is shown.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::domain::account::Role;
+use crate::storage::users::User;
+
+/// A person's account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserView {
+    /// The identifier.
+    id: Uuid,
+    /// The name, which never changes.
+    #[schema(example = "ana.lopez")]
+    username: String,
+    /// What it may do.
+    #[schema(value_type = crate::http::schemas::RoleName)]
+    role: Role,
+    /// Whether it may not log in.
+    disabled: bool,
+    /// Since when it may not.
+    disabled_at: Option<DateTime<Utc>>,
+    /// Who made it.
+    #[schema(example = "admin")]
+    created_by: String,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+    /// When it was last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            role: user.role,
+            disabled: user.disabled_at.is_some(),
+            disabled_at: user.disabled_at,
+            created_by: user.created_by,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Refresh tokens: each is good for one use, and the tokens that descend from one login are a family.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::schema::refresh_tokens;
+use crate::error::Result;
+
+/// A stored token.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = refresh_tokens, check_for_backend(diesel::pg::Pg))]
+pub struct RefreshToken {
+    /// The identifier.
+    pub id: Uuid,
+    /// The session that it belongs to.
+    pub family: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// Until when it is good.
+    pub expires_at: DateTime<Utc>,
+    /// When it was used first.
+    pub rotated_at: Option<DateTime<Utc>>,
+    /// When its family ended.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A token to be stored.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = refresh_tokens, check_for_backend(diesel::pg::Pg))]
+pub struct NewRefreshToken<'a> {
+    /// The identifier.
+    pub id: Uuid,
+    /// SHA-256 of the token.
+    pub token_hash: &'a [u8],
+    /// The session that it belongs to.
+    pub family: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// When it is given.
+    pub issued_at: DateTime<Utc>,
+    /// Until when it is good.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Stores a token.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(connection: &mut AsyncPgConnection, token: &NewRefreshToken<'_>) -> Result<()> {
+    diesel::insert_into(refresh_tokens::table).values(token).execute(connection).await?;
+    Ok(())
+}
+
+/// Finds a token by its hash.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(connection: &mut AsyncPgConnection, token_hash: &[u8]) -> Result<Option<RefreshToken>> {
+    let query = refresh_tokens::table
+        .select(RefreshToken::as_select())
+        .filter(refresh_tokens::token_hash.eq(token_hash));
+    Ok(query.first(connection).await.optional()?)
+}
+
+/// Notes the first use of a token, and what it gave.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rotate(
+    connection: &mut AsyncPgConnection,
+    id: Uuid,
+    replaced_by: Uuid,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    diesel::update(refresh_tokens::table.find(id))
+        .set((refresh_tokens::rotated_at.eq(now), refresh_tokens::replaced_by.eq(replaced_by)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Ends a session: none of its tokens is good any more. The caller holds the lock of the account, so that no token of
+/// the family is being made meanwhile.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_family(
+    connection: &mut AsyncPgConnection,
+    family: Uuid,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    diesel::update(refresh_tokens::table)
+        .filter(refresh_tokens::family.eq(family))
+        .filter(refresh_tokens::revoked_at.is_null())
+        .set(refresh_tokens::revoked_at.eq(now))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Deletes tokens that have expired: they are refused with or without their row.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_expired(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<usize> {
+    let expired = refresh_tokens::table.filter(refresh_tokens::expires_at.le(now));
+    Ok(diesel::delete(expired).execute(connection).await?)
+}

@@ -1,0 +1,97 @@
+//! API keys of machine clients.
+
+use serde_json::json;
+
+use super::ME;
+use crate::support::accounts::ADMIN;
+use crate::support::app::TestApp;
+use crate::support::builders::spanish;
+use crate::support::eventually;
+
+const KEYS: &str = "/api/v1/api-keys";
+
+async fn make(app: &TestApp, name: &str, role: &str, scopes: &[&str]) -> (String, String) {
+    let made = app.post(KEYS, &json!({"name": name, "role": role, "scopes": scopes})).await;
+    assert_eq!(made.header("cache-control"), "no-store");
+    let made = made.expect(201);
+    (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
+}
+
+#[actix_rt::test]
+async fn a_key_acts_as_an_account_of_its_own_and_its_text_stands_nowhere() {
+    let app = TestApp::start_idle().await;
+    let (_, key) = make(&app, "core-banking", "user", &["applications:read", "applications:write"]).await;
+    let caller = app.with_key(&key);
+    let me = caller.get(ME).await.expect(200);
+    assert_eq!((&me["account"], &me["credential"]), (&json!("key:core-banking"), &json!("api_key")));
+    assert_eq!(me["scopes"], json!(["applications:read", "applications:write"]));
+    let id = caller.submit(&spanish()).await;
+    let by = app.sql(&format!("SELECT created_by FROM applications WHERE id = '{id}'")).await;
+    assert_eq!(by, "key:core-banking");
+    let foreign = app.submit(&spanish_of_another()).await;
+    caller.get(&format!("/api/v1/applications/{foreign}")).await.expect(404);
+
+    let secret = key.rsplit_once('_').map_or(key.as_str(), |_| &key[38..]).to_owned();
+    let listed = app.get(KEYS).await.expect(200);
+    let shown = &listed["api_keys"][0];
+    assert!(key.starts_with(shown["prefix"].as_str().unwrap()));
+    assert!(shown["last_used_at"].is_string() && shown["created_by"] == ADMIN);
+    for place in [
+        listed.to_string(),
+        app.sql("SELECT string_agg(k::text, ' ') FROM api_keys k").await,
+        app.log.text().await,
+    ] {
+        assert!(!place.contains(&secret));
+    }
+}
+
+fn spanish_of_another() -> serde_json::Value {
+    crate::support::builders::body(aval::domain::application::Country::Es, "48214907F")
+}
+
+#[actix_rt::test]
+async fn a_key_that_was_altered_taken_back_or_has_expired_is_nobodys() {
+    let app = TestApp::start_idle().await;
+    let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
+    app.with_key(&key).get(ME).await.expect(200);
+    let last = if key.ends_with('A') { "B" } else { "A" };
+    for altered in
+        [format!("{}{last}", &key[..key.len() - 1]), key.replacen("aval", "Aval", 1), format!("{key}x")]
+    {
+        app.with_key(&altered).get(ME).await.expect(401);
+    }
+    app.execute(&format!("UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE id = '{id}'"))
+        .await;
+    eventually("the key to expire", async || (app.with_key(&key).get(ME).await.status == 401).then_some(()))
+        .await;
+    app.execute(&format!("UPDATE api_keys SET expires_at = NULL WHERE id = '{id}'")).await;
+    eventually("the key to be good again", async || {
+        (app.with_key(&key).get(ME).await.status == 200).then_some(())
+    })
+    .await;
+    app.delete(&format!("{KEYS}/{id}")).await.expect(204);
+    app.with_key(&key).get(ME).await.expect(401);
+    app.delete(&format!("{KEYS}/{id}")).await.expect(204);
+    app.delete(&format!("{KEYS}/01890a5d-ac96-774b-bcce-b302099a8057")).await.expect(404);
+    let again = json!({"name": "core-banking", "role": "user", "scopes": ["applications:read"]});
+    app.post(KEYS, &again).await.expect(409);
+}
+
+#[actix_rt::test]
+async fn a_key_can_make_no_key_that_may_more_than_itself() {
+    let app = TestApp::start_idle().await;
+    let (_, key) = make(&app, "provisioner", "admin", &["operations:write", "applications:read"]).await;
+    let caller = app.with_key(&key);
+    let more = json!({"name": "more", "role": "user", "scopes": ["applications:write"]});
+    caller.post(KEYS, &more).await.expect(403);
+    let less = json!({"name": "less", "role": "user", "scopes": ["applications:read"]});
+    caller.post(KEYS, &less).await.expect(201);
+}
+
+#[actix_rt::test]
+async fn two_credentials_are_one_too_many() {
+    let app = TestApp::start_idle().await;
+    let (_, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
+    let both = app.admin();
+    both.send(actix_web::http::Method::GET, ME, &[("X-API-Key", &key)], "").await.expect(401);
+}

@@ -1,0 +1,136 @@
+//! Accounts as admins make and change them.
+
+use serde_json::{Value, json};
+
+use super::{login, me, pair, refresh, session, user_path};
+use crate::support::accounts::{ADMIN, PASSWORD, USER};
+use crate::support::app::TestApp;
+
+const USERS: &str = "/api/v1/users";
+
+fn new(username: &str, role: &str) -> Value {
+    json!({"username": username, "password": "a long enough password", "role": role})
+}
+
+#[actix_rt::test]
+async fn an_account_is_made_found_and_listed_without_its_password() {
+    let app = TestApp::start_idle().await;
+    let made = app.post(USERS, &new("rui.costa", "analyst")).await;
+    let location = made.header("location").to_owned();
+    let made = made.expect(201);
+    assert_eq!((&made["created_by"], &made["disabled"]), (&json!(ADMIN), &json!(false)));
+    assert_eq!(app.get(&location).await.expect(200), made);
+    login(&app, "rui.costa", "a long enough password").await.expect(200);
+
+    let mut names = Vec::new();
+    let mut path = format!("{USERS}?page_size=2");
+    loop {
+        let page = app.get(&path).await.expect(200);
+        assert!(!page.to_string().contains("argon2"));
+        names.extend(page["users"].as_array().unwrap().iter().map(|user| user["username"].clone()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("{USERS}?page_size=2&cursor={cursor}");
+    }
+    assert_eq!(names.len(), 5);
+    assert_eq!(names[0], "rui.costa", "newest first");
+    app.get(&format!("{USERS}?cursor=x")).await.expect(422);
+    app.get(&format!("{USERS}/01890a5d-ac96-774b-bcce-b302099a8057")).await.expect(404);
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_an_account_is_refused_by_name() {
+    let app = TestApp::start_idle().await;
+    app.post(USERS, &new(USER, "user")).await.expect(409);
+    for (body, error) in [
+        (json!({"username": "Ana", "password": PASSWORD, "role": "user"}), "/username bad_name"),
+        (json!({"username": "ana.lopez", "password": "elevenchars", "role": "user"}), "/password bad_length"),
+        (
+            json!({"username": "ana.maria.lopez", "password": "Ana.Maria.Lopez", "role": "user"}),
+            "/password too_obvious",
+        ),
+        (
+            json!({"username": "ana.lopez", "password": "x".repeat(129), "role": "user"}),
+            "/password bad_length",
+        ),
+        (json!({"username": "ana.lopez", "password": PASSWORD, "role": "root"}), "/role unknown_role"),
+        (json!({"username": "ana.lopez", "password": PASSWORD}), "/role required"),
+        (
+            json!({"username": "ana.lopez", "password": PASSWORD, "role": "user", "id": 1}),
+            "/id unknown_field",
+        ),
+    ] {
+        let answer = app.post(USERS, &body).await;
+        assert_eq!(answer.field_errors(), [error]);
+        answer.expect(422);
+    }
+    let path = user_path(&app, USER).await;
+    app.patch(&path, &json!({})).await.expect(422);
+    assert_eq!(
+        app.patch(&path, &json!({"password": "short"})).await.field_errors(),
+        ["/password bad_length"]
+    );
+}
+
+#[actix_rt::test]
+async fn another_role_is_in_force_at_once_and_the_session_goes_on_with_it() {
+    let app = TestApp::start_idle().await;
+    let (access, renewal) = session(&app, USER).await;
+    app.patch(&user_path(&app, USER).await, &json!({"role": "analyst"})).await.expect(200);
+    assert_eq!(me(&app, &access).await, 401);
+    let (renewed, _) = pair(&refresh(&app, &renewal).await.expect(200));
+    assert_eq!(app.with_token(&renewed).get(super::ME).await.expect(200)["role"], "analyst");
+}
+
+#[actix_rt::test]
+async fn a_disabled_account_is_out_at_once_and_comes_back_only_by_a_login() {
+    let app = TestApp::start_idle().await;
+    let path = user_path(&app, USER).await;
+    let (access, renewal) = session(&app, USER).await;
+    let disabled = app.patch(&path, &json!({"disabled": true})).await.expect(200);
+    assert!(disabled["disabled_at"].is_string());
+    assert_eq!(me(&app, &access).await, 401);
+    refresh(&app, &renewal).await.expect(401);
+    login(&app, USER, PASSWORD).await.expect(401);
+    app.patch(&path, &json!({"disabled": false})).await.expect(200);
+    assert_eq!(me(&app, &access).await, 401);
+    refresh(&app, &renewal).await.expect(401);
+    login(&app, USER, PASSWORD).await.expect(200);
+}
+
+#[actix_rt::test]
+async fn the_last_enabled_admin_stays_one_also_when_two_go_at_once() {
+    let app = TestApp::start_idle().await;
+    let path = user_path(&app, ADMIN).await;
+    for change in [json!({"role": "user"}), json!({"disabled": true})] {
+        assert_eq!(app.patch(&path, &change).await.expect(409)["code"], "conflict");
+    }
+    let second = app.post(USERS, &new("second-admin", "admin")).await.expect(201);
+    let second_path = format!("{USERS}/{}", second["id"].as_str().unwrap());
+    let admins = "SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at IS NULL";
+    for round in 0..10 {
+        let token = app.engine().accounts.admin_token(std::time::Duration::from_secs(60)).await.unwrap();
+        let caller = app.with_token(secrecy::ExposeSecret::expose_secret(&token));
+        let change = if round % 2 == 0 { json!({"role": "analyst"}) } else { json!({"disabled": true}) };
+        let (one, two) =
+            futures_util::join!(caller.patch(&path, &change), caller.patch(&second_path, &change));
+        // Whoever comes second is refused for being the last, or is no admin any more itself.
+        assert!(one.status == 200 || two.status == 200, "{} {}", one.status, two.status);
+        assert_eq!(app.sql(admins).await, "1");
+        app.execute("UPDATE users SET role = 'admin', disabled_at = NULL WHERE username IN ('test-admin', 'second-admin')")
+            .await;
+    }
+}
+
+#[actix_rt::test]
+async fn names_never_change_and_token_versions_never_go_back_whatever_sql_says() {
+    let app = TestApp::start_idle().await;
+    let mut sql = app.database.connect().await;
+    for statement in [
+        "UPDATE users SET username = 'somebody-else' WHERE username = 'test-user'",
+        "UPDATE users SET token_version = token_version - 1 WHERE username = 'test-user'",
+        "INSERT INTO users (id, username, password_hash, role, created_by) VALUES (uuid_v7_now(), 'plain', 'secret', 'user', 'x')",
+        "INSERT INTO users (id, username, password_hash, role, created_by) VALUES (uuid_v7_now(), 'key:x', '$argon2id$x', 'user', 'x')",
+    ] {
+        assert!(crate::support::db::execute(&mut sql, statement).await.is_err(), "{statement}");
+    }
+}

@@ -1,0 +1,248 @@
+//! Every route of the OpenAPI document, asked by those who may not.
+
+use actix_web::http::Method;
+use aval::domain::account::{Role, Scope};
+use aval::http::auth::Access;
+use serde_json::{Value, json};
+
+use crate::support::accounts::{ANALYST, Caller, OTHER, USER};
+use crate::support::app::{Answer, TestApp};
+use crate::support::builders::spanish;
+
+/// What development opens to everybody stands behind a role in production; the rest of these is open by intent, and
+/// whoever opens another route has to say so here.
+const OPEN: [&str; 10] = [
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/webhooks/bank-confirmation",
+    "POST /api/v1/webhooks/provider",
+    "GET /api/v1/ws",
+    "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /api/v1/health",
+    "GET /api/v1/health/live",
+];
+const ALSO_OPEN: &str = "GET /api/v1/health/ready";
+
+/// An operation of the document, with a path that can be asked.
+struct Operation {
+    name: String,
+    method: Method,
+    path: String,
+    access: Access,
+}
+
+/// Every operation that the document has; each must have its line, and with it its access, in the route table.
+fn operations(document: &Value, application: &str) -> Vec<Operation> {
+    let table = aval::http::routes::table(true);
+    let mut operations = Vec::new();
+    for (pattern, item) in document["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let line = table
+                .iter()
+                .find(|entry| entry.method == method && entry.documented_path() == *pattern)
+                .unwrap_or_else(|| panic!("{method} {pattern} has no line in the route table"));
+            let path =
+                pattern.replace("{id}", application).replace("{code}", "ES").replace("{file}", "index.html");
+            operations.push(Operation {
+                name: format!("{method} {pattern}"),
+                access: line.access,
+                method,
+                path,
+            });
+        }
+    }
+    operations
+}
+
+async fn ask(caller: &Caller<'_>, operation: &Operation) -> Answer {
+    let body = if operation.method == Method::GET { "" } else { "{}" };
+    let json = [("Content-Type", "application/json")];
+    caller.send(operation.method.clone(), &operation.path, &json, body).await
+}
+
+async fn documented(app: &TestApp) -> Vec<Operation> {
+    let id = app.acting_as(USER).await.submit(&spanish()).await;
+    operations(&app.get("/openapi.json").await.expect(200), &id)
+}
+
+#[actix_rt::test]
+async fn whoever_does_not_say_who_it_is_gets_nowhere_but_through_the_open_doors() {
+    let app = TestApp::start_idle().await;
+    for operation in documented(&app).await {
+        let name = operation.name.as_str();
+        let is_open = OPEN.contains(&name) || name == ALSO_OPEN;
+        match operation.access {
+            Access::Public | Access::Signed => assert!(is_open, "{name} is open and nobody says why"),
+            Access::Operators => {
+                assert_ne!(
+                    ask(&app.anonymous(), &operation).await.status,
+                    401,
+                    "{name}: development is open"
+                );
+            }
+            Access::Anyone | Access::People | Access::AtLeast(..) => {
+                assert!(!is_open, "{name}");
+                let answer = ask(&app.anonymous(), &operation).await;
+                assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="aval""#, "{name}");
+                assert_eq!(answer.expect(401)["code"], "unauthenticated", "{name}");
+            }
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_credential_that_is_not_good_is_worth_nothing_on_any_route() {
+    let app = TestApp::start_idle().await;
+    let part = |index: usize| app.token.split('.').nth(index).unwrap().to_owned();
+    let none = base64_url(r#"{"typ":"JWT","alg":"none"}"#);
+    let other_key = TestApp::start_on(
+        std::rc::Rc::clone(&app.database),
+        &[("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_")],
+    )
+    .await;
+    let tokens = [
+        "garbage".to_owned(),
+        format!("{none}.{}.", part(1)),
+        format!("{none}.{}.{}", part(1), part(2)),
+        format!("{}.{}.", part(0), part(1)),
+        format!("{}.{}.{}", part(0), part(1), part(2).chars().rev().collect::<String>()),
+        other_key.token.clone(),
+    ];
+    let operations = documented(&app).await;
+    let guarded = operations
+        .iter()
+        .filter(|o| matches!(o.access, Access::Anyone | Access::People | Access::AtLeast(..)));
+    for operation in guarded {
+        for token in &tokens {
+            let answer = ask(&app.with_token(token), operation).await;
+            let challenge = answer.header("www-authenticate").to_owned();
+            assert_eq!(answer.expect(401)["code"], "unauthenticated", "{} {token}", operation.name);
+            assert_eq!(challenge, r#"Bearer realm="aval", error="invalid_token""#);
+        }
+        ask(&app.with_key("aval_0_0"), operation).await.expect(401);
+    }
+    // The other instance believes its own.
+    other_key.get("/api/v1/auth/me").await.expect(200);
+}
+
+fn base64_url(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+}
+
+#[actix_rt::test]
+async fn a_role_that_does_not_reach_is_told_so_and_one_that_does_is_let_in() {
+    let app = TestApp::start_idle().await;
+    let (user, analyst) = (app.acting_as(USER).await, app.acting_as(ANALYST).await);
+    let mut refusals = 0;
+    for operation in documented(&app).await {
+        let Access::AtLeast(needed, _) = operation.access else { continue };
+        for (caller, role) in [(&user, Role::User), (&analyst, Role::Analyst)] {
+            let answer = ask(caller, &operation).await;
+            if role < needed {
+                refusals += 1;
+                let problem = answer.expect(403);
+                assert_eq!(problem["detail"], format!("This needs the role {needed}."), "{}", operation.name);
+            } else {
+                assert!(!matches!(answer.status.as_u16(), 401 | 403), "{}: {}", operation.name, answer.json);
+            }
+        }
+    }
+    assert!(refusals > 20, "{refusals}");
+}
+
+#[actix_rt::test]
+async fn a_key_needs_the_scope_of_the_route() {
+    let app = TestApp::start_idle().await;
+    let mut keys = Vec::new();
+    for scope in Scope::ALL {
+        let name = scope.as_str().replace(':', "-");
+        let body = json!({"name": name, "role": "admin", "scopes": [scope.as_str()]});
+        let made = app.post("/api/v1/api-keys", &body).await.expect(201);
+        keys.push((scope, made["key"].as_str().unwrap().to_owned()));
+    }
+    for operation in documented(&app).await {
+        for (scope, key) in &keys {
+            let caller = app.with_key(key);
+            match operation.access {
+                Access::People => {
+                    ask(&caller, &operation).await.expect(403);
+                }
+                Access::AtLeast(_, needed) if needed != *scope => {
+                    let answer = ask(&caller, &operation).await;
+                    let challenge =
+                        format!(r#"Bearer realm="aval", error="insufficient_scope", scope="{needed}""#);
+                    assert_eq!(answer.header("www-authenticate"), challenge, "{}", operation.name);
+                    answer.expect(403);
+                }
+                Access::AtLeast(..) | Access::Anyone => {
+                    let status = ask(&caller, &operation).await.status.as_u16();
+                    assert!(!matches!(status, 401 | 403), "{}: {status}", operation.name);
+                }
+                Access::Public | Access::Signed | Access::Operators => {}
+            }
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn anothers_application_is_not_there_on_any_route() {
+    let app = TestApp::start_idle().await;
+    let id = app.acting_as(USER).await.submit(&spanish()).await;
+    let other = app.acting_as(OTHER).await;
+    let document = app.get("/openapi.json").await.expect(200);
+    let mut asked = 0;
+    for operation in operations(&document, &id) {
+        if !operation.name.contains("/applications/{id}")
+            || !matches!(operation.access, Access::AtLeast(Role::User, _))
+        {
+            continue;
+        }
+        asked += 1;
+        let body = match operation.method {
+            Method::PATCH | Method::PUT => r#"{"status": "CANCELLED"}"#,
+            _ => "",
+        };
+        let json = [("Content-Type", "application/json")];
+        let answer = other.send(operation.method.clone(), &operation.path, &json, body).await;
+        assert_eq!(answer.expect(404)["code"], "not_found", "{}", operation.name);
+    }
+    assert!(asked >= 7, "{asked}");
+    assert_eq!(other.get("/api/v1/applications").await.expect(200)["applications"], json!([]));
+    let mine = app.acting_as(USER).await.get("/api/v1/applications").await.expect(200);
+    assert_eq!(mine["applications"].as_array().unwrap().len(), 1);
+    let all = app.acting_as(ANALYST).await.get("/api/v1/applications").await.expect(200);
+    assert_eq!(all["applications"].as_array().unwrap().len(), 1);
+}
+
+#[actix_rt::test]
+async fn the_document_says_of_every_operation_who_may_use_it() {
+    let document = serde_json::to_value(aval::http::openapi::document(true)).unwrap();
+    let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+    assert_eq!(schemes["access_token"]["scheme"], "bearer");
+    assert_eq!(
+        (&schemes["api_key"]["in"], &schemes["api_key"]["name"]),
+        (&json!("header"), &json!("X-API-Key"))
+    );
+    for operation in operations(&document, "x") {
+        let pattern = operation.name.split_once(' ').unwrap().1;
+        let described = &document["paths"][pattern][operation.method.as_str().to_lowercase()];
+        let security = described["security"].as_array().unwrap_or_else(|| panic!("{}", operation.name));
+        let responses = described["responses"].as_object().unwrap();
+        match operation.access {
+            Access::Public | Access::Signed => assert!(security.is_empty(), "{}", operation.name),
+            Access::People => assert_eq!(security, &[json!({"access_token": []})]),
+            Access::Anyone | Access::AtLeast(..) => {
+                assert_eq!(security, &[json!({"access_token": []}), json!({"api_key": []})]);
+                assert!(responses.contains_key("401"), "{}", operation.name);
+            }
+            Access::Operators => assert_eq!(security[0], json!({})),
+        }
+        if operation.access.needs().is_some() {
+            assert!(responses.contains_key("403"), "{}", operation.name);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Sessions of people: login, refresh, logout.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{ME, login, me, pair, refresh, session, user_path};
+use crate::support::accounts::{ADMIN, ANALYST, PASSWORD, USER};
+use crate::support::app::TestApp;
+use crate::support::eventually;
+
+#[actix_rt::test]
+async fn a_login_gives_tokens_that_say_who_one_is() {
+    let app = TestApp::start_idle().await;
+    let answer = login(&app, ANALYST, PASSWORD).await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let tokens = answer.expect(200);
+    assert_eq!(
+        (&tokens["token_type"], &tokens["expires_in"], &tokens["refresh_expires_in"]),
+        (&json!("Bearer"), &json!(3600), &json!(604_800))
+    );
+    let me = app.with_token(&pair(&tokens).0).get(ME).await.expect(200);
+    assert_eq!(
+        (&me["account"], &me["role"], &me["credential"]),
+        (&json!(ANALYST), &json!("analyst"), &json!("access_token"))
+    );
+    // Neither token stands anywhere in the database, nor in the log.
+    let (access, renewal) = pair(&tokens);
+    let stored = app.sql("SELECT string_agg(t::text, ' ') FROM refresh_tokens t").await;
+    let log = app.log.text().await;
+    for secret in [access.as_str(), renewal.as_str(), PASSWORD] {
+        assert!(!stored.contains(secret) && !log.contains(secret));
+    }
+}
+
+#[actix_rt::test]
+async fn an_unknown_a_disabled_and_a_wrong_login_are_answered_alike_after_the_same_work() {
+    let app = TestApp::start_idle().await;
+    app.patch(&user_path(&app, USER).await, &json!({"disabled": true})).await.expect(200);
+    let mut answers = Vec::new();
+    let mut fastest = Vec::new();
+    for (username, password) in [
+        (ANALYST, "not the password"),
+        ("nobody-at-all", PASSWORD),
+        ("Not A Name!", PASSWORD),
+        (USER, PASSWORD),
+    ] {
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let started = Instant::now();
+            let mut problem = login(&app, username, password).await.expect(401);
+            best = best.min(started.elapsed());
+            problem["request_id"] = json!(null);
+            answers.push(problem);
+        }
+        fastest.push(best);
+    }
+    assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:#?}");
+    // A hash is most of the time of each: none may be a hash faster than another.
+    let least = fastest.iter().min().unwrap();
+    let most = fastest.iter().max().unwrap();
+    assert!(*least * 3 > *most, "{fastest:?}");
+}
+
+#[actix_rt::test]
+async fn a_refresh_token_is_good_once_and_its_second_use_within_the_grace_stays_in_the_session() {
+    let app = TestApp::start_idle().await;
+    let (_, first) = session(&app, USER).await;
+    let (access, second) = pair(&refresh(&app, &first).await.expect(200));
+    assert_eq!(me(&app, &access).await, 200);
+    let (_, sibling) = pair(&refresh(&app, &first).await.expect(200));
+    assert_ne!(second, sibling);
+    refresh(&app, &second).await.expect(200);
+    refresh(&app, &sibling).await.expect(200);
+    assert_eq!(app.sql("SELECT count(DISTINCT family) FROM refresh_tokens").await, "1");
+    for bad in ["", "x", &"x".repeat(43)] {
+        refresh(&app, bad).await.expect(401);
+    }
+}
+
+#[actix_rt::test]
+async fn a_refresh_token_that_comes_again_after_the_grace_ends_its_session_and_every_access_token() {
+    let app = TestApp::start_idle().await;
+    let (_, stolen) = session(&app, USER).await;
+    let (access, newest) = pair(&refresh(&app, &stolen).await.expect(200));
+    let (_, elsewhere) = session(&app, USER).await;
+    app.execute("UPDATE refresh_tokens SET rotated_at = rotated_at - interval '11 seconds' WHERE rotated_at IS NOT NULL")
+        .await;
+    refresh(&app, &stolen).await.expect(401);
+    refresh(&app, &newest).await.expect(401);
+    assert_eq!(me(&app, &access).await, 401);
+    refresh(&app, &elsewhere).await.expect(200);
+}
+
+#[actix_rt::test]
+async fn fifty_refreshes_at_once_leave_one_session_and_a_reuse_beside_them_ends_all_of_it() {
+    let app = TestApp::start_idle().await;
+    let (_, token) = session(&app, USER).await;
+    let answers = futures_util::future::join_all((0..50).map(|_| refresh(&app, &token))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let rotated = "SELECT count(*) FROM refresh_tokens WHERE rotated_at IS NOT NULL";
+    assert_eq!(app.sql(rotated).await, "1");
+
+    app.execute("UPDATE refresh_tokens SET rotated_at = rotated_at - interval '11 seconds' WHERE rotated_at IS NOT NULL")
+        .await;
+    let children: Vec<String> = answers.iter().map(|answer| pair(&answer.json).1).collect();
+    let reuse = refresh(&app, &token);
+    let renewals = futures_util::future::join_all(children.iter().map(|child| refresh(&app, child)));
+    let (reuse, renewals) = futures_util::join!(reuse, renewals);
+    reuse.expect(401);
+    assert!(renewals.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 401)));
+    let alive = "SELECT count(*) FROM refresh_tokens WHERE revoked_at IS NULL";
+    assert_eq!(app.sql(alive).await, "0", "no token slips through between");
+}
+
+#[actix_rt::test]
+async fn a_logout_ends_the_session_and_at_once_every_access_token_of_the_account() {
+    let app = TestApp::start_idle().await;
+    let (access, renewal) = session(&app, USER).await;
+    let (other_access, other_renewal) = session(&app, USER).await;
+    app.with_token(&access).post("/api/v1/auth/logout", &json!({})).await.expect(204);
+    assert_eq!((me(&app, &access).await, me(&app, &other_access).await), (401, 401));
+    refresh(&app, &renewal).await.expect(401);
+    let (renewed, _) = pair(&refresh(&app, &other_renewal).await.expect(200));
+    assert_eq!(me(&app, &renewed).await, 200);
+}
+
+#[actix_rt::test]
+async fn what_one_instance_ends_is_over_on_the_others_and_so_is_what_plain_sql_ends() {
+    let one = TestApp::start_idle().await;
+    let two =
+        TestApp::start_on(std::rc::Rc::clone(&one.database), &[("AVAL__ACCOUNTS__CACHE_TTL_MS", "300000")])
+            .await;
+    let (access, _) = session(&one, USER).await;
+    assert_eq!((me(&one, &access).await, me(&two, &access).await), (200, 200));
+    one.with_token(&access).post("/api/v1/auth/logout", &json!({})).await.expect(204);
+    eventually("the other instance to hear of it", async || (me(&two, &access).await == 401).then_some(()))
+        .await;
+
+    let (access, renewal) = session(&one, USER).await;
+    assert_eq!(me(&two, &access).await, 200);
+    one.execute(&format!("UPDATE users SET disabled_at = now() WHERE username = '{USER}'")).await;
+    eventually("both to hear of it", async || {
+        (me(&one, &access).await == 401 && me(&two, &access).await == 401).then_some(())
+    })
+    .await;
+    refresh(&two, &renewal).await.expect(401);
+}
+
+#[actix_rt::test]
+async fn while_announcements_cannot_be_heard_nothing_is_taken_from_memory() {
+    let app = TestApp::start(&[("AVAL__ACCOUNTS__CACHE_TTL_MS", "300000")]).await;
+    let (access, _) = session(&app, USER).await;
+    assert_eq!(me(&app, &access).await, 200);
+    app.engine().accounts.set_listening(false);
+    app.execute("ALTER TABLE users DISABLE TRIGGER users_announce").await;
+    app.execute(&format!("UPDATE users SET disabled_at = now() WHERE username = '{USER}'")).await;
+    assert_eq!(me(&app, &access).await, 401);
+}
+
+#[actix_rt::test]
+async fn a_changed_password_ends_every_session_and_begins_a_new_one() {
+    let app = TestApp::start_idle().await;
+    let (access, renewal) = session(&app, USER).await;
+    let change = |current: &str, new: &str| json!({"current_password": current, "new_password": new});
+    let caller = app.with_token(&access);
+    let path = "/api/v1/auth/password";
+    let refused = caller.post(path, &change(PASSWORD, "too short")).await;
+    assert_eq!(refused.field_errors(), ["/new_password bad_length"]);
+    caller.post(path, &change("not the password", "a longer horse battery")).await.expect(403);
+    let (fresh, _) = pair(&caller.post(path, &change(PASSWORD, "a longer horse battery")).await.expect(200));
+    assert_eq!((me(&app, &access).await, me(&app, &fresh).await), (401, 200));
+    refresh(&app, &renewal).await.expect(401);
+    login(&app, USER, PASSWORD).await.expect(401);
+    login(&app, USER, "a longer horse battery").await.expect(200);
+}
+
+#[actix_rt::test]
+async fn more_logins_than_can_be_hashed_are_sent_away_and_later_ones_served() {
+    let app = TestApp::start(&[
+        ("AVAL__ACCOUNTS__PASSWORDS__HASHERS", "1"),
+        ("AVAL__ACCOUNTS__PASSWORDS__QUEUE", "1"),
+        ("AVAL__ACCOUNTS__PASSWORDS__ITERATIONS", "8"),
+    ])
+    .await;
+    // An unknown account is hashed at the configured cost.
+    let answers =
+        futures_util::future::join_all((0..20).map(|_| login(&app, "nobody-at-all", PASSWORD))).await;
+    let (refused, sent_away): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 401);
+    assert!(!refused.is_empty() && !sent_away.is_empty());
+    for answer in sent_away {
+        assert_eq!(answer.header("retry-after"), "2");
+        assert_eq!(answer.expect(503)["code"], "overloaded");
+    }
+    login(&app, ADMIN, PASSWORD).await.expect(200);
+}

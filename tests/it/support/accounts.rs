@@ -1,0 +1,85 @@
+//! Accounts of tests: who sends a request, and how it is sent.
+
+use actix_web::http::Method;
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::app::{Answer, TestApp};
+
+/// The password of every account that tests find. It has the hash below, made once: hashing is slow on purpose.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+const PASSWORD_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$XOD5KthPd+tmhCzS/HmSdQ$4HTFhEaT2ndgyAuKv5rvft/IeddqaSQbTFePVREG/xw";
+
+/// Who may do everything, and sends what no other sender is named for.
+pub(crate) const ADMIN: &str = "test-admin";
+/// Who sees and reviews everything.
+pub(crate) const ANALYST: &str = "test-analyst";
+/// Who sees its own.
+pub(crate) const USER: &str = "test-user";
+/// Another one.
+pub(crate) const OTHER: &str = "test-other";
+
+/// Makes the accounts, once a database.
+pub(crate) fn statement() -> String {
+    let rows = [(ADMIN, "admin"), (ANALYST, "analyst"), (USER, "user"), (OTHER, "user")]
+        .map(|(name, role)| format!("(uuid_v7_now(), '{name}', '{PASSWORD_HASH}', '{role}', 'test')"));
+    format!(
+        "INSERT INTO users (id, username, password_hash, role, created_by) VALUES {} ON CONFLICT DO NOTHING",
+        rows.join(", ")
+    )
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub(crate) struct Caller<'a> {
+    pub(crate) app: &'a TestApp,
+    /// The header that says who; nobody without.
+    pub(crate) credential: Option<(&'static str, String)>,
+}
+
+impl Caller<'_> {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::POST, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(Method::PATCH, path, body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, &[], Bytes::new()).await
+    }
+
+    /// Sends JSON.
+    pub(crate) async fn send_json(&self, method: Method, path: &str, body: &Value) -> Answer {
+        self.send(method, path, &[("Content-Type", "application/json")], body.to_string()).await
+    }
+
+    /// Sends anything, and holds the answer against the OpenAPI document.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let credential = self.credential.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers: Vec<_> = credential.chain(headers.iter().copied()).collect();
+        self.app.send_as_is(method, path, &headers, body.into()).await
+    }
+
+    /// Makes an application that must be accepted, and gives its identifier.
+    pub(crate) async fn submit(&self, application: &Value) -> String {
+        let created = self.post("/api/v1/applications", application).await.expect(201);
+        created["id"].as_str().unwrap().to_owned()
+    }
+}
