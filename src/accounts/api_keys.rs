@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use diesel_async::AsyncPgConnection;
 use secrecy::{ExposeSecret as _, SecretString};
 use slog::{info, warn};
 use subtle::ConstantTimeEq as _;
@@ -39,6 +40,40 @@ impl NewKey {
     }
 }
 
+/// The secret of a key that is about to be made.
+pub struct MintedKey {
+    id: Uuid,
+    secret: SecretString,
+    digest: Vec<u8>,
+}
+
+impl MintedKey {
+    /// Inserts the key; gives it with its text.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the name was given before, or when the database fails.
+    pub async fn insert(
+        &self,
+        connection: &mut AsyncPgConnection,
+        key: &NewKey,
+        by: &str,
+    ) -> Result<(ApiKey, SecretString)> {
+        let new = NewApiKey {
+            id: self.id,
+            name: key.name.as_str(),
+            key_hash: &self.digest,
+            role: key.role,
+            scopes: &key.scopes,
+            created_by: by,
+            expires_at: key.expires_at,
+        };
+        let taken = || Error::Conflict(PublicMessage::new("This name was given to a key before."));
+        let stored = api_keys::insert(connection, &new).await?.ok_or_else(taken)?;
+        let text = format!("{}{}", stored.prefix(), self.secret.expose_secret());
+        Ok((stored, SecretString::from(text)))
+    }
+}
+
 impl Accounts {
     /// Who sent an API key.
     ///
@@ -68,25 +103,26 @@ impl Accounts {
     /// # Errors
     /// [`Error::Conflict`] when the name was given before.
     pub async fn add_key(&self, key: &NewKey, by: &str) -> Result<(ApiKey, SecretString)> {
-        let id = self.inner.clock.new_uuid();
+        let minted = self.mint_key()?;
+        let made = minted.insert(&mut *self.inner.database.get().await?, key, by).await?;
+        self.tell_of_key(key, by);
+        Ok(made)
+    }
+
+    /// Makes up the secret of a key: what is left is one row, which the caller's transaction may hold.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the secret has no digest: a defect.
+    pub fn mint_key(&self) -> Result<MintedKey> {
         let secret = secret::generate(&self.inner.clock);
         let digest = secret::digest(secret.expose_secret())
             .ok_or_else(|| Error::internal("a generated secret has no digest"))?;
-        let new = NewApiKey {
-            id,
-            name: key.name.as_str(),
-            key_hash: &digest,
-            role: key.role,
-            scopes: &key.scopes,
-            created_by: by,
-            expires_at: key.expires_at,
-        };
-        let taken = || Error::Conflict(PublicMessage::new("This name was given to a key before."));
-        let stored = api_keys::insert(&mut *self.inner.database.get().await?, &new).await?;
-        let stored = stored.ok_or_else(taken)?;
-        info!(self.inner.logger, "API key made"; "key" => &stored.name, "by" => by);
-        let text = format!("{}{}", stored.prefix(), secret.expose_secret());
-        Ok((stored, SecretString::from(text)))
+        Ok(MintedKey { id: self.inner.clock.new_uuid(), secret, digest: digest.to_vec() })
+    }
+
+    /// Logs a key that was made.
+    pub fn tell_of_key(&self, key: &NewKey, by: &str) {
+        info!(self.inner.logger, "API key made"; "key" => key.name.as_str(), "by" => by);
     }
 
     /// Keys, newest first, at most `limit`, made before `before`.

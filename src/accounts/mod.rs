@@ -36,11 +36,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 use slog::Logger;
 
-pub use self::api_keys::NewKey;
+pub use self::api_keys::{MintedKey, NewKey};
 pub use self::password::{PasswordProblem, check as check_password};
 pub use self::principal::{Credential, Principal};
 pub use self::sessions::TokenPair;
-pub use self::users::{NewAccount, UserPatch};
+pub use self::users::{NewAccount, PreparedUser, UserPatch};
 
 use self::access_token::AccessTokens;
 use self::directory::Directory;

@@ -1,5 +1,6 @@
 //! People's accounts: made, changed and listed by admins and operators.
 
+use diesel_async::AsyncPgConnection;
 use secrecy::SecretString;
 use slog::info;
 use uuid::Uuid;
@@ -26,6 +27,33 @@ pub struct NewAccount {
     pub role: Role,
 }
 
+/// An account that is ready to be inserted.
+pub struct PreparedUser {
+    id: Uuid,
+    name: AccountName,
+    password_hash: String,
+    role: Role,
+    by: String,
+}
+
+impl PreparedUser {
+    /// Inserts it.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the name is taken, or when the database fails.
+    pub async fn insert(&self, connection: &mut AsyncPgConnection) -> Result<User> {
+        let new = NewUser {
+            id: self.id,
+            username: self.name.as_str(),
+            password_hash: &self.password_hash,
+            role: self.role,
+            created_by: &self.by,
+        };
+        let taken = || Error::Conflict(PublicMessage::new("There is an account with this username."));
+        users::insert(connection, &new).await?.ok_or_else(taken)
+    }
+}
+
 /// What is to change; nothing of what is `None`.
 #[derive(Debug, Default)]
 pub struct UserPatch {
@@ -43,20 +71,27 @@ impl Accounts {
     /// # Errors
     /// [`Error::Validation`] when the password is not acceptable; [`Error::Conflict`] when the name is taken.
     pub async fn add_user(&self, account: NewAccount, by: &str) -> Result<User> {
+        let prepared = self.prepare_user(account, by).await?;
+        let user = prepared.insert(&mut *self.inner.database.get().await?).await?;
+        self.tell_of_user(&prepared);
+        Ok(user)
+    }
+
+    /// Does everything for an account that takes time: what is left is one row, which the caller's transaction may hold.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] when the password is not acceptable.
+    pub async fn prepare_user(&self, account: NewAccount, by: &str) -> Result<PreparedUser> {
         let NewAccount { name, password, role } = account;
         accept(&password, &name)?;
-        let hash = self.inner.passwords.hash(password).await?;
-        let new = NewUser {
-            id: self.inner.clock.new_uuid(),
-            username: name.as_str(),
-            password_hash: &hash,
-            role,
-            created_by: by,
-        };
-        let taken = || Error::Conflict(PublicMessage::new("There is an account with this username."));
-        let user = users::insert(&mut *self.inner.database.get().await?, &new).await?.ok_or_else(taken)?;
-        info!(self.inner.logger, "account made"; "account" => &user.username, "role" => role.as_str(), "by" => by);
-        Ok(user)
+        let password_hash = self.inner.passwords.hash(password).await?;
+        Ok(PreparedUser { id: self.inner.clock.new_uuid(), name, password_hash, role, by: by.to_owned() })
+    }
+
+    /// Logs an account that was made.
+    pub fn tell_of_user(&self, made: &PreparedUser) {
+        let (account, role) = (made.name.as_str(), made.role.as_str());
+        info!(self.inner.logger, "account made"; "account" => account, "role" => role, "by" => &made.by);
     }
 
     /// Changes an account.

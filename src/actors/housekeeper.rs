@@ -176,7 +176,10 @@ impl Round {
         }
         self.delete_expired("answers under a key", idempotency::delete_expired).await?;
         self.delete_expired("claims on documents", applications::delete_expired_claims).await?;
-        self.delete_expired("staff views", staff_views::delete_expired).await
+        let by_the_database = async |connection: &mut AsyncPgConnection, _now, limit| {
+            staff_views::delete_expired(connection, limit).await
+        };
+        self.delete_expired("staff views", by_the_database).await
     }
 
     /// Deletes what has expired of one kind, batch by batch.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::schema::staff_views;
 use super::statement::{Binder, FixedStatement, Prepared};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -187,17 +187,17 @@ pub async fn list_page(
     Ok(query.load(connection).await?)
 }
 
-/// Deletes up to `limit` views whose time is over; returns how many there were.
+diesel::define_sql_function! {
+    /// Deletes views whose time is over; returns how many there were.
+    fn delete_expired_staff_views(at_most: BigInt) -> BigInt;
+}
+
+/// Deletes up to `limit` views whose time is over by the database's clock; returns how many there were.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn delete_expired(
-    connection: &mut AsyncPgConnection,
-    now: DateTime<Utc>,
-    limit: u32,
-) -> Result<usize> {
-    let delete = "DELETE FROM staff_views WHERE id IN (SELECT id FROM staff_views \
-        WHERE keep_until <= least($1, clock_timestamp()) ORDER BY keep_until LIMIT $2)";
-    let delete = diesel::sql_query(delete).bind::<Timestamptz, _>(now).bind::<BigInt, _>(i64::from(limit));
-    Ok(delete.execute(connection).await?)
+pub async fn delete_expired(connection: &mut AsyncPgConnection, limit: u32) -> Result<usize> {
+    let deleted = diesel::select(delete_expired_staff_views(i64::from(limit)));
+    let deleted: i64 = deleted.get_result(connection).await?;
+    usize::try_from(deleted).map_err(Error::internal)
 }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use actix_web::http::Method;
 use aval::domain::application::Country;
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::accounts::{OTHER, USER};
 use crate::support::app::{Answer, TestApp};
 use crate::support::builders::{SAMPLES, body, spanish, with};
 use crate::support::db::{TestDatabase, execute, text};
@@ -219,4 +220,46 @@ async fn an_application_whose_answer_was_lost_is_answered_when_it_is_sent_again(
     let again = post_with(&app, APPLICATIONS, "key", &spanish()).await;
     assert_eq!(again.header("idempotency-replayed"), "true");
     assert_eq!(app.sql("SELECT id::text FROM applications").await, again.expect(201)["id"].as_str().unwrap());
+}
+
+#[actix_rt::test]
+async fn two_accounts_may_choose_the_same_key() {
+    let app = TestApp::start_idle().await;
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "key")];
+    let mut ids = HashSet::new();
+    for account in [USER, OTHER, USER, OTHER] {
+        let caller = app.acting_as(account).await;
+        let made = caller.send(Method::POST, APPLICATIONS, &headers, spanish().to_string()).await.expect(201);
+        assert_eq!(made["created_by"], account);
+        ids.insert(made["id"].to_string());
+    }
+    assert_eq!(ids.len(), 2);
+    assert_eq!(count(&app).await, "2");
+}
+
+#[actix_rt::test]
+async fn accounts_and_api_keys_are_made_once_too_and_their_secrets_are_kept_sealed() {
+    let app = TestApp::start_idle().await;
+    let user = json!({"username": "new.analyst", "password": "correct horse battery", "role": "analyst"});
+    let key = json!({"name": "bank", "role": "user", "scopes": ["applications:read"]});
+    for (path, request) in [("/api/v1/users", user), ("/api/v1/api-keys", key)] {
+        let first = post_with(&app, path, "key", &request).await;
+        assert_eq!(first.status.as_u16(), 201, "{}", first.json);
+        let again = post_with(&app, path, "key", &request).await;
+        assert_eq!(essence(&again), essence(&first));
+        assert_eq!(again.header("cache-control"), first.header("cache-control"));
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(
+            post_with(&app, path, "another", &request).await.status.as_u16(),
+            409,
+            "the name is taken"
+        );
+        if let Some(text) = first.json["key"].as_str() {
+            let rows =
+                app.sql("SELECT string_agg(convert_from(reply, 'LATIN1'), '') FROM idempotency_keys").await;
+            assert!(!rows.contains(text) && !rows.contains("aval_"));
+            app.with_key(text).get("/api/v1/applications").await.expect(200);
+        }
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM idempotency_keys").await, "2");
 }

@@ -5,6 +5,7 @@ use aval::domain::application::Country;
 use aval::storage::applications::{Insertion, insert};
 use serde_json::{Value, json};
 
+use crate::support::accounts::{ANALYST, OTHER, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish, with};
 use crate::support::db::{TestDatabase, execute, text};
@@ -134,4 +135,21 @@ async fn searches_read_their_indexes() {
         AND o.id >= uuid_v7_floor(now() - interval '1 day') AND o.created_by <> 'ana'";
     let found = plan(&mut sql, elsewhere).await;
     assert!(found.contains("document_index_id_idx") && !found.contains("Seq Scan"), "{found}");
+}
+
+#[actix_rt::test]
+async fn a_user_finds_its_own_and_looks_into_no_report() {
+    let app = TestApp::start_idle().await;
+    let (user, other) = (app.acting_as(USER).await, app.acting_as(OTHER).await);
+    let own = user.submit(&spanish()).await;
+    let theirs = other.submit(&spanish()).await;
+    let search = json!({"country": "ES", "document": "12345678Z"});
+    assert_eq!(found(&app, &search).await, [theirs, own.clone()], "an admin finds all");
+    let page = user.post(SEARCH, &search).await.expect(200);
+    assert_eq!(page["applications"].as_array().unwrap().len(), 1);
+    assert_eq!(page["applications"][0]["id"], own.as_str());
+    let report = json!({"banking_data": {"credit_score": 700}});
+    assert_eq!(user.post(SEARCH, &report).await.json["code"], "forbidden");
+    app.acting_as(ANALYST).await.post(SEARCH, &report).await.expect(200);
+    assert_eq!(app.anonymous().post(SEARCH, &search).await.status.as_u16(), 401);
 }

@@ -82,6 +82,12 @@ async fn the_serving_user_can_neither_rewrite_history_nor_change_the_schema() {
     let month =
         "(SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass LIMIT 1)";
     let partition = text(&mut sql, month).await.unwrap();
+    let old = "INSERT INTO staff_views (id, account, action, viewed_at, keep_until) \
+               VALUES (uuid_v7_now(), 'ana', 'application', now(), now() - interval '1 day'), \
+                      (uuid_v7_now(), 'ana', 'application', now(), now() + interval '1 day')";
+    execute(&mut sql, old).await.unwrap();
+    assert!(execute(&mut sql, "DELETE FROM staff_views").await.is_err());
+    assert_eq!(aval::storage::staff_views::delete_expired(&mut sql, 10).await.unwrap(), 1);
     for table in ["audit_logs", &partition] {
         for statement in [
             format!("UPDATE {table} SET changed_by = 'nobody'"),

@@ -156,7 +156,7 @@ fn a_country_tells_everything_that_a_client_needs() {
                 "reference_annual_rate": "0.08",
             },
             "rules": null,
-            "rules_version": "es-bdbc8db260e0b0a7",
+            "rules_version": "es-4a4024c70bb027c9",
         })
     );
     assert_eq!(
@@ -187,12 +187,12 @@ fn the_schema_of_a_verdict_is_what_is_written() {
 fn the_version_of_a_rule_pack_does_not_change_by_accident() {
     let countries = Countries::built_in().unwrap();
     for (country, version) in [
-        (Country::Es, "es-bdbc8db260e0b0a7"),
-        (Country::Pt, "pt-c501a8c76d921d61"),
-        (Country::It, "it-2999d8a9a4c22f93"),
-        (Country::Mx, "mx-c4f7c410b789194a"),
-        (Country::Co, "co-d478560df19303ce"),
-        (Country::Br, "br-7d3a7cf9bcd77a8d"),
+        (Country::Es, "es-4a4024c70bb027c9"),
+        (Country::Pt, "pt-32d91cfd35934ba1"),
+        (Country::It, "it-32bb74c64ac1ea34"),
+        (Country::Mx, "mx-920b0c2bfd061fbc"),
+        (Country::Co, "co-2051abe45549ce52"),
+        (Country::Br, "br-8061dd2ba4f72882"),
     ] {
         assert_eq!(countries.rules(country).rules_version(), version);
         let decision = countries.rules(country).evaluate(&case("1000", "9000000", 36, told("0", 800)));

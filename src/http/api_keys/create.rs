@@ -1,7 +1,6 @@
 //! `POST /api/v1/api-keys`
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -16,6 +15,7 @@ use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
 use crate::http::problem::Answer;
 use crate::http::users;
 
@@ -52,6 +52,7 @@ pub struct CreatedApiKey {
     path = "/api/v1/api-keys",
     operation_id = "create_api_key",
     tag = "accounts",
+    params(IdempotencyParameter),
     request_body(
         content = CreateApiKeyRequest,
         example = json!({"name": "core-banking", "role": "user", "scopes": ["applications:read", "applications:write"]}),
@@ -62,21 +63,36 @@ pub struct CreatedApiKey {
                 ("Location" = String, description = "Its path"),
                 ("Cache-Control" = String, description = "`no-store`"),
             )),
-        (status = 409, description = "The name was given to a key before"),
+        (status = 409, description = "The name was given to a key before, or the same request is being answered at this moment"),
     ),
 )]
-pub(in crate::http) async fn create(state: HttpState, principal: Principal, body: JsonObject) -> Answer {
-    let new = read(&body, state.resources.clock.now())?;
+pub(in crate::http) async fn create(
+    state: HttpState,
+    principal: Principal,
+    idempotency: Idempotency,
+    body: JsonObject,
+) -> Answer {
+    let now = state.resources.clock.now();
+    let write = idempotency.write(state.keys(), &principal.account, body.as_bytes(), now);
+    let new = read(&body, now)?;
     if new.exceeds(&principal) {
         let text = "A key cannot be given a role or a scope that its maker does not have.";
         return Err(Error::Forbidden(PublicMessage::new(text)).into());
     }
-    let (key, text) = state.accounts.add_key(&new, &principal.account).await?;
-    let api_key = ApiKeyView::from(key);
-    Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/api/v1/api-keys/{}", api_key.id)))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(CreatedApiKey { key: text.expose_secret().to_owned(), api_key }))
+    let minted = state.accounts.mint_key()?;
+    let made = idempotency::once(&state, "create_api_key", write.as_ref(), async |connection| {
+        let (key, text) = minted.insert(connection, &new, &principal.account).await?;
+        let api_key = ApiKeyView::from(key);
+        let location = format!("/api/v1/api-keys/{}", api_key.id);
+        let created = CreatedApiKey { key: text.expose_secret().to_owned(), api_key };
+        let reply = Reply::json(StatusCode::CREATED, &created)?;
+        Ok(reply.with_header(&header::LOCATION, location).with_header(&header::CACHE_CONTROL, "no-store"))
+    });
+    let made = made.await?;
+    if let Once::Made(_) = made {
+        state.accounts.tell_of_key(&new, &principal.account);
+    }
+    made.response()
 }
 
 fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<NewKey> {

@@ -1,7 +1,6 @@
 //! `POST /api/v1/users`
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
 use crate::http::problem::Answer;
 use crate::http::sessions;
 
@@ -37,6 +37,7 @@ pub struct CreateUserRequest {
     path = "/api/v1/users",
     operation_id = "create_user",
     tag = "accounts",
+    params(IdempotencyParameter),
     request_body(
         content = CreateUserRequest,
         example = json!({"username": "ana.lopez", "password": "correct horse battery", "role": "analyst"}),
@@ -44,13 +45,29 @@ pub struct CreateUserRequest {
     responses(
         (status = 201, description = "It is made", body = UserView,
             headers(("Location" = String, description = "Its path"))),
-        (status = 409, description = "The name is taken"),
+        (status = 409, description = "The name is taken, or the same request is being answered at this moment"),
     ),
 )]
-pub(in crate::http) async fn create(state: HttpState, principal: Principal, body: JsonObject) -> Answer {
-    let user = state.accounts.add_user(read(&body)?, &principal.account).await?;
-    let location = (header::LOCATION, format!("/api/v1/users/{}", user.id));
-    Ok(HttpResponse::Created().insert_header(location).json(UserView::from(user)))
+pub(in crate::http) async fn create(
+    state: HttpState,
+    principal: Principal,
+    idempotency: Idempotency,
+    body: JsonObject,
+) -> Answer {
+    let now = state.resources.clock.now();
+    let write = idempotency.write(state.keys(), &principal.account, body.as_bytes(), now);
+    let prepared = state.accounts.prepare_user(read(&body)?, &principal.account).await?;
+    let made = idempotency::once(&state, "create_user", write.as_ref(), async |connection| {
+        let user = prepared.insert(connection).await?;
+        let location = format!("/api/v1/users/{}", user.id);
+        let reply = Reply::json(StatusCode::CREATED, &UserView::from(user))?;
+        Ok(reply.with_header(&header::LOCATION, location))
+    });
+    let made = made.await?;
+    if let Once::Made(_) = made {
+        state.accounts.tell_of_user(&prepared);
+    }
+    made.response()
 }
 
 fn read(body: &JsonObject) -> Result<NewAccount> {

@@ -1,0 +1,1 @@
+DROP FUNCTION delete_expired_staff_views;
