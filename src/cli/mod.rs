@@ -80,7 +80,7 @@ pub fn run(command: Command) -> Result<()> {
             decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
         }
         Command::Demo(mut args) => {
-            if args.needs_token() {
+            if args.needs_local_token() {
                 let settings = Settings::load()?;
                 let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
                 let token = block_on(token::of_some_admin(&settings, &clock, &logger))?;

@@ -79,9 +79,14 @@ pub struct DemoArgs {
 }
 
 impl DemoArgs {
-    /// Whether nobody has said who runs it.
-    pub fn needs_token(&self) -> bool {
-        self.token.is_none() && self.username.is_none()
+    /// Whether nobody has said who runs it, and this machine may: a token of this machine is for its own server, and is
+    /// never sent to another.
+    pub fn needs_local_token(&self) -> bool {
+        let uri: Option<awc::http::Uri> = self.url.parse().ok();
+        let host = uri.as_ref().and_then(awc::http::Uri::host).unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        is_local && self.token.is_none() && self.username.is_none()
     }
 
     fn deadline(&self) -> Duration {
@@ -147,7 +152,11 @@ async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
         (None, Some(username), Some(password)) => {
             Client::new(&args.url, None, clock.clone())?.login(username, password).await?
         }
-        (None, ..) => return Err(Error::Unauthenticated(PublicMessage::new("no --token and no --username"))),
+        (None, ..) => {
+            return Err(Error::Unauthenticated(PublicMessage::new(
+                "give --token, or --username and --password",
+            )));
+        }
     };
     Client::new(&args.url, Some(&token), clock.clone())
 }

@@ -26,6 +26,18 @@ fn three_fifths_are_measured_one_by_one_and_the_rest_is_a_burst() {
 }
 
 #[test]
+fn a_token_of_this_machine_is_for_its_own_server_alone() {
+    for url in ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000/"] {
+        assert!(args(&["--url", url]).needs_local_token(), "{url}");
+        assert!(!args(&["--url", url, "--token", "t"]).needs_local_token());
+        assert!(!args(&["--url", url, "--username", "ana", "--password", "p"]).needs_local_token());
+    }
+    for url in ["https://aval.example", "http://localhost.example", "http://10.0.0.1", "localhost"] {
+        assert!(!args(&["--url", url]).needs_local_token(), "{url}");
+    }
+}
+
+#[test]
 fn outages_come_last_and_only_when_asked_for() {
     let args = args(&["--count", "6", "--with-outages"]);
     assert_eq!(sizes(&args), [(Phase::Measured, 4), (Phase::Burst, 2), (Phase::Outages, 6)]);
