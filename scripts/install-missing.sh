@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and running Aval need and this machine lacks: a C compiler and linker, and PostgreSQL's server
-# programs (unless DATABASE_URL names a server and no tests are to run). It asks nothing. Where it may not install, it
-# prints the command that does and ends with 1.
+# programs (unless DATABASE_URL names a server and no tests are to run); for tests also curl and Python. It asks nothing.
+# Where it may not install, it prints the command that does and ends with 1.
 set -euo pipefail
 
 say() { echo "aval: $*" >&2; }
@@ -50,14 +50,19 @@ command -v cc > /dev/null || missing+=(gcc libc6-dev)
 if [ -z "${DATABASE_URL:-}" ] || [ "${1:-}" = for-tests ]; then
     has_postgres || missing+=(postgresql)
 fi
+# schemathesis, which tests the API from outside, is a Python program.
+if [ "${1:-}" = for-tests ]; then
+    command -v curl > /dev/null || missing+=(curl)
+    python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
+fi
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
 
 if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler or PostgreSQL 14 or newer (server programs). Install with"
-    say '  Fedora:  sudo dnf install gcc postgresql-server'
-    say '  macOS:   xcode-select --install; brew install postgresql@17'
+    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, curl and Python 3. Install with"
+    say '  Fedora:  sudo dnf install gcc postgresql-server curl python3'
+    say '  macOS:   xcode-select --install; brew install postgresql@17 python'
     exit 1
 fi
 

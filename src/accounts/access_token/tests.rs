@@ -94,9 +94,17 @@ fn a_token_that_names_another_algorithm_or_was_changed_is_nobodys() {
     }
     assert_eq!(ours.verify(&with_part(&token, 1, |claims| claims["role"] = json!("admin"))), None);
     assert_eq!(ours.verify(&with_part(&token, 1, |claims| claims["exp"] = json!(9_999_999_999_i64))), None);
-    for garbage in
-        ["", ".", "..", "a.b.c", "é.é.é", &token[1..], &token[..token.len() - 2], &"x".repeat(9000)]
-    {
+    let last = token.chars().next_back().unwrap();
+    for garbage in [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "é.é.é",
+        &token.replacen("ey", "y", 1),
+        token.trim_end_matches(last),
+        &"x".repeat(9000),
+    ] {
         assert_eq!(ours.verify(garbage), None, "{garbage:.40}");
     }
 }

@@ -100,7 +100,7 @@ async fn a_credential_that_is_not_good_is_worth_nothing_on_any_route() {
     let none = base64_url(r#"{"typ":"JWT","alg":"none"}"#);
     let other_key = TestApp::start_on(
         std::rc::Rc::clone(&app.database),
-        &[("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_")],
+        &[("JWT_SECRET", "Yc5Hn2Vt8Qm1Zr7Kx4Bd9Lw3Gf6Js0P_")],
     )
     .await;
     let tokens = [

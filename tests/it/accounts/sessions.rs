@@ -194,3 +194,30 @@ async fn more_logins_than_can_be_hashed_are_sent_away_and_later_ones_served() {
     }
     login(&app, ADMIN, PASSWORD).await.expect(200);
 }
+
+#[actix_rt::test]
+async fn guessing_is_slowed_down_for_a_name_and_for_an_address_and_does_not_tell_whether_the_name_exists() {
+    let rates = |address: &'static str| {
+        [
+            ("AVAL__LIMITS__ENABLED", "true"),
+            ("AVAL__LIMITS__LOGIN__ADDRESS__BURST", address),
+            ("AVAL__LIMITS__LOGIN__ADDRESS__PER_MINUTE", address),
+        ]
+    };
+    let app = TestApp::start(&rates("1000")).await;
+    for username in [USER, "nobody-at-all"] {
+        for _ in 0..5 {
+            login(&app, username, "not the password").await.expect(401);
+        }
+        let refused = login(&app, username, PASSWORD).await;
+        assert!(!refused.header("retry-after").is_empty());
+        assert_eq!(refused.expect(429)["code"], "rate_limited", "{username}");
+    }
+    login(&app, ANALYST, PASSWORD).await.expect(200);
+
+    let app = TestApp::start(&rates("3")).await;
+    for name in ["one-name", "two-names", "three-names"] {
+        login(&app, name, PASSWORD).await.expect(401);
+    }
+    login(&app, ADMIN, PASSWORD).await.expect(429);
+}
