@@ -255,8 +255,7 @@ async fn accounts_and_api_keys_are_made_once_too_and_their_secrets_are_kept_seal
             "the name is taken"
         );
         if let Some(text) = first.json["key"].as_str() {
-            let rows =
-                app.sql("SELECT string_agg(convert_from(reply, 'LATIN1'), '') FROM idempotency_keys").await;
+            let rows = app.sql("SELECT string_agg(encode(reply, 'escape'), '') FROM idempotency_keys").await;
             assert!(!rows.contains(text) && !rows.contains("aval_"));
             app.with_key(text).get("/api/v1/applications").await.expect(200);
         }
