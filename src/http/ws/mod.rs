@@ -2,11 +2,12 @@
 //!
 //! The actor of a session lives inside its response stream: while its client does not read, the HTTP layer does not
 //! poll the stream and the actor stands still, timers and all. So everything that must go on without it is elsewhere:
-//! its queue bounds itself and is filled by the broadcaster ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)), what it
-//! owns leaves with its
-//! [`Membership`](crate::actors::broadcaster::Membership) however it ends, and a connection whose peer acknowledges nothing is ended by `TCP_USER_TIMEOUT`, which
-//! the HTTP server sets. Memory of a connection is at most `websocket.close_above_bytes` in the queue, one turn and
-//! 32 KiB of unsent frames, and two messages of the client (`pacing`).
+//! its queue bounds itself and is filled by the broadcaster
+//! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)), what it owns leaves with its
+//! [`Membership`](crate::actors::broadcaster::Membership) however it ends, and a connection whose peer acknowledges nothing
+//! is ended by `TCP_USER_TIMEOUT`, which the HTTP server sets. Memory of a connection is at most
+//! `websocket.close_above_bytes` in the queue, one turn and 32 KiB of unsent frames, and two messages of the client
+//! (`pacing`).
 //!
 //! A client says who it is by a ticket in the URL, or by its first message; nothing else is answered before. Whether that
 //! still holds is looked at every few seconds, and before anything is sent after a pause, in which the actor stood still:
