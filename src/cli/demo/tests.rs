@@ -32,7 +32,7 @@ fn a_token_of_this_machine_is_for_its_own_server_alone() {
         assert!(!args(&["--url", url, "--token", "t"]).needs_local_token());
         assert!(!args(&["--url", url, "--username", "ana", "--password", "p"]).needs_local_token());
     }
-    for url in ["https://aval.example", "http://localhost.example", "http://10.0.0.1", "localhost"] {
+    for url in ["https://aval.example", "http://localhost.example", "http://10.0.0.1", "nothing"] {
         assert!(!args(&["--url", url]).needs_local_token(), "{url}");
     }
 }
