@@ -49,6 +49,21 @@ for _ in $(seq 300); do
 done
 export AVAL_URL="http://$address"
 
+# What a schema cannot say is left out: that a document needs its check character (positive_data_acceptance), that a
+# decision is there only when it was made (ensure_resource_availability). One worker: with more, Python's own parser fails
+# now and then ("AST constructor recursion depth mismatch").
+hold_against_the_document() {
+    "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
+        --header "Authorization: Bearer $1" --phases examples,coverage,fuzzing --mode all \
+        --exclude-checks positive_data_acceptance,ensure_resource_availability,ignored_auth \
+        --exclude-path-regex '^(/docs|/api/v1/ws$|/api/v1/auth/logout|/api/v1/auth/password)' --warnings off \
+        --max-time "$seconds_each" --max-examples 30 --seed "$seed" --workers 1 --request-timeout 20 \
+        --output-truncate true --no-shrink > "$scratch/report" 2>&1 && tail -n 12 "$scratch/report" && return
+    # The whole source of its modules may be part of what it prints.
+    cut -c 1-400 "$scratch/report" | head -n 400
+    return 1
+}
+
 passed=0 failed=0
 for role in user analyst admin; do
     # A run of one role must not sign out or disable the account that it runs as.
@@ -56,12 +71,7 @@ for role in user analyst admin; do
         "$aval" user add "schemathesis.$role" --role "$role" --password-stdin > /dev/null
     token=$("$aval" token --user "schemathesis.$role" --minutes 60)
     echo "schemathesis as $role, seed $seed"
-    if "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
-        --header "Authorization: Bearer $token" --phases examples,coverage,fuzzing --mode all \
-        --exclude-checks positive_data_acceptance,ensure_resource_availability,ignored_auth \
-        --exclude-path-regex '^(/docs|/api/v1/ws$|/api/v1/auth/logout)' --warnings off \
-        --max-time "$seconds_each" --max-examples 30 --seed "$seed" --workers 2 --request-timeout 20 --output-truncate true \
-        --no-shrink; then
+    if hold_against_the_document "$token"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))

@@ -52,11 +52,20 @@ impl Principal {
         }
     }
 
-    /// As whom it asks for status changes.
+    /// Whose applications it may change: a key that was not made for reviewing has nothing to do with anybody else's.
+    pub fn visibility_for_changes(&self) -> Visibility {
+        match self.mover() {
+            Mover::Staff => Visibility::All,
+            _ => Visibility::OwnedBy(self.account.clone()),
+        }
+    }
+
+    /// As whom it asks for changes.
     pub fn mover(&self) -> Mover {
-        match self.role {
-            Role::User => Mover::Owner,
-            Role::Analyst | Role::Admin => Mover::Staff,
+        if self.role >= Role::Analyst && self.has_scope(Scope::ApplicationsReview) {
+            Mover::Staff
+        } else {
+            Mover::Owner
         }
     }
 
@@ -91,6 +100,19 @@ mod tests {
         for role in [Role::Analyst, Role::Admin] {
             let staff = principal(role, token());
             assert_eq!((staff.visibility(), staff.mover()), (Visibility::All, Mover::Staff));
+        }
+    }
+
+    #[test]
+    fn a_key_of_staff_changes_what_is_not_its_own_only_when_it_was_made_for_reviewing() {
+        for role in Role::ALL {
+            for scope in Scope::ALL {
+                let scopes = Arc::from([Scope::ApplicationsWrite, scope]);
+                let key = principal(role, Credential::ApiKey { key_id: Uuid::nil(), scopes });
+                let reviews = role != Role::User && scope == Scope::ApplicationsReview;
+                assert_eq!(key.mover() == Mover::Staff, reviews, "{role} {scope:?}");
+                assert_eq!(key.visibility_for_changes() == Visibility::All, reviews, "{role} {scope:?}");
+            }
         }
     }
 

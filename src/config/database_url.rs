@@ -51,6 +51,12 @@ impl DatabaseUrl {
         let mut config: Config = noticing_dead_peers(&rest).parse().map_err(|error| {
             Error::configuration(format_args!("the database's URL cannot be read: {error}"))
         })?;
+        if !config.get_hostaddrs().is_empty() {
+            // An address beside the name would be dialled without the checks that go by the name.
+            return Err(Error::configuration(
+                "a database's URL may not have hostaddr; give the address as host",
+            ));
+        }
         let value =
             |key: &str| settings.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
         let root_certificate_file =
@@ -162,6 +168,17 @@ mod tests {
             ("host=db", format!("host=db connect_timeout=5 {}", rest.replace('&', " "))),
         ] {
             assert_eq!(noticing_dead_peers(given), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_beside_the_name_is_refused() {
+        for text in [
+            "hostaddr=10.9.9.9 sslmode=verify-full",
+            "host=localhost hostaddr=10.9.9.9",
+            "postgres://db/aval?hostaddr=10.9.9.9",
+        ] {
+            assert!(DatabaseUrl::parse(text).is_err(), "{text}");
         }
     }
 

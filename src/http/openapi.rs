@@ -16,6 +16,7 @@ use super::{
     api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, staff_views,
     users, webhooks, ws,
 };
+use crate::domain::account::Role;
 
 /// Where health answers are found too.
 const API_PREFIX: &str = "/api/v1";
@@ -176,7 +177,10 @@ fn describe_access(access: Access, operation: &mut Operation) {
         Access::Public => (vec![], "Open to everybody.".to_owned()),
         Access::Signed => (vec![], "Open to whoever signs the body.".to_owned()),
         Access::Anyone => (vec![token(), key()], "For every account.".to_owned()),
-        Access::People => (vec![token()], "For people, not for API keys.".to_owned()),
+        Access::People(Role::User) => (vec![token()], "For people, not for API keys.".to_owned()),
+        Access::People(role) => {
+            (vec![token()], format!("For people with the role `{role}` or a higher one, not for API keys."))
+        }
         Access::AtLeast(role, scope) => (
             vec![token(), key()],
             format!("Needs the role `{role}` or a higher one; an API key needs the scope `{scope}` too."),
@@ -193,7 +197,7 @@ fn describe_access(access: Access, operation: &mut Operation) {
     if !security.is_empty() {
         add_refusal(operation, "401", "No credential, or one that is not good; see WWW-Authenticate");
     }
-    if access.needs().is_some() || access == Access::People {
+    if access.needs().is_some() || matches!(access, Access::People(_)) {
         add_refusal(operation, "403", "The account may not do this");
     }
     operation.security = Some(security);

@@ -72,7 +72,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const RESTORE: Access = Access::AtLeast(Role::Admin, Scope::ApplicationsReview);
     const INSPECT: Access = Access::AtLeast(Role::Admin, Scope::OperationsRead);
     const OPERATE: Access = Access::AtLeast(Role::Admin, Scope::OperationsWrite);
-    const PEOPLE: Access = Access::People;
+    const PEOPLE: Access = Access::People(Role::User);
+    const ADMINS: Access = Access::People(Role::Admin);
     const ANYONE: Access = Access::Anyone;
     let mut table = vec![
         on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login),
@@ -80,10 +81,10 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
         on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
-        on(POST, "/api/v1/users", OPERATE, users::create::create),
+        on(POST, "/api/v1/users", ADMINS, users::create::create),
         on(GET, "/api/v1/users", INSPECT, users::list::list),
         on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
-        on(PATCH, "/api/v1/users/{id}", OPERATE, users::change::change),
+        on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change),
         on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create),
         on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list),
         on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),

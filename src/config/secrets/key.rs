@@ -16,6 +16,8 @@ const KEY_MIN_DIFFERENT: usize = 12;
 /// What Standard Webhooks allows for a symmetric secret, in bytes.
 const WEBHOOK_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const WEBHOOK_PREFIX: &str = "whsec_";
+/// The secret of the examples in the Standard Webhooks specification.
+const PUBLISHED_WEBHOOK_SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A 256-bit key that seals personal data.
 #[derive(Clone)]
@@ -62,12 +64,19 @@ impl WebhookSecret {
 
     fn parse(text: &str) -> Result<Self> {
         let bytes = text.strip_prefix(WEBHOOK_PREFIX).and_then(|encoded| BASE64.decode(encoded).ok());
-        let bytes = bytes.map(Zeroizing::new).filter(|bytes| WEBHOOK_BYTES.contains(&bytes.len()));
+        let bytes = bytes
+            .map(Zeroizing::new)
+            .filter(|bytes| WEBHOOK_BYTES.contains(&bytes.len()) && different(bytes) >= KEY_MIN_DIFFERENT);
         bytes.map(Self).ok_or_else(|| {
             Error::configuration(
-                "a webhook secret (WEBHOOK_SECRET, secrets.webhooks) must be whsec_ and 24 to 64 bytes in base64",
+                "a webhook secret (WEBHOOK_SECRET, secrets.webhooks) must be whsec_ and 24 to 64 random bytes in base64",
             )
         })
+    }
+
+    /// Whether it is the one of the Standard Webhooks specification's examples, which everybody can sign with.
+    pub(super) fn is_published(&self) -> bool {
+        BASE64.encode(self.expose()) == PUBLISHED_WEBHOOK_SECRET
     }
 
     /// The bytes that sign.
@@ -107,12 +116,17 @@ fn key_bytes(text: &str, name: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
     let bytes = bytes.ok_or_else(|| refuse("must be base64"))?;
     let key: [u8; KEY_BYTES] =
         bytes.as_slice().try_into().ok().ok_or_else(|| refuse("must be 32 bytes in base64"))?;
-    let mut different = Zeroizing::new(key);
-    different.sort_unstable();
-    if different.chunk_by(|a, b| a == b).count() < KEY_MIN_DIFFERENT {
+    if different(&key) < KEY_MIN_DIFFERENT {
         return Err(refuse("can be guessed"));
     }
     Ok(Zeroizing::new(key))
+}
+
+/// How many different bytes there are.
+fn different(bytes: &[u8]) -> usize {
+    let mut sorted = Zeroizing::new(bytes.to_vec());
+    sorted.sort_unstable();
+    sorted.chunk_by(|a, b| a == b).count()
 }
 
 macro_rules! masked_debug {

@@ -86,6 +86,18 @@ impl Secrets {
         self.webhooks.iter().find(|(of, _)| *of == country).map_or(&[], |(_, secrets)| secrets)
     }
 
+    fn refuse_what_everybody_knows(&self) -> Result<()> {
+        for (country, secrets) in &self.webhooks {
+            if secrets.is_empty() || secrets.iter().any(WebhookSecret::is_published) {
+                return Err(Error::configuration(format_args!(
+                    "secrets.webhooks.{} (WEBHOOK_SECRET) must be a secret that nobody else knows",
+                    country.code().to_lowercase()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what is configured; in development, what is missing is read from `data_dir` or made and kept there.
     ///
     /// # Errors
@@ -114,7 +126,7 @@ impl SecretsSection {
                     return Err(Error::configuration(format_args!("{name} must be set in production")));
                 }
             }
-            return self.parse().map(drop);
+            return self.parse()?.refuse_what_everybody_knows();
         }
         if !is_empty(&self.jwt) {
             check_jwt(&self.jwt)?;
@@ -167,12 +179,13 @@ impl SecretsSection {
     fn parse(&self) -> Result<Secrets> {
         check_jwt(&self.jwt)?;
         let webhooks = Country::ALL.iter().map(|country| Ok((*country, self.webhooks_of(*country)?)));
-        Ok(Secrets {
-            jwt: self.jwt.clone(),
-            sealing: key::sealing_keys(&self.encryption)?,
-            index: IndexKey::parse(&self.index)?,
-            webhooks: webhooks.collect::<Result<_>>()?,
-        })
+        let (sealing, index) = (key::sealing_keys(&self.encryption)?, IndexKey::parse(&self.index)?);
+        if sealing.iter().any(|key| key.expose() == index.expose()) {
+            return Err(Error::configuration(
+                "INDEX_KEY must be a key of its own, not one of ENCRYPTION_KEY",
+            ));
+        }
+        Ok(Secrets { jwt: self.jwt.clone(), sealing, index, webhooks: webhooks.collect::<Result<_>>()? })
     }
 }
 

@@ -5,7 +5,8 @@ use super::*;
 
 const KEY: &str = "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc=";
 const OTHER_KEY: &str = "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs=";
-const WEBHOOK: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const WEBHOOK: &str = "whsec_kT8w2Zr5Vx1Qm9Lc4Yb7Nf3Hj6Ds0GaP";
+const THIRD_KEY: &str = "Ht5qWv8Zr2Xk9Nm4Bc7Lp1Jd6Fg3Ys0Qa8Rw5Tz2UeE=";
 const JWT: &str = "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_";
 
 fn section(values: [&str; 4]) -> SecretsSection {
@@ -37,7 +38,12 @@ fn production_refuses_a_missing_a_short_and_a_well_known_secret_by_name() {
         assert!(refusal([JWT, KEY, bad, WEBHOOK]).contains("INDEX_KEY"), "{bad}");
     }
     assert!(refusal([JWT, &format!("{KEY},{KEY}"), OTHER_KEY, WEBHOOK]).contains("twice"));
-    for bad in ["whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+    assert!(refusal([JWT, KEY, KEY, WEBHOOK]).contains("INDEX_KEY"));
+    for known in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", ","] {
+        assert!(refusal([JWT, KEY, OTHER_KEY, known]).contains("nobody else"), "{known}");
+    }
+    let zeros = format!("whsec_{}", BASE64.encode([0_u8; 32]));
+    for bad in ["whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &zeros] {
         assert!(refusal([JWT, KEY, OTHER_KEY, bad]).contains("whsec_"), "{bad}");
     }
 }
@@ -56,7 +62,7 @@ fn a_refusal_and_a_debug_output_never_repeat_a_secret() {
 
 #[test]
 fn the_first_key_seals_and_a_country_may_have_secrets_of_its_own() {
-    let mut section = section([JWT, &format!("{OTHER_KEY}, {KEY}"), KEY, WEBHOOK]);
+    let mut section = section([JWT, &format!("{OTHER_KEY}, {KEY}"), THIRD_KEY, WEBHOOK]);
     section.webhooks.mx = SecretString::from(format!("whsec_{KEY},{WEBHOOK}"));
     let secrets = section.parse().unwrap();
     assert_eq!(BASE64.encode(secrets.sealing[0].expose()), OTHER_KEY);

@@ -206,7 +206,8 @@ pub(super) async fn apply(
         reason: request.reason.clone(),
         request_id: Some(context.request_id),
     };
-    let (change, visibility, mover) = (&request.change, principal.visibility(), principal.mover());
+    let (change, visibility, mover) =
+        (&request.change, principal.visibility_for_changes(), principal.mover());
     let traceparent = context.traceparent.as_deref();
     let keys = resources.database.keys();
     // The transaction can only fail with an error of the house; this tells a stale version from the others.

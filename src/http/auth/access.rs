@@ -16,8 +16,9 @@ pub enum Access {
     Signed,
     /// Any account, and any API key whatever its scopes.
     Anyone,
-    /// Any person: an API key has no session and no password.
-    People,
+    /// A person with at least this role. Not an API key: it has no session and no password, and could otherwise make
+    /// itself an account that outlives it.
+    People(Role),
     /// An account with at least this role; an API key needs the scope as well.
     AtLeast(Role, Scope),
     /// Anybody in development; in production admins, and keys with [`Scope::OperationsRead`].
@@ -29,7 +30,7 @@ impl Access {
     pub fn asks_who(self, environment: Environment) -> bool {
         match self {
             Self::Public | Self::Signed => false,
-            Self::Anyone | Self::People | Self::AtLeast(..) => true,
+            Self::Anyone | Self::People(_) | Self::AtLeast(..) => true,
             Self::Operators => environment == Environment::Production,
         }
     }
@@ -39,7 +40,7 @@ impl Access {
         match self {
             Self::AtLeast(role, scope) => Some((role, scope)),
             Self::Operators => Some((Role::Admin, Scope::OperationsRead)),
-            Self::Public | Self::Signed | Self::Anyone | Self::People => None,
+            Self::Public | Self::Signed | Self::Anyone | Self::People(_) => None,
         }
     }
 
@@ -48,8 +49,13 @@ impl Access {
     /// # Errors
     /// A 403 that names the role or the scope that is missing.
     pub fn admit(self, principal: &Principal) -> Result<(), Rejection> {
-        if self == Self::People && !principal.is_person() {
-            return Err(forbidden("This is for people: an API key has no session and no password.").into());
+        if let Self::People(role) = self {
+            if !principal.is_person() {
+                return Err(forbidden("This is for people, not for API keys.").into());
+            }
+            if principal.role < role {
+                return Err(forbidden(format!("This needs the role {role}.")).into());
+            }
         }
         let Some((role, scope)) = self.needs() else { return Ok(()) };
         if principal.role < role {

@@ -118,7 +118,7 @@ async fn production_shows_its_inside_to_admins_and_keys_made_for_it_alone() {
         ("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
         ("ENCRYPTION_KEY", "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
         ("INDEX_KEY", "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
-        ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("WEBHOOK_SECRET", "whsec_kT8w2Zr5Vx1Qm9Lc4Yb7Nf3Hj6Ds0GaP"),
     ];
     overrides.extend(simulators.iter().map(|key| (key.as_str(), "true")));
     let app = TestApp::start(&overrides).await;

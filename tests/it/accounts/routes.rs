@@ -83,7 +83,7 @@ async fn whoever_does_not_say_who_it_is_gets_nowhere_but_through_the_open_doors(
                     "{name}: development is open"
                 );
             }
-            Access::Anyone | Access::People | Access::AtLeast(..) => {
+            Access::Anyone | Access::People(_) | Access::AtLeast(..) => {
                 assert!(!is_open, "{name}");
                 let answer = ask(&app.anonymous(), &operation).await;
                 assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="aval""#, "{name}");
@@ -114,7 +114,7 @@ async fn a_credential_that_is_not_good_is_worth_nothing_on_any_route() {
     let operations = documented(&app).await;
     let guarded = operations
         .iter()
-        .filter(|o| matches!(o.access, Access::Anyone | Access::People | Access::AtLeast(..)));
+        .filter(|o| matches!(o.access, Access::Anyone | Access::People(_) | Access::AtLeast(..)));
     for operation in guarded {
         for token in &tokens {
             let answer = ask(&app.with_token(token), operation).await;
@@ -139,7 +139,9 @@ async fn a_role_that_does_not_reach_is_told_so_and_one_that_does_is_let_in() {
     let (user, analyst) = (app.acting_as(USER).await, app.acting_as(ANALYST).await);
     let mut refusals = 0;
     for operation in documented(&app).await {
-        let Access::AtLeast(needed, _) = operation.access else { continue };
+        let (Access::AtLeast(needed, _) | Access::People(needed @ Role::Admin)) = operation.access else {
+            continue;
+        };
         for (caller, role) in [(&user, Role::User), (&analyst, Role::Analyst)] {
             let answer = ask(caller, &operation).await;
             if role < needed {
@@ -168,7 +170,7 @@ async fn a_key_needs_the_scope_of_the_route() {
         for (scope, key) in &keys {
             let caller = app.with_key(key);
             match operation.access {
-                Access::People => {
+                Access::People(_) => {
                     ask(&caller, &operation).await.expect(403);
                 }
                 Access::AtLeast(_, needed) if needed != *scope => {
@@ -185,6 +187,25 @@ async fn a_key_needs_the_scope_of_the_route() {
                 Access::Public | Access::Signed | Access::Operators => {}
             }
         }
+    }
+}
+
+#[actix_rt::test]
+async fn a_key_of_staff_changes_nobody_elses_application_unless_it_was_made_for_reviewing() {
+    let app = TestApp::start_idle().await;
+    let id = app.acting_as(USER).await.submit(&spanish()).await;
+    let path = format!("/api/v1/applications/{id}");
+    let cancel = json!({"status": "CANCELLED"});
+    for (name, scopes, status) in [
+        ("writer", json!(["applications:write"]), 404),
+        ("operator", json!(["applications:write", "operations:write"]), 404),
+        ("reviewer", json!(["applications:write", "applications:review"]), 200),
+    ] {
+        let body = json!({"name": name, "role": "analyst", "scopes": scopes});
+        let made = app.post("/api/v1/api-keys", &body).await.expect(201);
+        let caller = app.with_key(made["key"].as_str().unwrap());
+        let json = [("Content-Type", "application/json")];
+        caller.send(Method::PATCH, &path, &json, &cancel.to_string()).await.expect(status);
     }
 }
 
@@ -234,7 +255,7 @@ async fn the_document_says_of_every_operation_who_may_use_it() {
         let responses = described["responses"].as_object().unwrap();
         match operation.access {
             Access::Public | Access::Signed => assert!(security.is_empty(), "{}", operation.name),
-            Access::People => assert_eq!(security, &[json!({"access_token": []})]),
+            Access::People(_) => assert_eq!(security, &[json!({"access_token": []})]),
             Access::Anyone | Access::AtLeast(..) => {
                 assert_eq!(security, &[json!({"access_token": []}), json!({"api_key": []})]);
                 assert!(responses.contains_key("401"), "{}", operation.name);
