@@ -53,12 +53,12 @@ export AVAL_URL="http://$address"
 # decision is there only when it was made (ensure_resource_availability). One worker: with more, Python's own parser fails
 # now and then ("AST constructor recursion depth mismatch").
 hold_against_the_document() {
-    "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
+    (cd "$scratch" && exec "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
         --header "Authorization: Bearer $1" --phases examples,coverage,fuzzing --mode all \
         --exclude-checks positive_data_acceptance,ensure_resource_availability,ignored_auth \
         --exclude-path-regex '^(/docs|/api/v1/ws$|/api/v1/auth/logout|/api/v1/auth/password)' --warnings off \
         --max-time "$seconds_each" --max-examples 30 --seed "$seed" --workers 1 --request-timeout 20 \
-        --output-truncate true --no-shrink > "$scratch/report" 2>&1 && tail -n 12 "$scratch/report" && return
+        --output-truncate true --no-shrink) > "$scratch/report" 2>&1 && tail -n 12 "$scratch/report" && return
     # The whole source of its modules may be part of what it prints.
     cut -c 1-400 "$scratch/report" | head -n 400
     return 1
