@@ -205,7 +205,7 @@ async fn a_key_of_staff_changes_nobody_elses_application_unless_it_was_made_for_
         let made = app.post("/api/v1/api-keys", &body).await.expect(201);
         let caller = app.with_key(made["key"].as_str().unwrap());
         let json = [("Content-Type", "application/json")];
-        caller.send(Method::PATCH, &path, &json, &cancel.to_string()).await.expect(status);
+        caller.send(Method::PATCH, &path, &json, cancel.to_string()).await.expect(status);
     }
 }
 
