@@ -50,7 +50,7 @@ const PATIENT_TRIES: u32 = 3;
 pub struct VerifiedMessage {
     /// The countries that the verifying secret speaks for.
     pub countries: Vec<Country>,
-    /// Which of the sender's messages it is: unique among those of these countries.
+    /// Which of the messages of its application's bureau it is.
     pub key: String,
     /// What it says.
     pub confirmation: Confirmation,
@@ -206,11 +206,14 @@ impl WebhookIntake {
     }
 
     fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
-        let codes: Vec<&str> = message.countries.iter().map(|country| country.code()).collect();
+        let provider = provider_for(country).name();
+        // Keyed, because senders choose their identifiers, and may make them of documents and names.
+        let hash = self.keys().keyed_hash("webhook-key", &[provider.as_bytes(), message.key.as_bytes()]);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         NewEvent {
             id: self.resources.clock.new_uuid(),
-            idempotency_key: format!("{}/{}", codes.join("+"), message.key),
-            provider: provider_for(country).name(),
+            idempotency_key: format!("{provider}/{hash}"),
+            provider,
             country,
             application_id: message.confirmation.application_id,
             provider_reference: message.confirmation.provider_reference.clone(),

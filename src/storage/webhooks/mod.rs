@@ -31,7 +31,7 @@ pub const FINGERPRINT_BYTES: usize = 32;
 pub struct NewEvent {
     /// The row's identifier, should it be the first.
     pub id: Uuid,
-    /// Who sent it, and which of the sender's messages it is.
+    /// The bureau, and which of its messages it is: the latter as a keyed hash.
     pub idempotency_key: String,
     /// The bureau of the application's country.
     pub provider: &'static str,
