@@ -2,11 +2,12 @@
 //!
 //! One transaction stores the message and applies it. Applying runs behind a savepoint, so that a message whose
 //! application cannot be changed is kept all the same, as failed: it is tried again from here with growing pauses, and at
-//! once when its sender sends it again. A message that may not speak for its application is not kept at all.
+//! once when its sender sends it again. A message that may not speak for its application is not kept at all, nor one whose
+//! reference names the applicant, or cannot be checked for that.
 //!
 //! ```text
-//! BEGIN ── whose application? ── store the event (waits for an equal one) ── its reference?
-//!        ── SAVEPOINT ── lock the application ── decide ── store decision, status, end of the job ── settle ── COMMIT
+//! BEGIN ── whose application? ── names the reference anybody? ── store the event (waits for an equal one)
+//!        ── SAVEPOINT ── lock the application ── its reference? ── decide ── store decision, status, end of the job ── settle ── COMMIT
 //!                └──── failed ── ROLLBACK TO ── note the failure ─────────────────────────────────────────── COMMIT
 //! ```
 //!
@@ -107,7 +108,8 @@ impl WebhookIntake {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of;
-    /// [`Error::Validation`] when its bureau gave another reference; [`Error::Conflict`] when the key has another body;
+    /// [`Error::Validation`] when its bureau gave another reference, or the reference names the applicant;
+    /// [`Error::Conflict`] when the key has another body;
     /// [`Error::Unavailable`] when the message is kept but could not be applied; or the database's error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
         let (tries, provider) = (Cell::new(0), Cell::new(UNKNOWN_PROVIDER));
@@ -188,6 +190,10 @@ impl WebhookIntake {
         country: Country,
         patient: bool,
     ) -> Result<Outcome, Abort> {
+        let confirmation = &message.confirmation;
+        let id = confirmation.application_id;
+        let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
+        confirmation.check_reference_is_impersonal(&name, &document)?;
         let event = match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
             Entered::New(id) | Entered::Again(id) => id,
             Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
@@ -198,7 +204,7 @@ impl WebhookIntake {
         };
         let attempt = Attempt {
             event,
-            confirmation: &message.confirmation,
+            confirmation,
             request_id: Some(message.request_id.clone()),
             traceparent: message.traceparent.clone(),
         };
@@ -352,16 +358,12 @@ impl WebhookIntake {
     }
 }
 
-/// A bureau that gave a reference speaks under that one alone. References are stored in the clear, so none may repeat the
-/// applicant's document.
+/// A bureau that gave a reference speaks under that one alone.
 fn check_reference(confirmation: &Confirmation, application: &Addressee) -> Result<()> {
-    let reference = &confirmation.provider_reference;
-    let refuse = |code, detail| Err(Error::field("/provider_reference", code, detail));
-    if application.issued_reference.as_ref().is_some_and(|issued| issued != reference) {
-        return refuse("wrong_reference", "is not the reference that was given for this application");
-    }
-    if application.identity_document.stands_in(reference) {
-        return refuse("personal_data", "repeats the applicant's document");
+    let issued = application.issued_reference.as_ref();
+    if issued.is_some_and(|issued| *issued != confirmation.provider_reference) {
+        let detail = "is not the reference that was given for this application";
+        return Err(Error::field("/provider_reference", "wrong_reference", detail));
     }
     Ok(())
 }

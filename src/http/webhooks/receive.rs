@@ -171,13 +171,14 @@ fn unauthenticated(state: &HttpState) -> Rejection {
 
 /// Reads a verified body, and which of its sender's messages it is.
 fn read(state: &HttpState, signature: &Signature, body: &Bytes) -> Result<(String, Confirmation)> {
+    let resources = &state.resources;
+    let (now, tolerance) = (resources.clock.now(), resources.settings.webhooks.tolerance());
     let confirmation = parse(body.clone())?;
+    confirmation.check_not_ahead(now, TimeDelta::from_std(tolerance).unwrap_or_default())?;
     let key = match signature {
         Signature::Standard(signature) => format!("id/{}", signature.id()),
         Signature::Legacy(_) => {
-            let resources = &state.resources;
-            let tolerance = TimeDelta::from_std(resources.settings.webhooks.tolerance()).unwrap_or_default();
-            confirmation.check_legacy_age(resources.clock.now(), tolerance)?;
+            confirmation.check_legacy_age(now)?;
             format!("reference/{}", confirmation.provider_reference)
         }
     };

@@ -13,7 +13,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 pub use self::list::{ListedEvent, WebhookFilter, list_page};
-pub use self::verdict::{Addressee, Verdict, find_country, has_newer, lock_addressee, record};
+pub use self::verdict::{
+    Addressee, Verdict, find_applicant, find_country, has_newer, lock_addressee, record,
+};
 use super::schema::webhook_events;
 use super::seal::{KeyRing, SealedField};
 use super::types::{PgCountry, PgWebhookStatus, WebhookStatus};
