@@ -104,6 +104,19 @@ impl WebhookIntake {
         Self { resources: resources.named("webhooks"), countries, on_commit }
     }
 
+    /// The bureau of an application, when the sender may speak for it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of, which counts as a
+    /// message; or the database's error.
+    pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
+        let Resources { database, logger, .. } = &self.resources;
+        let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
+        let country = transaction::run(database, logger, "find_webhook_bureau", work).await;
+        let country = country.inspect_err(|error| self.tell(UNKNOWN_PROVIDER, id, &Err(error.clone())))?;
+        Ok(provider_for(country).name())
+    }
+
     /// Stores a message and applies it.
     ///
     /// # Errors
@@ -116,9 +129,7 @@ impl WebhookIntake {
         let work = async |connection: &mut AsyncPgConnection| {
             tries.set(tries.get() + 1);
             let id = message.confirmation.application_id;
-            let country = webhooks::find_country(connection, id).await?;
-            let country = country.filter(|country| message.countries.contains(country));
-            let country = country.ok_or(Error::NotFound("application"))?;
+            let country = find_country(connection, id, &message.countries).await?;
             provider.set(provider_for(country).name());
             self.store_and_apply(connection, message, country, tries.get() < PATIENT_TRIES).await
         };
@@ -356,6 +367,17 @@ impl WebhookIntake {
     pub fn count(&self, provider: &str, result: &'static str) {
         self.resources.metrics.webhook_events_total.with_label_values(&[provider, result]).inc();
     }
+}
+
+/// The country of an application, when it is one of those that the sender speaks for.
+async fn find_country(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    countries: &[Country],
+) -> Result<Country, Abort> {
+    let country = webhooks::find_country(connection, id).await?;
+    let country = country.filter(|country| countries.contains(country));
+    Ok(country.ok_or(Error::NotFound("application"))?)
 }
 
 /// A bureau that gave a reference speaks under that one alone.

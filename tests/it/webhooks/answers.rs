@@ -256,3 +256,22 @@ async fn what_a_sender_calls_its_message_is_not_kept_in_the_clear() {
     let row = app.sql("SELECT e::text FROM webhook_events e").await;
     assert!(!row.contains("12345678Z") && !row.contains("garcia"), "{row}");
 }
+
+#[actix_rt::test]
+async fn bureaus_that_share_a_secret_are_counted_each_for_itself() {
+    let app = TestApp::start_idle_with(&[
+        ("AVAL__LIMITS__ENABLED", "true"),
+        ("AVAL__LIMITS__WEBHOOK__USER__PER_MINUTE", "1"),
+        ("AVAL__LIMITS__WEBHOOK__USER__BURST", "1"),
+    ])
+    .await;
+    let (spanish, italian) = (waiting(&app, Country::Es).await, waiting(&app, Country::It).await);
+    confirmed(&spanish).send(&app).await.expect(200);
+    confirmed(&spanish).send(&app).await.expect(429);
+    // What is about nobody's application is nobody's to pay for but the address'.
+    for _ in 0..2 {
+        confirmed("01890a5d-ac96-774b-bcce-b302099a8057").send(&app).await.expect(404);
+    }
+    confirmed(&italian).send(&app).await.expect(200);
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "2");
+}
