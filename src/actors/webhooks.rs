@@ -2,11 +2,12 @@
 //!
 //! One transaction stores the message and applies it. Applying runs behind a savepoint, so that a message whose
 //! application cannot be changed is kept all the same, as failed: it is tried again from here with growing pauses, and at
-//! once when its sender sends it again. A message that may not speak for its application is not kept at all.
+//! once when its sender sends it again. A message that may not speak for its application is not kept at all, nor one whose
+//! reference names the applicant, or cannot be checked for that.
 //!
 //! ```text
-//! BEGIN ── whose application? ── store the event (waits for an equal one) ── its reference?
-//!        ── SAVEPOINT ── lock the application ── decide ── store decision, status, end of the job ── settle ── COMMIT
+//! BEGIN ── whose application? ── names the reference anybody? ── store the event (waits for an equal one)
+//!        ── SAVEPOINT ── lock the application ── its reference? ── decide ── store decision, status, end of the job ── settle ── COMMIT
 //!                └──── failed ── ROLLBACK TO ── note the failure ─────────────────────────────────────────── COMMIT
 //! ```
 //!
@@ -50,7 +51,7 @@ const PATIENT_TRIES: u32 = 3;
 pub struct VerifiedMessage {
     /// The countries that the verifying secret speaks for.
     pub countries: Vec<Country>,
-    /// Which of the sender's messages it is: unique among those of these countries.
+    /// Which of the messages of its application's bureau it is.
     pub key: String,
     /// What it says.
     pub confirmation: Confirmation,
@@ -103,20 +104,32 @@ impl WebhookIntake {
         Self { resources: resources.named("webhooks"), countries, on_commit }
     }
 
+    /// The bureau of an application, when the sender may speak for it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of, which counts as a
+    /// message; or the database's error.
+    pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
+        let Resources { database, logger, .. } = &self.resources;
+        let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
+        let country = transaction::run(database, logger, "find_webhook_bureau", work).await;
+        let country = country.inspect_err(|error| self.tell(UNKNOWN_PROVIDER, id, &Err(error.clone())))?;
+        Ok(provider_for(country).name())
+    }
+
     /// Stores a message and applies it.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of;
-    /// [`Error::Validation`] when its bureau gave another reference; [`Error::Conflict`] when the key has another body;
+    /// [`Error::Validation`] when its bureau gave another reference, or the reference names the applicant;
+    /// [`Error::Conflict`] when the key has another body;
     /// [`Error::Unavailable`] when the message is kept but could not be applied; or the database's error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
         let (tries, provider) = (Cell::new(0), Cell::new(UNKNOWN_PROVIDER));
         let work = async |connection: &mut AsyncPgConnection| {
             tries.set(tries.get() + 1);
             let id = message.confirmation.application_id;
-            let country = webhooks::find_country(connection, id).await?;
-            let country = country.filter(|country| message.countries.contains(country));
-            let country = country.ok_or(Error::NotFound("application"))?;
+            let country = find_country(connection, id, &message.countries).await?;
             provider.set(provider_for(country).name());
             self.store_and_apply(connection, message, country, tries.get() < PATIENT_TRIES).await
         };
@@ -188,6 +201,10 @@ impl WebhookIntake {
         country: Country,
         patient: bool,
     ) -> Result<Outcome, Abort> {
+        let confirmation = &message.confirmation;
+        let id = confirmation.application_id;
+        let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
+        confirmation.check_reference_is_impersonal(&name, &document)?;
         let event = match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
             Entered::New(id) | Entered::Again(id) => id,
             Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
@@ -198,7 +215,7 @@ impl WebhookIntake {
         };
         let attempt = Attempt {
             event,
-            confirmation: &message.confirmation,
+            confirmation,
             request_id: Some(message.request_id.clone()),
             traceparent: message.traceparent.clone(),
         };
@@ -206,11 +223,14 @@ impl WebhookIntake {
     }
 
     fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
-        let codes: Vec<&str> = message.countries.iter().map(|country| country.code()).collect();
+        let provider = provider_for(country).name();
+        // Keyed, because senders choose their identifiers, and may make them of documents and names.
+        let hash = self.keys().keyed_hash("webhook-key", &[provider.as_bytes(), message.key.as_bytes()]);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         NewEvent {
             id: self.resources.clock.new_uuid(),
-            idempotency_key: format!("{}/{}", codes.join("+"), message.key),
-            provider: provider_for(country).name(),
+            idempotency_key: format!("{provider}/{hash}"),
+            provider,
             country,
             application_id: message.confirmation.application_id,
             provider_reference: message.confirmation.provider_reference.clone(),
@@ -349,16 +369,23 @@ impl WebhookIntake {
     }
 }
 
-/// A bureau that gave a reference speaks under that one alone. References are stored in the clear, so none may repeat the
-/// applicant's document.
+/// The country of an application, when it is one of those that the sender speaks for.
+async fn find_country(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    countries: &[Country],
+) -> Result<Country, Abort> {
+    let country = webhooks::find_country(connection, id).await?;
+    let country = country.filter(|country| countries.contains(country));
+    Ok(country.ok_or(Error::NotFound("application"))?)
+}
+
+/// A bureau that gave a reference speaks under that one alone.
 fn check_reference(confirmation: &Confirmation, application: &Addressee) -> Result<()> {
-    let reference = &confirmation.provider_reference;
-    let refuse = |code, detail| Err(Error::field("/provider_reference", code, detail));
-    if application.issued_reference.as_ref().is_some_and(|issued| issued != reference) {
-        return refuse("wrong_reference", "is not the reference that was given for this application");
-    }
-    if application.identity_document.stands_in(reference) {
-        return refuse("personal_data", "repeats the applicant's document");
+    let issued = application.issued_reference.as_ref();
+    if issued.is_some_and(|issued| *issued != confirmation.provider_reference) {
+        let detail = "is not the reference that was given for this application";
+        return Err(Error::field("/provider_reference", "wrong_reference", detail));
     }
     Ok(())
 }

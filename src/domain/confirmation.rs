@@ -143,19 +143,26 @@ impl Confirmation {
         }
     }
 
-    /// Checks what bounds the replay of an event whose signature knows no time: its own date. One from the future, beyond
-    /// `tolerance`, would outlive the memory of its first delivery.
+    /// Checks that it came about by now, but for a `tolerance` between two clocks: an event from the future would outdate
+    /// every other of its application until then, and, where its signature knows no time, the memory of its delivery.
     ///
     /// # Errors
-    /// [`Error::Validation`] when it is older than [`LEGACY_MAX_AGE`], or from the future.
-    pub fn check_legacy_age(&self, now: DateTime<Utc>, tolerance: TimeDelta) -> Result<()> {
-        let age = now - self.occurred_at;
-        if age > LEGACY_MAX_AGE {
+    /// [`Error::Validation`] when it is from the future.
+    pub fn check_not_ahead(&self, now: DateTime<Utc>, tolerance: TimeDelta) -> Result<()> {
+        if self.occurred_at - now > tolerance {
+            return Err(Error::field("/occurred_at", "in_the_future", "must not be in the future"));
+        }
+        Ok(())
+    }
+
+    /// Checks what bounds the replay of an event whose signature knows no time: its own date.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] when it is older than [`LEGACY_MAX_AGE`].
+    pub fn check_legacy_age(&self, now: DateTime<Utc>) -> Result<()> {
+        if now - self.occurred_at > LEGACY_MAX_AGE {
             let days = LEGACY_MAX_AGE.num_days();
             return Err(Error::field("/occurred_at", "too_old", format!("must be at most {days} days ago")));
-        }
-        if age < -tolerance {
-            return Err(Error::field("/occurred_at", "in_the_future", "must not be in the future"));
         }
         Ok(())
     }
@@ -199,16 +206,31 @@ impl Confirmation {
     /// run of digits that could be anybody's.
     pub fn showable_reason(&self, name: &FullName, document: &IdentityDocument) -> Option<&str> {
         let reason = self.reason.as_deref()?;
-        let folded: String = reason.chars().map(fold).collect();
-        let names_document = document.stands_in(reason);
-        let name: String = name.reveal().chars().map(fold).collect();
-        let names_person = words(&name)
-            .filter(|word| word.chars().count() >= MIN_NAME_CHARS)
-            .any(|word| words(&folded).any(|other| other == word));
-        let mut runs = folded.split(|c: char| !c.is_ascii_digit());
+        let mut runs = reason.split(|c: char| !c.is_ascii_digit());
         let has_number = runs.any(|run| run.len() > MAX_SHOWN_DIGITS);
-        (!names_document && !names_person && !has_number).then_some(reason)
+        (!names_applicant(reason, name, document) && !has_number).then_some(reason)
     }
+
+    /// Checks that the reference, which is stored and listed in the clear, does not name the applicant. Numbers are what
+    /// references are made of.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] when it holds a word of the applicant's name, or the applicant's document.
+    pub fn check_reference_is_impersonal(&self, name: &FullName, document: &IdentityDocument) -> Result<()> {
+        if names_applicant(&self.provider_reference, name, document) {
+            let detail = "repeats the applicant's name or document";
+            return Err(Error::field("/provider_reference", "personal_data", detail));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a text holds a word of the applicant's name, however it is written, or the applicant's document.
+fn names_applicant(text: &str, name: &FullName, document: &IdentityDocument) -> bool {
+    let folded: String = text.chars().map(fold).collect();
+    let name: String = name.reveal().chars().map(fold).collect();
+    let mut names = words(&name).filter(|word| word.chars().count() >= MIN_NAME_CHARS);
+    document.stands_in(text) || names.any(|name| words(&folded).any(|word| word == name))
 }
 
 /// The reference under which the bureau of these figures promised to answer: no other may speak for the application.
@@ -371,16 +393,15 @@ mod tests {
     }
 
     #[test]
-    fn a_legacy_event_is_accepted_for_29_days_and_never_early() {
+    fn a_legacy_event_is_accepted_for_29_days_and_none_before_it_came_about() {
         let event = read(&with("")).unwrap();
-        let tolerance = TimeDelta::seconds(300);
-        let after = |age: TimeDelta| event.check_legacy_age(event.occurred_at + age, tolerance);
-        for age in [TimeDelta::zero(), LEGACY_MAX_AGE, -tolerance] {
-            assert!(after(age).is_ok(), "{age}");
-        }
-        for age in [LEGACY_MAX_AGE + TimeDelta::seconds(1), -tolerance - TimeDelta::seconds(1)] {
-            assert!(after(age).is_err(), "{age}");
-        }
+        let (tolerance, second) = (TimeDelta::seconds(300), TimeDelta::seconds(1));
+        let old = |age: TimeDelta| event.check_legacy_age(event.occurred_at + age);
+        assert!(old(TimeDelta::zero()).is_ok() && old(LEGACY_MAX_AGE).is_ok());
+        assert!(old(LEGACY_MAX_AGE + second).is_err());
+        let early = |lead: TimeDelta| event.check_not_ahead(event.occurred_at - lead, tolerance);
+        assert!(early(-LEGACY_MAX_AGE).is_ok() && early(tolerance).is_ok());
+        assert!(early(tolerance + second).is_err());
     }
 
     #[test]
@@ -402,6 +423,22 @@ mod tests {
         assert!(!event.merged_into(Some(BankingData::thin_file("X")), "Y", None).is_thin_file());
         let silent = read(&with("")).unwrap();
         assert!(silent.merged_into(Some(BankingData::thin_file("X")), "Y", None).is_thin_file());
+    }
+
+    #[test]
+    fn a_reference_may_be_a_number_and_may_not_name_the_applicant() {
+        let name = FullName::parse("Ana García de la O").unwrap();
+        let document = IdentityDocument::from_normalized("12345678Z".to_owned());
+        let refused = |reference: &str| {
+            let event = Confirmation { provider_reference: reference.to_owned(), ..read(&with("")).unwrap() };
+            event.check_reference_is_impersonal(&name, &document).is_err()
+        };
+        for reference in ["ES-7f3a9c", "20260131/000417", "banana-1", "de-la-1"] {
+            assert!(!refused(reference), "{reference}");
+        }
+        for reference in ["ANA-1", "es_garcia.2026", "ref-1234-5678-z"] {
+            assert!(refused(reference), "{reference}");
+        }
     }
 
     #[test]

@@ -146,10 +146,17 @@ pub(in crate::http) async fn receive(
     if countries.is_empty() {
         return Err(unauthenticated(&state));
     }
-    limits::check_subject(&request, provider(&countries)).await?;
+    let sender = sole_bureau(&countries);
+    if let Some(bureau) = sender {
+        limits::check_subject(&request, bureau).await?;
+    }
     let (key, confirmation) = read(&state, &signature, &body).inspect_err(|_| {
-        state.webhooks.intake.count(provider(&countries), "invalid");
+        state.webhooks.intake.count(sender.unwrap_or(UNKNOWN_PROVIDER), "invalid");
     })?;
+    if sender.is_none() {
+        let bureau = state.webhooks.intake.bureau_of(confirmation.application_id, &countries).await?;
+        limits::check_subject(&request, bureau).await?;
+    }
     let message = VerifiedMessage {
         countries,
         key,
@@ -171,13 +178,14 @@ fn unauthenticated(state: &HttpState) -> Rejection {
 
 /// Reads a verified body, and which of its sender's messages it is.
 fn read(state: &HttpState, signature: &Signature, body: &Bytes) -> Result<(String, Confirmation)> {
+    let resources = &state.resources;
+    let (now, tolerance) = (resources.clock.now(), resources.settings.webhooks.tolerance());
     let confirmation = parse(body.clone())?;
+    confirmation.check_not_ahead(now, TimeDelta::from_std(tolerance).unwrap_or_default())?;
     let key = match signature {
         Signature::Standard(signature) => format!("id/{}", signature.id()),
         Signature::Legacy(_) => {
-            let resources = &state.resources;
-            let tolerance = TimeDelta::from_std(resources.settings.webhooks.tolerance()).unwrap_or_default();
-            confirmation.check_legacy_age(resources.clock.now(), tolerance)?;
+            confirmation.check_legacy_age(now)?;
             format!("reference/{}", confirmation.provider_reference)
         }
     };
@@ -193,10 +201,10 @@ fn parse(body: Bytes) -> Result<Confirmation> {
     Confirmation::read(object.members()?)
 }
 
-/// The bureau that a sender is known to be; a shared secret does not tell.
-fn provider(countries: &[Country]) -> &'static str {
+/// The bureau that a sender is known to be. A shared secret does not tell: its application does.
+fn sole_bureau(countries: &[Country]) -> Option<&'static str> {
     match countries {
-        [country] => provider_for(*country).name(),
-        _ => UNKNOWN_PROVIDER,
+        [country] => Some(provider_for(*country).name()),
+        _ => None,
     }
 }

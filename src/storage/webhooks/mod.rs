@@ -13,7 +13,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 pub use self::list::{ListedEvent, WebhookFilter, list_page};
-pub use self::verdict::{Addressee, Verdict, find_country, has_newer, lock_addressee, record};
+pub use self::verdict::{
+    Addressee, Verdict, find_applicant, find_country, has_newer, lock_addressee, record,
+};
 use super::schema::webhook_events;
 use super::seal::{KeyRing, SealedField};
 use super::types::{PgCountry, PgWebhookStatus, WebhookStatus};
@@ -31,7 +33,7 @@ pub const FINGERPRINT_BYTES: usize = 32;
 pub struct NewEvent {
     /// The row's identifier, should it be the first.
     pub id: Uuid,
-    /// Who sent it, and which of the sender's messages it is.
+    /// The bureau, and which of its messages it is: the latter as a keyed hash.
     pub idempotency_key: String,
     /// The bureau of the application's country.
     pub provider: &'static str,

@@ -106,6 +106,25 @@ pub async fn find_country(
     Ok(country.map(Country::from))
 }
 
+/// Finds who applied. Neither ever changes, so that nothing is locked.
+///
+/// # Errors
+/// [`Error::NotFound`], or when the database fails or what it holds cannot be read.
+pub async fn find_applicant(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    id: ApplicationId,
+) -> Result<(FullName, IdentityDocument), Abort> {
+    let row: Option<(Vec<u8>, Vec<u8>)> = applications::table
+        .select((applications::full_name, applications::identity_document))
+        .filter(applications::id.eq(id.as_uuid()))
+        .first(connection)
+        .await
+        .optional()?;
+    let (name, document) = row.ok_or(Error::NotFound("application"))?;
+    Ok((open_name(keys, id.as_uuid(), &name)?, open_document(keys, id.as_uuid(), &document)?))
+}
+
 /// Locks an application and reads it, with the reference that its bureau gave.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! Every answer of the door.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::Method;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Message, OTHER_SECRET, PATH, SECRET, confirmed, key, waiting};
 use crate::support::app::TestApp;
+use crate::support::db::TestDatabase;
 
 /// A problem without what differs between two requests.
 fn problem(mut json: Value) -> Value {
@@ -107,9 +109,11 @@ async fn a_bad_payload_is_told_member_by_member() {
         ]
     );
     bad.expect(422);
-    let personal = confirmed(&id).with("provider_reference", "ref-1234-5678-z").send(&app).await;
-    assert_eq!(personal.field_errors(), ["/provider_reference personal_data"]);
-    personal.expect(422);
+    for reference in ["ref-1234-5678-z", "ES_GARCIA.7"] {
+        let personal = confirmed(&id).with("provider_reference", reference).send(&app).await;
+        assert_eq!(personal.field_errors(), ["/provider_reference personal_data"]);
+        personal.expect(422);
+    }
     let time = app.engine().resources.clock.now().timestamp();
     for body in ["", "{", "[]", "{\"a\": 1, \"a\": 2}", "\u{feff}{}"] {
         let signature = key(SECRET).sign("msg_1", time, body.as_bytes());
@@ -135,7 +139,7 @@ async fn a_secret_speaks_for_its_own_countries_alone() {
     confirmed(&spanish).send_signed(&app, SECRET, 0).await.expect(200);
     confirmed(&brazilian).send_signed(&app, OTHER_SECRET, 0).await.expect(200);
     let keys = "SELECT string_agg(split_part(idempotency_key, '/', 1), ' ' ORDER BY id) FROM webhook_events";
-    assert_eq!(app.sql(keys).await, "ES+PT+IT+MX+CO BR");
+    assert_eq!(app.sql(keys).await, "ASNEF-CIRBE Serasa Experian");
 }
 
 #[actix_rt::test]
@@ -209,4 +213,65 @@ async fn a_legacy_signature_serves_where_it_is_switched_on_and_for_young_events(
     let portuguese = confirmed(&waiting(&app, Country::Pt).await).with("occurred_at", days_ago(0));
     portuguese.send_legacy(&app, SECRET).await.expect(404);
     portuguese.send(&app).await.expect(200);
+}
+
+#[actix_rt::test]
+async fn bureaus_that_share_a_secret_number_their_messages_each_for_itself() {
+    let app = TestApp::start_idle().await;
+    for country in [Country::Es, Country::It] {
+        let mut message = confirmed(&waiting(&app, country).await).with("outcome", "needs_review");
+        message.id = "msg_1".to_owned();
+        assert_eq!(message.send(&app).await.expect(200)["applied"], true);
+        assert_eq!(message.send(&app).await.expect(200), json!({"duplicate": true}));
+        // Under the legacy signature the same goes for references.
+        let legacy = confirmed(&waiting(&app, country).await).with("provider_reference", "ref-1");
+        let legacy = legacy.with("occurred_at", app.engine().resources.clock.now().to_rfc3339());
+        legacy.send_legacy(&app, SECRET).await.expect(200);
+        assert_eq!(legacy.send_legacy(&app, SECRET).await.expect(200), json!({"duplicate": true}));
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "4");
+}
+
+#[actix_rt::test]
+async fn a_message_stays_known_when_its_bureau_gets_a_secret_of_its_own() {
+    let database = Rc::new(TestDatabase::create().await);
+    let shared = TestApp::start_on(Rc::clone(&database), &[]).await;
+    shared.engine().handles.scheduler.ask(aval::actors::scheduler::StopIntake).await.unwrap();
+    let message = confirmed(&waiting(&shared, Country::Es).await);
+    message.send(&shared).await.expect(200);
+    let own = TestApp::start_on(database, &[("AVAL__SECRETS__WEBHOOKS__ES", OTHER_SECRET)]).await;
+    let again = message.send_signed(&own, OTHER_SECRET, 0).await;
+    assert_eq!(again.expect(200), json!({"duplicate": true}));
+}
+
+#[actix_rt::test]
+async fn what_a_sender_calls_its_message_is_not_kept_in_the_clear() {
+    let app = TestApp::start_idle().await;
+    let mut message = confirmed(&waiting(&app, Country::Es).await);
+    message.id = "garcia-12345678Z".to_owned();
+    message.send(&app).await.expect(200);
+    let key = app.sql("SELECT idempotency_key FROM webhook_events").await;
+    let hash = key.strip_prefix("ASNEF-CIRBE/").unwrap();
+    assert!(hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    let row = app.sql("SELECT e::text FROM webhook_events e").await;
+    assert!(!row.contains("12345678Z") && !row.contains("garcia"), "{row}");
+}
+
+#[actix_rt::test]
+async fn bureaus_that_share_a_secret_are_counted_each_for_itself() {
+    let app = TestApp::start_idle_with(&[
+        ("AVAL__LIMITS__ENABLED", "true"),
+        ("AVAL__LIMITS__WEBHOOK__USER__PER_MINUTE", "1"),
+        ("AVAL__LIMITS__WEBHOOK__USER__BURST", "1"),
+    ])
+    .await;
+    let (spanish, italian) = (waiting(&app, Country::Es).await, waiting(&app, Country::It).await);
+    confirmed(&spanish).send(&app).await.expect(200);
+    confirmed(&spanish).send(&app).await.expect(429);
+    // What is about nobody's application is nobody's to pay for but the address'.
+    for _ in 0..2 {
+        confirmed("01890a5d-ac96-774b-bcce-b302099a8057").send(&app).await.expect(404);
+    }
+    confirmed(&italian).send(&app).await.expect(200);
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "2");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aval::domain::application::Country;
 use serde_json::json;
 
-use super::{confirmed, waiting};
+use super::{SECRET, confirmed, waiting};
 use crate::support::app::TestApp;
 use crate::support::builders::{body, with};
 use crate::support::eventually;
@@ -112,6 +112,28 @@ async fn a_message_that_is_older_than_one_already_applied_changes_nothing() {
     assert_eq!(at("rejected", 19).send(&app).await.expect(200)["applied"], false);
     assert_eq!(at("confirmed", 21).send(&app).await.expect(200)["applied"], true);
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING UNDER_REVIEW APPROVED");
+}
+
+#[actix_rt::test]
+async fn a_message_from_the_future_is_refused_and_silences_nobody() {
+    let app = TestApp::start_idle().await;
+    let id = waiting(&app, Country::Es).await;
+    let now = app.engine().resources.clock.now();
+    let at = |outcome: &str, seconds: i64| {
+        let time = now + chrono::TimeDelta::seconds(seconds);
+        confirmed(&id).with("outcome", outcome).with("occurred_at", time.to_rfc3339())
+    };
+    for message in [at("needs_review", 360), at("needs_review", 360 * 86_400)] {
+        let early = [message.send(&app).await, message.send_legacy(&app, SECRET).await];
+        for answer in early {
+            assert_eq!(answer.field_errors(), ["/occurred_at in_the_future"]);
+            answer.expect(422);
+        }
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "0");
+    // Two clocks may differ a little.
+    assert_eq!(at("needs_review", 240).send(&app).await.expect(200)["applied"], true);
+    assert_eq!(at("confirmed", 241).send(&app).await.expect(200)["applied"], true);
 }
 
 #[actix_rt::test]

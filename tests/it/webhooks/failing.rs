@@ -96,6 +96,22 @@ async fn a_stored_message_that_cannot_be_read_any_more_stands_in_nobodys_way() {
 }
 
 #[actix_rt::test]
+async fn nothing_is_kept_of_a_message_whose_applicant_cannot_be_read() {
+    let app = idle(&[]).await;
+    let id = waiting(&app, Country::Es).await;
+    let message = confirmed(&id).with("provider_reference", "ref-1234-5678-z");
+    let name = app.sql("SELECT encode(full_name, 'hex') FROM applications").await;
+    app.execute("ALTER TABLE applications DISABLE TRIGGER USER").await;
+    app.execute("UPDATE applications SET full_name = '\\xff00'").await;
+    message.send(&app).await.expect(500);
+    assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "0");
+    app.execute(&format!("UPDATE applications SET full_name = '\\x{name}'")).await;
+    app.execute("ALTER TABLE applications ENABLE TRIGGER USER").await;
+    message.send(&app).await.expect(422);
+    message.with("provider_reference", "ref-1").send(&app).await.expect(200);
+}
+
+#[actix_rt::test]
 async fn a_connection_that_dies_in_the_middle_leaves_nothing_behind_and_the_message_is_applied_once() {
     let app = idle(&[]).await;
     let id = waiting(&app, Country::Es).await;
