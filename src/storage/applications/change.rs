@@ -144,7 +144,8 @@ fn check(locked: &Locked, mover: Mover, change: &Change) -> Result<()> {
         }
         Change::Delete if !may_delete => {
             let status = locked.status;
-            let text = format!("an application that is {status} cannot be deleted by its owner, only by staff");
+            let text =
+                format!("an application that is {status} cannot be deleted by its owner, only by staff");
             Err(Error::Conflict(PublicMessage::new(text)))
         }
         Change::Status(_) | Change::CountryData(_) | Change::Delete => Ok(()),
