@@ -17,9 +17,9 @@ COMMENT ON COLUMN document_claims.released IS 'The application is final or delet
 CREATE INDEX document_claims_expiry_idx ON document_claims (expires_at);
 
 -- A group of applications is one statement: each row is judged here, before it is inserted, so that a duplicate fails
--- alone and costs no round trip. Nothing here ever waits for another transaction, so that nothing can deadlock and no
--- group stands still for one of its rows: locks are tried, and claims are changed by their lock's holder or by
--- release_document_claim, which skips what is locked.
+-- alone and costs no round trip. Other inserts are never waited for: the locks of documents and keys are tried. The one
+-- wait is for a transaction that is changing or deleting the claim itself at this moment. It cannot become a deadlock:
+-- release_document_claim and the housekeeper, who do so, skip claims that are locked.
 CREATE FUNCTION admit_application(
     application uuid, account text, document bytea, claim_until timestamptz,
     key bytea, route text, request_fingerprint bytea, reply_status smallint, reply bytea, key_until timestamptz,

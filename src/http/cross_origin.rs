@@ -11,9 +11,10 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use crate::config::CorsSettings;
 
 /// What pages may read beside the body.
-const EXPOSED: [&str; 8] = [
+const EXPOSED: [&str; 9] = [
     "content-disposition",
     "etag",
+    "idempotency-replayed",
     "location",
     "ratelimit",
     "ratelimit-policy",

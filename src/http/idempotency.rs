@@ -5,7 +5,8 @@
 //! own transaction, with a keyed fingerprint of method, path and body. The same request then gets exactly the same status,
 //! `Location`, `ETag` and body, with `Idempotency-Replayed: true`; another request under the same key is a 422; and while
 //! the first is in flight, on whatever instance, the answer is a 409 that says when to come back. A request that was
-//! refused has written nothing and leaves its key free. A replay is the answer of that time: what has happened since is
+//! refused has written nothing and leaves its key free. A secret that an answer shows once is not stored: the replay lacks
+//! it. A replay is the answer of that time: what has happened since is
 //! for a `GET` to tell.
 
 use std::future::{Ready, ready};
@@ -17,6 +18,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel_async::AsyncPgConnection;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
@@ -42,7 +44,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[expect(dead_code, reason = "read by the extractor; this is its schema")]
 pub struct IdempotencyParameter {
     /// Makes sending the request again safe: a key of the client's choice, the same for the same request, remembered for
-    /// 24 h. The answer is then the same, with `Idempotency-Replayed: true`. A request that was refused leaves its key
+    /// 24 h. The answer is then the same, without the secrets that are shown once, and with `Idempotency-Replayed: true`. A request that was refused leaves its key
     /// free.
     #[param(
         rename = "Idempotency-Key",
@@ -137,13 +139,25 @@ fn unquote(rest: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// An answer that can be given again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     /// JSON.
     body: String,
+    /// What goes to the client instead, once: it is not kept.
+    #[serde(skip)]
+    first_body: Option<SecretString>,
 }
+
+/// Two that are kept alike.
+impl PartialEq for Reply {
+    fn eq(&self, other: &Self) -> bool {
+        (self.status, &self.headers, &self.body) == (other.status, &other.headers, &other.body)
+    }
+}
+
+impl Eq for Reply {}
 
 impl Reply {
     /// An answer with a JSON body.
@@ -152,7 +166,16 @@ impl Reply {
     /// [`Error::Internal`] when the body cannot be written down: a defect.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_string(body).map_err(Error::internal)?;
-        Ok(Self { status: status.as_u16(), headers: Vec::new(), body })
+        Ok(Self { status: status.as_u16(), headers: Vec::new(), body, first_body: None })
+    }
+
+    /// The same with another JSON body in the first answer alone: for a secret that nobody keeps.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the body cannot be written down: a defect.
+    pub fn telling_once(mut self, body: &impl Serialize) -> Result<Self> {
+        self.first_body = Some(serde_json::to_string(body).map_err(Error::internal)?.into());
+        Ok(self)
     }
 
     /// The same with a header.
@@ -168,8 +191,8 @@ impl Reply {
     /// [`Error::Internal`] for a status or a header that HTTP does not know: a defect.
     pub fn response(&self) -> Answer {
         let status = StatusCode::from_u16(self.status).map_err(Error::internal)?;
-        let mut response =
-            HttpResponse::build(status).content_type("application/json").body(self.body.clone());
+        let body = self.first_body.as_ref().map_or(self.body.as_str(), ExposeSecret::expose_secret);
+        let mut response = HttpResponse::build(status).content_type("application/json").body(body.to_owned());
         for (name, value) in &self.headers {
             let name: HeaderName = name.parse().map_err(Error::internal)?;
             let value = HeaderValue::from_str(value).map_err(Error::internal)?;

@@ -2,7 +2,7 @@
 
 use actix_web::http::Method;
 use utoipa::OpenApi;
-use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{
@@ -132,6 +132,7 @@ pub fn document(faults_on: bool) -> Document {
             let Some(operation) = operation else { continue };
             let route = table.iter().find(|entry| entry.method == method && entry.documented_path() == *path);
             describe_refusals(path, operation);
+            describe_repetition(operation);
             if let Some(route) = route {
                 describe_access(route.access, operation);
                 if route.limit != LimitClass::Exempt {
@@ -150,12 +151,32 @@ pub fn document(faults_on: bool) -> Document {
     document
 }
 
+fn header(kind: Type, description: &str) -> Header {
+    let schema = ObjectBuilder::new().schema_type(kind);
+    HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
+}
+
+/// Adds what the answers of a write say that can be sent again under its key.
+fn describe_repetition(operation: &mut Operation) {
+    let mut parameters = operation.parameters.iter().flatten();
+    if !parameters.any(|parameter| matches!(parameter, RefOr::T(known) if known.name == "Idempotency-Key")) {
+        return;
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        if status.starts_with('2') {
+            let replayed = header(Type::Boolean, "`true` when the answer was given before; absent otherwise");
+            response.headers.insert("Idempotency-Replayed".to_owned(), replayed.into());
+        } else if status == "409" {
+            let retry =
+                "Seconds until the same request may come again, when it is being answered at this moment";
+            response.headers.insert("Retry-After".to_owned(), header(Type::Integer, retry).into());
+        }
+    }
+}
+
 /// Adds the refusal of a route that is counted.
 fn describe_limit(operation: &mut Operation) {
-    let header = |kind: Type, description: &str| {
-        let schema = ObjectBuilder::new().schema_type(kind);
-        HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
-    };
     let response = ResponseBuilder::new()
         .description("The address or the account asks more often than it may")
         .header("Retry-After", header(Type::Integer, "Seconds until the next request may come"))
@@ -300,6 +321,33 @@ mod tests {
         }
         let headers = &document["paths"]["/api/v1/applications"]["post"]["responses"]["429"]["headers"];
         assert!(headers["Retry-After"].is_object() && headers["RateLimit"].is_object(), "{headers}");
+    }
+
+    #[test]
+    fn every_write_with_a_key_says_how_it_is_answered_again_and_when_to_come_back() {
+        let document = documented(true);
+        let mut with_key = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let parameters = operation["parameters"].as_array().into_iter().flatten();
+                if parameters.filter(|parameter| parameter["name"] == "Idempotency-Key").count() == 0 {
+                    continue;
+                }
+                with_key.insert(path.as_str());
+                let responses = operation["responses"].as_object().unwrap();
+                let made = responses.iter().find(|(status, _)| status.starts_with('2')).unwrap().1;
+                assert!(made["headers"]["Idempotency-Replayed"].is_object(), "{path}: {made}");
+                let refused = &responses["409"];
+                assert!(refused["headers"]["Retry-After"].is_object(), "{path}: {refused}");
+            }
+        }
+        let known = [
+            "/api/v1/api-keys",
+            "/api/v1/applications",
+            "/api/v1/applications/{id}/restore",
+            "/api/v1/users",
+        ];
+        assert_eq!(with_key, BTreeSet::from(known));
     }
 
     #[test]

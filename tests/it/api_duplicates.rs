@@ -10,6 +10,7 @@ use aval::storage::applications::Insertion;
 use futures_util::future::join_all;
 use serde_json::json;
 
+use crate::support::accounts::USER;
 use crate::support::app::{Answer, TestApp};
 use crate::support::builders::{body, spanish, with};
 use crate::support::db::TestDatabase;
@@ -63,6 +64,36 @@ async fn a_restored_application_holds_its_document_again() {
     app.delete(&path(&first)).await.expect(204);
     app.send(Method::POST, &format!("{}/restore", path(&first)), &[], "").await.expect(200);
     assert_duplicate_of(&app.post(APPLICATIONS, &spanish()).await, &first);
+}
+
+#[actix_rt::test]
+async fn an_owner_cannot_delete_what_is_being_decided_or_was_granted_and_so_keeps_its_document() {
+    let app = TestApp::start_idle_with(&[RULE]).await;
+    let owner = app.acting_as(USER).await;
+    let id = owner.submit(&spanish()).await;
+    for status in ["VALIDATING", "UNDER_REVIEW", "APPROVED"] {
+        app.execute(&format!("UPDATE applications SET status = '{status}' WHERE id = '{id}'")).await;
+        let refused = owner.delete(&path(&id)).await;
+        assert_eq!((refused.status.as_u16(), &refused.json["code"]), (409, &"conflict".into()), "{status}");
+        assert!(refused.json["detail"].as_str().unwrap().contains(status), "{}", refused.json);
+        assert_duplicate_of(&owner.post(APPLICATIONS, &spanish()).await, &id);
+    }
+    app.delete(&path(&id)).await.expect(204);
+
+    let pending = owner.submit(&spanish()).await;
+    owner.delete(&path(&pending)).await.expect(204);
+    for last in ["CANCELLED", "REJECTED", "COMPLETED"] {
+        let id = owner.submit(&spanish()).await;
+        let way: &[&str] = match last {
+            "CANCELLED" => &["CANCELLED"],
+            "REJECTED" => &["VALIDATING", "REJECTED"],
+            _ => &["VALIDATING", "APPROVED", "COMPLETED"],
+        };
+        for status in way {
+            app.execute(&format!("UPDATE applications SET status = '{status}' WHERE id = '{id}'")).await;
+        }
+        owner.delete(&path(&id)).await.expect(204);
+    }
 }
 
 #[actix_rt::test]

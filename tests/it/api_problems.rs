@@ -297,7 +297,8 @@ async fn bad_changes_are_refused_by_name() {
         (json!({"status": 1}), "/status bad_type"),
         (json!({"status": "CANCELLED", "reason": "x".repeat(501)}), "/reason bad_reason"),
         (json!({"status": "CANCELLED", "reason": "a\u{0}b"}), "/reason bad_reason"),
-        (json!({"status": "CANCELLED", "country_specific_data": {}}), "/status ambiguous"),
+        (json!({"status": "CANCELLED", "country_specific_data": {"a": 1}}), "/status ambiguous"),
+        (json!({"country_specific_data": {}}), "/country_specific_data required"),
         (json!({"country_specific_data": {"birth_date": "2000-01-01"}}), "/country_specific_data read_only"),
         (json!({"requested_amount": "1"}), "/requested_amount unknown_field"),
     ] {

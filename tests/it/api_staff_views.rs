@@ -1,5 +1,6 @@
 //! What staff looks at is recorded, whatever happens meanwhile, and cannot be unmade.
 
+use actix_web::http::Method;
 use aval::domain::application::Country;
 use aval::storage::applications::Insertion;
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ async fn looks_at_other_peoples_applications_are_recorded_and_those_at_ones_own_
     ] {
         let request = format!("look-{action}");
         let path = format!("/api/v1/applications/{id}{part}");
-        app.send(actix_web::http::Method::GET, &path, &[("X-Request-ID", &request)], "").await.expect(200);
+        app.send(Method::GET, &path, &[("X-Request-ID", &request)], "").await.expect(200);
         let found = eventually(action, async || {
             let found = views(&app, &format!("?application_id={id}&action={action}")).await;
             found.into_iter().find(|view| view["request_id"] == request.as_str())
@@ -57,6 +58,52 @@ async fn looks_at_other_peoples_applications_are_recorded_and_those_at_ones_own_
     }
     app.get("/api/v1/applications/01890a5d-ac96-774b-bcce-b302099a8057").await.expect(404);
     assert!(known.parse::<u32>().unwrap() > 0, "the waiting for the decision looked at its status");
+    assert_eq!(views(&app, &format!("?application_id={own}")).await, Vec::<Value>::new());
+}
+
+#[actix_rt::test]
+async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_answered() {
+    let app = TestApp::start_idle_with(&AT_ONCE).await;
+    let (user, analyst) = (app.acting_as(USER).await, app.acting_as(ANALYST).await);
+    let id = user.submit(&spanish()).await;
+    let path = format!("/api/v1/applications/{id}");
+    let (status, restore) = (format!("{path}/status"), format!("{path}/restore"));
+    let data = json!({"country_specific_data": {"employer": "Acme"}}).to_string();
+    let cancelled = json!({"status": "CANCELLED"}).to_string();
+    let looks = async |request: &str| {
+        let count = format!(
+            "SELECT count(*) FROM staff_views WHERE account = '{ANALYST}' AND action = 'application' \
+             AND application_id = '{id}' AND request_id = '{request}'"
+        );
+        eventually(request, async || (app.sql(&count).await == "1").then_some(())).await;
+    };
+    for (method, target, request, body) in [
+        (Method::PATCH, &path, "patched", &*data),
+        (Method::PUT, &status, "put", &*cancelled),
+        (Method::DELETE, &path, "deleted", ""),
+        (Method::POST, &restore, "restored", ""),
+        (Method::POST, &restore, "replayed", ""),
+    ] {
+        let mut headers = vec![("X-Request-ID", request)];
+        headers.extend((!body.is_empty()).then_some(("Content-Type", "application/json")));
+        headers.extend((method == Method::POST).then_some(("Idempotency-Key", "key")));
+        let answer = analyst.send(method, target, &headers, body).await;
+        assert!(answer.status.is_success(), "{request}: {}", answer.json);
+        if request != "deleted" {
+            looks(request).await;
+        }
+    }
+    let deleting = "SELECT count(*) FROM staff_views WHERE request_id = 'deleted'";
+    assert_eq!(app.sql(deleting).await, "0", "it shows nothing");
+
+    let own = analyst.submit(&spanish()).await;
+    analyst.patch(&format!("/api/v1/applications/{own}"), &json!({"status": "CANCELLED"})).await.expect(200);
+    analyst.get(&path).await.expect(200);
+    eventually("a later look", async || {
+        let looks = views(&app, &format!("?application_id={id}")).await;
+        (looks.len() == 5).then_some(())
+    })
+    .await;
     assert_eq!(views(&app, &format!("?application_id={own}")).await, Vec::<Value>::new());
 }
 

@@ -76,7 +76,9 @@ async fn pages_of_other_origins_may_nothing_unless_they_are_allowed() {
     for path in ["/api/v1/countries", "/api/v1/applications/x"] {
         let read = app.send(Method::GET, path, &[("Origin", CONSOLE)], "").await;
         assert_eq!(read.header("access-control-allow-origin"), CONSOLE, "{path}");
-        for exposed in ["etag", "location", "x-request-id", "ratelimit", "retry-after"] {
+        for exposed in
+            ["etag", "location", "x-request-id", "ratelimit", "retry-after", "idempotency-replayed"]
+        {
             assert!(read.header("access-control-expose-headers").contains(exposed), "{exposed}");
         }
     }

@@ -36,11 +36,15 @@ pub struct CreateApiKeyRequest {
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// A new key, with its text, which is never shown again.
+/// A new key, with its text, which is never shown again: a repeated request is answered without it.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedApiKey {
-    /// For the header `X-API-Key`. Only a digest of it is kept.
-    #[schema(example = "aval_019a5d2e7c1a7b3e9a540d7a3c1f5e21_Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA")]
+    /// For the header `X-API-Key`. Only a digest of it is kept, so that it stands in the first answer alone: whoever lost
+    /// that takes the key back and makes another.
+    #[schema(
+        required = false,
+        example = "aval_019a5d2e7c1a7b3e9a540d7a3c1f5e21_Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA"
+    )]
     key: String,
     #[serde(flatten)]
     api_key: ApiKeyView,
@@ -84,8 +88,8 @@ pub(in crate::http) async fn create(
         let (key, text) = minted.insert(connection, &new, &principal.account).await?;
         let api_key = ApiKeyView::from(key);
         let location = format!("/api/v1/api-keys/{}", api_key.id);
-        let created = CreatedApiKey { key: text.expose_secret().to_owned(), api_key };
-        let reply = Reply::json(StatusCode::CREATED, &created)?;
+        let kept = Reply::json(StatusCode::CREATED, &api_key)?;
+        let reply = kept.telling_once(&CreatedApiKey { key: text.expose_secret().to_owned(), api_key })?;
         Ok(reply.with_header(&header::LOCATION, location).with_header(&header::CACHE_CONTROL, "no-store"))
     });
     let made = made.await?;

@@ -21,6 +21,7 @@ use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::idempotency::{self, Once, Reply};
 use crate::http::problem::{Answer, Rejection};
+use crate::http::staff_views::Viewed;
 use crate::storage::applications::{self, Change};
 use crate::storage::idempotency::KeyedWrite;
 
@@ -48,7 +49,7 @@ pub struct PatchRequest {
     /// Where to.
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
     status: Option<Status>,
-    /// Members to add or to replace; `birth_date` and `sex` are set at creation alone.
+    /// Members to add or to replace, at least one; `birth_date` and `sex` are set at creation alone.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<serde_json::Value>,
     /// Why: kept in the audit trail.
@@ -135,6 +136,9 @@ fn reason(raw: &RawValue) -> Result<String, Refusal> {
 
 fn added_data(raw: &RawValue) -> Result<serde_json::Map<String, serde_json::Value>, Refusal> {
     let data = country_data::read(raw)?;
+    if data.is_empty() {
+        return Err(("required", "must have a member".to_owned()));
+    }
     match country_data::TOLD_BY_DOCUMENT.into_iter().find(|name| data.contains_key(*name)) {
         Some(name) => Err(("read_only", format!("{name} is set at creation alone"))),
         None => Ok(data),
@@ -185,7 +189,8 @@ fn reply(changed: Application) -> Result<Reply> {
     Ok(Reply::json(StatusCode::OK, &ApplicationView::from(changed))?.with_header(&header::ETAG, tag))
 }
 
-/// Makes a change in a transaction of its own, once for its key where it has one, and tells who waits for it.
+/// Makes a change in a transaction of its own, once for its key where it has one, and tells who waits for it. An answer
+/// that shows the application is a look at it, and noted as one.
 ///
 /// # Errors
 /// [`Rejection::PreconditionFailed`] when `If-Match` names another version, and what `storage::applications::change`
@@ -204,7 +209,7 @@ pub(super) async fn apply(
         change_id: ChangeId::new(resources.clock.new_uuid()),
         changed_by: principal.account.clone(),
         reason: request.reason.clone(),
-        request_id: Some(context.request_id),
+        request_id: Some(context.request_id.clone()),
     };
     let (change, visibility, mover) =
         (&request.change, principal.visibility_for_changes(), principal.mover());
@@ -216,6 +221,7 @@ pub(super) async fn apply(
         stale.set(!conditions.allow_change(version));
         if stale.get() { Err(Error::Conflict(PublicMessage::new("stale"))) } else { Ok(()) }
     };
+    let owner = Cell::new(None);
     let made = idempotency::once(state, "change_application", write, async |connection| {
         // Before anything is said about the change itself; a deleted application has no version to compare.
         if conditions.restrict_changes() && !matches!(change, Change::Restore) {
@@ -227,11 +233,20 @@ pub(super) async fn apply(
         // Somebody may have changed it before it was locked.
         unless_stale(changed.version - 1)?;
         check_size(&changed)?;
+        owner.set(Some(changed.created_by.clone()));
         Ok(reply(changed)?)
     });
     match made.await {
         Ok(made) => {
             (state.on_commit)(Written { jobs: matches!(change, Change::Restore), events: true });
+            if !matches!(change, Change::Delete) {
+                let owner = match owner.take() {
+                    Some(owner) => owner,
+                    // The answer was given before, and nothing was read now.
+                    None => applications::owner(&mut *resources.database.get().await?, id).await?,
+                };
+                state.note_view(principal, &context, Viewed::Changed(id, &owner));
+            }
             Ok(made)
         }
         Err(_) if stale.get() => Err(Rejection::PreconditionFailed),
@@ -282,7 +297,7 @@ mod tests {
             (r#"{"reason": "x"}"#, Wanted::StatusOrData, "", "required"),
             (r#"{"status": null}"#, Wanted::StatusOrData, "", "required"),
             (
-                r#"{"status": "CANCELLED", "country_specific_data": {}}"#,
+                r#"{"status": "CANCELLED", "country_specific_data": {"a": 1}}"#,
                 Wanted::StatusOrData,
                 "/status",
                 "ambiguous",
@@ -303,6 +318,7 @@ mod tests {
                 "/country_specific_data",
                 "read_only",
             ),
+            (r#"{"country_specific_data": {}}"#, Wanted::StatusOrData, "/country_specific_data", "required"),
             ("{}", Wanted::Status, "/status", "required"),
         ] {
             assert_eq!(read(json, wanted).unwrap_err(), [(pointer.to_owned(), code)], "{json:.60}");

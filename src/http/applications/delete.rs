@@ -13,6 +13,8 @@ use crate::http::problem::Answer;
 use crate::storage::applications::Change;
 
 /// Puts an application into the bin; work on it ends. Nothing is lost.
+///
+/// The owner may delete what is `PENDING` or final; staff may delete whatever it sees.
 #[utoipa::path(
     delete,
     path = "/api/v1/applications/{id}",
@@ -25,6 +27,7 @@ use crate::storage::applications::Change;
     responses(
         (status = 204, description = "It is deleted"),
         (status = 404, description = "There is none, or not for this caller"),
+        (status = 409, description = "It is being decided or was approved, which its owner cannot delete"),
         (status = 412, description = "It has changed meanwhile"),
     ),
 )]

@@ -12,6 +12,7 @@ use super::auth::Principal;
 use super::extract::RequestContext;
 use crate::domain::account::Role;
 use crate::domain::application::Application;
+use crate::domain::ids::ApplicationId;
 use crate::storage::applications::ListFilter;
 use crate::storage::staff_views::{StaffView, ViewAction};
 
@@ -20,6 +21,8 @@ use crate::storage::staff_views::{StaffView, ViewAction};
 pub(super) enum Viewed<'a> {
     /// One application, in some respect.
     One(ViewAction, &'a Application),
+    /// One application of this owner, as a change left it.
+    Changed(ApplicationId, &'a str),
     /// Many, narrowed so.
     List(ViewAction, &'a ListFilter),
 }
@@ -33,6 +36,8 @@ impl HttpState {
         let (action, application_id, document_index, filter) = match viewed {
             Viewed::One(_, application) if application.created_by == principal.account => return,
             Viewed::One(action, application) => (action, Some(application.id.as_uuid()), None, json!({})),
+            Viewed::Changed(_, owner) if owner == principal.account => return,
+            Viewed::Changed(id, _) => (ViewAction::Application, Some(id.as_uuid()), None, json!({})),
             Viewed::List(action, filter) => {
                 let index = filter.document.map(|index| index.as_bytes().to_vec());
                 (action, None, index, described(filter))

@@ -127,7 +127,10 @@ async fn lock(
     }
 }
 
+/// Whether `mover` may make `change`. Deleting lets go of the document and empties the queue of the reviewers: what is
+/// being decided, or was granted, is not its owner's to delete.
 fn check(locked: &Locked, mover: Mover, change: &Change) -> Result<()> {
+    let may_delete = mover != Mover::Owner || locked.status == Status::Pending || locked.status.is_final();
     match change {
         Change::Restore if locked.deleted => Ok(()),
         Change::Restore => Err(Error::Conflict(PublicMessage::new("the application is not deleted"))),
@@ -138,6 +141,12 @@ fn check(locked: &Locked, mover: Mover, change: &Change) -> Result<()> {
                 to: to.as_str(),
                 allowed: locked.status.next_for(mover).map(Status::as_str).collect(),
             })
+        }
+        Change::Delete if !may_delete => {
+            let status = locked.status;
+            let text =
+                format!("an application that is {status} cannot be deleted by its owner, only by staff");
+            Err(Error::Conflict(PublicMessage::new(text)))
         }
         Change::Status(_) | Change::CountryData(_) | Change::Delete => Ok(()),
     }

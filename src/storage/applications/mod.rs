@@ -137,6 +137,15 @@ pub async fn find(
     row.map(|row| row.open(keys)).transpose()
 }
 
+/// Whose an application is, deleted or not.
+///
+/// # Errors
+/// [`Error::NotFound`], or when the database fails.
+pub async fn owner(connection: &mut AsyncPgConnection, id: ApplicationId) -> Result<String> {
+    let owner = applications::table.find(id.as_uuid()).select(applications::created_by);
+    owner.first(connection).await.optional()?.ok_or(Error::NotFound("application"))
+}
+
 /// Gets an application that was not deleted and that the caller may see.
 ///
 /// # Errors
