@@ -87,7 +87,7 @@ async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_a
         let mut headers = vec![("X-Request-ID", request)];
         headers.extend((!body.is_empty()).then_some(("Content-Type", "application/json")));
         headers.extend((method == Method::POST).then_some(("Idempotency-Key", "key")));
-        let answer = analyst.send(method, target, &headers, body).await;
+        let answer = analyst.send(method, target, &headers, body.to_owned()).await;
         assert!(answer.status.is_success(), "{request}: {}", answer.json);
         if request != "deleted" {
             looks(request).await;
