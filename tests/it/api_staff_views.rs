@@ -5,7 +5,7 @@ use aval::domain::application::Country;
 use aval::storage::applications::Insertion;
 use serde_json::{Value, json};
 
-use crate::support::accounts::{ANALYST, USER};
+use crate::support::accounts::{ADMIN, ANALYST, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
 use crate::support::db::execute;
@@ -64,7 +64,7 @@ async fn looks_at_other_peoples_applications_are_recorded_and_those_at_ones_own_
 #[actix_rt::test]
 async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_answered() {
     let app = TestApp::start_idle_with(&AT_ONCE).await;
-    let (user, analyst) = (app.acting_as(USER).await, app.acting_as(ANALYST).await);
+    let (user, admin) = (app.acting_as(USER).await, app.acting_as(ADMIN).await);
     let id = user.submit(&spanish()).await;
     let path = format!("/api/v1/applications/{id}");
     let (status, restore) = (format!("{path}/status"), format!("{path}/restore"));
@@ -72,7 +72,7 @@ async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_a
     let cancelled = json!({"status": "CANCELLED"}).to_string();
     let looks = async |request: &str| {
         let count = format!(
-            "SELECT count(*) FROM staff_views WHERE account = '{ANALYST}' AND action = 'application' \
+            "SELECT count(*) FROM staff_views WHERE account = '{ADMIN}' AND action = 'application' \
              AND application_id = '{id}' AND request_id = '{request}'"
         );
         eventually(request, async || (app.sql(&count).await == "1").then_some(())).await;
@@ -87,7 +87,7 @@ async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_a
         let mut headers = vec![("X-Request-ID", request)];
         headers.extend((!body.is_empty()).then_some(("Content-Type", "application/json")));
         headers.extend((method == Method::POST).then_some(("Idempotency-Key", "key")));
-        let answer = analyst.send(method, target, &headers, body.to_owned()).await;
+        let answer = admin.send(method, target, &headers, body.to_owned()).await;
         assert!(answer.status.is_success(), "{request}: {}", answer.json);
         if request != "deleted" {
             looks(request).await;
@@ -96,9 +96,9 @@ async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_a
     let deleting = "SELECT count(*) FROM staff_views WHERE request_id = 'deleted'";
     assert_eq!(app.sql(deleting).await, "0", "it shows nothing");
 
-    let own = analyst.submit(&spanish()).await;
-    analyst.patch(&format!("/api/v1/applications/{own}"), &json!({"status": "CANCELLED"})).await.expect(200);
-    analyst.get(&path).await.expect(200);
+    let own = admin.submit(&spanish()).await;
+    admin.patch(&format!("/api/v1/applications/{own}"), &json!({"status": "CANCELLED"})).await.expect(200);
+    admin.get(&path).await.expect(200);
     eventually("a later look", async || {
         let looks = views(&app, &format!("?application_id={id}")).await;
         (looks.len() == 5).then_some(())
