@@ -1,4 +1,4 @@
-//! Lists that are read by cursor alone, newest first: accounts and API keys.
+//! Lists that are read by cursor alone, newest first: accounts, API keys, webhook events and staff views.
 
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -8,7 +8,8 @@ use super::query::Query;
 use crate::error::Result;
 use crate::storage::seal::KeyRing;
 
-const DEFAULT_PAGE_SIZE: i64 = 20;
+/// Entries of a page whose size is not asked for.
+pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 const MAX_PAGE_SIZE: i64 = 100;
 
 /// Which part of a list is wanted.
@@ -26,25 +27,32 @@ pub struct PageParameters {
 /// A page that a client asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    list: &'static str,
+    list: String,
     pub(super) size: i64,
     /// Entries made before this one.
     pub(super) before: Option<Uuid>,
 }
 
 impl Page {
-    /// Reads the query of the list of this name.
+    /// Reads the query of a list without filters.
     ///
     /// # Errors
     /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
-    pub(super) fn read(keys: &KeyRing, mut query: Query, list: &'static str) -> Result<Self> {
-        let size = query.take("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
+    pub(super) fn read(keys: &KeyRing, mut query: Query, list: &str) -> Result<Self> {
+        let page = Self::take(keys, &mut query, list.to_owned(), DEFAULT_PAGE_SIZE);
+        query.finish()?;
+        Ok(page)
+    }
+
+    /// Takes the page out of the query of a list. `list` is its name with its filters, the same for the same list, so that
+    /// a cursor serves no other; `default_size` is the size of a page when none is asked for.
+    pub(super) fn take(keys: &KeyRing, query: &mut Query, list: String, default_size: i64) -> Self {
+        let size = query.take("page_size", page_size).unwrap_or(default_size);
         let before = query.take("cursor", |text| {
-            cursor::decode(keys, text, list)
+            cursor::decode(keys, text, &list)
                 .ok_or_else(|| ("bad_cursor", "is not a next_cursor of this list".to_owned()))
         });
-        query.finish()?;
-        Ok(Self { list, size, before })
+        Self { list, size, before }
     }
 
     /// How many to look for: one more than wanted tells whether the list goes on.
@@ -62,7 +70,7 @@ impl Page {
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);
         let goes_on = found.len() > size;
         found.truncate(size);
-        found.last().filter(|_| goes_on).map(|last| cursor::encode(keys, id(last), self.list))
+        found.last().filter(|_| goes_on).map(|last| cursor::encode(keys, id(last), &self.list))
     }
 }
 
@@ -83,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_page_has_twenty_entries_or_as_many_as_asked_for() {
-        assert_eq!(read("").unwrap(), Page { list: "users", size: 20, before: None });
+        assert_eq!(read("").unwrap(), Page { list: "users".to_owned(), size: 20, before: None });
         assert_eq!(read("page_size=100").unwrap().limit(), 101);
         for bad in ["page_size=0", "page_size=101", "page_size=%2B1", "cursor=x", "page=1"] {
             assert!(read(bad).is_err(), "{bad}");

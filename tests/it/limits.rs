@@ -1,7 +1,5 @@
 //! How much a client may ask: rate limits, connections, sizes.
 
-use std::time::Duration;
-
 use actix_web::http::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::support::app::{Answer, TestApp};
 use crate::support::builders::spanish;
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, eventually, trickle};
 
 const ON: (&str, &str) = ("AVAL__LIMITS__ENABLED", "true");
 const TRUST_LOOPBACK: (&str, &str) = ("AVAL__SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
@@ -126,13 +124,7 @@ async fn clients_that_send_their_heads_slowly_are_cut_off_in_the_first_request_a
 
     let head = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\nGET /health/live HTTP/1.1\r\nX-Slow: ";
     let mut later = silent_after(&app, head).await;
-    let trickle = async {
-        // One byte at a time is enough to look alive to anything that looks at bytes.
-        while later.write_all(b"a").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, trickle).await.expect("the server to close the connection");
+    tokio::time::timeout(PATIENCE, trickle(&mut later)).await.expect("the server to close the connection");
     let closed = &app.engine().resources.metrics.http_connections_refused_total;
     assert_eq!(closed.with_label_values(&["no_request"]).get(), 1);
 }

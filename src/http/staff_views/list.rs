@@ -11,8 +11,8 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::applications::list::{Edge, MAX_PAGE_SIZE, moment, whole};
-use crate::http::cursor;
+use crate::http::applications::list::{Edge, moment};
+use crate::http::keyset::Page;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::storage::seal::KeyRing;
@@ -116,25 +116,20 @@ pub struct StaffViewPage {
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
-    let wanted = Wanted::read(query, keys)?;
-    let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
+    let Wanted { filter, page } = Wanted::read(query, keys)?;
     let mut connection = state.resources.database.get().await?;
-    // One more than asked for tells whether the list goes on.
-    let mut listed = list_page(&mut connection, &wanted.filter, wanted.after, wanted.page_size + 1).await?;
-    let goes_on = listed.len() > page_length;
-    listed.truncate(page_length);
-    let last = listed.last().filter(|_| goes_on).map(|view| view.id);
+    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let next_cursor = page.cut(keys, &mut listed, |view| view.id);
     Ok(HttpResponse::Ok().json(StaffViewPage {
-        page_size: wanted.page_size,
-        next_cursor: last.map(|last| cursor::encode(keys, last, &list_name(&wanted.filter))),
+        page_size: page.size,
+        next_cursor,
         views: listed.into_iter().map(StaffViewEntry::from).collect(),
     }))
 }
 
 struct Wanted {
     filter: ViewFilter,
-    page_size: i64,
-    after: Option<Uuid>,
+    page: Page,
 }
 
 impl Wanted {
@@ -149,17 +144,12 @@ impl Wanted {
             from: query.take("from", |text| moment(text, Edge::Start)),
             to: query.take("to", |text| moment(text, Edge::End)),
         };
-        let page_size =
-            query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
-        let after = query.take("cursor", |text| {
-            let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
-            cursor::decode(keys, text, &list_name(&filter)).ok_or_else(refusal)
-        });
+        let page = Page::take(keys, &mut query, list_name(&filter), DEFAULT_PAGE_SIZE);
         if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
             query.refuse("to", "bad_range", "must not be before from");
         }
         query.finish()?;
-        Ok(Self { filter, page_size, after })
+        Ok(Self { filter, page })
     }
 }
 

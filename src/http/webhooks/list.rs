@@ -10,15 +10,12 @@ use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::cursor;
+use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::storage::seal::KeyRing;
 use crate::storage::types::WebhookStatus;
 use crate::storage::webhooks::{ListedEvent, WebhookFilter, list_page};
-
-const DEFAULT_PAGE_SIZE: i64 = 20;
-const MAX_PAGE_SIZE: i64 = 100;
 
 /// What the list is narrowed to, and which part of it is wanted.
 #[derive(IntoParams)]
@@ -129,25 +126,20 @@ pub struct WebhookEventPage {
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
-    let wanted = Wanted::read(query, keys)?;
-    let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
+    let Wanted { filter, page } = Wanted::read(query, keys)?;
     let mut connection = state.resources.database.get().await?;
-    // One more than asked for tells whether the list goes on.
-    let mut listed = list_page(&mut connection, &wanted.filter, wanted.after, wanted.page_size + 1).await?;
-    let goes_on = listed.len() > page_length;
-    listed.truncate(page_length);
-    let last = listed.last().filter(|_| goes_on).map(|event| event.id);
+    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let next_cursor = page.cut(keys, &mut listed, |event| event.id);
     Ok(HttpResponse::Ok().json(WebhookEventPage {
-        page_size: wanted.page_size,
-        next_cursor: last.map(|last| cursor::encode(keys, last, &name(&wanted.filter))),
+        page_size: page.size,
+        next_cursor,
         events: listed.into_iter().map(WebhookEventView::from).collect(),
     }))
 }
 
 struct Wanted {
     filter: WebhookFilter,
-    page_size: i64,
-    after: Option<Uuid>,
+    page: Page,
 }
 
 impl Wanted {
@@ -164,22 +156,13 @@ impl Wanted {
                 id.map_err(|_invalid| ("bad_uuid", "must be a UUID".to_owned()))
             }),
         };
-        let page_size = query.take("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
-        let after = query.take("cursor", |text| {
-            let refusal = || ("bad_cursor", "is not a cursor of this list".to_owned());
-            cursor::decode(keys, text, &name(&filter)).ok_or_else(refusal)
-        });
+        let page = Page::take(keys, &mut query, name(&filter), DEFAULT_PAGE_SIZE);
         query.finish()?;
-        Ok(Self { filter, page_size, after })
+        Ok(Self { filter, page })
     }
 }
 
 /// The list with its filters as text, the same for the same list.
 fn name(filter: &WebhookFilter) -> String {
     format!("webhook events {filter:?}")
-}
-
-fn page_size(text: &str) -> Result<i64, (&'static str, String)> {
-    let size = text.parse().ok().filter(|size| (1..=MAX_PAGE_SIZE).contains(size));
-    size.ok_or_else(|| ("out_of_range", format!("must be a whole number from 1 to {MAX_PAGE_SIZE}")))
 }

@@ -159,6 +159,10 @@ async fn prepare_template(url: &str) {
     let half_made_url = url.replacen("/aval?", &format!("/{half_made}?"), 1);
     aval::storage::migrations::run_pending(&half_made_url).await.unwrap();
     let mut connection = connect(&half_made_url).await;
+    // The name is of the folder, the schema of what was compiled in: made of two minds, it would stay wrong.
+    let applied = text(&mut connection, "SELECT count(*) FROM __diesel_schema_migrations").await;
+    let folders = fs::read_dir("migrations").unwrap().count().to_string();
+    assert_eq!(applied.as_deref(), Some(&*folders), "migrations/ has changed since the tests were built");
     let now = aval::clock::Clock::system().now();
     aval::storage::partitions::ensure(&mut connection, now, 1).await.unwrap();
     drop(connection);

@@ -26,3 +26,13 @@ pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Op
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// A slow client: writes one byte at a time, which is enough to look alive to anything that looks at bytes, until the server
+/// closes the connection.
+pub(crate) async fn trickle(stream: &mut tokio::net::TcpStream) {
+    use tokio::io::AsyncWriteExt as _;
+
+    while stream.write_all(b"a").await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
