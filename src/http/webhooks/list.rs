@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
+use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
@@ -150,7 +151,7 @@ impl Wanted {
                     ("unknown_status", "must be received, applied, ignored or failed".to_owned())
                 })
             }),
-            provider: query.take("provider", |text| Ok(text.to_owned())),
+            provider: query.take("provider", provider),
             application_id: query.take("application_id", |text| {
                 let id: Result<ApplicationId, _> = text.parse();
                 id.map_err(|_invalid| ("bad_uuid", "must be a UUID".to_owned()))
@@ -160,6 +161,12 @@ impl Wanted {
         query.finish()?;
         Ok(Self { filter, page })
     }
+}
+
+/// A text that is no bureau's name finds nothing; one that the database cannot hold is refused.
+fn provider(text: &str) -> Result<String, Refusal> {
+    let safe = text.len() <= 128 && !text.chars().any(char::is_control);
+    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_provider", "is not a bureau's name".to_owned()))
 }
 
 /// The list with its filters as text, the same for the same list.

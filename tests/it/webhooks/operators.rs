@@ -56,6 +56,7 @@ async fn the_list_is_narrowed_and_refuses_what_it_does_not_know() {
     }
     for (query, error) in [
         ("?status=lost", "?status unknown_status"),
+        ("?provider=%00", "?provider bad_provider"),
         ("?application_id=7", "?application_id bad_uuid"),
         ("?page_size=0", "?page_size out_of_range"),
         ("?cursor=AAAA", "?cursor bad_cursor"),
