@@ -51,13 +51,14 @@ CREATE TABLE statistics_position (
 COMMENT ON TABLE statistics_position IS
     'The last event that is counted. Whoever changes the counters holds its row lock, so that nothing is counted twice.';
 
--- What one event changes in application_counts: the status that it left, and the one that it came to.
+-- What one event changes in application_counts: the status that it left, and the one that it came to. Statuses are text
+-- until the type is known: what other events call so is their affair.
 CREATE FUNCTION statistics_count_changes(type text, subject uuid, data jsonb)
 RETURNS TABLE (
     owner text, country country, status application_status, applications bigint, requested_amount numeric,
     risk_low bigint, risk_medium bigint, risk_high bigint, risk_critical bigint, risk_sum numeric)
 LANGUAGE sql STABLE AS $$
-    SELECT data ->> 'created_by', (data ->> 'country')::country, m.status, m.sign,
+    SELECT data ->> 'created_by', (data ->> 'country')::country, m.status::application_status, m.sign,
         m.sign * (SELECT a.requested_amount FROM applications a WHERE a.id = subject),
         CASE WHEN r.risk < 30 THEN m.sign ELSE 0 END,
         CASE WHEN r.risk >= 30 AND r.risk < 50 THEN m.sign ELSE 0 END,
@@ -65,9 +66,9 @@ LANGUAGE sql STABLE AS $$
         CASE WHEN r.risk >= 70 THEN m.sign ELSE 0 END,
         coalesce(m.sign * r.risk, 0)
     FROM (VALUES
-        ((data ->> 'previous_status')::application_status, -1::bigint,
+        (data ->> 'previous_status', -1::bigint,
             type IN ('application.status_changed.v1', 'application.deleted.v1')),
-        ((data ->> 'status')::application_status, 1::bigint,
+        (data ->> 'status', 1::bigint,
             type IN ('application.created.v1', 'application.status_changed.v1', 'application.restored.v1'))
     ) AS m (status, sign, applies)
     CROSS JOIN LATERAL (SELECT CASE WHEN m.status IN ('APPROVED', 'REJECTED', 'COMPLETED')
@@ -94,7 +95,7 @@ LANGUAGE sql STABLE AS $$
         CASE WHEN e.became = 'UNDER_REVIEW' THEN 1 ELSE 0 END::bigint,
         CASE WHEN e.became = 'CANCELLED' THEN 1 ELSE 0 END::bigint,
         CASE WHEN e.became = 'APPROVED' THEN e.amount ELSE 0 END
-    FROM (SELECT (data ->> 'status')::application_status AS became,
+    FROM (SELECT data ->> 'status' AS became,
             CASE WHEN data ->> 'status' IN ('PENDING', 'APPROVED') THEN (
                 SELECT a.requested_amount FROM applications a WHERE a.id = subject) END AS amount) AS e
     WHERE type IN ('application.created.v1', 'application.status_changed.v1')
@@ -107,6 +108,11 @@ DECLARE
     counted_to bigint;
     count_to bigint;
 BEGIN
+    -- Without a lock while there is nothing to do, as it mostly is.
+    PERFORM FROM statistics_position p, outbox_position o WHERE o.last_offset > p.last_offset;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
     SELECT p.last_offset INTO STRICT counted_to FROM statistics_position p FOR UPDATE;
     SELECT max(b.relay_offset) INTO count_to FROM (
         SELECT o.relay_offset FROM outbox o WHERE o.relay_offset > counted_to ORDER BY o.relay_offset LIMIT batch) b;

@@ -15,6 +15,7 @@ mod database_url;
 mod encryption;
 mod jobs;
 mod limits;
+mod lists;
 mod log;
 mod providers;
 mod secrets;
@@ -38,6 +39,7 @@ pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
+pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
@@ -135,6 +137,10 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// `[outbox]`
     pub outbox: OutboxSettings,
+    /// `[statistics]`
+    pub statistics: StatisticsSettings,
+    /// `[lists]`
+    pub lists: ListSettings,
     /// `[redecision]`
     pub redecision: RedecisionSettings,
     /// `[housekeeping]`
@@ -169,6 +175,8 @@ struct Sections {
     staff_views: StaffViewSettings,
     jobs: JobSettings,
     outbox: OutboxSettings,
+    statistics: StatisticsSettings,
+    lists: ListSettings,
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
     websocket: WebSocketSettings,
@@ -266,6 +274,8 @@ impl Settings {
             staff_views: sections.staff_views,
             jobs: sections.jobs,
             outbox: sections.outbox,
+            statistics: sections.statistics,
+            lists: sections.lists,
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
             websocket: sections.websocket,
@@ -286,6 +296,8 @@ impl Settings {
         settings.staff_views.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
+        settings.statistics.validate()?;
+        settings.lists.validate()?;
         settings.redecision.validate()?;
         settings.websocket.validate()?;
         settings.webhooks.validate()?;
