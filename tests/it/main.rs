@@ -8,6 +8,8 @@ mod api_applications;
 #[cfg(test)]
 mod api_duplicates;
 #[cfg(test)]
+mod api_export;
+#[cfg(test)]
 mod api_idempotency;
 #[cfg(test)]
 mod api_lists;
@@ -53,6 +55,8 @@ mod recorder;
 mod reencrypt;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod statistics;
 #[cfg(test)]
 mod status_machine;
 #[cfg(test)]
