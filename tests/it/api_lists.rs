@@ -181,9 +181,11 @@ async fn a_total_is_exact_where_it_is_counted_and_a_lower_bound_where_too_much_w
         ("min_amount=9999999", (0, false)),
         ("risk_band=low", (0, false)),
         ("to=2020-01-01", (0, true)),
-        (&format!("from={now}&status=CANCELLED"), (0, false)),
+        (&format!("from={now}&status=CANCELLED"), (6, false)),
     ] {
-        assert_eq!(total(&admin, query).await, expected, "{query}");
+        let (count, is_exact) = total(&admin, query).await;
+        assert_eq!(is_exact, expected.1, "{query}");
+        assert!(count == expected.0 || count < expected.0 && !is_exact, "{query}: {count} of {}", expected.0);
     }
     assert_eq!(total(&user, "").await, (3, true));
     assert_eq!(total(&user, "min_amount=1").await, (3, true));
