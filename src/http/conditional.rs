@@ -40,9 +40,7 @@ impl Conditions {
 
     /// The same for any tag, given in its strong form.
     pub fn knows(&self, tag: &str) -> bool {
-        self.if_none_match
-            .as_deref()
-            .is_some_and(|tags| names(tags, tag) || names(tags, &format!("W/{tag}")))
+        self.if_none_match.as_deref().is_some_and(|tags| names(tags, tag) || names(tags, &format!("W/{tag}")))
     }
 }
 

@@ -162,7 +162,8 @@ pub async fn delete_expired(
 ) -> Result<usize> {
     let before = now - chrono::TimeDelta::from_std(retention).map_err(Error::internal)?;
     let expired = diesel::alias!(outbox as expired);
-    let counted_to = statistics_position::table.select(statistics_position::last_offset.nullable()).single_value();
+    let counted_to =
+        statistics_position::table.select(statistics_position::last_offset.nullable()).single_value();
     let seqs = expired
         .select(expired.field(outbox::seq))
         .filter(expired.field(outbox::published_at).lt(before))

@@ -132,7 +132,10 @@ async fn a_list_that_is_too_long_is_refused_or_says_where_it_was_cut() {
     assert_eq!(cut.len(), 12);
     assert_eq!(cut[11][0], "# TRUNCATED after 10 applications: narrow the list");
     let bad = app.get(&format!("{EXPORT}?page=1&country=FR&cursor=x")).await;
-    assert_eq!(bad.field_errors(), ["?country unknown_country", "?page unknown_parameter", "?cursor unknown_parameter"]);
+    assert_eq!(
+        bad.field_errors(),
+        ["?country unknown_country", "?page unknown_parameter", "?cursor unknown_parameter"]
+    );
 }
 
 /// So many applications that the buffers of a connection do not hold their file, names in the clear.
@@ -204,7 +207,8 @@ async fn a_client_that_stops_reading_holds_no_connection_of_the_database_and_is_
     let before = open().await;
     let mut stream = begin_download(&app).await;
     assert!(open().await > before);
-    eventually("an idle pool", async || (app.metric("db_connections_active").await == 0.0).then_some(())).await;
+    eventually("an idle pool", async || (app.metric("db_connections_active").await == 0.0).then_some(()))
+        .await;
     eventually("the end of the connection", async || (open().await <= before).then_some(())).await;
     let rest = tokio::time::timeout(Duration::from_secs(10), rest_of(&mut stream)).await.unwrap();
     assert!(!rest.ends_with(b"\r\n0\r\n\r\n"));

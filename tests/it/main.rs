@@ -46,6 +46,8 @@ mod outage;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod realtime;

@@ -157,8 +157,16 @@ impl Export {
             let mut connection = database.get().await?;
             // One more than wanted tells whether the list goes on.
             let limit = i64::from(rows) + 1;
-            list_page(&mut connection, database.keys(), &self.filter, &self.visibility, self.order, start, limit)
-                .await?
+            list_page(
+                &mut connection,
+                database.keys(),
+                &self.filter,
+                &self.visibility,
+                self.order,
+                start,
+                limit,
+            )
+            .await?
         };
         let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
         let goes_on = page.len() > rows_wanted;

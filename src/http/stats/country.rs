@@ -42,10 +42,6 @@ pub(in crate::http) async fn get(
 }
 
 /// The figures of a country that somebody may see.
-async fn load(
-    state: &HttpState,
-    visibility: &Visibility,
-    country: Country,
-) -> Result<CountryStatisticsView> {
+async fn load(state: &HttpState, visibility: &Visibility, country: Country) -> Result<CountryStatisticsView> {
     Ok(CountryStatisticsView::of(country, &super::figures(state, visibility, Some(country)).await?))
 }

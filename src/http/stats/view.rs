@@ -208,11 +208,8 @@ impl Risks {
             critical += in_critical;
         }
         let known = low + medium + high + critical;
-        let decided: i64 = counts
-            .iter()
-            .filter(|count| is_decided(count.status))
-            .map(|count| count.applications)
-            .sum();
+        let decided: i64 =
+            counts.iter().filter(|count| is_decided(count.status)).map(|count| count.applications).sum();
         let sum: Decimal = counts.iter().map(|count| count.risk_sum).sum();
         let average = sum.checked_div(Decimal::from(known));
         let average = average.map(|average| format!("{:.2}", average.round_dp(2)));
@@ -368,7 +365,12 @@ mod tests {
             yesterday.amounts.iter().map(|a| (&*a.currency, &*a.requested, &*a.approved)).collect();
         assert_eq!(
             amounts,
-            [("EUR", "30.00", "10.00"), ("MXN", "40.00", "5.00"), ("COP", "0.00", "0.00"), ("BRL", "0.00", "0.00")]
+            [
+                ("EUR", "30.00", "10.00"),
+                ("MXN", "40.00", "5.00"),
+                ("COP", "0.00", "0.00"),
+                ("BRL", "0.00", "0.00")
+            ]
         );
         assert_eq!(view.months[11].created, 7);
     }

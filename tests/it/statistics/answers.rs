@@ -75,14 +75,16 @@ async fn what_was_decided_is_told_by_country_with_its_risks_and_amounts() {
             let code = country["country"].as_str().unwrap();
             let of = |condition: &str| format!("country = '{code}' AND {condition}");
             for (status, told) in country["by_status"].as_object().unwrap() {
-                let listed = app.get(&format!("/api/v1/applications?page=1&country={code}&status={status}")).await;
+                let listed =
+                    app.get(&format!("/api/v1/applications?page=1&country={code}&status={status}")).await;
                 assert_eq!(&listed.expect(200)["total"], told, "{code} {status}");
             }
-            for (member, sum) in [
-                ("requested_amount", of("true")),
-                ("approved_amount", of("status = 'APPROVED'")),
-            ] {
-                let sum = format!("SELECT coalesce(sum(requested_amount), 0)::numeric(20, 2) FROM applications WHERE {sum}");
+            for (member, sum) in
+                [("requested_amount", of("true")), ("approved_amount", of("status = 'APPROVED'"))]
+            {
+                let sum = format!(
+                    "SELECT coalesce(sum(requested_amount), 0)::numeric(20, 2) FROM applications WHERE {sum}"
+                );
                 assert_eq!(country[member], app.sql(&sum).await, "{code} {member}");
             }
             for (band, condition) in [
@@ -100,7 +102,10 @@ async fn what_was_decided_is_told_by_country_with_its_risks_and_amounts() {
         let (approved, decided) = (view["approved"].as_i64().unwrap(), view["decided"].as_i64().unwrap());
         assert!(approved > 0 && approved < decided, "{approved} of {decided}");
         let today = last(&view, "days");
-        assert_eq!((today["created"].as_i64(), today["approved"].as_i64()), (view["total"].as_i64(), Some(approved)));
+        assert_eq!(
+            (today["created"].as_i64(), today["approved"].as_i64()),
+            (view["total"].as_i64(), Some(approved))
+        );
         assert_eq!(view["days"].as_array().unwrap().len(), 30);
         let month = last(&view, "months");
         assert_eq!((&month["created"], &month["amounts"]), (&today["created"], &today["amounts"]));
@@ -117,7 +122,10 @@ async fn a_country_has_figures_of_its_own_and_one_that_nobody_lends_in_has_none(
     user.submit(&spanish()).await;
     user.submit(&body(Country::Mx, "HERM850101MDFRRR08")).await;
     let view = spain(&user).await;
-    assert_eq!((&view["country"], &view["currency"], &view["total"]), (&json!("ES"), &json!("EUR"), &json!(1)));
+    assert_eq!(
+        (&view["country"], &view["currency"], &view["total"]),
+        (&json!("ES"), &json!("EUR"), &json!(1))
+    );
     assert_eq!(last(&view, "months")["amounts"].as_array().unwrap().len(), 1);
     let all = stats(&user).await;
     let of_spain = all["countries"].as_array().unwrap().iter().find(|c| c["country"] == "ES").unwrap();
@@ -158,11 +166,16 @@ async fn figures_that_nobody_could_complete_say_of_when_they_are() {
         app.submit(&spanish()).await;
     }
     let behind = stats(&app.admin()).await;
-    let latest = app.sql("SELECT max(created_at) AT TIME ZONE 'UTC' FROM applications").await.replace(' ', "T");
+    let latest =
+        app.sql("SELECT max(created_at) AT TIME ZONE 'UTC' FROM applications").await.replace(' ', "T");
     assert!(behind["total"].as_i64().unwrap() < 10, "{behind}");
     assert!(behind["as_of"].as_str().unwrap() < &*latest, "{} is before {latest}", behind["as_of"]);
     let listed = app.get("/api/v1/applications?page=1").await.expect(200);
-    assert_eq!((&listed["total"], &listed["total_is_exact"]), (&json!(10), &json!(true)), "few are looked at instead");
+    assert_eq!(
+        (&listed["total"], &listed["total_is_exact"]),
+        (&json!(10), &json!(true)),
+        "few are looked at instead"
+    );
     assert_eq!(wrong(&app).await, "");
 }
 

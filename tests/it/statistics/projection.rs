@@ -95,7 +95,11 @@ async fn a_projection_that_is_cut_off_in_the_middle_has_counted_nothing() {
     execute(&mut sql, "ROLLBACK").await.unwrap();
     assert_eq!((position(&mut sql).await, counted(&mut sql).await), ("0".to_owned(), String::new()));
     while project(&mut sql, 100).await.unwrap() > 0 {
-        assert_eq!(differences(&mut sql).await.unwrap(), Vec::<String>::new(), "the rest is added by readers");
+        assert_eq!(
+            differences(&mut sql).await.unwrap(),
+            Vec::<String>::new(),
+            "the rest is added by readers"
+        );
     }
 }
 
@@ -107,8 +111,14 @@ async fn a_wrong_counter_is_noticed() {
     publish_all(&mut sql).await;
     project(&mut sql, 10_000).await.unwrap();
     for (change, found) in [
-        ("UPDATE application_counts SET applications = applications + 1 WHERE owner = '' AND country = 'ES'", "everybody in ES"),
-        ("UPDATE application_counts SET risk_sum = risk_sum - 0.01 WHERE owner = 'account 1' AND status = 'APPROVED'", "account 1"),
+        (
+            "UPDATE application_counts SET applications = applications + 1 WHERE owner = '' AND country = 'ES'",
+            "everybody in ES",
+        ),
+        (
+            "UPDATE application_counts SET risk_sum = risk_sum - 0.01 WHERE owner = 'account 1' AND status = 'APPROVED'",
+            "account 1",
+        ),
         ("DELETE FROM application_days WHERE owner = 'account 0'", "account 0"),
         ("UPDATE statistics_position SET last_offset = 0", "counted"),
     ] {
@@ -211,8 +221,13 @@ async fn direct_sql_does_not_change_the_status_of_what_is_deleted() {
         "UPDATE applications SET status = 'CANCELLED' WHERE status = 'PENDING' AND deleted_at IS NOT NULL",
         "UPDATE applications SET status = 'CANCELLED', deleted_at = NULL WHERE status = 'PENDING' AND deleted_at IS NOT NULL",
     ] {
-        execute(&mut sql, "UPDATE applications SET deleted_at = CASE WHEN id = (SELECT id FROM applications \
-            WHERE status = 'PENDING' ORDER BY id LIMIT 1) THEN now() END WHERE status = 'PENDING'").await.unwrap();
+        execute(
+            &mut sql,
+            "UPDATE applications SET deleted_at = CASE WHEN id = (SELECT id FROM applications \
+            WHERE status = 'PENDING' ORDER BY id LIMIT 1) THEN now() END WHERE status = 'PENDING'",
+        )
+        .await
+        .unwrap();
         let refused = execute(&mut sql, change).await.unwrap_err();
         assert!(refused.to_string().contains("deleted application"), "{change}: {refused}");
     }
