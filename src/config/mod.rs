@@ -13,6 +13,7 @@ mod cors;
 mod database;
 mod database_url;
 mod encryption;
+mod instance;
 mod jobs;
 mod limits;
 mod log;
@@ -36,6 +37,7 @@ pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
+pub use instance::{InstanceRole, InstanceSettings};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
@@ -107,6 +109,8 @@ pub struct Settings {
     pub environment: Environment,
     /// The folder with the countries' thresholds, when there is one.
     pub countries_dir: Option<PathBuf>,
+    /// `[instance]`
+    pub instance: InstanceSettings,
     /// `[server]`
     pub server: ServerSettings,
     /// `[secrets]`, which may lack some in development: [`Secrets::complete`]
@@ -155,6 +159,7 @@ pub struct Settings {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sections {
+    instance: InstanceSettings,
     server: ServerSettings,
     secrets: SecretsSection,
     limits: LimitSettings,
@@ -217,6 +222,7 @@ impl Settings {
                     .separator("__")
                     .try_parsing(true)
                     .list_separator(",")
+                    .with_list_parse_key("instance.roles")
                     .with_list_parse_key("server.trusted_proxies")
                     .with_list_parse_key("cors.allowed_origins")
                     .source(Some(variables.clone().into_iter().collect())),
@@ -252,6 +258,7 @@ impl Settings {
         let settings = Self {
             environment,
             countries_dir,
+            instance: sections.instance,
             server: sections.server,
             secrets: sections.secrets,
             limits: sections.limits,
@@ -274,6 +281,7 @@ impl Settings {
             simulator: sections.simulator,
             faults: sections.faults,
         };
+        settings.instance.validate()?;
         settings.secrets.validate(environment)?;
         settings.accounts.validate()?;
         settings.encryption.validate(environment)?;

@@ -4,13 +4,15 @@
 //! its statement with a retryable error. `LISTEN` and advisory locks need a connection of their own for their whole
 //! life ([`Database::dedicated`]), so that neither starves the pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
+use diesel::sql_types::Timestamptz;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolableConnection as _, RecyclingMethod,
 };
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
 
 use crate::config::DatabaseSettings;
@@ -33,8 +35,13 @@ pub struct Database {
     pool: Pool<AsyncPgConnection>,
     connector: Connector,
     session_setup: Arc<str>,
+    /// Connections outside the pool that wait for their next use.
+    spares: Arc<Mutex<Vec<AsyncPgConnection>>>,
     keys: Arc<KeyRing>,
 }
+
+/// Most connections that wait outside the pool: one for each role that instances try to lead in.
+const MAX_SPARES: usize = 2;
 
 /// How busy the pool is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +87,7 @@ impl Database {
             .build(AsyncDieselConnectionManager::new_with_config(String::new(), manager))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
-        Ok(Self { pool, connector, session_setup, keys })
+        Ok(Self { pool, connector, session_setup, spares: Arc::default(), keys })
     }
 
     /// What seals and opens the personal data in it.
@@ -110,12 +117,26 @@ impl Database {
         Ok(connection)
     }
 
-    /// Asks the database for a sign of life.
+    /// A connection outside the pool that its last user did not need any more.
+    pub(super) fn take_spare(&self) -> Option<AsyncPgConnection> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Keeps a connection outside the pool for its next user.
+    pub(super) fn keep_spare(&self, connection: AsyncPgConnection) {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < MAX_SPARES {
+            spares.push(connection);
+        }
+    }
+
+    /// Asks the database for a sign of life: its time of day.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when no connection could be had, or the database's error.
-    pub async fn ping(&self) -> Result<()> {
-        Ok(self.get().await?.batch_execute("SELECT 1").await?)
+    pub async fn time(&self) -> Result<DateTime<Utc>> {
+        let now = diesel::dsl::sql::<Timestamptz>("clock_timestamp()");
+        Ok(diesel::select(now).get_result(&mut *self.get().await?).await?)
     }
 
     /// How busy the pool is.
