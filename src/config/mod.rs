@@ -58,9 +58,11 @@ const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
 
 /// Variables that hold a secret or the name of a file with one (`<variable>_FILE`), and the keys that they set.
-const SECRET_VARIABLES: [(&str, &str); 6] = [
+const SECRET_VARIABLES: [(&str, &str); 8] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_MIGRATION_URL", "database.migration_url"),
+    ("DATABASE_DIRECT_URL", "database.direct_url"),
+    ("DATABASE_READ_URL", "database.read_url"),
     ("JWT_SECRET", "secrets.jwt"),
     ("ENCRYPTION_KEY", "secrets.encryption"),
     ("INDEX_KEY", "secrets.index"),

@@ -1,6 +1,5 @@
 //! Instances of Aval as processes on one database, with a proxy on every link between two parts.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::accounts::{self, ADMIN};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
-use crate::support::db::{self, TestDatabase, text};
+use crate::support::db::{self, Server, text};
 use crate::support::engine::{QUICK, SECRETS};
 use crate::support::process::{ServerProcess, free_port};
 use crate::support::{eventually, pace};
@@ -60,32 +59,6 @@ impl Instance {
             (answer.status() == StatusCode::OK).then_some(())
         })
         .await;
-    }
-}
-
-/// Where PostgreSQL is.
-pub(crate) struct Server {
-    /// The folder of its socket.
-    pub(crate) socket: PathBuf,
-    /// The name of the database.
-    pub(crate) database: String,
-}
-
-impl Server {
-    /// The tests' own server, and a fresh database on it.
-    pub(crate) fn of(database: &TestDatabase) -> Self {
-        let (path, query) = database.url().split_once('?').unwrap();
-        let socket = query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap();
-        Self { socket: socket.into(), database: path.rsplit('/').next().unwrap().to_owned() }
-    }
-
-    /// Past every proxy.
-    pub(crate) fn url(&self) -> String {
-        format!("postgresql:///{}?user=aval&host={}", self.database, self.socket.display())
-    }
-
-    fn socket_file(&self) -> PathBuf {
-        self.socket.join(".s.PGSQL.5432")
     }
 }
 

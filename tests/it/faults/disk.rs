@@ -13,9 +13,9 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{Cluster, Server};
+use super::cluster::Cluster;
 use super::{judge, rounds, seed, work};
-use crate::support::db::execute;
+use crate::support::db::{Server, execute};
 use crate::support::{PATIENCE, eventually, pace};
 
 /// Room for a fresh cluster of databases, its log and little else.

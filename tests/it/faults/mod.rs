@@ -21,11 +21,11 @@ use nix::sys::signal::Signal;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use self::cluster::{Cluster, LEASE, Server};
+use self::cluster::{Cluster, LEASE};
 use self::report::Run;
 use self::workload::{History, Workload};
 use crate::support::chaos_proxy::Link;
-use crate::support::db::TestDatabase;
+use crate::support::db::{Server, TestDatabase};
 use crate::support::{eventually, pace};
 
 /// Applications that are accepted before a fault, and again after it.

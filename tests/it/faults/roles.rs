@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 
-use super::cluster::{Cluster, LEASE, Server};
+use super::cluster::{Cluster, LEASE};
 use super::workload::Workload;
 use super::{PAUSE, SOME, judge, rounds, seed, work};
 use crate::support::builders::{SAMPLES, body};
 use crate::support::chaos_proxy::Link;
-use crate::support::db::{TestDatabase, text};
+use crate::support::db::{Server, TestDatabase, text};
 use crate::support::eventually;
 
 /// Beyond the lease itself: the look for what has expired, and the work.

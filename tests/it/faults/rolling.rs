@@ -9,12 +9,12 @@ use actix_web::http::StatusCode;
 use nix::sys::signal::Signal;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{Cluster, Server};
+use super::cluster::Cluster;
 use super::report::Run;
 use super::workload::Workload;
 use super::{PAUSE, SOME, rounds, seed, settle};
 use crate::support::chaos_proxy::{ChaosProxy, Upstream};
-use crate::support::db::TestDatabase;
+use crate::support::db::{Server, TestDatabase};
 use crate::support::{eventually, pace};
 
 /// How often the balancer asks each instance whether it is ready.

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ pub(crate) enum Link {
 pub(crate) struct ChaosProxy {
     address: SocketAddr,
     link: Arc<watch::Sender<Link>>,
+    open: Arc<AtomicUsize>,
     thread: Option<std::thread::JoinHandle<()>>,
     end: Option<tokio::sync::oneshot::Sender<()>>,
 }
@@ -74,22 +76,29 @@ impl ChaosProxy {
         let address = listener.local_addr().unwrap();
         let (link, watched) = watch::channel(Link::Whole);
         let (end, ended) = tokio::sync::oneshot::channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 tokio::select! {
-                    () = serve(listener, upstream, watched) => {}
+                    () = serve(listener, upstream, watched, counted) => {}
                     _ = ended => {}
                 }
             });
         });
-        Self { address, link: Arc::new(link), thread: Some(thread), end: Some(end) }
+        Self { address, link: Arc::new(link), open, thread: Some(thread), end: Some(end) }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections it carries.
+    pub(crate) fn connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// Changes the link, for the connections that there are and those that come.
@@ -107,12 +116,23 @@ impl Drop for ChaosProxy {
     }
 }
 
-async fn serve(listener: TcpListener, upstream: Upstream, link: watch::Receiver<Link>) {
+async fn serve(
+    listener: TcpListener,
+    upstream: Upstream,
+    link: watch::Receiver<Link>,
+    open: Arc<AtomicUsize>,
+) {
     while let Ok((client, _)) = listener.accept().await {
         if *link.borrow() == Link::Cut {
             continue;
         }
-        tokio::spawn(carry(client, upstream.clone(), link.clone()));
+        let carrying = carry(client, upstream.clone(), link.clone());
+        let open = Arc::clone(&open);
+        tokio::spawn(async move {
+            open.fetch_add(1, Ordering::SeqCst);
+            carrying.await;
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
     }
 }
 
