@@ -133,7 +133,7 @@ pub(super) async fn page(
     wanted: &Wanted,
 ) -> Result<ApplicationPage> {
     let visibility = principal.visibility();
-    let mut connection = state.resources.database.get().await?;
+    let mut connection = state.resources.database.get_for_reading().await?;
     let keys = state.resources.database.keys();
     let total = match wanted.page {
         Some(_) => Some(total(&mut connection, &wanted.filter, &visibility, total_bounds(state)).await?),
