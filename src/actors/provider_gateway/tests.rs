@@ -223,6 +223,7 @@ impl Rig {
             mailbox_capacity: 1024,
             clock,
             metrics: Arc::new(Metrics::new().unwrap()),
+            overrides: CircuitOverrides::new(clock.clone()),
             faults: Arc::new(Faults::new(true)),
             logger: Logger::root(drain, o!()),
             on_recovered: Some(Arc::new(move |country| told.lock().unwrap().push(country))),
