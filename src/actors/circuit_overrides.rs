@@ -57,8 +57,7 @@ impl CircuitOverrides {
     /// Replaces what is known.
     pub fn set(&self, in_force: &[InForce]) {
         let now = self.clock.monotonic();
-        let forced =
-            |known: &InForce| (known.country, Forced { mode: known.mode, until: now + known.left });
+        let forced = |known: &InForce| (known.country, Forced { mode: known.mode, until: now + known.left });
         let fresh = in_force.iter().map(forced).collect();
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
@@ -122,11 +121,8 @@ mod tests {
     #[test]
     fn what_is_read_replaces_what_was_known() {
         let overrides = CircuitOverrides::new(Clock::manual(DateTime::UNIX_EPOCH));
-        let forced = |country| InForce {
-            country,
-            mode: CircuitMode::ForcedClosed,
-            left: Duration::from_secs(1),
-        };
+        let forced =
+            |country| InForce { country, mode: CircuitMode::ForcedClosed, left: Duration::from_secs(1) };
         overrides.set(&[forced(Country::Es), forced(Country::Mx)]);
         overrides.set(&[forced(Country::Mx)]);
         assert_eq!(overrides.mode(Country::Es), CircuitMode::Auto);

@@ -45,7 +45,8 @@ mod tests {
     use crate::domain::application::Country;
 
     fn settings(when_open: &str) -> ProviderSettings {
-        let variables = [("AVAL__PROVIDERS__ES__WHEN_OPEN", when_open), ("AVAL__PROVIDERS__ES__PAUSE_AFTER_MS", "1000")];
+        let variables =
+            [("AVAL__PROVIDERS__ES__WHEN_OPEN", when_open), ("AVAL__PROVIDERS__ES__PAUSE_AFTER_MS", "1000")];
         let variables = variables.map(|(key, value)| (key.to_owned(), value.to_owned()));
         Settings::from_variables(&variables.into_iter().collect()).unwrap().providers.of(Country::Es)
     }

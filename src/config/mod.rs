@@ -40,7 +40,8 @@ pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSett
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{
-    BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection, WhenOpen,
+    BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
+    WhenOpen,
 };
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};

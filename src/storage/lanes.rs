@@ -51,7 +51,11 @@ pub struct LaneChange {
 pub async fn paused(connection: &mut AsyncPgConnection) -> crate::error::Result<Vec<PausedLane>> {
     Ok(paused_lanes::table
         .select(PausedLane::as_select())
-        .filter(paused_lanes::expires_at.is_null().or(paused_lanes::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>().nullable())))
+        .filter(
+            paused_lanes::expires_at
+                .is_null()
+                .or(paused_lanes::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>().nullable())),
+        )
         .order(paused_lanes::lane.asc())
         .load(connection)
         .await?)

@@ -15,7 +15,7 @@ use super::bulkhead::{Bulkhead, Entry, Place, Waiting};
 use super::call::{self, Failure, FailureKind, Reply};
 use super::retry_budget::RetryBudget;
 use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts, Recovered};
-use crate::actors::circuit_breaker::{Admission, CircuitBreaker, Permit, State, Transition, Verdict};
+use crate::actors::circuit_breaker::{Admission, Cause, CircuitBreaker, Permit, State, Transition, Verdict};
 use crate::actors::circuit_overrides::CircuitOverrides;
 use crate::clock::Clock;
 use crate::domain::application::Country;
@@ -297,7 +297,11 @@ impl Lane {
             }
             State::HalfOpen => info!(log, "circuit breaker waits for a probe"; "cause" => cause),
             State::Closed => {
-                info!(log, "circuit breaker closed"; "cause" => cause);
+                let word = match transition.cause {
+                    Cause::ProbeSucceeded => ": the bureau has recovered",
+                    _ => "",
+                };
+                info!(log, "circuit breaker closed{word}"; "cause" => cause);
                 if let Some(on_recovered) = &self.on_recovered {
                     on_recovered(self.country);
                 }

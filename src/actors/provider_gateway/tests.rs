@@ -194,7 +194,7 @@ impl Rig {
     fn with(change: impl FnOnce(&mut Endpoint)) -> Self {
         let clock = Clock::manual(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
         let script = Arc::new(Script {
-            clock: clock.clone(),
+            clock,
             steps: Mutex::default(),
             seen: Mutex::default(),
             gate: Semaphore::new(0),
@@ -218,12 +218,13 @@ impl Rig {
         let drain = Mutex::new(slog_json::Json::default(lines.clone())).fuse();
         let recovered = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&recovered);
+        let overrides = CircuitOverrides::new(clock.clone());
         let parts = GatewayParts {
             endpoints: vec![spain, endpoint(Country::Mx)],
             mailbox_capacity: 1024,
-            clock,
+            clock: clock.clone(),
             metrics: Arc::new(Metrics::new().unwrap()),
-            overrides: CircuitOverrides::new(clock.clone()),
+            overrides,
             faults: Arc::new(Faults::new(true)),
             logger: Logger::root(drain, o!()),
             on_recovered: Some(Arc::new(move |country| told.lock().unwrap().push(country))),

@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::list::{LetterFilter, list_page};
-pub use self::retry::{Obstacle, RetryAll, Retried, retry, retry_all};
+pub use self::retry::{Obstacle, Retried, RetryAll, retry, retry_all};
 use super::schema::{failed_job_actions, failed_jobs};
 use super::types::{FailedJobStatus, PgFailedJobStatus};
 use crate::domain::ids::ApplicationId;

@@ -12,12 +12,12 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{FailedJob, LetterFilter, Operator, check, lock, settle};
+use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::jobs::Priority;
 use crate::storage::schema::{applications, failed_jobs, pending_jobs, provider_retries};
-use crate::storage::types::{FailedJobStatus, PgCountry, PgFailedJobStatus, PgStatus};
-use crate::domain::status::Status;
 use crate::storage::transaction::Abort;
+use crate::storage::types::{FailedJobStatus, PgCountry, PgFailedJobStatus, PgStatus};
 
 /// Why a dead job is not queued again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,7 +123,8 @@ pub async fn retry_all(
             .into_iter()
             .map(|(status, _)| status)
             .filter(|status| status.next().contains(&FailedJobStatus::Reprocessed));
-        query = query.filter(failed_jobs::status.eq_any(retryable.map(PgFailedJobStatus).collect::<Vec<_>>()));
+        query =
+            query.filter(failed_jobs::status.eq_any(retryable.map(PgFailedJobStatus).collect::<Vec<_>>()));
     }
     let mut ids: Vec<Uuid> = query
         .select(failed_jobs::id)
@@ -179,7 +180,8 @@ async fn requeue(
     match queue(connection, letter, operator).await? {
         None => Ok(Err(Obstacle::AlreadyQueued)),
         Some(job) => {
-            let settled = settle(connection, letter, FailedJobStatus::Reprocessed, Some(job), operator).await?;
+            let settled =
+                settle(connection, letter, FailedJobStatus::Reprocessed, Some(job), operator).await?;
             Ok(Ok(settled))
         }
     }
@@ -187,7 +189,10 @@ async fn requeue(
 
 /// What the application needs, under its lock. `UNDER_REVIEW` needs a decision as long as nothing but the failure has led
 /// there: a decision by anybody takes the noted error away.
-async fn need(connection: &mut AsyncPgConnection, letter: &FailedJob) -> Result<Result<Need, Obstacle>, Abort> {
+async fn need(
+    connection: &mut AsyncPgConnection,
+    letter: &FailedJob,
+) -> Result<Result<Need, Obstacle>, Abort> {
     let Some(id) = letter.application_id else { return Ok(Ok(Need::Queue)) };
     let found: Option<(PgStatus, PgCountry, bool, bool)> = applications::table
         .select((
@@ -210,11 +215,9 @@ async fn need(connection: &mut AsyncPgConnection, letter: &FailedJob) -> Result<
         Status::UnderReview if failed || waits_for_its_bureau(connection, id).await? => {
             Ok(Need::DecideAgain(country))
         }
-        Status::UnderReview
-        | Status::Approved
-        | Status::Rejected
-        | Status::Cancelled
-        | Status::Completed => Err(Obstacle::Decided),
+        Status::UnderReview | Status::Approved | Status::Rejected | Status::Cancelled | Status::Completed => {
+            Err(Obstacle::Decided)
+        }
     })
 }
 
