@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use slog::warn;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use super::Resources;
 use super::lifeline::Handle;
@@ -39,12 +39,14 @@ pub struct CircuitOverrides {
     clock: Clock,
     known: Arc<RwLock<HashMap<Country, Forced>>>,
     changed: Arc<Notify>,
+    /// One reader at a time, so that what was read last is what stands.
+    reading: Arc<Mutex<()>>,
 }
 
 impl CircuitOverrides {
     /// None yet.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, known: Arc::default(), changed: Arc::default() }
+        Self { clock, known: Arc::default(), changed: Arc::default(), reading: Arc::default() }
     }
 
     /// What operators want of a country's breaker now.
@@ -67,6 +69,7 @@ impl CircuitOverrides {
     /// # Errors
     /// When the database fails; what was known stays.
     pub async fn refresh(&self, database: &Database) -> Result<()> {
+        let _turn = self.reading.lock().await;
         let in_force = in_force(&mut *database.get().await?).await?;
         self.set(&in_force);
         Ok(())

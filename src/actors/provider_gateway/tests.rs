@@ -194,7 +194,7 @@ impl Rig {
     fn with(change: impl FnOnce(&mut Endpoint)) -> Self {
         let clock = Clock::manual(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
         let script = Arc::new(Script {
-            clock,
+            clock: clock.clone(),
             steps: Mutex::default(),
             seen: Mutex::default(),
             gate: Semaphore::new(0),
@@ -222,7 +222,7 @@ impl Rig {
         let parts = GatewayParts {
             endpoints: vec![spain, endpoint(Country::Mx)],
             mailbox_capacity: 1024,
-            clock: clock.clone(),
+            clock,
             metrics: Arc::new(Metrics::new().unwrap()),
             overrides,
             faults: Arc::new(Faults::new(true)),

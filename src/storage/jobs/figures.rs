@@ -19,7 +19,7 @@ impl FixedStatement for Depth {
     const SQL: &'static str = "\
         SELECT CASE WHEN counted.jobs < ?::bigint THEN counted.jobs ELSE greatest(counted.jobs, \
             (SELECT reltuples::bigint FROM pg_class WHERE oid = 'pending_jobs'::regclass)) END AS jobs \
-        FROM (SELECT count(*) AS jobs FROM (SELECT FROM pending_jobs LIMIT ?::bigint) AS some) AS counted";
+        FROM (SELECT count(*) AS jobs FROM (SELECT FROM pending_jobs LIMIT ?::bigint) AS first_ones) AS counted";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)?;
@@ -125,7 +125,7 @@ impl FixedStatement for CountDeadLetters {
     const SQL: &'static str = "\
         SELECT s.status::text AS status, c.jobs FROM unnest(enum_range(NULL::failed_job_status)) AS s (status) \
         CROSS JOIN LATERAL (SELECT count(*) AS jobs FROM (SELECT FROM failed_jobs f WHERE f.status = s.status \
-            LIMIT ?::bigint) AS some) AS c ORDER BY s.status";
+            LIMIT ?::bigint) AS first_ones) AS c ORDER BY s.status";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)
