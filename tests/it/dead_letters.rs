@@ -117,7 +117,8 @@ async fn a_job_that_dies_again_leaves_another_letter_and_nobody_but_an_operator_
     .await;
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING UNDER_REVIEW");
     assert_eq!(app.sql("SELECT count(DISTINCT job_id) FROM failed_jobs").await, "2");
-    let due = aval::storage::provider_retries::countries_due(&mut app.database.connect().await).await.unwrap();
+    let due =
+        aval::storage::provider_retries::countries_due(&mut app.database.connect().await).await.unwrap();
     assert!(due.is_empty(), "{due:?}");
     assert_eq!(app.sql("SELECT next_at FROM provider_retries").await, "infinity");
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");

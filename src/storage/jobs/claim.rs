@@ -146,6 +146,9 @@ impl FixedStatement for ClaimJobs {
     /// `heads` reads the front of each lane, without a lock, and tells how many of the overall first each lane has; `due`
     /// then locks exactly so many in each, passing over what others hold. Both walk one index from its front and stop.
     /// When others hold what `heads` saw, a lane may give less than its share: `seen` lets the caller notice.
+    ///
+    /// What was chosen is an array for the update: joined as a table whose size nobody can guess, it is hashed with a scan of
+    /// the whole queue once that is long.
     const SQL: &'static str = "\
         WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts, \
             ?::text[] AS tasks), \
@@ -175,7 +178,7 @@ impl FixedStatement for ClaimJobs {
         claimed AS (UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
                 lease_token = nextval('job_lease_tokens'), leased_by = input.worker, \
                 leased_until = now() + input.lease_ms * interval '1 millisecond' \
-            FROM chosen, input WHERE j.id = chosen.id \
+            FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
             RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, \
                 (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, \
                 (extract(epoch FROM now() - j.created_at) * 1000000)::bigint AS age_us, j.request_id, j.traceparent, \
@@ -277,7 +280,7 @@ impl FixedStatement for ClaimExhausted {
             ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED) \
         UPDATE pending_jobs j SET updated_at = now(), lease_token = nextval('job_lease_tokens'), \
             leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
-        FROM chosen, input WHERE j.id = chosen.id \
+        FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
         RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS age_us, \
             j.request_id, j.traceparent, j.provider_reference";
 
