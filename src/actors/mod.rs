@@ -37,6 +37,7 @@ pub mod circuit_breaker;
 pub mod circuit_overrides;
 pub mod faults;
 pub mod housekeeper;
+mod insistence;
 pub mod intake;
 pub mod lifeline;
 pub mod outbox_relay;

@@ -128,6 +128,7 @@ async fn every_permanent_actor_is_told_of_with_what_waits_before_it() {
     let list = app.get("/api/v1/admin/actors").await.expect(200);
     assert_eq!(list["instance"], json!(&*app.engine().resources.instance));
     assert_eq!(list["applications"]["size"], 7);
+    assert_eq!(list["roles"], json!(["api", "worker", "relay"]));
     let actors = list["actors"].as_array().unwrap();
     for name in ["recorder", "scheduler", "supervisor", "provider_gateway", "outbox_relay", "housekeeper"] {
         let actor = actors.iter().find(|actor| actor["actor"] == name).unwrap_or_else(|| panic!("{name}"));

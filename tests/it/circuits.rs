@@ -162,6 +162,21 @@ async fn a_circuit_that_is_forced_open_pauses_its_country_where_that_was_chosen(
 }
 
 #[actix_rt::test]
+async fn an_instance_that_asks_no_bureaus_sets_overrides_and_tells_of_no_breakers() {
+    let worker = TestApp::start(&[]).await;
+    let api = [("AVAL__INSTANCE__ROLES", "api")];
+    let api = TestApp::start_on(Rc::clone(&worker.database), &api).await;
+    let set = api.put(SPAIN, &forced(&api, "forced_open", 600)).await.expect(200);
+    assert_eq!((&set["here"], &set["override"]["mode"]), (&json!(null), &json!("forced_open")));
+    assert_eq!(spain(&api).await["override"]["set_by"], "test-admin");
+    follows(&worker, "forced_open", "open").await;
+    let lanes = api.get("/api/v1/admin/jobs/lanes").await.expect(200);
+    assert_eq!(lanes["lanes"][0]["intake"], json!(null));
+    let actors = api.get("/api/v1/admin/actors").await.expect(200);
+    assert_eq!(actors["roles"], json!(["api"]));
+}
+
+#[actix_rt::test]
 async fn a_request_that_forces_without_saying_why_or_until_when_is_refused() {
     let app = TestApp::start_idle().await;
     let whole = forced(&app, "forced_closed", 600);

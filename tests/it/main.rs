@@ -44,6 +44,8 @@ mod demo;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod limits;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::actors::{recorder, view_recorder};
+use crate::config::InstanceRole;
 use crate::http::HttpState;
 use crate::http::problem::Answer;
 
@@ -45,7 +46,10 @@ pub struct ActorList {
     /// The answering instance.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: String,
-    /// The permanent actors.
+    /// What it does among those that share the database: `api`, `worker`, `relay`.
+    #[schema(example = json!(["api", "worker", "relay"]))]
+    pub roles: Vec<&'static str>,
+    /// The permanent actors of these roles.
     pub actors: Vec<ActorView>,
     /// The actors that come and go with jobs.
     pub applications: PoolView,
@@ -68,9 +72,14 @@ pub(in crate::http) async fn list(state: HttpState) -> Answer {
         waiting: waiting(&state, health.actor),
         capacity: capacity(&state, health.actor),
     });
-    let running = &state.operations.running;
+    let (running, played) = (&state.operations.running, &state.resources.settings.instance);
     Ok(HttpResponse::Ok().json(ActorList {
         instance: state.resources.instance.to_string(),
+        roles: InstanceRole::ALL
+            .into_iter()
+            .filter(|role| played.is(*role))
+            .map(InstanceRole::name)
+            .collect(),
         actors: actors.collect(),
         applications: PoolView {
             running: u64::try_from(running.len()).unwrap_or(u64::MAX),
