@@ -45,6 +45,7 @@ pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
+    WhenOpen,
 };
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};
