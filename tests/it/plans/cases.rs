@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aval::domain::account::Role;
+use aval::domain::account::{Role, Scope};
 use aval::domain::application::Country;
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::ids::DecisionId;
@@ -46,8 +46,9 @@ pub(super) struct Case {
     pub(super) months: usize,
     /// Indexes that must be used, without months in their names.
     pub(super) indexes: &'static [&'static str],
-    /// The call.
-    pub(super) call: for<'a> fn(&'a mut AsyncPgConnection, &'a World) -> LocalBoxFuture<'a, ()>,
+    /// The call; what it fails with as text.
+    pub(super) call:
+        for<'a> fn(&'a mut AsyncPgConnection, &'a World) -> LocalBoxFuture<'a, Result<(), String>>,
 }
 
 /// Lists may go through as many as there are.
@@ -61,7 +62,7 @@ macro_rules! cases {
             indexes: &[$($index),*],
             call: |$sql, $world| Box::pin(async move {
                 let _ = $world;
-                let _ = $call.await.unwrap();
+                $call.await.map(drop).map_err(|error| format!("{error:?}"))
             }),
         }),+]
     };
@@ -143,6 +144,8 @@ pub(super) const CASES: &[Case] = cases! {
         failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
     };
 
+    "failed_jobs::list_of_application" [0] ["failed_jobs_application_idx"] |sql, w| failed_jobs::list_of_application(sql, w.application);
+
     "idempotency::begin" [0] ["idempotency_keys_pkey"] |sql, w| async move { idempotency::begin(sql, &keyed(w)).await };
     "idempotency::store" [0] [] |sql, w| async move { idempotency::store(sql, &keyed(w), &reply()).await };
     "idempotency::delete_expired" [0] ["idempotency_keys_expiry_idx"] |sql, w| idempotency::delete_expired(sql, w.now, 100);
@@ -204,7 +207,7 @@ pub(super) const CASES: &[Case] = cases! {
     "staff_views::delete_expired" [0] ["staff_views"] |sql, _w| staff_views::delete_expired(sql, 100);
 
     "statistics::project" [1] ["outbox_offset_idx", "application_counts_pkey", "application_days_pkey", "applications_pkey", "audit_logs_pkey"]
-        |sql, _w| statistics::project(sql, 1);
+        |sql, _w| statistics::project(sql, 14);
     "statistics::read" [1] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey", "application_days_pkey"]
         |sql, w| async move { statistics::read(sql, &question(), w.now).await };
     "statistics::count_listed" [0] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey"]
@@ -434,7 +437,7 @@ fn new_key(w: &World) -> api_keys::NewApiKey<'static> {
         name: "test",
         key_hash: &[7; 32],
         role: Role::User,
-        scopes: &[],
+        scopes: &[Scope::ApplicationsRead],
         created_by: "test",
         expires_at: None,
     }
