@@ -2,7 +2,8 @@
 //!
 //! One relay an instance, one leader among them, by advisory lock. The leader publishes what waits, batch by batch, as
 //! soon as it is told that something does ([`Wake`]: by the instance that wrote it, or by `NOTIFY`), and on a poll for
-//! hints that were lost. Then it tells the local broadcaster at once; other instances hear it from the database.
+//! hints that were lost. Then it tells the local broadcaster at once; other instances hear it from the database. What was
+//! published is counted for the [statistics](crate::storage::statistics) beside that, a few times a second at most.
 //!
 //! What can go wrong: the leader's connection dies, and with it the lock. It then publishes on for at most one poll,
 //! which is harmless, because numbering locks the position's row; another instance takes over within
@@ -20,6 +21,7 @@ use super::Resources;
 use super::faults::FaultPoint;
 use super::lifeline::Lifeline;
 use super::rounds::Rounds;
+use super::statistics;
 use crate::error::Result;
 use crate::storage::leadership::Leadership;
 use crate::storage::outbox;
@@ -51,6 +53,10 @@ pub struct OutboxRelay {
     /// Held between rounds; a round takes it along and brings it back.
     leadership: Option<Leadership>,
     rounds: Rounds,
+    /// Counting, which neither waits for publishing nor keeps it waiting.
+    counting: Rounds,
+    /// When the figures in the metrics were last read; `None` while this relay follows.
+    figures_read_at: Option<Duration>,
     /// The next round first asks whether the lock is still held.
     check_due: bool,
     /// The next round applies for leadership, if this relay follows.
@@ -67,6 +73,8 @@ impl OutboxRelay {
             on_published,
             leadership: None,
             rounds: Rounds::default(),
+            counting: Rounds::default(),
+            figures_read_at: None,
             check_due: false,
             apply_due: true,
             retiring: false,
@@ -102,16 +110,69 @@ impl OutboxRelay {
         match ended {
             Ok(Ok(leadership)) => {
                 self.leadership = leadership;
+                if self.leadership.is_some() {
+                    self.count(ctx);
+                } else {
+                    self.stop_counting();
+                }
                 if again && self.leadership.is_some() {
                     self.begin(ctx);
                 }
             }
-            Ok(Err(error)) => warn!(self.resources.logger, "publishing failed; leadership let go";
-                "error" => %error, "cause" => error.private_cause()),
-            Err(panic) => warn!(self.resources.logger, "publishing panicked"; "cause" => %panic),
+            Ok(Err(error)) => {
+                self.stop_counting();
+                warn!(self.resources.logger, "publishing failed; leadership let go";
+                    "error" => %error, "cause" => error.private_cause());
+            }
+            Err(panic) => {
+                self.stop_counting();
+                warn!(self.resources.logger, "publishing panicked"; "cause" => %panic);
+            }
         }
         if self.retiring {
             self.retire(ctx);
+        }
+    }
+
+    /// Counts what was published, now or after the round of counting that runs and its pause.
+    fn count(&mut self, ctx: &mut Context<Self>) {
+        if !self.counting.begin() {
+            return;
+        }
+        let (resources, figures_read_at) = (self.resources.clone(), self.figures_read_at);
+        let task = actix_rt::spawn(async move { statistics::count(&resources, figures_read_at).await });
+        ctx.spawn(task.into_actor(self).map(|ended, relay, ctx| {
+            let logger = &relay.resources.logger;
+            match ended {
+                Ok(Ok(read_at)) => relay.figures_read_at = Some(read_at),
+                Ok(Err(error)) => warn!(logger, "counting failed; tried again"; error),
+                Err(panic) => warn!(logger, "counting panicked"; "cause" => %panic),
+            }
+            if relay.leads() {
+                let pause = relay.resources.settings.statistics.min_interval();
+                ctx.run_later(pause, Self::end_counting);
+            } else {
+                relay.counting.end();
+                relay.stop_counting();
+            }
+        }));
+    }
+
+    fn end_counting(&mut self, ctx: &mut Context<Self>) {
+        if self.counting.end() && self.leads() {
+            self.count(ctx);
+        }
+    }
+
+    /// Whether this relay led when its last round ended; the round that runs has taken the leadership along.
+    fn leads(&self) -> bool {
+        self.leadership.is_some() || !self.rounds.is_idle()
+    }
+
+    /// Leaves the figures about all applications to another instance.
+    fn stop_counting(&mut self) {
+        if self.figures_read_at.take().is_some() {
+            statistics::withdraw(&self.resources.metrics);
         }
     }
 

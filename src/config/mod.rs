@@ -16,6 +16,7 @@ mod encryption;
 mod instance;
 mod jobs;
 mod limits;
+mod lists;
 mod log;
 mod providers;
 mod secrets;
@@ -40,6 +41,7 @@ pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use instance::{InstanceRole, InstanceSettings};
 pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
+pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
@@ -142,6 +144,10 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// `[outbox]`
     pub outbox: OutboxSettings,
+    /// `[statistics]`
+    pub statistics: StatisticsSettings,
+    /// `[lists]`
+    pub lists: ListSettings,
     /// `[redecision]`
     pub redecision: RedecisionSettings,
     /// `[housekeeping]`
@@ -177,6 +183,8 @@ struct Sections {
     staff_views: StaffViewSettings,
     jobs: JobSettings,
     outbox: OutboxSettings,
+    statistics: StatisticsSettings,
+    lists: ListSettings,
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
     websocket: WebSocketSettings,
@@ -276,6 +284,8 @@ impl Settings {
             staff_views: sections.staff_views,
             jobs: sections.jobs,
             outbox: sections.outbox,
+            statistics: sections.statistics,
+            lists: sections.lists,
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
             websocket: sections.websocket,
@@ -297,6 +307,8 @@ impl Settings {
         settings.staff_views.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
+        settings.statistics.validate()?;
+        settings.lists.validate()?;
         settings.redecision.validate()?;
         settings.websocket.validate()?;
         settings.webhooks.validate()?;

@@ -38,6 +38,7 @@ mod schemas;
 mod server;
 pub mod sessions;
 pub mod staff_views;
+pub mod stats;
 mod tls;
 pub mod users;
 pub mod webhooks;

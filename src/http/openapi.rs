@@ -14,7 +14,7 @@ use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, problem,
-    routes, sessions, staff_views, users, webhooks, ws,
+    routes, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -44,6 +44,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
     tags(
         (name = "accounts", description = "Who may come in: sessions of people, their accounts, keys of machine clients"),
         (name = "applications", description = "Credit applications"),
+        (name = "statistics", description = "How many, how they were decided, how much"),
         (name = "countries", description = "What each country wants, and what it would say"),
         (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
@@ -78,6 +79,9 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::status::set_status,
         applications::audit::audit,
         applications::decision::decision,
+        applications::export::export,
+        stats::get::get,
+        stats::country::get,
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,

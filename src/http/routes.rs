@@ -13,7 +13,7 @@ use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, sessions,
-    staff_views, users, webhooks, ws,
+    staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -98,6 +98,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create),
         on(GET, "/api/v1/applications", READ, applications::list::list),
         on(POST, "/api/v1/applications/search", READ, applications::search::search),
+        on(GET, "/api/v1/applications/export.csv", READ, applications::export::export),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
         on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change),
         on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
@@ -106,6 +107,9 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(PUT, "/api/v1/applications/{id}/status", WRITE, applications::status::set_status),
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
+
+        on(GET, "/api/v1/stats", READ, stats::get::get),
+        on(GET, "/api/v1/stats/countries/{code}", READ, stats::country::get),
 
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),

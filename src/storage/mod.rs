@@ -30,6 +30,7 @@ mod schema;
 pub mod seal;
 pub mod staff_views;
 mod statement;
+pub mod statistics;
 pub mod transaction;
 pub mod types;
 pub mod users;

@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::schema::{outbox, outbox_position};
+use super::schema::{outbox, outbox_position, statistics_position};
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::domain::event::{Position, PublishedEvent};
 use crate::domain::ids::{EventId, RequestId};
@@ -149,7 +149,8 @@ pub async fn read_after(
     rows.into_iter().map(PublishedEvent::try_from).collect()
 }
 
-/// Deletes published events older than `retention`, at most `limit` at once; returns how many.
+/// Deletes published events older than `retention`, at most `limit` at once; returns how many. What the statistics have
+/// not counted stays.
 ///
 /// # Errors
 /// When the database fails.
@@ -161,9 +162,12 @@ pub async fn delete_expired(
 ) -> Result<usize> {
     let before = now - chrono::TimeDelta::from_std(retention).map_err(Error::internal)?;
     let expired = diesel::alias!(outbox as expired);
+    let counted_to =
+        statistics_position::table.select(statistics_position::last_offset.nullable()).single_value();
     let seqs = expired
         .select(expired.field(outbox::seq))
         .filter(expired.field(outbox::published_at).lt(before))
+        .filter(expired.field(outbox::relay_offset).le(counted_to))
         .order(expired.field(outbox::seq).asc())
         .limit(i64::from(limit));
     Ok(diesel::delete(outbox::table.filter(outbox::seq.eq_any(seqs))).execute(connection).await?)

@@ -57,6 +57,43 @@ diesel::table! {
     use super::sql_types::Country;
     use super::sql_types::ApplicationStatus;
 
+    application_counts (owner, country, status) {
+        owner -> Text,
+        country -> Country,
+        status -> ApplicationStatus,
+        applications -> Int8,
+        requested_amount -> Numeric,
+        risk_low -> Int8,
+        risk_medium -> Int8,
+        risk_high -> Int8,
+        risk_critical -> Int8,
+        risk_sum -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    application_days (owner, day, country) {
+        owner -> Text,
+        day -> Date,
+        country -> Country,
+        created -> Int8,
+        requested_amount -> Numeric,
+        approved -> Int8,
+        rejected -> Int8,
+        under_review -> Int8,
+        cancelled -> Int8,
+        approved_amount -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+    use super::sql_types::ApplicationStatus;
+
     applications (id) {
         id -> Uuid,
         country -> Country,
@@ -358,6 +395,15 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+
+    statistics_position (singleton) {
+        singleton -> Bool,
+        last_offset -> Int8,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
     use super::sql_types::AccountRole;
 
     users (id) {
@@ -418,6 +464,8 @@ diesel::joinable!(ws_tickets -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
+    application_counts,
+    application_days,
     applications,
     audit_logs,
     circuit_override_log,
@@ -436,6 +484,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     provider_retries,
     refresh_tokens,
     staff_views,
+    statistics_position,
     users,
     webhook_events,
     ws_tickets,

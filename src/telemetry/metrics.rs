@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::error::{Error, Result};
@@ -62,6 +62,14 @@ metrics! {
     applications_created_total: IntCounterVec ["country"];
     /// From accepted to decided, in seconds.
     applications_processing_duration_seconds: Histogram;
+    /// Applications that lists show, as the leading relay counts them.
+    applications_by_status: IntGaugeVec ["country", "status"];
+    /// Share of the approved among the decided, from 0 to 1, as the leading relay counts them.
+    approval_rate: GaugeVec ["country"];
+    /// Amounts approved in this month (UTC), in the country's currency, as the leading relay counts them.
+    monthly_amount_approved: GaugeVec ["country"];
+    /// Decided applications by the band of their risk, as the leading relay counts them.
+    risk_score_distribution: IntGaugeVec ["country", "band"];
     /// Applications refused at the door, by reason code.
     applications_validation_errors_total: IntCounterVec ["country", "error_type"];
 
@@ -158,6 +166,12 @@ impl Metric for IntGauge {
 }
 
 impl Metric for IntGaugeVec {
+    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(opts, labels)
+    }
+}
+
+impl Metric for GaugeVec {
     fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
         Self::new(opts, labels)
     }

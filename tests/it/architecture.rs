@@ -133,6 +133,7 @@ fn diesel_type(udt: &str, nullable: bool) -> String {
         "jsonb" => "Jsonb",
         "numeric" => "Numeric",
         "timestamptz" => "Timestamptz",
+        "date" => "Date",
         "_text" => "Array<Nullable<Text>>",
         "account_role" => "AccountRole",
         "application_status" => "ApplicationStatus",

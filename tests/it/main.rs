@@ -10,6 +10,8 @@ mod api_applications;
 #[cfg(test)]
 mod api_duplicates;
 #[cfg(test)]
+mod api_export;
+#[cfg(test)]
 mod api_idempotency;
 #[cfg(test)]
 mod api_lists;
@@ -54,6 +56,8 @@ mod outage;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod queue;
 #[cfg(test)]
 mod realtime;
@@ -63,6 +67,8 @@ mod recorder;
 mod reencrypt;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod statistics;
 #[cfg(test)]
 mod status_machine;
 #[cfg(test)]

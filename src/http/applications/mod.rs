@@ -6,6 +6,7 @@ mod country_data;
 pub mod create;
 pub mod decision;
 pub mod delete;
+pub mod export;
 pub mod get;
 pub mod list;
 pub mod search;

@@ -4,6 +4,7 @@ mod change;
 mod claims;
 mod insert;
 mod list;
+mod total;
 
 use chrono::{DateTime, Utc};
 use diesel::data_types::PgInterval;
@@ -16,7 +17,8 @@ use uuid::Uuid;
 pub use self::change::{Change, change};
 pub use self::claims::delete_expired_claims;
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
-pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, count, list_page};
+pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, list_page};
+pub use self::total::{Total, TotalBounds, total};
 use super::schema::applications;
 use super::seal::{KeyRing, SealedField};
 use super::transaction::Abort;
