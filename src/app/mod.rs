@@ -7,6 +7,7 @@
 mod engine;
 mod health;
 pub mod reencrypt;
+mod shared;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use slog::{Logger, info, warn};
 use tokio_util::sync::CancellationToken;
 
 pub use self::engine::{Engine, Handles};
+pub use self::shared::Shared;
 use self::health::EngineHealth;
 use crate::actors::outbox_relay::Retire;
 use crate::actors::scheduler::StopIntake;
@@ -153,6 +155,8 @@ fn http_state(engine: &Engine) -> HttpState {
         recorders: engine.recorders.clone(),
         countries: Arc::clone(&engine.countries),
         views: engine.views.clone(),
+        cache: engine.shared.cache.clone(),
+        redis: engine.shared.redis.clone(),
         simulator: engine.simulator.clone(),
         on_commit: Arc::clone(&engine.on_commit),
         health: Arc::new(EngineHealth::of(engine)),

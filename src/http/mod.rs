@@ -56,11 +56,13 @@ use crate::accounts::Accounts;
 use crate::actors::Resources;
 use crate::actors::recorder::{CommitHook, Recorders};
 use crate::actors::view_recorder::ViewLog;
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
 use crate::error::Error;
 use crate::providers::simulator::Simulator;
+use crate::redis::Redis;
 use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
@@ -77,6 +79,10 @@ pub struct HttpState {
     pub countries: Arc<Countries>,
     /// Where looks of staff are recorded.
     pub views: ViewLog,
+    /// Copies of answers.
+    pub cache: Cache,
+    /// Redis, where there is one.
+    pub redis: Option<Redis>,
     /// The built-in bureaus, when they run.
     pub simulator: Option<Simulator>,
     /// Whom to tell of changes that did not go through the recorder.
