@@ -18,8 +18,8 @@ use slog::{Logger, info, warn};
 use tokio_util::sync::CancellationToken;
 
 pub use self::engine::{Engine, Handles};
-pub use self::shared::Shared;
 use self::health::EngineHealth;
+pub use self::shared::Shared;
 use crate::actors::outbox_relay::Retire;
 use crate::actors::scheduler::StopIntake;
 use crate::actors::supervisor::GiveAllBack;

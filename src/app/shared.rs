@@ -39,8 +39,7 @@ impl Shared {
     pub(super) fn new(resources: &Resources) -> Result<Self> {
         let Resources { settings, database, clock, metrics, logger, .. } = resources;
         let redis = Redis::new(&settings.redis, clock, metrics, logger)?;
-        let stream =
-            redis.clone().map(|redis| EventStream::new(redis, database.clone(), settings, logger));
+        let stream = redis.clone().map(|redis| EventStream::new(redis, database.clone(), settings, logger));
         let watched =
             stream.clone().map(|stream| RedisBus::new(stream, database.clone(), Arc::clone(metrics)));
         let bus: Arc<dyn EventBus> = match &watched {

@@ -135,8 +135,7 @@ impl EventStream {
             top = (end.offset - i64::from(APPEND_PAGE)).max(0);
         }
         while top < end.offset {
-            let events =
-                outbox::read_after(&mut *self.database.get().await?, top, APPEND_PAGE).await?;
+            let events = outbox::read_after(&mut *self.database.get().await?, top, APPEND_PAGE).await?;
             let Some(first) = events.first() else { break };
             if first.offset != top + 1 && !anew {
                 info!(self.logger, "what the stream lacks has expired: it begins anew"; "offset" => first.offset);
@@ -307,7 +306,8 @@ mod tests {
 
     #[test]
     fn the_offset_of_an_entry_is_the_first_half_of_its_name() {
-        for (name, offset) in [("17-1", Some(17)), ("0-0", Some(0)), ("17", None), ("x-1", None), ("", None)] {
+        for (name, offset) in [("17-1", Some(17)), ("0-0", Some(0)), ("17", None), ("x-1", None), ("", None)]
+        {
             assert_eq!(offset_of(name), offset, "{name}");
         }
     }

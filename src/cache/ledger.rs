@@ -230,12 +230,7 @@ impl Ledger {
     }
 
     /// Under which stamp a copy must have been loaded to be good; `None` while nothing is known for sure.
-    pub(super) fn look(
-        &mut self,
-        subject: Subject,
-        visibility: &Visibility,
-        now: Duration,
-    ) -> Option<Look> {
+    pub(super) fn look(&mut self, subject: Subject, visibility: &Visibility, now: Duration) -> Option<Look> {
         let position = self.position.filter(|_| now < self.following_until && now >= self.overflown_until)?;
         let stamp = match (subject, visibility) {
             (Subject::Application(id), _) => self.stamp_of_application(id.as_uuid()),

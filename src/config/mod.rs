@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat};
 use serde::Deserialize;
 
+pub use self::redis::RedisSettings;
 pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
@@ -45,7 +46,6 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
 };
-pub use self::redis::RedisSettings;
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};
 pub use staff_views::StaffViewSettings;

@@ -148,6 +148,9 @@ impl Entrance {
 
     /// Lets requests in. Opening twice changes nothing.
     pub fn open(&self, state: HttpState) {
+        if let Some(redis) = &state.redis {
+            self.inner.limiter.share(redis, &state.resources.database);
+        }
         let _ = self.inner.state.set(state);
         self.inner.readiness.enter(Phase::Ready);
     }

@@ -133,7 +133,11 @@ impl Redis {
     ///
     /// # Errors
     /// As [`Redis::call`].
-    pub async fn call_all<T: FromRedisValue>(&self, operation: &'static str, commands: &Pipeline) -> Result<T> {
+    pub async fn call_all<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        commands: &Pipeline,
+    ) -> Result<T> {
         self.send(operation, Message::Pipeline(commands)).await
     }
 
@@ -170,8 +174,7 @@ impl Redis {
 
     async fn send<T: FromRedisValue>(&self, operation: &'static str, message: Message<'_>) -> Result<T> {
         let inner = &*self.inner;
-        let count =
-            |result| inner.metrics.redis_calls_total.with_label_values(&[operation, result]).inc();
+        let count = |result| inner.metrics.redis_calls_total.with_label_values(&[operation, result]).inc();
         let started = inner.clock.monotonic();
         if !self.breaker().admit(started) {
             count("refused");

@@ -115,7 +115,7 @@ impl Instance {
         keep_alive(&broadcaster, move |line| Broadcaster::new(&made_with, bus.clone(), kept.clone(), line));
         let (made_with, told) = (resources.clone(), broadcaster.clone());
         let on_published: outbox_relay::OnPublished = Arc::new(move || told.hint(broadcaster::Wake));
-        keep_alive(&relay, move |line| OutboxRelay::new(&made_with, Arc::clone(&on_published), line));
+        keep_alive(&relay, move |line| OutboxRelay::new(&made_with, None, Arc::clone(&on_published), line));
         listen(resources.database.clone(), relay.clone(), broadcaster.clone());
 
         let mut connection = database.connect().await;

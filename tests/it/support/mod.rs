@@ -9,6 +9,7 @@ mod contract;
 pub(crate) mod db;
 pub(crate) mod engine;
 pub(crate) mod redact;
+pub(crate) mod redis;
 
 use std::time::{Duration, Instant};
 
