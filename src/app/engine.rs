@@ -259,15 +259,15 @@ impl Engine {
     fn keep_listening(&self) {
         let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
         let accounts = self.accounts.clone();
-        let on_published = self.shared.on_published(&self.handles.broadcaster);
+        let on_announced = self.shared.on_announced(&self.handles.broadcaster);
         self.root.keep_task(announcements::NAME, move || {
             let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
-            let on_published = Arc::clone(&on_published);
+            let on_announced = Arc::clone(&on_announced);
             let take = Arc::new(move |announcement| match announcement {
                 Announcement::Accounts => accounts.forget(),
                 Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
                 Announcement::Outbox => handles.relay.hint(outbox_relay::Wake),
-                Announcement::Published => on_published(),
+                Announcement::Published(end) => on_announced(end),
             });
             let on_listening = Arc::new(move |listening| told.set_listening(listening));
             announcements::pass_on(resources.clone(), take, on_listening)

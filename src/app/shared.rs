@@ -1,6 +1,7 @@
 //! What instances share besides the database, and what each keeps of what it has heard: Redis, the bus, the cache.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -19,6 +20,12 @@ use crate::redis::Redis;
 
 /// The task that asks Redis for a sign of life.
 const REDIS_WATCH: &str = "redis_watch";
+
+/// How long the stream may take to bring what the database has announced.
+const STREAM_GRACE: Duration = Duration::from_millis(20);
+
+/// Takes an announcement; it must not block.
+pub(super) type OnAnnounced = Arc<dyn Fn(Option<i64>) + Send + Sync>;
 
 /// What instances share besides the database, and the copies of answers.
 pub struct Shared {
@@ -61,6 +68,27 @@ impl Shared {
         Arc::new(move || {
             published.notify_one();
             broadcaster.hint(broadcaster::Wake);
+        })
+    }
+
+    /// Takes what the database announces: that events are published, up to an offset where it is known.
+    ///
+    /// The announcement is out before the relay has appended the events to the stream. Whoever went for them at once would
+    /// not find them there and read the database, on every instance. So while the stream is watched its own wake is given a
+    /// moment; when that has not brought everything, the announcement counts.
+    pub(super) fn on_announced(&self, broadcaster: &Handle<Broadcaster>) -> OnAnnounced {
+        let (on_published, watched) = (self.on_published(broadcaster), self.watched.clone());
+        Arc::new(move |end| match (end, watched.clone().filter(RedisBus::is_watching)) {
+            (Some(end), Some(bus)) => {
+                let on_published = Arc::clone(&on_published);
+                tokio::spawn(async move {
+                    tokio::time::sleep(STREAM_GRACE).await;
+                    if !bus.has_seen(end) {
+                        on_published();
+                    }
+                });
+            }
+            _ => on_published(),
         })
     }
 

@@ -12,10 +12,10 @@
 //! Readers keep their own position. They take from the stream what follows it without a gap, and everything else from the
 //! database: what is not there yet, what was trimmed, all of it while Redis is away ([`RedisBus::read_after`]). So the
 //! stream is an index of nothing and a backlog of nobody; it saves the database one read of each event for each
-//! instance, and wakes them ([`RedisBus::watch`]). `NOTIFY` and the poll wake them too.
+//! instance, and wakes them ([`RedisBus::watch`]). `NOTIFY` and the poll wake them too, for what does not come that way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use ::redis::Script;
@@ -223,19 +223,38 @@ fn offset_of(entry_id: &str) -> Option<i64> {
 pub struct RedisBus {
     stream: EventStream,
     database: PostgresBus,
+    /// The offset up to which the watch has seen the stream; [`UNWATCHED`] while it does not look.
+    seen: Arc<AtomicI64>,
     metrics: Arc<Metrics>,
 }
+
+/// No offset.
+const UNWATCHED: i64 = -1;
 
 impl RedisBus {
     /// The bus over `stream`.
     pub fn new(stream: EventStream, database: Database, metrics: Arc<Metrics>) -> Self {
-        Self { stream, database: PostgresBus::new(database), metrics }
+        let seen = Arc::new(AtomicI64::new(UNWATCHED));
+        Self { stream, database: PostgresBus::new(database), seen, metrics }
+    }
+
+    /// Whether the watch sees the stream, so that it wakes its readers.
+    pub fn is_watching(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) != UNWATCHED && !self.stream.redis.is_degraded()
+    }
+
+    /// Whether the watch has seen everything up to `offset`, and has told of it.
+    pub fn has_seen(&self, offset: i64) -> bool {
+        self.seen.load(Ordering::SeqCst) >= offset
     }
 
     /// Calls `on_published` whenever the stream has grown. Never ends.
     pub async fn watch(self, on_published: Arc<dyn Fn() + Send + Sync>) {
         loop {
-            if let Err(error) = self.watch_once(&*on_published).await
+            let blind_again = Blind(Arc::clone(&self.seen));
+            let watched = self.watch_once(&*on_published).await;
+            drop(blind_again);
+            if let Err(error) = watched
                 && !matches!(error, Error::Unavailable { .. })
             {
                 warn!(self.stream.logger, "not watching the stream for now"; error);
@@ -253,6 +272,7 @@ impl RedisBus {
                 let last = self.stream.top(&key).await?;
                 // Also for what came while nobody watched.
                 on_published();
+                self.seen.store(last, Ordering::SeqCst);
                 let mut read = ::redis::cmd("XREAD");
                 read.arg("COUNT").arg(1).arg("BLOCK").arg(wait_ms).arg("STREAMS").arg(&key);
                 read.arg(format!("{last}-1"));
@@ -265,6 +285,15 @@ impl RedisBus {
                 }
             }
         }
+    }
+}
+
+/// Also when the watch is dropped or panics, nobody may go on relying on it.
+struct Blind(Arc<AtomicI64>);
+
+impl Drop for Blind {
+    fn drop(&mut self) {
+        self.0.store(UNWATCHED, Ordering::SeqCst);
     }
 }
 

@@ -197,7 +197,7 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
             while let Ok(announcement) = listener.next().await {
                 match announcement {
                     Announcement::Outbox => relay.hint(outbox_relay::Wake),
-                    Announcement::Published => broadcaster.hint(broadcaster::Wake),
+                    Announcement::Published(_) => broadcaster.hint(broadcaster::Wake),
                     Announcement::Jobs | Announcement::Accounts => {}
                 }
             }

@@ -37,7 +37,9 @@ impl RedisServer {
     /// Starts one that listens on a loopback port too, for a proxy in front of it.
     pub(crate) fn start_with_port() -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        Self::start_at(free.local_addr().unwrap().port())
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        Self::start_at(port)
     }
 
     fn start_at(port: u16) -> Self {
