@@ -117,6 +117,10 @@ impl EventStream {
     /// events in the database, and the next call goes on where this one stopped.
     pub async fn catch_up(&self) {
         self.behind.store(true, Ordering::Relaxed);
+        // Its watch notices when it is back; until then nobody need ask the database what it lacks.
+        if self.redis.is_degraded() {
+            return;
+        }
         match self.append_missing().await {
             Ok(()) => self.behind.store(false, Ordering::Relaxed),
             // Redis itself tells once that it is away.
@@ -278,8 +282,7 @@ impl RedisBus {
                 read.arg(format!("{last}-1"));
                 let waiting = read.query_async::<Option<StreamReadReply>>(&mut connection);
                 let answered = tokio::time::timeout(WATCH_WAIT * 2, waiting).await;
-                let grown =
-                    answered.map_err(|_| away(&"the watch got no answer"))?.map_err(|error| away(&error))?;
+                let grown = answered.map_err(|late| away(&late))?.map_err(|error| away(&error))?;
                 if grown.is_none_or(|streams| streams.keys.is_empty()) {
                     break;
                 }

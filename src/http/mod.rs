@@ -7,7 +7,7 @@
 //!
 //! The server listens before the rest of Aval stands: an [`Entrance`] answers 503 to everything but
 //! `/health/live` until [`Entrance::open`] hands it the [`HttpState`]. From then on a request never waits for anything
-//! but the database and the recorder, and never longer than `server.request_timeout_ms`.
+//! but the database, the recorder and, for moments, Redis, and never longer than `server.request_timeout_ms`.
 
 pub mod api_keys;
 pub mod applications;

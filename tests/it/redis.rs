@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, Heard, TestApp, TestSocket};
 use crate::support::builders::{spanish, with};
+use crate::support::certificates::Authority;
 use crate::support::db::TestDatabase;
 use crate::support::eventually;
 use crate::support::redis::RedisServer;
@@ -375,4 +376,26 @@ async fn without_redis_health_says_so_and_copies_are_kept_in_memory_alone() {
     app.delete(&format!("{APPLICATIONS}/{id}")).await.expect(204);
     app.get(&format!("{APPLICATIONS}/{id}")).await.expect(404);
     assert!(app.metric(r#"cache_hits_total{cache_key_pattern="application"}"#).await >= 10.0);
+}
+
+#[actix_rt::test]
+async fn a_connection_to_redis_is_encrypted_and_goes_to_nobody_else() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (certificate, key) = authority.write_pair(&["127.0.0.1"], folders[0].path());
+    let redis = RedisServer::start_with_tls(certificate, key);
+    let url = redis.url();
+    assert!(url.starts_with("rediss://"));
+    for (roots, state, answered) in [
+        (authority.write(folders[0].path()), "up", true),
+        (stranger.write(folders[1].path()), "degraded", false),
+    ] {
+        let trusted = ("AVAL__REDIS__ROOT_CERTIFICATE_FILE", roots.to_str().unwrap());
+        let app = TestApp::start_idle_with(&[("REDIS_URL", &url), trusted]).await;
+        let result = if answered { "ok" } else { "error" };
+        let calls = format!("redis_calls_total{{operation=\"ping\",result=\"{result}\"}}");
+        eventually("Redis to be asked", async || (app.metric(&calls).await > 0.0).then_some(())).await;
+        let health = app.get("/health/detailed").await.expect(200);
+        assert_eq!(health["redis"]["state"], state);
+    }
 }

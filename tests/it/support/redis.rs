@@ -1,5 +1,6 @@
 //! A Redis server of a test's own: nothing on disk, reached by a Unix socket, gone with the test however that ends.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ const KEEPER: &str =
 pub(crate) struct RedisServer {
     home: tempfile::TempDir,
     port: u16,
+    /// The certificate and its key; with them the port speaks TLS alone.
+    tls: Option<(PathBuf, PathBuf)>,
     running: Option<Running>,
 }
 
@@ -31,28 +34,31 @@ struct Running {
 impl RedisServer {
     /// Starts one that listens on its Unix socket alone.
     pub(crate) fn start() -> Self {
-        Self::start_at(0)
+        Self::start_at(0, None)
     }
 
     /// Starts one that listens on a loopback port too, for a proxy in front of it.
     pub(crate) fn start_with_port() -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        Self::start_at(port)
+        Self::start_at(free_port(), None)
     }
 
-    fn start_at(port: u16) -> Self {
-        let mut server = Self { home: tempfile::tempdir().unwrap(), port, running: None };
+    /// The same with TLS.
+    pub(crate) fn start_with_tls(certificate: PathBuf, key: PathBuf) -> Self {
+        Self::start_at(free_port(), Some((certificate, key)))
+    }
+
+    fn start_at(port: u16, tls: Option<(PathBuf, PathBuf)>) -> Self {
+        let mut server = Self { home: tempfile::tempdir().unwrap(), port, tls, running: None };
         server.restart();
         server
     }
 
     /// What `REDIS_URL` is for it: its port, where it has one.
     pub(crate) fn url(&self) -> String {
-        match self.port() {
-            0 => self.socket_url(),
-            port => format!("redis://127.0.0.1:{port}/0"),
+        match (self.port(), &self.tls) {
+            (0, _) => self.socket_url(),
+            (port, None) => format!("redis://127.0.0.1:{port}/0"),
+            (port, Some(_)) => format!("rediss://127.0.0.1:{port}/0"),
         }
     }
 
@@ -78,9 +84,10 @@ impl RedisServer {
     }
 
     fn spawn(&self) -> Running {
-        let (port, socket) = (self.port.to_string(), self.socket());
+        let socket = self.socket();
         let mut keeper = Command::new("sh")
-            .args(["-c", KEEPER, "keeper", "redis-server", "--bind", "127.0.0.1", "--port", &port])
+            .args(["-c", KEEPER, "keeper", "redis-server", "--bind", "127.0.0.1"])
+            .args(self.listening())
             .arg("--unixsocket")
             .arg(&socket)
             .args(["--save", "", "--appendonly", "no", "--dir"])
@@ -92,6 +99,25 @@ impl RedisServer {
         let mut pid = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut pid).unwrap();
         Running { keeper, pid: Pid::from_raw(pid.trim().parse().unwrap()) }
+    }
+
+    fn listening(&self) -> Vec<OsString> {
+        let port = self.port.to_string();
+        match &self.tls {
+            None => vec!["--port".into(), port.into()],
+            Some((certificate, key)) => vec![
+                "--port".into(),
+                "0".into(),
+                "--tls-port".into(),
+                port.into(),
+                "--tls-cert-file".into(),
+                certificate.into(),
+                "--tls-key-file".into(),
+                key.into(),
+                "--tls-auth-clients".into(),
+                "no".into(),
+            ],
+        }
     }
 
     /// Kills it as `kill -9` does; everything in it is lost.
@@ -162,6 +188,11 @@ impl RedisServer {
     fn socket(&self) -> PathBuf {
         self.home.path().join("redis.sock")
     }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    free.local_addr().unwrap().port()
 }
 
 fn flat(value: &::redis::Value) -> Vec<u8> {
