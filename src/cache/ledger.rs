@@ -198,11 +198,11 @@ impl Ledger {
         if self.applications.get(&id).is_some_and(|heard| heard.version >= version) {
             return;
         }
+        self.settle(id);
         if self.own.len() >= self.capacity {
             self.overflown_until = now + self.longest_ttl;
             return;
         }
-        self.settle(id);
         self.own_changes += 1;
         let waiting = self.waiting.entry(owner.to_owned()).or_default();
         waiting.count += 1;
