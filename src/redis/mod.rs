@@ -21,6 +21,7 @@ use ::redis::{
 };
 use bb8_redis::bb8::{ManageConnection, Pool, RunError};
 use slog::{Logger, info, warn};
+use tokio::sync::Notify;
 
 use self::breaker::Breaker;
 use crate::clock::Clock;
@@ -53,6 +54,7 @@ pub struct Redis {
 struct Inner {
     client: Client,
     pool: Pool<Links>,
+    refused: Arc<Refused>,
     breaker: Mutex<Breaker>,
     timeout: Duration,
     watch_interval: Duration,
@@ -84,16 +86,18 @@ impl Redis {
             return Ok(None);
         }
         let client = client(settings)?;
+        let refused = Arc::new(Refused::default());
         let pool = Pool::builder()
             .max_size(settings.pool_size)
             .test_on_check_out(false)
             .retry_connection(false)
             .connection_timeout(CONNECT_TIMEOUT)
-            .build_unchecked(Links { client: client.clone() });
+            .build_unchecked(Links { client: client.clone(), refused: Arc::clone(&refused) });
         let open_for = Duration::from_millis(settings.breaker_open_ms);
         let inner = Inner {
             client,
             pool,
+            refused,
             breaker: Mutex::new(Breaker::new(settings.breaker_failures, open_for)),
             timeout: settings.command_timeout(),
             watch_interval: open_for,
@@ -195,10 +199,15 @@ impl Redis {
     }
 
     async fn exchange<T: FromRedisValue>(&self, message: Message<'_>) -> Result<T, String> {
-        let mut link = self.inner.pool.get().await.map_err(|error| match error {
-            RunError::User(cause) => cause.to_string(),
-            RunError::TimedOut => "no connection became free in time".to_owned(),
-        })?;
+        let refused = self.inner.refused.told.notified();
+        let mut link = tokio::select! {
+            biased;
+            got = self.inner.pool.get() => got.map_err(|error| match error {
+                RunError::User(cause) => cause.to_string(),
+                RunError::TimedOut => "no connection became free in time".to_owned(),
+            })?,
+            () = refused => return Err(self.inner.refused.cause()),
+        };
         // Whoever stops waiting leaves the link so, and nobody uses it again: what comes over it may never come.
         link.broken = true;
         let connection = &mut link.connection;
@@ -269,9 +278,28 @@ async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
+/// A connection could not be made. The pool lets those who wait for one wait on: this tells them.
+#[derive(Default)]
+struct Refused {
+    told: Notify,
+    cause: Mutex<String>,
+}
+
+impl Refused {
+    fn tell(&self, cause: &RedisError) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause.to_string();
+        self.told.notify_waiters();
+    }
+
+    fn cause(&self) -> String {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Makes the pool's connections.
 struct Links {
     client: Client,
+    refused: Arc<Refused>,
 }
 
 /// A connection, and whether it is good for nothing any more.
@@ -285,7 +313,8 @@ impl ManageConnection for Links {
     type Error = RedisError;
 
     async fn connect(&self) -> RedisResult<Link> {
-        Ok(Link { connection: connect(&self.client).await?, broken: false })
+        let connection = connect(&self.client).await.inspect_err(|error| self.refused.tell(error))?;
+        Ok(Link { connection, broken: false })
     }
 
     async fn is_valid(&self, _: &mut Link) -> RedisResult<()> {
