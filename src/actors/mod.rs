@@ -37,6 +37,7 @@ pub mod cache_follower;
 pub mod circuit_breaker;
 pub mod faults;
 pub mod housekeeper;
+mod insistence;
 pub mod lifeline;
 pub mod outbox_relay;
 pub mod provider_gateway;

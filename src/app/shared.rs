@@ -15,6 +15,7 @@ use crate::bus::EventBus;
 use crate::bus::postgres::PostgresBus;
 use crate::bus::redis::{self, EventStream, RedisBus};
 use crate::cache::Cache;
+use crate::config::InstanceRole;
 use crate::error::Result;
 use crate::redis::Redis;
 
@@ -92,10 +93,13 @@ impl Shared {
         })
     }
 
-    /// Starts what runs by itself.
+    /// Starts what runs by itself. Only who answers requests reads events.
     pub(super) fn keep(&self, root: &Root, resources: &Resources, broadcaster: &Handle<Broadcaster>) {
         if let Some(redis) = self.redis.clone() {
             root.keep_task(REDIS_WATCH, move || redis.clone().keep_watch());
+        }
+        if !resources.settings.instance.is(InstanceRole::Api) {
+            return;
         }
         if let Some(bus) = self.watched.clone() {
             let on_published = self.on_published(broadcaster);

@@ -19,6 +19,9 @@
 //! every look, they may be `cache.statistics_grace_ms` (one second) older than the last change; an account's own
 //! statistics may not.
 //!
+//! What is read from a replica of the database may lack changes that were heard of long ago, so that nobody could say when
+//! a copy of it is old. Where lists and statistics come from one, they are not kept: the replica does that work.
+//!
 //! What can go wrong: the events cannot be read (copies are bypassed and dropped, until they can); memory is full (what is
 //! asked for least goes); the ledger is full (older copies are not used any more).
 
@@ -199,11 +202,19 @@ impl Cache {
     /// Whether copies are used now.
     pub fn is_following(&self) -> bool {
         let now = self.inner.clock.monotonic();
-        self.look(Subject::List, &Visibility::All, now).is_some()
+        self.look(Subject::Application(ApplicationId::new(uuid::Uuid::nil())), &Visibility::All, now)
+            .is_some()
     }
 
     fn look(&self, subject: Subject, visibility: &Visibility, now: Duration) -> Option<Look> {
-        if self.is_enabled() { self.ledger().look(subject, visibility, now) } else { None }
+        let is_from_replica = match subject {
+            Subject::Application(_) => false,
+            Subject::List | Subject::Statistics => self.inner.database.may_read_old(),
+        };
+        if !self.is_enabled() || is_from_replica {
+            return None;
+        }
+        self.ledger().look(subject, visibility, now)
     }
 
     fn key(&self, look: &Look, subject: Subject, visibility: &Visibility, query: &str) -> [u8; 32] {
