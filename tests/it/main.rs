@@ -64,6 +64,8 @@ mod realtime;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod reencrypt;
 #[cfg(test)]
 mod roles;

@@ -148,6 +148,19 @@ pub async fn owner(connection: &mut AsyncPgConnection, id: ApplicationId) -> Res
     owner.first(connection).await.optional()?.ok_or(Error::NotFound("application"))
 }
 
+/// Whose an application is and how often it was changed, deleted or not.
+///
+/// # Errors
+/// [`Error::NotFound`], or when the database fails.
+pub async fn owner_and_version(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+) -> Result<(String, i64)> {
+    let found =
+        applications::table.find(id.as_uuid()).select((applications::created_by, applications::version));
+    found.first(connection).await.optional()?.ok_or(Error::NotFound("application"))
+}
+
 /// Gets an application that was not deleted and that the caller may see.
 ///
 /// # Errors

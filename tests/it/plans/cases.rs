@@ -16,7 +16,7 @@ use aval::storage::applications::{
 };
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
-use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, Release};
+use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, Quota, Release};
 use aval::storage::provider_retries::Requeue;
 use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 use aval::storage::statistics::Question;
@@ -269,6 +269,7 @@ fn claim() -> Claim {
         lease_ms: 1000,
         max_attempts: 3,
         tasks: vec!["process_credit_application"],
+        lanes: Country::ALL.map(|country| Quota::whole(country.code())).to_vec(),
     }
 }
 

@@ -6,7 +6,7 @@ use aval::domain::application::{Attribution, Country};
 use aval::domain::decision::{Case as Decidable, Decision};
 use aval::domain::ids::{ApplicationId, ChangeId};
 use aval::domain::personal_data::IdentityDocument;
-use aval::storage::jobs::{self, Claim, ClaimedJob};
+use aval::storage::jobs::{self, Claim, ClaimedJob, Quota};
 use aval::storage::seal::{DocumentIndex, KeyRing};
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
@@ -58,8 +58,9 @@ impl World {
             lease_ms: 3_600_000,
             max_attempts: 3,
             tasks: vec!["process_credit_application"],
+            lanes: Country::ALL.map(|country| Quota::whole(country.code())).to_vec(),
         };
-        let job = jobs::claim(&mut sql, &claim).await.unwrap().remove(0);
+        let job = jobs::claim(&mut sql, &claim).await.unwrap().jobs.remove(0);
         let case = br#"{"requested_amount": "15000", "monthly_income": "3500",
             "banking_data": {"account_status": "active", "credit_score": 720, "monthly_obligations": "300"}}"#;
         let case = aval::countries::case::parse_case(case).unwrap();
