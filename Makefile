@@ -26,6 +26,7 @@ lint: ## check format, lints, docs, unused dependencies and scripts
 
 bench: ## run the micro-benchmarks
 	cargo bench --locked --bench rules
+	cargo bench --locked --bench claims
 
 dev: ## serve, and start again at each change of the source
 	@scripts/install-missing.sh

@@ -16,12 +16,14 @@ use slog::{Logger, debug, info, o, warn};
 use super::Resources;
 use super::faults::FaultPoint;
 use super::insistence::insist;
+use super::intake::Intake;
 use super::lifeline::{Handle, Lifeline};
-use super::provider_gateway::{BankingAnswer, FetchBankingData, ProviderGateway};
+use super::provider_gateway::{BankingAnswer, FetchBankingData, ProviderGateway, ReadBreakers};
 use super::recorder::Recorders;
 use super::running_jobs::{RunningJobs, StopWork};
+use crate::config::WhenOpen;
 use crate::countries::Countries;
-use crate::domain::application::Attribution;
+use crate::domain::application::{Attribution, Country};
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::domain::confirmation;
 use crate::domain::decision::{Case, Decision};
@@ -32,6 +34,10 @@ use crate::storage::APPLICATION_ACTOR;
 use crate::storage::decisions::{DecisionRecord, Stored};
 use crate::storage::jobs::{BeginJob, Begun, Burial, ClaimedJob, Heartbeat, PendingCase, Release};
 use crate::telemetry::metrics::seconds;
+
+/// How long an actor whose renewal finds no lease waits for its own work to end. Whoever has lost it can change nothing in
+/// that time either.
+const LOST_LEASE_GRACE: Duration = Duration::from_millis(250);
 
 /// What application actors work with. Cheap to clone.
 #[derive(Clone)]
@@ -100,9 +106,12 @@ impl ApplicationActor {
         let renewal = async move { recorders.renew(heartbeat).await };
         ctx.spawn(renewal.into_actor(self).map(|renewed, actor, ctx| match renewed {
             Ok(true) => {}
+            // The job's own end may have been committed with this renewal, and its word be on the way.
             Ok(false) => {
-                info!(actor.logger, "the lease was lost: another worker has the job");
-                actor.stop_work(ctx);
+                ctx.run_later(LOST_LEASE_GRACE, |actor, ctx| {
+                    info!(actor.logger, "the lease was lost: another worker has the job");
+                    actor.stop_work(ctx);
+                });
             }
             Err(error) => warn!(actor.logger, "the lease could not be renewed"; error),
         }));
@@ -191,6 +200,9 @@ impl Work {
                 Ok(End::Waiting(provider_reference, Duration::from_millis(patience)))
             }
             BankingAnswer::Report(report) => self.decide(&case, report).await,
+            BankingAnswer::CircuitOpen(_) if self.waits_for_its_bureau(case.country).await? => {
+                Ok(End::Snoozed(self.overflow_pause()))
+            }
             BankingAnswer::CircuitOpen(fallback) => self.decide(&case, fallback).await,
             BankingAnswer::BulkheadFull => Ok(End::Snoozed(self.overflow_pause())),
             BankingAnswer::RateLimited { retry_after } if self.may_wait() => Ok(End::Snoozed(retry_after)),
@@ -229,6 +241,17 @@ impl Work {
             traceparent: self.job.traceparent.clone(),
         };
         self.parts.gateway.ask(question).await?
+    }
+
+    /// Whether jobs of this country stay in the queue while its breaker stands as it does.
+    async fn waits_for_its_bureau(&self, country: Country) -> Result<bool> {
+        let provider = self.parts.resources.settings.providers.of(country);
+        if provider.when_open == WhenOpen::Fallback {
+            return Ok(false);
+        }
+        let breakers = self.parts.gateway.ask(ReadBreakers).await?;
+        let breaker = breakers.iter().find(|breaker| breaker.country == country);
+        Ok(breaker.is_some_and(|breaker| Intake::of(&provider, &breaker.snapshot) != Intake::Everything))
     }
 
     async fn decide_without_bureau(&self, case: &PendingCase, reason: FallbackReason) -> Result<End> {

@@ -11,6 +11,10 @@
 //!        └───────────── the probe succeeds ──── HALF-OPEN (one permit) ─────────┘ or expires
 //! ```
 //!
+//! Operators may force it either way ([`CircuitBreaker::set_mode`]): forced open it refuses every call until it is given back,
+//! forced closed it lets every call through, counts what comes of it, and does not open over it. Given back, it starts closed
+//! and counts anew.
+//!
 //! Each transition starts a new generation. A [`Permit`] belongs to the generation that gave it out, and an answer to a
 //! permit of an earlier one changes nothing: a call that hung for ten seconds says nothing about the bureau of now.
 
@@ -18,6 +22,7 @@ use std::time::Duration;
 
 use super::sliding_counts::SlidingCounts;
 use crate::config::BreakerSettings;
+use crate::storage::circuit_overrides::CircuitMode;
 
 /// What a breaker does with calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +102,10 @@ pub enum Cause {
     ProbeFailed,
     /// The probe was never answered.
     ProbeExpired,
+    /// An operator forced it.
+    Forced,
+    /// An operator's override ended.
+    GivenBack,
 }
 
 impl Cause {
@@ -110,6 +119,8 @@ impl Cause {
             Self::ProbeSucceeded => "probe_succeeded",
             Self::ProbeFailed => "probe_failed",
             Self::ProbeExpired => "probe_expired",
+            Self::Forced => "forced",
+            Self::GivenBack => "given_back",
         }
     }
 }
@@ -134,6 +145,10 @@ pub struct Transition {
 pub struct Snapshot {
     /// What it does with calls.
     pub state: State,
+    /// Whether an operator has forced it to.
+    pub mode: CircuitMode,
+    /// For how long it has not been closed; zero while it is.
+    pub not_closed_for: Duration,
     /// Failures in a row, while closed.
     pub consecutive_failures: u32,
     /// Calls in the window, while closed.
@@ -187,7 +202,10 @@ impl Phase {
 #[derive(Debug)]
 pub struct CircuitBreaker {
     settings: BreakerSettings,
+    mode: CircuitMode,
     phase: Phase,
+    /// When it left the closed state.
+    not_closed_since: Option<Duration>,
     generation: u64,
     /// Openings since the last success that closed it.
     openings_in_a_row: u32,
@@ -202,12 +220,37 @@ impl CircuitBreaker {
         let phase = closed(&settings);
         Self {
             settings,
+            mode: CircuitMode::Auto,
             phase,
+            not_closed_since: None,
             generation: 0,
             openings_in_a_row: 0,
             opened_count: 0,
             transitions: Vec::new(),
         }
+    }
+
+    /// Follows an operator. Asking for the mode that it has changes nothing; every other change starts a generation, so that
+    /// calls that were let in before say nothing about what comes after.
+    pub fn set_mode(&mut self, mode: CircuitMode, now: Duration, roll: u8) {
+        self.settle(now, roll);
+        if mode == self.mode {
+            return;
+        }
+        self.mode = mode;
+        self.openings_in_a_row = 0;
+        match mode {
+            CircuitMode::Auto => self.enter(closed(&self.settings), now, Cause::GivenBack, None),
+            CircuitMode::ForcedClosed => self.enter(closed(&self.settings), now, Cause::Forced, None),
+            CircuitMode::ForcedOpen => {
+                self.enter(Phase::Open { until: Duration::MAX }, now, Cause::Forced, None);
+            }
+        }
+    }
+
+    /// Who decides what it does with calls.
+    pub fn mode(&self) -> CircuitMode {
+        self.mode
     }
 
     /// Asks for leave to make one attempt. Each retry is an attempt of its own.
@@ -238,7 +281,7 @@ impl CircuitBreaker {
                 window.add(now, [1, u32::from(failed), u32::from(slow)]);
                 *consecutive_failures = if failed { consecutive_failures.saturating_add(1) } else { 0 };
                 let cause = reason_to_open(&self.settings, *consecutive_failures, window.totals(now));
-                if let Some(cause) = cause {
+                if let Some(cause) = cause.filter(|_| self.mode == CircuitMode::Auto) {
                     self.open(now, roll, cause);
                 }
             }
@@ -276,6 +319,8 @@ impl CircuitBreaker {
         };
         Snapshot {
             state: self.phase.state(),
+            mode: self.mode,
+            not_closed_for: self.not_closed_since.map_or(Duration::ZERO, |since| now.saturating_sub(since)),
             consecutive_failures,
             calls,
             failures,
@@ -323,6 +368,13 @@ impl CircuitBreaker {
         let (from, to) = (self.phase.state(), phase.state());
         self.phase = phase;
         self.generation += 1;
+        self.not_closed_since = match to {
+            State::Closed => None,
+            State::Open | State::HalfOpen => self.not_closed_since.or(Some(at)),
+        };
+        if from == to {
+            return;
+        }
         self.transitions.push(Transition { from, to, cause, at, open_for });
     }
 }

@@ -214,7 +214,11 @@ impl Round {
 
     async fn measure(&self) -> Result<()> {
         let mut connection = self.resources.database.get().await?;
-        self.resources.metrics.worker_queue_depth.set(jobs::depth(&mut connection).await?);
+        let metrics = &self.resources.metrics;
+        metrics.worker_queue_depth.set(jobs::depth(&mut connection).await?);
+        for letters in jobs::dead_letters(&mut connection).await? {
+            metrics.dlq_jobs.with_label_values(&[&letters.status]).set(letters.jobs);
+        }
         Ok(())
     }
 

@@ -21,7 +21,7 @@
 //!  application ───── FetchBankingData ────────→ provider_gateway ── HTTP ─→ bureau
 //!  application ───── begin, store, renew, … ──→ recorder
 //!  outbox_relay ──── Wake ────────────────────→ broadcaster ── queues ─→ WebSocket sessions
-//!  provider_gateway ─ recovered ──────────────→ housekeeper
+//!  provider_gateway ─ recovered ──────────────→ housekeeper, scheduler
 //!  http ──────────── StaffView ───────────────→ view_recorder
 //! ```
 //!
@@ -35,9 +35,11 @@ pub mod application;
 pub mod broadcaster;
 pub mod cache_follower;
 pub mod circuit_breaker;
+pub mod circuit_overrides;
 pub mod faults;
 pub mod housekeeper;
 mod insistence;
+pub mod intake;
 pub mod lifeline;
 pub mod outbox_relay;
 pub mod provider_gateway;
@@ -58,6 +60,7 @@ use slog::Logger;
 use crate::actors::faults::Faults;
 use crate::clock::Clock;
 use crate::config::{Secrets, Settings};
+use crate::domain::application::Country;
 use crate::storage::Database;
 use crate::telemetry::metrics::Metrics;
 
@@ -99,6 +102,13 @@ pub enum Task {
 impl Task {
     /// Every task that this version knows.
     pub const ALL: [Self; 1] = [Self::ProcessCreditApplication];
+
+    /// The lanes that its jobs wait in (`pending_jobs.lane`): a country's for what is about a country.
+    pub fn lanes(self) -> Vec<&'static str> {
+        match self {
+            Self::ProcessCreditApplication => Country::ALL.iter().map(|country| country.code()).collect(),
+        }
+    }
 
     /// The name in `pending_jobs.task_name`.
     pub const fn name(self) -> &'static str {

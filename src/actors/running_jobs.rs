@@ -143,6 +143,16 @@ impl RunningJobs {
         self.lock().values().filter(|entry| !entry.finished).map(|entry| entry.job.clone()).collect()
     }
 
+    /// Whether a job of this lane is in work.
+    pub fn any_in(&self, lane: &str) -> bool {
+        self.lock().values().any(|entry| entry.job.lane == lane)
+    }
+
+    /// How many places there are.
+    pub fn pool_size(&self) -> usize {
+        self.pool_size
+    }
+
     /// How many jobs are in work.
     pub fn len(&self) -> usize {
         self.lock().len()
@@ -180,6 +190,7 @@ mod tests {
         ClaimedJob {
             lease: Lease { job_id: JobId::new(uuid::Uuid::nil()), token },
             task_name: "process_credit_application".to_owned(),
+            lane: "ES".to_owned(),
             application_id: None,
             attempt: 1,
             waited: Duration::ZERO,

@@ -3,6 +3,9 @@
 //! No step waits for a timer while the database is reachable. The instance that queues a job nudges its own scheduler
 //! after the commit; the others hear of it by `NOTIFY`; a poll catches what both missed and what has become due by time.
 //! Wake-ups are coalesced: while a claim is under way, any number of them mean one more round.
+//!
+//! Each round names the lanes that this worker serves just then: all that its tasks know, but for the countries whose jobs wait
+//! for their bureau (`super::intake`). Lanes that operators have paused are left out by the claim itself.
 
 use std::time::Duration;
 
@@ -12,11 +15,15 @@ use slog::{debug, warn};
 use super::Task;
 use super::application::{ApplicationParts, give_up, job_logger};
 use super::faults::FaultPoint;
+use super::intake::Intake;
 use super::lifeline::{Handle, Lifeline};
+use super::provider_gateway::{BreakerStatus, ReadBreakers};
 use super::running_jobs::Slot;
 use super::supervisor::{StartJob, Supervisor};
+use crate::config::WhenOpen;
+use crate::domain::application::Country;
 use crate::error::{Error, Result};
-use crate::storage::jobs::{self, Claim, ClaimedJob, Release};
+use crate::storage::jobs::{self, Claim, ClaimedJob, Quota, Release};
 use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs and metrics.
@@ -56,7 +63,13 @@ struct ClaimRounds {
     freed: bool,
     /// The last round ended for want of places, not of jobs.
     saturated: bool,
+    /// Rounds in a row that left jobs to others who claimed at the same moment.
+    contended: u32,
 }
+
+/// Rounds that follow each other because others hold what they saw; then the poll is soon enough. A claim takes a
+/// millisecond, so that whoever holds a job for longer is no claim.
+const MAX_CONTENDED_ROUNDS: u32 = 3;
 
 impl ClaimRounds {
     /// There may be jobs: whether a round begins now.
@@ -65,7 +78,7 @@ impl ClaimRounds {
             self.woken = true;
             return false;
         }
-        *self = Self { claiming: true, ..Self::default() };
+        *self = Self { claiming: true, contended: self.contended, ..Self::default() };
         true
     }
 
@@ -76,10 +89,12 @@ impl ClaimRounds {
     }
 
     /// A round ended: whether another is worth it now.
-    fn end(&mut self, saturated: bool, full_batch: bool) -> bool {
+    fn end(&mut self, saturated: bool, full_batch: bool, contended: bool) -> bool {
         self.claiming = false;
         self.saturated = saturated;
-        if saturated { self.freed } else { self.woken || full_batch }
+        self.contended = if contended { self.contended + 1 } else { 0 };
+        let again = contended && self.contended <= MAX_CONTENDED_ROUNDS;
+        if saturated { self.freed } else { self.woken || full_batch || again }
     }
 
     /// A round failed: the poll tries again.
@@ -92,6 +107,7 @@ impl ClaimRounds {
 struct Round {
     claimed: Vec<(ClaimedJob, Slot)>,
     saturated: bool,
+    contended: bool,
 }
 
 impl Scheduler {
@@ -126,7 +142,7 @@ impl Scheduler {
             metrics.worker_job_wait_seconds.observe(seconds(job.waited));
             self.dispatch(job, slot, ctx);
         }
-        if self.rounds.end(round.saturated, full_batch) {
+        if self.rounds.end(round.saturated, full_batch, round.contended) {
             self.claim(ctx);
         }
     }
@@ -158,21 +174,46 @@ async fn claim_round(parts: &ApplicationParts) -> Result<Round> {
     let settings = &parts.resources.settings.jobs;
     let mut slots = parts.running.take_slots(settings.claim_batch as usize);
     if slots.is_empty() {
-        return Ok(Round { claimed: Vec::new(), saturated: true });
+        return Ok(Round { claimed: Vec::new(), saturated: true, contended: false });
     }
+    let claim = claim(parts, slots.len(), served_lanes(parts).await);
     let mut connection = parts.resources.database.get().await?;
-    let claimed = jobs::claim(&mut connection, &claim(parts, slots.len())).await?;
-    debug!(parts.resources.logger, "claimed"; "jobs" => claimed.len(), "places" => slots.len());
-    let saturated = claimed.len() == slots.len() && slots.len() < settings.claim_batch as usize;
-    let claimed = claimed.into_iter().map_while(|job| Some((job, slots.pop()?))).collect();
-    Ok(Round { claimed, saturated })
+    let claimed = jobs::claim(&mut connection, &claim).await?;
+    debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "places" => slots.len());
+    let saturated = claimed.jobs.len() == slots.len() && slots.len() < settings.claim_batch as usize;
+    let contended = claimed.contended;
+    let claimed = claimed.jobs.into_iter().map_while(|job| Some((job, slots.pop()?))).collect();
+    Ok(Round { claimed, saturated, contended })
+}
+
+/// The lanes that this worker serves now. The breakers are asked only where some country's jobs are to wait for them; when
+/// nobody knows how they stand, everything is served, and what finds its breaker open is snoozed.
+async fn served_lanes(parts: &ApplicationParts) -> Vec<Quota> {
+    let mut lanes = vec![Quota::whole("")];
+    lanes.extend(Task::ALL.into_iter().flat_map(Task::lanes).map(Quota::whole));
+    let providers = &parts.resources.settings.providers;
+    let may_wait = |country: &Country| providers.of(*country).when_open == WhenOpen::Pause;
+    if !Country::ALL.iter().any(may_wait) {
+        return lanes;
+    }
+    let breakers = parts.gateway.ask(ReadBreakers).await.unwrap_or_default();
+    for quota in &mut lanes {
+        let known = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
+        let Some(breaker) = breakers.iter().find(known) else { continue };
+        quota.most = match Intake::of(&providers.of(breaker.country), &breaker.snapshot) {
+            Intake::Everything => i32::MAX,
+            Intake::OneProbe if !parts.running.any_in(&quota.lane) => 1,
+            Intake::OneProbe | Intake::Nothing => 0,
+        };
+    }
+    lanes
 }
 
 async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
     let dead = {
         let mut connection = parts.resources.database.get().await?;
-        jobs::claim_exhausted(&mut connection, &claim(parts, batch)).await?
+        jobs::claim_exhausted(&mut connection, &claim(parts, batch, Vec::new())).await?
     };
     for job in dead {
         let logger = job_logger(&parts.resources.logger, &job);
@@ -185,13 +226,14 @@ async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
     Ok(())
 }
 
-fn claim(parts: &ApplicationParts, limit: usize) -> Claim {
+fn claim(parts: &ApplicationParts, limit: usize, lanes: Vec<Quota>) -> Claim {
     Claim {
         worker: parts.resources.instance.to_string(),
         limit: i32::try_from(limit).unwrap_or(i32::MAX),
         lease_ms: super::application::lease_ms(&parts.resources),
         max_attempts: parts.resources.settings.jobs.max_attempts,
         tasks: Task::ALL.map(Task::name).to_vec(),
+        lanes,
     }
 }
 
@@ -259,9 +301,9 @@ mod tests {
         let mut rounds = ClaimRounds::default();
         assert!(rounds.begin());
         assert!(!rounds.place_freed(), "the round may still find it");
-        assert!(rounds.end(true, false));
+        assert!(rounds.end(true, false, false));
         assert!(rounds.begin());
-        assert!(!rounds.end(true, false), "it was asked for once");
+        assert!(!rounds.end(true, false, false), "it was asked for once");
         assert!(rounds.place_freed(), "now a free place is what it waits for");
     }
 
@@ -270,12 +312,27 @@ mod tests {
         let mut rounds = ClaimRounds::default();
         assert!(rounds.begin());
         assert!(!rounds.begin() && !rounds.begin());
-        assert!(rounds.end(false, false));
+        assert!(rounds.end(false, false, false));
         assert!(rounds.begin());
-        assert!(!rounds.end(false, false));
+        assert!(!rounds.end(false, false, false));
         assert!(!rounds.place_freed(), "there is nothing to claim");
         assert!(rounds.begin());
-        assert!(rounds.end(false, true), "a full batch leaves more behind");
+        assert!(rounds.end(false, true, false), "a full batch leaves more behind");
+    }
+
+    #[test]
+    fn rounds_that_leave_jobs_to_others_are_followed_by_a_few_more_and_not_for_ever() {
+        let mut rounds = ClaimRounds::default();
+        for _ in 0..MAX_CONTENDED_ROUNDS {
+            assert!(rounds.begin());
+            assert!(rounds.end(false, false, true));
+        }
+        assert!(rounds.begin());
+        assert!(!rounds.end(false, false, true), "whoever holds them is no claim");
+        assert!(rounds.begin());
+        assert!(!rounds.end(false, false, false));
+        assert!(rounds.begin());
+        assert!(rounds.end(false, false, true), "the count begins anew");
     }
 
     #[test]

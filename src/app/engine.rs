@@ -10,6 +10,7 @@ use crate::accounts::Accounts;
 use crate::actors::announcements;
 use crate::actors::application::ApplicationParts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
+use crate::actors::circuit_overrides::{self, CircuitOverrides};
 use crate::actors::faults::Faults;
 use crate::actors::housekeeper::{self, Housekeeper};
 use crate::actors::lifeline::Handle;
@@ -71,6 +72,8 @@ pub struct Engine {
     pub handles: Handles,
     /// The jobs in work.
     pub running: RunningJobs,
+    /// What operators want of the circuit breakers.
+    pub overrides: CircuitOverrides,
     /// What staff looked at and is not written yet.
     pub views: ViewLog,
     /// The WebSocket sessions of this instance.
@@ -123,6 +126,8 @@ impl Engine {
         let shared = Shared::new(&resources)?;
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
+        let overrides = CircuitOverrides::new(resources.clock.clone());
+        overrides.refresh(&resources.database).await?;
         let endpoints = match resources.settings.instance.is(InstanceRole::Worker) {
             true => endpoints(&resources.settings, simulator.as_ref())?,
             false => Vec::new(),
@@ -144,6 +149,7 @@ impl Engine {
         let engine = Self {
             recorders: Recorders::new(recorder_handles.iter().cloned()),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
+            overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
             sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),
             root: Root::new(&resources, Arc::clone(&arbiters), fatal.clone()),
@@ -162,6 +168,7 @@ impl Engine {
         engine.keep_recorders();
         if engine.is(InstanceRole::Worker) {
             engine.keep_gateway(endpoints);
+            engine.keep_overrides();
             engine.keep_workers();
             engine.keep_housekeeping();
         }
@@ -216,7 +223,7 @@ impl Engine {
     }
 
     fn keep_gateway(&self, endpoints: Vec<Endpoint>) {
-        let housekeeper = self.handles.housekeeper.clone();
+        let (housekeeper, scheduler) = (self.handles.housekeeper.clone(), self.handles.scheduler.clone());
         let parts = GatewayParts {
             endpoints,
             mailbox_capacity: self.resources.settings.actors.mailbox_capacity,
@@ -224,9 +231,21 @@ impl Engine {
             metrics: Arc::clone(&self.resources.metrics),
             faults: Arc::clone(&self.resources.faults),
             logger: self.resources.logger.clone(),
-            on_recovered: Some(Arc::new(move |_: Country| housekeeper.hint(housekeeper::Wake))),
+            overrides: self.overrides.clone(),
+            on_recovered: Some(Arc::new(move |_: Country| {
+                housekeeper.hint(housekeeper::Wake);
+                scheduler.hint(scheduler::Wake);
+            })),
         };
         self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+    }
+
+    fn keep_overrides(&self) {
+        let (overrides, gateway) = (self.overrides.clone(), self.handles.gateway.clone());
+        let resources = self.resources.named(circuit_overrides::NAME);
+        self.root.keep_task(circuit_overrides::NAME, move || {
+            overrides.clone().follow(resources.clone(), gateway.clone())
+        });
     }
 
     fn keep_workers(&self) {
@@ -287,12 +306,13 @@ impl Engine {
 
     fn keep_listening(&self) {
         let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
-        let accounts = self.accounts.clone();
+        let (accounts, overrides) = (self.accounts.clone(), self.overrides.clone());
         let on_announced = self.shared.on_announced(&self.handles.broadcaster);
         self.root.keep_task(announcements::NAME, move || {
             let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
-            let on_announced = Arc::clone(&on_announced);
+            let (overrides, on_announced) = (overrides.clone(), Arc::clone(&on_announced));
             let take = Arc::new(move |announcement| match announcement {
+                Announcement::Circuits => overrides.wake(),
                 Announcement::Accounts => accounts.forget(),
                 Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
                 Announcement::Outbox => handles.relay.hint(outbox_relay::Wake),

@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::{ProviderMode, Settings};
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
+use crate::http::operations::Operations;
 use crate::http::webhooks::{Senders, WebhookDoor};
 use crate::http::ws::Realtime;
 use crate::http::{self, Entrance, HttpState};
@@ -176,6 +177,11 @@ fn http_state(engine: &Engine) -> HttpState {
         webhooks: WebhookDoor {
             senders: Senders::new(&engine.resources.secrets, &engine.resources.settings.webhooks),
             intake: engine.webhooks.clone(),
+        },
+        operations: Operations {
+            gateway: engine.handles.gateway.clone(),
+            overrides: engine.overrides.clone(),
+            running: engine.running.clone(),
         },
     }
 }

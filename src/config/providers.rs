@@ -95,11 +95,23 @@ pub enum ProviderMode {
     Async,
 }
 
+/// What becomes of a country's jobs while its breaker is not closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenOpen {
+    /// They are decided on fallback figures, which leaves them to humans.
+    Fallback,
+    /// They wait in the queue.
+    Pause,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Defaults {
     mode: ProviderMode,
     async_timeout_ms: u64,
+    when_open: WhenOpen,
+    pause_after_ms: u64,
     call: CallSettings,
     breaker: BreakerSettings,
 }
@@ -111,6 +123,8 @@ struct CountrySection {
     simulator: bool,
     mode: Option<ProviderMode>,
     async_timeout_ms: Option<u64>,
+    when_open: Option<WhenOpen>,
+    pause_after_ms: Option<u64>,
     call: CallOverrides,
     breaker: BreakerOverrides,
 }
@@ -137,6 +151,10 @@ pub struct ProviderSettings {
     pub mode: ProviderMode,
     /// How long a promised answer is waited for.
     pub async_timeout_ms: u64,
+    /// What becomes of jobs while the breaker is not closed.
+    pub when_open: WhenOpen,
+    /// How long the breaker must not have been closed for jobs to wait.
+    pub pause_after_ms: u64,
     /// Time-outs, bulkhead and retries.
     pub call: CallSettings,
     /// The breaker.
@@ -162,6 +180,8 @@ impl ProvidersSection {
             base_url: Some(section.base_url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()),
             mode: section.mode.unwrap_or(self.defaults.mode),
             async_timeout_ms: section.async_timeout_ms.unwrap_or(self.defaults.async_timeout_ms),
+            when_open: section.when_open.unwrap_or(self.defaults.when_open),
+            pause_after_ms: section.pause_after_ms.unwrap_or(self.defaults.pause_after_ms),
             call: section.call.over(&self.defaults.call),
             breaker: section.breaker.over(&self.defaults.breaker),
         }

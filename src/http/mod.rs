@@ -19,6 +19,7 @@ mod connections;
 pub mod countries;
 mod cross_origin;
 mod cursor;
+pub mod dead_letters;
 pub mod docs;
 pub mod extract;
 pub mod faults;
@@ -29,6 +30,7 @@ pub mod limits;
 pub mod metrics;
 pub mod middleware;
 pub mod openapi;
+pub mod operations;
 pub mod problem;
 pub mod query;
 pub mod routes;
@@ -93,6 +95,8 @@ pub struct HttpState {
     pub realtime: ws::Realtime,
     /// Who verifies and takes webhooks.
     pub webhooks: webhooks::WebhookDoor,
+    /// What operators ask about.
+    pub operations: operations::Operations,
 }
 
 impl HttpState {

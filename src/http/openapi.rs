@@ -13,8 +13,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
-    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, staff_views,
-    users, webhooks, ws,
+    api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, problem,
+    routes, sessions, staff_views, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -48,7 +48,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
-        (name = "operations", description = "Metrics, documentation and fault injection"),
+        (name = "operations", description = "What operators see and do: circuits, the queue, dead letters, actors, metrics"),
     ),
     paths(
         sessions::login::login,
@@ -81,6 +81,19 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
+        operations::actors::list,
+        operations::circuits::list,
+        operations::circuits::set,
+        operations::jobs::list,
+        operations::jobs::stats,
+        operations::lanes::list,
+        operations::lanes::set,
+        dead_letters::list::list,
+        dead_letters::retry_all::retry,
+        dead_letters::view::get,
+        dead_letters::work::retry,
+        dead_letters::work::ignore,
+        dead_letters::work::review,
         ws::open,
         ws::ticket::create,
         health::summary,
@@ -342,6 +355,10 @@ mod tests {
             }
         }
         let known = [
+            "/api/v1/admin/failed-jobs/retry",
+            "/api/v1/admin/failed-jobs/{id}/ignore",
+            "/api/v1/admin/failed-jobs/{id}/retry",
+            "/api/v1/admin/failed-jobs/{id}/review",
             "/api/v1/api-keys",
             "/api/v1/applications",
             "/api/v1/applications/{id}/restore",

@@ -12,8 +12,8 @@ use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{
-    api_keys, applications, countries, docs, faults, health, metrics, sessions, staff_views, users, webhooks,
-    ws,
+    api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, sessions,
+    staff_views, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -111,6 +111,20 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
+
+        on(GET, "/api/v1/admin/actors", INSPECT, operations::actors::list),
+        on(GET, "/api/v1/admin/circuits", INSPECT, operations::circuits::list),
+        on(PUT, "/api/v1/admin/circuits/{code}", OPERATE, operations::circuits::set),
+        on(GET, "/api/v1/admin/jobs", INSPECT, operations::jobs::list),
+        on(GET, "/api/v1/admin/jobs/stats", INSPECT, operations::jobs::stats),
+        on(GET, "/api/v1/admin/jobs/lanes", INSPECT, operations::lanes::list),
+        on(PUT, "/api/v1/admin/jobs/lanes/{lane}", OPERATE, operations::lanes::set),
+        on(GET, "/api/v1/admin/failed-jobs", INSPECT, dead_letters::list::list),
+        on(POST, "/api/v1/admin/failed-jobs/retry", OPERATE, dead_letters::retry_all::retry),
+        on(GET, "/api/v1/admin/failed-jobs/{id}", INSPECT, dead_letters::view::get),
+        on(POST, "/api/v1/admin/failed-jobs/{id}/retry", OPERATE, dead_letters::work::retry),
+        on(POST, "/api/v1/admin/failed-jobs/{id}/ignore", OPERATE, dead_letters::work::ignore),
+        on(POST, "/api/v1/admin/failed-jobs/{id}/review", OPERATE, dead_letters::work::review),
 
         on(GET, "/api/v1/ws", OPEN, ws::open),
         on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create),

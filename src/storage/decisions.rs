@@ -105,7 +105,8 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
 }
 
 impl FixedStatement for StoreDecisions {
-    /// `retry_after_ms` is null for a decision that stands until somebody makes another.
+    /// `retry_after_ms` is null for a decision that stands until somebody makes another. An application that an operator has
+    /// decided again (its row ends never) and whose bureau is gone waits from now on like any other.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::numeric[], \
             ?::jsonb[], ?::jsonb[], ?::text[], ?::jsonb[], ?::boolean[], ?::bigint[], ?::uuid[], ?::text[], ?::text[], \
@@ -138,7 +139,7 @@ impl FixedStatement for StoreDecisions {
         waiting AS (INSERT INTO provider_retries AS r (application_id, country, attempts, next_at) \
             SELECT o.application_id, o.country, 0, now() + o.retry_after_ms * interval '1 millisecond' \
             FROM open o JOIN finished f ON f.lease_token = o.lease_token WHERE o.retry_after_ms IS NOT NULL \
-            ON CONFLICT (application_id) DO NOTHING) \
+            ON CONFLICT (application_id) DO UPDATE SET next_at = excluded.next_at WHERE r.next_at = 'infinity') \
         SELECT w.id AS id, f.id IS NOT NULL AS owned, d.id IS NOT NULL AS applied \
         FROM wanted w LEFT JOIN finished f ON f.lease_token = w.lease_token LEFT JOIN decided d ON d.id = f.application_id";
 

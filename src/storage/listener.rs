@@ -20,11 +20,14 @@ pub enum Announcement {
     Published(Option<i64>),
     /// Some account or API key has changed.
     Accounts,
+    /// An operator wants something else of a circuit breaker.
+    Circuits,
 }
 
 impl Announcement {
     /// Every announcement.
-    pub const ALL: [Self; 4] = [Self::Jobs, Self::Outbox, Self::Published(None), Self::Accounts];
+    pub const ALL: [Self; 5] =
+        [Self::Jobs, Self::Outbox, Self::Published(None), Self::Accounts, Self::Circuits];
 
     /// The channel's name.
     pub const fn channel(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Announcement {
             Self::Outbox => "aval_outbox",
             Self::Published(_) => "aval_published",
             Self::Accounts => "aval_accounts",
+            Self::Circuits => "aval_circuits",
         }
     }
 }

@@ -9,11 +9,13 @@
 pub mod api_keys;
 pub mod applications;
 pub mod audit;
+pub mod circuit_overrides;
 pub mod connect;
 pub mod decisions;
 pub mod failed_jobs;
 pub mod idempotency;
 pub mod jobs;
+pub mod lanes;
 pub mod leadership;
 pub mod listener;
 pub mod migrations;

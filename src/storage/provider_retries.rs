@@ -1,9 +1,10 @@
 //! Applications that were decided without their bureau and wait to be decided again.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Text};
+use diesel::sql_types::{BigInt, Integer, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use super::jobs::Priority;
 use super::schema::provider_retries;
 use super::statement::{Binder, FixedStatement, Prepared};
 use super::types::PgCountry;
@@ -26,21 +27,23 @@ pub struct Requeue {
 struct RequeueDue {
     country: &'static str,
     requeue: Requeue,
+    priority: i16,
 }
 
 impl FixedStatement for RequeueDue {
     /// Each try doubles the pause. An application that was decided or deleted meanwhile is passed over; one whose job is
-    /// still active is left alone by the queue's unique index. These jobs run after fresh ones.
+    /// still active is left alone by the queue's unique index.
     const SQL: &'static str = "\
-        WITH input AS (SELECT ?::text::country AS country, ?::integer AS batch, ?::bigint AS min_ms, ?::bigint AS max_ms), \
+        WITH input AS (SELECT ?::text::country AS country, ?::integer AS batch, ?::bigint AS min_ms, ?::bigint AS max_ms, \
+            ?::smallint AS priority), \
         due AS (SELECT r.application_id FROM provider_retries r JOIN input i ON r.country = i.country \
             WHERE r.next_at <= now() ORDER BY r.next_at LIMIT (SELECT batch FROM input) FOR UPDATE OF r SKIP LOCKED), \
         tried AS (UPDATE provider_retries r SET attempts = r.attempts + 1, next_at = now() + interval '1 millisecond' \
                 * least(i.max_ms, i.min_ms * power(2, least(r.attempts + 1, 20)))::bigint \
             FROM due, input i WHERE r.application_id = due.application_id RETURNING r.application_id), \
-        queued AS (SELECT enqueue_job('process_credit_application', t.application_id, (-10)::smallint, \
+        queued AS (SELECT enqueue_job('process_credit_application', t.application_id, a.country::text, i.priority, \
                 a.change_request_id, a.change_traceparent) \
-            FROM tried t JOIN applications a ON a.id = t.application_id \
+            FROM input i CROSS JOIN tried t JOIN applications a ON a.id = t.application_id \
             WHERE a.status = 'UNDER_REVIEW' AND a.deleted_at IS NULL) \
         SELECT count(*) AS count FROM queued";
 
@@ -48,7 +51,8 @@ impl FixedStatement for RequeueDue {
         binder.bind::<Text, _>(self.country)?;
         binder.bind::<Integer, _>(&self.requeue.limit)?;
         binder.bind::<BigInt, _>(&self.requeue.min_interval_ms)?;
-        binder.bind::<BigInt, _>(&self.requeue.max_interval_ms)
+        binder.bind::<BigInt, _>(&self.requeue.max_interval_ms)?;
+        binder.bind::<SmallInt, _>(&self.priority)
     }
 }
 
@@ -63,8 +67,9 @@ struct Counted {
 /// # Errors
 /// When the database fails.
 pub async fn requeue_due(connection: &mut AsyncPgConnection, requeue: Requeue) -> Result<i64> {
-    let counted: Counted =
-        Prepared(RequeueDue { country: requeue.country.code(), requeue }).get_result(connection).await?;
+    let statement =
+        RequeueDue { country: requeue.country.code(), requeue, priority: Priority::Redecision.value() };
+    let counted: Counted = Prepared(statement).get_result(connection).await?;
     Ok(counted.count)
 }
 

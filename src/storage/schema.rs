@@ -109,6 +109,37 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    circuit_override_log (id) {
+        id -> Uuid,
+        country -> Country,
+        mode -> Text,
+        reason -> Nullable<Text>,
+        changed_by -> Text,
+        request_id -> Nullable<Text>,
+        expires_at -> Nullable<Timestamptz>,
+        changed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    circuit_overrides (country) {
+        country -> Country,
+        mode -> Text,
+        reason -> Nullable<Text>,
+        set_by -> Text,
+        set_at -> Timestamptz,
+        request_id -> Nullable<Text>,
+        expires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
     use super::sql_types::ApplicationStatus;
 
     decisions (application_id, id) {
@@ -140,6 +171,24 @@ diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::FailedJobStatus;
 
+    failed_job_actions (id) {
+        id -> Uuid,
+        failed_job_id -> Uuid,
+        action -> Text,
+        old_status -> FailedJobStatus,
+        new_status -> FailedJobStatus,
+        actor -> Text,
+        reason -> Text,
+        request_id -> Nullable<Text>,
+        job_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::FailedJobStatus;
+
     failed_jobs (id) {
         id -> Uuid,
         job_id -> Uuid,
@@ -155,6 +204,8 @@ diesel::table! {
         status -> FailedJobStatus,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        lane -> Text,
+        retried_as -> Nullable<Uuid>,
     }
 }
 
@@ -215,6 +266,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    paused_lane_log (id) {
+        id -> Uuid,
+        lane -> Text,
+        paused -> Bool,
+        reason -> Text,
+        changed_by -> Text,
+        request_id -> Nullable<Text>,
+        expires_at -> Nullable<Timestamptz>,
+        changed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    paused_lanes (lane) {
+        lane -> Text,
+        reason -> Text,
+        paused_by -> Text,
+        paused_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::*;
     use super::sql_types::JobStatus;
 
@@ -237,6 +311,7 @@ diesel::table! {
         error_message -> Nullable<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        lane -> Text,
     }
 }
 
@@ -345,13 +420,18 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
     applications,
     audit_logs,
+    circuit_override_log,
+    circuit_overrides,
     decisions,
     document_claims,
+    failed_job_actions,
     failed_jobs,
     idempotency_keys,
     job_history,
     outbox,
     outbox_position,
+    paused_lane_log,
+    paused_lanes,
     pending_jobs,
     provider_retries,
     refresh_tokens,

@@ -59,3 +59,26 @@ impl<S: 'static> QueryId for Prepared<S> {
 impl<S> Query for Prepared<S> {
     type SqlType = Untyped;
 }
+
+/// A [`FixedStatement`] that is planned and not run.
+pub(super) struct Explained<S>(pub(super) S);
+
+impl<S: FixedStatement> QueryFragment<Pg> for Explained<S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.unsafe_to_cache_prepared();
+        out.push_sql("EXPLAIN (COSTS OFF) ");
+        let mut binder = Binder { pieces: S::SQL.split('?'), out };
+        self.0.bind(&mut binder)?;
+        binder.out.push_sql(binder.pieces.next().unwrap_or_default());
+        Ok(())
+    }
+}
+
+impl<S> QueryId for Explained<S> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<S> Query for Explained<S> {
+    type SqlType = Untyped;
+}

@@ -147,3 +147,96 @@ pg_enum! {
     /// `webhook_status`
     PgWebhookStatus(WebhookStatus), sql_types::WebhookStatus, WebhookStatus::as_str
 }
+
+/// Where a job stands that is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// It waits to be claimed.
+    Pending,
+    /// A worker has it.
+    Processing,
+    /// It waits for its bureau's webhook.
+    WaitingExternal,
+}
+
+impl JobStatus {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Pending, "pending"),
+        (Self::Processing, "processing"),
+        (Self::WaitingExternal, "waiting_external"),
+    ];
+
+    /// The name used in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl std::str::FromStr for JobStatus {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text);
+        found.map(|(status, _)| *status).ok_or("unknown job status")
+    }
+}
+
+pg_enum! {
+    /// `job_status`
+    PgJobStatus(JobStatus), sql_types::JobStatus, JobStatus::as_str
+}
+
+/// What operators made of a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedJobStatus {
+    /// Nothing yet.
+    Pending,
+    /// Somebody has looked at it.
+    Reviewed,
+    /// Its job was queued again.
+    Reprocessed,
+    /// It needs nothing.
+    Ignored,
+}
+
+impl FailedJobStatus {
+    /// Every status, with its name.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Pending, "pending"),
+        (Self::Reviewed, "reviewed"),
+        (Self::Reprocessed, "reprocessed"),
+        (Self::Ignored, "ignored"),
+    ];
+
+    /// The name used in JSON and SQL.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
+    }
+
+    /// What it may become: the one table of it. An ignored letter can be taken up again by reviewing it; a job that was
+    /// queued again and dies again leaves a letter of its own.
+    pub const fn next(self) -> &'static [Self] {
+        match self {
+            Self::Pending => &[Self::Reviewed, Self::Reprocessed, Self::Ignored],
+            Self::Reviewed => &[Self::Reprocessed, Self::Ignored],
+            Self::Ignored => &[Self::Reviewed],
+            Self::Reprocessed => &[],
+        }
+    }
+}
+
+impl std::str::FromStr for FailedJobStatus {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().find(|(_, name)| *name == text);
+        found.map(|(status, _)| *status).ok_or("unknown status of a dead letter")
+    }
+}
+
+pg_enum! {
+    /// `failed_job_status`
+    PgFailedJobStatus(FailedJobStatus), sql_types::FailedJobStatus, FailedJobStatus::as_str
+}

@@ -71,8 +71,10 @@ metrics! {
     worker_task_duration_seconds: HistogramVec ["task_name"];
     /// Jobs in work on this instance.
     worker_active_tasks: IntGaugeVec ["worker_id"];
-    /// Jobs that wait or run, as the leading instance counts them.
+    /// Jobs that wait or run, as the leading instance counts them; beyond 10,000 an estimate.
     worker_queue_depth: IntGauge;
+    /// Dead letters by status, as the leading instance counts them, up to 10,000 of each.
+    dlq_jobs: IntGaugeVec ["status"];
     /// From due to claimed, in seconds.
     worker_job_wait_seconds: Histogram;
 
@@ -82,6 +84,8 @@ metrics! {
     provider_call_duration_seconds: HistogramVec ["country", "provider"];
     /// 0 closed, 1 open, 2 half-open.
     provider_circuit_breaker_state: IntGaugeVec ["country", "provider"];
+    /// Whether operators have forced it: 0 auto, 1 forced open, 2 forced closed.
+    provider_circuit_breaker_mode: IntGaugeVec ["country", "provider"];
     /// Changes of a breaker's state.
     provider_circuit_breaker_transitions_total: IntCounterVec ["country", "provider", "to"];
 

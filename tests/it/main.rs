@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod admin_jobs;
+#[cfg(test)]
 mod api_applications;
 #[cfg(test)]
 mod api_duplicates;
@@ -32,13 +34,19 @@ mod binary;
 #[cfg(test)]
 mod browsers;
 #[cfg(test)]
+mod circuits;
+#[cfg(test)]
 mod database;
+#[cfg(test)]
+mod dead_letters;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod lanes;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The queue: leases, fencing, attempts and dead letters, by its storage functions and with a core on top.
 
 use aval::domain::application::Country;
-use aval::storage::jobs::{self, Claim, Heartbeat, Release};
+use aval::storage::jobs::{self, Claim, Heartbeat, Quota, Release};
 use diesel_async::AsyncPgConnection;
 
 use crate::support::db::{TestDatabase, execute, text};
@@ -14,6 +14,7 @@ fn claim(limit: i32) -> Claim {
         lease_ms: 30_000,
         max_attempts: 3,
         tasks: vec!["process_credit_application"],
+        lanes: ["", "ES", "PT", "MX"].map(Quota::whole).to_vec(),
     }
 }
 
@@ -30,7 +31,7 @@ async fn two_claims_never_get_the_same_job() {
     queue(&mut sql, 40).await;
     let claims = (0..4).map(|_| async {
         let mut own = database.connect().await;
-        jobs::claim(&mut own, &claim(15)).await.unwrap()
+        jobs::claim(&mut own, &claim(15)).await.unwrap().jobs
     });
     let mut claimed: Vec<_> = futures_util::future::join_all(claims)
         .await
@@ -49,10 +50,10 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
-    let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
-    assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().is_empty(), "a live lease is respected");
+    let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
+    assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.is_empty(), "a live lease is respected");
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
-    let second = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    let second = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     assert_eq!((first.lease.job_id, first.attempt, second.attempt), (second.lease.job_id, 1, 2));
     assert!(second.lease.token > first.lease.token);
     let renewal = |lease| Heartbeat { lease, lease_ms: 1000 };
@@ -77,10 +78,10 @@ async fn a_job_whose_worker_died_is_claimed_before_a_queue_that_never_empties() 
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
-    let lost = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    let lost = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
     queue(&mut sql, 5).await;
-    let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap();
+    let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap().jobs;
     assert_eq!(claimed.len(), 2, "an expired job leaves the rest of the batch to those that are due");
     assert!(claimed.iter().any(|job| job.lease.job_id == lost.lease.job_id && job.attempt == 2));
 }
@@ -90,7 +91,7 @@ async fn a_renewal_does_not_wait_for_a_job_that_another_transaction_is_ending() 
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 2).await;
-    let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap();
+    let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap().jobs;
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() + interval '1 second'").await.unwrap();
     let mut other = database.connect().await;
     execute(&mut other, "BEGIN").await.unwrap();
@@ -112,7 +113,7 @@ async fn a_snooze_gives_the_attempt_back_and_a_failure_keeps_it() {
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
     for (give_attempt_back, attempts) in [(true, "0"), (false, "1"), (false, "2")] {
-        let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+        let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
         let error = Some(("timeout".to_owned(), "too slow".to_owned()));
         let (lease, provider_reference) = (job.lease, None);
         let release = Release { lease, delay_ms: 0, give_attempt_back, error, provider_reference };
@@ -134,7 +135,7 @@ async fn a_job_that_killed_its_worker_at_the_last_attempt_is_given_up() {
     )
     .await
     .unwrap();
-    assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().is_empty());
+    assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.is_empty());
     let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     crate::support::eventually("the dead letter", async || {
         text(&mut sql, "SELECT job_id FROM failed_jobs").await
@@ -152,7 +153,7 @@ async fn a_job_of_a_dead_instance_runs_elsewhere_when_its_lease_is_over() {
     let mut sql = database.connect().await;
     queue(&mut sql, 5).await;
     let abandoned = Claim { lease_ms: 300, ..claim(5) };
-    assert_eq!(jobs::claim(&mut sql, &abandoned).await.unwrap().len(), 5);
+    assert_eq!(jobs::claim(&mut sql, &abandoned).await.unwrap().jobs.len(), 5);
     let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     crate::support::eventually("all five", async || {
         let done = text(&mut sql, "SELECT count(*) FROM applications WHERE status = 'APPROVED'").await;
@@ -196,7 +197,7 @@ async fn a_pending_application_that_is_deleted_ends_its_job_quietly() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
-    let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().remove(0);
+    let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     execute(&mut sql, "UPDATE applications SET deleted_at = now()").await.unwrap();
     assert_eq!(
         jobs::supersede(&mut sql, &[job.lease]).await.unwrap(),

@@ -97,6 +97,73 @@ fn five_failures_in_a_row_open_it_and_a_success_between_starts_the_count_again()
 }
 
 #[test]
+fn forced_open_it_refuses_every_call_for_as_long_as_it_is_forced() {
+    let mut bench = Bench::new(settings());
+    let under_way = bench.admit().expect("closed");
+    bench.breaker.set_mode(CircuitMode::ForcedOpen, bench.now, bench.roll);
+    bench.record(under_way, Verdict::Success);
+    for _ in 0..3 {
+        bench.now += ms(3_600_000);
+        assert!(bench.admit().is_none());
+        assert_eq!(bench.state(), State::Open);
+    }
+    let snapshot = bench.breaker.snapshot(bench.now, 0);
+    assert_eq!((snapshot.mode, snapshot.not_closed_for), (CircuitMode::ForcedOpen, ms(3 * 3_600_000)));
+    assert!(!snapshot.wants_probe());
+    assert_eq!(bench.causes(), [(State::Open, Cause::Forced)]);
+}
+
+#[test]
+fn forced_closed_it_counts_and_does_not_open_and_given_back_it_counts_anew() {
+    let mut bench = Bench::new(settings());
+    bench.breaker.set_mode(CircuitMode::ForcedClosed, bench.now, bench.roll);
+    bench.fail(20);
+    let snapshot = bench.breaker.snapshot(bench.now, 0);
+    assert_eq!((snapshot.state, snapshot.consecutive_failures, snapshot.failures), (State::Closed, 20, 20));
+    bench.breaker.set_mode(CircuitMode::Auto, bench.now, bench.roll);
+    let snapshot = bench.breaker.snapshot(bench.now, 0);
+    assert_eq!((snapshot.consecutive_failures, snapshot.calls), (0, 0));
+    bench.fail(4);
+    assert_eq!(bench.state(), State::Closed);
+    bench.fail(1);
+    assert_eq!(
+        bench.causes(),
+        [(State::Open, Cause::ConsecutiveFailures)],
+        "no change of state, no transition"
+    );
+}
+
+#[test]
+fn given_back_after_being_open_it_starts_closed_with_the_shortest_open_time() {
+    let mut bench = Bench::new(settings());
+    bench.fail(5);
+    bench.now += ms(60_000);
+    let probe = bench.admit().expect("a probe");
+    bench.breaker.set_mode(CircuitMode::ForcedOpen, bench.now, bench.roll);
+    bench.breaker.set_mode(CircuitMode::Auto, bench.now, bench.roll);
+    bench.record(probe, Verdict::Failure);
+    assert_eq!(bench.state(), State::Closed, "what was let in before says nothing");
+    bench.fail(5);
+    assert_eq!(bench.retry_in(), ms(60_000));
+    let to: Vec<_> = bench.causes().into_iter().map(|(to, _)| to).collect();
+    assert_eq!(to, [State::Open, State::HalfOpen, State::Open, State::Closed, State::Open]);
+}
+
+#[test]
+fn how_long_it_has_not_been_closed_counts_through_its_probes() {
+    let mut bench = Bench::new(settings());
+    bench.fail(5);
+    let opened = bench.now;
+    bench.now += ms(60_000);
+    bench.call(Verdict::Failure, ms(10));
+    bench.now += ms(120_000);
+    let snapshot = bench.breaker.snapshot(bench.now, 0);
+    assert_eq!((snapshot.state, snapshot.not_closed_for), (State::HalfOpen, bench.now - opened));
+    bench.succeed(1);
+    assert_eq!(bench.breaker.snapshot(bench.now, 0).not_closed_for, ms(0));
+}
+
+#[test]
 fn half_of_ten_calls_failing_opens_it_but_not_of_nine() {
     let mut bench = Bench::new(settings());
     for _ in 0..4 {

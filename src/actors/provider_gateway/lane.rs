@@ -15,12 +15,14 @@ use super::bulkhead::{Bulkhead, Entry, Place, Waiting};
 use super::call::{self, Failure, FailureKind, Reply};
 use super::retry_budget::RetryBudget;
 use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts, Recovered};
-use crate::actors::circuit_breaker::{Admission, CircuitBreaker, Permit, State, Transition, Verdict};
+use crate::actors::circuit_breaker::{Admission, Cause, CircuitBreaker, Permit, State, Transition, Verdict};
+use crate::actors::circuit_overrides::CircuitOverrides;
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::error::{Error, PrivateMessage};
 use crate::providers::BureauRequest;
+use crate::storage::circuit_overrides::CircuitMode;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 pub(super) struct Lane {
@@ -31,6 +33,7 @@ pub(super) struct Lane {
     metrics: Arc<Metrics>,
     log: Logger,
     on_recovered: Option<Recovered>,
+    overrides: CircuitOverrides,
     breaker: RefCell<CircuitBreaker>,
     budget: RefCell<RetryBudget>,
     bulkhead: Bulkhead,
@@ -79,6 +82,8 @@ impl Lane {
         let provider = endpoint.adapter.name();
         let gauge = &parts.metrics.provider_circuit_breaker_state;
         gauge.with_label_values(&[country.code(), provider]).set(State::Closed.metric_value());
+        let gauge = &parts.metrics.provider_circuit_breaker_mode;
+        gauge.with_label_values(&[country.code(), provider]).set(metric_value(CircuitMode::Auto));
         Self {
             country,
             client: call::client(&endpoint.call),
@@ -86,6 +91,7 @@ impl Lane {
             metrics: Arc::clone(&parts.metrics),
             log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
             on_recovered: parts.on_recovered.clone(),
+            overrides: parts.overrides.clone(),
             breaker: RefCell::new(CircuitBreaker::new(endpoint.breaker.clone())),
             budget: RefCell::new(RetryBudget::new(&endpoint.call)),
             bulkhead: Bulkhead::new(endpoint.call.max_in_flight, endpoint.call.max_queued),
@@ -250,10 +256,15 @@ impl Lane {
         self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
     }
 
-    /// The one way to the breaker: whatever a step changes is announced.
+    /// The one way to the breaker: it follows operators first, and whatever a step changes is announced.
     fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
         let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
+        let wanted = self.overrides.mode(self.country);
         let mut breaker = self.breaker.borrow_mut();
+        if breaker.mode() != wanted {
+            breaker.set_mode(wanted, now, roll);
+            self.announce_mode(wanted);
+        }
         let result = step(&mut breaker, now, roll);
         let transitions = breaker.take_transitions();
         drop(breaker);
@@ -261,6 +272,13 @@ impl Lane {
             self.announce(transition);
         }
         result
+    }
+
+    fn announce_mode(&self, mode: CircuitMode) {
+        let labels = [self.country.code(), self.provider()];
+        let gauge = &self.metrics.provider_circuit_breaker_mode;
+        gauge.with_label_values(&labels).set(metric_value(mode));
+        warn!(self.log, "circuit breaker follows an operator"; "mode" => mode.as_str());
     }
 
     fn announce(&self, transition: &Transition) {
@@ -279,7 +297,11 @@ impl Lane {
             }
             State::HalfOpen => info!(log, "circuit breaker waits for a probe"; "cause" => cause),
             State::Closed => {
-                info!(log, "circuit breaker closed: the bureau has recovered"; "cause" => cause);
+                let word = match transition.cause {
+                    Cause::ProbeSucceeded => ": the bureau has recovered",
+                    _ => "",
+                };
+                info!(log, "circuit breaker closed{word}"; "cause" => cause);
                 if let Some(on_recovered) = &self.on_recovered {
                     on_recovered(self.country);
                 }
@@ -321,5 +343,14 @@ impl Lane {
             }
             Reply::Failed(failure) => warn!(log, "call to bureau failed"; "cause" => &failure.cause),
         }
+    }
+}
+
+/// The mode as `provider_circuit_breaker_mode` shows it.
+const fn metric_value(mode: CircuitMode) -> i64 {
+    match mode {
+        CircuitMode::Auto => 0,
+        CircuitMode::ForcedOpen => 1,
+        CircuitMode::ForcedClosed => 2,
     }
 }

@@ -8,7 +8,8 @@
 //! leaving it. Everything else runs as a task on the actor's thread, which ends early
 //! - when it panics, as an [`Error::Panicked`] for that call alone;
 //! - when its caller goes away: place and permit are free again, without a verdict on the bureau;
-//! - when the actor dies: callers get a mailbox error, and the next incarnation starts with closed breakers.
+//! - when the actor dies: callers get a mailbox error, and the next incarnation starts with closed breakers, or
+//!   as operators have forced them.
 //!
 //! A message that nobody waits for the answer of (`try_send`) makes no call.
 
@@ -26,6 +27,7 @@ use slog::{Logger, error, o};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::circuit_breaker::Snapshot;
+use super::circuit_overrides::CircuitOverrides;
 use super::faults::{FaultPoint, Faults};
 use super::lifeline::Lifeline;
 use crate::clock::Clock;
@@ -108,6 +110,8 @@ pub struct GatewayParts {
     pub metrics: Arc<Metrics>,
     /// Faults that tests and operators inject.
     pub faults: Arc<Faults>,
+    /// What operators want of the breakers; known before the first call.
+    pub overrides: CircuitOverrides,
     /// The log.
     pub logger: Logger,
     /// Who is told of recoveries.

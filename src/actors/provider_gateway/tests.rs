@@ -20,6 +20,7 @@ use super::*;
 use crate::actors::circuit_breaker::State;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::providers::{BureauRequest, MalformedReport};
+use crate::storage::circuit_overrides::{CircuitMode, InForce};
 
 const NAME: &str = "Ximena Inventada";
 const DOCUMENT: &str = "99887766Q";
@@ -218,11 +219,13 @@ impl Rig {
         let drain = Mutex::new(slog_json::Json::default(lines.clone())).fuse();
         let recovered = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&recovered);
+        let overrides = CircuitOverrides::new(clock.clone());
         let parts = GatewayParts {
             endpoints: vec![spain, endpoint(Country::Mx)],
             mailbox_capacity: 1024,
             clock,
             metrics: Arc::new(Metrics::new().unwrap()),
+            overrides,
             faults: Arc::new(Faults::new(true)),
             logger: Logger::root(drain, o!()),
             on_recovered: Some(Arc::new(move |country| told.lock().unwrap().push(country))),
@@ -702,6 +705,28 @@ async fn a_panic_of_the_gateway_ends_its_calls_and_the_next_one_starts_closed() 
     assert!(all.iter().all(|status| status.snapshot.state == State::Closed && status.in_flight == 0));
     let labels = ["ES", "Scripted Bureau"];
     assert_eq!(rig.parts.metrics.provider_circuit_breaker_state.with_label_values(&labels).get(), 0);
+}
+
+#[actix_rt::test]
+async fn what_an_operator_forces_holds_from_the_next_call_on_for_every_incarnation_and_until_it_ends() {
+    let rig = Rig::new();
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    let left = Duration::from_secs(60);
+    rig.parts.overrides.set(&[InForce { country: Country::Es, mode: CircuitMode::ForcedOpen, left }]);
+    assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::CircuitOpen(_)));
+    assert!(is_report(&rig.fetch(Country::Mx).await));
+    let (lifeline, _death) = Lifeline::pair();
+    let next = ProviderGateway::new(rig.parts.clone(), lifeline).start();
+    let all = next.send(ReadBreakers).await.unwrap();
+    assert_eq!((all[0].snapshot.state, all[0].snapshot.mode), (State::Open, CircuitMode::ForcedOpen));
+    let labels = ["ES", "Scripted Bureau"];
+    let mode = rig.parts.metrics.provider_circuit_breaker_mode.with_label_values(&labels);
+    assert_eq!((mode.get(), rig.script.hits()), (1, 2));
+
+    rig.parts.clock.advance(left);
+    assert!(is_report(&rig.fetch(Country::Es).await));
+    assert_eq!((mode.get(), rig.state(Country::Es).await), (0, State::Closed));
+    assert_eq!(*rig.recovered.lock().unwrap(), [Country::Es], "what was decided meanwhile is decided again");
 }
 
 #[actix_rt::test]

@@ -63,6 +63,8 @@ pub type CommitHook = Arc<dyn Fn(Written) + Send + Sync>;
 pub struct Recorder {
     resources: Resources,
     waiting: VecDeque<Write>,
+    /// What this recorder has added to the gauge of all recorders.
+    measured: i64,
     writing: bool,
     on_commit: CommitHook,
     _lifeline: Lifeline,
@@ -74,15 +76,18 @@ impl Recorder {
         Self {
             resources: resources.named(NAME),
             waiting: VecDeque::new(),
+            measured: 0,
             writing: false,
             on_commit,
             _lifeline: lifeline,
         }
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
         let depth = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
-        self.resources.metrics.actor_mailbox_depth.with_label_values(&[NAME]).set(depth);
+        let gauge = self.resources.metrics.actor_mailbox_depth.with_label_values(&[NAME]);
+        gauge.add(depth - self.measured);
+        self.measured = depth;
     }
 
     /// Starts to write what waits, unless a group is being written already.
@@ -113,6 +118,14 @@ impl Actor for Recorder {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.resources.settings.actors.recorder_queue);
         debug!(self.resources.logger, "recorder started");
+    }
+}
+
+impl Drop for Recorder {
+    /// What waited is answered with an error, and waits no more.
+    fn drop(&mut self) {
+        self.waiting.clear();
+        self.measure();
     }
 }
 

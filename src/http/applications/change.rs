@@ -122,7 +122,11 @@ fn status(raw: &RawValue) -> Result<Status, Refusal> {
     string(raw)?.parse().map_err(refusal)
 }
 
-fn reason(raw: &RawValue) -> Result<String, Refusal> {
+/// Why somebody does something, in a sentence that others will read.
+///
+/// # Errors
+/// A refusal of a text that is too long or holds control characters.
+pub(in crate::http) fn reason(raw: &RawValue) -> Result<String, Refusal> {
     let text = string(raw)?;
     let fits = text.chars().count() <= MAX_REASON_CHARS && !text.chars().any(char::is_control);
     let refusal = || {

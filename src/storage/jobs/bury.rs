@@ -50,10 +50,10 @@ impl FixedStatement for BuryJobs {
             AS w (job_id, lease_token, error_type, error_message, backtrace)), \
         dead AS (DELETE FROM pending_jobs j USING wanted w WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
             RETURNING j.*, w.error_type AS last_type, w.error_message AS last_message, w.backtrace), \
-        letters AS (INSERT INTO failed_jobs (job_id, task_name, application_id, job_args, error_type, error_message, \
+        letters AS (INSERT INTO failed_jobs (job_id, task_name, application_id, lane, job_args, error_type, error_message, \
                 backtrace, attempts, request_id, traceparent) \
-            SELECT id, task_name, application_id, job_args, last_type, last_message, backtrace, attempt, request_id, \
-                traceparent FROM dead), \
+            SELECT id, task_name, application_id, lane, job_args, last_type, last_message, backtrace, attempt, \
+                request_id, traceparent FROM dead), \
         history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
                 error_type, error_message, created_at) \
             SELECT id, task_name, application_id, 'failed', attempt, request_id, traceparent, last_type, \

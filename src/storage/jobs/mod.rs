@@ -1,26 +1,61 @@
 //! The queue: `pending_jobs`.
 //!
+//! Jobs wait in lanes, and every claim names the lanes that it may take from ([`claim()`]): a lane that stands still costs the
+//! others nothing. Within what may run, the higher priority goes first ([`Priority`]), then what has been due longest.
+//!
 //! A claim gives a worker a lease for a time and a fencing token for good: every later statement names the token, so that
 //! a worker that lost its lease can change nothing. The attempt is counted at the claim, so that a job that kills its
 //! worker uses its attempts up too. All times are the database's. Nothing here knows what a task is about, except
 //! [`begin()`] and [`bury()`], which belong to the task `process_credit_application`.
+//!
+//! A finished job leaves the table with the statement that finishes it: the row is deleted, and its line in `job_history`
+//! written, by one CTE. Moving finished jobs later, in batches, would write each row once more (the update that marks it
+//! finished), would leave finished rows among those that claims, counts and vacuum walk through, and would need somebody to
+//! do it, whose absence nobody notices until claims are slow. So a claim costs the same whatever happened before; the benchmark
+//! `claims` measures it.
 
 mod begin;
 mod bury;
-
-use std::time::Duration;
+mod claim;
+mod figures;
+mod list;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 pub use self::begin::{BeginJob, Begun, PendingCase, begin};
 pub use self::bury::{Burial, bury};
-use super::schema::pending_jobs;
+pub use self::claim::{Claim, Claimed, ClaimedJob, Quota, claim, claim_exhausted, explain_claim};
+pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
+pub use self::list::{JobFilter, ListedJob, list_page};
 use super::statement::{Binder, FixedStatement, Prepared};
-use crate::domain::ids::{ApplicationId, JobId, RequestId};
+use crate::domain::ids::JobId;
 use crate::error::Result;
+
+/// Which jobs go first. Any number may stand in `pending_jobs.priority`; these are the ones that Aval writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// What somebody waits for: a new application, or one that was restored. The triggers write it.
+    Fresh,
+    /// What an operator retries out of the dead letters: people have waited for it, but a thousand of them must not hold up
+    /// those who have just applied.
+    Retried,
+    /// What is decided again after an outage: it has an answer already, and a recovery must not delay new applications.
+    Redecision,
+}
+
+impl Priority {
+    /// The number: higher runs first.
+    pub const fn value(self) -> i16 {
+        match self {
+            Self::Fresh => 0,
+            Self::Retried => -5,
+            Self::Redecision => -10,
+        }
+    }
+}
 
 /// A worker's hold on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,158 +64,6 @@ pub struct Lease {
     pub job_id: JobId,
     /// The fencing token.
     pub token: i64,
-}
-
-/// A job that this worker has claimed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClaimedJob {
-    /// The hold on it.
-    pub lease: Lease,
-    /// What is to be done.
-    pub task_name: String,
-    /// The application that it is about.
-    pub application_id: Option<ApplicationId>,
-    /// Which attempt this is, from 1.
-    pub attempt: i32,
-    /// How long it had been due.
-    pub waited: Duration,
-    /// How long ago it was queued.
-    pub age: Duration,
-    /// The request that led to it.
-    pub request_id: Option<RequestId>,
-    /// The trace that it continues.
-    pub traceparent: Option<String>,
-    /// The reference under which a bureau promised an answer that has not come in its time.
-    pub unanswered_reference: Option<String>,
-}
-
-#[derive(QueryableByName)]
-struct ClaimedRow {
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
-    id: Uuid,
-    #[diesel(sql_type = BigInt)]
-    lease_token: i64,
-    #[diesel(sql_type = Text)]
-    task_name: String,
-    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
-    application_id: Option<Uuid>,
-    #[diesel(sql_type = Integer)]
-    attempt: i32,
-    #[diesel(sql_type = BigInt)]
-    waited_us: i64,
-    #[diesel(sql_type = BigInt)]
-    age_us: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    request_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    traceparent: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    provider_reference: Option<String>,
-}
-
-impl From<ClaimedRow> for ClaimedJob {
-    fn from(row: ClaimedRow) -> Self {
-        Self {
-            lease: Lease { job_id: JobId::new(row.id), token: row.lease_token },
-            task_name: row.task_name,
-            application_id: row.application_id.map(ApplicationId::new),
-            attempt: row.attempt,
-            waited: Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0)),
-            age: Duration::from_micros(u64::try_from(row.age_us).unwrap_or(0)),
-            request_id: row.request_id.as_deref().and_then(RequestId::parse),
-            traceparent: row.traceparent,
-            unanswered_reference: row.provider_reference,
-        }
-    }
-}
-
-/// Who claims, how much, and for how long.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The worker's name.
-    pub worker: String,
-    /// Most jobs.
-    pub limit: i32,
-    /// The lease, in milliseconds.
-    pub lease_ms: i64,
-    /// Attempts that a job has.
-    pub max_attempts: i32,
-    /// The tasks that the worker knows: jobs of a newer version are left to its instances.
-    pub tasks: Vec<&'static str>,
-}
-
-struct ClaimJobs(Claim);
-
-impl FixedStatement for ClaimJobs {
-    /// Jobs whose worker let its lease run out, then those whose bureau let its time to answer pass, then due jobs by
-    /// priority and age: the former have waited already, and behind a queue that never empties they would wait for ever.
-    const SQL: &'static str = "\
-        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts, \
-            ?::text[] AS tasks), \
-        due AS (SELECT id FROM pending_jobs WHERE status = 'pending' AND run_at <= now() \
-            AND task_name = ANY ((SELECT tasks FROM input)::text[]) ORDER BY priority DESC, run_at LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
-        expired AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
-            AND attempt < (SELECT attempts FROM input) AND task_name = ANY ((SELECT tasks FROM input)::text[]) \
-            ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
-        unanswered AS (SELECT id FROM pending_jobs WHERE status = 'waiting_external' AND run_at <= now() \
-            AND task_name = ANY ((SELECT tasks FROM input)::text[]) ORDER BY run_at LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
-        chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM unanswered UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)) \
-        UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
-            lease_token = nextval('job_lease_tokens'), leased_by = input.worker, \
-            leased_until = now() + input.lease_ms * interval '1 millisecond' \
-        FROM chosen, input WHERE j.id = chosen.id \
-        RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, \
-            (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, \
-            (extract(epoch FROM now() - j.created_at) * 1000000)::bigint AS age_us, j.request_id, j.traceparent, \
-            j.provider_reference";
-
-    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Integer, _>(&self.0.limit)?;
-        binder.bind::<Text, _>(&self.0.worker)?;
-        binder.bind::<BigInt, _>(&self.0.lease_ms)?;
-        binder.bind::<Integer, _>(&self.0.max_attempts)?;
-        binder.bind::<Array<Text>, _>(&self.0.tasks)
-    }
-}
-
-/// Claims jobs that are due, or whose worker let its lease run out.
-///
-/// # Errors
-/// When the database fails.
-pub async fn claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<ClaimedJob>> {
-    let rows: Vec<ClaimedRow> = Prepared(ClaimJobs(claim.clone())).load(connection).await?;
-    Ok(rows.into_iter().map(ClaimedJob::from).collect())
-}
-
-struct ClaimExhausted(Claim);
-
-impl FixedStatement for ClaimExhausted {
-    const SQL: &'static str = "\
-        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts), \
-        chosen AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
-            AND attempt >= (SELECT attempts FROM input) \
-            ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED) \
-        UPDATE pending_jobs j SET updated_at = now(), lease_token = nextval('job_lease_tokens'), \
-            leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
-        FROM chosen, input WHERE j.id = chosen.id \
-        RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS age_us, \
-            j.request_id, j.traceparent, j.provider_reference";
-
-    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Integer, _>(&self.0.limit)?;
-        binder.bind::<Text, _>(&self.0.worker)?;
-        binder.bind::<BigInt, _>(&self.0.lease_ms)?;
-        binder.bind::<Integer, _>(&self.0.max_attempts)
-    }
-}
-
-/// Takes over jobs whose lease ran out at their last attempt, so that they can be buried.
-///
-/// # Errors
-/// When the database fails.
-pub async fn claim_exhausted(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<ClaimedJob>> {
-    let rows: Vec<ClaimedRow> = Prepared(ClaimExhausted(claim.clone())).load(connection).await?;
-    Ok(rows.into_iter().map(ClaimedJob::from).collect())
 }
 
 /// A renewal of a lease.
@@ -350,12 +233,4 @@ pub async fn supersede(connection: &mut AsyncPgConnection, leases: &[Lease]) -> 
     };
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
     Ok(leases.iter().map(|lease| held(&touched, *lease)).collect())
-}
-
-/// How many jobs wait or run.
-///
-/// # Errors
-/// When the database fails.
-pub async fn depth(connection: &mut AsyncPgConnection) -> Result<i64> {
-    Ok(pending_jobs::table.count().get_result(connection).await?)
 }

@@ -198,7 +198,7 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
                 match announcement {
                     Announcement::Outbox => relay.hint(outbox_relay::Wake),
                     Announcement::Published(_) => broadcaster.hint(broadcaster::Wake),
-                    Announcement::Jobs | Announcement::Accounts => {}
+                    Announcement::Jobs | Announcement::Circuits | Announcement::Accounts => {}
                 }
             }
         }

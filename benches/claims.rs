@@ -1,0 +1,191 @@
+//! Whether claiming and completing jobs costs more the more jobs have been finished before:
+//! `cargo bench --bench claims`, on the database that `DATABASE_URL` names, or on a private one.
+//!
+//! Two databases stand side by side on one server: one without history, one with `--finished` finished jobs in `job_history`.
+//! Rounds go to them in turns, the first one changing with each round, because absolute times tell of the machine and ratios of
+//! the claims. A round queues a batch (not timed), claims it and completes it (timed). Both databases are made for the run and
+//! dropped after it; the one that `DATABASE_URL` names is not touched.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that cannot run has nothing to say"
+)]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use aval::clock::Clock;
+use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use aval::storage::jobs::{self, Claim, Quota};
+use aval::storage::{migrations, partitions};
+use clap::Parser;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+
+const LANES: [&str; 6] = ["ES", "PT", "IT", "MX", "CO", "BR"];
+
+#[derive(Parser)]
+struct Options {
+    /// Finished jobs in the history of the second database.
+    #[arg(long, default_value_t = 5_000_000)]
+    finished: u64,
+    /// Rounds that count, on each database; a tenth of them before warms up.
+    #[arg(long, default_value_t = 600)]
+    rounds: u32,
+    /// Jobs of a round.
+    #[arg(long, default_value_t = 64)]
+    batch: u32,
+    /// No round begins after so many seconds, whatever was asked for.
+    #[arg(long, default_value_t = 120)]
+    seconds: u64,
+    /// Cargo passes it to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A database of the run.
+struct Subject {
+    name: String,
+    finished: u64,
+    connection: AsyncPgConnection,
+    claims: Vec<Duration>,
+    rounds: Vec<Duration>,
+}
+
+#[actix_rt::main]
+async fn main() {
+    let options = Options::parse();
+    let folder = tempfile::tempdir().unwrap();
+    // Started by root, the server runs as somebody else, who must get in.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (url, private) = server(folder.path()).await;
+    let mut admin = AsyncPgConnection::establish(&url).await.expect("the database answers");
+    let mut subjects = Vec::new();
+    for finished in [0, options.finished] {
+        subjects.push(Subject::make(&mut admin, &url, finished).await);
+    }
+    measure(&options, &mut subjects).await;
+    report(&options, &mut subjects);
+    for Subject { name, connection, .. } in subjects {
+        drop(connection);
+        admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+    }
+    drop(admin);
+    if let Some(server) = private {
+        server.stop().await.unwrap();
+    }
+}
+
+/// Where the databases are made, and the server when it is our own.
+async fn server(folder: &std::path::Path) -> (String, Option<EmbeddedPostgres>) {
+    if let Ok(url) = std::env::var("DATABASE_URL") {
+        return (url, None);
+    }
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    let settings = EmbeddedSettings {
+        durable: false,
+        fallback_dir: folder.join("fallback"),
+        ..EmbeddedSettings::new(folder.join("data"))
+    };
+    let server = EmbeddedPostgres::start(settings, logger).await.expect("a private PostgreSQL");
+    (server.database_url().to_owned(), Some(server))
+}
+
+impl Subject {
+    async fn make(admin: &mut AsyncPgConnection, url: &str, finished: u64) -> Self {
+        let clock = Clock::system();
+        let name = format!("claims_{}", clock.new_uuid().simple());
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let own = with_database(url, &name);
+        migrations::run_pending(&own).await.unwrap();
+        let mut connection = AsyncPgConnection::establish(&own).await.unwrap();
+        partitions::ensure(&mut connection, clock.now(), 1).await.unwrap();
+        let started = Instant::now();
+        // As if they had all been finished this month, in the partition that today's jobs go to.
+        let fill = format!(
+            "INSERT INTO job_history (id, task_name, application_id, result, attempt, created_at) \
+             SELECT uuid_v7_now(), 'process_credit_application', gen_random_uuid(), 'completed', 1, now() \
+             FROM generate_series(1, {finished})"
+        );
+        connection.batch_execute(&fill).await.unwrap();
+        for settle in ["VACUUM ANALYZE job_history", "VACUUM ANALYZE pending_jobs", "CHECKPOINT"] {
+            connection.batch_execute(settle).await.unwrap();
+        }
+        println!("{finished} finished jobs written in {:.1?}", started.elapsed());
+        Self { name, finished, connection, claims: Vec::new(), rounds: Vec::new() }
+    }
+
+    /// One round: how long the claim took, and all of it.
+    async fn round(&mut self, claim: &Claim) -> (Duration, Duration) {
+        let queue = format!(
+            "INSERT INTO pending_jobs (task_name, lane, run_at) SELECT 'process_credit_application', \
+             (ARRAY['{}'])[1 + n % {}], now() FROM generate_series(1, {}) n",
+            LANES.join("', '"),
+            LANES.len(),
+            claim.limit
+        );
+        self.connection.batch_execute(&queue).await.unwrap();
+        let started = Instant::now();
+        let claimed = jobs::claim(&mut self.connection, claim).await.unwrap().jobs;
+        let claiming = started.elapsed();
+        assert_eq!(i32::try_from(claimed.len()).unwrap(), claim.limit);
+        let leases: Vec<_> = claimed.iter().map(|job| job.lease).collect();
+        let ended = jobs::supersede(&mut self.connection, &leases).await.unwrap();
+        assert!(ended.into_iter().all(|held| held));
+        (claiming, started.elapsed())
+    }
+}
+
+/// The same server's other database.
+fn with_database(url: &str, name: &str) -> String {
+    let (head, query) = url.split_once('?').map_or((url, None), |(head, query)| (head, Some(query)));
+    let (server, _) = head.rsplit_once('/').expect("an address like postgres://user@host/database");
+    query.map_or(format!("{server}/{name}"), |query| format!("{server}/{name}?{query}"))
+}
+
+async fn measure(options: &Options, subjects: &mut [Subject]) {
+    let claim = Claim {
+        worker: "benchmark".to_owned(),
+        limit: i32::try_from(options.batch).unwrap(),
+        lease_ms: 30_000,
+        max_attempts: 3,
+        tasks: vec!["process_credit_application"],
+        lanes: LANES.map(Quota::whole).to_vec(),
+    };
+    let (warm_up, started) = (options.rounds / 10, Instant::now());
+    for round in 0..options.rounds + warm_up {
+        if started.elapsed() > Duration::from_secs(options.seconds) {
+            println!("out of time after {round} rounds");
+            return;
+        }
+        subjects.reverse();
+        for subject in subjects.iter_mut() {
+            let (claiming, whole) = subject.round(&claim).await;
+            if round >= warm_up {
+                subject.claims.push(claiming);
+                subject.rounds.push(whole);
+            }
+        }
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn report(options: &Options, subjects: &mut [Subject]) {
+    subjects.sort_by_key(|subject| subject.finished);
+    println!("{} jobs a round, {} rounds each, in turns", options.batch, options.rounds);
+    let mut base = None;
+    for subject in subjects {
+        let (claim, round) = (median(&mut subject.claims), median(&mut subject.rounds));
+        let (claim_base, round_base) = *base.get_or_insert((claim, round));
+        println!(
+            "{:>9} finished: claim p50 {claim:.2?} ({:.3} of the first), claim and complete p50 {round:.2?} ({:.3})",
+            subject.finished,
+            claim.as_secs_f64() / claim_base.as_secs_f64(),
+            round.as_secs_f64() / round_base.as_secs_f64(),
+        );
+    }
+}

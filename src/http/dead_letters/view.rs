@@ -1,0 +1,149 @@
+//! How a dead letter is shown, and `GET /api/v1/admin/failed-jobs/{id}`.
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::http::HttpState;
+use crate::http::extract::IdPath;
+use crate::http::problem::Answer;
+use crate::storage::failed_jobs::{self, FailedJob, LetterAction};
+use crate::storage::types::FailedJobStatus;
+
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeadLetterView {
+    /// The identifier.
+    pub id: Uuid,
+    /// The job's.
+    pub job_id: Uuid,
+    /// What it was to do.
+    #[schema(example = "process_credit_application")]
+    pub task: String,
+    /// The lane that it waited in: for applications, the country's code.
+    #[schema(example = "ES")]
+    pub lane: String,
+    /// The application that it was about.
+    pub application_id: Option<Uuid>,
+    /// The code of its last error.
+    #[schema(example = "panicked")]
+    pub error_type: String,
+    /// Its last error.
+    pub error_message: String,
+    /// How often it was tried.
+    #[schema(example = 3)]
+    pub attempts: i32,
+    /// What operators made of it.
+    pub status: FailedJobStatus,
+    /// The request that had led to the job.
+    pub request_id: Option<String>,
+    /// The job that was queued in its place; with `reprocessed` alone.
+    pub retried_as: Option<Uuid>,
+    /// When it was given up.
+    pub created_at: DateTime<Utc>,
+    /// When an operator last did something about it.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<FailedJob> for DeadLetterView {
+    fn from(letter: FailedJob) -> Self {
+        Self {
+            id: letter.id,
+            job_id: letter.job_id,
+            task: letter.task_name,
+            lane: letter.lane,
+            application_id: letter.application_id,
+            error_type: letter.error_type,
+            error_message: letter.error_message,
+            attempts: letter.attempts,
+            status: letter.status.0,
+            request_id: letter.request_id,
+            retried_as: letter.retried_as,
+            created_at: letter.created_at,
+            updated_at: letter.updated_at,
+        }
+    }
+}
+
+/// What an operator did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LetterActionView {
+    /// `retry`, `ignore` or `review`.
+    #[schema(example = "retry")]
+    pub action: String,
+    /// The status before.
+    pub old_status: FailedJobStatus,
+    /// The status after.
+    pub new_status: FailedJobStatus,
+    /// Who.
+    #[schema(example = "ana.garcia")]
+    pub actor: String,
+    /// Why.
+    #[schema(example = "The defect is mended")]
+    pub reason: String,
+    /// The request.
+    pub request_id: Option<String>,
+    /// The job that a retry queued.
+    pub job_id: Option<Uuid>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<LetterAction> for LetterActionView {
+    fn from(action: LetterAction) -> Self {
+        Self {
+            action: action.action,
+            old_status: action.old_status.0,
+            new_status: action.new_status.0,
+            actor: action.actor,
+            reason: action.reason,
+            request_id: action.request_id,
+            job_id: action.job_id,
+            created_at: action.created_at,
+        }
+    }
+}
+
+/// A dead letter with all that was kept.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct WholeLetterView {
+    /// The letter.
+    #[serde(flatten)]
+    pub letter: DeadLetterView,
+    /// The job's arguments.
+    #[schema(value_type = Object)]
+    pub args: Value,
+    /// The chain of causes, where there is one.
+    pub causes: Option<String>,
+    /// What it may become.
+    pub next: Vec<FailedJobStatus>,
+    /// What was done about it, oldest first.
+    pub actions: Vec<LetterActionView>,
+}
+
+/// One dead letter, with arguments, causes and what was done about it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/failed-jobs/{id}",
+    operation_id = "get_failed_job",
+    tag = "operations",
+    params(("id" = uuid::Uuid, Path, description = "The dead letter")),
+    responses(
+        (status = 200, description = "The dead letter", body = WholeLetterView),
+        (status = 404, description = "There is none"),
+    ),
+)]
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+    let mut connection = state.resources.database.get().await?;
+    let (whole, actions) = failed_jobs::get(&mut connection, id).await?;
+    Ok(HttpResponse::Ok().json(WholeLetterView {
+        next: whole.letter.status.0.next().to_vec(),
+        letter: whole.letter.into(),
+        args: whole.job_args,
+        causes: whole.backtrace,
+        actions: actions.into_iter().map(LetterActionView::from).collect(),
+    }))
+}

@@ -1,0 +1,108 @@
+//! `GET /api/v1/admin/actors`
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::actors::{recorder, view_recorder};
+use crate::config::InstanceRole;
+use crate::http::HttpState;
+use crate::http::problem::Answer;
+
+/// One permanent actor of the answering instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ActorView {
+    /// Its role.
+    #[schema(example = "recorder")]
+    pub actor: &'static str,
+    /// Whether it lives now; several of one role: whether all do.
+    pub alive: bool,
+    /// How often it was restarted after a death.
+    #[schema(example = 0)]
+    pub restarts: u64,
+    /// What waits before it, where the actor keeps its own queue; `null` for those that only have a mailbox, which cannot be
+    /// looked into.
+    #[schema(example = 0)]
+    pub waiting: Option<i64>,
+    /// How much may wait before it; what comes then is refused.
+    #[schema(example = 4096)]
+    pub capacity: u64,
+}
+
+/// The pool of application actors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PoolView {
+    /// Jobs in work.
+    #[schema(example = 3)]
+    pub running: u64,
+    /// Most jobs in work at once.
+    #[schema(example = 600)]
+    pub size: u64,
+}
+
+/// The actors of the answering instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ActorList {
+    /// The answering instance.
+    #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
+    pub instance: String,
+    /// What it does among those that share the database: `api`, `worker`, `relay`.
+    #[schema(example = json!(["api", "worker", "relay"]))]
+    pub roles: Vec<&'static str>,
+    /// The permanent actors of these roles.
+    pub actors: Vec<ActorView>,
+    /// The actors that come and go with jobs.
+    pub applications: PoolView,
+}
+
+/// The actors of the answering instance: alive, restarted, waited for.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/actors",
+    operation_id = "list_actors",
+    tag = "operations",
+    responses((status = 200, description = "The actors of this instance", body = ActorList)),
+)]
+pub(in crate::http) async fn list(state: HttpState) -> Answer {
+    let report = state.health.report().await;
+    let actors = report.actors.into_iter().map(|health| ActorView {
+        actor: health.actor,
+        alive: health.alive,
+        restarts: health.restarts,
+        waiting: waiting(&state, health.actor),
+        capacity: capacity(&state, health.actor),
+    });
+    let (running, played) = (&state.operations.running, &state.resources.settings.instance);
+    Ok(HttpResponse::Ok().json(ActorList {
+        instance: state.resources.instance.to_string(),
+        roles: InstanceRole::ALL
+            .into_iter()
+            .filter(|role| played.is(*role))
+            .map(InstanceRole::name)
+            .collect(),
+        actors: actors.collect(),
+        applications: PoolView {
+            running: u64::try_from(running.len()).unwrap_or(u64::MAX),
+            size: u64::try_from(running.pool_size()).unwrap_or(u64::MAX),
+        },
+    }))
+}
+
+fn waiting(state: &HttpState, actor: &str) -> Option<i64> {
+    let keeps_a_queue = [recorder::NAME, view_recorder::NAME].contains(&actor);
+    let gauge = || state.resources.metrics.actor_mailbox_depth.with_label_values(&[actor]).get();
+    keeps_a_queue.then(gauge)
+}
+
+fn capacity(state: &HttpState, actor: &str) -> u64 {
+    let settings = &state.resources.settings;
+    let capacity = match actor {
+        recorder::NAME => {
+            let recorders = usize::try_from(settings.actors.recorders).unwrap_or(usize::MAX);
+            settings.actors.recorder_queue.saturating_mul(recorders)
+        }
+        view_recorder::NAME => settings.staff_views.queue,
+        _ => settings.actors.mailbox_capacity,
+    };
+    u64::try_from(capacity).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,266 @@
+//! `GET /api/v1/admin/jobs` and `GET /api/v1/admin/jobs/stats`
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::domain::ids::ApplicationId;
+use crate::domain::members::Refusal;
+use crate::error::Result;
+use crate::http::HttpState;
+use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
+use crate::http::problem::Answer;
+use crate::http::query::Query;
+use crate::storage::jobs::{
+    DeadLetters, JobFilter, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures,
+    list_page,
+};
+use crate::storage::seal::KeyRing;
+use crate::storage::types::JobStatus;
+
+/// What the list is narrowed to, and which part of it is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+pub struct JobListParameters {
+    /// Where they stand: `pending`, `processing` or `waiting_external`.
+    #[param(value_type = Option<JobStatus>)]
+    status: Option<String>,
+    /// One task.
+    #[param(example = "process_credit_application")]
+    task: Option<String>,
+    /// One lane: for applications, the country's code.
+    #[param(example = "ES")]
+    lane: Option<String>,
+    /// One application.
+    application_id: Option<Uuid>,
+    /// Jobs of a page; 20 when absent.
+    #[param(minimum = 1, maximum = 100, example = 20)]
+    page_size: Option<i64>,
+    /// The `next_cursor` of the page before, with the same filters.
+    cursor: Option<String>,
+}
+
+/// One job that is not finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct JobView {
+    /// The identifier.
+    pub id: Uuid,
+    /// What is to be done.
+    #[schema(example = "process_credit_application")]
+    pub task: String,
+    /// The lane that it waits in.
+    #[schema(example = "ES")]
+    pub lane: String,
+    /// The application that it is about.
+    pub application_id: Option<Uuid>,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Higher runs first: 0 for a new application, -5 for a retried dead letter, -10 for what is decided again after an
+    /// outage.
+    #[schema(example = 0)]
+    pub priority: i16,
+    /// Attempts that were begun.
+    #[schema(example = 1)]
+    pub attempts: i32,
+    /// Not before.
+    pub run_at: DateTime<Utc>,
+    /// The instance that has it.
+    pub leased_by: Option<String>,
+    /// Until when, unless it goes on to live.
+    pub leased_until: Option<DateTime<Utc>>,
+    /// The code of the last attempt's error.
+    pub error_type: Option<String>,
+    /// That error.
+    pub error_message: Option<String>,
+    /// The request that led to it.
+    pub request_id: Option<String>,
+    /// When it was queued.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<ListedJob> for JobView {
+    fn from(job: ListedJob) -> Self {
+        Self {
+            id: job.id,
+            task: job.task_name,
+            lane: job.lane,
+            application_id: job.application_id,
+            status: job.status.0,
+            priority: job.priority,
+            attempts: job.attempt,
+            run_at: job.run_at,
+            leased_by: job.leased_by,
+            leased_until: job.leased_until,
+            error_type: job.error_type,
+            error_message: job.error_message,
+            request_id: job.request_id,
+            created_at: job.created_at,
+        }
+    }
+}
+
+/// A part of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct JobPage {
+    /// Most jobs of a page.
+    #[schema(example = 20)]
+    pub page_size: i64,
+    /// Continues the list; `null` when it ends here.
+    pub next_cursor: Option<String>,
+    /// The jobs.
+    pub jobs: Vec<JobView>,
+}
+
+/// Jobs that wait or run, newest first. Finished ones are not among them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/jobs",
+    operation_id = "list_jobs",
+    tag = "operations",
+    params(JobListParameters),
+    responses(
+        (status = 200, description = "A part of the list", body = JobPage),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+    let keys = state.keys();
+    let (filter, page) = read(query, keys)?;
+    let mut connection = state.resources.database.get().await?;
+    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let next_cursor = page.cut(keys, &mut listed, |job| job.id);
+    let jobs = listed.into_iter().map(JobView::from).collect();
+    Ok(HttpResponse::Ok().json(JobPage { page_size: page.size, next_cursor, jobs }))
+}
+
+fn read(mut query: Query, keys: &KeyRing) -> Result<(JobFilter, Page)> {
+    let filter = JobFilter {
+        status: query.take("status", |text| {
+            let refusal = || ("unknown_status", "must be pending, processing or waiting_external".to_owned());
+            text.parse().ok().ok_or_else(refusal)
+        }),
+        task: query.take("task", word),
+        lane: query.take("lane", word),
+        application_id: query.take("application_id", application_id),
+    };
+    let page = Page::take(keys, &mut query, format!("jobs {filter:?}"), DEFAULT_PAGE_SIZE);
+    query.finish()?;
+    Ok((filter, page))
+}
+
+/// A word of Aval's own: the name of a task, a lane or an error.
+///
+/// # Errors
+/// A refusal of what is none.
+pub(in crate::http) fn word(text: &str) -> Result<String, Refusal> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let is_word = text.len() <= 64 && text.chars().all(plain);
+    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_word", "is not a word of this list".to_owned()))
+}
+
+/// # Errors
+/// A refusal of what is no UUID.
+pub(in crate::http) fn application_id(text: &str) -> Result<ApplicationId, Refusal> {
+    text.parse().ok().ok_or_else(|| ("bad_uuid", "must be a UUID".to_owned()))
+}
+
+/// Jobs of one lane in one status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LaneStats {
+    /// The lane.
+    #[schema(example = "ES")]
+    pub lane: String,
+    /// `pending`, `processing` or `waiting_external`.
+    #[schema(example = "pending")]
+    pub status: String,
+    /// How many; no further than `counted_up_to`.
+    #[schema(example = 12)]
+    pub jobs: i64,
+    /// How long ago the oldest of those counted was queued, in milliseconds.
+    #[schema(example = 1500)]
+    pub oldest_age_ms: Option<i64>,
+    /// Whether operators have paused the lane.
+    #[schema(example = false)]
+    pub paused: bool,
+}
+
+impl From<LaneFigures> for LaneStats {
+    fn from(figures: LaneFigures) -> Self {
+        Self {
+            lane: figures.lane,
+            status: figures.status,
+            jobs: figures.jobs,
+            oldest_age_ms: figures.oldest_age_ms,
+            paused: figures.paused,
+        }
+    }
+}
+
+/// Dead letters of one status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeadLetterStats {
+    /// `pending`, `reviewed`, `reprocessed` or `ignored`.
+    #[schema(example = "pending")]
+    pub status: String,
+    /// How many; no further than `counted_up_to`.
+    #[schema(example = 0)]
+    pub jobs: i64,
+}
+
+impl From<DeadLetters> for DeadLetterStats {
+    fn from(letters: DeadLetters) -> Self {
+        Self { status: letters.status, jobs: letters.jobs }
+    }
+}
+
+/// What the queue holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct JobStats {
+    /// Jobs that wait or run; beyond `counted_up_to` an estimate.
+    #[schema(example = 12)]
+    pub depth: i64,
+    /// No count goes further: a longer queue is not counted to its end.
+    #[schema(example = 10000)]
+    pub counted_up_to: i64,
+    /// What each lane holds, by status; without those that hold nothing.
+    pub lanes: Vec<LaneStats>,
+    /// Dead letters by status.
+    pub dead_letters: Vec<DeadLetterStats>,
+    /// The answering instance...
+    #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
+    pub instance: String,
+    /// ...the jobs in work on it...
+    #[schema(example = 3)]
+    pub running_here: u64,
+    /// ...and how many it has places for.
+    #[schema(example = 600)]
+    pub pool_size: u64,
+}
+
+/// What waits, runs and has failed, by lane.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/jobs/stats",
+    operation_id = "job_stats",
+    tag = "operations",
+    responses((status = 200, description = "The figures of now", body = JobStats)),
+)]
+pub(in crate::http) async fn stats(state: HttpState) -> Answer {
+    let mut connection = state.resources.database.get().await?;
+    let lanes = lane_figures(&mut connection).await?;
+    let letters = dead_letters(&mut connection).await?;
+    let running = &state.operations.running;
+    Ok(HttpResponse::Ok().json(JobStats {
+        depth: depth(&mut connection).await?,
+        counted_up_to: QUEUE_COUNT_LIMIT,
+        lanes: lanes.into_iter().map(LaneStats::from).collect(),
+        dead_letters: letters.into_iter().map(DeadLetterStats::from).collect(),
+        instance: state.resources.instance.to_string(),
+        running_here: u64::try_from(running.len()).unwrap_or(u64::MAX),
+        pool_size: u64::try_from(running.pool_size()).unwrap_or(u64::MAX),
+    }))
+}

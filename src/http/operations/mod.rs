@@ -1,0 +1,41 @@
+//! What operators see and do: circuits, lanes of the queue, jobs, actors. For admins.
+//!
+//! Two kinds of figures stand side by side here and are told apart in every answer: what the database knows, which is the
+//! same whoever is asked, and what the answering instance knows of itself (`instance` names it). An instance that runs no
+//! workers answers `null` for the latter.
+
+pub mod actors;
+pub mod circuits;
+pub mod jobs;
+pub mod lanes;
+mod wanted;
+
+use std::time::Duration;
+
+pub use self::wanted::required_reason;
+use crate::actors::circuit_overrides::CircuitOverrides;
+use crate::actors::lifeline::Handle;
+use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreakers};
+use crate::actors::running_jobs::RunningJobs;
+
+/// A gateway that does not answer in this time is told of as if there was none.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The parts of this instance that operators ask about. Cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    /// Who knows the breakers.
+    pub gateway: Handle<ProviderGateway>,
+    /// Who follows the overrides.
+    pub overrides: CircuitOverrides,
+    /// The jobs in work.
+    pub running: RunningJobs,
+}
+
+impl Operations {
+    /// How the breakers of this instance stand; empty where no gateway runs.
+    pub(in crate::http) async fn breakers(&self) -> Vec<BreakerStatus> {
+        let asked = tokio::time::timeout(PATIENCE, self.gateway.ask(ReadBreakers)).await;
+        asked.ok().and_then(Result::ok).unwrap_or_default()
+    }
+}

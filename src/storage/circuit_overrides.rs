@@ -1,0 +1,199 @@
+//! What operators want of the circuit breakers: one row a country, followed by every instance.
+//!
+//! Expiries are the database's to judge: [`in_force`] gives the time that is left, not the moment, so that an instance whose
+//! clock is wrong still ends an override when the others do.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::schema::circuit_overrides;
+use super::statement::{Binder, FixedStatement, Prepared};
+use super::types::PgCountry;
+use crate::domain::application::Country;
+use crate::error::{Error, Result};
+use crate::storage::transaction::Abort;
+
+/// What operators want of a breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitMode {
+    /// It decides by itself.
+    Auto,
+    /// Nobody asks the bureau.
+    ForcedOpen,
+    /// Everybody may ask the bureau, whatever it answers.
+    ForcedClosed,
+}
+
+impl CircuitMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::ForcedOpen, Self::ForcedClosed];
+
+    /// The name in JSON and SQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
+        }
+    }
+}
+
+impl std::str::FromStr for CircuitMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == text).ok_or("unknown circuit mode")
+    }
+}
+
+/// An override that is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InForce {
+    /// Whose breaker.
+    pub country: Country,
+    /// Forced which way; never [`CircuitMode::Auto`].
+    pub mode: CircuitMode,
+    /// For how long yet.
+    pub left: Duration,
+}
+
+struct ReadInForce;
+
+impl FixedStatement for ReadInForce {
+    const SQL: &'static str = "\
+        SELECT country::text AS country, mode, \
+            ceil(extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint AS left_ms \
+        FROM circuit_overrides WHERE mode <> 'auto' AND expires_at > clock_timestamp()";
+
+    fn bind<'b>(&'b self, _: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        Ok(())
+    }
+}
+
+#[derive(QueryableByName)]
+struct InForceRow {
+    #[diesel(sql_type = Text)]
+    country: String,
+    #[diesel(sql_type = Text)]
+    mode: String,
+    #[diesel(sql_type = BigInt)]
+    left_ms: i64,
+}
+
+/// The overrides that are in force now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn in_force(connection: &mut AsyncPgConnection) -> Result<Vec<InForce>> {
+    let rows: Vec<InForceRow> = Prepared(ReadInForce).load(connection).await?;
+    let read = |row: InForceRow| {
+        Ok(InForce {
+            country: row.country.parse().map_err(Error::internal)?,
+            mode: row.mode.parse().map_err(Error::internal)?,
+            left: Duration::from_millis(u64::try_from(row.left_ms).unwrap_or(0)),
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// An override as operators see it.
+#[derive(Debug, Clone)]
+pub struct CircuitOverride {
+    /// Whose breaker.
+    pub country: Country,
+    /// What was wanted last.
+    pub mode: CircuitMode,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who wanted it.
+    pub set_by: String,
+    /// When.
+    pub set_at: DateTime<Utc>,
+    /// Until when; `None` for [`CircuitMode::Auto`] alone.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = circuit_overrides, check_for_backend(diesel::pg::Pg))]
+struct OverrideRow {
+    country: PgCountry,
+    mode: String,
+    reason: Option<String>,
+    set_by: String,
+    set_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<OverrideRow> for CircuitOverride {
+    type Error = Error;
+
+    fn try_from(row: OverrideRow) -> Result<Self> {
+        Ok(Self {
+            country: row.country.0,
+            mode: row.mode.parse().map_err(Error::internal)?,
+            reason: row.reason,
+            set_by: row.set_by,
+            set_at: row.set_at,
+            expires_at: row.expires_at,
+        })
+    }
+}
+
+/// The overrides that are in force now, as operators see them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<CircuitOverride>> {
+    let rows: Vec<OverrideRow> = circuit_overrides::table
+        .select(OverrideRow::as_select())
+        .filter(circuit_overrides::mode.ne(CircuitMode::Auto.as_str()))
+        .filter(circuit_overrides::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>().nullable()))
+        .load(connection)
+        .await?;
+    rows.into_iter().map(CircuitOverride::try_from).collect()
+}
+
+/// What an operator asks for.
+#[derive(Debug, Clone)]
+pub struct SetOverride {
+    /// Whose breaker.
+    pub country: Country,
+    /// What is wanted.
+    pub mode: CircuitMode,
+    /// Why; required unless the breaker is given back.
+    pub reason: Option<String>,
+    /// Who wants it.
+    pub account: String,
+    /// The request.
+    pub request_id: String,
+    /// Until when; required unless the breaker is given back.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Sets an override, or gives a breaker back; the log and the announcement follow by trigger.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set(connection: &mut AsyncPgConnection, wanted: &SetOverride) -> Result<CircuitOverride, Abort> {
+    let values = (
+        circuit_overrides::mode.eq(wanted.mode.as_str()),
+        circuit_overrides::reason.eq(&wanted.reason),
+        circuit_overrides::set_by.eq(&wanted.account),
+        circuit_overrides::set_at.eq(diesel::dsl::now),
+        circuit_overrides::request_id.eq(&wanted.request_id),
+        circuit_overrides::expires_at.eq(wanted.expires_at),
+    );
+    let row: OverrideRow = diesel::insert_into(circuit_overrides::table)
+        .values((circuit_overrides::country.eq(PgCountry(wanted.country)), values.clone()))
+        .on_conflict(circuit_overrides::country)
+        .do_update()
+        .set(values)
+        .returning(OverrideRow::as_returning())
+        .get_result(connection)
+        .await?;
+    Ok(row.try_into()?)
+}

@@ -1,0 +1,302 @@
+//! Taking jobs out of the queue.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::Lease;
+use crate::domain::ids::{ApplicationId, JobId, RequestId};
+use crate::error::Result;
+use crate::storage::statement::{Binder, Explained, FixedStatement, Prepared};
+
+/// A job that this worker has claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedJob {
+    /// The hold on it.
+    pub lease: Lease,
+    /// What is to be done.
+    pub task_name: String,
+    /// The lane that it waited in.
+    pub lane: String,
+    /// The application that it is about.
+    pub application_id: Option<ApplicationId>,
+    /// Which attempt this is, from 1.
+    pub attempt: i32,
+    /// How long it had been due.
+    pub waited: Duration,
+    /// How long ago it was queued.
+    pub age: Duration,
+    /// The request that led to it.
+    pub request_id: Option<RequestId>,
+    /// The trace that it continues.
+    pub traceparent: Option<String>,
+    /// The reference under which a bureau promised an answer that has not come in its time.
+    pub unanswered_reference: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct ClaimedRow {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    lease_token: i64,
+    #[diesel(sql_type = Text)]
+    task_name: String,
+    #[diesel(sql_type = Text)]
+    lane: String,
+    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
+    application_id: Option<Uuid>,
+    #[diesel(sql_type = Integer)]
+    attempt: i32,
+    #[diesel(sql_type = BigInt)]
+    waited_us: i64,
+    #[diesel(sql_type = BigInt)]
+    age_us: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    request_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    traceparent: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    provider_reference: Option<String>,
+}
+
+impl From<ClaimedRow> for ClaimedJob {
+    fn from(row: ClaimedRow) -> Self {
+        Self {
+            lease: Lease { job_id: JobId::new(row.id), token: row.lease_token },
+            task_name: row.task_name,
+            lane: row.lane,
+            application_id: row.application_id.map(ApplicationId::new),
+            attempt: row.attempt,
+            waited: Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0)),
+            age: Duration::from_micros(u64::try_from(row.age_us).unwrap_or(0)),
+            request_id: row.request_id.as_deref().and_then(RequestId::parse),
+            traceparent: row.traceparent,
+            unanswered_reference: row.provider_reference,
+        }
+    }
+}
+
+/// How much a claim may take from one lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// The lane.
+    pub lane: String,
+    /// Most jobs that are due there; the claim's own limit is kept whatever this is.
+    pub most: i32,
+}
+
+impl Quota {
+    /// As much as the claim takes at all.
+    pub fn whole(lane: impl Into<String>) -> Self {
+        Self { lane: lane.into(), most: i32::MAX }
+    }
+}
+
+/// Who claims, how much, and for how long.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The worker's name.
+    pub worker: String,
+    /// Most jobs.
+    pub limit: i32,
+    /// The lease, in milliseconds.
+    pub lease_ms: i64,
+    /// Attempts that a job has.
+    pub max_attempts: i32,
+    /// The tasks that the worker knows: jobs of a newer version are left to its instances.
+    pub tasks: Vec<&'static str>,
+    /// The lanes that the worker serves now. What waits in any other is not looked at.
+    pub lanes: Vec<Quota>,
+}
+
+/// What a claim brought.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Claimed {
+    /// The jobs.
+    pub jobs: Vec<ClaimedJob>,
+    /// Due jobs were left to others who were claiming at the same moment: another claim may find more.
+    pub contended: bool,
+}
+
+struct ClaimJobs {
+    claim: Claim,
+    lanes: Vec<String>,
+    quotas: Vec<i32>,
+}
+
+impl ClaimJobs {
+    fn new(claim: &Claim) -> Self {
+        Self {
+            claim: claim.clone(),
+            lanes: claim.lanes.iter().map(|quota| quota.lane.clone()).collect(),
+            quotas: claim.lanes.iter().map(|quota| quota.most).collect(),
+        }
+    }
+}
+
+impl FixedStatement for ClaimJobs {
+    /// Jobs whose worker let its lease run out, then those whose bureau let its time to answer pass, then due jobs by
+    /// priority and age: the former have waited already, and behind a queue that never empties they would wait for ever.
+    ///
+    /// Due jobs are found in two steps, because a row that is locked and not claimed is a row that no other worker sees.
+    /// `heads` reads the front of each lane, without a lock, and tells how many of the overall first each lane has; `due`
+    /// then locks exactly so many in each, passing over what others hold. Both walk one index from its front and stop.
+    /// When others hold what `heads` saw, a lane may give less than its share: `seen` lets the caller notice.
+    ///
+    /// What was chosen is an array for the update: joined as a table whose size nobody can guess, it is hashed with a scan of
+    /// the whole queue once that is long.
+    const SQL: &'static str = "\
+        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts, \
+            ?::text[] AS tasks), \
+        open AS (SELECT s.lane, least(s.most, i.batch) AS most \
+            FROM input i CROSS JOIN unnest(?::text[], ?::integer[]) AS s (lane, most) \
+            WHERE s.most > 0 AND NOT EXISTS (SELECT FROM paused_lanes p WHERE p.lane = s.lane \
+                AND (p.expires_at IS NULL OR p.expires_at > now()))), \
+        heads AS (SELECT h.lane FROM open o CROSS JOIN LATERAL (SELECT j.lane, j.priority, j.run_at \
+                FROM pending_jobs j WHERE j.status = 'pending' AND j.lane = o.lane AND j.run_at <= now() \
+                    AND j.task_name = ANY ((SELECT tasks FROM input)::text[]) \
+                ORDER BY j.priority DESC, j.run_at LIMIT o.most) AS h \
+            ORDER BY h.priority DESC, h.run_at LIMIT (SELECT batch FROM input)), \
+        shares AS (SELECT lane, count(*) AS share FROM heads GROUP BY lane), \
+        due AS (SELECT d.id FROM shares s CROSS JOIN LATERAL (SELECT j.id FROM pending_jobs j \
+                WHERE j.status = 'pending' AND j.lane = s.lane AND j.run_at <= now() \
+                    AND j.task_name = ANY ((SELECT tasks FROM input)::text[]) \
+                ORDER BY j.priority DESC, j.run_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS d), \
+        expired AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
+            AND attempt < (SELECT attempts FROM input) AND task_name = ANY ((SELECT tasks FROM input)::text[]) \
+            AND lane IN (SELECT lane FROM open) \
+            ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
+        unanswered AS (SELECT u.id FROM open o CROSS JOIN LATERAL (SELECT j.id FROM pending_jobs j \
+                WHERE j.status = 'waiting_external' AND j.lane = o.lane AND j.run_at <= now() \
+                    AND j.task_name = ANY ((SELECT tasks FROM input)::text[]) \
+                ORDER BY j.run_at LIMIT o.most FOR UPDATE SKIP LOCKED) AS u LIMIT (SELECT batch FROM input)), \
+        chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM unanswered UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)), \
+        claimed AS (UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
+                lease_token = nextval('job_lease_tokens'), leased_by = input.worker, \
+                leased_until = now() + input.lease_ms * interval '1 millisecond' \
+            FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
+            RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, \
+                (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, \
+                (extract(epoch FROM now() - j.created_at) * 1000000)::bigint AS age_us, j.request_id, j.traceparent, \
+                j.provider_reference) \
+        SELECT s.seen, c.* FROM (SELECT count(*) AS seen FROM heads) AS s LEFT JOIN claimed c ON true";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Integer, _>(&self.claim.limit)?;
+        binder.bind::<Text, _>(&self.claim.worker)?;
+        binder.bind::<BigInt, _>(&self.claim.lease_ms)?;
+        binder.bind::<Integer, _>(&self.claim.max_attempts)?;
+        binder.bind::<Array<Text>, _>(&self.claim.tasks)?;
+        binder.bind::<Array<Text>, _>(&self.lanes)?;
+        binder.bind::<Array<Integer>, _>(&self.quotas)
+    }
+}
+
+/// A row of a claim: how many due jobs it saw, and one that it took; without a job when it took none.
+#[derive(QueryableByName)]
+struct SeenRow {
+    #[diesel(sql_type = BigInt)]
+    seen: i64,
+    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
+    id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    lease_token: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    task_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    lane: Option<String>,
+    #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
+    application_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    attempt: Option<i32>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    waited_us: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    age_us: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    request_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    traceparent: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    provider_reference: Option<String>,
+}
+
+impl SeenRow {
+    fn job(self) -> Option<ClaimedJob> {
+        let row = ClaimedRow {
+            id: self.id?,
+            lease_token: self.lease_token?,
+            task_name: self.task_name?,
+            lane: self.lane?,
+            application_id: self.application_id,
+            attempt: self.attempt?,
+            waited_us: self.waited_us?,
+            age_us: self.age_us?,
+            request_id: self.request_id,
+            traceparent: self.traceparent,
+            provider_reference: self.provider_reference,
+        };
+        Some(row.into())
+    }
+}
+
+/// Claims jobs that are due, or whose worker let its lease run out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Claimed> {
+    let rows: Vec<SeenRow> = Prepared(ClaimJobs::new(claim)).load(connection).await?;
+    let seen = rows.as_slice().first().map_or(0, |row| row.seen);
+    let jobs: Vec<_> = rows.into_iter().filter_map(SeenRow::job).collect();
+    let taken = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
+    Ok(Claimed { contended: taken < seen.min(i64::from(claim.limit)), jobs })
+}
+
+/// How the database would carry a claim out: the plan's lines.
+///
+/// # Errors
+/// When the database fails.
+pub async fn explain_claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Line {
+        #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
+        line: String,
+    }
+    let lines: Vec<Line> = Explained(ClaimJobs::new(claim)).load(connection).await?;
+    Ok(lines.into_iter().map(|line| line.line).collect())
+}
+
+struct ClaimExhausted(Claim);
+
+impl FixedStatement for ClaimExhausted {
+    const SQL: &'static str = "\
+        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts), \
+        chosen AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
+            AND attempt >= (SELECT attempts FROM input) \
+            ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED) \
+        UPDATE pending_jobs j SET updated_at = now(), lease_token = nextval('job_lease_tokens'), \
+            leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
+        FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
+        RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS age_us, \
+            j.request_id, j.traceparent, j.provider_reference";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Integer, _>(&self.0.limit)?;
+        binder.bind::<Text, _>(&self.0.worker)?;
+        binder.bind::<BigInt, _>(&self.0.lease_ms)?;
+        binder.bind::<Integer, _>(&self.0.max_attempts)
+    }
+}
+
+/// Takes over jobs whose lease ran out at their last attempt, so that they can be buried.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim_exhausted(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<ClaimedJob>> {
+    let rows: Vec<ClaimedRow> = Prepared(ClaimExhausted(claim.clone())).load(connection).await?;
+    Ok(rows.into_iter().map(ClaimedJob::from).collect())
+}

@@ -1,0 +1,141 @@
+//! How much waits, runs and has failed, at a bounded price.
+//!
+//! These figures are taken every second and at every look of an operator, most of all when something is wrong and the queue is
+//! long. So each count stops at [`QUEUE_COUNT_LIMIT`] rows; beyond it the total is what the database's statistics say.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::error::Result;
+use crate::storage::statement::{Binder, FixedStatement, Prepared};
+
+/// Up to how many rows are counted: in each lane and status, and in all.
+pub const QUEUE_COUNT_LIMIT: i64 = 10_000;
+
+struct Depth;
+
+impl FixedStatement for Depth {
+    const SQL: &'static str = "\
+        SELECT CASE WHEN counted.jobs < ?::bigint THEN counted.jobs ELSE greatest(counted.jobs, \
+            (SELECT reltuples::bigint FROM pg_class WHERE oid = 'pending_jobs'::regclass)) END AS jobs \
+        FROM (SELECT count(*) AS jobs FROM (SELECT FROM pending_jobs LIMIT ?::bigint) AS first_ones) AS counted";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)?;
+        binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)
+    }
+}
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    jobs: i64,
+}
+
+/// How many jobs wait or run: exact below [`QUEUE_COUNT_LIMIT`], beyond it what the last analysis of the table estimates, or
+/// the limit when that is lower.
+///
+/// # Errors
+/// When the database fails.
+pub async fn depth(connection: &mut AsyncPgConnection) -> Result<i64> {
+    let counted: Counted = Prepared(Depth).get_result(connection).await?;
+    Ok(counted.jobs)
+}
+
+/// Jobs of one lane in one status.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct LaneFigures {
+    /// The lane.
+    #[diesel(sql_type = Text)]
+    pub lane: String,
+    /// `pending`, `processing` or `waiting_external`.
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    /// How many, at most [`QUEUE_COUNT_LIMIT`].
+    #[diesel(sql_type = BigInt)]
+    pub jobs: i64,
+    /// How long ago the oldest of those counted was queued, in milliseconds.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub oldest_age_ms: Option<i64>,
+    /// Whether an operator has paused the lane.
+    #[diesel(sql_type = Bool)]
+    pub paused: bool,
+}
+
+struct CountLanes;
+
+impl FixedStatement for CountLanes {
+    /// The lanes are found by jumping from one to the next in the index. Leased jobs are as many as the workers have places.
+    const SQL: &'static str = "\
+        WITH RECURSIVE waiting AS ( \
+            (SELECT lane FROM pending_jobs WHERE status = 'pending' ORDER BY lane LIMIT 1) \
+            UNION ALL SELECT (SELECT j.lane FROM pending_jobs j WHERE j.status = 'pending' AND j.lane > w.lane \
+                ORDER BY j.lane LIMIT 1) FROM waiting w WHERE w.lane IS NOT NULL), \
+        promised AS ( \
+            (SELECT lane FROM pending_jobs WHERE status = 'waiting_external' ORDER BY lane LIMIT 1) \
+            UNION ALL SELECT (SELECT j.lane FROM pending_jobs j WHERE j.status = 'waiting_external' \
+                AND j.lane > p.lane ORDER BY j.lane LIMIT 1) FROM promised p WHERE p.lane IS NOT NULL), \
+        counted AS ( \
+            SELECT w.lane, 'pending' AS status, c.jobs, c.oldest FROM waiting w CROSS JOIN LATERAL ( \
+                SELECT count(*) AS jobs, min(created_at) AS oldest FROM (SELECT j.created_at FROM pending_jobs j \
+                    WHERE j.status = 'pending' AND j.lane = w.lane ORDER BY j.priority DESC, j.run_at \
+                    LIMIT ?::bigint) AS s) AS c WHERE w.lane IS NOT NULL \
+            UNION ALL SELECT p.lane, 'waiting_external', c.jobs, c.oldest FROM promised p CROSS JOIN LATERAL ( \
+                SELECT count(*) AS jobs, min(created_at) AS oldest FROM (SELECT j.created_at FROM pending_jobs j \
+                    WHERE j.status = 'waiting_external' AND j.lane = p.lane ORDER BY j.run_at \
+                    LIMIT ?::bigint) AS s) AS c WHERE p.lane IS NOT NULL \
+            UNION ALL SELECT s.lane, 'processing', count(*), min(s.created_at) FROM (SELECT lane, created_at \
+                FROM pending_jobs WHERE status = 'processing' ORDER BY leased_until LIMIT ?::bigint) AS s \
+                GROUP BY s.lane) \
+        SELECT c.lane, c.status, c.jobs, (extract(epoch FROM now() - c.oldest) * 1000)::bigint AS oldest_age_ms, \
+            EXISTS (SELECT FROM paused_lanes p WHERE p.lane = c.lane \
+                AND (p.expires_at IS NULL OR p.expires_at > now())) AS paused \
+        FROM counted c ORDER BY c.lane, c.status";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)?;
+        binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)?;
+        binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)
+    }
+}
+
+/// What each lane holds, by status; lanes and statuses without jobs are left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lane_figures(connection: &mut AsyncPgConnection) -> Result<Vec<LaneFigures>> {
+    Ok(Prepared(CountLanes).load(connection).await?)
+}
+
+/// How many dead letters have a status.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct DeadLetters {
+    /// The status.
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    /// How many, at most [`QUEUE_COUNT_LIMIT`].
+    #[diesel(sql_type = BigInt)]
+    pub jobs: i64,
+}
+
+struct CountDeadLetters;
+
+impl FixedStatement for CountDeadLetters {
+    const SQL: &'static str = "\
+        SELECT s.status::text AS status, c.jobs FROM unnest(enum_range(NULL::failed_job_status)) AS s (status) \
+        CROSS JOIN LATERAL (SELECT count(*) AS jobs FROM (SELECT FROM failed_jobs f WHERE f.status = s.status \
+            LIMIT ?::bigint) AS first_ones) AS c ORDER BY s.status";
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<BigInt, _>(&QUEUE_COUNT_LIMIT)
+    }
+}
+
+/// The dead letters by status, those without any included.
+///
+/// # Errors
+/// When the database fails.
+pub async fn dead_letters(connection: &mut AsyncPgConnection) -> Result<Vec<DeadLetters>> {
+    Ok(Prepared(CountDeadLetters).load(connection).await?)
+}

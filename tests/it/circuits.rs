@@ -1,0 +1,201 @@
+//! Operators' overrides of the circuit breakers, on one instance and on two.
+
+use std::rc::Rc;
+
+use aval::actors::faults::FaultPoint;
+use aval::domain::application::Country;
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::builders::{body, spanish, with};
+use crate::support::eventually;
+
+const LIST: &str = "/api/v1/admin/circuits";
+const SPAIN: &str = "/api/v1/admin/circuits/es";
+
+/// A request that ends in so many seconds.
+fn forced(app: &TestApp, mode: &str, seconds: i64) -> Value {
+    let end = app.engine().resources.clock.now() + chrono::TimeDelta::seconds(seconds);
+    json!({"mode": mode, "reason": "The bureau has announced maintenance", "expires_at": end.to_rfc3339()})
+}
+
+async fn spain(app: &TestApp) -> Value {
+    let list = app.get(LIST).await.expect(200);
+    list["circuits"].as_array().unwrap().iter().find(|circuit| circuit["country"] == "ES").unwrap().clone()
+}
+
+async fn follows(app: &TestApp, mode: &str, state: &str) {
+    eventually(&format!("Spain's breaker to be {mode} and {state}"), async || {
+        let here = spain(app).await["here"].clone();
+        (here["mode"] == mode && here["state"] == state).then_some(())
+    })
+    .await;
+}
+
+fn mode_metric(country: &str, provider: &str) -> String {
+    format!("provider_circuit_breaker_mode{{country=\"{country}\",provider=\"{provider}\"}}")
+}
+
+#[actix_rt::test]
+async fn what_an_operator_forces_on_one_instance_every_instance_follows_and_none_calls_the_bureau() {
+    let first = TestApp::start(&[]).await;
+    // Its poll comes too late to have helped.
+    let second =
+        TestApp::start_on(Rc::clone(&first.database), &[("AVAL__JOBS__POLL_INTERVAL_MS", "3600000")]).await;
+    let answer = first.put(SPAIN, &forced(&first, "forced_open", 600)).await.expect(200);
+    assert_eq!(answer["here"]["state"], "open", "the answering instance follows before it answers");
+    assert_eq!(answer["override"]["set_by"], "test-admin");
+    follows(&second, "forced_open", "open").await;
+
+    for app in [&first, &second] {
+        assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 1.0);
+        assert_eq!(app.metric(&mode_metric("PT", "Banco de Portugal")).await, 0.0);
+        let id = app.submit(&spanish()).await;
+        assert_eq!(app.decided(&id).await, "UNDER_REVIEW");
+        assert_eq!(app.reasons(&id).await, ["PROVIDER_UNAVAILABLE"]);
+    }
+    let other = first.submit(&body(Country::Mx, "HERM850101MDFRRR08")).await;
+    assert_eq!(first.decided(&other).await, "APPROVED");
+    assert_eq!(first.simulator().calls(Country::Es) + second.simulator().calls(Country::Es), 0);
+
+    second.put(SPAIN, &json!({"mode": "auto", "reason": "Maintenance is over"})).await.expect(200);
+    follows(&first, "auto", "closed").await;
+    assert_eq!(spain(&first).await["override"], json!(null));
+    eventually("both to be decided again", async || {
+        (first.sql("SELECT count(*) FROM applications WHERE status = 'APPROVED'").await == "3").then_some(())
+    })
+    .await;
+    let log = "SELECT string_agg(concat_ws(' ', country, mode, changed_by, request_id IS NOT NULL), ', ' \
+               ORDER BY changed_at) FROM circuit_override_log";
+    assert_eq!(first.sql(log).await, "ES forced_open test-admin t, ES auto test-admin t");
+    let mut sql = first.database.connect().await;
+    let rewriting =
+        crate::support::db::execute(&mut sql, "UPDATE circuit_override_log SET changed_by = 'x'").await;
+    assert!(rewriting.is_err(), "what was asked for stays");
+}
+
+#[actix_rt::test]
+async fn an_override_ends_by_itself_also_where_no_poll_comes() {
+    let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "3600000")]).await;
+    app.put(SPAIN, &forced(&app, "forced_open", 2)).await.expect(200);
+    follows(&app, "forced_open", "open").await;
+    follows(&app, "auto", "closed").await;
+    assert_eq!(spain(&app).await["override"], json!(null));
+    assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 0.0);
+}
+
+#[actix_rt::test]
+async fn an_override_that_nobody_announces_is_found_by_the_poll() {
+    let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
+    app.execute("ALTER TABLE circuit_overrides DISABLE TRIGGER circuit_overrides_log").await;
+    app.execute(
+        "INSERT INTO circuit_overrides (country, mode, reason, expires_at) \
+         VALUES ('ES', 'forced_open', 'by hand', now() + interval '1 hour')",
+    )
+    .await;
+    follows(&app, "forced_open", "open").await;
+    app.execute("DELETE FROM circuit_overrides").await;
+    follows(&app, "auto", "closed").await;
+}
+
+#[actix_rt::test]
+async fn a_gateway_that_is_started_anew_follows_from_its_first_call_on() {
+    let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "100")]).await;
+    app.put(SPAIN, &forced(&app, "forced_open", 600)).await.expect(200);
+    app.engine().resources.faults.arm(FaultPoint::ProviderGateway, None, 1).unwrap();
+    let id = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&id).await, "UNDER_REVIEW");
+    let restarts = app.metric("actor_restarts_total{actor=\"provider_gateway\"}").await;
+    assert_eq!((restarts, app.simulator().calls(Country::Es)), (1.0, 0));
+    app.stop().await;
+}
+
+#[actix_rt::test]
+async fn an_instance_that_starts_under_an_override_follows_it_from_its_first_call_on() {
+    let first = TestApp::start_idle().await;
+    first.put(SPAIN, &forced(&first, "forced_open", 600)).await.expect(200);
+    first.submit(&spanish()).await;
+    let second = TestApp::start_on(Rc::clone(&first.database), &[]).await;
+    eventually("a decision", async || {
+        (second.sql("SELECT status FROM applications").await == "UNDER_REVIEW").then_some(())
+    })
+    .await;
+    assert_eq!(second.simulator().calls(Country::Es), 0);
+}
+
+#[actix_rt::test]
+async fn forced_closed_calls_go_whatever_they_bring_and_are_counted() {
+    let app = TestApp::start(&[
+        ("AVAL__PROVIDERS__ES__BREAKER__CONSECUTIVE_FAILURES", "1"),
+        ("AVAL__PROVIDERS__ES__CALL__RETRIES", "0"),
+        ("AVAL__REDECISION__MIN_INTERVAL_MS", "3600000"),
+    ])
+    .await;
+    app.put(SPAIN, &forced(&app, "forced_closed", 600)).await.expect(200);
+    app.simulator().script().fail_next(Country::Es, 3);
+    let id = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&id).await, "UNDER_REVIEW");
+    let here = spain(&app).await["here"].clone();
+    assert_eq!((&here["state"], &here["mode"]), (&json!("closed"), &json!("forced_closed")));
+    assert_eq!(
+        (&here["calls"], &here["failures"], &here["consecutive_failures"]),
+        (&json!(3), &json!(3), &json!(3))
+    );
+    assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 2.0);
+    let next = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&next).await, "APPROVED");
+}
+
+#[actix_rt::test]
+async fn a_circuit_that_is_forced_open_pauses_its_country_where_that_was_chosen() {
+    let app = TestApp::start(&[("AVAL__PROVIDERS__ES__WHEN_OPEN", "pause")]).await;
+    app.put(SPAIN, &forced(&app, "forced_open", 600)).await.expect(200);
+    let waiting = app.submit(&spanish()).await;
+    let other = app.submit(&body(Country::Mx, "HERM850101MDFRRR08")).await;
+    assert_eq!(app.decided(&other).await, "APPROVED");
+    assert_eq!(app.trail(&waiting).await, "PENDING");
+    let lanes = app.get("/api/v1/admin/jobs/lanes").await.expect(200);
+    let spain = lanes["lanes"].as_array().unwrap().iter().find(|lane| lane["lane"] == "ES").unwrap();
+    assert_eq!((&spain["paused"], &spain["intake"]), (&json!(false), &json!("nothing")));
+    app.put(SPAIN, &json!({"mode": "auto"})).await.expect(200);
+    assert_eq!(app.decided(&waiting).await, "APPROVED");
+}
+
+#[actix_rt::test]
+async fn an_instance_that_asks_no_bureaus_sets_overrides_and_tells_of_no_breakers() {
+    let worker = TestApp::start(&[]).await;
+    let api = [("AVAL__INSTANCE__ROLES", "api")];
+    let api = TestApp::start_on(Rc::clone(&worker.database), &api).await;
+    let set = api.put(SPAIN, &forced(&api, "forced_open", 600)).await.expect(200);
+    assert_eq!((&set["here"], &set["override"]["mode"]), (&json!(null), &json!("forced_open")));
+    assert_eq!(spain(&api).await["override"]["set_by"], "test-admin");
+    follows(&worker, "forced_open", "open").await;
+    let lanes = api.get("/api/v1/admin/jobs/lanes").await.expect(200);
+    assert_eq!(lanes["lanes"][0]["intake"], json!(null));
+    let actors = api.get("/api/v1/admin/actors").await.expect(200);
+    assert_eq!(actors["roles"], json!(["api"]));
+}
+
+#[actix_rt::test]
+async fn a_request_that_forces_without_saying_why_or_until_when_is_refused() {
+    let app = TestApp::start_idle().await;
+    let whole = forced(&app, "forced_closed", 600);
+    for (request, error) in [
+        (with(whole.clone(), "mode", "half_open"), "/mode unknown_mode"),
+        (with(whole.clone(), "reason", json!(null)), "/reason required"),
+        (with(whole.clone(), "expires_at", json!(null)), "/expires_at required"),
+        (with(whole.clone(), "expires_at", "2001-01-01T00:00:00Z"), "/expires_at out_of_range"),
+        (forced(&app, "forced_closed", 25 * 3600), "/expires_at out_of_range"),
+        (with(whole.clone(), "until", 7), "/until unknown_field"),
+        (with(whole.clone(), "mode", "auto"), "/expires_at not_allowed"),
+    ] {
+        let answer = app.put(SPAIN, &request).await;
+        assert_eq!(answer.field_errors(), [error]);
+        answer.expect(422);
+    }
+    app.put("/api/v1/admin/circuits/XX", &whole).await.expect(404);
+    assert_eq!(app.sql("SELECT count(*) FROM circuit_override_log").await, "0");
+    let list = app.get(LIST).await.expect(200);
+    assert_eq!(list["circuits"].as_array().unwrap().len(), 6);
+    assert_eq!(list["instance"], json!(&*app.engine().resources.instance));
+}
