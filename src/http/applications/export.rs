@@ -111,7 +111,7 @@ pub(in crate::http) async fn export(
 
 async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Visibility) -> Result<()> {
     let max_rows = state.resources.settings.lists.export_max_rows;
-    let mut connection = state.resources.database.get().await?;
+    let mut connection = state.resources.database.get_for_reading().await?;
     let total = total(&mut connection, filter, visibility, total_bounds(state)).await?;
     if total.count <= i64::from(max_rows) {
         return Ok(());
@@ -154,7 +154,7 @@ impl Export {
         let rows = self.page_rows.min(self.rows_left);
         let mut page = {
             let database = &self.state.resources.database;
-            let mut connection = database.get().await?;
+            let mut connection = database.get_for_reading().await?;
             // One more than wanted tells whether the list goes on.
             let limit = i64::from(rows) + 1;
             list_page(

@@ -21,7 +21,7 @@ use crate::storage::statistics::{Figures, Question, read};
 async fn figures(state: &HttpState, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {
     let max_uncounted = state.resources.settings.statistics.max_uncounted;
     let question = Question { visibility, country, max_uncounted };
-    let mut connection = state.resources.database.get().await?;
+    let mut connection = state.resources.database.get_for_reading().await?;
     read(&mut connection, &question, state.resources.clock.now()).await
 }
 

@@ -113,7 +113,7 @@ pub(super) async fn applications(sql: &mut AsyncPgConnection, of_a_month: usize)
          INSERT INTO applications (id, country, full_name, identity_document, document_index, requested_amount, \
              monthly_income, currency, status, risk_score, created_by, deleted_at, country_specific_data, banking_data) \
          SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING \
-                 substring(uuid_send(uuid_v7_floor(month + n * interval '5 minutes')) FOR 6) FROM 1 FOR 6), 52, 1), 53, 1), \
+                 substring(uuid_send(uuid_v7_floor(month + n * interval '1 minute')) FOR 6) FROM 1 FOR 6), 52, 1), 53, 1), \
                  'hex')::uuid, \
              (enum_range(NULL::country))[1 + n % 6], '\\x00'::bytea || 'Ana', '\\x00'::bytea || '12345678Z', \
              sha256(n::text::bytea), 1000 + n, 3000, 'EUR', (enum_range(NULL::application_status))[1 + n % 7], n % 65, \
@@ -164,7 +164,7 @@ const REST: &str = "\
         SELECT gen_random_uuid(), 'user' || n, '$argon2id$', CASE WHEN n % 100 = 0 THEN 'admin' ELSE 'user' END::account_role, 'test' \
         FROM generate_series(1, 5000) n; \
     INSERT INTO api_keys (id, name, key_hash, role, scopes, created_by) \
-        SELECT gen_random_uuid(), 'key' || n, sha256(n::text::bytea), 'user', '{}', 'test' FROM generate_series(1, 5000) n; \
+        SELECT gen_random_uuid(), 'key' || n, sha256(n::text::bytea), 'user', '{applications:read}', 'test' FROM generate_series(1, 5000) n; \
     INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at) \
         SELECT gen_random_uuid(), sha256(u.id::text::bytea || n::text::bytea), gen_random_uuid(), u.id, now(), now() + interval '1 day' \
         FROM users u, generate_series(1, 4) n; \

@@ -25,10 +25,11 @@ use crate::support::db::{TestDatabase, execute};
 const SMALL: [(&str, &str); 2] = [("outbox_position", "one row"), ("statistics_position", "one row")];
 
 /// Functions without a case, and why.
-const WITHOUT_PLAN: [(&str, &str); 3] = [
+const WITHOUT_PLAN: [(&str, &str); 4] = [
     ("partitions::ensure", "makes tables and reads none"),
     ("reencrypt::count_left", "reads everything, on an operator's command"),
     ("statistics::differences::differences", "reads everything, for checkers"),
+    ("transaction::once", "runs what others ask"),
 ];
 
 /// A statement is planned for its values five times; then PostgreSQL may keep a plan for any values.
