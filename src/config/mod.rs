@@ -13,6 +13,7 @@ mod cors;
 mod database;
 mod database_url;
 mod encryption;
+mod housekeeping;
 mod jobs;
 mod limits;
 mod log;
@@ -36,7 +37,10 @@ pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
-pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
+pub use housekeeping::{
+    ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule,
+};
+pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{
@@ -139,6 +143,8 @@ pub struct Settings {
     pub redecision: RedecisionSettings,
     /// `[housekeeping]`
     pub housekeeping: HousekeepingSettings,
+    /// `[archive]`
+    pub archive: ArchiveSettings,
     /// `[websocket]`
     pub websocket: WebSocketSettings,
     /// `[webhooks]`
@@ -171,6 +177,7 @@ struct Sections {
     outbox: OutboxSettings,
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
+    archive: ArchiveSettings,
     websocket: WebSocketSettings,
     webhooks: WebhookSettings,
     providers: ProvidersSection,
@@ -268,6 +275,7 @@ impl Settings {
             outbox: sections.outbox,
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
+            archive: sections.archive,
             websocket: sections.websocket,
             webhooks: sections.webhooks,
             providers: sections.providers,
@@ -287,6 +295,8 @@ impl Settings {
         settings.jobs.validate()?;
         settings.outbox.validate()?;
         settings.redecision.validate()?;
+        settings.housekeeping.validate()?;
+        settings.archive.validate()?;
         settings.websocket.validate()?;
         settings.webhooks.validate()?;
         settings.providers.validate(environment)?;
@@ -433,6 +443,11 @@ mod tests {
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
         assert!(refusal(&[("AVAL__WEBHOOKS__RETENTION_DAYS", "29")]).contains("webhooks.retention_days"));
+        assert!(refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "daily")]).contains("housekeeping.archive.cron"));
+        assert!(refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__MISSED", "panic")]).contains("panic"));
+        assert!(refusal(&[("AVAL__HOUSEKEEPING__TIME_ZONE", "Atlantis")]).contains("housekeeping.time_zone"));
+        assert!(refusal(&[("AVAL__JOBS__HISTORY_RETENTION_DAYS", "6")]).contains("jobs.history_retention_days"));
+        assert!(refusal(&[("AVAL__ARCHIVE__AFTER_MONTHS", "0")]).contains("archive.after_months"));
         assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
     }
 

@@ -32,6 +32,7 @@ pub mod openapi;
 pub mod problem;
 pub mod query;
 pub mod routes;
+pub mod schedule;
 mod schemas;
 mod server;
 pub mod sessions;

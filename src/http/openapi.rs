@@ -13,7 +13,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
-    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, sessions, staff_views,
+    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, schedule, sessions, staff_views,
     users, webhooks, ws,
 };
 use crate::domain::account::Role;
@@ -48,7 +48,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
-        (name = "operations", description = "Metrics, documentation and fault injection"),
+        (name = "operations", description = "Recurring work, metrics, documentation and fault injection"),
     ),
     paths(
         sessions::login::login,
@@ -81,6 +81,9 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
+        schedule::tasks::tasks,
+        schedule::run::run,
+        schedule::runs::list,
         ws::open,
         ws::ticket::create,
         health::summary,
