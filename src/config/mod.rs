@@ -37,9 +37,7 @@ pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
-pub use housekeeping::{
-    ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule,
-};
+pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
 pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
@@ -443,10 +441,14 @@ mod tests {
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
         assert!(refusal(&[("AVAL__WEBHOOKS__RETENTION_DAYS", "29")]).contains("webhooks.retention_days"));
-        assert!(refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "daily")]).contains("housekeeping.archive.cron"));
+        assert!(
+            refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "daily")]).contains("housekeeping.archive.cron")
+        );
         assert!(refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__MISSED", "panic")]).contains("panic"));
         assert!(refusal(&[("AVAL__HOUSEKEEPING__TIME_ZONE", "Atlantis")]).contains("housekeeping.time_zone"));
-        assert!(refusal(&[("AVAL__JOBS__HISTORY_RETENTION_DAYS", "6")]).contains("jobs.history_retention_days"));
+        assert!(
+            refusal(&[("AVAL__JOBS__HISTORY_RETENTION_DAYS", "6")]).contains("jobs.history_retention_days")
+        );
         assert!(refusal(&[("AVAL__ARCHIVE__AFTER_MONTHS", "0")]).contains("archive.after_months"));
         assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
     }

@@ -13,8 +13,8 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
-    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, schedule, sessions, staff_views,
-    users, webhooks, ws,
+    api_keys, applications, countries, docs, faults, health, metrics, problem, routes, schedule, sessions,
+    staff_views, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 

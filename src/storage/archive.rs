@@ -185,7 +185,8 @@ async fn patiently(connection: &mut AsyncPgConnection, statement: &str, month: M
     let mut tries = 1;
     loop {
         let day: NaiveDate = month.first_day();
-        match diesel::sql_query(statement).bind::<Date, _>(day).execute(connection).await.map_err(Error::from) {
+        match diesel::sql_query(statement).bind::<Date, _>(day).execute(connection).await.map_err(Error::from)
+        {
             Err(Error::Database { transient: true, .. }) if tries < MAX_TRIES => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
@@ -222,10 +223,7 @@ pub async fn sealed_by_other_keys(
     .bind::<Binary, _>(keys.active_prefix().to_vec())
     .load(connection)
     .await?;
-    found
-        .into_iter()
-        .map(|row| Ok((row.month, u64::try_from(row.rows).map_err(Error::internal)?)))
-        .collect()
+    found.into_iter().map(|row| Ok((row.month, u64::try_from(row.rows).map_err(Error::internal)?))).collect()
 }
 
 /// The tables of a month, as they stand in an export: name, key of the rows' order, columns that tell the application.

@@ -347,8 +347,7 @@ pub async fn finish(
 /// # Errors
 /// When the database fails.
 pub async fn abandon_orphans(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Vec<String>> {
-    let running =
-        scheduled_runs::table.filter(scheduled_runs::outcome.eq(Outcome::Running.as_str()));
+    let running = scheduled_runs::table.filter(scheduled_runs::outcome.eq(Outcome::Running.as_str()));
     Ok(diesel::update(running)
         .set((
             scheduled_runs::outcome.eq(Outcome::Abandoned.as_str()),
@@ -385,15 +384,16 @@ pub async fn request(
         .execute(connection)
         .await?;
     // Ours, which the leader may have begun already, or the one that waited before it.
-    let waiting = scheduled_runs::table
-        .select(RunRow::as_select())
-        .filter(scheduled_runs::id.eq(id).or(scheduled_runs::task
-            .eq(task)
-            .and(scheduled_runs::outcome.eq(Outcome::Requested.as_str()))))
-        .order(scheduled_runs::id.desc())
-        .first::<RunRow>(connection)
-        .await
-        .optional()?;
+    let waiting =
+        scheduled_runs::table
+            .select(RunRow::as_select())
+            .filter(scheduled_runs::id.eq(id).or(
+                scheduled_runs::task.eq(task).and(scheduled_runs::outcome.eq(Outcome::Requested.as_str())),
+            ))
+            .order(scheduled_runs::id.desc())
+            .first::<RunRow>(connection)
+            .await
+            .optional()?;
     waiting.map_or_else(
         || Err(Error::InFlight { retry_after: std::time::Duration::from_secs(1) }),
         Run::try_from,

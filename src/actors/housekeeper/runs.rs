@@ -80,9 +80,10 @@ pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
     let longest = resources.settings.housekeeping.task_timeout();
     // A task of its own, so that a panic in it is a failure like another.
     let (parts, led) = (resources.clone(), lead.clone());
-    let work = tokio_util::task::AbortOnDropHandle::new(actix_rt::spawn(async move {
-        task.run(&parts, &led).await
-    }));
+    let work =
+        tokio_util::task::AbortOnDropHandle::new(actix_rt::spawn(
+            async move { task.run(&parts, &led).await },
+        ));
     let result = match timeout(longest, work).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(Error::Panicked {

@@ -43,12 +43,7 @@ pub struct Due {
 }
 
 /// The run of a task that may begin now, if there is one. A run that somebody asked for needs no rule.
-pub fn due(
-    schedule: &TaskSchedule,
-    rules: &Rules,
-    record: &TaskRecord,
-    now: DateTime<Utc>,
-) -> Option<Due> {
+pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: DateTime<Utc>) -> Option<Due> {
     let in_time = |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= rules.missed_after;
     let last_due = schedule.cron.last_due(now, rules.zone)?;
     let dealt_with = record.scheduled_until.is_some_and(|until| until >= last_due);
@@ -95,11 +90,8 @@ mod tests {
     use crate::config::CronExpression;
     use crate::storage::scheduled_runs::LastRun;
 
-    const RULES: Rules = Rules {
-        zone: Tz::UTC,
-        missed_after: TimeDelta::minutes(5),
-        retry_pause: TimeDelta::minutes(15),
-    };
+    const RULES: Rules =
+        Rules { zone: Tz::UTC, missed_after: TimeDelta::minutes(5), retry_pause: TimeDelta::minutes(15) };
 
     fn at(text: &str) -> DateTime<Utc> {
         format!("2026-03-{text}:00Z").parse().unwrap()

@@ -80,9 +80,7 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(RunFilter, Page)> {
 
 fn task(text: &str) -> Result<&'static str, Refusal> {
     let names = || Task::ALL.map(Task::name).join(", ");
-    Task::parse(text)
-        .map(Task::name)
-        .ok_or_else(|| ("unknown_task", format!("must be one of {}", names())))
+    Task::parse(text).map(Task::name).ok_or_else(|| ("unknown_task", format!("must be one of {}", names())))
 }
 
 fn outcome(text: &str) -> Result<Outcome, Refusal> {

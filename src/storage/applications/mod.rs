@@ -147,9 +147,9 @@ pub async fn find(
     let row: Option<ApplicationRow> = query.first(connection).await.optional()?;
     let row = match row {
         Some(row) => Some(row),
-        None => archived::find(connection, id).await?.filter(|row| {
-            visibility.reaches(&row.created_by) && row.deleted_at.is_none()
-        }),
+        None => archived::find(connection, id)
+            .await?
+            .filter(|row| visibility.reaches(&row.created_by) && row.deleted_at.is_none()),
     };
     row.map(|row| row.open(keys)).transpose()
 }
