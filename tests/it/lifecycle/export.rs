@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use aval::app::archive::{Comparison, Month, Months, verify_file};
 use aval::clock::Clock;
 use aval::error::Error;
+use diesel_async::SimpleAsyncConnection as _;
 
 use super::{model, old_application, run, started};
 use crate::support::app::TestApp;
@@ -61,6 +62,35 @@ async fn an_export_reads_as_the_database_wherever_the_month_is() {
 
     let elsewhere = TestDatabase::create().await;
     assert_eq!(months(&elsewhere).await.verify(&hot).await.unwrap().comparison, Comparison::Absent);
+}
+
+#[actix_rt::test]
+async fn a_file_is_brought_back_as_the_documentation_says() {
+    let app = with_old_month().await;
+    let operator = months(&app.database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("2024-03.jsonl.gz");
+    operator.export(month("2024-03"), &file).await.unwrap();
+    let mut sql = app.database.connect().await;
+    for tree in ["applications", "audit_logs", "decisions", "job_history"] {
+        execute(&mut sql, &format!("DROP TABLE partitions.{tree}_2024_03")).await.unwrap();
+    }
+    assert_eq!(operator.verify(&file).await.unwrap().comparison, Comparison::Absent);
+
+    let documentation = std::fs::read_to_string("docs/lifecycle.md").unwrap();
+    let script = documentation.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    let script = script.replace("2025-01", "2024-03");
+    let (begin, rest) = script.split_once("\\copy").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    sql.batch_execute(begin).await.unwrap();
+    let packed = std::fs::read(&file).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut text).unwrap();
+    for line in text.lines().skip(1) {
+        execute(&mut sql, &format!("INSERT INTO lines VALUES ($line${line}$line$)")).await.unwrap();
+    }
+    sql.batch_execute(rest).await.unwrap();
+    assert_eq!(operator.verify(&file).await.unwrap().comparison, Comparison::Same);
 }
 
 #[actix_rt::test]
