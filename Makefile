@@ -1,7 +1,7 @@
 # The only commands a newcomer needs. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench dev migrate
+.PHONY: help run demo test faults lint bench dev migrate
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,10 @@ demo: ## send applications of every country to the running server and follow the
 test: ## run every test and print one closing count
 	@scripts/install-missing.sh for-tests
 	@scripts/test.sh
+
+faults: ## break every part several times and write docs/reliability.md's table
+	@scripts/install-missing.sh for-tests
+	@scripts/faults.sh
 
 lint: ## check format, lints, docs, unused dependencies and scripts
 	@scripts/lint.sh

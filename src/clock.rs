@@ -19,6 +19,8 @@ pub struct Clock {
     origin: Instant,
     /// What a test added to the system's time, in milliseconds.
     shift_ms: Arc<AtomicI64>,
+    /// How far the time of day is off, in milliseconds.
+    error_ms: Arc<AtomicI64>,
     /// A test's fixed starting point; `None` reads the system.
     fixed: Option<DateTime<Utc>>,
 }
@@ -26,7 +28,7 @@ pub struct Clock {
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self { origin: Instant::now(), shift_ms: Arc::new(AtomicI64::new(0)), fixed: None }
+        Self { origin: Instant::now(), shift_ms: Arc::default(), error_ms: Arc::default(), fixed: None }
     }
 
     /// A clock that stands at `start` until [`Clock::advance`] moves it.
@@ -40,9 +42,16 @@ impl Clock {
         self.shift_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// Sets the time of day, of every clone too, off by `error`, as a broken time server does. Monotonic time goes on as
+    /// it was.
+    pub fn set_off_by(&self, error: TimeDelta) {
+        self.error_ms.store(error.num_milliseconds(), Ordering::SeqCst);
+    }
+
     /// The time of day, in UTC.
     pub fn now(&self) -> DateTime<Utc> {
-        self.fixed.unwrap_or_else(Utc::now) + TimeDelta::milliseconds(self.shift_ms.load(Ordering::SeqCst))
+        let added = self.shift_ms.load(Ordering::SeqCst) + self.error_ms.load(Ordering::SeqCst);
+        self.fixed.unwrap_or_else(Utc::now) + TimeDelta::milliseconds(added)
     }
 
     /// Time since this clock was made. It never runs backwards, which the time of day may do.
@@ -93,6 +102,16 @@ mod tests {
         clock.advance(Duration::from_secs(90));
         assert_eq!(copy.now().timestamp(), 90);
         assert_eq!(copy.monotonic(), Duration::from_secs(90));
+    }
+
+    #[test]
+    fn a_clock_that_is_off_tells_another_time_of_day_and_no_other_duration() {
+        let clock = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        clock.clone().set_off_by(TimeDelta::hours(-2));
+        assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::hours(22));
+        assert_eq!(clock.monotonic(), Duration::ZERO);
+        clock.set_off_by(TimeDelta::zero());
+        assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::days(1));
     }
 
     #[test]

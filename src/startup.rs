@@ -158,14 +158,14 @@ impl OpenedAccounts {
     }
 }
 
-/// Brings the schema up to date, as the user of `database.migration_url` where there is one, and makes this month's
+/// Brings the schema up to date, as the user of `database.migration_url` where there is one and past a pooler, and makes this month's
 /// partitions and those ahead.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.
 pub async fn prepare(settings: &Settings, url: &str, now: DateTime<Utc>, logger: &Logger) -> Result<()> {
-    let migration_url = &settings.database.migration_url;
-    let changer = if migration_url.is_empty() { url } else { migration_url };
+    let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url];
+    let changer = urls.into_iter().find(|url| !url.is_empty()).unwrap_or(url);
     for migration in migrations::run_pending(changer).await? {
         info!(logger, "migration run"; "migration" => migration);
     }

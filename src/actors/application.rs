@@ -15,6 +15,7 @@ use slog::{Logger, debug, info, o, warn};
 
 use super::Resources;
 use super::faults::FaultPoint;
+use super::insistence::insist;
 use super::lifeline::{Handle, Lifeline};
 use super::provider_gateway::{BankingAnswer, FetchBankingData, ProviderGateway};
 use super::recorder::Recorders;
@@ -169,10 +170,11 @@ impl Work {
 
     async fn process(&self) -> Result<End> {
         let application_id = self.job.application_id.ok_or(Error::NotFound("application"))?;
-        let case = match self.parts.recorders.begin(self.begin(application_id)).await? {
+        let begin = self.begin(application_id);
+        let case = match self.insist(async |recorders| recorders.begin(begin.clone()).await).await? {
             Begun::Ready(case) => case,
             Begun::Superseded => {
-                self.parts.recorders.supersede(self.job.lease).await?;
+                self.insist(async |recorders| recorders.supersede(self.job.lease).await).await?;
                 return Ok(End::Superseded);
             }
             Begun::Missing => return Err(Error::NotFound("application")),
@@ -268,7 +270,7 @@ impl Work {
             attribution: self.attribution(reason),
             traceparent: self.job.traceparent.clone(),
         };
-        let stored = self.parts.recorders.store(record).await?;
+        let stored = self.insist(async |recorders| recorders.store(record.clone()).await).await?;
         self.observe_processing_time(pending.application_id, stored);
         Ok(End::Decided(Box::new(decision), stored))
     }
@@ -319,8 +321,18 @@ impl Work {
             self.release(pause, false, Some(told), None).await;
             return "retried";
         }
-        give_up(&self.parts, &self.logger, &self.job, &error).await;
+        warn!(self.logger, "job given up"; "attempt" => self.job.attempt, error.clone());
+        let burial = burial(&self.parts.resources, &self.job, &error);
+        if let Err(error) = self.insist(async |recorders| recorders.bury(burial.clone()).await).await {
+            warn!(self.logger, "job not buried: its lease will run out"; error);
+        }
         "failed"
+    }
+
+    /// Has something written, however long the database needs to be there again (see [`super::insistence`]).
+    async fn insist<T>(&self, write: impl AsyncFn(&Recorders) -> Result<T>) -> Result<T> {
+        let (clock, recorders) = (&self.parts.resources.clock, &self.parts.recorders);
+        insist(clock, &self.logger, async || write(recorders).await).await
     }
 
     async fn release(
@@ -337,7 +349,7 @@ impl Work {
             error,
             provider_reference,
         };
-        match self.parts.recorders.release(release).await {
+        match self.insist(async |recorders| recorders.release(release.clone()).await).await {
             Ok(true) => {}
             Ok(false) => info!(self.logger, "the job was somebody else's meanwhile, or over"),
             Err(error) => warn!(self.logger, "job not given back: its lease will run out"; error),
@@ -366,11 +378,17 @@ impl Work {
     }
 }
 
-/// Gives a job up: a dead letter, and its application left to a human, with the reason.
+/// Gives a job up whose worker is gone. Where the database does not take it, the next sweep finds the job again.
 pub(super) async fn give_up(parts: &ApplicationParts, logger: &Logger, job: &ClaimedJob, error: &Error) {
     warn!(logger, "job given up"; "attempt" => job.attempt, error.clone());
-    let resources = &parts.resources;
-    let burial = Burial {
+    if let Err(error) = parts.recorders.bury(burial(&parts.resources, job, error)).await {
+        warn!(logger, "job not buried: its lease will run out"; error);
+    }
+}
+
+/// What is left of a job that is given up: a dead letter, and its application left to a human, with the reason.
+fn burial(resources: &Resources, job: &ClaimedJob, error: &Error) -> Burial {
+    Burial {
         lease: job.lease,
         application_id: job.application_id,
         error_type: error.code().to_owned(),
@@ -379,9 +397,6 @@ pub(super) async fn give_up(parts: &ApplicationParts, logger: &Logger, job: &Cla
         attribution: attribution(resources, job, Some(format!("processing failed: {error}"))),
         first_change_id: ChangeId::new(resources.clock.new_uuid()),
         traceparent: job.traceparent.clone(),
-    };
-    if let Err(error) = parts.recorders.bury(burial).await {
-        warn!(logger, "job not buried: its lease will run out"; error);
     }
 }
 

@@ -36,6 +36,7 @@ pub mod broadcaster;
 pub mod circuit_breaker;
 pub mod faults;
 pub mod housekeeper;
+mod insistence;
 pub mod lifeline;
 pub mod outbox_relay;
 pub mod provider_gateway;

@@ -25,7 +25,7 @@ use crate::actors::{Resources, provider_gateway};
 use crate::bus::EventBus;
 use crate::bus::postgres::PostgresBus;
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
 use crate::domain::application::Country;
 use crate::error::Result;
@@ -36,7 +36,8 @@ use crate::storage::listener::Announcement;
 use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
-/// The addresses of the permanent actors.
+/// The addresses of the permanent actors. Those of roles that this instance does not play stay vacant: hints to them go
+/// nowhere, because another instance hears the same from the database.
 #[derive(Clone)]
 pub struct Handles {
     /// Claims jobs.
@@ -120,7 +121,10 @@ impl Engine {
         )?;
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
-        let endpoints = endpoints(&resources.settings, simulator.as_ref())?;
+        let endpoints = match resources.settings.instance.is(InstanceRole::Worker) {
+            true => endpoints(&resources.settings, simulator.as_ref())?,
+            false => Vec::new(),
+        };
         let arbiters = Arc::new(Arbiters::start(resources.settings.actors.arbiter_count()));
         let handles = Handles {
             scheduler: Handle::vacant(scheduler::NAME),
@@ -153,29 +157,51 @@ impl Engine {
             arbiters,
         };
         engine.keep_recorders();
-        engine.keep_gateway(endpoints);
-        engine.keep_workers();
-        engine.keep_publishing();
-        engine.keep_housekeeping();
-        engine.keep_views();
+        if engine.is(InstanceRole::Worker) {
+            engine.keep_gateway(endpoints);
+            engine.keep_workers();
+            engine.keep_housekeeping();
+        }
+        if engine.is(InstanceRole::Relay) {
+            engine.keep_relay();
+        }
+        if engine.is(InstanceRole::Api) {
+            engine.keep_broadcaster();
+            engine.keep_views();
+        }
         engine.keep_listening();
         engine.wait_alive().await;
-        info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance);
+        info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance,
+            "roles" => engine.role_names().join(","));
         Ok(engine)
     }
 
-    /// Actors start on threads of their own; work may come only when all have.
+    fn is(&self, role: InstanceRole) -> bool {
+        self.resources.settings.instance.is(role)
+    }
+
+    fn role_names(&self) -> Vec<&'static str> {
+        InstanceRole::ALL.into_iter().filter(|role| self.is(*role)).map(InstanceRole::name).collect()
+    }
+
+    /// Actors start on threads of their own; work may come only when all of this instance's roles have.
     async fn wait_alive(&self) {
         for recorder in &self.recorder_handles {
             recorder.wait_alive().await;
         }
-        self.handles.gateway.wait_alive().await;
-        self.handles.supervisor.wait_alive().await;
-        self.handles.scheduler.wait_alive().await;
-        self.handles.relay.wait_alive().await;
-        self.handles.broadcaster.wait_alive().await;
-        self.handles.housekeeper.wait_alive().await;
-        self.handles.view_recorder.wait_alive().await;
+        if self.is(InstanceRole::Worker) {
+            self.handles.gateway.wait_alive().await;
+            self.handles.supervisor.wait_alive().await;
+            self.handles.scheduler.wait_alive().await;
+            self.handles.housekeeper.wait_alive().await;
+        }
+        if self.is(InstanceRole::Relay) {
+            self.handles.relay.wait_alive().await;
+        }
+        if self.is(InstanceRole::Api) {
+            self.handles.broadcaster.wait_alive().await;
+            self.handles.view_recorder.wait_alive().await;
+        }
     }
 
     fn keep_recorders(&self) {
@@ -224,12 +250,15 @@ impl Engine {
         });
     }
 
-    fn keep_publishing(&self) {
+    fn keep_relay(&self) {
         let (resources, broadcaster) = (self.resources.clone(), self.handles.broadcaster.clone());
         let on_published: OnPublished = Arc::new(move || broadcaster.hint(broadcaster::Wake));
         self.root.keep(&self.handles.relay, move |line| {
             OutboxRelay::new(&resources, Arc::clone(&on_published), line)
         });
+    }
+
+    fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
         let bus: Arc<dyn EventBus> = Arc::new(PostgresBus::new(self.resources.database.clone()));
         self.root.keep(&self.handles.broadcaster, move |line| {
@@ -282,11 +311,11 @@ fn commit_hook(handles: &Handles) -> CommitHook {
     })
 }
 
-/// Starts the built-in bureaus, when some country has no other.
+/// Starts the built-in bureaus, when some country has no other and this instance asks them.
 async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
     let settings = &resources.settings;
     let all_real = Country::ALL.iter().all(|country| settings.providers.of(*country).base_url.is_some());
-    if all_real {
+    if all_real || !settings.instance.is(InstanceRole::Worker) {
         return Ok(None);
     }
     let simulator = SimulatorSettings {

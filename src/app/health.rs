@@ -12,6 +12,7 @@ use crate::actors::lifeline::Handle;
 use crate::actors::provider_gateway::ReadBreakers;
 use crate::actors::recorder::{self, Recorder};
 use crate::actors::running_jobs::RunningJobs;
+use crate::config::InstanceRole;
 use crate::http::health::{ActorHealth, BreakerHealth, HealthReport, HealthSource};
 use crate::storage::outbox;
 
@@ -40,19 +41,25 @@ impl EngineHealth {
 
     fn actors(&self) -> Vec<ActorHealth> {
         let handles = &self.handles;
-        [
-            (recorder::NAME, self.recorders.iter().all(Handle::is_alive)),
-            (handles.scheduler.name(), handles.scheduler.is_alive()),
-            (handles.supervisor.name(), handles.supervisor.is_alive()),
-            (handles.gateway.name(), handles.gateway.is_alive()),
-            (handles.relay.name(), handles.relay.is_alive()),
-            (handles.broadcaster.name(), handles.broadcaster.is_alive()),
-            (handles.housekeeper.name(), handles.housekeeper.is_alive()),
-            (handles.view_recorder.name(), handles.view_recorder.is_alive()),
-        ]
-        .into_iter()
-        .map(|(actor, alive)| ActorHealth { actor, alive, restarts: self.restarts(actor) })
-        .collect()
+        let of_role = |role| match role {
+            InstanceRole::Api => vec![
+                (handles.broadcaster.name(), handles.broadcaster.is_alive()),
+                (handles.view_recorder.name(), handles.view_recorder.is_alive()),
+            ],
+            InstanceRole::Worker => vec![
+                (handles.scheduler.name(), handles.scheduler.is_alive()),
+                (handles.supervisor.name(), handles.supervisor.is_alive()),
+                (handles.gateway.name(), handles.gateway.is_alive()),
+                (handles.housekeeper.name(), handles.housekeeper.is_alive()),
+            ],
+            InstanceRole::Relay => vec![(handles.relay.name(), handles.relay.is_alive())],
+        };
+        let roles = &self.resources.settings.instance;
+        let played = InstanceRole::ALL.into_iter().filter(|role| roles.is(*role)).flat_map(of_role);
+        std::iter::once((recorder::NAME, self.recorders.iter().all(Handle::is_alive)))
+            .chain(played)
+            .map(|(actor, alive)| ActorHealth { actor, alive, restarts: self.restarts(actor) })
+            .collect()
     }
 
     fn restarts(&self, actor: &str) -> u64 {

@@ -97,6 +97,10 @@ impl App {
             resources.settings.server.shutdown_timeout(),
         );
         entrance.drain();
+        let settings = &resources.settings.server;
+        if !settings.drain_delay().is_zero() {
+            shutdown.stage("load balancers told", LEAST, tokio::time::sleep(settings.drain_delay())).await;
+        }
         engine.sessions.close_all();
         let requests = async {
             server.stop(true).await;

@@ -31,7 +31,7 @@ use crate::telemetry::log;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API and work on applications, until SIGTERM or Ctrl-C
-    Serve,
+    Serve(serve::ServeArgs),
     /// Bring the database's schema up to date
     Migrate,
     /// Read the configuration and say whether it can be run with
@@ -65,8 +65,8 @@ pub enum Command {
 pub fn run(command: Command) -> Result<()> {
     let clock = Clock::system();
     match command {
-        Command::Serve => {
-            let settings = Settings::load()?;
+        Command::Serve(args) => {
+            let settings = args.applied_to(Settings::load()?);
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(serve::run(settings, clock, logger))
         }

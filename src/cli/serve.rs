@@ -7,9 +7,28 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::lines::write_text;
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{Environment, Settings};
+use crate::config::{Environment, InstanceRole, Settings};
 use crate::error::{Error, PrivateMessage, Result};
 use crate::telemetry::log;
+
+/// Arguments of `aval serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// What this process does: api, worker and relay, separated by commas; all of it unless the configuration says
+    /// otherwise
+    #[arg(long, value_delimiter = ',', value_name = "ROLES")]
+    pub roles: Vec<InstanceRole>,
+}
+
+impl ServeArgs {
+    /// The configuration with what the command line says instead.
+    pub fn applied_to(self, mut settings: Settings) -> Settings {
+        if !self.roles.is_empty() {
+            settings.instance.roles = self.roles;
+        }
+        settings
+    }
+}
 
 /// Where nobody could log in yet: in development an admin is made and its password printed, once and not into the log; in
 /// production it is an operator's choice who that is.
@@ -51,7 +70,9 @@ pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()>
         _ = interrupt.recv() => return Ok(()),
     };
     info!(logger, "Aval serves"; "address" => format!("http://{}", app.address()));
-    welcome(&app, environment, &logger).await?;
+    if app.engine().resources.settings.instance.is(InstanceRole::Api) {
+        welcome(&app, environment, &logger).await?;
+    }
     let fatal = app.fatal();
     let lost = tokio::select! {
         _ = terminate.recv() => false,

@@ -16,6 +16,10 @@ pub struct DatabaseSettings {
     pub url: String,
     /// As whom the schema is changed; empty: as `url` says.
     pub migration_url: String,
+    /// Past a pooler, for what needs a connection of its own; empty: `url`.
+    pub direct_url: String,
+    /// A replica that lists and statistics are read from; empty: `url`.
+    pub read_url: String,
     /// Connections of the pool.
     pub pool_size: u32,
     /// Longest wait for a connection.
@@ -33,7 +37,19 @@ impl DatabaseSettings {
             "database.migration_url",
             "needs database.url: the private database has one user",
         )?;
-        for (key, url) in [("database.url", &self.url), ("database.migration_url", &self.migration_url)] {
+        for (key, url) in [("database.direct_url", &self.direct_url), ("database.read_url", &self.read_url)] {
+            require(
+                url.is_empty() || !self.url.is_empty(),
+                key,
+                "needs database.url: the private database has neither pooler nor replica",
+            )?;
+        }
+        for (key, url) in [
+            ("database.url", &self.url),
+            ("database.migration_url", &self.migration_url),
+            ("database.direct_url", &self.direct_url),
+            ("database.read_url", &self.read_url),
+        ] {
             let url =
                 Some(url).filter(|url| !url.is_empty()).map(|url| DatabaseUrl::parse(url)).transpose()?;
             require(

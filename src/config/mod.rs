@@ -14,6 +14,7 @@ mod database;
 mod database_url;
 mod encryption;
 mod housekeeping;
+mod instance;
 mod jobs;
 mod limits;
 mod log;
@@ -38,6 +39,7 @@ pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
+pub use instance::{InstanceRole, InstanceSettings};
 pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use log::{LogFormat, LogLevel, LogSettings};
@@ -58,9 +60,11 @@ const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
 
 /// Variables that hold a secret or the name of a file with one (`<variable>_FILE`), and the keys that they set.
-const SECRET_VARIABLES: [(&str, &str); 6] = [
+const SECRET_VARIABLES: [(&str, &str); 8] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_MIGRATION_URL", "database.migration_url"),
+    ("DATABASE_DIRECT_URL", "database.direct_url"),
+    ("DATABASE_READ_URL", "database.read_url"),
     ("JWT_SECRET", "secrets.jwt"),
     ("ENCRYPTION_KEY", "secrets.encryption"),
     ("INDEX_KEY", "secrets.index"),
@@ -109,6 +113,8 @@ pub struct Settings {
     pub environment: Environment,
     /// The folder with the countries' thresholds, when there is one.
     pub countries_dir: Option<PathBuf>,
+    /// `[instance]`
+    pub instance: InstanceSettings,
     /// `[server]`
     pub server: ServerSettings,
     /// `[secrets]`, which may lack some in development: [`Secrets::complete`]
@@ -159,6 +165,7 @@ pub struct Settings {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sections {
+    instance: InstanceSettings,
     server: ServerSettings,
     secrets: SecretsSection,
     limits: LimitSettings,
@@ -222,6 +229,7 @@ impl Settings {
                     .separator("__")
                     .try_parsing(true)
                     .list_separator(",")
+                    .with_list_parse_key("instance.roles")
                     .with_list_parse_key("server.trusted_proxies")
                     .with_list_parse_key("cors.allowed_origins")
                     .source(Some(variables.clone().into_iter().collect())),
@@ -257,6 +265,7 @@ impl Settings {
         let settings = Self {
             environment,
             countries_dir,
+            instance: sections.instance,
             server: sections.server,
             secrets: sections.secrets,
             limits: sections.limits,
@@ -280,6 +289,7 @@ impl Settings {
             simulator: sections.simulator,
             faults: sections.faults,
         };
+        settings.instance.validate()?;
         settings.secrets.validate(environment)?;
         settings.accounts.validate()?;
         settings.encryption.validate(environment)?;

@@ -34,6 +34,8 @@ pub struct ServerSettings {
     pub keep_alive_ms: u64,
     /// Deadline of a graceful shutdown.
     pub shutdown_timeout_ms: u64,
+    /// How long readiness fails before anything else is stopped.
+    pub drain_delay_ms: u64,
     /// When a silent TCP peer is given up.
     pub tcp_user_timeout_ms: u64,
     /// Most open connections.
@@ -88,6 +90,11 @@ impl ServerSettings {
         at_least(bytes(self.max_connections), 1, "server.max_connections")?;
         at_least(self.tls.reload_interval_ms, 10, "server.tls.reload_interval_ms")?;
         require(
+            self.drain_delay_ms < self.shutdown_timeout_ms,
+            "server.drain_delay_ms",
+            "must be below server.shutdown_timeout_ms",
+        )?;
+        require(
             self.tls.is_on() != self.tls.private_key_file.as_os_str().is_empty(),
             "server.tls",
             "needs certificate_file and private_key_file, or neither",
@@ -121,6 +128,11 @@ impl ServerSettings {
     /// Deadline of a graceful shutdown.
     pub fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
+    }
+
+    /// How long readiness fails before anything else is stopped.
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_millis(self.drain_delay_ms)
     }
 
     /// Whether clients reach Aval over TLS, its own or a proxy's.

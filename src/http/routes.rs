@@ -15,6 +15,7 @@ use super::{
     api_keys, applications, countries, docs, faults, health, metrics, schedule, sessions, staff_views, users,
     webhooks, ws,
 };
+use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
 
 /// One method of one path, and what answers it.
@@ -137,9 +138,33 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     table
 }
 
+/// Which of the table's routes a server has.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// Those for clients; without them it answers its operators alone.
+    clients: bool,
+    /// Fault injection.
+    faults: bool,
+}
+
+impl Offer {
+    /// What the configuration asks for.
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self { clients: settings.instance.is(InstanceRole::Api), faults: settings.faults.injection }
+    }
+
+    fn has(self, entry: &RouteEntry) -> bool {
+        self.clients || FOR_OPERATORS.iter().any(|prefix| entry.path.starts_with(prefix))
+    }
+}
+
+/// Where the paths begin that every instance answers, whatever its roles.
+const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];
+
 /// Builds the router from the table.
-pub(super) fn configure(config: &mut web::ServiceConfig, faults_on: bool) {
-    let mut rest = table(faults_on);
+pub(super) fn configure(config: &mut web::ServiceConfig, offer: Offer) {
+    let mut rest = table(offer.faults);
+    rest.retain(|entry| offer.has(entry));
     while let Some(path) = rest.first().map(|entry| entry.path) {
         let (same_path, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|entry| entry.path == path);
         config.service(resource(path, same_path));

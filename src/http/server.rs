@@ -31,11 +31,11 @@ pub fn app(
         InitError = (),
     > + use<>,
 > {
-    let faults = entrance.settings().faults.injection;
+    let offer = routes::Offer::of(entrance.settings());
     let origins = &entrance.settings().cors;
     App::new()
         .app_data(entrance.clone())
-        .configure(|config| routes::configure(config, faults))
+        .configure(|config| routes::configure(config, offer))
         .default_service(web::to(unknown_route))
         .wrap(from_fn(middleware::gate))
         .wrap(from_fn(middleware::bounds))

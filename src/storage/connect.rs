@@ -2,6 +2,7 @@
 //! that none of them forgets TLS.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel::result::ConnectionError;
 use diesel_async::AsyncPgConnection;
@@ -20,6 +21,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::config::{DatabaseUrl, ServerProof};
 use crate::error::{Error, Result};
 
+/// Longest wait for a new connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for the other end to acknowledge what was sent.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+/// How often a silent connection is tried.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
 /// How a database is reached. Cheap to clone.
 #[derive(Clone)]
 pub struct Connector {
@@ -33,7 +41,8 @@ impl Connector {
     /// # Errors
     /// [`Error::Configuration`] when the URL or the file of its authorities cannot be used.
     pub fn new(url: &str) -> Result<Self> {
-        let url = DatabaseUrl::parse(url)?;
+        let mut url = DatabaseUrl::parse(url)?;
+        notice_loss(&mut url.config);
         let tls = match url.config.get_ssl_mode() {
             SslMode::Disable => None,
             _ => Some(MakeRustlsConnect::new(client_config(&url)?)),
@@ -57,6 +66,23 @@ impl Connector {
                 AsyncPgConnection::try_from_client_and_connection(client, connection).await
             }
         }
+    }
+}
+
+/// Has the operating system give up a connection within seconds when nobody is left at the other end, where the URL does
+/// not say otherwise: whoever waits for an answer on it then tries again instead of waiting for hours.
+fn notice_loss(config: &mut tokio_postgres::Config) {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(UNACKNOWLEDGED);
+    }
+    // Two hours: the library's default, which nobody asks for on purpose.
+    if config.get_keepalives_idle() >= Duration::from_secs(2 * 60 * 60) {
+        config.keepalives_idle(KEEPALIVE);
+        config.keepalives_interval(KEEPALIVE);
+        config.keepalives_retries(2);
     }
 }
 

@@ -45,10 +45,18 @@ pub use pool::{Connection, Database};
 /// The name that a change carries in its audit row when an application actor made it.
 pub const APPLICATION_ACTOR: &str = "system:application-actor";
 
+/// The trigger's name for an identifier that was made at another time than now.
+const ID_IS_OF_NOW: &str = "applications_id_is_of_now";
+
 impl From<DieselError> for Error {
     /// Classifies a database error by whether the same statement may succeed later: a lost connection, a deadlock, a
     /// serialisation failure, a time-out or a server that is starting or stopping.
     fn from(error: DieselError) -> Self {
+        if let DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, info) = &error
+            && info.constraint_name() == Some(ID_IS_OF_NOW)
+        {
+            return Self::unavailable("clock", "this machine's clock is far from the database's");
+        }
         let transient = match &error {
             DieselError::DatabaseError(kind, info) => match kind {
                 DatabaseErrorKind::SerializationFailure

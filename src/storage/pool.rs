@@ -2,16 +2,21 @@
 //!
 //! A connection is checked for being closed before it is lent, without a round trip; one that died in between fails
 //! its statement with a retryable error. `LISTEN` and advisory locks need a connection of their own for their whole
-//! life ([`Database::dedicated`]), so that neither starves the pool.
+//! life ([`Database::dedicated`]), so that neither starves the pool; where a pooler stands before the database, they go past
+//! it. What may be a little old can be read from a replica ([`Database::get_for_reading`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use diesel::sql_types::Timestamptz;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolableConnection as _, RecyclingMethod,
 };
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
+use tokio::time::{Instant, timeout};
 
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
@@ -31,9 +36,42 @@ const SESSION_SETUP: &str = "\
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
+    replica: Option<Arc<Replica>>,
+    /// For connections outside the pool.
     connector: Connector,
     session_setup: Arc<str>,
+    /// Connections outside the pool that wait for their next use.
+    spares: Arc<Mutex<Vec<AsyncPgConnection>>>,
     keys: Arc<KeyRing>,
+}
+
+/// Most connections that wait outside the pool: one for each role that instances try to lead in.
+const MAX_SPARES: usize = 2;
+
+/// Longest wait for a connection to the replica: the database itself can always be asked.
+const REPLICA_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a replica that gave no connection is left alone.
+const REPLICA_PAUSE: Duration = Duration::from_secs(5);
+
+/// A copy of the database to read from.
+struct Replica {
+    pool: Pool<AsyncPgConnection>,
+    left_alone_until: Mutex<Option<Instant>>,
+}
+
+impl Replica {
+    async fn get(&self) -> Option<Connection<'_>> {
+        let left_alone = || self.left_alone_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if left_alone().is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let connection =
+            timeout(REPLICA_PATIENCE, self.pool.get()).await.ok().and_then(std::result::Result::ok);
+        if connection.is_none() {
+            *left_alone() = Some(Instant::now() + REPLICA_PAUSE);
+        }
+        connection
+    }
 }
 
 /// How busy the pool is.
@@ -53,34 +91,23 @@ impl Database {
     pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
         let session_setup: Arc<str> =
             format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
-        let connector = Connector::new(url)?;
-        let (setup, connecting) = (Arc::clone(&session_setup), connector.clone());
-        let mut manager = ManagerConfig::default();
-        manager.custom_setup = Box::new(move |_| {
-            let (connector, setup) = (connecting.clone(), Arc::clone(&setup));
-            async move {
-                let mut connection = connector.connect().await?;
-                connection
-                    .batch_execute(&setup)
-                    .await
-                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-                Ok(connection)
-            }
-            .boxed()
-        });
-        manager.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection| {
-            let broken = connection.is_broken();
-            async move { if broken { Err(diesel::result::Error::BrokenTransactionManager) } else { Ok(()) } }
-                .boxed()
-        }));
-        let pool = Pool::builder()
-            .max_size(settings.pool_size)
+        let sized =
+            || Pool::builder().max_size(settings.pool_size).connection_timeout(settings.acquire_timeout());
+        let pool = sized()
             .min_idle(1)
-            .connection_timeout(settings.acquire_timeout())
-            .build(AsyncDieselConnectionManager::new_with_config(String::new(), manager))
+            .build(manager(Connector::new(url)?, &session_setup))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
-        Ok(Self { pool, connector, session_setup, keys })
+        let replica = match settings.read_url.as_str() {
+            "" => None,
+            replica => Some(Arc::new(Replica {
+                pool: sized().build_unchecked(manager(Connector::new(replica)?, &session_setup)),
+                left_alone_until: Mutex::default(),
+            })),
+        };
+        let direct_url = if settings.direct_url.is_empty() { url } else { &settings.direct_url };
+        let connector = Connector::new(direct_url)?;
+        Ok(Self { pool, replica, connector, session_setup, spares: Arc::default(), keys })
     }
 
     /// What seals and opens the personal data in it.
@@ -99,6 +126,19 @@ impl Database {
         })
     }
 
+    /// Lends a connection to read what may be a little old: to the replica, where there is one that can be reached.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none could be had in time.
+    pub async fn get_for_reading(&self) -> Result<Connection<'_>> {
+        if let Some(replica) = &self.replica
+            && let Some(connection) = replica.get().await
+        {
+            return Ok(connection);
+        }
+        self.get().await
+    }
+
     /// Opens a connection outside the pool.
     ///
     /// # Errors
@@ -110,12 +150,26 @@ impl Database {
         Ok(connection)
     }
 
-    /// Asks the database for a sign of life.
+    /// A connection outside the pool that its last user did not need any more.
+    pub(super) fn take_spare(&self) -> Option<AsyncPgConnection> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Keeps a connection outside the pool for its next user.
+    pub(super) fn keep_spare(&self, connection: AsyncPgConnection) {
+        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < MAX_SPARES {
+            spares.push(connection);
+        }
+    }
+
+    /// Asks the database for a sign of life: its time of day.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when no connection could be had, or the database's error.
-    pub async fn ping(&self) -> Result<()> {
-        Ok(self.get().await?.batch_execute("SELECT 1").await?)
+    pub async fn time(&self) -> Result<DateTime<Utc>> {
+        let now = diesel::dsl::sql::<Timestamptz>("clock_timestamp()");
+        Ok(diesel::select(now).get_result(&mut *self.get().await?).await?)
     }
 
     /// How busy the pool is.
@@ -126,6 +180,30 @@ impl Database {
             idle: state.idle_connections,
         }
     }
+}
+
+/// Makes a pool's connections: each begins with `setup` and is lent only while it is not known to be broken.
+fn manager(connector: Connector, setup: &Arc<str>) -> AsyncDieselConnectionManager<AsyncPgConnection> {
+    let setup = Arc::clone(setup);
+    let mut manager = ManagerConfig::default();
+    manager.custom_setup = Box::new(move |_| {
+        let (connector, setup) = (connector.clone(), Arc::clone(&setup));
+        async move {
+            let mut connection = connector.connect().await?;
+            connection
+                .batch_execute(&setup)
+                .await
+                .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+            Ok(connection)
+        }
+        .boxed()
+    });
+    manager.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection| {
+        let broken = connection.is_broken();
+        async move { if broken { Err(diesel::result::Error::BrokenTransactionManager) } else { Ok(()) } }
+            .boxed()
+    }));
+    AsyncDieselConnectionManager::new_with_config(String::new(), manager)
 }
 
 impl std::fmt::Debug for Database {

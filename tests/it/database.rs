@@ -1,10 +1,16 @@
 //! Connecting to the database.
 
+use std::rc::Rc;
+
 use aval::storage::Database;
 use diesel_async::SimpleAsyncConnection as _;
 
-use crate::support::db::TestDatabase;
+use crate::support::app::TestApp;
+use crate::support::builders::spanish;
+use crate::support::chaos_proxy::{ChaosProxy, Upstream};
+use crate::support::db::{Server, TestDatabase};
 use crate::support::engine::{key_ring, settings};
+use crate::support::eventually;
 
 #[actix_rt::test]
 async fn an_ordinary_database_user_can_serve() {
@@ -15,10 +21,47 @@ async fn an_ordinary_database_user_can_serve() {
     let url = database.url().replacen("user=aval", &format!("user={user}"), 1);
     let pool = Database::connect(&url, &settings(&[]).database, key_ring(&settings(&[]))).await;
     let pong = match &pool {
-        Ok(pool) => pool.ping().await,
+        Ok(pool) => pool.time().await.map(drop),
         Err(error) => Err(error.clone()),
     };
     drop(pool);
     admin.batch_execute(&format!("DROP ROLE {user}")).await.unwrap();
     pong.unwrap();
+}
+
+#[actix_rt::test]
+async fn lists_are_read_from_a_replica_while_it_is_there_and_everything_else_is_not() {
+    // A database with other rows stands for one that lags behind.
+    let replica = TestDatabase::create().await;
+    let app = TestApp::start(&[("DATABASE_READ_URL", replica.url())]).await;
+    let id = app.submit(&spanish()).await;
+    let listed =
+        async || app.get("/api/v1/applications").await.expect(200)["applications"].as_array().unwrap().len();
+    assert_eq!(listed().await, 0);
+    app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
+    // Its connections end with it, and there are no new ones.
+    drop(replica);
+    eventually("lists to be read from the database itself", async || {
+        (app.get("/api/v1/applications").await.json["applications"].as_array()?.len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn listening_and_leading_go_past_a_pooler_and_requests_through_it() {
+    let database = Rc::new(TestDatabase::create().await);
+    let server = Server::of(&database);
+    let proxy = || ChaosProxy::start(Upstream::Unix(server.socket_file()));
+    let (pooler, direct) = (proxy(), proxy());
+    let url = |proxy: &ChaosProxy| {
+        format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), server.database)
+    };
+    let urls = [("AVAL__DATABASE__URL", url(&pooler)), ("DATABASE_DIRECT_URL", url(&direct))];
+    let urls: Vec<(&str, &str)> = urls.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let app = TestApp::start_on(Rc::clone(&database), &urls).await;
+    let id = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&id).await, "APPROVED");
+    // The listener and the two leaders; nothing else is opened outside the pool.
+    eventually("three connections past the pooler", async || (direct.connections() == 3).then_some(())).await;
+    assert!(pooler.connections() > 0);
 }

@@ -38,6 +38,8 @@ mod demo;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod limits;

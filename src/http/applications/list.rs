@@ -121,7 +121,7 @@ pub(super) async fn page(
     wanted: &Wanted,
 ) -> Result<ApplicationPage> {
     let visibility = principal.visibility();
-    let mut connection = state.resources.database.get().await?;
+    let mut connection = state.resources.database.get_for_reading().await?;
     let keys = state.resources.database.keys();
     let total = match wanted.page {
         Some(_) => Some(count(&mut connection, &wanted.filter, &visibility).await?),

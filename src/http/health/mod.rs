@@ -99,7 +99,7 @@ pub(super) async fn live() -> Answer {
     tag = "health",
     responses(
         (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, or without its database"),
+        (status = 503, description = "Starting, draining, without its database, or with a clock that is wrong"),
     ),
 )]
 pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
@@ -109,7 +109,11 @@ pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
     if !state.health.takes_work() {
         return Err(Error::unavailable("intake", "off").into());
     }
-    ping(&state).await?;
+    let skew = clock_skew(&state).await?;
+    if skew > state.resources.settings.instance.max_clock_skew() {
+        let off = format!("{} ms from the database's", skew.as_millis());
+        return Err(Error::unavailable("clock", off).into());
+    }
     Ok(HttpResponse::Ok().json(OK))
 }
 
@@ -121,7 +125,7 @@ pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
     tag = "health",
     responses(
         (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, or without its database"),
+        (status = 503, description = "Starting, draining, without its database, or with a clock that is wrong"),
     ),
 )]
 pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
@@ -142,13 +146,15 @@ pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
 pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
     let clock = &state.resources.clock;
     let started = clock.monotonic();
-    let answered = ping(&state).await.is_ok();
+    let skew = clock_skew(&state).await.ok();
+    let answered = skew.is_some();
     let pool = state.resources.database.state();
     let database = DatabaseHealth {
         answers: answered,
         latency_ms: answered.then(|| {
             u64::try_from((clock.monotonic().saturating_sub(started)).as_millis()).unwrap_or(u64::MAX)
         }),
+        clock_skew_ms: skew.map(|skew| u64::try_from(skew.as_millis()).unwrap_or(u64::MAX)),
         connections_active: pool.active,
         connections_idle: pool.idle,
     };
@@ -158,10 +164,12 @@ pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
     Ok(HttpResponse::Ok().json(health))
 }
 
-/// Asks the database for a sign of life.
-async fn ping(state: &HttpState) -> Result<()> {
+/// Asks the database for a sign of life, and how far this instance's clock is from its own.
+async fn clock_skew(state: &HttpState) -> Result<Duration> {
     let timed_out = |_| Error::unavailable("database", "no answer in time");
-    tokio::time::timeout(DATABASE_PATIENCE, state.resources.database.ping()).await.map_err(timed_out)?
+    let asked = tokio::time::timeout(DATABASE_PATIENCE, state.resources.database.time());
+    let theirs = asked.await.map_err(timed_out)??;
+    Ok((state.resources.clock.now() - theirs).abs().to_std().unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]

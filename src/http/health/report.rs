@@ -66,6 +66,10 @@ pub struct DatabaseHealth {
     /// How long the answer took; `null` when there was none.
     #[schema(example = 1)]
     pub latency_ms: Option<u64>,
+    /// How far this instance's clock is from the database's, the time of the question included; `null` when there was no
+    /// answer.
+    #[schema(example = 1)]
+    pub clock_skew_ms: Option<u64>,
     /// Connections in use.
     #[schema(example = 2)]
     pub connections_active: u32,

@@ -324,11 +324,8 @@ impl TestApp {
 
     /// Opens a WebSocket that has not said who it is; `query` follows the path.
     pub(crate) async fn silent_websocket(&self, query: &str) -> TestSocket {
-        let opening = self.client.ws(self.url(&format!("/api/v1/ws{query}")));
-        let (response, connection) = opening.connect().await.unwrap();
-        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-        let (outgoing, incoming) = connection.split();
-        TestSocket { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() }
+        let opened = TestSocket::open(&self.client, &self.url(&format!("/api/v1/ws{query}"))).await;
+        opened.expect("a WebSocket")
     }
 }
 
@@ -360,6 +357,14 @@ pub(crate) enum Heard {
 }
 
 impl TestSocket {
+    /// Opens one; `None` when there is nobody to open it with.
+    pub(crate) async fn open(client: &awc::Client, url: &str) -> Option<Self> {
+        let (response, connection) = client.ws(url).connect().await.ok()?;
+        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+        let (outgoing, incoming) = connection.split();
+        Some(Self { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() })
+    }
+
     /// Says who it is, and gives the answer.
     pub(crate) async fn authenticate(&mut self, token: &str) -> Value {
         self.send(&serde_json::json!({"action": "auth", "token": token})).await;
@@ -378,7 +383,12 @@ impl TestSocket {
 
     /// Sends JSON.
     pub(crate) async fn send(&mut self, message: &Value) {
-        self.outgoing.send(Message::Text(message.to_string().into())).await.unwrap();
+        assert!(self.try_send(message).await, "the connection is gone");
+    }
+
+    /// Sends JSON, if anybody is there to take it.
+    pub(crate) async fn try_send(&mut self, message: &Value) -> bool {
+        self.outgoing.send(Message::Text(message.to_string().into())).await.is_ok()
     }
 
     /// The next message, which must be JSON.
@@ -391,19 +401,30 @@ impl TestSocket {
 
     /// The next message or the end; pings are answered on the way.
     pub(crate) async fn hear(&mut self) -> Heard {
-        let deadline = Instant::now() + PATIENCE;
+        self.hear_within(PATIENCE).await.expect("a frame in time")
+    }
+
+    /// The same; `None` when nothing comes in this time.
+    pub(crate) async fn hear_within(&mut self, time: Duration) -> Option<Heard> {
+        let deadline = Instant::now() + time;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let frame = tokio::time::timeout(left, self.incoming.next()).await.expect("a frame in time");
+            let frame = tokio::time::timeout(left, self.incoming.next()).await.ok()?;
             match frame {
-                Some(Ok(Frame::Text(text))) => return Heard::Json(serde_json::from_slice(&text).unwrap()),
-                Some(Ok(Frame::Ping(bytes))) => {
-                    self.outgoing.send(Message::Pong(bytes)).await.unwrap();
+                Some(Ok(Frame::Text(text))) => {
+                    return Some(Heard::Json(serde_json::from_slice(&text).unwrap()));
                 }
-                Some(Ok(Frame::Close(reason))) => return Heard::Closed(reason.map(|reason| reason.code)),
+                Some(Ok(Frame::Ping(bytes))) => {
+                    if self.outgoing.send(Message::Pong(bytes)).await.is_err() {
+                        return Some(Heard::Closed(None));
+                    }
+                }
+                Some(Ok(Frame::Close(reason))) => {
+                    return Some(Heard::Closed(reason.map(|reason| reason.code)));
+                }
                 Some(Ok(Frame::Pong(_))) => {}
                 Some(Ok(other)) => panic!("unexpected: {other:?}"),
-                Some(Err(_)) | None => return Heard::Closed(None),
+                Some(Err(_)) | None => return Some(Heard::Closed(None)),
             }
         }
     }

@@ -72,6 +72,33 @@ impl Drop for TestDatabase {
     }
 }
 
+/// Where PostgreSQL is.
+pub(crate) struct Server {
+    /// The folder of its socket.
+    pub(crate) socket: PathBuf,
+    /// The name of the database.
+    pub(crate) database: String,
+}
+
+impl Server {
+    /// The tests' own server, and a fresh database on it.
+    pub(crate) fn of(database: &TestDatabase) -> Self {
+        let (path, query) = database.url().split_once('?').unwrap();
+        let socket = query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap();
+        Self { socket: socket.into(), database: path.rsplit('/').next().unwrap().to_owned() }
+    }
+
+    /// Past every proxy.
+    pub(crate) fn url(&self) -> String {
+        format!("postgresql:///{}?user=aval&host={}", self.database, self.socket.display())
+    }
+
+    /// The socket itself.
+    pub(crate) fn socket_file(&self) -> PathBuf {
+        self.socket.join(".s.PGSQL.5432")
+    }
+}
+
 /// Runs plain SQL.
 pub(crate) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> diesel::QueryResult<usize> {
     diesel::sql_query(sql).execute(connection).await

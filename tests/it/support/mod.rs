@@ -5,9 +5,11 @@ pub(crate) mod app;
 pub(crate) mod builders;
 pub(crate) mod captured_log;
 pub(crate) mod certificates;
+pub(crate) mod chaos_proxy;
 mod contract;
 pub(crate) mod db;
 pub(crate) mod engine;
+pub(crate) mod process;
 pub(crate) mod redact;
 
 use std::time::{Duration, Instant};
@@ -25,6 +27,11 @@ pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Op
         assert!(Instant::now() < deadline, "gave up waiting: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The pace of a client that sends one thing after another. Never a wait for something to happen: that is [`eventually`].
+pub(crate) async fn pace(pause: Duration) {
+    tokio::time::sleep(pause).await;
 }
 
 /// A slow client: writes one byte at a time, which is enough to look alive to anything that looks at bytes, until the server

@@ -1,0 +1,197 @@
+//! The one judge: holds the database and what clients have seen against what Aval promises.
+//!
+//! It is run when everything has been healed and has come to rest, and knows nothing of the fault. In the manner of a
+//! Jepsen checker it takes the whole history and gives every violation that it finds, as sentences.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use diesel::QueryableByName;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::workload::{History, Subscription};
+
+/// Promises that the database can be asked about alone: what each breach is, and a query that gives a line for each.
+const PROMISES: [(&str, &str); 14] = [
+    (
+        "an application was accepted twice",
+        "SELECT country || ' ' || requested_amount FROM applications GROUP BY country, requested_amount HAVING count(*) > 1",
+    ),
+    (
+        "an application is not decided",
+        "SELECT id || ' ' || status FROM applications WHERE status NOT IN ('APPROVED', 'REJECTED', 'UNDER_REVIEW')",
+    ),
+    ("an application waits for a bureau that is there", "SELECT application_id FROM provider_retries"),
+    (
+        "an application was decided more than once, or never, by its first decision",
+        "SELECT application_id || ' ' || count(*) FILTER (WHERE old_status = 'VALIDATING') FROM audit_logs \
+      GROUP BY application_id HAVING count(*) FILTER (WHERE old_status = 'VALIDATING') <> 1",
+    ),
+    (
+        "a change has no legal way from the one before",
+        "SELECT application_id || ' ' || version || ' ' || coalesce(old_status::text, '-') || ' ' || new_status FROM ( \
+        SELECT *, lag(new_status) OVER w AS before, lag(version) OVER w AS version_before FROM audit_logs \
+        WINDOW w AS (PARTITION BY application_id ORDER BY version)) AS chain \
+      WHERE version <> coalesce(version_before, 0) + 1 OR old_status IS DISTINCT FROM before \
+        OR CASE WHEN version = 1 THEN new_status <> 'PENDING' \
+           ELSE new_status <> old_status AND NOT status_may_become(old_status, new_status) END",
+    ),
+    (
+        "an application is not where its history ends",
+        "SELECT a.id || ' ' || a.status || ' ' || a.version FROM applications a LEFT JOIN audit_logs l \
+        ON l.application_id = a.id AND l.version = a.version AND l.new_status = a.status WHERE l.id IS NULL",
+    ),
+    (
+        "an application has no decision that says what it is",
+        "SELECT a.id || ' ' || a.status FROM applications a WHERE a.status <> 'CANCELLED' AND a.status IS DISTINCT FROM \
+        (SELECT d.status FROM decisions d WHERE d.application_id = a.id ORDER BY d.decided_at DESC LIMIT 1)",
+    ),
+    (
+        "a finished job has not exactly one decision",
+        "SELECT j.id || ' ' || count(d.id) FROM job_history j LEFT JOIN decisions d \
+        ON d.application_id = j.application_id AND d.job_id = j.id \
+      WHERE j.result = 'completed' GROUP BY j.id HAVING count(d.id) <> 1",
+    ),
+    (
+        "a job is left in the queue",
+        "SELECT id || ' ' || status || ' ' || coalesce(leased_by, '-') FROM pending_jobs",
+    ),
+    ("a job was given up", "SELECT job_id || ' ' || error_type || ' ' || error_message FROM failed_jobs"),
+    (
+        "a change has not exactly one event",
+        "SELECT coalesce(l.application_id, o.subject) || ' ' || coalesce(l.version, (o.data ->> 'version')::bigint) || ' ' \
+        || count(o.seq) FROM audit_logs l FULL JOIN outbox o \
+        ON o.subject = l.application_id AND (o.data ->> 'version')::bigint = l.version \
+      GROUP BY l.application_id, o.subject, l.version, o.data ->> 'version' \
+      HAVING count(o.seq) <> 1 OR count(l.id) <> 1",
+    ),
+    ("an event was never published", "SELECT seq::text FROM outbox WHERE relay_offset IS NULL"),
+    (
+        "the sequence has a gap or a place given twice",
+        "SELECT 'last ' || p.last_offset || ' events ' || count(o.seq) || ' from ' || min(o.relay_offset) || ' to ' \
+        || max(o.relay_offset) FROM outbox_position p LEFT JOIN outbox o ON true GROUP BY p.last_offset \
+      HAVING count(DISTINCT o.relay_offset) <> p.last_offset OR max(o.relay_offset) <> p.last_offset",
+    ),
+    (
+        "events of an application are out of order",
+        "SELECT subject || ' ' || relay_offset FROM (SELECT subject, relay_offset, (data ->> 'version')::bigint AS version, \
+        lag((data ->> 'version')::bigint) OVER (PARTITION BY subject ORDER BY relay_offset) AS before FROM outbox) AS o \
+      WHERE version <> coalesce(before, 0) + 1",
+    ),
+];
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    value: String,
+}
+
+async fn lines(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
+    let query = format!("SELECT coalesce(line.value::text, '') AS value FROM ({query}) AS line (value)");
+    let found: Vec<Line> = diesel::sql_query(query).load(connection).await.unwrap();
+    found.into_iter().map(|line| line.value).collect()
+}
+
+/// Every violation, as a sentence. An empty list is what is promised.
+pub(crate) async fn violations(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
+    let mut found = history.anomalies.clone();
+    for (breach, query) in PROMISES {
+        found.extend(lines(connection, query).await.into_iter().map(|line| format!("{breach}: {line}")));
+    }
+    found.extend(lost_or_invented(connection, history).await);
+    found.extend(untrue_looks(connection, history).await);
+    found.extend(undelivered(connection, history).await);
+    found
+}
+
+/// Whatever was accepted is there, and nothing else.
+async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
+    let stored = lines(connection, "SELECT requested_amount || ' ' || id FROM applications").await;
+    let stored: BTreeMap<String, String> = stored
+        .iter()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(amount, id)| (amount.to_owned(), id.to_owned()))
+        .collect();
+    let mut found = Vec::new();
+    for submission in &history.submissions {
+        match (&submission.accepted, stored.get(&submission.amount)) {
+            (Some(id), Some(there)) if id == there => {}
+            (Some(id), there) => found.push(format!("{id} was accepted and is not there, but {there:?}")),
+            (None, _) => found.push(format!("{} was never accepted, though all was healed", submission.key)),
+        }
+    }
+    let sent: HashSet<&str> = history.submissions.iter().map(|sent| sent.amount.as_str()).collect();
+    let invented = stored.iter().filter(|(amount, _)| !sent.contains(amount.as_str()));
+    found.extend(invented.map(|(_, id)| format!("nobody applied for {id}")));
+    found
+}
+
+/// A reader sees no state that never was, and through one instance never an older one after a newer.
+async fn untrue_looks(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
+    let states =
+        lines(connection, "SELECT application_id || ' ' || version || ' ' || new_status FROM audit_logs")
+            .await;
+    let states: HashSet<&str> = states.iter().map(String::as_str).collect();
+    let mut found = Vec::new();
+    let mut newest: HashMap<(usize, &str), i64> = HashMap::new();
+    for look in &history.looks {
+        let state = format!("{} {} {}", look.id, look.version, look.status);
+        if !states.contains(state.as_str()) {
+            found.push(format!("a reader saw what never was: {state}"));
+        }
+        let before = newest.entry((look.instance, &look.id)).or_default();
+        if look.version < *before {
+            found.push(format!("instance {} went back from version {before}: {state}", look.instance));
+        }
+        *before = look.version.max(*before);
+    }
+    found
+}
+
+/// Each subscriber heard every event since its beginning at least once, and those of one application in order.
+async fn undelivered(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
+    let events = lines(
+        connection,
+        "SELECT relay_offset || ' ' || subject || ' ' || (data ->> 'status') FROM outbox ORDER BY relay_offset",
+    )
+    .await;
+    let events: BTreeMap<i64, String> = events
+        .iter()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(offset, event)| (offset.parse().unwrap(), event.to_owned()))
+        .collect();
+    let mut found = Vec::new();
+    for (place, subscription) in history.subscriptions.iter().enumerate() {
+        found.extend(
+            judge(subscription, &events).into_iter().map(|breach| format!("subscriber {place} {breach}")),
+        );
+    }
+    found
+}
+
+fn judge(subscription: &Subscription, events: &BTreeMap<i64, String>) -> Vec<String> {
+    let Some(from) = subscription.from else { return vec!["was never let in".to_owned()] };
+    let mut found = Vec::new();
+    let epochs: BTreeSet<&str> =
+        subscription.deliveries.iter().map(|delivery| delivery.epoch.as_str()).collect();
+    if epochs.len() > 1 {
+        found.push(format!("heard of {} sequences", epochs.len()));
+    }
+    let mut heard = HashSet::new();
+    let mut newest: HashMap<&str, i64> = HashMap::new();
+    for delivery in &subscription.deliveries {
+        let said = format!("{} {}", delivery.id, delivery.status);
+        if events.get(&delivery.offset) != Some(&said) {
+            found.push(format!("heard what nobody said: {} {said}", delivery.offset));
+        }
+        // The same again is allowed; something older for the first time is not.
+        let before = newest.entry(&delivery.id).or_default();
+        if heard.insert(delivery.offset) && delivery.offset < *before {
+            found.push(format!("heard {} after {before}", delivery.offset));
+        }
+        *before = delivery.offset.max(*before);
+    }
+    let missed = events.range(from + 1..).filter(|(offset, _)| !heard.contains(offset));
+    found.extend(missed.map(|(offset, event)| format!("missed {offset} {event}")));
+    found
+}

@@ -1,0 +1,271 @@
+//! Instances of Aval as processes on one database, with a proxy on every link between two parts.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use tempfile::TempDir;
+
+use crate::support::accounts::{self, ADMIN};
+use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
+use crate::support::db::{self, Server, text};
+use crate::support::engine::{QUICK, SECRETS};
+use crate::support::process::{ServerProcess, free_port};
+use crate::support::{eventually, pace};
+
+/// What a lease of the cluster lasts. Short, so that a run is; the figures of production are multiples of it.
+pub(crate) const LEASE: Duration = Duration::from_millis(2000);
+
+/// How long a cluster may take to come to rest after everything was healed.
+const REST_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Times that let a fault, and the recovery from it, fit into seconds.
+const SETTINGS: [(&str, &str); 16] = [
+    ("AVAL__LOG__FORMAT", "json"),
+    ("AVAL__FAULTS__INJECTION", "true"),
+    ("AVAL__JOBS__LEASE_MS", "2000"),
+    ("AVAL__JOBS__HEARTBEAT_MS", "500"),
+    ("AVAL__JOBS__POLL_INTERVAL_MS", "500"),
+    ("AVAL__OUTBOX__POLL_INTERVAL_MS", "500"),
+    ("AVAL__OUTBOX__LEADER_RETRY_MS", "250"),
+    ("AVAL__REDECISION__TICK_MS", "250"),
+    ("AVAL__REDECISION__MAX_INTERVAL_MS", "1000"),
+    ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "2000"),
+    ("AVAL__DATABASE__STATEMENT_TIMEOUT_MS", "5000"),
+    ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "1000"),
+    ("AVAL__PROVIDERS__DEFAULTS__CALL__CONNECT_TIMEOUT_MS", "500"),
+    ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MAX_MS", "1000"),
+    ("AVAL__WEBSOCKET__PING_INTERVAL_MS", "1000"),
+    ("AVAL__SERVER__DRAIN_DELAY_MS", "500"),
+];
+
+/// One instance and its links.
+pub(crate) struct Instance {
+    pub(crate) process: ServerProcess,
+    /// Between clients and the instance.
+    pub(crate) clients: ChaosProxy,
+    /// Between the instance and PostgreSQL.
+    pub(crate) database: ChaosProxy,
+    serves_clients: bool,
+}
+
+impl Instance {
+    /// Waits until it takes requests.
+    pub(crate) async fn is_ready(&self, client: &awc::Client) {
+        let url = format!("http://{}/health/ready", self.process.address());
+        eventually("an instance to be ready", async || {
+            let answer = client.get(&url).send().await.ok()?;
+            (answer.status() == StatusCode::OK).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A connection to a database that may be on its way back.
+pub(crate) async fn connect(url: &str) -> AsyncPgConnection {
+    eventually("the database to answer", async || AsyncPgConnection::establish(url).await.ok()).await
+}
+
+/// Waits until nothing is left to do, and gives the end of the sequence.
+///
+/// # Errors
+/// What is left when it takes too long.
+pub(crate) async fn come_to_rest(sql: &mut AsyncPgConnection) -> Result<i64, String> {
+    let left = "SELECT concat_ws(' ', (SELECT count(*) FROM pending_jobs), (SELECT count(*) FROM provider_retries), \
+        (SELECT count(*) FROM outbox WHERE relay_offset IS NULL), \
+        (SELECT count(*) FROM applications WHERE status IN ('PENDING', 'VALIDATING')))";
+    let deadline = Instant::now() + REST_PATIENCE;
+    loop {
+        let now = text(sql, left).await.unwrap();
+        if now == "0 0 0 0" {
+            let last = text(sql, "SELECT last_offset FROM outbox_position").await.unwrap();
+            return Ok(last.parse().unwrap());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("still at work (jobs, retries, unpublished events, undecided): {now}"));
+        }
+        pace(Duration::from_millis(50)).await;
+    }
+}
+
+/// Instances, their bureaus, and what stands between.
+pub(crate) struct Cluster {
+    pub(crate) instances: Vec<Instance>,
+    pub(crate) bureau: ServerProcess,
+    /// Between all instances and the bureaus.
+    pub(crate) bureau_link: ChaosProxy,
+    pub(crate) server: Server,
+    pub(crate) client: awc::Client,
+    pub(crate) token: String,
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts `count` instances on `server`, and waits until all take requests.
+    pub(crate) async fn start(server: Server, count: usize) -> Self {
+        Self::start_with_roles(server, &vec!["api,worker,relay"; count]).await
+    }
+
+    /// Starts an instance for each list of roles, and waits until all take requests.
+    pub(crate) async fn start_with_roles(server: Server, roles: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut bureau = ServerProcess::new(
+            &["provider-sim", "--port", &port.to_string()],
+            &[],
+            port,
+            &folder.path().join("bureau.log"),
+        );
+        bureau.spawn();
+        let bureau_link = ChaosProxy::start(Upstream::Tcp(bureau.address()));
+        let mut cluster = Self {
+            instances: Vec::new(),
+            bureau,
+            bureau_link,
+            server,
+            client: awc::Client::builder().timeout(Duration::from_secs(4)).finish(),
+            token: String::new(),
+            folder,
+        };
+        for (number, roles) in roles.iter().enumerate() {
+            let mut instance = cluster.instance(number, roles);
+            instance.process.spawn();
+            // The first one brings an empty database up to date.
+            instance.is_ready(&cluster.client).await;
+            cluster.instances.push(instance);
+        }
+        db::execute(&mut cluster.sql().await, &accounts::statement()).await.unwrap();
+        cluster.token = cluster.mint();
+        cluster
+    }
+
+    fn instance(&self, number: usize, roles: &str) -> Instance {
+        let database = ChaosProxy::start(Upstream::Unix(self.server.socket_file()));
+        let url =
+            format!("postgresql://aval@{}/{}?sslmode=disable", database.address(), self.server.database);
+        let data_dir = self.folder.path().join(format!("instance-{number}"));
+        let bureaus = ["ES", "PT", "IT", "MX", "CO", "BR"].map(|code| {
+            let url = format!("http://{}/{}", self.bureau_link.address(), code.to_lowercase());
+            (format!("AVAL__PROVIDERS__{code}__BASE_URL"), url)
+        });
+        let own = [("DATABASE_URL", url.as_str()), ("AVAL_DATA_DIR", data_dir.to_str().unwrap())];
+        let variables: Vec<(&str, &str)> = QUICK
+            .iter()
+            .chain(&SECRETS)
+            .chain(&SETTINGS)
+            .chain(&own)
+            .copied()
+            .chain(bureaus.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+            .collect();
+        let log = self.folder.path().join(format!("instance-{number}.log"));
+        let process = ServerProcess::new(&["serve", "--roles", roles], &variables, free_port(), &log);
+        let clients = ChaosProxy::start(Upstream::Tcp(process.address()));
+        Instance { process, clients, database, serves_clients: roles.contains("api") }
+    }
+
+    /// A connection past every proxy.
+    pub(crate) async fn sql(&self) -> AsyncPgConnection {
+        connect(&self.server.url()).await
+    }
+
+    /// An access token that the operator's command prints.
+    fn mint(&self) -> String {
+        let printed = Command::new(env!("CARGO_BIN_EXE_aval"))
+            .args(["token", "--user", ADMIN, "--minutes", "600"])
+            .env("DATABASE_URL", self.server.url())
+            .envs(SECRETS)
+            .output()
+            .unwrap();
+        assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+        String::from_utf8(printed.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Where clients reach the instances that serve them.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let serving = self.instances.iter().filter(|instance| instance.serves_clients);
+        serving.map(|instance| format!("http://{}", instance.clients.address())).collect()
+    }
+
+    /// Which instance has led first: as long as nothing was broken, it still does.
+    pub(crate) fn leader(&self) -> usize {
+        let leads =
+            |instance: &Instance| instance.process.log().contains("this instance publishes events now");
+        self.instances.iter().position(leads).expect("somebody publishes")
+    }
+
+    /// Every link is whole again and every instance runs.
+    pub(crate) async fn heal(&mut self) {
+        self.bureau_link.set(Link::Whole);
+        if !self.bureau.runs() {
+            self.bureau.kill();
+            self.bureau.spawn();
+        }
+        for instance in &mut self.instances {
+            instance.clients.set(Link::Whole);
+            instance.database.set(Link::Whole);
+            if !instance.process.runs() {
+                instance.process.kill();
+                instance.process.spawn();
+            }
+        }
+        for instance in &self.instances {
+            instance.is_ready(&self.client).await;
+        }
+    }
+
+    /// What the instances hold on to although nothing is left to do: connections, running work, leases.
+    pub(crate) async fn leaks(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (place, instance) in self.instances.iter().enumerate() {
+            let page = self.metrics(instance).await;
+            for gauge in ["worker_active_tasks", "http_requests_in_progress"] {
+                let busy: f64 = page
+                    .lines()
+                    .filter(|line| {
+                        line.starts_with(gauge) && !line.contains("/metrics") && !line.contains("/ws\"")
+                    })
+                    .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                    .sum();
+                if busy != 0.0 {
+                    found.push(format!("instance {place} still has {gauge} {busy}"));
+                }
+            }
+        }
+        let connections = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND application_name = 'aval'";
+        let open: usize = text(&mut self.sql().await, connections).await.unwrap().parse().unwrap();
+        // The pool, the listener, and one connection for each role that it leads or stands by for.
+        let allowed = self.instances.len() * (6 + 3);
+        if open > allowed {
+            found.push(format!("{open} connections are open, more than {allowed}"));
+        }
+        let stuck = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND state LIKE 'idle in transaction%'";
+        let stuck = text(&mut self.sql().await, stuck).await.unwrap();
+        if stuck != "0" {
+            found.push(format!("{stuck} connections stand in a transaction"));
+        }
+        found
+    }
+
+    async fn metrics(&self, instance: &Instance) -> String {
+        let url = format!("http://{}/metrics", instance.process.address());
+        let mut answer = self.client.get(url).bearer_auth(&self.token).send().await.unwrap();
+        String::from_utf8(answer.body().limit(8 << 20).await.unwrap().to_vec()).unwrap()
+    }
+
+    /// The end of each log, for a run that fails.
+    pub(crate) fn last_words(&self) -> String {
+        let tail = |process: &ServerProcess| {
+            let log = process.log();
+            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("\"answered\"")).collect();
+            lines[lines.len().saturating_sub(12)..].join("\n")
+        };
+        let words = self.instances.iter().enumerate();
+        words
+            .map(|(place, instance)| format!("instance {place}:\n{}", tail(&instance.process)))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}

@@ -1,0 +1,162 @@
+//! A private PostgreSQL that is killed, or whose disk is full.
+
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::Cluster;
+use super::{judge, rounds, seed, work};
+use crate::support::db::{Server, execute};
+use crate::support::{PATIENCE, eventually, pace};
+
+/// Room for a fresh cluster of databases, its log and little else.
+const DISK_MIB: u32 = 256;
+/// How long the disk stays full.
+const FULL_FOR: Duration = Duration::from_secs(3);
+
+/// A PostgreSQL of its own that is started again when it dies, as Aval does with its private one.
+struct Private {
+    directory: PathBuf,
+    stop: CancellationToken,
+    supervised: actix_rt::task::JoinHandle<aval::error::Result<()>>,
+}
+
+impl Private {
+    async fn start(root: &Path) -> (Self, Server) {
+        let settings = EmbeddedSettings {
+            start_timeout: PATIENCE,
+            fallback_dir: root.join("fallback"),
+            ..EmbeddedSettings::new(root.join("data"))
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let postgres = EmbeddedPostgres::start(settings, logger).await.unwrap();
+        let directory = postgres.directory().to_path_buf();
+        let socket = postgres.database_url().split("host=").nth(1).unwrap().split('&').next().unwrap().into();
+        let stop = CancellationToken::new();
+        let supervised = actix_rt::spawn(postgres.supervise(stop.clone().cancelled_owned()));
+        let server = Server { socket, database: "aval".to_owned() };
+        (Self { directory, stop, supervised }, server)
+    }
+
+    /// The process number of the server that runs, if one does.
+    fn pid(&self) -> Option<Pid> {
+        let file = fs::read_to_string(self.directory.join("postmaster.pid")).ok()?;
+        Some(Pid::from_raw(file.lines().next()?.parse().ok()?))
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.supervised.await.unwrap().unwrap();
+    }
+}
+
+fn open_dir() -> TempDir {
+    tempfile::Builder::new().prefix("aval-it-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_postgresql_is_killed() {
+    for round in 0..rounds() {
+        let seed = seed(round);
+        let root = open_dir();
+        let (postgres, server) = Private::start(root.path()).await;
+        let mut cluster = Cluster::start(server, 2).await;
+        let workload = work(&cluster, seed).await;
+        let killed = postgres.pid().unwrap();
+        kill(killed, Signal::SIGKILL).unwrap();
+        eventually("another PostgreSQL", async || postgres.pid().filter(|pid| *pid != killed)).await;
+        judge("`kill -9` of PostgreSQL, and its restart", seed, &mut cluster, workload).await;
+        drop(cluster);
+        postgres.stop().await;
+    }
+}
+
+/// A file system in memory of [`DISK_MIB`].
+struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    /// `None` where nobody may mount anything.
+    fn mount() -> Option<Self> {
+        let folder = open_dir();
+        let options = format!("size={DISK_MIB}m,mode=0755");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(folder.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self { folder })
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.folder.path().join("filler")
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut filler = fs::File::create(self.filler()).unwrap();
+        let piece = vec![0; 64 << 10];
+        while filler.write_all(&piece).is_ok() {}
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.folder.path()).status();
+    }
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_the_disk_of_the_database_is_full() {
+    for round in 0..rounds() {
+        match SmallDisk::mount() {
+            Some(disk) => survive_a_full_disk(disk, seed(round)).await,
+            None => survive_a_database_that_only_reads(seed(round)).await,
+        }
+    }
+}
+
+async fn survive_a_full_disk(disk: SmallDisk, seed: u64) {
+    let (postgres, server) = Private::start(disk.folder.path()).await;
+    let mut cluster = Cluster::start(server, 2).await;
+    let workload = work(&cluster, seed).await;
+    disk.fill();
+    pace(FULL_FOR).await;
+    disk.empty();
+    judge("the disk of the database full", seed, &mut cluster, workload).await;
+    drop(cluster);
+    postgres.stop().await;
+}
+
+/// Stands in for a full disk where none can be made.
+async fn survive_a_database_that_only_reads(seed: u64) {
+    let root = open_dir();
+    let (postgres, server) = Private::start(root.path()).await;
+    let mut cluster = Cluster::start(server, 2).await;
+    let workload = work(&cluster, seed).await;
+    let mut sql = cluster.sql().await;
+    for statement in ["ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"] {
+        execute(&mut sql, statement).await.unwrap();
+    }
+    pace(FULL_FOR).await;
+    for statement in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
+        execute(&mut sql, statement).await.unwrap();
+    }
+    judge("a database that only reads", seed, &mut cluster, workload).await;
+    drop(cluster);
+    postgres.stop().await;
+}

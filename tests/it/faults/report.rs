@@ -1,0 +1,49 @@
+//! What a run amounted to, for people and for the table of docs/reliability.md.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
+
+use super::workload::History;
+
+/// One run of one fault.
+pub(crate) struct Run<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) seed: u64,
+    pub(crate) history: &'a History,
+    pub(crate) violations: &'a [String],
+}
+
+impl Run<'_> {
+    /// Appends a line to the file that `AVAL_FAULT_REPORT` names, if any: name, applications accepted, requests that failed,
+    /// events delivered, violations, separated by tabs.
+    pub(crate) fn append(&self) {
+        let Some(path) = std::env::var_os("AVAL_FAULT_REPORT") else { return };
+        let delivered: usize = self.history.subscriptions.iter().map(|heard| heard.deliveries.len()).sum();
+        let line = format!(
+            "{}\t{}\t{}\t{delivered}\t{}\n",
+            self.name,
+            self.history.accepted().len(),
+            self.history.failures.values().sum::<u32>(),
+            self.violations.len(),
+        );
+        // One write of a short line: runs in other processes append to the same file.
+        File::options().create(true).append(true).open(path).unwrap().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+impl fmt::Display for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} (AVAL_FAULT_SEED={}): {} violations", self.name, self.seed, self.violations.len())?;
+        for violation in self.violations.iter().take(40) {
+            writeln!(f, "  {violation}")?;
+        }
+        let retried = self.history.submissions.iter().filter(|sent| sent.attempts > 1).count();
+        writeln!(
+            f,
+            "accepted {}, sent more than once {retried}; clients had to live with {:?}",
+            self.history.accepted().len(),
+            self.history.failures
+        )
+    }
+}

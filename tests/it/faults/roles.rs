@@ -1,0 +1,116 @@
+//! Instances that each do a part of the work, and how soon another takes over.
+
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+
+use super::cluster::{Cluster, LEASE};
+use super::workload::Workload;
+use super::{PAUSE, SOME, judge, rounds, seed, work};
+use crate::support::builders::{SAMPLES, body};
+use crate::support::chaos_proxy::Link;
+use crate::support::db::{Server, TestDatabase, text};
+use crate::support::eventually;
+
+/// Beyond the lease itself: the look for what has expired, and the work.
+const BEYOND_THE_LEASE: Duration = Duration::from_secs(2);
+/// How soon another relay publishes when the leader was killed.
+const TAKEOVER: Duration = Duration::from_secs(3);
+
+const SEPARATE: [&str; 6] = ["api", "api", "worker", "worker", "relay", "relay"];
+
+#[actix_rt::test]
+async fn roles_apart_do_the_whole_work_and_survive_the_death_of_any_of_them() {
+    for round in 0..rounds() {
+        let seed = seed(round);
+        let database = TestDatabase::create().await;
+        let mut cluster = Cluster::start_with_roles(Server::of(&database), &SEPARATE).await;
+        let workload = work(&cluster, seed).await;
+        let leader = cluster.leader();
+        assert_eq!(SEPARATE[leader], "relay");
+        cluster.instances[leader].process.kill();
+        let killed = Instant::now();
+        let heard = workload.heard_up_to();
+        eventually("another relay to publish", async || (workload.heard_up_to() > heard + 3).then_some(()))
+            .await;
+        assert!(killed.elapsed() < TAKEOVER, "{:?}", killed.elapsed());
+        for place in [0, 2] {
+            cluster.instances[place].process.kill();
+            going_on(&workload).await;
+        }
+        judge("`kill -9` of an api, a worker and the leading relay apart", seed, &mut cluster, workload)
+            .await;
+    }
+}
+
+async fn going_on(workload: &Workload) {
+    let before = workload.accepted();
+    eventually("work to go on", async || (workload.accepted() >= before + SOME).then_some(())).await;
+}
+
+#[actix_rt::test]
+async fn an_instance_that_serves_no_clients_answers_its_operators_alone() {
+    let database = TestDatabase::create().await;
+    let cluster = Cluster::start_with_roles(Server::of(&database), &["worker,relay"]).await;
+    let address = cluster.instances[0].process.address();
+    let status = async |path: &str| {
+        let url = format!("http://{address}{path}");
+        cluster.client.get(url).bearer_auth(&cluster.token).send().await.unwrap().status()
+    };
+    for path in ["/health", "/health/live", "/health/ready", "/health/detailed", "/metrics"] {
+        assert_eq!(status(path).await, StatusCode::OK, "{path}");
+    }
+    for path in ["/api/v1/applications", "/api/v1/countries", "/docs", "/openapi.json"] {
+        assert_eq!(status(path).await, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_jobs_of_a_killed_instance_are_finished_by_another_within_the_lease_and_two_seconds() {
+    let database = TestDatabase::create().await;
+    let mut cluster = Cluster::start(Server::of(&database), 2).await;
+    cluster.bureau_link.set(Link::Silent);
+    let url = format!("{}/api/v1/applications", cluster.urls()[0]);
+    for (country, document) in SAMPLES.iter().cycle().take(24) {
+        let sent = cluster.client.post(&url).bearer_auth(&cluster.token).send_json(&body(*country, document));
+        assert_eq!(sent.await.unwrap().status(), StatusCode::CREATED);
+    }
+    let mut sql = cluster.sql().await;
+    let held = format!(
+        "SELECT nullif(count(*), 0) FROM pending_jobs WHERE leased_by LIKE '{}-%' AND leased_until > now()",
+        cluster.instances[0].process.pid()
+    );
+    eventually("the first instance to hold jobs", async || text(&mut sql, &held).await).await;
+    cluster.instances[0].process.kill();
+    let killed = Instant::now();
+    cluster.bureau_link.set(Link::Whole);
+    eventually("every job to be finished", async || {
+        text(&mut sql, "SELECT 1 WHERE NOT EXISTS (SELECT FROM pending_jobs)").await
+    })
+    .await;
+    let took = killed.elapsed();
+    assert!(took <= LEASE + BEYOND_THE_LEASE, "{took:?}");
+    let decided = "SELECT count(*) FROM decisions";
+    assert_eq!(text(&mut sql, decided).await.as_deref(), Some("24"), "each is decided once");
+}
+
+#[actix_rt::test]
+async fn what_one_instance_takes_in_is_pushed_to_a_socket_of_another() {
+    let database = TestDatabase::create().await;
+    let cluster = Cluster::start(Server::of(&database), 2).await;
+    let seed = seed(0);
+    let onto_the_second = [cluster.urls()[1].clone()];
+    let listening = Workload::listening(&onto_the_second, &cluster.token);
+    eventually("the subscriber to be let in", async || listening.everybody_listens().then_some(())).await;
+    let onto_the_first = [cluster.urls()[0].clone()];
+    let mut writing = Workload::start(&onto_the_first, &cluster.token, seed, PAUSE);
+    eventually("some applications", async || (writing.accepted() >= SOME).then_some(())).await;
+    writing.finish_writing().await;
+    let mut sql = cluster.sql().await;
+    let last = super::cluster::come_to_rest(&mut sql).await.unwrap();
+    eventually("every event on the other instance", async || (listening.heard_up_to() >= last).then_some(()))
+        .await;
+    let mut history = writing.finish().await;
+    history.subscriptions = listening.finish().await.subscriptions;
+    assert_eq!(super::checker::violations(&mut sql, &history).await, Vec::<String>::new());
+}

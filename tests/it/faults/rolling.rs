@@ -1,0 +1,94 @@
+//! A rolling restart of three instances behind a load balancer, under load: no request fails, no update is lost.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use nix::sys::signal::Signal;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::Cluster;
+use super::report::Run;
+use super::workload::Workload;
+use super::{PAUSE, SOME, rounds, seed, settle};
+use crate::support::chaos_proxy::{ChaosProxy, Upstream};
+use crate::support::db::{Server, TestDatabase};
+use crate::support::{eventually, pace};
+
+/// How often the balancer asks each instance whether it is ready.
+const HEALTH_CHECK: Duration = Duration::from_millis(50);
+
+/// Keeps the list of those that say that they are ready.
+async fn watch_readiness(
+    client: awc::Client,
+    instances: Vec<SocketAddr>,
+    ready: Arc<Mutex<VecDeque<SocketAddr>>>,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        for instance in &instances {
+            let asked = client.get(format!("http://{instance}/health/ready")).send().await;
+            let is_ready = asked.is_ok_and(|answer| answer.status() == StatusCode::OK);
+            let mut ready = ready.lock().unwrap();
+            match ready.iter().position(|known| known == instance) {
+                Some(place) if !is_ready => drop(ready.remove(place)),
+                None if is_ready => ready.push_back(*instance),
+                _ => {}
+            }
+        }
+        pace(HEALTH_CHECK).await;
+    }
+}
+
+#[actix_rt::test]
+async fn three_instances_are_restarted_one_after_another_without_a_failed_request() {
+    for round in 0..rounds() {
+        restart_all(seed(round)).await;
+    }
+}
+
+async fn restart_all(seed: u64) {
+    let database = TestDatabase::create().await;
+    let mut cluster = Cluster::start(Server::of(&database), 3).await;
+    let addresses: Vec<SocketAddr> =
+        cluster.instances.iter().map(|instance| instance.process.address()).collect();
+    let ready = Arc::new(Mutex::new(addresses.iter().copied().collect::<VecDeque<_>>()));
+    let balancer = ChaosProxy::start(Upstream::AnyOf(Arc::clone(&ready)));
+    let stop = CancellationToken::new();
+    let watching = actix_rt::spawn(watch_readiness(
+        cluster.client.clone(),
+        addresses.clone(),
+        Arc::clone(&ready),
+        stop.clone(),
+    ));
+    let front = [format!("http://{}", balancer.address())];
+    let workload = Workload::start(&front, &cluster.token, seed, PAUSE);
+    eventually("clients to be under way", async || {
+        (workload.everybody_listens() && workload.accepted() >= SOME).then_some(())
+    })
+    .await;
+
+    for (instance, address) in cluster.instances.iter_mut().zip(&addresses) {
+        instance.process.signal(Signal::SIGTERM);
+        let status = instance.process.ended().await;
+        assert!(status.success(), "{status}");
+        instance.process.spawn();
+        eventually("the instance to be back", async || ready.lock().unwrap().contains(address).then_some(()))
+            .await;
+        let before = workload.accepted();
+        eventually("work to go on", async || (workload.accepted() >= before + SOME).then_some(())).await;
+    }
+
+    let (history, mut violations) = settle(&cluster.server.url(), workload).await;
+    stop.cancel();
+    watching.await.unwrap();
+    violations
+        .extend(history.failures.iter().map(|(kind, count)| format!("a request failed: {kind} ({count})")));
+    violations.extend(cluster.leaks().await);
+    let name = "rolling restart (SIGTERM) of three instances behind a load balancer";
+    let run = Run { name, seed, history: &history, violations: &violations };
+    run.append();
+    assert!(violations.is_empty(), "{run}\n{}", cluster.last_words());
+}

@@ -1,0 +1,364 @@
+//! Clients that go on whatever happens, and what they have seen.
+//!
+//! Writers send each application until it is accepted for good, under one `Idempotency-Key` and to whichever instance
+//! answers; readers look at what was accepted; subscribers follow every event and come back to where they were.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use awc::Client;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::app::{Heard, TestSocket};
+use crate::support::builders::{SAMPLES, body, with};
+use crate::support::pace;
+
+const WRITERS: usize = 3;
+/// A request that takes longer is given up and sent again.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(4);
+/// How long a writer tries to have one application accepted.
+const WRITER_PATIENCE: Duration = Duration::from_secs(60);
+/// A subscriber that hears nothing for so many looks opens another connection.
+const SILENT_LOOKS: u32 = 4;
+const LOOK: Duration = Duration::from_millis(500);
+
+/// An application that a writer sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Submission {
+    /// Its `Idempotency-Key`.
+    pub(crate) key: String,
+    /// What tells it from all others.
+    pub(crate) amount: String,
+    /// Its identifier, once it was accepted.
+    pub(crate) accepted: Option<String>,
+    /// How often it was sent.
+    pub(crate) attempts: u32,
+}
+
+/// An event that a subscriber heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub(crate) epoch: String,
+    pub(crate) offset: i64,
+    pub(crate) id: String,
+    pub(crate) status: String,
+}
+
+/// What one subscriber heard, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Subscription {
+    /// The offset after which it wanted everything; `None` until it was let in for the first time.
+    pub(crate) from: Option<i64>,
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) connections: u32,
+}
+
+/// An application as a reader saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    pub(crate) instance: usize,
+    pub(crate) id: String,
+    pub(crate) version: i64,
+    pub(crate) status: String,
+}
+
+/// Everything that the clients have seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    pub(crate) submissions: Vec<Submission>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) looks: Vec<Look>,
+    /// Answers that must never come, whatever is broken.
+    pub(crate) anomalies: Vec<String>,
+    /// Answers and errors that clients had to live with, counted by kind.
+    pub(crate) failures: BTreeMap<String, u32>,
+}
+
+impl History {
+    fn count_failure(&mut self, kind: impl Into<String>) {
+        *self.failures.entry(kind.into()).or_default() += 1;
+    }
+
+    /// The identifiers of all that was accepted.
+    pub(crate) fn accepted(&self) -> Vec<String> {
+        self.submissions.iter().filter_map(|submission| submission.accepted.clone()).collect()
+    }
+}
+
+/// The clients' common ground.
+#[derive(Clone)]
+struct Ground {
+    client: Client,
+    token: Rc<str>,
+    /// Where each instance is reached.
+    instances: Rc<[String]>,
+    history: Rc<RefCell<History>>,
+    stop: CancellationToken,
+}
+
+/// Running clients.
+pub(crate) struct Workload {
+    ground: Ground,
+    writers: Vec<actix_rt::task::JoinHandle<()>>,
+    others: Vec<actix_rt::task::JoinHandle<()>>,
+    subscribers_stop: CancellationToken,
+}
+
+impl Workload {
+    /// Sets writers, a reader and a subscriber for each instance to work. `instances` are base URLs.
+    pub(crate) fn start(instances: &[String], token: &str, seed: u64, pause: Duration) -> Self {
+        let mut workload = Self::listening(instances, token);
+        let ground = &workload.ground;
+        let dice = |salt: usize| SmallRng::seed_from_u64(seed.wrapping_mul(1009).wrapping_add(salt as u64));
+        workload.writers = (0..WRITERS)
+            .map(|writer| actix_rt::spawn(ground.clone().write(writer, dice(writer), pause)))
+            .collect();
+        let reader = ground.clone().look_around(dice(WRITERS), pause);
+        workload.others.push(actix_rt::spawn(reader));
+        workload
+    }
+
+    /// Sets a subscriber for each instance to work, and nobody else.
+    pub(crate) fn listening(instances: &[String], token: &str) -> Self {
+        let ground = Ground {
+            client: Client::builder().timeout(REQUEST_PATIENCE).finish(),
+            token: token.into(),
+            instances: instances.into(),
+            history: Rc::default(),
+            stop: CancellationToken::new(),
+        };
+        ground.history.borrow_mut().subscriptions = vec![Subscription::default(); instances.len()];
+        let subscribers_stop = CancellationToken::new();
+        let subscribers = (0..instances.len())
+            .map(|place| actix_rt::spawn(ground.clone().follow(place, subscribers_stop.clone())))
+            .collect();
+        Self { ground, writers: Vec::new(), others: subscribers, subscribers_stop }
+    }
+
+    /// How many applications were accepted so far.
+    pub(crate) fn accepted(&self) -> usize {
+        self.ground.history.borrow().accepted().len()
+    }
+
+    /// Whether every subscriber has been let in at least once.
+    pub(crate) fn everybody_listens(&self) -> bool {
+        self.ground.history.borrow().subscriptions.iter().all(|subscription| subscription.from.is_some())
+    }
+
+    /// The lowest offset that every subscriber has reached.
+    pub(crate) fn heard_up_to(&self) -> i64 {
+        let history = self.ground.history.borrow();
+        let last = |subscription: &Subscription| {
+            subscription.deliveries.iter().map(|delivery| delivery.offset).max().unwrap_or(0)
+        };
+        history.subscriptions.iter().map(last).min().unwrap_or(0)
+    }
+
+    /// Lets each writer finish what it has begun; subscribers go on.
+    pub(crate) async fn finish_writing(&mut self) {
+        self.ground.stop.cancel();
+        for writer in self.writers.drain(..) {
+            writer.await.expect("a writer gave up");
+        }
+    }
+
+    /// Ends the subscribers too, and gives what all have seen.
+    pub(crate) async fn finish(mut self) -> History {
+        self.finish_writing().await;
+        self.subscribers_stop.cancel();
+        for other in self.others {
+            other.await.expect("a client panicked");
+        }
+        self.ground.history.take()
+    }
+}
+
+impl Ground {
+    async fn write(self, writer: usize, mut dice: SmallRng, pause: Duration) {
+        let mut number = 0;
+        while !self.stop.is_cancelled() {
+            number += 1;
+            let (country, document) = SAMPLES[dice.random_range(0..SAMPLES.len())];
+            let base = body(country, document);
+            // No two applications ask for the same amount: it tells them apart in the database.
+            let whole = base["requested_amount"].as_str().unwrap().split('.').next().unwrap().to_owned();
+            let amount = format!(
+                "{}.{:02}",
+                whole.parse::<u32>().unwrap() + number,
+                writer * 30 + dice.random_range(0..30)
+            );
+            let application = with(base, "requested_amount", amount.as_str());
+            let submission = Submission {
+                key: format!("w{writer}-{number}-{amount}"),
+                amount,
+                accepted: None,
+                attempts: 0,
+            };
+            self.submit(submission, &application, &mut dice).await;
+            pace(pause).await;
+        }
+    }
+
+    /// Sends one application until somebody accepts it.
+    async fn submit(&self, mut submission: Submission, application: &Value, dice: &mut SmallRng) {
+        let deadline = Instant::now() + WRITER_PATIENCE;
+        let mut instance = dice.random_range(0..self.instances.len());
+        while submission.accepted.is_none() && Instant::now() < deadline {
+            submission.attempts += 1;
+            let sent = self
+                .client
+                .post(format!("{}/api/v1/applications", self.instances[instance]))
+                .bearer_auth(&self.token)
+                .insert_header(("Idempotency-Key", submission.key.as_str()))
+                .send_json(application)
+                .await;
+            let failure = match sent {
+                Ok(mut answer) => match (answer.status().as_u16(), answer.json::<Value>().await) {
+                    (201, Ok(created)) => {
+                        submission.accepted = created["id"].as_str().map(ToOwned::to_owned);
+                        break;
+                    }
+                    // A cut in the middle of the answer.
+                    (201, Err(_)) => "broken answer".to_owned(),
+                    // 401: an instance whose clock is wrong takes tokens for expired, or not good yet.
+                    (status @ (401 | 409 | 429 | 500..=599), body) => {
+                        let code = body.ok().and_then(|body| body["code"].as_str().map(ToOwned::to_owned));
+                        format!("{status} {}", code.unwrap_or_default())
+                    }
+                    (status, body) => {
+                        let anomaly = format!("{} was answered {status}: {body:?}", submission.key);
+                        self.history.borrow_mut().anomalies.push(anomaly);
+                        break;
+                    }
+                },
+                Err(error) => kind_of(&error),
+            };
+            self.history.borrow_mut().count_failure(failure);
+            instance = (instance + 1) % self.instances.len();
+            pace(Duration::from_millis(dice.random_range(50..200))).await;
+        }
+        self.history.borrow_mut().submissions.push(submission);
+    }
+
+    async fn look_around(self, mut dice: SmallRng, pause: Duration) {
+        while !self.stop.is_cancelled() {
+            pace(pause).await;
+            let accepted = self.history.borrow().accepted();
+            if accepted.is_empty() {
+                continue;
+            }
+            let id = accepted[dice.random_range(0..accepted.len())].clone();
+            let instance = dice.random_range(0..self.instances.len());
+            let url = format!("{}/api/v1/applications/{id}", self.instances[instance]);
+            let Ok(mut answer) = self.client.get(url).bearer_auth(&self.token).send().await else { continue };
+            match (answer.status().as_u16(), answer.json::<Value>().await) {
+                (200, Ok(application)) => self.history.borrow_mut().looks.push(Look {
+                    instance,
+                    id,
+                    version: application["version"].as_i64().unwrap(),
+                    status: application["status"].as_str().unwrap().to_owned(),
+                }),
+                (404, _) => {
+                    self.history.borrow_mut().anomalies.push(format!("{id} was accepted and then not found"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn follow(self, place: usize, stop: CancellationToken) {
+        let mut turn = place;
+        while !stop.is_cancelled() {
+            let url = format!("{}/api/v1/ws", self.instances[turn % self.instances.len()]);
+            turn += 1;
+            if let Some(socket) = TestSocket::open(&self.client, &url).await {
+                self.listen(place, socket, &stop).await;
+            }
+            pace(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Listens on one connection until it ends or is silent for too long.
+    async fn listen(&self, place: usize, mut socket: TestSocket, stop: &CancellationToken) {
+        self.history.borrow_mut().subscriptions[place].connections += 1;
+        let mut subscribe = json!({"action": "subscribe", "channel": "applications"});
+        if let Some((epoch, offset)) = self.last_position(place) {
+            subscribe["epoch"] = epoch.into();
+            subscribe["offset"] = offset.into();
+        }
+        let opening = [json!({"action": "auth", "token": &*self.token}), subscribe.clone()];
+        for message in &opening {
+            if !socket.try_send(message).await {
+                return;
+            }
+        }
+        let mut silent = 0;
+        while !stop.is_cancelled() && silent < SILENT_LOOKS {
+            match socket.hear_within(LOOK).await {
+                Some(Heard::Json(message)) => {
+                    silent = 0;
+                    self.hear(place, &message);
+                }
+                Some(Heard::Closed(_)) => return,
+                None => {
+                    silent += 1;
+                    if !socket.try_send(&json!({"action": "ping"})).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where a subscriber wants to go on.
+    fn last_position(&self, place: usize) -> Option<(String, i64)> {
+        let history = self.history.borrow();
+        let last = history.subscriptions[place].deliveries.iter().max_by_key(|delivery| delivery.offset)?;
+        Some((last.epoch.clone(), last.offset))
+    }
+
+    fn hear(&self, place: usize, message: &Value) {
+        let mut history = self.history.borrow_mut();
+        let offset = message["offset"].as_i64();
+        match (message["type"].as_str().unwrap_or_default(), offset) {
+            ("application_update", Some(offset)) => {
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                history.subscriptions[place].deliveries.push(Delivery {
+                    epoch: text(&message["epoch"]),
+                    offset,
+                    id: text(&message["data"]["id"]),
+                    status: text(&message["data"]["status"]),
+                });
+            }
+            ("subscribed", Some(offset)) => {
+                if message["recovered"] == false {
+                    history.anomalies.push(format!("subscriber {place} missed events: {message}"));
+                }
+                let subscription = &mut history.subscriptions[place];
+                // Without a delivery it asked for no position: it starts at the present again.
+                if subscription.deliveries.is_empty() {
+                    subscription.from = Some(offset);
+                }
+            }
+            ("error", _) => history.anomalies.push(format!("subscriber {place} was told {message}")),
+            _ => {}
+        }
+    }
+}
+
+/// The kind of an error, without what differs from one to the next.
+fn kind_of(error: &awc::error::SendRequestError) -> String {
+    use awc::error::SendRequestError;
+
+    match error {
+        SendRequestError::Timeout => "no answer in time",
+        SendRequestError::Connect(_) => "no connection",
+        _ => "connection lost",
+    }
+    .to_owned()
+}

@@ -1,0 +1,192 @@
+//! A TCP proxy between two parts that can be slow, silent or gone.
+//!
+//! It has a thread of its own, so that a test that is busy is no fault that it injects.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+
+/// Where the other side is.
+#[derive(Debug, Clone)]
+pub(crate) enum Upstream {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+    /// Whichever of these is next in turn; as a load balancer does. The list may change.
+    AnyOf(Arc<Mutex<VecDeque<SocketAddr>>>),
+}
+
+/// A connection to the other side.
+enum ToServer {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Upstream {
+    async fn connect(&self) -> Option<ToServer> {
+        let address = match self {
+            Self::Unix(path) => return Some(ToServer::Unix(UnixStream::connect(path).await.ok()?)),
+            Self::Tcp(address) => *address,
+            Self::AnyOf(addresses) => {
+                let mut addresses = addresses.lock().unwrap();
+                let next = addresses.pop_front()?;
+                addresses.push_back(next);
+                next
+            }
+        };
+        let server = TcpStream::connect(address).await.ok()?;
+        server.set_nodelay(true).ok()?;
+        Some(ToServer::Tcp(server))
+    }
+}
+
+/// What the link does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// It carries everything at once.
+    Whole,
+    /// Each piece arrives this much later.
+    Slow(Duration),
+    /// Nothing arrives, and nobody is told; what was sent arrives when the link is whole again.
+    Silent,
+    /// Connections are closed, and new ones are closed at once.
+    Cut,
+}
+
+/// A running proxy; it ends when it is dropped.
+pub(crate) struct ChaosProxy {
+    address: SocketAddr,
+    link: Arc<watch::Sender<Link>>,
+    open: Arc<AtomicUsize>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    end: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl ChaosProxy {
+    /// Starts one on a free port of the loopback.
+    pub(crate) fn start(upstream: Upstream) -> Self {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (link, watched) = watch::channel(Link::Whole);
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    () = serve(listener, upstream, watched, counted) => {}
+                    _ = ended => {}
+                }
+            });
+        });
+        Self { address, link: Arc::new(link), open, thread: Some(thread), end: Some(end) }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections it carries.
+    pub(crate) fn connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Changes the link, for the connections that there are and those that come.
+    pub(crate) fn set(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+}
+
+impl Drop for ChaosProxy {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    upstream: Upstream,
+    link: watch::Receiver<Link>,
+    open: Arc<AtomicUsize>,
+) {
+    while let Ok((client, _)) = listener.accept().await {
+        if *link.borrow() == Link::Cut {
+            continue;
+        }
+        let carrying = carry(client, upstream.clone(), link.clone());
+        let open = Arc::clone(&open);
+        tokio::spawn(async move {
+            open.fetch_add(1, Ordering::SeqCst);
+            carrying.await;
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+async fn carry(mut client: TcpStream, upstream: Upstream, link: watch::Receiver<Link>) {
+    client.set_nodelay(true).unwrap();
+    let (from_client, to_client) = client.split();
+    match upstream.connect().await {
+        Some(ToServer::Tcp(mut server)) => {
+            let (from_server, to_server) = server.split();
+            both_ways(from_client, to_server, from_server, to_client, link).await;
+        }
+        Some(ToServer::Unix(mut server)) => {
+            let (from_server, to_server) = server.split();
+            both_ways(from_client, to_server, from_server, to_client, link).await;
+        }
+        None => {}
+    }
+}
+
+async fn both_ways(
+    from_client: impl AsyncRead + Unpin,
+    to_server: impl AsyncWrite + Unpin,
+    from_server: impl AsyncRead + Unpin,
+    to_client: impl AsyncWrite + Unpin,
+    link: watch::Receiver<Link>,
+) {
+    let mut watched = link.clone();
+    tokio::select! {
+        _ = async {
+            futures_util::join!(pump(from_client, to_server, link.clone()), pump(from_server, to_client, link))
+        } => {}
+        _ = watched.wait_for(|link| *link == Link::Cut) => {}
+    }
+}
+
+/// Carries bytes one way until the sender ends.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut link: watch::Receiver<Link>,
+) {
+    let mut piece = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = from.read(&mut piece).await {
+        let now = *link.borrow();
+        match now {
+            Link::Slow(delay) => tokio::time::sleep(delay).await,
+            Link::Silent => {
+                let _ = link.wait_for(|link| *link != Link::Silent).await;
+            }
+            Link::Whole | Link::Cut => {}
+        }
+        if to.write_all(&piece[..length]).await.is_err() {
+            return;
+        }
+    }
+    let _ = to.shutdown().await;
+}
