@@ -2,7 +2,7 @@
 -- nothing else: the partition must be the month's own, and its last job a week old. It waits for nobody: whoever queues
 -- for the table behind it would wait as well.
 CREATE FUNCTION drop_job_history_month(month date) RETURNS boolean LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     first date := date_trunc('month', month::timestamp)::date;
     after date := (date_trunc('month', month::timestamp) + interval '1 month')::date;

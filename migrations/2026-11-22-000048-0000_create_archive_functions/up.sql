@@ -37,7 +37,7 @@ $$;
 COMMENT ON FUNCTION month_of_archivable_age IS 'The first day of a month that may be archived; fails for a younger one';
 
 CREATE FUNCTION bound_month(month date) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     first date := month_of_archivable_age(month);
     tree record;
@@ -59,7 +59,7 @@ COMMENT ON FUNCTION bound_month IS
     'Writes a month''s bounds on its tables, for validate_month to check: attaching them then reads no row';
 
 CREATE FUNCTION validate_month(month date) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     first date := month_of_archivable_age(month);
     name text;
@@ -75,7 +75,7 @@ COMMENT ON FUNCTION validate_month IS
     'Checks that every row of a month is within its bounds; nobody waits for it, however long it takes';
 
 CREATE FUNCTION move_month(first date, from_suffix text, to_suffix text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     name text;
     child text;
@@ -93,11 +93,16 @@ $$;
 COMMENT ON FUNCTION move_month IS 'Hangs the three tables of a month on other parents';
 
 CREATE FUNCTION archive_month(month date) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     first date := month_of_archivable_age(month);
     open bigint;
 BEGIN
+    -- What lists count loses the month in the same transaction; counting comes before the locks that everybody waits for.
+    IF to_regprocedure('public.statistics_forget_applications(regclass)') IS NOT NULL THEN
+        EXECUTE 'SELECT statistics_forget_applications($1)'
+            USING to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM'));
+    END IF;
     -- In the order in which everybody else takes them, so that waiting cannot become a deadlock.
     LOCK TABLE ONLY applications, audit_logs, decisions IN ACCESS EXCLUSIVE MODE;
     open := month_open_applications(first);
@@ -112,10 +117,14 @@ COMMENT ON FUNCTION archive_month IS
     'Moves a month whose applications are all closed, with their history and decisions, to the archive';
 
 CREATE FUNCTION unarchive_month(month date) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     first date := month_of_archivable_age(month);
 BEGIN
+    IF to_regprocedure('public.statistics_readmit_applications(regclass)') IS NOT NULL THEN
+        EXECUTE 'SELECT statistics_readmit_applications($1)'
+            USING to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM'));
+    END IF;
     -- Who looks into both trees locks the living one first.
     LOCK TABLE ONLY applications, audit_logs, decisions IN SHARE UPDATE EXCLUSIVE MODE;
     LOCK TABLE ONLY applications_archive, audit_logs_archive, decisions_archive IN ACCESS EXCLUSIVE MODE;
@@ -125,7 +134,7 @@ $$;
 COMMENT ON FUNCTION unarchive_month IS 'Moves an archived month back, whole';
 
 CREATE FUNCTION place_archived_month(month date, tablespace name) RETURNS boolean LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '250ms' AS $$
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     first date := month_of_archivable_age(month);
     part record;

@@ -106,13 +106,13 @@ impl CronExpression {
     pub fn last_due(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let found = self.cron()?.find_previous_occurrence(&now.with_timezone(&zone), true).ok()?;
         // One that matches the second is that second's beginning.
-        Some(found.with_timezone(&Utc)).map(whole_second)
+        Some(whole_second(found.with_timezone(&Utc)))
     }
 
     /// The first due time after `now`.
     pub fn next_due(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let found = self.cron()?.find_next_occurrence(&now.with_timezone(&zone), false).ok()?;
-        Some(found.with_timezone(&Utc)).map(whole_second)
+        Some(whole_second(found.with_timezone(&Utc)))
     }
 
     fn cron(&self) -> Option<&Cron> {

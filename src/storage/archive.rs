@@ -4,7 +4,7 @@
 //! A month is three tables (applications, audit_logs, decisions), which hang either on the living tables or on those of the
 //! archive. Moving it is a change of parents in one short transaction; no row is copied. That takes a lock of the whole
 //! table for an instant, and everybody would wait behind a lock that is waited for: so the database gives up after a
-//! quarter of a second, and [`archive`] tries again. What takes long, checking that each row is within its month, happens
+//! tenth of a second, and [`archive`] tries again. What takes long, checking that each row is within its month, happens
 //! before, and nobody waits for it.
 //!
 //! A query that looks for one identifier asks the living tables first, and only when it finds nothing both, in one
@@ -21,10 +21,10 @@ use super::partitions::Month;
 use super::seal::KeyRing;
 use crate::error::{Error, PublicMessage, Result};
 
-/// Tries of a move, each of which gives up after a quarter of a second.
-const MAX_TRIES: u32 = 40;
-/// The pause between two tries: long enough for whoever was held up to get through.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Tries of a move, each of which gives up after a tenth of a second.
+const MAX_TRIES: u32 = 20;
+/// The pause between two tries: nobody is held up for more than a tenth of the time.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where a month is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
