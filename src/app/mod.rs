@@ -4,6 +4,7 @@
 //! front, and takes all of it down again. Both are built from [`Settings`] alone, so that a test boots what production
 //! boots.
 
+pub mod archive;
 mod engine;
 mod health;
 pub mod reencrypt;

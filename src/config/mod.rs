@@ -14,6 +14,7 @@ mod cors;
 mod database;
 mod database_url;
 mod encryption;
+mod housekeeping;
 mod instance;
 mod jobs;
 mod limits;
@@ -42,8 +43,9 @@ pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
+pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
 pub use instance::{InstanceRole, InstanceSettings};
-pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
+pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
@@ -161,6 +163,8 @@ pub struct Settings {
     pub redecision: RedecisionSettings,
     /// `[housekeeping]`
     pub housekeeping: HousekeepingSettings,
+    /// `[archive]`
+    pub archive: ArchiveSettings,
     /// `[websocket]`
     pub websocket: WebSocketSettings,
     /// `[webhooks]`
@@ -198,6 +202,7 @@ struct Sections {
     lists: ListSettings,
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
+    archive: ArchiveSettings,
     websocket: WebSocketSettings,
     webhooks: WebhookSettings,
     providers: ProvidersSection,
@@ -301,6 +306,7 @@ impl Settings {
             lists: sections.lists,
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
+            archive: sections.archive,
             websocket: sections.websocket,
             webhooks: sections.webhooks,
             providers: sections.providers,
@@ -325,6 +331,8 @@ impl Settings {
         settings.statistics.validate()?;
         settings.lists.validate()?;
         settings.redecision.validate()?;
+        settings.housekeeping.validate()?;
+        settings.archive.validate()?;
         settings.websocket.validate()?;
         settings.webhooks.validate()?;
         settings.providers.validate(environment)?;
@@ -471,6 +479,15 @@ mod tests {
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
         assert!(refusal(&[("AVAL__WEBHOOKS__RETENTION_DAYS", "29")]).contains("webhooks.retention_days"));
+        assert!(
+            refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "daily")]).contains("housekeeping.archive.cron")
+        );
+        assert!(refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__MISSED", "panic")]).contains("panic"));
+        assert!(refusal(&[("AVAL__HOUSEKEEPING__TIME_ZONE", "Atlantis")]).contains("housekeeping.time_zone"));
+        assert!(
+            refusal(&[("AVAL__JOBS__HISTORY_RETENTION_DAYS", "6")]).contains("jobs.history_retention_days")
+        );
+        assert!(refusal(&[("AVAL__ARCHIVE__AFTER_MONTHS", "0")]).contains("archive.after_months"));
         assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
     }
 

@@ -34,6 +34,7 @@ pub mod operations;
 pub mod problem;
 pub mod query;
 pub mod routes;
+pub mod schedule;
 mod schemas;
 mod server;
 pub mod sessions;

@@ -133,6 +133,13 @@ metrics! {
     /// Looks of staff that found no room to wait for the database: they are in the log alone.
     staff_views_lost_total: IntCounter;
 
+    /// Runs of recurring tasks, by how they ended, as the leading instance counts them.
+    scheduled_runs_total: IntCounterVec ["task", "outcome"];
+    /// When a recurring task was last completed, in seconds since 1970; told by the leading instance alone.
+    scheduled_task_last_success_timestamp_seconds: IntGaugeVec ["task"];
+    /// For how many months to come every table has its partition; told by the leading instance.
+    partitions_ahead_months: IntGauge;
+
     /// Messages or writes that wait before an actor.
     actor_mailbox_depth: IntGaugeVec ["actor"];
     /// Restarts after a death.

@@ -50,6 +50,8 @@ mod faults;
 #[cfg(test)]
 mod lanes;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod outage;

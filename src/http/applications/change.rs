@@ -171,7 +171,7 @@ fn added_data(raw: &RawValue) -> Result<serde_json::Map<String, serde_json::Valu
             headers(("ETag" = String, description = "Its version")),
         ),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "The status machine does not know this change"),
+        (status = 409, description = "The status machine does not know this change, or the application is archived (`archived`)"),
         (status = 412, description = "It has changed meanwhile"),
     ),
 )]

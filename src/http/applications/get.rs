@@ -13,7 +13,7 @@ use crate::http::problem::Answer;
 use crate::http::staff_views::Viewed;
 use crate::storage::staff_views::ViewAction;
 
-/// One application.
+/// One application, archived or not.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}",

@@ -104,6 +104,7 @@ pub struct ApplicationPage {
 
 /// Applications, newest first.
 ///
+/// Archived applications are in no list: they are found by their identifiers alone.
 /// By cursor a list is read to its end whatever is added meanwhile; by `page` it has a `total`.
 #[utoipa::path(
     get,

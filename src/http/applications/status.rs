@@ -105,7 +105,7 @@ pub(in crate::http) async fn status(
             headers(("ETag" = String, description = "Its version")),
         ),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "The status machine does not know this change"),
+        (status = 409, description = "The status machine does not know this change, or the application is archived (`archived`)"),
         (status = 412, description = "It has changed meanwhile"),
     ),
 )]
