@@ -96,13 +96,12 @@ CREATE FUNCTION archive_month(month date) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     first date := month_of_archivable_age(month);
+    part regclass := to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM'));
     open bigint;
 BEGIN
-    -- What lists count loses the month in the same transaction; counting comes before the locks that everybody waits for.
-    IF to_regprocedure('public.statistics_forget_applications(regclass)') IS NOT NULL THEN
-        EXECUTE 'SELECT statistics_forget_applications($1)'
-            USING to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM'));
-    END IF;
+    -- What lists count loses the month in the same transaction; counting, which keeps writers out of the month, comes before
+    -- the locks that everybody waits for.
+    PERFORM statistics_forget_applications(part);
     -- In the order in which everybody else takes them, so that waiting cannot become a deadlock.
     LOCK TABLE ONLY applications, audit_logs, decisions IN ACCESS EXCLUSIVE MODE;
     open := month_open_applications(first);
@@ -121,10 +120,7 @@ SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout 
 DECLARE
     first date := month_of_archivable_age(month);
 BEGIN
-    IF to_regprocedure('public.statistics_readmit_applications(regclass)') IS NOT NULL THEN
-        EXECUTE 'SELECT statistics_readmit_applications($1)'
-            USING to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM'));
-    END IF;
+    PERFORM statistics_readmit_applications(to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM')));
     -- Who looks into both trees locks the living one first.
     LOCK TABLE ONLY applications, audit_logs, decisions IN SHARE UPDATE EXCLUSIVE MODE;
     LOCK TABLE ONLY applications_archive, audit_logs_archive, decisions_archive IN ACCESS EXCLUSIVE MODE;
