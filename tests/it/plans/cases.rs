@@ -14,18 +14,21 @@ use aval::error::Error;
 use aval::storage::applications::{
     Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
 };
+use aval::storage::circuit_overrides::{CircuitMode, SetOverride};
 use aval::storage::decisions::DecisionRecord;
+use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
-use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, Quota, Release};
+use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, JobFilter, Quota, Release};
+use aval::storage::lanes::LaneChange;
 use aval::storage::provider_retries::Requeue;
 use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 use aval::storage::statistics::Question;
-use aval::storage::types::WebhookStatus;
+use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, Verdict, WebhookFilter};
 use aval::storage::{
-    api_keys, applications, audit, decisions, failed_jobs, idempotency, jobs, outbox, provider_retries,
-    refresh_tokens, staff_views, statistics, users, webhooks, ws_tickets,
+    api_keys, applications, audit, circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes,
+    outbox, provider_retries, refresh_tokens, staff_views, statistics, users, webhooks, ws_tickets,
 };
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
@@ -113,7 +116,32 @@ pub(super) const CASES: &[Case] = cases! {
     "decisions::store" [1] ["applications_pkey", "pending_jobs_pkey"]
         |sql, w| async move { decisions::store(sql, &[decided(w)]).await };
     "decisions::find_latest" [1] ["decisions_pkey"] |sql, w| decisions::find_latest(sql, w.application);
-    "failed_jobs::list_of_application" [0] [] |sql, w| failed_jobs::list_of_application(sql, w.application);
+    "circuit_overrides::in_force" [0] [] |sql, _w| circuit_overrides::in_force(sql);
+    "circuit_overrides::list" [0] [] |sql, _w| circuit_overrides::list(sql);
+    "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
+
+    "failed_jobs::list::list_page" [0] ["failed_jobs_pkey"]
+        |sql, w| async move { failed_jobs::list_page(sql, &LetterFilter::default(), Some(w.letter), 21).await };
+    "failed_jobs::list::list_page of a status" [0] ["failed_jobs_status_idx"] |sql, _w| async move {
+        let filter = LetterFilter { status: Some(FailedJobStatus::Ignored), ..LetterFilter::default() };
+        failed_jobs::list_page(sql, &filter, None, 21).await
+    };
+    "failed_jobs::list::list_page of an application" [0] ["failed_jobs_application_idx"] |sql, w| async move {
+        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        failed_jobs::list_page(sql, &filter, None, 21).await
+    };
+    "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.letter);
+    "failed_jobs::mark" [0] ["failed_jobs_pkey"]
+        |sql, w| async move { failed_jobs::mark(sql, w.letter, FailedJobStatus::Reviewed, &operator()).await };
+    "failed_jobs::retry::retry" [1] ["failed_jobs_pkey"] |sql, w| async move {
+        // Whether it may be retried is not the question here.
+        let _ = failed_jobs::retry(sql, w.letter, &operator()).await;
+        Ok::<_, Error>(())
+    };
+    "failed_jobs::retry::retry_all" [ALL] ["failed_jobs_"] |sql, w| async move {
+        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
+    };
 
     "idempotency::begin" [0] ["idempotency_keys_pkey"] |sql, w| async move { idempotency::begin(sql, &keyed(w)).await };
     "idempotency::store" [0] [] |sql, w| async move { idempotency::store(sql, &keyed(w), &reply()).await };
@@ -124,14 +152,23 @@ pub(super) const CASES: &[Case] = cases! {
         jobs::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, elsewhere_within_ms: 86_400_000 }]).await
     };
     "jobs::bury::bury" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::bury(sql, &[buried(w)]).await };
-    "jobs::claim" [0] ["pending_jobs_claimable_idx"] |sql, _w| async move { jobs::claim(sql, &claim()).await };
-    "jobs::claim_exhausted" [0] ["pending_jobs_leases_idx"] |sql, _w| async move { jobs::claim_exhausted(sql, &claim()).await };
+    "jobs::claim::claim" [0] ["pending_jobs_lanes_idx", "pending_jobs_pkey"] |sql, _w| async move { jobs::claim(sql, &claim()).await };
+    "jobs::claim::claim_exhausted" [0] ["pending_jobs_leases_idx"] |sql, _w| async move { jobs::claim_exhausted(sql, &claim()).await };
     "jobs::renew" [0] ["pending_jobs_pkey"]
         |sql, w| async move { jobs::renew(sql, &[Heartbeat { lease: w.job.lease, lease_ms: 1000 }]).await };
     "jobs::release" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::release(sql, &[Release {
         lease: w.job.lease, delay_ms: 0, give_attempt_back: true, error: None, provider_reference: None }]).await };
     "jobs::supersede" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::supersede(sql, &[w.job.lease]).await };
-    "jobs::depth" [0] [] |sql, _w| jobs::depth(sql);
+    "jobs::figures::depth" [0] [] |sql, _w| jobs::depth(sql);
+    "jobs::figures::lane_figures" [0] ["pending_jobs_lanes_idx"] |sql, _w| jobs::lane_figures(sql);
+    "jobs::figures::dead_letters" [0] [] |sql, _w| jobs::dead_letters(sql);
+    "jobs::list::list_page" [0] ["pending_jobs_pkey"]
+        |sql, w| async move { jobs::list_page(sql, &JobFilter::default(), Some(w.job.lease.job_id.as_uuid()), 21).await };
+    "jobs::list::list_page of an application" [0] ["pending_jobs_one_per_application_idx"] |sql, w| async move {
+        jobs::list_page(sql, &JobFilter { application_id: Some(w.application), ..JobFilter::default() }, None, 21).await
+    };
+    "lanes::paused" [0] [] |sql, _w| lanes::paused(sql);
+    "lanes::change" [0] [] |sql, w| async move { lanes::change(sql, &pause(w)).await };
 
     "outbox::publish" [0] ["outbox_unpublished_idx", "outbox_pkey"] |sql, _w| outbox::publish(sql, 100);
     "outbox::position" [0] [] |sql, _w| outbox::position(sql);
@@ -143,7 +180,7 @@ pub(super) const CASES: &[Case] = cases! {
 
     "provider_retries::requeue_due" [ALL] ["provider_retries_due_idx"] |sql, _w| provider_retries::requeue_due(
         sql, Requeue { country: Country::Es, limit: 5, min_interval_ms: 1, max_interval_ms: 2 });
-    "provider_retries::countries_due" [0] [] |sql, _w| provider_retries::countries_due(sql);
+    "provider_retries::countries_due" [0] ["provider_retries_due_idx"] |sql, _w| provider_retries::countries_due(sql);
 
     "refresh_tokens::insert" [0] ["users_pkey"] |sql, w| async move { refresh_tokens::insert(sql, &new_token(w)).await };
     "refresh_tokens::find" [0] ["refresh_tokens_token_hash_key"] |sql, _w| refresh_tokens::find(sql, &[7; 32]);
@@ -269,7 +306,38 @@ fn claim() -> Claim {
         lease_ms: 1000,
         max_attempts: 3,
         tasks: vec!["process_credit_application"],
-        lanes: Country::ALL.map(|country| Quota::whole(country.code())).to_vec(),
+        lanes: vec![Quota::whole("ES"), Quota::whole("MX")],
+    }
+}
+
+fn operator() -> Operator {
+    Operator {
+        account: "test".to_owned(),
+        reason: "test".to_owned(),
+        request_id: "test".to_owned(),
+        traceparent: None,
+    }
+}
+
+fn forced_open(w: &World) -> SetOverride {
+    SetOverride {
+        country: Country::Es,
+        mode: CircuitMode::ForcedOpen,
+        reason: Some("test".to_owned()),
+        account: "test".to_owned(),
+        request_id: "test".to_owned(),
+        expires_at: Some(w.now + TimeDelta::hours(1)),
+    }
+}
+
+fn pause(w: &World) -> LaneChange {
+    LaneChange {
+        lane: "ES".to_owned(),
+        paused: true,
+        reason: "test".to_owned(),
+        account: "test".to_owned(),
+        request_id: "test".to_owned(),
+        expires_at: Some(w.now + TimeDelta::hours(1)),
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) token_family: Uuid,
     pub(super) api_key: Uuid,
     pub(super) webhook: Uuid,
+    /// A dead letter.
+    pub(super) letter: Uuid,
 }
 
 impl World {
@@ -58,7 +60,7 @@ impl World {
             lease_ms: 3_600_000,
             max_attempts: 3,
             tasks: vec!["process_credit_application"],
-            lanes: Country::ALL.map(|country| Quota::whole(country.code())).to_vec(),
+            lanes: vec![Quota::whole("ES")],
         };
         let job = jobs::claim(&mut sql, &claim).await.unwrap().jobs.remove(0);
         let case = br#"{"requested_amount": "15000", "monthly_income": "3500",
@@ -83,6 +85,7 @@ impl World {
             token_family: one("SELECT family FROM refresh_tokens ORDER BY id LIMIT 1").await.parse().unwrap(),
             api_key: one("SELECT id FROM api_keys ORDER BY id LIMIT 1").await.parse().unwrap(),
             webhook: one("SELECT id FROM webhook_events ORDER BY id LIMIT 1").await.parse().unwrap(),
+            letter: one("SELECT id FROM failed_jobs ORDER BY id LIMIT 1").await.parse().unwrap(),
             clock,
             keys,
             job,
@@ -146,18 +149,18 @@ const REST: &str = "\
     INSERT INTO application_days SELECT * FROM recount_application_days(); \
     INSERT INTO application_days SELECT 'other ' || n, current_date, 'ES', 1, 1, 0, 0, 0, 0, 0 FROM generate_series(1, 20000) n; \
     INSERT INTO application_counts SELECT 'other ' || n, 'ES', 'PENDING', 1, 1, 0, 0, 0, 0, 0 FROM generate_series(1, 5000) n; \
-    INSERT INTO pending_jobs (task_name, application_id, run_at) \
-        SELECT 'process_credit_application', id, now() - interval '1 minute' FROM applications WHERE status = 'PENDING' \
+    INSERT INTO pending_jobs (task_name, lane, application_id, run_at) \
+        SELECT 'process_credit_application', country::text, id, now() - interval '1 minute' FROM applications WHERE status = 'PENDING' \
             AND deleted_at IS NULL; \
-    INSERT INTO pending_jobs (task_name, application_id, run_at) \
-        SELECT 'process_credit_application', id, now() + interval '1 day' FROM applications WHERE status = 'CANCELLED'; \
-    INSERT INTO pending_jobs (task_name, application_id, status, lease_token, leased_until, leased_by) \
-        SELECT 'process_credit_application', id, 'processing', nextval('job_lease_tokens'), now() + interval '1 hour', 'other' \
+    INSERT INTO pending_jobs (task_name, lane, application_id, run_at) \
+        SELECT 'process_credit_application', country::text, id, now() + interval '1 day' FROM applications WHERE status = 'CANCELLED'; \
+    INSERT INTO pending_jobs (task_name, lane, application_id, status, lease_token, leased_until, leased_by) \
+        SELECT 'process_credit_application', country::text, id, 'processing', nextval('job_lease_tokens'), now() + interval '1 hour', 'other' \
         FROM applications WHERE status = 'VALIDATING'; \
     INSERT INTO job_history (id, task_name, application_id, result, attempt, created_at) \
         SELECT id, 'process_credit_application', id, 'completed', 1, now() FROM applications; \
-    INSERT INTO failed_jobs (job_id, task_name, application_id, job_args, error_type, error_message, attempts) \
-        SELECT gen_random_uuid(), 'process_credit_application', id, '{}', 'x', 'x', 3 FROM applications WHERE status = 'UNDER_REVIEW'; \
+    INSERT INTO failed_jobs (job_id, task_name, lane, application_id, job_args, error_type, error_message, attempts) \
+        SELECT gen_random_uuid(), 'process_credit_application', country::text, id, '{}', 'x', 'x', 3 FROM applications WHERE status = 'UNDER_REVIEW'; \
     INSERT INTO provider_retries (application_id, country, next_at) \
         SELECT id, country, now() + interval '1 hour' FROM applications WHERE status = 'UNDER_REVIEW'; \
     INSERT INTO users (id, username, password_hash, role, created_by) \
