@@ -33,6 +33,7 @@
 pub mod announcements;
 pub mod application;
 pub mod broadcaster;
+pub mod cache_follower;
 pub mod circuit_breaker;
 pub mod circuit_overrides;
 pub mod faults;

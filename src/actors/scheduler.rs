@@ -105,7 +105,7 @@ impl ClaimRounds {
 
 /// What one round brought.
 struct Round {
-    claimed: Vec<(ClaimedJob, Slot)>,
+    full_batch: bool,
     saturated: bool,
     contended: bool,
 }
@@ -121,38 +121,23 @@ impl Scheduler {
         if self.stopped || !self.rounds.begin() {
             return;
         }
-        let parts = self.parts.clone();
-        // A task of its own: a panic in it comes back as an error.
-        let task = actix_rt::spawn(async move { claim_round(&parts).await });
+        let (parts, supervisor) = (self.parts.clone(), self.supervisor.clone());
+        // A task of its own: a panic in it comes back as an error. It hands over what it has claimed by itself, so that jobs
+        // are not held up by the end of the scheduler that wanted them.
+        let task = actix_rt::spawn(async move { claim_round(&parts, &supervisor).await });
         ctx.spawn(task.into_actor(self).map(|ended, scheduler, ctx| {
             match ended.map_err(Error::internal).and_then(|round| round) {
-                Ok(round) => scheduler.start(round, ctx),
+                Ok(round) => {
+                    if scheduler.rounds.end(round.saturated, round.full_batch, round.contended) {
+                        scheduler.claim(ctx);
+                    }
+                }
                 Err(error) => {
                     warn!(scheduler.parts.resources.logger, "claiming failed"; error);
                     scheduler.rounds.fail();
                 }
             }
         }));
-    }
-
-    fn start(&mut self, round: Round, ctx: &mut Context<Self>) {
-        let full_batch = round.claimed.len() >= self.parts.resources.settings.jobs.claim_batch as usize;
-        for (job, slot) in round.claimed {
-            let metrics = &self.parts.resources.metrics;
-            metrics.worker_job_wait_seconds.observe(seconds(job.waited));
-            self.dispatch(job, slot, ctx);
-        }
-        if self.rounds.end(round.saturated, full_batch, round.contended) {
-            self.claim(ctx);
-        }
-    }
-
-    fn dispatch(&self, job: ClaimedJob, slot: Slot, ctx: &mut Context<Self>) {
-        if let Err(error) = self.supervisor.tell(StartJob { job: job.clone(), slot }) {
-            warn!(self.parts.resources.logger, "the supervisor takes no job: it goes back"; error);
-            let parts = self.parts.clone();
-            ctx.spawn(async move { give_back(&parts, &job).await }.into_actor(self));
-        }
     }
 
     /// Jobs whose worker died at their last attempt are nobody's: they are taken over and given up.
@@ -170,20 +155,35 @@ impl Scheduler {
     }
 }
 
-async fn claim_round(parts: &ApplicationParts) -> Result<Round> {
-    let settings = &parts.resources.settings.jobs;
-    let mut slots = parts.running.take_slots(settings.claim_batch as usize);
+async fn claim_round(parts: &ApplicationParts, supervisor: &Handle<Supervisor>) -> Result<Round> {
+    let batch = parts.resources.settings.jobs.claim_batch as usize;
+    let slots = parts.running.take_slots(batch);
     if slots.is_empty() {
-        return Ok(Round { claimed: Vec::new(), saturated: true, contended: false });
+        return Ok(Round { full_batch: false, saturated: true, contended: false });
     }
     let claim = claim(parts, slots.len(), served_lanes(parts).await);
-    let mut connection = parts.resources.database.get().await?;
-    let claimed = jobs::claim(&mut connection, &claim).await?;
+    let claimed = {
+        let mut connection = parts.resources.database.get().await?;
+        jobs::claim(&mut connection, &claim).await?
+    };
     debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "places" => slots.len());
-    let saturated = claimed.jobs.len() == slots.len() && slots.len() < settings.claim_batch as usize;
-    let contended = claimed.contended;
-    let claimed = claimed.jobs.into_iter().map_while(|job| Some((job, slots.pop()?))).collect();
-    Ok(Round { claimed, saturated, contended })
+    let round = Round {
+        full_batch: claimed.jobs.len() >= batch,
+        saturated: claimed.jobs.len() == slots.len() && slots.len() < batch,
+        contended: claimed.contended,
+    };
+    for (job, slot) in claimed.jobs.into_iter().zip(slots) {
+        start(parts, supervisor, job, slot).await;
+    }
+    Ok(round)
+}
+
+async fn start(parts: &ApplicationParts, supervisor: &Handle<Supervisor>, job: ClaimedJob, slot: Slot) {
+    parts.resources.metrics.worker_job_wait_seconds.observe(seconds(job.waited));
+    if let Err(error) = supervisor.tell(StartJob { job: job.clone(), slot }) {
+        warn!(parts.resources.logger, "the supervisor takes no job: it goes back"; error);
+        give_back(parts, &job).await;
+    }
 }
 
 /// The lanes that this worker serves now. The breakers are asked only where some country's jobs are to wait for them; when

@@ -14,7 +14,7 @@ use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, problem,
-    routes, sessions, staff_views, stats, users, webhooks, ws,
+    routes, schedule, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -49,7 +49,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
-        (name = "operations", description = "What operators see and do: circuits, the queue, dead letters, actors, metrics"),
+        (name = "operations", description = "What operators see and do: circuits, the queue, dead letters, recurring work, actors, metrics"),
     ),
     paths(
         sessions::login::login,
@@ -85,19 +85,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
-        operations::actors::list,
-        operations::circuits::list,
-        operations::circuits::set,
-        operations::jobs::list,
-        operations::jobs::stats,
-        operations::lanes::list,
-        operations::lanes::set,
-        dead_letters::list::list,
-        dead_letters::retry_all::retry,
-        dead_letters::view::get,
-        dead_letters::work::retry,
-        dead_letters::work::ignore,
-        dead_letters::work::review,
+    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
         ws::open,
         ws::ticket::create,
         health::summary,

@@ -44,7 +44,8 @@ impl FixedStatement for PublishOutbox {
             FROM batch, last WHERE o.seq = batch.seq RETURNING o.time), \
         moved AS (UPDATE outbox_position SET last_offset = last_offset + (SELECT count(*) FROM batch) \
             WHERE EXISTS (SELECT FROM batch)), \
-        told AS (SELECT pg_notify('aval_published', '') WHERE EXISTS (SELECT FROM batch)) \
+        told AS (SELECT pg_notify('aval_published', (last_offset + (SELECT count(*) FROM batch))::text) \
+            FROM last WHERE EXISTS (SELECT FROM batch)) \
         SELECT count(*) AS published, (extract(epoch FROM now() - min(time)) * 1000000)::bigint AS oldest_wait_us \
         FROM placed LEFT JOIN told ON true";
 
@@ -53,7 +54,7 @@ impl FixedStatement for PublishOutbox {
     }
 }
 
-/// Gives up to `limit` waiting events their place in the sequence and announces them, in one statement.
+/// Gives up to `limit` waiting events their place in the sequence and announces the new end, in one statement.
 ///
 /// # Errors
 /// When the database fails.

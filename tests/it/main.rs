@@ -50,6 +50,8 @@ mod faults;
 #[cfg(test)]
 mod lanes;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod outage;
@@ -63,6 +65,8 @@ mod queue;
 mod realtime;
 #[cfg(test)]
 mod recorder;
+#[cfg(test)]
+mod redis;
 #[cfg(test)]
 mod reencrypt;
 #[cfg(test)]

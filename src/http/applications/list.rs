@@ -1,18 +1,21 @@
 //! `GET /api/v1/applications`
 
 use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
+use bytes::Bytes;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::view::ListedView;
+use crate::cache::Subject;
 use crate::domain::application::{Country, UnknownCountry};
 use crate::domain::decision::RiskBand;
 use crate::domain::ids::ApplicationId;
 use crate::domain::members::Refusal;
 use crate::domain::money::{Money, MoneyError};
 use crate::domain::status::{Status, UnknownStatus};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::cursor;
@@ -101,6 +104,7 @@ pub struct ApplicationPage {
 
 /// Applications, newest first.
 ///
+/// Archived applications are in no list: they are found by their identifiers alone.
 /// By cursor a list is read to its end whatever is added meanwhile; by `page` it has a `total`.
 #[utoipa::path(
     get,
@@ -121,9 +125,13 @@ pub(in crate::http) async fn list(
     query: Query,
 ) -> Answer {
     let wanted = Wanted::read(query, state.keys())?;
-    let page = page(&state, &principal, &wanted).await?;
+    let load = async {
+        let page = page(&state, &principal, &wanted).await?;
+        Ok(Bytes::from(serde_json::to_vec(&page).map_err(Error::internal)?))
+    };
+    let page = state.cache.get(Subject::List, &principal.visibility(), &wanted.name(), load).await?;
     state.note_view(&principal, &context, Viewed::List(ViewAction::List, &wanted.filter));
-    Ok(HttpResponse::Ok().json(page))
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(page))
 }
 
 /// The part of the list that is wanted, as far as the caller may see it.
@@ -187,6 +195,12 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The part of the list as text, the same for the same part.
+    fn name(&self) -> String {
+        let Self { filter, order, start, page, page_size } = self;
+        format!("{} {start:?} {page:?} {page_size}", list_name(*order, filter))
+    }
+
     /// Reads a query.
     ///
     /// # Errors
@@ -316,7 +330,6 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    use crate::error::Error;
     use crate::http::cursor::tests::keys;
 
     fn read(query: &str) -> Result<Wanted, Vec<(String, &'static str)>> {

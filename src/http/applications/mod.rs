@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod change;
+mod copy;
 mod country_data;
 pub mod create;
 pub mod decision;
