@@ -36,10 +36,14 @@ const BOUNDED: [(&str, &str, &str); 3] = [
     ("jobs::figures::dead_letters", "failed_jobs", "at QUEUE_COUNT_LIMIT for each status"),
 ];
 
-/// Functions without a case, and why.
-const WITHOUT_PLAN: [(&str, &str); 5] = [
+/// Functions without a case, and why. A name that ends with `::` stands for all below it.
+const WITHOUT_PLAN: [(&str, &str); 9] = [
+    ("archive::", "moves and reads whole months, once for each or on an operator's command"),
     ("jobs::claim::explain_claim", "gives the plan of a claim"),
     ("partitions::ensure", "makes tables and reads none"),
+    ("partitions::months_ahead", "reads the catalogue"),
+    ("partitions::job_history_before", "reads the catalogue"),
+    ("partitions::drop_job_history", "drops a table and reads none"),
     ("reencrypt::count_left", "reads everything, on an operator's command"),
     ("statistics::differences::differences", "reads everything, for checkers"),
     ("transaction::once", "runs what others ask"),
@@ -126,17 +130,21 @@ fn functions(folder: &Path, prefix: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_function_of_the_storage_has_its_plans_looked_at() {
-    let known: BTreeSet<String> = CASES
-        .iter()
-        .map(|case| case.name.split(' ').next().unwrap())
-        .chain(WITHOUT_PLAN.iter().map(|(name, _)| *name))
-        .map(str::to_owned)
-        .collect();
+    let cases: BTreeSet<&str> = CASES.iter().map(|case| case.name.split(' ').next().unwrap()).collect();
     let there = functions(Path::new("src/storage"), "");
     assert!(there.len() > 50, "{there:?}");
-    let missing: Vec<_> = there.difference(&known).collect();
+    let stands_for = |name: &str, function: &str| match name.strip_suffix("::") {
+        Some(_) => function.starts_with(name),
+        None => function == name,
+    };
+    let is_known = |function: &String| {
+        cases.contains(function.as_str()) || WITHOUT_PLAN.iter().any(|(name, _)| stands_for(name, function))
+    };
+    let missing: Vec<_> = there.iter().filter(|function| !is_known(function)).collect();
     assert!(missing.is_empty(), "add a line to tests/it/plans/cases.rs for each of {missing:#?}");
-    let gone: Vec<_> = known.difference(&there).collect();
+    let named = cases.into_iter().chain(WITHOUT_PLAN.iter().map(|(name, _)| *name));
+    let gone: Vec<_> =
+        named.filter(|name| !there.iter().any(|function| stands_for(name, function))).collect();
     assert!(gone.is_empty(), "nothing has these names any more: {gone:?}");
 }
 
