@@ -117,12 +117,12 @@ pub(super) async fn applications(sql: &mut AsyncPgConnection, of_a_month: usize)
     let insert = format!(
         "SET session_replication_role = replica; \
          INSERT INTO applications (id, country, full_name, identity_document, document_index, requested_amount, \
-             monthly_income, currency, status, risk_score, created_by, deleted_at, country_specific_data, banking_data) \
+             monthly_income, currency, status, version, risk_score, created_by, deleted_at, country_specific_data, banking_data) \
          SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING \
                  substring(uuid_send(uuid_v7_floor(month + n * interval '1 minute')) FOR 6) FROM 1 FOR 6), 52, 1), 53, 1), \
                  'hex')::uuid, \
              (enum_range(NULL::country))[1 + n % 6], '\\x00'::bytea || 'Ana', '\\x00'::bytea || '12345678Z', \
-             sha256(n::text::bytea), 1000 + n, 3000, 'EUR', (enum_range(NULL::application_status))[1 + n % 7], n % 65, \
+             sha256(n::text::bytea), 1000 + n, 3000, 'EUR', (enum_range(NULL::application_status))[1 + n % 7], 2, n % 65, \
              'account ' || n % 50, CASE WHEN n % 41 = 0 THEN now() END, jsonb_build_object('employer', n), \
              jsonb_build_object('credit_score', n) \
          FROM generate_series(1, {of_a_month}) n, \

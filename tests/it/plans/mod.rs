@@ -21,7 +21,7 @@ use self::explain::{Explained, Plan};
 use self::fill::World;
 use crate::support::db::{TestDatabase, execute};
 
-/// Tables that may be read from end to end, and why.
+/// Tables that may be read from end to end, and why; so may the catalogue, which says what types there are.
 const SMALL: [(&str, &str); 4] = [
     ("outbox_position", "one row"),
     ("statistics_position", "one row"),
@@ -60,7 +60,7 @@ fn faults(case: &Case, plans: &[Plan]) -> Vec<String> {
     }
     for plan in plans {
         for table in plan.read_from_end_to_end() {
-            let is_small = SMALL.iter().any(|(small, _)| *small == table);
+            let is_small = table.starts_with("pg_") || SMALL.iter().any(|(small, _)| *small == table);
             let is_bounded = BOUNDED.iter().any(|(name, of, _)| *name == case.name && *of == table);
             if !is_small && !is_bounded {
                 faults.push(format!("reads all of {table}\n{plan}"));
@@ -92,8 +92,13 @@ async fn every_query_uses_its_index_and_reads_no_more_months_than_it_must() {
         for round in 0..CALLS {
             execute(&mut explained.sql, "BEGIN").await.unwrap();
             let mut outcome = Ok(());
-            let plans = explained.plans_of(async |sql| outcome = (case.call)(sql, &world).await).await;
-            execute(&mut explained.sql, "ROLLBACK").await.unwrap();
+            // A statement is over, and its plan written, when the next one begins.
+            let plans = explained
+                .plans_of(async |sql| {
+                    outcome = (case.call)(sql, &world).await;
+                    execute(sql, "ROLLBACK").await.unwrap();
+                })
+                .await;
             let mut faults = faults(case, &plans);
             faults.extend(outcome.err());
             if !faults.is_empty() {
