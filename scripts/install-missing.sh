@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and running Aval need and this machine lacks: a C compiler and linker, and PostgreSQL's server
-# programs (unless DATABASE_URL names a server and no tests are to run); for tests also curl and Python. It asks nothing.
+# programs (unless DATABASE_URL names a server and no tests are to run); for tests also Redis, curl and Python. It asks
+# nothing.
 # Where it may not install, it prints the command that does and ends with 1.
 set -euo pipefail
 
@@ -40,6 +41,21 @@ install_debian_postgres() {
     "${as_root[@]}" apt-get install -y -qq --no-install-recommends postgresql
 }
 
+# Debian's package starts a system-wide server and enables it. Tests start their own.
+install_debian_redis() {
+    local policy=/usr/sbin/policy-rc.d
+    if ! "${as_root[@]}" test -e "$policy"; then
+        # shellcheck disable=SC2064
+        trap "${as_root[*]} rm -f $policy" EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" > /dev/null
+        "${as_root[@]}" chmod 755 "$policy"
+    fi
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends redis-server
+    if command -v systemctl > /dev/null; then
+        "${as_root[@]}" systemctl disable --now redis-server > /dev/null 2>&1 || true
+    fi
+}
+
 if ! command -v cargo > /dev/null; then
     say 'the Rust toolchain is missing; install it from https://rustup.rs and run this again'
     exit 1
@@ -52,6 +68,7 @@ if [ -z "${DATABASE_URL:-}" ] || [ "${1:-}" = for-tests ]; then
 fi
 # schemathesis, which tests the API from outside, is a Python program.
 if [ "${1:-}" = for-tests ]; then
+    command -v redis-server > /dev/null || missing+=(redis-server)
     command -v curl > /dev/null || missing+=(curl)
     python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
 fi
@@ -60,9 +77,9 @@ if [ ${#missing[@]} -eq 0 ]; then
 fi
 
 if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, curl and Python 3. Install with"
-    say '  Fedora:  sudo dnf install gcc postgresql-server curl python3'
-    say '  macOS:   xcode-select --install; brew install postgresql@17 python'
+    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, curl and Python 3. Install with"
+    say '  Fedora:  sudo dnf install gcc postgresql-server redis curl python3'
+    say '  macOS:   xcode-select --install; brew install postgresql@17 redis python'
     exit 1
 fi
 
@@ -80,10 +97,11 @@ fi
 say "installing with apt-get: ${missing[*]}"
 exec < /dev/null
 "${as_root[@]}" apt-get update -qq
+# Each in a shell of its own, so that what one has to undo at its end is undone.
 for package in "${missing[@]}"; do
-    if [ "$package" = postgresql ]; then
-        install_debian_postgres
-    else
-        "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package"
-    fi
+    case $package in
+        postgresql) (install_debian_postgres) ;;
+        redis-server) (install_debian_redis) ;;
+        *) "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package" ;;
+    esac
 done

@@ -91,6 +91,9 @@ pub enum Error {
     /// The state of the resource does not allow the request.
     #[error("conflict: {0}")]
     Conflict(PublicMessage),
+    /// The application is in the archive, where nothing changes.
+    #[error("the application is archived")]
+    Archived,
     /// The caller did not say, or did not prove, who it is.
     #[error("not authenticated: {0}")]
     Unauthenticated(PublicMessage),
@@ -199,6 +202,7 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::Conflict(_) => "conflict",
+            Self::Archived => "archived",
             Self::Unauthenticated(_) => "unauthenticated",
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
@@ -232,6 +236,7 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::Archived
             | Self::Unauthenticated(_)
             | Self::Forbidden(_)
             | Self::LeaseLost
@@ -253,6 +258,7 @@ impl Error {
             | Self::NotFound(_)
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
+            | Self::Archived
             | Self::Unauthenticated(_)
             | Self::Forbidden(_)
             | Self::RateLimited { .. }

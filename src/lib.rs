@@ -12,21 +12,24 @@
 //! | [`accounts`] | who may come in: passwords, tokens, sessions, API keys |
 //! | [`actors`] | supervision, application actors, gateway and breakers, scheduler, recorder, relay, broadcaster |
 //! | [`bus`] | how published events reach every instance |
+//! | [`cache`] | answers that are kept for a while |
 //! | [`countries`] | documents and rules, all of one country in one file |
 //! | [`providers`] | one adapter for each bureau, and the simulator that plays all of them |
 //! | [`storage`] | PostgreSQL: the truth |
+//! | [`redis`](mod@redis) | what instances share besides it, and can do without |
 //! | [`embedded`] | the private PostgreSQL of a machine that has no other |
 //! | [`domain`] | the nouns of credit: pure types and the rules between them |
 //! | [`config`], [`clock`], [`error`], [`telemetry`] | what everybody but the domain may use |
 //!
-//! Imports go downwards only: `cli → app, accounts`; `http → accounts, actors, bus`; `accounts → storage, domain`; `http, actors → countries, providers, storage, domain`;
-//! `actors → bus`; `bus → storage`; `storage, countries, providers → domain`; `domain → nothing of ours` but [`error`]. A
+//! Imports go downwards only: `cli → app, accounts`; `http → accounts, actors, bus, cache, redis`; `accounts → storage, domain`; `http, actors → countries, providers, storage, domain`;
+//! `actors → bus, cache`; `bus, cache → redis, storage`; `storage, countries, providers → domain`; `domain → nothing of ours` but [`error`]. A
 //! test reads the `use` lines and fails on a wrong arrow.
 
 pub mod accounts;
 pub mod actors;
 pub mod app;
 pub mod bus;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -36,6 +39,7 @@ pub mod embedded;
 pub mod error;
 pub mod http;
 pub mod providers;
+pub mod redis;
 pub mod shutdown;
 pub mod startup;
 pub mod storage;

@@ -7,7 +7,7 @@
 //! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | breakers are rebuilt closed, calls in flight answered with an error |
 //! | [`recorder`] | `actors.recorders` | the writes that wait | they are answered with an error |
 //! | [`scheduler`] | 1 | claiming jobs | leases run out by themselves |
-//! | [`outbox_relay`] | 1, one leads | the global offset | another instance takes over |
+//! | [`outbox_relay`] | 1, one leads | the global offset, and counting what was published | another instance takes over |
 //! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position stand outside of it |
 //! | [`housekeeper`] | 1, one leads | recurring work | another instance takes over |
 //! | [`view_recorder`] | 1 | writing what staff looked at | the views that wait stand outside of it |
@@ -33,6 +33,7 @@
 pub mod announcements;
 pub mod application;
 pub mod broadcaster;
+pub mod cache_follower;
 pub mod circuit_breaker;
 pub mod circuit_overrides;
 pub mod faults;
@@ -48,6 +49,7 @@ mod rounds;
 pub mod running_jobs;
 pub mod scheduler;
 mod sliding_counts;
+mod statistics;
 pub mod supervisor;
 pub mod view_recorder;
 pub mod webhooks;

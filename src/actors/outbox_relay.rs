@@ -2,7 +2,9 @@
 //!
 //! One relay an instance, one leader among them, by advisory lock. The leader publishes what waits, batch by batch, as
 //! soon as it is told that something does ([`Wake`]: by the instance that wrote it, or by `NOTIFY`), and on a poll for
-//! hints that were lost. Then it tells the local broadcaster at once; other instances hear it from the database.
+//! hints that were lost. Where there is a Redis it appends what it has published to the stream there. Then it tells the
+//! local broadcaster at once; other instances hear it from the stream or the database. What was published is counted for the
+//! [statistics](crate::storage::statistics) beside that, a few times a second at most.
 //!
 //! What can go wrong: the leader's connection dies, and with it the lock. It then publishes on for at most one poll,
 //! which is harmless, because numbering locks the position's row; another instance takes over within
@@ -20,6 +22,8 @@ use super::Resources;
 use super::faults::FaultPoint;
 use super::lifeline::Lifeline;
 use super::rounds::Rounds;
+use super::statistics;
+use crate::bus::redis::EventStream;
 use crate::error::Result;
 use crate::storage::leadership::Leadership;
 use crate::storage::outbox;
@@ -47,10 +51,15 @@ pub type OnPublished = Arc<dyn Fn() + Send + Sync>;
 /// The relay of one instance.
 pub struct OutboxRelay {
     resources: Resources,
+    stream: Option<EventStream>,
     on_published: OnPublished,
     /// Held between rounds; a round takes it along and brings it back.
     leadership: Option<Leadership>,
     rounds: Rounds,
+    /// Counting, which neither waits for publishing nor keeps it waiting.
+    counting: Rounds,
+    /// When the figures in the metrics were last read; `None` while this relay follows.
+    figures_read_at: Option<Duration>,
     /// The next round first asks whether the lock is still held.
     check_due: bool,
     /// The next round applies for leadership, if this relay follows.
@@ -60,13 +69,22 @@ pub struct OutboxRelay {
 }
 
 impl OutboxRelay {
-    /// A relay that calls `on_published` after each round that published something.
-    pub fn new(resources: &Resources, on_published: OnPublished, lifeline: Lifeline) -> Self {
+    /// A relay that appends to `stream` what it publishes, and calls `on_published` after each round that published
+    /// something.
+    pub fn new(
+        resources: &Resources,
+        stream: Option<EventStream>,
+        on_published: OnPublished,
+        lifeline: Lifeline,
+    ) -> Self {
         Self {
             resources: resources.named(NAME),
+            stream,
             on_published,
             leadership: None,
             rounds: Rounds::default(),
+            counting: Rounds::default(),
+            figures_read_at: None,
             check_due: false,
             apply_due: true,
             retiring: false,
@@ -86,11 +104,12 @@ impl OutboxRelay {
         }
         let check = std::mem::take(&mut self.check_due);
         let (resources, on_published) = (self.resources.clone(), Arc::clone(&self.on_published));
+        let stream = self.stream.clone();
         // A task of its own: a panic in it comes back as an error, and the leadership it held is freed.
         let task = actix_rt::spawn(async move {
             let leadership = lead(&resources, held, check).await?;
             if leadership.is_some() {
-                publish_all(&resources, &on_published).await?;
+                publish_all(&resources, stream.as_ref(), &on_published).await?;
             }
             Ok(leadership)
         });
@@ -102,16 +121,69 @@ impl OutboxRelay {
         match ended {
             Ok(Ok(leadership)) => {
                 self.leadership = leadership;
+                if self.leadership.is_some() {
+                    self.count(ctx);
+                } else {
+                    self.stop_counting();
+                }
                 if again && self.leadership.is_some() {
                     self.begin(ctx);
                 }
             }
-            Ok(Err(error)) => warn!(self.resources.logger, "publishing failed; leadership let go";
-                "error" => %error, "cause" => error.private_cause()),
-            Err(panic) => warn!(self.resources.logger, "publishing panicked"; "cause" => %panic),
+            Ok(Err(error)) => {
+                self.stop_counting();
+                warn!(self.resources.logger, "publishing failed; leadership let go";
+                    "error" => %error, "cause" => error.private_cause());
+            }
+            Err(panic) => {
+                self.stop_counting();
+                warn!(self.resources.logger, "publishing panicked"; "cause" => %panic);
+            }
         }
         if self.retiring {
             self.retire(ctx);
+        }
+    }
+
+    /// Counts what was published, now or after the round of counting that runs and its pause.
+    fn count(&mut self, ctx: &mut Context<Self>) {
+        if !self.counting.begin() {
+            return;
+        }
+        let (resources, figures_read_at) = (self.resources.clone(), self.figures_read_at);
+        let task = actix_rt::spawn(async move { statistics::count(&resources, figures_read_at).await });
+        ctx.spawn(task.into_actor(self).map(|ended, relay, ctx| {
+            let logger = &relay.resources.logger;
+            match ended {
+                Ok(Ok(read_at)) => relay.figures_read_at = Some(read_at),
+                Ok(Err(error)) => warn!(logger, "counting failed; tried again"; error),
+                Err(panic) => warn!(logger, "counting panicked"; "cause" => %panic),
+            }
+            if relay.leads() {
+                let pause = relay.resources.settings.statistics.min_interval();
+                ctx.run_later(pause, Self::end_counting);
+            } else {
+                relay.counting.end();
+                relay.stop_counting();
+            }
+        }));
+    }
+
+    fn end_counting(&mut self, ctx: &mut Context<Self>) {
+        if self.counting.end() && self.leads() {
+            self.count(ctx);
+        }
+    }
+
+    /// Whether this relay led when its last round ended; the round that runs has taken the leadership along.
+    fn leads(&self) -> bool {
+        self.leadership.is_some() || !self.rounds.is_idle()
+    }
+
+    /// Leaves the figures about all applications to another instance.
+    fn stop_counting(&mut self) {
+        if self.figures_read_at.take().is_some() {
+            statistics::withdraw(&self.resources.metrics);
         }
     }
 
@@ -143,13 +215,23 @@ async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> R
 }
 
 /// Publishes batches until one is not full, and tells of it.
-async fn publish_all(resources: &Resources, on_published: &OnPublished) -> Result<()> {
+async fn publish_all(
+    resources: &Resources,
+    stream: Option<&EventStream>,
+    on_published: &OnPublished,
+) -> Result<()> {
     let batch = resources.settings.outbox.publish_batch;
     loop {
         let publication = outbox::publish(&mut *resources.database.get().await?, batch).await?;
         if publication.published > 0 {
             let wait = u64::try_from(publication.oldest_wait_us.unwrap_or(0)).unwrap_or(0);
             resources.metrics.outbox_lag_seconds.observe(seconds(Duration::from_micros(wait)));
+        }
+        let is_due = |stream: &&EventStream| publication.published > 0 || stream.is_behind();
+        if let Some(stream) = stream.filter(is_due) {
+            stream.catch_up().await;
+        }
+        if publication.published > 0 {
             on_published();
         }
         if publication.published < i64::from(batch) {

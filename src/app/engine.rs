@@ -5,6 +5,7 @@ use std::sync::Arc;
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
 
+use super::shared::Shared;
 use crate::accounts::Accounts;
 use crate::actors::announcements;
 use crate::actors::application::ApplicationParts;
@@ -13,7 +14,7 @@ use crate::actors::circuit_overrides::{self, CircuitOverrides};
 use crate::actors::faults::Faults;
 use crate::actors::housekeeper::{self, Housekeeper};
 use crate::actors::lifeline::Handle;
-use crate::actors::outbox_relay::{self, OnPublished, OutboxRelay};
+use crate::actors::outbox_relay::{self, OutboxRelay};
 use crate::actors::provider_gateway::{Endpoint, GatewayParts, ProviderGateway};
 use crate::actors::recorder::{self, CommitHook, Recorder, Recorders, Written};
 use crate::actors::root::{Arbiters, Root};
@@ -23,8 +24,6 @@ use crate::actors::supervisor::{self, Supervisor};
 use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
 use crate::actors::webhooks::WebhookIntake;
 use crate::actors::{Resources, provider_gateway};
-use crate::bus::EventBus;
-use crate::bus::postgres::PostgresBus;
 use crate::clock::Clock;
 use crate::config::{InstanceRole, Settings};
 use crate::countries::Countries;
@@ -83,6 +82,8 @@ pub struct Engine {
     pub on_commit: CommitHook,
     /// Who applies webhooks.
     pub webhooks: WebhookIntake,
+    /// What instances share besides the database, and the copies of answers.
+    pub shared: Shared,
     /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
     pub(super) recorder_handles: Vec<Handle<Recorder>>,
@@ -122,6 +123,7 @@ impl Engine {
             resources.clock.clone(),
             resources.named("accounts").logger,
         )?;
+        let shared = Shared::new(&resources)?;
         let countries = Arc::new(Countries::load(resources.settings.countries_dir.as_deref())?);
         let simulator = start_simulator(&resources).await?;
         let overrides = CircuitOverrides::new(resources.clock.clone());
@@ -158,6 +160,7 @@ impl Engine {
             handles,
             on_commit,
             webhooks,
+            shared,
             fatal,
             recorder_handles,
             arbiters,
@@ -176,6 +179,7 @@ impl Engine {
             engine.keep_broadcaster();
             engine.keep_views();
         }
+        engine.shared.keep(&engine.root, &engine.resources, &engine.handles.broadcaster);
         engine.keep_listening();
         engine.wait_alive().await;
         info!(engine.resources.logger, "actors started"; "instance" => &*engine.resources.instance,
@@ -270,16 +274,16 @@ impl Engine {
     }
 
     fn keep_relay(&self) {
-        let (resources, broadcaster) = (self.resources.clone(), self.handles.broadcaster.clone());
-        let on_published: OnPublished = Arc::new(move || broadcaster.hint(broadcaster::Wake));
+        let on_published = self.shared.on_published(&self.handles.broadcaster);
+        let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
         self.root.keep(&self.handles.relay, move |line| {
-            OutboxRelay::new(&resources, Arc::clone(&on_published), line)
+            OutboxRelay::new(&resources, stream.clone(), Arc::clone(&on_published), line)
         });
     }
 
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
-        let bus: Arc<dyn EventBus> = Arc::new(PostgresBus::new(self.resources.database.clone()));
+        let bus = self.shared.broadcasters_bus();
         self.root.keep(&self.handles.broadcaster, move |line| {
             Broadcaster::new(&resources, Arc::clone(&bus), sessions.clone(), line)
         });
@@ -303,15 +307,16 @@ impl Engine {
     fn keep_listening(&self) {
         let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
         let (accounts, overrides) = (self.accounts.clone(), self.overrides.clone());
+        let on_announced = self.shared.on_announced(&self.handles.broadcaster);
         self.root.keep_task(announcements::NAME, move || {
             let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
-            let overrides = overrides.clone();
+            let (overrides, on_announced) = (overrides.clone(), Arc::clone(&on_announced));
             let take = Arc::new(move |announcement| match announcement {
                 Announcement::Circuits => overrides.wake(),
                 Announcement::Accounts => accounts.forget(),
                 Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
                 Announcement::Outbox => handles.relay.hint(outbox_relay::Wake),
-                Announcement::Published => handles.broadcaster.hint(broadcaster::Wake),
+                Announcement::Published(end) => on_announced(end),
             });
             let on_listening = Arc::new(move |listening| told.set_listening(listening));
             announcements::pass_on(resources.clone(), take, on_listening)

@@ -4,9 +4,11 @@
 //! front, and takes all of it down again. Both are built from [`Settings`] alone, so that a test boots what production
 //! boots.
 
+pub mod archive;
 mod engine;
 mod health;
 pub mod reencrypt;
+mod shared;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::engine::{Engine, Handles};
 use self::health::EngineHealth;
+pub use self::shared::Shared;
 use crate::actors::outbox_relay::Retire;
 use crate::actors::scheduler::StopIntake;
 use crate::actors::supervisor::GiveAllBack;
@@ -158,6 +161,8 @@ fn http_state(engine: &Engine) -> HttpState {
         recorders: engine.recorders.clone(),
         countries: Arc::clone(&engine.countries),
         views: engine.views.clone(),
+        cache: engine.shared.cache.clone(),
+        redis: engine.shared.redis.clone(),
         simulator: engine.simulator.clone(),
         on_commit: Arc::clone(&engine.on_commit),
         health: Arc::new(EngineHealth::of(engine)),

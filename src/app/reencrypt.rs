@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{PlainEnvelopes, Settings};
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::StartedDatabase;
+use crate::storage::archive;
 use crate::storage::reencrypt::{count_left, pass};
 use crate::storage::seal::KeyRing;
 use crate::storage::{Connection, Database};
@@ -29,7 +30,8 @@ pub enum Progress {
 /// rows. What the configuration says of texts in the clear stands, unless `plain` is told.
 ///
 /// # Errors
-/// [`Error::Conflict`] when rows are left: they cannot be opened, or another instance still seals with another key.
+/// [`Error::Conflict`] when rows are left: they cannot be opened, another instance still seals with another key, or their
+/// months are archived.
 /// Otherwise when the database or the configuration fails.
 pub async fn reencrypt(
     mut settings: Settings,
@@ -64,7 +66,7 @@ async fn until_nothing_is_left(
     let (mut resealed, mut unopened) = (0, 0);
     for _ in 0..MAX_PASSES {
         if left == 0 {
-            return Ok(resealed);
+            return nothing_archived_is_left(database).await.map(|()| resealed);
         }
         let done = pass(database, logger, batch, |rows| on_progress(Progress::Resealed(rows))).await?;
         resealed += done.resealed;
@@ -77,6 +79,23 @@ async fn until_nothing_is_left(
     Err(Error::Conflict(PublicMessage::new(format!(
         "{left} rows are not sealed by the active key: {unopened} could not be opened (the log names them), and the \
          others are written by an instance that seals with another key"
+    ))))
+}
+
+/// The archive is read-only: what another key sealed there keeps needing that key, and whoever asks must know.
+async fn nothing_archived_is_left(database: &Database) -> Result<()> {
+    let mut connection: Connection<'_> = database.get().await?;
+    let found = archive::sealed_by_other_keys(&mut connection, database.keys()).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let rows: u64 = found.iter().map(|(_, rows)| rows).sum();
+    let months: Vec<&str> = found.iter().map(|(month, _)| month.as_str()).collect();
+    Err(Error::Conflict(PublicMessage::new(format!(
+        "everything among the living is sealed by the active key, but {rows} archived applications are not ({}): keep the \
+         other keys as long as these months are archived, or bring them back (aval archive attach), seal again, and \
+         archive them again",
+        months.join(", ")
     ))))
 }
 

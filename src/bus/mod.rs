@@ -3,9 +3,11 @@
 //! There is one global sequence of events; the leading relay gives each its offset, without gaps. Every instance reads
 //! the whole sequence from a position of its own, so nothing is acknowledged and no reader can hold up another. The
 //! default bus is the outbox itself ([`postgres`]): what wakes a reader is a hint (an in-process call, `NOTIFY`), what
-//! it reads is the truth, and a poll makes up for lost hints.
+//! it reads is the truth, and a poll makes up for lost hints. Where there is a Redis, the newest events stand there too
+//! ([`redis`]).
 
 pub mod postgres;
+pub mod redis;
 
 use futures_util::future::BoxFuture;
 
@@ -45,11 +47,12 @@ pub trait EventBus: Send + Sync + 'static {
     /// When the bus cannot be reached.
     fn extent(&self) -> BoxFuture<'_, Result<Extent>>;
 
-    /// The next events after `offset`, in order and without gaps, at most `limit`.
+    /// The next events after a position, in order and without gaps, at most `limit`. What follows a position of a sequence
+    /// that has ended is unspecified: whoever gets nothing asks where the end is.
     ///
     /// # Errors
     /// When the bus cannot be reached.
-    fn read_after(&self, offset: i64, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>>;
+    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>>;
 }
 
 #[cfg(test)]

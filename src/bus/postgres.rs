@@ -37,7 +37,7 @@ impl EventBus for PostgresBus {
         .boxed()
     }
 
-    fn read_after(&self, offset: i64, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
-        async move { outbox::read_after(&mut *self.database.get().await?, offset, limit).await }.boxed()
+    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
+        async move { outbox::read_after(&mut *self.database.get().await?, after.offset, limit).await }.boxed()
     }
 }

@@ -1,6 +1,7 @@
 //! The subcommands of the `aval` binary, one file each.
 
 pub mod api_key;
+pub mod archive;
 pub mod check_config;
 pub mod decide;
 pub mod demo;
@@ -45,6 +46,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Seal personal data again after a change of keys, beside running instances
     Reencrypt(reencrypt::ReencryptArgs),
+    /// Move closed months to the archive and back, and export them
+    Archive(archive::ArchiveArgs),
     /// Make, list and change accounts
     User(user::UserArgs),
     /// Print an access token of an account
@@ -102,6 +105,11 @@ pub fn run(command: Command) -> Result<()> {
             let settings = Settings::load()?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(api_key::run(args, settings, clock, logger, io::stdout()))
+        }
+        Command::Archive(args) => {
+            let settings = Settings::load()?;
+            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            block_on(archive::run(args, settings, clock, logger, io::stdout()))
         }
         Command::Reencrypt(args) => {
             let settings = Settings::load()?;

@@ -1,4 +1,4 @@
-//! `[jobs]`, `[outbox]`, `[redecision]` and `[housekeeping]`.
+//! `[jobs]`, `[outbox]` and `[redecision]`.
 
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct JobSettings {
     pub timeout_ms: u64,
     /// Pause of a job that found its bulkhead full.
     pub overflow_snooze_ms: u64,
+    /// How long finished jobs are kept, by whole months.
+    pub history_retention_days: u32,
 }
 
 impl JobSettings {
@@ -41,7 +43,12 @@ impl JobSettings {
             "must be above 0 and at most half of jobs.lease_ms",
         )?;
         require((1..=100).contains(&self.max_attempts), "jobs.max_attempts", "must be from 1 to 100")?;
-        require(self.timeout_ms >= 1000, "jobs.timeout_ms", "must be at least 1000")
+        require(self.timeout_ms >= 1000, "jobs.timeout_ms", "must be at least 1000")?;
+        require(
+            (7..=36_500).contains(&self.history_retention_days),
+            "jobs.history_retention_days",
+            "must be from 7 to 36500: the database itself lets no younger month go",
+        )
     }
 
     /// The longest pause after attempt number `attempt` (from 1) failed; the pause is drawn below it.
@@ -102,12 +109,4 @@ impl RedecisionSettings {
             "must be at most redecision.max_interval_ms",
         )
     }
-}
-
-/// Recurring work of the leader.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HousekeepingSettings {
-    /// How often it runs.
-    pub interval_ms: u64,
 }

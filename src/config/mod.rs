@@ -2,22 +2,26 @@
 //!
 //! Layers, each over the one before: `default.toml`, `<environment>.toml`, variables named
 //! `AVAL__SECTION__KEY`, and the short names that platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`,
-//! `AVAL_DATA_DIR`, `AVAL_PG_BIN`, and the secrets, also as `<variable>_FILE`). Both files are compiled in, so that the binary runs from anywhere; a folder
+//! `AVAL_DATA_DIR`, `AVAL_PG_BIN`, `REDIS_URL`, and the secrets, also as `<variable>_FILE`). Both files are compiled in, so that the binary runs from anywhere; a folder
 //! named by `AVAL_CONFIG_DIR` (default `./config`) replaces them. Unknown keys and impossible combinations end the
 //! start with a sentence that names the key.
 
 mod accounts;
 mod actors;
 mod applications;
+mod cache;
 mod cors;
 mod database;
 mod database_url;
 mod encryption;
+mod housekeeping;
 mod instance;
 mod jobs;
 mod limits;
+mod lists;
 mod log;
 mod providers;
+mod redis;
 mod secrets;
 mod server;
 mod staff_views;
@@ -30,16 +34,20 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat};
 use serde::Deserialize;
 
+pub use self::redis::RedisSettings;
 pub use accounts::{AccountSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
+pub use cache::CacheSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerProof};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
+pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
 pub use instance::{InstanceRole, InstanceSettings};
-pub use jobs::{HousekeepingSettings, JobSettings, OutboxSettings, RedecisionSettings};
+pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
+pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
@@ -59,11 +67,12 @@ const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
 
 /// Variables that hold a secret or the name of a file with one (`<variable>_FILE`), and the keys that they set.
-const SECRET_VARIABLES: [(&str, &str); 8] = [
+const SECRET_VARIABLES: [(&str, &str); 9] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_MIGRATION_URL", "database.migration_url"),
     ("DATABASE_DIRECT_URL", "database.direct_url"),
     ("DATABASE_READ_URL", "database.read_url"),
+    ("REDIS_URL", "redis.url"),
     ("JWT_SECRET", "secrets.jwt"),
     ("ENCRYPTION_KEY", "secrets.encryption"),
     ("INDEX_KEY", "secrets.index"),
@@ -130,6 +139,10 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// `[embedded]`
     pub embedded: EmbeddedDatabaseSettings,
+    /// `[redis]`
+    pub redis: RedisSettings,
+    /// `[cache]`
+    pub cache: CacheSettings,
     /// `[log]`
     pub log: LogSettings,
     /// `[actors]`
@@ -142,10 +155,16 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// `[outbox]`
     pub outbox: OutboxSettings,
+    /// `[statistics]`
+    pub statistics: StatisticsSettings,
+    /// `[lists]`
+    pub lists: ListSettings,
     /// `[redecision]`
     pub redecision: RedecisionSettings,
     /// `[housekeeping]`
     pub housekeeping: HousekeepingSettings,
+    /// `[archive]`
+    pub archive: ArchiveSettings,
     /// `[websocket]`
     pub websocket: WebSocketSettings,
     /// `[webhooks]`
@@ -171,14 +190,19 @@ struct Sections {
     encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
+    redis: RedisSettings,
+    cache: CacheSettings,
     log: LogSettings,
     actors: ActorSettings,
     applications: NewApplicationSettings,
     staff_views: StaffViewSettings,
     jobs: JobSettings,
     outbox: OutboxSettings,
+    statistics: StatisticsSettings,
+    lists: ListSettings,
     redecision: RedecisionSettings,
     housekeeping: HousekeepingSettings,
+    archive: ArchiveSettings,
     websocket: WebSocketSettings,
     webhooks: WebhookSettings,
     providers: ProvidersSection,
@@ -270,14 +294,19 @@ impl Settings {
             encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
+            redis: sections.redis,
+            cache: sections.cache,
             log: sections.log,
             actors: sections.actors,
             applications: sections.applications,
             staff_views: sections.staff_views,
             jobs: sections.jobs,
             outbox: sections.outbox,
+            statistics: sections.statistics,
+            lists: sections.lists,
             redecision: sections.redecision,
             housekeeping: sections.housekeeping,
+            archive: sections.archive,
             websocket: sections.websocket,
             webhooks: sections.webhooks,
             providers: sections.providers,
@@ -292,12 +321,18 @@ impl Settings {
         settings.limits.validate()?;
         settings.cors.validate()?;
         settings.database.validate(environment)?;
+        settings.redis.validate(environment)?;
+        settings.cache.validate()?;
         settings.actors.validate()?;
         settings.applications.validate()?;
         settings.staff_views.validate()?;
         settings.jobs.validate()?;
         settings.outbox.validate()?;
+        settings.statistics.validate()?;
+        settings.lists.validate()?;
         settings.redecision.validate()?;
+        settings.housekeeping.validate()?;
+        settings.archive.validate()?;
         settings.websocket.validate()?;
         settings.webhooks.validate()?;
         settings.providers.validate(environment)?;
@@ -444,6 +479,15 @@ mod tests {
         assert!(refusal(&[("AVAL__PROVIDERS__ES__BREAKER__MIN_CALLS", "0")]).contains("min_calls"));
         assert!(refusal(&[("AVAL__DATABASE__POOL_SIZE", "3")]).contains("pool_size"));
         assert!(refusal(&[("AVAL__WEBHOOKS__RETENTION_DAYS", "29")]).contains("webhooks.retention_days"));
+        assert!(
+            refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "daily")]).contains("housekeeping.archive.cron")
+        );
+        assert!(refusal(&[("AVAL__HOUSEKEEPING__ARCHIVE__MISSED", "panic")]).contains("panic"));
+        assert!(refusal(&[("AVAL__HOUSEKEEPING__TIME_ZONE", "Atlantis")]).contains("housekeeping.time_zone"));
+        assert!(
+            refusal(&[("AVAL__JOBS__HISTORY_RETENTION_DAYS", "6")]).contains("jobs.history_retention_days")
+        );
+        assert!(refusal(&[("AVAL__ARCHIVE__AFTER_MONTHS", "0")]).contains("archive.after_months"));
         assert!(refusal(&[("AVAL_CONFIG_DIR", "/nonexistent")]).contains("AVAL_CONFIG_DIR"));
     }
 
@@ -484,6 +528,29 @@ mod tests {
         }
         assert!(load(&[("DATABASE_URL", "postgres://db.example/aval")]).is_ok());
         assert!(refusal(&[("DATABASE_MIGRATION_URL", "host=localhost")]).contains("database.migration_url"));
+    }
+
+    #[test]
+    fn production_speaks_to_no_redis_elsewhere_in_the_clear() {
+        let with = |url| load_production(&[("REDIS_URL", url)]);
+        let refused = with("redis://aval:hunter2@cache.example/0").expect_err("must be refused").to_string();
+        assert!(refused.contains("rediss://") && !refused.contains("hunter2"), "{refused}");
+        for url in ["rediss://cache.example/0", "redis://localhost", "unix:///run/redis.sock"] {
+            assert!(with(url).is_ok(), "{url}");
+        }
+        assert!(load(&[("REDIS_URL", "redis://cache.example")]).is_ok(), "development");
+        assert!(!load(&[]).unwrap().redis.is_configured());
+    }
+
+    #[test]
+    fn an_address_of_redis_that_cannot_be_used_is_refused_without_repeating_it() {
+        for url in ["http://:hunter2@cache.example", "hunter2", "rediss://:hunter2@cache.example/#insecure"] {
+            let refused = refusal(&[("REDIS_URL", url)]);
+            assert!(refused.contains("REDIS_URL") && !refused.contains("hunter2"), "{refused}");
+        }
+        assert!(refusal(&[("AVAL__REDIS__KEY_PREFIX", "a b")]).contains("redis.key_prefix"));
+        assert!(refusal(&[("AVAL__REDIS__POOL_SIZE", "0")]).contains("redis.pool_size"));
+        assert!(refusal(&[("AVAL__CACHE__LIST_TTL_MS", "0")]).contains("cache.list_ttl_ms"));
     }
 
     #[test]

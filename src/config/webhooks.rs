@@ -20,8 +20,6 @@ pub struct WebhookSettings {
     pub tolerance_ms: u64,
     /// How long events are remembered.
     pub retention_days: u32,
-    /// The hour of the day, in UTC, at which older ones are deleted.
-    pub cleaning_hour: u32,
     /// Attempts of Aval's own to apply an event.
     pub max_attempts: i32,
     /// Pause before the second attempt; it doubles with each.
@@ -52,7 +50,6 @@ impl WebhookSettings {
             "webhooks.retention_days",
             "must be at least 30: a legacy event is accepted for 29 days, and must be remembered for longer",
         )?;
-        require(self.cleaning_hour < 24, "webhooks.cleaning_hour", "must be from 0 to 23")?;
         require(self.max_attempts >= 1, "webhooks.max_attempts", "must be at least 1")?;
         require(self.retry_base_ms >= 1, "webhooks.retry_base_ms", "must be at least 1")?;
         require(

@@ -83,6 +83,16 @@ impl RiskBand {
     /// Every band, from the lowest.
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
+    /// The name used in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
     /// The band of a score.
     pub fn of(score: Decimal) -> Self {
         if score < Decimal::from(30) {

@@ -35,10 +35,12 @@ impl Conditions {
 
     /// Whether the client already has this version: `If-None-Match` is `*` or names it, weakly or not.
     pub fn is_known(&self, version: i64) -> bool {
-        let tag = etag(version);
-        self.if_none_match
-            .as_deref()
-            .is_some_and(|tags| names(tags, &tag) || names(tags, &format!("W/{tag}")))
+        self.knows(&etag(version))
+    }
+
+    /// The same for any tag, given in its strong form.
+    pub fn knows(&self, tag: &str) -> bool {
+        self.if_none_match.as_deref().is_some_and(|tags| names(tags, tag) || names(tags, &format!("W/{tag}")))
     }
 }
 

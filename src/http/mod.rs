@@ -7,7 +7,7 @@
 //!
 //! The server listens before the rest of Aval stands: an [`Entrance`] answers 503 to everything but
 //! `/health/live` until [`Entrance::open`] hands it the [`HttpState`]. From then on a request never waits for anything
-//! but the database and the recorder, and never longer than `server.request_timeout_ms`.
+//! but the database, the recorder and, for moments, Redis, and never longer than `server.request_timeout_ms`.
 
 pub mod api_keys;
 pub mod applications;
@@ -34,10 +34,12 @@ pub mod operations;
 pub mod problem;
 pub mod query;
 pub mod routes;
+pub mod schedule;
 mod schemas;
 mod server;
 pub mod sessions;
 pub mod staff_views;
+pub mod stats;
 mod tls;
 pub mod users;
 pub mod webhooks;
@@ -58,11 +60,13 @@ use crate::accounts::Accounts;
 use crate::actors::Resources;
 use crate::actors::recorder::{CommitHook, Recorders};
 use crate::actors::view_recorder::ViewLog;
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
 use crate::error::Error;
 use crate::providers::simulator::Simulator;
+use crate::redis::Redis;
 use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
@@ -79,6 +83,10 @@ pub struct HttpState {
     pub countries: Arc<Countries>,
     /// Where looks of staff are recorded.
     pub views: ViewLog,
+    /// Copies of answers.
+    pub cache: Cache,
+    /// Redis, where there is one.
+    pub redis: Option<Redis>,
     /// The built-in bureaus, when they run.
     pub simulator: Option<Simulator>,
     /// Whom to tell of changes that did not go through the recorder.
@@ -146,6 +154,9 @@ impl Entrance {
 
     /// Lets requests in. Opening twice changes nothing.
     pub fn open(&self, state: HttpState) {
+        if let Some(redis) = &state.redis {
+            self.inner.limiter.share(redis, &state.resources.database);
+        }
         let _ = self.inner.state.set(state);
         self.inner.readiness.enter(Phase::Ready);
     }

@@ -14,7 +14,7 @@ use super::auth::{API_KEY_HEADER, Access};
 use super::limits::LimitClass;
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, problem,
-    routes, sessions, staff_views, users, webhooks, ws,
+    routes, schedule, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -44,11 +44,12 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
     tags(
         (name = "accounts", description = "Who may come in: sessions of people, their accounts, keys of machine clients"),
         (name = "applications", description = "Credit applications"),
+        (name = "statistics", description = "How many, how they were decided, how much"),
         (name = "countries", description = "What each country wants, and what it would say"),
         (name = "webhooks", description = "What banks and bureaus post"),
         (name = "realtime", description = "Updates as they happen"),
         (name = "health", description = "Whether this instance lives and takes work"),
-        (name = "operations", description = "What operators see and do: circuits, the queue, dead letters, actors, metrics"),
+        (name = "operations", description = "What operators see and do: circuits, the queue, dead letters, recurring work, actors, metrics"),
     ),
     paths(
         sessions::login::login,
@@ -78,22 +79,13 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         applications::status::set_status,
         applications::audit::audit,
         applications::decision::decision,
+        applications::export::export,
+        stats::get::get,
+        stats::country::get,
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
-        operations::actors::list,
-        operations::circuits::list,
-        operations::circuits::set,
-        operations::jobs::list,
-        operations::jobs::stats,
-        operations::lanes::list,
-        operations::lanes::set,
-        dead_letters::list::list,
-        dead_letters::retry_all::retry,
-        dead_letters::view::get,
-        dead_letters::work::retry,
-        dead_letters::work::ignore,
-        dead_letters::work::review,
+    dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
         ws::open,
         ws::ticket::create,
         health::summary,

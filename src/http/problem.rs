@@ -60,6 +60,7 @@ catalogue! {
     REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
     CONFLICT = 409 "conflict" "The state of the resource does not allow this";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "An open application for this document exists";
+    ARCHIVED = 409 "archived" "The application is archived and does not change";
     IN_FLIGHT = 409 "in_flight" "An equal request is still being worked on";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
@@ -153,6 +154,7 @@ impl Rejection {
                 Error::NotFound(_) => NOT_FOUND,
                 Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
                 Error::Conflict(_) => CONFLICT,
+                Error::Archived => ARCHIVED,
                 Error::Unauthenticated(_) => UNAUTHENTICATED,
                 Error::Forbidden(_) => FORBIDDEN,
                 Error::RateLimited { .. } => RATE_LIMITED,
@@ -199,6 +201,9 @@ impl Rejection {
                 Error::RateLimited { .. } => "Retry-After says when the next one may come.".to_owned(),
                 Error::InFlight { .. } => {
                     "An equal request has no answer yet; Retry-After says when to ask again.".to_owned()
+                }
+                Error::Archived => {
+                    "It can be read by its identifier; an operator can bring its month back.".to_owned()
                 }
                 Error::NotFound(what) => format!("There is no such {what}."),
                 Error::IllegalTransition { from, to, .. } => {
@@ -414,6 +419,7 @@ mod tests {
             Error::NotFound("application"),
             Error::IllegalTransition { from: "PENDING", to: "APPROVED", allowed: vec!["CANCELLED"] },
             Error::Conflict(public()),
+            Error::Archived,
             Error::Unauthenticated(public()),
             Error::Forbidden(public()),
             Error::RateLimited { retry_after: Duration::from_secs(6) },

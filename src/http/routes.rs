@@ -12,8 +12,8 @@ use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{
-    api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, sessions,
-    staff_views, users, webhooks, ws,
+    api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, schedule,
+    sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -98,6 +98,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create),
         on(GET, "/api/v1/applications", READ, applications::list::list),
         on(POST, "/api/v1/applications/search", READ, applications::search::search),
+        on(GET, "/api/v1/applications/export.csv", READ, applications::export::export),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
         on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change),
         on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
@@ -107,10 +108,16 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/applications/{id}/audit", READ, applications::audit::audit),
         on(GET, "/api/v1/applications/{id}/decision", READ, applications::decision::decision),
 
+        on(GET, "/api/v1/stats", READ, stats::get::get),
+        on(GET, "/api/v1/stats/countries/{code}", READ, stats::country::get),
+
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
+        on(GET, "/api/v1/admin/schedule", INSPECT, schedule::tasks::tasks),
+        on(POST, "/api/v1/admin/schedule/{task}/run", OPERATE, schedule::run::run),
+        on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list),
 
         on(GET, "/api/v1/admin/actors", INSPECT, operations::actors::list),
         on(GET, "/api/v1/admin/circuits", INSPECT, operations::circuits::list),

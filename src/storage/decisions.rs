@@ -202,7 +202,7 @@ pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord
     Ok(records.iter().map(outcome).collect())
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = decisions, check_for_backend(diesel::pg::Pg))]
 struct DecisionRow {
     id: Uuid,
@@ -242,7 +242,7 @@ impl TryFrom<DecisionRow> for StoredDecision {
     }
 }
 
-/// The last decision of an application, if there is one.
+/// The last decision of an application, archived or not, if there is one.
 ///
 /// # Errors
 /// When the database fails.
@@ -257,5 +257,15 @@ pub async fn find_latest(
         .first(connection)
         .await
         .optional()?;
+    let row = match row {
+        Some(row) => Some(row),
+        None => {
+            // Both trees in one statement: its month may move at this moment.
+            let query = "SELECT d.* FROM (SELECT * FROM decisions UNION ALL SELECT * FROM decisions_archive) d \
+                WHERE d.application_id = $1 ORDER BY d.id DESC LIMIT 1";
+            let query = diesel::sql_query(query).bind::<diesel::sql_types::Uuid, _>(id.as_uuid());
+            query.get_result(connection).await.optional()?
+        }
+    };
     row.map(StoredDecision::try_from).transpose()
 }

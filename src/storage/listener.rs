@@ -16,8 +16,8 @@ pub enum Announcement {
     Jobs,
     /// There are events that no relay has published.
     Outbox,
-    /// There are newly published events.
-    Published,
+    /// There are newly published events, up to this offset where it is known.
+    Published(Option<i64>),
     /// Some account or API key has changed.
     Accounts,
     /// An operator wants something else of a circuit breaker.
@@ -26,14 +26,15 @@ pub enum Announcement {
 
 impl Announcement {
     /// Every announcement.
-    pub const ALL: [Self; 5] = [Self::Jobs, Self::Outbox, Self::Published, Self::Accounts, Self::Circuits];
+    pub const ALL: [Self; 5] =
+        [Self::Jobs, Self::Outbox, Self::Published(None), Self::Accounts, Self::Circuits];
 
     /// The channel's name.
     pub const fn channel(self) -> &'static str {
         match self {
             Self::Jobs => "aval_jobs",
             Self::Outbox => "aval_outbox",
-            Self::Published => "aval_published",
+            Self::Published(_) => "aval_published",
             Self::Accounts => "aval_accounts",
             Self::Circuits => "aval_circuits",
         }
@@ -69,8 +70,12 @@ impl Listener {
                 .await
                 .ok_or_else(|| Error::unavailable("database", "the listening connection was closed"))??;
             let known = Announcement::ALL.into_iter().find(|a| a.channel() == notification.channel);
-            if let Some(announcement) = known {
-                return Ok(announcement);
+            match known {
+                Some(Announcement::Published(_)) => {
+                    return Ok(Announcement::Published(notification.payload.parse().ok()));
+                }
+                Some(announcement) => return Ok(announcement),
+                None => {}
             }
         }
     }

@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::schema::{outbox, outbox_position};
+use super::schema::{outbox, outbox_position, statistics_position};
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::domain::event::{Position, PublishedEvent};
 use crate::domain::ids::{EventId, RequestId};
@@ -44,7 +44,8 @@ impl FixedStatement for PublishOutbox {
             FROM batch, last WHERE o.seq = batch.seq RETURNING o.time), \
         moved AS (UPDATE outbox_position SET last_offset = last_offset + (SELECT count(*) FROM batch) \
             WHERE EXISTS (SELECT FROM batch)), \
-        told AS (SELECT pg_notify('aval_published', '') WHERE EXISTS (SELECT FROM batch)) \
+        told AS (SELECT pg_notify('aval_published', (last_offset + (SELECT count(*) FROM batch))::text) \
+            FROM last WHERE EXISTS (SELECT FROM batch)) \
         SELECT count(*) AS published, (extract(epoch FROM now() - min(time)) * 1000000)::bigint AS oldest_wait_us \
         FROM placed LEFT JOIN told ON true";
 
@@ -53,7 +54,7 @@ impl FixedStatement for PublishOutbox {
     }
 }
 
-/// Gives up to `limit` waiting events their place in the sequence and announces them, in one statement.
+/// Gives up to `limit` waiting events their place in the sequence and announces the new end, in one statement.
 ///
 /// # Errors
 /// When the database fails.
@@ -149,7 +150,8 @@ pub async fn read_after(
     rows.into_iter().map(PublishedEvent::try_from).collect()
 }
 
-/// Deletes published events older than `retention`, at most `limit` at once; returns how many.
+/// Deletes published events older than `retention`, at most `limit` at once; returns how many. What the statistics have
+/// not counted stays.
 ///
 /// # Errors
 /// When the database fails.
@@ -161,9 +163,12 @@ pub async fn delete_expired(
 ) -> Result<usize> {
     let before = now - chrono::TimeDelta::from_std(retention).map_err(Error::internal)?;
     let expired = diesel::alias!(outbox as expired);
+    let counted_to =
+        statistics_position::table.select(statistics_position::last_offset.nullable()).single_value();
     let seqs = expired
         .select(expired.field(outbox::seq))
         .filter(expired.field(outbox::published_at).lt(before))
+        .filter(expired.field(outbox::relay_offset).le(counted_to))
         .order(expired.field(outbox::seq).asc())
         .limit(i64::from(limit));
     Ok(diesel::delete(outbox::table.filter(outbox::seq.eq_any(seqs))).execute(connection).await?)

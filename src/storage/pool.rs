@@ -139,6 +139,11 @@ impl Database {
         self.get().await
     }
 
+    /// Whether [`Database::get_for_reading`] may read what is a little old.
+    pub fn may_read_old(&self) -> bool {
+        self.replica.is_some()
+    }
+
     /// Opens a connection outside the pool.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Integer, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::jobs::Priority;
-use super::schema::provider_retries;
+use super::schema::sql_types;
 use super::statement::{Binder, FixedStatement, Prepared};
 use super::types::PgCountry;
 use crate::domain::application::Country;
@@ -73,16 +73,30 @@ pub async fn requeue_due(connection: &mut AsyncPgConnection, requeue: Requeue) -
     Ok(counted.count)
 }
 
+struct CountriesDue;
+
+impl FixedStatement for CountriesDue {
+    /// One look into the index for each country, however many applications wait.
+    const SQL: &'static str = "\
+        SELECT c.country FROM unnest(enum_range(NULL::country)) AS c (country) \
+        WHERE (SELECT r.next_at FROM provider_retries r WHERE r.country = c.country ORDER BY r.next_at LIMIT 1) <= now()";
+
+    fn bind<'b>(&'b self, _: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        Ok(())
+    }
+}
+
+#[derive(QueryableByName)]
+struct CountryDue {
+    #[diesel(sql_type = sql_types::Country)]
+    country: PgCountry,
+}
+
 /// The countries that have applications waiting to be decided again.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn countries_due(connection: &mut AsyncPgConnection) -> Result<Vec<Country>> {
-    let countries: Vec<PgCountry> = provider_retries::table
-        .select(provider_retries::country)
-        .filter(provider_retries::next_at.le(diesel::dsl::now))
-        .distinct()
-        .load(connection)
-        .await?;
-    Ok(countries.into_iter().map(Country::from).collect())
+    let due: Vec<CountryDue> = Prepared(CountriesDue).load(connection).await?;
+    Ok(due.into_iter().map(|row| Country::from(row.country)).collect())
 }

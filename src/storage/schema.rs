@@ -57,7 +57,78 @@ diesel::table! {
     use super::sql_types::Country;
     use super::sql_types::ApplicationStatus;
 
+    application_counts (owner, country, status) {
+        owner -> Text,
+        country -> Country,
+        status -> ApplicationStatus,
+        applications -> Int8,
+        requested_amount -> Numeric,
+        risk_low -> Int8,
+        risk_medium -> Int8,
+        risk_high -> Int8,
+        risk_critical -> Int8,
+        risk_sum -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+
+    application_days (owner, day, country) {
+        owner -> Text,
+        day -> Date,
+        country -> Country,
+        created -> Int8,
+        requested_amount -> Numeric,
+        approved -> Int8,
+        rejected -> Int8,
+        under_review -> Int8,
+        cancelled -> Int8,
+        approved_amount -> Numeric,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+    use super::sql_types::ApplicationStatus;
+
     applications (id) {
+        id -> Uuid,
+        country -> Country,
+        full_name -> Bytea,
+        identity_document -> Bytea,
+        requested_amount -> Numeric,
+        monthly_income -> Numeric,
+        term_months -> Int2,
+        currency -> Text,
+        status -> ApplicationStatus,
+        country_specific_data -> Jsonb,
+        banking_data -> Nullable<Jsonb>,
+        risk_score -> Nullable<Numeric>,
+        validation_errors -> Nullable<Jsonb>,
+        version -> Int8,
+        created_by -> Text,
+        changed_by -> Nullable<Text>,
+        change_reason -> Nullable<Text>,
+        change_request_id -> Nullable<Text>,
+        change_traceparent -> Nullable<Text>,
+        change_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+        birth_date -> Nullable<Bytea>,
+        document_index -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::Country;
+    use super::sql_types::ApplicationStatus;
+
+    applications_archive (id) {
         id -> Uuid,
         country -> Country,
         full_name -> Bytea,
@@ -109,6 +180,27 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+    use super::sql_types::AuditAction;
+    use super::sql_types::ApplicationStatus;
+
+    audit_logs_archive (application_id, version) {
+        id -> Uuid,
+        application_id -> Uuid,
+        version -> Int8,
+        action -> AuditAction,
+        old_status -> Nullable<ApplicationStatus>,
+        new_status -> ApplicationStatus,
+        changed_by -> Text,
+        change_reason -> Nullable<Text>,
+        change_request_id -> Nullable<Text>,
+        change_id -> Uuid,
+        metadata -> Jsonb,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
     use super::sql_types::Country;
 
     circuit_override_log (id) {
@@ -143,6 +235,25 @@ diesel::table! {
     use super::sql_types::ApplicationStatus;
 
     decisions (application_id, id) {
+        id -> Uuid,
+        application_id -> Uuid,
+        job_id -> Nullable<Uuid>,
+        status -> ApplicationStatus,
+        risk_score -> Nullable<Numeric>,
+        reasons -> Jsonb,
+        rules -> Jsonb,
+        rules_version -> Text,
+        input -> Jsonb,
+        provider_available -> Bool,
+        decided_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::sql_types::ApplicationStatus;
+
+    decisions_archive (application_id, id) {
         id -> Uuid,
         application_id -> Uuid,
         job_id -> Nullable<Uuid>,
@@ -343,6 +454,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    scheduled_runs (id) {
+        id -> Uuid,
+        task -> Text,
+        cause -> Text,
+        due_at -> Timestamptz,
+        outcome -> Text,
+        started_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+        detail -> Jsonb,
+        error_type -> Nullable<Text>,
+        error_message -> Nullable<Text>,
+        instance -> Nullable<Text>,
+        requested_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     staff_views (id) {
         id -> Uuid,
         account -> Text,
@@ -353,6 +481,15 @@ diesel::table! {
         request_id -> Nullable<Text>,
         viewed_at -> Timestamptz,
         keep_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+
+    statistics_position (singleton) {
+        singleton -> Bool,
+        last_offset -> Int8,
     }
 }
 
@@ -418,11 +555,16 @@ diesel::joinable!(ws_tickets -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_keys,
+    application_counts,
+    application_days,
     applications,
+    applications_archive,
     audit_logs,
+    audit_logs_archive,
     circuit_override_log,
     circuit_overrides,
     decisions,
+    decisions_archive,
     document_claims,
     failed_job_actions,
     failed_jobs,
@@ -435,7 +577,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     pending_jobs,
     provider_retries,
     refresh_tokens,
+    scheduled_runs,
     staff_views,
+    statistics_position,
     users,
     webhook_events,
     ws_tickets,

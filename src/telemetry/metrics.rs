@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::error::{Error, Result};
@@ -62,6 +62,14 @@ metrics! {
     applications_created_total: IntCounterVec ["country"];
     /// From accepted to decided, in seconds.
     applications_processing_duration_seconds: Histogram;
+    /// Applications that lists show, as the leading relay counts them.
+    applications_by_status: IntGaugeVec ["country", "status"];
+    /// Share of the approved among the decided, from 0 to 1, as the leading relay counts them.
+    approval_rate: GaugeVec ["country"];
+    /// Amounts approved in this month (UTC), in the country's currency, as the leading relay counts them.
+    monthly_amount_approved: GaugeVec ["country"];
+    /// Decided applications by the band of their risk, as the leading relay counts them.
+    risk_score_distribution: IntGaugeVec ["country", "band"];
     /// Applications refused at the door, by reason code.
     applications_validation_errors_total: IntCounterVec ["country", "error_type"];
 
@@ -97,6 +105,22 @@ metrics! {
     /// Connections of the pool that wait.
     db_connections_idle: IntGauge;
 
+    /// Answers that were given from a copy, by what they are about.
+    cache_hits_total: IntCounterVec ["cache_key_pattern"];
+    /// Answers that had to be read from the database, by what they are about.
+    cache_misses_total: IntCounterVec ["cache_key_pattern"];
+    /// Time of get (with the load, on a miss), load, redis_get and redis_set, in seconds.
+    cache_operation_duration_seconds: HistogramVec ["operation"];
+
+    /// Commands to Redis, by how they ended: ok, error, timeout, or refused by the open breaker.
+    redis_calls_total: IntCounterVec ["operation", "result"];
+    /// Time of a command to Redis, in seconds.
+    redis_call_duration_seconds: HistogramVec ["operation"];
+    /// 0 when Redis is used, 1 while it is left alone.
+    redis_breaker_state: IntGauge;
+    /// Events that this instance's readers got, by where from: redis or database.
+    bus_events_read_total: IntCounterVec ["source"];
+
     /// Open WebSocket connections.
     websocket_connections_active: IntGauge;
     /// Messages sent to WebSocket clients.
@@ -108,6 +132,13 @@ metrics! {
     staff_views_recorded_total: IntCounter;
     /// Looks of staff that found no room to wait for the database: they are in the log alone.
     staff_views_lost_total: IntCounter;
+
+    /// Runs of recurring tasks, by how they ended, as the leading instance counts them.
+    scheduled_runs_total: IntCounterVec ["task", "outcome"];
+    /// When a recurring task was last completed, in seconds since 1970; told by the leading instance alone.
+    scheduled_task_last_success_timestamp_seconds: IntGaugeVec ["task"];
+    /// For how many months to come every table has its partition; told by the leading instance.
+    partitions_ahead_months: IntGauge;
 
     /// Messages or writes that wait before an actor.
     actor_mailbox_depth: IntGaugeVec ["actor"];
@@ -158,6 +189,12 @@ impl Metric for IntGauge {
 }
 
 impl Metric for IntGaugeVec {
+    fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(opts, labels)
+    }
+}
+
+impl Metric for GaugeVec {
     fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
         Self::new(opts, labels)
     }

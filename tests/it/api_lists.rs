@@ -154,6 +154,47 @@ async fn lists_are_narrowed_by_country_status_and_amount() {
 }
 
 #[actix_rt::test]
+async fn a_total_is_exact_where_it_is_counted_and_a_lower_bound_where_too_much_would_have_to_be_looked_at() {
+    let app = TestApp::start_idle_with(&[("AVAL__LISTS__EXACT_UP_TO", "40")]).await;
+    fill(&app, 60).await;
+    app.execute("UPDATE applications SET status = 'CANCELLED' WHERE requested_amount <= 6").await;
+    app.execute("UPDATE applications SET deleted_at = now() WHERE requested_amount = 12").await;
+    let user = app.acting_as(crate::support::accounts::USER).await;
+    for _ in 0..3 {
+        user.submit(&crate::support::builders::spanish()).await;
+    }
+    let total = async |caller: &crate::support::accounts::Caller<'_>, query: &str| {
+        let page = caller.get(&format!("/api/v1/applications?page=1&{query}")).await.expect(200);
+        (page["total"].as_i64().unwrap(), page["total_is_exact"].as_bool().unwrap())
+    };
+    let admin = app.admin();
+    let now = app.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')").await;
+    for (query, expected) in [
+        ("", (62, true)),
+        ("country=ES", (13, true)),
+        ("status=CANCELLED", (6, true)),
+        ("country=BR&status=PENDING", (8, true)),
+        ("min_amount=1&status=CANCELLED", (6, true)),
+        ("max_amount=3&status=CANCELLED", (3, true)),
+        ("min_amount=50&status=PENDING", (14, false)),
+        ("min_amount=5000", (3, false)),
+        ("min_amount=9999999", (0, false)),
+        ("risk_band=low", (0, false)),
+        ("to=2020-01-01", (0, true)),
+        (&format!("from={now}&status=CANCELLED"), (6, false)),
+    ] {
+        let (count, is_exact) = total(&admin, query).await;
+        assert_eq!(is_exact, expected.1, "{query}");
+        assert!(count == expected.0 || count < expected.0 && !is_exact, "{query}: {count} of {}", expected.0);
+    }
+    assert_eq!(total(&user, "").await, (3, true));
+    assert_eq!(total(&user, "min_amount=1").await, (3, true));
+    assert_eq!(total(&user, "max_amount=1").await, (0, true));
+    let walked = app.get("/api/v1/applications").await.expect(200);
+    assert!(walked.get("total_is_exact").is_none());
+}
+
+#[actix_rt::test]
 async fn from_and_to_cut_at_the_millisecond_and_at_whole_days() {
     let app = TestApp::start_idle().await;
     for _ in 0..12 {

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use crate::support::db::{TestDatabase, text};
 
 /// What each room may import of ours. Everybody but `domain` may also use what stands in [`EVERYBODYS`].
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("domain", &["error"]),
     ("storage", &["domain"]),
     ("countries", &["domain"]),
     ("providers", &["domain"]),
-    ("bus", &["storage", "domain"]),
-    ("actors", &["bus", "countries", "providers", "storage", "domain"]),
+    ("redis", &[]),
+    ("bus", &["redis", "storage", "domain"]),
+    ("cache", &["redis", "storage", "domain"]),
+    ("actors", &["bus", "cache", "countries", "providers", "storage", "domain"]),
     ("accounts", &["storage", "domain"]),
-    ("http", &["accounts", "actors", "bus", "countries", "providers", "storage", "domain"]),
+    ("http", &["accounts", "actors", "bus", "cache", "redis", "countries", "providers", "storage", "domain"]),
     ("cli", &["app", "accounts", "startup", "shutdown", "countries", "providers", "domain", "http"]),
     ("embedded", &[]),
 ];
@@ -133,6 +135,7 @@ fn diesel_type(udt: &str, nullable: bool) -> String {
         "jsonb" => "Jsonb",
         "numeric" => "Numeric",
         "timestamptz" => "Timestamptz",
+        "date" => "Date",
         "_text" => "Array<Nullable<Text>>",
         "account_role" => "AccountRole",
         "application_status" => "ApplicationStatus",

@@ -10,6 +10,8 @@ mod api_applications;
 #[cfg(test)]
 mod api_duplicates;
 #[cfg(test)]
+mod api_export;
+#[cfg(test)]
 mod api_idempotency;
 #[cfg(test)]
 mod api_lists;
@@ -48,11 +50,15 @@ mod faults;
 #[cfg(test)]
 mod lanes;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod pipeline;
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
@@ -60,9 +66,13 @@ mod realtime;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod reencrypt;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod statistics;
 #[cfg(test)]
 mod status_machine;
 #[cfg(test)]

@@ -28,7 +28,7 @@ use super::faults::FaultPoint;
 use super::lifeline::Lifeline;
 use super::rounds::Rounds;
 use crate::bus::EventBus;
-use crate::domain::event::PublishedEvent;
+use crate::domain::event::{Position, PublishedEvent};
 use crate::error::Result;
 
 pub use self::frame::{Frame, FrameKind};
@@ -128,7 +128,7 @@ async fn deliver_new(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
     while sessions.anybody_listens()
         && let Some(position) = sessions.position()
     {
-        let events = bus.read_after(position.offset, PAGE).await?;
+        let events = bus.read_after(position, PAGE).await?;
         let is_full = events.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
         if events.is_empty() {
             // Nothing new, or the sequence started anew.
@@ -151,9 +151,10 @@ async fn recover_all(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
     let extent = bus.extent().await?;
     sessions.skip_to(extent.end);
     sessions.answer_waiting(&extent);
+    let epoch = extent.end.epoch;
     while let Some(after) = sessions.next_cursor() {
-        let events = bus.read_after(after, PAGE).await?;
-        sessions.replay(after, &updates(extent.end.epoch, events));
+        let events = bus.read_after(Position { epoch, offset: after }, PAGE).await?;
+        sessions.replay(after, &updates(epoch, events));
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -95,7 +95,7 @@ pub(in crate::http) async fn audit(
         applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
             .await?;
     let entries = trail::list(&mut connection, application.id).await?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Audit, &application));
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Audit, id, &application.created_by));
     let entries = entries.into_iter().map(AuditEntryView::from).collect();
     Ok(HttpResponse::Ok().json(AuditTrail { application_id: id, entries }))
 }

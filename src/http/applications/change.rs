@@ -171,7 +171,7 @@ fn added_data(raw: &RawValue) -> Result<serde_json::Map<String, serde_json::Valu
             headers(("ETag" = String, description = "Its version")),
         ),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "The status machine does not know this change"),
+        (status = 409, description = "The status machine does not know this change, or the application is archived (`archived`)"),
         (status = 412, description = "It has changed meanwhile"),
     ),
 )]
@@ -225,7 +225,7 @@ pub(super) async fn apply(
         stale.set(!conditions.allow_change(version));
         if stale.get() { Err(Error::Conflict(PublicMessage::new("stale"))) } else { Ok(()) }
     };
-    let owner = Cell::new(None);
+    let made_now = Cell::new(None);
     let made = idempotency::once(state, "change_application", write, async |connection| {
         // Before anything is said about the change itself; a deleted application has no version to compare.
         if conditions.restrict_changes() && !matches!(change, Change::Restore) {
@@ -237,15 +237,19 @@ pub(super) async fn apply(
         // Somebody may have changed it before it was locked.
         unless_stale(changed.version - 1)?;
         check_size(&changed)?;
-        owner.set(Some(changed.created_by.clone()));
+        made_now.set(Some((changed.created_by.clone(), changed.version)));
         Ok(reply(changed)?)
     });
     match made.await {
         Ok(made) => {
+            let made_now = made_now.take();
+            if let Some((owner, version)) = &made_now {
+                state.cache.note_change(id, *version, owner);
+            }
             (state.on_commit)(Written { jobs: matches!(change, Change::Restore), events: true });
             if !matches!(change, Change::Delete) {
-                let owner = match owner.take() {
-                    Some(owner) => owner,
+                let owner = match made_now {
+                    Some((owner, _)) => owner,
                     // The answer was given before, and nothing was read now.
                     None => applications::owner(&mut *resources.database.get().await?, id).await?,
                 };

@@ -123,7 +123,7 @@ pub(in crate::http) async fn create(
     let reply = Reply::json(StatusCode::CREATED, &ApplicationView::of_new(&application)?)?
         .with_header(&header::LOCATION, format!("/api/v1/applications/{id}"))
         .with_header(&header::ETAG, etag(NewApplication::VERSION));
-    let country = application.country;
+    let (country, owner) = (application.country, application.created_by.clone());
     let window = state.resources.settings.applications.duplicate_window();
     let claim_until = id.created_at().zip(window).map(|(made, window)| made + window);
     let keyed = match &write {
@@ -132,6 +132,7 @@ pub(in crate::http) async fn create(
     };
     match (state.recorders.insert(Insertion { application, claim_until, keyed }).await?, write) {
         (InsertOutcome::Inserted, _) => {
+            state.cache.note_change(id, NewApplication::VERSION, &owner);
             metrics.applications_created_total.with_label_values(&[country.code()]).inc();
             reply.response()
         }

@@ -148,6 +148,6 @@ pub(in crate::http) async fn decision(
             .await?;
     let stored = decisions::find_latest(&mut connection, application.id).await?;
     let stored = stored.ok_or(Error::NotFound("decision"))?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Decision, &application));
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Decision, id, &application.created_by));
     Ok(HttpResponse::Ok().json(StoredDecisionView::from(stored)))
 }

@@ -27,7 +27,7 @@ use crate::storage::applications::Change;
     responses(
         (status = 204, description = "It is deleted"),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "It is being decided or was approved, which its owner cannot delete"),
+        (status = 409, description = "It is being decided or was approved, which its owner cannot delete, or it is archived (`archived`)"),
         (status = 412, description = "It has changed meanwhile"),
     ),
 )]
@@ -62,7 +62,7 @@ pub(in crate::http) async fn delete(
             headers(("ETag" = String, description = "Its version")),
         ),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "It is not deleted, or the same request is being answered at this moment"),
+        (status = 409, description = "It is not deleted, it is archived (`archived`), or the same request is being answered at this moment"),
         (status = 412, description = "It has changed meanwhile"),
         (status = 422, description = "The Idempotency-Key was used for another request"),
     ),

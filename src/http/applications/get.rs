@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header;
 
+use super::copy::ApplicationCopy;
 use super::view::ApplicationView;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -10,10 +11,9 @@ use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
 use crate::http::staff_views::Viewed;
-use crate::storage::applications;
 use crate::storage::staff_views::ViewAction;
 
-/// One application.
+/// One application, archived or not.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}",
@@ -41,14 +41,11 @@ pub(in crate::http) async fn get(
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let mut connection = state.resources.database.get().await?;
-    let application =
-        applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
-            .await?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Application, &application));
+    let application = ApplicationCopy::get(&state, &principal, id).await?;
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Application, id, &application.created_by));
     let tag = (header::ETAG, etag(application.version));
     if conditions.is_known(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());
     }
-    Ok(HttpResponse::Ok().insert_header(tag).json(ApplicationView::from(application)))
+    Ok(HttpResponse::Ok().insert_header(tag).json(application.view))
 }

@@ -1,18 +1,21 @@
 //! `GET /api/v1/applications`
 
 use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
+use bytes::Bytes;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::view::ListedView;
+use crate::cache::Subject;
 use crate::domain::application::{Country, UnknownCountry};
 use crate::domain::decision::RiskBand;
 use crate::domain::ids::ApplicationId;
 use crate::domain::members::Refusal;
 use crate::domain::money::{Money, MoneyError};
 use crate::domain::status::{Status, UnknownStatus};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::cursor;
@@ -20,18 +23,18 @@ use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::staff_views::Viewed;
-use crate::storage::applications::{ListFilter, PageStart, SortOrder, count, list_page};
+use crate::storage::applications::{ListFilter, PageStart, SortOrder, TotalBounds, list_page, total};
 use crate::storage::seal::KeyRing;
 use crate::storage::staff_views::ViewAction;
 
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
 
-/// What a list is narrowed to, and which part of it is wanted.
+/// What a list is narrowed to, and its order.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct ListParameters {
+pub struct FilterParameters {
     /// One country, in either case.
     #[param(value_type = Option<crate::http::schemas::CountryCode>)]
     country: Option<String>,
@@ -56,6 +59,13 @@ pub struct ListParameters {
     /// `-created_at` (newest first, the default) or `created_at`.
     #[param(example = "-created_at")]
     sort: Option<String>,
+}
+
+/// Which part of a list is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+pub struct PartParameters {
     /// Which page, from 1; gives `total` and excludes `cursor`.
     #[param(minimum = 1, example = 1)]
     page: Option<i64>,
@@ -73,6 +83,12 @@ pub struct ApplicationPage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 42)]
     pub total: Option<i64>,
+    /// Whether `total` is exact; only with `page`. It is for a list that is narrowed by nothing but `country` and `status`,
+    /// and for every list of up to 10,000 applications (`lists.exact_up_to`) before other filters. Otherwise only so many
+    /// applications were looked at, the newest, and there are `total` or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = true)]
+    pub total_is_exact: Option<bool>,
     /// Which page this is; only with `page`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
@@ -88,13 +104,14 @@ pub struct ApplicationPage {
 
 /// Applications, newest first.
 ///
+/// Archived applications are in no list: they are found by their identifiers alone.
 /// By cursor a list is read to its end whatever is added meanwhile; by `page` it has a `total`.
 #[utoipa::path(
     get,
     path = "/api/v1/applications",
     operation_id = "list_applications",
     tag = "applications",
-    params(ListParameters),
+    params(FilterParameters, PartParameters),
     responses(
         (status = 200, description = "A part of the list", body = ApplicationPage),
         (status = 400, description = "The query is not percent-encoded UTF-8"),
@@ -108,9 +125,13 @@ pub(in crate::http) async fn list(
     query: Query,
 ) -> Answer {
     let wanted = Wanted::read(query, state.keys())?;
-    let page = page(&state, &principal, &wanted).await?;
+    let load = async {
+        let page = page(&state, &principal, &wanted).await?;
+        Ok(Bytes::from(serde_json::to_vec(&page).map_err(Error::internal)?))
+    };
+    let page = state.cache.get(Subject::List, &principal.visibility(), &wanted.name(), load).await?;
     state.note_view(&principal, &context, Viewed::List(ViewAction::List, &wanted.filter));
-    Ok(HttpResponse::Ok().json(page))
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).body(page))
 }
 
 /// The part of the list that is wanted, as far as the caller may see it.
@@ -123,7 +144,7 @@ pub(super) async fn page(
     let mut connection = state.resources.database.get_for_reading().await?;
     let keys = state.resources.database.keys();
     let total = match wanted.page {
-        Some(_) => Some(count(&mut connection, &wanted.filter, &visibility).await?),
+        Some(_) => Some(total(&mut connection, &wanted.filter, &visibility, total_bounds(state)).await?),
         None => None,
     };
     // One more than asked for tells whether the list goes on.
@@ -137,12 +158,19 @@ pub(super) async fn page(
     let last = listed.last().filter(|_| goes_on);
     let name = list_name(wanted.order, &wanted.filter);
     Ok(ApplicationPage {
-        total,
+        total: total.map(|total| total.count),
+        total_is_exact: total.map(|total| total.is_exact),
         page: wanted.page,
         page_size: wanted.page_size,
         next_cursor: last.map(|last| cursor::encode(keys, last.id.as_uuid(), &name)),
         applications: listed.into_iter().map(ListedView::from).collect(),
     })
+}
+
+/// How much is looked at for a total.
+pub(super) fn total_bounds(state: &HttpState) -> TotalBounds {
+    let settings = &state.resources.settings;
+    TotalBounds { examined: settings.lists.exact_up_to, uncounted: settings.statistics.max_uncounted }
 }
 
 /// The list as text, the same for the same list.
@@ -167,29 +195,22 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The part of the list as text, the same for the same part.
+    fn name(&self) -> String {
+        let Self { filter, order, start, page, page_size } = self;
+        format!("{} {start:?} {page:?} {page_size}", list_name(*order, filter))
+    }
+
     /// Reads a query.
     ///
     /// # Errors
     /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
-        let filter = ListFilter {
-            country: query.take("country", country),
-            status: query.take("status", status),
-            from: query.take("from", |text| moment(text, Edge::Start)),
-            to: query.take("to", |text| moment(text, Edge::End)),
-            min_amount: query.take("min_amount", amount),
-            max_amount: query.take("max_amount", amount),
-            risk_band: query.take("risk_band", risk_band),
-            ..ListFilter::default()
-        };
-        let order = query.take("sort", order).unwrap_or_default();
+        let (filter, order) = take_filter(&mut query);
         let page = query.take("page", |text| whole(text, i64::MAX));
         let page_size =
             query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
         let after = query.take("cursor", |text| after(text, keys, order, &filter));
-        for (name, detail) in bad_ranges(&filter) {
-            query.refuse(name, "bad_range", detail);
-        }
         let start = match (page, after) {
             (Some(_), Some(_)) => {
                 query.refuse("cursor", "ambiguous", "cannot stand together with page");
@@ -205,6 +226,24 @@ impl Wanted {
         query.finish()?;
         Ok(Self { filter, order, start, page, page_size })
     }
+}
+
+/// Takes the filter and the order out of the query of a list.
+pub(super) fn take_filter(query: &mut Query) -> (ListFilter, SortOrder) {
+    let filter = ListFilter {
+        country: query.take("country", country),
+        status: query.take("status", status),
+        from: query.take("from", |text| moment(text, Edge::Start)),
+        to: query.take("to", |text| moment(text, Edge::End)),
+        min_amount: query.take("min_amount", amount),
+        max_amount: query.take("max_amount", amount),
+        risk_band: query.take("risk_band", risk_band),
+        ..ListFilter::default()
+    };
+    for (name, detail) in bad_ranges(&filter) {
+        query.refuse(name, "bad_range", detail);
+    }
+    (filter, query.take("sort", order).unwrap_or_default())
 }
 
 /// The application that a cursor of this list ends with.
@@ -239,13 +278,9 @@ pub(super) fn status(text: &str) -> Result<Status, Refusal> {
 }
 
 pub(super) fn risk_band(text: &str) -> Result<RiskBand, Refusal> {
-    match text {
-        "low" => Ok(RiskBand::Low),
-        "medium" => Ok(RiskBand::Medium),
-        "high" => Ok(RiskBand::High),
-        "critical" => Ok(RiskBand::Critical),
-        _ => Err(("unknown_risk_band", "must be one of low, medium, high, critical".to_owned())),
-    }
+    let names = || RiskBand::ALL.map(RiskBand::as_str).join(", ");
+    let found = RiskBand::ALL.into_iter().find(|band| band.as_str() == text);
+    found.ok_or_else(|| ("unknown_risk_band", format!("must be one of {}", names())))
 }
 
 pub(super) fn order(text: &str) -> Result<SortOrder, Refusal> {
@@ -295,7 +330,6 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    use crate::error::Error;
     use crate::http::cursor::tests::keys;
 
     fn read(query: &str) -> Result<Wanted, Vec<(String, &'static str)>> {

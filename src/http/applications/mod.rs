@@ -2,10 +2,12 @@
 
 pub mod audit;
 pub mod change;
+mod copy;
 mod country_data;
 pub mod create;
 pub mod decision;
 pub mod delete;
+pub mod export;
 pub mod get;
 pub mod list;
 pub mod search;

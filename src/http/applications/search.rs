@@ -73,6 +73,8 @@ pub struct SearchRequest {
 }
 
 /// Applications that fit, newest first: an analyst or admin finds all, a user its own.
+///
+/// Archived applications are not searched: they are found by their identifiers alone.
 #[utoipa::path(
     post,
     path = "/api/v1/applications/search",

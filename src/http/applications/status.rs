@@ -7,7 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::change::{self, ChangeRequest, StatusRequest, Wanted};
-use super::view::{ApplicationView, score_text};
+use super::copy::ApplicationCopy;
+use super::view::ApplicationView;
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 use crate::http::HttpState;
@@ -17,7 +18,6 @@ use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
 use crate::http::staff_views::Viewed;
-use crate::storage::applications;
 use crate::storage::staff_views::ViewAction;
 
 /// Where an application stands, and where the caller may take it.
@@ -70,11 +70,8 @@ pub(in crate::http) async fn status(
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let mut connection = state.resources.database.get().await?;
-    let application =
-        applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
-            .await?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Status, &application));
+    let application = ApplicationCopy::get(&state, &principal, id).await?;
+    state.note_view(&principal, &context, Viewed::One(ViewAction::Status, id, &application.created_by));
     let tag = (header::ETAG, etag(application.version));
     if conditions.is_known(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());
@@ -83,7 +80,7 @@ pub(in crate::http) async fn status(
         id,
         status: application.status,
         allowed: application.status.next_for(principal.mover()).collect(),
-        risk_score: application.risk_score.map(score_text),
+        risk_score: application.risk_score,
         version: application.version,
         updated_at: application.updated_at,
     }))
@@ -108,7 +105,7 @@ pub(in crate::http) async fn status(
             headers(("ETag" = String, description = "Its version")),
         ),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "The status machine does not know this change"),
+        (status = 409, description = "The status machine does not know this change, or the application is archived (`archived`)"),
         (status = 412, description = "It has changed meanwhile"),
     ),
 )]

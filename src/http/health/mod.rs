@@ -14,7 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::report::{
-    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, SimulatorHealth,
+    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, RedisHealth,
+    SimulatorHealth,
 };
 use super::problem::Answer;
 use super::{Entrance, HttpState};

@@ -8,6 +8,7 @@ use super::Phase;
 use crate::domain::application::Country;
 use crate::http::HttpState;
 use crate::providers::simulator::Simulator;
+use crate::redis::{Redis, RedisState};
 
 /// Who knows how the parts are that HTTP does not know: the composition root.
 pub trait HealthSource: Send + Sync {
@@ -78,6 +79,25 @@ pub struct DatabaseHealth {
     pub connections_idle: u32,
 }
 
+/// Redis, from this instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RedisHealth {
+    /// `absent` when none is configured; `up`; `degraded` when it did not answer last: everything works without it.
+    #[schema(example = "up")]
+    pub state: &'static str,
+}
+
+impl RedisHealth {
+    pub(super) fn of(redis: Option<&Redis>) -> Self {
+        let state = match redis.map(Redis::state) {
+            None => "absent",
+            Some(RedisState::Up) => "up",
+            Some(RedisState::Degraded) => "degraded",
+        };
+        Self { state }
+    }
+}
+
 /// The built-in bureaus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SimulatorHealth {
@@ -102,7 +122,7 @@ impl SimulatorHealth {
 /// An instance and its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InstanceHealth {
-    /// `ok`; `degraded` when an actor is down or a breaker is not closed; `down` when no work can be done.
+    /// `ok`; `degraded` when an actor is down, a breaker is not closed, or Redis is away; `down` when no work can be done.
     #[schema(example = "ok")]
     pub status: &'static str,
     /// The instance's name.
@@ -117,6 +137,8 @@ pub struct InstanceHealth {
     pub takes_work: bool,
     /// The database.
     pub database: DatabaseHealth,
+    /// Redis.
+    pub redis: RedisHealth,
     /// The permanent actors.
     pub actors: Vec<ActorHealth>,
     /// The breakers.
@@ -139,14 +161,16 @@ impl InstanceHealth {
         simulator: Option<SimulatorHealth>,
         report: HealthReport,
     ) -> Self {
+        let redis = RedisHealth::of(state.redis.as_ref());
         let (draining, takes_work) = (phase == Phase::Draining, state.health.takes_work());
         Self {
-            status: status(database.answers && takes_work && !draining, &report),
+            status: status(database.answers && takes_work && !draining, redis, &report),
             instance: state.resources.instance.to_string(),
             version: env!("CARGO_PKG_VERSION"),
             draining,
             takes_work,
             database,
+            redis,
             actors: report.actors,
             breakers: report.breakers,
             simulator,
@@ -156,8 +180,9 @@ impl InstanceHealth {
     }
 }
 
-fn status(can_work: bool, report: &HealthReport) -> &'static str {
-    let whole = report.actors.iter().all(|actor| actor.alive)
+fn status(can_work: bool, redis: RedisHealth, report: &HealthReport) -> &'static str {
+    let whole = redis.state != "degraded"
+        && report.actors.iter().all(|actor| actor.alive)
         && report.breakers.iter().all(|breaker| breaker.state == "closed");
     match (can_work, whole) {
         (false, _) => "down",
@@ -179,9 +204,12 @@ mod tests {
             breakers: vec![breaker(state)],
             ..HealthReport::default()
         };
-        assert_eq!(status(true, &report(true, "closed")), "ok");
-        assert_eq!(status(true, &report(true, "open")), "degraded");
-        assert_eq!(status(true, &report(false, "closed")), "degraded");
-        assert_eq!(status(false, &report(true, "closed")), "down");
+        let redis = |state| RedisHealth { state };
+        assert_eq!(status(true, redis("absent"), &report(true, "closed")), "ok");
+        assert_eq!(status(true, redis("up"), &report(true, "closed")), "ok");
+        assert_eq!(status(true, redis("degraded"), &report(true, "closed")), "degraded");
+        assert_eq!(status(true, redis("up"), &report(true, "open")), "degraded");
+        assert_eq!(status(true, redis("up"), &report(false, "closed")), "degraded");
+        assert_eq!(status(false, redis("degraded"), &report(true, "closed")), "down");
     }
 }

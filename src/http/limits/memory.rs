@@ -1,4 +1,5 @@
-//! The rate limiter of one instance, in its memory: several instances let through as many times what one lets through.
+//! The rate limiter of one instance, in its memory: several instances let through as many times what one lets through,
+//! where there is no Redis to count in together.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};

@@ -4,23 +4,28 @@
 //! and one for each account, by its role (`[limits]`). Both count every request, apart from each other: the address before
 //! anybody looks at credentials, the account as soon as it is known. The rates are GCRA, computed by governor.
 //!
-//! Counting never waits and never fails: an instance that cannot count lets through.
+//! Where there is a Redis all instances count together, by the same rules ([`shared`]); without it, and while it is away,
+//! each counts for itself ([`memory`]). Counting never fails, and waits for nothing but Redis.
 
 mod fields;
 mod memory;
 mod request;
+mod shared;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::memory::MemoryRateLimiter;
+use self::shared::SharedRateLimiter;
 use super::client_address::ClientAddress;
 use crate::clock::Clock;
 use crate::config::{ClassRates, LimitSettings, Rate};
 use crate::domain::account::Role;
+use crate::redis::Redis;
+use crate::storage::Database;
 
 pub use self::fields::Verdicts;
 pub use self::request::check_subject;
@@ -172,8 +177,6 @@ impl Verdict {
 }
 
 /// Counts requests. Cheap to clone.
-///
-/// The seam where a counter that all instances share goes in: callers wait for an answer that the memory gives at once.
 #[derive(Clone)]
 pub struct RateLimiter {
     counting: Counting,
@@ -182,18 +185,35 @@ pub struct RateLimiter {
 #[derive(Clone)]
 enum Counting {
     Off,
-    InMemory(Arc<MemoryRateLimiter>),
+    On(Arc<Counters>),
+}
+
+struct Counters {
+    settings: LimitSettings,
+    memory: MemoryRateLimiter,
+    /// Set once Redis and the keys are there, where there is a Redis.
+    shared: OnceLock<SharedRateLimiter>,
 }
 
 impl RateLimiter {
-    /// The limiter that the configuration asks for.
+    /// The limiter that the configuration asks for. It counts for this instance alone until [`RateLimiter::share`].
     pub fn new(settings: &LimitSettings, clock: &Clock) -> Self {
-        let counting = if settings.enabled {
-            Counting::InMemory(Arc::new(MemoryRateLimiter::new(settings, clock)))
-        } else {
-            Counting::Off
+        let counters = || Counters {
+            settings: settings.clone(),
+            memory: MemoryRateLimiter::new(settings, clock),
+            shared: OnceLock::new(),
         };
+        let counting = if settings.enabled { Counting::On(Arc::new(counters())) } else { Counting::Off };
         Self { counting }
+    }
+
+    /// Counts together with the other instances from now on.
+    pub fn share(&self, redis: &Redis, database: &Database) {
+        if let Counting::On(counters) = &self.counting {
+            counters
+                .shared
+                .get_or_init(|| SharedRateLimiter::new(&counters.settings, redis.clone(), database.clone()));
+        }
     }
 
     /// Whether anything is counted.
@@ -203,18 +223,25 @@ impl RateLimiter {
 
     /// Counts one request. `None` when nobody counts requests of this class.
     pub async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<Verdict> {
-        match &self.counting {
-            Counting::Off => None,
-            Counting::InMemory(limiter) => limiter.check(class, payer),
+        let Counting::On(counters) = &self.counting else { return None };
+        if let Some(shared) = counters.shared.get()
+            && let Ok(verdict) = shared.check(class, payer).await
+        {
+            return verdict;
         }
+        counters.memory.check(class, payer)
     }
 
     /// Makes an address pay for a credential that was none, in requests of [`LimitClass::Standard`].
     pub async fn charge_failed_authentication(&self, address: ClientAddress) {
-        match &self.counting {
-            Counting::Off => {}
-            Counting::InMemory(limiter) => limiter.charge_failed_authentication(Payer::Address(address)),
+        let Counting::On(counters) = &self.counting else { return };
+        let payer = Payer::Address(address);
+        if let Some(shared) = counters.shared.get()
+            && shared.charge_failed_authentication(payer).await.is_ok()
+        {
+            return;
         }
+        counters.memory.charge_failed_authentication(payer);
     }
 }
 

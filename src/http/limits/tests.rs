@@ -10,7 +10,7 @@ use crate::config::Settings;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn settings(more: &[(&str, &str)]) -> LimitSettings {
+pub(super) fn settings(more: &[(&str, &str)]) -> LimitSettings {
     let mut variables = HashMap::from([("AVAL__LIMITS__ENABLED".to_owned(), "true".to_owned())]);
     variables.extend(more.iter().map(|(key, value)| (key.to_string(), value.to_string())));
     Settings::from_variables(&variables).unwrap().limits

@@ -11,7 +11,6 @@ use super::HttpState;
 use super::auth::Principal;
 use super::extract::RequestContext;
 use crate::domain::account::Role;
-use crate::domain::application::Application;
 use crate::domain::ids::ApplicationId;
 use crate::storage::applications::ListFilter;
 use crate::storage::staff_views::{StaffView, ViewAction};
@@ -19,8 +18,8 @@ use crate::storage::staff_views::{StaffView, ViewAction};
 /// What was looked at.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Viewed<'a> {
-    /// One application, in some respect.
-    One(ViewAction, &'a Application),
+    /// One application of this owner, in some respect.
+    One(ViewAction, ApplicationId, &'a str),
     /// One application of this owner, as a change left it.
     Changed(ApplicationId, &'a str),
     /// Many, narrowed so.
@@ -34,9 +33,8 @@ impl HttpState {
             return;
         }
         let (action, application_id, document_index, filter) = match viewed {
-            Viewed::One(_, application) if application.created_by == principal.account => return,
-            Viewed::One(action, application) => (action, Some(application.id.as_uuid()), None, json!({})),
-            Viewed::Changed(_, owner) if owner == principal.account => return,
+            Viewed::One(_, _, owner) | Viewed::Changed(_, owner) if owner == principal.account => return,
+            Viewed::One(action, id, _) => (action, Some(id.as_uuid()), None, json!({})),
             Viewed::Changed(id, _) => (ViewAction::Application, Some(id.as_uuid()), None, json!({})),
             Viewed::List(action, filter) => {
                 let index = filter.document.map(|index| index.as_bytes().to_vec());

@@ -11,6 +11,7 @@ use super::senders;
 use crate::actors::webhooks::{Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
 use crate::domain::application::Country;
 use crate::domain::confirmation::Confirmation;
+use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
@@ -20,6 +21,7 @@ use crate::http::limits;
 use crate::http::problem::{Answer, Rejection};
 use crate::providers::provider_for;
 use crate::providers::signature::Signature;
+use crate::storage::applications;
 
 /// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
 #[derive(ToSchema)]
@@ -166,7 +168,20 @@ pub(in crate::http) async fn receive(
         traceparent: context.traceparent,
     };
     let receipt = state.webhooks.intake.receive(&message).await?;
+    if matches!(receipt, Receipt::Applied(..)) {
+        let id = message.confirmation.application_id;
+        // It is applied: that it cannot be read now is no failure, and its event comes too.
+        let _ = note_applied(&state, id).await;
+    }
     Ok(HttpResponse::Ok().json(WebhookReceipt::from(receipt)))
+}
+
+/// Has the sender, and whoever hears of the webhook from it, read what it did.
+async fn note_applied(state: &HttpState, id: ApplicationId) -> Result<()> {
+    let mut connection = state.resources.database.get().await?;
+    let (owner, version) = applications::owner_and_version(&mut connection, id).await?;
+    state.cache.note_change(id, version, &owner);
+    Ok(())
 }
 
 /// One answer for whatever is wrong with a signature, so that nobody learns how far a guess got.

@@ -50,7 +50,7 @@ struct Locked {
 /// about the state that the change met.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::IllegalTransition`] with what `mover` could ask for instead, [`Error::Conflict`], or
+/// [`Error::NotFound`], [`Error::Archived`], [`Error::IllegalTransition`] with what `mover` could ask for instead, [`Error::Conflict`], or
 /// when the database fails.
 #[expect(
     clippy::too_many_arguments,
@@ -66,7 +66,7 @@ pub async fn change(
     attribution: &Attribution,
     traceparent: Option<&str>,
 ) -> Result<Application, Abort> {
-    let locked = lock(connection, id, visibility).await?;
+    let locked = lock(connection, id, visibility, change).await?;
     check(&locked, mover, change)?;
     let who = (
         applications::change_id.eq(attribution.change_id.as_uuid()),
@@ -112,19 +112,37 @@ async fn lock(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
     visibility: &Visibility,
+    change: &Change,
 ) -> Result<Locked, Abort> {
-    let (status, deleted, owner): (PgStatus, bool, String) = applications::table
+    let locked: Option<(PgStatus, bool, String)> = applications::table
         .select((applications::status, applications::deleted_at.is_not_null(), applications::created_by))
         .filter(applications::id.eq(id.as_uuid()))
         .for_update()
         .first(connection)
         .await
-        .optional()?
-        .ok_or(Error::NotFound("application"))?;
-    match visibility {
-        Visibility::OwnedBy(account) if *account != owner => Err(Error::NotFound("application").into()),
-        _ => Ok(Locked { status: status.0, deleted }),
+        .optional()?;
+    let Some((status, deleted, owner)) = locked else {
+        return Err(refusal_of_absent(connection, id, visibility, change).await?.into());
+    };
+    if visibility.reaches(&owner) {
+        Ok(Locked { status: status.0, deleted })
+    } else {
+        Err(Error::NotFound("application").into())
     }
+}
+
+/// Why an application that is not among the living cannot be changed: an archived one says so to whoever may see it.
+async fn refusal_of_absent(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    visibility: &Visibility,
+    change: &Change,
+) -> Result<Error> {
+    let found = super::archived::find(connection, id).await?.filter(|row| {
+        let may_be_deleted = matches!(change, Change::Restore);
+        visibility.reaches(&row.created_by) && (may_be_deleted || row.deleted_at.is_none())
+    });
+    Ok(found.map_or(Error::NotFound("application"), |_| Error::Archived))
 }
 
 /// Whether `mover` may make `change`. Deleting lets go of the document and empties the queue of the reviewers: what is

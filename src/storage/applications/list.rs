@@ -1,4 +1,4 @@
-//! Lists: filters, keyset pages by id, and totals.
+//! Lists: filters, and keyset pages by id.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -133,7 +133,7 @@ impl ListedRow {
 
 /// The smallest version 7 UUID made at `moment`: times become bounds of the id, so that only the months in question
 /// are read.
-fn uuid_floor(moment: DateTime<Utc>) -> Uuid {
+pub(super) fn uuid_floor(moment: DateTime<Utc>) -> Uuid {
     let ms = u128::try_from(moment.timestamp_millis().max(0)).unwrap_or(0);
     Uuid::from_u128(ms << 80)
 }
@@ -213,17 +213,4 @@ pub async fn list_page(
     };
     let rows: Vec<ListedRow> = query.load(connection).await?;
     rows.into_iter().map(|row| row.open(keys)).collect()
-}
-
-/// How many applications a list has in all.
-///
-/// # Errors
-/// When the database fails.
-pub async fn count(
-    connection: &mut AsyncPgConnection,
-    filter: &ListFilter,
-    visibility: &Visibility,
-) -> Result<i64> {
-    let query = narrow(applications::table.count().into_boxed(), filter, visibility);
-    Ok(query.get_result(connection).await?)
 }

@@ -1,9 +1,11 @@
 //! Applications: reading one, and what reading, listing, inserting and changing share.
 
+mod archived;
 mod change;
 mod claims;
 mod insert;
 mod list;
+mod total;
 
 use chrono::{DateTime, Utc};
 use diesel::data_types::PgInterval;
@@ -16,7 +18,8 @@ use uuid::Uuid;
 pub use self::change::{Change, change};
 pub use self::claims::delete_expired_claims;
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
-pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, count, list_page};
+pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, list_page};
+pub use self::total::{Total, TotalBounds, total};
 use super::schema::applications;
 use super::seal::{KeyRing, SealedField};
 use super::transaction::Abort;
@@ -27,7 +30,7 @@ use crate::domain::money::Money;
 use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument};
 use crate::error::{Error, Result};
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
 struct ApplicationRow {
     id: Uuid,
@@ -115,7 +118,17 @@ pub enum Visibility {
     OwnedBy(String),
 }
 
-/// Finds an application that was not deleted and that the caller may see.
+impl Visibility {
+    /// Whether what `owner` made is among them.
+    fn reaches(&self, owner: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::OwnedBy(account) => account == owner,
+        }
+    }
+}
+
+/// Finds an application that was not deleted and that the caller may see, in the archive too.
 ///
 /// # Errors
 /// When the database fails.
@@ -134,6 +147,12 @@ pub async fn find(
         query = query.filter(applications::created_by.eq(account));
     }
     let row: Option<ApplicationRow> = query.first(connection).await.optional()?;
+    let row = match row {
+        Some(row) => Some(row),
+        None => archived::find(connection, id)
+            .await?
+            .filter(|row| visibility.reaches(&row.created_by) && row.deleted_at.is_none()),
+    };
     row.map(|row| row.open(keys)).transpose()
 }
 
@@ -143,7 +162,26 @@ pub async fn find(
 /// [`Error::NotFound`], or when the database fails.
 pub async fn owner(connection: &mut AsyncPgConnection, id: ApplicationId) -> Result<String> {
     let owner = applications::table.find(id.as_uuid()).select(applications::created_by);
-    owner.first(connection).await.optional()?.ok_or(Error::NotFound("application"))
+    match owner.first(connection).await.optional()? {
+        Some(owner) => Ok(owner),
+        None => {
+            let row = archived::find(connection, id).await?;
+            row.map(|row| row.created_by).ok_or(Error::NotFound("application"))
+        }
+    }
+}
+
+/// Whose an application is and how often it was changed, deleted or not.
+///
+/// # Errors
+/// [`Error::NotFound`], or when the database fails.
+pub async fn owner_and_version(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+) -> Result<(String, i64)> {
+    let found =
+        applications::table.find(id.as_uuid()).select((applications::created_by, applications::version));
+    found.first(connection).await.optional()?.ok_or(Error::NotFound("application"))
 }
 
 /// Gets an application that was not deleted and that the caller may see.

@@ -37,6 +37,7 @@ use hmac::Hmac;
 use sha2::Sha256;
 
 pub use self::document_index::DocumentIndex;
+use self::place::Place;
 pub use self::place::{RowKey, SealedField};
 use crate::config::{PlainEnvelopes, Secrets};
 use crate::error::{Error, Result};
@@ -101,7 +102,31 @@ impl KeyRing {
     /// # Errors
     /// [`Error::Internal`] when the system has no randomness, or for more than 256 GiB.
     pub fn seal_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, plain: &[u8]) -> Result<Vec<u8>> {
-        let failed = || Error::internal(format_args!("{field} cannot be sealed"));
+        self.seal_at(Place::of(field, row.as_ref()), plain)
+    }
+
+    /// Seals what is kept outside the database, under `key`.
+    ///
+    /// # Errors
+    /// As [`KeyRing::seal_bytes`].
+    pub fn seal_copy(&self, key: &str, plain: &[u8]) -> Result<Vec<u8>> {
+        self.seal_at(Place::copy(key.as_bytes()), plain)
+    }
+
+    /// Opens what is kept outside the database, under `key`. It must be sealed, whatever the configuration says.
+    ///
+    /// # Errors
+    /// As [`KeyRing::open_bytes`].
+    pub fn open_copy(&self, key: &str, envelope: &[u8]) -> Result<Vec<u8>> {
+        let place = Place::copy(key.as_bytes());
+        match envelope.split_first() {
+            Some((&SEALED, rest)) => self.open_sealed(place, rest),
+            Some(_) | None => Err(unopened(place, "it is not sealed")),
+        }
+    }
+
+    fn seal_at(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>> {
+        let failed = || Error::internal(format_args!("{place} cannot be sealed"));
         let key = &self.active;
         let nonce = XNonce::try_generate().ok().ok_or_else(failed)?;
         let mut envelope = Vec::with_capacity(HEADER_BYTES + plain.len() + TAG_BYTES);
@@ -109,8 +134,7 @@ impl KeyRing {
         envelope.extend_from_slice(&nonce);
         envelope.extend_from_slice(plain);
         let text = envelope.get_mut(HEADER_BYTES..).ok_or_else(failed)?;
-        let place = place::associated_data(field, row.as_ref(), key.id);
-        let sealed = key.cipher.encrypt_inout_detached(&nonce, &place, text.into());
+        let sealed = key.cipher.encrypt_inout_detached(&nonce, &place.associated_data(key.id), text.into());
         envelope.extend_from_slice(&sealed.ok().ok_or_else(failed)?);
         Ok(envelope)
     }
@@ -128,13 +152,14 @@ impl KeyRing {
     /// # Errors
     /// [`Error::Internal`] for an envelope of an unknown kind or key, of another place, or that was changed.
     pub fn open_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<Vec<u8>> {
+        let place = Place::of(field, row.as_ref());
         match envelope.split_first() {
-            Some((&SEALED, rest)) => self.open_sealed(field, row.as_ref(), rest),
+            Some((&SEALED, rest)) => self.open_sealed(place, rest),
             Some((&PLAIN, text)) if self.plain == PlainEnvelopes::Accepted => Ok(text.to_vec()),
             Some((&PLAIN, _)) => {
-                Err(unopened(field, "it is not sealed, and encryption.accept_plain is false"))
+                Err(unopened(place, "it is not sealed, and encryption.accept_plain is false"))
             }
-            Some(_) | None => Err(unopened(field, "it is no envelope")),
+            Some(_) | None => Err(unopened(place, "it is no envelope")),
         }
     }
 
@@ -144,7 +169,8 @@ impl KeyRing {
     /// As [`KeyRing::open_bytes`], and for what is no UTF-8.
     pub fn open(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<String> {
         let bytes = self.open_bytes(field, row, envelope)?;
-        String::from_utf8(bytes).ok().ok_or_else(|| unopened(field, "it holds no text"))
+        let place = Place::of(field, &[]);
+        String::from_utf8(bytes).ok().ok_or_else(|| unopened(place, "it holds no text"))
     }
 
     /// What every envelope begins with that needs no new one.
@@ -153,12 +179,12 @@ impl KeyRing {
         [SEALED, a, b, c, d]
     }
 
-    fn open_sealed(&self, field: SealedField, row: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
-        let short = || unopened(field, "it is too short");
+    fn open_sealed(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>> {
+        let short = || unopened(place, "it is too short");
         let (id, rest) = sealed.split_first_chunk::<KEY_ID_BYTES>().ok_or_else(short)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(short)?;
         let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or_else(short)?;
-        let place = place::associated_data(field, row, *id);
+        let authenticated = place.associated_data(*id);
         let mut known = false;
         // Ids are short: two keys may share one.
         for key in std::iter::once(&self.active).chain(&self.retired).filter(|key| key.id == *id) {
@@ -166,7 +192,7 @@ impl KeyRing {
             let mut plain = text.to_vec();
             let opened = key.cipher.decrypt_inout_detached(
                 &XNonce::from(*nonce),
-                &place,
+                &authenticated,
                 plain.as_mut_slice().into(),
                 &Tag::from(*tag),
             );
@@ -175,12 +201,12 @@ impl KeyRing {
             }
         }
         let why = if known { "it was changed or moved" } else { "its key is not in the key ring" };
-        Err(unopened(field, why))
+        Err(unopened(place, why))
     }
 }
 
-fn unopened(field: SealedField, why: &str) -> Error {
-    Error::internal(format_args!("an envelope of {field} cannot be opened: {why}"))
+fn unopened(place: Place<'_>, why: &str) -> Error {
+    Error::internal(format_args!("an envelope of {place} cannot be opened: {why}"))
 }
 
 impl fmt::Debug for KeyRing {

@@ -57,16 +57,41 @@ impl fmt::Display for SealedField {
     }
 }
 
-/// Where an envelope is, as the bytes that are authenticated with it. Each part that can vary in length has its length
-/// before it, so that no two places have the same bytes.
-pub(super) fn associated_data(field: SealedField, row: &[u8], key: [u8; KEY_ID_BYTES]) -> Vec<u8> {
-    let (table, column, _) = field.place();
-    let mut data = Vec::with_capacity(80);
-    for part in [b"aval.sealed.v1".as_slice(), table.as_bytes(), column.as_bytes(), row] {
-        append(&mut data, part);
+/// Where an envelope is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    table: &'static str,
+    column: &'static str,
+    row: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    pub(super) const fn of(field: SealedField, row: &'a [u8]) -> Self {
+        let (table, column, _) = field.place();
+        Self { table, column, row }
     }
-    data.extend_from_slice(&key);
-    data
+
+    /// A copy outside the database; no table has this name.
+    pub(super) const fn copy(key: &'a [u8]) -> Self {
+        Self { table: "redis", column: "value", row: key }
+    }
+
+    /// The bytes that are authenticated with an envelope. Each part that can vary in length has its length before it, so
+    /// that no two places have the same bytes.
+    pub(super) fn associated_data(self, key: [u8; KEY_ID_BYTES]) -> Vec<u8> {
+        let mut data = Vec::with_capacity(80);
+        for part in [b"aval.sealed.v1".as_slice(), self.table.as_bytes(), self.column.as_bytes(), self.row] {
+            append(&mut data, part);
+        }
+        data.extend_from_slice(&key);
+        data
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.table, self.column)
+    }
 }
 
 /// Appends a part after its length.

@@ -34,6 +34,18 @@ fn an_envelope_opens_to_what_was_sealed_and_shows_nothing_of_it() {
 }
 
 #[test]
+fn a_copy_outside_the_database_opens_under_its_own_key_alone_and_never_in_the_clear() {
+    let keys = KeyRing::new([NEW], &[9; 32], PlainEnvelopes::Accepted).unwrap();
+    let sealed = keys.seal_copy("aval:cache:1", b"Ana").unwrap();
+    assert_eq!(keys.open_copy("aval:cache:1", &sealed).unwrap(), b"Ana");
+    assert!(cause(keys.open_copy("aval:cache:2", &sealed)).contains("changed or moved"));
+    assert!(cause(keys.open(SealedField::FullName, b"aval:cache:1", &sealed)).contains("changed or moved"));
+    for strange in [&[PLAIN, b'A'][..], &[], &[SEALED, 1]] {
+        assert!(keys.open_copy("aval:cache:1", strange).is_err());
+    }
+}
+
+#[test]
 fn the_first_key_seals_and_each_opens_what_it_sealed() {
     let field = SealedField::BirthDate;
     let old = ring(&[OLD]).seal(field, ROW, "1980-01-01").unwrap();
@@ -65,7 +77,7 @@ fn no_two_places_are_the_same_bytes() {
     for field in SealedField::ALL {
         for row in [&b""[..], b"a", b"ab", ROW.as_bytes()] {
             for key in [OLD.0, NEW.0] {
-                assert!(places.insert(place::associated_data(field, row, key)));
+                assert!(places.insert(Place::of(field, row).associated_data(key)));
             }
         }
     }

@@ -53,7 +53,7 @@ pub struct Addressee {
     pub issued_reference: Option<String>,
 }
 
-#[derive(Queryable, Selectable)]
+#[derive(Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
 struct AddresseeRow {
     id: Uuid,
@@ -89,7 +89,19 @@ impl AddresseeRow {
     }
 }
 
-/// Finds the country of an application, deleted or not.
+/// Finds an application that is not among the living. It is looked for in both trees, in one statement: its month may
+/// move at this moment.
+async fn find_archived(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+) -> Result<Option<AddresseeRow>, Abort> {
+    let query = "SELECT a.* FROM (SELECT * FROM applications UNION ALL SELECT * FROM applications_archive) a \
+        WHERE a.id = $1";
+    let query = diesel::sql_query(query).bind::<diesel::sql_types::Uuid, _>(id.as_uuid());
+    Ok(query.get_result(connection).await.optional()?)
+}
+
+/// Finds the country of an application, deleted or archived or neither.
 ///
 /// # Errors
 /// When the database fails.
@@ -103,7 +115,10 @@ pub async fn find_country(
         .first(connection)
         .await
         .optional()?;
-    Ok(country.map(Country::from))
+    match country {
+        Some(country) => Ok(Some(country.into())),
+        None => Ok(find_archived(connection, id).await?.map(|row| row.country.into())),
+    }
 }
 
 /// Finds who applied. Neither ever changes, so that nothing is locked.
@@ -121,11 +136,18 @@ pub async fn find_applicant(
         .first(connection)
         .await
         .optional()?;
-    let (name, document) = row.ok_or(Error::NotFound("application"))?;
+    let (name, document) = match row {
+        Some(found) => found,
+        None => {
+            let row = find_archived(connection, id).await?.ok_or(Error::NotFound("application"))?;
+            (row.full_name, row.identity_document)
+        }
+    };
     Ok((open_name(keys, id.as_uuid(), &name)?, open_document(keys, id.as_uuid(), &document)?))
 }
 
-/// Locks an application and reads it, with the reference that its bureau gave.
+/// Locks an application and reads it, with the reference that its bureau gave. An archived one is read alone: it is closed,
+/// and nothing about it changes.
 ///
 /// # Errors
 /// [`Error::NotFound`], or when the database fails or what it holds cannot be read.
@@ -134,14 +156,17 @@ pub async fn lock_addressee(
     keys: &KeyRing,
     id: ApplicationId,
 ) -> Result<Addressee, Abort> {
-    let row: AddresseeRow = applications::table
+    let row: Option<AddresseeRow> = applications::table
         .select(AddresseeRow::as_select())
         .filter(applications::id.eq(id.as_uuid()))
         .for_update()
         .first(connection)
         .await
-        .optional()?
-        .ok_or(Error::NotFound("application"))?;
+        .optional()?;
+    let Some(row) = row else {
+        let row = find_archived(connection, id).await?.ok_or(Error::NotFound("application"))?;
+        return Ok(row.open(keys, None)?);
+    };
     let promised: Option<Option<String>> = pending_jobs::table
         .select(pending_jobs::provider_reference)
         .filter(pending_jobs::application_id.eq(id.as_uuid()))

@@ -44,8 +44,12 @@ fn operations(document: &Value, application: &str) -> Vec<Operation> {
                 .iter()
                 .find(|entry| entry.method == method && entry.documented_path() == *pattern)
                 .unwrap_or_else(|| panic!("{method} {pattern} has no line in the route table"));
-            let path = pattern.replace("{id}", application).replace("{code}", "ES").replace("{lane}", "ES");
-            let path = path.replace("{file}", "index.html");
+            let path = pattern
+                .replace("{id}", application)
+                .replace("{code}", "ES")
+                .replace("{lane}", "ES")
+                .replace("{file}", "index.html")
+                .replace("{task}", "expire_webhooks");
             operations.push(Operation {
                 name: format!("{method} {pattern}"),
                 access: line.access,

@@ -115,7 +115,7 @@ impl Instance {
         keep_alive(&broadcaster, move |line| Broadcaster::new(&made_with, bus.clone(), kept.clone(), line));
         let (made_with, told) = (resources.clone(), broadcaster.clone());
         let on_published: outbox_relay::OnPublished = Arc::new(move || told.hint(broadcaster::Wake));
-        keep_alive(&relay, move |line| OutboxRelay::new(&made_with, Arc::clone(&on_published), line));
+        keep_alive(&relay, move |line| OutboxRelay::new(&made_with, None, Arc::clone(&on_published), line));
         listen(resources.database.clone(), relay.clone(), broadcaster.clone());
 
         let mut connection = database.connect().await;
@@ -197,7 +197,7 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
             while let Ok(announcement) = listener.next().await {
                 match announcement {
                     Announcement::Outbox => relay.hint(outbox_relay::Wake),
-                    Announcement::Published => broadcaster.hint(broadcaster::Wake),
+                    Announcement::Published(_) => broadcaster.hint(broadcaster::Wake),
                     Announcement::Jobs | Announcement::Circuits | Announcement::Accounts => {}
                 }
             }

@@ -110,6 +110,15 @@ impl TestApp {
 
     /// Boots one on a database that may have another one already.
     pub(crate) async fn start_on(database: Rc<TestDatabase>, overrides: &[(&str, &str)]) -> Self {
+        Self::start_at(database, Clock::system(), overrides).await
+    }
+
+    /// The same, by a clock that the test may move.
+    pub(crate) async fn start_at(
+        database: Rc<TestDatabase>,
+        clock: Clock,
+        overrides: &[(&str, &str)],
+    ) -> Self {
         let own = [
             ("AVAL__DATABASE__URL", database.url()),
             ("AVAL__SERVER__PORT", "0"),
@@ -117,7 +126,6 @@ impl TestApp {
             ("AVAL__FAULTS__INJECTION", "true"),
         ];
         let settings = settings(&[&own, overrides].concat());
-        let clock = Clock::system();
         let log = CapturedLog::new(LogLevel::Trace, &clock);
         let app = App::start(settings, clock, log.logger.clone()).await.unwrap();
         super::db::execute(&mut database.connect().await, &accounts::statement()).await.unwrap();

@@ -11,6 +11,7 @@ pub(crate) mod db;
 pub(crate) mod engine;
 pub(crate) mod process;
 pub(crate) mod redact;
+pub(crate) mod redis;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,1 @@
+DROP FUNCTION drop_job_history_month;

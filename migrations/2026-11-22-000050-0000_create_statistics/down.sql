@@ -1,0 +1,13 @@
+DROP TRIGGER applications_deleted_status ON applications;
+DROP FUNCTION refuse_status_of_deleted();
+DROP FUNCTION statistics_readmit_applications(regclass);
+DROP FUNCTION statistics_forget_applications(regclass);
+DROP FUNCTION statistics_move_applications(regclass, integer);
+DROP FUNCTION recount_application_days();
+DROP FUNCTION recount_applications(regclass);
+DROP FUNCTION project_statistics(integer);
+DROP FUNCTION statistics_day_changes(text, uuid, jsonb);
+DROP FUNCTION statistics_count_changes(text, uuid, jsonb);
+DROP TABLE statistics_position;
+DROP TABLE application_days;
+DROP TABLE application_counts;

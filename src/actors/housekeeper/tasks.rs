@@ -1,0 +1,276 @@
+//! The recurring tasks, and what each of them does.
+//!
+//! A task works in small statements, each with its own end, and asks between them whether this instance still leads
+//! ([`Lead::check`]): it may be stopped anywhere and run again. What it did is told in figures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use serde_json::{Value, json};
+use slog::{info, warn};
+
+use crate::actors::Resources;
+use crate::config::{HousekeepingSettings, TaskSchedule};
+use crate::error::{Error, Result};
+use crate::storage::partitions::Month;
+use crate::storage::{
+    applications, archive, idempotency, outbox, partitions, refresh_tokens, scheduled_runs, staff_views,
+    webhooks, ws_tickets,
+};
+
+/// Expired rows deleted by one statement.
+const DELETE_BATCH: u32 = 5000;
+
+/// A recurring task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Makes the partitions of the months to come.
+    MakePartitions,
+    /// Deletes tickets and refresh tokens that nobody can use any more.
+    ExpireCredentials,
+    /// Deletes published events.
+    ExpireOutbox,
+    /// Deletes answers of writes with an `Idempotency-Key`.
+    ExpireIdempotencyKeys,
+    /// Deletes claims on documents.
+    ExpireDocumentClaims,
+    /// Deletes looks of staff.
+    ExpireStaffViews,
+    /// Deletes webhooks.
+    ExpireWebhooks,
+    /// Drops months of finished jobs.
+    ExpireJobHistory,
+    /// Deletes the history of this schedule.
+    ExpireScheduledRuns,
+    /// Moves closed months to the archive.
+    Archive,
+}
+
+impl Task {
+    /// Every task, in the order in which they run when several are due.
+    pub const ALL: [Self; 10] = [
+        Self::MakePartitions,
+        Self::ExpireCredentials,
+        Self::ExpireOutbox,
+        Self::ExpireIdempotencyKeys,
+        Self::ExpireDocumentClaims,
+        Self::ExpireStaffViews,
+        Self::ExpireWebhooks,
+        Self::ExpireJobHistory,
+        Self::ExpireScheduledRuns,
+        Self::Archive,
+    ];
+
+    /// The name in the configuration, the history and the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MakePartitions => "make_partitions",
+            Self::ExpireCredentials => "expire_credentials",
+            Self::ExpireOutbox => "expire_outbox",
+            Self::ExpireIdempotencyKeys => "expire_idempotency_keys",
+            Self::ExpireDocumentClaims => "expire_document_claims",
+            Self::ExpireStaffViews => "expire_staff_views",
+            Self::ExpireWebhooks => "expire_webhooks",
+            Self::ExpireJobHistory => "expire_job_history",
+            Self::ExpireScheduledRuns => "expire_scheduled_runs",
+            Self::Archive => "archive",
+        }
+    }
+
+    /// The task of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|task| task.name() == name)
+    }
+
+    /// When it is due.
+    pub fn schedule(self, settings: &HousekeepingSettings) -> &TaskSchedule {
+        match self {
+            Self::MakePartitions => &settings.make_partitions,
+            Self::ExpireCredentials => &settings.expire_credentials,
+            Self::ExpireOutbox => &settings.expire_outbox,
+            Self::ExpireIdempotencyKeys => &settings.expire_idempotency_keys,
+            Self::ExpireDocumentClaims => &settings.expire_document_claims,
+            Self::ExpireStaffViews => &settings.expire_staff_views,
+            Self::ExpireWebhooks => &settings.expire_webhooks,
+            Self::ExpireJobHistory => &settings.expire_job_history,
+            Self::ExpireScheduledRuns => &settings.expire_scheduled_runs,
+            Self::Archive => &settings.archive,
+        }
+    }
+
+    /// Does it; gives what was done, in figures.
+    pub(super) async fn run(self, resources: &Resources, lead: &Lead) -> Result<Value> {
+        let work = Work { resources, lead, now: resources.clock.now() };
+        match self {
+            Self::MakePartitions => work.make_partitions().await,
+            Self::ExpireCredentials => work.expire_credentials().await,
+            Self::ExpireOutbox => work.expire_outbox().await,
+            Self::ExpireIdempotencyKeys => work.delete(work.now, idempotency::delete_expired).await,
+            Self::ExpireDocumentClaims => work.delete(work.now, applications::delete_expired_claims).await,
+            Self::ExpireStaffViews => work.delete(work.now, delete_views).await,
+            Self::ExpireWebhooks => {
+                let days = resources.settings.webhooks.retention_days;
+                work.delete(work.days_ago(days), webhooks::delete_received_before).await
+            }
+            Self::ExpireJobHistory => work.expire_job_history().await,
+            Self::ExpireScheduledRuns => {
+                let days = resources.settings.housekeeping.run_retention_days;
+                work.delete(work.days_ago(days), scheduled_runs::delete_expired).await
+            }
+            Self::Archive => work.archive().await,
+        }
+    }
+}
+
+/// Each view says itself how long it is kept, by the database's clock.
+async fn delete_views(connection: &mut AsyncPgConnection, _: DateTime<Utc>, limit: u32) -> Result<usize> {
+    staff_views::delete_expired(connection, limit).await
+}
+
+/// Whether this instance leads, as far as it knows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lead(Arc<AtomicBool>);
+
+impl Lead {
+    pub(super) fn set(&self, leads: bool) {
+        self.0.store(leads, Ordering::SeqCst);
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Fails when another instance may lead now.
+    fn check(&self) -> Result<()> {
+        if self.holds() { Ok(()) } else { Err(Error::unavailable("the lead", "it was lost during the run")) }
+    }
+}
+
+/// A run of a task.
+struct Work<'a> {
+    resources: &'a Resources,
+    lead: &'a Lead,
+    now: DateTime<Utc>,
+}
+
+impl Work<'_> {
+    fn days_ago(&self, days: u32) -> DateTime<Utc> {
+        self.now - TimeDelta::days(days.into())
+    }
+
+    async fn make_partitions(&self) -> Result<Value> {
+        let ahead = self.resources.settings.database.partitions_ahead_months;
+        let mut connection = self.resources.database.get().await?;
+        let made = partitions::ensure(&mut connection, self.now, ahead).await?;
+        if made > 0 {
+            info!(self.resources.logger, "partitions made ahead"; "count" => made);
+        }
+        Ok(json!({ "made": made }))
+    }
+
+    async fn expire_credentials(&self) -> Result<Value> {
+        let mut connection = self.resources.database.get().await?;
+        let tickets = ws_tickets::delete_expired(&mut connection, self.now).await?;
+        let tokens = refresh_tokens::delete_expired(&mut connection, self.now).await?;
+        Ok(json!({ "tickets": tickets, "refresh_tokens": tokens }))
+    }
+
+    async fn expire_outbox(&self) -> Result<Value> {
+        let hours = self.resources.settings.outbox.retention_hours;
+        let retention = Duration::from_secs(u64::from(hours) * 3600);
+        let delete = async |connection: &mut AsyncPgConnection, now, limit| {
+            outbox::delete_expired(connection, now, retention, limit).await
+        };
+        self.delete(self.now, delete).await
+    }
+
+    /// Deletes what has expired of one kind, batch by batch.
+    async fn delete(
+        &self,
+        time: DateTime<Utc>,
+        delete: impl AsyncFn(&mut AsyncPgConnection, DateTime<Utc>, u32) -> Result<usize>,
+    ) -> Result<Value> {
+        let mut total = 0;
+        loop {
+            self.lead.check()?;
+            // Lent anew for each batch: others may wait for it.
+            let deleted = delete(&mut *self.resources.database.get().await?, time, DELETE_BATCH).await?;
+            total += deleted;
+            if deleted < DELETE_BATCH as usize {
+                return Ok(json!({ "deleted": total }));
+            }
+        }
+    }
+
+    async fn expire_job_history(&self) -> Result<Value> {
+        let before = self.days_ago(self.resources.settings.jobs.history_retention_days);
+        let mut connection = self.resources.database.get().await?;
+        let mut dropped = Vec::new();
+        for month in partitions::job_history_before(&mut connection, before).await? {
+            self.lead.check()?;
+            if partitions::drop_job_history(&mut connection, month).await? {
+                info!(self.resources.logger, "a month of finished jobs dropped"; "month" => %month);
+                dropped.push(month.to_string());
+            }
+        }
+        Ok(json!({ "dropped": dropped }))
+    }
+
+    /// A month that cannot be moved now does not keep the others from moving; one whose lock could not be had, or that
+    /// failed, makes the run one that is tried again.
+    async fn archive(&self) -> Result<Value> {
+        let settings = &self.resources.settings.archive;
+        // Reading a month to check its bounds takes as long as it takes, and nobody waits for it.
+        let mut connection = self.resources.database.dedicated().await?;
+        connection.batch_execute("SET statement_timeout = 0").await?;
+        let last = Month::of(self.now).earlier_by(settings.after_months + 1);
+        let (mut archived, mut open, mut failure) = (Vec::new(), Vec::new(), None);
+        for listed in archive::months(&mut connection).await? {
+            self.lead.check()?;
+            let month = listed.month;
+            if month > last {
+                break;
+            }
+            if listed.tier == archive::Tier::Hot {
+                if archive::open_applications(&mut connection, month).await? > 0 {
+                    open.push(month.to_string());
+                    continue;
+                }
+                match archive::archive(&mut connection, month, self.now).await {
+                    Ok(()) => {
+                        info!(self.resources.logger, "a month was archived"; "month" => %month);
+                        archived.push(month.to_string());
+                    }
+                    Err(error) => {
+                        warn!(self.resources.logger, "a month was not archived"; "month" => %month, error.clone());
+                        failure = Some(error);
+                        continue;
+                    }
+                }
+            }
+            if let Some(tablespace) = settings.tablespace() {
+                archive::place(&mut connection, month, tablespace).await?;
+            }
+        }
+        match failure {
+            None => Ok(json!({ "archived": archived, "open": open })),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_is_found_by_the_name_that_it_has() {
+        for task in Task::ALL {
+            assert_eq!(Task::parse(task.name()), Some(task));
+        }
+        assert_eq!(Task::parse("sweep_the_floor"), None);
+    }
+}

@@ -1,0 +1,261 @@
+//! The file of an exported month: gzip of lines of JSON.
+//!
+//! The first line is the [`Header`]: which month, by which schema, and for each table how many rows and their SHA-256. The
+//! rows follow, table by table in the header's order, one a line. The hash of a table is that of its lines, each with its
+//! line feed. Any tool can read it: `gunzip -c FILE | head -1`. Personal data stand in it as in the database, sealed.
+
+use std::io::{BufRead, BufReader, Read, Write};
+
+use chrono::{DateTime, Utc};
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::{Month, damaged, failed};
+use crate::error::{Error, Result};
+
+/// What the header calls itself.
+pub const FORMAT: &str = "aval-archive";
+/// The version of the format.
+pub const VERSION: u32 = 1;
+/// Longest line that is read, in bytes: many times what a row can be.
+const MAX_LINE_BYTES: u64 = 64 << 20;
+/// Bytes of a gzip header without a name.
+const GZIP_HEADER_BYTES: usize = 10;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// The month, as `YYYY-MM`.
+    pub month: String,
+    /// The newest migration of the database that it is from.
+    pub schema_version: String,
+    /// When it was written.
+    pub exported_at: DateTime<Utc>,
+    /// The tables, in the order of the file.
+    pub tables: Vec<TableSummary>,
+}
+
+/// What a table holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSummary {
+    /// The table.
+    pub name: String,
+    /// Its rows.
+    pub rows: u64,
+    /// SHA-256 of its lines, in hex.
+    pub sha256: String,
+}
+
+/// Counts and hashes the rows of a table.
+#[derive(Default)]
+pub struct Contents {
+    rows: u64,
+    hash: Sha256,
+}
+
+impl Contents {
+    /// Adds a row.
+    pub fn add(&mut self, line: &str) {
+        self.rows += 1;
+        self.hash.update(line.as_bytes());
+        self.hash.update(b"\n");
+    }
+
+    /// What they come to.
+    pub fn summary(self, name: &str) -> TableSummary {
+        let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        TableSummary { name: name.to_owned(), rows: self.rows, sha256 }
+    }
+}
+
+/// Writes a file.
+pub struct Writer<W: Write>(GzEncoder<W>);
+
+impl<W: Write> Writer<W> {
+    /// Begins with the header.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn begin(file: W, header: &Header) -> Result<Self> {
+        let mut writer = Self(GzEncoder::new(file, Compression::default()));
+        writer.line(&serde_json::to_string(header).map_err(Error::internal)?)?;
+        Ok(writer)
+    }
+
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn line(&mut self, line: &str) -> Result<()> {
+        self.0.write_all(line.as_bytes()).and_then(|()| self.0.write_all(b"\n")).map_err(failed)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When the file fails.
+    pub fn finish(self) -> Result<W> {
+        self.0.finish().map_err(failed)
+    }
+}
+
+/// The names of the members that tell what a row is about: the month is that of the application's identifier.
+#[derive(Deserialize)]
+struct About {
+    id: Uuid,
+    application_id: Option<Uuid>,
+}
+
+/// Reads a whole file and holds it against its header.
+///
+/// # Errors
+/// [`Error::Conflict`] that says what is wrong with it, [`Error::Unavailable`] when it cannot be read.
+pub fn read(mut file: impl BufRead) -> Result<Header> {
+    let mut beginning = [0; GZIP_HEADER_BYTES];
+    file.read_exact(&mut beginning).map_err(|_short| damaged("it is no gzip"))?;
+    // These bytes are under no checksum, so there is one way to write them.
+    if beginning.as_slice() != gzip_header()? {
+        return Err(damaged("it is no gzip of an export"));
+    }
+    let mut lines = BufReader::new(GzDecoder::new(beginning.as_slice().chain(&mut file)));
+    let mut line = String::new();
+    next(&mut lines, &mut line)?;
+    let header: Header =
+        serde_json::from_str(&line).map_err(|_other| damaged("its header cannot be read"))?;
+    if header.format != FORMAT || header.version != VERSION {
+        return Err(damaged("it has another format or version"));
+    }
+    let month = Month::parse(&header.month).ok_or_else(|| damaged("it names no month"))?;
+    for table in &header.tables {
+        let mut contents = Contents::default();
+        for _ in 0..table.rows {
+            next(&mut lines, &mut line)?;
+            check_month(&line, month)?;
+            contents.add(&line);
+        }
+        if contents.summary(&table.name) != *table {
+            return Err(damaged(&format!("the rows of {} are not those that were written", table.name)));
+        }
+    }
+    // Reading to the end makes gzip compare its own checksum.
+    let mut rest = [0; 1];
+    match lines.read(&mut rest) {
+        Ok(0) => {}
+        Ok(_) => return Err(damaged("it has more rows than its header says")),
+        Err(_) => return Err(damaged("its end is missing or wrong")),
+    }
+    match file.read(&mut rest).map_err(failed)? {
+        0 => Ok(header),
+        _ => Err(damaged("something follows it")),
+    }
+}
+
+/// Reads the next line, without its end.
+fn next(lines: &mut impl BufRead, line: &mut String) -> Result<()> {
+    line.clear();
+    let read =
+        lines.take(MAX_LINE_BYTES).read_line(line).map_err(|_broken| damaged("it cannot be unpacked"))?;
+    if read == 0 || line.pop() != Some('\n') {
+        return Err(damaged("it ends too early"));
+    }
+    Ok(())
+}
+
+fn check_month(line: &str, month: Month) -> Result<()> {
+    let about: About = serde_json::from_str(line).map_err(|_other| damaged("a row is no row"))?;
+    let id = about.application_id.unwrap_or(about.id);
+    let made = crate::domain::ids::ApplicationId::new(id).created_at();
+    if made.map(Month::of) == Some(month) { Ok(()) } else { Err(damaged("a row is of another month")) }
+}
+
+/// The bytes that every file begins with.
+fn gzip_header() -> Result<Vec<u8>> {
+    let mut empty = GzEncoder::new(Vec::new(), Compression::default()).finish().map_err(failed)?;
+    empty.truncate(GZIP_HEADER_BYTES);
+    Ok(empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines() -> Vec<String> {
+        let id = |n: u64| {
+            let ms = 1_704_067_200_000 + n;
+            uuid::Builder::from_unix_timestamp_millis(ms, &[7; 10]).into_uuid()
+        };
+        (0..5).map(|n| format!(r#"{{"id":"{}","status":"REJECTED","n":{n}}}"#, id(n))).collect()
+    }
+
+    fn header(lines: &[String]) -> Header {
+        let mut contents = Contents::default();
+        lines.iter().for_each(|line| contents.add(line));
+        let tables = vec![contents.summary("applications"), Contents::default().summary("audit_logs")];
+        Header {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            month: "2024-01".to_owned(),
+            schema_version: "20261122".to_owned(),
+            exported_at: DateTime::UNIX_EPOCH,
+            tables,
+        }
+    }
+
+    fn written(header: &Header, lines: &[String]) -> Vec<u8> {
+        let mut writer = Writer::begin(Vec::new(), header).unwrap();
+        lines.iter().for_each(|line| writer.line(line).unwrap());
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let (lines, header) = (lines(), header(&lines()));
+        assert_eq!(read(written(&header, &lines).as_slice()).unwrap(), header);
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed_wherever_it_is() {
+        let bytes = written(&header(&lines()), &lines());
+        for position in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[position] = !changed[position];
+            assert!(read(changed.as_slice()).is_err(), "byte {position}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_continued_is_noticed() {
+        let bytes = written(&header(&lines()), &lines());
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        assert!(read([bytes.as_slice(), b"x"].concat().as_slice()).is_err());
+        assert!(read([bytes.as_slice(), bytes.as_slice()].concat().as_slice()).is_err());
+    }
+
+    #[test]
+    fn rows_that_are_not_those_of_the_header_are_noticed_also_in_sound_gzip() {
+        let (all, header) = (lines(), header(&lines()));
+        let mut other = all.clone();
+        other[2] = other[2].replace("REJECTED", "APPROVED");
+        let mut turned = all.clone();
+        turned.swap(0, 1);
+        for lines in [&other, &turned, &all[1..].to_vec(), &[&all[..], &all[..1]].concat()] {
+            assert!(read(written(&header, lines).as_slice()).is_err());
+        }
+        let elsewhere = Header { month: "2024-02".to_owned(), ..header };
+        assert!(
+            read(written(&elsewhere, &all).as_slice()).unwrap_err().to_string().contains("another month")
+        );
+    }
+}

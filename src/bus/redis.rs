@@ -1,0 +1,346 @@
+//! The bus over Redis: the newest events in a stream, and the database for whatever the stream lacks.
+//!
+//! ```text
+//! <prefix>:events:<epoch>    a stream; entry <offset>-1 has one field, the sealed event
+//! ```
+//!
+//! The leading relay appends what it has published ([`EventStream::catch_up`]). The script that does it refuses to leave a
+//! gap and ignores what is already there, so that it does not matter who appends, how often, or what Redis has forgotten
+//! meanwhile: after a pause the relay reads from the database what is missing, and after a loss of everything a new stream
+//! begins with the newest events.
+//!
+//! Readers keep their own position. They take from the stream what follows it without a gap, and everything else from the
+//! database: what is not there yet, what was trimmed, all of it while Redis is away ([`RedisBus::read_after`]). So the
+//! stream is an index of nothing and a backlog of nobody; it saves the database one read of each event for each
+//! instance, and wakes them ([`RedisBus::watch`]). `NOTIFY` and the poll wake them too, for what does not come that way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use ::redis::Script;
+use ::redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use serde::{Deserialize, Serialize};
+use slog::{Logger, info, warn};
+use uuid::Uuid;
+
+use super::postgres::PostgresBus;
+use super::{EventBus, Extent};
+use crate::config::Settings;
+use crate::domain::event::{ApplicationChanged, Position, PublishedEvent};
+use crate::domain::ids::{EventId, RequestId};
+use crate::error::{Error, Result};
+use crate::redis::Redis;
+use crate::storage::seal::KeyRing;
+use crate::storage::{Database, outbox};
+use crate::telemetry::metrics::Metrics;
+
+/// The watch's name, in logs and metrics.
+pub const WATCH: &str = "event_stream_watch";
+
+/// The field of an entry.
+const FIELD: &str = "e";
+/// Events that are read from the database and appended at once.
+const APPEND_PAGE: u32 = 512;
+/// Longest wait for the next entry before the watch looks at the epoch again.
+const WATCH_WAIT: Duration = Duration::from_secs(5);
+/// Pause of the watch after a failure.
+const WATCH_RETRY: Duration = Duration::from_secs(1);
+
+/// Appends events after the newest entry, without a gap; returns the offset of the newest entry then.
+///
+/// KEYS: the stream. ARGV: entries to keep, milliseconds to keep the stream, `1` to begin it anew; then for each event its
+/// offset and the sealed event.
+const APPEND: &str = "\
+local top = 0
+if ARGV[3] == '1' then
+  redis.call('DEL', KEYS[1])
+else
+  local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+  if newest then top = tonumber(string.match(newest[1], '^(%d+)-')) end
+end
+for i = 4, #ARGV, 2 do
+  local offset = tonumber(ARGV[i])
+  if top > 0 and offset > top + 1 then break end
+  if offset > top then
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], ARGV[i] .. '-1', 'e', ARGV[i + 1])
+    top = offset
+  end
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return top";
+
+/// An event as it stands in the stream, sealed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    id: EventId,
+    kind: String,
+    request_id: Option<String>,
+    traceparent: Option<String>,
+    data: ApplicationChanged,
+}
+
+/// The stream. Cheap to clone.
+#[derive(Clone)]
+pub struct EventStream {
+    redis: Redis,
+    database: Database,
+    append: Arc<Script>,
+    max_events: u32,
+    keep_ms: u64,
+    /// The stream may lack what was published.
+    behind: Arc<AtomicBool>,
+    logger: Logger,
+}
+
+impl EventStream {
+    /// The stream of the events in `database`.
+    pub fn new(redis: Redis, database: Database, settings: &Settings, logger: &Logger) -> Self {
+        Self {
+            redis,
+            database,
+            append: Arc::new(Script::new(APPEND)),
+            max_events: settings.redis.stream_max_events,
+            keep_ms: u64::from(settings.outbox.retention_hours).saturating_mul(3_600_000),
+            behind: Arc::new(AtomicBool::new(true)),
+            logger: logger.new(slog::o!("logger" => "event_stream")),
+        }
+    }
+
+    /// Whether the stream may lack what was published.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    /// Appends everything that was published and is not there. A failure is no failure of the relay: readers find the
+    /// events in the database, and the next call goes on where this one stopped.
+    pub async fn catch_up(&self) {
+        self.behind.store(true, Ordering::Relaxed);
+        // Its watch notices when it is back; until then nobody need ask the database what it lacks.
+        if self.redis.is_degraded() {
+            return;
+        }
+        match self.append_missing().await {
+            Ok(()) => self.behind.store(false, Ordering::Relaxed),
+            // Redis itself tells once that it is away.
+            Err(Error::Unavailable { .. }) => {}
+            Err(error) => warn!(self.logger, "events were not appended"; error),
+        }
+    }
+
+    async fn append_missing(&self) -> Result<()> {
+        let end = outbox::position(&mut *self.database.get().await?).await?;
+        let key = self.key(end.epoch);
+        let mut top = self.top(&key).await?;
+        // A stream that is too far behind is as good as none.
+        let mut anew = top == 0 || end.offset - top > i64::from(self.max_events);
+        if anew {
+            top = (end.offset - i64::from(APPEND_PAGE)).max(0);
+        }
+        while top < end.offset {
+            let events = outbox::read_after(&mut *self.database.get().await?, top, APPEND_PAGE).await?;
+            let Some(first) = events.first() else { break };
+            if first.offset != top + 1 && !anew {
+                info!(self.logger, "what the stream lacks has expired: it begins anew"; "offset" => first.offset);
+                anew = true;
+            }
+            top = self.append(&key, &events, std::mem::take(&mut anew)).await?;
+        }
+        Ok(())
+    }
+
+    /// The offset of the newest entry; 0 when there is none.
+    async fn top(&self, key: &str) -> Result<i64> {
+        let mut newest = ::redis::cmd("XREVRANGE");
+        newest.arg(key).arg("+").arg("-").arg("COUNT").arg(1);
+        let reply: StreamRangeReply = self.redis.call("stream_top", &newest).await?;
+        Ok(reply.ids.first().and_then(|entry| offset_of(&entry.id)).unwrap_or(0))
+    }
+
+    async fn append(&self, key: &str, events: &[PublishedEvent], anew: bool) -> Result<i64> {
+        let mut script = self.append.key(key);
+        script.arg(self.max_events).arg(self.keep_ms).arg(u8::from(anew));
+        for event in events {
+            script.arg(event.offset).arg(seal(self.database.keys(), key, event)?);
+        }
+        self.redis.run("stream_append", &script).await
+    }
+
+    /// The entries right after `offset`, at most `limit`.
+    async fn read(&self, after: Position, limit: u32) -> Result<Vec<PublishedEvent>> {
+        let key = self.key(after.epoch);
+        let mut range = ::redis::cmd("XRANGE");
+        let from = format!("{}-0", after.offset.saturating_add(1));
+        range.arg(&key).arg(from).arg("+").arg("COUNT").arg(limit);
+        let reply: StreamRangeReply = self.redis.call("stream_read", &range).await?;
+        let events = reply.ids.iter().map_while(|entry| open(self.database.keys(), &key, entry));
+        let expected = after.offset.saturating_add(1)..;
+        let whole = events.zip(expected).take_while(|(event, offset)| event.offset == *offset);
+        Ok(whole.map(|(event, _)| event).collect())
+    }
+
+    fn key(&self, epoch: Uuid) -> String {
+        self.redis.key(&format!("events:{epoch}"))
+    }
+}
+
+fn seal(keys: &KeyRing, key: &str, event: &PublishedEvent) -> Result<Vec<u8>> {
+    let entry = Entry {
+        id: event.id,
+        kind: event.kind.clone(),
+        request_id: event.request_id.as_ref().map(ToString::to_string),
+        traceparent: event.traceparent.clone(),
+        data: event.data.clone(),
+    };
+    let plain = serde_json::to_vec(&entry).map_err(Error::internal)?;
+    keys.seal_copy(&place(key, event.offset), &plain)
+}
+
+/// `None` for what cannot be used, whatever the reason: the database has it too.
+fn open(keys: &KeyRing, key: &str, entry: &StreamId) -> Option<PublishedEvent> {
+    let offset = offset_of(&entry.id)?;
+    let envelope: Vec<u8> = entry.get(FIELD)?;
+    let plain = keys.open_copy(&place(key, offset), &envelope).ok()?;
+    let entry: Entry = serde_json::from_slice(&plain).ok()?;
+    Some(PublishedEvent {
+        id: entry.id,
+        kind: entry.kind,
+        offset,
+        request_id: entry.request_id.as_deref().and_then(RequestId::parse),
+        traceparent: entry.traceparent,
+        data: entry.data,
+    })
+}
+
+/// What an entry is sealed for: it opens at no other offset and in no other stream.
+fn place(key: &str, offset: i64) -> String {
+    format!("{key}/{offset}")
+}
+
+fn offset_of(entry_id: &str) -> Option<i64> {
+    entry_id.split_once('-')?.0.parse().ok()
+}
+
+/// The stream and the database behind it, for one reader or several.
+#[derive(Clone)]
+pub struct RedisBus {
+    stream: EventStream,
+    database: PostgresBus,
+    /// The offset up to which the watch has seen the stream; [`UNWATCHED`] while it does not look.
+    seen: Arc<AtomicI64>,
+    metrics: Arc<Metrics>,
+}
+
+/// No offset.
+const UNWATCHED: i64 = -1;
+
+impl RedisBus {
+    /// The bus over `stream`.
+    pub fn new(stream: EventStream, database: Database, metrics: Arc<Metrics>) -> Self {
+        let seen = Arc::new(AtomicI64::new(UNWATCHED));
+        Self { stream, database: PostgresBus::new(database), seen, metrics }
+    }
+
+    /// Whether the watch sees the stream, so that it wakes its readers.
+    pub fn is_watching(&self) -> bool {
+        self.seen.load(Ordering::SeqCst) != UNWATCHED && !self.stream.redis.is_degraded()
+    }
+
+    /// Whether the watch has seen everything up to `offset`, and has told of it.
+    pub fn has_seen(&self, offset: i64) -> bool {
+        self.seen.load(Ordering::SeqCst) >= offset
+    }
+
+    /// Calls `on_published` whenever the stream has grown. Never ends.
+    pub async fn watch(self, on_published: Arc<dyn Fn() + Send + Sync>) {
+        loop {
+            let blind_again = Blind(Arc::clone(&self.seen));
+            let watched = self.watch_once(&*on_published).await;
+            drop(blind_again);
+            if let Err(error) = watched
+                && !matches!(error, Error::Unavailable { .. })
+            {
+                warn!(self.stream.logger, "not watching the stream for now"; error);
+            }
+            tokio::time::sleep(WATCH_RETRY).await;
+        }
+    }
+
+    async fn watch_once(&self, on_published: &(dyn Fn() + Send + Sync)) -> Result<()> {
+        let mut connection = self.stream.redis.dedicated().await?;
+        let wait_ms = u64::try_from(WATCH_WAIT.as_millis()).unwrap_or(u64::MAX);
+        loop {
+            let key = self.stream.key(self.database.position().await?.epoch);
+            loop {
+                let last = self.stream.top(&key).await?;
+                // Also for what came while nobody watched.
+                on_published();
+                self.seen.store(last, Ordering::SeqCst);
+                let mut read = ::redis::cmd("XREAD");
+                read.arg("COUNT").arg(1).arg("BLOCK").arg(wait_ms).arg("STREAMS").arg(&key);
+                read.arg(format!("{last}-1"));
+                let waiting = read.query_async::<Option<StreamReadReply>>(&mut connection);
+                let answered = tokio::time::timeout(WATCH_WAIT * 2, waiting).await;
+                let grown = answered.map_err(|late| away(&late))?.map_err(|error| away(&error))?;
+                if grown.is_none_or(|streams| streams.keys.is_empty()) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Also when the watch is dropped or panics, nobody may go on relying on it.
+struct Blind(Arc<AtomicI64>);
+
+impl Drop for Blind {
+    fn drop(&mut self) {
+        self.0.store(UNWATCHED, Ordering::SeqCst);
+    }
+}
+
+fn away(cause: &dyn std::fmt::Display) -> Error {
+    Error::unavailable(crate::redis::NAME, cause)
+}
+
+impl EventBus for RedisBus {
+    fn position(&self) -> BoxFuture<'_, Result<Position>> {
+        self.database.position()
+    }
+
+    fn extent(&self) -> BoxFuture<'_, Result<Extent>> {
+        self.database.extent()
+    }
+
+    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
+        async move {
+            let count = |source, events: &[PublishedEvent]| {
+                let number = u64::try_from(events.len()).unwrap_or(u64::MAX);
+                self.metrics.bus_events_read_total.with_label_values(&[source]).inc_by(number);
+            };
+            let events = self.stream.read(after, limit).await.unwrap_or_default();
+            if !events.is_empty() {
+                count("redis", &events);
+                return Ok(events);
+            }
+            let events = self.database.read_after(after, limit).await?;
+            count("database", &events);
+            Ok(events)
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_offset_of_an_entry_is_the_first_half_of_its_name() {
+        for (name, offset) in [("17-1", Some(17)), ("0-0", Some(0)), ("17", None), ("x-1", None), ("", None)]
+        {
+            assert_eq!(offset_of(name), offset, "{name}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `[housekeeping]` and `[archive]`: recurring work, when it is done, and how long closed months stay among the living.
+
+use std::str::FromStr as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use serde::Deserialize;
+
+use super::require;
+use crate::error::Result;
+
+/// Recurring work of the leader.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HousekeepingSettings {
+    /// The time zone that the expressions are read in, by its IANA name.
+    pub time_zone: String,
+    /// How late a run may begin and still count as on time.
+    pub missed_after_ms: u64,
+    /// The pause before a run that failed is followed by another.
+    pub retry_pause_ms: u64,
+    /// The longest run.
+    pub task_timeout_ms: u64,
+    /// How long the history of runs is kept.
+    pub run_retention_days: u32,
+    /// `[housekeeping.make_partitions]`
+    pub make_partitions: TaskSchedule,
+    /// `[housekeeping.expire_credentials]`
+    pub expire_credentials: TaskSchedule,
+    /// `[housekeeping.expire_outbox]`
+    pub expire_outbox: TaskSchedule,
+    /// `[housekeeping.expire_idempotency_keys]`
+    pub expire_idempotency_keys: TaskSchedule,
+    /// `[housekeeping.expire_document_claims]`
+    pub expire_document_claims: TaskSchedule,
+    /// `[housekeeping.expire_staff_views]`
+    pub expire_staff_views: TaskSchedule,
+    /// `[housekeeping.expire_webhooks]`
+    pub expire_webhooks: TaskSchedule,
+    /// `[housekeeping.expire_job_history]`
+    pub expire_job_history: TaskSchedule,
+    /// `[housekeeping.expire_scheduled_runs]`
+    pub expire_scheduled_runs: TaskSchedule,
+    /// `[housekeeping.archive]`
+    pub archive: TaskSchedule,
+}
+
+/// When one task is due.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSchedule {
+    /// The cron expression.
+    pub cron: CronExpression,
+    /// What becomes of a due time that passed while nobody led.
+    pub missed: MissedPolicy,
+}
+
+/// What becomes of a due time that passed while nobody led. However many passed, they are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissedPolicy {
+    /// The task runs as soon as somebody leads again.
+    Run,
+    /// It waits for its next time.
+    Skip,
+}
+
+/// A cron expression of five fields, or none at all: `off`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "String")]
+pub struct CronExpression {
+    text: String,
+    parsed: Result<Option<Cron>, String>,
+}
+
+impl From<String> for CronExpression {
+    /// Never fails: what is wrong with it is told by the key's own validation, which knows its name.
+    fn from(text: String) -> Self {
+        let parsed = match text.trim() {
+            "" | "off" => Ok(None),
+            pattern => parse(pattern).map(Some),
+        };
+        Self { text, parsed }
+    }
+}
+
+fn parse(pattern: &str) -> Result<Cron, String> {
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    let cron = parser.parse(pattern).map_err(|error| error.to_string())?;
+    // The 30th of February is well formed, and never.
+    match cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false) {
+        Ok(_) => Ok(cron),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl CronExpression {
+    /// As it stands in the configuration.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The last due time at or before `now`, to the second.
+    pub fn last_due(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let found = self.cron()?.find_previous_occurrence(&now.with_timezone(&zone), true).ok()?;
+        // One that matches the second is that second's beginning.
+        Some(whole_second(found.with_timezone(&Utc)))
+    }
+
+    /// The first due time after `now`.
+    pub fn next_due(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        let found = self.cron()?.find_next_occurrence(&now.with_timezone(&zone), false).ok()?;
+        Some(whole_second(found.with_timezone(&Utc)))
+    }
+
+    fn cron(&self) -> Option<&Cron> {
+        self.parsed.as_ref().ok()?.as_ref()
+    }
+}
+
+fn whole_second(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time)
+}
+
+impl HousekeepingSettings {
+    /// The time zone of the expressions.
+    pub fn zone(&self) -> Tz {
+        Tz::from_str(&self.time_zone).unwrap_or(Tz::UTC)
+    }
+
+    /// How late a run may begin and still count as on time.
+    pub fn missed_after(&self) -> TimeDelta {
+        milliseconds(self.missed_after_ms)
+    }
+
+    /// The pause after a run that failed.
+    pub fn retry_pause(&self) -> TimeDelta {
+        milliseconds(self.retry_pause_ms)
+    }
+
+    /// The longest run.
+    pub fn task_timeout(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.task_timeout_ms)
+    }
+
+    fn tasks(&self) -> [(&'static str, &TaskSchedule); 10] {
+        [
+            ("make_partitions", &self.make_partitions),
+            ("expire_credentials", &self.expire_credentials),
+            ("expire_outbox", &self.expire_outbox),
+            ("expire_idempotency_keys", &self.expire_idempotency_keys),
+            ("expire_document_claims", &self.expire_document_claims),
+            ("expire_staff_views", &self.expire_staff_views),
+            ("expire_webhooks", &self.expire_webhooks),
+            ("expire_job_history", &self.expire_job_history),
+            ("expire_scheduled_runs", &self.expire_scheduled_runs),
+            ("archive", &self.archive),
+        ]
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let known = Tz::from_str(&self.time_zone).is_ok();
+        require(known, "housekeeping.time_zone", "must be the IANA name of a time zone, such as UTC")?;
+        require(self.missed_after_ms >= 1000, "housekeeping.missed_after_ms", "must be at least 1000")?;
+        require(self.retry_pause_ms >= 1000, "housekeeping.retry_pause_ms", "must be at least 1000")?;
+        require(self.task_timeout_ms >= 1000, "housekeeping.task_timeout_ms", "must be at least 1000")?;
+        let days = 1..=36_500;
+        require(
+            days.contains(&self.run_retention_days),
+            "housekeeping.run_retention_days",
+            "must be from 1 to 36500",
+        )?;
+        for (task, schedule) in self.tasks() {
+            if let Err(reason) = &schedule.cron.parsed {
+                let rule = format!(
+                    "must be five cron fields (minute, hour, day of month, month, day of week) or off, and {:?} is not: {reason}",
+                    schedule.cron.text
+                );
+                require(false, &format!("housekeeping.{task}.cron"), &rule)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds(count: u64) -> TimeDelta {
+    TimeDelta::milliseconds(i64::try_from(count).unwrap_or(i64::MAX / 1000))
+}
+
+/// The archive of closed months.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveSettings {
+    /// How many whole months a month must be over before it is archived.
+    pub after_months: u32,
+    /// Where archived months are kept; empty: where they are.
+    pub tablespace: String,
+}
+
+impl ArchiveSettings {
+    pub(super) fn validate(&self) -> Result<()> {
+        require((1..=1200).contains(&self.after_months), "archive.after_months", "must be from 1 to 1200")?;
+        let name_fits = self.tablespace.len() < 64 && !self.tablespace.chars().any(char::is_control);
+        require(name_fits, "archive.tablespace", "must be the name of a tablespace")
+    }
+
+    /// The tablespace, where one is named.
+    pub fn tablespace(&self) -> Option<&str> {
+        Some(self.tablespace.as_str()).filter(|name| !name.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn expression(text: &str) -> CronExpression {
+        CronExpression::from(text.to_owned())
+    }
+
+    #[test]
+    fn the_last_three_o_clock_is_todays_from_three_on_and_yesterdays_before() {
+        let three = expression("0 3 * * *");
+        for (now, last, next) in [
+            ("2026-03-01T03:00:00Z", "2026-03-01T03:00:00Z", "2026-03-02T03:00:00Z"),
+            ("2026-03-01T03:00:00.250Z", "2026-03-01T03:00:00Z", "2026-03-02T03:00:00Z"),
+            ("2026-03-01T23:59:59Z", "2026-03-01T03:00:00Z", "2026-03-02T03:00:00Z"),
+            ("2026-03-01T02:59:59.999Z", "2026-02-28T03:00:00Z", "2026-03-01T03:00:00Z"),
+        ] {
+            assert_eq!(three.last_due(at(now), Tz::UTC), Some(at(last)), "{now}");
+            assert_eq!(three.next_due(at(now), Tz::UTC), Some(at(next)), "{now}");
+        }
+    }
+
+    #[test]
+    fn three_o_clock_is_that_of_the_time_zone_also_where_the_clocks_are_changed() {
+        let three = expression("30 2 * * *");
+        // In Madrid there is no half past two on the morning of 2026-03-29: the run is at three.
+        let next = three.next_due(at("2026-03-28T12:00:00Z"), Tz::Europe__Madrid).unwrap();
+        assert_eq!(next, at("2026-03-29T01:00:00Z"));
+        assert_eq!(
+            three.next_due(at("2026-07-01T12:00:00Z"), Tz::Europe__Madrid),
+            Some(at("2026-07-02T00:30:00Z"))
+        );
+    }
+
+    #[test]
+    fn nothing_and_off_are_never_due() {
+        for text in ["", "  ", "off"] {
+            assert_eq!(expression(text).next_due(at("2026-03-01T00:00:00Z"), Tz::UTC), None, "{text:?}");
+            assert!(expression(text).parsed.is_ok());
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_of_five_fields_is_refused() {
+        for text in ["often", "0 3 * *", "0 0 3 * * *", "61 3 * * *", "0 0 30 2 *", "0 3 * * * 2030"] {
+            assert!(expression(text).parsed.is_err(), "{text}");
+        }
+    }
+}

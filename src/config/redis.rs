@@ -1,0 +1,127 @@
+//! `[redis]`: what instances share besides the database. Everything in it can be done without.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use super::{Environment, require};
+use crate::error::{Error, Result};
+
+/// How Redis is reached and what may be kept there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSettings {
+    /// Where it is; empty: there is none.
+    pub url: SecretString,
+    /// The authorities of its certificate, PEM; empty for the public ones.
+    pub root_certificate_file: PathBuf,
+    /// Connections of the pool.
+    pub pool_size: u32,
+    /// Longest wait for a connection and an answer together.
+    pub command_timeout_ms: u64,
+    /// Failures in a row after which it is left alone.
+    pub breaker_failures: u32,
+    /// For how long.
+    pub breaker_open_ms: u64,
+    /// What every key begins with.
+    pub key_prefix: String,
+    /// Events that the stream keeps, about.
+    pub stream_max_events: u32,
+}
+
+impl RedisSettings {
+    /// Whether there is a Redis.
+    pub fn is_configured(&self) -> bool {
+        !self.url.expose_secret().is_empty()
+    }
+
+    /// The address.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] that never repeats the text: it may hold a password.
+    pub fn connection_info(&self) -> Result<ConnectionInfo> {
+        let info = self.url.expose_secret().into_connection_info();
+        let info = info.map_err(|error| {
+            Error::configuration(format_args!("redis.url (REDIS_URL) cannot be read: {:?}", error.kind()))
+        })?;
+        match info.addr() {
+            ConnectionAddr::TcpTls { insecure: true, .. } => Err(Error::configuration(
+                "redis.url (REDIS_URL) may not end in #insecure; name the server's authorities in \
+                 redis.root_certificate_file",
+            )),
+            _ => Ok(info),
+        }
+    }
+
+    /// Longest wait for a connection and an answer together.
+    pub fn command_timeout(&self) -> Duration {
+        Duration::from_millis(self.command_timeout_ms)
+    }
+
+    pub(super) fn validate(&self, environment: Environment) -> Result<()> {
+        if self.is_configured() {
+            let info = self.connection_info()?;
+            require(
+                environment == Environment::Development || !is_plaintext_to_elsewhere(info.addr()),
+                "redis.url (REDIS_URL)",
+                "would send to another machine in the clear: use rediss://",
+            )?;
+        }
+        let prefix_fits = !self.key_prefix.is_empty()
+            && self.key_prefix.len() <= 64
+            && self.key_prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+        require(prefix_fits, "redis.key_prefix", "must be 1 to 64 letters, digits, or one of - _ . :")?;
+        require((1..=1000).contains(&self.pool_size), "redis.pool_size", "must be from 1 to 1000")?;
+        require(
+            (1..=10_000).contains(&self.command_timeout_ms),
+            "redis.command_timeout_ms",
+            "must be from 1 to 10000",
+        )?;
+        require(self.breaker_failures > 0, "redis.breaker_failures", "must be above 0")?;
+        require(self.breaker_open_ms > 0, "redis.breaker_open_ms", "must be above 0")?;
+        require(self.stream_max_events >= 1000, "redis.stream_max_events", "must be at least 1000")
+    }
+}
+
+fn is_plaintext_to_elsewhere(address: &ConnectionAddr) -> bool {
+    match address {
+        ConnectionAddr::Tcp(host, _) => {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            let is_loopback =
+                bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+            !is_loopback && host != "localhost"
+        }
+        ConnectionAddr::TcpTls { .. } | ConnectionAddr::Unix(_) => false,
+        // A kind of address that this version does not know is not known to be safe.
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> ConnectionAddr {
+        url.into_connection_info().unwrap().addr().clone()
+    }
+
+    #[test]
+    fn only_what_leaves_the_machine_in_the_clear_is_plaintext_to_elsewhere() {
+        for (url, expected) in [
+            ("redis://cache.example:6379/0", true),
+            ("redis://:secret@10.0.0.5", true),
+            ("rediss://cache.example", false),
+            ("redis://localhost", false),
+            ("redis://127.0.0.1:7000", false),
+            ("redis://[::1]:7000", false),
+            ("redis+unix:///run/redis.sock", false),
+            ("unix:///run/redis.sock", false),
+        ] {
+            assert_eq!(is_plaintext_to_elsewhere(&address(url)), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! `GET /api/v1/applications/export.csv`: a list as a file for a spreadsheet.
+//!
+//! It is read page by page as the client takes it, each page by a statement of its own after the last application of the
+//! one before: nobody's memory holds the whole, no transaction stays open, and a slow client has no connection of the
+//! database. What is added or changes meanwhile may or may not be there; nothing is there twice.
+//!
+//! The file is RFC 4180 in UTF-8, with a byte order mark: spreadsheets take it for another encoding without one. A cell
+//! that a spreadsheet would take for a formula begins with an apostrophe. A file that ends properly is complete: when the
+//! database fails on the way, the connection is broken off; a file that would be longer than `lists.export_max_rows` is
+//! refused, or, where its length is only known in the end, has a last line that says so. A client that stops reading is
+//! cut off by `TCP_USER_TIMEOUT`, as every client is.
+
+use std::borrow::Cow;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use csv::{Terminator, Writer, WriterBuilder};
+use futures_util::stream;
+use slog::{Logger, info, o, warn};
+
+use super::list::{FilterParameters, take_filter, total_bounds};
+use super::view::ListedView;
+use crate::error::{Error, FieldError, Result};
+use crate::http::HttpState;
+use crate::http::auth::Principal;
+use crate::http::extract::RequestContext;
+use crate::http::problem::Answer;
+use crate::http::query::Query;
+use crate::http::staff_views::Viewed;
+use crate::storage::applications::{ListFilter, PageStart, SortOrder, Visibility, list_page, total};
+use crate::storage::staff_views::ViewAction;
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+const COLUMNS: [&str; 14] = [
+    "id",
+    "country",
+    "full_name",
+    "identity_document",
+    "requested_amount",
+    "monthly_income",
+    "currency",
+    "term_months",
+    "status",
+    "risk_score",
+    "risk_band",
+    "version",
+    "created_at",
+    "updated_at",
+];
+
+/// A list as a CSV file.
+///
+/// The same applications in the same order as `GET /api/v1/applications`, with the same filters, and documents masked as
+/// there. UTF-8 with a byte order mark, lines end with CRLF, amounts are text with a point. A cell that would begin a
+/// formula has an apostrophe before it. The file is complete when it ends properly; one that would be longer than 100,000
+/// applications (`lists.export_max_rows`) is refused, or has a last line that begins with `# TRUNCATED`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/applications/export.csv",
+    operation_id = "export_applications",
+    tag = "applications",
+    params(FilterParameters),
+    responses(
+        (
+            status = 200,
+            description = "The file",
+            body = String,
+            content_type = "text/csv",
+            headers(("Content-Disposition" = String, description = "A name for the file")),
+        ),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable, or the list is too long to export"),
+    ),
+)]
+pub(in crate::http) async fn export(
+    state: HttpState,
+    principal: Principal,
+    context: RequestContext,
+    mut query: Query,
+) -> Answer {
+    let (filter, order) = take_filter(&mut query);
+    query.finish()?;
+    let visibility = principal.visibility();
+    refuse_too_long(&state, &filter, &visibility).await?;
+    let logger = state.resources.logger.new(o!("request_id" => context.request_id.to_string()));
+    let settings = &state.resources.settings.lists;
+    let mut export = Export {
+        rows_left: settings.export_max_rows,
+        max_rows: settings.export_max_rows,
+        page_rows: settings.export_page_rows,
+        next: Some(PageStart::Beginning),
+        state: state.clone(),
+        filter,
+        order,
+        visibility,
+        logger,
+    };
+    // What fails before the first byte is an answer like another.
+    let mut first = [BYTE_ORDER_MARK.as_bytes(), &lines([COLUMNS.map(Cow::Borrowed)])?].concat();
+    first.extend(export.read_page().await?);
+    state.note_view(&principal, &context, Viewed::List(ViewAction::Export, &export.filter));
+    let rest = stream::try_unfold(export, Export::next_page);
+    let body = stream::StreamExt::chain(stream::iter([Ok(Bytes::from(first))]), rest);
+    let name = format!("applications-{}.csv", state.resources.clock.now().date_naive());
+    Ok(HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .streaming(body))
+}
+
+async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Visibility) -> Result<()> {
+    let max_rows = state.resources.settings.lists.export_max_rows;
+    let mut connection = state.resources.database.get_for_reading().await?;
+    let total = total(&mut connection, filter, visibility, total_bounds(state)).await?;
+    if total.count <= i64::from(max_rows) {
+        return Ok(());
+    }
+    let detail = format!("gives {} applications; an export has at most {max_rows}: narrow it", total.count);
+    Err(Error::Validation(vec![FieldError::new("?", "too_many_rows", &detail)]))
+}
+
+/// An export on its way.
+struct Export {
+    state: HttpState,
+    filter: ListFilter,
+    order: SortOrder,
+    visibility: Visibility,
+    /// Where the next page starts; `None` after the last.
+    next: Option<PageStart>,
+    page_rows: u32,
+    rows_left: u32,
+    max_rows: u32,
+    logger: Logger,
+}
+
+impl Export {
+    async fn next_page(mut self) -> Result<Option<(Bytes, Self)>> {
+        if self.next.is_none() {
+            return Ok(None);
+        }
+        match self.read_page().await {
+            Ok(lines) => Ok(Some((Bytes::from(lines), self))),
+            Err(error) => {
+                warn!(self.logger, "an export was broken off"; &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads one page and moves on to the next. The connection goes back before anything is sent.
+    async fn read_page(&mut self) -> Result<Vec<u8>> {
+        let Some(start) = self.next.take() else { return Ok(Vec::new()) };
+        let rows = self.page_rows.min(self.rows_left);
+        let mut page = {
+            let database = &self.state.resources.database;
+            let mut connection = database.get_for_reading().await?;
+            // One more than wanted tells whether the list goes on.
+            let limit = i64::from(rows) + 1;
+            list_page(
+                &mut connection,
+                database.keys(),
+                &self.filter,
+                &self.visibility,
+                self.order,
+                start,
+                limit,
+            )
+            .await?
+        };
+        let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
+        let goes_on = page.len() > rows_wanted;
+        page.truncate(rows_wanted);
+        self.rows_left -= rows;
+        self.next =
+            page.last().filter(|_| goes_on && self.rows_left > 0).map(|last| PageStart::After(last.id));
+        let is_truncated = goes_on && self.rows_left == 0;
+        let mut text = lines(page.into_iter().map(|application| cells(ListedView::from(application))))?;
+        if is_truncated {
+            info!(self.logger, "an export was truncated"; "rows" => self.max_rows);
+            let marker = format!("# TRUNCATED after {} applications: narrow the list", self.max_rows);
+            text.extend(lines([std::iter::once(Cow::Owned(marker))
+                .chain(std::iter::repeat_n(Cow::Borrowed(""), COLUMNS.len() - 1))])?);
+        }
+        Ok(text)
+    }
+}
+
+fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
+    [
+        listed.id.to_string().into(),
+        listed.country.code().into(),
+        safe(listed.full_name),
+        safe(listed.identity_document),
+        listed.requested_amount.to_string().into(),
+        listed.monthly_income.to_string().into(),
+        listed.currency.into(),
+        listed.term_months.to_string().into(),
+        listed.status.as_str().into(),
+        listed.risk_score.unwrap_or_default().into(),
+        listed.risk_band.map_or("", |band| band.as_str()).into(),
+        listed.version.to_string().into(),
+        listed.created_at.to_rfc3339().into(),
+        listed.updated_at.to_rfc3339().into(),
+    ]
+}
+
+/// A text that no spreadsheet takes for a formula (OWASP, CSV injection), also not one that strips spaces.
+fn safe(text: String) -> Cow<'static, str> {
+    let formula = text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    if formula { format!("'{text}").into() } else { text.into() }
+}
+
+/// Records as CSV.
+fn lines<'a, R>(records: impl IntoIterator<Item = R>) -> Result<Vec<u8>>
+where
+    R: IntoIterator<Item = Cow<'a, str>>,
+{
+    let mut writer: Writer<Vec<u8>> =
+        WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+    for record in records {
+        writer.write_record(record.into_iter().map(|cell| cell.into_owned())).map_err(Error::internal)?;
+    }
+    writer.into_inner().map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lines_are_those_of_rfc_4180() {
+        let record = ["plain", "with, comma", "with \"quotes\"", "two\nlines", "", "España"];
+        let text = String::from_utf8(lines([record.map(Cow::Borrowed)]).unwrap()).unwrap();
+        assert_eq!(text, "plain,\"with, comma\",\"with \"\"quotes\"\"\",\"two\nlines\",,España\r\n");
+    }
+
+    #[test]
+    fn what_would_begin_a_formula_begins_with_an_apostrophe() {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", " =1", "=HYPERLINK(\"http://x\")"] {
+            assert_eq!(safe(text.to_owned()), format!("'{text}"));
+        }
+        for text in ["", "Ana", "O'Neill", "****678Z", "1=1", "Ana-María"] {
+            assert_eq!(safe(text.to_owned()), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_cell_is_read_back_as_it_was_written(cells in prop::collection::vec("\\PC{0,12}|[,\"\r\n]{0,4}", 2..6)) {
+            let written = lines([cells.iter().map(|cell| Cow::Borrowed(cell.as_str()))]).unwrap();
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&written[..]);
+            let read = reader.records().next().unwrap().unwrap();
+            prop_assert_eq!(read.iter().collect::<Vec<_>>(), cells);
+        }
+    }
+}

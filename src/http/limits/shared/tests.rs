@@ -1,0 +1,108 @@
+use std::cell::RefCell;
+use std::num::NonZeroU32;
+
+use chrono::DateTime;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::super::memory::MemoryRateLimiter;
+use super::super::tests::settings;
+use super::*;
+use crate::clock::Clock;
+use crate::config::Rate;
+
+#[path = "../../../../tests/it/support/redis.rs"]
+#[expect(dead_code, reason = "the integration tests use the rest")]
+mod server;
+
+use self::server::RedisServer;
+
+/// A script with a time that the test gives.
+fn at_given_time(body: &str, place: usize) -> Script {
+    Script::new(&format!("local now = tonumber(ARGV[{place}])\n{body}"))
+}
+
+/// The same with nothing forgotten: the test's time stands still while Redis's own runs.
+fn without_end(body: &str, place: usize) -> Script {
+    let body = format!("local function act()\n{body}\nend\nlocal said = act()");
+    at_given_time(&format!("{body}\nredis.call('PERSIST', KEYS[1])\nreturn said"), place)
+}
+
+const ANA: Payer<'static> = Payer::Account { name: "ana", role: Role::User };
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Wait(u64),
+    Check,
+    Charge,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => (0..9000_u64).prop_map(Step::Wait),
+        6 => Just(Step::Check),
+        1 => Just(Step::Charge),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+#[test]
+fn the_script_says_what_governor_says_on_any_schedule() {
+    let server = RedisServer::start();
+    let connection = RefCell::new(server.connection());
+    let (check, charge) = (without_end(CHECK, 3), without_end(CHARGE, 4));
+    // Intervals of whole microseconds, so that nothing is rounded.
+    let rates = prop::sample::select(vec![1_u32, 5, 10, 60, 100, 600, 1200]);
+    let mut runner = TestRunner::new(Config::with_cases(150));
+    let case = (rates, 1..15_u32, steps());
+    let outcome = runner.run(&case, |(per_minute, burst, steps)| {
+        let rate =
+            Rate { per_minute: NonZeroU32::new(per_minute).unwrap(), burst: NonZeroU32::new(burst).unwrap() };
+        let mut limits = settings(&[]);
+        limits.standard.user = rate;
+        let clock = Clock::manual(DateTime::UNIX_EPOCH);
+        let memory = MemoryRateLimiter::new(&limits, &clock);
+        let limit = Limit { class: LimitClass::Standard, payer_kind: PayerKind::Account(Role::User), rate };
+        let connection = &mut *connection.borrow_mut();
+        let _: () = ::redis::cmd("FLUSHALL").query(connection).unwrap();
+        for step in steps {
+            // Redis's clock begins elsewhere.
+            let now = 1_700_000_000_000_000 + u64::try_from(clock.monotonic().as_micros()).unwrap();
+            match step {
+                Step::Wait(ms) => clock.advance(Duration::from_millis(ms)),
+                Step::Check => {
+                    let mut script = invocation(&check, "client", limit);
+                    let said = verdict(limit, script.arg(now).invoke(connection).unwrap());
+                    prop_assert_eq!(Some(said), memory.check(LimitClass::Standard, ANA));
+                }
+                Step::Charge => {
+                    let cost = interval_us(limit) * u64::from(limits.failed_authentication_cost);
+                    let mut script = invocation(&charge, "client", limit);
+                    let _: () = script.arg(cost).arg(now).invoke(connection).unwrap();
+                    memory.charge_failed_authentication(ANA);
+                }
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn what_says_nothing_more_is_forgotten_and_a_clock_set_back_locks_nobody_out() {
+    let server = RedisServer::start();
+    let mut connection = server.connection();
+    let script = at_given_time(CHECK, 3);
+    let rate = settings(&[]).create.user;
+    let limit = Limit { class: LimitClass::Create, payer_kind: PayerKind::Account(Role::User), rate };
+    let mut ask = |now: u64| -> (u32, i64) {
+        invocation(&script, "client", limit).arg(now).invoke(&mut connection).unwrap()
+    };
+    let hour = 3_600_000_000;
+    assert_eq!(ask(10 * hour), (9, -1));
+    let (_, wait) = ask(hour);
+    assert_eq!(wait, 6_000_000, "as after a whole burst");
+    let mut ttl = ::redis::cmd("PTTL");
+    let left: i64 = ttl.arg("client").query(&mut connection).unwrap();
+    assert!((1..=6000).contains(&left), "{left}");
+}

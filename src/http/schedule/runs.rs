@@ -1,0 +1,90 @@
+//! `GET /api/v1/admin/scheduled-runs`
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::RunView;
+use crate::actors::housekeeper::tasks::Task;
+use crate::domain::members::Refusal;
+use crate::error::Result;
+use crate::http::HttpState;
+use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
+use crate::http::problem::Answer;
+use crate::http::query::Query;
+use crate::storage::scheduled_runs::{Outcome, RunFilter, list_page};
+use crate::storage::seal::KeyRing;
+
+/// What the list is narrowed to, and which part of it is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+pub struct RunListParameters {
+    /// One task.
+    #[param(example = "expire_webhooks")]
+    task: Option<String>,
+    /// `requested`, `running`, `completed`, `failed` or `abandoned`.
+    #[param(value_type = Option<Outcome>)]
+    outcome: Option<String>,
+    /// Runs of a page; 20 when absent.
+    #[param(minimum = 1, maximum = 100, example = 20)]
+    page_size: Option<i64>,
+    /// The `next_cursor` of the page before, with the same filters.
+    cursor: Option<String>,
+}
+
+/// A part of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RunPage {
+    /// Most runs of a page.
+    #[schema(example = 20)]
+    pub page_size: i64,
+    /// Continues the list; `null` when it ends here.
+    pub next_cursor: Option<String>,
+    /// The runs.
+    pub runs: Vec<RunView>,
+}
+
+/// Runs of recurring tasks, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/scheduled-runs",
+    operation_id = "list_scheduled_runs",
+    tag = "operations",
+    params(RunListParameters),
+    responses(
+        (status = 200, description = "A part of the list", body = RunPage),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+    let keys = state.keys();
+    let (filter, page) = read(query, keys)?;
+    let mut connection = state.resources.database.get().await?;
+    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let next_cursor = page.cut(keys, &mut listed, |run| run.id);
+    Ok(HttpResponse::Ok().json(RunPage {
+        page_size: page.size,
+        next_cursor,
+        runs: listed.into_iter().map(RunView::from).collect(),
+    }))
+}
+
+fn read(mut query: Query, keys: &KeyRing) -> Result<(RunFilter, Page)> {
+    let filter = RunFilter { task: query.take("task", task), outcome: query.take("outcome", outcome) };
+    let page = Page::take(keys, &mut query, format!("scheduled runs {filter:?}"), DEFAULT_PAGE_SIZE);
+    query.finish()?;
+    Ok((filter, page))
+}
+
+fn task(text: &str) -> Result<&'static str, Refusal> {
+    let names = || Task::ALL.map(Task::name).join(", ");
+    Task::parse(text).map(Task::name).ok_or_else(|| ("unknown_task", format!("must be one of {}", names())))
+}
+
+fn outcome(text: &str) -> Result<Outcome, Refusal> {
+    let names = || Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect::<Vec<_>>().join(", ");
+    let found = Outcome::ALL.iter().find(|outcome| outcome.as_str() == text);
+    found.copied().ok_or_else(|| ("unknown_outcome", format!("must be one of {}", names())))
+}

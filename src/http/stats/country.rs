@@ -1,0 +1,47 @@
+//! `GET /api/v1/stats/countries/{code}`
+
+use super::view::CountryStatisticsView;
+use crate::domain::application::Country;
+use crate::error::Result;
+use crate::http::HttpState;
+use crate::http::auth::Principal;
+use crate::http::conditional::Conditions;
+use crate::http::extract::CountryPath;
+use crate::http::problem::Answer;
+use crate::storage::applications::Visibility;
+
+/// The same figures for one country.
+#[utoipa::path(
+    get,
+    path = "/api/v1/stats/countries/{code}",
+    operation_id = "get_country_statistics",
+    tag = "statistics",
+    params(
+        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The figures",
+            body = CountryStatisticsView,
+            headers(("ETag" = String, description = "Of the figures, without `as_of`; weak")),
+        ),
+        (status = 304, description = "The client has these figures"),
+        (status = 404, description = "Aval does not lend there"),
+    ),
+)]
+pub(in crate::http) async fn get(
+    state: HttpState,
+    principal: Principal,
+    CountryPath(country): CountryPath,
+    conditions: Conditions,
+) -> Answer {
+    let view = load(&state, &principal.visibility(), country).await?;
+    Ok(super::answer(&view, &conditions)?)
+}
+
+/// The figures of a country that somebody may see.
+async fn load(state: &HttpState, visibility: &Visibility, country: Country) -> Result<CountryStatisticsView> {
+    Ok(CountryStatisticsView::of(country, &super::figures(state, visibility, Some(country)).await?))
+}

@@ -1,0 +1,60 @@
+//! Statistics of whoever asks: a user's own applications, or everybody's for staff. Nothing personal is in them.
+
+pub mod country;
+pub mod get;
+pub mod view;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::HttpState;
+use super::conditional::Conditions;
+use crate::domain::application::Country;
+use crate::error::{Error, Result};
+use crate::storage::applications::Visibility;
+use crate::storage::statistics::{Figures, Question, read};
+
+/// The figures of one country or of all, as they are now.
+async fn figures(state: &HttpState, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {
+    let max_uncounted = state.resources.settings.statistics.max_uncounted;
+    let question = Question { visibility, country, max_uncounted };
+    let mut connection = state.resources.database.get_for_reading().await?;
+    read(&mut connection, &question, state.resources.clock.now()).await
+}
+
+/// The answer with a tag of what it tells, whenever that was: `as_of` does not count.
+fn answer(view: &impl Serialize, conditions: &Conditions) -> Result<HttpResponse> {
+    let body = serde_json::to_value(view).map_err(Error::internal)?;
+    let tag = tag(&body);
+    let field = (header::ETAG, format!("W/{tag}"));
+    if conditions.knows(&tag) {
+        return Ok(HttpResponse::NotModified().insert_header(field).finish());
+    }
+    Ok(HttpResponse::Ok().insert_header(field).json(body))
+}
+
+fn tag(body: &Value) -> String {
+    let mut told = body.clone();
+    if let Some(members) = told.as_object_mut() {
+        members.remove("as_of");
+    }
+    let digest = Sha256::digest(told.to_string());
+    let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_tag_is_of_the_figures_and_not_of_the_moment() {
+        let at = |as_of: &str, total: u64| tag(&json!({"as_of": as_of, "total": total}));
+        assert_eq!(at("2026-01-01", 1), at("2026-01-02", 1));
+        assert_ne!(at("2026-01-01", 1), at("2026-01-01", 2));
+    }
+}

@@ -1,0 +1,312 @@
+//! Statistics: figures that cost the same however many applications there are.
+//!
+//! Nothing is counted where applications are written. Every change is an event of the outbox; the leading relay has
+//! published events folded into the counters ([`project`]), in the order of their offsets and in one transaction with the
+//! cursor, whose row lock keeps two projectors from counting anything twice. Readers add the events that are not folded
+//! yet, published or not, in the same statement: figures are exact at the moment they are read, and whoever has just made
+//! an application finds it counted.
+//!
+//! What an event adds is defined once, in the database (`statistics_count_changes`, `statistics_day_changes`), and what the
+//! counters should hold once more, from the applications and their history ([`differences`]). The archive takes whole
+//! months out of the counters by itself (`statistics_forget_applications`).
+//!
+//! What can go wrong: while the projection is far behind, so many events are left that no reader could add them all. A
+//! reader then looks at a bounded number and says so.
+
+mod differences;
+
+use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Date, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use self::differences::differences;
+use super::applications::Visibility;
+use super::statement::{Binder, FixedStatement, Prepared};
+use crate::domain::application::Country;
+use crate::domain::status::Status;
+use crate::error::{Error, Result};
+
+/// Days that are told one by one, today included.
+pub const DAYS: u64 = 30;
+/// Months that are told one by one, this one included.
+pub const MONTHS: u32 = 12;
+
+diesel::define_sql_function! {
+    /// Counts published events; returns how many.
+    fn project_statistics(batch: Integer) -> BigInt;
+}
+
+/// Counts up to `batch` published events that are not counted yet, in one transaction; returns how many it counted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn project(connection: &mut AsyncPgConnection, batch: u32) -> Result<i64> {
+    let batch = i32::try_from(batch).unwrap_or(i32::MAX);
+    Ok(diesel::select(project_statistics(batch)).get_result(connection).await?)
+}
+
+/// The applications of one country and status.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StatusCount {
+    /// The country.
+    pub country: Country,
+    /// The status.
+    pub status: Status,
+    /// How many.
+    pub applications: i64,
+    /// What they ask for together, in the country's currency.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub requested_amount: Decimal,
+    /// With a known risk of each band, for statuses in which the risk stands: low, medium, high, critical.
+    pub risk_bands: [i64; 4],
+    /// Sum of these risks.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub risk_sum: Decimal,
+}
+
+/// What happened in one country on a day or in a month.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PeriodCount {
+    /// The day, or the first of the month; UTC.
+    pub period: NaiveDate,
+    /// The country.
+    pub country: Country,
+    /// Applications made.
+    pub created: i64,
+    /// What they ask for together, in the country's currency.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub requested_amount: Decimal,
+    /// Applications that were approved, whenever they were made.
+    pub approved: i64,
+    /// Applications that were rejected.
+    pub rejected: i64,
+    /// Applications that went to a human.
+    pub under_review: i64,
+    /// Applications that were cancelled.
+    pub cancelled: i64,
+    /// What the approved ones ask for together.
+    #[serde(with = "rust_decimal::serde::str")]
+    pub approved_amount: Decimal,
+}
+
+/// Figures about the applications that somebody may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// The moment that they tell of: now, or that of the last change that was added when counting is far behind.
+    pub as_of: DateTime<Utc>,
+    /// Applications that lists show, by country and status; groups without any are left out.
+    pub counts: Vec<StatusCount>,
+    /// The last [`DAYS`] days, oldest first; days without anything are left out.
+    pub days: Vec<PeriodCount>,
+    /// The last [`MONTHS`] months, oldest first; months without anything are left out.
+    pub months: Vec<PeriodCount>,
+}
+
+/// Which figures are read, and how.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// Whose applications.
+    pub visibility: &'a Visibility,
+    /// One country's alone.
+    pub country: Option<Country>,
+    /// Most events of each kind (published and waiting) that are added to the counters.
+    pub max_uncounted: u32,
+}
+
+impl Question<'_> {
+    /// As `application_counts.owner` has it.
+    fn owner(&self) -> &str {
+        match self.visibility {
+            Visibility::All => "",
+            Visibility::OwnedBy(account) => account,
+        }
+    }
+
+    fn country(&self) -> Option<&'static str> {
+        self.country.map(Country::code)
+    }
+
+    fn max_uncounted(&self) -> i32 {
+        i32::try_from(self.max_uncounted).unwrap_or(i32::MAX)
+    }
+}
+
+/// The first common table expressions of every reading: `wanted`, with the values of a [`Question`], and `uncounted`, the
+/// events that the counters lack. `published` and `waiting` are as long as `wanted.bound` when there may be more.
+macro_rules! reading {
+    ($($rest:literal),+ $(,)?) => {
+        concat!(
+            "WITH wanted AS (SELECT ?::text AS owner, ?::text AS country, ?::integer AS bound), \
+            published AS MATERIALIZED (SELECT type, subject, data, time FROM outbox \
+                WHERE relay_offset > (SELECT last_offset FROM statistics_position) \
+                ORDER BY relay_offset LIMIT (SELECT bound FROM wanted)), \
+            waiting AS MATERIALIZED (SELECT type, subject, data, time FROM outbox \
+                WHERE relay_offset IS NULL ORDER BY seq LIMIT (SELECT bound FROM wanted)), \
+            uncounted AS MATERIALIZED (SELECT e.type, e.subject, e.data \
+                FROM (SELECT * FROM published UNION ALL SELECT * FROM waiting) AS e, wanted w \
+                WHERE (w.owner = '' OR e.data ->> 'created_by' = w.owner) \
+                AND (w.country IS NULL OR e.data ->> 'country' = w.country)), ",
+            $($rest),+
+        )
+    };
+}
+
+struct ReadFigures {
+    owner: String,
+    country: Option<&'static str>,
+    max_uncounted: i32,
+    first_day: NaiveDate,
+    first_month: NaiveDate,
+}
+
+impl FixedStatement for ReadFigures {
+    /// Amounts are text: a JSON number would lose decimals on its way.
+    const SQL: &'static str = reading!(
+        "periods AS (SELECT ?::date AS first_day, ?::date AS first_month), \
+        counts AS (SELECT c.country, c.status, sum(c.applications)::bigint AS applications, \
+                sum(c.requested_amount)::text AS requested_amount, \
+                ARRAY[sum(c.risk_low), sum(c.risk_medium), sum(c.risk_high), sum(c.risk_critical)]::bigint[] AS risk_bands, \
+                sum(c.risk_sum)::text AS risk_sum \
+            FROM (SELECT a.country, a.status, a.applications, a.requested_amount, a.risk_low, a.risk_medium, a.risk_high, \
+                    a.risk_critical, a.risk_sum \
+                FROM application_counts a, wanted w \
+                WHERE a.owner = w.owner AND (w.country IS NULL OR a.country = w.country::country) \
+                UNION ALL \
+                SELECT e.country, e.status, e.applications, e.requested_amount, e.risk_low, e.risk_medium, e.risk_high, \
+                    e.risk_critical, e.risk_sum \
+                FROM uncounted u CROSS JOIN LATERAL statistics_count_changes(u.type, u.subject, u.data) e) AS c \
+            GROUP BY c.country, c.status HAVING sum(c.applications) <> 0), \
+        by_day AS MATERIALIZED (SELECT a.day, a.country, a.created, a.requested_amount, a.approved, a.rejected, \
+                a.under_review, a.cancelled, a.approved_amount \
+            FROM application_days a, wanted w \
+            WHERE a.owner = w.owner AND a.day >= (SELECT first_month FROM periods) \
+                AND (w.country IS NULL OR a.country = w.country::country) \
+            UNION ALL \
+            SELECT e.day, e.country, e.created, e.requested_amount, e.approved, e.rejected, e.under_review, e.cancelled, \
+                e.approved_amount \
+            FROM uncounted u CROSS JOIN LATERAL statistics_day_changes(u.type, u.subject, u.data) e), \
+        all_periods AS (SELECT d.is_month, d.period, d.country, sum(d.created)::bigint AS created, \
+                sum(d.requested_amount)::text AS requested_amount, sum(d.approved)::bigint AS approved, \
+                sum(d.rejected)::bigint AS rejected, sum(d.under_review)::bigint AS under_review, \
+                sum(d.cancelled)::bigint AS cancelled, sum(d.approved_amount)::text AS approved_amount \
+            FROM (SELECT false AS is_month, b.day AS period, b.* FROM by_day b, periods p WHERE b.day >= p.first_day \
+                UNION ALL \
+                SELECT true, date_trunc('month', b.day::timestamp)::date, b.* FROM by_day b) AS d \
+            GROUP BY d.is_month, d.period, d.country) \
+        SELECT CASE WHEN (SELECT count(*) FROM published) >= w.bound THEN (SELECT max(time) FROM published) \
+                WHEN (SELECT count(*) FROM waiting) >= w.bound THEN (SELECT max(time) FROM waiting) END AS behind_at, \
+            (SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY c.country, c.status), '[]') FROM counts c) AS counts, \
+            (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.period, d.country), '[]') FROM all_periods d \
+                WHERE NOT d.is_month) AS days, \
+            (SELECT coalesce(jsonb_agg(to_jsonb(d) ORDER BY d.period, d.country), '[]') FROM all_periods d \
+                WHERE d.is_month) AS months \
+        FROM wanted w"
+    );
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Text, _>(&self.owner)?;
+        binder.bind::<Nullable<Text>, _>(&self.country)?;
+        binder.bind::<Integer, _>(&self.max_uncounted)?;
+        binder.bind::<Date, _>(&self.first_day)?;
+        binder.bind::<Date, _>(&self.first_month)
+    }
+}
+
+#[derive(QueryableByName)]
+struct FiguresRow {
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    behind_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Jsonb)]
+    counts: Value,
+    #[diesel(sql_type = Jsonb)]
+    days: Value,
+    #[diesel(sql_type = Jsonb)]
+    months: Value,
+}
+
+/// Reads figures as of `now`, in one statement and with it at one moment of the database.
+///
+/// # Errors
+/// When the database fails.
+pub async fn read(
+    connection: &mut AsyncPgConnection,
+    question: &Question<'_>,
+    now: DateTime<Utc>,
+) -> Result<Figures> {
+    let today = now.date_naive();
+    let this_month = today.with_day(1).unwrap_or(today);
+    let statement = ReadFigures {
+        owner: question.owner().to_owned(),
+        country: question.country(),
+        max_uncounted: question.max_uncounted(),
+        first_day: today.checked_sub_days(Days::new(DAYS - 1)).unwrap_or(today),
+        first_month: this_month.checked_sub_months(Months::new(MONTHS - 1)).unwrap_or(this_month),
+    };
+    let row: FiguresRow = Prepared(statement).get_result(connection).await?;
+    Ok(Figures {
+        as_of: row.behind_at.unwrap_or(now),
+        counts: serde_json::from_value(row.counts).map_err(Error::internal)?,
+        days: serde_json::from_value(row.days).map_err(Error::internal)?,
+        months: serde_json::from_value(row.months).map_err(Error::internal)?,
+    })
+}
+
+struct CountListed {
+    owner: String,
+    country: Option<&'static str>,
+    max_uncounted: i32,
+    status: Option<&'static str>,
+}
+
+impl FixedStatement for CountListed {
+    const SQL: &'static str = reading!(
+        "narrowed AS (SELECT ?::text AS status) \
+        SELECT greatest((SELECT count(*) FROM published), (SELECT count(*) FROM waiting)) < w.bound AS is_exact, \
+            (coalesce((SELECT sum(a.applications) FROM application_counts a WHERE a.owner = w.owner \
+                AND (w.country IS NULL OR a.country = w.country::country) \
+                AND (n.status IS NULL OR a.status = n.status::application_status)), 0) \
+            + coalesce((SELECT sum(e.applications) \
+                FROM uncounted u CROSS JOIN LATERAL statistics_count_changes(u.type, u.subject, u.data) e \
+                WHERE n.status IS NULL OR e.status = n.status::application_status), 0))::bigint AS applications \
+        FROM wanted w, narrowed n"
+    );
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Text, _>(&self.owner)?;
+        binder.bind::<Nullable<Text>, _>(&self.country)?;
+        binder.bind::<Integer, _>(&self.max_uncounted)?;
+        binder.bind::<Nullable<Text>, _>(&self.status)
+    }
+}
+
+#[derive(QueryableByName)]
+struct CountListedRow {
+    #[diesel(sql_type = Bool)]
+    is_exact: bool,
+    #[diesel(sql_type = BigInt)]
+    applications: i64,
+}
+
+/// How many applications a list shows that is narrowed by country and status alone; `None` when counting is so far behind
+/// that nobody can say.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_listed(
+    connection: &mut AsyncPgConnection,
+    question: &Question<'_>,
+    status: Option<Status>,
+) -> Result<Option<i64>> {
+    let statement = CountListed {
+        owner: question.owner().to_owned(),
+        country: question.country(),
+        max_uncounted: question.max_uncounted(),
+        status: status.map(Status::as_str),
+    };
+    let row: CountListedRow = Prepared(statement).get_result(connection).await?;
+    Ok(row.is_exact.then_some(row.applications))
+}

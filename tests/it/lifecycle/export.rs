@@ -1,0 +1,169 @@
+//! Exported months: written, read again, and held against the database.
+
+use std::process::{Command, Output};
+
+use aval::app::archive::{Comparison, Month, Months, verify_file};
+use aval::clock::Clock;
+use aval::error::Error;
+use diesel_async::SimpleAsyncConnection as _;
+
+use super::{model, old_application, run, started};
+use crate::support::app::TestApp;
+use crate::support::db::{TestDatabase, execute};
+use crate::support::engine::{SECRETS, settings};
+
+async fn months(database: &TestDatabase) -> Months {
+    let settings = settings(&[("DATABASE_URL", database.url())]);
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    Months::open(settings, &Clock::system(), &logger).await.unwrap()
+}
+
+fn month(text: &str) -> Month {
+    Month::parse(text).unwrap()
+}
+
+/// Three applications of a month.
+async fn with_old_month() -> TestApp {
+    let app = started(&[]).await;
+    let model = model(&app).await;
+    for _ in 0..3 {
+        old_application(&app, "2024-03", &model).await;
+    }
+    app
+}
+
+#[actix_rt::test]
+async fn an_export_reads_as_the_database_wherever_the_month_is() {
+    let app = with_old_month().await;
+    let operator = months(&app.database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (hot, warm) = (folder.path().join("hot.gz"), folder.path().join("warm.gz"));
+    let header = operator.export(month("2024-03"), &hot).await.unwrap();
+    let rows: Vec<(&str, u64)> =
+        header.tables.iter().map(|table| (table.name.as_str(), table.rows)).collect();
+    assert_eq!(rows, [("applications", 3), ("audit_logs", 9), ("decisions", 3)]);
+    run(&app, "archive").await;
+    let archived = operator.export(month("2024-03"), &warm).await.unwrap();
+    assert_eq!(archived.tables, header.tables, "moving changes nothing");
+    for file in [&hot, &warm] {
+        assert_eq!(verify_file(file).unwrap().tables, header.tables);
+        assert_eq!(operator.verify(file).await.unwrap().comparison, Comparison::Same);
+    }
+    assert_eq!(app.sql("SELECT count(*) FROM applications_archive").await, "3", "nothing is deleted");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    // Personal data stand in it as in the database.
+    let packed = std::fs::read(&hot).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut text).unwrap();
+    assert!(
+        text.contains("\"status\":\"APPROVED\"") && !text.contains("12345678Z") && !text.contains("Ana Garc")
+    );
+
+    let elsewhere = TestDatabase::create().await;
+    assert_eq!(months(&elsewhere).await.verify(&hot).await.unwrap().comparison, Comparison::Absent);
+}
+
+#[actix_rt::test]
+async fn a_file_is_brought_back_as_the_documentation_says() {
+    let app = with_old_month().await;
+    let operator = months(&app.database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("2024-03.jsonl.gz");
+    operator.export(month("2024-03"), &file).await.unwrap();
+    let mut sql = app.database.connect().await;
+    for tree in ["applications", "audit_logs", "decisions", "job_history"] {
+        execute(&mut sql, &format!("DROP TABLE partitions.{tree}_2024_03")).await.unwrap();
+    }
+    assert_eq!(operator.verify(&file).await.unwrap().comparison, Comparison::Absent);
+
+    let documentation = std::fs::read_to_string("docs/lifecycle.md").unwrap();
+    let script = documentation.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    let script = script.replace("2025-01", "2024-03");
+    let (begin, rest) = script.split_once("\\copy").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    sql.batch_execute(begin).await.unwrap();
+    let packed = std::fs::read(&file).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut text).unwrap();
+    for line in text.lines().skip(1) {
+        execute(&mut sql, &format!("INSERT INTO lines VALUES ($line${line}$line$)")).await.unwrap();
+    }
+    sql.batch_execute(rest).await.unwrap();
+    assert_eq!(operator.verify(&file).await.unwrap().comparison, Comparison::Same);
+}
+
+#[actix_rt::test]
+async fn an_export_that_is_not_what_was_written_is_noticed() {
+    let app = with_old_month().await;
+    let operator = months(&app.database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("2024-03.jsonl.gz");
+    operator.export(month("2024-03"), &file).await.unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    for position in [0, 5, 10, bytes.len() / 3, bytes.len() / 2, bytes.len() - 9, bytes.len() - 1] {
+        let mut changed = bytes.clone();
+        changed[position] = !changed[position];
+        std::fs::write(&file, changed).unwrap();
+        assert!(matches!(operator.verify(&file).await, Err(Error::Conflict(_))), "byte {position}");
+    }
+    std::fs::write(&file, &bytes).unwrap();
+    let mut sql = app.database.connect().await;
+    execute(&mut sql, "SET session_replication_role = replica").await.unwrap();
+    execute(&mut sql, "UPDATE applications SET term_months = 12 WHERE created_by = 'tester'").await.unwrap();
+    let differs = operator.verify(&file).await.unwrap_err().to_string();
+    assert!(differs.contains("the database holds something else: applications"), "{differs}");
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_exported_is_refused_and_leaves_no_file() {
+    let app = with_old_month().await;
+    let operator = months(&app.database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("month.gz");
+    let said = async |asked: Month| operator.export(asked, &file).await.unwrap_err().to_string();
+    assert!(said(month("2023-01")).await.contains("month not found"));
+    assert!(said(Month::of(app.engine().resources.clock.now())).await.contains("is not over"));
+    let mut sql = app.database.connect().await;
+    execute(&mut sql, "SET session_replication_role = replica").await.unwrap();
+    execute(&mut sql, "UPDATE applications SET status = 'PENDING' WHERE created_by = 'tester'")
+        .await
+        .unwrap();
+    assert!(said(month("2024-03")).await.contains("3 applications that are not closed"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    std::fs::write(&file, "precious").unwrap();
+    assert!(said(month("2024-03")).await.contains("exists already"));
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+}
+
+#[actix_rt::test]
+async fn an_operator_archives_exports_and_verifies_from_the_command_line() {
+    let app = with_old_month().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("2024-03.jsonl.gz").into_os_string().into_string().unwrap();
+    let aval = |arguments: &[&str]| -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aval"));
+        command.arg("archive").args(arguments).env("DATABASE_URL", app.database.url());
+        command.envs(SECRETS).output().unwrap()
+    };
+    let says = |arguments: &[&str], wanted: &str| {
+        let output = aval(arguments);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(said.contains(wanted), "{arguments:?}: {said}");
+        output.status.success()
+    };
+    assert!(says(&["list"], "2024-03  hot"));
+    assert!(says(&["detach", "2024-03"], "2024-03 is archived"));
+    assert!(!says(&["detach", "2024-03"], "archived already"));
+    assert!(!says(&["detach", "March"], "must be a month, as YYYY-MM"));
+    assert!(says(&["list"], "2024-03  archived"));
+    assert!(says(&["export", "2024-03", "--output", &file], "2024-03: written"));
+    assert!(says(&["verify", &file], "sound, and the database holds the same"));
+    assert!(says(&["verify", &file, "--offline"], "2024-03: sound"));
+    assert!(says(&["attach", "2024-03"], "among the living again"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] = !bytes[middle];
+    std::fs::write(&file, bytes).unwrap();
+    assert!(!says(&["verify", &file, "--offline"], "damaged"));
+}

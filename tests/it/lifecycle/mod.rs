@@ -1,0 +1,108 @@
+//! Recurring work, what it lets go, and the archive.
+
+mod archive;
+mod export;
+mod retention;
+mod schedule;
+
+use aval::clock::Clock;
+use aval::domain::application::Country;
+use aval::storage::applications::{Insertion, insert};
+use serde_json::Value;
+
+use crate::support::accounts::ADMIN;
+use crate::support::app::TestApp;
+use crate::support::builders::spanish;
+use crate::support::db::execute;
+use crate::support::engine::application;
+use crate::support::eventually;
+
+/// The recurring tasks.
+const TASKS: [&str; 10] = [
+    "make_partitions",
+    "expire_credentials",
+    "expire_outbox",
+    "expire_idempotency_keys",
+    "expire_document_claims",
+    "expire_staff_views",
+    "expire_webhooks",
+    "expire_job_history",
+    "expire_scheduled_runs",
+    "archive",
+];
+
+/// A schedule of these tasks alone: name, expression, what becomes of a missed time. A database's first start runs none of
+/// the others.
+fn only(tasks: &[(&str, &str, &str)]) -> Vec<(String, String)> {
+    let mut keys = Vec::new();
+    for task in TASKS {
+        let found = tasks.iter().find(|(name, _, _)| *name == task);
+        let (_, cron, missed) = found.copied().unwrap_or((task, "off", "skip"));
+        let key = format!("AVAL__HOUSEKEEPING__{}", task.to_uppercase());
+        keys.push((format!("{key}__CRON"), cron.to_owned()));
+        keys.push((format!("{key}__MISSED"), missed.to_owned()));
+    }
+    keys
+}
+
+/// As overrides are written.
+fn pairs(keys: &[(String, String)]) -> Vec<(&str, &str)> {
+    keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}
+
+/// Starts one with these tasks alone.
+async fn started(tasks: &[(&str, &str, &str)]) -> TestApp {
+    TestApp::start(&pairs(&only(tasks))).await
+}
+
+/// Asks for a run of a task, and waits until it is over.
+async fn run(app: &TestApp, task: &str) -> Value {
+    let admin = app.acting_as(ADMIN).await;
+    let asked = admin.post(&format!("/api/v1/admin/schedule/{task}/run"), &Value::Null).await.expect(202);
+    eventually(&format!("{task} to be over"), async || {
+        let runs = admin.get(&format!("/api/v1/admin/scheduled-runs?task={task}")).await.expect(200);
+        let runs = runs["runs"].as_array().unwrap().clone();
+        runs.into_iter().find(|run| run["id"] == asked["id"] && !run["finished_at"].is_null())
+    })
+    .await
+}
+
+/// One that was decided as an application of today is, for others to be made after.
+async fn model(app: &TestApp) -> String {
+    let id = app.submit(&spanish()).await;
+    assert_eq!(app.decided(&id).await, "APPROVED");
+    id
+}
+
+/// An application of the tenth of a month (`YYYY-MM`), with the history and the decision of `model`.
+async fn old_application(app: &TestApp, month: &str, model: &str) -> String {
+    let moment = format!("{month}-10T12:00:00Z").parse().unwrap();
+    let row = application(&Clock::manual(moment), Country::Es, "12345678Z");
+    let id = row.id.to_string();
+    let mut sql = app.database.connect().await;
+    execute(&mut sql, &format!("SELECT ensure_month_partitions('{month}-01', 1)")).await.unwrap();
+    // As if it had been there since: no trigger runs.
+    execute(&mut sql, "SET session_replication_role = replica").await.unwrap();
+    let keys = app.engine().resources.database.keys();
+    insert(&mut sql, keys, &[Insertion::from(row)]).await.unwrap();
+    for statement in [
+        format!(
+            "UPDATE applications o SET status = m.status, banking_data = m.banking_data, risk_score = m.risk_score, \
+             version = m.version, updated_at = '{moment}' FROM applications m WHERE o.id = '{id}' AND m.id = '{model}'"
+        ),
+        format!(
+            "INSERT INTO audit_logs (application_id, version, action, old_status, new_status, changed_by, change_id) \
+             SELECT '{id}', version, action, old_status, new_status, changed_by, change_id FROM audit_logs \
+             WHERE application_id = '{model}'"
+        ),
+        format!(
+            "INSERT INTO decisions (id, application_id, job_id, status, risk_score, reasons, rules, rules_version, \
+                 input, provider_available) \
+             SELECT id, '{id}', job_id, status, risk_score, reasons, rules, rules_version, input, provider_available \
+             FROM decisions WHERE application_id = '{model}'"
+        ),
+    ] {
+        execute(&mut sql, &statement).await.unwrap();
+    }
+    id
+}

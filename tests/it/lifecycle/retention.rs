@@ -1,0 +1,124 @@
+//! What is kept, and for how long.
+
+use serde_json::json;
+
+use super::{only, pairs, run, started};
+use crate::support::app::TestApp;
+use crate::support::db::{TestDatabase, execute, text};
+
+/// A row of each kind whose time is over, and one whose time is not.
+const ROWS: [(&str, &str, &str); 7] = [
+    (
+        "expire_webhooks",
+        "webhook_events",
+        "INSERT INTO webhook_events (id, idempotency_key, provider, country, application_id, provider_reference, outcome, \
+             fingerprint, payload, status, occurred_at, received_at, settled_at) \
+         SELECT uuid_v7_now(), d::text, 'x', 'ES', uuid_v7_now(), 'r', 'confirmed', decode(repeat('00', 32), 'hex'), '', \
+             'ignored', now(), now() - d * interval '1 day', now() FROM unnest(ARRAY[31, 29]) AS d",
+    ),
+    (
+        "expire_outbox",
+        "outbox",
+        "INSERT INTO outbox (type, subject, data, relay_offset, published_at) \
+         SELECT 'application.created.v1', uuid_v7_now(), '{}', -h, now() - h * interval '1 hour' \
+         FROM unnest(ARRAY[73, 71]) AS h",
+    ),
+    (
+        "expire_idempotency_keys",
+        "idempotency_keys",
+        "INSERT INTO idempotency_keys (key_digest, account, route, fingerprint, status, reply, expires_at) \
+         SELECT decode(repeat(n || '0', 32), 'hex'), 'a', 'r', '', 200, '\\x01', now() + n * interval '1 hour' - interval '2 hours' \
+         FROM generate_series(1, 3, 2) AS n",
+    ),
+    (
+        "expire_document_claims",
+        "document_claims",
+        "INSERT INTO document_claims (created_by, document_index, application_id, expires_at) \
+         SELECT n::text, '', uuid_v7_now(), now() + n * interval '1 hour' - interval '2 hours' \
+         FROM generate_series(1, 3, 2) AS n",
+    ),
+    (
+        "expire_staff_views",
+        "staff_views",
+        "INSERT INTO staff_views (id, account, action, viewed_at, keep_until) \
+         SELECT uuid_v7_now(), 'ana', 'application', now(), now() + n * interval '1 hour' - interval '2 hours' \
+         FROM generate_series(1, 3, 2) AS n",
+    ),
+    (
+        "expire_credentials",
+        "ws_tickets",
+        "INSERT INTO ws_tickets (ticket_hash, user_id, token_version, session_until, expires_at) \
+         SELECT decode(repeat(n || '0', 32), 'hex'), (SELECT id FROM users LIMIT 1), 1, now() + interval '1 hour', \
+             now() + n * interval '1 hour' - interval '2 hours' FROM generate_series(1, 3, 2) AS n",
+    ),
+    (
+        "expire_scheduled_runs",
+        "scheduled_runs WHERE instance = 'old'",
+        "INSERT INTO scheduled_runs (id, task, cause, due_at, outcome, started_at, finished_at, instance) \
+         SELECT uuid_v7_now(), t, c, now() - d * interval '1 day', 'completed', now(), now() - d * interval '1 day', 'old' \
+         FROM (VALUES ('a', 'retry', 31), ('b', 'schedule', 40)) AS r (t, c, d)",
+    ),
+];
+
+#[actix_rt::test]
+async fn of_each_kind_what_has_expired_goes_and_the_rest_stays() {
+    let app = started(&[]).await;
+    for (task, table, rows) in ROWS {
+        app.execute(rows).await;
+        let count = format!("SELECT count(*) FROM {table}");
+        assert_eq!(app.sql(&count).await, "2", "{task}");
+        assert_eq!(run(&app, task).await["outcome"], "completed", "{task}");
+        assert_eq!(app.sql(&count).await, "1", "{task}");
+    }
+    // The end of a task's schedule is kept for ever.
+    assert_eq!(app.sql("SELECT task FROM scheduled_runs WHERE instance = 'old'").await, "b");
+}
+
+/// The months of finished jobs.
+const HISTORY: &str = "SELECT string_agg(right(c.relname, 7), ' ' ORDER BY c.relname) FROM pg_inherits i \
+                       JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'job_history'::regclass \
+                       AND c.relname < 'job_history_2026'";
+
+#[actix_rt::test]
+async fn months_of_finished_jobs_are_dropped_and_nobody_waits_for_it() {
+    let app = started(&[]).await;
+    app.execute("SELECT ensure_month_partitions('2024-01-01', 2)").await;
+    let mut reader = app.database.connect().await;
+    execute(&mut reader, "BEGIN").await.unwrap();
+    text(&mut reader, "SELECT count(*) FROM job_history").await;
+    let busy = run(&app, "expire_job_history").await;
+    assert_eq!((&busy["outcome"], &busy["error_type"]), (&json!("failed"), &json!("database_error")));
+    assert_eq!(app.sql(HISTORY).await, "2024_01 2024_02");
+    execute(&mut reader, "COMMIT").await.unwrap();
+    let done = run(&app, "expire_job_history").await;
+    assert_eq!(done["detail"], json!({"dropped": ["2024-01", "2024-02"]}));
+    assert_eq!(app.sql(HISTORY).await, "");
+}
+
+#[actix_rt::test]
+async fn a_month_is_kept_until_its_last_job_is_old_enough() {
+    let today = aval::clock::Clock::system().now().date_naive();
+    let end_of_february = chrono::NaiveDate::from_ymd_opt(2024, 3, 1).unwrap();
+    // January's last job is older than that, February's is not.
+    let retention = ((today - end_of_february).num_days() + 1).to_string();
+    let keys = only(&[]);
+    let mut overrides = pairs(&keys);
+    overrides.push(("AVAL__JOBS__HISTORY_RETENTION_DAYS", &retention));
+    let app = TestApp::start(&overrides).await;
+    app.execute("SELECT ensure_month_partitions('2024-01-01', 2)").await;
+    assert_eq!(run(&app, "expire_job_history").await["detail"], json!({"dropped": ["2024-01"]}));
+    assert_eq!(app.sql(HISTORY).await, "2024_02");
+}
+
+#[actix_rt::test]
+async fn the_database_drops_nothing_but_an_old_month_of_finished_jobs() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    let refused = execute(&mut sql, "SELECT drop_job_history_month(now()::date)").await.unwrap_err();
+    assert!(refused.to_string().contains("not a week old"), "{refused}");
+    execute(&mut sql, "CREATE TABLE partitions.job_history_2023_05 (id int)").await.unwrap();
+    let refused = execute(&mut sql, "SELECT drop_job_history_month('2023-05-01')").await.unwrap_err();
+    assert!(refused.to_string().contains("not the partition of its month"), "{refused}");
+    let none = text(&mut sql, "SELECT drop_job_history_month('2023-06-01')").await;
+    assert_eq!(none.as_deref(), Some("false"));
+}

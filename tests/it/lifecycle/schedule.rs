@@ -1,0 +1,243 @@
+//! The schedule: what runs when, across restarts, takeovers and failures.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use aval::clock::Clock;
+use chrono::{TimeDelta, Timelike as _};
+use serde_json::{Value, json};
+
+use super::{TASKS, only, pairs, run, started};
+use crate::support::accounts::ADMIN;
+use crate::support::app::TestApp;
+use crate::support::db::{TestDatabase, execute, text};
+use crate::support::eventually;
+
+const RUNS: &str = "/api/v1/admin/scheduled-runs";
+const SCHEDULE: &str = "/api/v1/admin/schedule";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The outcomes of a task's runs, oldest first.
+async fn outcomes(app: &TestApp, task: &str) -> String {
+    app.sql(&format!(
+        "SELECT string_agg(cause || ':' || outcome, ' ' ORDER BY id) FROM scheduled_runs WHERE task = '{task}'"
+    ))
+    .await
+}
+
+async fn goes(app: &TestApp, task: &str, wanted: &str) {
+    eventually(&format!("the runs of {task} to be: {wanted}"), async || {
+        (outcomes(app, task).await == wanted).then_some(())
+    })
+    .await;
+}
+
+/// A daily expression that was due last `hours` ago.
+fn daily(clock: &Clock, hours: i64) -> String {
+    let at = clock.now() - TimeDelta::hours(hours);
+    format!("{} {} * * *", at.minute(), at.hour())
+}
+
+#[actix_rt::test]
+async fn a_first_start_runs_each_task_once_and_tells_of_it() {
+    let app = TestApp::start(&[("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "off")]).await;
+    let completed = "SELECT count(*) FROM scheduled_runs WHERE outcome = 'completed'";
+    eventually("every task to be completed", async || (app.sql(completed).await == "9").then_some(())).await;
+    let three = "SELECT bool_and(extract(hour FROM due_at AT TIME ZONE 'UTC') = 3 AND due_at <= now()) \
+                 FROM scheduled_runs WHERE task = 'expire_webhooks'";
+    assert_eq!(app.sql(three).await, "true");
+
+    let schedule = app.get(SCHEDULE).await.expect(200);
+    assert_eq!(schedule["time_zone"], "UTC");
+    let tasks = schedule["tasks"].as_array().unwrap();
+    assert_eq!(tasks.iter().map(|task| task["task"].as_str().unwrap()).collect::<Vec<_>>(), TASKS);
+    let now = app.engine().resources.clock.now();
+    for task in tasks {
+        if task["task"] == "archive" {
+            assert_eq!((&task["next_due_at"], &task["last_run"]), (&Value::Null, &Value::Null));
+            continue;
+        }
+        let next: chrono::DateTime<chrono::Utc> = task["next_due_at"].as_str().unwrap().parse().unwrap();
+        assert!(next > now && next < now + TimeDelta::days(1) + TimeDelta::minutes(1), "{task}");
+        assert_eq!(task["last_run"]["outcome"], "completed");
+        assert_eq!(task["last_success_at"], task["last_run"]["finished_at"]);
+        let series = format!(
+            "scheduled_runs_total{{outcome=\"completed\",task=\"{}\"}}",
+            task["task"].as_str().unwrap()
+        );
+        assert!(app.metric(&series).await >= 1.0, "{series}");
+    }
+    assert!(app.metric("partitions_ahead_months").await >= 1.0);
+    let last = "scheduled_task_last_success_timestamp_seconds{task=\"expire_outbox\"}";
+    eventually("the last success to be told", async || (app.metric(last).await > 1.7e9).then_some(())).await;
+
+    let page = app.get(&format!("{RUNS}?page_size=4")).await.expect(200);
+    assert_eq!(page["runs"].as_array().unwrap().len(), 4);
+    let rest = format!("{RUNS}?page_size=4&cursor={}", page["next_cursor"].as_str().unwrap());
+    let rest = app.get(&rest).await.expect(200);
+    assert_ne!(rest["runs"][0]["id"], page["runs"][3]["id"]);
+    let of_one = app.get(&format!("{RUNS}?task=make_partitions&outcome=completed")).await.expect(200);
+    assert_eq!(of_one["runs"][0]["detail"], json!({"made": 0}));
+    let refused = app.get(&format!("{RUNS}?task=sweep&outcome=well")).await;
+    assert_eq!(refused.field_errors(), ["?task unknown_task", "?outcome unknown_outcome"]);
+    app.acting_as(crate::support::accounts::ANALYST).await.get(SCHEDULE).await.expect(403);
+}
+
+#[actix_rt::test]
+async fn a_time_that_passed_while_nobody_led_runs_once_or_waits_as_its_policy_says() {
+    let clock = Clock::system();
+    let six_hours_ago = daily(&clock, 6);
+    let tasks =
+        [("expire_webhooks", six_hours_ago.as_str(), "run"), ("expire_staff_views", &six_hours_ago, "skip")];
+    let (keys, database) = (only(&tasks), Rc::new(TestDatabase::create().await));
+    let app = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
+    goes(&app, "expire_webhooks", "schedule:completed").await;
+    assert_eq!(outcomes(&app, "expire_staff_views").await, "");
+    app.stop().await;
+
+    // Three due times pass.
+    clock.advance(3 * DAY);
+    let app = TestApp::start_at(database, clock.clone(), &pairs(&keys)).await;
+    goes(&app, "expire_webhooks", "schedule:completed schedule:completed").await;
+    assert_eq!(outcomes(&app, "expire_staff_views").await, "");
+    let late = "SELECT count(*) FROM scheduled_runs WHERE started_at - due_at > interval '5 hours'";
+    assert_eq!(app.sql(late).await, "2");
+
+    // The next one is led through.
+    clock.advance(Duration::from_secs(18 * 3600));
+    goes(&app, "expire_webhooks", "schedule:completed schedule:completed schedule:completed").await;
+    goes(&app, "expire_staff_views", "schedule:completed").await;
+}
+
+#[actix_rt::test]
+async fn a_takeover_loses_no_due_time_and_repeats_none() {
+    let clock = Clock::system();
+    let keys = only(&[("expire_webhooks", &daily(&clock, 6), "run")]);
+    let database = Rc::new(TestDatabase::create().await);
+    let first = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
+    let led = "SELECT count(*) FROM scheduled_runs WHERE outcome = 'completed'";
+    eventually("the first to lead", async || (first.sql(led).await == "1").then_some(())).await;
+    let second = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
+    let count = async |wanted: u32| {
+        eventually(&format!("run {wanted}"), async || {
+            let done = second.sql(led).await.parse::<u32>().unwrap();
+            assert!(done <= wanted, "{done} runs for {wanted} days");
+            (done == wanted).then_some(())
+        })
+        .await;
+    };
+    let mut wanted = 1;
+    for _ in 0..3 {
+        clock.advance(DAY);
+        wanted += 1;
+        count(wanted).await;
+    }
+    // Whoever leads loses the connection that holds the lock.
+    for _ in 0..3 {
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks, \
+                   (SELECT hashtextextended('aval.leader.housekeeper', 0) AS key) k \
+                   WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database \
+                       WHERE datname = current_database()) \
+                   AND ((classid::bigint << 32) | objid::bigint) = key";
+        assert_eq!(second.sql(cut).await, "1");
+        clock.advance(DAY);
+        wanted += 1;
+        count(wanted).await;
+    }
+    first.stop().await;
+    for _ in 0..2 {
+        clock.advance(DAY);
+        wanted += 1;
+        count(wanted).await;
+    }
+    let gaps = "SELECT count(*) FROM (SELECT due_at - lag(due_at) OVER (ORDER BY due_at) AS gap \
+                FROM scheduled_runs WHERE cause = 'schedule') g WHERE gap <> interval '1 day'";
+    assert_eq!(second.sql(gaps).await, "0");
+    assert_eq!(second.sql("SELECT count(*) FROM scheduled_runs WHERE outcome = 'running'").await, "0");
+}
+
+#[actix_rt::test]
+async fn a_run_that_a_dead_leader_left_is_given_up_and_made_again() {
+    let clock = Clock::system();
+    let six_hours_ago = daily(&clock, 6);
+    let tasks =
+        [("expire_webhooks", six_hours_ago.as_str(), "run"), ("expire_staff_views", &six_hours_ago, "skip")];
+    let database = Rc::new(TestDatabase::create().await);
+    let mut sql = database.connect().await;
+    for (task, _, _) in tasks {
+        let left = format!(
+            "INSERT INTO scheduled_runs (id, task, cause, due_at, outcome, started_at, instance) VALUES \
+             (uuid_v7_now(), '{task}', 'schedule', date_trunc('minute', now() - interval '6 hours'), 'running', \
+              now() - interval '6 hours', 'dead')"
+        );
+        execute(&mut sql, &left).await.unwrap();
+    }
+    let app = TestApp::start_at(database, clock, &pairs(&only(&tasks))).await;
+    goes(&app, "expire_webhooks", "schedule:abandoned retry:completed").await;
+    // Given up this moment, it is in time for another whatever its policy.
+    goes(&app, "expire_staff_views", "schedule:abandoned retry:completed").await;
+    let series = "scheduled_runs_total{outcome=\"abandoned\",task=\"expire_webhooks\"}";
+    assert!((app.metric(series).await - 1.0).abs() < 0.5);
+    let told = "SELECT instance || ' ' || error_type FROM scheduled_runs WHERE task = 'expire_webhooks' \
+                AND outcome = 'abandoned'";
+    assert_eq!(app.sql(told).await, "dead abandoned");
+}
+
+#[actix_rt::test]
+async fn a_task_that_fails_is_tried_again_after_its_pause_and_keeps_no_other_from_running() {
+    let clock = Clock::system();
+    let long_ago = daily(&clock, 6);
+    let tasks = [
+        ("expire_document_claims", long_ago.as_str(), "run"),
+        ("expire_webhooks", &long_ago, "run"),
+        ("expire_staff_views", &long_ago, "run"),
+    ];
+    let database = Rc::new(TestDatabase::create().await);
+    let mut sql = database.connect().await;
+    execute(&mut sql, "ALTER TABLE document_claims RENAME TO hidden").await.unwrap();
+    let app = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&only(&tasks))).await;
+    goes(&app, "expire_document_claims", "schedule:failed").await;
+    goes(&app, "expire_webhooks", "schedule:completed").await;
+    goes(&app, "expire_staff_views", "schedule:completed").await;
+    let failed = app.get(&format!("{RUNS}?outcome=failed")).await.expect(200);
+    assert_eq!(failed["runs"][0]["error_type"], "database_error");
+    let series = "scheduled_runs_total{outcome=\"failed\",task=\"expire_document_claims\"}";
+    assert!((app.metric(series).await - 1.0).abs() < 0.5);
+
+    clock.advance(Duration::from_secs(901));
+    goes(&app, "expire_document_claims", "schedule:failed retry:failed").await;
+    execute(&mut sql, "ALTER TABLE hidden RENAME TO document_claims").await.unwrap();
+    clock.advance(Duration::from_secs(901));
+    goes(&app, "expire_document_claims", "schedule:failed retry:failed retry:completed").await;
+    assert_eq!(outcomes(&app, "expire_webhooks").await, "schedule:completed");
+}
+
+#[actix_rt::test]
+async fn an_operator_asks_for_a_run_and_gets_one_also_of_a_task_that_is_off() {
+    let app = started(&[]).await;
+    let done = run(&app, "expire_webhooks").await;
+    assert_eq!((&done["outcome"], &done["cause"]), (&json!("completed"), &json!("request")));
+    assert_eq!((&done["requested_by"], &done["detail"]), (&json!(ADMIN), &json!({"deleted": 0})));
+    assert_eq!(app.sql("SELECT count(*) FROM scheduled_runs").await, "1");
+    app.post(&format!("{SCHEDULE}/sweep_the_floor/run"), &Value::Null).await.expect(404);
+    let analyst = app.acting_as(crate::support::accounts::ANALYST).await;
+    analyst.post(&format!("{SCHEDULE}/expire_webhooks/run"), &Value::Null).await.expect(403);
+}
+
+#[actix_rt::test]
+async fn a_run_that_waits_for_a_leader_is_asked_for_once() {
+    let database = Rc::new(TestDatabase::create().await);
+    let mut leader = database.connect().await;
+    let key = "hashtextextended('aval.leader.housekeeper', 0)";
+    assert_eq!(
+        text(&mut leader, &format!("SELECT pg_try_advisory_lock({key})")).await.as_deref(),
+        Some("true")
+    );
+    let app = TestApp::start_on(database, &pairs(&only(&[]))).await;
+    let path = format!("{SCHEDULE}/expire_outbox/run");
+    let asked = app.post(&path, &Value::Null).await.expect(202);
+    assert_eq!((&asked["outcome"], &asked["started_at"]), (&json!("requested"), &Value::Null));
+    assert_eq!(app.post(&path, &Value::Null).await.expect(202)["id"], asked["id"]);
+    execute(&mut leader, &format!("SELECT pg_advisory_unlock({key})")).await.unwrap();
+    goes(&app, "expire_outbox", "request:completed").await;
+}

@@ -1,0 +1,473 @@
+//! One line for each function of `storage/` that takes a connection, or for each way in which it asks.
+//!
+//! A name is `module::function`, and after a space whatever tells apart several cases of one function. Each call runs in a
+//! transaction that is rolled back.
+
+use std::time::Duration;
+
+use aval::domain::account::Role;
+use aval::domain::application::Country;
+use aval::domain::confirmation::ReportedOutcome;
+use aval::domain::ids::DecisionId;
+use aval::domain::status::{Mover, Status};
+use aval::error::Error;
+use aval::storage::applications::{
+    Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
+};
+use aval::storage::circuit_overrides::{CircuitMode, SetOverride};
+use aval::storage::decisions::DecisionRecord;
+use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
+use aval::storage::idempotency::{KeyedWrite, SealedReply};
+use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, JobFilter, Quota, Release};
+use aval::storage::lanes::LaneChange;
+use aval::storage::provider_retries::Requeue;
+use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
+use aval::storage::statistics::Question;
+use aval::storage::types::{FailedJobStatus, WebhookStatus};
+use aval::storage::users::UserChange;
+use aval::storage::webhooks::{NewEvent, Verdict, WebhookFilter};
+use aval::storage::{
+    api_keys, applications, audit, circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes,
+    outbox, provider_retries, refresh_tokens, staff_views, statistics, users, webhooks, ws_tickets,
+};
+use chrono::TimeDelta;
+use diesel_async::AsyncPgConnection;
+use futures_util::future::LocalBoxFuture;
+use serde_json::{Map, json};
+
+use super::fill::World;
+use crate::support::engine::application;
+
+/// A call of a function, and what its plans must be.
+pub(super) struct Case {
+    /// `module::function`, and which way of asking.
+    pub(super) name: &'static str,
+    /// Most months of applications, or of what hangs on them, that one statement may read.
+    pub(super) months: usize,
+    /// Indexes that must be used, without months in their names.
+    pub(super) indexes: &'static [&'static str],
+    /// The call.
+    pub(super) call: for<'a> fn(&'a mut AsyncPgConnection, &'a World) -> LocalBoxFuture<'a, ()>,
+}
+
+/// Lists may go through as many as there are.
+const ALL: usize = usize::MAX;
+
+macro_rules! cases {
+    ($($name:literal [$months:expr] [$($index:literal),*] |$sql:ident, $world:ident| $call:expr;)+) => {
+        &[$(Case {
+            name: $name,
+            months: $months,
+            indexes: &[$($index),*],
+            call: |$sql, $world| Box::pin(async move {
+                let _ = $world;
+                let _ = $call.await.unwrap();
+            }),
+        }),+]
+    };
+}
+
+/// Every case.
+#[rustfmt::skip]
+pub(super) const CASES: &[Case] = cases! {
+    "api_keys::insert" [0] [] |sql, w| api_keys::insert(sql, &new_key(w));
+    "api_keys::find" [0] ["api_keys_pkey"] |sql, w| api_keys::find(sql, w.api_key);
+    "api_keys::list_page" [0] ["api_keys_pkey"] |sql, w| api_keys::list_page(sql, Some(w.api_key), 20);
+    "api_keys::revoke" [0] ["api_keys_pkey"] |sql, w| api_keys::revoke(sql, w.api_key, w.now);
+    "api_keys::touch" [0] ["api_keys_pkey"] |sql, w| api_keys::touch(sql, w.api_key, w.now);
+
+    "applications::change::change status" [1] ["applications_pkey", "pending_jobs_one_per_application_idx"]
+        |sql, w| change(sql, w, Change::Status(Status::Cancelled));
+    "applications::change::change data" [1] ["applications_pkey"]
+        |sql, w| change(sql, w, Change::CountryData(Map::from_iter([("employer".to_owned(), json!(1))])));
+    "applications::change::change deletion" [1] ["applications_pkey", "document_claims_pkey"]
+        |sql, w| change(sql, w, Change::Delete);
+    "applications::claims::delete_expired_claims" [0] ["document_claims_expiry_idx"]
+        |sql, w| applications::delete_expired_claims(sql, w.now, 100);
+    "applications::insert::insert" [1] [] |sql, w| async move { applications::insert(sql, &w.keys, &[new_application(w)]).await };
+    "applications::insert::insert_making_partitions" [1] []
+        |sql, w| async move { applications::insert_making_partitions(sql, &w.keys, &new_application(w)).await };
+    "applications::find" [1] ["applications_pkey"] |sql, w| applications::find(sql, &w.keys, w.application, &Visibility::All);
+    "applications::get" [1] ["applications_pkey"] |sql, w| applications::get(sql, &w.keys, w.application, &Visibility::All);
+    "applications::owner" [1] ["applications_pkey"] |sql, w| applications::owner(sql, w.application);
+    "applications::was_applied_elsewhere" [2] ["applications_pkey", "applications_document_index_id_idx"]
+        |sql, w| applications::was_applied_elsewhere(sql, w.application, Some(TimeDelta::days(1)));
+    "applications::list::list_page of all" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter::default());
+    "applications::list::list_page of a country and status" [ALL] ["applications_country_status_id_idx"]
+        |sql, w| list(sql, w, ListFilter { country: Some(Country::Es), status: Some(Status::UnderReview), ..rare() });
+    "applications::list::list_page of a status" [ALL] ["applications_status_id_idx"]
+        |sql, w| list(sql, w, ListFilter { status: Some(Status::UnderReview), ..rare() });
+    "applications::list::list_page of a document" [ALL] ["applications_document_index_id_idx"]
+        |sql, w| list(sql, w, ListFilter { document: Some(w.document), ..ListFilter::default() });
+    "applications::list::list_page of data" [ALL] ["applications_country_specific_data_idx"]
+        |sql, w| list(sql, w, ListFilter { country_data: Some(Map::from_iter([("employer".to_owned(), json!(7))])), ..ListFilter::default() });
+    "applications::list::list_page of a report" [ALL] ["applications_banking_data_idx"]
+        |sql, w| list(sql, w, ListFilter { banking_data: Some(Map::from_iter([("credit_score".to_owned(), json!(7))])), ..ListFilter::default() });
+    "applications::list::list_page of a day" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter {
+        from: w.application.created_at(), to: w.application.created_at().map(|at| at + TimeDelta::hours(1)), ..ListFilter::default() });
+    "applications::list::list_page of one's own" [ALL] ["applications_"] |sql, w| applications::list_page(
+        sql, &w.keys, ownless(), own(), SortOrder::NewestFirst, PageStart::After(w.application), 21);
+    "applications::total::total" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
+        |sql, _w| applications::total(sql, ownless(), &Visibility::All, bounds());
+    "applications::total::total of one's own" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
+        |sql, _w| applications::total(sql, ownless(), own(), bounds());
+
+    "audit::list" [1] ["audit_logs_pkey"] |sql, w| audit::list(sql, w.application);
+    "decisions::store" [1] ["applications_pkey", "pending_jobs_pkey"]
+        |sql, w| async move { decisions::store(sql, &[decided(w)]).await };
+    "decisions::find_latest" [1] ["decisions_pkey"] |sql, w| decisions::find_latest(sql, w.application);
+    "circuit_overrides::in_force" [0] [] |sql, _w| circuit_overrides::in_force(sql);
+    "circuit_overrides::list" [0] [] |sql, _w| circuit_overrides::list(sql);
+    "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
+
+    "failed_jobs::list::list_page" [0] ["failed_jobs_pkey"]
+        |sql, w| async move { failed_jobs::list_page(sql, &LetterFilter::default(), Some(w.letter), 21).await };
+    "failed_jobs::list::list_page of a status" [0] ["failed_jobs_status_idx"] |sql, _w| async move {
+        let filter = LetterFilter { status: Some(FailedJobStatus::Ignored), ..LetterFilter::default() };
+        failed_jobs::list_page(sql, &filter, None, 21).await
+    };
+    "failed_jobs::list::list_page of an application" [0] ["failed_jobs_application_idx"] |sql, w| async move {
+        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        failed_jobs::list_page(sql, &filter, None, 21).await
+    };
+    "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.letter);
+    "failed_jobs::mark" [0] ["failed_jobs_pkey"]
+        |sql, w| async move { failed_jobs::mark(sql, w.letter, FailedJobStatus::Reviewed, &operator()).await };
+    "failed_jobs::retry::retry" [1] ["failed_jobs_pkey"] |sql, w| async move {
+        // Whether it may be retried is not the question here.
+        let _ = failed_jobs::retry(sql, w.letter, &operator()).await;
+        Ok::<_, Error>(())
+    };
+    "failed_jobs::retry::retry_all" [ALL] ["failed_jobs_"] |sql, w| async move {
+        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
+    };
+
+    "idempotency::begin" [0] ["idempotency_keys_pkey"] |sql, w| async move { idempotency::begin(sql, &keyed(w)).await };
+    "idempotency::store" [0] [] |sql, w| async move { idempotency::store(sql, &keyed(w), &reply()).await };
+    "idempotency::delete_expired" [0] ["idempotency_keys_expiry_idx"] |sql, w| idempotency::delete_expired(sql, w.now, 100);
+
+    "jobs::begin::begin" [2] ["pending_jobs_pkey", "applications_pkey"] |sql, w| async move {
+        let (lease, application_id, attribution) = (w.job.lease, w.job.application_id.unwrap(), w.attribution());
+        jobs::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, elsewhere_within_ms: 86_400_000 }]).await
+    };
+    "jobs::bury::bury" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::bury(sql, &[buried(w)]).await };
+    "jobs::claim::claim" [0] ["pending_jobs_lanes_idx", "pending_jobs_pkey"] |sql, _w| async move { jobs::claim(sql, &claim()).await };
+    "jobs::claim::claim_exhausted" [0] ["pending_jobs_leases_idx"] |sql, _w| async move { jobs::claim_exhausted(sql, &claim()).await };
+    "jobs::renew" [0] ["pending_jobs_pkey"]
+        |sql, w| async move { jobs::renew(sql, &[Heartbeat { lease: w.job.lease, lease_ms: 1000 }]).await };
+    "jobs::release" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::release(sql, &[Release {
+        lease: w.job.lease, delay_ms: 0, give_attempt_back: true, error: None, provider_reference: None }]).await };
+    "jobs::supersede" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::supersede(sql, &[w.job.lease]).await };
+    "jobs::figures::depth" [0] [] |sql, _w| jobs::depth(sql);
+    "jobs::figures::lane_figures" [0] ["pending_jobs_lanes_idx"] |sql, _w| jobs::lane_figures(sql);
+    "jobs::figures::dead_letters" [0] [] |sql, _w| jobs::dead_letters(sql);
+    "jobs::list::list_page" [0] ["pending_jobs_pkey"]
+        |sql, w| async move { jobs::list_page(sql, &JobFilter::default(), Some(w.job.lease.job_id.as_uuid()), 21).await };
+    "jobs::list::list_page of an application" [0] ["pending_jobs_one_per_application_idx"] |sql, w| async move {
+        jobs::list_page(sql, &JobFilter { application_id: Some(w.application), ..JobFilter::default() }, None, 21).await
+    };
+    "lanes::paused" [0] [] |sql, _w| lanes::paused(sql);
+    "lanes::change" [0] [] |sql, w| async move { lanes::change(sql, &pause(w)).await };
+
+    "outbox::publish" [0] ["outbox_unpublished_idx", "outbox_pkey"] |sql, _w| outbox::publish(sql, 100);
+    "outbox::position" [0] [] |sql, _w| outbox::position(sql);
+    "outbox::oldest_wait" [0] ["outbox_unpublished_idx"] |sql, w| outbox::oldest_wait(sql, w.now);
+    "outbox::oldest_offset" [0] ["outbox_offset_idx"] |sql, _w| outbox::oldest_offset(sql);
+    "outbox::read_after" [0] ["outbox_offset_idx"] |sql, _w| outbox::read_after(sql, 100, 100);
+    "outbox::delete_expired" [0] ["outbox_pkey"]
+        |sql, w| outbox::delete_expired(sql, w.now, Duration::from_secs(3600), 100);
+
+    "provider_retries::requeue_due" [ALL] ["provider_retries_due_idx"] |sql, _w| provider_retries::requeue_due(
+        sql, Requeue { country: Country::Es, limit: 5, min_interval_ms: 1, max_interval_ms: 2 });
+    "provider_retries::countries_due" [0] ["provider_retries_due_idx"] |sql, _w| provider_retries::countries_due(sql);
+
+    "refresh_tokens::insert" [0] ["users_pkey"] |sql, w| async move { refresh_tokens::insert(sql, &new_token(w)).await };
+    "refresh_tokens::find" [0] ["refresh_tokens_token_hash_key"] |sql, _w| refresh_tokens::find(sql, &[7; 32]);
+    "refresh_tokens::rotate" [0] ["refresh_tokens_pkey"]
+        |sql, w| refresh_tokens::rotate(sql, w.token, w.clock.new_uuid(), w.now);
+    "refresh_tokens::revoke_family" [0] ["refresh_tokens_family_idx"]
+        |sql, w| refresh_tokens::revoke_family(sql, w.token_family, w.now);
+    "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
+
+    "staff_views::insert" [0] [] |sql, w| async move { staff_views::insert(sql, &[view(w)]).await };
+    "staff_views::list_page" [0] ["staff_views_pkey"]
+        |sql, w| async move { staff_views::list_page(sql, &ViewFilter::default(), Some(w.application.as_uuid()), 51).await };
+    "staff_views::list_page of an account" [0] ["staff_views_account"] |sql, _w| async move {
+        let filter = ViewFilter { account: Some("account 7".to_owned()), ..ViewFilter::default() };
+        staff_views::list_page(sql, &filter, None, 51).await
+    };
+    "staff_views::list_page of an application" [0] ["staff_views_application"] |sql, w| async move {
+        let filter = ViewFilter { application_id: Some(w.application.as_uuid()), ..ViewFilter::default() };
+        staff_views::list_page(sql, &filter, None, 51).await
+    };
+    "staff_views::delete_expired" [0] ["staff_views"] |sql, _w| staff_views::delete_expired(sql, 100);
+
+    "statistics::project" [1] ["outbox_offset_idx", "application_counts_pkey", "application_days_pkey", "applications_pkey", "audit_logs_pkey"]
+        |sql, _w| statistics::project(sql, 1);
+    "statistics::read" [1] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey", "application_days_pkey"]
+        |sql, w| async move { statistics::read(sql, &question(), w.now).await };
+    "statistics::count_listed" [0] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey"]
+        |sql, _w| async move { statistics::count_listed(sql, &question(), Some(Status::Pending)).await };
+
+    "users::insert" [0] [] |sql, w| async move { users::insert(sql, &new_user(w)).await };
+    "users::any" [0] [] |sql, _w| users::any(sql);
+    "users::find" [0] ["users_pkey"] |sql, w| users::find(sql, w.user);
+    "users::get" [0] ["users_pkey"] |sql, w| users::get(sql, w.user);
+    "users::lock" [0] ["users_pkey"] |sql, w| users::lock(sql, w.user);
+    "users::find_by_name" [0] ["users_username_key"] |sql, w| users::find_by_name(sql, &w.user_name);
+    "users::password_hash" [0] ["users_pkey"] |sql, w| users::password_hash(sql, w.user);
+    "users::find_admin" [0] ["users_enabled_admins_idx"] |sql, _w| users::find_admin(sql);
+    "users::list_page" [0] ["users_pkey"] |sql, _w| users::list_page(sql, None, 20);
+    "users::lock_other_admins" [0] ["users_enabled_admins_idx"] |sql, w| users::lock_other_admins(sql, w.user);
+    "users::update" [0] ["users_pkey", "refresh_tokens_user_idx"] |sql, w| async move {
+        let before = users::get(sql, w.user).await?;
+        users::update(sql, &before, &UserChange { role: None, disabled: Some(true), password_hash: None }, w.now).await
+    };
+    "users::end_tokens" [0] ["users_pkey"] |sql, w| users::end_tokens(sql, w.user);
+
+    "webhooks::list::list_page" [0] ["webhook_events_pkey"]
+        |sql, w| async move { webhooks::list_page(sql, &WebhookFilter::default(), Some(w.webhook), 20).await };
+    "webhooks::list::list_page of an application" [0] ["webhook_events_application_idx"] |sql, w| async move {
+        webhooks::list_page(sql, &WebhookFilter { application_id: Some(w.application), ..WebhookFilter::default() }, None, 20).await
+    };
+    "webhooks::list::list_page of a status" [0] ["webhook_events_status_idx"] |sql, _w| async move {
+        webhooks::list_page(sql, &WebhookFilter { status: Some(WebhookStatus::Failed), ..WebhookFilter::default() }, None, 20).await
+    };
+    "webhooks::enter" [0] ["webhook_events_idempotency_key_key"] |sql, w| async move { webhooks::enter(sql, &w.keys, &event(w)).await };
+    "webhooks::settle" [0] ["webhook_events_pkey"] |sql, w| webhooks::settle(sql, w.webhook, true, w.now);
+    "webhooks::attempts" [0] ["webhook_events_pkey"] |sql, w| webhooks::attempts(sql, w.webhook);
+    "webhooks::fail" [0] ["webhook_events_pkey"] |sql, w| async move {
+        // What is settled cannot fail: the statement runs and changes nothing.
+        webhooks::fail(sql, w.webhook, &Error::NotFound("test"), None).await
+    };
+    "webhooks::take_due" [0] ["webhook_events_due_idx"] |sql, w| webhooks::take_due(sql, &w.keys, w.now);
+    "webhooks::delete_received_before" [0] ["webhook_events_received_idx"]
+        |sql, w| webhooks::delete_received_before(sql, w.now - TimeDelta::days(170), 10);
+    "webhooks::verdict::find_country" [1] ["applications_pkey"] |sql, w| webhooks::find_country(sql, w.application);
+    "webhooks::verdict::find_applicant" [1] ["applications_pkey"] |sql, w| webhooks::find_applicant(sql, &w.keys, w.application);
+    "webhooks::verdict::lock_addressee" [1] ["applications_pkey"] |sql, w| webhooks::lock_addressee(sql, &w.keys, w.application);
+    "webhooks::verdict::has_newer" [0] ["webhook_events_"] |sql, w| webhooks::has_newer(sql, w.webhook);
+    "webhooks::verdict::record" [1] ["applications_pkey"] |sql, w| async move { webhooks::record(sql, &verdict(w)).await };
+
+    "ws_tickets::insert" [0] ["users_pkey"] |sql, w| async move { ws_tickets::insert(sql, &ticket(w)).await };
+    "ws_tickets::take" [0] ["ws_tickets_pkey"] |sql, _w| ws_tickets::take(sql, &[7; 32]);
+    "ws_tickets::delete_expired" [0] ["ws_tickets_expiry_idx"] |sql, w| ws_tickets::delete_expired(sql, w.now);
+};
+
+async fn change(
+    sql: &mut AsyncPgConnection,
+    w: &World,
+    change: Change,
+) -> Result<(), aval::storage::transaction::Abort> {
+    let (by, attribution) = (&Visibility::All, w.attribution());
+    applications::change(sql, &w.keys, w.application, by, Mover::Staff, &change, &attribution, None)
+        .await
+        .map(|_| ())
+}
+
+async fn list(sql: &mut AsyncPgConnection, w: &World, filter: ListFilter) -> aval::error::Result<usize> {
+    let (all, order, start) = (&Visibility::All, SortOrder::NewestFirst, PageStart::Beginning);
+    applications::list_page(sql, &w.keys, &filter, all, order, start, 21).await.map(|page| page.len())
+}
+
+/// What nothing fits, so that no index but the right one is cheap.
+fn rare() -> ListFilter {
+    ListFilter { risk_band: Some(aval::domain::decision::RiskBand::Critical), ..ListFilter::default() }
+}
+
+fn ownless() -> &'static ListFilter {
+    static EVERYTHING: std::sync::LazyLock<ListFilter> = std::sync::LazyLock::new(ListFilter::default);
+    &EVERYTHING
+}
+
+fn own() -> &'static Visibility {
+    static OWN: std::sync::LazyLock<Visibility> =
+        std::sync::LazyLock::new(|| Visibility::OwnedBy("account 7".to_owned()));
+    &OWN
+}
+
+fn bounds() -> TotalBounds {
+    TotalBounds { examined: 100, uncounted: 100 }
+}
+
+fn question() -> Question<'static> {
+    Question { visibility: own(), country: None, max_uncounted: 1 }
+}
+
+fn new_application(w: &World) -> Insertion {
+    application(&w.clock, Country::Es, "12345678Z").into()
+}
+
+fn claim() -> Claim {
+    Claim {
+        worker: "test".to_owned(),
+        limit: 10,
+        lease_ms: 1000,
+        max_attempts: 3,
+        tasks: vec!["process_credit_application"],
+        lanes: vec![Quota::whole("ES"), Quota::whole("MX")],
+    }
+}
+
+fn operator() -> Operator {
+    Operator {
+        account: "test".to_owned(),
+        reason: "test".to_owned(),
+        request_id: "test".to_owned(),
+        traceparent: None,
+    }
+}
+
+fn forced_open(w: &World) -> SetOverride {
+    SetOverride {
+        country: Country::Es,
+        mode: CircuitMode::ForcedOpen,
+        reason: Some("test".to_owned()),
+        account: "test".to_owned(),
+        request_id: "test".to_owned(),
+        expires_at: Some(w.now + TimeDelta::hours(1)),
+    }
+}
+
+fn pause(w: &World) -> LaneChange {
+    LaneChange {
+        lane: "ES".to_owned(),
+        paused: true,
+        reason: "test".to_owned(),
+        account: "test".to_owned(),
+        request_id: "test".to_owned(),
+        expires_at: Some(w.now + TimeDelta::hours(1)),
+    }
+}
+
+fn decided(w: &World) -> DecisionRecord {
+    DecisionRecord {
+        id: DecisionId::new(w.clock.new_uuid()),
+        application_id: w.job.application_id.unwrap(),
+        lease: w.job.lease,
+        case: w.case.clone(),
+        decision: w.decision.clone(),
+        provider_available: true,
+        retry_after_ms: None,
+        attribution: w.attribution(),
+        traceparent: None,
+    }
+}
+
+fn buried(w: &World) -> Burial {
+    Burial {
+        lease: w.job.lease,
+        application_id: w.job.application_id,
+        error_type: "test".to_owned(),
+        error_message: "test".to_owned(),
+        backtrace: None,
+        attribution: w.attribution(),
+        first_change_id: w.change_id(),
+        traceparent: None,
+    }
+}
+
+fn verdict(w: &World) -> Verdict {
+    Verdict {
+        id: DecisionId::new(w.clock.new_uuid()),
+        application_id: w.application,
+        from: Status::Pending,
+        case: w.case.clone(),
+        decision: w.decision.clone(),
+        attribution: w.attribution(),
+        first_change_id: w.change_id(),
+        traceparent: None,
+    }
+}
+
+fn event(w: &World) -> NewEvent {
+    NewEvent {
+        id: w.clock.new_uuid(),
+        idempotency_key: "test".to_owned(),
+        provider: "test",
+        country: Country::Es,
+        application_id: w.application,
+        provider_reference: "test".to_owned(),
+        outcome: ReportedOutcome::Confirmed,
+        fingerprint: [7; 32],
+        payload: b"{}".to_vec(),
+        request_id: None,
+        traceparent: None,
+        occurred_at: w.now,
+        received_at: w.now,
+    }
+}
+
+fn keyed(w: &World) -> KeyedWrite {
+    KeyedWrite {
+        key_digest: [7; 32],
+        fingerprint: [7; 32],
+        account: "test".to_owned(),
+        route: "test".to_owned(),
+        at: w.now,
+        expires_at: w.now + TimeDelta::days(1),
+    }
+}
+
+fn reply() -> SealedReply {
+    SealedReply { status: 201, envelope: vec![1] }
+}
+
+fn view(w: &World) -> StaffView {
+    StaffView {
+        id: w.clock.new_uuid(),
+        account: "test".to_owned(),
+        action: ViewAction::List.as_str().to_owned(),
+        application_id: None,
+        document_index: None,
+        filter: json!({}),
+        request_id: None,
+        viewed_at: w.now,
+        keep_until: w.now,
+    }
+}
+
+fn new_key(w: &World) -> api_keys::NewApiKey<'static> {
+    api_keys::NewApiKey {
+        id: w.clock.new_uuid(),
+        name: "test",
+        key_hash: &[7; 32],
+        role: Role::User,
+        scopes: &[],
+        created_by: "test",
+        expires_at: None,
+    }
+}
+
+fn new_user(w: &World) -> users::NewUser<'static> {
+    users::NewUser {
+        id: w.clock.new_uuid(),
+        username: "test",
+        password_hash: "$argon2id$",
+        role: Role::User,
+        created_by: "test",
+    }
+}
+
+fn new_token(w: &World) -> refresh_tokens::NewRefreshToken<'static> {
+    refresh_tokens::NewRefreshToken {
+        id: w.clock.new_uuid(),
+        token_hash: &[7; 32],
+        family: w.clock.new_uuid(),
+        user_id: w.user,
+        issued_at: w.now,
+        expires_at: w.now + TimeDelta::days(1),
+    }
+}
+
+fn ticket(w: &World) -> ws_tickets::WsTicket {
+    ws_tickets::WsTicket {
+        ticket_hash: vec![7; 32],
+        user_id: Some(w.user),
+        token_version: Some(0),
+        api_key_id: None,
+        session_until: None,
+        expires_at: w.now + TimeDelta::days(1),
+    }
+}

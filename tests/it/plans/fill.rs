@@ -1,0 +1,186 @@
+//! A database with months of everything, made by plain SQL.
+
+use aval::clock::Clock;
+use aval::countries::Countries;
+use aval::domain::application::{Attribution, Country};
+use aval::domain::decision::{Case as Decidable, Decision};
+use aval::domain::ids::{ApplicationId, ChangeId};
+use aval::domain::personal_data::IdentityDocument;
+use aval::storage::jobs::{self, Claim, ClaimedJob, Quota};
+use aval::storage::seal::{DocumentIndex, KeyRing};
+use chrono::{DateTime, Utc};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use std::sync::Arc;
+use uuid::Uuid;
+
+use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{key_ring, settings};
+
+/// Months before this one that have rows.
+const MONTHS: usize = 6;
+/// Applications of each month.
+const OF_A_MONTH: usize = 4000;
+
+/// What the cases ask for.
+pub(super) struct World {
+    pub(super) clock: Clock,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) now: DateTime<Utc>,
+    /// Of a month in the middle, pending.
+    pub(super) application: ApplicationId,
+    /// A job that was claimed.
+    pub(super) job: ClaimedJob,
+    pub(super) document: DocumentIndex,
+    pub(super) case: Decidable,
+    pub(super) decision: Decision,
+    pub(super) user: Uuid,
+    pub(super) user_name: String,
+    pub(super) token: Uuid,
+    pub(super) token_family: Uuid,
+    pub(super) api_key: Uuid,
+    pub(super) webhook: Uuid,
+    /// A dead letter.
+    pub(super) letter: Uuid,
+}
+
+impl World {
+    pub(super) async fn fill(database: &TestDatabase) -> Self {
+        let mut sql = database.connect().await;
+        let first = format!("date_trunc('month', now())::date - interval '{MONTHS} months'");
+        let months = format!("SELECT ensure_month_partitions(({first})::date, {})", MONTHS + 1);
+        execute(&mut sql, &months).await.unwrap();
+        applications(&mut sql, OF_A_MONTH).await;
+        sql.batch_execute(REST).await.unwrap();
+        execute(&mut sql, "VACUUM ANALYZE").await.unwrap();
+        let clock = Clock::system();
+        let keys = key_ring(&settings(&[]));
+        let claim = Claim {
+            worker: "test".to_owned(),
+            limit: 3,
+            lease_ms: 3_600_000,
+            max_attempts: 3,
+            tasks: vec!["process_credit_application"],
+            lanes: vec![Quota::whole("ES")],
+        };
+        let job = jobs::claim(&mut sql, &claim).await.unwrap().jobs.remove(0);
+        let case = br#"{"requested_amount": "15000", "monthly_income": "3500",
+            "banking_data": {"account_status": "active", "credit_score": 720, "monthly_obligations": "300"}}"#;
+        let case = aval::countries::case::parse_case(case).unwrap();
+        let decision = Countries::built_in().unwrap().rules(Country::Es).evaluate(&case);
+        let mut one = async |query: &str| text(&mut sql, query).await.unwrap();
+        Self {
+            now: clock.now(),
+            document: keys
+                .document_index(Country::Es, &IdentityDocument::from_normalized("12345678Z".to_owned())),
+            application: one(&format!(
+                "SELECT id FROM applications WHERE status = 'PENDING' AND deleted_at IS NULL \
+                 AND id > uuid_v7_floor({first} + interval '40 days') ORDER BY id LIMIT 1"
+            ))
+            .await
+            .parse()
+            .unwrap(),
+            user: one("SELECT id FROM users ORDER BY id LIMIT 1").await.parse().unwrap(),
+            user_name: one("SELECT username FROM users ORDER BY id LIMIT 1").await,
+            token: one("SELECT id FROM refresh_tokens ORDER BY id LIMIT 1").await.parse().unwrap(),
+            token_family: one("SELECT family FROM refresh_tokens ORDER BY id LIMIT 1").await.parse().unwrap(),
+            api_key: one("SELECT id FROM api_keys ORDER BY id LIMIT 1").await.parse().unwrap(),
+            webhook: one("SELECT id FROM webhook_events ORDER BY id LIMIT 1").await.parse().unwrap(),
+            letter: one("SELECT id FROM failed_jobs ORDER BY id LIMIT 1").await.parse().unwrap(),
+            clock,
+            keys,
+            job,
+            case,
+            decision,
+        }
+    }
+
+    /// A change that somebody makes now.
+    pub(super) fn attribution(&self) -> Attribution {
+        Attribution {
+            change_id: self.change_id(),
+            changed_by: "test".to_owned(),
+            reason: None,
+            request_id: None,
+        }
+    }
+
+    pub(super) fn change_id(&self) -> ChangeId {
+        ChangeId::new(self.clock.new_uuid())
+    }
+}
+
+/// Puts so many applications into every month, of 50 accounts and all statuses, with their history and decisions.
+pub(super) async fn applications(sql: &mut AsyncPgConnection, of_a_month: usize) {
+    let insert = format!(
+        "SET session_replication_role = replica; \
+         INSERT INTO applications (id, country, full_name, identity_document, document_index, requested_amount, \
+             monthly_income, currency, status, risk_score, created_by, deleted_at, country_specific_data, banking_data) \
+         SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING \
+                 substring(uuid_send(uuid_v7_floor(month + n * interval '1 minute')) FOR 6) FROM 1 FOR 6), 52, 1), 53, 1), \
+                 'hex')::uuid, \
+             (enum_range(NULL::country))[1 + n % 6], '\\x00'::bytea || 'Ana', '\\x00'::bytea || '12345678Z', \
+             sha256(n::text::bytea), 1000 + n, 3000, 'EUR', (enum_range(NULL::application_status))[1 + n % 7], n % 65, \
+             'account ' || n % 50, CASE WHEN n % 41 = 0 THEN now() END, jsonb_build_object('employer', n), \
+             jsonb_build_object('credit_score', n) \
+         FROM generate_series(1, {of_a_month}) n, \
+             (SELECT (date_trunc('month', now()) - m * interval '1 month') AS month \
+              FROM generate_series(-1, {MONTHS}) m) months \
+         WHERE to_regclass('partitions.applications_' || to_char(month, 'YYYY_MM')) IS NOT NULL; \
+         SET session_replication_role = origin"
+    );
+    sql.batch_execute(&insert).await.unwrap();
+}
+
+/// What belongs to the applications, and everything else.
+const REST: &str = "\
+    SET session_replication_role = replica; \
+    INSERT INTO audit_logs (application_id, version, action, new_status, changed_by, change_id) \
+        SELECT id, v, 'created', 'PENDING', 'test', gen_random_uuid() FROM applications, generate_series(1, 2) v; \
+    INSERT INTO decisions (id, application_id, status, reasons, rules, rules_version, input, provider_available) \
+        SELECT gen_random_uuid(), id, 'REJECTED', '[]', '[]', 'x', '{}', true FROM applications; \
+    INSERT INTO outbox (type, subject, data, relay_offset, published_at) \
+        SELECT 'application.status_changed.v1', id, jsonb_build_object('id', id, 'country', country, 'status', status, \
+            'previous_status', 'PENDING', 'risk_score', '10.00', 'version', 2, 'created_by', created_by, \
+            'updated_at', updated_at), row_number() OVER (ORDER BY id), now() - interval '1 day' FROM applications; \
+    UPDATE outbox SET relay_offset = NULL, published_at = NULL WHERE seq IN (SELECT seq FROM outbox ORDER BY relay_offset DESC LIMIT 20); \
+    UPDATE outbox_position SET last_offset = (SELECT max(relay_offset) FROM outbox); \
+    UPDATE statistics_position SET last_offset = (SELECT max(relay_offset) - 50 FROM outbox); \
+    INSERT INTO application_counts SELECT * FROM recount_applications('applications'); \
+    INSERT INTO application_days SELECT * FROM recount_application_days(); \
+    INSERT INTO application_days SELECT 'other ' || n, current_date, 'ES', 1, 1, 0, 0, 0, 0, 0 FROM generate_series(1, 20000) n; \
+    INSERT INTO application_counts SELECT 'other ' || n, 'ES', 'PENDING', 1, 1, 0, 0, 0, 0, 0 FROM generate_series(1, 5000) n; \
+    INSERT INTO pending_jobs (task_name, lane, application_id, run_at) \
+        SELECT 'process_credit_application', country::text, id, now() - interval '1 minute' FROM applications WHERE status = 'PENDING' \
+            AND deleted_at IS NULL; \
+    INSERT INTO pending_jobs (task_name, lane, application_id, run_at) \
+        SELECT 'process_credit_application', country::text, id, now() + interval '1 day' FROM applications WHERE status = 'CANCELLED'; \
+    INSERT INTO pending_jobs (task_name, lane, application_id, status, lease_token, leased_until, leased_by) \
+        SELECT 'process_credit_application', country::text, id, 'processing', nextval('job_lease_tokens'), now() + interval '1 hour', 'other' \
+        FROM applications WHERE status = 'VALIDATING'; \
+    INSERT INTO job_history (id, task_name, application_id, result, attempt, created_at) \
+        SELECT id, 'process_credit_application', id, 'completed', 1, now() FROM applications; \
+    INSERT INTO failed_jobs (job_id, task_name, lane, application_id, job_args, error_type, error_message, attempts) \
+        SELECT gen_random_uuid(), 'process_credit_application', country::text, id, '{}', 'x', 'x', 3 FROM applications WHERE status = 'UNDER_REVIEW'; \
+    INSERT INTO provider_retries (application_id, country, next_at) \
+        SELECT id, country, now() + interval '1 hour' FROM applications WHERE status = 'UNDER_REVIEW'; \
+    INSERT INTO users (id, username, password_hash, role, created_by) \
+        SELECT gen_random_uuid(), 'user' || n, '$argon2id$', CASE WHEN n % 100 = 0 THEN 'admin' ELSE 'user' END::account_role, 'test' \
+        FROM generate_series(1, 5000) n; \
+    INSERT INTO api_keys (id, name, key_hash, role, scopes, created_by) \
+        SELECT gen_random_uuid(), 'key' || n, sha256(n::text::bytea), 'user', '{applications:read}', 'test' FROM generate_series(1, 5000) n; \
+    INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at) \
+        SELECT gen_random_uuid(), sha256(u.id::text::bytea || n::text::bytea), gen_random_uuid(), u.id, now(), now() + interval '1 day' \
+        FROM users u, generate_series(1, 4) n; \
+    INSERT INTO ws_tickets (ticket_hash, user_id, token_version, expires_at) \
+        SELECT sha256(id::text::bytea), id, 0, now() + interval '1 minute' FROM users; \
+    INSERT INTO webhook_events (id, idempotency_key, provider, country, application_id, provider_reference, outcome, fingerprint, \
+            payload, status, occurred_at, received_at, settled_at) \
+        SELECT id, 'x/' || id, 'x', country, id, id::text, 'confirmed', sha256(id::text::bytea), '\\x00', 'applied', now(), \
+            created_at, now() FROM applications; \
+    INSERT INTO idempotency_keys (key_digest, account, route, fingerprint, status, reply, expires_at) \
+        SELECT sha256(id::text::bytea), created_by, 'x', '\\x00', 201, '\\x00', now() + interval '1 day' FROM applications; \
+    INSERT INTO document_claims (created_by, document_index, application_id, expires_at) \
+        SELECT created_by, sha256(id::text::bytea), id, now() + interval '1 day' FROM applications; \
+    INSERT INTO staff_views (id, account, action, application_id, viewed_at, keep_until) \
+        SELECT id, created_by, 'application', id, created_at, now() + interval '1 year' FROM applications; \
+    SET session_replication_role = origin";

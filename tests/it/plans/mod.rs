@@ -1,0 +1,200 @@
+//! The plans of every query in `storage/`, as PostgreSQL really ran them: each function is called on a database with
+//! months of rows, again and again, so that the plans that are kept for prepared statements are seen too. Nothing that grows
+//! is read from end to end, and what is about one application touches one month.
+//!
+//! A new function of `storage/` that takes a connection needs a line in [`cases`] (a test says so): its name, how many
+//! months it may read, the indexes that it must use, and a call that succeeds.
+
+mod cases;
+mod explain;
+mod fill;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use aval::domain::decision::RiskBand;
+use aval::storage::applications::{ListFilter, TotalBounds, Visibility, total};
+
+use self::cases::{CASES, Case};
+use self::explain::{Explained, Plan};
+use self::fill::World;
+use crate::support::db::{TestDatabase, execute};
+
+/// Tables that may be read from end to end, and why.
+const SMALL: [(&str, &str); 4] = [
+    ("outbox_position", "one row"),
+    ("statistics_position", "one row"),
+    ("circuit_overrides", "a row a country"),
+    ("paused_lanes", "a row a lane"),
+];
+
+/// Tables of which a function may begin to read all, because it stops soon, and where.
+const BOUNDED: [(&str, &str, &str); 3] = [
+    ("users::any", "users", "at the first row"),
+    ("jobs::figures::depth", "pending_jobs", "at QUEUE_COUNT_LIMIT"),
+    ("jobs::figures::dead_letters", "failed_jobs", "at QUEUE_COUNT_LIMIT for each status"),
+];
+
+/// Functions without a case, and why.
+const WITHOUT_PLAN: [(&str, &str); 5] = [
+    ("jobs::claim::explain_claim", "gives the plan of a claim"),
+    ("partitions::ensure", "makes tables and reads none"),
+    ("reencrypt::count_left", "reads everything, on an operator's command"),
+    ("statistics::differences::differences", "reads everything, for checkers"),
+    ("transaction::once", "runs what others ask"),
+];
+
+/// A statement is planned for its values five times; then PostgreSQL may keep a plan for any values.
+const CALLS: usize = 7;
+
+/// What is wrong with the plans of one call.
+fn faults(case: &Case, plans: &[Plan]) -> Vec<String> {
+    let mut faults = Vec::new();
+    if plans.is_empty() {
+        faults.push("no plan was logged".to_owned());
+    }
+    for plan in plans {
+        for table in plan.read_from_end_to_end() {
+            let is_small = SMALL.iter().any(|(small, _)| *small == table);
+            let is_bounded = BOUNDED.iter().any(|(name, of, _)| *name == case.name && *of == table);
+            if !is_small && !is_bounded {
+                faults.push(format!("reads all of {table}\n{plan}"));
+            }
+        }
+        for table in ["applications", "audit_logs", "decisions"] {
+            let months = plan.months_read(table);
+            if months.len() > case.months {
+                faults.push(format!("reads {months:?} of {table}\n{plan}"));
+            }
+        }
+    }
+    for index in case.indexes {
+        if !plans.iter().any(|plan| plan.indexes().iter().any(|used| used.contains(index))) {
+            let used: BTreeSet<String> = plans.iter().flat_map(Plan::indexes).collect();
+            faults.push(format!("does not use {index}, but {used:?}"));
+        }
+    }
+    faults
+}
+
+#[actix_rt::test]
+async fn every_query_uses_its_index_and_reads_no_more_months_than_it_must() {
+    let database = TestDatabase::create().await;
+    let world = World::fill(&database).await;
+    let mut explained = Explained::connect(&database).await;
+    let mut wrong = Vec::new();
+    for case in CASES {
+        for round in 0..CALLS {
+            execute(&mut explained.sql, "BEGIN").await.unwrap();
+            let plans = explained.plans_of(async |sql| (case.call)(sql, &world).await).await;
+            execute(&mut explained.sql, "ROLLBACK").await.unwrap();
+            let faults = faults(case, &plans);
+            if !faults.is_empty() {
+                wrong.push(format!("{} (call {round}): {}", case.name, faults.join("\n")));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), CASES.len(), wrong.join("\n\n"));
+}
+
+/// `file::function` of everything public in `src/storage` that takes a connection.
+fn functions(folder: &Path, prefix: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let module = if name == "mod" { prefix.to_owned() } else { format!("{prefix}{name}::") };
+        if path.is_dir() {
+            found.extend(functions(&path, &module));
+        } else {
+            let text = fs::read_to_string(&path).unwrap();
+            for declared in text.split("pub async fn ").skip(1) {
+                let (head, rest) = declared.split_once('(').unwrap();
+                let takes_connection = rest.trim_start().starts_with("connection: &mut AsyncPgConnection");
+                if takes_connection {
+                    found.insert(format!("{module}{}", head.split('<').next().unwrap()));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_function_of_the_storage_has_its_plans_looked_at() {
+    let known: BTreeSet<String> = CASES
+        .iter()
+        .map(|case| case.name.split(' ').next().unwrap())
+        .chain(WITHOUT_PLAN.iter().map(|(name, _)| *name))
+        .map(str::to_owned)
+        .collect();
+    let there = functions(Path::new("src/storage"), "");
+    assert!(there.len() > 50, "{there:?}");
+    let missing: Vec<_> = there.difference(&known).collect();
+    assert!(missing.is_empty(), "add a line to tests/it/plans/cases.rs for each of {missing:#?}");
+    let gone: Vec<_> = known.difference(&there).collect();
+    assert!(gone.is_empty(), "nothing has these names any more: {gone:?}");
+}
+
+#[actix_rt::test]
+async fn a_plan_that_reads_everything_is_noticed() {
+    let database = TestDatabase::create().await;
+    World::fill(&database).await;
+    let mut explained = Explained::connect(&database).await;
+    let mut plans = async |query: &'static str| {
+        explained
+            .plans_of(async |sql| {
+                execute(sql, query).await.unwrap();
+            })
+            .await
+    };
+    let case =
+        Case { name: "", months: 1, indexes: &["applications_status_idx"], call: |_, _| Box::pin(async {}) };
+    let seen = plans("SELECT count(*) FROM applications WHERE monthly_income = 7").await;
+    let noticed = faults(&case, &seen).join("\n");
+    for part in ["reads all of applications", "_2", "does not use applications_status_idx"] {
+        assert!(noticed.contains(part), "{part}: {noticed}");
+    }
+    assert!(!faults(&case, &[]).is_empty(), "nothing is no proof");
+    let nested =
+        plans("SELECT applied_elsewhere(id, '', '\\x00', '1 year') FROM applications ORDER BY id LIMIT 1")
+            .await;
+    assert!(nested.len() >= 2, "what functions do is seen");
+}
+
+#[actix_rt::test]
+async fn a_total_costs_the_same_however_many_applications_there_are_and_whatever_fits() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    fill::applications(&mut sql, 150).await;
+    let mut costs = Vec::new();
+    for more in [0, 25_000] {
+        fill::applications(&mut sql, more).await;
+        execute(&mut sql, "VACUUM ANALYZE").await.unwrap();
+        let mut explained = Explained::connect(&database).await;
+        let bounds = TotalBounds { examined: 100, uncounted: 100 };
+        let nothing = ListFilter { risk_band: Some(RiskBand::Critical), ..ListFilter::default() };
+        let everything =
+            ListFilter { min_amount: aval::domain::money::Money::parse("1").ok(), ..ListFilter::default() };
+        let pending = ListFilter { status: "PENDING".parse().ok(), ..nothing.clone() };
+        let mut of_size = Vec::new();
+        for filter in [ListFilter::default(), nothing, everything, pending] {
+            for visibility in [Visibility::All, Visibility::OwnedBy("account 1".to_owned())] {
+                for _ in 0..CALLS {
+                    let plans = explained
+                        .plans_of(async |sql| {
+                            total(sql, &filter, &visibility, bounds).await.unwrap();
+                        })
+                        .await;
+                    of_size.push(plans.iter().map(Plan::rows_looked_at).max().unwrap());
+                }
+            }
+        }
+        costs.push(of_size);
+    }
+    for (few, many) in costs[0].iter().zip(&costs[1]) {
+        assert!(*many <= 130 && *many <= few + 30, "{costs:?}");
+    }
+}

@@ -1,0 +1,402 @@
+//! Two instances on one database and one Redis, and what becomes of them when Redis does.
+
+use std::rc::Rc;
+
+use actix_web::http::header::HeaderMap;
+use aval::actors::scheduler::StopIntake;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, Heard, TestApp, TestSocket};
+use crate::support::builders::{spanish, with};
+use crate::support::certificates::Authority;
+use crate::support::db::TestDatabase;
+use crate::support::eventually;
+use crate::support::redis::RedisServer;
+
+const APPLICATIONS: &str = "/api/v1/applications";
+
+/// Two instances.
+struct Pair {
+    one: TestApp,
+    other: TestApp,
+}
+
+impl Pair {
+    async fn start(redis: &RedisServer, overrides: &[(&str, &str)]) -> Self {
+        let database = Rc::new(TestDatabase::create().await);
+        let url = redis.url();
+        let own = [("REDIS_URL", url.as_str()), ("AVAL__REDIS__BREAKER_OPEN_MS", "200")];
+        let settings = [&own, overrides].concat();
+        let one = TestApp::start_on(Rc::clone(&database), &settings).await;
+        let other = TestApp::start_on(database, &settings).await;
+        let pair = Self { one, other };
+        for app in pair.both() {
+            eventually("the cache to hear of changes", async || {
+                app.engine().shared.cache.is_following().then_some(())
+            })
+            .await;
+        }
+        pair
+    }
+
+    /// The same, and nobody works on applications.
+    async fn start_idle(redis: &RedisServer, overrides: &[(&str, &str)]) -> Self {
+        let pair = Self::start(redis, overrides).await;
+        for app in pair.both() {
+            app.engine().handles.scheduler.ask(StopIntake).await.unwrap();
+            eventually("the last claim to end", async || app.engine().running.is_idle().then_some(())).await;
+        }
+        pair
+    }
+
+    fn both(&self) -> [&TestApp; 2] {
+        [&self.one, &self.other]
+    }
+
+    /// Waits until both instances say this of Redis.
+    async fn say(&self, status: &str, redis: &str) {
+        for app in self.both() {
+            eventually(&format!("health to say {status}"), async || {
+                let health = app.get("/health/detailed").await.expect(200);
+                (health["status"] == status && health["redis"]["state"] == redis).then_some(())
+            })
+            .await;
+            app.get("/health/ready").await.expect(200);
+        }
+    }
+}
+
+async fn subscriber(app: &TestApp) -> TestSocket {
+    let mut socket = app.websocket().await;
+    socket.subscribe(&json!({"channel": "applications"})).await;
+    socket
+}
+
+/// The next updates' offsets, up to and including `last`.
+async fn offsets_up_to(socket: &mut TestSocket, last: i64) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    while offsets.last().is_none_or(|offset| *offset < last) {
+        match socket.hear().await {
+            Heard::Json(message) if message["type"] == "application_update" => {
+                offsets.push(message["offset"].as_i64().unwrap());
+            }
+            Heard::Json(message) => panic!("unexpected: {message}"),
+            Heard::Closed(code) => panic!("closed: {code:?}"),
+        }
+    }
+    offsets
+}
+
+async fn end_of_events(app: &TestApp) -> i64 {
+    eventually("everything to be published", async || {
+        let waiting = app.sql("SELECT count(*) FROM outbox WHERE relay_offset IS NULL").await;
+        (waiting == "0").then_some(())
+    })
+    .await;
+    app.sql("SELECT last_offset FROM outbox_position").await.parse().unwrap()
+}
+
+async fn amount_of(app: &TestApp, id: &str, member: &str) -> Value {
+    app.get(&format!("{APPLICATIONS}/{id}")).await.expect(200)["country_specific_data"][member].clone()
+}
+
+async fn set(app: &TestApp, id: &str, member: &str, value: impl Into<Value>) {
+    let change = json!({"country_specific_data": {member: value.into()}});
+    app.patch(&format!("{APPLICATIONS}/{id}"), &change).await.expect(200);
+}
+
+#[actix_rt::test]
+async fn an_application_made_on_one_instance_is_pushed_to_a_socket_on_the_other() {
+    let redis = RedisServer::start();
+    let pair = Pair::start(&redis, &[]).await;
+    let mut socket = subscriber(&pair.other).await;
+    let id = pair.one.submit(&spanish()).await;
+    assert_eq!(socket.updates_until(&id, "APPROVED").await, ["PENDING", "VALIDATING", "APPROVED"]);
+    pair.say("ok", "up").await;
+    for app in pair.both() {
+        // An instance whose socket nobody opened reads for its cache alone.
+        eventually("events to come out of Redis", async || {
+            pair.one.submit(&spanish()).await;
+            let read = app.metric(r#"bus_events_read_total{source="redis"}"#).await;
+            (read > 0.0).then_some(())
+        })
+        .await;
+    }
+}
+
+#[actix_rt::test]
+async fn no_event_is_lost_or_repeated_and_no_request_fails_whatever_happens_to_redis() {
+    const ROUND: usize = 12;
+    let mut redis = RedisServer::start();
+    let pair = Pair::start_idle(&redis, &[]).await;
+    let mut sockets = [subscriber(&pair.one).await, subscriber(&pair.other).await];
+    let mut seen = 0;
+    for disaster in ["none", "flush", "kill", "still dead", "restart", "pause", "resume", "none"] {
+        for number in 0..ROUND {
+            // In the middle of the round.
+            if number == ROUND / 2 {
+                match disaster {
+                    "flush" => redis.flush(),
+                    "kill" => redis.kill(),
+                    "restart" => redis.restart(),
+                    "pause" => redis.pause(),
+                    "resume" => redis.resume(),
+                    _ => {}
+                }
+            }
+            let app = pair.both()[number % 2];
+            let id = app.submit(&spanish()).await;
+            app.get(&format!("{APPLICATIONS}/{id}")).await.expect(200);
+            app.get(APPLICATIONS).await.expect(200);
+        }
+        let end = end_of_events(&pair.one).await;
+        for socket in &mut sockets {
+            assert_eq!(offsets_up_to(socket, end).await, (seen + 1..=end).collect::<Vec<_>>(), "{disaster}");
+        }
+        seen = end;
+        match disaster {
+            "kill" | "still dead" | "pause" => pair.say("degraded", "degraded").await,
+            _ => pair.say("ok", "up").await,
+        }
+    }
+    // The stream is whole again: its newest entries are the last events, without a gap.
+    let key: Vec<String> = ::redis::cmd("KEYS").arg("aval:events:*").query(&mut redis.connection()).unwrap();
+    let entries: ::redis::streams::StreamRangeReply =
+        ::redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut redis.connection()).unwrap();
+    let ids: Vec<String> = entries.ids.into_iter().map(|entry| entry.id).collect();
+    let first: i64 = ids[0].split('-').next().unwrap().parse().unwrap();
+    assert_eq!(ids, (first..=seen).map(|offset| format!("{offset}-1")).collect::<Vec<_>>());
+}
+
+#[actix_rt::test]
+async fn a_client_that_reconnects_to_the_other_instance_gets_what_it_missed_also_when_redis_forgot_it() {
+    let redis = RedisServer::start();
+    let pair = Pair::start_idle(&redis, &[]).await;
+    let mut socket = subscriber(&pair.one).await;
+    pair.one.submit(&spanish()).await;
+    let Heard::Json(update) = socket.hear().await else { panic!("closed") };
+    drop(socket);
+    for round in 0..3 {
+        for _ in 0..5 {
+            pair.one.submit(&spanish()).await;
+        }
+        let end = end_of_events(&pair.one).await;
+        if round == 1 {
+            redis.flush();
+        }
+        let mut socket = pair.other.websocket().await;
+        let resume = json!({"channel": "applications", "epoch": update["epoch"], "offset": update["offset"]});
+        assert_eq!(socket.subscribe(&resume).await["recovered"], true);
+        assert_eq!(offsets_up_to(&mut socket, end).await, (2..=end).collect::<Vec<_>>());
+    }
+}
+
+#[actix_rt::test]
+async fn a_change_on_one_instance_is_read_on_the_other_as_soon_as_its_event_is_heard_there() {
+    let redis = RedisServer::start();
+    let pair = Pair::start_idle(&redis, &[]).await;
+    let mut socket = subscriber(&pair.other).await;
+    let id = pair.one.submit(&spanish()).await;
+    assert!(matches!(socket.hear().await, Heard::Json(_)));
+    for number in 0..40 {
+        // Both have a copy before the change, in memory and in Redis.
+        for app in pair.both() {
+            amount_of(app, &id, "number").await;
+            app.get(APPLICATIONS).await.expect(200);
+        }
+        if number == 20 {
+            redis.flush();
+        }
+        set(&pair.one, &id, "number", number).await;
+        assert_eq!(amount_of(&pair.one, &id, "number").await, number, "what was written is read");
+        let Heard::Json(update) = socket.hear().await else { panic!("closed") };
+        assert_eq!(amount_of(&pair.other, &id, "number").await, number);
+        let list = pair.other.get(APPLICATIONS).await.expect(200);
+        assert_eq!(
+            list["applications"][0]["version"],
+            update["data"]["version"].as_i64().unwrap_or(number + 2)
+        );
+    }
+    assert!(pair.other.metric(r#"cache_hits_total{cache_key_pattern="application"}"#).await >= 1.0);
+}
+
+#[actix_rt::test]
+async fn what_one_instance_has_read_spares_the_other_the_database_unless_it_may_not_see_it() {
+    let redis = RedisServer::start();
+    let pair = Pair::start_idle(&redis, &[]).await;
+    let id = pair.one.submit(&spanish()).await;
+    let path = format!("{APPLICATIONS}/{id}");
+    let end = end_of_events(&pair.one).await;
+    for app in pair.both() {
+        eventually("the event to be heard", async || {
+            app.engine().shared.cache.position().filter(|position| position.offset == end).map(drop)
+        })
+        .await;
+    }
+    let first = pair.one.get(&path).await;
+    let misses = r#"cache_misses_total{cache_key_pattern="application"}"#;
+    eventually("the copy to be in Redis", async || {
+        let kept: Vec<String> =
+            ::redis::cmd("KEYS").arg("aval:cache:*").query(&mut redis.connection()).unwrap();
+        (!kept.is_empty()).then_some(())
+    })
+    .await;
+    let second = pair.other.get(&path).await;
+    assert_eq!((&second.json, second.header("etag")), (&first.json, first.header("etag")));
+    assert!(pair.other.metric(misses).await.abs() < f64::EPSILON);
+    let known = [("If-None-Match", second.header("etag"))];
+    let again = pair.other.send(actix_web::http::Method::GET, &path, &known, "").await;
+    assert_eq!((again.status.as_u16(), again.body.len()), (304, 0));
+
+    let stranger = pair.other.acting_as("test-user").await;
+    stranger.get(&path).await.expect(404);
+    assert_eq!(stranger.get(APPLICATIONS).await.expect(200)["applications"], json!([]));
+
+    // A look is a look, also at a copy.
+    let analyst = pair.other.acting_as("test-analyst").await;
+    analyst.get(&path).await.expect(200);
+    analyst.get(&path).await.expect(200);
+    eventually("both looks to be recorded", async || {
+        let query = format!(
+            "SELECT count(*) FROM staff_views WHERE application_id = '{id}' AND account = 'test-analyst'"
+        );
+        (pair.one.sql(&query).await == "2").then_some(())
+    })
+    .await;
+
+    // What can be found in Redis tells nobody who applied.
+    let dump = redis.dump();
+    assert!(!dump.is_empty());
+    for personal in ["Ana Garc", "García", "López", "12345678", "test-user", "127.0.0.1"] {
+        let found = dump.windows(personal.len()).any(|window| window == personal.as_bytes());
+        assert!(!found, "{personal} stands in Redis");
+    }
+}
+
+fn remaining(headers: &HeaderMap, limit: &str) -> Option<u32> {
+    let fields = headers.get("ratelimit")?.to_str().unwrap();
+    let item = fields.split(", ").find(|item| item.starts_with(&format!("\"{limit}\"")))?;
+    item.split(";r=").nth(1)?.split(';').next()?.parse().ok()
+}
+
+#[actix_rt::test]
+async fn requests_to_all_instances_are_counted_together_and_by_each_alone_while_redis_is_away() {
+    const ON: (&str, &str) = ("AVAL__LIMITS__ENABLED", "true");
+    const BURST: (&str, &str) = ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "5000");
+    let mut redis = RedisServer::start();
+    let pair = Pair::start_idle(&redis, &[ON, BURST]).await;
+    let post = async |number: u32| -> Answer {
+        let app = pair.both()[usize::from(number % 2 == 1)];
+        app.post(APPLICATIONS, &with(spanish(), "term_months", 12 + number)).await
+    };
+    for number in 0..10 {
+        let answer = post(number).await;
+        assert_eq!(
+            (answer.status.as_u16(), remaining(&answer.headers, "create-account")),
+            (201, Some(9 - number))
+        );
+        assert_eq!(
+            answer.header("ratelimit-policy"),
+            r#""create-address";q=10;w=60, "create-account";q=10;w=60"#
+        );
+    }
+    for number in 10..12 {
+        let refused = post(number).await;
+        let wait: u32 = refused.header("retry-after").parse().unwrap();
+        assert!(refused.status.as_u16() == 429 && (1..=6).contains(&wait), "{wait}");
+    }
+    // A guess on one instance is paid for on the other.
+    let standard =
+        async |app: &TestApp| remaining(&app.get("/api/v1/countries").await.headers, "standard-address");
+    let before = standard(&pair.other).await.unwrap();
+    pair.one.with_token("no.such.token").get("/api/v1/auth/me").await.expect(401);
+    let after = standard(&pair.other).await.unwrap();
+    assert!(before - after >= 10, "{before} and then {after}");
+
+    redis.kill();
+    for number in 0..20 {
+        post(number).await.expect(201);
+    }
+    for app in pair.both() {
+        app.post(APPLICATIONS, &spanish()).await.expect(429);
+    }
+    redis.restart();
+    eventually("they count together again", async || {
+        // Redis has forgotten everything; the memories have not.
+        (post(0).await.status.as_u16() == 201).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn an_instance_starts_while_redis_is_away_and_uses_it_when_it_comes() {
+    let mut redis = RedisServer::start_with_port();
+    redis.kill();
+    let pair = Pair::start_idle(&redis, &[]).await;
+    let mut socket = subscriber(&pair.other).await;
+    pair.one.submit(&spanish()).await;
+    let end = end_of_events(&pair.one).await;
+    assert_eq!(offsets_up_to(&mut socket, end).await, [1]);
+    pair.say("degraded", "degraded").await;
+    assert!((pair.one.metric("redis_breaker_state").await - 1.0).abs() < f64::EPSILON);
+    redis.restart();
+    pair.say("ok", "up").await;
+    pair.one.submit(&spanish()).await;
+    assert_eq!(offsets_up_to(&mut socket, 2).await, [2]);
+    eventually("the stream to begin", async || {
+        let keys: Vec<String> =
+            ::redis::cmd("KEYS").arg("aval:events:*").query(&mut redis.connection()).unwrap();
+        (keys.len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn without_redis_health_says_so_and_copies_are_kept_in_memory_alone() {
+    let app = TestApp::start_idle().await;
+    let health = app.get("/health/detailed").await.expect(200);
+    assert_eq!((&health["status"], &health["redis"]["state"]), (&json!("ok"), &json!("absent")));
+    eventually("the cache to hear of changes", async || {
+        app.engine().shared.cache.is_following().then_some(())
+    })
+    .await;
+    let id = app.submit(&spanish()).await;
+    for number in 0..10 {
+        set(&app, &id, "number", number).await;
+        assert_eq!(amount_of(&app, &id, "number").await, number);
+        assert_eq!(amount_of(&app, &id, "number").await, number);
+        let listed = app.get(APPLICATIONS).await.expect(200);
+        assert_eq!(
+            listed["applications"][0]["updated_at"],
+            app.get(&format!("{APPLICATIONS}/{id}")).await.json["updated_at"]
+        );
+    }
+    let second = app.submit(&spanish()).await;
+    assert_eq!(app.get(APPLICATIONS).await.expect(200)["applications"][0]["id"], second);
+    app.delete(&format!("{APPLICATIONS}/{id}")).await.expect(204);
+    app.get(&format!("{APPLICATIONS}/{id}")).await.expect(404);
+    assert!(app.metric(r#"cache_hits_total{cache_key_pattern="application"}"#).await >= 10.0);
+}
+
+#[actix_rt::test]
+async fn a_connection_to_redis_is_encrypted_and_goes_to_nobody_else() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (certificate, key) = authority.write_pair(&["127.0.0.1"], folders[0].path());
+    let redis = RedisServer::start_with_tls(certificate, key);
+    let url = redis.url();
+    assert!(url.starts_with("rediss://"));
+    for (roots, state, answered) in [
+        (authority.write(folders[0].path()), "up", true),
+        (stranger.write(folders[1].path()), "degraded", false),
+    ] {
+        let trusted = ("AVAL__REDIS__ROOT_CERTIFICATE_FILE", roots.to_str().unwrap());
+        let app = TestApp::start_idle_with(&[("REDIS_URL", &url), trusted]).await;
+        eventually(&format!("Redis to be {state}"), async || {
+            let health = app.get("/health/detailed").await.expect(200);
+            let ok = app.metric(r#"redis_calls_total{operation="ping",result="ok"}"#).await > 0.0;
+            (health["redis"]["state"] == state && ok == answered).then_some(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,210 @@
+//! A Redis server of a test's own: nothing on disk, reached by a Unix socket, gone with the test however that ends.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long the server may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs the server until standard input ends, which it does when the test's process is gone.
+const KEEPER: &str =
+    r#""$@" > /dev/null 2>&1 < /dev/null & server=$!; echo "$server"; read -r _; kill -9 "$server""#;
+
+/// A private server.
+pub(crate) struct RedisServer {
+    home: tempfile::TempDir,
+    port: u16,
+    /// The certificate and its key; with them the port speaks TLS alone.
+    tls: Option<(PathBuf, PathBuf)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    keeper: Child,
+    pid: Pid,
+}
+
+impl RedisServer {
+    /// Starts one that listens on its Unix socket alone.
+    pub(crate) fn start() -> Self {
+        Self::start_at(0, None)
+    }
+
+    /// Starts one that listens on a loopback port too, for a proxy in front of it.
+    pub(crate) fn start_with_port() -> Self {
+        Self::start_at(free_port(), None)
+    }
+
+    /// The same with TLS.
+    pub(crate) fn start_with_tls(certificate: PathBuf, key: PathBuf) -> Self {
+        Self::start_at(free_port(), Some((certificate, key)))
+    }
+
+    fn start_at(port: u16, tls: Option<(PathBuf, PathBuf)>) -> Self {
+        let mut server = Self { home: tempfile::tempdir().unwrap(), port, tls, running: None };
+        server.restart();
+        server
+    }
+
+    /// What `REDIS_URL` is for it: its port, where it has one.
+    pub(crate) fn url(&self) -> String {
+        match (self.port(), &self.tls) {
+            (0, _) => self.socket_url(),
+            (port, None) => format!("redis://127.0.0.1:{port}/0"),
+            (port, Some(_)) => format!("rediss://127.0.0.1:{port}/0"),
+        }
+    }
+
+    fn socket_url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// The loopback port; 0 when it has none.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts it, empty, where it does not run, and waits until it answers.
+    pub(crate) fn restart(&mut self) {
+        if self.running.is_none() {
+            self.running = Some(self.spawn());
+        }
+        let deadline = Instant::now() + START_TIMEOUT;
+        while self.try_connect().is_none() {
+            assert!(Instant::now() < deadline, "redis-server does not answer");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn spawn(&self) -> Running {
+        let socket = self.socket();
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper", "redis-server", "--bind", "127.0.0.1"])
+            .args(self.listening())
+            .arg("--unixsocket")
+            .arg(&socket)
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(self.home.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pid = String::new();
+        BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        Running { keeper, pid: Pid::from_raw(pid.trim().parse().unwrap()) }
+    }
+
+    fn listening(&self) -> Vec<OsString> {
+        let port = self.port.to_string();
+        match &self.tls {
+            None => vec!["--port".into(), port.into()],
+            Some((certificate, key)) => vec![
+                "--port".into(),
+                "0".into(),
+                "--tls-port".into(),
+                port.into(),
+                "--tls-cert-file".into(),
+                certificate.into(),
+                "--tls-key-file".into(),
+                key.into(),
+                "--tls-auth-clients".into(),
+                "no".into(),
+            ],
+        }
+    }
+
+    /// Kills it as `kill -9` does; everything in it is lost.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = kill(running.pid, Signal::SIGKILL);
+            drop(running.keeper.stdin.take());
+            running.keeper.wait().unwrap();
+        }
+    }
+
+    /// Stops it in its tracks: connections stand and nothing is answered.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after [`RedisServer::pause`].
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(self.running.as_ref().unwrap().pid, signal).unwrap();
+    }
+
+    /// Loses everything in it.
+    pub(crate) fn flush(&self) {
+        let _: () = ::redis::cmd("FLUSHALL").query(&mut self.connection()).unwrap();
+    }
+
+    /// A connection for commands of the test.
+    pub(crate) fn connection(&self) -> ::redis::Connection {
+        self.try_connect().expect("redis-server answers")
+    }
+
+    fn try_connect(&self) -> Option<::redis::Connection> {
+        let mut connection = ::redis::Client::open(self.socket_url()).unwrap().get_connection().ok()?;
+        ::redis::cmd("PING").query::<String>(&mut connection).ok()?;
+        Some(connection)
+    }
+
+    /// Everything in it, names and values, as bytes.
+    pub(crate) fn dump(&self) -> Vec<u8> {
+        let mut connection = self.connection();
+        let keys: Vec<Vec<u8>> = ::redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+        let mut all = Vec::new();
+        for key in keys {
+            let value: Vec<u8> = match ::redis::cmd("TYPE")
+                .arg(&key)
+                .query::<String>(&mut connection)
+                .unwrap()
+                .as_str()
+            {
+                "string" => ::redis::cmd("GET").arg(&key).query(&mut connection).unwrap(),
+                "stream" => {
+                    let entries: ::redis::Value =
+                        ::redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut connection).unwrap();
+                    flat(&entries)
+                }
+                other => panic!("a {other} that the test does not know"),
+            };
+            all.extend(key);
+            all.extend(value);
+        }
+        all
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.path().join("redis.sock")
+    }
+}
+
+fn free_port() -> u16 {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    free.local_addr().unwrap().port()
+}
+
+fn flat(value: &::redis::Value) -> Vec<u8> {
+    match value {
+        ::redis::Value::BulkString(bytes) => bytes.clone(),
+        ::redis::Value::Array(values) => values.iter().flat_map(flat).collect(),
+        other => format!("{other:?}").into_bytes(),
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
