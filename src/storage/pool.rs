@@ -62,7 +62,7 @@ struct Replica {
 
 impl Replica {
     async fn get(&self) -> Option<Connection<'_>> {
-        if self.left_alone.load(Ordering::Relaxed) {
+        if AtomicBool::load(&self.left_alone, Ordering::Relaxed) {
             return None;
         }
         let connection =
