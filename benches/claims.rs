@@ -169,23 +169,34 @@ async fn measure(options: &Options, subjects: &mut [Subject]) {
     }
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+fn median<T: Copy + PartialOrd>(values: &mut [T]) -> Option<T> {
+    values.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    values.get(values.len() / 2).copied()
+}
+
+/// The median of the rounds' own ratios: what slows the machine down for a while slows both of a round.
+fn ratio(times: &[Duration], base: &[Duration]) -> f64 {
+    let pairs = times.iter().zip(base);
+    let mut ratios: Vec<f64> = pairs.map(|(time, base)| time.as_secs_f64() / base.as_secs_f64()).collect();
+    median(&mut ratios).unwrap_or(f64::NAN)
 }
 
 fn report(options: &Options, subjects: &mut [Subject]) {
     subjects.sort_by_key(|subject| subject.finished);
-    println!("{} jobs a round, {} rounds each, in turns", options.batch, options.rounds);
-    let mut base = None;
-    for subject in subjects {
-        let (claim, round) = (median(&mut subject.claims), median(&mut subject.rounds));
-        let (claim_base, round_base) = *base.get_or_insert((claim, round));
+    let Some(first) = subjects.first() else { return };
+    println!(
+        "{} jobs a round, {} rounds each, in turns; ratios are of the same round",
+        options.batch,
+        first.rounds.len()
+    );
+    for subject in subjects.iter() {
+        let claim = median(&mut subject.claims.clone()).unwrap_or_default();
+        let round = median(&mut subject.rounds.clone()).unwrap_or_default();
         println!(
             "{:>9} finished: claim p50 {claim:.2?} ({:.3} of the first), claim and complete p50 {round:.2?} ({:.3})",
             subject.finished,
-            claim.as_secs_f64() / claim_base.as_secs_f64(),
-            round.as_secs_f64() / round_base.as_secs_f64(),
+            ratio(&subject.claims, &first.claims),
+            ratio(&subject.rounds, &first.rounds),
         );
     }
 }

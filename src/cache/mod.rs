@@ -70,6 +70,15 @@ impl Subject {
     }
 }
 
+/// An answer that was just made.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The answer.
+    pub body: Bytes,
+    /// Whether only an event can make it old.
+    pub may_be_kept: bool,
+}
+
 /// Kept answers. Cheap to clone.
 #[derive(Clone)]
 pub struct Cache {
@@ -126,12 +135,27 @@ impl Cache {
         query: &str,
         load: impl Future<Output = Result<Bytes>>,
     ) -> Result<Bytes> {
+        let load = async { Ok(Loaded { body: load.await?, may_be_kept: true }) };
+        self.get_if_kept(subject, visibility, query, load).await
+    }
+
+    /// The same, where `load` knows whether its answer may be kept. One that may not is given to those who wait for it now.
+    ///
+    /// # Errors
+    /// As [`Cache::get`].
+    pub async fn get_if_kept(
+        &self,
+        subject: Subject,
+        visibility: &Visibility,
+        query: &str,
+        load: impl Future<Output = Result<Loaded>>,
+    ) -> Result<Bytes> {
         let inner = &*self.inner;
         let pattern = [subject.pattern()];
         let started = inner.clock.monotonic();
         let Some(look) = self.look(subject, visibility, started) else {
             inner.metrics.cache_misses_total.with_label_values(&pattern).inc();
-            return load.await;
+            return load.await.map(|loaded| loaded.body);
         };
         let key = self.key(&look, subject, visibility, query);
         let was_loaded = AtomicBool::new(false);
@@ -141,8 +165,11 @@ impl Cache {
             }
             was_loaded.store(true, Ordering::Relaxed);
             let began = inner.clock.monotonic();
-            let body = load.await?;
+            let Loaded { body, may_be_kept } = load.await?;
             self.observe("load", began);
+            if !may_be_kept {
+                return Ok(Kept { body, ttl: Duration::ZERO });
+            }
             let kept = Kept { body, ttl: self.ttl(subject) };
             self.share(&key, &look, &kept);
             Ok(kept)

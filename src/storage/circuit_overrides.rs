@@ -188,7 +188,7 @@ pub async fn set(connection: &mut AsyncPgConnection, wanted: &SetOverride) -> Re
         circuit_overrides::expires_at.eq(wanted.expires_at),
     );
     let row: OverrideRow = diesel::insert_into(circuit_overrides::table)
-        .values((circuit_overrides::country.eq(PgCountry(wanted.country)), values.clone()))
+        .values((circuit_overrides::country.eq(PgCountry(wanted.country)), values))
         .on_conflict(circuit_overrides::country)
         .do_update()
         .set(values)

@@ -5,6 +5,7 @@
 //! life ([`Database::dedicated`]), so that neither starves the pool; where a pooler stands before the database, they go past
 //! it. What may be a little old can be read from a replica ([`Database::get_for_reading`]).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
@@ -56,19 +57,23 @@ const REPLICA_PAUSE: Duration = Duration::from_secs(5);
 /// A copy of the database to read from.
 struct Replica {
     pool: Pool<AsyncPgConnection>,
-    left_alone_until: Mutex<Option<Instant>>,
+    left_alone: Arc<AtomicBool>,
 }
 
 impl Replica {
     async fn get(&self) -> Option<Connection<'_>> {
-        let left_alone = || self.left_alone_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if left_alone().is_some_and(|until| Instant::now() < until) {
+        if AtomicBool::load(&self.left_alone, Ordering::Relaxed) {
             return None;
         }
         let connection =
             timeout(REPLICA_PATIENCE, self.pool.get()).await.ok().and_then(std::result::Result::ok);
         if connection.is_none() {
-            *left_alone() = Some(Instant::now() + REPLICA_PAUSE);
+            self.left_alone.store(true, Ordering::Relaxed);
+            let left_alone = Arc::clone(&self.left_alone);
+            tokio::spawn(async move {
+                sleep(REPLICA_PAUSE).await;
+                left_alone.store(false, Ordering::Relaxed);
+            });
         }
         connection
     }
@@ -102,7 +107,7 @@ impl Database {
             "" => None,
             replica => Some(Arc::new(Replica {
                 pool: sized().build_unchecked(manager(Connector::new(replica)?, &session_setup)),
-                left_alone_until: Mutex::default(),
+                left_alone: Arc::default(),
             })),
         };
         let direct_url = if settings.direct_url.is_empty() { url } else { &settings.direct_url };

@@ -371,7 +371,12 @@ async fn without_redis_health_says_so_and_copies_are_kept_in_memory_alone() {
             app.get(&format!("{APPLICATIONS}/{id}")).await.json["updated_at"]
         );
     }
+    for path in ["/api/v1/stats", "/api/v1/stats/countries/ES"] {
+        let (first, again) = (app.get(path).await.expect(200), app.get(path).await.expect(200));
+        assert_eq!((&first["total"], &first["as_of"]), (&json!(1), &again["as_of"]));
+    }
     let second = app.submit(&spanish()).await;
+    assert_eq!(app.get("/api/v1/stats").await.expect(200)["total"], 2);
     assert_eq!(app.get(APPLICATIONS).await.expect(200)["applications"][0]["id"], second);
     app.delete(&format!("{APPLICATIONS}/{id}")).await.expect(204);
     app.get(&format!("{APPLICATIONS}/{id}")).await.expect(404);

@@ -43,5 +43,5 @@ pub(in crate::http) async fn get(
 
 /// The figures of a country that somebody may see.
 async fn load(state: &HttpState, visibility: &Visibility, country: Country) -> Result<CountryStatisticsView> {
-    Ok(CountryStatisticsView::of(country, &super::figures(state, visibility, Some(country)).await?))
+    super::kept(state, visibility, Some(country), |figures| CountryStatisticsView::of(country, figures)).await
 }

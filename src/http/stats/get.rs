@@ -38,5 +38,5 @@ pub(in crate::http) async fn get(state: HttpState, principal: Principal, conditi
 
 /// The figures that somebody may see.
 async fn load(state: &HttpState, visibility: &Visibility) -> Result<StatisticsView> {
-    Ok(StatisticsView::of(&super::figures(state, visibility, None).await?))
+    super::kept(state, visibility, None, StatisticsView::of).await
 }

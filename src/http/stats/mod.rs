@@ -7,15 +7,36 @@ pub mod view;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::HttpState;
 use super::conditional::Conditions;
+use crate::cache::{Loaded, Subject};
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::storage::applications::Visibility;
 use crate::storage::statistics::{Figures, Question, read};
+
+/// A view of the figures of one country or of all, from the cache or the database.
+async fn kept<V: Serialize + DeserializeOwned>(
+    state: &HttpState,
+    visibility: &Visibility,
+    country: Option<Country>,
+    view: impl FnOnce(&Figures) -> V,
+) -> Result<V> {
+    let load = async {
+        let began = state.resources.clock.now();
+        let figures = figures(state, visibility, country).await?;
+        let body = serde_json::to_vec(&view(&figures)).map_err(Error::internal)?;
+        // Figures that lack something will be whole without any event that tells of it.
+        Ok(Loaded { body: body.into(), may_be_kept: figures.as_of >= began })
+    };
+    let query = country.map_or("", Country::code);
+    let body = state.cache.get_if_kept(Subject::Statistics, visibility, query, load).await?;
+    serde_json::from_slice(&body).map_err(Error::internal)
+}
 
 /// The figures of one country or of all, as they are now.
 async fn figures(state: &HttpState, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {

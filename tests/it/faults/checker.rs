@@ -98,6 +98,7 @@ pub(crate) async fn violations(connection: &mut AsyncPgConnection, history: &His
     for (breach, query) in PROMISES {
         found.extend(lines(connection, query).await.into_iter().map(|line| format!("{breach}: {line}")));
     }
+    found.extend(aval::storage::statistics::differences(connection).await.unwrap());
     found.extend(lost_or_invented(connection, history).await);
     found.extend(untrue_looks(connection, history).await);
     found.extend(undelivered(connection, history).await);

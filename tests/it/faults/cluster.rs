@@ -12,6 +12,7 @@ use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
 use crate::support::db::{self, Server, text};
 use crate::support::engine::{QUICK, SECRETS};
 use crate::support::process::{ServerProcess, free_port};
+use crate::support::redis::RedisServer;
 use crate::support::{eventually, pace};
 
 /// What a lease of the cluster lasts. Short, so that a run is; the figures of production are multiples of it.
@@ -47,6 +48,8 @@ pub(crate) struct Instance {
     pub(crate) clients: ChaosProxy,
     /// Between the instance and PostgreSQL.
     pub(crate) database: ChaosProxy,
+    /// Between the instance and Redis, where there is one.
+    pub(crate) redis: Option<ChaosProxy>,
     serves_clients: bool,
 }
 
@@ -74,16 +77,19 @@ pub(crate) async fn connect(url: &str) -> AsyncPgConnection {
 pub(crate) async fn come_to_rest(sql: &mut AsyncPgConnection) -> Result<i64, String> {
     let left = "SELECT concat_ws(' ', (SELECT count(*) FROM pending_jobs), (SELECT count(*) FROM provider_retries), \
         (SELECT count(*) FROM outbox WHERE relay_offset IS NULL), \
-        (SELECT count(*) FROM applications WHERE status IN ('PENDING', 'VALIDATING')))";
+        (SELECT count(*) FROM applications WHERE status IN ('PENDING', 'VALIDATING')), \
+        (SELECT o.last_offset - s.last_offset FROM outbox_position o, statistics_position s))";
     let deadline = Instant::now() + REST_PATIENCE;
     loop {
         let now = text(sql, left).await.unwrap();
-        if now == "0 0 0 0" {
+        if now == "0 0 0 0 0" {
             let last = text(sql, "SELECT last_offset FROM outbox_position").await.unwrap();
             return Ok(last.parse().unwrap());
         }
         if Instant::now() > deadline {
-            return Err(format!("still at work (jobs, retries, unpublished events, undecided): {now}"));
+            return Err(format!(
+                "still at work (jobs, retries, unpublished events, undecided, uncounted): {now}"
+            ));
         }
         pace(Duration::from_millis(50)).await;
     }
@@ -96,6 +102,7 @@ pub(crate) struct Cluster {
     /// Between all instances and the bureaus.
     pub(crate) bureau_link: ChaosProxy,
     pub(crate) server: Server,
+    pub(crate) redis: Option<RedisServer>,
     pub(crate) client: awc::Client,
     pub(crate) token: String,
     folder: TempDir,
@@ -104,11 +111,16 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts `count` instances on `server`, and waits until all take requests.
     pub(crate) async fn start(server: Server, count: usize) -> Self {
-        Self::start_with_roles(server, &vec!["api,worker,relay"; count]).await
+        Self::start_with_roles(server, None, &vec!["api,worker,relay"; count]).await
+    }
+
+    /// The same with a Redis of their own.
+    pub(crate) async fn start_with_redis(server: Server, count: usize) -> Self {
+        Self::start_with_roles(server, Some(RedisServer::start()), &vec!["api,worker,relay"; count]).await
     }
 
     /// Starts an instance for each list of roles, and waits until all take requests.
-    pub(crate) async fn start_with_roles(server: Server, roles: &[&str]) -> Self {
+    pub(crate) async fn start_with_roles(server: Server, redis: Option<RedisServer>, roles: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let mut bureau = ServerProcess::new(
@@ -124,6 +136,7 @@ impl Cluster {
             bureau,
             bureau_link,
             server,
+            redis,
             client: awc::Client::builder().timeout(Duration::from_secs(4)).finish(),
             token: String::new(),
             folder,
@@ -149,7 +162,13 @@ impl Cluster {
             let url = format!("http://{}/{}", self.bureau_link.address(), code.to_lowercase());
             (format!("AVAL__PROVIDERS__{code}__BASE_URL"), url)
         });
-        let own = [("DATABASE_URL", url.as_str()), ("AVAL_DATA_DIR", data_dir.to_str().unwrap())];
+        let redis = self.redis.as_ref().map(|server| ChaosProxy::start(Upstream::Unix(server.socket())));
+        let redis_url = redis.as_ref().map(|proxy| format!("redis://{}/0", proxy.address()));
+        let own = [
+            ("DATABASE_URL", url.as_str()),
+            ("AVAL_DATA_DIR", data_dir.to_str().unwrap()),
+            ("REDIS_URL", redis_url.as_deref().unwrap_or_default()),
+        ];
         let variables: Vec<(&str, &str)> = QUICK
             .iter()
             .chain(&SECRETS)
@@ -161,7 +180,7 @@ impl Cluster {
         let log = self.folder.path().join(format!("instance-{number}.log"));
         let process = ServerProcess::new(&["serve", "--roles", roles], &variables, free_port(), &log);
         let clients = ChaosProxy::start(Upstream::Tcp(process.address()));
-        Instance { process, clients, database, serves_clients: roles.contains("api") }
+        Instance { process, clients, database, redis, serves_clients: roles.contains("api") }
     }
 
     /// A connection past every proxy.
@@ -201,9 +220,15 @@ impl Cluster {
             self.bureau.kill();
             self.bureau.spawn();
         }
+        if let Some(redis) = &mut self.redis {
+            redis.restart();
+        }
         for instance in &mut self.instances {
             instance.clients.set(Link::Whole);
             instance.database.set(Link::Whole);
+            if let Some(redis) = &instance.redis {
+                redis.set(Link::Whole);
+            }
             if !instance.process.runs() {
                 instance.process.kill();
                 instance.process.spawn();

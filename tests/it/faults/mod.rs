@@ -48,6 +48,12 @@ enum Fault {
     KillBureaus,
     CutClients,
     SilenceClients,
+    KillRedis,
+    FlushRedis,
+    FreezeRedis,
+    CutRedis,
+    SilenceRedis,
+    SlowRedis,
 }
 
 impl Fault {
@@ -66,7 +72,26 @@ impl Fault {
             Self::KillBureaus => "`kill -9` of the bureaus, and their restart",
             Self::CutClients => "clients cut off in the middle of requests",
             Self::SilenceClients => "answers that arrive after their clients gave up",
+            Self::KillRedis => "`kill -9` of Redis, and its restart with nothing in it",
+            Self::FlushRedis => "Redis flushed, again and again",
+            Self::FreezeRedis => "Redis frozen (SIGSTOP), then going on",
+            Self::CutRedis => "one instance cut off from Redis",
+            Self::SilenceRedis => "Redis silent for one instance; what was sent arrives late",
+            Self::SlowRedis => "every piece to and from Redis 80 ms late, beyond what a call may take",
         }
+    }
+
+    /// Whether it needs a Redis.
+    const fn is_of_redis(self) -> bool {
+        matches!(
+            self,
+            Self::KillRedis
+                | Self::FlushRedis
+                | Self::FreezeRedis
+                | Self::CutRedis
+                | Self::SilenceRedis
+                | Self::SlowRedis
+        )
     }
 
     /// Breaks it and leaves it broken for a while.
@@ -111,6 +136,24 @@ impl Fault {
                 cluster.instances[victim].clients.set(Link::Silent);
                 pace(Duration::from_secs(4)).await;
             }
+            Self::KillRedis => cluster.redis.as_mut().unwrap().kill(),
+            Self::FlushRedis => {
+                for _ in 0..5 {
+                    cluster.redis.as_ref().unwrap().flush();
+                    pace(a_while / 5).await;
+                }
+            }
+            Self::FreezeRedis => {
+                cluster.redis.as_ref().unwrap().pause();
+                pace(a_while).await;
+                cluster.redis.as_ref().unwrap().resume();
+            }
+            Self::CutRedis => cluster.instances[victim].redis.as_ref().unwrap().set(Link::Cut),
+            Self::SilenceRedis => cluster.instances[victim].redis.as_ref().unwrap().set(Link::Silent),
+            Self::SlowRedis => {
+                let late = Link::Slow(Duration::from_millis(80));
+                cluster.instances.iter().for_each(|instance| instance.redis.as_ref().unwrap().set(late));
+            }
         }
         pace(a_while).await;
     }
@@ -132,7 +175,12 @@ async fn survive(fault: Fault) {
     for round in 0..rounds() {
         let seed = seed(round);
         let database = TestDatabase::create().await;
-        let mut cluster = Cluster::start(Server::of(&database), 2).await;
+        // Whatever else is broken must not matter to those with a Redis nor to those without.
+        let mut cluster = if fault.is_of_redis() || seed % 2 == 0 {
+            Cluster::start_with_redis(Server::of(&database), 2).await
+        } else {
+            Cluster::start(Server::of(&database), 2).await
+        };
         let mut dice = SmallRng::seed_from_u64(seed);
         let workload = work(&cluster, seed).await;
         fault.inject(&mut cluster, &mut dice).await;
@@ -241,4 +289,34 @@ async fn nothing_is_accepted_twice_when_clients_are_cut_off() {
 #[actix_rt::test]
 async fn nothing_is_accepted_twice_when_answers_come_too_late() {
     survive(Fault::SilenceClients).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_redis_is_killed() {
+    survive(Fault::KillRedis).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_redis_is_flushed() {
+    survive(Fault::FlushRedis).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_redis_stands_still() {
+    survive(Fault::FreezeRedis).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_an_instance_is_cut_off_from_redis() {
+    survive(Fault::CutRedis).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_redis_hears_an_instance_late() {
+    survive(Fault::SilenceRedis).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_redis_is_slow() {
+    survive(Fault::SlowRedis).await;
 }

@@ -24,7 +24,7 @@ async fn roles_apart_do_the_whole_work_and_survive_the_death_of_any_of_them() {
     for round in 0..rounds() {
         let seed = seed(round);
         let database = TestDatabase::create().await;
-        let mut cluster = Cluster::start_with_roles(Server::of(&database), &SEPARATE).await;
+        let mut cluster = Cluster::start_with_roles(Server::of(&database), None, &SEPARATE).await;
         let workload = work(&cluster, seed).await;
         let leader = cluster.leader();
         assert_eq!(SEPARATE[leader], "relay");
@@ -51,7 +51,7 @@ async fn going_on(workload: &Workload) {
 #[actix_rt::test]
 async fn an_instance_that_serves_no_clients_answers_its_operators_alone() {
     let database = TestDatabase::create().await;
-    let cluster = Cluster::start_with_roles(Server::of(&database), &["worker,relay"]).await;
+    let cluster = Cluster::start_with_roles(Server::of(&database), None, &["worker,relay"]).await;
     let address = cluster.instances[0].process.address();
     let status = async |path: &str| {
         let url = format!("http://{address}{path}");
@@ -68,7 +68,7 @@ async fn an_instance_that_serves_no_clients_answers_its_operators_alone() {
 #[actix_rt::test]
 async fn the_jobs_of_a_killed_instance_are_finished_by_another_within_the_lease_and_two_seconds() {
     let database = TestDatabase::create().await;
-    let mut cluster = Cluster::start(Server::of(&database), 2).await;
+    let mut cluster = Cluster::start_with_redis(Server::of(&database), 2).await;
     cluster.bureau_link.set(Link::Silent);
     let url = format!("{}/api/v1/applications", cluster.urls()[0]);
     for (country, document) in SAMPLES.iter().cycle().take(24) {
@@ -97,7 +97,7 @@ async fn the_jobs_of_a_killed_instance_are_finished_by_another_within_the_lease_
 #[actix_rt::test]
 async fn what_one_instance_takes_in_is_pushed_to_a_socket_of_another() {
     let database = TestDatabase::create().await;
-    let cluster = Cluster::start(Server::of(&database), 2).await;
+    let cluster = Cluster::start_with_redis(Server::of(&database), 2).await;
     let seed = seed(0);
     let onto_the_second = [cluster.urls()[1].clone()];
     let listening = Workload::listening(&onto_the_second, &cluster.token);

@@ -51,7 +51,7 @@ async fn three_instances_are_restarted_one_after_another_without_a_failed_reques
 
 async fn restart_all(seed: u64) {
     let database = TestDatabase::create().await;
-    let mut cluster = Cluster::start(Server::of(&database), 3).await;
+    let mut cluster = Cluster::start_with_redis(Server::of(&database), 3).await;
     let addresses: Vec<SocketAddr> =
         cluster.instances.iter().map(|instance| instance.process.address()).collect();
     let ready = Arc::new(Mutex::new(addresses.iter().copied().collect::<VecDeque<_>>()));

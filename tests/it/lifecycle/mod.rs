@@ -81,7 +81,10 @@ async fn old_application(app: &TestApp, month: &str, model: &str) -> String {
     let id = row.id.to_string();
     let mut sql = app.database.connect().await;
     execute(&mut sql, &format!("SELECT ensure_month_partitions('{month}-01', 1)")).await.unwrap();
-    // As if it had been there since: no trigger runs.
+    let part = format!("partitions.applications_{}", month.replace('-', "_"));
+    let count = |sign: i32| format!("SELECT statistics_move_applications('{part}', {sign})");
+    execute(&mut sql, &count(-1)).await.unwrap();
+    // As if it had been there since: no trigger runs, and no event tells of it.
     execute(&mut sql, "SET session_replication_role = replica").await.unwrap();
     let keys = app.engine().resources.database.keys();
     insert(&mut sql, keys, &[Insertion::from(row)]).await.unwrap();
@@ -104,5 +107,6 @@ async fn old_application(app: &TestApp, month: &str, model: &str) -> String {
     ] {
         execute(&mut sql, &statement).await.unwrap();
     }
+    execute(&mut sql, &count(1)).await.unwrap();
     id
 }

@@ -20,7 +20,8 @@ use super::eventually;
 /// Short times, so that what production waits a minute for happens in a test: each key as a variable would set it.
 ///
 /// Most tests use the documents of the specification again and again: the duplicate rule is on where it is tested.
-pub(crate) const QUICK: [(&str, &str); 12] = [
+pub(crate) const QUICK: [(&str, &str); 13] = [
+    ("AVAL__CACHE__STATISTICS_GRACE_MS", "0"),
     ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0"),
     ("AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS", "1"),
     ("AVAL__DATABASE__POOL_SIZE", "6"),

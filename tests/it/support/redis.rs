@@ -185,7 +185,8 @@ impl RedisServer {
         all
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Its Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
         self.home.path().join("redis.sock")
     }
 }
