@@ -76,9 +76,10 @@ impl From<DieselError> for Error {
 
 /// Diesel does not expose SQLSTATE; these are the first words of the messages that PostgreSQL gives classes 08, 40,
 /// 53 and 57 in the C locale that Aval's own server and sessions run in, and the one that a migration under a running
-/// instance gives its prepared statements once.
+/// instance gives its prepared statements once. The last is Aval's own: a month whose changes are about to be counted
+/// cannot move yet.
 fn is_transient_message(message: &str) -> bool {
-    const STARTS: [&str; 16] = [
+    const STARTS: [&str; 17] = [
         "deadlock detected",
         "could not serialize access",
         "canceling statement due to",
@@ -95,6 +96,7 @@ fn is_transient_message(message: &str) -> bool {
         "connection closed",
         "error communicating with the server",
         "cannot execute",
+        "changes of partitions.",
     ];
     STARTS.iter().any(|start| message.starts_with(start))
 }
