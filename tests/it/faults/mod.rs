@@ -176,7 +176,7 @@ async fn survive(fault: Fault) {
         let seed = seed(round);
         let database = TestDatabase::create().await;
         // Whatever else is broken must not matter to those with a Redis nor to those without.
-        let mut cluster = if fault.is_of_redis() || seed % 2 == 0 {
+        let mut cluster = if fault.is_of_redis() || seed.is_multiple_of(2) {
             Cluster::start_with_redis(Server::of(&database), 2).await
         } else {
             Cluster::start(Server::of(&database), 2).await
