@@ -76,7 +76,7 @@ impl World {
                 .document_index(Country::Es, &IdentityDocument::from_normalized("12345678Z".to_owned())),
             application: one(&format!(
                 "SELECT id FROM applications WHERE status = 'PENDING' AND deleted_at IS NULL \
-                 AND id > uuid_v7_floor({first} + interval '40 days') ORDER BY id LIMIT 1"
+                 AND banking_data IS NULL AND id > uuid_v7_floor({first} + interval '40 days') ORDER BY id LIMIT 1"
             ))
             .await
             .parse()
@@ -122,9 +122,9 @@ pub(super) async fn applications(sql: &mut AsyncPgConnection, of_a_month: usize)
                  substring(uuid_send(uuid_v7_floor(month + n * interval '1 minute')) FOR 6) FROM 1 FOR 6), 52, 1), 53, 1), \
                  'hex')::uuid, \
              (enum_range(NULL::country))[1 + n % 6], '\\x00'::bytea || 'Ana', '\\x00'::bytea || '12345678Z', \
-             sha256(n::text::bytea), 1000 + n, 3000, 'EUR', (enum_range(NULL::application_status))[1 + n % 7], 2, n % 65, \
+             sha256(n::text::bytea), 1000 + n, 3000, 'EUR', CASE WHEN n % 97 = 0 THEN 'COMPLETED' ELSE (enum_range(NULL::application_status))[1 + n % 6] END, 2, n % 65, \
              'account ' || n % 50, CASE WHEN n % 41 = 0 THEN now() END, jsonb_build_object('employer', n), \
-             jsonb_build_object('credit_score', n) \
+             CASE WHEN n % 50 <> 2 THEN jsonb_build_object('credit_score', n) END \
          FROM generate_series(1, {of_a_month}) n, \
              (SELECT (date_trunc('month', now()) - m * interval '1 month') AS month \
               FROM generate_series(-1, {MONTHS}) m) months \
@@ -164,6 +164,8 @@ const REST: &str = "\
         SELECT id, 'process_credit_application', id, 'completed', 1, now() FROM applications; \
     INSERT INTO failed_jobs (job_id, task_name, lane, application_id, job_args, error_type, error_message, attempts) \
         SELECT gen_random_uuid(), 'process_credit_application', country::text, id, '{}', 'x', 'x', 3 FROM applications WHERE status = 'UNDER_REVIEW'; \
+    INSERT INTO failed_job_actions (failed_job_id, action, old_status, new_status, actor, reason) \
+        SELECT id, 'review', 'pending', 'reviewed', 'test', 'test' FROM failed_jobs; \
     INSERT INTO provider_retries (application_id, country, next_at) \
         SELECT id, country, now() + interval '1 hour' FROM applications WHERE status = 'UNDER_REVIEW'; \
     INSERT INTO users (id, username, password_hash, role, created_by) \
@@ -180,6 +182,7 @@ const REST: &str = "\
             payload, status, occurred_at, received_at, settled_at) \
         SELECT id, 'x/' || id, 'x', country, id, id::text, 'confirmed', sha256(id::text::bytea), '\\x00', 'applied', now(), \
             created_at, now() FROM applications; \
+    UPDATE webhook_events SET status = 'failed', settled_at = NULL WHERE id IN (SELECT id FROM webhook_events ORDER BY id LIMIT 50); \
     INSERT INTO idempotency_keys (key_digest, account, route, fingerprint, status, reply, expires_at) \
         SELECT sha256(id::text::bytea), created_by, 'x', '\\x00', 201, '\\x00', now() + interval '1 day' FROM applications; \
     INSERT INTO document_claims (created_by, document_index, application_id, expires_at) \
@@ -188,5 +191,5 @@ const REST: &str = "\
         SELECT id, 'task_' || chr(97 + (row_number() OVER (ORDER BY id) % 6)::integer), 'schedule', created_at, 'completed', \
             created_at, created_at FROM applications ON CONFLICT DO NOTHING; \
     INSERT INTO staff_views (id, account, action, application_id, viewed_at, keep_until) \
-        SELECT id, created_by, 'application', id, created_at, now() + interval '1 year' FROM applications; \
+        SELECT id, 'account ' || row_number() OVER () % 3000, 'application', id, created_at, now() + interval '1 year' FROM applications; \
     SET session_replication_role = origin";
