@@ -70,4 +70,4 @@ COMMENT ON INDEX pending_jobs_waiting_idx IS 'Finds the jobs whose bureau has le
 CREATE INDEX pending_jobs_claimable_idx ON pending_jobs (priority DESC, run_at) WHERE status = 'pending';
 DROP INDEX pending_jobs_waiting_lanes_idx;
 DROP INDEX pending_jobs_lanes_idx;
-ALTER TABLE pending_jobs DROP COLUMN lane;
+ALTER TABLE pending_jobs DROP COLUMN first_claimed_at, DROP COLUMN lane;

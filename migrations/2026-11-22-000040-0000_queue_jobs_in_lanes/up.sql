@@ -3,6 +3,11 @@ COMMENT ON COLUMN pending_jobs.lane IS
     'Which part of the queue it waits in: lanes are paused one by one, and none of them can delay another. Whoever queues a '
     'job chooses it; for process_credit_application it is the country''s code.';
 
+ALTER TABLE pending_jobs ADD COLUMN first_claimed_at timestamptz;
+COMMENT ON COLUMN pending_jobs.first_claimed_at IS
+    'Since when it has been worked on, with pauses: what bounds how long a bureau may ask for patience. A job that waits '
+    'in a paused lane is not worked on.';
+
 UPDATE pending_jobs j SET lane = a.country::text FROM applications a WHERE a.id = j.application_id;
 
 -- A claim looks into each lane that may run, and stops at as many jobs as it wants: what waits in a paused lane is never read.

@@ -102,7 +102,8 @@ BEGIN
     -- What lists count loses the month in the same transaction; counting, which keeps writers out of the month, comes before
     -- the locks that everybody waits for.
     PERFORM statistics_forget_applications(part);
-    -- In the order in which everybody else takes them, so that waiting cannot become a deadlock.
+    -- Among the three in the order in which everybody else takes them. A writer that has the parent and waits for the month
+    -- that is being counted waits for us, and we for it: lock_timeout ends that, and the caller tries again.
     LOCK TABLE ONLY applications, audit_logs, decisions IN ACCESS EXCLUSIVE MODE;
     open := month_open_applications(first);
     IF open > 0 THEN

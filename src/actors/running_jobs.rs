@@ -194,7 +194,7 @@ mod tests {
             application_id: None,
             attempt: 1,
             waited: Duration::ZERO,
-            age: Duration::ZERO,
+            worked_on_for: Duration::ZERO,
             request_id: None,
             traceparent: None,
             unanswered_reference: None,

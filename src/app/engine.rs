@@ -25,10 +25,10 @@ use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
 use crate::actors::webhooks::WebhookIntake;
 use crate::actors::{Resources, provider_gateway};
 use crate::clock::Clock;
-use crate::config::{InstanceRole, Settings};
+use crate::config::{InstanceRole, ProviderMode, Settings};
 use crate::countries::Countries;
 use crate::domain::application::Country;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::providers::provider_for;
 use crate::providers::simulator::{Simulator, SimulatorSettings};
 use crate::storage::Database;
@@ -343,6 +343,19 @@ async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
     let all_real = Country::ALL.iter().all(|country| settings.providers.of(*country).base_url.is_some());
     if all_real || !settings.instance.is(InstanceRole::Worker) {
         return Ok(None);
+    }
+    let answers_later = |country: &Country| {
+        let provider = settings.providers.of(*country);
+        provider.mode == ProviderMode::Async && provider.base_url.is_none()
+    };
+    if !settings.instance.is(InstanceRole::Api)
+        && settings.simulator.callback_url.is_empty()
+        && Country::ALL.iter().any(answers_later)
+    {
+        return Err(Error::configuration(
+            "simulator.callback_url must name an instance with the role api: this one takes no webhooks, and its \
+             simulated bureaus answer by them",
+        ));
     }
     let simulator = SimulatorSettings {
         host: settings.simulator.host,

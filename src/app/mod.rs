@@ -104,11 +104,14 @@ impl App {
         if !settings.drain_delay().is_zero() {
             shutdown.stage("load balancers told", LEAST, tokio::time::sleep(settings.drain_delay())).await;
         }
+        shutdown.stage("intake of jobs", LEAST, engine.handles.scheduler.ask(StopIntake)).await;
         engine.sessions.close_all();
         let requests = async {
             server.stop(true).await;
             let _ = served.await;
         };
+        // A client that reads slowly may not use up the time of the jobs.
+        let requests = tokio::time::timeout(settings.shutdown_timeout() / 2, requests);
         shutdown.stage("requests", LEAST, requests).await;
         if let Some(Err(error)) = shutdown.stage("views of staff", LEAST, engine.views.flush()).await {
             warn!(resources.logger, "views of staff were not written"; error);
@@ -187,9 +190,8 @@ fn http_state(engine: &Engine) -> HttpState {
     }
 }
 
-/// Nothing new is claimed; what runs may end, and what a claim under way brings.
+/// What runs may end, and what the last claim has brought.
 async fn finish_jobs(engine: &Engine) {
-    let _ = engine.handles.scheduler.ask(StopIntake).await;
     while !engine.running.is_idle() {
         tokio::time::sleep(LOOK).await;
     }

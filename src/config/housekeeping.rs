@@ -11,6 +11,9 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
+/// Milliseconds of a year.
+const YEAR_MS: u64 = 365 * 86_400_000;
+
 /// Recurring work of the leader.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -163,8 +166,16 @@ impl HousekeepingSettings {
     pub(super) fn validate(&self) -> Result<()> {
         let known = Tz::from_str(&self.time_zone).is_ok();
         require(known, "housekeeping.time_zone", "must be the IANA name of a time zone, such as UTC")?;
-        require(self.missed_after_ms >= 1000, "housekeeping.missed_after_ms", "must be at least 1000")?;
-        require(self.retry_pause_ms >= 1000, "housekeeping.retry_pause_ms", "must be at least 1000")?;
+        require(
+            (1000..=YEAR_MS).contains(&self.missed_after_ms),
+            "housekeeping.missed_after_ms",
+            "must be from 1000 to a year",
+        )?;
+        require(
+            (1000..=YEAR_MS).contains(&self.retry_pause_ms),
+            "housekeeping.retry_pause_ms",
+            "must be from 1000 to a year",
+        )?;
         require(self.task_timeout_ms >= 1000, "housekeeping.task_timeout_ms", "must be at least 1000")?;
         let days = 1..=36_500;
         require(

@@ -423,6 +423,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         lane -> Text,
+        first_claimed_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -237,7 +237,7 @@ impl Work {
         "failed"
     }
 
-    /// Has something written, however long the database needs to be there again (see [`super::insistence`]).
+    /// Has something written, however long the database needs to be there again (see [`insist`]).
     async fn insist<T>(&self, write: impl AsyncFn(&Recorders) -> Result<T>) -> Result<T> {
         let (clock, recorders) = (&self.parts.resources.clock, &self.parts.recorders);
         insist(clock, &self.logger, async || write(recorders).await).await
@@ -264,17 +264,17 @@ impl Work {
         }
     }
 
-    /// A long backlog of one country must not keep the queue busy with jobs that find no place: the older the job, the
-    /// longer its pause may be.
+    /// A long backlog of one country must not keep the queue busy with jobs that find no place: the longer it is
+    /// worked on, the longer its pause may be.
     fn overflow_pause(&self) -> Duration {
         let settings = &self.parts.resources.settings.jobs;
-        let ceiling = self.job.age.min(Duration::from_millis(settings.retry_max_ms));
+        let ceiling = self.job.worked_on_for.min(Duration::from_millis(settings.retry_max_ms));
         Duration::from_millis(settings.overflow_snooze_ms) + self.parts.resources.clock.jitter(ceiling / 2)
     }
 
     /// A bureau that asks for patience for ever must not keep an applicant waiting as long.
     fn may_wait(&self) -> bool {
-        self.job.age < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
+        self.job.worked_on_for < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
     }
 
     fn is_last_attempt(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Runs of recurring tasks: taking the one that is due, doing it, and writing down how it ended.
 
+use std::time::Duration;
+
 use slog::{info, warn};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -24,6 +26,12 @@ pub(super) struct Begun {
 /// When the database fails.
 pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let (now, metrics) = (resources.clock.now(), &resources.metrics);
+    let skew = (now - resources.database.time().await?).abs().to_std().unwrap_or(Duration::MAX);
+    if skew > resources.settings.instance.max_clock_skew() {
+        // It would delete what has not expired, or write down that it had dealt with days to come.
+        warn!(resources.logger, "this instance's clock is wrong: no recurring task begins"; "skew_ms" => skew.as_millis());
+        return Ok(None);
+    }
     let mut connection = resources.database.get().await?;
     for task in scheduled_runs::abandon_orphans(&mut connection, now).await? {
         warn!(resources.logger, "a recurring task was abandoned"; "task" => &task);

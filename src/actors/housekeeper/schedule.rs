@@ -46,7 +46,8 @@ pub struct Due {
 pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: DateTime<Utc>) -> Option<Due> {
     let in_time = |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= rules.missed_after;
     let last_due = schedule.cron.last_due(now, rules.zone)?;
-    let dealt_with = record.scheduled_until.is_some_and(|until| until >= last_due);
+    // What claims to be of the future was written by a clock that was wrong, and says nothing of what is due.
+    let dealt_with = record.scheduled_until.is_some_and(|until| until >= last_due && until <= now);
     if !dealt_with && in_time(last_due) {
         return Some(Due { cause: Cause::Schedule, at: last_due });
     }

@@ -252,7 +252,10 @@ impl Work<'_> {
                 }
             }
             if let Some(tablespace) = settings.tablespace() {
-                archive::place(&mut connection, month, tablespace).await?;
+                if let Err(error) = archive::place(&mut connection, month, tablespace).await {
+                    warn!(self.resources.logger, "a month was not moved to its tablespace"; "month" => %month, error.clone());
+                    failure = Some(error);
+                }
             }
         }
         match failure {

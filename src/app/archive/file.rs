@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{Month, damaged, failed};
 use crate::error::{Error, Result};
+use crate::storage::archive::TABLES;
 
 /// What the header calls itself.
 pub const FORMAT: &str = "aval-archive";
@@ -136,6 +137,9 @@ pub fn read(mut file: impl BufRead) -> Result<Header> {
         return Err(damaged("it has another format or version"));
     }
     let month = Month::parse(&header.month).ok_or_else(|| damaged("it names no month"))?;
+    if !header.tables.iter().map(|table| table.name.as_str()).eq(TABLES.map(|(name, _, _)| name)) {
+        return Err(damaged("it does not name the tables that an export has"));
+    }
     for table in &header.tables {
         let mut contents = Contents::default();
         for _ in 0..table.rows {

@@ -186,6 +186,7 @@ impl Months {
         }
         let held = summarise(&mut connection, tier, month).await?;
         archive::end_reading(&mut connection).await?;
+        // Reading has seen to it that the file names every table.
         for (written, held) in header.tables.iter().zip(&held) {
             if written != held {
                 let text = format!(

@@ -21,7 +21,7 @@ use slog::{Logger, info, o, warn};
 
 use super::list::{FilterParameters, take_filter, total_bounds};
 use super::view::ListedView;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, FieldError, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::extract::RequestContext;
@@ -94,6 +94,7 @@ pub(in crate::http) async fn export(
         filter,
         order,
         visibility,
+        principal: principal.clone(),
         logger,
     };
     // What fails before the first byte is an answer like another.
@@ -126,6 +127,7 @@ struct Export {
     filter: ListFilter,
     order: SortOrder,
     visibility: Visibility,
+    principal: Principal,
     /// Where the next page starts; `None` after the last.
     next: Option<PageStart>,
     page_rows: u32,
@@ -139,13 +141,21 @@ impl Export {
         if self.next.is_none() {
             return Ok(None);
         }
-        match self.read_page().await {
+        match self.read_allowed_page().await {
             Ok(lines) => Ok(Some((Bytes::from(lines), self))),
             Err(error) => {
                 warn!(self.logger, "an export was broken off"; &error);
                 Err(error)
             }
         }
+    }
+
+    /// A download may take long: whoever is no longer let in gets no more of it.
+    async fn read_allowed_page(&mut self) -> Result<Vec<u8>> {
+        if !self.state.accounts.is_still_good(&self.principal).await? {
+            return Err(Error::Forbidden(PublicMessage::new("The account's access has ended.")));
+        }
+        self.read_page().await
     }
 
     /// Reads one page and moves on to the next. The connection goes back before anything is sent.

@@ -29,6 +29,8 @@ use crate::storage::staff_views::ViewAction;
 
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
+/// Most applications that a page may skip: they are read for nothing.
+const MAX_SKIPPED: i64 = 100_000;
 
 /// What a list is narrowed to, and its order.
 #[derive(IntoParams)]
@@ -204,7 +206,7 @@ impl Wanted {
     /// Reads a query.
     ///
     /// # Errors
-    /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
+    /// [`Error::Validation`] with everything that is wrong with it.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
         let (filter, order) = take_filter(&mut query);
         let page = query.take("page", |text| whole(text, i64::MAX));
@@ -216,10 +218,17 @@ impl Wanted {
                 query.refuse("cursor", "ambiguous", "cannot stand together with page");
                 PageStart::Beginning
             }
-            (Some(page), None) => PageStart::Offset((page - 1).checked_mul(page_size).unwrap_or_else(|| {
-                query.refuse("page", "out_of_range", "is beyond any list");
-                0
-            })),
+            (Some(page), None) => {
+                let skipped = (page - 1).checked_mul(page_size).filter(|skipped| *skipped <= MAX_SKIPPED);
+                PageStart::Offset(skipped.unwrap_or_else(|| {
+                    query.refuse(
+                        "page",
+                        "out_of_range",
+                        "is too far: go on from a page's next_cursor instead",
+                    );
+                    0
+                }))
+            }
             (None, Some(last)) => PageStart::After(last),
             (None, None) => PageStart::Beginning,
         };

@@ -8,6 +8,7 @@ use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
 use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
+use crate::http::query::Query;
 use crate::storage::applications::Visibility;
 
 /// The same figures for one country.
@@ -28,6 +29,8 @@ use crate::storage::applications::Visibility;
             headers(("ETag" = String, description = "Of the figures, without `as_of`; weak")),
         ),
         (status = 304, description = "The client has these figures"),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "There are no parameters"),
         (status = 404, description = "Aval does not lend there"),
     ),
 )]
@@ -36,7 +39,9 @@ pub(in crate::http) async fn get(
     principal: Principal,
     CountryPath(country): CountryPath,
     conditions: Conditions,
+    query: Query,
 ) -> Answer {
+    query.finish()?;
     let view = load(&state, &principal.visibility(), country).await?;
     Ok(super::answer(&view, &conditions)?)
 }

@@ -27,8 +27,8 @@ pub struct ClaimedJob {
     pub attempt: i32,
     /// How long it had been due.
     pub waited: Duration,
-    /// How long ago it was queued.
-    pub age: Duration,
+    /// How long ago it was claimed for the first time: what it waited before, in a paused lane perhaps, is not counted.
+    pub worked_on_for: Duration,
     /// The request that led to it.
     pub request_id: Option<RequestId>,
     /// The trace that it continues.
@@ -54,7 +54,7 @@ struct ClaimedRow {
     #[diesel(sql_type = BigInt)]
     waited_us: i64,
     #[diesel(sql_type = BigInt)]
-    age_us: i64,
+    worked_on_us: i64,
     #[diesel(sql_type = Nullable<Text>)]
     request_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -72,7 +72,7 @@ impl From<ClaimedRow> for ClaimedJob {
             application_id: row.application_id.map(ApplicationId::new),
             attempt: row.attempt,
             waited: Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0)),
-            age: Duration::from_micros(u64::try_from(row.age_us).unwrap_or(0)),
+            worked_on_for: Duration::from_micros(u64::try_from(row.worked_on_us).unwrap_or(0)),
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
             unanswered_reference: row.provider_reference,
@@ -177,11 +177,12 @@ impl FixedStatement for ClaimJobs {
         chosen AS (SELECT id FROM expired UNION ALL SELECT id FROM unanswered UNION ALL SELECT id FROM due LIMIT (SELECT batch FROM input)), \
         claimed AS (UPDATE pending_jobs j SET status = 'processing', attempt = attempt + 1, updated_at = now(), \
                 lease_token = nextval('job_lease_tokens'), leased_by = input.worker, \
-                leased_until = now() + input.lease_ms * interval '1 millisecond' \
+                leased_until = now() + input.lease_ms * interval '1 millisecond', \
+                first_claimed_at = coalesce(first_claimed_at, now()) \
             FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
             RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, \
                 (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, \
-                (extract(epoch FROM now() - j.created_at) * 1000000)::bigint AS age_us, j.request_id, j.traceparent, \
+                (extract(epoch FROM now() - j.first_claimed_at) * 1000000)::bigint AS worked_on_us, j.request_id, j.traceparent, \
                 j.provider_reference) \
         SELECT s.seen, c.* FROM (SELECT count(*) AS seen FROM heads) AS s LEFT JOIN claimed c ON true";
 
@@ -216,7 +217,7 @@ struct SeenRow {
     #[diesel(sql_type = Nullable<BigInt>)]
     waited_us: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
-    age_us: Option<i64>,
+    worked_on_us: Option<i64>,
     #[diesel(sql_type = Nullable<Text>)]
     request_id: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -235,7 +236,7 @@ impl SeenRow {
             application_id: self.application_id,
             attempt: self.attempt?,
             waited_us: self.waited_us?,
-            age_us: self.age_us?,
+            worked_on_us: self.worked_on_us?,
             request_id: self.request_id,
             traceparent: self.traceparent,
             provider_reference: self.provider_reference,
@@ -281,7 +282,7 @@ impl FixedStatement for ClaimExhausted {
         UPDATE pending_jobs j SET updated_at = now(), lease_token = nextval('job_lease_tokens'), \
             leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
-        RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS age_us, \
+        RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS worked_on_us, \
             j.request_id, j.traceparent, j.provider_reference";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {

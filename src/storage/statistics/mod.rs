@@ -7,7 +7,7 @@
 //! an application finds it counted.
 //!
 //! What an event adds is defined once, in the database (`statistics_count_changes`, `statistics_day_changes`), and what the
-//! counters should hold once more, from the applications and their history ([`differences`]). The archive takes whole
+//! counters should hold once more, from the applications and their history ([`differences()`]). The archive takes whole
 //! months out of the counters by itself (`statistics_forget_applications`).
 //!
 //! What can go wrong: while the projection is far behind, so many events are left that no reader could add them all. A

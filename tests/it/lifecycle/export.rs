@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use aval::app::archive::{Comparison, Month, Months, verify_file};
 use aval::clock::Clock;
 use aval::error::Error;
+use aval::storage::statistics;
 use diesel_async::SimpleAsyncConnection as _;
 
 use super::{model, old_application, run, started};
@@ -71,6 +72,7 @@ async fn a_file_is_brought_back_as_the_documentation_says() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("2024-03.jsonl.gz");
     operator.export(month("2024-03"), &file).await.unwrap();
+    operator.detach(month("2024-03")).await.unwrap();
     let mut sql = app.database.connect().await;
     for tree in ["applications", "audit_logs", "decisions", "job_history"] {
         execute(&mut sql, &format!("DROP TABLE partitions.{tree}_2024_03")).await.unwrap();
@@ -79,7 +81,7 @@ async fn a_file_is_brought_back_as_the_documentation_says() {
 
     let documentation = std::fs::read_to_string("docs/lifecycle.md").unwrap();
     let script = documentation.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
-    let script = script.replace("2025-01", "2024-03");
+    let script = script.replace("2025-01", "2024-03").replace("2025_01", "2024_03");
     let (begin, rest) = script.split_once("\\copy").unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
     sql.batch_execute(begin).await.unwrap();
@@ -91,6 +93,12 @@ async fn a_file_is_brought_back_as_the_documentation_says() {
     }
     sql.batch_execute(rest).await.unwrap();
     assert_eq!(operator.verify(&file).await.unwrap().comparison, Comparison::Same);
+    for move_away in [true, false] {
+        assert_eq!(statistics::differences(&mut sql).await.unwrap(), Vec::<String>::new());
+        if move_away {
+            operator.detach(month("2024-03")).await.unwrap();
+        }
+    }
 }
 
 #[actix_rt::test]
