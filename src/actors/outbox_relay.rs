@@ -104,11 +104,15 @@ impl OutboxRelay {
         }
         let check = std::mem::take(&mut self.check_due);
         let (resources, on_published) = (self.resources.clone(), Arc::clone(&self.on_published));
-        let stream = self.stream.clone();
+        let (stream, is_new) = (self.stream.clone(), held.is_none());
         // A task of its own: a panic in it comes back as an error, and the leadership it held is freed.
         let task = actix_rt::spawn(async move {
             let leadership = lead(&resources, held, check).await?;
             if leadership.is_some() {
+                // Whoever begins to lead first finds out whether the database still has what was told of.
+                if let Some(stream) = stream.as_ref().filter(|_| is_new) {
+                    stream.catch_up().await;
+                }
                 publish_all(&resources, stream.as_ref(), &on_published).await?;
             }
             Ok(leadership)

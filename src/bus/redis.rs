@@ -131,19 +131,20 @@ impl EventStream {
 
     async fn append_missing(&self) -> Result<()> {
         let mut end = outbox::position(&mut *self.database.get().await?).await?;
-        let key = self.key(end.epoch);
+        let mut key = self.key(end.epoch);
         let mut top = self.top(&key).await?;
-        if top > end.offset {
-            // Another relay may have published meanwhile; if not, the database has lost what the stream still tells.
+        // Unless another relay has published meanwhile, the database has lost what the stream still tells.
+        if top > end.offset
+            && outbox::begin_new_epoch(&mut *self.database.get().await?, end.epoch, top).await?
+        {
+            warn!(self.logger, "the database has lost events that were told of: their sequence begins anew";
+                "told_of" => top, "kept" => end.offset);
             end = outbox::position(&mut *self.database.get().await?).await?;
-        }
-        let is_of_the_past = top > end.offset;
-        if is_of_the_past {
-            warn!(self.logger, "the database has lost events that the stream has: it begins anew";
-                "stream" => top, "database" => end.offset);
+            key = self.key(end.epoch);
+            top = 0;
         }
         // A stream that is too far behind is as good as none.
-        let mut anew = top == 0 || is_of_the_past || end.offset - top > i64::from(self.max_events);
+        let mut anew = top == 0 || end.offset - top > i64::from(self.max_events);
         if anew {
             top = (end.offset - i64::from(APPEND_PAGE)).max(0);
         }

@@ -75,6 +75,23 @@ pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
     Ok(Position { epoch, offset })
 }
 
+/// Begins a new epoch, if the sequence is still `known` and ends before `told_of`: events that others were told of are
+/// gone, as after a failover to a replica that had not got them. Offsets of different epochs cannot be compared, so that
+/// every client learns that it has missed something and loads anew. Tells whether it did.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin_new_epoch(connection: &mut AsyncPgConnection, known: Uuid, told_of: i64) -> Result<bool> {
+    let ends_before = outbox_position::table
+        .filter(outbox_position::epoch.eq(known))
+        .filter(outbox_position::last_offset.lt(told_of));
+    let changed = diesel::update(ends_before)
+        .set(outbox_position::epoch.eq(diesel::dsl::sql::<diesel::sql_types::Uuid>("gen_random_uuid()")))
+        .execute(connection)
+        .await?;
+    Ok(changed > 0)
+}
+
 /// How long the oldest event that was not published yet has waited; `None` when none waits.
 ///
 /// # Errors

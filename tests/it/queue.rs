@@ -1,5 +1,7 @@
 //! The queue: leases, fencing, attempts and dead letters, by its storage functions and with a core on top.
 
+use std::time::Duration;
+
 use aval::domain::application::Country;
 use aval::storage::jobs::{self, Claim, Heartbeat, Quota, Release};
 use diesel_async::AsyncPgConnection;
@@ -206,4 +208,20 @@ async fn a_pending_application_that_is_deleted_ends_its_job_quietly() {
     );
     assert_eq!(text(&mut sql, "SELECT result FROM job_history").await.as_deref(), Some("superseded"));
     assert_eq!(text(&mut sql, "SELECT count(*) FROM failed_jobs").await.as_deref(), Some("0"));
+}
+
+#[actix_rt::test]
+async fn what_a_job_waited_before_it_was_claimed_is_not_counted_as_work_on_it() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    let hours_ago = "UPDATE pending_jobs SET created_at = now() - interval '3 hours', run_at = now() - interval '3 hours'";
+    execute(&mut sql, hours_ago).await.unwrap();
+    let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
+    assert!(first.waited > Duration::from_secs(10_000) && first.worked_on_for.is_zero(), "{first:?}");
+    let expired = "UPDATE pending_jobs SET leased_until = now() - interval '1 second', \
+        first_claimed_at = first_claimed_at - interval '1 minute'";
+    execute(&mut sql, expired).await.unwrap();
+    let second = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
+    assert!(second.worked_on_for >= Duration::from_secs(60), "{second:?}");
 }

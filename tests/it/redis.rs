@@ -169,6 +169,36 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_whatever_happens_to_r
 }
 
 #[actix_rt::test]
+async fn a_database_that_has_lost_events_begins_a_new_sequence_and_its_clients_are_told() {
+    let redis = RedisServer::start();
+    let pair = Pair::start_idle(&redis, &[]).await;
+    for _ in 0..3 {
+        pair.one.submit(&spanish()).await;
+    }
+    assert_eq!(end_of_events(&pair.one).await, 3);
+    eventually("the stream to have them", async || {
+        let entries = String::from_utf8_lossy(&redis.dump()).contains("3-1");
+        entries.then_some(())
+    })
+    .await;
+    let epoch = "SELECT epoch FROM outbox_position";
+    let old = pair.one.sql(epoch).await;
+    // As a failover to a replica that had not got the last two commits; connections are lost with it.
+    pair.one.execute("DELETE FROM outbox WHERE relay_offset > 1").await;
+    pair.one.execute("UPDATE outbox_position SET last_offset = 1").await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    pair.one.execute(cut).await;
+    eventually("a new sequence", async || (pair.one.sql(epoch).await != old).then_some(())).await;
+    let mut socket = pair.other.websocket().await;
+    let position = json!({"channel": "applications", "epoch": old, "offset": 3});
+    assert_eq!(socket.subscribe(&position).await["recovered"], false);
+    let after = pair.one.submit(&spanish()).await;
+    let update = socket.json().await;
+    assert_eq!((&update["data"]["id"], &update["offset"]), (&json!(after), &json!(2)));
+}
+
+#[actix_rt::test]
 async fn a_client_that_reconnects_to_the_other_instance_gets_what_it_missed_also_when_redis_forgot_it() {
     let redis = RedisServer::start();
     let pair = Pair::start_idle(&redis, &[]).await;

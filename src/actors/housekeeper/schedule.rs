@@ -128,6 +128,15 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_a_wrong_clock_wrote_into_the_future_keeps_nothing_from_running() {
+        let of_the_future = record(Some("20T03:00"), Some((Cause::Schedule, Outcome::Completed, "20T03:01")));
+        assert_eq!(
+            found(MissedPolicy::Run, &of_the_future, "03T03:00"),
+            Some((Cause::Schedule, at("03T03:00")))
+        );
+    }
+
+    #[test]
     fn what_was_missed_runs_once_or_waits_as_its_policy_says() {
         let long_ago = record(Some("02T03:00"), Some((Cause::Schedule, Outcome::Completed, "02T03:01")));
         let never = TaskRecord::default();

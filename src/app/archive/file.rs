@@ -204,7 +204,12 @@ mod tests {
     fn header(lines: &[String]) -> Header {
         let mut contents = Contents::default();
         lines.iter().for_each(|line| contents.add(line));
-        let tables = vec![contents.summary("applications"), Contents::default().summary("audit_logs")];
+        let empty = Contents::default;
+        let tables = vec![
+            contents.summary("applications"),
+            empty().summary("audit_logs"),
+            empty().summary("decisions"),
+        ];
         Header {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -245,6 +250,17 @@ mod tests {
         }
         assert!(read([bytes.as_slice(), b"x"].concat().as_slice()).is_err());
         assert!(read([bytes.as_slice(), bytes.as_slice()].concat().as_slice()).is_err());
+    }
+
+    #[test]
+    fn a_file_that_leaves_a_table_out_is_no_export_however_sound() {
+        let whole = header(&lines());
+        for tables in [Vec::new(), whole.tables[..2].to_vec()] {
+            let lines = if tables.is_empty() { Vec::new() } else { lines() };
+            let partial = Header { tables, ..header(&lines) };
+            let refusal = read(written(&partial, &lines).as_slice()).unwrap_err().to_string();
+            assert!(refusal.contains("does not name the tables"), "{refusal}");
+        }
     }
 
     #[test]

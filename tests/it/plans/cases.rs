@@ -178,6 +178,7 @@ pub(super) const CASES: &[Case] = cases! {
 
     "outbox::publish" [0] ["outbox_unpublished_idx", "outbox_pkey"] |sql, _w| outbox::publish(sql, 100);
     "outbox::position" [0] [] |sql, _w| outbox::position(sql);
+    "outbox::begin_new_epoch" [0] [] |sql, _w| outbox::begin_new_epoch(sql, uuid::Uuid::nil(), 0);
     "outbox::oldest_wait" [0] ["outbox_unpublished_idx"] |sql, w| outbox::oldest_wait(sql, w.now);
     "outbox::oldest_offset" [0] ["outbox_offset_idx"] |sql, _w| outbox::oldest_offset(sql);
     "outbox::read_after" [0] ["outbox_offset_idx"] |sql, _w| outbox::read_after(sql, 100, 100);
