@@ -1,6 +1,7 @@
 //! Two instances on one database and one Redis, and what becomes of them when Redis does.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 use aval::actors::scheduler::StopIntake;
@@ -190,9 +191,17 @@ async fn a_database_that_has_lost_events_begins_a_new_sequence_and_its_clients_a
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     pair.one.execute(cut).await;
     eventually("a new sequence", async || (pair.one.sql(epoch).await != old).then_some(())).await;
-    let mut socket = pair.other.websocket().await;
-    let position = json!({"channel": "applications", "epoch": old, "offset": 3});
-    assert_eq!(socket.subscribe(&position).await["recovered"], false);
+    let subscribe = json!({"action": "subscribe", "channel": "applications", "epoch": old, "offset": 3});
+    // Whoever still listens to the old sequence is closed, to come back.
+    let mut socket = eventually("a subscription that is told", async || {
+        let mut socket = pair.other.websocket().await;
+        let sent = socket.try_send(&subscribe).await;
+        match socket.hear_within(Duration::from_secs(2)).await {
+            Some(Heard::Json(answer)) if sent && answer["recovered"] == false => Some(socket),
+            _ => None,
+        }
+    })
+    .await;
     let after = pair.one.submit(&spanish()).await;
     let update = socket.json().await;
     assert_eq!((&update["data"]["id"], &update["offset"]), (&json!(after), &json!(2)));

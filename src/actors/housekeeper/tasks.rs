@@ -251,11 +251,11 @@ impl Work<'_> {
                     }
                 }
             }
-            if let Some(tablespace) = settings.tablespace() {
-                if let Err(error) = archive::place(&mut connection, month, tablespace).await {
-                    warn!(self.resources.logger, "a month was not moved to its tablespace"; "month" => %month, error.clone());
-                    failure = Some(error);
-                }
+            if let Some(tablespace) = settings.tablespace()
+                && let Err(error) = archive::place(&mut connection, month, tablespace).await
+            {
+                warn!(self.resources.logger, "a month was not moved to its tablespace"; "month" => %month, error.clone());
+                failure = Some(error);
             }
         }
         match failure {
