@@ -36,10 +36,14 @@ struct PublishOutbox {
 }
 
 impl FixedStatement for PublishOutbox {
+    /// The events depend on the position, so that its row is locked before theirs whatever the plan: two that publish at
+    /// once wait for each other in one order.
     const SQL: &'static str = "\
         WITH last AS (SELECT last_offset FROM outbox_position FOR UPDATE), \
         batch AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM ( \
-            SELECT seq FROM outbox WHERE relay_offset IS NULL ORDER BY seq LIMIT ? FOR UPDATE) AS waiting), \
+            SELECT w.seq FROM last CROSS JOIN LATERAL (SELECT o.seq FROM outbox o \
+                WHERE o.relay_offset IS NULL AND last.last_offset IS NOT NULL \
+                ORDER BY o.seq LIMIT ? FOR UPDATE) AS w) AS waiting), \
         placed AS (UPDATE outbox o SET relay_offset = last.last_offset + batch.place, published_at = now() \
             FROM batch, last WHERE o.seq = batch.seq RETURNING o.time), \
         moved AS (UPDATE outbox_position SET last_offset = last_offset + (SELECT count(*) FROM batch) \
