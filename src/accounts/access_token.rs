@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -39,6 +39,9 @@ pub(super) struct Claims {
     pub(super) sid: Option<Uuid>,
     /// Seconds since 1970.
     pub(super) iat: i64,
+    /// Not valid before this time. Aval issues no token with it, but honours it (RFC 7519, section 4.1.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) nbf: Option<i64>,
     pub(super) exp: i64,
     pub(super) jti: Uuid,
 }
@@ -58,9 +61,13 @@ pub(super) struct AccessTokens {
     verifying: DecodingKey,
     issuer: String,
     audience: String,
-    leeway: TimeDelta,
+    leeway_s: i64,
     clock: Clock,
 }
+
+/// The longest lifetime of a token in seconds: one day, which bounds `accounts.access_token_minutes` and
+/// `aval token --minutes`. A token that claims more was not issued by Aval.
+const MAX_LIFETIME_S: i64 = 24 * 60 * 60;
 
 impl AccessTokens {
     /// # Errors
@@ -87,7 +94,7 @@ impl AccessTokens {
             verifying,
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
-            leeway: TimeDelta::seconds(i64::from(settings.clock_leeway_s)),
+            leeway_s: i64::from(settings.clock_leeway_s),
             clock,
         })
     }
@@ -107,6 +114,7 @@ impl AccessTokens {
             ver: user.token_version,
             sid: session,
             iat: now,
+            nbf: None,
             exp: now.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
             jti: self.clock.new_uuid(),
         };
@@ -114,14 +122,22 @@ impl AccessTokens {
         token.map(SecretString::from).map_err(Error::internal)
     }
 
-    /// What a token says; `None` when it is not ours, not for us, from the future, or expired. Which of these it is
-    /// would only help whoever tries.
+    /// The claims of a token; `None` when it is not signed by this key, names an extension in `crit` (none is supported;
+    /// RFC 7515, section 4.1.11), is meant for another audience, is not valid yet, or has expired.
     pub(super) fn verify(&self, token: &str) -> Option<Claims> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation).ok()?.claims;
-        let now = self.clock.now();
-        let issued_at = DateTime::from_timestamp(claims.iat, 0)?;
-        let is_current = now < claims.expires_at() + self.leeway && issued_at <= now + self.leeway;
-        is_current.then_some(claims)
+        let token = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation).ok()?;
+        (token.header.crit.is_none() && self.is_current(&token.claims)).then_some(token.claims)
+    }
+
+    /// Compares whole seconds and saturates: the numbers are the sender's, and any `i64` may be among them.
+    fn is_current(&self, claims: &Claims) -> bool {
+        let now = self.clock.now().timestamp();
+        let latest = now.saturating_add(self.leeway_s);
+        let lifetime = claims.exp.saturating_sub(claims.iat);
+        claims.iat <= latest
+            && claims.nbf.is_none_or(|not_before| not_before <= latest)
+            && now < claims.exp.saturating_add(self.leeway_s)
+            && lifetime <= MAX_LIFETIME_S
     }
 }
 

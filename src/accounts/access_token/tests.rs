@@ -5,6 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
+use chrono::TimeDelta;
+
 use super::*;
 use crate::config::Settings;
 
@@ -106,6 +108,59 @@ fn a_token_that_names_another_algorithm_or_was_changed_is_nobodys() {
         &"x".repeat(9000),
     ] {
         assert_eq!(ours.verify(garbage), None, "{garbage:.40}");
+    }
+}
+
+/// A token with these changes to the header and the claims of a good one, signed with the right key.
+fn signed_with(header: &Header, change: impl Fn(&mut Value)) -> String {
+    let good = issue(&tokens(&settings(), SECRET, &clock()));
+    let mut claims = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(&good).unwrap();
+    change(&mut claims);
+    jsonwebtoken::encode(header, &claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+}
+
+#[test]
+fn a_token_with_a_critical_extension_is_refused_because_none_is_supported() {
+    let ours = tokens(&settings(), SECRET, &clock());
+    assert!(ours.verify(&signed_with(&Header::new(Algorithm::HS256), |_| ())).is_some());
+    for names in [vec!["b64"], vec!["exp"], vec!["http://example.com/unknown", "b64"], vec![]] {
+        let crit = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        let header = Header { crit, ..Header::new(Algorithm::HS256) };
+        assert_eq!(ours.verify(&signed_with(&header, |_| ())), None, "{names:?}");
+    }
+}
+
+#[test]
+fn any_number_as_a_time_is_compared_and_never_panics() {
+    let ours = tokens(&settings(), SECRET, &clock());
+    let now = clock().now().timestamp();
+    let header = Header::new(Algorithm::HS256);
+    let extremes =
+        [i64::MIN, i64::MIN + 1, -1, 0, 8_210_298_412_799, 8_210_298_412_800, i64::MAX - 1, i64::MAX];
+    for time in extremes {
+        assert_eq!(
+            ours.verify(&signed_with(&header, |claims| claims["exp"] = json!(time))),
+            None,
+            "exp {time}"
+        );
+        assert_eq!(
+            ours.verify(&signed_with(&header, |claims| claims["iat"] = json!(time))),
+            None,
+            "iat {time}"
+        );
+        let not_before = ours.verify(&signed_with(&header, |claims| claims["nbf"] = json!(time)));
+        assert_eq!(not_before.is_some(), time <= 0, "nbf {time}");
+    }
+    for text in [json!(1e300), json!("9999999999"), json!(null), json!([]), json!(u64::MAX)] {
+        assert_eq!(ours.verify(&signed_with(&header, |claims| claims["exp"] = text.clone())), None, "{text}");
+    }
+    for (seconds, accepted) in [(0, true), (5, true), (6, false), (-3600, true)] {
+        let token = signed_with(&header, |claims| claims["nbf"] = json!(now + seconds));
+        assert_eq!(ours.verify(&token).is_some(), accepted, "not before {seconds} s from now");
+    }
+    for (seconds, accepted) in [(24 * 3600, true), (24 * 3600 + 1, false)] {
+        let token = signed_with(&header, |claims| claims["exp"] = json!(now + seconds));
+        assert_eq!(ours.verify(&token).is_some(), accepted, "lifetime of {seconds} s");
     }
 }
 
