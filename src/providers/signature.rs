@@ -5,8 +5,9 @@
 //! recorded request can be replayed. *Legacy* is the hex HMAC-SHA256 of the body alone; it knows no time, which is why
 //! its events have a greatest age of their own (`domain::confirmation`).
 //!
-//! Headers come from strangers: the parsers here accept exactly what the scheme says, within bounds, and answer anything
-//! else with `None`. Comparisons take the same time wherever two signatures differ, and every signature of a header is
+//! Headers are untrusted input. Identifier and timestamp must be exactly what the scheme says, within bounds. In the list of
+//! signatures, entries of other versions and malformed entries are ignored, as the reference libraries of Standard
+//! Webhooks do: a sender may add new kinds of signature, and one valid `v1` entry is enough. Comparisons take the same time wherever two signatures differ, and every signature of a header is
 //! compared whatever came of the ones before it.
 
 use std::fmt;
@@ -24,9 +25,7 @@ const VERSION: &str = "v1";
 const BLOCK_BYTES: usize = 64;
 /// Bytes of an HMAC-SHA256.
 const MAC_BYTES: usize = 32;
-/// Most entries of one list. A sender that rotates sends two.
-const MAX_ENTRIES: usize = 16;
-/// Longest list, in bytes.
+/// Longest list, in bytes. It bounds the number of signatures that are compared to about forty.
 const MAX_LIST_BYTES: usize = 2048;
 /// Longest identifier of a message, in bytes.
 const MAX_ID_BYTES: usize = 128;
@@ -116,8 +115,8 @@ pub struct StandardSignature {
 impl StandardSignature {
     /// Reads `webhook-id`, `webhook-timestamp` and `webhook-signature`. An identifier is 1 to 128 visible ASCII
     /// characters without a full stop, which would let one signature stand for two messages. A timestamp is a whole
-    /// number of seconds. The list has 1 to 16 entries, one space between them; entries of other versions are passed
-    /// over, and one of version 1 must be there.
+    /// number of seconds. The list has entries `version,signature` separated by spaces. Entries that are not a well-formed
+    /// signature of version 1 are ignored; at least one must be well-formed.
     pub fn parse(id: &str, timestamp: &str, list: &str) -> Option<Self> {
         let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'.';
         let is_id = !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(visible);
@@ -127,15 +126,7 @@ impl StandardSignature {
         if !is_id || !is_time || list.len() > MAX_LIST_BYTES {
             return None;
         }
-        let mut signatures = Vec::new();
-        for (index, entry) in list.split(' ').enumerate() {
-            let (version, encoded) = entry.split_once(',').filter(|_| index < MAX_ENTRIES)?;
-            if version == VERSION {
-                signatures.push(STANDARD.decode(encoded).ok()?.try_into().ok()?);
-            } else if !is_version(version) {
-                return None;
-            }
-        }
+        let signatures: Vec<_> = list.split_ascii_whitespace().filter_map(read_entry).collect();
         let (id, timestamp) = (id.to_owned(), timestamp.to_owned());
         (!signatures.is_empty()).then_some(Self { id, timestamp, signatures })
     }
@@ -159,12 +150,10 @@ impl StandardSignature {
     }
 }
 
-/// The versions that the standard names or may name: `v1a`, `v2`, …
-fn is_version(text: &str) -> bool {
-    text.len() <= 8
-        && text.strip_prefix('v').is_some_and(|rest| {
-            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        })
+/// The signature of a well-formed entry of version 1.
+fn read_entry(entry: &str) -> Option<[u8; MAC_BYTES]> {
+    let encoded = entry.strip_prefix(VERSION)?.strip_prefix(',')?;
+    STANDARD.decode(encoded).ok()?.try_into().ok()
 }
 
 /// The header of the legacy scheme.
