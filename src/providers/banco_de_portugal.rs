@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report_body::{add_extras, amount, check_currency, common_score, whole, xml, xml_request, yes_no};
+use super::report_body::{
+    XmlText, add_extras, amount, check_currency, common_score, whole, xml, xml_request, yes_no,
+};
 use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
@@ -40,24 +42,24 @@ enum Document {
 struct Resposta {
     cabecalho: Cabecalho,
     responsabilidades: Option<Responsabilidades>,
-    situacao_contas: Option<String>,
-    incumprimento: Option<String>,
-    classificacao: Option<String>,
+    situacao_contas: Option<XmlText>,
+    incumprimento: Option<XmlText>,
+    classificacao: Option<XmlText>,
 }
 
 #[derive(Deserialize)]
 struct Cabecalho {
-    referencia: String,
+    referencia: XmlText,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Responsabilidades {
     #[serde(rename = "@moeda")]
-    moeda: String,
-    montante_total: Option<String>,
-    prestacao_mensal: Option<String>,
-    numero_contratos: Option<String>,
+    moeda: XmlText,
+    montante_total: Option<XmlText>,
+    prestacao_mensal: Option<XmlText>,
+    numero_contratos: Option<XmlText>,
 }
 
 impl BankingProvider for BancoDePortugal {

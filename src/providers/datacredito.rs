@@ -7,7 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::report_body::{add_extras, amount, check_currency, malformed, whole, xml, xml_request, yes_no};
+use super::report_body::{
+    XmlText, add_extras, amount, check_currency, malformed, whole, xml, xml_request, yes_no,
+};
 use super::score_scale::ScoreScale;
 use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
@@ -80,11 +82,11 @@ struct Response {
 #[derive(Deserialize)]
 struct Informe {
     #[serde(rename = "@consecutivo")]
-    consecutivo: String,
+    consecutivo: XmlText,
     #[serde(rename = "@verificado")]
-    verificado: Option<String>,
+    verificado: Option<XmlText>,
     #[serde(rename = "@estadoCuentas")]
-    estado_cuentas: Option<String>,
+    estado_cuentas: Option<XmlText>,
     #[serde(rename = "Score")]
     score: Option<Score>,
     #[serde(rename = "Endeudamiento")]
@@ -98,33 +100,33 @@ struct Informe {
 #[derive(Deserialize)]
 struct Score {
     #[serde(rename = "@puntaje")]
-    puntaje: String,
+    puntaje: XmlText,
 }
 
 #[derive(Deserialize)]
 struct Endeudamiento {
     #[serde(rename = "@moneda")]
-    moneda: String,
+    moneda: XmlText,
     #[serde(rename = "@saldoTotal")]
-    saldo_total: Option<String>,
+    saldo_total: Option<XmlText>,
     #[serde(rename = "@cuotaMensual")]
-    cuota_mensual: Option<String>,
+    cuota_mensual: Option<XmlText>,
     #[serde(rename = "@obligaciones")]
-    obligaciones: Option<String>,
+    obligaciones: Option<XmlText>,
 }
 
 #[derive(Deserialize)]
 struct Mora {
     #[serde(rename = "@vigente")]
-    vigente: String,
+    vigente: XmlText,
 }
 
 #[derive(Deserialize)]
 struct Ingreso {
     #[serde(rename = "@moneda")]
-    moneda: String,
+    moneda: XmlText,
     #[serde(rename = "@promedioMensual")]
-    promedio_mensual: String,
+    promedio_mensual: XmlText,
 }
 
 impl BankingProvider for DataCredito {
@@ -161,13 +163,13 @@ impl BankingProvider for DataCredito {
         let mut data = BankingData::empty(self.name());
         data.account_status = report.estado_cuentas.as_deref().map(standing);
         data.verified = yes_no("verificado", report.verificado.as_deref(), ("S", "N"))?;
-        let native = whole("puntaje", report.score.as_ref().map(|score| score.puntaje.as_str()))?;
+        let native = whole("puntaje", report.score.as_ref().map(|score| &*score.puntaje))?;
         if let Some(native) = native {
             let mapped = SCALE.to_common(native).ok_or_else(|| malformed("puntaje is not 150 to 950"))?;
             data.credit_score = Some(mapped);
         }
         data.has_defaults =
-            yes_no("Mora/@vigente", report.mora.as_ref().map(|mora| mora.vigente.as_str()), ("S", "N"))?;
+            yes_no("Mora/@vigente", report.mora.as_ref().map(|mora| &*mora.vigente), ("S", "N"))?;
         let mut accounts = None;
         if let Some(owed) = report.endeudamiento {
             check_currency("Endeudamiento/@moneda", &owed.moneda, currency)?;

@@ -5,8 +5,10 @@
 //! the rule, never the value: a bureau that puts a name where an amount belongs must not get that name into a log.
 //! For the same reason the messages of serde are not passed on, since they quote what they found.
 
-use serde::Serialize;
+use std::ops::Deref;
+
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::MalformedReport;
@@ -54,6 +56,26 @@ pub(super) fn xml<T: DeserializeOwned>(body: &[u8]) -> Result<T, MalformedReport
     let mut reader = quick_xml::de::Deserializer::from_str(text);
     let document = T::deserialize(&mut reader).map_err(|error| xml_error(&error))?;
     if reader.is_empty() { Ok(document) } else { Err(malformed("something after the XML's root element")) }
+}
+
+/// The text of an XML element or attribute, without the white space around it: `<score> 640 </score>` may be broken over
+/// lines, and XML Schema collapses white space before it reads a number (Part 2, section 4.3.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct XmlText(String);
+
+impl<'de> Deserialize<'de> for XmlText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(text.trim_matches([' ', '\t', '\r', '\n']).to_owned()))
+    }
+}
+
+impl Deref for XmlText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 fn xml_error(error: &quick_xml::DeError) -> MalformedReport {

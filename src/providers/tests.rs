@@ -136,6 +136,38 @@ fn a_full_report_is_read_to_the_cent() {
 }
 
 #[test]
+fn white_space_around_xml_text_is_not_part_of_it() {
+    for country in [Country::Pt, Country::Co] {
+        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
+        let values = [
+            "R-1",
+            "640",
+            "645",
+            "12345.60",
+            "410.05",
+            ">4<",
+            "\"4\"",
+            ">S<",
+            "\"S\"",
+            "\"N\"",
+            "EUR",
+            "COP",
+            "SUSPENSA",
+            "EMBARGADA",
+            "2100.99",
+        ];
+        let mut spaced = full.to_owned();
+        for value in values.into_iter().filter(|value| full.contains(value)) {
+            let bare = value.trim_matches(['<', '>', '"']);
+            spaced = spaced.replace(value, &value.replace(bare, &format!(" \r\n\t{bare}\n ")));
+        }
+        assert_eq!(parse(country, &spaced), parse(country, full), "{country}");
+        let apart = full.replacen("640", "64 0", 1).replacen("645", "64 5", 1);
+        assert!(parse(country, &apart).is_err(), "{country}: white space inside a number");
+    }
+}
+
+#[test]
 fn what_the_bureau_leaves_out_stays_untold() {
     for (country, body) in BARE {
         let mut expected = BankingData::empty(provider_for(country).name());

@@ -229,10 +229,12 @@ fn not_read(error: &PayloadError) -> Failure {
     Failure { kind, cause: error.to_string() }
 }
 
-/// Reads `Retry-After`, seconds or a date (RFC 9110, section 10.2.3), and keeps it within bounds.
+/// Reads `Retry-After`, seconds or a date (RFC 9110, section 10.2.3), and keeps it within bounds. Digits that no integer
+/// holds are a very long time, not an unreadable value.
 fn pause(asked: Option<&str>, now: DateTime<Utc>) -> Duration {
     let asked = asked.map(str::trim);
-    let seconds = asked.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let digits = asked.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds = digits.map(|text| Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     let until = || asked.and_then(|text| text.parse::<HttpDate>().ok()).map(SystemTime::from);
     let wait = |until: SystemTime| until.duration_since(now.into()).unwrap_or(Duration::ZERO);
     seconds.or_else(|| until().map(wait)).unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE)
@@ -250,8 +252,17 @@ mod tests {
             (Some(" 120 "), 120),
             (Some("0"), 1),
             (Some("86400"), 300),
-            (Some("99999999999999999999"), 1),
+            (Some("18446744073709551615"), 300),
+            (Some("18446744073709551616"), 300),
+            (Some("99999999999999999999"), 300),
+            (Some("00000000000000000000007"), 7),
             (Some("-5"), 1),
+            (Some("+5"), 1),
+            (Some("1.5"), 1),
+            (Some(""), 1),
+            (Some("Sun Nov  6 08:50:07 1994"), 30),
+            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 300),
+            (Some("Thu, 01 Jan 1970 00:00:00 GMT"), 1),
             (Some("Sun, 06 Nov 1994 08:50:07 GMT"), 30),
             (Some("Sunday, 06-Nov-94 08:50:07 GMT"), 30),
             (Some("Sun, 06 Nov 1994 08:49:00 GMT"), 1),
