@@ -208,8 +208,21 @@ pub(super) fn normalize(text: &str) -> Result<String, ReasonCode> {
 /// # Errors
 /// As [`normalize`], and [`ReasonCode::BadLength`] for any other length.
 pub(super) fn normalize_exactly<const N: usize>(text: &str) -> Result<[u8; N], ReasonCode> {
+    normalize_after_prefix("", text)
+}
+
+/// As [`normalize_exactly`], after the country prefix that VAT numbers have (`PT123456789`, as the European Commission's
+/// VIES and invoices write a taxpayer's number), if it is there. The prefix is not part of the document.
+///
+/// # Errors
+/// As [`normalize_exactly`].
+pub(super) fn normalize_after_prefix<const N: usize>(
+    prefix: &str,
+    text: &str,
+) -> Result<[u8; N], ReasonCode> {
     let normalized = normalize(text)?;
-    normalized.as_bytes().try_into().ok().ok_or(ReasonCode::BadLength)
+    let document = normalized.strip_prefix(prefix).unwrap_or(&normalized);
+    document.as_bytes().try_into().ok().ok_or(ReasonCode::BadLength)
 }
 
 /// A normalised document as text again.

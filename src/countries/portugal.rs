@@ -3,7 +3,8 @@
 //! **Document.** The Número de Identificação Fiscal has nine digits. The last is a check: the first eight, weighted
 //! 9 down to 2, sum to `s`, and it is `11 - s mod 11`, or 0 where that would be 10 or 11 (Decreto-Lei 14/2013 and
 //! the rules of the Autoridade Tributária). Because two remainders share the digit 0, a single wrong digit may go
-//! unseen in a NIF that ends in 0; in any other it shows. Natural persons alone may apply: their numbers start with
+//! unseen in a NIF that ends in 0; in any other it shows. A NIF may be written with the country prefix `PT`, as in VAT
+//! numbers (VIES) and on invoices; the prefix is not part of the number and is not stored. Natural persons alone may apply: their numbers start with
 //! 1, 2 or 3, or with 45 for people who do not live in Portugal; 5 is a company, 6 the State, 7 to 9 other bodies.
 //!
 //! **Rules.** Rejects: income below 800 euros, LTI above 4, DTI above 40 %, a score below 600, active defaults.
@@ -89,7 +90,7 @@ impl CountryRules for Portugal {
 }
 
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
-    let normalized = document::normalize_exactly::<9>(text)?;
+    let normalized = document::normalize_after_prefix::<9>("PT", text)?;
     let digits = document::digits(normalized).ok_or(ReasonCode::BadFormat)?;
     let [body @ .., check] = digits;
     let mut reasons = vec![];
@@ -135,6 +136,15 @@ mod tests {
                 ("100000100", Ok("100000100")),
                 ("123 456 789", Ok("123456789")),
                 ("123.456.789", Ok("123456789")),
+                ("PT123456789", Ok("123456789")),
+                ("pt 123 456 789", Ok("123456789")),
+                ("PT-123.456.789", Ok("123456789")),
+                ("PT501442600", Err(&["not_a_person"])),
+                ("PT123456788", Err(&["bad_check_digit"])),
+                ("PTPT123456789", Err(&["bad_length"])),
+                ("PT12345678", Err(&["bad_length"])),
+                ("ES123456789", Err(&["bad_length"])),
+                ("123456789PT", Err(&["bad_length"])),
                 (" 123-456/789 ", Ok("123456789")),
                 ("501442600", Err(&["not_a_person"])),
                 ("600000001", Err(&["not_a_person"])),
@@ -158,7 +168,6 @@ mod tests {
                 ("", Err(&["bad_length"])),
                 ("12345678", Err(&["bad_length"])),
                 ("1234567890", Err(&["bad_length"])),
-                ("PT123456789", Err(&["bad_length"])),
                 ("12345678A", Err(&["bad_format"])),
                 ("A23456789", Err(&["bad_format"])),
                 ("12345678²", Err(&["bad_format"])),

@@ -4,7 +4,8 @@
 //! a check: the number modulo 23 chooses it from a fixed alphabet, with X, Y and Z standing for 0, 1 and 2 (DNI:
 //! Real Decreto 1065/2007, article 19; NIE: Orden INT/2058/2008). 23 is prime and larger than ten, so any single wrong digit
 //! shows; only a first digit of 0, 1 or 2 replaced by X, Y or Z is another document with the same number.
-//! Company numbers (NIF with a leading letter) have another shape and are `bad_format`.
+//! Company numbers (NIF with a leading letter) have another shape and are `bad_format`. A number may be written with the
+//! country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices; the prefix is not part of it and is not stored.
 //!
 //! **Rules.** Rejects: DTI of 40 % or more, a score below 600, active defaults. Reviews: more than 20,000 euros.
 
@@ -89,7 +90,7 @@ impl CountryRules for Spain {
 const LETTERS: [u8; 23] = *b"TRWAGMYFPDXBNJZSQVHLCKE";
 
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
-    let normalized = document::normalize_exactly::<9>(text)?;
+    let normalized = document::normalize_after_prefix::<9>("ES", text)?;
     let [first, rest @ .., letter] = normalized;
     let (kind, first) = match first {
         b'0'..=b'9' => (DocumentKind::Dni, first),
@@ -146,6 +147,12 @@ mod tests {
                 ("Y0000000Z", Ok("Y0000000Z")),
                 ("X9999999J", Ok("X9999999J")),
                 ("12.345.678-Z", Ok("12345678Z")),
+                ("ES12345678Z", Ok("12345678Z")),
+                ("es-12.345.678-z", Ok("12345678Z")),
+                ("ESX1234567L", Ok("X1234567L")),
+                ("ESB12345674", Err(&["bad_format"])),
+                ("ESES12345678Z", Err(&["bad_length"])),
+                ("PT12345678Z", Err(&["bad_length"])),
                 ("  12345678z\t", Ok("12345678Z")),
                 ("12 345 678/z", Ok("12345678Z")),
                 ("x-1234567-l", Ok("X1234567L")),
