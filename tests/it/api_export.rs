@@ -79,7 +79,9 @@ fn moment(text: &str) -> i64 {
 #[actix_rt::test]
 async fn no_cell_is_a_formula() {
     let app = TestApp::start_idle().await;
-    for name in ["=HYPERLINK(\"http://example.com\",\"x\")", "+1", "-2+3", "@SUM(A1)"] {
+    for name in
+        ["=HYPERLINK(\"http://example.com\",\"x\")", "+1", "-2+3", "@SUM(A1)", "Ana;=cmd|'/C calc'!A0;x"]
+    {
         let row = NewApplication {
             full_name: FullName::from_storage(name.to_owned()),
             ..application(&app.engine().resources.clock, SAMPLES[0].0, SAMPLES[0].1)
@@ -87,9 +89,19 @@ async fn no_cell_is_a_formula() {
         app.engine().recorders.insert(row).await.unwrap();
     }
     let exported = records(&app.get(EXPORT).await.text());
-    assert_eq!(exported.len(), 5);
-    for cell in exported.iter().flatten() {
+    assert_eq!(exported.len(), 6);
+    for cell in exported.iter().flatten().flat_map(|cell| cell.split(';')) {
         assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell}");
+    }
+    assert!(app.get(EXPORT).await.text().starts_with('\u{feff}'));
+    for (separator, header) in
+        [("semicolon", "id;country;"), ("tab", "id\tcountry\t"), ("comma", "id,country,")]
+    {
+        let query = format!("{EXPORT}?separator={separator}&byte_order_mark=false");
+        assert!(app.get(&query).await.text().starts_with(header), "{separator}");
+    }
+    for query in ["separator=pipe", "separator=;", "byte_order_mark=yes"] {
+        app.get(&format!("{EXPORT}?{query}")).await.expect(422);
     }
 }
 

@@ -4,8 +4,10 @@
 //! one before: nobody's memory holds the whole, no transaction stays open, and a slow client has no connection of the
 //! database. What is added or changes meanwhile may or may not be there; nothing is there twice.
 //!
-//! The file is RFC 4180 in UTF-8, with a byte order mark: spreadsheets take it for another encoding without one. A cell
-//! that a spreadsheet would take for a formula begins with an apostrophe. A file that ends properly is complete: when the
+//! The file is RFC 4180 in UTF-8. It begins with a byte order mark unless the client declines it, because spreadsheets read
+//! a file without one in another encoding. Where the list separator of the user's locale is not the file's, a spreadsheet
+//! splits a cell at characters that the file does not quote: [`neutral`] therefore puts an apostrophe before every
+//! character that could begin a formula after any separator, not only at the beginning of a cell. A file that ends properly is complete: when the
 //! database fails on the way, the connection is broken off; a file that would be longer than `lists.export_max_rows` is
 //! refused, or, where its length is only known in the end, has a last line that says so. A client that stops reading is
 //! cut off by `TCP_USER_TIMEOUT`, as every client is.
@@ -18,6 +20,7 @@ use actix_web::web::Bytes;
 use csv::{Terminator, Writer, WriterBuilder};
 use futures_util::stream;
 use slog::{Logger, info, o, warn};
+use utoipa::{IntoParams, ToSchema};
 
 use super::list::{FilterParameters, take_filter, total_bounds};
 use super::view::ListedView;
@@ -32,6 +35,8 @@ use crate::storage::applications::{ListFilter, PageStart, SortOrder, Visibility,
 use crate::storage::staff_views::ViewAction;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
+/// What may separate the cells of a line, by the value of `separator`.
+const SEPARATORS: [(&str, u8); 3] = [("comma", b','), ("semicolon", b';'), ("tab", b'\t')];
 const COLUMNS: [&str; 14] = [
     "id",
     "country",
@@ -52,15 +57,15 @@ const COLUMNS: [&str; 14] = [
 /// A list as a CSV file.
 ///
 /// The same applications in the same order as `GET /api/v1/applications`, with the same filters, and documents masked as
-/// there. UTF-8 with a byte order mark, lines end with CRLF, amounts are text with a point. A cell that would begin a
-/// formula has an apostrophe before it. The file is complete when it ends properly; one that would be longer than 100,000
+/// there. UTF-8, lines end with CRLF, amounts are text with a point. An apostrophe stands before every character with which
+/// a spreadsheet would begin a formula, whichever list separator its locale has. The file is complete when it ends properly; one that would be longer than 100,000
 /// applications (`lists.export_max_rows`) is refused, or has a last line that begins with `# TRUNCATED`.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/export.csv",
     operation_id = "export_applications",
     tag = "applications",
-    params(FilterParameters),
+    params(FilterParameters, FormatParameters),
     responses(
         (
             status = 200,
@@ -80,6 +85,7 @@ pub(in crate::http) async fn export(
     mut query: Query,
 ) -> Answer {
     let (filter, order) = take_filter(&mut query);
+    let format = FileFormat::take(&mut query);
     query.finish()?;
     let visibility = principal.visibility();
     refuse_too_long(&state, &filter, &visibility).await?;
@@ -88,6 +94,7 @@ pub(in crate::http) async fn export(
     let mut export = Export {
         rows_left: settings.export_max_rows,
         max_rows: settings.export_max_rows,
+        separator: format.separator,
         page_rows: settings.export_page_rows,
         next: Some(PageStart::Beginning),
         state: state.clone(),
@@ -98,7 +105,8 @@ pub(in crate::http) async fn export(
         logger,
     };
     // What fails before the first byte is an answer like another.
-    let mut first = [BYTE_ORDER_MARK.as_bytes(), &lines([COLUMNS.map(Cow::Borrowed)])?].concat();
+    let mark = if format.has_byte_order_mark { BYTE_ORDER_MARK } else { "" };
+    let mut first = [mark.as_bytes(), &lines(format.separator, [COLUMNS.map(Cow::Borrowed)])?].concat();
     first.extend(export.read_page().await?);
     state.note_view(&principal, &context, Viewed::List(ViewAction::Export, &export.filter));
     let rest = stream::try_unfold(export, Export::next_page);
@@ -121,7 +129,49 @@ async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Vi
     Err(Error::Validation(vec![FieldError::new("?", "too_many_rows", &detail)]))
 }
 
-/// An export on its way.
+/// How the file is written.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+struct FormatParameters {
+    /// What separates the cells: `comma` (the default), `semicolon` or `tab`.
+    #[param(value_type = Option<Separator>)]
+    separator: Option<String>,
+    /// Whether the file begins with a UTF-8 byte order mark, by which spreadsheets know the encoding; `true` when absent.
+    byte_order_mark: Option<bool>,
+}
+
+/// What separates the cells of a line.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the schema of a parameter that is read as text")]
+enum Separator {
+    Comma,
+    Semicolon,
+    Tab,
+}
+
+struct FileFormat {
+    separator: u8,
+    has_byte_order_mark: bool,
+}
+
+impl FileFormat {
+    fn take(query: &mut Query) -> Self {
+        let separator = query.take("separator", |text| {
+            let known = SEPARATORS.iter().find(|(name, _)| *name == text);
+            known
+                .map(|(_, byte)| *byte)
+                .ok_or_else(|| ("unknown_separator", "must be comma, semicolon or tab".to_owned()))
+        });
+        let mark = query.take("byte_order_mark", |text| {
+            text.parse().ok().ok_or_else(|| ("bad_boolean", "must be true or false".to_owned()))
+        });
+        Self { separator: separator.unwrap_or(b','), has_byte_order_mark: mark.unwrap_or(true) }
+    }
+}
+
+/// An export in progress.
 struct Export {
     state: HttpState,
     filter: ListFilter,
@@ -130,6 +180,7 @@ struct Export {
     principal: Principal,
     /// Where the next page starts; `None` after the last.
     next: Option<PageStart>,
+    separator: u8,
     page_rows: u32,
     rows_left: u32,
     max_rows: u32,
@@ -185,12 +236,16 @@ impl Export {
         self.next =
             page.last().filter(|_| goes_on && self.rows_left > 0).map(|last| PageStart::After(last.id));
         let is_truncated = goes_on && self.rows_left == 0;
-        let mut text = lines(page.into_iter().map(|application| cells(ListedView::from(application))))?;
+        let mut text =
+            lines(self.separator, page.into_iter().map(|application| cells(ListedView::from(application))))?;
         if is_truncated {
             info!(self.logger, "an export was truncated"; "rows" => self.max_rows);
             let marker = format!("# TRUNCATED after {} applications: narrow the list", self.max_rows);
-            text.extend(lines([std::iter::once(Cow::Owned(marker))
-                .chain(std::iter::repeat_n(Cow::Borrowed(""), COLUMNS.len() - 1))])?);
+            text.extend(lines(
+                self.separator,
+                [std::iter::once(Cow::Owned(marker))
+                    .chain(std::iter::repeat_n(Cow::Borrowed(""), COLUMNS.len() - 1))],
+            )?);
         }
         Ok(text)
     }
@@ -200,8 +255,8 @@ fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
     [
         listed.id.to_string().into(),
         listed.country.code().into(),
-        safe(listed.full_name),
-        safe(listed.identity_document),
+        neutral(&listed.full_name).into(),
+        neutral(&listed.identity_document).into(),
         listed.requested_amount.to_string().into(),
         listed.monthly_income.to_string().into(),
         listed.currency.into(),
@@ -215,19 +270,37 @@ fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
     ]
 }
 
-/// A text that no spreadsheet takes for a formula (OWASP, CSV injection), also not one that strips spaces.
-fn safe(text: String) -> Cow<'static, str> {
-    let formula = text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    if formula { format!("'{text}").into() } else { text.into() }
+/// A text in which no spreadsheet finds a formula (OWASP, "CSV injection"), in any locale. An apostrophe is put before each
+/// character that could begin a formula where a cell could begin: at the start of the text and after every character that
+/// some locale or import dialogue takes for a separator. White space, control characters and quotes in between do not
+/// hide it. A text that begins with a tab or a line break gets one as well.
+fn neutral(text: &str) -> String {
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    const SEPARATING: [char; 8] = [',', ';', '\t', '|', ':', '\r', '\n', '\u{1f}'];
+    let mut neutral = String::with_capacity(text.len());
+    if text.trim_start_matches(' ').starts_with(['\t', '\r', '\n']) {
+        neutral.push('\'');
+    }
+    let mut may_begin_cell = true;
+    for character in text.chars() {
+        if may_begin_cell && FORMULA.contains(&character) {
+            neutral.push('\'');
+        }
+        let is_skipped =
+            character.is_whitespace() || character.is_control() || matches!(character, '"' | '\u{feff}');
+        may_begin_cell = SEPARATING.contains(&character) || may_begin_cell && is_skipped;
+        neutral.push(character);
+    }
+    neutral
 }
 
 /// Records as CSV.
-fn lines<'a, R>(records: impl IntoIterator<Item = R>) -> Result<Vec<u8>>
+fn lines<'a, R>(separator: u8, records: impl IntoIterator<Item = R>) -> Result<Vec<u8>>
 where
     R: IntoIterator<Item = Cow<'a, str>>,
 {
     let mut writer: Writer<Vec<u8>> =
-        WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+        WriterBuilder::new().delimiter(separator).terminator(Terminator::CRLF).from_writer(Vec::new());
     for record in records {
         writer.write_record(record.into_iter().map(|cell| cell.into_owned())).map_err(Error::internal)?;
     }
@@ -242,24 +315,77 @@ mod tests {
     #[test]
     fn lines_are_those_of_rfc_4180() {
         let record = ["plain", "with, comma", "with \"quotes\"", "two\nlines", "", "España"];
-        let text = String::from_utf8(lines([record.map(Cow::Borrowed)]).unwrap()).unwrap();
+        let text = String::from_utf8(lines(b',', [record.map(Cow::Borrowed)]).unwrap()).unwrap();
         assert_eq!(text, "plain,\"with, comma\",\"with \"\"quotes\"\"\",\"two\nlines\",,España\r\n");
     }
 
     #[test]
-    fn what_would_begin_a_formula_begins_with_an_apostrophe() {
-        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", " =1", "=HYPERLINK(\"http://x\")"] {
-            assert_eq!(safe(text.to_owned()), format!("'{text}"));
+    fn an_apostrophe_stands_before_whatever_could_begin_a_formula_in_any_locale() {
+        for (text, expected) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\tx", "'\tx"),
+            ("\rx", "'\rx"),
+            (" =1", " '=1"),
+            ("\"=1\"", "\"'=1\""),
+            ("Ana;=cmd|'/C calc'!A0;x", "Ana;'=cmd|'/C calc'!A0;x"),
+            ("Ana\t=1", "Ana\t'=1"),
+            ("Ana\t\t +1", "Ana\t\t '+1"),
+            ("Ana;;@x", "Ana;;'@x"),
+            ("Ana; \" =1", "Ana; \" '=1"),
+            ("Ana,-1", "Ana,'-1"),
+            ("Ana\n=1", "Ana\n'=1"),
+            ("Ana|=1;+2", "Ana|'=1;'+2"),
+            ("Ana;\u{a0}=1", "Ana;\u{a0}'=1"),
+            ("Ana;\u{feff}=1", "Ana;\u{feff}'=1"),
+            ("＝1", "'＝1"),
+            ("=+1", "'=+1"),
+        ] {
+            assert_eq!(neutral(text), expected);
         }
-        for text in ["", "Ana", "O'Neill", "****678Z", "1=1", "Ana-María"] {
-            assert_eq!(safe(text.to_owned()), text);
+        for text in
+            ["", "Ana", "O'Neill", "****678Z", "1=1", "Ana-María", "García - López", "Ana; María", "a=b"]
+        {
+            assert_eq!(neutral(text), text);
         }
+    }
+
+    /// The cells that a spreadsheet with this list separator makes of a line, its quoting rules ignored or followed.
+    fn split(line: &str, separator: u8) -> Vec<String> {
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(separator)
+            .from_reader(line.as_bytes());
+        let read: Vec<String> = reader
+            .records()
+            .flatten()
+            .flat_map(|r| r.iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let naive =
+            line.split(char::from(separator)).map(|cell| cell.trim_matches(['"', '\r', '\n']).to_owned());
+        read.into_iter().chain(naive).collect()
     }
 
     proptest! {
         #[test]
+        fn no_reading_of_a_line_has_a_cell_that_begins_a_formula(
+            name in "([A-Za]|[=+@;,|\t\"' ]|-){0,14}", written in 0..3_usize, read in 0..3_usize,
+        ) {
+            let ((_, written), (_, read)) = (SEPARATORS[written], SEPARATORS[read]);
+            let cells = [Cow::from("x"), neutral(&name).into(), Cow::from("y")];
+            let line = String::from_utf8(lines(written, [cells]).unwrap()).unwrap();
+            for cell in split(&line, read) {
+                let begins = cell.trim_start_matches([' ', '"']).starts_with(['=', '+', '-', '@']);
+                prop_assert!(!begins, "{line:?} read with {read:?}: {cell:?}");
+            }
+        }
+
+        #[test]
         fn every_cell_is_read_back_as_it_was_written(cells in prop::collection::vec("\\PC{0,12}|[,\"\r\n]{0,4}", 2..6)) {
-            let written = lines([cells.iter().map(|cell| Cow::Borrowed(cell.as_str()))]).unwrap();
+            let written = lines(b',', [cells.iter().map(|cell| Cow::Borrowed(cell.as_str()))]).unwrap();
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&written[..]);
             let read = reader.records().next().unwrap().unwrap();
             prop_assert_eq!(read.iter().collect::<Vec<_>>(), cells);
