@@ -35,7 +35,7 @@ use config::{File, FileFormat};
 use serde::Deserialize;
 
 pub use self::redis::RedisSettings;
-pub use accounts::{AccountSettings, PasswordSettings};
+pub use accounts::{AccountSettings, GuessingSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
 pub use cache::CacheSettings;

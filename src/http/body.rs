@@ -15,8 +15,8 @@ use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt as _;
 
-use super::Entrance;
 use super::problem::Rejection;
+use super::{Entrance, auth};
 use crate::config::ServerSettings;
 use crate::domain::members::Members;
 use crate::error::{Error, PublicMessage};
@@ -142,13 +142,19 @@ pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Resu
 
 /// The whole body as it was sent, at most `limit_bytes`. Half of the request's time is the client's; the rest is for
 /// doing what it asks.
+///
+/// The client decides how long that takes, and whoever sends it was authorised before. So the principal is looked at
+/// again when the body is there.
 pub(super) async fn raw(
+    request: &HttpRequest,
     settings: &ServerSettings,
     payload: Payload,
     limit_bytes: usize,
 ) -> Result<Bytes, Rejection> {
     let body = tokio::time::timeout(settings.request_timeout() / 2, read(payload, limit_bytes)).await;
-    body.unwrap_or(Err(Rejection::SlowBody))
+    let body = body.unwrap_or(Err(Rejection::SlowBody))?;
+    auth::confirm(request).await?;
+    Ok(body)
 }
 
 impl FromRequest for JsonObject {
@@ -164,7 +170,7 @@ impl FromRequest for JsonObject {
                 return Err(Rejection::UnsupportedMediaType);
             }
             check_announced(&request, settings.body_limit_bytes)?;
-            Ok(Self::check(raw(settings, payload, settings.body_limit_bytes).await?)?)
+            Ok(Self::check(raw(&request, settings, payload, settings.body_limit_bytes).await?)?)
         })
     }
 }

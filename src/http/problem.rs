@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::ids::ApplicationId;
-use crate::error::{Error, FieldError};
+use crate::error::{CredentialFault, Error, FieldError};
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -27,6 +27,8 @@ const MAX_POINTER_CHARS: usize = 200;
 
 /// What a 401 asks for (RFC 6750, section 3).
 const CHALLENGE: &str = r#"Bearer realm="aval""#;
+/// The same for a credential that was sent and refused (RFC 6750, section 3.1).
+const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer realm="aval", error="invalid_token""#;
 
 /// When to come back after a refusal that names no time of its own.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -54,6 +56,10 @@ macro_rules! catalogue {
 catalogue! {
     MALFORMED_REQUEST = 400 "malformed_request" "The request cannot be read";
     UNAUTHENTICATED = 401 "unauthenticated" "Who asks is not known";
+    CREDENTIAL_MALFORMED = 401 "credential_malformed" "The credential is malformed";
+    CREDENTIAL_EXPIRED = 401 "credential_expired" "The credential has expired";
+    CREDENTIAL_REVOKED = 401 "credential_revoked" "The credential has been revoked";
+    WRONG_CREDENTIAL_KIND = 401 "wrong_credential_kind" "This kind of credential is not accepted here";
     FORBIDDEN = 403 "forbidden" "This is not allowed";
     NOT_FOUND = 404 "not_found" "There is no such thing";
     METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
@@ -155,7 +161,11 @@ impl Rejection {
                 Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
                 Error::Conflict(_) => CONFLICT,
                 Error::Archived => ARCHIVED,
-                Error::Unauthenticated(_) => UNAUTHENTICATED,
+                Error::Unauthenticated(_) | Error::Credential(CredentialFault::Unproven) => UNAUTHENTICATED,
+                Error::Credential(CredentialFault::Malformed) => CREDENTIAL_MALFORMED,
+                Error::Credential(CredentialFault::WrongKind) => WRONG_CREDENTIAL_KIND,
+                Error::Credential(CredentialFault::Expired) => CREDENTIAL_EXPIRED,
+                Error::Credential(CredentialFault::Revoked) => CREDENTIAL_REVOKED,
                 Error::Forbidden(_) => FORBIDDEN,
                 Error::RateLimited { .. } => RATE_LIMITED,
                 Error::InFlight { .. } => IN_FLIGHT,
@@ -198,6 +208,7 @@ impl Rejection {
                 | Error::Conflict(text)
                 | Error::Unauthenticated(text)
                 | Error::Forbidden(text) => text.to_string(),
+                Error::Credential(fault) => fault.detail().to_owned(),
                 Error::RateLimited { .. } => "Retry-After says when the next one may come.".to_owned(),
                 Error::InFlight { .. } => {
                     "An equal request has no answer yet; Retry-After says when to ask again.".to_owned()
@@ -241,6 +252,7 @@ impl Rejection {
     fn challenge(&self) -> Option<HeaderValue> {
         match self {
             Self::Error(Error::Unauthenticated(_)) => Some(HeaderValue::from_static(CHALLENGE)),
+            Self::Error(Error::Credential(_)) => Some(HeaderValue::from_static(INVALID_TOKEN_CHALLENGE)),
             Self::Challenged { parameters, .. } => {
                 HeaderValue::try_from(format!("{CHALLENGE}, {parameters}")).ok()
             }
@@ -421,6 +433,11 @@ mod tests {
             Error::Conflict(public()),
             Error::Archived,
             Error::Unauthenticated(public()),
+            Error::Credential(CredentialFault::Unproven),
+            Error::Credential(CredentialFault::Malformed),
+            Error::Credential(CredentialFault::WrongKind),
+            Error::Credential(CredentialFault::Expired),
+            Error::Credential(CredentialFault::Revoked),
             Error::Forbidden(public()),
             Error::RateLimited { retry_after: Duration::from_secs(6) },
             Error::InFlight { retry_after: Duration::from_secs(1) },

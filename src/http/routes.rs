@@ -13,7 +13,7 @@ use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, schedule,
-    sessions, staff_views, stats, users, webhooks, ws,
+    security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -115,6 +115,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
+        on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list),
         on(GET, "/api/v1/admin/schedule", INSPECT, schedule::tasks::tasks),
         on(POST, "/api/v1/admin/schedule/{task}/run", OPERATE, schedule::run::run),
         on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list),

@@ -57,6 +57,10 @@ metrics! {
     http_connections_refused_total: IntCounterVec ["reason"];
     /// Requests that fitted no rate limit, by route pattern.
     rate_limited_total: IntCounterVec ["route"];
+    /// Log-ins that were refused for their name or password.
+    login_failures_total: IntCounter;
+    /// Log-ins that were refused because their address, or their name, has to wait after failures.
+    login_pauses_total: IntCounter;
 
     /// Applications accepted.
     applications_created_total: IntCounterVec ["country"];

@@ -102,6 +102,9 @@ async fn the_serving_user_can_neither_rewrite_history_nor_change_the_schema() {
         }
     }
     for statement in [
+        "UPDATE security_events SET actor = 'nobody'".to_owned(),
+        "DELETE FROM security_events".to_owned(),
+        "TRUNCATE security_events".to_owned(),
         "CREATE TABLE mine (id int)".to_owned(),
         "CREATE SCHEMA mine".to_owned(),
         "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1".to_owned(),

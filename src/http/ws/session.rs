@@ -170,7 +170,7 @@ impl WsSession {
         };
         ctx.wait(finding.into_actor(self).map(|found, session, ctx| match found {
             Ok(principal) if principal.has_scope(Scope::ApplicationsRead) => session.admit(principal, ctx),
-            Ok(_) | Err(Error::Unauthenticated(_)) => session.expire(ctx),
+            Ok(_) | Err(Error::Unauthenticated(_) | Error::Credential(_)) => session.expire(ctx),
             Err(error) => {
                 warn!(session.realtime.logger, "a WebSocket client could not be authenticated"; error);
                 session.close(CloseCode::Again, ctx);

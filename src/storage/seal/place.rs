@@ -17,6 +17,8 @@ pub enum SealedField {
     IdempotentReply,
     /// What a bureau or a bank posted.
     WebhookPayload,
+    /// The client's address of a security event.
+    SecurityEventAddress,
 }
 
 /// The column that names a row, and how its value stands in the authenticated place of an envelope.
@@ -30,12 +32,13 @@ pub enum RowKey {
 
 impl SealedField {
     /// Every one.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
         Self::IdempotentReply,
         Self::WebhookPayload,
+        Self::SecurityEventAddress,
     ];
 
     /// Table, column and the table's key.
@@ -46,6 +49,7 @@ impl SealedField {
             Self::BirthDate => ("applications", "birth_date", RowKey::Uuid("id")),
             Self::IdempotentReply => ("idempotency_keys", "reply", RowKey::Bytes("key_digest")),
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
+            Self::SecurityEventAddress => ("security_events", "address", RowKey::Uuid("origin_id")),
         }
     }
 }

@@ -192,4 +192,9 @@ const REST: &str = "\
             created_at, created_at FROM applications ON CONFLICT DO NOTHING; \
     INSERT INTO staff_views (id, account, action, application_id, viewed_at, keep_until) \
         SELECT id, 'account ' || row_number() OVER () % 3000, 'application', id, created_at, now() + interval '1 year' FROM applications; \
+    INSERT INTO security_events (id, kind, actor, subject, occurred_at) \
+        SELECT id, 'login_succeeded', 'account ' || row_number() OVER () % 3000, 'account ' || row_number() OVER () % 3000, created_at \
+        FROM applications; \
+    INSERT INTO login_addresses (user_id, address_digest, last_login_at) \
+        SELECT u.id, sha256(n::text::bytea), now() FROM users u, generate_series(1, 2) n; \
     SET session_replication_role = origin";
