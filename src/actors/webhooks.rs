@@ -35,6 +35,7 @@ use crate::domain::ids::{ApplicationId, ChangeId, DecisionId, RequestId};
 use crate::domain::status::{Mover, Status};
 use crate::error::{Error, PublicMessage, Result};
 use crate::providers::provider_for;
+use crate::providers::simulator::test_documents::is_test_document;
 use crate::storage::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
@@ -301,6 +302,8 @@ impl WebhookIntake {
 
     fn verdict(&self, attempt: &Attempt<'_>, application: Addressee, applied_elsewhere: bool) -> Verdict {
         let (clock, confirmation) = (&self.resources.clock, attempt.confirmation);
+        let is_shared = self.resources.settings.applications.shared_test_documents
+            && is_test_document(application.country, application.identity_document.reveal());
         let name = provider_for(application.country).name();
         let issued = application.issued_reference.as_deref();
         let case = Case {
@@ -308,7 +311,7 @@ impl WebhookIntake {
             monthly_income: application.monthly_income,
             term_months: application.term_months,
             banking_data: confirmation.merged_into(application.banking_data, name, issued),
-            applied_elsewhere,
+            applied_elsewhere: applied_elsewhere && !is_shared,
         };
         let decision = self.countries.rules(application.country).evaluate(&case);
         let told = confirmation.showable_reason(&application.full_name, &application.identity_document);

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{PlainEnvelopes, Settings};
+use crate::countries::data::personal_names;
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::StartedDatabase;
 use crate::storage::archive;
@@ -68,7 +69,9 @@ async fn until_nothing_is_left(
         if left == 0 {
             return nothing_archived_is_left(database).await.map(|()| resealed);
         }
-        let done = pass(database, logger, batch, |rows| on_progress(Progress::Resealed(rows))).await?;
+        let done =
+            pass(database, logger, batch, &personal_names(), |rows| on_progress(Progress::Resealed(rows)))
+                .await?;
         resealed += done.resealed;
         unopened = done.unopened;
         left = left_in(database).await?;
@@ -101,5 +104,5 @@ async fn nothing_archived_is_left(database: &Database) -> Result<()> {
 
 async fn left_in(database: &Database) -> Result<u64> {
     let mut connection: Connection<'_> = database.get().await?;
-    count_left(&mut connection, database.keys()).await
+    count_left(&mut connection, database.keys(), &personal_names()).await
 }

@@ -16,6 +16,9 @@ pub struct NewApplicationSettings {
     /// For how long an open application keeps its account from another one for the same document; 0 switches the rule
     /// off.
     pub duplicate_window_hours: u32,
+    /// Whether a test document of the simulator may be used by several accounts without being reported as applied with
+    /// elsewhere.
+    pub shared_test_documents: bool,
 }
 
 impl NewApplicationSettings {

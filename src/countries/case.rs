@@ -15,11 +15,15 @@ use serde_json::{Map, Value};
 use crate::domain::application::TermMonths;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::decision::Case;
+use crate::domain::json::exact_object;
 use crate::domain::members::{
     Fields, Members, Problems, Refusal, bad_type, boolean, money, object, positive_money, string,
     term_months, whole_number,
 };
 use crate::error::{Error, PublicMessage, Result};
+
+/// Deepest nesting of `additional_data`, itself being the first level.
+const MAX_DEPTH: usize = 8;
 
 /// Reads `{requested_amount, monthly_income, term_months?, applied_elsewhere?, banking_data}`. A member of `banking_data`
 /// that is absent or `null` was not told; `term_months` defaults to 36, `applied_elsewhere` to false.
@@ -86,7 +90,7 @@ fn account_status(raw: &RawValue) -> Result<AccountStatus, Refusal> {
 }
 
 fn any_object(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
-    serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an object"))
+    exact_object(raw, MAX_DEPTH)
 }
 
 #[cfg(test)]
@@ -255,7 +259,7 @@ mod tests {
     fn endless_nesting_is_a_problem_of_its_field() {
         let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
         let json = with_told("additional_data", &format!("{{\"a\": {deep}}}"));
-        assert_eq!(problems(&json), [("/banking_data/additional_data".to_owned(), "bad_type")]);
+        assert_eq!(problems(&json), [("/banking_data/additional_data".to_owned(), "too_deep")]);
     }
 
     proptest! {

@@ -9,6 +9,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::data::{DataKind, DataMember};
 use super::description::DocumentDescription;
 use super::document::{self, DocumentKind, DocumentVerdict, ReasonCode};
 use super::evaluation::RulePack;
@@ -23,6 +24,42 @@ use crate::error::Result;
 
 /// Raised whenever the rules below would decide an old case differently with the same figures.
 const REVISION: u32 = 1;
+
+/// The members of `country_specific_data`.
+pub(super) const DATA_MEMBERS: &[DataMember] = &[
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date"),
+    DataMember::open("sex", DataKind::Choice(&["female", "male", "non_binary"]), "The applicant's sex"),
+    DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
+    DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
+    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
+    DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
+    DataMember::open("employer", DataKind::Text(120), "The employer's name"),
+    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open(
+        "employment_status",
+        DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
+        "How the applicant is employed",
+    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
+    DataMember::open(
+        "dependents",
+        DataKind::Integer(0, 30),
+        "How many people live on the applicant's income",
+    ),
+    DataMember::open(
+        "housing",
+        DataKind::Choice(&["owned", "rented", "family", "other"]),
+        "How the applicant lives",
+    ),
+    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
+    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
+    DataMember::personal("bank_account", DataKind::Code(6, 20), "The account to pay to"),
+    DataMember::open("department", DataKind::Text(60), "The department of residence"),
+    DataMember::open("stratum", DataKind::Integer(1, 6), "The socio-economic stratum of the residence"),
+];
 
 /// `config/countries/co.toml`, where each key is explained.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,8 +123,12 @@ impl CountryRules for Colombia {
     }
 }
 
+/// Before a cédula de ciudadanía, as registers and forms print it: C.C.
+const PREFIXES: [&str; 1] = ["CC"];
+
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     let normalized = document::normalize(text)?;
+    let normalized = document::without_prefix(&normalized, &PREFIXES).to_owned();
     if !(6..=10).contains(&normalized.len()) {
         return Err(ReasonCode::BadLength);
     }
@@ -110,6 +151,9 @@ mod tests {
             Country::Co,
             &[
                 ("1234567890", Ok("1234567890")),
+                ("C.C. 1.234.567.890", Ok("1234567890")),
+                ("CC 1234567890", Ok("1234567890")),
+                ("CE 1234567890", Err(&["bad_length"])),
                 ("123456", Ok("123456")),
                 ("1234567", Ok("1234567")),
                 ("12345678", Ok("12345678")),

@@ -5,6 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::data::{DataMember, MemberDescription, data_members};
 use super::document::DocumentKind;
 use super::evaluation::RulePack;
 use crate::domain::application::{Country, TermMonths};
@@ -29,6 +30,8 @@ pub struct CountryDescription {
     pub provider: &'static str,
     /// What a request may hold.
     pub limits: Limits,
+    /// The members that `country_specific_data` may have; any other is refused.
+    pub country_specific_data: Vec<MemberDescription>,
     /// The rules, in the order in which they are explained.
     pub rules: Vec<RuleDescription>,
     /// The content hash of the rules and their thresholds.
@@ -140,6 +143,7 @@ impl CountryDescription {
             currency: country.currency(),
             provider,
             limits,
+            country_specific_data: data_members(country).iter().map(DataMember::describe).collect(),
             rules: rules.collect(),
             rules_version: pack.version().to_owned(),
         }

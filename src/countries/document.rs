@@ -208,21 +208,24 @@ pub(super) fn normalize(text: &str) -> Result<String, ReasonCode> {
 /// # Errors
 /// As [`normalize`], and [`ReasonCode::BadLength`] for any other length.
 pub(super) fn normalize_exactly<const N: usize>(text: &str) -> Result<[u8; N], ReasonCode> {
-    normalize_after_prefix("", text)
+    normalize_after(text, &[])
 }
 
-/// As [`normalize_exactly`], after the country prefix that VAT numbers have (`PT123456789`, as the European Commission's
-/// VIES and invoices write a taxpayer's number), if it is there. The prefix is not part of the document.
+/// A normalised document as [`normalize_exactly`] reads it, without one of `prefixes` where it is longer and begins with
+/// one: what official forms and certificates print before the number.
 ///
 /// # Errors
 /// As [`normalize_exactly`].
-pub(super) fn normalize_after_prefix<const N: usize>(
-    prefix: &str,
-    text: &str,
-) -> Result<[u8; N], ReasonCode> {
+pub(super) fn normalize_after<const N: usize>(text: &str, prefixes: &[&str]) -> Result<[u8; N], ReasonCode> {
     let normalized = normalize(text)?;
-    let document = normalized.strip_prefix(prefix).unwrap_or(&normalized);
-    document.as_bytes().try_into().ok().ok_or(ReasonCode::BadLength)
+    let is_bare = normalized.len() == N;
+    let bare = if is_bare { &normalized } else { without_prefix(&normalized, prefixes) };
+    bare.as_bytes().try_into().ok().ok_or(ReasonCode::BadLength)
+}
+
+/// A normalised document without the first of `prefixes` that it begins with.
+pub(super) fn without_prefix<'a>(normalized: &'a str, prefixes: &[&str]) -> &'a str {
+    prefixes.iter().find_map(|prefix| normalized.strip_prefix(prefix)).unwrap_or(normalized)
 }
 
 /// A normalised document as text again.

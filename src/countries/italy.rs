@@ -18,6 +18,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::data::{DataKind, DataMember};
 use super::description::DocumentDescription;
 use super::document::{self, DocumentKind, DocumentVerdict, DocumentedPerson, ReasonCode, Sex};
 use super::evaluation::RulePack;
@@ -32,6 +33,45 @@ use crate::error::Result;
 
 /// Raised whenever the rules below would decide an old case differently with the same figures.
 const REVISION: u32 = 1;
+
+/// The members of `country_specific_data`.
+pub(super) const DATA_MEMBERS: &[DataMember] = &[
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; the document tells it"),
+    DataMember::open(
+        "sex",
+        DataKind::Choice(&["female", "male", "non_binary"]),
+        "The applicant's sex; the document tells it",
+    ),
+    DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
+    DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
+    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
+    DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
+    DataMember::open("employer", DataKind::Text(120), "The employer's name"),
+    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open(
+        "employment_status",
+        DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
+        "How the applicant is employed",
+    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
+    DataMember::open(
+        "dependents",
+        DataKind::Integer(0, 30),
+        "How many people live on the applicant's income",
+    ),
+    DataMember::open(
+        "housing",
+        DataKind::Choice(&["owned", "rented", "family", "other"]),
+        "How the applicant lives",
+    ),
+    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
+    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
+    DataMember::personal("iban", DataKind::Code(15, 34), "The account to pay to (IBAN)"),
+    DataMember::open("province", DataKind::Text(60), "The province of residence"),
+];
 
 /// `config/countries/it.toml`, where each key is explained.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,8 +147,12 @@ const OMOCODIA: [u8; 10] = *b"LMNPQRSTUV";
 const ODD_VALUES: [u32; 26] =
     [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
 
+/// Before a codice fiscale: the type of a tax number in certificates and in SPID's `fiscalNumber` (ETSI EN 319 412-1,
+/// 5.1.3). The prefix IT belongs to the VAT number, which is another one.
+const PREFIXES: [&str; 1] = ["TINIT"];
+
 fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
-    let code = document::normalize_exactly::<16>(text)?;
+    let code = document::normalize_after::<16>(text, &PREFIXES)?;
     let [s1, s2, s3, n1, n2, n3, y1, y2, month, d1, d2, place, p1, p2, p3, check] = code;
     if ![s1, s2, s3, n1, n2, n3, place, check].iter().all(u8::is_ascii_uppercase) {
         return Err(ReasonCode::BadFormat);
@@ -188,6 +232,7 @@ mod tests {
             Country::It,
             &[
                 ("RSSMRA80A01H501U", Ok("RSSMRA80A01H501U")),
+                ("TINIT-RSSMRA80A01H501U", Ok("RSSMRA80A01H501U")),
                 ("RSSMRA80A41H501Y", Ok("RSSMRA80A41H501Y")),
                 ("VRDLGI75C15F205C", Ok("VRDLGI75C15F205C")),
                 ("BNCLRA90D70L219H", Ok("BNCLRA90D70L219H")),

@@ -19,6 +19,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::data::{DataKind, DataMember};
 use super::description::DocumentDescription;
 use super::document::{self, DocumentKind, DocumentVerdict, DocumentedPerson, ReasonCode, Sex};
 use super::evaluation::RulePack;
@@ -33,6 +34,46 @@ use crate::error::Result;
 
 /// Raised whenever the rules below would decide an old case differently with the same figures.
 const REVISION: u32 = 1;
+
+/// The members of `country_specific_data`.
+pub(super) const DATA_MEMBERS: &[DataMember] = &[
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; the document tells it"),
+    DataMember::open(
+        "sex",
+        DataKind::Choice(&["female", "male", "non_binary"]),
+        "The applicant's sex; the document tells it",
+    ),
+    DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
+    DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
+    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
+    DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
+    DataMember::open("employer", DataKind::Text(120), "The employer's name"),
+    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open(
+        "employment_status",
+        DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
+        "How the applicant is employed",
+    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
+    DataMember::open(
+        "dependents",
+        DataKind::Integer(0, 30),
+        "How many people live on the applicant's income",
+    ),
+    DataMember::open(
+        "housing",
+        DataKind::Choice(&["owned", "rented", "family", "other"]),
+        "How the applicant lives",
+    ),
+    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
+    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
+    DataMember::personal("clabe", DataKind::Code(18, 18), "The account to pay to (CLABE)"),
+    DataMember::personal("rfc", DataKind::Code(12, 13), "The tax number (RFC)"),
+    DataMember::open("state", DataKind::Text(60), "The state of residence"),
+];
 
 /// `config/countries/mx.toml`, where each key is explained.
 #[derive(Debug, Serialize, Deserialize)]

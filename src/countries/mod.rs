@@ -10,7 +10,7 @@
 //! What the countries share stands beside them, each in one file: the normalisation and verdict of documents
 //! ([`document`]), the kinds of threshold (`thresholds`), the instalment and ratios (`ratios`), the vocabulary of
 //! rules (`rule`), the risk score (`risk`), the engine that decides ([`evaluation`]), what a country tells about
-//! itself ([`description`]) and the reading of a case ([`case`]).
+//! itself ([`description`]), the members of its data ([`data`]) and the reading of a case ([`case`]).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
@@ -22,6 +22,7 @@ use chrono::{DateTime, Utc};
 pub mod brazil;
 pub mod case;
 pub mod colombia;
+pub mod data;
 pub mod description;
 pub mod document;
 pub mod evaluation;

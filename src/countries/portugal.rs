@@ -13,6 +13,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::data::{DataKind, DataMember};
 use super::description::DocumentDescription;
 use super::document::{self, DocumentKind, DocumentVerdict, ReasonCode};
 use super::evaluation::RulePack;
@@ -27,6 +28,41 @@ use crate::error::Result;
 
 /// Raised whenever the rules below would decide an old case differently with the same figures.
 const REVISION: u32 = 1;
+
+/// The members of `country_specific_data`.
+pub(super) const DATA_MEMBERS: &[DataMember] = &[
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date"),
+    DataMember::open("sex", DataKind::Choice(&["female", "male", "non_binary"]), "The applicant's sex"),
+    DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
+    DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
+    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
+    DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
+    DataMember::open("employer", DataKind::Text(120), "The employer's name"),
+    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open(
+        "employment_status",
+        DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
+        "How the applicant is employed",
+    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
+    DataMember::open(
+        "dependents",
+        DataKind::Integer(0, 30),
+        "How many people live on the applicant's income",
+    ),
+    DataMember::open(
+        "housing",
+        DataKind::Choice(&["owned", "rented", "family", "other"]),
+        "How the applicant lives",
+    ),
+    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
+    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
+    DataMember::personal("iban", DataKind::Code(15, 34), "The account to pay to (IBAN)"),
+    DataMember::open("district", DataKind::Text(60), "The district of residence"),
+];
 
 /// `config/countries/pt.toml`, where each key is explained.
 #[derive(Debug, Serialize, Deserialize)]
@@ -69,7 +105,7 @@ impl CountryRules for Portugal {
     fn describe(&self) -> CountryDescription {
         let document = DocumentDescription {
             kinds: vec![DocumentKind::Nif],
-            description: "NIF of a natural person (9 digits, the last one a check digit)",
+            description: "NIF of a natural person (9 digits, the last one a check digit), with or without PT before it",
             format: "^([123][0-9]|45)[0-9]{7}$",
             sample: "123456789",
         };
@@ -89,8 +125,12 @@ impl CountryRules for Portugal {
     }
 }
 
+/// Before a NIF: the country of a VAT number (Council Directive 2006/112/EC, article 215), and the type of a tax number in
+/// certificates (ETSI EN 319 412-1, 5.1.3).
+const PREFIXES: [&str; 2] = ["TINPT", "PT"];
+
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
-    let normalized = document::normalize_after_prefix::<9>("PT", text)?;
+    let normalized = document::normalize_after::<9>(text, &PREFIXES)?;
     let digits = document::digits(normalized).ok_or(ReasonCode::BadFormat)?;
     let [body @ .., check] = digits;
     let mut reasons = vec![];
@@ -134,6 +174,13 @@ mod tests {
                 ("271828188", Ok("271828188")),
                 ("100000150", Ok("100000150")),
                 ("100000100", Ok("100000100")),
+                ("PT123456789", Ok("123456789")),
+                ("pt 123 456 789", Ok("123456789")),
+                ("TINPT-123456789", Ok("123456789")),
+                ("PTPT123456789", Err(&["bad_length"])),
+                ("ES123456789", Err(&["bad_length"])),
+                ("PT123456780", Err(&["bad_check_digit"])),
+                ("PT501442600", Err(&["not_a_person"])),
                 ("123 456 789", Ok("123456789")),
                 ("123.456.789", Ok("123456789")),
                 ("PT123456789", Ok("123456789")),

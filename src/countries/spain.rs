@@ -12,6 +12,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::data::{DataKind, DataMember};
 use super::description::DocumentDescription;
 use super::document::{self, DocumentKind, DocumentVerdict, ReasonCode};
 use super::evaluation::RulePack;
@@ -26,6 +27,41 @@ use crate::error::Result;
 
 /// Raised whenever the rules below would decide an old case differently with the same figures.
 const REVISION: u32 = 1;
+
+/// The members of `country_specific_data`.
+pub(super) const DATA_MEMBERS: &[DataMember] = &[
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date"),
+    DataMember::open("sex", DataKind::Choice(&["female", "male", "non_binary"]), "The applicant's sex"),
+    DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
+    DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
+    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
+    DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
+    DataMember::open("employer", DataKind::Text(120), "The employer's name"),
+    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open(
+        "employment_status",
+        DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
+        "How the applicant is employed",
+    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
+    DataMember::open(
+        "dependents",
+        DataKind::Integer(0, 30),
+        "How many people live on the applicant's income",
+    ),
+    DataMember::open(
+        "housing",
+        DataKind::Choice(&["owned", "rented", "family", "other"]),
+        "How the applicant lives",
+    ),
+    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
+    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
+    DataMember::personal("iban", DataKind::Code(15, 34), "The account to pay to (IBAN)"),
+    DataMember::open("province", DataKind::Text(60), "The province of residence"),
+];
 
 /// `config/countries/es.toml`, where each key is explained.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,7 +102,7 @@ impl CountryRules for Spain {
     fn describe(&self) -> CountryDescription {
         let document = DocumentDescription {
             kinds: vec![DocumentKind::Dni, DocumentKind::Nie],
-            description: "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter)",
+            description: "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter), with or without ES before it",
             format: "^([0-9]{8}|[XYZ][0-9]{7})[A-Z]$",
             sample: "12345678Z",
         };
@@ -89,8 +125,12 @@ impl CountryRules for Spain {
 /// The check letters, by the number modulo 23.
 const LETTERS: [u8; 23] = *b"TRWAGMYFPDXBNJZSQVHLCKE";
 
+/// Before a DNI or NIE: the country of a VAT number (Council Directive 2006/112/EC, article 215), and the type of an
+/// identity card or tax number in certificates (ETSI EN 319 412-1, 5.1.3).
+const PREFIXES: [&str; 3] = ["IDCES", "TINES", "ES"];
+
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
-    let normalized = document::normalize_after_prefix::<9>("ES", text)?;
+    let normalized = document::normalize_after::<9>(text, &PREFIXES)?;
     let [first, rest @ .., letter] = normalized;
     let (kind, first) = match first {
         b'0'..=b'9' => (DocumentKind::Dni, first),
@@ -128,6 +168,11 @@ mod tests {
             Country::Es,
             &[
                 ("12345678Z", Ok("12345678Z")),
+                ("ES12345678Z", Ok("12345678Z")),
+                ("ES-X1234567L", Ok("X1234567L")),
+                ("IDCES-12345678Z", Ok("12345678Z")),
+                ("PT12345678Z", Err(&["bad_length"])),
+                ("ES12345678A", Err(&["bad_check_digit"])),
                 ("00000000T", Ok("00000000T")),
                 ("00000001R", Ok("00000001R")),
                 ("00000023T", Ok("00000023T")),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::ids::{ApplicationId, ChangeId, RequestId};
 use super::money::Money;
-use super::personal_data::{BirthDate, FullName, IdentityDocument};
+use super::personal_data::{BirthDate, FullName, IdentityDocument, PersonalMembers};
 use super::status::Status;
 
 /// A country that Aval lends in.
@@ -141,7 +141,7 @@ pub struct Attribution {
     pub change_id: ChangeId,
     /// The account or the part of the system, such as `system:application-actor`.
     pub changed_by: String,
-    /// Why, when somebody said so.
+    /// Why, when a reason was given. The applicant may read it.
     pub reason: Option<String>,
     /// The request that led to it.
     pub request_id: Option<RequestId>,
@@ -166,8 +166,10 @@ pub struct NewApplication {
     pub term_months: TermMonths,
     /// The applicant's birth date, when the document or the client tells it.
     pub birth_date: Option<BirthDate>,
-    /// What the client said, and what the document tells (sex); without the birth date.
+    /// What the client said, and what the document tells (sex); without the birth date and what is personal.
     pub country_specific_data: Map<String, Value>,
+    /// The personal part of it.
+    pub personal_data: PersonalMembers,
     /// The account that made it.
     pub created_by: String,
     /// Who, why, which request.
@@ -192,6 +194,23 @@ impl fmt::Debug for NewApplication {
     }
 }
 
+/// Members of the country's data to set, or to remove where there is no value.
+#[derive(Clone)]
+pub struct DataChange {
+    /// Whether a member of that name belongs to those that are sealed.
+    pub is_personal: fn(&str) -> bool,
+    /// Those that are stored in the clear.
+    pub open: Vec<(&'static str, Option<Value>)>,
+    /// Those that are sealed.
+    pub personal: Vec<(&'static str, Option<Value>)>,
+}
+
+impl fmt::Debug for DataChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataChange(****)")
+    }
+}
+
 /// An application as it is stored.
 #[derive(Clone)]
 pub struct Application {
@@ -213,8 +232,10 @@ pub struct Application {
     pub status: Status,
     /// The applicant's birth date, when the document or the client told it.
     pub birth_date: Option<BirthDate>,
-    /// Free data of the country; without the birth date.
+    /// Data of the country; without the birth date and what is personal.
     pub country_specific_data: Map<String, Value>,
+    /// The personal part of it.
+    pub personal_data: PersonalMembers,
     /// What the bureau said last.
     pub banking_data: Option<Value>,
     /// The last decision's risk, 0.00 to 100.00.

@@ -187,6 +187,24 @@ pub const PROVIDER_REJECTED: &str = "PROVIDER_REJECTED";
 /// The reason code of a decision that a bureau leaves to a human.
 pub const PROVIDER_NEEDS_REVIEW: &str = "PROVIDER_NEEDS_REVIEW";
 
+/// The reason code that an applicant sees of an application that waits for a human for internal reasons alone.
+pub const MANUAL_REVIEW: &str = "MANUAL_REVIEW";
+
+/// The reason codes that only staff see: the first tells of another account's application, the second of a bureau's
+/// request. Two kinds of cause stand behind [`MANUAL_REVIEW`], so that it does not tell which.
+pub const INTERNAL_REASONS: [&str; 2] = [APPLIED_ELSEWHERE, PROVIDER_NEEDS_REVIEW];
+
+/// The reason codes as an applicant sees them. Internal ones are left out; where nothing else is left of the reasons for
+/// a review, [`MANUAL_REVIEW`] stands for them.
+pub fn public_reasons(status: Outcome, reasons: Vec<String>) -> Vec<String> {
+    let mut public: Vec<String> =
+        reasons.into_iter().filter(|reason| !INTERNAL_REASONS.contains(&reason.as_str())).collect();
+    if public.is_empty() && status == Outcome::UnderReview {
+        public.push(MANUAL_REVIEW.to_owned());
+    }
+    public
+}
+
 /// A decision as it is stored.
 #[derive(Clone)]
 pub struct StoredDecision {
@@ -217,6 +235,24 @@ impl fmt::Debug for StoredDecision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_applicant_sees_no_internal_reason() {
+        let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>();
+        for (status, stored, seen) in [
+            (Outcome::UnderReview, vec![APPLIED_ELSEWHERE], vec![MANUAL_REVIEW]),
+            (Outcome::UnderReview, vec![PROVIDER_NEEDS_REVIEW], vec![MANUAL_REVIEW]),
+            (
+                Outcome::UnderReview,
+                vec!["AMOUNT_NEEDS_REVIEW", APPLIED_ELSEWHERE],
+                vec!["AMOUNT_NEEDS_REVIEW"],
+            ),
+            (Outcome::Rejected, vec!["DTI_TOO_HIGH", APPLIED_ELSEWHERE], vec!["DTI_TOO_HIGH"]),
+            (Outcome::Approved, vec![], vec![]),
+        ] {
+            assert_eq!(public_reasons(status, codes(&stored)), codes(&seen), "{stored:?}");
+        }
+    }
 
     #[test]
     fn bands_meet_without_gap_or_overlap() {

@@ -28,6 +28,7 @@ pub struct ApplicationChanged {
     /// The account that made the application: only it and staff may see the event.
     pub created_by: String,
     /// When the change was made.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -131,7 +131,17 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-impl Members<'_> {
+impl<'a> Members<'a> {
+    /// The members, in the order in which they were sent.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, raw)| (name.as_ref(), *raw))
+    }
+
+    /// Whether there is a member of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(member, _)| member == name)
+    }
+
     /// Whether a name stands there more than once.
     pub fn has_duplicates(&self) -> bool {
         let mut seen = HashSet::with_capacity(self.0.len());
@@ -223,7 +233,15 @@ impl<'a, 'p> Fields<'a, 'p> {
 
     /// Reports a problem of one member.
     pub fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
-        let escaped = name.replace('~', "~0").replace('/', "~1");
-        self.problems.0.push(FieldError::new(format!("{}/{escaped}", self.pointer), code, detail));
+        self.problems.0.push(FieldError::new(
+            format!("{}{}", self.pointer, pointer_step(name)),
+            code,
+            detail,
+        ));
     }
+}
+
+/// The step of a JSON pointer to a member (RFC 6901).
+pub fn pointer_step(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }

@@ -6,8 +6,12 @@
 use std::fmt;
 
 use chrono::NaiveDate;
+use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use serde_json::{Map, Value};
 
-/// A person's name, 1 to 255 characters.
+/// A person's name, 1 to 255 characters, in Unicode normalisation form C.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullName(String);
 
@@ -15,11 +19,15 @@ impl FullName {
     /// The longest accepted name, in characters.
     pub const MAX_CHARS: usize = 255;
 
-    /// Trims the name; `None` when nothing is left, when it is too long, or when it has control characters.
+    /// Trims and normalises the name (NFC); `None` when it is too long, has no letter, or has a character that a name
+    /// does not have.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let fits = !text.is_empty() && text.chars().count() <= Self::MAX_CHARS;
-        (fits && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
+        let text = ComposingNormalizerBorrowed::new_nfc().normalize(text.trim()).into_owned();
+        let categories = CodePointMapData::<GeneralCategory>::new();
+        let has_letter =
+            text.chars().any(|c| is_visible(c) && GeneralCategoryGroup::Letter.contains(categories.get(c)));
+        let fits = text.chars().count() <= Self::MAX_CHARS;
+        (fits && has_letter && text.chars().all(may_stand_in_a_name)).then_some(Self(text))
     }
 
     /// A name that was checked before it was stored.
@@ -31,6 +39,22 @@ impl FullName {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a character has a glyph or changes one. Fillers such as U+3164 are letters by category and draw nothing.
+fn is_visible(character: char) -> bool {
+    !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
+}
+
+/// Whether a name may hold a character: no control, format, private, unassigned or line-breaking one, and none that is
+/// invisible. That excludes the bidirectional controls, with which a name reads as another one. The zero width joiner
+/// and non-joiner stay: Persian and Indic names are written with them.
+fn may_stand_in_a_name(character: char) -> bool {
+    const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
+    let category = CodePointMapData::<GeneralCategory>::new().get(character);
+    let is_other = GeneralCategoryGroup::Other.contains(category)
+        || matches!(category, GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator);
+    JOINERS.contains(&character) || !is_other && is_visible(character)
 }
 
 impl fmt::Debug for FullName {
@@ -110,6 +134,59 @@ impl fmt::Debug for BirthDate {
     }
 }
 
+/// The personal members of the country's data, such as an e-mail address, by name.
+#[derive(Clone, Default, PartialEq)]
+pub struct PersonalMembers(Map<String, Value>);
+
+impl PersonalMembers {
+    /// Members that were checked.
+    pub fn new(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+
+    /// What [`PersonalMembers::to_storage`] made; `None` for any other text.
+    pub fn from_storage(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    /// The members as JSON in the clear, to be sealed; `None` when there are none.
+    pub fn to_storage(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| Value::Object(self.0.clone()).to_string())
+    }
+
+    /// The members in the clear.
+    pub fn reveal(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Adds or replaces a member; removes it without a value.
+    pub fn set(&mut self, name: &str, value: Option<Value>) {
+        match value {
+            Some(value) => self.0.insert(name.to_owned(), value),
+            None => self.0.remove(name),
+        };
+    }
+
+    /// Every member with its value hidden.
+    pub fn masked(&self) -> impl Iterator<Item = (&str, Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), masked_value(value)))
+    }
+}
+
+impl fmt::Debug for PersonalMembers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PersonalMembers(****)")
+    }
+}
+
+/// A personal value as clients see it: the last four characters of a text of at least eight, and nothing of any other.
+pub fn masked_value(value: &Value) -> Value {
+    let text = value.as_str().unwrap_or_default();
+    let hidden = text.chars().count().saturating_sub(4);
+    let tail: String = if hidden >= 4 { text.chars().skip(hidden).collect() } else { String::new() };
+    Value::from(format!("****{tail}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +216,63 @@ mod tests {
         assert!(FullName::parse("A\u{1b}[31m").is_none());
         assert!(FullName::parse(&"é".repeat(255)).is_some());
         assert!(FullName::parse(&"é".repeat(256)).is_none());
+    }
+
+    #[test]
+    fn a_name_can_be_seen_and_reads_as_it_is_stored() {
+        for text in [
+            "\u{200b}",
+            "\u{feff}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{ad}",
+            "\u{115f}\u{1160}",
+            "\u{ffa0}",
+            "\u{200d}",
+            "\u{fe0f}",
+            "\u{e0020}",
+            "\u{34f}",
+            "1234",
+            "\u{301}",
+            "Ana \u{202e}aicraG",
+            "Ana\u{2066}García\u{2069}",
+            "Ana\u{200b}García",
+            "Ana\u{200f}",
+            "Ana\u{61c}",
+            "Ana\u{3164}",
+            "Ana\u{2028}García",
+            "Ana\u{2029}García",
+            "Ana\u{e000}",
+            "Ana\u{fdd0}",
+            "Ana\u{7f}",
+            "Ana\u{85}García",
+        ] {
+            assert_eq!(FullName::parse(text), None, "{text:?}");
+        }
+        for text in ["Ana", "O'Neill", "José-María d’Ávila", "李小龍", "Ñ", "نرگس\u{200c}پور", "Ana 2ª"]
+        {
+            assert_eq!(FullName::parse(text).unwrap().reveal(), text);
+        }
+        assert_eq!(FullName::parse("Garci\u{301}a").unwrap().reveal(), "García", "NFC");
+    }
+
+    #[test]
+    fn a_personal_value_shows_its_end_at_most() {
+        for (value, shown) in [
+            (Value::from("ana@example.com"), "****.com"),
+            (Value::from("1234567"), "****"),
+            (Value::from("12345678"), "****5678"),
+            (Value::from(12_345_678), "****"),
+            (Value::from(vec!["12345678"]), "****"),
+        ] {
+            assert_eq!(masked_value(&value), shown);
+        }
+        let mut members = PersonalMembers::default();
+        assert_eq!(members.to_storage(), None);
+        members.set("email", Some("ana@example.com".into()));
+        assert_eq!(PersonalMembers::from_storage(&members.to_storage().unwrap()), Some(members.clone()));
+        assert_eq!(format!("{members:?}"), "PersonalMembers(****)");
+        members.set("email", None);
+        assert_eq!(members, PersonalMembers::default());
     }
 }

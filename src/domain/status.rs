@@ -96,6 +96,12 @@ impl Status {
         EDGES.iter().filter(move |edge| edge.from == self && edge.by.contains(&mover)).map(|edge| edge.to)
     }
 
+    /// Whether an application with this status is open, unless it is deleted: only one of an account may be for a document
+    /// within the duplicate window. The trigger `release_document_claim` has the same rule; a test compares them.
+    pub fn is_open(self) -> bool {
+        !self.is_final()
+    }
+
     /// Whether nothing follows.
     pub fn is_final(self) -> bool {
         EDGES.iter().all(|edge| edge.from != self)

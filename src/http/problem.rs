@@ -11,6 +11,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -120,7 +121,12 @@ pub enum Rejection {
     /// The `Idempotency-Key` was used for another request.
     KeyReused,
     /// The account has this open application for the same document (SPEC 9).
-    DuplicateApplication(ApplicationId),
+    DuplicateApplication {
+        /// The open application.
+        existing: ApplicationId,
+        /// Until when it keeps others away, unless it is over before.
+        open_until: Option<DateTime<Utc>>,
+    },
 }
 
 /// What a handler answers.
@@ -145,7 +151,7 @@ impl Rejection {
             Self::HeaderTooLarge { .. } => HEADER_TOO_LARGE,
             Self::PreconditionFailed => PRECONDITION_FAILED,
             Self::KeyReused => IDEMPOTENCY_KEY_REUSED,
-            Self::DuplicateApplication(_) => DUPLICATE_APPLICATION,
+            Self::DuplicateApplication { .. } => DUPLICATE_APPLICATION,
             Self::SlowBody => REQUEST_TIMEOUT,
             Self::Starting => UNAVAILABLE,
             Self::Error(error) => match error {
@@ -189,8 +195,10 @@ impl Rejection {
             Self::KeyReused => {
                 "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
             }
-            Self::DuplicateApplication(_) => {
-                "You have an open application for the same document; application_id names it.".to_owned()
+            Self::DuplicateApplication { .. } => {
+                "You have an open application for the same document; application_id names it. It is open until it is \
+                 rejected, cancelled, completed or deleted, and keeps others away until open_until at the latest."
+                    .to_owned()
             }
             Self::Error(error) => match error {
                 Error::Validation(_) => "See errors for each of them.".to_owned(),
@@ -260,7 +268,10 @@ impl Rejection {
                 problem.to = Some(to);
                 problem.allowed = Some(allowed.clone());
             }
-            Self::DuplicateApplication(existing) => problem.application_id = Some(*existing),
+            Self::DuplicateApplication { existing, open_until } => {
+                problem.application_id = Some(*existing);
+                problem.open_until = *open_until;
+            }
             _ => {}
         }
         problem
@@ -347,6 +358,13 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub application_id: Option<ApplicationId>,
+    /// Until when that application keeps others for the same document away, unless it is rejected, cancelled, completed or
+    /// deleted before; with `duplicate_application` alone.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::domain::timestamp::serialize_option"
+    )]
+    pub open_until: Option<DateTime<Utc>>,
 }
 
 /// One value that is not acceptable.
@@ -384,6 +402,7 @@ impl Problem {
             to: None,
             allowed: None,
             application_id: None,
+            open_until: None,
         }
     }
 
@@ -449,7 +468,10 @@ mod tests {
             Rejection::HeaderTooLarge { limit_bytes: 32_768 },
             Rejection::PreconditionFailed,
             Rejection::KeyReused,
-            Rejection::DuplicateApplication(ApplicationId::new(uuid::Uuid::from_u128(7))),
+            Rejection::DuplicateApplication {
+                existing: ApplicationId::new(uuid::Uuid::from_u128(7)),
+                open_until: Some(DateTime::UNIX_EPOCH),
+            },
             Rejection::SlowBody,
             Rejection::Starting,
         ]);

@@ -217,7 +217,10 @@ pub async fn sealed_by_other_keys(
         "SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month, count(*) AS rows \
          FROM applications_archive \
          WHERE substring(full_name FOR 5) <> $1 OR substring(identity_document FOR 5) <> $1 \
-             OR substring(birth_date FOR 5) <> $1 \
+             OR substring(birth_date FOR 5) <> $1 OR substring(personal_data FOR 5) <> $1 \
+             OR EXISTS (SELECT FROM audit_logs_archive l, jsonb_each(l.metadata -> 'sealed') f, \
+                 jsonb_each_text(f.value) e WHERE l.application_id = applications_archive.id \
+                 AND left(e.value, 10) <> encode($1, 'hex')) \
          GROUP BY 1 ORDER BY 1",
     )
     .bind::<Binary, _>(keys.active_prefix().to_vec())

@@ -1,13 +1,24 @@
 //! The history of an application. Written by trigger alone; only read here.
+//!
+//! A row keeps the old and the new value of what its change changed: in the clear, or, where a column is sealed, as the two
+//! envelopes, which the trigger copies without a key.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::json::StoredJson;
 use super::schema::audit_logs;
+use super::seal::{KeyRing, SealedField};
 use super::types::{AuditAction, PgAuditAction, PgStatus};
 use crate::domain::ids::ApplicationId;
+use crate::domain::members::pointer_step;
+use crate::domain::personal_data::{PersonalMembers, masked_value};
 use crate::domain::status::Status;
 use crate::error::Result;
 
@@ -28,10 +39,99 @@ pub struct AuditEntry {
     pub changed_by: String,
     /// Why.
     pub change_reason: Option<String>,
+    /// Whether the applicant may read why.
+    pub reason_is_public: bool,
+    /// What staff noted for staff.
+    pub internal_note: Option<String>,
+    /// What it changed of the data.
+    pub changes: Vec<ValueChange>,
     /// On which request.
     pub request_id: Option<String>,
     /// When.
     pub created_at: DateTime<Utc>,
+}
+
+/// A value before and after a change; `None` where there was none. Personal values are hidden but for their ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValueChange {
+    /// The member, as a JSON pointer.
+    pub pointer: String,
+    /// Before.
+    pub old: Option<Value>,
+    /// After.
+    pub new: Option<Value>,
+}
+
+/// What the trigger wrote beside the columns.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    reason_is_public: bool,
+    internal_note: Option<String>,
+    /// By JSON pointer.
+    changes: BTreeMap<String, Sides<Value>>,
+    /// By column, in hex.
+    sealed: BTreeMap<String, Sides<String>>,
+}
+
+#[derive(Deserialize)]
+struct Sides<T> {
+    old: Option<T>,
+    new: Option<T>,
+}
+
+impl Metadata {
+    fn changes(self, keys: &KeyRing, application: Uuid, is_personal: fn(&str) -> bool) -> Vec<ValueChange> {
+        let in_the_clear = self.changes.into_iter().map(|(pointer, sides)| {
+            let name = pointer.rsplit('/').next().unwrap_or_default();
+            let shown = |value: Value| if is_personal(name) { masked_value(&value) } else { value };
+            ValueChange { old: sides.old.map(shown), new: sides.new.map(shown), pointer }
+        });
+        let mut changes: Vec<ValueChange> = in_the_clear.collect();
+        for (column, sides) in self.sealed {
+            let (old, new) = (
+                opened(keys, application, &column, sides.old),
+                opened(keys, application, &column, sides.new),
+            );
+            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            changes.extend(names.into_iter().filter(|name| old.get(*name) != new.get(*name)).map(|name| {
+                let shown = |side: &Map<String, Value>| side.get(name).map(masked_value);
+                ValueChange { pointer: format!("/{name}"), old: shown(&old), new: shown(&new) }
+            }));
+        }
+        changes
+    }
+}
+
+/// The members of an envelope, by the rest of their pointers. One that cannot be opened is one hidden value.
+fn opened(keys: &KeyRing, application: Uuid, column: &str, envelope: Option<String>) -> Map<String, Value> {
+    let Some(envelope) = envelope else { return Map::new() };
+    let field = SealedField::of_application(column);
+    let text = field
+        .zip(bytes_of_hex(&envelope))
+        .and_then(|(field, envelope)| keys.open(field, application, &envelope).ok());
+    match (field, text) {
+        (Some(SealedField::PersonalData), Some(text)) => {
+            let members = PersonalMembers::from_storage(&text).unwrap_or_default();
+            let member = |(name, value): (&String, &Value)| {
+                (format!("country_specific_data{}", pointer_step(name)), value.clone())
+            };
+            members.reveal().iter().map(member).collect()
+        }
+        (Some(SealedField::BirthDate), Some(text)) => {
+            Map::from_iter([("country_specific_data/birth_date".to_owned(), Value::from(text))])
+        }
+        (_, Some(text)) => Map::from_iter([(column.to_owned(), Value::from(text))]),
+        (_, None) => Map::from_iter([(column.to_owned(), Value::from(envelope))]),
+    }
+}
+
+/// The bytes of lower-case hex; `None` for any other text.
+pub(super) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
 #[derive(Queryable, Selectable, QueryableByName)]
@@ -45,14 +145,42 @@ struct AuditRow {
     changed_by: String,
     change_reason: Option<String>,
     change_request_id: Option<String>,
+    metadata: StoredJson,
     created_at: DateTime<Utc>,
 }
 
-/// Every change of an application, oldest first, archived or not.
+impl AuditRow {
+    fn entry(self, keys: &KeyRing, application: Uuid, is_personal: fn(&str) -> bool) -> AuditEntry {
+        let row = self;
+        let metadata: Metadata = serde_json::from_value(row.metadata.0).unwrap_or_default();
+        AuditEntry {
+            id: row.id,
+            version: row.version,
+            action: row.action.0,
+            old_status: row.old_status.map(Status::from),
+            new_status: row.new_status.0,
+            changed_by: row.changed_by,
+            change_reason: row.change_reason,
+            reason_is_public: metadata.reason_is_public,
+            internal_note: metadata.internal_note.clone(),
+            changes: metadata.changes(keys, application, is_personal),
+            request_id: row.change_request_id,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// Every change of an application, oldest first, archived or not. Members that `is_personal` names are hidden where an
+/// earlier version stored them in the clear.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list(connection: &mut AsyncPgConnection, id: ApplicationId) -> Result<Vec<AuditEntry>> {
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    id: ApplicationId,
+    is_personal: fn(&str) -> bool,
+) -> Result<Vec<AuditEntry>> {
     let mut rows: Vec<AuditRow> = audit_logs::table
         .select(AuditRow::as_select())
         .filter(audit_logs::application_id.eq(id.as_uuid()))
@@ -66,16 +194,5 @@ pub async fn list(connection: &mut AsyncPgConnection, id: ApplicationId) -> Resu
         let query = diesel::sql_query(query).bind::<diesel::sql_types::Uuid, _>(id.as_uuid());
         rows = query.load(connection).await?;
     }
-    let entry = |row: AuditRow| AuditEntry {
-        id: row.id,
-        version: row.version,
-        action: row.action.0,
-        old_status: row.old_status.map(Status::from),
-        new_status: row.new_status.0,
-        changed_by: row.changed_by,
-        change_reason: row.change_reason,
-        request_id: row.change_request_id,
-        created_at: row.created_at,
-    };
-    Ok(rows.into_iter().map(entry).collect())
+    Ok(rows.into_iter().map(|row| row.entry(keys, id.as_uuid(), is_personal)).collect())
 }

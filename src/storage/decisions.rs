@@ -9,6 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::jobs::Lease;
+use super::json::StoredJson;
 use super::schema::{applications, decisions};
 use super::statement::{Binder, FixedStatement, Prepared};
 use super::types::PgStatus;
@@ -209,10 +210,10 @@ struct DecisionRow {
     application_id: Uuid,
     status: PgStatus,
     risk_score: Option<Decimal>,
-    reasons: Value,
-    rules: Value,
+    reasons: StoredJson,
+    rules: StoredJson,
     rules_version: String,
-    input: Value,
+    input: StoredJson,
     decided_at: DateTime<Utc>,
 }
 
@@ -229,12 +230,12 @@ impl TryFrom<DecisionRow> for StoredDecision {
         Ok(Self {
             id: DecisionId::new(row.id),
             application_id: ApplicationId::new(row.application_id),
-            case: row.input,
+            case: row.input.0,
             decision: Decision {
                 status,
                 risk_score: row.risk_score,
-                reasons: serde_json::from_value(row.reasons).map_err(Error::internal)?,
-                rules: serde_json::from_value(row.rules).map_err(Error::internal)?,
+                reasons: serde_json::from_value(row.reasons.0).map_err(Error::internal)?,
+                rules: serde_json::from_value(row.rules.0).map_err(Error::internal)?,
                 rules_version: row.rules_version,
             },
             decided_at: row.decided_at,

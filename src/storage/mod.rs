@@ -16,6 +16,7 @@ pub mod decisions;
 pub mod failed_jobs;
 pub mod idempotency;
 pub mod jobs;
+mod json;
 pub mod lanes;
 pub mod leadership;
 pub mod listener;

@@ -120,6 +120,8 @@ diesel::table! {
         deleted_at -> Nullable<Timestamptz>,
         birth_date -> Nullable<Bytea>,
         document_index -> Nullable<Bytea>,
+        personal_data -> Nullable<Bytea>,
+        change_details -> Nullable<Jsonb>,
     }
 }
 
@@ -154,6 +156,8 @@ diesel::table! {
         deleted_at -> Nullable<Timestamptz>,
         birth_date -> Nullable<Bytea>,
         document_index -> Nullable<Bytea>,
+        personal_data -> Nullable<Bytea>,
+        change_details -> Nullable<Jsonb>,
     }
 }
 

@@ -27,6 +27,9 @@ fn path(id: &str) -> String {
 fn assert_duplicate_of(answer: &Answer, id: &str) {
     assert_eq!((answer.status.as_u16(), &answer.json["code"]), (409, &"duplicate_application".into()));
     assert_eq!(answer.json["application_id"], id);
+    let open_until = answer.json["open_until"].as_str().unwrap();
+    let left = open_until.parse::<chrono::DateTime<chrono::Utc>>().unwrap() - Clock::system().now();
+    assert!((23..=24).contains(&left.num_hours()) && open_until.len() == 27, "{open_until}");
 }
 
 /// An application of the account `tester`, made `ago`.
@@ -163,6 +166,16 @@ async fn an_application_that_another_account_made_with_the_document_goes_to_a_hu
 
     let other = app.submit(&body(Country::Es, "87654321X")).await;
     app.reaches(&other, "APPROVED").await;
+}
+
+#[actix_rt::test]
+async fn test_documents_may_be_shared_and_others_may_not() {
+    let app = TestApp::start(&[RULE, ("AVAL__APPLICATIONS__SHARED_TEST_DOCUMENTS", "true")]).await;
+    for (document, status) in [("12345678Z", "APPROVED"), ("48214907F", "UNDER_REVIEW")] {
+        by_another_account(&app, Duration::from_secs(60), document).await;
+        let id = app.submit(&body(Country::Es, document)).await;
+        app.reaches(&id, status).await;
+    }
 }
 
 #[actix_rt::test]

@@ -18,6 +18,15 @@ const SPANISH: [&str; 4] = ["90000014W", "90000011E", "90000008L", "48214907F"];
 /// What the Italian and the Mexican sample tell, and what a client tells of a Spaniard.
 const BIRTH_DATES: [&str; 3] = ["1980-01-01", "1985-01-01", "1971-03-29"];
 
+/// What applicants tell beside their application.
+const CONTACTS: [&str; 5] = [
+    "quiteria.zz@example.net",
+    "ES9121000418450200051332",
+    "54362315K",
+    "reachable through her sister Wilhelmina",
+    "+34 699 123 987",
+];
+
 /// A text as it could stand in a dump: plain, in hexadecimal, and in base64 at each of its three alignments.
 fn forms(secret: &str) -> Vec<String> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -65,7 +74,8 @@ async fn dump(app: &TestApp) -> String {
 /// Applications of every country and with every kind of report, decided; the last one panics its actor.
 async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
     let mut ids = Vec::new();
-    let told = json!({"birth_date": BIRTH_DATES[2], "note": "kept"});
+    let told = json!({"birth_date": BIRTH_DATES[2], "employer": "kept", "email": CONTACTS[0], "iban": CONTACTS[1], 
+        "spouse_document": CONTACTS[2], "note": CONTACTS[3]});
     for (country, document) in SAMPLES.into_iter().chain(SPANISH.map(|document| (Country::Es, document))) {
         let mut application = with(body(country, document), "full_name", NAME);
         if country == Country::Es {
@@ -104,7 +114,7 @@ async fn refusals(app: &TestApp, id: &str) -> String {
     let birth_date = json!({"country_specific_data": {"birth_date": BIRTH_DATES[0]}});
     refusals.push(app.patch(&path, &birth_date).await.expect(422));
     let stale = [("Content-Type", "application/json"), ("If-Match", "\"1\"")];
-    let change = json!({"country_specific_data": {"a": 1}}).to_string();
+    let change = json!({"country_specific_data": {"employer": "Acme"}}).to_string();
     refusals.push(app.send(Method::PATCH, &path, &stale, change).await.expect(412));
     for document in ["RSSMRA80A01H501U", "12345678Z"] {
         refusals.push(app.get(&format!("/api/v1/applications/{document}")).await.expect(400));
@@ -125,9 +135,12 @@ async fn nobody_can_be_told_from_what_is_stored_logged_or_sent() {
     socket.subscribe(&json!({"channel": "applications"})).await;
     let ids = applications_of_every_kind(&app).await;
     let (first, panicking) = (&ids[0], &ids[ids.len() - 1]);
-    app.patch(&format!("/api/v1/applications/{first}"), &json!({"country_specific_data": {"more": 1}}))
-        .await
-        .expect(200);
+    app.patch(
+        &format!("/api/v1/applications/{first}"),
+        &json!({"country_specific_data": {"phone": CONTACTS[4]}}),
+    )
+    .await
+    .expect(200);
     let refusals = refusals(&app, first).await;
     app.patch(&format!("/api/v1/applications/{panicking}"), &json!({"status": "REJECTED"})).await.expect(200);
     app.delete(&format!("/api/v1/applications/{}", ids[1])).await;
@@ -143,9 +156,9 @@ async fn nobody_can_be_told_from_what_is_stored_logged_or_sent() {
     let documents: Vec<&str> = SAMPLES.iter().map(|(_, document)| *document).chain(SPANISH).collect();
     let person = [&documents[..], &BIRTH_DATES, &NAMES].concat();
     let keys = SECRETS.map(|(_, secret)| secret);
-    let everything = [&person[..], &keys].concat();
+    let everything = [&person[..], &CONTACTS, &keys].concat();
     let dump = dump(&app).await;
-    assert!(ids.iter().all(|id| dump.contains(id.as_str())) && dump.contains("\"note\": \"kept\""));
+    assert!(ids.iter().all(|id| dump.contains(id.as_str())) && dump.contains("\"employer\": \"kept\""));
     assert_private("a dump of the database", &dump, &everything);
     assert_private("the log", &app.log.text().await, &everything);
     assert_private("/metrics", &app.get("/metrics").await.text(), &everything);
@@ -156,9 +169,17 @@ async fn nobody_can_be_told_from_what_is_stored_logged_or_sent() {
     assert_private("a list", &list, &[&documents[..], &BIRTH_DATES].concat());
     for id in ids.iter().filter(|id| **id != ids[1]) {
         let path = format!("/api/v1/applications/{id}");
-        assert_private("an application as read", &app.get(&path).await.text(), &documents);
+        assert_private(
+            "an application as read",
+            &app.get(&path).await.text(),
+            &[&documents[..], &CONTACTS].concat(),
+        );
         for part in ["decision", "status", "audit"] {
-            assert_private(part, &app.get(&format!("{path}/{part}")).await.text(), &person);
+            assert_private(
+                part,
+                &app.get(&format!("{path}/{part}")).await.text(),
+                &[&person[..], &CONTACTS].concat(),
+            );
         }
     }
 }
@@ -171,11 +192,14 @@ async fn who_may_read_an_application_is_told_the_birth_date_and_a_change_keeps_i
     assert_eq!(created["country_specific_data"], data);
     let path = format!("/api/v1/applications/{}", created["id"].as_str().unwrap());
     assert_eq!(app.get(&path).await.expect(200)["country_specific_data"], data);
-    let changed = app.patch(&path, &json!({"country_specific_data": {"a": 1}})).await.expect(200);
-    let data = json!({"birth_date": "1980-01-01", "sex": "male", "a": 1});
+    let changed = app.patch(&path, &json!({"country_specific_data": {"employer": "Acme"}})).await.expect(200);
+    let data = json!({"birth_date": "1980-01-01", "sex": "male", "employer": "Acme"});
     assert_eq!(changed["country_specific_data"], data);
     assert_eq!(app.get(&path).await.expect(200)["country_specific_data"], data);
-    assert_eq!(app.sql("SELECT country_specific_data - 'sex' FROM applications").await, "{\"a\": 1}");
+    assert_eq!(
+        app.sql("SELECT country_specific_data - 'sex' FROM applications").await,
+        "{\"employer\": \"Acme\"}"
+    );
 }
 
 #[actix_rt::test]

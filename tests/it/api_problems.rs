@@ -186,8 +186,12 @@ async fn every_member_is_checked_and_everything_wrong_is_told_at_once() {
         ("term_months", json!("36"), "/term_months bad_type"),
         ("country_specific_data", json!([]), "/country_specific_data bad_type"),
         ("country_specific_data", json!("text"), "/country_specific_data bad_type"),
-        ("country_specific_data", json!({"a": "nul\u{0}"}), "/country_specific_data nul_character"),
-        ("country_specific_data", json!({"nul\u{0}": 1}), "/country_specific_data nul_character"),
+        (
+            "country_specific_data",
+            json!({"employer": "nul\u{0}"}),
+            "/country_specific_data/employer bad_text",
+        ),
+        ("country_specific_data", json!({"a": {"b": 1e308}}), "/country_specific_data/a unknown_field"),
         ("country_specific_data", json!({"a": "x".repeat(17_000)}), "/country_specific_data too_large"),
         ("status", json!("APPROVED"), "/status unknown_field"),
         ("a/b~c", json!(1), "/a~1b~0c unknown_field"),
@@ -299,7 +303,10 @@ async fn bad_changes_are_refused_by_name() {
         (json!({"status": "CANCELLED", "reason": "a\u{0}b"}), "/reason bad_reason"),
         (json!({"status": "CANCELLED", "country_specific_data": {"a": 1}}), "/status ambiguous"),
         (json!({"country_specific_data": {}}), "/country_specific_data required"),
-        (json!({"country_specific_data": {"birth_date": "2000-01-01"}}), "/country_specific_data read_only"),
+        (
+            json!({"country_specific_data": {"birth_date": "2000-01-01"}}),
+            "/country_specific_data/birth_date read_only",
+        ),
         (json!({"requested_amount": "1"}), "/requested_amount unknown_field"),
     ] {
         let answer = app.patch(&path, &change).await;

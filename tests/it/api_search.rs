@@ -40,15 +40,15 @@ async fn a_document_finds_its_own_applications_however_it_is_written() {
 #[actix_rt::test]
 async fn data_are_found_by_what_they_hold() {
     let app = TestApp::start(&[]).await;
-    let data = json!({"employer": {"name": "Acme", "years": 3}, "tags": ["a", "b"]});
+    let data = json!({"employer": "Acme", "years_employed": 3});
     let id = app.submit(&with(spanish(), "country_specific_data", data)).await;
-    let other =
-        app.submit(&with(spanish(), "country_specific_data", json!({"employer": {"name": "Other"}}))).await;
+    let other = app
+        .submit(&with(spanish(), "country_specific_data", json!({"employer": "Other", "years_employed": 3})))
+        .await;
     for (wanted, expected) in [
-        (json!({"employer": {"name": "Acme"}}), vec![&id]),
-        (json!({"tags": ["b"]}), vec![&id]),
-        (json!({"employer": {}}), vec![&other, &id]),
-        (json!({"employer": {"years": 4}}), vec![]),
+        (json!({"employer": "Acme"}), vec![&id]),
+        (json!({"years_employed": 3}), vec![&other, &id]),
+        (json!({"employer": "Acme", "years_employed": 4}), vec![]),
     ] {
         let search = json!({"country_specific_data": wanted});
         assert_eq!(found(&app, &search).await.iter().collect::<Vec<_>>(), expected, "{search}");

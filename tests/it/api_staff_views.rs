@@ -118,7 +118,7 @@ async fn lists_and_searches_are_recorded_once_each_with_what_they_were_narrowed_
     let listed = eventually("the list", async || views(&app, "?action=application_list").await.pop()).await;
     assert_eq!(
         listed["filter"],
-        json!({"country": "ES", "min_amount": "10.00", "from": "2026-01-01T00:00:00Z"})
+        json!({"country": "ES", "min_amount": "10.00", "from": "2026-01-01T00:00:00.000000Z"})
     );
     let found =
         eventually("the search", async || views(&app, "?action=application_search").await.pop()).await;

@@ -6,6 +6,8 @@ mod accounts;
 #[cfg(test)]
 mod admin_jobs;
 #[cfg(test)]
+mod api_applicant;
+#[cfg(test)]
 mod api_applications;
 #[cfg(test)]
 mod api_duplicates;

@@ -240,16 +240,16 @@ async fn a_change_on_one_instance_is_read_on_the_other_as_soon_as_its_event_is_h
     for number in 0..40 {
         // Both have a copy before the change, in memory and in Redis.
         for app in pair.both() {
-            amount_of(app, &id, "number").await;
+            amount_of(app, &id, "years_employed").await;
             app.get(APPLICATIONS).await.expect(200);
         }
         if number == 20 {
             redis.flush();
         }
-        set(&pair.one, &id, "number", number).await;
-        assert_eq!(amount_of(&pair.one, &id, "number").await, number, "what was written is read");
+        set(&pair.one, &id, "years_employed", number).await;
+        assert_eq!(amount_of(&pair.one, &id, "years_employed").await, number, "what was written is read");
         let Heard::Json(update) = socket.hear().await else { panic!("closed") };
-        assert_eq!(amount_of(&pair.other, &id, "number").await, number);
+        assert_eq!(amount_of(&pair.other, &id, "years_employed").await, number);
         let list = pair.other.get(APPLICATIONS).await.expect(200);
         assert_eq!(
             list["applications"][0]["version"],
@@ -401,9 +401,9 @@ async fn without_redis_health_says_so_and_copies_are_kept_in_memory_alone() {
     .await;
     let id = app.submit(&spanish()).await;
     for number in 0..10 {
-        set(&app, &id, "number", number).await;
-        assert_eq!(amount_of(&app, &id, "number").await, number);
-        assert_eq!(amount_of(&app, &id, "number").await, number);
+        set(&app, &id, "years_employed", number).await;
+        assert_eq!(amount_of(&app, &id, "years_employed").await, number);
+        assert_eq!(amount_of(&app, &id, "years_employed").await, number);
         let listed = app.get(APPLICATIONS).await.expect(200);
         assert_eq!(
             listed["applications"][0]["updated_at"],

@@ -58,7 +58,7 @@ async fn prefixes(database: &TestDatabase) -> String {
     text(
         &mut database.connect().await,
         "SELECT string_agg(DISTINCT encode(substring(envelope FOR 5), 'hex'), ' ') FROM applications, \
-         unnest(ARRAY[full_name, identity_document, birth_date]) AS envelope WHERE envelope IS NOT NULL",
+         unnest(ARRAY[full_name, identity_document, birth_date, personal_data]) AS envelope WHERE envelope IS NOT NULL",
     )
     .await
     .unwrap()
@@ -233,6 +233,37 @@ async fn what_an_earlier_version_stored_in_the_clear_is_sealed_and_indexed() {
     let same_document = app.submit(&body(Country::It, "RSSMRA80A01H501U")).await;
     let entries = app.sql("SELECT count(DISTINCT document_index) FROM applications").await;
     assert_eq!(entries, "1", "{same_document} has the same document");
+}
+
+#[actix_rt::test]
+async fn personal_members_and_old_values_are_sealed_again_too() {
+    let database = Rc::new(TestDatabase::create().await);
+    let app = TestApp::start_on(Rc::clone(&database), &[OLD]).await;
+    let told = serde_json::json!({"email": "quiteria@example.net"});
+    let id = app.submit(&with(body(Country::Es, "12345678Z"), "country_specific_data", told)).await;
+    let path = format!("/api/v1/applications/{id}");
+    app.decided(&id).await;
+    let change = serde_json::json!({"country_specific_data": {"email": "wilhelmina@example.org"}});
+    app.patch(&path, &change).await.expect(200);
+    let clear = "UPDATE applications SET country_specific_data = '{\"phone\": \"+34 699 123 987\", \"employer\": \"Acme\"}'";
+    app.execute(clear).await;
+    app.stop().await;
+    let before = trace(&database).await;
+    assert_eq!(run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {}).await.unwrap(), 2);
+    assert_eq!(trace(&database).await, before);
+
+    let app = TestApp::start_on(Rc::clone(&database), &[NEW]).await;
+    let data = app.get(&path).await.expect(200)["country_specific_data"].clone();
+    let shown = serde_json::json!({"employer": "Acme", "email": "****.org", "phone": "**** 987"});
+    assert_eq!(data, shown);
+    let stored = app.sql("SELECT country_specific_data FROM applications").await;
+    assert_eq!(stored, r#"{"employer": "Acme"}"#);
+    let trail = app.get(&format!("{path}/audit")).await.expect(200);
+    let change = |pointer: &str, old: &str, new: &str| {
+        serde_json::json!({"pointer": pointer, "old": old, "new": new}).to_string()
+    };
+    let text = trail.to_string();
+    assert!(text.contains(&change("/country_specific_data/email", "****.net", "****.org")), "{text}");
 }
 
 #[actix_rt::test]

@@ -18,6 +18,7 @@ use crate::domain::decision::{Case, Decision};
 use crate::domain::ids::{ApplicationId, DecisionId};
 use crate::error::{Error, Result};
 use crate::providers::Subject;
+use crate::providers::simulator::test_documents::is_test_document;
 use crate::storage::decisions::{DecisionRecord, Stored};
 use crate::storage::jobs::{BeginJob, Begun, ClaimedJob, PendingCase, Release};
 use crate::telemetry::metrics::seconds;
@@ -153,6 +154,11 @@ impl Work {
         self.decide(case, figures).await
     }
 
+    fn is_shared_test_document(&self, pending: &PendingCase) -> bool {
+        self.parts.resources.settings.applications.shared_test_documents
+            && is_test_document(pending.country, pending.identity_document.reveal())
+    }
+
     async fn decide(&self, pending: &PendingCase, banking_data: BankingData) -> Result<End> {
         let provider_available = !banking_data.is_fallback();
         let try_again = banking_data.is_fallback() && !banking_data.is_timed_out();
@@ -161,7 +167,7 @@ impl Work {
             monthly_income: pending.monthly_income,
             term_months: pending.term_months,
             banking_data,
-            applied_elsewhere: pending.applied_elsewhere,
+            applied_elsewhere: pending.applied_elsewhere && !self.is_shared_test_document(pending),
         };
         let decision = self.parts.countries.rules(pending.country).evaluate(&case);
         let settings = &self.parts.resources.settings.redecision;

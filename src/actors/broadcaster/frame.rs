@@ -96,6 +96,7 @@ struct UpdateData<'a> {
     previous_status: Option<Status>,
     #[serde(with = "rust_decimal::serde::str_option")]
     risk_score: Option<Decimal>,
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     updated_at: &'a DateTime<Utc>,
 }
 
@@ -261,7 +262,7 @@ mod tests {
         let update = Update::new(Uuid::nil(), event);
         let nil = Uuid::nil();
         let expected = format!(
-            r#"{{"type":"application_update","epoch":"{nil}","offset":9,"data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00Z"}}}}"#
+            r#"{{"type":"application_update","epoch":"{nil}","offset":9,"data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00.000000Z"}}}}"#
         );
         assert_eq!(&*update.frame.text, expected);
         assert_eq!(update.frame.kind.as_str(), "application_update");

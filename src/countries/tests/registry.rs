@@ -136,6 +136,17 @@ fn a_country_tells_everything_that_a_client_needs() {
     assert_eq!(description.document.kinds, [DocumentKind::Dni, DocumentKind::Nie]);
     let mut json = serde_json::to_value(&description).unwrap();
     let rules = json["rules"].take();
+    let members = json["country_specific_data"].take();
+    assert_eq!(
+        members[2],
+        serde_json::json!({
+            "name": "email",
+            "kind": "email",
+            "bounds": "at most 254 characters",
+            "personal": true,
+            "description": "The applicant's e-mail address",
+        })
+    );
     assert_eq!(
         json,
         serde_json::json!({
@@ -143,7 +154,8 @@ fn a_country_tells_everything_that_a_client_needs() {
             "name": "Spain",
             "document": {
                 "kinds": ["DNI", "NIE"],
-                "description": "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter)",
+                "description": "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter), with \
+                    or without ES before it",
                 "format": "^([0-9]{8}|[XYZ][0-9]{7})[A-Z]$",
                 "sample": "12345678Z",
             },
@@ -155,6 +167,7 @@ fn a_country_tells_everything_that_a_client_needs() {
                 "term_months": {"min": 6, "max": 84, "default": 36},
                 "reference_annual_rate": "0.08",
             },
+            "country_specific_data": null,
             "rules": null,
             "rules_version": "es-4a4024c70bb027c9",
         })

@@ -32,12 +32,16 @@ pub struct ApiKeyView {
     #[schema(example = "admin")]
     created_by: String,
     /// When it was made.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     created_at: DateTime<Utc>,
     /// Until when it is good; `null`: for ever.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     expires_at: Option<DateTime<Utc>>,
     /// When it was taken back.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     revoked_at: Option<DateTime<Utc>>,
     /// When it was last used, to ten minutes.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     last_used_at: Option<DateTime<Utc>>,
 }
 

@@ -3,9 +3,11 @@
 use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::countries::data::is_personal;
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 use crate::http::HttpState;
@@ -13,6 +15,7 @@ use crate::http::auth::Principal;
 use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
 use crate::http::staff_views::Viewed;
+use crate::storage::applications::Visibility;
 use crate::storage::staff_views::ViewAction;
 use crate::storage::types::AuditAction;
 use crate::storage::{applications, audit as trail};
@@ -43,20 +46,76 @@ pub struct AuditEntryView {
     /// The status after.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
     pub new_status: Status,
-    /// The account, the part of the system (`system:…`) or the database user (`sql:…`).
+    /// The account, the part of the system (`system:…`) or the database user (`sql:…`). An applicant reads its own
+    /// account, `staff` or `system`.
     #[schema(example = "system:application-actor")]
     pub changed_by: String,
-    /// Why, when somebody said so.
+    /// Why, when a reason was given that the caller may read.
     pub reason: Option<String>,
-    /// The request that led to it.
+    /// What staff noted for staff; with none, and for applicants, absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Called the employer on 12 May")]
+    pub internal_note: Option<String>,
+    /// What the change changed of the data; with nothing, and for applicants, absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ValueChangeView>,
+    /// The request that led to it; `null` for applicants unless it was their own.
     pub request_id: Option<String>,
     /// When.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
+}
+
+/// A value before and after a change. Personal values are hidden but for their ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ValueChangeView {
+    /// The member of the application, as a JSON pointer.
+    #[schema(example = "/country_specific_data/employer")]
+    pub pointer: String,
+    /// Before; `null` where there was none.
+    pub old: Option<Value>,
+    /// After; `null` where there is none.
+    pub new: Option<Value>,
+}
+
+/// What an applicant reads instead of the name of whoever works for the lender.
+const STAFF: &str = "staff";
+/// What an applicant reads instead of a part of the system.
+const SYSTEM: &str = "system";
+
+impl AuditEntryView {
+    /// What the applicant's account `account` sees: what it did itself as it stands; of others no name, no request, no
+    /// note, and a reason only of staff, and only where it was given to be read.
+    fn for_applicant(entry: trail::AuditEntry, account: &str) -> Self {
+        let is_own = entry.changed_by == account;
+        let is_system = entry.changed_by.starts_with("system:");
+        let shows_reason = is_own || !is_system && entry.reason_is_public;
+        let whole = Self::from(entry);
+        Self {
+            changed_by: match (is_own, is_system) {
+                (true, _) => whole.changed_by,
+                (false, true) => SYSTEM.to_owned(),
+                (false, false) => STAFF.to_owned(),
+            },
+            reason: whole.reason.filter(|_| shows_reason),
+            internal_note: None,
+            changes: Vec::new(),
+            request_id: whole.request_id.filter(|_| is_own),
+            ..whole
+        }
+    }
 }
 
 impl From<trail::AuditEntry> for AuditEntryView {
     fn from(entry: trail::AuditEntry) -> Self {
+        let change = |change: trail::ValueChange| ValueChangeView {
+            pointer: change.pointer,
+            old: change.old,
+            new: change.new,
+        };
         Self {
+            internal_note: entry.internal_note,
+            changes: entry.changes.into_iter().map(change).collect(),
             id: entry.id,
             version: entry.version,
             action: entry.action,
@@ -71,6 +130,9 @@ impl From<trail::AuditEntry> for AuditEntryView {
 }
 
 /// Every change of an application: who, what, why, and on which request.
+///
+/// Staff see everything, old and new values included. Applicants see `staff` and `system` instead of names, the reasons
+/// that are given to them, and no internal notes.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}/audit",
@@ -94,8 +156,13 @@ pub(in crate::http) async fn audit(
     let application =
         applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
             .await?;
-    let entries = trail::list(&mut connection, application.id).await?;
+    let keys = state.resources.database.keys();
+    let entries = trail::list(&mut connection, keys, application.id, is_personal).await?;
     state.note_view(&principal, &context, Viewed::One(ViewAction::Audit, id, &application.created_by));
-    let entries = entries.into_iter().map(AuditEntryView::from).collect();
+    let view = |entry| match principal.visibility() {
+        Visibility::All => AuditEntryView::from(entry),
+        Visibility::OwnedBy(account) => AuditEntryView::for_applicant(entry, &account),
+    };
+    let entries = entries.into_iter().map(view).collect();
     Ok(HttpResponse::Ok().json(AuditTrail { application_id: id, entries }))
 }

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use super::country_data;
 use super::view::ApplicationView;
 use crate::actors::recorder::Written;
-use crate::domain::application::{Application, Attribution};
+use crate::domain::application::{Application, Attribution, Country};
 use crate::domain::ids::{ApplicationId, ChangeId};
-use crate::domain::members::{Fields, Problems, Refusal, string};
-use crate::domain::status::{Status, UnknownStatus};
+use crate::domain::members::{Fields, Members, Problems, Refusal, string};
+use crate::domain::status::{Mover, Status, UnknownStatus};
 use crate::error::{Error, FieldError, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -27,6 +27,8 @@ use crate::storage::idempotency::KeyedWrite;
 
 /// Longest reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
+/// Longest internal note, in characters.
+const MAX_NOTE_CHARS: usize = 2000;
 
 /// A status to go to.
 #[derive(ToSchema)]
@@ -36,9 +38,12 @@ pub struct StatusRequest {
     /// Where to.
     #[schema(value_type = crate::http::schemas::ApplicationStatus, example = "CANCELLED")]
     status: Status,
-    /// Why: kept in the audit trail.
+    /// Why: kept in the audit trail, where the applicant may read it.
     #[schema(max_length = 500, example = "Withdrawn by the applicant")]
     reason: Option<String>,
+    /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
+    #[schema(max_length = 2000, example = "Called the employer on 12 May")]
+    internal_note: Option<String>,
 }
 
 /// Either a status to go to, or data to add.
@@ -49,21 +54,25 @@ pub struct PatchRequest {
     /// Where to.
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
     status: Option<Status>,
-    /// Members to add or to replace, at least one; `birth_date` and `sex` are set at creation alone.
+    /// Members to add or to replace, or to remove by `null`, at least one, of those that the country declares
+    /// (`GET /countries/{code}`); `birth_date` and `sex` are set at creation alone. For the owner until the decision.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<serde_json::Value>,
-    /// Why: kept in the audit trail.
+    /// Why: kept in the audit trail, where the applicant may read it.
     #[schema(max_length = 500, example = "Withdrawn by the applicant")]
     reason: Option<String>,
+    /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
+    #[schema(max_length = 2000, example = "Called the employer on 12 May")]
+    internal_note: Option<String>,
 }
 
 /// Which changes a route knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+enum Wanted {
     /// A status.
     Status,
-    /// A status or data, one of them.
-    StatusOrData,
+    /// A status, or data of the application's country, which is looked up only for a body that has data.
+    StatusOrData(Option<Country>),
 }
 
 /// A change and why it is asked for.
@@ -71,22 +80,39 @@ pub(super) enum Wanted {
 pub(super) struct ChangeRequest {
     pub(super) change: Change,
     pub(super) reason: Option<String>,
+    /// What staff note for staff.
+    pub(super) internal_note: Option<String>,
+}
+
+impl From<Change> for ChangeRequest {
+    fn from(change: Change) -> Self {
+        Self { change, reason: None, internal_note: None }
+    }
 }
 
 impl ChangeRequest {
-    /// Reads a body.
+    /// Reads a body of `mover` that asks for a status.
     ///
     /// # Errors
     /// [`Error::Validation`] with everything that is wrong with it.
-    pub(super) fn read(body: &JsonObject, wanted: Wanted) -> Result<Self> {
+    pub(super) fn read_status(body: &JsonObject, mover: Mover) -> Result<Self> {
+        Self::read(body, mover, Wanted::Status)
+    }
+
+    /// Reads a body of `mover` that may have data. `country` is the application's, and needed where it has.
+    fn read(body: &JsonObject, mover: Mover, wanted: Wanted) -> Result<Self> {
         let mut problems = Problems::default();
         let mut fields = Fields::new(body.members()?, "", &mut problems);
         let reason = fields.optional("reason", reason);
-        let (change, untold) = match wanted {
-            Wanted::Status => (fields.required("status", status).map(Change::Status), None),
-            Wanted::StatusOrData => {
+        let internal_note = fields.optional("internal_note", note);
+        if internal_note.is_some() && mover != Mover::Staff {
+            fields.refuse("internal_note", "staff_only", "is for staff alone");
+        }
+        let (asked, untold) = match wanted {
+            Wanted::Status => (fields.required("status", status).map(Asked::Status), None),
+            Wanted::StatusOrData(country) => {
                 let status = fields.optional("status", status);
-                let data = fields.optional("country_specific_data", added_data);
+                let data = fields.optional("country_specific_data", country_data::bounded);
                 match (status, data) {
                     (Some(_), Some(_)) => {
                         fields.refuse(
@@ -96,8 +122,8 @@ impl ChangeRequest {
                         );
                         (None, None)
                     }
-                    (Some(status), None) => (Some(Change::Status(status)), None),
-                    (None, Some(data)) => (Some(Change::CountryData(data)), None),
+                    (Some(status), None) => (Some(Asked::Status(status)), None),
+                    (None, Some(data)) => (country.map(|country| Asked::Data(country, data)), None),
                     (None, None) => {
                         (None, Some(FieldError::new("", "required", "needs status or country_specific_data")))
                     }
@@ -108,11 +134,23 @@ impl ChangeRequest {
         if problems.0.is_empty() {
             problems.0.extend(untold);
         }
+        let change = asked.map(|asked| match asked {
+            Asked::Status(status) => Change::Status(status),
+            Asked::Data(country, members) => {
+                Change::CountryData(country_data::read_change(country, &members, &mut problems))
+            }
+        });
         match (change, problems.0.is_empty()) {
-            (Some(change), true) => Ok(Self { change, reason }),
+            (Some(change), true) => Ok(Self { change, reason, internal_note }),
             _ => Err(Error::Validation(problems.0)),
         }
     }
+}
+
+/// A change as it was sent.
+enum Asked<'a> {
+    Status(Status),
+    Data(Country, Members<'a>),
 }
 
 fn status(raw: &RawValue) -> Result<Status, Refusal> {
@@ -138,15 +176,15 @@ pub(in crate::http) fn reason(raw: &RawValue) -> Result<String, Refusal> {
     if fits { Ok(text) } else { Err(refusal()) }
 }
 
-fn added_data(raw: &RawValue) -> Result<serde_json::Map<String, serde_json::Value>, Refusal> {
-    let data = country_data::read(raw)?;
-    if data.is_empty() {
-        return Err(("required", "must have a member".to_owned()));
-    }
-    match country_data::TOLD_BY_DOCUMENT.into_iter().find(|name| data.contains_key(*name)) {
-        Some(name) => Err(("read_only", format!("{name} is set at creation alone"))),
-        None => Ok(data),
-    }
+/// What staff note for staff, which may have lines.
+fn note(raw: &RawValue) -> Result<String, Refusal> {
+    let text = string(raw)?;
+    let is_control = |c: char| c.is_control() && c != '\n';
+    let fits =
+        !text.trim().is_empty() && text.chars().count() <= MAX_NOTE_CHARS && !text.contains(is_control);
+    let refusal =
+        || ("bad_note", format!("must be 1 to {MAX_NOTE_CHARS} characters, without control characters"));
+    if fits { Ok(text) } else { Err(refusal()) }
 }
 
 /// Changes an application: its status, or its country's data.
@@ -171,7 +209,11 @@ fn added_data(raw: &RawValue) -> Result<serde_json::Map<String, serde_json::Valu
             headers(("ETag" = String, description = "Its version")),
         ),
         (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "The status machine does not know this change, or the application is archived (`archived`)"),
+        (
+            status = 409,
+            description = "The status machine does not know this change, the data of a decided application are its \
+                owner's no more, or the application is archived (`archived`)",
+        ),
         (status = 412, description = "It has changed meanwhile"),
     ),
 )]
@@ -183,7 +225,13 @@ pub(in crate::http) async fn change(
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let request = ChangeRequest::read(&body, Wanted::StatusOrData)?;
+    let country = if body.members()?.has("country_specific_data") {
+        let mut connection = state.resources.database.get().await?;
+        Some(applications::country(&mut connection, id, &principal.visibility_for_changes()).await?)
+    } else {
+        None
+    };
+    let request = ChangeRequest::read(&body, principal.mover(), Wanted::StatusOrData(country))?;
     apply(&state, &principal, context, id, &conditions, &request, None).await?.response()
 }
 
@@ -217,7 +265,7 @@ pub(super) async fn apply(
     };
     let (change, visibility, mover) =
         (&request.change, principal.visibility_for_changes(), principal.mover());
-    let traceparent = context.traceparent.as_deref();
+    let (traceparent, note) = (context.traceparent.as_deref(), request.internal_note.as_deref());
     let keys = resources.database.keys();
     // The transaction can only fail with an error of the house; this tells a stale version from the others.
     let stale = Cell::new(false);
@@ -231,9 +279,18 @@ pub(super) async fn apply(
         if conditions.restrict_changes() && !matches!(change, Change::Restore) {
             unless_stale(applications::get(connection, keys, id, &visibility).await?.version)?;
         }
-        let changed =
-            applications::change(connection, keys, id, &visibility, mover, change, &attribution, traceparent)
-                .await?;
+        let changed = applications::change(
+            connection,
+            keys,
+            id,
+            &visibility,
+            mover,
+            change,
+            &attribution,
+            note,
+            traceparent,
+        )
+        .await?;
         // Somebody may have changed it before it was locked.
         unless_stale(changed.version - 1)?;
         check_size(&changed)?;
@@ -265,7 +322,8 @@ pub(super) async fn apply(
 /// Data that is added again and again must stay within its bound too.
 fn check_size(changed: &Application) -> Result<()> {
     let bytes = serde_json::to_vec(&changed.country_specific_data).map_err(Error::internal)?.len();
-    if bytes > country_data::MAX_BYTES {
+    let sealed = changed.personal_data.to_storage().map_or(0, |text| text.len());
+    if bytes + sealed > country_data::MAX_BYTES {
         let detail = format!("would be more than {} bytes of JSON in all", country_data::MAX_BYTES);
         return Err(Error::field("/country_specific_data", "too_large", detail));
     }
@@ -277,56 +335,73 @@ mod tests {
     use super::*;
     use actix_web::web::Bytes;
 
-    fn read(json: &str, wanted: Wanted) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
+    const DATA: Wanted = Wanted::StatusOrData(Some(Country::Es));
+
+    fn read_as(
+        mover: Mover,
+        json: &str,
+        wanted: Wanted,
+    ) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
         let body = JsonObject::check(Bytes::copy_from_slice(json.as_bytes())).unwrap();
-        ChangeRequest::read(&body, wanted).map_err(|error| match error {
+        ChangeRequest::read(&body, mover, wanted).map_err(|error| match error {
             Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
             other => panic!("{other:?}"),
         })
     }
 
+    fn read(json: &str, wanted: Wanted) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
+        read_as(Mover::Owner, json, wanted)
+    }
+
     #[test]
     fn a_change_is_a_status_or_data_and_may_say_why() {
-        let request =
-            read(r#"{"status": "CANCELLED", "reason": "withdrawn"}"#, Wanted::StatusOrData).unwrap();
+        let request = read(r#"{"status": "CANCELLED", "reason": "withdrawn"}"#, DATA).unwrap();
         assert!(matches!(request.change, Change::Status(Status::Cancelled)));
         assert_eq!(request.reason.as_deref(), Some("withdrawn"));
-        let request =
-            read(r#"{"country_specific_data": {"a": 1}, "reason": null}"#, Wanted::StatusOrData).unwrap();
-        assert!(matches!(request.change, Change::CountryData(data) if data.len() == 1));
+        let data = r#"{"country_specific_data": {"employer": "Acme", "email": null}, "reason": null}"#;
+        let request = read(data, DATA).unwrap();
+        let Change::CountryData(change) = request.change else { panic!("no data") };
+        assert_eq!(change.open, [("employer", Some("Acme".into()))]);
+        assert_eq!(change.personal, [("email", None)]);
         assert!(read(r#"{"status": "APPROVED"}"#, Wanted::Status).is_ok());
+    }
+
+    #[test]
+    fn a_note_is_for_staff_alone() {
+        let json = r#"{"status": "APPROVED", "internal_note": "called\nthe employer"}"#;
+        let request = read_as(Mover::Staff, json, Wanted::Status).unwrap();
+        assert_eq!(request.internal_note.as_deref(), Some("called\nthe employer"));
+        let refused = read(json, Wanted::Status).unwrap_err();
+        assert_eq!(refused, [("/internal_note".to_owned(), "staff_only")]);
+        for text in ["", "a\\u0000b", &"x".repeat(2001)] {
+            let json = format!(r#"{{"status": "APPROVED", "internal_note": "{text}"}}"#);
+            let refused = read_as(Mover::Staff, &json, Wanted::Status).unwrap_err();
+            assert_eq!(refused, [("/internal_note".to_owned(), "bad_note")]);
+        }
     }
 
     #[test]
     fn a_change_that_is_none_or_two_or_unknown_is_refused_by_name() {
         let long = format!(r#"{{"status": "CANCELLED", "reason": "{}"}}"#, "x".repeat(501));
         for (json, wanted, pointer, code) in [
-            ("{}", Wanted::StatusOrData, "", "required"),
-            (r#"{"reason": "x"}"#, Wanted::StatusOrData, "", "required"),
-            (r#"{"status": null}"#, Wanted::StatusOrData, "", "required"),
-            (
-                r#"{"status": "CANCELLED", "country_specific_data": {"a": 1}}"#,
-                Wanted::StatusOrData,
-                "/status",
-                "ambiguous",
-            ),
-            (r#"{"status": "CANCELLED", "amount": 1}"#, Wanted::StatusOrData, "/amount", "unknown_field"),
-            (r#"{"status": "cancelled"}"#, Wanted::StatusOrData, "/status", "unknown_status"),
-            (r#"{"status": ["CANCELLED"]}"#, Wanted::StatusOrData, "/status", "bad_type"),
-            (
-                r#"{"status": "CANCELLED", "reason": "a\u0000b"}"#,
-                Wanted::StatusOrData,
-                "/reason",
-                "bad_reason",
-            ),
-            (&long, Wanted::StatusOrData, "/reason", "bad_reason"),
+            ("{}", DATA, "", "required"),
+            (r#"{"reason": "x"}"#, DATA, "", "required"),
+            (r#"{"status": null}"#, DATA, "", "required"),
+            (r#"{"status": "CANCELLED", "country_specific_data": {"a": 1}}"#, DATA, "/status", "ambiguous"),
+            (r#"{"status": "CANCELLED", "amount": 1}"#, DATA, "/amount", "unknown_field"),
+            (r#"{"status": "cancelled"}"#, DATA, "/status", "unknown_status"),
+            (r#"{"status": ["CANCELLED"]}"#, DATA, "/status", "bad_type"),
+            (r#"{"status": "CANCELLED", "reason": "a\u0000b"}"#, DATA, "/reason", "bad_reason"),
+            (&long, DATA, "/reason", "bad_reason"),
             (
                 r#"{"country_specific_data": {"sex": "male"}}"#,
-                Wanted::StatusOrData,
-                "/country_specific_data",
+                DATA,
+                "/country_specific_data/sex",
                 "read_only",
             ),
-            (r#"{"country_specific_data": {}}"#, Wanted::StatusOrData, "/country_specific_data", "required"),
+            (r#"{"country_specific_data": {"a": 1}}"#, DATA, "/country_specific_data/a", "unknown_field"),
+            (r#"{"country_specific_data": {}}"#, DATA, "/country_specific_data", "required"),
+            (r#"{"country_specific_data": []}"#, DATA, "/country_specific_data", "bad_type"),
             ("{}", Wanted::Status, "/status", "required"),
         ] {
             assert_eq!(read(json, wanted).unwrap_err(), [(pointer.to_owned(), code)], "{json:.60}");

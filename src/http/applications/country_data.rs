@@ -1,91 +1,127 @@
-//! `country_specific_data`: free JSON, within bounds.
+//! `country_specific_data`: the members that a country declares ([`crate::countries::data`]).
 //!
-//! It is stored as `jsonb`, which holds no NUL character, and read by people, who need no book. The members that a
-//! document tells are Aval's own. `birth_date` is one of them to clients alone: it is kept apart, sealed, and put back when
-//! one application is read.
+//! What a document tells (`birth_date`, `sex`) cannot be changed afterwards. Personal members are kept apart, sealed; they
+//! are put back, hidden but for their ends, when one application is read.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::countries::DocumentedPerson;
-use crate::domain::members::Refusal;
-use crate::domain::personal_data::BirthDate;
-use crate::error::{Error, Result};
+use crate::countries::data::{DataMember, data_members, is_personal};
+use crate::domain::application::{Country, DataChange};
+use crate::domain::json::exact_object;
+use crate::domain::members::{MAX_UNKNOWN_REPORTED, Members, Problems, Refusal, object, pointer_step};
+use crate::domain::personal_data::{BirthDate, PersonalMembers, masked_value};
+use crate::error::{Error, FieldError, Result};
 
 /// Most bytes of the data, as JSON.
 pub(super) const MAX_BYTES: usize = 16 * 1024;
-/// Deepest nesting, the data itself being the first level.
+/// Deepest nesting of what is looked for, the object itself being the first level.
 const MAX_DEPTH: usize = 8;
 
-pub(super) const BIRTH_DATE: &str = "birth_date";
+const BIRTH_DATE: &str = "birth_date";
 const SEX: &str = "sex";
+const POINTER: &str = "/country_specific_data";
 
 /// The members that a document may tell.
-pub(super) const TOLD_BY_DOCUMENT: [&str; 2] = [BIRTH_DATE, SEX];
+const TOLD_BY_DOCUMENT: [&str; 2] = [BIRTH_DATE, SEX];
 
-/// Reads the data.
+/// Reads any object, to be looked for.
 ///
 /// # Errors
-/// A refusal of anything but an object within the bounds.
+/// A refusal of anything but an object within the bounds whose values are kept exactly.
 pub(super) fn read(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
-    let text = raw.get();
-    if !text.starts_with('{') {
-        return Err(("bad_type", "must be an object".to_owned()));
-    }
-    if text.len() > MAX_BYTES {
+    bounded(raw)?;
+    exact_object(raw, MAX_DEPTH)
+}
+
+/// Reads an object within its length, member by member.
+///
+/// # Errors
+/// A refusal of anything else.
+pub(super) fn bounded(raw: &RawValue) -> Result<Members<'_>, Refusal> {
+    if raw.get().len() > MAX_BYTES {
         return Err(("too_large", format!("must be at most {MAX_BYTES} bytes of JSON")));
     }
-    let unreadable = || ("bad_value", "holds a number or a text that cannot be stored".to_owned());
-    let data: Map<String, Value> = serde_json::from_str(text).ok().ok_or_else(unreadable)?;
-    check_object(&data, 1)?;
-    Ok(data)
+    object(raw)
 }
 
-fn check_object(object: &Map<String, Value>, depth: usize) -> Result<(), Refusal> {
-    check_depth(depth)?;
-    object.iter().try_for_each(|(name, value)| {
-        check_text(name)?;
-        check(value, depth)
-    })
+/// The data of a new application.
+#[derive(Clone, Default)]
+pub(super) struct NewData {
+    pub(super) open: Map<String, Value>,
+    pub(super) personal: PersonalMembers,
+    pub(super) birth_date: Option<BirthDate>,
 }
 
-fn check(value: &Value, depth: usize) -> Result<(), Refusal> {
-    match value {
-        Value::Object(object) => check_object(object, depth + 1),
-        Value::Array(items) => {
-            check_depth(depth + 1)?;
-            items.iter().try_for_each(|item| check(item, depth + 1))
+/// Reads the data of a new application of `country`; a member that is `null` is absent. Every problem goes to `problems`.
+pub(super) fn read_new(country: Country, members: &Members<'_>, problems: &mut Problems) -> NewData {
+    let mut data = NewData::default();
+    for (member, value) in declared(country, members, problems, |_| None) {
+        let Some(value) = value else { continue };
+        match (member.name, value.as_str()) {
+            (BIRTH_DATE, Some(day)) => data.birth_date = BirthDate::parse(day),
+            (name, _) if member.personal => data.personal.set(name, Some(value)),
+            (name, _) => {
+                data.open.insert(name.to_owned(), value);
+            }
         }
-        Value::String(text) => check_text(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
+    data
 }
 
-fn check_depth(depth: usize) -> Result<(), Refusal> {
-    let refusal = || ("too_deep", format!("must be nested at most {MAX_DEPTH} levels deep"));
-    if depth > MAX_DEPTH { Err(refusal()) } else { Ok(()) }
-}
-
-fn check_text(text: &str) -> Result<(), Refusal> {
-    if text.contains('\0') {
-        return Err(("nul_character", "must not hold the NUL character".to_owned()));
-    }
-    Ok(())
-}
-
-/// Reads the data of a new application, and the birth date in it apart from the rest.
-///
-/// # Errors
-/// As [`read`], and for a birth date that is no date.
-pub(super) fn read_new(raw: &RawValue) -> Result<(Map<String, Value>, Option<BirthDate>), Refusal> {
-    let mut data = read(raw)?;
-    let refusal = || ("bad_date", format!("{BIRTH_DATE} must be a date such as 1980-01-31"));
-    let birth_date = match data.remove(BIRTH_DATE) {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(BirthDate::parse(&text).ok_or_else(refusal)?),
-        Some(_) => return Err(refusal()),
+/// Reads a change of an application of `country`; a member that is `null` is removed (RFC 7396). Every problem goes to
+/// `problems`.
+pub(super) fn read_change(country: Country, members: &Members<'_>, problems: &mut Problems) -> DataChange {
+    let read_only = |member: &DataMember| {
+        let is_told = TOLD_BY_DOCUMENT.contains(&member.name);
+        is_told.then(|| ("read_only", "is set at creation alone".to_owned()))
     };
-    Ok((data, birth_date))
+    let is_sealed = |name: &str| name != BIRTH_DATE && is_personal(name);
+    let mut change = DataChange { is_personal: is_sealed, open: Vec::new(), personal: Vec::new() };
+    for (member, value) in declared(country, members, problems, read_only) {
+        let side = if member.personal { &mut change.personal } else { &mut change.open };
+        side.push((member.name, value));
+    }
+    if members.iter().next().is_none() {
+        problems.0.push(FieldError::new(POINTER, "required", "must have a member"));
+    }
+    change
+}
+
+/// The declared members that were sent, each with its value. What is not declared, not readable or there twice becomes a
+/// problem.
+fn declared(
+    country: Country,
+    members: &Members<'_>,
+    problems: &mut Problems,
+    refuse: impl Fn(&DataMember) -> Option<Refusal>,
+) -> Vec<(&'static DataMember, Option<Value>)> {
+    let mut found: Vec<(&'static DataMember, Option<Value>)> = Vec::new();
+    let mut unknown = 0;
+    for (name, raw) in members.iter() {
+        let member = data_members(country).iter().find(|member| member.name == name);
+        let read = match member {
+            None => Err(("unknown_field", format!("is not a member of the data of {country}"))),
+            Some(member) if found.iter().any(|(known, _)| known.name == member.name) => {
+                Err(("duplicate_field", "stands there more than once".to_owned()))
+            }
+            Some(member) => match refuse(member) {
+                Some(refusal) => Err(refusal),
+                None if raw.get() == "null" => Ok((member, None)),
+                None => member.read(raw).map(|value| (member, Some(value))),
+            },
+        };
+        unknown += usize::from(member.is_none());
+        match read {
+            Ok(read) => found.push(read),
+            Err(_) if member.is_none() && unknown > MAX_UNKNOWN_REPORTED => {}
+            Err((code, detail)) => {
+                problems.0.push(FieldError::new(format!("{POINTER}{}", pointer_step(name)), code, detail));
+            }
+        }
+    }
+    found
 }
 
 /// Adds what the document tells beside the birth date, over whatever the client said.
@@ -94,11 +130,19 @@ pub(super) fn add_person(data: &mut Map<String, Value>, person: DocumentedPerson
     Ok(())
 }
 
-/// The data as a client sees them who may read the application.
-pub(super) fn with_birth_date(
-    mut data: Map<String, Value>,
+/// The data as clients see them who may read the application: personal members hidden but for their ends, those included
+/// that earlier versions stored in the clear.
+pub(super) fn shown(
+    open: Map<String, Value>,
+    personal: &PersonalMembers,
     birth_date: Option<&BirthDate>,
 ) -> Map<String, Value> {
+    let hide = |(name, value): (String, Value)| {
+        let hidden = if name != BIRTH_DATE && is_personal(&name) { masked_value(&value) } else { value };
+        (name, hidden)
+    };
+    let mut data: Map<String, Value> = open.into_iter().map(hide).collect();
+    data.extend(personal.masked().map(|(name, value)| (name.to_owned(), value)));
     if let Some(birth_date) = birth_date {
         data.insert(BIRTH_DATE.to_owned(), Value::from(birth_date.reveal()));
     }
@@ -108,29 +152,28 @@ pub(super) fn with_birth_date(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn refused(read: impl Fn(Country, &Members<'_>, &mut Problems), json: &str) -> Vec<String> {
+        let raw = RawValue::from_string(json.to_owned()).unwrap();
+        let mut problems = Problems::default();
+        read(Country::Es, &bounded(&raw).unwrap(), &mut problems);
+        problems.0.into_iter().map(|problem| format!("{} {}", problem.pointer, problem.code)).collect()
+    }
 
     fn code(json: &str) -> Option<&'static str> {
         read(&RawValue::from_string(json.to_owned()).unwrap()).err().map(|(code, _)| code)
     }
 
     #[test]
-    fn the_data_is_an_object_within_its_bounds() {
-        let nested =
-            |levels: usize| format!("{}{{}}{}", "{\"a\":".repeat(levels - 1), "}".repeat(levels - 1));
+    fn what_is_looked_for_is_an_object_within_its_bounds() {
         for (json, expected) in [
             ("{}", None),
             (r#"{"a": [1, -2.5e3, null, {"b": "é"}]}"#, None),
-            (&nested(8), None),
-            (&nested(9), Some("too_deep")),
             (r#"{"a": [[[[[[[[1]]]]]]]]}"#, Some("too_deep")),
             ("[]", Some("bad_type")),
-            ("\"{\"", Some("bad_type")),
-            ("12", Some("bad_type")),
-            (r#"{"a": "x\u0000"}"#, Some("nul_character")),
-            (r#"{"a": [{"\u0000": 1}]}"#, Some("nul_character")),
-            (r#"{"a": 1e999}"#, Some("bad_value")),
-            (r#"{"a": "\ud800"}"#, Some("bad_value")),
+            (r#"{"a": 1e-400}"#, Some("inexact_number")),
+            (r#"{"a": {"b": 1, "b": 2}}"#, Some("duplicate_field")),
             (&format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_BYTES)), Some("too_large")),
         ] {
             assert_eq!(code(json), expected, "{json:.60}");
@@ -138,25 +181,56 @@ mod tests {
     }
 
     #[test]
-    fn a_birth_date_is_taken_out_and_put_back() {
-        let read = |json: &str| read_new(&RawValue::from_string(json.to_owned()).unwrap());
-        let (data, birth_date) = read(r#"{"a": 1, "birth_date": "2001-02-03"}"#).unwrap();
-        assert_eq!(Value::Object(data.clone()), serde_json::json!({"a": 1}));
-        let whole = Value::Object(with_birth_date(data, birth_date.as_ref()));
-        assert_eq!(whole, serde_json::json!({"a": 1, "birth_date": "2001-02-03"}));
-        let (data, birth_date) = read(r#"{"birth_date": null}"#).unwrap();
-        assert!(data.is_empty() && birth_date.is_none());
-        assert!(with_birth_date(data, None).is_empty());
-        for bad in [r#""2001-02-30""#, "20010203", r#"["2001-02-03"]"#, r#""""#] {
-            assert_eq!(read(&format!(r#"{{"birth_date": {bad}}}"#)).unwrap_err().0, "bad_date", "{bad}");
+    fn only_declared_members_are_taken_and_each_problem_names_its_member() {
+        let new = |country: Country, members: &Members<'_>, problems: &mut Problems| {
+            read_new(country, members, problems);
+        };
+        for (json, expected) in [
+            (r#"{"employer": "Acme", "iban": "ES91 2100 0418 4502 0005 1332", "note": null}"#, ""),
+            (r#"{"a": 1.7976931348623157e308}"#, "/country_specific_data/a unknown_field"),
+            (r#"{"a/b": {"rent": 1, "rent": 2}}"#, "/country_specific_data/a~1b unknown_field"),
+            (r#"{"clabe": "002010077777777771"}"#, "/country_specific_data/clabe unknown_field"),
+            (
+                r#"{"monthly_rent": 1, "monthly_rent": 2}"#,
+                "/country_specific_data/monthly_rent duplicate_field",
+            ),
+            (r#"{"monthly_rent": 31.245270191439438}"#, "/country_specific_data/monthly_rent bad_amount"),
+            (
+                r#"{"years_employed": 18446744073709551616}"#,
+                "/country_specific_data/years_employed out_of_range",
+            ),
+            (r#"{"employer": {"name": "x"}}"#, "/country_specific_data/employer bad_type"),
+            (r#"{"employer": "x\u0000"}"#, "/country_specific_data/employer bad_text"),
+            (r#"{"birth_date": "2001-02-30"}"#, "/country_specific_data/birth_date bad_date"),
+        ] {
+            assert_eq!(refused(new, json).join(", "), expected, "{json}");
+        }
+        let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
+        assert_eq!(refused(new, &format!("{{{}}}", strangers.join(","))).len(), MAX_UNKNOWN_REPORTED);
+        let change = |country: Country, members: &Members<'_>, problems: &mut Problems| {
+            read_change(country, members, problems);
+        };
+        for (json, expected) in [
+            ("{}", "/country_specific_data required"),
+            (r#"{"employer": null, "email": "a@b.es"}"#, ""),
+            (r#"{"birth_date": "2001-02-03"}"#, "/country_specific_data/birth_date read_only"),
+            (r#"{"sex": null}"#, "/country_specific_data/sex read_only"),
+        ] {
+            assert_eq!(refused(change, json).join(", "), expected, "{json}");
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_text_value_is_kept_or_refused(text in any::<String>()) {
-            let json = serde_json::json!({ "a": text }).to_string();
-            prop_assert_eq!(code(&json).is_some(), text.contains('\0'));
-        }
+    #[test]
+    fn personal_members_are_kept_apart_and_shown_by_their_ends() {
+        let json = r#"{"employer": "Acme", "email": "ana@example.com", "birth_date": "2001-02-03"}"#;
+        let raw = RawValue::from_string(json.to_owned()).unwrap();
+        let data = read_new(Country::Es, &bounded(&raw).unwrap(), &mut Problems::default());
+        assert_eq!(Value::Object(data.open.clone()), json!({"employer": "Acme"}));
+        let mut open = data.open;
+        open.insert("phone".to_owned(), "+34 600 100 200".into());
+        let seen = Value::Object(shown(open, &data.personal, data.birth_date.as_ref()));
+        let expected =
+            json!({"employer": "Acme", "email": "****.com", "phone": "**** 200", "birth_date": "2001-02-03"});
+        assert_eq!(seen, expected);
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 
 use actix_web::http::{StatusCode, header};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::country_data;
+use super::country_data::{self, NewData};
 use super::view::ApplicationView;
 use crate::countries::{Countries, DocumentedPerson};
 use crate::domain::application::{Attribution, Country, NewApplication, TermMonths};
@@ -24,7 +24,7 @@ use crate::http::conditional::etag;
 use crate::http::extract::RequestContext;
 use crate::http::idempotency::{Idempotency, IdempotencyParameter, Reply, in_flight, replay};
 use crate::http::problem::{Answer, Rejection};
-use crate::storage::applications::{InsertOutcome, Insertion};
+use crate::storage::applications::{InsertOutcome, Insertion, held_until};
 use crate::telemetry::metrics::Metrics;
 
 /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
@@ -50,8 +50,8 @@ pub struct CreateRequest {
     /// Over how many instalments; 36 when absent.
     #[schema(minimum = 6, maximum = 84, example = 36)]
     term_months: Option<u16>,
-    /// Free data of the country, at most 16 KiB and 8 levels deep. `birth_date`, a date, and `sex` are replaced by what the
-    /// document tells.
+    /// Data of the country, at most 16 KiB: the members that `GET /countries/{code}` lists, and no others. `birth_date`
+    /// and `sex` are replaced by what the document tells. Personal members are sealed, and shown but for their ends.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<Value>,
 }
@@ -59,8 +59,8 @@ pub struct CreateRequest {
 /// Makes an application.
 ///
 /// The document and the money are checked; the answer comes after one commit, with status `PENDING`. Everything that is
-/// wrong is told at once. While one application of the same account for the same document is open, another within 24 h is
-/// a 409 that names it.
+/// wrong is told at once. While an application of the same account for the same document is open (neither rejected,
+/// cancelled, completed nor deleted), another within 24 h is a 409 that names it and says until when.
 #[utoipa::path(
     post,
     path = "/api/v1/applications",
@@ -124,6 +124,7 @@ pub(in crate::http) async fn create(
         .with_header(&header::LOCATION, format!("/api/v1/applications/{id}"))
         .with_header(&header::ETAG, etag(NewApplication::VERSION));
     let (country, owner) = (application.country, application.created_by.clone());
+    let document = keys.document_index(country, &application.identity_document);
     let window = state.resources.settings.applications.duplicate_window();
     let claim_until = id.created_at().zip(window).map(|(made, window)| made + window);
     let keyed = match &write {
@@ -137,7 +138,11 @@ pub(in crate::http) async fn create(
             reply.response()
         }
         (InsertOutcome::Known(known), Some(write)) => replay(keys, &write, &known),
-        (InsertOutcome::Duplicate(existing), _) => Err(Rejection::DuplicateApplication(existing)),
+        (InsertOutcome::Duplicate(existing), _) => {
+            let mut connection = state.resources.database.get().await?;
+            let open_until = held_until(&mut connection, &owner, document).await?;
+            Err(Rejection::DuplicateApplication { existing, open_until })
+        }
         (InsertOutcome::InFlight | InsertOutcome::Contended | InsertOutcome::Known(_), _) => Err(in_flight()),
     }
 }
@@ -151,8 +156,7 @@ struct Draft {
     requested_amount: Money,
     monthly_income: Money,
     term_months: TermMonths,
-    birth_date: Option<BirthDate>,
-    country_specific_data: Map<String, Value>,
+    data: NewData,
 }
 
 impl fmt::Debug for Draft {
@@ -192,11 +196,13 @@ impl Draft {
         let requested_amount = fields.required("requested_amount", positive_money);
         let monthly_income = fields.required("monthly_income", positive_money);
         let term_months = fields.optional("term_months", term_months);
-        let data = fields.optional("country_specific_data", country_data::read_new);
+        let members = fields.optional("country_specific_data", country_data::bounded);
         let person = country
             .zip(document)
             .and_then(|(country, text)| check_document(&mut fields, countries, country, &text, now));
         fields.refuse_the_rest();
+        let read_data = |(country, members)| country_data::read_new(country, &members, &mut problems);
+        let data = country.zip(members).map(read_data);
         match (country, full_name, person, requested_amount, monthly_income, problems.0.is_empty()) {
             (
                 Some(country),
@@ -206,10 +212,10 @@ impl Draft {
                 Some(monthly_income),
                 true,
             ) => {
-                let (mut country_specific_data, mut birth_date) = data.unwrap_or_default();
+                let mut data = data.unwrap_or_default();
                 if let Some(person) = person {
-                    country_data::add_person(&mut country_specific_data, person)?;
-                    birth_date = Some(BirthDate::new(person.birth_date));
+                    country_data::add_person(&mut data.open, person)?;
+                    data.birth_date = Some(BirthDate::new(person.birth_date));
                 }
                 Ok(Ok(Self {
                     country,
@@ -218,8 +224,7 @@ impl Draft {
                     requested_amount,
                     monthly_income,
                     term_months: term_months.unwrap_or(TermMonths::DEFAULT),
-                    birth_date,
-                    country_specific_data,
+                    data,
                 }))
             }
             _ => Ok(Err(Refused { country, problems: problems.0 })),
@@ -241,8 +246,9 @@ impl Draft {
             requested_amount: self.requested_amount,
             monthly_income: self.monthly_income,
             term_months: self.term_months,
-            birth_date: self.birth_date,
-            country_specific_data: self.country_specific_data,
+            birth_date: self.data.birth_date,
+            country_specific_data: self.data.open,
+            personal_data: self.data.personal,
             created_by,
             attribution,
             traceparent,
@@ -269,7 +275,11 @@ fn full_name(raw: &RawValue) -> Result<FullName, Refusal> {
     let refusal = || {
         (
             "bad_name",
-            format!("must be 1 to {} characters, none of them a control character", FullName::MAX_CHARS),
+            format!(
+                "must be 1 to {} characters with a letter among them, none of them a control character, invisible or \
+                 changing the direction of writing",
+                FullName::MAX_CHARS
+            ),
         )
     };
     FullName::parse(&string(raw)?).ok_or_else(refusal)

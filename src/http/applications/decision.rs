@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::view::{BankingView, score_text};
 use crate::domain::decision::{
-    Decision, Outcome, RiskBand, RuleKind, RuleOutcome, RuleResult, StoredDecision,
+    Decision, Outcome, RiskBand, RuleKind, RuleOutcome, RuleResult, StoredDecision, public_reasons,
 };
 use crate::domain::ids::{ApplicationId, DecisionId};
 use crate::error::Error;
@@ -19,6 +19,7 @@ use crate::http::auth::Principal;
 use crate::http::extract::{ApplicationPath, RequestContext};
 use crate::http::problem::Answer;
 use crate::http::staff_views::Viewed;
+use crate::storage::applications::Visibility;
 use crate::storage::staff_views::ViewAction;
 use crate::storage::{applications, decisions};
 
@@ -102,12 +103,22 @@ pub struct StoredDecisionView {
     #[schema(value_type = uuid::Uuid)]
     pub application_id: ApplicationId,
     /// When it was made.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub decided_at: DateTime<Utc>,
     /// The decision.
     #[serde(flatten)]
     pub decision: DecisionView,
     /// What the bureau was taken to have said.
     pub banking_data: Option<BankingView>,
+}
+
+impl StoredDecisionView {
+    /// What the applicant sees: the reasons that are public.
+    fn for_applicant(mut stored: StoredDecision) -> Self {
+        let decision = &mut stored.decision;
+        decision.reasons = public_reasons(decision.status, std::mem::take(&mut decision.reasons));
+        stored.into()
+    }
 }
 
 impl From<StoredDecision> for StoredDecisionView {
@@ -123,6 +134,9 @@ impl From<StoredDecision> for StoredDecisionView {
 }
 
 /// The last decision on an application, explained.
+///
+/// Applicants see the public reason codes; internal ones are for staff, and `MANUAL_REVIEW` stands for them where no other
+/// is left.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}/decision",
@@ -149,5 +163,9 @@ pub(in crate::http) async fn decision(
     let stored = decisions::find_latest(&mut connection, application.id).await?;
     let stored = stored.ok_or(Error::NotFound("decision"))?;
     state.note_view(&principal, &context, Viewed::One(ViewAction::Decision, id, &application.created_by));
-    Ok(HttpResponse::Ok().json(StoredDecisionView::from(stored)))
+    let view = match principal.visibility() {
+        Visibility::All => StoredDecisionView::from(stored),
+        Visibility::OwnedBy(_) => StoredDecisionView::for_applicant(stored),
+    };
+    Ok(HttpResponse::Ok().json(view))
 }

@@ -38,7 +38,7 @@ pub(in crate::http) async fn delete(
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let request = ChangeRequest { change: Change::Delete, reason: None };
+    let request = ChangeRequest::from(Change::Delete);
     change::apply(&state, &principal, context, id, &conditions, &request, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -76,6 +76,6 @@ pub(in crate::http) async fn restore(
     conditions: Conditions,
 ) -> Answer {
     let write = idempotency.write(state.keys(), &principal.account, b"", state.resources.clock.now());
-    let request = ChangeRequest { change: Change::Restore, reason: None };
+    let request = ChangeRequest::from(Change::Restore);
     change::apply(&state, &principal, context, id, &conditions, &request, write.as_ref()).await?.response()
 }

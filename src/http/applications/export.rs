@@ -24,6 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::list::{FilterParameters, take_filter, total_bounds};
 use super::view::ListedView;
+use crate::domain::timestamp;
 use crate::error::{Error, FieldError, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -265,8 +266,8 @@ fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
         listed.risk_score.unwrap_or_default().into(),
         listed.risk_band.map_or("", |band| band.as_str()).into(),
         listed.version.to_string().into(),
-        listed.created_at.to_rfc3339().into(),
-        listed.updated_at.to_rfc3339().into(),
+        timestamp::text(listed.created_at).into(),
+        timestamp::text(listed.updated_at).into(),
     ]
 }
 

@@ -12,6 +12,7 @@ use super::list::{
     risk_band, status,
 };
 use crate::countries::Countries;
+use crate::countries::data::is_personal;
 use crate::domain::account::Role;
 use crate::domain::application::Country;
 use crate::domain::members::{Fields, Problems, Refusal, country, money, string, whole_number};
@@ -35,7 +36,7 @@ pub struct SearchRequest {
     /// One document, exactly, as a person would write it; needs `country`.
     #[schema(max_length = 50, example = "12345678-Z")]
     document: Option<String>,
-    /// Members that `country_specific_data` must have, with these values. The birth date cannot be looked for.
+    /// Members that `country_specific_data` must have, with these values. Personal ones cannot be looked for.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<Value>,
     /// Members that the bureau's report must have, with these values; for analysts and admins.
@@ -157,12 +158,12 @@ fn index(
     Some(keys.document_index(country, &document))
 }
 
-/// Reads the members that are looked for; the birth date is sealed, so that nobody can.
+/// Reads the members that are looked for. Personal ones are sealed and cannot be found.
 fn searched_data(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
     let data = country_data::read(raw)?;
-    match data.contains_key(country_data::BIRTH_DATE) {
-        true => Err(("not_searchable", "holds a birth date, which is sealed".to_owned())),
-        false => Ok(data),
+    match data.keys().find(|name| is_personal(name)) {
+        Some(name) => Err(("not_searchable", format!("holds {name}, which is sealed"))),
+        None => Ok(data),
     }
 }
 

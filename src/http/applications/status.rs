@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::change::{self, ChangeRequest, StatusRequest, Wanted};
+use super::change::{self, ChangeRequest, StatusRequest};
 use super::copy::ApplicationCopy;
 use super::view::ApplicationView;
 use crate::domain::ids::ApplicationId;
@@ -39,6 +39,7 @@ pub struct StatusView {
     #[schema(example = 3)]
     pub version: i64,
     /// When it was last changed.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
@@ -117,6 +118,6 @@ pub(in crate::http) async fn set_status(
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let request = ChangeRequest::read(&body, Wanted::Status)?;
+    let request = ChangeRequest::read_status(&body, principal.mover())?;
     change::apply(&state, &principal, context, id, &conditions, &request, None).await?.response()
 }

@@ -60,7 +60,8 @@ pub struct ApplicationView {
     /// The band of the risk.
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     pub risk_band: Option<RiskBand>,
-    /// What the client said, and what the document tells (`birth_date`, `sex`).
+    /// What the client said, and what the document tells (`birth_date`, `sex`). Personal members are hidden but for their
+    /// ends.
     #[schema(value_type = Object)]
     pub country_specific_data: Map<String, Value>,
     /// What the bureau said last.
@@ -75,8 +76,10 @@ pub struct ApplicationView {
     #[schema(example = "local")]
     pub created_by: String,
     /// When it was made.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
@@ -106,8 +109,9 @@ impl From<Application> for ApplicationView {
             status: application.status,
             risk_score: application.risk_score.map(score_text),
             risk_band: application.risk_score.map(RiskBand::of),
-            country_specific_data: country_data::with_birth_date(
+            country_specific_data: country_data::shown(
                 application.country_specific_data,
+                &application.personal_data,
                 application.birth_date.as_ref(),
             ),
             banking_data: application.banking_data.as_ref().and_then(BankingView::read),
@@ -139,8 +143,9 @@ impl ApplicationView {
             status: Status::Pending,
             risk_score: None,
             risk_band: None,
-            country_specific_data: country_data::with_birth_date(
+            country_specific_data: country_data::shown(
                 application.country_specific_data.clone(),
+                &application.personal_data,
                 application.birth_date.as_ref(),
             ),
             banking_data: None,
@@ -199,8 +204,10 @@ pub struct ListedView {
     #[schema(example = 3)]
     pub version: i64,
     /// When it was made.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -43,8 +43,10 @@ pub struct DeadLetterView {
     /// The job that was queued in its place; with `reprocessed` alone.
     pub retried_as: Option<Uuid>,
     /// When it was given up.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
     /// When an operator last did something about it.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
@@ -89,6 +91,7 @@ pub struct LetterActionView {
     /// The job that a retry queued.
     pub job_id: Option<Uuid>,
     /// When.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
 }
 

@@ -40,8 +40,10 @@ pub struct OverrideView {
     #[schema(example = "ana.garcia")]
     pub set_by: String,
     /// Since when.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub set_at: DateTime<Utc>,
     /// Until when; then it decides by itself again.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 

@@ -66,10 +66,12 @@ pub struct JobView {
     #[schema(example = 1)]
     pub attempts: i32,
     /// Not before.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub run_at: DateTime<Utc>,
     /// The instance that has it.
     pub leased_by: Option<String>,
     /// Until when, unless it goes on to live.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub leased_until: Option<DateTime<Utc>>,
     /// The code of the last attempt's error.
     pub error_type: Option<String>,
@@ -78,6 +80,7 @@ pub struct JobView {
     /// The request that led to it.
     pub request_id: Option<String>,
     /// When it was queued.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
 }
 

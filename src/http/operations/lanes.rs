@@ -53,8 +53,10 @@ pub struct PauseView {
     #[schema(example = "ana.garcia")]
     pub paused_by: String,
     /// Since when.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub paused_at: DateTime<Utc>,
     /// When it ends by itself; `null`: when somebody ends it.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 

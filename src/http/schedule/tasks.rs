@@ -35,8 +35,10 @@ pub struct ScheduledTask {
     /// What becomes of a time that passed while nobody led.
     pub missed: MissedPolicy,
     /// When it runs next; in the past when it is about to. `null` when it is switched off.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub next_due_at: Option<DateTime<Utc>>,
     /// When it was last completed.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub last_success_at: Option<DateTime<Utc>>,
     /// The last run, or the one that waits or is under way.
     #[schema(value_type = Option<RunView>)]

@@ -19,12 +19,15 @@ pub struct RunView {
     /// Why it was run.
     pub cause: Cause,
     /// When it was due.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub due_at: DateTime<Utc>,
     /// What became of it.
     pub outcome: Outcome,
     /// When it began; `null` while it waits for the leader.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub started_at: Option<DateTime<Utc>>,
     /// When it was over.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub finished_at: Option<DateTime<Utc>>,
     /// What it did, in figures.
     #[schema(value_type = Object)]

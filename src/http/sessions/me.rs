@@ -35,6 +35,7 @@ pub struct Me {
     #[schema(value_type = Option<Vec<crate::http::schemas::ScopeName>>)]
     scopes: Option<Vec<Scope>>,
     /// When the credential expires; `null`: never.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     valid_until: Option<DateTime<Utc>>,
 }
 

@@ -68,6 +68,7 @@ pub struct StaffViewEntry {
     /// The request.
     pub request_id: Option<String>,
     /// When.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub viewed_at: DateTime<Utc>,
 }
 

@@ -12,6 +12,7 @@ use super::auth::Principal;
 use super::extract::RequestContext;
 use crate::domain::account::Role;
 use crate::domain::ids::ApplicationId;
+use crate::domain::timestamp;
 use crate::storage::applications::ListFilter;
 use crate::storage::staff_views::{StaffView, ViewAction};
 
@@ -62,8 +63,8 @@ fn described(filter: &ListFilter) -> Value {
     let members = [
         ("country", filter.country.map(|country| json!(country.code()))),
         ("status", filter.status.map(|status| json!(status.as_str()))),
-        ("from", filter.from.map(|from| json!(from))),
-        ("to", filter.to.map(|to| json!(to))),
+        ("from", filter.from.map(|from| json!(timestamp::text(from)))),
+        ("to", filter.to.map(|to| json!(timestamp::text(to)))),
         ("min_amount", filter.min_amount.map(|amount| json!(amount))),
         ("max_amount", filter.max_amount.map(|amount| json!(amount))),
         ("risk_band", filter.risk_band.map(|band| json!(band))),

@@ -121,6 +121,7 @@ pub struct Period {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatisticsView {
     /// The moment that the figures tell of.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
     /// How many, and how they were decided.
     #[serde(flatten)]
@@ -137,6 +138,7 @@ pub struct StatisticsView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CountryStatisticsView {
     /// The moment that the figures tell of.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
     /// The totals.
     #[serde(flatten)]

@@ -22,13 +22,16 @@ pub struct UserView {
     /// Whether it may not log in.
     disabled: bool,
     /// Since when it may not.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     disabled_at: Option<DateTime<Utc>>,
     /// Who made it.
     #[schema(example = "admin")]
     created_by: String,
     /// When it was made.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     created_at: DateTime<Utc>,
     /// When it was last changed.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     updated_at: DateTime<Utc>,
 }
 

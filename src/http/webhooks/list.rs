@@ -69,12 +69,16 @@ pub struct WebhookEventView {
     /// The request that brought it.
     pub request_id: Option<String>,
     /// When it came about, by the sender's clock.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub occurred_at: DateTime<Utc>,
     /// When it first came.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub received_at: DateTime<Utc>,
     /// When it was applied or ignored.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub settled_at: Option<DateTime<Utc>>,
     /// When a failed one is tried again; `null` when only its sender can.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 

@@ -18,6 +18,7 @@ pub struct TicketView {
     #[schema(example = "Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA")]
     ticket: String,
     /// When it stops to open one.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     expires_at: DateTime<Utc>,
 }
 

@@ -66,6 +66,11 @@ pub struct TestDocument {
     pub scenario: Scenario,
 }
 
+/// Whether a normalised document is one of the test documents.
+pub fn is_test_document(country: Country, document: &str) -> bool {
+    TEST_DOCUMENTS.iter().any(|row| row.country == country && row.document == document)
+}
+
 const fn row(country: Country, document: &'static str, scenario: Scenario) -> TestDocument {
     TestDocument { country, document, scenario }
 }

@@ -4,13 +4,14 @@ use std::fmt;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{ApplicationRow, Visibility};
-use crate::domain::application::{Application, Attribution};
+use super::{ApplicationRow, Visibility, object, open_personal, seal_personal};
+use crate::domain::application::{Application, Attribution, DataChange};
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::{Mover, Status};
 use crate::error::{Error, PublicMessage, Result};
+use crate::storage::json::StoredJson;
 use crate::storage::schema::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
@@ -22,7 +23,7 @@ pub enum Change {
     /// To another status.
     Status(Status),
     /// Of the country's data: what the document told (birth date, sex) stays.
-    CountryData(Map<String, Value>),
+    CountryData(DataChange),
     /// Into the bin.
     Delete,
     /// Out of it.
@@ -44,9 +45,11 @@ impl fmt::Debug for Change {
 struct Locked {
     status: Status,
     deleted: bool,
+    country_specific_data: Map<String, Value>,
+    personal_data: Option<Vec<u8>>,
 }
 
-/// Makes a change that `mover` asks for, inside the caller's transaction. The row is locked first, so that the answer is
+/// Makes a change that `mover` asks for, with what staff note for staff beside the reason, inside the caller's transaction. The row is locked first, so that the answer is
 /// about the state that the change met.
 ///
 /// # Errors
@@ -64,11 +67,13 @@ pub async fn change(
     mover: Mover,
     change: &Change,
     attribution: &Attribution,
+    internal_note: Option<&str>,
     traceparent: Option<&str>,
 ) -> Result<Application, Abort> {
     let locked = lock(connection, id, visibility, change).await?;
     check(&locked, mover, change)?;
     let who = (
+        applications::change_details.eq(details(attribution, internal_note)),
         applications::change_id.eq(attribution.change_id.as_uuid()),
         applications::changed_by.eq(&attribution.changed_by),
         applications::change_reason.eq(&attribution.reason),
@@ -85,11 +90,20 @@ pub async fn change(
                 .await?
         }
         Change::CountryData(data) => {
-            let merged = applications::country_specific_data.concat(Value::Object(data.clone()));
-            row.set((applications::country_specific_data.eq(merged), who))
-                .returning(returning)
-                .get_result(connection)
-                .await?
+            let personal = seal_changed(connection, keys, id, locked, data).await?;
+            let removed = data.open.iter().filter(|(_, value)| value.is_none());
+            let removed: Vec<String> = removed.map(|(name, _)| (*name).to_owned()).collect();
+            let set = data.open.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?)));
+            let open =
+                applications::country_specific_data.concat(Value::Object(set.collect())).remove(removed);
+            row.set((
+                applications::country_specific_data.eq(open),
+                applications::personal_data.eq(personal),
+                who,
+            ))
+            .returning(returning)
+            .get_result(connection)
+            .await?
         }
         Change::Delete => {
             row.set((applications::deleted_at.eq(diesel::dsl::now), who))
@@ -108,24 +122,71 @@ pub async fn change(
     Ok(changed.open(keys)?)
 }
 
+/// What the trigger copies to the audit row of this change, and of no other. Reasons of versions that had no internal
+/// note were written for staff and are not marked as public.
+fn details(attribution: &Attribution, internal_note: Option<&str>) -> Value {
+    let change_id = attribution.change_id.as_uuid();
+    match internal_note {
+        Some(note) => json!({"change_id": change_id, "reason_is_public": true, "internal_note": note}),
+        None => json!({"change_id": change_id, "reason_is_public": true}),
+    }
+}
+
+/// The sealed data after a change. Personal members that an earlier version stored in the clear move to their envelope
+/// first, so that the audit row of the change does not keep them in the clear.
+async fn seal_changed(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    id: ApplicationId,
+    locked: Locked,
+    change: &DataChange,
+) -> Result<Option<Vec<u8>>, Abort> {
+    let is_told = |(name, _): &(String, Value)| (change.is_personal)(name);
+    let told: Map<String, Value> = locked.country_specific_data.into_iter().filter(is_told).collect();
+    if told.is_empty() && change.personal.is_empty() {
+        return Ok(locked.personal_data);
+    }
+    let mut personal = open_personal(keys, id.as_uuid(), locked.personal_data.as_deref())?;
+    if !told.is_empty() {
+        let names: Vec<String> = told.keys().cloned().collect();
+        told.into_iter().for_each(|(name, value)| personal.set(&name, Some(value)));
+        diesel::update(applications::table.filter(applications::id.eq(id.as_uuid())))
+            .set((
+                applications::country_specific_data.eq(applications::country_specific_data.remove(names)),
+                applications::personal_data.eq(seal_personal(keys, id.as_uuid(), &personal)?),
+            ))
+            .execute(connection)
+            .await?;
+    }
+    change.personal.iter().for_each(|(name, value)| personal.set(name, value.clone()));
+    Ok(seal_personal(keys, id.as_uuid(), &personal)?)
+}
+
 async fn lock(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
     visibility: &Visibility,
     change: &Change,
 ) -> Result<Locked, Abort> {
-    let locked: Option<(PgStatus, bool, String)> = applications::table
-        .select((applications::status, applications::deleted_at.is_not_null(), applications::created_by))
+    type Row = (PgStatus, bool, String, StoredJson, Option<Vec<u8>>);
+    let locked: Option<Row> = applications::table
+        .select((
+            applications::status,
+            applications::deleted_at.is_not_null(),
+            applications::created_by,
+            applications::country_specific_data,
+            applications::personal_data,
+        ))
         .filter(applications::id.eq(id.as_uuid()))
         .for_update()
         .first(connection)
         .await
         .optional()?;
-    let Some((status, deleted, owner)) = locked else {
+    let Some((status, deleted, owner, data, personal_data)) = locked else {
         return Err(refusal_of_absent(connection, id, visibility, change).await?.into());
     };
     if visibility.reaches(&owner) {
-        Ok(Locked { status: status.0, deleted })
+        Ok(Locked { status: status.0, deleted, country_specific_data: object(data.0), personal_data })
     } else {
         Err(Error::NotFound("application").into())
     }
@@ -146,8 +207,9 @@ async fn refusal_of_absent(
 }
 
 /// Whether `mover` may make `change`. Deleting lets go of the document and empties the queue of the reviewers: what is
-/// being decided, or was granted, is not its owner's to delete.
+/// being decided, or was granted, is not its owner's to delete. What was decided on is not its owner's to change.
 fn check(locked: &Locked, mover: Mover, change: &Change) -> Result<()> {
+    let may_edit = mover != Mover::Owner || matches!(locked.status, Status::Pending | Status::Validating);
     let may_delete = mover != Mover::Owner || locked.status == Status::Pending || locked.status.is_final();
     match change {
         Change::Restore if locked.deleted => Ok(()),
@@ -164,6 +226,11 @@ fn check(locked: &Locked, mover: Mover, change: &Change) -> Result<()> {
             let status = locked.status;
             let text =
                 format!("an application that is {status} cannot be deleted by its owner, only by staff");
+            Err(Error::Conflict(PublicMessage::new(text)))
+        }
+        Change::CountryData(_) if !may_edit => {
+            let status = locked.status;
+            let text = format!("the data of an application that is {status} are changed by staff alone");
             Err(Error::Conflict(PublicMessage::new(text)))
         }
         Change::Status(_) | Change::CountryData(_) | Change::Delete => Ok(()),

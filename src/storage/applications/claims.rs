@@ -1,10 +1,27 @@
 //! Claims on documents: the memory of the duplicate rule (SPEC 9). They are taken by the insert and let go by trigger.
 
 use chrono::{DateTime, Utc};
+use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Result;
+use crate::storage::schema::document_claims;
+use crate::storage::seal::DocumentIndex;
+
+/// Until when an account's open application for a document keeps it from another one, unless it is over before; `None` when
+/// there is none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn held_until(
+    connection: &mut AsyncPgConnection,
+    account: &str,
+    document: DocumentIndex,
+) -> Result<Option<DateTime<Utc>>> {
+    let claim = document_claims::table.find((account, document.as_bytes().to_vec()));
+    Ok(claim.select(document_claims::expires_at).first(connection).await.optional()?)
+}
 
 /// Deletes up to `limit` claims that expired before `now`; returns how many there were. What somebody has locked is being
 /// taken over.

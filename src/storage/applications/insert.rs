@@ -67,6 +67,7 @@ struct InsertApplications {
     full_name: Vec<Vec<u8>>,
     identity_document: Vec<Vec<u8>>,
     birth_date: Vec<Option<Vec<u8>>>,
+    personal_data: Vec<Option<Vec<u8>>>,
     document_index: Vec<Vec<u8>>,
     requested_amount: Vec<Decimal>,
     monthly_income: Vec<Decimal>,
@@ -106,6 +107,7 @@ impl InsertApplications {
         self.full_name.push(keys.seal(SealedField::FullName, id, row.full_name.reveal())?);
         self.identity_document.push(keys.seal(SealedField::IdentityDocument, id, document.reveal())?);
         self.birth_date.push(birth_date.transpose()?);
+        self.personal_data.push(super::seal_personal(keys, id, &row.personal_data)?);
         self.document_index.push(keys.document_index(row.country, document).as_bytes().to_vec());
         Ok(())
     }
@@ -143,20 +145,20 @@ impl FixedStatement for InsertApplications {
     /// the first has taken.
     const SQL: &'static str = "\
         WITH judged AS MATERIALIZED (SELECT * \
-            FROM unnest(?::uuid[], ?::text[], ?::bytea[], ?::bytea[], ?::bytea[], ?::bytea[], ?::numeric[], \
+            FROM unnest(?::uuid[], ?::text[], ?::bytea[], ?::bytea[], ?::bytea[], ?::bytea[], ?::bytea[], ?::numeric[], \
                 ?::numeric[], ?::smallint[], ?::text[], ?::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], \
                 ?::text[], ?::uuid[], ?::timestamptz[], ?::bytea[], ?::text[], ?::bytea[], ?::smallint[], ?::bytea[], \
                 ?::timestamptz[]) \
-                AS row (id, country, full_name, identity_document, birth_date, document_index, requested_amount, \
+                AS row (id, country, full_name, identity_document, birth_date, personal_data, document_index, requested_amount, \
                 monthly_income, term_months, currency, country_specific_data, created_by, changed_by, \
                 change_reason, change_request_id, change_traceparent, change_id, claim_until, key_digest, route, \
                 fingerprint, reply_status, reply, key_until), \
             admit_application(id, created_by, document_index, claim_until, key_digest, route, fingerprint, \
                 reply_status, reply, key_until)), \
         inserted AS (INSERT INTO applications (id, country, full_name, identity_document, birth_date, \
-                document_index, requested_amount, monthly_income, term_months, currency, country_specific_data, \
+                personal_data, document_index, requested_amount, monthly_income, term_months, currency, country_specific_data, \
                 created_by, changed_by, change_reason, change_request_id, change_traceparent, change_id) \
-            SELECT id, country::country, full_name, identity_document, birth_date, document_index, requested_amount, \
+            SELECT id, country::country, full_name, identity_document, birth_date, personal_data, document_index, requested_amount, \
                 monthly_income, term_months, currency, country_specific_data, created_by, changed_by, change_reason, \
                 change_request_id, change_traceparent, change_id \
             FROM judged WHERE verdict = 'admitted') \
@@ -168,6 +170,7 @@ impl FixedStatement for InsertApplications {
         binder.bind::<Array<Binary>, _>(&self.full_name)?;
         binder.bind::<Array<Binary>, _>(&self.identity_document)?;
         binder.bind::<Array<Nullable<Binary>>, _>(&self.birth_date)?;
+        binder.bind::<Array<Nullable<Binary>>, _>(&self.personal_data)?;
         binder.bind::<Array<Binary>, _>(&self.document_index)?;
         binder.bind::<Array<Numeric>, _>(&self.requested_amount)?;
         binder.bind::<Array<Numeric>, _>(&self.monthly_income)?;

@@ -16,18 +16,19 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::change::{Change, change};
-pub use self::claims::delete_expired_claims;
+pub use self::claims::{delete_expired_claims, held_until};
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, list_page};
 pub use self::total::{Total, TotalBounds, total};
+use super::json::StoredJson;
 use super::schema::applications;
 use super::seal::{KeyRing, SealedField};
 use super::transaction::Abort;
 use super::types::{PgCountry, PgStatus};
-use crate::domain::application::{Application, TermMonths};
+use crate::domain::application::{Application, Country, TermMonths};
 use crate::domain::ids::ApplicationId;
 use crate::domain::money::Money;
-use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument};
+use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument, PersonalMembers};
 use crate::error::{Error, Result};
 
 #[derive(Queryable, Selectable, QueryableByName)]
@@ -38,14 +39,15 @@ struct ApplicationRow {
     full_name: Vec<u8>,
     identity_document: Vec<u8>,
     birth_date: Option<Vec<u8>>,
+    personal_data: Option<Vec<u8>>,
     requested_amount: Decimal,
     monthly_income: Decimal,
     term_months: i16,
     status: PgStatus,
-    country_specific_data: Value,
-    banking_data: Option<Value>,
+    country_specific_data: StoredJson,
+    banking_data: Option<StoredJson>,
     risk_score: Option<Decimal>,
-    validation_errors: Option<Value>,
+    validation_errors: Option<StoredJson>,
     version: i64,
     created_by: String,
     created_at: DateTime<Utc>,
@@ -69,10 +71,11 @@ impl ApplicationRow {
             monthly_income: money(row.monthly_income)?,
             term_months: term(row.term_months)?,
             status: row.status.0,
-            country_specific_data: object(row.country_specific_data),
-            banking_data: row.banking_data,
+            country_specific_data: object(row.country_specific_data.0),
+            personal_data: open_personal(keys, row.id, row.personal_data.as_deref())?,
+            banking_data: row.banking_data.map(Value::from),
             risk_score: row.risk_score,
-            validation_errors: row.validation_errors,
+            validation_errors: row.validation_errors.map(Value::from),
             version: row.version,
             created_by: row.created_by,
             created_at: row.created_at,
@@ -92,6 +95,16 @@ pub(super) fn open_document(keys: &KeyRing, row: Uuid, envelope: &[u8]) -> Resul
 
 fn open_birth_date(keys: &KeyRing, row: Uuid, envelope: &[u8]) -> Result<BirthDate> {
     keys.open(SealedField::BirthDate, row, envelope).map(BirthDate::from_storage)
+}
+
+fn open_personal(keys: &KeyRing, row: Uuid, envelope: Option<&[u8]>) -> Result<PersonalMembers> {
+    let Some(envelope) = envelope else { return Ok(PersonalMembers::default()) };
+    let text = keys.open(SealedField::PersonalData, row, envelope)?;
+    PersonalMembers::from_storage(&text).ok_or_else(|| Error::internal("sealed members that are no object"))
+}
+
+fn seal_personal(keys: &KeyRing, row: Uuid, members: &PersonalMembers) -> Result<Option<Vec<u8>>> {
+    members.to_storage().map(|text| keys.seal(SealedField::PersonalData, row, &text)).transpose()
 }
 
 pub(super) fn money(value: Decimal) -> Result<Money> {
@@ -169,6 +182,26 @@ pub async fn owner(connection: &mut AsyncPgConnection, id: ApplicationId) -> Res
             row.map(|row| row.created_by).ok_or(Error::NotFound("application"))
         }
     }
+}
+
+/// The country of an application that the caller may see, deleted and archived ones included.
+///
+/// # Errors
+/// [`Error::NotFound`], or when the database fails.
+pub async fn country(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    visibility: &Visibility,
+) -> Result<Country> {
+    let query =
+        applications::table.find(id.as_uuid()).select((applications::country, applications::created_by));
+    let found: Option<(PgCountry, String)> = query.first(connection).await.optional()?;
+    let found = match found {
+        Some(found) => Some(found),
+        None => archived::find(connection, id).await?.map(|row| (row.country, row.created_by)),
+    };
+    let visible = found.filter(|(_, owner)| visibility.reaches(owner));
+    visible.map(|(country, _)| country.0).ok_or(Error::NotFound("application"))
 }
 
 /// Whose an application is and how often it was changed, deleted or not.

@@ -13,6 +13,7 @@
 //! A row that cannot be opened is left as it is and counted: a key is missing, or somebody changed it.
 
 mod applications;
+mod audit;
 mod column;
 
 use diesel_async::AsyncPgConnection;
@@ -38,12 +39,18 @@ struct Batch<C> {
     next: Option<C>,
 }
 
-/// How many rows hold something that is not sealed by the active key, or stand in the blind index by another key.
+/// How many rows hold something that is not sealed by the active key, or stand in the blind index by another key. Members
+/// of the country's data that `personal_names` lists must not stand in the clear.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
-    let mut left = applications::count_left(connection, keys).await?;
+pub async fn count_left(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    personal_names: &[&str],
+) -> Result<u64> {
+    let mut left = applications::count_left(connection, keys, personal_names).await?;
+    left += audit::count_left(connection, keys).await?;
     for field in other_columns(connection).await? {
         left += column::count_left(connection, keys, field).await?;
     }
@@ -51,7 +58,8 @@ pub async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> R
 }
 
 /// Goes once through every sealed column, `batch` rows at a time, and tells `on_progress` after each batch how many rows
-/// were sealed in it. A row that somebody changes meanwhile may be left for another pass.
+/// were sealed in it. A row that somebody changes meanwhile may be left for another pass. Members that `personal_names`
+/// lists move from the clear to their envelope.
 ///
 /// # Errors
 /// When the database fails, or when sealing does.
@@ -59,6 +67,7 @@ pub async fn pass(
     database: &Database,
     logger: &Logger,
     batch: i64,
+    personal_names: &[&str],
     mut on_progress: impl FnMut(u64),
 ) -> Result<Pass> {
     let mut total = Pass::default();
@@ -69,7 +78,16 @@ pub async fn pass(
     };
     let mut after = None;
     loop {
-        let done = applications::reseal_batch(database, logger, after, batch).await?;
+        let done = applications::reseal_batch(database, logger, personal_names, after, batch).await?;
+        note(done.pass);
+        after = done.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut after = None;
+    loop {
+        let done = audit::reseal_batch(database, logger, after, batch).await?;
         note(done.pass);
         after = done.next;
         if after.is_none() {

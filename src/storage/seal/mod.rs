@@ -17,7 +17,8 @@
 //!
 //! What this does not hide: that two envelopes of one column have texts of different length; when a row was written;
 //! which rows belong to one document, which is what the blind index is for ([`KeyRing::document_index`]); anything from
-//! whoever holds the keys, which is every running instance. The free part of `country_specific_data` is not sealed.
+//! whoever holds the keys, which is every running instance; the members of `country_specific_data` that are not declared
+//! personal.
 //!
 //! A key ring has several keys: the first seals, each opens. To change keys, every instance first learns the new key behind
 //! the old one, then seals with it, and `aval reencrypt` ([`crate::storage::reencrypt`]) seals again what the old one

@@ -13,6 +13,8 @@ pub enum SealedField {
     IdentityDocument,
     /// The applicant's birth date.
     BirthDate,
+    /// The personal members of the country's data.
+    PersonalData,
     /// An answer that is kept to be given again.
     IdempotentReply,
     /// What a bureau or a bank posted.
@@ -30,10 +32,11 @@ pub enum RowKey {
 
 impl SealedField {
     /// Every one.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
+        Self::PersonalData,
         Self::IdempotentReply,
         Self::WebhookPayload,
     ];
@@ -44,9 +47,20 @@ impl SealedField {
             Self::FullName => ("applications", "full_name", RowKey::Uuid("id")),
             Self::IdentityDocument => ("applications", "identity_document", RowKey::Uuid("id")),
             Self::BirthDate => ("applications", "birth_date", RowKey::Uuid("id")),
+            Self::PersonalData => ("applications", "personal_data", RowKey::Uuid("id")),
             Self::IdempotentReply => ("idempotency_keys", "reply", RowKey::Bytes("key_digest")),
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
         }
+    }
+}
+
+impl SealedField {
+    /// The sealed column of `applications` of that name.
+    pub fn of_application(column: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| {
+            let (table, name, _) = field.place();
+            table == "applications" && name == column
+        })
     }
 }
 

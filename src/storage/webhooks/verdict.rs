@@ -17,6 +17,7 @@ use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
 use crate::storage::applications::{money, open_document, open_name, term};
+use crate::storage::json::StoredJson;
 use crate::storage::schema::{applications, decisions, pending_jobs, provider_retries, webhook_events};
 use crate::storage::seal::KeyRing;
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
@@ -64,14 +65,17 @@ struct AddresseeRow {
     requested_amount: Decimal,
     monthly_income: Decimal,
     term_months: i16,
-    banking_data: Option<Value>,
+    banking_data: Option<StoredJson>,
     deleted_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl AddresseeRow {
     fn open(self, keys: &KeyRing, promised: Option<String>) -> Result<Addressee> {
-        let banking_data: Option<BankingData> =
-            self.banking_data.map(serde_json::from_value).transpose().map_err(Error::internal)?;
+        let banking_data: Option<BankingData> = self
+            .banking_data
+            .map(|data| serde_json::from_value(data.0))
+            .transpose()
+            .map_err(Error::internal)?;
         let noted = banking_data.as_ref().and_then(issued_reference).map(ToOwned::to_owned);
         Ok(Addressee {
             id: ApplicationId::new(self.id),

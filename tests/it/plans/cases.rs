@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use aval::domain::account::{Role, Scope};
-use aval::domain::application::Country;
+use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::ids::DecisionId;
 use aval::domain::status::{Mover, Status};
@@ -82,9 +82,10 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::change::change status" [1] ["applications_pkey", "pending_jobs_one_per_application_idx"]
         |sql, w| change(sql, w, Change::Status(Status::Cancelled));
     "applications::change::change data" [1] ["applications_pkey"]
-        |sql, w| change(sql, w, Change::CountryData(Map::from_iter([("employer".to_owned(), json!(1))])));
+        |sql, w| change(sql, w, Change::CountryData(DataChange { is_personal: |_| false, open: vec![("employer", Some(json!(1)))], personal: vec![] }));
     "applications::change::change deletion" [1] ["applications_pkey", "document_claims_pkey"]
         |sql, w| change(sql, w, Change::Delete);
+    "applications::claims::held_until" [0] ["document_claims_pkey"] |sql, w| applications::held_until(sql, "tester", w.document);
     "applications::claims::delete_expired_claims" [0] ["document_claims_expiry_idx"]
         |sql, w| applications::delete_expired_claims(sql, w.now, 100);
     "applications::insert::insert" [1] [] |sql, w| async move { applications::insert(sql, &w.keys, &[new_application(w)]).await };
@@ -92,6 +93,7 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| async move { applications::insert_making_partitions(sql, &w.keys, &new_application(w)).await };
     "applications::find" [1] ["applications_pkey"] |sql, w| applications::find(sql, &w.keys, w.application, &Visibility::All);
     "applications::get" [1] ["applications_pkey"] |sql, w| applications::get(sql, &w.keys, w.application, &Visibility::All);
+    "applications::country" [1] ["applications_pkey"] |sql, w| applications::country(sql, w.application, &Visibility::All);
     "applications::owner" [1] ["applications_pkey"] |sql, w| applications::owner(sql, w.application);
     "applications::owner_and_version" [1] ["applications_pkey"] |sql, w| applications::owner_and_version(sql, w.application);
     "applications::was_applied_elsewhere" [2] ["applications_pkey", "applications_document_index_id_idx"]
@@ -116,7 +118,7 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::total::total of one's own" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
         |sql, _w| applications::total(sql, ownless(), own(), bounds());
 
-    "audit::list" [1] ["audit_logs_pkey"] |sql, w| audit::list(sql, w.application);
+    "audit::list" [1] ["audit_logs_pkey"] |sql, w| audit::list(sql, &w.keys, w.application, |_| false);
     "decisions::store" [1] ["applications_pkey", "pending_jobs_pkey"]
         |sql, w| async move { decisions::store(sql, &[decided(w)]).await };
     "decisions::find_latest" [1] ["decisions_pkey"] |sql, w| decisions::find_latest(sql, w.application);
@@ -285,7 +287,7 @@ async fn change(
     change: Change,
 ) -> Result<(), aval::storage::transaction::Abort> {
     let (by, attribution) = (&Visibility::All, w.attribution());
-    applications::change(sql, &w.keys, w.application, by, Mover::Staff, &change, &attribution, None)
+    applications::change(sql, &w.keys, w.application, by, Mover::Staff, &change, &attribution, None, None)
         .await
         .map(|_| ())
 }

@@ -8,7 +8,7 @@ use aval::config::Settings;
 use aval::domain::application::{Attribution, Country, NewApplication, TermMonths};
 use aval::domain::ids::{ApplicationId, ChangeId, RequestId};
 use aval::domain::money::Money;
-use aval::domain::personal_data::{FullName, IdentityDocument};
+use aval::domain::personal_data::{FullName, IdentityDocument, PersonalMembers};
 use aval::storage::seal::KeyRing;
 use aval::telemetry::metrics::Metrics;
 
@@ -20,9 +20,10 @@ use super::eventually;
 /// Short times, so that what production waits a minute for happens in a test: each key as a variable would set it.
 ///
 /// Most tests use the documents of the specification again and again: the duplicate rule is on where it is tested.
-pub(crate) const QUICK: [(&str, &str); 13] = [
+pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__CACHE__STATISTICS_GRACE_MS", "0"),
     ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0"),
+    ("AVAL__APPLICATIONS__SHARED_TEST_DOCUMENTS", "false"),
     ("AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS", "1"),
     ("AVAL__DATABASE__POOL_SIZE", "6"),
     ("AVAL__JOBS__RETRY_BASE_MS", "20"),
@@ -132,6 +133,7 @@ pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> Ne
         term_months: TermMonths::DEFAULT,
         birth_date: None,
         country_specific_data: serde_json::Map::new(),
+        personal_data: PersonalMembers::default(),
         created_by: "tester".to_owned(),
         attribution: Attribution {
             change_id: ChangeId::new(clock.new_uuid()),

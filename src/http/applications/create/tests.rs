@@ -49,7 +49,7 @@ fn a_good_request_is_read_as_it_stands() {
     assert_eq!(draft.requested_amount.to_string(), "15000.00");
     assert_eq!(draft.monthly_income.to_string(), "3500.50");
     assert_eq!(draft.term_months.get(), 48);
-    assert!(draft.country_specific_data.is_empty());
+    assert!(draft.data.open.is_empty());
     assert_eq!(read(&with("term_months", "null")).unwrap().term_months, TermMonths::DEFAULT);
     let separated = read(&with("identity_document", "\" 12.345.678-z \"")).unwrap();
     assert_eq!(separated.identity_document.reveal(), "12345678Z");
@@ -67,6 +67,7 @@ fn each_bad_member_is_named_with_its_reason() {
         ("country", "34", "bad_type"),
         ("country", "[\"ES\"]", "bad_type"),
         ("full_name", "\"\"", "bad_name"),
+        ("full_name", "\"\\u3164\\u200b\"", "bad_name"),
         ("full_name", "\" \\t \"", "bad_name"),
         ("full_name", "\"Ana\\u0000\"", "bad_name"),
         ("full_name", "\"\\ud800\"", "bad_type"),
@@ -96,12 +97,20 @@ fn each_bad_member_is_named_with_its_reason() {
         ("term_months", "1e400", "out_of_range"),
         ("term_months", "\"36\"", "bad_type"),
         ("country_specific_data", "[]", "bad_type"),
-        ("country_specific_data", "{\"a\": \"\\u0000\"}", "nul_character"),
-        ("country_specific_data", "{\"birth_date\": \"yesterday\"}", "bad_date"),
         ("status", "\"APPROVED\"", "unknown_field"),
         ("risk_score", "0", "unknown_field"),
     ] {
         assert_eq!(problems(&with(name, value)), [(format!("/{name}"), code)], "{name} {value:.40}");
+    }
+}
+
+#[test]
+fn a_member_of_the_data_is_refused_by_its_own_pointer() {
+    for (data, pointer, code) in [
+        (r#"{"birth_date": "yesterday"}"#, "/country_specific_data/birth_date", "bad_date"),
+        (r#"{"rent": {"rent": 1, "rent": 2}}"#, "/country_specific_data/rent", "unknown_field"),
+    ] {
+        assert_eq!(problems(&with("country_specific_data", data)), [(pointer.to_owned(), code)], "{data}");
     }
 }
 
@@ -125,15 +134,15 @@ fn what_the_document_tells_wins_over_what_the_client_says() {
     let body = json!({
         "country": "IT", "full_name": "Mario Rossi", "identity_document": "RSSMRA80A01H501U",
         "requested_amount": "10000", "monthly_income": "3000",
-        "country_specific_data": {"birth_date": "2001-02-03", "sex": "female", "note": [1]},
+        "country_specific_data": {"birth_date": "2001-02-03", "sex": "female", "employer": "Acme"},
     });
     let draft = read(&body.to_string()).unwrap();
-    assert_eq!(Value::Object(draft.country_specific_data), json!({"sex": "male", "note": [1]}));
-    assert_eq!(draft.birth_date.unwrap().reveal(), "1980-01-01");
+    assert_eq!(Value::Object(draft.data.open), json!({"sex": "male", "employer": "Acme"}));
+    assert_eq!(draft.data.birth_date.unwrap().reveal(), "1980-01-01");
     let silent = with("country_specific_data", r#"{"birth_date": "2001-02-03"}"#);
     let draft = read(&silent).unwrap();
-    assert!(draft.country_specific_data.is_empty());
-    assert_eq!(draft.birth_date.unwrap().reveal(), "2001-02-03");
+    assert!(draft.data.open.is_empty());
+    assert_eq!(draft.data.birth_date.unwrap().reveal(), "2001-02-03");
 }
 
 #[test]

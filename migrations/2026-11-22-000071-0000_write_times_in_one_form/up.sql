@@ -1,0 +1,17 @@
+-- As it was, but that the time has the form of every other one: UTC with Z and six decimals.
+CREATE OR REPLACE FUNCTION append_event(event text, app applications, previous application_status)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO outbox (type, subject, request_id, traceparent, data)
+    VALUES (event, app.id, app.change_request_id, app.change_traceparent, jsonb_build_object(
+        'id', app.id,
+        'country', app.country,
+        'status', app.status,
+        'previous_status', previous,
+        'risk_score', app.risk_score::text,
+        'version', app.version,
+        'created_by', app.created_by,
+        'updated_at', to_char(app.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
+    PERFORM pg_notify('aval_outbox', '');
+END
+$$;

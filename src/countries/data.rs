@@ -1,0 +1,275 @@
+//! `country_specific_data`: which members a country's applications may have, and what each may hold.
+//!
+//! Each country lists its own members. What is not in its list is refused, so that no personal data reaches a column that
+//! is not sealed. A name that is personal in one country is personal in every country that has it; a test checks that.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::domain::application::Country;
+use crate::domain::members::{Refusal, boolean, money, string, whole_number};
+use crate::domain::personal_data::BirthDate;
+
+/// A member of `country_specific_data`.
+#[derive(Debug, Clone, Copy)]
+pub struct DataMember {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: DataKind,
+    /// Whether it is personal: sealed in the database, and hidden in answers but for its end.
+    pub personal: bool,
+    /// What it tells, in words.
+    pub description: &'static str,
+}
+
+/// What a member may hold.
+#[derive(Debug, Clone, Copy)]
+pub enum DataKind {
+    /// A text of 1 to so many characters, without control characters.
+    Text(usize),
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// A whole number within both bounds.
+    Integer(i64, i64),
+    /// An amount in the country's currency, zero included.
+    Amount,
+    /// `true` or `false`.
+    Flag,
+    /// A day such as `1980-01-31`.
+    Date,
+    /// An e-mail address of at most 254 characters.
+    Email,
+    /// So many ASCII letters and digits, at least and at most; spaces, points, hyphens and slashes are not counted.
+    Code(usize, usize),
+}
+
+/// Longest e-mail address (RFC 5321, erratum 1690).
+const MAX_EMAIL_CHARS: usize = 254;
+/// Longest text of a code, separators included.
+const MAX_CODE_CHARS: usize = 64;
+
+impl DataMember {
+    /// A member that is stored in the clear.
+    pub(super) const fn open(name: &'static str, kind: DataKind, description: &'static str) -> Self {
+        Self { name, kind, personal: false, description }
+    }
+
+    /// A member that is sealed.
+    pub(super) const fn personal(name: &'static str, kind: DataKind, description: &'static str) -> Self {
+        Self { name, kind, personal: true, description }
+    }
+
+    /// Reads a value. Amounts become texts with two decimals.
+    ///
+    /// # Errors
+    /// A refusal of a value that is of another type or out of bounds.
+    pub fn read(&self, raw: &RawValue) -> Result<Value, Refusal> {
+        match self.kind {
+            DataKind::Text(max) => text(raw, max).map(Value::from),
+            DataKind::Choice(words) => choice(raw, words).map(Value::from),
+            DataKind::Integer(min, max) => whole(raw, min, max).map(Value::from),
+            DataKind::Amount => money(raw).map(|amount| Value::from(amount.to_string())),
+            DataKind::Flag => boolean(raw).map(Value::from),
+            DataKind::Date => date(raw).map(Value::from),
+            DataKind::Email => email(raw).map(Value::from),
+            DataKind::Code(min, max) => code(raw, min, max).map(Value::from),
+        }
+    }
+
+    /// How the country tells of it.
+    pub(super) fn describe(&self) -> MemberDescription {
+        MemberDescription {
+            name: self.name,
+            kind: self.kind.as_str(),
+            bounds: self.kind.bounds(),
+            personal: self.personal,
+            description: self.description,
+        }
+    }
+}
+
+impl DataKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Choice(_) => "choice",
+            Self::Integer(..) => "integer",
+            Self::Amount => "amount",
+            Self::Flag => "flag",
+            Self::Date => "date",
+            Self::Email => "email",
+            Self::Code(..) => "code",
+        }
+    }
+
+    fn bounds(self) -> String {
+        match self {
+            Self::Text(max) => format!("1 to {max} characters"),
+            Self::Choice(words) => words.join(", "),
+            Self::Integer(min, max) => format!("{min} to {max}"),
+            Self::Amount => "0.00 to 9999999999.99".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Date => "a day such as 1980-01-31".to_owned(),
+            Self::Email => format!("at most {MAX_EMAIL_CHARS} characters"),
+            Self::Code(min, max) if min == max => format!("{min} letters and digits"),
+            Self::Code(min, max) => format!("{min} to {max} letters and digits"),
+        }
+    }
+}
+
+/// A member of `country_specific_data`, as a client needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MemberDescription {
+    /// Its name.
+    #[schema(example = "employer")]
+    pub name: &'static str,
+    /// `text`, `choice`, `integer`, `amount`, `flag`, `date`, `email` or `code`.
+    #[schema(example = "text")]
+    pub kind: &'static str,
+    /// What it may hold, in words.
+    #[schema(example = "1 to 120 characters")]
+    pub bounds: String,
+    /// Whether it is personal: sealed in the database, hidden in answers but for its end, and not searchable.
+    #[schema(example = false)]
+    pub personal: bool,
+    /// What it tells.
+    #[schema(example = "The employer's name")]
+    pub description: &'static str,
+}
+
+fn text(raw: &RawValue, max: usize) -> Result<String, Refusal> {
+    let text = string(raw)?;
+    let fits = !text.trim().is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control);
+    let refusal = || ("bad_text", format!("must be 1 to {max} characters, none of them a control character"));
+    if fits { Ok(text) } else { Err(refusal()) }
+}
+
+fn choice(raw: &RawValue, words: &[&'static str]) -> Result<&'static str, Refusal> {
+    let text = string(raw)?;
+    let refusal = || ("unknown_word", format!("must be one of {}", words.join(", ")));
+    words.iter().find(|word| **word == text).copied().ok_or_else(refusal)
+}
+
+fn whole(raw: &RawValue, min: i64, max: i64) -> Result<i64, Refusal> {
+    let refusal = || ("out_of_range", format!("must be a whole number from {min} to {max}"));
+    whole_number(raw)?.filter(|number| (min..=max).contains(number)).ok_or_else(refusal)
+}
+
+fn date(raw: &RawValue) -> Result<String, Refusal> {
+    let refusal = || ("bad_date", "must be a date such as 1980-01-31".to_owned());
+    let day = string(raw).ok().and_then(|text| BirthDate::parse(&text)).ok_or_else(refusal)?;
+    Ok(day.reveal().to_owned())
+}
+
+fn email(raw: &RawValue) -> Result<String, Refusal> {
+    let text = string(raw)?;
+    let is_plain =
+        |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_address = text.rsplit_once('@').is_some_and(|(local, domain)| is_plain(local) && is_plain(domain));
+    let refusal = || ("bad_email", "must be an e-mail address".to_owned());
+    if is_address && text.chars().count() <= MAX_EMAIL_CHARS { Ok(text) } else { Err(refusal()) }
+}
+
+fn code(raw: &RawValue, min: usize, max: usize) -> Result<String, Refusal> {
+    let text = string(raw)?;
+    let is_separator = |c: char| matches!(c, ' ' | '.' | '-' | '/');
+    let counted = text.chars().filter(|c| !is_separator(*c));
+    let fits = text.len() <= MAX_CODE_CHARS
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || is_separator(c))
+        && (min..=max).contains(&counted.count());
+    let refusal = || ("bad_code", format!("must have {min} to {max} letters and digits"));
+    if fits { Ok(text) } else { Err(refusal()) }
+}
+
+/// The members of a country's data, in the order in which they are told.
+pub const fn data_members(country: Country) -> &'static [DataMember] {
+    match country {
+        Country::Es => super::spain::DATA_MEMBERS,
+        Country::Pt => super::portugal::DATA_MEMBERS,
+        Country::It => super::italy::DATA_MEMBERS,
+        Country::Mx => super::mexico::DATA_MEMBERS,
+        Country::Co => super::colombia::DATA_MEMBERS,
+        Country::Br => super::brazil::DATA_MEMBERS,
+    }
+}
+
+/// The names that are personal in any country, without the birth date, which has a column of its own.
+pub fn personal_names() -> Vec<&'static str> {
+    let all = Country::ALL.into_iter().flat_map(data_members);
+    let mut names: Vec<_> = all.filter(|member| member.personal && member.name != "birth_date").collect();
+    names.sort_by_key(|member| member.name);
+    names.dedup_by_key(|member| member.name);
+    names.into_iter().map(|member| member.name).collect()
+}
+
+/// Whether a member of that name is personal in any country.
+pub fn is_personal(name: &str) -> bool {
+    Country::ALL.into_iter().flat_map(data_members).any(|member| member.personal && member.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn read(kind: DataKind, json: &str) -> Result<Value, &'static str> {
+        let member = DataMember::open("x", kind, "");
+        member.read(&RawValue::from_string(json.to_owned()).unwrap()).map_err(|(code, _)| code)
+    }
+
+    #[test]
+    fn each_kind_takes_what_is_within_its_bounds() {
+        use DataKind::{Amount, Choice, Code, Date, Email, Flag, Integer, Text};
+        for (kind, json, expected) in [
+            (Text(3), "\"añb\"", Ok("añb".into())),
+            (Text(3), "\"abcd\"", Err("bad_text")),
+            (Text(3), "\" \"", Err("bad_text")),
+            (Text(9), "\"a\\u0000\"", Err("bad_text")),
+            (Text(3), "[\"a\"]", Err("bad_type")),
+            (Choice(&["a", "b"]), "\"b\"", Ok("b".into())),
+            (Choice(&["a", "b"]), "\"c\"", Err("unknown_word")),
+            (Integer(0, 9), "9", Ok(9.into())),
+            (Integer(0, 9), "10", Err("out_of_range")),
+            (Integer(0, 9), "1e0", Err("out_of_range")),
+            (Integer(0, 9), "18446744073709551616", Err("out_of_range")),
+            (Integer(0, 9), "\"1\"", Err("bad_type")),
+            (Amount, "1.7976931348623157e308", Err("bad_amount")),
+            (Amount, "450.5", Ok("450.50".into())),
+            (Amount, "\"450.50\"", Ok("450.50".into())),
+            (Flag, "true", Ok(true.into())),
+            (Flag, "1", Err("bad_type")),
+            (Date, "\"1980-02-29\"", Ok("1980-02-29".into())),
+            (Date, "\"1981-02-29\"", Err("bad_date")),
+            (Email, "\"ana@example.com\"", Ok("ana@example.com".into())),
+            (Email, "\"ana\"", Err("bad_email")),
+            (Email, "\"a b@example.com\"", Err("bad_email")),
+            (Code(4, 5), "\"AB-12\"", Ok("AB-12".into())),
+            (Code(4, 5), "\"AB1\"", Err("bad_code")),
+            (Code(4, 5), "\"AB12_\"", Err("bad_code")),
+            (Code(4, 5), "\"ÁB12\"", Err("bad_code")),
+        ] {
+            assert_eq!(read(kind, json), expected, "{kind:?} {json}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_declared_once_a_country_and_is_personal_everywhere_or_nowhere() {
+        let mut personal: BTreeMap<&str, BTreeSet<bool>> = BTreeMap::new();
+        for country in Country::ALL {
+            let mut names = BTreeSet::new();
+            for member in data_members(country) {
+                assert!(names.insert(member.name), "{country} {}", member.name);
+                personal.entry(member.name).or_default().insert(member.personal);
+            }
+            assert!(names.contains("birth_date") && names.contains("sex"), "{country}");
+        }
+        assert!(personal.values().all(|kinds| kinds.len() == 1), "{personal:?}");
+        for name in ["email", "phone", "iban", "spouse_document", "note", "birth_date"] {
+            assert!(is_personal(name), "{name}");
+        }
+        assert!(!is_personal("employer") && !personal_names().contains(&"birth_date"));
+    }
+}

@@ -1,0 +1,66 @@
+//! `jsonb` as it is read back.
+//!
+//! PostgreSQL keeps numbers of any size and precision. Aval stores none that it could not read again, but earlier versions
+//! did, and so can anybody with SQL. Such a number must not make its row unreadable.
+
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::pg::{Pg, PgValue};
+use diesel::sql_types::Jsonb;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::domain::members::Members;
+
+/// What comes before the text in the binary form of `jsonb`.
+const VERSION: u8 = 1;
+
+/// A `jsonb` value. A number that is out of the range of a float is read as the text of its digits.
+#[derive(Debug, Clone, PartialEq, FromSqlRow)]
+pub struct StoredJson(pub Value);
+
+impl FromSql<Jsonb, Pg> for StoredJson {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        match value.as_bytes().split_first() {
+            Some((&VERSION, text)) => Ok(Self(read(text)?)),
+            _ => Err("jsonb of an unknown version".into()),
+        }
+    }
+}
+
+impl From<StoredJson> for Value {
+    fn from(stored: StoredJson) -> Self {
+        stored.0
+    }
+}
+
+fn read(text: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(text).or_else(|_out_of_range| by_part(serde_json::from_slice(text)?))
+}
+
+fn by_part(raw: &RawValue) -> serde_json::Result<Value> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: Members<'_> = serde_json::from_str(text)?;
+            members.iter().map(|(name, value)| Ok((name.to_owned(), by_part(value)?))).collect()
+        }
+        Some(b'[') => serde_json::from_str::<Vec<&RawValue>>(text)?.into_iter().map(by_part).collect(),
+        _ => Ok(serde_json::from_str(text).unwrap_or_else(|_out_of_range| Value::from(text))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_number_out_of_range_is_read_as_its_digits_and_nothing_else_changes() {
+        let huge = "9".repeat(400);
+        let text = format!(r#"{{"a": [1, {huge}, {{"b": -{huge}}}], "c": "x\"y", "d": null, "e": 1.5}}"#);
+        let expected = json!({"a": [1, huge, {"b": format!("-{huge}")}], "c": "x\"y", "d": null, "e": 1.5});
+        assert_eq!(read(text.as_bytes()).unwrap(), expected);
+        assert_eq!(read(b"[1.5]").unwrap(), json!([1.5]));
+        assert!(read(b"{").is_err());
+    }
+}
