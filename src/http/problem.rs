@@ -64,12 +64,14 @@ catalogue! {
     ARCHIVED = 409 "archived" "The application is archived and does not change";
     IN_FLIGHT = 409 "in_flight" "An equal request is still being worked on";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
+    EXPECTATION_FAILED = 417 "expectation_failed" "The expectation cannot be met";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
     TARGET_TOO_LONG = 414 "uri_too_long" "The path and query are too long";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
     VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
+    WEBSOCKET_VERSION = 426 "upgrade_required" "Another version of the WebSocket protocol is needed";
     RATE_LIMITED = 429 "rate_limited" "Too many requests";
     HEADER_TOO_LARGE = 431 "header_too_large" "The header fields are too large";
     REQUEST_REFUSED = 400 "request_refused" "The request was refused";
@@ -86,6 +88,8 @@ pub enum Rejection {
     Error(Error),
     /// No route has this path.
     UnknownRoute,
+    /// No route has this path, which ends with a slash.
+    TrailingSlash,
     /// The path has routes, but for other methods: the value of `Allow`.
     MethodNotAllowed(String),
     /// The body is not `application/json` in UTF-8, or is compressed.
@@ -116,6 +120,10 @@ pub enum Rejection {
         /// `name="value"`, separated by commas.
         parameters: String,
     },
+    /// The handshake is of another version of the WebSocket protocol than 13.
+    WebSocketVersion,
+    /// The request expects something that the server does not do.
+    Expectation,
     /// `If-Match` names another version than the application has.
     PreconditionFailed,
     /// The `Idempotency-Key` was used for another request.
@@ -143,13 +151,15 @@ impl Rejection {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Challenged { error, .. } => Self::Error(error.clone()).kind(),
-            Self::UnknownRoute => NOT_FOUND,
+            Self::UnknownRoute | Self::TrailingSlash => NOT_FOUND,
             Self::MethodNotAllowed(_) => METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
             Self::TargetTooLong { .. } => TARGET_TOO_LONG,
             Self::HeaderTooLarge { .. } => HEADER_TOO_LARGE,
             Self::PreconditionFailed => PRECONDITION_FAILED,
+            Self::WebSocketVersion => WEBSOCKET_VERSION,
+            Self::Expectation => EXPECTATION_FAILED,
             Self::KeyReused => IDEMPOTENCY_KEY_REUSED,
             Self::DuplicateApplication { .. } => DUPLICATE_APPLICATION,
             Self::SlowBody => REQUEST_TIMEOUT,
@@ -182,6 +192,9 @@ impl Rejection {
         match self {
             Self::Challenged { error, .. } => Self::Error(error.clone()).detail(),
             Self::UnknownRoute => "No route has this path.".to_owned(),
+            Self::TrailingSlash => {
+                "No route has this path. Paths end without a slash: leave it out.".to_owned()
+            }
             Self::MethodNotAllowed(allow) => format!("This path knows {allow}."),
             Self::UnsupportedMediaType => {
                 "Send the body as application/json in UTF-8, without Content-Encoding.".to_owned()
@@ -192,6 +205,8 @@ impl Rejection {
             Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
             Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
             Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
+            Self::WebSocketVersion => "Sec-WebSocket-Version must be 13 (RFC 6455).".to_owned(),
+            Self::Expectation => "100-continue is the only expectation that is met.".to_owned(),
             Self::KeyReused => {
                 "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
             }
@@ -287,6 +302,10 @@ impl Rejection {
         }
         if let Some(challenge) = self.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if matches!(self, Self::WebSocketVersion) {
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         if let Self::MethodNotAllowed(allow) = self
             && let Ok(allow) = HeaderValue::from_str(allow)
@@ -461,6 +480,8 @@ mod tests {
                 parameters: r#"error="invalid_token""#.to_owned(),
             },
             Rejection::UnknownRoute,
+            Rejection::WebSocketVersion,
+            Rejection::Expectation,
             Rejection::MethodNotAllowed("GET, HEAD".to_owned()),
             Rejection::UnsupportedMediaType,
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
@@ -515,8 +536,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_a_library_becomes_a_problem_with_its_own_status() {
-        let problem = Problem::of_status(StatusCode::EXPECTATION_FAILED, Some("r"));
-        assert_eq!((problem.status, problem.code), (417, "request_refused"));
+        let problem = Problem::of_status(StatusCode::IM_A_TEAPOT, Some("r"));
+        assert_eq!((problem.status, problem.code), (418, "request_refused"));
         assert_eq!(Problem::of_status(StatusCode::BAD_GATEWAY, None).code, "internal_error");
         assert_eq!(Problem::of_status(StatusCode::NOT_FOUND, None).code, "not_found");
     }

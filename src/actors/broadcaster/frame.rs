@@ -78,6 +78,8 @@ enum Content<'a> {
     Error {
         code: &'a str,
         detail: &'a str,
+        #[serde(flatten)]
+        topic: Option<Echo>,
     },
     Pong,
     Authenticated {
@@ -160,7 +162,12 @@ impl Frame {
 
     /// `error`: a message was refused, and why. The connection stays.
     pub fn error(code: &str, detail: &str) -> Self {
-        Content::Error { code, detail }.into()
+        Content::Error { code, detail, topic: None }.into()
+    }
+
+    /// `error`: a subscription to `topic` was refused, and why.
+    pub fn subscription_refused(topic: Topic, code: &str, detail: &str) -> Self {
+        Content::Error { code, detail, topic: Some(topic.into()) }.into()
     }
 
     /// `pong`.
@@ -234,6 +241,10 @@ mod tests {
                 format!(r#"{{"type":"unsubscribed","application_id":"{ID}"}}"#),
             ),
             (Frame::error("why", "so"), r#"{"type":"error","code":"why","detail":"so"}"#.to_owned()),
+            (
+                Frame::subscription_refused(application, "why", "so"),
+                format!(r#"{{"type":"error","code":"why","detail":"so","application_id":"{ID}"}}"#),
+            ),
             (Frame::pong(), r#"{"type":"pong"}"#.to_owned()),
         ] {
             assert_eq!(&*frame.text, text);

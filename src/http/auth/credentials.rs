@@ -20,6 +20,11 @@ enum Sent<'r> {
     Several,
 }
 
+/// Whether a request says who sent it.
+pub(in crate::http) fn is_sent(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || headers.contains_key(API_KEY_HEADER)
+}
+
 /// Who sent a request.
 ///
 /// # Errors

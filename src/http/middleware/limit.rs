@@ -1,4 +1,5 @@
-//! Rate limits around a route: the address before authorisation, the account after it.
+//! Rate limits: around a route, the address before authorisation and the account after it; around all routes, the address
+//! of what no route has counted.
 
 use actix_web::Error as ActixError;
 use actix_web::HttpMessage as _;
@@ -11,20 +12,23 @@ use super::boxed;
 use crate::http::Entrance;
 use crate::http::auth::Principal;
 use crate::http::client_address::ClientAddress;
+use crate::http::health::Phase;
 use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
 use crate::http::problem::Rejection;
+use crate::http::routes::RouteRules;
 
 /// Counts a request for its client's address, whom handlers find as [`ClientAddress`], and tells what all limits said of
 /// it. A credential that was none is charged to the address.
 pub(in crate::http) async fn limit_address(
-    class: LimitClass,
+    rules: RouteRules,
     entrance: Entrance,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let address = ClientAddress::of(request.request(), &entrance.settings().server.trusted_proxies);
     request.extensions_mut().insert(address);
-    request.extensions_mut().insert(RequestLimits::new(class));
+    request.extensions_mut().insert(rules);
+    request.extensions_mut().insert(RequestLimits::new(rules.limit));
     let counted = limits::check(request.request(), &entrance, Payer::Address(address)).await;
     let mut response = match counted {
         Ok(()) => next.call(request).await.map(boxed)?,
@@ -54,4 +58,31 @@ pub(in crate::http) async fn limit_account(
         }
     }
     next.call(request).await.map(boxed)
+}
+
+/// Counts what no route has counted for its client's address: unknown paths, methods that a path does not know, `OPTIONS`,
+/// heads that are too large, and whatever else is refused before a route is found. Answering those costs something too.
+pub(in crate::http) async fn limit_the_rest(
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let response = next.call(request).await.map(boxed)?;
+    let request = response.request().clone();
+    let is_counted = request.extensions().contains::<RequestLimits>();
+    if is_counted || entrance.readiness().phase() == Phase::Starting {
+        return Ok(response);
+    }
+    let address = ClientAddress::of(&request, &entrance.settings().server.trusted_proxies);
+    request.extensions_mut().insert(RequestLimits::new(LimitClass::Standard));
+    let counted = limits::check(&request, &entrance, Payer::Address(address)).await;
+    let said = request.extensions().get::<RequestLimits>().cloned();
+    let mut response = match counted {
+        Ok(()) => response,
+        Err(error) => ServiceResponse::from_err(Rejection::from(error), request),
+    };
+    if let Some(said) = said {
+        said.verdicts.write(response.headers_mut());
+    }
+    Ok(response)
 }
