@@ -45,8 +45,10 @@ pub(in crate::http) async fn observe(
     count(&entrance.inner.metrics, method, &endpoint, response.status(), took);
     if let Some(omitted) = line_is_due(&entrance, response.request()) {
         info!(logger, "answered"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
-            "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id(),
-            "lines_omitted" => (omitted > 0).then_some(omitted));
+            "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
+        if omitted > 0 {
+            warn!(logger, "log lines of requests without an account omitted"; "lines" => omitted);
+        }
     }
     Ok(response)
 }

@@ -22,6 +22,9 @@ use tokio_util::codec::Decoder as _;
 use crate::http::connections::OpenConnection;
 use crate::http::ws;
 
+/// Room for one read.
+const READ_BYTES: usize = 8 * 1024;
+
 /// What became of the bytes.
 pub(super) enum Step {
     /// Some can be handed over.
@@ -48,8 +51,9 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// Where to read to.
+    /// Where to read to, with room for a whole request of the usual size.
     pub(super) fn received(&mut self) -> &mut BytesMut {
+        self.received.reserve(READ_BYTES);
         &mut self.received
     }
 

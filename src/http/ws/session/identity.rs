@@ -79,7 +79,9 @@ impl WsSession {
                 }
                 self.refuse_credential(Ending::BadCredential, &text.to_string(), ctx);
             }
-            Err(Error::RateLimited { .. }) => self.end(Ending::RateLimited, ctx),
+            Err(Error::RateLimited { .. }) => {
+                self.refuse_credential(Ending::RateLimited, Ending::RateLimited.reason(), ctx);
+            }
             Err(error) => {
                 warn!(self.realtime.logger, "a WebSocket client could not be authenticated"; error);
                 self.refuse_credential(Ending::Unavailable, Ending::Unavailable.reason(), ctx);
@@ -89,7 +91,9 @@ impl WsSession {
 
     /// Closes a connection that has no other credential. One that has goes on with it, and is told.
     fn refuse_credential(&mut self, ending: Ending, detail: &str, ctx: &mut WebsocketContext<Self>) {
-        self.bad_credentials += 1;
+        if matches!(ending, Ending::BadCredential | Ending::MissingScope) {
+            self.bad_credentials += 1;
+        }
         if self.principal.is_none() || self.bad_credentials >= MOST_BAD_CREDENTIALS {
             return self.end_with_detail(ending, detail, ctx);
         }
