@@ -33,7 +33,7 @@ use crate::domain::ids::{EventId, RequestId};
 use crate::error::{Error, Result};
 use crate::redis::Redis;
 use crate::storage::seal::KeyRing;
-use crate::storage::{Database, outbox};
+use crate::storage::{Database, outbox, transaction};
 use crate::telemetry::metrics::Metrics;
 
 /// The watch's name, in logs and metrics.
@@ -149,7 +149,7 @@ impl EventStream {
             top = (end.offset - i64::from(APPEND_PAGE)).max(0);
         }
         while top < end.offset {
-            let events = outbox::read_after(&mut *self.database.get().await?, top, APPEND_PAGE).await?;
+            let events = self.read_after(top).await?;
             let Some(first) = events.first() else { break };
             if first.offset != top + 1 && !anew {
                 info!(self.logger, "what the stream lacks has expired: it begins anew"; "offset" => first.offset);
@@ -158,6 +158,12 @@ impl EventStream {
             top = self.append(&key, &events, std::mem::take(&mut anew)).await?;
         }
         Ok(())
+    }
+
+    async fn read_after(&self, offset: i64) -> Result<Vec<PublishedEvent>> {
+        let mut connection = self.database.get().await?;
+        let read = async |connection: &mut _| outbox::read_after(connection, offset, APPEND_PAGE).await;
+        transaction::single(&mut connection, read).await
     }
 
     /// The offset of the newest entry; 0 when there is none.

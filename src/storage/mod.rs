@@ -23,6 +23,7 @@ pub mod listener;
 pub mod migrations;
 pub mod outbox;
 pub mod partitions;
+pub mod planner;
 pub mod pool;
 pub mod provider_retries;
 pub mod reencrypt;

@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 use crate::storage::connect::Connector;
+use crate::storage::planner;
 use crate::storage::seal::KeyRing;
 
 /// A connection lent by the pool.
@@ -96,17 +97,18 @@ impl Database {
     pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
         let session_setup: Arc<str> =
             format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
+        let pool_setup: Arc<str> = format!("{session_setup}; {}", planner::SESSION).into();
         let sized =
             || Pool::builder().max_size(settings.pool_size).connection_timeout(settings.acquire_timeout());
         let pool = sized()
             .min_idle(1)
-            .build(manager(Connector::new(url)?, &session_setup))
+            .build(manager(Connector::new(url)?, &pool_setup))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
         let replica = match settings.read_url.as_str() {
             "" => None,
             replica => Some(Arc::new(Replica {
-                pool: sized().build_unchecked(manager(Connector::new(replica)?, &session_setup)),
+                pool: sized().build_unchecked(manager(Connector::new(replica)?, &pool_setup)),
                 left_alone: Arc::default(),
             })),
         };

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::storage::partitions::Month;
 use crate::storage::{
     applications, archive, idempotency, outbox, partitions, refresh_tokens, scheduled_runs, staff_views,
-    webhooks, ws_tickets,
+    transaction, webhooks, ws_tickets,
 };
 
 /// Expired rows deleted by one statement.
@@ -197,7 +197,9 @@ impl Work<'_> {
         loop {
             self.lead.check()?;
             // Lent anew for each batch: others may wait for it.
-            let deleted = delete(&mut *self.resources.database.get().await?, time, DELETE_BATCH).await?;
+            let mut connection = self.resources.database.get().await?;
+            let batch = async |connection: &mut _| delete(connection, time, DELETE_BATCH).await;
+            let deleted = transaction::single(&mut connection, batch).await?;
             total += deleted;
             if deleted < DELETE_BATCH as usize {
                 return Ok(json!({ "deleted": total }));

@@ -15,11 +15,13 @@ use std::path::Path;
 
 use aval::domain::decision::RiskBand;
 use aval::storage::applications::{ListFilter, TotalBounds, Visibility, total};
+use aval::storage::planner;
+use diesel_async::SimpleAsyncConnection as _;
 
 use self::cases::{CASES, Case};
 use self::explain::{Explained, Plan};
-use self::fill::World;
-use crate::support::db::{TestDatabase, execute};
+use self::fill::{FEW, FORGET_STATISTICS, MANY, World};
+use crate::support::db::{TestDatabase, execute, text};
 
 /// Tables that may be read from end to end, and why; so may the catalogue, which says what types there are.
 const SMALL: [(&str, &str); 4] = [
@@ -82,24 +84,56 @@ fn faults(case: &Case, plans: &[Plan]) -> Vec<String> {
     faults
 }
 
-#[actix_rt::test]
-async fn every_query_uses_its_index_and_reads_no_more_months_than_it_must() {
-    let database = TestDatabase::create().await;
-    let world = World::fill(&database).await;
-    let mut explained = Explained::connect(&database).await;
+/// What runs in a transaction of `storage/transaction.rs`, by the beginning of its name: the way of an application, and
+/// whatever is written.
+const TRANSACTIONS: [&str; 20] = [
+    "applications::change",
+    "applications::insert",
+    "decisions::store",
+    "failed_jobs::mark",
+    "idempotency::",
+    "jobs::begin",
+    "jobs::bury",
+    "jobs::claim",
+    "jobs::release",
+    "jobs::renew",
+    "jobs::supersede",
+    "outbox::delete_expired",
+    "outbox::publish",
+    "outbox::read_after",
+    "provider_retries::requeue_due",
+    "refresh_tokens::find",
+    "refresh_tokens::rotate",
+    "statistics::project",
+    "statistics::read",
+    "users::lock",
+];
+
+fn is_in_transaction(case: &Case) -> bool {
+    TRANSACTIONS.iter().any(|begin| case.name.starts_with(begin))
+}
+
+/// What is wrong with the plans of `cases`, each run several times in a transaction that `begin` opens.
+async fn wrong_plans(
+    explained: &mut Explained,
+    world: &World,
+    begin: &str,
+    cases: impl Iterator<Item = &Case>,
+) -> Vec<String> {
     let mut wrong = Vec::new();
-    for case in CASES {
+    for case in cases {
         for round in 0..CALLS {
-            execute(&mut explained.sql, "BEGIN").await.unwrap();
+            explained.sql.batch_execute(begin).await.unwrap();
             let mut outcome = Ok(());
             // A statement is over, and its plan written, when the next one begins.
             let plans = explained
                 .plans_of(async |sql| {
-                    outcome = (case.call)(sql, &world).await;
+                    outcome = (case.call)(sql, world).await;
                     execute(sql, "ROLLBACK").await.unwrap();
                 })
                 .await;
             let mut faults = faults(case, &plans);
+            faults.extend(plans.iter().filter(|plan| plan.is_compiled()).map(|plan| format!("compiles\n{plan}")));
             faults.extend(outcome.err());
             if !faults.is_empty() {
                 wrong.push(format!("{} (call {round}): {}", case.name, faults.join("\n")));
@@ -107,7 +141,52 @@ async fn every_query_uses_its_index_and_reads_no_more_months_than_it_must() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), CASES.len(), wrong.join("\n\n"));
+    wrong
+}
+
+/// What is wrong with any plan: of the pool's sessions, and of transactions on sessions with PostgreSQL's own settings, as a
+/// pooler in transaction mode lends them.
+async fn all_wrong_plans(database: &TestDatabase, world: &World) -> Vec<String> {
+    let mut sql = database.connect().await;
+    let name = text(&mut sql, "SELECT current_database()").await.unwrap();
+    execute(&mut sql, &format!("ALTER DATABASE {name} SET jit = on")).await.unwrap();
+    let mut explained = Explained::connect(database).await;
+    let lent = CASES.iter().filter(|case| is_in_transaction(case));
+    let mut wrong = wrong_plans(&mut explained, world, planner::BEGIN, lent).await;
+    let mut explained = Explained::connect(database).await;
+    explained.sql.batch_execute(planner::SESSION).await.unwrap();
+    wrong.extend(wrong_plans(&mut explained, world, "BEGIN", CASES.iter()).await);
+    wrong
+}
+
+#[track_caller]
+fn assert_right(wrong: &[String]) {
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[actix_rt::test]
+async fn every_query_uses_its_index_and_reads_no_more_months_than_it_must() {
+    let database = TestDatabase::create().await;
+    let world = World::fill(&database, MANY).await;
+    execute(&mut database.connect().await, "VACUUM ANALYZE").await.unwrap();
+    assert_right(&all_wrong_plans(&database, &world).await);
+}
+
+#[actix_rt::test]
+async fn every_query_uses_its_index_without_statistics() {
+    let database = TestDatabase::create().await;
+    let world = World::fill(&database, MANY).await;
+    database.connect().await.batch_execute(FORGET_STATISTICS).await.unwrap();
+    assert_right(&all_wrong_plans(&database, &world).await);
+}
+
+/// Whatever was cached while the tables were small is used when they have grown.
+#[actix_rt::test]
+async fn every_query_uses_its_index_also_when_planned_on_small_tables() {
+    let database = TestDatabase::create().await;
+    let world = World::fill(&database, FEW).await;
+    execute(&mut database.connect().await, "VACUUM ANALYZE").await.unwrap();
+    assert_right(&all_wrong_plans(&database, &world).await);
 }
 
 /// `file::function` of everything public in `src/storage` that takes a connection.
@@ -156,7 +235,8 @@ fn every_function_of_the_storage_has_its_plans_looked_at() {
 #[actix_rt::test]
 async fn a_plan_that_reads_everything_is_noticed() {
     let database = TestDatabase::create().await;
-    World::fill(&database).await;
+    World::fill(&database, MANY).await;
+    execute(&mut database.connect().await, "VACUUM ANALYZE").await.unwrap();
     let mut explained = Explained::connect(&database).await;
     let mut plans = async |query: &'static str| {
         explained
