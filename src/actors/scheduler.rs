@@ -215,8 +215,10 @@ async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
     let dead = {
         let claim = claim(parts, batch, Vec::new());
         let mut connection = parts.resources.database.get().await?;
-        transaction::single(&mut connection, async |connection| jobs::claim_exhausted(connection, &claim).await)
-            .await?
+        transaction::single(&mut connection, async |connection| {
+            jobs::claim_exhausted(connection, &claim).await
+        })
+        .await?
     };
     for job in dead {
         let logger = job_logger(&parts.resources.logger, &job);
