@@ -22,6 +22,10 @@ pub struct DatabaseSettings {
     pub read_url: String,
     /// Connections of the pool.
     pub pool_size: u32,
+    /// The share of the pool that may be lent for one account at once, in percent.
+    pub account_share_percent: u32,
+    /// The share of the pool that may be lent for searches and exports at once, in percent.
+    pub search_share_percent: u32,
     /// Longest wait for a connection.
     pub acquire_timeout_ms: u64,
     /// Longest run time of a statement.
@@ -65,7 +69,18 @@ impl DatabaseSettings {
             "must be from 1 to 120",
         )?;
         require((2..=10_000).contains(&self.pool_size), "database.pool_size", "must be from 2 to 10000")?;
+        for (key, percent) in [
+            ("database.account_share_percent", self.account_share_percent),
+            ("database.search_share_percent", self.search_share_percent),
+        ] {
+            require((1..=100).contains(&percent), key, "must be from 1 to 100")?;
+        }
         require(self.acquire_timeout_ms > 0, "database.acquire_timeout_ms", "must be above 0")
+    }
+
+    /// Longest run time of a statement.
+    pub fn statement_timeout(&self) -> Duration {
+        Duration::from_millis(self.statement_timeout_ms)
     }
 
     /// Longest wait for a connection.

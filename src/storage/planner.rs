@@ -12,6 +12,15 @@
 /// transaction mode loses these settings: there the role has them (`config/roles.sql`).
 pub const SESSION: &str = "SET jit = off; SET enable_seqscan = off";
 
+/// Begins a transaction that reads a list: in the order of an index, so that it stops after its page.
+pub const BEGIN_LIST: &str = "\
+    BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+    SET LOCAL enable_sort = off";
+
+/// Begins a transaction that looks for members of JSON data. Their index gives no order, so that what it finds is sorted;
+/// without statistics PostgreSQL may read another index. Its time is short for that reason too.
+pub const BEGIN_SEARCH: &str = "BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL enable_seqscan = off";
+
 /// Begins a transaction. Each statement joins few rows to tables by their keys and sorts nothing that an index does not
 /// order, so that nested loops over index scans remain. The settings end with the transaction and survive every pooler.
 pub const BEGIN: &str = "\

@@ -1,6 +1,8 @@
 //! One way to run a transaction: named, tried again when the database asks for it, and with plans that do not depend on
 //! statistics.
 
+use std::time::Duration;
+
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection, TransactionManager as _};
 use slog::{Logger, debug};
@@ -102,6 +104,19 @@ pub async fn begin(connection: &mut AsyncPgConnection) -> diesel::QueryResult<()
         None => Manager::begin_transaction_sql(connection, planner::BEGIN).await,
         Some(_) => Manager::begin_transaction(connection).await,
     }
+}
+
+/// Begins a transaction by `begin`, one of [`planner`]'s, each of whose statements may take `longest`; [`end`] must follow.
+///
+/// # Errors
+/// The database's error.
+pub async fn begin_limited(
+    connection: &mut AsyncPgConnection,
+    begin: &str,
+    longest: Duration,
+) -> diesel::QueryResult<()> {
+    let begin = format!("{begin}; SET LOCAL statement_timeout = {}", longest.as_millis());
+    Manager::begin_transaction_sql(connection, &begin).await
 }
 
 /// Commits what succeeded and rolls back what failed.

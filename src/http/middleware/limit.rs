@@ -40,18 +40,25 @@ pub(in crate::http) async fn limit_address(
     Ok(response)
 }
 
-/// Counts a request for the account that sent it.
+/// Counts a request for the account that sent it, and has it borrow connections out of the account's share.
 pub(in crate::http) async fn limit_account(
     entrance: Entrance,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let principal = request.extensions().get::<Principal>().cloned();
-    if let Some(Principal { account, role, .. }) = &principal {
-        let payer = Payer::Account { name: account, role: *role };
-        if let Err(error) = limits::check(request.request(), &entrance, payer).await {
-            return Ok(request.error_response(Rejection::from(error)));
-        }
+    let Some(Principal { account, role, .. }) = &principal else {
+        return next.call(request).await.map(boxed);
+    };
+    let payer = Payer::Account { name: account, role: *role };
+    if let Err(error) = limits::check(request.request(), &entrance, payer).await {
+        return Ok(request.error_response(Rejection::from(error)));
     }
-    next.call(request).await.map(boxed)
+    match entrance.state() {
+        Ok(state) => {
+            let shares = state.resources.database.shares();
+            shares.on_behalf_of(account, next.call(request)).await.map(boxed)
+        }
+        Err(rejection) => Ok(request.error_response(rejection)),
+    }
 }

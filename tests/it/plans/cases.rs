@@ -99,7 +99,7 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::was_applied_elsewhere" [2] ["applications_pkey", "applications_document_index_id_idx"]
         |sql, w| applications::was_applied_elsewhere(sql, w.application, Some(TimeDelta::days(1)));
     "applications::list::list_page of all" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter::default());
-    "applications::list::list_page of a country and status" [ALL] ["applications_country_status_id_idx"]
+    "applications::list::list_page of a country and status" [ALL] ["status_id_idx"]
         |sql, w| list(sql, w, ListFilter { country: Some(Country::Es), status: Some(Status::Completed), ..ListFilter::default() });
     "applications::list::list_page of a status" [ALL] ["applications_status_id_idx"]
         |sql, w| list(sql, w, ListFilter { status: Some(Status::Completed), ..ListFilter::default() });
