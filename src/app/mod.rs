@@ -172,6 +172,7 @@ fn http_state(engine: &Engine) -> HttpState {
         realtime: Realtime {
             sessions: engine.sessions.clone(),
             accounts: engine.accounts.clone(),
+            keys: engine.resources.database.shared_keys(),
             clock: engine.resources.clock.clone(),
             broadcaster: engine.handles.broadcaster.clone(),
             settings: engine.resources.settings.websocket.clone(),

@@ -125,6 +125,11 @@ impl Database {
         &self.keys
     }
 
+    /// The same, to keep.
+    pub fn shared_keys(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys)
+    }
+
     /// Which part of the pool an account may hold.
     pub fn shares(&self) -> &Shares {
         &self.shares

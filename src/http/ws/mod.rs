@@ -31,6 +31,7 @@ mod client_message;
 mod pacing;
 mod session;
 pub mod ticket;
+mod viewer_offset;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ use crate::http::cross_origin::may_open_websocket;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::{Entrance, HttpState};
+use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
 pub use self::client_message::{ClientMessage, Credential, ParseProblem, parse_client_message};
@@ -62,6 +64,8 @@ pub struct Realtime {
     pub sessions: Sessions,
     /// Who may come in.
     pub accounts: Accounts,
+    /// What users' offsets are enciphered with.
+    pub keys: Arc<KeyRing>,
     /// When it is.
     pub clock: Clock,
     /// Who answers subscriptions that must wait.
@@ -83,7 +87,8 @@ pub struct Realtime {
 /// Clients send JSON text: `{"action":"subscribe","application_id":…}`, `{"action":"subscribe","country":"ES"}` or
 /// `{"action":"subscribe","channel":"applications"}`, `unsubscribe` in the same forms, and `{"action":"ping"}`. They get
 /// `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds the last `epoch`
-/// and `offset` it saw to its subscriptions, and gets what it missed, or `"recovered": false`.
+/// and `offset` it saw to its subscriptions, and gets what it missed, or `"recovered": false`. An `offset` is good for that
+/// alone: the numbers of users tell neither an order nor a count.
 ///
 /// Closed with 4008: too slow a reader; 4401: not authenticated, or not any more; 4408: no pong; 4429: too many connections
 /// of one account, or too many messages.

@@ -11,6 +11,7 @@ use slog::{debug, warn};
 use super::Realtime;
 use super::client_message::{ClientMessage, Credential, ParseProblem, parse_client_message};
 use super::pacing::{Meter, wire_size};
+use super::viewer_offset::ViewerOffsets;
 use crate::accounts::Principal;
 use crate::actors::broadcaster::{Closing, Frame, Membership, SessionQueue, Subscription, Wake};
 use crate::domain::account::Scope;
@@ -119,7 +120,14 @@ impl WsSession {
 
     fn send(&self, frame: &Frame, ctx: &mut WebsocketContext<Self>) {
         self.realtime.metrics.websocket_messages_sent_total.with_label_values(&[frame.kind.as_str()]).inc();
-        ctx.text(&*frame.text);
+        match self.viewer_offsets() {
+            Some(offsets) => ctx.text(&*offsets.hide(frame).text),
+            None => ctx.text(&*frame.text),
+        }
+    }
+
+    fn viewer_offsets(&self) -> Option<ViewerOffsets<'_>> {
+        ViewerOffsets::of(&self.realtime.keys, self.principal.as_ref()?)
     }
 
     /// Says goodbye; the connection ends when the client has answered, or has had its time for it.
@@ -234,7 +242,8 @@ impl WsSession {
             Ok(ClientMessage::Ping) => self.send(&Frame::pong(), ctx),
             Ok(ClientMessage::Unsubscribe { topic }) => self.membership.unsubscribe(topic),
             Ok(ClientMessage::Subscribe { topic, resume }) => {
-                match self.membership.subscribe(topic, resume) {
+                let read = |named| self.viewer_offsets().map_or(named, |offsets| offsets.read(named));
+                match self.membership.subscribe(topic, resume.map(read)) {
                     Subscription::Standing => {}
                     Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
                     Subscription::TooMany => {

@@ -124,6 +124,7 @@ impl Instance {
         let realtime = Realtime {
             sessions: sessions.clone(),
             accounts: accounts_of(&resources),
+            keys: resources.database.shared_keys(),
             clock: resources.clock.clone(),
             broadcaster: broadcaster.clone(),
             settings: resources.settings.websocket.clone(),
