@@ -68,7 +68,7 @@ impl App {
         let server_handle = server.handle();
         let served = actix_rt::spawn(server);
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
-        startup::prepare(&settings, database.url(), clock.now(), &logger).await?;
+        startup::prepare(&settings, &database, clock.now(), &logger).await?;
         let engine = Engine::start(settings, database.url(), metrics, clock, logger, fatal).await?;
         have_bureaus_answer_later(&engine, address);
         entrance.open(http_state(&engine));
