@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::signals::StopSignals;
 use crate::clock::Clock;
 use crate::config::WebhookSecret;
 use crate::domain::application::Country;
@@ -40,14 +40,13 @@ impl ProviderSimArgs {
     }
 }
 
-/// Serves all six bureaus until SIGINT or SIGTERM.
+/// Serves all six bureaus until SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
 /// [`Error::Configuration`] when the address cannot be listened on.
 pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> Result<()> {
     // The handlers come first: a signal that arrives while the server starts must not be lost.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut stop = StopSignals::listen()?;
     let settings = SimulatorSettings { host: args.host, port: args.port, ..SimulatorSettings::default() };
     let callbacks = args.callbacks()?;
     let simulator = Simulator::start(settings, clock, logger.clone()).await?;
@@ -61,10 +60,7 @@ pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> R
             "bureau" => provider_for(country).name(),
             "base_url" => simulator.base_url(country));
     }
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    stop.recv().await;
     slog::info!(logger, "provider simulator stopping");
     simulator.stop().await;
     Ok(())
@@ -124,7 +120,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn it_serves_until_it_is_told_to_end() {
-        for told in [Signal::SIGTERM, Signal::SIGINT] {
+        for told in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             let (sender, mut messages) = unbounded_channel();
             let args = Cli::parse_from(["provider-sim", "--port", "0"]).args;
             let logger = slog::Logger::root(Messages(sender), slog::o!());

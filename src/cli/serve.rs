@@ -2,9 +2,9 @@
 
 use secrecy::ExposeSecret as _;
 use slog::{Logger, info, warn};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::lines::write_text;
+use super::signals::StopSignals;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{Environment, InstanceRole, Settings};
@@ -54,20 +54,21 @@ async fn welcome(app: &App, environment: Environment, logger: &Logger) -> Result
     Ok(())
 }
 
-/// Serves until SIGTERM or SIGINT, then stops in order.
+/// Serves until SIGTERM, SIGINT or SIGHUP, then stops in order.
 ///
 /// # Errors
 /// When a part cannot be started, or when one cannot be kept running.
 pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()> {
     log::take_panics(&logger);
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
+    for warning in &settings.warnings {
+        warn!(logger, "production refuses this setting"; "setting" => warning);
+    }
+    let mut stop = StopSignals::listen()?;
     let environment = settings.environment;
     let starting = App::start(settings, clock, logger.clone());
     let app = tokio::select! {
         app = starting => app?,
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        () = stop.recv() => return Ok(()),
     };
     info!(logger, "Aval serves"; "address" => format!("http://{}", app.address()));
     if app.engine().resources.settings.instance.is(InstanceRole::Api) {
@@ -75,8 +76,7 @@ pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()>
     }
     let fatal = app.fatal();
     let lost = tokio::select! {
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        () = stop.recv() => false,
         () = fatal.cancelled() => true,
     };
     app.shutdown().await;

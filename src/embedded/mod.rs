@@ -364,7 +364,9 @@ async fn ready(postmaster: &Postmaster, cluster: &Path) -> Result<(), String> {
 /// yet is in the server's own log.
 async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::QueryResult<()> {
     let refused = |error: diesel::ConnectionError| diesel::result::Error::QueryBuilderError(error.into());
-    let mut server = AsyncPgConnection::establish(&url(socket_dir, "postgres", roles::SUPERUSER)).await.map_err(refused)?;
+    let mut server = AsyncPgConnection::establish(&url(socket_dir, "postgres", roles::SUPERUSER))
+        .await
+        .map_err(refused)?;
     let serves = diesel::select(sql::<Text>("current_setting('data_directory')"))
         .get_result::<String>(&mut server)
         .await?;

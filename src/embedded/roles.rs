@@ -58,8 +58,8 @@ pub(super) async fn prepare(connection: &mut AsyncPgConnection) -> diesel::resul
     }
     // The statements of one batch are one transaction.
     let batch = format!(
-        "{SCRIPT}\nDO $$ DECLARE held record; BEGIN FOR held IN {HELD_BY_SUPERUSER} LOOP \
-         EXECUTE format('ALTER %s OWNER TO %I', held.name, '{OWNER}'); END LOOP; END $$;"
+        "{SCRIPT}\nDO $$ DECLARE thing text; BEGIN FOR thing IN {HELD_BY_SUPERUSER} LOOP \
+         EXECUTE format('ALTER %s OWNER TO %I', thing, '{OWNER}'); END LOOP; END $$;"
     );
     connection.batch_execute(&batch).await
 }

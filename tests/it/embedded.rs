@@ -51,7 +51,7 @@ fn refusal(outcome: Result<EmbeddedPostgres>) -> String {
 
 async fn execute(server: &EmbeddedPostgres, statement: &str) {
     let mut connection = AsyncPgConnection::establish(server.owner_url()).await.unwrap();
-    diesel::sql_query(statement).execute(&mut connection).await.unwrap();
+    connection.batch_execute(statement).await.unwrap();
 }
 
 async fn answer(server: &EmbeddedPostgres, expression: &str) -> String {
@@ -125,7 +125,8 @@ async fn a_second_start_keeps_the_data_and_makes_nothing_anew() {
 async fn a_killed_server_is_started_again_with_its_data() {
     let root = open_dir();
     let server = start(root.path()).await;
-    execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
+    let kept = "SET synchronous_commit = on; CREATE TABLE kept AS SELECT 'still here'::text AS word";
+    execute(&server, kept).await;
     let (killed, directory) = (server.pid().unwrap(), server.directory().to_path_buf());
     kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
     server.wait_exit().await;
@@ -361,7 +362,9 @@ async fn a_database_of_an_earlier_version_that_its_superuser_owned_gets_an_owner
     let url = server.superuser_url();
     let mut superuser = AsyncPgConnection::establish(&url).await.unwrap();
     superuser
-        .batch_execute("DROP OWNED BY aval_owner, aval_server; DROP ROLE aval_owner, aval_server")
+        .batch_execute(
+            "DROP OWNED BY aval_server; DROP OWNED BY aval_owner; DROP ROLE aval_owner, aval_server",
+        )
         .await
         .unwrap();
     aval::storage::migrations::run_pending(&url).await.unwrap();
