@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod archive;
 pub mod check_config;
+mod credential;
 pub mod decide;
 pub mod demo;
 pub mod document;
@@ -20,7 +21,6 @@ use std::future::Future;
 use std::io::{self, Write as _};
 
 use clap::Subcommand;
-use secrecy::ExposeSecret as _;
 
 use crate::clock::Clock;
 use crate::config::{Need, Settings};
@@ -84,11 +84,12 @@ pub fn run(command: Command) -> Result<()> {
             decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
         }
         Command::Demo(mut args) => {
+            args.read_credentials(io::stdin().lock())?;
             if args.needs_local_token() {
                 let settings = Settings::load(Need::Everything)?;
                 let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
                 let token = block_on(token::of_some_admin(&settings, &clock, &logger))?;
-                args.token = Some(token.expose_secret().to_owned());
+                args.token = Some(token);
             }
             block_on(demo::run(args, clock, io::stdout()))
         }

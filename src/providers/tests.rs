@@ -264,29 +264,6 @@ fn wrong_types_and_values_out_of_range_are_refused() {
 }
 
 #[test]
-fn white_space_around_an_xml_value_does_not_count_and_within_it_does() {
-    let texts = ["640", "12345.60", "410.05", ">4<", ">S<", "SUSPENSA", "R-1", "\"EUR\""];
-    let attributes =
-        ["645", "12345.60", "410.05", "\"4\"", "\"N\"", "2100.99", "EMBARGADA", "R-1", "\"COP\""];
-    let parts = texts.map(|part| (Country::Pt, part)).into_iter();
-    for (country, part) in parts.chain(attributes.map(|part| (Country::Co, part))) {
-        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
-        let value = part.trim_matches(['<', '>', '"']);
-        for (space, is_space) in [(" ", true), ("\n\t  ", true), ("\r\n", true), ("\u{a0}", false)] {
-            let spaced = part.replace(value, &format!("{space}{value}{space}"));
-            let read = parse(country, &full.replacen(part, &spaced, 1));
-            let strange = part == "SUSPENSA" || part == "EMBARGADA";
-            assert_eq!(read == parse(country, full), is_space, "{country}: {spaced:?}");
-            assert!(is_space || strange || read.is_err(), "{country}: {spaced:?}");
-        }
-    }
-    for (country, part) in [(Country::Pt, "12345.60"), (Country::Co, "12345.60")] {
-        refuses(country, part, "12 345.60");
-        refuses(country, part, " ");
-    }
-}
-
-#[test]
 fn bodies_that_are_no_report_are_refused() {
     let html = "<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>";
     let flood = "9".repeat(report_body::MAX_BYTES + 1);

@@ -46,10 +46,10 @@ fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((until - now).to_std().unwrap_or(Duration::ZERO))
 }
 
-/// Of a year's last two digits: in this century, unless that is more than 50 years ahead.
+/// The year with these last two digits that is at most 50 years ahead (RFC 9110, section 5.6.7).
 const fn full_year(last_two: i32, this_year: i32) -> i32 {
-    let year = this_year - this_year % 100 + last_two;
-    if year > this_year + 50 { year - 100 } else { year }
+    let latest = this_year + 50;
+    latest - (latest - last_two).rem_euclid(100)
 }
 
 fn is_number(text: &str) -> bool {
