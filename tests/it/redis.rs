@@ -233,7 +233,12 @@ fn planted(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
 #[actix_rt::test]
 async fn whatever_is_planted_in_redis_no_socket_ends_no_epoch_changes_and_redis_stays_in_use() {
     let redis = RedisServer::start();
-    let pair = Pair::start_idle(&redis, &[("AVAL__LIMITS__ENABLED", "true")]).await;
+    let limits = [
+        ("AVAL__LIMITS__ENABLED", "true"),
+        ("AVAL__LIMITS__CREATE__ADMIN__BURST", "100"),
+        ("AVAL__LIMITS__CREATE__ADDRESS__BURST", "100"),
+    ];
+    let pair = Pair::start_idle(&redis, &limits).await;
     let mut sockets = [subscriber(&pair.one).await, subscriber(&pair.other).await];
     pair.one.submit(&spanish()).await;
     let epoch = pair.one.sql("SELECT epoch FROM outbox_position").await;
