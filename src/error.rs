@@ -66,6 +66,48 @@ impl FieldError {
     }
 }
 
+/// Why a credential is refused, as far as its holder may know: nothing but its form is told of one that proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialFault {
+    /// It proves nothing: a wrong signature or secret, another issuer, or a time to come.
+    Unproven,
+    /// It has not the form of a credential.
+    Malformed,
+    /// It has the form of another kind of credential than the one that belongs there.
+    WrongKind,
+    /// It was good until its end.
+    Expired,
+    /// It was good until it was revoked, or its account disabled or changed.
+    Revoked,
+}
+
+impl CredentialFault {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unproven => "unauthenticated",
+            Self::Malformed => "credential_malformed",
+            Self::WrongKind => "wrong_credential_kind",
+            Self::Expired => "credential_expired",
+            Self::Revoked => "credential_revoked",
+        }
+    }
+
+    /// A sentence for the client.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Unproven => "The credential is not valid.",
+            Self::Malformed => "The credential is malformed.",
+            Self::WrongKind => {
+                "This is another kind of credential: access tokens belong into Authorization: Bearer, API keys into \
+                 X-API-Key, refresh tokens into the body of /api/v1/auth/refresh."
+            }
+            Self::Expired => "The credential has expired.",
+            Self::Revoked => "The credential has been revoked, or its account was disabled or changed.",
+        }
+    }
+}
+
 /// Everything that can go wrong in Aval.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -97,6 +139,9 @@ pub enum Error {
     /// The caller did not say, or did not prove, who it is.
     #[error("not authenticated: {0}")]
     Unauthenticated(PublicMessage),
+    /// The caller sent a credential that is refused.
+    #[error("credential refused: {}", .0.code())]
+    Credential(CredentialFault),
     /// The caller may not do this.
     #[error("forbidden: {0}")]
     Forbidden(PublicMessage),
@@ -204,6 +249,7 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::Archived => "archived",
             Self::Unauthenticated(_) => "unauthenticated",
+            Self::Credential(fault) => fault.code(),
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
             Self::InFlight { .. } => "in_flight",
@@ -238,6 +284,7 @@ impl Error {
             | Self::Conflict(_)
             | Self::Archived
             | Self::Unauthenticated(_)
+            | Self::Credential(_)
             | Self::Forbidden(_)
             | Self::LeaseLost
             | Self::Configuration(_)
@@ -260,6 +307,7 @@ impl Error {
             | Self::Conflict(_)
             | Self::Archived
             | Self::Unauthenticated(_)
+            | Self::Credential(_)
             | Self::Forbidden(_)
             | Self::RateLimited { .. }
             | Self::InFlight { .. }

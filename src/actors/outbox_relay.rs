@@ -26,7 +26,7 @@ use super::statistics;
 use crate::bus::redis::EventStream;
 use crate::error::Result;
 use crate::storage::leadership::Leadership;
-use crate::storage::outbox;
+use crate::storage::{outbox, transaction};
 use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs, metrics and the leader's lock.
@@ -226,7 +226,11 @@ async fn publish_all(
 ) -> Result<()> {
     let batch = resources.settings.outbox.publish_batch;
     loop {
-        let publication = outbox::publish(&mut *resources.database.get().await?, batch).await?;
+        let publication = {
+            let mut connection = resources.database.get().await?;
+            transaction::single(&mut connection, async |connection| outbox::publish(connection, batch).await)
+                .await?
+        };
         if publication.published > 0 {
             let wait = u64::try_from(publication.oldest_wait_us.unwrap_or(0)).unwrap_or(0);
             resources.metrics.outbox_lag_seconds.observe(seconds(Duration::from_micros(wait)));

@@ -24,6 +24,7 @@ use crate::config::WhenOpen;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::storage::jobs::{self, Claim, ClaimedJob, Quota, Release};
+use crate::storage::transaction;
 use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs and metrics.
@@ -164,7 +165,7 @@ async fn claim_round(parts: &ApplicationParts, supervisor: &Handle<Supervisor>) 
     let claim = claim(parts, slots.len(), served_lanes(parts).await);
     let claimed = {
         let mut connection = parts.resources.database.get().await?;
-        jobs::claim(&mut connection, &claim).await?
+        transaction::single(&mut connection, async |connection| jobs::claim(connection, &claim).await).await?
     };
     debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "places" => slots.len());
     let round = Round {
@@ -212,8 +213,12 @@ async fn served_lanes(parts: &ApplicationParts) -> Vec<Quota> {
 async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
     let dead = {
+        let claim = claim(parts, batch, Vec::new());
         let mut connection = parts.resources.database.get().await?;
-        jobs::claim_exhausted(&mut connection, &claim(parts, batch, Vec::new())).await?
+        transaction::single(&mut connection, async |connection| {
+            jobs::claim_exhausted(connection, &claim).await
+        })
+        .await?
     };
     for job in dead {
         let logger = job_logger(&parts.resources.logger, &job);

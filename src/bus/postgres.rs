@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use super::{EventBus, Extent};
 use crate::domain::event::{Position, PublishedEvent};
 use crate::error::Result;
-use crate::storage::{Database, outbox};
+use crate::storage::{Database, outbox, transaction};
 
 /// The outbox as a bus.
 #[derive(Debug, Clone)]
@@ -38,6 +38,12 @@ impl EventBus for PostgresBus {
     }
 
     fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
-        async move { outbox::read_after(&mut *self.database.get().await?, after.offset, limit).await }.boxed()
+        async move {
+            let mut connection = self.database.get().await?;
+            transaction::begin(&mut connection).await?;
+            let events = outbox::read_after(&mut connection, after.offset, limit).await;
+            transaction::end(&mut connection, events).await
+        }
+        .boxed()
     }
 }

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use slog::Logger;
 
 use super::lines::write_text;
-use crate::accounts::NewKey;
+use crate::accounts::{NewKey, Origin};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::account::{AccountName, Role, Scope};
@@ -66,7 +66,8 @@ pub async fn run(
     })?;
     let expires_at = days.map(|days| clock.now() + chrono::TimeDelta::days(i64::from(days)));
     let opened = OpenedAccounts::open(&settings, &clock, &logger).await?;
-    let made = opened.accounts.add_key(&NewKey { name, role, scopes, expires_at }, "system:operator").await;
+    let key = NewKey { name, role, scopes, expires_at };
+    let made = opened.accounts.add_key(&key, &Origin::system("system:operator")).await;
     opened.close().await?;
     let (_, text) = made?;
     write_text(&mut output, text.expose_secret()).map(drop)

@@ -11,10 +11,11 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 use super::auth::{API_KEY_HEADER, Access};
+use super::body::{BodyClass, BodyLimit};
 use super::limits::LimitClass;
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, problem,
-    routes, schedule, sessions, staff_views, stats, users, webhooks, ws,
+    routes, schedule, security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -33,7 +34,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
             Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, the `request_id` and, for \
             values that are not acceptable, `errors` with a JSON pointer each. Every answer carries `X-Request-ID`: \
             yours, when you sent an acceptable one. `GET` paths answer `HEAD` too, and every path `OPTIONS`. Any path \
-            may also answer 404, 405, 414, 431, 500 or 503 with a problem. A head that is no HTTP at all is answered 400, 408 \
+            may also answer 404, 405, 414, 417, 429, 431, 500 or 503 with a problem. A head that is no HTTP at all is answered 400, 408 \
             or 431 without one, and the connection closed.\n\n\
             Requests are counted for the address they come from and for the account that sends them. Where limits are on, \
             `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) tell of both: each policy's quota `q` \
@@ -85,6 +86,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
+        security_events::list::list,
     dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
         ws::open,
         ws::ticket::create,
@@ -140,6 +142,7 @@ pub fn document(faults_on: bool) -> Document {
             describe_repetition(operation);
             if let Some(route) = route {
                 describe_access(route.access, operation);
+                describe_body(route.body, operation);
                 if route.limit != LimitClass::Exempt {
                     describe_limit(operation);
                 }
@@ -227,6 +230,20 @@ fn describe_access(access: Access, operation: &mut Operation) {
         add_refusal(operation, "403", "The account may not do this");
     }
     operation.security = Some(security);
+}
+
+/// Says how large a body may be.
+fn describe_body(class: BodyClass, operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let BodyLimit { bytes, values } = class.limit();
+    let limit = match class {
+        BodyClass::Event => format!("At most {values} members and elements."),
+        BodyClass::Credentials | BodyClass::Command | BodyClass::Application => {
+            format!("At most {} KiB, and {values} members and elements.", bytes / 1024)
+        }
+    };
+    let described = body.description.take().filter(|text| !text.is_empty());
+    body.description = Some(described.map_or(limit.clone(), |text| format!("{text}\n\n{limit}")));
 }
 
 fn add_refusal(operation: &mut Operation, status: &str, description: &str) {

@@ -1,6 +1,6 @@
 //! The whole route table.
 //!
-//! It is data: the router is built from it, who may use each route and how often included, and a test holds it against the
+//! It is data: the router is built from it, who may use each route, how often and with how large a body included, and a test holds it against the
 //! OpenAPI document. `GET` routes answer `HEAD` too; every path answers `OPTIONS` with the methods that it knows, and any other method with a 405 that names them.
 
 use actix_web::http::{Method, header};
@@ -8,12 +8,13 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
 use super::auth::{Access, Scope};
+use super::body::BodyClass;
 use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, schedule,
-    sessions, staff_views, stats, users, webhooks, ws,
+    security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
@@ -28,7 +29,22 @@ pub struct RouteEntry {
     pub access: Access,
     /// With which routes it is counted.
     pub limit: LimitClass,
+    /// What kind of body it takes, if any.
+    pub body: BodyClass,
+    /// Whether its answer holds a secret: a token, a key, a ticket.
+    pub answers_secret: bool,
     route: Route,
+}
+
+/// What a request is held to by its route. It stands in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteRules {
+    /// With which routes it is counted.
+    pub limit: LimitClass,
+    /// What kind of body it takes.
+    pub body: BodyClass,
+    /// Whether its answer holds a secret.
+    pub answers_secret: bool,
 }
 
 impl RouteEntry {
@@ -42,17 +58,28 @@ impl RouteEntry {
         Self { limit, ..self }
     }
 
+    /// Takes this kind of body.
+    fn taking(self, body: BodyClass) -> Self {
+        Self { body, ..self }
+    }
+
+    /// Answers a secret.
+    fn answering_secret(self) -> Self {
+        Self { answers_secret: true, ..self }
+    }
+
     /// The route with what a request passes through before its handler: the limit of its address, authorisation, the
     /// limit of its account.
     fn into_route(self) -> Route {
-        let Self { access, limit, route, .. } = self;
+        let Self { access, limit, body, answers_secret, route, .. } = self;
+        let rules = RouteRules { limit, body, answers_secret };
         route
             .wrap(from_fn(middleware::limit_account))
             .wrap(from_fn(move |entrance, request, next| {
                 middleware::authorize(access, entrance, request, next)
             }))
             .wrap(from_fn(move |entrance, request, next| {
-                middleware::limit_address(limit, entrance, request, next)
+                middleware::limit_address(rules, entrance, request, next)
             }))
     }
 }
@@ -77,30 +104,30 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const ADMINS: Access = Access::People(Role::Admin);
     const ANYONE: Access = Access::Anyone;
     let mut table = vec![
-        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login),
-        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh),
+        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh).taking(BodyClass::Credentials).answering_secret(),
         on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
-        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login),
+        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
-        on(POST, "/api/v1/users", ADMINS, users::create::create),
+        on(POST, "/api/v1/users", ADMINS, users::create::create).taking(BodyClass::Credentials).answering_secret(),
         on(GET, "/api/v1/users", INSPECT, users::list::list),
         on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
-        on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change),
-        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create),
+        on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create).answering_secret(),
         on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list),
         on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),
 
         on(GET, "/api/v1/countries", READ, countries::list::list),
         on(GET, "/api/v1/countries/{code}", READ, countries::get::get),
         on(POST, "/api/v1/countries/{code}/document-checks", READ, countries::check_document::check_document),
-        on(POST, "/api/v1/countries/{code}/evaluations", REVIEW, countries::evaluate::evaluate),
+        on(POST, "/api/v1/countries/{code}/evaluations", REVIEW, countries::evaluate::evaluate).taking(BodyClass::Application),
 
-        on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create),
+        on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create).taking(BodyClass::Application),
         on(GET, "/api/v1/applications", READ, applications::list::list),
         on(POST, "/api/v1/applications/search", READ, applications::search::search),
         on(GET, "/api/v1/applications/export.csv", READ, applications::export::export),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
-        on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change),
+        on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change).taking(BodyClass::Application),
         on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
         on(POST, "/api/v1/applications/{id}/restore", RESTORE, applications::delete::restore),
         on(GET, "/api/v1/applications/{id}/status", READ, applications::status::status),
@@ -111,10 +138,11 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/stats", READ, stats::get::get),
         on(GET, "/api/v1/stats/countries/{code}", READ, stats::country::get),
 
-        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
-        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
+        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
+        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
         on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
         on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
+        on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list),
         on(GET, "/api/v1/admin/schedule", INSPECT, schedule::tasks::tasks),
         on(POST, "/api/v1/admin/schedule/{task}/run", OPERATE, schedule::run::run),
         on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list),
@@ -133,8 +161,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/admin/failed-jobs/{id}/ignore", OPERATE, dead_letters::work::ignore),
         on(POST, "/api/v1/admin/failed-jobs/{id}/review", OPERATE, dead_letters::work::review),
 
-        on(GET, "/api/v1/ws", OPEN, ws::open),
-        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create),
+        on(GET, ws::PATH, OPEN, ws::open),
+        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create).answering_secret(),
 
         on(GET, "/health", OPEN, health::summary).counted_as(LimitClass::Exempt),
         on(GET, "/health/live", OPEN, health::live).counted_as(LimitClass::Exempt),
@@ -245,5 +273,13 @@ where
     } else {
         web::method(method.clone())
     };
-    RouteEntry { method, path, access, limit: LimitClass::Standard, route: route.to(handler) }
+    RouteEntry {
+        method,
+        path,
+        access,
+        limit: LimitClass::Standard,
+        body: BodyClass::Command,
+        answers_secret: false,
+        route: route.to(handler),
+    }
 }

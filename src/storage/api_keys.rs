@@ -112,6 +112,10 @@ pub struct NewApiKey<'a> {
     pub scopes: &'a [Scope],
     /// Who makes it.
     pub created_by: &'a str,
+    /// The person who makes it: it is revoked when that account is disabled.
+    pub made_by_user: Option<Uuid>,
+    /// The key that makes it: it ends no later, and is revoked with it.
+    pub made_by_key: Option<Uuid>,
     /// Until when it is good.
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -130,6 +134,8 @@ pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> 
             api_keys::role.eq(PgRole(key.role)),
             api_keys::scopes.eq(scopes),
             api_keys::created_by.eq(key.created_by),
+            api_keys::made_by_user.eq(key.made_by_user),
+            api_keys::made_by_key.eq(key.made_by_key),
             api_keys::expires_at.eq(key.expires_at),
         ))
         .on_conflict(api_keys::name)
@@ -147,6 +153,15 @@ pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> 
 /// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
     let query = api_keys::table.select(ApiKeyRow::as_select()).find(id);
+    Ok(query.first(connection).await.optional()?.map(ApiKey::from))
+}
+
+/// Finds a key, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
+    let query = api_keys::table.select(ApiKeyRow::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?.map(ApiKey::from))
 }
 
@@ -168,7 +183,7 @@ pub async fn list_page(
     Ok(rows.into_iter().map(ApiKey::from).collect())
 }
 
-/// Takes a key back. Doing it twice changes nothing.
+/// Revokes a key, and by trigger those that it has made. Doing it twice changes nothing.
 ///
 /// # Errors
 /// [`Error::NotFound`], or when the database fails.

@@ -39,7 +39,7 @@ impl FixedStatement for PublishOutbox {
     /// The events depend on the position, so that its row is locked before theirs whatever the plan: two that publish at
     /// once wait for each other in one order.
     const SQL: &'static str = "\
-        WITH last AS (SELECT last_offset FROM outbox_position FOR UPDATE), \
+        WITH last AS (SELECT last_offset FROM outbox_position WHERE singleton FOR UPDATE), \
         batch AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM ( \
             SELECT w.seq FROM last CROSS JOIN LATERAL (SELECT o.seq FROM outbox o \
                 WHERE o.relay_offset IS NULL AND last.last_offset IS NOT NULL \
@@ -47,7 +47,7 @@ impl FixedStatement for PublishOutbox {
         placed AS (UPDATE outbox o SET relay_offset = last.last_offset + batch.place, published_at = now() \
             FROM batch, last WHERE o.seq = batch.seq RETURNING o.time), \
         moved AS (UPDATE outbox_position SET last_offset = last_offset + (SELECT count(*) FROM batch) \
-            WHERE EXISTS (SELECT FROM batch)), \
+            WHERE singleton AND EXISTS (SELECT FROM batch)), \
         told AS (SELECT pg_notify('aval_published', (last_offset + (SELECT count(*) FROM batch))::text) \
             FROM last WHERE EXISTS (SELECT FROM batch)) \
         SELECT count(*) AS published, (extract(epoch FROM now() - min(time)) * 1000000)::bigint AS oldest_wait_us \

@@ -22,10 +22,12 @@ use tokio::time::{sleep, timeout};
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 use crate::storage::connect::Connector;
+use crate::storage::planner;
 use crate::storage::seal::KeyRing;
+use crate::storage::shares::{Shared, Shares};
 
 /// A connection lent by the pool.
-pub type Connection<'a> = PooledConnection<'a, AsyncPgConnection>;
+pub type Connection<'a> = Shared<PooledConnection<'a, AsyncPgConnection>>;
 
 /// What every session begins with. Only a privileged user may choose the language of messages; on a server that speaks
 /// another and serves an ordinary user, some passing failures are taken for permanent ones.
@@ -38,6 +40,7 @@ const SESSION_SETUP: &str = "\
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
     replica: Option<Arc<Replica>>,
+    shares: Arc<Shares>,
     /// For connections outside the pool.
     connector: Connector,
     session_setup: Arc<str>,
@@ -61,7 +64,7 @@ struct Replica {
 }
 
 impl Replica {
-    async fn get(&self) -> Option<Connection<'_>> {
+    async fn get(&self) -> Option<PooledConnection<'_, AsyncPgConnection>> {
         if AtomicBool::load(&self.left_alone, Ordering::Relaxed) {
             return None;
         }
@@ -96,23 +99,25 @@ impl Database {
     pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
         let session_setup: Arc<str> =
             format!("{SESSION_SETUP} SET statement_timeout = {}", settings.statement_timeout_ms).into();
+        let pool_setup: Arc<str> = format!("{session_setup}; {}", planner::SESSION).into();
         let sized =
             || Pool::builder().max_size(settings.pool_size).connection_timeout(settings.acquire_timeout());
         let pool = sized()
             .min_idle(1)
-            .build(manager(Connector::new(url)?, &session_setup))
+            .build(manager(Connector::new(url)?, &pool_setup))
             .await
             .map_err(|error| Error::unavailable("database", error))?;
         let replica = match settings.read_url.as_str() {
             "" => None,
             replica => Some(Arc::new(Replica {
-                pool: sized().build_unchecked(manager(Connector::new(replica)?, &session_setup)),
+                pool: sized().build_unchecked(manager(Connector::new(replica)?, &pool_setup)),
                 left_alone: Arc::default(),
             })),
         };
         let direct_url = if settings.direct_url.is_empty() { url } else { &settings.direct_url };
         let connector = Connector::new(direct_url)?;
-        Ok(Self { pool, replica, connector, session_setup, spares: Arc::default(), keys })
+        let shares = Arc::new(Shares::new(settings));
+        Ok(Self { pool, replica, shares, connector, session_setup, spares: Arc::default(), keys })
     }
 
     /// What seals and opens the personal data in it.
@@ -120,11 +125,27 @@ impl Database {
         &self.keys
     }
 
+    /// The same, to keep.
+    pub fn shared_keys(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.keys)
+    }
+
+    /// Which part of the pool an account may hold.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
     /// Lends a connection.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when none could be had in time.
+    /// [`Error::Overloaded`] when the account's share is used up, [`Error::Unavailable`] when no connection could be had in
+    /// time.
     pub async fn get(&self) -> Result<Connection<'_>> {
+        let permits = self.shares.take().await?;
+        Ok(Shared::new(self.lend().await?, permits))
+    }
+
+    async fn lend(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
         self.pool.get().await.map_err(|error| match error {
             RunError::User(cause) => Error::unavailable("database", cause),
             RunError::TimedOut => Error::unavailable("database", "no connection became free in time"),
@@ -134,14 +155,28 @@ impl Database {
     /// Lends a connection to read what may be a little old: to the replica, where there is one that can be reached.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when none could be had in time.
+    /// As [`Database::get`].
     pub async fn get_for_reading(&self) -> Result<Connection<'_>> {
+        let permits = self.shares.take().await?;
+        Ok(Shared::new(self.lend_for_reading().await?, permits))
+    }
+
+    /// Lends a connection as [`Database::get_for_reading`] does, out of the share of searches.
+    ///
+    /// # Errors
+    /// As [`Database::get`], and when the share of searches is used up.
+    pub async fn get_for_search(&self) -> Result<Connection<'_>> {
+        let permits = self.shares.take_for_search().await?;
+        Ok(Shared::new(self.lend_for_reading().await?, permits))
+    }
+
+    async fn lend_for_reading(&self) -> Result<PooledConnection<'_, AsyncPgConnection>> {
         if let Some(replica) = &self.replica
             && let Some(connection) = replica.get().await
         {
             return Ok(connection);
         }
-        self.get().await
+        self.lend().await
     }
 
     /// Whether [`Database::get_for_reading`] may read what is a little old.

@@ -33,6 +33,8 @@ struct RequeueDue {
 impl FixedStatement for RequeueDue {
     /// Each try doubles the pause. An application that was decided or deleted meanwhile is passed over; one whose job is
     /// still active is left alone by the queue's unique index.
+    ///
+    /// `CASE` hides the status from the planner, as in [`jobs::begin`](crate::storage::jobs::begin).
     const SQL: &'static str = "\
         WITH input AS (SELECT ?::text::country AS country, ?::integer AS batch, ?::bigint AS min_ms, ?::bigint AS max_ms, \
             ?::smallint AS priority), \
@@ -44,7 +46,7 @@ impl FixedStatement for RequeueDue {
         queued AS (SELECT enqueue_job('process_credit_application', t.application_id, a.country::text, i.priority, \
                 a.change_request_id, a.change_traceparent) \
             FROM input i CROSS JOIN tried t JOIN applications a ON a.id = t.application_id \
-            WHERE a.status = 'UNDER_REVIEW' AND a.deleted_at IS NULL) \
+            WHERE CASE WHEN a.deleted_at IS NULL THEN a.status = 'UNDER_REVIEW' END) \
         SELECT count(*) AS count FROM queued";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {

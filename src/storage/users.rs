@@ -4,11 +4,14 @@
 //! to all instances (see the migrations).
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::schema::users;
+use super::security_events;
 use super::types::PgRole;
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
@@ -138,6 +141,15 @@ pub async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(User,
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
+/// Finds an account, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
+    let query = users::table.select(User::as_select()).find(id).for_share();
+    Ok(query.first(connection).await.optional()?)
+}
+
 /// Finds an account by its name, with the hash of its password.
 ///
 /// # Errors
@@ -227,6 +239,28 @@ pub async fn update(
     );
     let updated = diesel::update(users::table.find(before.id)).set(changes).returning(User::as_returning());
     updated.get_result(connection).await.optional()?.ok_or(Error::NotFound("account"))
+}
+
+/// Stores another hash of the same password, with which the account's sessions go on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rehash(connection: &mut AsyncPgConnection, id: Uuid, password_hash: &str) -> Result<()> {
+    security_events::keep_sessions_of(connection, id).await?;
+    diesel::update(users::table.find(id))
+        .set(users::password_hash.eq(password_hash))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The costs that the passwords of all accounts were hashed at, as in their PHC strings: `m=19456,t=2,p=1`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn password_costs(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
+    let costs = sql::<Text>("split_part(password_hash, '$', 4)");
+    Ok(users::table.select(costs).distinct().load(connection).await?)
 }
 
 /// Ends all access tokens of an account.

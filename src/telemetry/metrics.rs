@@ -53,10 +53,18 @@ metrics! {
 
     /// Open connections.
     http_connections_active: IntGauge;
-    /// Connections that were shut down: address_limit when their address had too many, no_request when none came in time.
+    /// Connections that were refused or shut down: address_limit when their address had too many, connection_limit when all
+    /// were taken, no_request when none came in time, tls_handshake when TLS was not agreed on in time, flood when they went on
+    /// sending requests that are refused.
     http_connections_refused_total: IntCounterVec ["reason"];
+    /// Log lines of requests without an account that were left out, because there were too many.
+    http_log_lines_omitted_total: IntCounter;
     /// Requests that fitted no rate limit, by route pattern.
     rate_limited_total: IntCounterVec ["route"];
+    /// Log-ins that were refused for their name or password.
+    login_failures_total: IntCounter;
+    /// Log-ins that were refused because their address, or their name, has to wait after failures.
+    login_pauses_total: IntCounter;
 
     /// Applications accepted.
     applications_created_total: IntCounterVec ["country"];

@@ -50,6 +50,8 @@ mod embedded;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod http_protocol;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod lifecycle;

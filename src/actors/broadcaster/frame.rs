@@ -52,6 +52,8 @@ pub struct Frame {
     pub kind: FrameKind,
     /// Its JSON.
     pub text: Arc<str>,
+    /// The position that its JSON names.
+    position: Option<Position>,
 }
 
 /// Every frame that the server sends.
@@ -78,6 +80,8 @@ enum Content<'a> {
     Error {
         code: &'a str,
         detail: &'a str,
+        #[serde(flatten)]
+        topic: Option<Echo>,
     },
     Pong,
     Authenticated {
@@ -132,15 +136,41 @@ impl Content<'_> {
     }
 }
 
+impl Content<'_> {
+    const fn position(&self) -> Option<Position> {
+        match self {
+            Self::ApplicationUpdate { epoch, offset, .. } | Self::Subscribed { epoch, offset, .. } => {
+                Some(Position { epoch: *epoch, offset: *offset })
+            }
+            Self::Unsubscribed { .. } | Self::Error { .. } | Self::Pong | Self::Authenticated { .. } => None,
+        }
+    }
+}
+
 impl From<Content<'_>> for Frame {
     fn from(content: Content<'_>) -> Self {
         // Writing to memory fails only for maps whose keys are not text, and there are none.
         let text = serde_json::to_string(&content).unwrap_or_default();
-        Self { kind: content.kind(), text: text.into() }
+        Self { kind: content.kind(), text: text.into(), position: content.position() }
     }
 }
 
 impl Frame {
+    /// A frame of a test.
+    #[cfg(test)]
+    pub(super) fn of_text(kind: FrameKind, text: &str) -> Self {
+        Self { kind, text: text.into(), position: None }
+    }
+
+    /// The same frame with another number for its offset, if it has one.
+    pub fn with_offset(&self, number: impl FnOnce(Position) -> i64) -> Self {
+        let Some(position) = self.position else { return self.clone() };
+        // The first member of this name: what comes before it is a topic, which has no text of a client's making.
+        let (own, other) =
+            (format!("\"offset\":{}", position.offset), format!("\"offset\":{}", number(position)));
+        Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
+    }
+
     /// `subscribed`: every event of the topic after `position` follows. `recovered` answers a client that asked for
     /// what it had missed.
     pub fn subscribed(topic: Topic, position: Position, recovered: Option<bool>) -> Self {
@@ -160,7 +190,12 @@ impl Frame {
 
     /// `error`: a message was refused, and why. The connection stays.
     pub fn error(code: &str, detail: &str) -> Self {
-        Content::Error { code, detail }.into()
+        Content::Error { code, detail, topic: None }.into()
+    }
+
+    /// `error`: a subscription to `topic` was refused, and why.
+    pub fn subscription_refused(topic: Topic, code: &str, detail: &str) -> Self {
+        Content::Error { code, detail, topic: Some(topic.into()) }.into()
     }
 
     /// `pong`.
@@ -234,6 +269,10 @@ mod tests {
                 format!(r#"{{"type":"unsubscribed","application_id":"{ID}"}}"#),
             ),
             (Frame::error("why", "so"), r#"{"type":"error","code":"why","detail":"so"}"#.to_owned()),
+            (
+                Frame::subscription_refused(application, "why", "so"),
+                format!(r#"{{"type":"error","code":"why","detail":"so","application_id":"{ID}"}}"#),
+            ),
             (Frame::pong(), r#"{"type":"pong"}"#.to_owned()),
         ] {
             assert_eq!(&*frame.text, text);

@@ -151,25 +151,9 @@ impl Group {
         }
     }
 
-    /// One statement commits by itself, in one round trip; several need a transaction around them.
-    fn is_one_statement(&self) -> bool {
-        let single = [
-            self.inserts.is_used(),
-            self.begins.is_used(),
-            self.renewals.is_used(),
-            self.releases.is_used(),
-            self.supersedes.is_used(),
-        ];
-        let several = self.decisions.is_used() || self.burials.is_used();
-        !several && single.iter().filter(|used| **used).count() == 1
-    }
-
     async fn write_together(&self, resources: &Resources) -> Result<Outcomes> {
         let keys = resources.database.keys();
         let mut connection = resources.database.get().await?;
-        if self.is_one_statement() {
-            return self.run(&mut connection, keys).await.map_err(Error::from);
-        }
         transaction::once(&mut connection, async |connection| self.run(connection, keys).await).await
     }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::ApiKeyView;
-use crate::accounts::NewKey;
+use crate::accounts::{NewKey, Origin};
 use crate::domain::account::{AccountName, Scope};
 use crate::domain::members::{Fields, Problems, Refusal, bad_type, string};
 use crate::error::{Error, PublicMessage, Result};
@@ -32,7 +32,7 @@ pub struct CreateApiKeyRequest {
     /// What it is for; at least one.
     #[schema(value_type = Vec<crate::http::schemas::ScopeName>, min_items = 1)]
     scopes: Vec<String>,
-    /// Until when it is good; for ever when absent.
+    /// Until when it is good; for ever when absent. A key that a key makes ends no later than that key.
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -51,6 +51,9 @@ pub struct CreatedApiKey {
 }
 
 /// Makes an API key.
+///
+/// It is revoked when the person who made it is disabled or loses the key's role. API keys may make keys only where
+/// `accounts.keys_make_keys` says so; such a key is revoked with the one that made it.
 #[utoipa::path(
     post,
     path = "/api/v1/api-keys",
@@ -73,6 +76,7 @@ pub struct CreatedApiKey {
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,
+    origin: Origin,
     idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
@@ -83,9 +87,9 @@ pub(in crate::http) async fn create(
         let text = "A key cannot be given a role or a scope that its maker does not have.";
         return Err(Error::Forbidden(PublicMessage::new(text)).into());
     }
-    let minted = state.accounts.mint_key()?;
+    let minted = state.accounts.mint_key(&origin)?;
     let made = idempotency::once(&state, "create_api_key", write.as_ref(), async |connection| {
-        let (key, text) = minted.insert(connection, &new, &principal.account).await?;
+        let (key, text) = minted.insert(connection, &new).await?;
         let api_key = ApiKeyView::from(key);
         let location = format!("/api/v1/api-keys/{}", api_key.id);
         let kept = Reply::json(StatusCode::CREATED, &api_key)?;
@@ -94,7 +98,7 @@ pub(in crate::http) async fn create(
     });
     let made = made.await?;
     if let Once::Made(_) = made {
-        state.accounts.tell_of_key(&new, &principal.account);
+        minted.log(&new);
     }
     made.response()
 }

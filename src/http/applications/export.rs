@@ -32,8 +32,11 @@ use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::staff_views::Viewed;
-use crate::storage::applications::{ListFilter, PageStart, SortOrder, Visibility, list_page, total};
+use crate::storage::applications::{
+    ListFilter, ListedApplication, PageStart, SortOrder, Visibility, list_page, total,
+};
 use crate::storage::staff_views::ViewAction;
+use crate::storage::transaction;
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// What may separate the cells of a line, by the value of `separator`.
@@ -121,8 +124,11 @@ pub(in crate::http) async fn export(
 
 async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Visibility) -> Result<()> {
     let max_rows = state.resources.settings.lists.export_max_rows;
-    let mut connection = state.resources.database.get_for_reading().await?;
-    let total = total(&mut connection, filter, visibility, total_bounds(state)).await?;
+    let mut connection = state.resources.database.get_for_search().await?;
+    let longest = state.resources.settings.lists.statement_timeout();
+    transaction::begin_limited(&mut connection, filter.begin(), longest).await?;
+    let total = total(&mut connection, filter, visibility, total_bounds(state)).await;
+    let total = transaction::end(&mut connection, total).await?;
     if total.count <= i64::from(max_rows) {
         return Ok(());
     }
@@ -193,7 +199,9 @@ impl Export {
         if self.next.is_none() {
             return Ok(None);
         }
-        match self.read_allowed_page().await {
+        // The body is sent after the handler, and so without its account.
+        let (database, account) = (self.state.resources.database.clone(), self.principal.account.clone());
+        match database.shares().on_behalf_of(&account, self.read_allowed_page()).await {
             Ok(lines) => Ok(Some((Bytes::from(lines), self))),
             Err(error) => {
                 warn!(self.logger, "an export was broken off"; &error);
@@ -210,26 +218,22 @@ impl Export {
         self.read_page().await
     }
 
+    async fn read_rows(&self, start: PageStart, limit: i64) -> Result<Vec<ListedApplication>> {
+        let Self { state, filter, visibility, order, .. } = self;
+        let (database, settings) = (&state.resources.database, &state.resources.settings.database);
+        let mut connection = database.get_for_search().await?;
+        transaction::begin_limited(&mut connection, filter.begin(), settings.statement_timeout()).await?;
+        let rows =
+            list_page(&mut connection, database.keys(), filter, visibility, *order, start, limit).await;
+        transaction::end(&mut connection, rows).await
+    }
+
     /// Reads one page and moves on to the next. The connection goes back before anything is sent.
     async fn read_page(&mut self) -> Result<Vec<u8>> {
         let Some(start) = self.next.take() else { return Ok(Vec::new()) };
         let rows = self.page_rows.min(self.rows_left);
-        let mut page = {
-            let database = &self.state.resources.database;
-            let mut connection = database.get_for_reading().await?;
-            // One more than wanted tells whether the list goes on.
-            let limit = i64::from(rows) + 1;
-            list_page(
-                &mut connection,
-                database.keys(),
-                &self.filter,
-                &self.visibility,
-                self.order,
-                start,
-                limit,
-            )
-            .await?
-        };
+        // One more than wanted tells whether the list goes on.
+        let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
         let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
         let goes_on = page.len() > rows_wanted;
         page.truncate(rows_wanted);

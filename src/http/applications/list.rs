@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use bytes::Bytes;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,9 +24,12 @@ use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::staff_views::Viewed;
-use crate::storage::applications::{ListFilter, PageStart, SortOrder, TotalBounds, list_page, total};
+use crate::storage::applications::{
+    ListFilter, ListedApplication, PageStart, SortOrder, Total, TotalBounds, Visibility, list_page, total,
+};
 use crate::storage::seal::KeyRing;
 use crate::storage::staff_views::ViewAction;
+use crate::storage::{Connection, transaction};
 
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
@@ -128,7 +132,8 @@ pub(in crate::http) async fn list(
 ) -> Answer {
     let wanted = Wanted::read(query, state.keys())?;
     let load = async {
-        let page = page(&state, &principal, &wanted).await?;
+        let connection = state.resources.database.get_for_reading().await?;
+        let page = page(&state, connection, &principal, &wanted).await?;
         Ok(Bytes::from(serde_json::to_vec(&page).map_err(Error::internal)?))
     };
     let page = state.cache.get(Subject::List, &principal.visibility(), &wanted.name(), load).await?;
@@ -139,21 +144,14 @@ pub(in crate::http) async fn list(
 /// The part of the list that is wanted, as far as the caller may see it.
 pub(super) async fn page(
     state: &HttpState,
+    mut connection: Connection<'_>,
     principal: &Principal,
     wanted: &Wanted,
 ) -> Result<ApplicationPage> {
-    let visibility = principal.visibility();
-    let mut connection = state.resources.database.get_for_reading().await?;
-    let keys = state.resources.database.keys();
-    let total = match wanted.page {
-        Some(_) => Some(total(&mut connection, &wanted.filter, &visibility, total_bounds(state)).await?),
-        None => None,
-    };
-    // One more than asked for tells whether the list goes on.
-    let limit = wanted.page_size + 1;
-    let mut listed =
-        list_page(&mut connection, keys, &wanted.filter, &visibility, wanted.order, wanted.start, limit)
-            .await?;
+    let longest = state.resources.settings.lists.statement_timeout();
+    transaction::begin_limited(&mut connection, wanted.filter.begin(), longest).await?;
+    let read = read_page(state, &mut connection, &principal.visibility(), wanted).await;
+    let (total, mut listed) = transaction::end(&mut connection, read).await?;
     let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
     let goes_on = listed.len() > page_length;
     listed.truncate(page_length);
@@ -164,9 +162,27 @@ pub(super) async fn page(
         total_is_exact: total.map(|total| total.is_exact),
         page: wanted.page,
         page_size: wanted.page_size,
-        next_cursor: last.map(|last| cursor::encode(keys, last.id.as_uuid(), &name)),
+        next_cursor: last.map(|last| cursor::encode(state.keys(), last.id.as_uuid(), &name)),
         applications: listed.into_iter().map(ListedView::from).collect(),
     })
+}
+
+/// The total, if the list has one, and one application more than asked for, if there is one: it tells whether the list goes on.
+async fn read_page(
+    state: &HttpState,
+    connection: &mut AsyncPgConnection,
+    visibility: &Visibility,
+    wanted: &Wanted,
+) -> Result<(Option<Total>, Vec<ListedApplication>)> {
+    let keys = state.resources.database.keys();
+    let total = match wanted.page {
+        Some(_) => Some(total(connection, &wanted.filter, visibility, total_bounds(state)).await?),
+        None => None,
+    };
+    let limit = wanted.page_size + 1;
+    let listed =
+        list_page(connection, keys, &wanted.filter, visibility, wanted.order, wanted.start, limit).await?;
+    Ok((total, listed))
 }
 
 /// How much is looked at for a total.

@@ -28,6 +28,11 @@ use crate::storage::applications::{ListFilter, PageStart};
 use crate::storage::seal::{DocumentIndex, KeyRing};
 use crate::storage::staff_views::ViewAction;
 
+/// Most members that are looked for in one object.
+const MAX_MEMBERS: usize = 8;
+/// Most bytes of an object whose members are looked for, as JSON.
+const MAX_MEMBERS_BYTES: usize = 2048;
+
 /// What is looked for. Everything may be absent; what is there must all fit.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +41,12 @@ pub struct SearchRequest {
     /// One document, exactly, as a person would write it; needs `country`.
     #[schema(max_length = 50, example = "12345678-Z")]
     document: Option<String>,
-    /// Members that `country_specific_data` must have, with these values. Personal ones cannot be looked for.
+    /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an object.
+    /// Personal ones cannot be looked for.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<Value>,
-    /// Members that the bureau's report must have, with these values; for analysts and admins.
+    /// Members that the bureau's report must have, with these values: at most 8, none of them an array or an object. For
+    /// analysts and admins.
     #[schema(value_type = Option<Object>)]
     banking_data: Option<Value>,
     /// One country, in either case.
@@ -85,6 +92,7 @@ pub struct SearchRequest {
     responses(
         (status = 200, description = "A part of what was found", body = ApplicationPage),
         (status = 403, description = "A user cannot look into the bureaus' reports"),
+        (status = 503, description = "The search took too long, or too many are under way"),
     ),
 )]
 pub(in crate::http) async fn search(
@@ -100,7 +108,8 @@ pub(in crate::http) async fn search(
         ))
         .into());
     }
-    let found = page(&state, &principal, &wanted).await?;
+    let connection = state.resources.database.get_for_search().await?;
+    let found = page(&state, connection, &principal, &wanted).await?;
     state.note_view(&principal, &context, Viewed::List(ViewAction::Search, &wanted.filter));
     Ok(HttpResponse::Ok().json(found))
 }
@@ -121,7 +130,7 @@ fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<
         risk_band: fields.optional("risk_band", |raw| risk_band(&string(raw)?)),
         document: document.and_then(|text| index(&mut fields, countries, keys, country, &text, now)),
         country_data: fields.optional("country_specific_data", searched_data),
-        banking_data: fields.optional("banking_data", country_data::read),
+        banking_data: fields.optional("banking_data", searched_members),
     };
     let order = fields.optional("sort", |raw| order(&string(raw)?)).unwrap_or_default();
     let page_size = fields.optional("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
@@ -158,12 +167,28 @@ fn index(
     Some(keys.document_index(country, &document))
 }
 
-/// Reads the members that are looked for. Personal ones are sealed and cannot be found.
+/// Reads the members of `country_specific_data` that are looked for. Personal ones are sealed and cannot be found.
 fn searched_data(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
-    let data = country_data::read(raw)?;
-    match data.keys().find(|name| is_personal(name)) {
+    let members = searched_members(raw)?;
+    match members.keys().find(|name| is_personal(name)) {
         Some(name) => Err(("not_searchable", format!("holds {name}, which is sealed"))),
-        None => Ok(data),
+        None => Ok(members),
+    }
+}
+
+/// Reads members that are looked for: few, and each a value that an index finds. Comparing arrays and objects with those of
+/// every application that the index gives takes seconds of processor time.
+fn searched_members(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
+    if raw.get().len() > MAX_MEMBERS_BYTES {
+        return Err(("too_large", format!("must be at most {MAX_MEMBERS_BYTES} bytes of JSON")));
+    }
+    let members = country_data::read(raw)?;
+    if members.len() > MAX_MEMBERS {
+        return Err(("too_many", format!("must have at most {MAX_MEMBERS} members")));
+    }
+    match members.values().any(|value| value.is_object() || value.is_array()) {
+        true => Err(("not_searchable", "must hold texts, numbers, true, false and null alone".to_owned())),
+        false => Ok(members),
     }
 }
 
@@ -218,6 +243,23 @@ mod tests {
                 r#"{"country_specific_data": {"birth_date": "2000-01-01"}}"#,
                 "/country_specific_data",
                 "not_searchable",
+            ),
+            (
+                r#"{"country_specific_data": {"employer": {"name": "x"}}}"#,
+                "/country_specific_data",
+                "not_searchable",
+            ),
+            (r#"{"country_specific_data": {"tags": []}}"#, "/country_specific_data", "not_searchable"),
+            (r#"{"banking_data": {"a": 1, "b": [1]}}"#, "/banking_data", "not_searchable"),
+            (
+                r#"{"banking_data": {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1, "i": 1}}"#,
+                "/banking_data",
+                "too_many",
+            ),
+            (
+                &format!(r#"{{"country_specific_data": {{"a": "{}"}}}}"#, "x".repeat(MAX_MEMBERS_BYTES)),
+                "/country_specific_data",
+                "too_large",
             ),
             (r#"{"full_name": "Ana"}"#, "/full_name", "unknown_field"),
         ] {

@@ -65,6 +65,11 @@ pub(super) fn is_liveness_probe(path: &str) -> bool {
     matches!(path, "/health/live" | "/api/v1/health/live")
 }
 
+/// Whether `path` is a probe's: what a load balancer or an orchestrator asks for.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path.strip_prefix("/api/v1").unwrap_or(path), "/health" | "/health/live" | "/health/ready")
+}
+
 /// A probe's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProbeAnswer {

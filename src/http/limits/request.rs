@@ -4,7 +4,7 @@ use actix_web::{FromRequest as _, HttpMessage as _, HttpRequest};
 
 use super::{LimitClass, Payer, Verdicts};
 use crate::error::{Error, Result};
-use crate::http::Entrance;
+use crate::http::{Entrance, UNMATCHED};
 
 /// What a request is counted as, and what has been said to it so far. It stands in the request's extensions.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub(in crate::http) async fn check(
         limits.verdicts.add(verdict);
     }
     let Some(retry_after) = verdict.retry_after else { return Ok(()) };
-    let route = request.match_pattern().unwrap_or_default();
+    let route = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
     entrance.inner.metrics.rate_limited_total.with_label_values(&[&route]).inc();
     Err(Error::RateLimited { retry_after })
 }

@@ -1,4 +1,5 @@
-//! Rate limits around a route: the address before authorisation, the account after it.
+//! Rate limits: around a route, the address before authorisation and the account after it; around all routes, the address
+//! of what no route has counted.
 
 use actix_web::Error as ActixError;
 use actix_web::HttpMessage as _;
@@ -11,20 +12,23 @@ use super::boxed;
 use crate::http::Entrance;
 use crate::http::auth::Principal;
 use crate::http::client_address::ClientAddress;
+use crate::http::health::Phase;
 use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
 use crate::http::problem::Rejection;
+use crate::http::routes::RouteRules;
 
 /// Counts a request for its client's address, whom handlers find as [`ClientAddress`], and tells what all limits said of
 /// it. A credential that was none is charged to the address.
 pub(in crate::http) async fn limit_address(
-    class: LimitClass,
+    rules: RouteRules,
     entrance: Entrance,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let address = ClientAddress::of(request.request(), &entrance.settings().server.trusted_proxies);
     request.extensions_mut().insert(address);
-    request.extensions_mut().insert(RequestLimits::new(class));
+    request.extensions_mut().insert(rules);
+    request.extensions_mut().insert(RequestLimits::new(rules.limit));
     let counted = limits::check(request.request(), &entrance, Payer::Address(address)).await;
     let mut response = match counted {
         Ok(()) => next.call(request).await.map(boxed)?,
@@ -40,18 +44,52 @@ pub(in crate::http) async fn limit_address(
     Ok(response)
 }
 
-/// Counts a request for the account that sent it.
+/// Counts a request for the account that sent it, and has it borrow connections out of the account's share.
 pub(in crate::http) async fn limit_account(
     entrance: Entrance,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let principal = request.extensions().get::<Principal>().cloned();
-    if let Some(Principal { account, role, .. }) = &principal {
-        let payer = Payer::Account { name: account, role: *role };
-        if let Err(error) = limits::check(request.request(), &entrance, payer).await {
-            return Ok(request.error_response(Rejection::from(error)));
-        }
+    let Some(Principal { account, role, .. }) = &principal else {
+        return next.call(request).await.map(boxed);
+    };
+    let payer = Payer::Account { name: account, role: *role };
+    if let Err(error) = limits::check(request.request(), &entrance, payer).await {
+        return Ok(request.error_response(Rejection::from(error)));
     }
-    next.call(request).await.map(boxed)
+    match entrance.state() {
+        Ok(state) => {
+            let shares = state.resources.database.shares();
+            shares.on_behalf_of(account, next.call(request)).await.map(boxed)
+        }
+        Err(rejection) => Ok(request.error_response(rejection)),
+    }
+}
+
+/// Counts what no route has counted for its client's address: unknown paths, methods that a path does not know, `OPTIONS`,
+/// heads that are too large, and whatever else is refused before a route is found. Answering those costs something too.
+pub(in crate::http) async fn limit_the_rest(
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let response = next.call(request).await.map(boxed)?;
+    let request = response.request().clone();
+    let is_counted = request.extensions().contains::<RequestLimits>();
+    if is_counted || entrance.readiness().phase() == Phase::Starting {
+        return Ok(response);
+    }
+    let address = ClientAddress::of(&request, &entrance.settings().server.trusted_proxies);
+    request.extensions_mut().insert(RequestLimits::new(LimitClass::Standard));
+    let counted = limits::check(&request, &entrance, Payer::Address(address)).await;
+    let said = request.extensions().get::<RequestLimits>().cloned();
+    let mut response = match counted {
+        Ok(()) => response,
+        Err(error) => ServiceResponse::from_err(Rejection::from(error), request),
+    };
+    if let Some(said) = said {
+        said.verdicts.write(response.headers_mut());
+    }
+    Ok(response)
 }

@@ -1,11 +1,13 @@
 //! What every request passes through, from outside: [`protect()`] tells browsers what not to do with the answer;
-//! [`observe()`] gives it its identifier, log line, metrics and problem details; [`bounds()`] refuses a head that is too large;
+//! [`compress()`] makes a long one shorter; [`observe()`] gives it its identifier, log line, metrics and problem details; [`limit_the_rest()`] counts it where no
+//! route does; [`bounds()`] refuses a head that is too large;
 //! [`gate()`] keeps it out while Aval starts; [`guard()`], around each resource, bounds its time and catches panics. Around
 //! each route, [`limit_address()`] counts it for its client's address, [`authorize()`] lets through whom the route table
 //! allows, and [`limit_account()`] counts it for whoever that is.
 
 mod authorize;
 mod bounds;
+mod compress;
 mod gate;
 mod guard;
 mod limit;
@@ -15,9 +17,10 @@ mod request_context;
 
 pub(super) use self::authorize::authorize;
 pub(super) use self::bounds::bounds;
+pub(super) use self::compress::compress;
 pub(super) use self::gate::gate;
 pub(super) use self::guard::guard;
-pub(super) use self::limit::{limit_account, limit_address};
+pub(super) use self::limit::{limit_account, limit_address, limit_the_rest};
 pub(super) use self::observe::observe;
 pub(super) use self::protect::protect;
 

@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 use crate::accounts::TokenPair;
 use crate::domain::members::{Refusal, string};
 
-/// Longest password that anybody can have, in characters: no login needs to send more.
-const MAX_PASSWORD_CHARS: usize = 128;
+/// Longest secret that a request may hold, in characters. Passwords have at most 128 when they are normalised; the same
+/// password may have more as it is sent.
+const MAX_SECRET_CHARS: usize = 512;
 
 /// Tokens of a session.
 #[derive(Serialize, ToSchema)]
@@ -47,8 +48,8 @@ pub(super) fn answer(pair: &TokenPair) -> HttpResponse {
 /// A secret text of a request.
 pub(in crate::http) fn secret(raw: &RawValue) -> Result<SecretString, Refusal> {
     let text = string(raw)?;
-    if text.chars().count() > MAX_PASSWORD_CHARS {
-        return Err(("bad_length", format!("must have at most {MAX_PASSWORD_CHARS} characters")));
+    if text.chars().count() > MAX_SECRET_CHARS {
+        return Err(("bad_length", format!("must have at most {MAX_SECRET_CHARS} characters")));
     }
     Ok(SecretString::from(text))
 }

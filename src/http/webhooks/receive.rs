@@ -142,7 +142,7 @@ pub(in crate::http) async fn receive(
     let limit_bytes = settings.webhooks.body_limit_bytes;
     body::check_announced(&request, limit_bytes)?;
     let signature = senders::signature(request.headers()).ok_or_else(|| unauthenticated(&state))?;
-    let body = body::raw(&settings.server, payload.into_inner(), limit_bytes).await?;
+    let body = body::raw(&request, &settings.server, payload.into_inner(), limit_bytes).await?;
     let now = state.resources.clock.now();
     let countries = state.webhooks.senders.authenticate(&signature, &body, now);
     if countries.is_empty() {

@@ -17,6 +17,7 @@ use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::domain::status::Status;
 use crate::error::Result;
+use crate::storage::planner;
 use crate::storage::schema::applications;
 use crate::storage::seal::{DocumentIndex, KeyRing};
 use crate::storage::types::{PgCountry, PgStatus};
@@ -44,6 +45,16 @@ pub struct ListFilter {
     pub country_data: Option<Map<String, Value>>,
     /// Members that the bureau's report has, with these values.
     pub banking_data: Option<Map<String, Value>>,
+}
+
+impl ListFilter {
+    /// How the transaction that reads such a list begins.
+    pub fn begin(&self) -> &'static str {
+        match self.country_data.is_some() || self.banking_data.is_some() {
+            true => planner::BEGIN_SEARCH,
+            false => planner::BEGIN_LIST,
+        }
+    }
 }
 
 /// Newest or oldest first.

@@ -79,7 +79,7 @@ async fn a_key_that_was_altered_taken_back_or_has_expired_is_nobodys() {
 
 #[actix_rt::test]
 async fn a_key_can_make_no_key_that_may_more_than_itself() {
-    let app = TestApp::start_idle().await;
+    let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__KEYS_MAKE_KEYS", "true")]).await;
     let (_, key) = make(&app, "provisioner", "admin", &["operations:write", "applications:read"]).await;
     let caller = app.with_key(&key);
     let more = json!({"name": "more", "role": "user", "scopes": ["applications:write"]});
@@ -94,4 +94,53 @@ async fn two_credentials_are_one_too_many() {
     let (_, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     let both = app.admin();
     both.send(actix_web::http::Method::GET, ME, &[("X-API-Key", &key)], "").await.expect(401);
+}
+
+#[actix_rt::test]
+async fn a_refused_credential_has_a_code_that_tells_its_holder_why() {
+    let app = TestApp::start_idle().await;
+    let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
+    let (access, renewal) = super::session(&app, crate::support::accounts::USER).await;
+    let short = app.engine().accounts.operator_token(ADMIN, std::time::Duration::ZERO).await.unwrap();
+    let short = secrecy::ExposeSecret::expose_secret(&short).to_owned();
+    app.execute("UPDATE users SET token_version = token_version + 1 WHERE username = 'test-user'").await;
+    eventually("the token to end", async || (super::me(&app, &access).await == 401).then_some(())).await;
+    let (_, expired) = make(&app, "expired", "user", &["applications:read"]).await;
+    app.execute("UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE name = 'expired'").await;
+    eventually("the key to end", async || (app.with_key(&expired).get(ME).await.status == 401).then_some(()))
+        .await;
+    app.delete(&format!("{KEYS}/{id}")).await.expect(204);
+    let stranger = format!("{}{}", &key[..key.len() - 43], "A".repeat(43));
+    let bearer = |token: &str| app.with_token(token);
+    for (caller, code) in [
+        (bearer("nonsense"), "credential_malformed"),
+        (bearer("a.b.c"), "credential_malformed"),
+        (bearer(&renewal), "wrong_credential_kind"),
+        (bearer(&access), "credential_revoked"),
+        (app.with_key("aval_0_0"), "credential_malformed"),
+        (app.with_key("nonsense"), "credential_malformed"),
+        (app.with_key(&access), "wrong_credential_kind"),
+        (app.with_key(&renewal), "wrong_credential_kind"),
+        (app.with_key(&key), "credential_revoked"),
+        (app.with_key(&expired), "credential_expired"),
+        // Only the secret's holder learns that a key has ended.
+        (app.with_key(&stranger), "unauthenticated"),
+    ] {
+        let answer = caller.get(ME).await;
+        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="aval", error="invalid_token""#);
+        assert_eq!(answer.expect(401)["code"], code, "{:?}", caller.credential);
+    }
+    // The leeway of clocks: it is over five seconds later.
+    eventually("the token to expire", async || {
+        let answer = bearer(&short).get(ME).await;
+        (answer.status == 401).then(|| assert_eq!(answer.json["code"], "credential_expired"))
+    })
+    .await;
+    for (token, code) in [
+        (key.as_str(), "wrong_credential_kind"),
+        (&access, "wrong_credential_kind"),
+        ("x", "credential_malformed"),
+    ] {
+        assert_eq!(super::refresh(&app, token).await.expect(401)["code"], code, "{token}");
+    }
 }

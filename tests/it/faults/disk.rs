@@ -34,6 +34,7 @@ impl Private {
     async fn start(root: &Path) -> (Self, Server) {
         let settings = EmbeddedSettings {
             start_timeout: PATIENCE,
+            superuser_connects: true,
             fallback_dir: root.join("fallback"),
             ..EmbeddedSettings::new(root.join("data"))
         };

@@ -359,7 +359,12 @@ pub(crate) enum Heard {
 impl TestSocket {
     /// Opens one; `None` when there is nobody to open it with.
     pub(crate) async fn open(client: &awc::Client, url: &str) -> Option<Self> {
-        let (response, connection) = client.ws(url).connect().await.ok()?;
+        Self::of(client.ws(url)).await
+    }
+
+    /// Opens one by this handshake; `None` when it is refused.
+    pub(crate) async fn of(request: awc::ws::WebsocketsRequest) -> Option<Self> {
+        let (response, connection) = request.connect().await.ok()?;
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         let (outgoing, incoming) = connection.split();
         Some(Self { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() })

@@ -152,6 +152,11 @@ impl Membership {
         self.sessions.lock().admit(self.id, account, visibility, most)
     }
 
+    /// Changes what the session sees, for the same account.
+    pub fn see(&self, visibility: Visibility) {
+        self.sessions.lock().see(self.id, visibility);
+    }
+
     /// Subscribes to `topic`; with `resume`, from that position on. The answer comes through the queue, before the
     /// first update that the subscription lets in. Subscribing twice is answered again and changes nothing.
     pub fn subscribe(&self, topic: Topic, resume: Option<Position>) -> Subscription {

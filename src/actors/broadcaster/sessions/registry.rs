@@ -93,6 +93,14 @@ impl Registry {
         true
     }
 
+    /// Changes what a session sees that was let in.
+    pub(super) fn see(&mut self, id: SessionId, visibility: Visibility) {
+        let viewer = self.sessions.get_mut(&id).and_then(|session| session.viewer.as_mut());
+        if let Some((_, seen)) = viewer {
+            *seen = visibility;
+        }
+    }
+
     pub(super) fn leave(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         if let Some((account, _)) = session.viewer

@@ -57,7 +57,7 @@ fn update(offset: i64, n: u128) -> Update {
         application: application(n),
         country,
         created_by: created_by.to_owned(),
-        frame: Frame { kind: FrameKind::ApplicationUpdate, text: text.into() },
+        frame: Frame::of_text(FrameKind::ApplicationUpdate, &text),
     }
 }
 
