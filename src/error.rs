@@ -181,6 +181,8 @@ pub enum Error {
     Database {
         /// Whether the same statement may succeed when it is sent again.
         transient: bool,
+        /// Whether the session was at fault, and nothing was done: the same work can be done at once on another session.
+        session_lost: bool,
         /// The cause, for the log.
         cause: PrivateMessage,
     },

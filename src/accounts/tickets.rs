@@ -32,7 +32,7 @@ impl Accounts {
             session_until: principal.valid_until,
             expires_at,
         };
-        ws_tickets::insert(&mut *self.inner.database.get().await?, &row).await?;
+        self.inner.database.run(async |connection| ws_tickets::insert(connection, &row).await).await?;
         Ok((ticket, expires_at))
     }
 
@@ -42,7 +42,8 @@ impl Accounts {
     /// [`Error::Credential`] for one that is refused, or when the database fails.
     pub async fn redeem_ticket(&self, ticket: &str) -> Result<Principal> {
         let digest = secret::digest(ticket).ok_or(Error::Credential(CredentialFault::Malformed))?;
-        let taken = ws_tickets::take(&mut *self.inner.database.get().await?, &digest).await?;
+        let take = async |connection: &mut _| ws_tickets::take(connection, &digest).await;
+        let taken = self.inner.database.run(take).await?;
         // One that was used has no row any more.
         let ticket = taken.ok_or(Error::Credential(CredentialFault::Unproven))?;
         if self.inner.clock.now() >= ticket.expires_at {

@@ -42,12 +42,19 @@ use crate::telemetry::metrics::Metrics;
 /// The watch's name, in logs and metrics.
 pub const WATCH: &str = "event_stream_watch";
 
+/// The channel's name, in metrics and health.
+pub const CHANNEL: &str = "redis";
+
 /// The field of an entry.
 const FIELD: &str = "e";
 /// Events that are read from the database and appended at once.
 const APPEND_PAGE: u32 = 512;
-/// Longest wait for the next entry before the watch looks at the epoch again.
-const WATCH_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for the next entry: the answer that there is none tells that the connection is whole.
+const WATCH_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait for that answer beyond it.
+const WATCH_PATIENCE: Duration = Duration::from_secs(2);
+/// After so many waits in vain the watch looks at the epoch again.
+const WAITS_OF_AN_EPOCH: u32 = 5;
 /// Pause of the watch after a failure.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
 
@@ -158,7 +165,7 @@ impl EventStream {
     }
 
     async fn append_missing(&self) -> Result<()> {
-        let mut end = outbox::position(&mut *self.database.get().await?).await?;
+        let mut end = self.database.run(outbox::position).await?;
         let mut key = self.key(end.epoch);
         let mut top = match self.newest(&key).await? {
             Newest::None => 0,
@@ -171,11 +178,14 @@ impl EventStream {
         };
         // Unless another relay has published meanwhile, the database has lost what the stream still tells.
         if top > end.offset
-            && outbox::begin_new_epoch(&mut *self.database.get().await?, end.epoch, top).await?
+            && self
+                .database
+                .run(async |connection| outbox::begin_new_epoch(connection, end.epoch, top).await)
+                .await?
         {
             warn!(self.logger, "the database has lost events that were told of: their sequence begins anew";
                 "told_of" => top, "kept" => end.offset);
-            end = outbox::position(&mut *self.database.get().await?).await?;
+            end = self.database.run(outbox::position).await?;
             key = self.key(end.epoch);
             top = 0;
         }
@@ -343,6 +353,8 @@ impl RedisBus {
             let blind_again = Blind(Arc::clone(&self.seen));
             let watched = self.watch_once(&*on_published).await;
             drop(blind_again);
+            self.metrics.push_channel_up.with_label_values(&[CHANNEL]).set(0);
+            self.metrics.push_channel_losses_total.with_label_values(&[CHANNEL]).inc();
             if let Err(error) = watched
                 && !matches!(error, Error::Unavailable { .. })
             {
@@ -353,11 +365,13 @@ impl RedisBus {
     }
 
     async fn watch_once(&self, on_published: &(dyn Fn() + Send + Sync)) -> Result<()> {
+        let up = self.metrics.push_channel_up.with_label_values(&[CHANNEL]);
         let mut connection = self.stream.redis.dedicated().await?;
         let wait_ms = u64::try_from(WATCH_WAIT.as_millis()).unwrap_or(u64::MAX);
         loop {
             let key = self.stream.key(self.database.position().await?.epoch);
-            loop {
+            let mut in_vain = 0;
+            while in_vain < WAITS_OF_AN_EPOCH {
                 let last = match self.stream.newest(&key).await? {
                     Newest::None => 0,
                     Newest::Event(offset) => offset,
@@ -367,16 +381,14 @@ impl RedisBus {
                 // Also for what came while nobody watched.
                 on_published();
                 self.seen.store(last, Ordering::SeqCst);
+                up.set(1);
                 let mut read = ::redis::cmd("XREAD");
                 read.arg("COUNT").arg(1).arg("BLOCK").arg(wait_ms).arg("STREAMS").arg(&key);
                 read.arg(format!("{last}-1"));
                 let waiting = read.query_async::<Value>(&mut connection);
-                let answered = tokio::time::timeout(WATCH_WAIT * 2, waiting).await;
+                let answered = tokio::time::timeout(WATCH_WAIT + WATCH_PATIENCE, waiting).await;
                 let grown = answered.map_err(|late| away(&late))?.map_err(|error| away(&error))?;
-                // What it is that came, the next look at the newest entry says.
-                if grown == Value::Nil {
-                    break;
-                }
+                in_vain = if grown == Value::Nil { in_vain + 1 } else { 0 };
             }
         }
     }

@@ -153,6 +153,11 @@ impl From<Error> for Rejection {
 }
 
 impl Rejection {
+    /// Whether a session with the database failed the work, so that it can be done at once on another.
+    pub fn is_of_a_lost_session(&self) -> bool {
+        matches!(self, Self::Error(Error::Database { session_lost: true, .. }))
+    }
+
     /// What kind of problem it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -482,8 +487,8 @@ mod tests {
             Error::LeaseLost,
             Error::Overloaded { what: "recorder", retry_after: Duration::from_millis(2500) },
             Error::Unavailable { what: "database", cause: cause() },
-            Error::Database { transient: true, cause: cause() },
-            Error::Database { transient: false, cause: cause() },
+            Error::Database { transient: true, session_lost: false, cause: cause() },
+            Error::Database { transient: false, session_lost: false, cause: cause() },
             Error::Provider { provider: "CRIF", reason: "timeout", cause: cause() },
             Error::Timeout { what: "request", after: Duration::from_secs(15) },
             Error::Panicked { what: "a handler", cause: cause() },

@@ -74,6 +74,7 @@ impl RouteEntry {
         let Self { access, limit, body, answers_secret, route, .. } = self;
         let rules = RouteRules { limit, body, answers_secret };
         route
+            .wrap(from_fn(middleware::repeat))
             .wrap(from_fn(middleware::limit_account))
             .wrap(from_fn(move |entrance, request, next| {
                 middleware::authorize(access, entrance, request, next)

@@ -10,7 +10,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use crate::error::{Error, Result};
-use crate::storage::connect;
+use crate::storage::connect::{self, Connector};
+use crate::storage::pooler;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -18,13 +19,15 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// turns, by an advisory lock. Where nothing is left to run, nothing but reading is asked of the user.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the database cannot be reached, [`Error::Configuration`] when the user may not change the
-/// schema, [`Error::Internal`] when a migration fails: it is rolled back, the ones before it stay.
+/// [`Error::Configuration`] when the user may not change the schema, or when `url` leads through a pooler that works by
+/// transactions, where the lock of one migration would be left to another client; [`Error::Unavailable`] when the database
+/// cannot be reached; [`Error::Internal`] when a migration fails: it is rolled back, the ones before it stay.
 pub async fn run_pending(url: &str) -> Result<Vec<String>> {
     let mut connection = connect::connect(url).await?;
     if is_up_to_date(&mut connection).await {
         return Ok(Vec::new());
     }
+    pooler::expect_sessions(&Connector::new(url)?).await?;
     check_may_migrate(&mut connection).await?;
     drop(connection);
     with_harness(url, |connection| {

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::error::{Error, Result};
@@ -112,6 +112,16 @@ metrics! {
     db_connections_active: IntGauge;
     /// Connections of the pool that wait.
     db_connections_idle: IntGauge;
+    /// 1 while lists and statistics are read from the replica.
+    db_replica_up: IntGauge;
+    /// How far the replica is behind, in seconds; NaN when that is not known.
+    db_replica_lag_seconds: Gauge;
+    /// Reads that the database answered in the replica's place.
+    db_replica_fallbacks_total: IntCounter;
+    /// 1 while this instance is told of changes over the channel, postgres (LISTEN) or redis; 0 while it polls instead.
+    push_channel_up: IntGaugeVec ["channel"];
+    /// How often a channel was lost: its connection ended, or its heartbeat did not come back.
+    push_channel_losses_total: IntCounterVec ["channel"];
 
     /// Answers that were given from a copy, by what they are about.
     cache_hits_total: IntCounterVec ["cache_key_pattern"];
@@ -199,6 +209,12 @@ impl Metric for IntGauge {
 impl Metric for IntGaugeVec {
     fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
         Self::new(opts, labels)
+    }
+}
+
+impl Metric for Gauge {
+    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
+        Self::with_opts(opts)
     }
 }
 

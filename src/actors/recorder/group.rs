@@ -153,8 +153,9 @@ impl Group {
 
     async fn write_together(&self, resources: &Resources) -> Result<Outcomes> {
         let keys = resources.database.keys();
-        let mut connection = resources.database.get().await?;
-        transaction::once(&mut connection, async |connection| self.run(connection, keys).await).await
+        let run = async |connection: &mut AsyncPgConnection| self.run(connection, keys).await;
+        let write = async |connection: &mut AsyncPgConnection| transaction::once(connection, run).await;
+        resources.database.run(write).await
     }
 
     async fn run(&self, connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<Outcomes, Abort> {
@@ -263,8 +264,10 @@ fn singles<T, R>(kind: Kind<T, R>, group: impl Fn(Kind<T, R>) -> Group) -> impl 
 }
 
 async fn insert_alone(resources: &Resources, insertion: &Insertion) -> Result<Outcomes> {
-    let mut connection = resources.database.get().await?;
     let keys = resources.database.keys();
-    let inserted = applications::insert_making_partitions(&mut connection, keys, insertion).await?;
+    let insert = async |connection: &mut AsyncPgConnection| {
+        applications::insert_making_partitions(connection, keys, insertion).await
+    };
+    let inserted = resources.database.run(insert).await?;
     Ok(Outcomes { inserted: vec![Ok(inserted)], ..Outcomes::default() })
 }

@@ -308,7 +308,12 @@ pub(super) async fn apply(
                 let owner = match made_now {
                     Some((owner, _)) => owner,
                     // The answer was given before, and nothing was read now.
-                    None => applications::owner(&mut *resources.database.get().await?, id).await?,
+                    None => {
+                        resources
+                            .database
+                            .run(async |connection| applications::owner(connection, id).await)
+                            .await?
+                    }
                 };
                 state.note_view(principal, &context, Viewed::Changed(id, &owner));
             }

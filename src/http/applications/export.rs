@@ -18,6 +18,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use csv::{Terminator, Writer, WriterBuilder};
+use diesel_async::AsyncPgConnection;
 use futures_util::stream;
 use slog::{Logger, info, o, warn};
 use utoipa::{IntoParams, ToSchema};
@@ -36,7 +37,7 @@ use crate::storage::applications::{
     ListFilter, ListedApplication, PageStart, SortOrder, Visibility, list_page, total,
 };
 use crate::storage::staff_views::ViewAction;
-use crate::storage::transaction;
+use crate::storage::{Share, transaction};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// What may separate the cells of a line, by the value of `separator`.
@@ -124,11 +125,13 @@ pub(in crate::http) async fn export(
 
 async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Visibility) -> Result<()> {
     let max_rows = state.resources.settings.lists.export_max_rows;
-    let mut connection = state.resources.database.get_for_search().await?;
     let longest = state.resources.settings.lists.statement_timeout();
-    transaction::begin_limited(&mut connection, filter.begin(), longest).await?;
-    let total = total(&mut connection, filter, visibility, total_bounds(state)).await;
-    let total = transaction::end(&mut connection, total).await?;
+    let read = async |connection: &mut AsyncPgConnection| {
+        transaction::begin_limited(connection, filter.begin(), longest).await?;
+        let total = total(connection, filter, visibility, total_bounds(state)).await;
+        transaction::end(connection, total).await
+    };
+    let total = state.resources.database.read(Share::Searches, read).await?;
     if total.count <= i64::from(max_rows) {
         return Ok(());
     }
@@ -221,11 +224,12 @@ impl Export {
     async fn read_rows(&self, start: PageStart, limit: i64) -> Result<Vec<ListedApplication>> {
         let Self { state, filter, visibility, order, .. } = self;
         let (database, settings) = (&state.resources.database, &state.resources.settings.database);
-        let mut connection = database.get_for_search().await?;
-        transaction::begin_limited(&mut connection, filter.begin(), settings.statement_timeout()).await?;
-        let rows =
-            list_page(&mut connection, database.keys(), filter, visibility, *order, start, limit).await;
-        transaction::end(&mut connection, rows).await
+        let read = async |connection: &mut AsyncPgConnection| {
+            transaction::begin_limited(connection, filter.begin(), settings.statement_timeout()).await?;
+            let rows = list_page(connection, database.keys(), filter, visibility, *order, start, limit).await;
+            transaction::end(connection, rows).await
+        };
+        database.read(Share::Searches, read).await
     }
 
     /// Reads one page and moves on to the next. The connection goes back before anything is sent.

@@ -29,7 +29,7 @@ use crate::storage::applications::{
 };
 use crate::storage::seal::KeyRing;
 use crate::storage::staff_views::ViewAction;
-use crate::storage::{Connection, transaction};
+use crate::storage::{Share, transaction};
 
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
@@ -132,8 +132,7 @@ pub(in crate::http) async fn list(
 ) -> Answer {
     let wanted = Wanted::read(query, state.keys())?;
     let load = async {
-        let connection = state.resources.database.get_for_reading().await?;
-        let page = page(&state, connection, &principal, &wanted).await?;
+        let page = page(&state, Share::Account, &principal, &wanted).await?;
         Ok(Bytes::from(serde_json::to_vec(&page).map_err(Error::internal)?))
     };
     let page = state.cache.get(Subject::List, &principal.visibility(), &wanted.name(), load).await?;
@@ -144,14 +143,18 @@ pub(in crate::http) async fn list(
 /// The part of the list that is wanted, as far as the caller may see it.
 pub(super) async fn page(
     state: &HttpState,
-    mut connection: Connection<'_>,
+    share: Share,
     principal: &Principal,
     wanted: &Wanted,
 ) -> Result<ApplicationPage> {
     let longest = state.resources.settings.lists.statement_timeout();
-    transaction::begin_limited(&mut connection, wanted.filter.begin(), longest).await?;
-    let read = read_page(state, &mut connection, &principal.visibility(), wanted).await;
-    let (total, mut listed) = transaction::end(&mut connection, read).await?;
+    let visibility = principal.visibility();
+    let read = async |connection: &mut AsyncPgConnection| {
+        transaction::begin_limited(connection, wanted.filter.begin(), longest).await?;
+        let read = read_page(state, connection, &visibility, wanted).await;
+        transaction::end(connection, read).await
+    };
+    let (total, mut listed) = state.resources.database.read(share, read).await?;
     let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
     let goes_on = listed.len() > page_length;
     listed.truncate(page_length);

@@ -108,8 +108,7 @@ pub(in crate::http) async fn search(
         ))
         .into());
     }
-    let connection = state.resources.database.get_for_search().await?;
-    let found = page(&state, connection, &principal, &wanted).await?;
+    let found = page(&state, Share::Searches, &principal, &wanted).await?;
     state.note_view(&principal, &context, Viewed::List(ViewAction::Search, &wanted.filter));
     Ok(HttpResponse::Ok().json(found))
 }

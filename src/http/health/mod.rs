@@ -14,8 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::report::{
-    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, RedisHealth,
-    SimulatorHealth,
+    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth,
+    PushChannelHealth, RedisHealth, ReplicaHealth, SimulatorHealth,
 };
 use super::problem::Answer;
 use super::{Entrance, HttpState};
@@ -104,8 +104,8 @@ pub(super) async fn live() -> Answer {
     operation_id = "get_readiness",
     tag = "health",
     responses(
-        (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without its database, or with a clock that is wrong"),
+        (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
+        (status = 503, description = "Starting, draining, without a database that takes writes, or with a clock that is wrong"),
     ),
 )]
 pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
@@ -130,8 +130,8 @@ pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
     operation_id = "get_health",
     tag = "health",
     responses(
-        (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without its database, or with a clock that is wrong"),
+        (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
+        (status = 503, description = "Starting, draining, without a database that takes writes, or with a clock that is wrong"),
     ),
 )]
 pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
@@ -163,6 +163,7 @@ pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
         clock_skew_ms: skew.map(|skew| u64::try_from(skew.as_millis()).unwrap_or(u64::MAX)),
         connections_active: pool.active,
         connections_idle: pool.idle,
+        replica: state.resources.database.replica_state().map(ReplicaHealth::from),
     };
     let simulator = state.simulator.as_ref().map(|simulator| SimulatorHealth::of(simulator, &state));
     let report = state.health.report().await;

@@ -178,8 +178,8 @@ pub(in crate::http) async fn receive(
 
 /// Has the sender, and whoever hears of the webhook from it, read what it did.
 async fn note_applied(state: &HttpState, id: ApplicationId) -> Result<()> {
-    let mut connection = state.resources.database.get().await?;
-    let (owner, version) = applications::owner_and_version(&mut connection, id).await?;
+    let read = async |connection: &mut _| applications::owner_and_version(connection, id).await;
+    let (owner, version) = state.resources.database.run(read).await?;
     state.cache.note_change(id, version, &owner);
     Ok(())
 }
