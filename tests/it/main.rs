@@ -76,6 +76,8 @@ mod reencrypt;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod statistics;
 #[cfg(test)]
 mod status_machine;
