@@ -163,6 +163,21 @@ impl Database {
     /// failed it. What has been sent and not been answered is not sent again.
     ///
     /// # Errors
+    /// Does work that is one statement or one transaction, or only reads, on a lent connection; at once again on another when
+    /// the session failed it. What was sent and not answered is not sent again.
+    ///
+    /// # Errors
+    /// What `work` returned, and as [`Database::get`].
+    pub async fn run<R>(&self, work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R>) -> Result<R> {
+        for _ in 1..MAX_SESSIONS {
+            match work(&mut *self.get().await?).await {
+                Err(Error::Database { session_lost: true, .. }) => {}
+                other => return other,
+            }
+        }
+        work(&mut *self.get().await?).await
+    }
+
     /// Reads what may be a little old, as part of `share`: from the replica, where there is one that answers; otherwise at
     /// once from the database itself. `work` only reads.
     ///

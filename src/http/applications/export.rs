@@ -145,7 +145,7 @@ async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Vi
 #[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
 struct FormatParameters {
     /// What separates the cells: `comma` (the default), `semicolon` or `tab`.
-    #[param(value_type = Option<Separator>)]
+    #[param(value_type = Option<Separator>, inline)]
     separator: Option<String>,
     /// Whether the file begins with a UTF-8 byte order mark, by which spreadsheets know the encoding; `true` when absent.
     byte_order_mark: Option<bool>,

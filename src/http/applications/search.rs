@@ -24,6 +24,7 @@ use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::staff_views::Viewed;
+use crate::storage::Share;
 use crate::storage::applications::{ListFilter, PageStart};
 use crate::storage::seal::{DocumentIndex, KeyRing};
 use crate::storage::staff_views::ViewAction;
