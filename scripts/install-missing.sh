@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and running Aval need and this machine lacks: a C compiler and linker, and PostgreSQL's server
-# programs (unless DATABASE_URL names a server and no tests are to run); for tests also Redis, curl and Python. It asks
+# programs (unless DATABASE_URL names a server and no tests are to run); for tests also Redis, curl, Python and Node. It asks
 # nothing.
 # Where it may not install, it prints the command that does and ends with 1.
 set -euo pipefail
@@ -71,15 +71,18 @@ if [ "${1:-}" = for-tests ]; then
     command -v redis-server > /dev/null || missing+=(redis-server)
     command -v curl > /dev/null || missing+=(curl)
     python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
+    # The generated TypeScript client, and the linters of the API's document, run on Node 18 or newer.
+    command -v node > /dev/null || missing+=(nodejs)
+    command -v npm > /dev/null || missing+=(npm)
 fi
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
 
 if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, curl and Python 3. Install with"
-    say '  Fedora:  sudo dnf install gcc postgresql-server redis curl python3'
-    say '  macOS:   xcode-select --install; brew install postgresql@17 redis python'
+    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, curl, Python 3 and Node 18. Install with"
+    say '  Fedora:  sudo dnf install gcc postgresql-server redis curl python3 nodejs npm'
+    say '  macOS:   xcode-select --install; brew install postgresql@17 redis python node'
     exit 1
 fi
 

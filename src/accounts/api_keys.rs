@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::principal::{Credential, Principal};
 use super::{Accounts, Origin, secret};
-use crate::domain::account::{AccountName, Role, Scope};
+use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
 use crate::error::{CredentialFault, Error, PublicMessage, Result};
 use crate::storage::api_keys::{self, ApiKey, NewApiKey};
 use crate::storage::transaction::{self, Abort};
@@ -34,9 +34,16 @@ pub struct NewKey {
     pub scopes: Vec<Scope>,
     /// Until when it is good; for ever when absent.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How often it may be used.
+    pub limits: KeyLimits,
 }
 
 impl NewKey {
+    /// The scopes that the key could never use, because every route that needs them asks for a higher role.
+    pub fn scopes_above_role(&self) -> impl Iterator<Item = Scope> {
+        self.scopes.iter().copied().filter(|scope| scope.least_role() > self.role)
+    }
+
     /// Whether it may do what `maker` may not: no key is given what its maker does not have.
     pub fn exceeds(&self, maker: &Principal) -> bool {
         self.role > maker.role || self.scopes.iter().any(|scope| !maker.has_scope(*scope))
@@ -73,6 +80,7 @@ impl MintedKey {
             made_by_user: self.origin.person(),
             made_by_key: self.origin.key(),
             expires_at: key.expires_at,
+            limits: key.limits,
         };
         let taken = || Error::Conflict(PublicMessage::new("This name was given to a key before."));
         let stored = api_keys::insert(connection, &new).await?.ok_or_else(taken)?;
@@ -155,6 +163,15 @@ impl Accounts {
         })
     }
 
+    /// A key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the database fails.
+    pub async fn key(&self, id: Uuid) -> Result<ApiKey> {
+        let found = api_keys::find(&mut *self.inner.database.get().await?, id).await?;
+        found.ok_or(Error::NotFound("API key"))
+    }
+
     /// Keys, newest first, at most `limit`, made before `before`.
     ///
     /// # Errors
@@ -182,7 +199,8 @@ impl Accounts {
 }
 
 fn principal(key: &ApiKey) -> Principal {
-    let credential = Credential::ApiKey { key_id: key.id, scopes: Arc::from(key.scopes.as_slice()) };
+    let scopes = Arc::from(key.scopes.as_slice());
+    let credential = Credential::ApiKey { key_id: key.id, scopes, limits: key.limits };
     Principal {
         account: format!("{}{}", AccountName::KEY_PREFIX, key.name),
         role: key.role,

@@ -47,7 +47,7 @@ use tokio::sync::OnceCell;
 
 pub use self::api_keys::{MintedKey, NewKey};
 pub use self::origin::Origin;
-pub use self::password::{PasswordProblem, check as check_password};
+pub use self::password::{PasswordProblem, check as check_password, check_length as check_password_length};
 pub use self::principal::{Credential, Principal};
 pub use self::sessions::TokenPair;
 pub use self::users::{NewAccount, PreparedUser, UserPatch};

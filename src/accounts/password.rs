@@ -28,7 +28,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
 use self::memory::HashMemory;
-pub use self::strength::{PasswordProblem, check};
+pub use self::strength::{PasswordProblem, check, check_length};
 use crate::clock::Clock;
 use crate::config::PasswordSettings;
 use crate::domain::account::AccountName;

@@ -39,7 +39,7 @@ pub(super) enum Kind {
 
 /// The kind of a credential by its form; `None` when it has the form of none.
 pub(super) fn kind(text: &str) -> Option<Kind> {
-    if text.strip_prefix(ApiKey::WORD).is_some_and(|rest| rest.starts_with('_')) {
+    if ApiKey::is_key(text) {
         Some(Kind::ApiKey)
     } else if text.split('.').count() == 3 {
         Some(Kind::AccessToken)

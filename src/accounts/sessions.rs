@@ -56,13 +56,15 @@ pub(super) struct Fresh {
 }
 
 impl Accounts {
-    /// Who sent an access token.
+    /// Who sent a bearer token: an access token, or an API key, which is recognised by how it begins.
     ///
     /// # Errors
     /// [`Error::Credential`] for one that is refused, or when the database fails.
     pub async fn authenticate_token(&self, token: &str) -> Result<Principal> {
-        if matches!(secret::kind(token), Some(secret::Kind::ApiKey | secret::Kind::Opaque)) {
-            return Err(Error::Credential(CredentialFault::WrongKind));
+        match secret::kind(token) {
+            Some(secret::Kind::ApiKey) => return self.authenticate_key(token).await,
+            Some(secret::Kind::Opaque) => return Err(Error::Credential(CredentialFault::WrongKind)),
+            Some(secret::Kind::AccessToken) | None => {}
         }
         let claims = self.inner.tokens.verify(token).map_err(Error::Credential)?;
         let credential =

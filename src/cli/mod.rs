@@ -7,6 +7,7 @@ mod credential;
 pub mod decide;
 pub mod demo;
 pub mod document;
+pub mod errors;
 mod lines;
 pub mod migrate;
 pub mod openapi;
@@ -39,6 +40,8 @@ pub enum Command {
     CheckConfig,
     /// Print the OpenAPI 3.1 document
     Openapi,
+    /// Print the error reference, in Markdown
+    Errors,
     /// Check identity documents
     Document(document::DocumentArgs),
     /// Decide cases: one JSON case a line in, one JSON decision a line out
@@ -78,6 +81,7 @@ pub fn run(command: Command) -> Result<()> {
         }
         Command::CheckConfig => check_config::run(io::stdout()),
         Command::Openapi => openapi::run(io::stdout()),
+        Command::Errors => errors::run(io::stdout()),
         Command::Document(args) => document::run(args, &clock, io::stdin().lock(), io::stdout().lock()),
         Command::Decide(args) => {
             let countries = Countries::load(Settings::load(Need::Settings)?.countries_dir.as_deref())?;

@@ -43,6 +43,17 @@ pub const THIN_FILE: &str = "THIN_FILE";
 /// The reason code of a risk score that is high enough to send an application to a human.
 pub const RISK_TOO_HIGH: &str = "RISK_TOO_HIGH";
 
+/// The reason codes that belong to no rule.
+pub(super) const GENERAL_REASONS: [&str; 7] = [
+    APPLIED_ELSEWHERE,
+    PROVIDER_NEEDS_REVIEW,
+    PROVIDER_REJECTED,
+    PROVIDER_TIMEOUT,
+    PROVIDER_UNAVAILABLE,
+    RISK_TOO_HIGH,
+    THIN_FILE,
+];
+
 /// How many reason codes a decision keeps.
 const MAX_REASONS: usize = 4;
 

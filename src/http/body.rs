@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
@@ -22,6 +22,9 @@ use super::{Entrance, auth};
 use crate::config::ServerSettings;
 use crate::domain::members::Members;
 use crate::error::{Error, PublicMessage};
+
+/// The media type of a JSON Merge Patch (RFC 7396), which `PATCH` takes besides plain JSON.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Deepest nesting of a body. Aval's own requests are three levels deep.
 const MAX_DEPTH: usize = 32;
@@ -170,7 +173,11 @@ fn is_json(request: &HttpRequest) -> bool {
     let encoded = request.headers().contains_key(header::CONTENT_ENCODING)
         && text(header::CONTENT_ENCODING).is_none_or(|coding| !coding.eq_ignore_ascii_case("identity"));
     let mut parts = text(header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
-    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+    let json = parts.next().is_some_and(|media| {
+        let is_patch = *request.method() == Method::PATCH;
+        media.eq_ignore_ascii_case("application/json")
+            || (is_patch && media.eq_ignore_ascii_case(MERGE_PATCH))
+    });
     let utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")

@@ -25,6 +25,7 @@ pub mod extract;
 pub mod faults;
 pub mod health;
 pub mod idempotency;
+mod json_value;
 pub mod keyset;
 pub mod limits;
 mod line_limit;

@@ -5,6 +5,8 @@
 //! says the same sentence whatever happened, because its cause is for the log alone. The request's identifier is
 //! added, and the cause logged, by the middleware that sees every answer (`middleware::observe`).
 
+mod reference;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use utoipa::ToSchema;
 
 use crate::domain::ids::ApplicationId;
 use crate::error::{CredentialFault, Error, FieldError};
+
+pub use self::reference::{FIELD_CODES, PAGES, markdown, page};
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -74,7 +78,7 @@ catalogue! {
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
     TARGET_TOO_LONG = 414 "uri_too_long" "The path and query are too long";
-    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be JSON";
     VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
     WEBSOCKET_VERSION = 426 "upgrade_required" "Another version of the WebSocket protocol is needed";
@@ -207,7 +211,8 @@ impl Rejection {
             }
             Self::MethodNotAllowed(allow) => format!("This path knows {allow}."),
             Self::UnsupportedMediaType => {
-                "Send the body as application/json in UTF-8, without Content-Encoding.".to_owned()
+                "Send the body as application/json (a PATCH also as application/merge-patch+json) in UTF-8, without Content-Encoding."
+                    .to_owned()
             }
             Self::PayloadTooLarge { limit_bytes }
             | Self::TargetTooLong { limit_bytes }
@@ -351,9 +356,9 @@ fn status(code: u16) -> StatusCode {
 /// A problem as it is sent (RFC 9457), with Aval's members `code`, `request_id` and `errors`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// The kind of problem, as a URI.
+    /// The path of a page that explains this kind of problem.
     #[serde(rename = "type")]
-    #[schema(example = "urn:aval:problem:validation_failed")]
+    #[schema(example = "/problems/validation_failed")]
     pub kind: String,
     /// What it is, the same at every occurrence.
     #[schema(example = "Some values are not acceptable")]
@@ -365,7 +370,7 @@ pub struct Problem {
     #[schema(example = "See errors for each of them.")]
     pub detail: String,
     /// The stable code to match on.
-    #[schema(example = "validation_failed")]
+    #[schema(value_type = crate::http::schemas::ProblemCode, example = "validation_failed")]
     pub code: &'static str,
     /// The request's identifier, also in `X-Request-ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -376,14 +381,15 @@ pub struct Problem {
     pub errors: Vec<ProblemField>,
     /// The status that the application has; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "APPROVED")]
+    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "APPROVED")]
     pub from: Option<&'static str>,
     /// The status that was asked for; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "CANCELLED")]
+    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
     pub to: Option<&'static str>,
     /// The statuses that the caller could ask for instead; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<crate::http::schemas::ApplicationStatus>>)]
     pub allowed: Option<Vec<&'static str>>,
     /// The caller's open application; with `duplicate_application` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -405,7 +411,7 @@ pub struct ProblemField {
     #[schema(example = "/identity_document")]
     pub pointer: String,
     /// The stable reason code.
-    #[schema(example = "bad_check_digit")]
+    #[schema(value_type = crate::http::schemas::FieldCode, example = "bad_check_digit")]
     pub code: &'static str,
     /// A sentence for the person who sent it.
     #[schema(example = "The check character does not match the rest of the document.")]
@@ -422,7 +428,7 @@ impl From<&FieldError> for ProblemField {
 impl Problem {
     fn of(kind: Kind, detail: String, request_id: Option<&str>) -> Self {
         Self {
-            kind: format!("urn:aval:problem:{}", kind.code),
+            kind: format!("{PAGES}{}", kind.code),
             title: kind.title,
             status: kind.status,
             detail,

@@ -8,7 +8,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
 use super::auth::{Access, Scope};
-use super::body::BodyClass;
+use super::body::{BodyClass, MERGE_PATCH};
 use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
@@ -18,6 +18,9 @@ use super::{
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
+
+/// The media types that `PATCH` takes (RFC 5789, section 3.1).
+const ACCEPT_PATCH: header::HeaderName = header::HeaderName::from_static("accept-patch");
 
 /// One method of one path, and what answers it.
 pub struct RouteEntry {
@@ -33,6 +36,8 @@ pub struct RouteEntry {
     pub body: BodyClass,
     /// Whether its answer holds a secret: a token, a key, a ticket.
     pub answers_secret: bool,
+    /// Whether its handler reads query parameters.
+    pub has_query: bool,
     route: Route,
 }
 
@@ -68,12 +73,18 @@ impl RouteEntry {
         Self { answers_secret: true, ..self }
     }
 
+    /// Leaves the query to its handler.
+    fn with_query(self) -> Self {
+        Self { has_query: true, ..self }
+    }
+
     /// The route with what a request passes through before its handler: the limit of its address, authorisation, the
-    /// limit of its account.
+    /// limit of its account, the refusal of a query that it does not have.
     fn into_route(self) -> Route {
-        let Self { access, limit, body, answers_secret, route, .. } = self;
+        let Self { access, limit, body, answers_secret, has_query, route, .. } = self;
         let rules = RouteRules { limit, body, answers_secret };
         route
+            .wrap(from_fn(move |request, next| middleware::refuse_query(has_query, request, next)))
             .wrap(from_fn(middleware::limit_account))
             .wrap(from_fn(move |entrance, request, next| {
                 middleware::authorize(access, entrance, request, next)
@@ -110,11 +121,12 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
         on(POST, "/api/v1/users", ADMINS, users::create::create).taking(BodyClass::Credentials).answering_secret(),
-        on(GET, "/api/v1/users", INSPECT, users::list::list),
+        on(GET, "/api/v1/users", INSPECT, users::list::list).with_query(),
         on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
         on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change).taking(BodyClass::Credentials).answering_secret(),
         on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create).answering_secret(),
-        on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list),
+        on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list).with_query(),
+        on(GET, "/api/v1/api-keys/{id}", INSPECT, api_keys::get::get),
         on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),
 
         on(GET, "/api/v1/countries", READ, countries::list::list),
@@ -123,9 +135,9 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/countries/{code}/evaluations", REVIEW, countries::evaluate::evaluate).taking(BodyClass::Application),
 
         on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create).taking(BodyClass::Application),
-        on(GET, "/api/v1/applications", READ, applications::list::list),
+        on(GET, "/api/v1/applications", READ, applications::list::list).with_query(),
         on(POST, "/api/v1/applications/search", READ, applications::search::search),
-        on(GET, "/api/v1/applications/export.csv", READ, applications::export::export),
+        on(GET, "/api/v1/applications/export.csv", READ, applications::export::export).with_query(),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
         on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change).taking(BodyClass::Application),
         on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
@@ -140,28 +152,28 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
 
         on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
         on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
-        on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
-        on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
-        on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list),
+        on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list).with_query(),
+        on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list).with_query(),
+        on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list).with_query(),
         on(GET, "/api/v1/admin/schedule", INSPECT, schedule::tasks::tasks),
         on(POST, "/api/v1/admin/schedule/{task}/run", OPERATE, schedule::run::run),
-        on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list),
+        on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list).with_query(),
 
         on(GET, "/api/v1/admin/actors", INSPECT, operations::actors::list),
         on(GET, "/api/v1/admin/circuits", INSPECT, operations::circuits::list),
         on(PUT, "/api/v1/admin/circuits/{code}", OPERATE, operations::circuits::set),
-        on(GET, "/api/v1/admin/jobs", INSPECT, operations::jobs::list),
+        on(GET, "/api/v1/admin/jobs", INSPECT, operations::jobs::list).with_query(),
         on(GET, "/api/v1/admin/jobs/stats", INSPECT, operations::jobs::stats),
         on(GET, "/api/v1/admin/jobs/lanes", INSPECT, operations::lanes::list),
         on(PUT, "/api/v1/admin/jobs/lanes/{lane}", OPERATE, operations::lanes::set),
-        on(GET, "/api/v1/admin/failed-jobs", INSPECT, dead_letters::list::list),
+        on(GET, "/api/v1/admin/failed-jobs", INSPECT, dead_letters::list::list).with_query(),
         on(POST, "/api/v1/admin/failed-jobs/retry", OPERATE, dead_letters::retry_all::retry),
         on(GET, "/api/v1/admin/failed-jobs/{id}", INSPECT, dead_letters::view::get),
         on(POST, "/api/v1/admin/failed-jobs/{id}/retry", OPERATE, dead_letters::work::retry),
         on(POST, "/api/v1/admin/failed-jobs/{id}/ignore", OPERATE, dead_letters::work::ignore),
         on(POST, "/api/v1/admin/failed-jobs/{id}/review", OPERATE, dead_letters::work::review),
 
-        on(GET, ws::PATH, OPEN, ws::open),
+        on(GET, ws::PATH, OPEN, ws::open).with_query(),
         on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create).answering_secret(),
 
         on(GET, "/health", OPEN, health::summary).counted_as(LimitClass::Exempt),
@@ -173,10 +185,11 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/health/ready", OPEN, health::ready).counted_as(LimitClass::Exempt),
         on(GET, "/api/v1/health/detailed", OPERATORS, health::detailed),
 
-        on(GET, "/metrics", OPERATORS, metrics::metrics),
+        on(GET, "/metrics", Access::Metrics, metrics::metrics),
         on(GET, "/openapi.json", OPERATORS, docs::document),
         on(GET, "/docs", OPERATORS, docs::redirect),
         on(GET, "/docs/{file:.*}", OPERATORS, docs::file),
+        on(GET, "/problems/{code}", OPEN, docs::problem),
     ];
     if faults_on {
         table.push(on(POST, "/api/v1/test/inject-failure", OPERATE, faults::inject_failure));
@@ -254,7 +267,11 @@ fn allowed_methods(entries: &[RouteEntry]) -> String {
 }
 
 async fn answer_options(allow: String) -> HttpResponse {
-    HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish()
+    let mut response = HttpResponse::NoContent();
+    if allow.split(", ").any(|method| method == Method::PATCH.as_str()) {
+        response.insert_header((ACCEPT_PATCH, format!("application/json, {MERGE_PATCH}")));
+    }
+    response.insert_header((header::ALLOW, allow)).finish()
 }
 
 async fn refuse_method(allow: String) -> Answer {
@@ -280,6 +297,7 @@ where
         limit: LimitClass::Standard,
         body: BodyClass::Command,
         answers_secret: false,
+        has_query: false,
         route: route.to(handler),
     }
 }

@@ -1,5 +1,7 @@
 //! Keys of machine clients.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -7,7 +9,7 @@ use uuid::Uuid;
 
 use super::schema::api_keys;
 use super::types::PgRole;
-use crate::domain::account::{Role, Scope};
+use crate::domain::account::{KeyLimits, Role, Scope};
 use crate::error::{Error, Result};
 
 /// How exact `last_used_at` is.
@@ -26,6 +28,8 @@ struct ApiKeyRow {
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
+    requests_per_minute: Option<i32>,
+    applications_per_minute: Option<i32>,
 }
 
 /// A key, without its secret.
@@ -51,11 +55,18 @@ pub struct ApiKey {
     pub revoked_at: Option<DateTime<Utc>>,
     /// When it was last used, to ten minutes.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// How often it may be used.
+    pub limits: KeyLimits,
 }
 
 impl ApiKey {
     /// What every key begins with, so that it is recognised where it should not be.
     pub const WORD: &'static str = "aval";
+
+    /// Whether a text is meant as a key. No access token has an underscore among its first five characters.
+    pub fn is_key(text: &str) -> bool {
+        text.strip_prefix(Self::WORD).is_some_and(|rest| rest.starts_with('_'))
+    }
 
     /// The part before the secret, which tells the key from others.
     pub fn prefix(&self) -> String {
@@ -93,8 +104,20 @@ impl From<ApiKeyRow> for ApiKey {
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             last_used_at: row.last_used_at,
+            limits: KeyLimits {
+                requests_per_minute: rate(row.requests_per_minute),
+                applications_per_minute: rate(row.applications_per_minute),
+            },
         }
     }
+}
+
+fn rate(per_minute: Option<i32>) -> Option<NonZeroU32> {
+    per_minute.and_then(|rate| u32::try_from(rate).ok()).and_then(NonZeroU32::new)
+}
+
+fn rate_column(per_minute: Option<NonZeroU32>) -> Option<i32> {
+    per_minute.map(|rate| i32::try_from(rate.get()).unwrap_or(i32::MAX))
 }
 
 /// A key to be stored.
@@ -118,6 +141,8 @@ pub struct NewApiKey<'a> {
     pub made_by_key: Option<Uuid>,
     /// Until when it is good.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How often it may be used.
+    pub limits: KeyLimits,
 }
 
 /// Stores a key; `None` when the name is taken, be it by a key that was taken back.
@@ -137,6 +162,8 @@ pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> 
             api_keys::made_by_user.eq(key.made_by_user),
             api_keys::made_by_key.eq(key.made_by_key),
             api_keys::expires_at.eq(key.expires_at),
+            api_keys::requests_per_minute.eq(rate_column(key.limits.requests_per_minute)),
+            api_keys::applications_per_minute.eq(rate_column(key.limits.applications_per_minute)),
         ))
         .on_conflict(api_keys::name)
         .do_nothing()

@@ -51,6 +51,8 @@ diesel::table! {
         last_used_at -> Nullable<Timestamptz>,
         made_by_user -> Nullable<Uuid>,
         made_by_key -> Nullable<Uuid>,
+        requests_per_minute -> Nullable<Int4>,
+        applications_per_minute -> Nullable<Int4>,
     }
 }
 

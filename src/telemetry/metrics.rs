@@ -31,6 +31,7 @@ macro_rules! metrics {
             /// When two metrics have one name: a defect.
             pub fn new() -> Result<Self> {
                 let registry = Registry::new();
+                register_process(&registry)?;
                 $(
                     let opts = Opts::new(stringify!($field), concat!($($help),+).trim());
                     let labels: &[&str] = &[$($($label),*)?];
@@ -156,6 +157,19 @@ metrics! {
     outbox_lag_seconds: Histogram;
 }
 
+/// Registers what is known of this process (`process_*`): CPU time, memory, open files, threads, start.
+#[cfg(target_os = "linux")]
+fn register_process(registry: &Registry) -> Result<()> {
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    registry.register(Box::new(process)).map_err(Error::internal)
+}
+
+/// Elsewhere the system does not tell in `/proc`.
+#[cfg(not(target_os = "linux"))]
+fn register_process(_: &Registry) -> Result<()> {
+    Ok(())
+}
+
 impl Metrics {
     /// Everything in the Prometheus text format.
     ///
@@ -231,5 +245,11 @@ mod tests {
         let text = metrics.render().unwrap();
         assert!(text.contains("# HELP applications_created_total Applications accepted."));
         assert!(text.contains("applications_created_total{country=\"ES\"} 1"));
+        #[cfg(target_os = "linux")]
+        for name in
+            ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"]
+        {
+            assert!(text.contains(&format!("\nprocess_{name} ")), "{name}");
+        }
     }
 }

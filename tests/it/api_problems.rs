@@ -495,3 +495,74 @@ fn is_unexpected(line: &Value) -> bool {
     let text = line.to_string().to_lowercase();
     (text.contains("panic") && !text.contains("inject")) || text.contains("internal_error")
 }
+
+/// Every line of the route table with a path that can be asked.
+fn routes() -> Vec<(Method, String)> {
+    let known = [
+        ("{id}", "01890a5d-ac96-774b-bcce-b302099a8057"),
+        ("{code}", "ES"),
+        ("{lane}", "ES"),
+        ("{task}", "expire_webhooks"),
+        ("{file}", "index.html"),
+    ];
+    let path = |entry: &aval::http::routes::RouteEntry| {
+        known.iter().fold(entry.documented_path(), |path, (name, value)| path.replace(name, value))
+    };
+    aval::http::routes::table(true).iter().map(|entry| (entry.method.clone(), path(entry))).collect()
+}
+
+#[actix_rt::test]
+async fn a_query_parameter_that_a_route_does_not_have_is_refused_by_every_route() {
+    let app = TestApp::start_idle().await;
+    let json = [("Content-Type", "application/json")];
+    for (method, path) in routes() {
+        let body = if method == Method::GET { "" } else { "{}" };
+        let url = format!("{path}?no_such_parameter=1");
+        let answer = app.send(method.clone(), &url, &json, body).await;
+        assert_eq!(answer.field_errors(), ["?no_such_parameter unknown_parameter"], "{method} {path}");
+        answer.expect(422);
+        app.send(method, &format!("{path}?a=%zz"), &json, body).await.expect(400);
+    }
+}
+
+#[actix_rt::test]
+async fn a_body_that_is_no_json_is_malformed_on_every_route() {
+    let app = TestApp::start_idle().await;
+    let document = serde_json::to_value(aval::http::openapi::document(true)).unwrap();
+    let json = [("Content-Type", "application/json")];
+    let mut asked = 0;
+    for (method, path) in routes().into_iter().filter(|(method, _)| *method != Method::GET) {
+        let pattern = aval::http::routes::table(true).into_iter().map(|entry| entry.documented_path()).find(
+            |pattern| {
+                document["paths"][pattern][method.as_str().to_lowercase()].is_object() && fits(pattern, &path)
+            },
+        );
+        let operation = &document["paths"][pattern.unwrap()][method.as_str().to_lowercase()];
+        // Webhooks are read when their signature is verified; `webhooks::answers` sends these.
+        if operation["requestBody"].is_null() || path.contains("/webhooks/") {
+            continue;
+        }
+        asked += 1;
+        for body in ["", "{", "[]", "{\"a\": 1,}", "nil"] {
+            let problem = app.send(method.clone(), &path, &json, body).await.expect(400);
+            assert_eq!(problem["code"], "malformed_request", "{method} {path} {body}");
+        }
+    }
+    assert!(asked > 15, "{asked}");
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+    pattern.len() == path.len()
+        && pattern.iter().zip(path).all(|(part, sent)| part.starts_with('{') || *part == sent)
+}
+
+#[actix_rt::test]
+async fn the_type_of_a_problem_is_the_path_of_a_page_that_explains_it() {
+    let app = TestApp::start_idle().await;
+    let problem = app.get("/api/v1/applications/1").await.expect(400);
+    let page = app.anonymous().get(problem["type"].as_str().unwrap()).await;
+    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(page.text().contains("malformed_request"));
+    app.anonymous().get("/problems/no_such_problem").await.expect(404);
+}

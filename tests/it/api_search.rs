@@ -30,14 +30,14 @@ async fn a_document_finds_its_own_applications_however_it_is_written() {
     app.submit(&body(Country::Es, "87654321X")).await;
     app.submit(&body(Country::Co, "12345678")).await;
     for document in ["12345678Z", "12.345.678-z"] {
-        let search = json!({"country": "ES", "document": document});
+        let search = json!({"country": "ES", "identity_document": document});
         assert_eq!(found(&app, &search).await, [second.as_str(), &first], "newest first");
     }
-    let oldest = json!({"country": "ES", "document": "12345678Z", "sort": "created_at"});
+    let oldest = json!({"country": "ES", "identity_document": "12345678Z", "sort": "created_at"});
     assert_eq!(found(&app, &oldest).await, [first.as_str(), &second]);
-    assert!(found(&app, &json!({"country": "ES", "document": "00000000T"})).await.is_empty());
+    assert!(found(&app, &json!({"country": "ES", "identity_document": "00000000T"})).await.is_empty());
     app.delete(&format!("/api/v1/applications/{second}")).await.expect(204);
-    assert_eq!(found(&app, &json!({"country": "ES", "document": "12345678Z"})).await, [first]);
+    assert_eq!(found(&app, &json!({"country": "ES", "identity_document": "12345678Z"})).await, [first]);
 }
 
 #[actix_rt::test]
@@ -76,7 +76,7 @@ async fn a_search_goes_on_by_its_cursor_and_no_other_search_does() {
         ids.insert(0, app.submit(&spanish()).await);
         app.submit(&body(Country::Es, "87654321X")).await;
     }
-    let mut search = json!({"country": "ES", "document": "12345678Z", "page_size": 2});
+    let mut search = json!({"country": "ES", "identity_document": "12345678Z", "page_size": 2});
     let mut seen = Vec::new();
     loop {
         let page = app.post(SEARCH, &search).await.expect(200);
@@ -88,7 +88,7 @@ async fn a_search_goes_on_by_its_cursor_and_no_other_search_does() {
             break;
         }
         search["cursor"] = page["next_cursor"].clone();
-        let other = app.post(SEARCH, &with(search.clone(), "document", "87654321X")).await;
+        let other = app.post(SEARCH, &with(search.clone(), "identity_document", "87654321X")).await;
         assert_eq!(other.field_errors(), ["/cursor bad_cursor"]);
     }
     assert_eq!(seen, ids);
@@ -197,7 +197,7 @@ async fn a_user_finds_its_own_and_looks_into_no_report() {
     let (user, other) = (app.acting_as(USER).await, app.acting_as(OTHER).await);
     let own = user.submit(&spanish()).await;
     let theirs = other.submit(&spanish()).await;
-    let search = json!({"country": "ES", "document": "12345678Z"});
+    let search = json!({"country": "ES", "identity_document": "12345678Z"});
     assert_eq!(found(&app, &search).await, [theirs, own.clone()], "an admin finds all");
     let page = user.post(SEARCH, &search).await.expect(200);
     assert_eq!(page["applications"].as_array().unwrap().len(), 1);

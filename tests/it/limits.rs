@@ -267,3 +267,36 @@ async fn a_full_server_answers_probes_and_says_that_it_is_full() {
     assert!(refusals.with_label_values(&["connection_limit"]).get() >= 1);
     assert!(app.log.text().await.contains("connection refused"));
 }
+
+#[actix_rt::test]
+async fn a_key_has_limits_of_its_own_which_its_address_does_not_narrow() {
+    let app = TestApp::start(&[ON, ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0")]).await;
+    let make = async |name: &str, limits: serde_json::Value| {
+        let scopes = ["applications:read", "applications:write"];
+        let body = json!({"name": name, "role": "user", "scopes": scopes, "limits": limits});
+        app.post("/api/v1/api-keys", &body).await.expect(201)
+    };
+    let usual = make("usual", json!(null)).await;
+    let usual = app.with_token(usual["key"].as_str().unwrap()).clone();
+    for _ in 0..15 {
+        let created = usual.post("/api/v1/applications", &spanish()).await;
+        let policies = r#""standard-address";q=300;w=15, "create-account";q=600;w=60"#;
+        assert_eq!((created.status.as_u16(), created.header("ratelimit-policy")), (201, policies));
+    }
+    let made = make("small", json!({"applications_per_minute": 2, "requests_per_minute": 3})).await;
+    assert_eq!(made["limits"], json!({"applications_per_minute": 2, "requests_per_minute": 3}));
+    let small = app.with_key(made["key"].as_str().unwrap());
+    for status in [201, 201, 429] {
+        assert_eq!(small.post("/api/v1/applications", &spanish()).await.status, status);
+    }
+    for status in [200, 200, 200, 429] {
+        assert_eq!(small.get("/api/v1/countries").await.status, status);
+    }
+    assert_eq!(
+        usual.post("/api/v1/applications", &spanish()).await.status,
+        201,
+        "another key, another limit"
+    );
+    let refused = app.with_key("aval_0_0").post("/api/v1/applications", &spanish()).await;
+    assert_eq!(refused.status, 401, "what only looks like a key creates nothing");
+}

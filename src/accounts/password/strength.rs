@@ -105,21 +105,29 @@ impl PasswordProblem {
     }
 }
 
+/// Checks the length of a password that somebody chose, before it is known for whom.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_length(password: &SecretString) -> Result<(), PasswordProblem> {
+    match normalized(password).chars().count() {
+        ..MIN_CHARS => Err(PasswordProblem::TooShort),
+        MIN_CHARS..=MAX_CHARS => Ok(()),
+        _ => Err(PasswordProblem::TooLong),
+    }
+}
+
 /// Checks a password that somebody chose.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check(password: &SecretString, account: &AccountName) -> Result<(), PasswordProblem> {
+    check_length(password)?;
     let password = normalized(password);
-    match password.chars().count() {
-        ..MIN_CHARS => Err(PasswordProblem::TooShort),
-        MIN_CHARS..=MAX_CHARS if password.to_lowercase() == account.as_str() => {
-            Err(PasswordProblem::IsAccountName)
-        }
-        MIN_CHARS..=MAX_CHARS if is_easy_to_guess(&password, account) => Err(PasswordProblem::TooCommon),
-        MIN_CHARS..=MAX_CHARS => Ok(()),
-        _ => Err(PasswordProblem::TooLong),
+    if password.to_lowercase() == account.as_str() {
+        return Err(PasswordProblem::IsAccountName);
     }
+    if is_easy_to_guess(&password, account) { Err(PasswordProblem::TooCommon) } else { Ok(()) }
 }
 
 fn is_easy_to_guess(password: &str, account: &AccountName) -> bool {

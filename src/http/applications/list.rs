@@ -62,8 +62,8 @@ pub struct FilterParameters {
     /// One band of the last decision's risk.
     #[param(value_type = Option<crate::http::schemas::RiskBandName>)]
     risk_band: Option<String>,
-    /// `-created_at` (newest first, the default) or `created_at`.
-    #[param(example = "-created_at")]
+    /// `-created_at` (newest first, the default) or `created_at`. Not together with `updated_since`.
+    #[param(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
     sort: Option<String>,
 }
 
@@ -72,6 +72,11 @@ pub struct FilterParameters {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
 pub struct PartParameters {
+    /// Last changed at or after this RFC 3339 time, or on or after this date (UTC), in the order of the changes; read by
+    /// `cursor` alone. A change may become visible some seconds after its time: to follow an account's applications, ask
+    /// again from a minute before the newest `updated_at`, and recognise known ones by `version`.
+    #[param(example = "2026-01-31T12:00:00Z")]
+    updated_since: Option<String>,
     /// Which page, from 1; gives `total` and excludes `cursor`.
     #[param(minimum = 1, example = 1)]
     page: Option<i64>,
@@ -162,7 +167,14 @@ pub(super) async fn page(
         total_is_exact: total.map(|total| total.is_exact),
         page: wanted.page,
         page_size: wanted.page_size,
-        next_cursor: last.map(|last| cursor::encode(state.keys(), last.id.as_uuid(), &name)),
+        next_cursor: last.map(|last| match wanted.order {
+            SortOrder::LeastRecentlyUpdated => {
+                cursor::encode_with_time(state.keys(), last.updated_at, last.id.as_uuid(), &name)
+            }
+            SortOrder::NewestFirst | SortOrder::OldestFirst => {
+                cursor::encode(state.keys(), last.id.as_uuid(), &name)
+            }
+        }),
         applications: listed.into_iter().map(ListedView::from).collect(),
     })
 }
@@ -193,11 +205,12 @@ pub(super) fn total_bounds(state: &HttpState) -> TotalBounds {
 
 /// The list as text, the same for the same list.
 pub(super) fn list_name(order: SortOrder, filter: &ListFilter) -> String {
-    let ListFilter { country, status, from, to, min_amount, max_amount, risk_band, .. } = filter;
+    let ListFilter { country, status, from, to, updated_since, min_amount, max_amount, risk_band, .. } =
+        filter;
     let document = filter.document.as_ref().map(|index| index.as_bytes());
     let (country_data, banking_data) = (&filter.country_data, &filter.banking_data);
     format!(
-        "applications {order:?} {country:?} {status:?} {from:?} {to:?} {min_amount:?} {max_amount:?} {risk_band:?} \
+        "applications {order:?} {country:?} {status:?} {from:?} {to:?} {updated_since:?} {min_amount:?} {max_amount:?} {risk_band:?} \
          {document:?} {country_data:?} {banking_data:?}"
     )
 }
@@ -224,8 +237,15 @@ impl Wanted {
     /// # Errors
     /// [`Error::Validation`] with everything that is wrong with it.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
-        let (filter, order) = take_filter(&mut query);
-        let page = query.take("page", |text| whole(text, i64::MAX));
+        let (mut filter, mut order) = take_filter(&mut query);
+        filter.updated_since = query.take("updated_since", |text| moment(text, Edge::Start));
+        if filter.updated_since.is_some() {
+            if query.was_sent("sort") {
+                query.refuse("sort", "ambiguous", "cannot stand together with updated_since");
+            }
+            order = SortOrder::LeastRecentlyUpdated;
+        }
+        let page = query.take("page", |text| whole(text, MAX_SKIPPED + 1));
         let page_size =
             query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
         let after = query.take("cursor", |text| after(text, keys, order, &filter));
@@ -234,18 +254,21 @@ impl Wanted {
                 query.refuse("cursor", "ambiguous", "cannot stand together with page");
                 PageStart::Beginning
             }
+            (Some(_), None) if filter.updated_since.is_some() => {
+                query.refuse("page", "ambiguous", "cannot stand together with updated_since");
+                PageStart::Beginning
+            }
             (Some(page), None) => {
                 let skipped = (page - 1).checked_mul(page_size).filter(|skipped| *skipped <= MAX_SKIPPED);
                 PageStart::Offset(skipped.unwrap_or_else(|| {
-                    query.refuse(
-                        "page",
-                        "out_of_range",
-                        "is too far: go on from a page's next_cursor instead",
-                    );
+                    let last = MAX_SKIPPED / page_size + 1;
+                    let detail =
+                        format!("must be at most {last} with this page_size: read on by next_cursor instead");
+                    query.refuse("page", "out_of_range", &detail);
                     0
                 }))
             }
-            (None, Some(last)) => PageStart::After(last),
+            (None, Some(start)) => start,
             (None, None) => PageStart::Beginning,
         };
         query.finish()?;
@@ -271,16 +294,23 @@ pub(super) fn take_filter(query: &mut Query) -> (ListFilter, SortOrder) {
     (filter, query.take("sort", order).unwrap_or_default())
 }
 
-/// The application that a cursor of this list ends with.
+/// Where the page after a cursor of this list starts.
 pub(super) fn after(
     text: &str,
     keys: &KeyRing,
     order: SortOrder,
     filter: &ListFilter,
-) -> Result<ApplicationId, Refusal> {
+) -> Result<PageStart, Refusal> {
     let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
-    let last = cursor::decode(keys, text, &list_name(order, filter));
-    last.map(ApplicationId::new).ok_or_else(refusal)
+    let list = list_name(order, filter);
+    let start = match order {
+        SortOrder::LeastRecentlyUpdated => cursor::decode_with_time(keys, text, &list)
+            .map(|(at, last)| PageStart::AfterUpdate(at, ApplicationId::new(last))),
+        SortOrder::NewestFirst | SortOrder::OldestFirst => {
+            cursor::decode(keys, text, &list).map(|last| PageStart::After(ApplicationId::new(last)))
+        }
+    };
+    start.ok_or_else(refusal)
 }
 
 /// The ends of ranges that lie before their beginning, with what is wrong with them.
@@ -422,6 +452,9 @@ mod tests {
             ("cursor=AAAA", "?cursor", "bad_cursor"),
             ("country=ES&country=PT", "?country", "duplicate_parameter"),
             ("contry=ES", "?contry", "unknown_parameter"),
+            ("updated_since=now", "?updated_since", "bad_time"),
+            ("updated_since=2026-01-01&page=1", "?page", "ambiguous"),
+            ("updated_since=2026-01-01&sort=created_at", "?sort", "ambiguous"),
         ] {
             assert_eq!(read(query).unwrap_err(), [(name.to_owned(), code)], "{query}");
         }

@@ -49,7 +49,7 @@ pub struct ApplicationView {
     #[schema(example = 36)]
     pub term_months: u16,
     /// ISO 4217.
-    #[schema(example = "EUR")]
+    #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: &'static str,
     /// Where it stands.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
@@ -189,7 +189,7 @@ pub struct ListedView {
     #[schema(example = 36)]
     pub term_months: u16,
     /// ISO 4217.
-    #[schema(example = "EUR")]
+    #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: &'static str,
     /// Where it stands.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
@@ -251,7 +251,7 @@ pub struct BankingView {
     #[schema(example = "ASNEF-CIRBE")]
     pub provider_name: String,
     /// `active`, `inactive`, `suspended`, `closed` or `unknown`.
-    #[schema(value_type = Option<String>, example = "active")]
+    #[schema(value_type = Option<crate::http::schemas::AccountStatusName>, example = "active")]
     pub account_status: Option<AccountStatus>,
     /// 300 (worst) to 850 (best).
     #[schema(example = 720)]

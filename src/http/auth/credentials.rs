@@ -1,11 +1,12 @@
-//! What a request proves itself with: an access token in `Authorization` (RFC 6750, section 2.1), or an API key in
-//! `X-API-Key`. Never anything in a URL.
+//! What a request proves itself with: an access token or an API key in `Authorization` (RFC 6750, section 2.1), or an API
+//! key in `X-API-Key`. Never anything in a URL.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::accounts::{Accounts, Principal};
 use crate::error::{Error, PublicMessage};
 use crate::http::problem::Rejection;
+use crate::storage::api_keys::ApiKey;
 
 /// Where API keys are sent.
 pub(in crate::http) const API_KEY_HEADER: &str = "X-API-Key";
@@ -42,9 +43,18 @@ pub(in crate::http) async fn identify(
             parameters: r#"error="invalid_request""#.to_owned(),
         }),
         Sent::Nothing => {
-            let text = "Send an access token (Authorization: Bearer …) or an API key (X-API-Key).";
+            let text = "Send an access token or an API key (Authorization: Bearer …), or an API key (X-API-Key).";
             Err(unauthenticated(text).into())
         }
+    }
+}
+
+/// Whether a request is meant to come from a machine client. Nothing is proven by it.
+pub(in crate::http) fn carries_api_key(headers: &HeaderMap) -> bool {
+    match sent(headers) {
+        Sent::ApiKey(_) => true,
+        Sent::Token(token) => ApiKey::is_key(token),
+        Sent::Nothing | Sent::Several => false,
     }
 }
 

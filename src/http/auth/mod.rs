@@ -13,7 +13,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 pub use self::access::{Access, Scope};
-pub(super) use self::credentials::{API_KEY_HEADER, identify, is_sent};
+pub(super) use self::credentials::{API_KEY_HEADER, carries_api_key, identify, is_sent};
 use super::HttpState;
 use super::problem::Rejection;
 pub use crate::accounts::{Credential, Principal};

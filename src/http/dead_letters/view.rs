@@ -74,7 +74,7 @@ impl From<FailedJob> for DeadLetterView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LetterActionView {
     /// `retry`, `ignore` or `review`.
-    #[schema(example = "retry")]
+    #[schema(value_type = crate::http::schemas::LetterActionName, example = "retry")]
     pub action: String,
     /// The status before.
     pub old_status: FailedJobStatus,

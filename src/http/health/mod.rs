@@ -17,6 +17,7 @@ pub use self::report::{
     ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, RedisHealth,
     SimulatorHealth,
 };
+pub(super) use self::report::{REDIS_STATES, STATUSES};
 use super::problem::Answer;
 use super::{Entrance, HttpState};
 use crate::error::{Error, Result};
@@ -74,7 +75,7 @@ pub(super) fn is_probe(path: &str) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProbeAnswer {
     /// Always `ok`: anything else is a problem.
-    #[schema(example = "ok")]
+    #[schema(value_type = crate::http::schemas::ProbeStatus, example = "ok")]
     pub status: &'static str,
     /// The version of Aval.
     #[schema(example = "0.1.0")]

@@ -55,7 +55,7 @@ pub struct BreakerHealth {
     #[schema(example = "ASNEF-CIRBE")]
     pub provider: &'static str,
     /// `closed`, `open` or `half_open`.
-    #[schema(example = "closed")]
+    #[schema(value_type = crate::http::schemas::CircuitState, example = "closed")]
     pub state: &'static str,
 }
 
@@ -79,11 +79,16 @@ pub struct DatabaseHealth {
     pub connections_idle: u32,
 }
 
+/// The states of Redis.
+pub(in crate::http) const REDIS_STATES: [&str; 3] = ["absent", "up", "degraded"];
+/// The states of an instance.
+pub(in crate::http) const STATUSES: [&str; 3] = ["ok", "degraded", "down"];
+
 /// Redis, from this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RedisHealth {
     /// `absent` when none is configured; `up`; `degraded` when it did not answer last: everything works without it.
-    #[schema(example = "up")]
+    #[schema(value_type = crate::http::schemas::RedisState, example = "up")]
     pub state: &'static str,
 }
 
@@ -123,7 +128,7 @@ impl SimulatorHealth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InstanceHealth {
     /// `ok`; `degraded` when an actor is down, a breaker is not closed, or Redis is away; `down` when no work can be done.
-    #[schema(example = "ok")]
+    #[schema(value_type = crate::http::schemas::HealthStatus, example = "ok")]
     pub status: &'static str,
     /// The instance's name.
     #[schema(example = "host-1234")]

@@ -29,10 +29,20 @@ pub(in crate::http) async fn check(
     payer: Payer<'_>,
 ) -> Result<()> {
     let class = request.extensions().get::<RequestLimits>().map(|limits| limits.class);
-    let Some(verdict) = entrance.inner.limiter.check(class.unwrap_or(LimitClass::Standard), payer).await
-    else {
-        return Ok(());
-    };
+    check_as(request, entrance, class.unwrap_or(LimitClass::Standard), payer).await
+}
+
+/// Counts a request for `payer`, in another class than that of its route.
+///
+/// # Errors
+/// [`Error::RateLimited`] when it does not fit.
+pub(in crate::http) async fn check_as(
+    request: &HttpRequest,
+    entrance: &Entrance,
+    class: LimitClass,
+    payer: Payer<'_>,
+) -> Result<()> {
+    let Some(verdict) = entrance.inner.limiter.check(class, payer).await else { return Ok(()) };
     if let Some(limits) = request.extensions_mut().get_mut::<RequestLimits>() {
         limits.verdicts.add(verdict);
     }

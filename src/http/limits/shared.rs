@@ -110,6 +110,9 @@ impl SharedRateLimiter {
 
     fn limit(&self, class: LimitClass, payer: Payer<'_>) -> Option<Limit> {
         let kind = payer.kind();
+        if let Some(limit) = payer.own_limit(class) {
+            return Some(limit);
+        }
         self.limits.iter().find(|limit| limit.class == class && limit.payer_kind == kind).copied()
     }
 
@@ -119,11 +122,14 @@ impl SharedRateLimiter {
             PayerKind::Account(Role::User) => "user",
             PayerKind::Account(Role::Analyst) => "analyst",
             PayerKind::Account(Role::Admin) => "admin",
+            PayerKind::ApiKey => "api_key",
             PayerKind::Subject => "subject",
         };
         let who = match payer {
             Payer::Address(address) => address.network().to_string(),
-            Payer::Account { name, .. } | Payer::Subject(name) => name.to_owned(),
+            Payer::Account { name, .. } | Payer::ApiKey { name, .. } | Payer::Subject(name) => {
+                name.to_owned()
+            }
         };
         let parts = [limit.name(), kind, &who].map(str::as_bytes);
         let hash = self.database.keys().keyed_hash("rate-limit", &parts);

@@ -10,7 +10,7 @@ use actix_web::middleware::Next;
 
 use super::boxed;
 use crate::http::Entrance;
-use crate::http::auth::Principal;
+use crate::http::auth::{self, Credential, Principal};
 use crate::http::client_address::ClientAddress;
 use crate::http::health::Phase;
 use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
@@ -29,7 +29,13 @@ pub(in crate::http) async fn limit_address(
     request.extensions_mut().insert(address);
     request.extensions_mut().insert(rules);
     request.extensions_mut().insert(RequestLimits::new(rules.limit));
-    let counted = limits::check(request.request(), &entrance, Payer::Address(address)).await;
+    // How many applications a machine client may make is counted for its key, which is not known yet.
+    let address_class = match rules.limit {
+        LimitClass::Create if auth::carries_api_key(request.headers()) => LimitClass::Standard,
+        class => class,
+    };
+    let payer = Payer::Address(address);
+    let counted = limits::check_as(request.request(), &entrance, address_class, payer).await;
     let mut response = match counted {
         Ok(()) => next.call(request).await.map(boxed)?,
         Err(error) => request.error_response(Rejection::from(error)),
@@ -51,10 +57,13 @@ pub(in crate::http) async fn limit_account(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let principal = request.extensions().get::<Principal>().cloned();
-    let Some(Principal { account, role, .. }) = &principal else {
+    let Some(Principal { account, role, credential, .. }) = &principal else {
         return next.call(request).await.map(boxed);
     };
-    let payer = Payer::Account { name: account, role: *role };
+    let payer = match credential {
+        Credential::Token { .. } => Payer::Account { name: account, role: *role },
+        Credential::ApiKey { limits, .. } => Payer::ApiKey { name: account, limits: *limits },
+    };
     if let Err(error) = limits::check(request.request(), &entrance, payer).await {
         return Ok(request.error_response(Rejection::from(error)));
     }

@@ -3,7 +3,7 @@
 //! route does; [`bounds()`] refuses a head that is too large;
 //! [`gate()`] keeps it out while Aval starts; [`guard()`], around each resource, bounds its time and catches panics. Around
 //! each route, [`limit_address()`] counts it for its client's address, [`authorize()`] lets through whom the route table
-//! allows, and [`limit_account()`] counts it for whoever that is.
+//! allows, [`limit_account()`] counts it for whoever that is, and [`refuse_query()`] refuses parameters that it does not have.
 
 mod authorize;
 mod bounds;
@@ -13,6 +13,7 @@ mod guard;
 mod limit;
 mod observe;
 mod protect;
+mod query;
 mod request_context;
 
 pub(super) use self::authorize::authorize;
@@ -23,6 +24,7 @@ pub(super) use self::guard::guard;
 pub(super) use self::limit::{limit_account, limit_address, limit_the_rest};
 pub(super) use self::observe::observe;
 pub(super) use self::protect::protect;
+pub(super) use self::query::refuse_query;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;

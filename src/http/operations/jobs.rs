@@ -18,7 +18,7 @@ use crate::storage::jobs::{
     list_page,
 };
 use crate::storage::seal::KeyRing;
-use crate::storage::types::JobStatus;
+use crate::storage::types::{FailedJobStatus, JobStatus};
 
 /// What the list is narrowed to, and which part of it is wanted.
 #[derive(IntoParams)]
@@ -178,7 +178,7 @@ pub struct LaneStats {
     #[schema(example = "ES")]
     pub lane: String,
     /// `pending`, `processing` or `waiting_external`.
-    #[schema(example = "pending")]
+    #[schema(value_type = JobStatus, example = "pending")]
     pub status: String,
     /// How many; no further than `counted_up_to`.
     #[schema(example = 12)]
@@ -207,7 +207,7 @@ impl From<LaneFigures> for LaneStats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeadLetterStats {
     /// `pending`, `reviewed`, `reprocessed` or `ignored`.
-    #[schema(example = "pending")]
+    #[schema(value_type = FailedJobStatus, example = "pending")]
     pub status: String,
     /// How many; no further than `counted_up_to`.
     #[schema(example = 0)]

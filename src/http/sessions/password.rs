@@ -61,7 +61,7 @@ fn read(body: &JsonObject) -> Result<(SecretString, SecretString)> {
     let mut problems = Problems::default();
     let mut fields = Fields::new(body.members()?, "", &mut problems);
     let current = fields.required("current_password", tokens::secret);
-    let new = fields.required("new_password", tokens::secret);
+    let new = fields.required("new_password", tokens::new_password);
     fields.refuse_the_rest();
     match (current, new, problems.0.is_empty()) {
         (Some(current), Some(new), true) => Ok((current, new)),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::accounts::TokenPair;
+use crate::accounts::{TokenPair, check_password_length};
 use crate::domain::members::{Refusal, string};
 
 /// Longest secret that a request may hold, in characters. Passwords have at most 128 when they are normalised; the same
@@ -21,7 +21,7 @@ pub struct SessionTokens {
     #[schema(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.abc")]
     access_token: String,
     /// Always `Bearer`.
-    #[schema(example = "Bearer")]
+    #[schema(value_type = crate::http::schemas::TokenType, example = "Bearer")]
     token_type: &'static str,
     /// Seconds that the access token is good.
     #[schema(example = 3600)]
@@ -43,6 +43,15 @@ pub(super) fn answer(pair: &TokenPair) -> HttpResponse {
         refresh_token: pair.refresh_token.expose_secret().to_owned(),
         refresh_expires_in: pair.refresh_ttl.as_secs(),
     })
+}
+
+/// A password that somebody has chosen.
+pub(in crate::http) fn new_password(raw: &RawValue) -> Result<SecretString, Refusal> {
+    let password = SecretString::from(string(raw)?);
+    match check_password_length(&password) {
+        Ok(()) => Ok(password),
+        Err(problem) => Err((problem.code(), problem.detail().to_owned())),
+    }
 }
 
 /// A secret text of a request.

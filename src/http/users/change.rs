@@ -13,7 +13,7 @@ use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
 use crate::http::sessions;
 
-/// What is to change; at least one of them.
+/// A JSON Merge Patch (RFC 7396): what is to change, at least one of them.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct ChangeUserRequest {
@@ -55,9 +55,9 @@ pub(in crate::http) async fn change(
 fn read(body: &JsonObject) -> Result<UserPatch> {
     let mut problems = Problems::default();
     let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let role = fields.optional("role", super::role);
-    let disabled = fields.optional("disabled", boolean);
-    let password = fields.optional("password", sessions::secret);
+    let role = fields.changed("role", super::role);
+    let disabled = fields.changed("disabled", boolean);
+    let password = fields.changed("password", sessions::new_password);
     fields.refuse_the_rest();
     if problems.0.is_empty() && role.is_none() && disabled.is_none() && password.is_none() {
         problems.0.push(FieldError::new("", "required", "needs role, disabled or password"));

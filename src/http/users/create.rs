@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::UserView;
-use crate::accounts::{NewAccount, Origin};
+use crate::accounts::{NewAccount, Origin, check_password};
 use crate::domain::account::AccountName;
 use crate::domain::members::{Fields, Problems, Refusal, string};
 use crate::error::{Error, Result};
@@ -75,7 +75,12 @@ fn read(body: &JsonObject) -> Result<NewAccount> {
     let mut problems = Problems::default();
     let mut fields = Fields::new(body.members()?, "", &mut problems);
     let name = fields.required("username", account_name);
-    let password = fields.required("password", sessions::secret);
+    let password = fields.required("password", sessions::new_password);
+    if let (Some(name), Some(password)) = (&name, &password)
+        && let Err(problem) = check_password(password, name)
+    {
+        fields.refuse("password", problem.code(), problem.detail());
+    }
     let role = fields.required("role", super::role);
     fields.refuse_the_rest();
     match (name, password, role, problems.0.is_empty()) {

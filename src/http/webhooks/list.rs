@@ -55,7 +55,7 @@ pub struct WebhookEventView {
     #[schema(example = "ES-7f3a9c")]
     pub provider_reference: String,
     /// What the bureau made of the application: `confirmed`, `rejected` or `needs_review`.
-    #[schema(example = "confirmed")]
+    #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
     pub outcome: String,
     /// What became of it.
     pub status: WebhookStatus,

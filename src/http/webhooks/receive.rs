@@ -25,7 +25,6 @@ use crate::storage::applications;
 
 /// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct BankConfirmation {
     /// The sender's own reference; the one that it gave, where it promised an answer with a 202.
@@ -35,7 +34,7 @@ pub struct BankConfirmation {
     #[schema(example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     application_id: Uuid,
     /// `confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a human.
-    #[schema(example = "confirmed")]
+    #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
     outcome: String,
     /// On the common scale.
     #[schema(minimum = 300, maximum = 850, example = 720)]
@@ -207,13 +206,8 @@ fn read(state: &HttpState, signature: &Signature, body: &Bytes) -> Result<(Strin
     Ok((key, confirmation))
 }
 
-/// A body that cannot be read at all is an unacceptable payload like another.
 fn parse(body: Bytes) -> Result<Confirmation> {
-    let object = JsonObject::check(body).map_err(|error| match error {
-        Error::Malformed(text) => Error::field("", "malformed", text.to_string()),
-        other => other,
-    })?;
-    Confirmation::read(object.members()?)
+    Confirmation::read(JsonObject::check(body)?.members()?)
 }
 
 /// The bureau that a sender is known to be. A shared secret does not tell: its application does.

@@ -118,6 +118,7 @@ pub struct Realtime {
     params(("ticket" = Option<String>, Query, description = "A ticket, instead of a first message")),
     responses(
         (status = 101, description = "The connection speaks WebSocket from here on"),
+        (status = "default", description = "Any other answer is a problem"),
         (status = 400, description = "The request is no WebSocket handshake"),
         (status = 401, description = "The credential or the ticket is not valid, or the ticket was used"),
         (status = 403, description = "The page is of another origin, or the API key lacks the scope"),

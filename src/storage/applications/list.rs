@@ -33,6 +33,8 @@ pub struct ListFilter {
     pub from: Option<DateTime<Utc>>,
     /// Made before.
     pub to: Option<DateTime<Utc>>,
+    /// Last changed at or after.
+    pub updated_since: Option<DateTime<Utc>>,
     /// At least this much asked for.
     pub min_amount: Option<Money>,
     /// At most this much asked for.
@@ -65,6 +67,8 @@ pub enum SortOrder {
     NewestFirst,
     /// `created_at`
     OldestFirst,
+    /// `updated_at`: what was changed last comes last, so that a list is read to what is new.
+    LeastRecentlyUpdated,
 }
 
 /// Where a page starts.
@@ -74,6 +78,8 @@ pub enum PageStart {
     Beginning,
     /// After this application, in the order of the list.
     After(ApplicationId),
+    /// After this application as it was changed at this time, in the order of changes.
+    AfterUpdate(DateTime<Utc>, ApplicationId),
     /// After so many applications.
     Offset(i64),
 }
@@ -176,6 +182,9 @@ fn narrow<'a, ST>(
     if let Some(to) = filter.to {
         query = query.filter(applications::id.lt(uuid_floor(to)));
     }
+    if let Some(since) = filter.updated_since {
+        query = query.filter(applications::updated_at.ge(since));
+    }
     if let Some(min) = filter.min_amount {
         query = query.filter(applications::requested_amount.ge(min.amount()));
     }
@@ -219,11 +228,20 @@ pub async fn list_page(
     query = match order {
         SortOrder::NewestFirst => query.order(applications::id.desc()),
         SortOrder::OldestFirst => query.order(applications::id.asc()),
+        SortOrder::LeastRecentlyUpdated => {
+            query.order((applications::updated_at.asc(), applications::id.asc()))
+        }
     };
     query = match (start, order) {
         (PageStart::Beginning, _) => query,
         (PageStart::After(id), SortOrder::NewestFirst) => query.filter(applications::id.lt(id.as_uuid())),
-        (PageStart::After(id), SortOrder::OldestFirst) => query.filter(applications::id.gt(id.as_uuid())),
+        (PageStart::After(id), SortOrder::OldestFirst | SortOrder::LeastRecentlyUpdated) => {
+            query.filter(applications::id.gt(id.as_uuid()))
+        }
+        // The first condition is the index's; few applications share a time.
+        (PageStart::AfterUpdate(at, id), _) => query
+            .filter(applications::updated_at.ge(at))
+            .filter(applications::updated_at.gt(at).or(applications::id.gt(id.as_uuid()))),
         (PageStart::Offset(offset), _) => query.offset(offset),
     };
     let rows: Vec<ListedRow> = query.load(connection).await?;

@@ -144,3 +144,56 @@ async fn a_refused_credential_has_a_code_that_tells_its_holder_why() {
         assert_eq!(super::refresh(&app, token).await.expect(401)["code"], code, "{token}");
     }
 }
+
+#[actix_rt::test]
+async fn a_key_is_a_bearer_token_too_and_a_bad_one_is_refused_alike() {
+    let app = TestApp::start_idle().await;
+    let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
+    let me = app.with_token(&key).get(ME).await.expect(200);
+    assert_eq!((&me["account"], &me["credential"]), (&json!("key:core-banking"), &json!("api_key")));
+    let mut socket = app.silent_websocket("").await;
+    assert_eq!(socket.authenticate(&key).await["type"], "authenticated", "{id}");
+    app.with_token(&format!("{key}x")).get(ME).await.expect(401);
+    app.delete(&format!("{KEYS}/{id}")).await.expect(204);
+    app.with_token(&key).get(ME).await.expect(401);
+}
+
+#[actix_rt::test]
+async fn whatever_is_created_can_be_read_where_its_location_says() {
+    let app = TestApp::start_idle().await;
+    let user = json!({"username": "ana.lopez", "password": "correct horse battery", "role": "analyst"});
+    let key = json!({"name": "bank", "role": "user", "scopes": ["applications:read"]});
+    for (path, body) in [(KEYS, key), ("/api/v1/users", user), ("/api/v1/applications", spanish())] {
+        let made = app.post(path, &body).await;
+        let location = made.header("location").to_owned();
+        let made = made.expect(201);
+        assert_eq!(app.get(&location).await.expect(200)["id"], made["id"], "{location}");
+    }
+    app.get(&format!("{KEYS}/01890a5d-ac96-774b-bcce-b302099a8057")).await.expect(404);
+}
+
+#[actix_rt::test]
+async fn a_scope_that_the_role_can_never_use_is_refused_with_everything_else_that_is_wrong() {
+    let app = TestApp::start_idle().await;
+    let scopes = ["applications:read", "applications:review", "operations:read", "x"];
+    let refused = app.post(KEYS, &json!({"name": "B", "role": "user", "scopes": scopes})).await;
+    assert_eq!(
+        refused.field_errors(),
+        [
+            "/name bad_name",
+            "/scopes/1 scope_needs_role",
+            "/scopes/2 scope_needs_role",
+            "/scopes/3 unknown_scope"
+        ]
+    );
+    let user = json!({"username": "A", "password": "short", "role": "root", "x": 1});
+    assert_eq!(
+        app.post("/api/v1/users", &user).await.field_errors(),
+        ["/username bad_name", "/password bad_length", "/role unknown_role", "/x unknown_field"]
+    );
+    let user = json!({"username": "ana.lopez.perez", "password": "ana.lopez.perez", "role": "root"});
+    assert_eq!(
+        app.post("/api/v1/users", &user).await.field_errors(),
+        ["/password too_obvious", "/role unknown_role"]
+    );
+}

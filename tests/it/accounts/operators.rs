@@ -155,6 +155,15 @@ async fn production_shows_its_inside_to_admins_and_keys_made_for_it_alone() {
         assert_eq!(app.get(path).await.status, 200, "{path}");
         assert_eq!(app.with_key(&key).get(path).await.status, 200, "{path}");
     }
+    let body = serde_json::json!({"name": "prometheus", "role": "user", "scopes": ["metrics:read"]});
+    let key = app.post("/api/v1/api-keys", &body).await.expect(201)["key"].as_str().unwrap().to_owned();
+    for caller in [app.with_key(&key), app.with_token(&key)] {
+        let metrics = caller.get("/metrics").await.text();
+        assert!(metrics.contains("\nprocess_resident_memory_bytes "), "what Prometheus scrapes");
+        for other in ["/openapi.json", "/health/detailed", "/api/v1/applications", "/api/v1/admin/jobs"] {
+            caller.get(other).await.expect(403);
+        }
+    }
     for path in ["/health", "/health/live", "/health/ready"] {
         app.anonymous().get(path).await.expect(200);
     }

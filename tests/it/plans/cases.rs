@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aval::domain::account::{Role, Scope};
+use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::ids::DecisionId;
@@ -116,6 +116,16 @@ pub(super) const CASES: &[Case] = cases! {
         from: w.application.created_at(), to: w.application.created_at().map(|at| at + TimeDelta::hours(1)), ..ListFilter::default() });
     "applications::list::list_page of one's own" [ALL] ["applications_"] |sql, w| applications::list_page(
         sql, &w.keys, ownless(), own(), SortOrder::NewestFirst, PageStart::After(w.application), 21);
+    "applications::list::list_page of changes" [ALL] ["applications_updated_at_id_idx", "applications_created_by_updated_at_id_idx"]
+        |sql, w| async move {
+            let filter = ListFilter { updated_since: Some(w.now - TimeDelta::hours(1)), ..ListFilter::default() };
+            for visibility in [&Visibility::All, own()] {
+                for start in [PageStart::Beginning, PageStart::AfterUpdate(w.now - TimeDelta::minutes(30), w.application)] {
+                    applications::list_page(sql, &w.keys, &filter, visibility, SortOrder::LeastRecentlyUpdated, start, 21).await?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
     "applications::total::total" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
         |sql, _w| applications::total(sql, ownless(), &Visibility::All, bounds());
     "applications::total::total of one's own" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
@@ -473,6 +483,7 @@ fn keyed(w: &World) -> KeyedWrite {
     KeyedWrite {
         key_digest: [7; 32],
         fingerprint: [7; 32],
+        earlier_fingerprint: [7; 32],
         account: "test".to_owned(),
         route: "test".to_owned(),
         at: w.now,
@@ -509,6 +520,7 @@ fn new_key(w: &World) -> api_keys::NewApiKey<'static> {
         made_by_user: None,
         made_by_key: None,
         expires_at: None,
+        limits: KeyLimits::default(),
     }
 }
 
