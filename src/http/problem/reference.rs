@@ -210,10 +210,13 @@ mod tests {
     fn codes_in(source: &str) -> BTreeSet<String> {
         let mut codes = BTreeSet::new();
         for (place, _) in source.match_indices('"') {
-            let Some((word, rest)) = source[place + 1..].split_once('"') else { continue };
+            let Some((before, after)) = source.split_at_checked(place) else { continue };
+            let Some((word, rest)) = after.strip_prefix('"').and_then(|text| text.split_once('"')) else {
+                continue;
+            };
             let is_word =
                 word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            let before: String = source[..place].chars().rev().take(120).collect();
+            let before: String = before.chars().rev().take(120).collect();
             let before: String = before.chars().rev().collect();
             let before = before.rsplit(';').next().unwrap_or_default().trim_end();
             let call = ["refuse(", "FieldError::new(", "Error::field("];
