@@ -210,6 +210,14 @@ pub enum Error {
         /// The panic's message, for the log.
         cause: PrivateMessage,
     },
+    /// A stored word of a closed set that this version does not know: a newer one wrote it.
+    #[error("an unknown {what} is stored")]
+    UnknownLabel {
+        /// Which set, such as `account_role`.
+        what: &'static str,
+        /// The word, for the log.
+        label: PrivateMessage,
+    },
     /// Configuration that cannot be run with. Shown to the operator at boot.
     #[error("configuration: {0}")]
     Configuration(PublicMessage),
@@ -232,6 +240,11 @@ impl Error {
     /// A part that cannot be reached, with its cause for the log.
     pub fn unavailable(what: &'static str, cause: impl fmt::Display) -> Self {
         Self::Unavailable { what, cause: PrivateMessage::new(cause.to_string()) }
+    }
+
+    /// A stored word that this version does not know, of the set `what`.
+    pub fn unknown_label(what: &'static str, label: impl fmt::Display) -> Self {
+        Self::UnknownLabel { what, label: PrivateMessage::new(label.to_string()) }
     }
 
     /// Unusable configuration, described for the operator.
@@ -260,6 +273,7 @@ impl Error {
             Self::Provider { .. } => "provider_failed",
             Self::Timeout { .. } => "timeout",
             Self::Panicked { .. } => "panicked",
+            Self::UnknownLabel { .. } => "unknown_label",
             Self::Configuration(_) => "configuration",
             Self::Internal(_) => "internal_error",
         }
@@ -275,7 +289,8 @@ impl Error {
             | Self::Unavailable { .. }
             | Self::Provider { .. }
             | Self::Timeout { .. }
-            | Self::Panicked { .. } => true,
+            | Self::Panicked { .. }
+            | Self::UnknownLabel { .. } => true,
             Self::Database { transient, .. } => *transient,
             Self::Validation(_)
             | Self::Malformed(_)
@@ -299,6 +314,7 @@ impl Error {
             | Self::Database { cause, .. }
             | Self::Provider { cause, .. }
             | Self::Panicked { cause, .. }
+            | Self::UnknownLabel { label: cause, .. }
             | Self::Internal(cause) => Some(cause.for_log()),
             Self::Validation(_)
             | Self::Malformed(_)

@@ -109,13 +109,13 @@ impl Accounts {
         if let Err(error) = self.inner.directory.touch(&key).await {
             warn!(self.inner.logger, "the use of an API key was not noted"; error);
         }
-        Ok(principal(&key))
+        principal(&key)
     }
 
     /// The key as it is now; `None` when it is not good any more.
     pub(super) async fn live_key(&self, id: Uuid) -> Result<Option<Principal>> {
         let key = self.inner.directory.key(id).await?;
-        Ok(key.filter(|key| key.is_live(self.inner.clock.now())).map(|key| principal(&key)))
+        key.filter(|key| key.is_live(self.inner.clock.now())).map(|key| principal(&key)).transpose()
     }
 
     /// Makes a key; gives it with its text, which stands nowhere else.
@@ -181,14 +181,20 @@ impl Accounts {
     }
 }
 
-fn principal(key: &ApiKey) -> Principal {
+/// Who a key acts as.
+///
+/// # Errors
+/// [`Error::UnknownLabel`] for a role that this version does not know.
+fn principal(key: &ApiKey) -> Result<Principal> {
+    let unknown = || Error::unknown_label("role", "of an API key");
+    let role = key.role.known().ok_or_else(unknown)?;
     let credential = Credential::ApiKey { key_id: key.id, scopes: Arc::from(key.scopes.as_slice()) };
-    Principal {
+    Ok(Principal {
         account: format!("{}{}", AccountName::KEY_PREFIX, key.name),
-        role: key.role,
+        role,
         credential,
         valid_until: key.expires_at,
-    }
+    })
 }
 
 /// The identifier and the digest of the secret.

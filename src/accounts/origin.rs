@@ -113,7 +113,9 @@ impl Accounts {
             Credential::ApiKey { key_id, scopes } => {
                 let key = api_keys::find_unchanging(connection, *key_id).await?;
                 key.is_some_and(|key| {
-                    key.is_live(now) && key.role == principal.role && key.scopes[..] == scopes[..]
+                    key.is_live(now)
+                        && key.role.known() == Some(principal.role)
+                        && key.scopes[..] == scopes[..]
                 })
             }
         };

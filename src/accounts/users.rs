@@ -9,7 +9,7 @@ use super::{Accounts, Origin, secret};
 use crate::domain::account::{AccountName, Role};
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::transaction::{self, Abort};
-use crate::storage::users::{self, NewUser, User, UserChange};
+use crate::storage::users::{self, ListedUser, NewUser, User, UserChange};
 
 /// The name of the account that a first start makes.
 const FIRST_ADMIN: &str = "admin";
@@ -165,7 +165,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn users(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<User>> {
+    pub async fn users(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<ListedUser>> {
         users::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }
 

@@ -104,7 +104,8 @@ struct Entry {
     kind: String,
     request_id: Option<String>,
     traceparent: Option<String>,
-    data: ApplicationChanged,
+    #[serde(default)]
+    data: Option<ApplicationChanged>,
 }
 
 /// The stream. Cheap to clone.

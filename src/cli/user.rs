@@ -145,9 +145,9 @@ async fn list(accounts: &Accounts) -> Result<String> {
         let Some(last) = page.last() else { return Ok(table.trim_fmt()) };
         before = Some(last.id);
         for user in &page {
-            let state = if user.is_enabled() { "enabled" } else { "disabled" };
+            let state = if user.disabled_at.is_none() { "enabled" } else { "disabled" };
             let since = user.created_at.format("%Y-%m-%d").to_string();
-            table.add_row([user.username.as_str(), user.role.as_str(), state, &since]);
+            table.add_row([user.username.as_str(), user.role.0.text(Role::as_str), state, &since]);
         }
     }
 }

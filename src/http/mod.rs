@@ -108,6 +108,19 @@ pub struct HttpState {
 }
 
 impl HttpState {
+    /// Logs and counts stored words that this version does not know and shows as they are.
+    pub(in crate::http) fn note_unknown<'a>(
+        &self,
+        table: &'static str,
+        labels: impl Iterator<Item = &'a str>,
+    ) {
+        for label in labels {
+            self.resources.metrics.unknown_labels_total.with_label_values(&[table]).inc();
+            slog::warn!(self.resources.logger, "a row has a label that this version does not know";
+                "table" => table, "label" => label);
+        }
+    }
+
     /// The keys that seal and index personal data.
     pub fn keys(&self) -> &KeyRing {
         self.resources.database.keys()

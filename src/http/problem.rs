@@ -67,6 +67,7 @@ catalogue! {
     REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
     CONFLICT = 409 "conflict" "The state of the resource does not allow this";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "An open application for this document exists";
+    UNKNOWN_LABEL = 409 "unknown_label" "A newer version has written what this one does not know";
     ARCHIVED = 409 "archived" "The application is archived and does not change";
     IN_FLIGHT = 409 "in_flight" "An equal request is still being worked on";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
@@ -176,6 +177,7 @@ impl Rejection {
                 Error::NotFound(_) => NOT_FOUND,
                 Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
                 Error::Conflict(_) => CONFLICT,
+                Error::UnknownLabel { .. } => UNKNOWN_LABEL,
                 Error::Archived => ARCHIVED,
                 Error::Unauthenticated(_) | Error::Credential(CredentialFault::Unproven) => UNAUTHENTICATED,
                 Error::Credential(CredentialFault::Malformed) => CREDENTIAL_MALFORMED,
@@ -239,6 +241,10 @@ impl Rejection {
                 Error::Archived => {
                     "It can be read by its identifier; an operator can bring its month back.".to_owned()
                 }
+                Error::UnknownLabel { what, .. } => format!(
+                    "It has a {what} that this version of the service does not know. While a newer version is rolled out, \
+                     try again in a moment."
+                ),
                 Error::NotFound(what) => format!("There is no such {what}."),
                 Error::IllegalTransition { from, to, .. } => {
                     format!("An application cannot go from {from} to {to}.")
@@ -469,6 +475,7 @@ mod tests {
             Error::NotFound("application"),
             Error::IllegalTransition { from: "PENDING", to: "APPROVED", allowed: vec!["CANCELLED"] },
             Error::Conflict(public()),
+            Error::UnknownLabel { what: "role", label: cause() },
             Error::Archived,
             Error::Unauthenticated(public()),
             Error::Credential(CredentialFault::Unproven),

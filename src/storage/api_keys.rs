@@ -6,8 +6,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::schema::api_keys;
-use super::types::PgRole;
+use super::types::{PgLabel, PgRole};
 use crate::domain::account::{Role, Scope};
+use crate::domain::label::Label;
 use crate::error::{Error, Result};
 
 /// How exact `last_used_at` is.
@@ -19,7 +20,7 @@ struct ApiKeyRow {
     id: Uuid,
     name: String,
     key_hash: Vec<u8>,
-    role: PgRole,
+    role: PgLabel<Role>,
     scopes: Vec<Option<String>>,
     created_by: String,
     created_at: DateTime<Utc>,
@@ -38,7 +39,7 @@ pub struct ApiKey {
     /// SHA-256 of the secret part.
     pub key_hash: Vec<u8>,
     /// The most that it may do.
-    pub role: Role,
+    pub role: Label<Role>,
     /// What it was made for.
     pub scopes: Vec<Scope>,
     /// Who made it.

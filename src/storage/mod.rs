@@ -65,6 +65,9 @@ impl From<DieselError> for Error {
         {
             return Self::unavailable("clock", "this machine's clock is far from the database's");
         }
+        if let Some(unknown) = types::UnknownLabel::cause_of(&error) {
+            return Self::unknown_label(unknown.what, &unknown.label);
+        }
         let transient = match &error {
             DieselError::DatabaseError(kind, info) => match kind {
                 DatabaseErrorKind::SerializationFailure

@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::json::StoredJson;
 use super::schema::{outbox, outbox_position, statistics_position};
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::domain::event::{Position, PublishedEvent};
@@ -134,7 +134,7 @@ struct OutboxRow {
     relay_offset: Option<i64>,
     request_id: Option<String>,
     traceparent: Option<String>,
-    data: Value,
+    data: StoredJson,
 }
 
 impl TryFrom<OutboxRow> for PublishedEvent {
@@ -147,7 +147,8 @@ impl TryFrom<OutboxRow> for PublishedEvent {
             offset: row.relay_offset.ok_or_else(|| Error::internal("an unpublished event was read"))?,
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
-            data: serde_json::from_value(row.data).map_err(Error::internal)?,
+            // What cannot be read keeps its place in the sequence: nothing after it may wait for it.
+            data: serde_json::from_value(row.data.0).ok(),
         })
     }
 }

@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::jobs::Priority;
 use super::schema::sql_types;
 use super::statement::{Binder, FixedStatement, Prepared};
-use super::types::PgCountry;
+use super::types::PgLabel;
 use crate::domain::application::Country;
 use crate::error::Result;
 
@@ -91,7 +91,7 @@ impl FixedStatement for CountriesDue {
 #[derive(QueryableByName)]
 struct CountryDue {
     #[diesel(sql_type = sql_types::Country)]
-    country: PgCountry,
+    country: PgLabel<Country>,
 }
 
 /// The countries that have applications waiting to be decided again.
@@ -100,5 +100,6 @@ struct CountryDue {
 /// When the database fails.
 pub async fn countries_due(connection: &mut AsyncPgConnection) -> Result<Vec<Country>> {
     let due: Vec<CountryDue> = Prepared(CountriesDue).load(connection).await?;
-    Ok(due.into_iter().map(|row| Country::from(row.country)).collect())
+    // A country that this version does not know waits for an instance that does.
+    Ok(due.into_iter().filter_map(|row| row.country.0.known()).collect())
 }

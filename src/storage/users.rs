@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::schema::users;
 use super::security_events;
-use super::types::PgRole;
+use super::types::{PgLabel, PgRole};
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
 
@@ -37,6 +37,40 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A person's account in a list, whatever its role.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+pub struct ListedUser {
+    /// The identifier.
+    pub id: Uuid,
+    /// The name, which never changes.
+    pub username: String,
+    /// What it may do.
+    pub role: PgLabel<Role>,
+    /// Since when it may not log in.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<User> for ListedUser {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            role: PgLabel(user.role.into()),
+            disabled_at: user.disabled_at,
+            created_by: user.created_by,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
 }
 
 impl User {
@@ -193,8 +227,9 @@ pub async fn list_page(
     connection: &mut AsyncPgConnection,
     before: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<User>> {
-    let mut query = users::table.select(User::as_select()).order(users::id.desc()).limit(limit).into_boxed();
+) -> Result<Vec<ListedUser>> {
+    let mut query =
+        users::table.select(ListedUser::as_select()).order(users::id.desc()).limit(limit).into_boxed();
     if let Some(before) = before {
         query = query.filter(users::id.lt(before));
     }

@@ -108,6 +108,9 @@ metrics! {
     /// Webhooks that came or were tried again, by the bureau they are about and what became of them.
     webhook_events_total: IntCounterVec ["provider", "result"];
 
+    /// Stored words and events of kinds that this version does not know, by table: a newer version writes them.
+    unknown_labels_total: IntCounterVec ["table"];
+
     /// Connections of the pool that are in use.
     db_connections_active: IntGauge;
     /// Connections of the pool that wait.

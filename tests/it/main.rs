@@ -58,6 +58,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod newer_version;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod pipeline;

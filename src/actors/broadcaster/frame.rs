@@ -216,8 +216,9 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) fn new(epoch: Uuid, event: PublishedEvent) -> Self {
-        let data = event.data;
+    /// `None` for an event that cannot be read: it is delivered to no session.
+    pub(super) fn new(epoch: Uuid, event: PublishedEvent) -> Option<Self> {
+        let data = event.data?;
         let content = Content::ApplicationUpdate {
             epoch,
             offset: event.offset,
@@ -230,13 +231,13 @@ impl Update {
                 updated_at: &data.updated_at,
             },
         };
-        Self {
+        Some(Self {
             offset: event.offset,
             application: data.id,
             country: data.country,
             frame: content.into(),
             created_by: data.created_by,
-        }
+        })
     }
 }
 
@@ -287,7 +288,7 @@ mod tests {
             offset: 9,
             request_id: None,
             traceparent: None,
-            data: ApplicationChanged {
+            data: Some(ApplicationChanged {
                 id: ID.parse().unwrap(),
                 country: Country::Br,
                 status: Status::Approved,
@@ -296,9 +297,11 @@ mod tests {
                 version: 3,
                 created_by: "ana".to_owned(),
                 updated_at: DateTime::UNIX_EPOCH,
-            },
+            }),
         };
-        let update = Update::new(Uuid::nil(), event);
+        let unreadable = PublishedEvent { data: None, ..event.clone() };
+        assert!(Update::new(Uuid::nil(), unreadable).is_none());
+        let update = Update::new(Uuid::nil(), event).unwrap();
         let nil = Uuid::nil();
         let expected = format!(
             r#"{{"type":"application_update","epoch":"{nil}","offset":9,"data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00.000000Z"}}}}"#

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::account::{AccountName, Role, Scope};
+use crate::domain::label::Label;
 use crate::storage::api_keys::ApiKey;
 
 /// A key, without its secret.
@@ -24,7 +25,7 @@ pub struct ApiKeyView {
     prefix: String,
     /// The most that it may do.
     #[schema(value_type = crate::http::schemas::RoleName)]
-    role: Role,
+    role: Label<Role>,
     /// What it was made for.
     #[schema(value_type = Vec<crate::http::schemas::ScopeName>)]
     scopes: Vec<Scope>,

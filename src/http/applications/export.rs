@@ -22,8 +22,10 @@ use futures_util::stream;
 use slog::{Logger, info, o, warn};
 use utoipa::{IntoParams, ToSchema};
 
-use super::list::{FilterParameters, take_filter, total_bounds};
+use super::list::{FilterParameters, note_unknown, take_filter, total_bounds};
 use super::view::ListedView;
+use crate::domain::application::Country;
+use crate::domain::status::Status;
 use crate::domain::timestamp;
 use crate::error::{Error, FieldError, PublicMessage, Result};
 use crate::http::HttpState;
@@ -234,6 +236,7 @@ impl Export {
         let rows = self.page_rows.min(self.rows_left);
         // One more than wanted tells whether the list goes on.
         let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
+        note_unknown(&self.state, &page);
         let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
         let goes_on = page.len() > rows_wanted;
         page.truncate(rows_wanted);
@@ -259,14 +262,14 @@ impl Export {
 fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
     [
         listed.id.to_string().into(),
-        listed.country.code().into(),
+        listed.country.text(Country::code).to_owned().into(),
         neutral(&listed.full_name).into(),
         neutral(&listed.identity_document).into(),
         listed.requested_amount.to_string().into(),
         listed.monthly_income.to_string().into(),
         listed.currency.into(),
         listed.term_months.to_string().into(),
-        listed.status.as_str().into(),
+        listed.status.text(Status::as_str).to_owned().into(),
         listed.risk_score.unwrap_or_default().into(),
         listed.risk_band.map_or("", |band| band.as_str()).into(),
         listed.version.to_string().into(),

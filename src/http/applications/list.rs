@@ -152,6 +152,7 @@ pub(super) async fn page(
     transaction::begin_limited(&mut connection, wanted.filter.begin(), longest).await?;
     let read = read_page(state, &mut connection, &principal.visibility(), wanted).await;
     let (total, mut listed) = transaction::end(&mut connection, read).await?;
+    note_unknown(state, &listed);
     let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
     let goes_on = listed.len() > page_length;
     listed.truncate(page_length);
@@ -183,6 +184,12 @@ async fn read_page(
     let listed =
         list_page(connection, keys, &wanted.filter, visibility, wanted.order, wanted.start, limit).await?;
     Ok((total, listed))
+}
+
+/// Notes what of a page this version does not know.
+pub(super) fn note_unknown(state: &HttpState, listed: &[ListedApplication]) {
+    let labels = listed.iter().flat_map(|row| [row.country.unknown(), row.status.unknown()]);
+    state.note_unknown("applications", labels.flatten());
 }
 
 /// How much is looked at for a total.

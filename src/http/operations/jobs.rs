@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
@@ -57,7 +58,8 @@ pub struct JobView {
     /// The application that it is about.
     pub application_id: Option<Uuid>,
     /// Where it stands.
-    pub status: JobStatus,
+    #[schema(value_type = JobStatus)]
+    pub status: Label<JobStatus>,
     /// Higher runs first: 0 for a new application, -5 for a retried dead letter, -10 for what is decided again after an
     /// outage.
     #[schema(example = 0)]

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
@@ -48,7 +49,7 @@ pub struct WebhookEventView {
     pub provider: String,
     /// The application's country.
     #[schema(value_type = crate::http::schemas::CountryCode)]
-    pub country: Country,
+    pub country: Label<Country>,
     /// The application.
     pub application_id: Uuid,
     /// The bureau's reference.
@@ -58,7 +59,8 @@ pub struct WebhookEventView {
     #[schema(example = "confirmed")]
     pub outcome: String,
     /// What became of it.
-    pub status: WebhookStatus,
+    #[schema(value_type = WebhookStatus)]
+    pub status: Label<WebhookStatus>,
     /// How often it was tried to apply it.
     #[schema(example = 1)]
     pub attempts: i32,

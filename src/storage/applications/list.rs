@@ -13,6 +13,7 @@ use super::{Visibility, money, open_document, open_name, term};
 use crate::domain::application::{Country, TermMonths};
 use crate::domain::decision::RiskBand;
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::domain::status::Status;
@@ -20,7 +21,7 @@ use crate::error::Result;
 use crate::storage::planner;
 use crate::storage::schema::applications;
 use crate::storage::seal::{DocumentIndex, KeyRing};
-use crate::storage::types::{PgCountry, PgStatus};
+use crate::storage::types::PgLabel;
 
 /// What a list is narrowed to.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +85,9 @@ pub struct ListedApplication {
     /// The identifier.
     pub id: ApplicationId,
     /// The country.
-    pub country: Country,
+    pub country: Label<Country>,
+    /// ISO 4217.
+    pub currency: String,
     /// The applicant's name.
     pub full_name: FullName,
     /// The applicant's document.
@@ -96,7 +99,7 @@ pub struct ListedApplication {
     /// Over how many instalments.
     pub term_months: TermMonths,
     /// Where it stands.
-    pub status: Status,
+    pub status: Label<Status>,
     /// The last decision's risk.
     pub risk_score: Option<Decimal>,
     /// The number of its last change.
@@ -111,13 +114,14 @@ pub struct ListedApplication {
 #[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
 struct ListedRow {
     id: Uuid,
-    country: PgCountry,
+    country: PgLabel<Country>,
+    currency: String,
     full_name: Vec<u8>,
     identity_document: Vec<u8>,
     requested_amount: Decimal,
     monthly_income: Decimal,
     term_months: i16,
-    status: PgStatus,
+    status: PgLabel<Status>,
     risk_score: Option<Decimal>,
     version: i64,
     created_at: DateTime<Utc>,
@@ -130,6 +134,7 @@ impl ListedRow {
         Ok(ListedApplication {
             id: ApplicationId::new(row.id),
             country: row.country.0,
+            currency: row.currency,
             full_name: open_name(keys, row.id, &row.full_name)?,
             identity_document: open_document(keys, row.id, &row.identity_document)?,
             requested_amount: money(row.requested_amount)?,

@@ -166,7 +166,7 @@ impl CaseRow {
         };
         Ok(Some(PendingCase {
             application_id: ApplicationId::new(id),
-            country: country.parse().map_err(Error::internal)?,
+            country: country.parse().map_err(|_unknown| Error::unknown_label("country", &country))?,
             full_name: open_name(keys, id, &name)?,
             identity_document: open_document(keys, id, &document)?,
             requested_amount: money(amount)?,

@@ -93,10 +93,12 @@ impl Sessions {
 
     /// Delivers `updates`, in order, to the live sessions that may see them. What is at or below the position was
     /// delivered before.
-    pub(super) fn deliver(&self, updates: &[Update]) {
+    /// The position moves to `end`, past events that cannot be read.
+    pub(super) fn deliver(&self, updates: &[Update], end: Option<i64>) {
         for update in updates {
             self.lock().deliver(update);
         }
+        self.lock().pass(end);
     }
 
     /// Whether a subscription waits for an answer or a replay can go on.
@@ -118,10 +120,11 @@ impl Sessions {
     }
 
     /// Moves every cursor that stands within a page on: through `updates`, all that the bus has after `after`.
-    pub(super) fn replay(&self, after: i64, updates: &[Update]) {
+    /// The page ends at `end`.
+    pub(super) fn replay(&self, after: i64, updates: &[Update], end: Option<i64>) {
         let recovering = self.lock().recovering();
         for id in recovering {
-            self.lock().replay(id, after, updates);
+            self.lock().replay(id, after, updates, end);
         }
     }
 

@@ -186,6 +186,13 @@ impl Registry {
         }
     }
 
+    /// Moves the position to `end`, if that lies ahead.
+    pub(super) fn pass(&mut self, end: Option<i64>) {
+        if let (Some(position), Some(end)) = (self.position.as_mut(), end) {
+            position.offset = position.offset.max(end);
+        }
+    }
+
     /// Delivers one event to the live sessions that want it, and moves the position past it.
     pub(super) fn deliver(&mut self, update: &Update) {
         let Some(position) = self.position.as_mut() else { return };
