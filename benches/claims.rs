@@ -84,11 +84,12 @@ async fn server(folder: &std::path::Path) -> (String, Option<EmbeddedPostgres>) 
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let settings = EmbeddedSettings {
         durable: false,
+        superuser_connects: true,
         fallback_dir: folder.join("fallback"),
         ..EmbeddedSettings::new(folder.join("data"))
     };
     let server = EmbeddedPostgres::start(settings, logger).await.expect("a private PostgreSQL");
-    (server.database_url().to_owned(), Some(server))
+    (server.superuser_url(), Some(server))
 }
 
 impl Subject {

@@ -1,5 +1,5 @@
 //! How long `POST /api/v1/applications` takes on servers that are already running:
-//! `cargo bench --bench load -- --server http://127.0.0.1:8000=TOKEN --server http://127.0.0.1:8001`.
+//! `cargo bench --bench load -- --server http://127.0.0.1:8000 --server http://127.0.0.1:8001`.
 //!
 //! Absolute times tell of the machine; ratios of servers that were measured in turns tell of the servers. So each round
 //! sends the same number of requests to every server, one after the other, and the order of the servers changes with each
@@ -27,7 +27,7 @@ const LETTERS: [char; 23] = [
 
 #[derive(Parser)]
 struct Options {
-    /// A server's address and, after `=`, the access token to use there; given once for each server.
+    /// A server's address; given once for each server. The variable AVAL_TOKEN holds the access token to use there.
     #[arg(long = "server", value_parser = server)]
     servers: Vec<Server>,
     /// Rounds that count; one before them warms up.
@@ -51,8 +51,7 @@ struct Server {
 }
 
 fn server(text: &str) -> Result<Server, String> {
-    let (url, token) =
-        text.split_once('=').map_or((text, None), |(url, token)| (url, Some(token.to_owned())));
+    let (url, token) = (text, std::env::var("AVAL_TOKEN").ok());
     if !url.starts_with("http://") {
         return Err("an address is like http://127.0.0.1:8000".to_owned());
     }

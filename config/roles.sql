@@ -23,6 +23,10 @@ BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO aval_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO aval_server', current_database());
+
+    -- Aval sets these for its sessions; a pooler in transaction mode loses what a session sets, and keeps what its role has.
+    EXECUTE format('ALTER ROLE aval_server IN DATABASE %I SET jit = off', current_database());
+    EXECUTE format('ALTER ROLE aval_server IN DATABASE %I SET enable_seqscan = off', current_database());
 END
 $$;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and running Aval need and this machine lacks: a C compiler and linker, and PostgreSQL's server
-# programs (unless DATABASE_URL names a server and no tests are to run); for tests also Redis, curl and Python. It asks
+# programs (unless DATABASE_URL names a server and no tests are to run); for tests also Redis, PgBouncer, curl, Python and Node. It asks
 # nothing.
 # Where it may not install, it prints the command that does and ends with 1.
 set -euo pipefail
@@ -41,18 +41,18 @@ install_debian_postgres() {
     "${as_root[@]}" apt-get install -y -qq --no-install-recommends postgresql
 }
 
-# Debian's package starts a system-wide server and enables it. Tests start their own.
-install_debian_redis() {
-    local policy=/usr/sbin/policy-rc.d
+# Debian's packages start a system-wide server and enable it. Tests start their own.
+install_debian_server() {
+    local package=$1 policy=/usr/sbin/policy-rc.d
     if ! "${as_root[@]}" test -e "$policy"; then
         # shellcheck disable=SC2064
         trap "${as_root[*]} rm -f $policy" EXIT
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" > /dev/null
         "${as_root[@]}" chmod 755 "$policy"
     fi
-    "${as_root[@]}" apt-get install -y -qq --no-install-recommends redis-server
+    "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package"
     if command -v systemctl > /dev/null; then
-        "${as_root[@]}" systemctl disable --now redis-server > /dev/null 2>&1 || true
+        "${as_root[@]}" systemctl disable --now "$package" > /dev/null 2>&1 || true
     fi
 }
 
@@ -69,17 +69,21 @@ fi
 # schemathesis, which tests the API from outside, is a Python program.
 if [ "${1:-}" = for-tests ]; then
     command -v redis-server > /dev/null || missing+=(redis-server)
+    command -v pgbouncer > /dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     command -v curl > /dev/null || missing+=(curl)
     python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
+    # The generated TypeScript client, and the linters of the API's document, run on Node 18 or newer.
+    command -v node > /dev/null || missing+=(nodejs)
+    command -v npm > /dev/null || missing+=(npm)
 fi
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
 
 if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, curl and Python 3. Install with"
-    say '  Fedora:  sudo dnf install gcc postgresql-server redis curl python3'
-    say '  macOS:   xcode-select --install; brew install postgresql@17 redis python'
+    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer, curl, Python 3 and Node 18. Install with"
+    say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl python3 nodejs npm'
+    say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer python node'
     exit 1
 fi
 
@@ -101,7 +105,7 @@ exec < /dev/null
 for package in "${missing[@]}"; do
     case $package in
         postgresql) (install_debian_postgres) ;;
-        redis-server) (install_debian_redis) ;;
+        redis-server | pgbouncer) (install_debian_server "$package") ;;
         *) "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package" ;;
     esac
 done

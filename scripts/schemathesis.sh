@@ -7,7 +7,6 @@ version=4.32.5
 seconds_each=${AVAL_SCHEMATHESIS_SECONDS:-20}
 seed=${AVAL_SCHEMATHESIS_SEED:-$RANDOM}
 venv="${XDG_CACHE_HOME:-$HOME/.cache}/aval/schemathesis-$version"
-target=${CARGO_TARGET_DIR:-target}
 
 if [ ! -x "$venv/bin/schemathesis" ]; then
     echo "installing schemathesis $version into $venv"
@@ -15,38 +14,8 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"
 fi
-cargo build --locked --quiet
-aval=$(realpath "$target/debug/aval")
-
-scratch=$(mktemp -d)
-# The private PostgreSQL of root runs as another user, who must get through.
-chmod 711 "$scratch"
-server=
-# shellcheck disable=SC2329
-stop() {
-    if [ -n "$server" ]; then
-        kill "$server" 2> /dev/null || true
-        wait "$server" 2> /dev/null || true
-    fi
-    rm -rf "$scratch"
-}
-trap stop EXIT
-
-export AVAL_DATA_DIR="$scratch/data" AVAL__LIMITS__ENABLED=false AVAL__EMBEDDED__DURABLE=false
-export AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS=1 AVAL__LOG__FORMAT=json
-unset DATABASE_URL
-PORT=0 "$aval" serve > "$scratch/log" 2>&1 &
-server=$!
-address=
-for _ in $(seq 300); do
-    address=$(sed -n 's/.*"message":"listening".*"address":"\([^"]*\)".*/\1/p;s/.*"address":"\([^"]*\)".*"message":"listening".*/\1/p' "$scratch/log" | head -n 1)
-    if [ -n "$address" ] && curl --silent --fail --output /dev/null "http://$address/health/ready"; then
-        break
-    fi
-    kill -0 "$server" 2> /dev/null || { cat "$scratch/log"; exit 1; }
-    sleep 0.2
-done
-export AVAL_URL="http://$address"
+# shellcheck source=scripts/scratch-server.sh
+. "$(dirname "$0")/scratch-server.sh"
 
 # What a schema cannot say is left out: that a document needs its check character (positive_data_acceptance), that a
 # decision is there only when it was made (ensure_resource_availability), that countries are read in either case and an

@@ -19,6 +19,7 @@ fi
 run cargo nextest run --locked --no-fail-fast
 run cargo test --locked --doc --no-fail-fast
 run scripts/schemathesis.sh
+run scripts/clients.sh
 
 # nextest:    Summary [  13.0s] 27 tests run: 25 passed (1 slow), 1 failed, 1 timed out, 3 skipped
 # cargo test: test result: ok. 27 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.02s

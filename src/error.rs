@@ -66,6 +66,48 @@ impl FieldError {
     }
 }
 
+/// Why a credential is refused, as far as its holder may know: nothing but its form is told of one that proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialFault {
+    /// It proves nothing: a wrong signature or secret, another issuer, or a time to come.
+    Unproven,
+    /// It has not the form of a credential.
+    Malformed,
+    /// It has the form of another kind of credential than the one that belongs there.
+    WrongKind,
+    /// It was good until its end.
+    Expired,
+    /// It was good until it was revoked, or its account disabled or changed.
+    Revoked,
+}
+
+impl CredentialFault {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unproven => "unauthenticated",
+            Self::Malformed => "credential_malformed",
+            Self::WrongKind => "wrong_credential_kind",
+            Self::Expired => "credential_expired",
+            Self::Revoked => "credential_revoked",
+        }
+    }
+
+    /// A sentence for the client.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Unproven => "The credential is not valid.",
+            Self::Malformed => "The credential is malformed.",
+            Self::WrongKind => {
+                "This is another kind of credential: access tokens belong into Authorization: Bearer, API keys into \
+                 X-API-Key, refresh tokens into the body of /api/v1/auth/refresh."
+            }
+            Self::Expired => "The credential has expired.",
+            Self::Revoked => "The credential has been revoked, or its account was disabled or changed.",
+        }
+    }
+}
+
 /// Everything that can go wrong in Aval.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -97,6 +139,9 @@ pub enum Error {
     /// The caller did not say, or did not prove, who it is.
     #[error("not authenticated: {0}")]
     Unauthenticated(PublicMessage),
+    /// The caller sent a credential that is refused.
+    #[error("credential refused: {}", .0.code())]
+    Credential(CredentialFault),
     /// The caller may not do this.
     #[error("forbidden: {0}")]
     Forbidden(PublicMessage),
@@ -136,6 +181,8 @@ pub enum Error {
     Database {
         /// Whether the same statement may succeed when it is sent again.
         transient: bool,
+        /// Whether the session was at fault, and nothing was done: the same work can be done at once on another session.
+        session_lost: bool,
         /// The cause, for the log.
         cause: PrivateMessage,
     },
@@ -165,6 +212,14 @@ pub enum Error {
         /// The panic's message, for the log.
         cause: PrivateMessage,
     },
+    /// A stored word of a closed set that this version does not know: a newer one wrote it.
+    #[error("an unknown {what} is stored")]
+    UnknownLabel {
+        /// Which set, such as `account_role`.
+        what: &'static str,
+        /// The word, for the log.
+        label: PrivateMessage,
+    },
     /// Configuration that cannot be run with. Shown to the operator at boot.
     #[error("configuration: {0}")]
     Configuration(PublicMessage),
@@ -189,6 +244,11 @@ impl Error {
         Self::Unavailable { what, cause: PrivateMessage::new(cause.to_string()) }
     }
 
+    /// A stored word that this version does not know, of the set `what`.
+    pub fn unknown_label(what: &'static str, label: impl fmt::Display) -> Self {
+        Self::UnknownLabel { what, label: PrivateMessage::new(label.to_string()) }
+    }
+
     /// Unusable configuration, described for the operator.
     pub fn configuration(text: impl fmt::Display) -> Self {
         Self::Configuration(PublicMessage::new(text.to_string()))
@@ -204,6 +264,7 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::Archived => "archived",
             Self::Unauthenticated(_) => "unauthenticated",
+            Self::Credential(fault) => fault.code(),
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
             Self::InFlight { .. } => "in_flight",
@@ -214,6 +275,7 @@ impl Error {
             Self::Provider { .. } => "provider_failed",
             Self::Timeout { .. } => "timeout",
             Self::Panicked { .. } => "panicked",
+            Self::UnknownLabel { .. } => "unknown_label",
             Self::Configuration(_) => "configuration",
             Self::Internal(_) => "internal_error",
         }
@@ -229,7 +291,8 @@ impl Error {
             | Self::Unavailable { .. }
             | Self::Provider { .. }
             | Self::Timeout { .. }
-            | Self::Panicked { .. } => true,
+            | Self::Panicked { .. }
+            | Self::UnknownLabel { .. } => true,
             Self::Database { transient, .. } => *transient,
             Self::Validation(_)
             | Self::Malformed(_)
@@ -238,6 +301,7 @@ impl Error {
             | Self::Conflict(_)
             | Self::Archived
             | Self::Unauthenticated(_)
+            | Self::Credential(_)
             | Self::Forbidden(_)
             | Self::LeaseLost
             | Self::Configuration(_)
@@ -252,6 +316,7 @@ impl Error {
             | Self::Database { cause, .. }
             | Self::Provider { cause, .. }
             | Self::Panicked { cause, .. }
+            | Self::UnknownLabel { label: cause, .. }
             | Self::Internal(cause) => Some(cause.for_log()),
             Self::Validation(_)
             | Self::Malformed(_)
@@ -260,6 +325,7 @@ impl Error {
             | Self::Conflict(_)
             | Self::Archived
             | Self::Unauthenticated(_)
+            | Self::Credential(_)
             | Self::Forbidden(_)
             | Self::RateLimited { .. }
             | Self::InFlight { .. }

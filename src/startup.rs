@@ -4,7 +4,7 @@
 //! everything that was under way is tried again by those who wait for it.
 
 use chrono::{DateTime, Utc};
-use slog::{Logger, error, info};
+use slog::{Logger, debug, error, info};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Accounts;
@@ -22,6 +22,8 @@ pub struct StartedDatabase {
 }
 
 struct PrivateServer {
+    /// The database's URL as the user that owns the schema.
+    owner_url: String,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<()>>,
 }
@@ -51,7 +53,7 @@ impl StartedDatabase {
         }
         let logger = logger.new(slog::o!("logger" => "embedded_postgres"));
         let server = EmbeddedPostgres::start(embedded_settings(settings), logger.clone()).await?;
-        let url = server.database_url().to_owned();
+        let (url, owner_url) = (server.database_url().to_owned(), server.owner_url().to_owned());
         info!(logger, "private database ready"; "psql" => &url);
         let stop = CancellationToken::new();
         let (asked, fatal) = (stop.clone(), fatal.clone());
@@ -63,7 +65,7 @@ impl StartedDatabase {
             }
             result
         });
-        Ok(Self { url, private: Some(PrivateServer { stop, ended }) })
+        Ok(Self { url, private: Some(PrivateServer { owner_url, stop, ended }) })
     }
 
     /// Where it is.
@@ -113,7 +115,7 @@ impl OpenedAccounts {
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
         if database.private.is_some() {
-            prepare(settings, database.url(), clock.now(), logger).await?;
+            prepare(settings, &database, clock.now(), logger).await?;
         }
         Self::connect(database, settings, clock, logger).await
     }
@@ -158,18 +160,28 @@ impl OpenedAccounts {
     }
 }
 
-/// Brings the schema up to date, as the user of `database.migration_url` where there is one and past a pooler, and makes this month's
-/// partitions and those ahead.
+/// Brings the schema up to date, as the user of `database.migration_url` where there is one (in the private database: as its
+/// owner) and past a pooler, and makes this month's partitions and those ahead.
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails.
-pub async fn prepare(settings: &Settings, url: &str, now: DateTime<Utc>, logger: &Logger) -> Result<()> {
-    let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url];
-    let changer = urls.into_iter().find(|url| !url.is_empty()).unwrap_or(url);
-    for migration in migrations::run_pending(changer).await? {
-        info!(logger, "migration run"; "migration" => migration);
+pub async fn prepare(
+    settings: &Settings,
+    database: &StartedDatabase,
+    now: DateTime<Utc>,
+    logger: &Logger,
+) -> Result<()> {
+    let owner_url = database.private.as_ref().map_or("", |server| &server.owner_url);
+    let urls = [settings.database.migration_url.as_str(), &settings.database.direct_url, owner_url];
+    let changer = urls.into_iter().find(|url| !url.is_empty()).unwrap_or(&database.url);
+    let ran = migrations::run_pending(changer).await?;
+    for migration in &ran {
+        debug!(logger, "migration run"; "migration" => migration);
     }
-    let mut connection = connect::connect(url).await?;
+    if let Some(last) = ran.last() {
+        info!(logger, "migrations run"; "count" => ran.len(), "last" => last);
+    }
+    let mut connection = connect::connect(&database.url).await?;
     partitions::ensure(&mut connection, now, settings.database.partitions_ahead_months).await?;
     Ok(())
 }

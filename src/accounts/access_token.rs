@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -19,7 +20,7 @@ use super::signature;
 use crate::clock::Clock;
 use crate::config::AccountSettings;
 use crate::domain::account::Role;
-use crate::error::{Error, Result};
+use crate::error::{CredentialFault, Error, Result};
 use crate::storage::users::User;
 
 /// What a token says.
@@ -122,22 +123,45 @@ impl AccessTokens {
         token.map(SecretString::from).map_err(Error::internal)
     }
 
-    /// The claims of a token; `None` when it is not signed by this key, names an extension in `crit` (none is supported;
-    /// RFC 7515, section 4.1.11), is meant for another audience, is not valid yet, or has expired.
-    pub(super) fn verify(&self, token: &str) -> Option<Claims> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation).ok()?;
-        (token.header.crit.is_none() && self.is_current(&token.claims)).then_some(token.claims)
+    /// The claims of a token.
+    ///
+    /// # Errors
+    /// Why it is refused: it is not signed by this key, names an extension in `crit` (none is supported; RFC 7515, section
+    /// 4.1.11), is meant for another audience, is not valid yet, or has expired. Only who holds a token with a good
+    /// signature learns of its times.
+    pub(super) fn verify(&self, token: &str) -> Result<Claims, CredentialFault> {
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation);
+        let token = decoded.map_err(|error| fault(error.kind()))?;
+        if token.header.crit.is_some() {
+            return Err(CredentialFault::Unproven);
+        }
+        self.check_times(&token.claims)?;
+        Ok(token.claims)
     }
 
     /// Compares whole seconds and saturates: the numbers are the sender's, and any `i64` may be among them.
-    fn is_current(&self, claims: &Claims) -> bool {
+    fn check_times(&self, claims: &Claims) -> Result<(), CredentialFault> {
         let now = self.clock.now().timestamp();
         let latest = now.saturating_add(self.leeway_s);
+        if now >= claims.exp.saturating_add(self.leeway_s) {
+            return Err(CredentialFault::Expired);
+        }
+        let is_early = claims.iat > latest || claims.nbf.is_some_and(|not_before| not_before > latest);
         let lifetime = claims.exp.saturating_sub(claims.iat);
-        claims.iat <= latest
-            && claims.nbf.is_none_or(|not_before| not_before <= latest)
-            && now < claims.exp.saturating_add(self.leeway_s)
-            && lifetime <= MAX_LIFETIME_S
+        if is_early || lifetime > MAX_LIFETIME_S { Err(CredentialFault::Unproven) } else { Ok(()) }
+    }
+}
+
+/// What is wrong with a token that cannot be decoded. A library's error of an unknown kind proves nothing.
+fn fault(kind: &ErrorKind) -> CredentialFault {
+    match kind {
+        ErrorKind::InvalidToken
+        | ErrorKind::MissingRequiredClaim(_)
+        | ErrorKind::InvalidClaimFormat(_)
+        | ErrorKind::Base64(_)
+        | ErrorKind::Json(_)
+        | ErrorKind::Utf8(_) => CredentialFault::Malformed,
+        _ => CredentialFault::Unproven,
     }
 }
 

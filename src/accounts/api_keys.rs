@@ -2,6 +2,10 @@
 //!
 //! The identifier finds the row, the secret proves the key. A key never does more than its role, and of that only what
 //! its scopes say.
+//!
+//! A key does not outlive the authority that it comes from. One that a person has made is revoked when that account is
+//! disabled, deleted, or falls below the key's role; one that another key has made ends no later than that key and is
+//! revoked with it. Triggers see to both. A key that an operator makes on the machine depends on no other.
 
 use std::sync::Arc;
 
@@ -13,12 +17,11 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use super::principal::{Credential, Principal};
-use super::{Accounts, refused, secret};
-use crate::domain::account::{AccountName, Role, Scope};
-use crate::error::{Error, PublicMessage, Result};
+use super::{Accounts, Origin, secret};
+use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
+use crate::error::{CredentialFault, Error, PublicMessage, Result};
 use crate::storage::api_keys::{self, ApiKey, NewApiKey};
-
-const BAD_KEY: &str = "The API key is not good, or not any more.";
+use crate::storage::transaction::{self, Abort};
 
 /// A key to be made.
 #[derive(Debug)]
@@ -31,9 +34,16 @@ pub struct NewKey {
     pub scopes: Vec<Scope>,
     /// Until when it is good; for ever when absent.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How often it may be used.
+    pub limits: KeyLimits,
 }
 
 impl NewKey {
+    /// The scopes that the key could never use, because every route that needs them asks for a higher role.
+    pub fn scopes_above_role(&self) -> impl Iterator<Item = Scope> {
+        self.scopes.iter().copied().filter(|scope| scope.least_role() > self.role)
+    }
+
     /// Whether it may do what `maker` may not: no key is given what its maker does not have.
     pub fn exceeds(&self, maker: &Principal) -> bool {
         self.role > maker.role || self.scopes.iter().any(|scope| !maker.has_scope(*scope))
@@ -42,6 +52,8 @@ impl NewKey {
 
 /// The secret of a key that is about to be made.
 pub struct MintedKey {
+    accounts: Accounts,
+    origin: Origin,
     id: Uuid,
     secret: SecretString,
     digest: Vec<u8>,
@@ -51,26 +63,34 @@ impl MintedKey {
     /// Inserts the key; gives it with its text.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name was given before, or when the database fails.
+    /// [`Error::Conflict`] when the name was given before; as [`Accounts::begin_change`], or when the database fails.
     pub async fn insert(
         &self,
         connection: &mut AsyncPgConnection,
         key: &NewKey,
-        by: &str,
     ) -> Result<(ApiKey, SecretString)> {
+        self.accounts.begin_change(connection, &self.origin).await?;
         let new = NewApiKey {
             id: self.id,
             name: key.name.as_str(),
             key_hash: &self.digest,
             role: key.role,
             scopes: &key.scopes,
-            created_by: by,
+            created_by: self.origin.by(),
+            made_by_user: self.origin.person(),
+            made_by_key: self.origin.key(),
             expires_at: key.expires_at,
+            limits: key.limits,
         };
         let taken = || Error::Conflict(PublicMessage::new("This name was given to a key before."));
         let stored = api_keys::insert(connection, &new).await?.ok_or_else(taken)?;
         let text = format!("{}{}", stored.prefix(), self.secret.expose_secret());
         Ok((stored, SecretString::from(text)))
+    }
+
+    /// Logs the key once it is made.
+    pub fn log(&self, key: &NewKey) {
+        info!(self.accounts.inner.logger, "API key made"; "key" => key.name.as_str(), "by" => self.origin.by());
     }
 }
 
@@ -78,51 +98,78 @@ impl Accounts {
     /// Who sent an API key.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for one that is not good, or when the database fails.
+    /// [`Error::Credential`] for one that is refused, or when the database fails. Only who has the secret learns that a key
+    /// has ended.
     pub async fn authenticate_key(&self, text: &str) -> Result<Principal> {
-        let (id, digest) = parse(text).ok_or_else(|| refused(BAD_KEY))?;
-        let key = self.inner.directory.key(id).await?.ok_or_else(|| refused(BAD_KEY))?;
-        let is_proven = bool::from(key.key_hash.ct_eq(&digest));
-        if !is_proven || !key.is_live(self.inner.clock.now()) {
-            return Err(refused(BAD_KEY));
+        if matches!(secret::kind(text), Some(secret::Kind::AccessToken | secret::Kind::Opaque)) {
+            return Err(Error::Credential(CredentialFault::WrongKind));
+        }
+        let (id, digest) = parse(text).ok_or(Error::Credential(CredentialFault::Malformed))?;
+        let key = self.inner.directory.key(id).await?;
+        let key = key.filter(|key| bool::from(key.key_hash.ct_eq(&digest)));
+        let key = key.ok_or(Error::Credential(CredentialFault::Unproven))?;
+        if key.revoked_at.is_some() {
+            return Err(Error::Credential(CredentialFault::Revoked));
+        }
+        if !key.is_live(self.inner.clock.now()) {
+            return Err(Error::Credential(CredentialFault::Expired));
         }
         if let Err(error) = self.inner.directory.touch(&key).await {
             warn!(self.inner.logger, "the use of an API key was not noted"; error);
         }
-        Ok(principal(&key))
+        principal(&key)
     }
 
     /// The key as it is now; `None` when it is not good any more.
     pub(super) async fn live_key(&self, id: Uuid) -> Result<Option<Principal>> {
         let key = self.inner.directory.key(id).await?;
-        Ok(key.filter(|key| key.is_live(self.inner.clock.now())).map(|key| principal(&key)))
+        key.filter(|key| key.is_live(self.inner.clock.now())).map(|key| principal(&key)).transpose()
     }
 
     /// Makes a key; gives it with its text, which stands nowhere else.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the name was given before.
-    pub async fn add_key(&self, key: &NewKey, by: &str) -> Result<(ApiKey, SecretString)> {
-        let minted = self.mint_key()?;
-        let made = minted.insert(&mut *self.inner.database.get().await?, key, by).await?;
-        self.tell_of_key(key, by);
+    pub async fn add_key(&self, key: &NewKey, origin: &Origin) -> Result<(ApiKey, SecretString)> {
+        let inner = &self.inner;
+        let minted = self.mint_key(origin)?;
+        let made = transaction::run(&inner.database, &inner.logger, "add_key", async |connection| {
+            minted.insert(connection, key).await.map_err(Abort::from)
+        });
+        let made = made.await?;
+        minted.log(key);
         Ok(made)
     }
 
     /// Makes up the secret of a key: what is left is one row, which the caller's transaction may hold.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the secret has no digest: a defect.
-    pub fn mint_key(&self) -> Result<MintedKey> {
+    /// [`Error::Forbidden`] when a key makes it and keys may not; [`Error::Internal`] when the secret has no digest: a
+    /// defect.
+    pub fn mint_key(&self, origin: &Origin) -> Result<MintedKey> {
+        if origin.key().is_some() && !self.inner.settings.keys_make_keys {
+            let text = "An API key cannot make API keys here (accounts.keys_make_keys).";
+            return Err(Error::Forbidden(PublicMessage::new(text)));
+        }
         let secret = secret::generate(&self.inner.clock);
         let digest = secret::digest(secret.expose_secret())
             .ok_or_else(|| Error::internal("a generated secret has no digest"))?;
-        Ok(MintedKey { id: self.inner.clock.new_uuid(), secret, digest: digest.to_vec() })
+        Ok(MintedKey {
+            accounts: self.clone(),
+            origin: origin.clone(),
+            id: self.inner.clock.new_uuid(),
+            secret,
+            digest: digest.to_vec(),
+        })
     }
 
-    /// Logs a key that was made.
-    pub fn tell_of_key(&self, key: &NewKey, by: &str) {
-        info!(self.inner.logger, "API key made"; "key" => key.name.as_str(), "by" => by);
+    /// A key.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the database fails.
+    pub async fn key(&self, id: Uuid) -> Result<ApiKey> {
+        let found = api_keys::find(&mut *self.inner.database.get().await?, id).await?;
+        found.ok_or(Error::NotFound("API key"))
     }
 
     /// Keys, newest first, at most `limit`, made before `before`.
@@ -133,27 +180,39 @@ impl Accounts {
         api_keys::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }
 
-    /// Takes a key back. Doing it twice changes nothing.
+    /// Revokes a key and those that it has made. Doing it twice changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or when the database fails.
-    pub async fn revoke_key(&self, id: Uuid, by: &str) -> Result<()> {
-        let now = self.inner.clock.now();
-        api_keys::revoke(&mut *self.inner.database.get().await?, id, now).await?;
+    /// [`Error::NotFound`]; as [`Accounts::begin_change`], or when the database fails.
+    pub async fn revoke_key(&self, id: Uuid, origin: &Origin) -> Result<()> {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        transaction::run(&inner.database, &inner.logger, "revoke_key", async |connection| {
+            self.begin_change(connection, origin).await?;
+            api_keys::revoke(connection, id, now).await.map_err(Abort::from)
+        })
+        .await?;
         self.forget();
-        info!(self.inner.logger, "API key taken back"; "key" => %id, "by" => by);
+        info!(inner.logger, "API key revoked"; "key" => %id, "by" => origin.by());
         Ok(())
     }
 }
 
-fn principal(key: &ApiKey) -> Principal {
-    let credential = Credential::ApiKey { key_id: key.id, scopes: Arc::from(key.scopes.as_slice()) };
-    Principal {
+/// Who a key acts as.
+///
+/// # Errors
+/// [`Error::UnknownLabel`] for a role that this version does not know.
+fn principal(key: &ApiKey) -> Result<Principal> {
+    let unknown = || Error::unknown_label("role", "of an API key");
+    let role = key.role.known().ok_or_else(unknown)?;
+    let scopes = Arc::from(key.scopes.as_slice());
+    let credential = Credential::ApiKey { key_id: key.id, scopes, limits: key.limits };
+    Ok(Principal {
         account: format!("{}{}", AccountName::KEY_PREFIX, key.name),
-        role: key.role,
+        role,
         credential,
         valid_until: key.expires_at,
-    }
+    })
 }
 
 /// The identifier and the digest of the secret.

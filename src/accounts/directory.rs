@@ -64,8 +64,7 @@ impl Directory {
     /// When the database fails.
     pub(super) async fn user(&self, id: Uuid) -> Result<Option<Arc<User>>> {
         let load = async {
-            let mut connection = self.database.get().await?;
-            users::get(&mut connection, id).await.map(Arc::new)
+            self.database.run(async |connection| users::get(connection, id).await).await.map(Arc::new)
         };
         self.look_up(&self.users, id, load).await
     }
@@ -76,8 +75,7 @@ impl Directory {
     /// When the database fails.
     pub(super) async fn key(&self, id: Uuid) -> Result<Option<Arc<ApiKey>>> {
         let load = async {
-            let mut connection = self.database.get().await?;
-            let key = api_keys::find(&mut connection, id).await?;
+            let key = self.database.run(async |connection| api_keys::find(connection, id).await).await?;
             key.map(Arc::new).ok_or(Error::NotFound("API key"))
         };
         self.look_up(&self.keys, id, load).await
@@ -90,7 +88,8 @@ impl Directory {
     pub(super) async fn touch(&self, key: &ApiKey) -> Result<()> {
         let now = self.clock.now();
         if !key.was_used_lately(now) {
-            api_keys::touch(&mut *self.database.get().await?, key.id, now).await?;
+            let touch = async |connection: &mut _| api_keys::touch(connection, key.id, now).await;
+            self.database.run(touch).await?;
             self.keys.invalidate(&(self.generation.load(Ordering::SeqCst), key.id)).await;
         }
         Ok(())

@@ -15,13 +15,21 @@
 //! | another role, enabled again | end at once | stay: they give tokens with the new role |
 //! | disabled, another password | end at once | every one of the account ends |
 //! | a refresh token is used again after the grace | end at once | those of its session end |
+//! | `accounts.session_days` after the log-in | end | end |
 //!
-//! Nobody can learn whether an account exists: a login with an unknown name, a disabled account and a wrong password takes
-//! the same work and gets the same answer.
+//! Whether an account exists cannot be learned: a log-in with an unknown name, a disabled account and a wrong password
+//! takes the same work and gets the same answer.
+//!
+//! Each change of an account or a key looks again at who makes it, under lock ([`origin`]), and is recorded as a security
+//! event in the same transaction.
 
 mod access_token;
 mod api_keys;
 mod directory;
+mod guesses;
+mod login;
+mod origin;
+mod own_password;
 mod password;
 mod principal;
 mod secret;
@@ -35,15 +43,18 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use slog::Logger;
+use tokio::sync::OnceCell;
 
 pub use self::api_keys::{MintedKey, NewKey};
-pub use self::password::{PasswordProblem, check as check_password};
+pub use self::origin::Origin;
+pub use self::password::{PasswordProblem, check as check_password, check_length as check_password_length};
 pub use self::principal::{Credential, Principal};
 pub use self::sessions::TokenPair;
 pub use self::users::{NewAccount, PreparedUser, UserPatch};
 
 use self::access_token::AccessTokens;
 use self::directory::Directory;
+use self::guesses::Guesses;
 use self::password::Passwords;
 use crate::clock::Clock;
 use crate::config::AccountSettings;
@@ -62,6 +73,9 @@ struct Inner {
     clock: Clock,
     logger: Logger,
     passwords: Passwords,
+    /// Filled once the costs of the stored passwords are known.
+    password_costs: OnceCell<()>,
+    guesses: Guesses,
     tokens: AccessTokens,
     directory: Directory,
 }
@@ -80,6 +94,8 @@ impl Accounts {
     ) -> Result<Self> {
         let inner = Inner {
             passwords: Passwords::new(&settings.passwords, clock.clone())?,
+            password_costs: OnceCell::new(),
+            guesses: Guesses::new(settings.guessing, clock.clone()),
             tokens: AccessTokens::new(settings, jwt_secret, clock.clone())?,
             directory: Directory::new(
                 database.clone(),
@@ -112,7 +128,7 @@ impl std::fmt::Debug for Accounts {
     }
 }
 
-/// The one answer to every credential that is not good.
+/// The one answer to every log-in that is refused.
 fn refused(text: &'static str) -> Error {
     Error::Unauthenticated(PublicMessage::new(text))
 }

@@ -1,88 +1,72 @@
 //! Passwords: what is acceptable, and how they are stored.
 //!
 //! Argon2id with the costs of OWASP's password storage cheat sheet. A hash takes some 20 MiB and tens of milliseconds by
-//! design, so that whoever sends logins would own the machine's memory and cores: only so many are computed at once, on
-//! threads of their own, only so many more may wait, and whoever comes then is sent away (503).
+//! design. Only so many are therefore computed at once, on threads of their own and in memory that is used again
+//! ([`memory`]); only so many more may wait, and further ones are refused (503).
 //!
-//! What is acceptable follows NIST SP 800-63B: length alone, no rules of composition, no expiry; and not the account's name.
+//! What is acceptable follows NIST SP 800-63B: a length, no rules of composition, no expiry, and no password that is tried
+//! first ([`strength`]). Before anything else it is normalised (NFKC, section 3.1.1.2), so that the same characters are the
+//! same password on every keyboard. Earlier versions hashed what was sent: that form is tried as well, and such a hash is
+//! replaced at the next log-in, as is one of other costs than the configured.
+//!
+//! A refusal takes the same time whatever it was compared with: after a hash of lower costs the rest is spent on another.
 
+mod memory;
+mod strength;
+
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 
+use self::memory::HashMemory;
+pub use self::strength::{PasswordProblem, check, check_length};
 use crate::clock::Clock;
 use crate::config::PasswordSettings;
 use crate::domain::account::AccountName;
 use crate::error::{Error, Result};
 
-/// Fewest and most characters.
-const MIN_CHARS: usize = 12;
-const MAX_CHARS: usize = 128;
 /// Bytes of a salt (RFC 9106, section 3.1).
 const SALT_BYTES: usize = 16;
-/// When to come back after being sent away.
+/// When to come back after being refused.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Why a password is not acceptable.
+/// The form of a password that is checked and hashed.
+fn normalized(password: &SecretString) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfkc().normalize(password.expose_secret())
+}
+
+/// What became of comparing a password with a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PasswordProblem {
-    /// It has fewer than 12 characters.
-    TooShort,
-    /// It has more than 128 characters.
-    TooLong,
-    /// It is the account's name.
-    IsAccountName,
-}
-
-impl PasswordProblem {
-    /// The stable reason code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::TooShort | Self::TooLong => "bad_length",
-            Self::IsAccountName => "too_obvious",
-        }
-    }
-
-    /// A sentence for the person who chose it.
-    pub const fn detail(self) -> &'static str {
-        match self {
-            Self::TooShort | Self::TooLong => "must have 12 to 128 characters",
-            Self::IsAccountName => "must not be the username",
-        }
-    }
-}
-
-/// Checks a password that somebody chose.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check(password: &SecretString, account: &AccountName) -> Result<(), PasswordProblem> {
-    let password = password.expose_secret();
-    match password.chars().count() {
-        ..MIN_CHARS => Err(PasswordProblem::TooShort),
-        MIN_CHARS..=MAX_CHARS if password.eq_ignore_ascii_case(account.as_str()) => {
-            Err(PasswordProblem::IsAccountName)
-        }
-        MIN_CHARS..=MAX_CHARS => Ok(()),
-        _ => Err(PasswordProblem::TooLong),
-    }
+pub(super) enum Verified {
+    /// It is another password, or there is no hash.
+    Refused,
+    /// It is the one.
+    Good,
+    /// It is the one, and should be hashed again: the costs have changed, or it was not normalised.
+    Outdated,
 }
 
 /// Computes and compares password hashes. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Passwords {
-    argon2: Argon2<'static>,
+    params: Params,
     clock: Clock,
+    memory: HashMemory,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
-    /// A hash that no password has, for accounts that do not exist: comparing with it takes as long as with another.
-    nobodys: Arc<str>,
+    /// A hash that no password has, for accounts that do not exist.
+    unmatched: Arc<str>,
+    /// The costs of a refusal: those of the most expensive hash that is known.
+    refusal_cost: Arc<AtomicU64>,
 }
 
 impl Passwords {
@@ -96,7 +80,7 @@ impl Passwords {
             hashers => hashers,
         };
         let random = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
-        let nobodys = format!(
+        let unmatched = format!(
             "$argon2id$v=19$m={},t={},p={}${}${}",
             settings.memory_kib,
             settings.iterations,
@@ -105,12 +89,40 @@ impl Passwords {
             random(&clock.random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>()),
         );
         Ok(Self {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            refusal_cost: Arc::new(AtomicU64::new(cost(&params))),
+            params,
             clock,
+            memory: HashMemory::default(),
             running: Arc::new(Semaphore::new(hashers)),
             admitted: Arc::new(Semaphore::new(hashers + settings.queue)),
-            nobodys: nobodys.into(),
+            unmatched: unmatched.into(),
         })
+    }
+
+    /// Learns the costs that there are hashes of, as they stand in PHC strings; what cannot be read is no hash of ours.
+    pub(super) fn expect_costs(&self, costs: &[String]) {
+        for text in costs {
+            let params = text.parse::<ParamsString>().ok();
+            if let Some(params) = params.and_then(|params| Params::try_from(&params).ok()) {
+                self.refusal_cost.fetch_max(cost(&params), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Checks a password that somebody chose for `account`. `pointer` is its place in the request.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] when it is not acceptable; [`Error::Overloaded`] when too many wait.
+    pub(super) async fn accept(
+        &self,
+        pointer: &'static str,
+        password: &SecretString,
+        account: &AccountName,
+    ) -> Result<()> {
+        let (password, account) = (password.clone(), account.clone());
+        // Estimating the strength of a long password takes a while.
+        let checked = self.compute(move || check(&password, &account)).await?;
+        checked.map_err(|problem| Error::field(pointer, problem.code(), problem.detail()))
     }
 
     /// The hash of a password, in PHC string format.
@@ -118,9 +130,20 @@ impl Passwords {
     /// # Errors
     /// [`Error::Overloaded`] when too many wait.
     pub(super) async fn hash(&self, password: SecretString) -> Result<String> {
-        let (argon2, salt) = (self.argon2.clone(), self.clock.random_bytes::<SALT_BYTES>());
-        let hash =
-            self.compute(move || argon2.hash_password_with_salt(password.expose_secret().as_bytes(), &salt));
+        let (params, memory) = (self.params.clone(), self.memory.clone());
+        let salt = self.clock.random_bytes::<SALT_BYTES>();
+        let hash = self.compute(move || {
+            let text = normalized(&password);
+            let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+            compute_into(&memory, &params, text.as_bytes(), &salt, &mut output)?;
+            Ok::<_, argon2::password_hash::Error>(PasswordHash {
+                algorithm: Algorithm::Argon2id.ident(),
+                version: Some(Version::V0x13.into()),
+                params: ParamsString::try_from(&params)?,
+                salt: Some(Salt::new(&salt)?),
+                hash: Some(Output::new(&output)?),
+            })
+        });
         Ok(hash.await?.map_err(Error::internal)?.to_string())
     }
 
@@ -128,26 +151,66 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many wait.
-    pub(super) async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<bool> {
+    pub(super) async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<Verified> {
         let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.nobodys.to_string());
-        let argon2 = self.argon2.clone();
-        let verified = self.compute(move || {
-            let hash = PasswordHash::new(&hash)?;
-            argon2.verify_password(password.expose_secret().as_bytes(), &hash)
-        });
-        match verified.await? {
-            Ok(()) => Ok(known),
-            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(error) => Err(Error::internal(error)),
-        }
+        let hash = hash.unwrap_or_else(|| self.unmatched.to_string());
+        let this = self.clone();
+        let verified =
+            self.compute(move || this.compare(&password, &hash)).await?.map_err(Error::internal)?;
+        Ok(if known { verified } else { Verified::Refused })
     }
 
-    /// Computes on a thread of its own, when it is this one's turn. Whoever goes away meanwhile gives its place back only
-    /// when the work is done.
+    fn compare(&self, password: &SecretString, hash: &str) -> argon2::password_hash::Result<Verified> {
+        let hash = PasswordHash::new(hash)?;
+        let params = Params::try_from(&hash)?;
+        let normalized = normalized(password);
+        if self.matches(normalized.as_bytes(), &hash, &params)? {
+            let is_current = cost_of_each(&params) == cost_of_each(&self.params);
+            return Ok(if is_current { Verified::Good } else { Verified::Outdated });
+        }
+        let raw = password.expose_secret();
+        if raw != normalized && self.matches(raw.as_bytes(), &hash, &params)? {
+            return Ok(Verified::Outdated);
+        }
+        self.refusal_cost.fetch_max(cost(&params), Ordering::Relaxed);
+        self.spend(self.refusal_cost.load(Ordering::Relaxed).saturating_sub(cost(&params)))?;
+        Ok(Verified::Refused)
+    }
+
+    fn matches(
+        &self,
+        password: &[u8],
+        hash: &PasswordHash,
+        params: &Params,
+    ) -> argon2::password_hash::Result<bool> {
+        let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else {
+            return Err(argon2::password_hash::Error::EncodingInvalid);
+        };
+        let mut output = vec![0; expected.as_ref().len()];
+        compute_into(&self.memory, params, password, salt, &mut output)?;
+        Ok(bool::from(output.ct_eq(expected.as_ref())))
+    }
+
+    /// Computes until so much of the costs is spent.
+    fn spend(&self, mut left: u64) -> argon2::password_hash::Result<()> {
+        let passes = self.params.t_cost();
+        let least = u64::from(Params::MIN_M_COST * self.params.p_cost()) * u64::from(passes);
+        while left >= least {
+            let part = left.min(cost(&self.params));
+            let memory_kib = u32::try_from(part / u64::from(passes)).unwrap_or(self.params.m_cost());
+            let params = Params::new(memory_kib, passes, self.params.p_cost(), None)?;
+            let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+            compute_into(&self.memory, &params, b"", &[0; SALT_BYTES], &mut output)?;
+            left -= part;
+        }
+        Ok(())
+    }
+
+    /// Computes on a thread of its own, when it is this one's turn. A caller that goes away meanwhile gives its place back
+    /// only when the work is done.
     async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
-        let sent_away = |_full| Error::Overloaded { what: "password hashing", retry_after: RETRY_AFTER };
-        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(sent_away)?;
+        let refused = |_full| Error::Overloaded { what: "password hashing", retry_after: RETRY_AFTER };
+        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(refused)?;
         let turn = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
         let computed = tokio::task::spawn_blocking(move || {
             let result = work();
@@ -158,61 +221,27 @@ impl Passwords {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CHEAP: PasswordSettings =
-        PasswordSettings { memory_kib: 64, iterations: 1, parallelism: 1, hashers: 1, queue: 1 };
-
-    fn secret(text: &str) -> SecretString {
-        SecretString::from(text)
-    }
-
-    #[test]
-    fn length_counts_and_composition_does_not() {
-        let account = AccountName::parse("ana.maria.lopez").unwrap();
-        for (password, expected) in [
-            ("elevenchars", Err(PasswordProblem::TooShort)),
-            ("twelve chars", Ok(())),
-            ("éééééééééééé", Ok(())),
-            ("aaaaaaaaaaaa", Ok(())),
-            (&"x".repeat(128), Ok(())),
-            (&"x".repeat(129), Err(PasswordProblem::TooLong)),
-            ("Ana.Maria.Lopez", Err(PasswordProblem::IsAccountName)),
-        ] {
-            assert_eq!(check(&secret(password), &account), expected, "{password}");
-        }
-    }
-
-    #[actix_rt::test]
-    async fn a_hash_is_salted_argon2id_and_knows_its_password_alone() {
-        let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
-        let hash = passwords.hash(secret("correct horse")).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
-        assert_ne!(hash, passwords.hash(secret("correct horse")).await.unwrap());
-        assert!(passwords.verify(secret("correct horse"), Some(hash.clone())).await.unwrap());
-        assert!(!passwords.verify(secret("correct hors"), Some(hash)).await.unwrap());
-        assert!(
-            !passwords.verify(secret("correct horse"), None).await.unwrap(),
-            "the work is done, not skipped"
-        );
-        assert!(passwords.verify(secret("x"), Some("no hash".to_owned())).await.is_err());
-    }
-
-    #[actix_rt::test]
-    async fn more_than_may_wait_are_sent_away_and_places_come_back() {
-        let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
-        let held = Arc::clone(&passwords.running).acquire_owned().await.unwrap();
-        let mut waiting = std::pin::pin!(passwords.hash(secret("one")));
-        assert!(futures_util::poll!(&mut waiting).is_pending());
-        let mut second = std::pin::pin!(passwords.hash(secret("two")));
-        assert!(futures_util::poll!(&mut second).is_pending());
-        let third = passwords.hash(secret("three")).await;
-        assert!(matches!(third, Err(Error::Overloaded { what: "password hashing", .. })), "{third:?}");
-        drop(held);
-        waiting.await.unwrap();
-        second.await.unwrap();
-        passwords.hash(secret("three")).await.unwrap();
-    }
+fn compute_into(
+    memory: &HashMemory,
+    params: &Params,
+    password: &[u8],
+    salt: &[u8],
+    output: &mut [u8],
+) -> argon2::Result<()> {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    memory.lend(params.block_count(), |blocks| {
+        argon2.hash_password_into_with_memory(password, salt, output, blocks)
+    })
 }
+
+/// The work of a hash, in KiB that are filled.
+fn cost(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
+}
+
+fn cost_of_each(params: &Params) -> (u32, u32, u32) {
+    (params.m_cost(), params.t_cost(), params.p_cost())
+}
+
+#[cfg(test)]
+mod tests;

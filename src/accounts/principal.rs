@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::account::{Role, Scope};
+use crate::domain::account::{KeyLimits, Role, Scope};
 use crate::domain::status::Mover;
 use crate::storage::applications::Visibility;
 
@@ -40,6 +40,8 @@ pub enum Credential {
         key_id: Uuid,
         /// What it was made for.
         scopes: Arc<[Scope]>,
+        /// How often it may be used.
+        limits: KeyLimits,
     },
 }
 
@@ -108,7 +110,10 @@ mod tests {
         for role in Role::ALL {
             for scope in Scope::ALL {
                 let scopes = Arc::from([Scope::ApplicationsWrite, scope]);
-                let key = principal(role, Credential::ApiKey { key_id: Uuid::nil(), scopes });
+                let key = principal(
+                    role,
+                    Credential::ApiKey { key_id: Uuid::nil(), scopes, limits: KeyLimits::default() },
+                );
                 let reviews = role != Role::User && scope == Scope::ApplicationsReview;
                 assert_eq!(key.mover() == Mover::Staff, reviews, "{role} {scope:?}");
                 assert_eq!(key.visibility_for_changes() == Visibility::All, reviews, "{role} {scope:?}");
@@ -121,7 +126,10 @@ mod tests {
         let token = Credential::Token { user_id: Uuid::nil(), token_version: 0, session: None };
         let person = principal(Role::User, token);
         let scopes = Arc::from([Scope::ApplicationsRead]);
-        let key = principal(Role::User, Credential::ApiKey { key_id: Uuid::nil(), scopes });
+        let key = principal(
+            Role::User,
+            Credential::ApiKey { key_id: Uuid::nil(), scopes, limits: KeyLimits::default() },
+        );
         for scope in Scope::ALL {
             assert!(person.has_scope(scope));
             assert_eq!(key.has_scope(scope), scope == Scope::ApplicationsRead);

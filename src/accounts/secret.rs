@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
+use crate::storage::api_keys::ApiKey;
 
 /// Bytes of a secret, and of its digest.
 pub(super) const BYTES: usize = 32;
@@ -25,6 +26,28 @@ pub(super) fn digest(text: &str) -> Option<[u8; BYTES]> {
     (text.len() == CHARS && text.is_ascii()).then(|| Sha256::digest(text).into())
 }
 
+/// What a credential looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A JSON Web Token: three parts.
+    AccessToken,
+    /// `aval_<identifier>_<secret>`
+    ApiKey,
+    /// A refresh token or a ticket.
+    Opaque,
+}
+
+/// The kind of a credential by its form; `None` when it has the form of none.
+pub(super) fn kind(text: &str) -> Option<Kind> {
+    if ApiKey::is_key(text) {
+        Some(Kind::ApiKey)
+    } else if text.split('.').count() == 3 {
+        Some(Kind::AccessToken)
+    } else {
+        digest(text).is_some().then_some(Kind::Opaque)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +60,10 @@ mod tests {
         assert_ne!(one.expose_secret(), two.expose_secret());
         assert_ne!(digest(one.expose_secret()), digest(two.expose_secret()));
         assert!(digest(one.expose_secret()).is_some());
+        assert_eq!(kind(one.expose_secret()), Some(Kind::Opaque));
+        assert_eq!(kind("a.b.c"), Some(Kind::AccessToken));
+        assert_eq!(kind("aval_1_2"), Some(Kind::ApiKey));
+        assert_eq!((kind(""), kind("a.b"), kind("avalanche")), (None, None, None));
         for text in ["", "x", &"x".repeat(44), &"é".repeat(21)] {
             assert_eq!(digest(text), None, "{text}");
         }

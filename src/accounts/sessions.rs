@@ -1,23 +1,31 @@
-//! Sessions of people: login, refresh, logout, and the tokens they live by.
+//! Sessions of people: their tokens, their renewal and their end.
+//!
+//! A session begins with a log-in ([`super::login`]) and ends a fixed time after it, however often it is renewed. Its
+//! refresh tokens are a family. Within the grace a token may be exchanged again, a bounded number of times; and of the
+//! tokens that a family has not used yet only the newest few stay good, so that a copy of one cannot live beside it for
+//! ever.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel_async::AsyncPgConnection;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use slog::{info, warn};
 use uuid::Uuid;
 
 use super::principal::{Credential, Principal};
-use super::{Accounts, password, refused, secret};
-use crate::domain::account::AccountName;
-use crate::error::{Error, PublicMessage, Result};
-use crate::storage::refresh_tokens::{self, NewRefreshToken};
+use super::{Accounts, Origin, refused, secret};
+use crate::error::{CredentialFault, Error, PublicMessage, Result};
+use crate::storage::refresh_tokens::{self, NewRefreshToken, RefreshToken};
+use crate::storage::security_events::{self, SecurityEvent};
 use crate::storage::transaction::{self, Abort};
-use crate::storage::users::{self, User, UserChange};
+use crate::storage::users::{self, User};
 
-const BAD_TOKEN: &str = "The access token is not good, or not any more.";
-const BAD_LOGIN: &str = "There is no enabled account with this username and password.";
-const BAD_REFRESH: &str = "The refresh token is not good, or not any more: log in again.";
+/// How often one refresh token may be exchanged within its grace.
+const MAX_USES: i32 = 10;
+/// Refresh tokens of one session that are good at the same time.
+const MAX_UNUSED: i64 = 10;
 
 /// What a session gives its client.
 #[derive(Debug)]
@@ -34,29 +42,35 @@ pub struct TokenPair {
 
 /// What became of a refresh token.
 enum Refreshed {
-    Renewed(User, Uuid),
-    Refused,
+    Renewed(User, RefreshToken),
+    Refused(CredentialFault),
     /// It was used before: somebody has a copy.
-    Stolen(User),
+    Reused(User),
 }
 
 /// A refresh token that is about to be stored.
-struct Fresh {
+pub(super) struct Fresh {
     id: Uuid,
-    token: SecretString,
+    pub(super) token: SecretString,
     digest: [u8; secret::BYTES],
 }
 
 impl Accounts {
-    /// Who sent an access token.
+    /// Who sent a bearer token: an access token, or an API key, which is recognised by how it begins.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for one that is not good, or when the database fails.
+    /// [`Error::Credential`] for one that is refused, or when the database fails.
     pub async fn authenticate_token(&self, token: &str) -> Result<Principal> {
-        let claims = self.inner.tokens.verify(token).ok_or_else(|| refused(BAD_TOKEN))?;
+        match secret::kind(token) {
+            Some(secret::Kind::ApiKey) => return self.authenticate_key(token).await,
+            Some(secret::Kind::Opaque) => return Err(Error::Credential(CredentialFault::WrongKind)),
+            Some(secret::Kind::AccessToken) | None => {}
+        }
+        let claims = self.inner.tokens.verify(token).map_err(Error::Credential)?;
         let credential =
             Credential::Token { user_id: claims.sub, token_version: claims.ver, session: claims.sid };
-        self.live_person(credential, Some(claims.expires_at())).await?.ok_or_else(|| refused(BAD_TOKEN))
+        let person = self.live_person(credential, Some(claims.expires_at())).await?;
+        person.ok_or(Error::Credential(CredentialFault::Revoked))
     }
 
     /// The person behind a credential as it is now; `None` when it is not good any more, and for keys.
@@ -81,96 +95,119 @@ impl Accounts {
     /// # Errors
     /// When the database fails.
     pub async fn is_still_good(&self, principal: &Principal) -> Result<bool> {
+        match self.confirm(principal).await {
+            Ok(()) => Ok(true),
+            Err(Error::Credential(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks again at what a principal proved itself with. Whoever waits for a client after its request was authorised
+    /// calls it before anything is done.
+    ///
+    /// # Errors
+    /// [`Error::Credential`] when it is no longer good, or gives another role; when the database fails.
+    pub async fn confirm(&self, principal: &Principal) -> Result<()> {
         let now = self.inner.clock.now();
         if principal.valid_until.is_some_and(|until| now >= until) {
-            return Ok(false);
+            return Err(Error::Credential(CredentialFault::Expired));
         }
         let live = match principal.credential.clone() {
             token @ Credential::Token { .. } => self.live_person(token, principal.valid_until).await?,
             Credential::ApiKey { key_id, .. } => self.live_key(key_id).await?,
         };
-        Ok(live.is_some_and(|live| live.role == principal.role && live.credential == principal.credential))
-    }
-
-    /// Begins a session.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`], whatever was wrong; [`Error::Overloaded`] when too many log in at once.
-    pub async fn login(&self, username: &str, password: SecretString) -> Result<TokenPair> {
-        let inner = &self.inner;
-        let known = match AccountName::parse(username) {
-            Some(name) => users::find_by_name(&mut *inner.database.get().await?, name.as_str()).await?,
-            None => None,
-        };
-        let (user, hash) = known.unzip();
-        let proven = inner.passwords.verify(password, hash.clone()).await?;
-        match (user, hash) {
-            (Some(user), Some(hash)) if proven && user.is_enabled() => {
-                self.begin_session(user.id, &hash).await?.ok_or_else(|| refused(BAD_LOGIN))
-            }
-            _ => Err(refused(BAD_LOGIN)),
+        let same = |live: &Principal| live.role == principal.role && live.credential == principal.credential;
+        if live.as_ref().is_some_and(same) {
+            Ok(())
+        } else {
+            Err(Error::Credential(CredentialFault::Revoked))
         }
-    }
-
-    /// `None` when the account has been disabled or has got another password meanwhile.
-    async fn begin_session(&self, user_id: Uuid, hash: &str) -> Result<Option<TokenPair>> {
-        let inner = &self.inner;
-        let (fresh, family, now) = (self.fresh()?, inner.clock.new_uuid(), inner.clock.now());
-        let user = transaction::run(&inner.database, &inner.logger, "begin_session", async |connection| {
-            let (user, current_hash) = users::lock(connection, user_id).await?;
-            if !user.is_enabled() || current_hash != hash {
-                return Ok::<_, Abort>(None);
-            }
-            refresh_tokens::insert(connection, &self.new_row(&fresh, family, user_id, now)).await?;
-            Ok(Some(user))
-        });
-        let Some(user) = user.await? else { return Ok(None) };
-        info!(inner.logger, "logged in"; "account" => &user.username);
-        self.pair(&user, family, fresh.token).map(Some)
     }
 
     /// Renews a session. The token is worthless from now on, but for a moment in which it may come again: two tabs of a
     /// browser refresh at once, and an answer may be lost on its way.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], whatever was wrong.
-    pub async fn refresh(&self, token: &str) -> Result<TokenPair> {
+    /// [`Error::Credential`] when it is refused.
+    pub async fn refresh(&self, token: &str, origin: &Origin) -> Result<TokenPair> {
         let inner = &self.inner;
-        let digest = secret::digest(token).ok_or_else(|| refused(BAD_REFRESH))?;
+        let digest = match (secret::kind(token), secret::digest(token)) {
+            (Some(secret::Kind::ApiKey | secret::Kind::AccessToken), _) => Err(CredentialFault::WrongKind),
+            (_, None) => Err(CredentialFault::Malformed),
+            (_, Some(digest)) => Ok(digest),
+        };
+        let digest = digest.map_err(Error::Credential)?;
         let (fresh, now) = (self.fresh()?, inner.clock.now());
         let refreshed = transaction::run(&inner.database, &inner.logger, "refresh", async |connection| {
+            let unknown = Refreshed::Refused(CredentialFault::Unproven);
             let Some(known) = refresh_tokens::find(connection, &digest).await? else {
-                return Ok::<_, Abort>(Refreshed::Refused);
+                return Ok::<_, Abort>(unknown);
             };
             // The account's lock comes first wherever tokens change, so that a family that is being ended gets no new
             // member; the token is read again under it.
             let (user, _) = users::lock(connection, known.user_id).await?;
-            let Some(token) = refresh_tokens::find(connection, &digest).await? else {
-                return Ok(Refreshed::Refused);
-            };
-            if token.revoked_at.is_some() || now >= token.expires_at || !user.is_enabled() {
-                return Ok(Refreshed::Refused);
+            let Some(token) = refresh_tokens::find(connection, &digest).await? else { return Ok(unknown) };
+            if let Some(fault) = self.refresh_fault(&token, &user, now) {
+                return Ok(Refreshed::Refused(fault));
             }
             if token.rotated_at.is_some_and(|at| now - at > span(inner.settings.refresh_grace())) {
-                refresh_tokens::revoke_family(connection, token.family, now).await?;
-                users::end_tokens(connection, user.id).await?;
-                return Ok(Refreshed::Stolen(user));
+                self.end_reused(connection, &token, &user, origin, now).await?;
+                return Ok(Refreshed::Reused(user));
             }
-            refresh_tokens::insert(connection, &self.new_row(&fresh, token.family, user.id, now)).await?;
-            if token.rotated_at.is_none() {
-                refresh_tokens::rotate(connection, token.id, fresh.id, now).await?;
+            // Only now: a token whose uses are exhausted still tells that somebody has a copy when its grace is over.
+            if token.uses >= MAX_USES {
+                return Ok(Refreshed::Refused(CredentialFault::Revoked));
             }
-            Ok(Refreshed::Renewed(user, token.family))
+            let started = token.session_start();
+            let row = self.new_row(&fresh, token.family, user.id, started, now);
+            refresh_tokens::insert(connection, &row).await?;
+            refresh_tokens::rotate(connection, &token, fresh.id, now).await?;
+            refresh_tokens::revoke_surplus(connection, token.family, MAX_UNUSED, now).await?;
+            Ok(Refreshed::Renewed(user, token))
         });
         match refreshed.await? {
-            Refreshed::Renewed(user, family) => self.pair(&user, family, fresh.token),
-            Refreshed::Refused => Err(refused(BAD_REFRESH)),
-            Refreshed::Stolen(user) => {
+            Refreshed::Renewed(user, token) => {
+                self.pair(&user, token.family, fresh.token, token.session_start())
+            }
+            Refreshed::Refused(fault) => Err(Error::Credential(fault)),
+            Refreshed::Reused(user) => {
                 self.forget();
                 warn!(inner.logger, "a refresh token was used twice; its session is ended"; "account" => user.username);
-                Err(refused(BAD_REFRESH))
+                Err(Error::Credential(CredentialFault::Revoked))
             }
         }
+    }
+
+    fn refresh_fault(
+        &self,
+        token: &RefreshToken,
+        user: &User,
+        now: DateTime<Utc>,
+    ) -> Option<CredentialFault> {
+        let is_over = now >= self.session_end(token.session_start());
+        if token.revoked_at.is_some() || !user.is_enabled() {
+            Some(CredentialFault::Revoked)
+        } else if now >= token.expires_at || is_over {
+            Some(CredentialFault::Expired)
+        } else {
+            None
+        }
+    }
+
+    /// Ends the session of a token that somebody has a copy of, and every access token of the account.
+    async fn end_reused(
+        &self,
+        connection: &mut AsyncPgConnection,
+        token: &RefreshToken,
+        user: &User,
+        origin: &Origin,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        refresh_tokens::revoke_family(connection, token.family, now).await?;
+        users::end_tokens(connection, user.id).await?;
+        self.attribute(connection, origin).await?;
+        let subject = Some(user.username.as_str());
+        security_events::record(connection, SecurityEvent::RefreshTokenReused, None, subject, json!({})).await
     }
 
     /// Ends a person's session, and at once every access token of the account. Other sessions of the account renew theirs
@@ -178,7 +215,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn logout(&self, principal: &Principal) -> Result<()> {
+    pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let Credential::Token { user_id, session, .. } = principal.credential else { return Ok(()) };
         let now = inner.clock.now();
@@ -187,47 +224,16 @@ impl Accounts {
             if let Some(family) = session {
                 refresh_tokens::revoke_family(connection, family, now).await?;
             }
-            Ok::<_, Abort>(users::end_tokens(connection, user_id).await?)
+            users::end_tokens(connection, user_id).await?;
+            self.attribute(connection, origin).await?;
+            let subject = Some(principal.account.as_str());
+            security_events::record(connection, SecurityEvent::LoggedOut, None, subject, json!({})).await?;
+            Ok::<_, Abort>(())
         })
         .await?;
         self.forget();
         info!(inner.logger, "logged out"; "account" => &principal.account);
         Ok(())
-    }
-
-    /// Changes a person's own password, ends every session and begins a new one.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`] when `current` is not the password; [`Error::Validation`] when `new` is not acceptable.
-    pub async fn change_own_password(
-        &self,
-        principal: &Principal,
-        current: SecretString,
-        new: SecretString,
-    ) -> Result<TokenPair> {
-        let inner = &self.inner;
-        let Credential::Token { user_id, .. } = principal.credential else {
-            return Err(Error::Forbidden(PublicMessage::new("An API key has no password.")));
-        };
-        let name = AccountName::parse(&principal.account).ok_or(Error::NotFound("account"))?;
-        if let Err(problem) = password::check(&new, &name) {
-            return Err(Error::field("/new_password", problem.code(), problem.detail()));
-        }
-        let hash = users::password_hash(&mut *inner.database.get().await?, user_id).await?;
-        if !inner.passwords.verify(current, Some(hash)).await? {
-            return Err(Error::Forbidden(PublicMessage::new("That is not the current password.")));
-        }
-        let new_hash = inner.passwords.hash(new).await?;
-        let change = UserChange { password_hash: Some(new_hash.clone()), ..UserChange::default() };
-        let now = inner.clock.now();
-        transaction::run(&inner.database, &inner.logger, "change_password", async |connection| {
-            let (user, _) = users::lock(connection, user_id).await?;
-            users::update(connection, &user, &change, now).await.map_err(Abort::from)
-        })
-        .await?;
-        self.forget();
-        info!(inner.logger, "password changed"; "account" => &principal.account);
-        self.begin_session(user_id, &new_hash).await?.ok_or_else(|| refused(BAD_TOKEN))
     }
 
     /// An access token for an operator on the machine, without a session.
@@ -240,7 +246,7 @@ impl Accounts {
         if !user.is_enabled() {
             return Err(Error::Forbidden(PublicMessage::new("The account is disabled.")));
         }
-        self.inner.tokens.issue(&user, None, ttl)
+        self.issue_recorded(&user, ttl).await
     }
 
     /// An access token of some enabled admin, for an operator on the machine.
@@ -249,31 +255,59 @@ impl Accounts {
     /// [`Error::Unauthenticated`] when there is none.
     pub async fn admin_token(&self, ttl: Duration) -> Result<SecretString> {
         let admin = users::find_admin(&mut *self.inner.database.get().await?).await?;
-        self.inner.tokens.issue(&admin.ok_or_else(|| refused("There is no enabled admin."))?, None, ttl)
+        self.issue_recorded(&admin.ok_or_else(|| refused("There is no enabled admin."))?, ttl).await
     }
 
-    fn pair(&self, user: &User, family: Uuid, refresh_token: SecretString) -> Result<TokenPair> {
+    async fn issue_recorded(&self, user: &User, ttl: Duration) -> Result<SecretString> {
+        let inner = &self.inner;
+        transaction::run(&inner.database, &inner.logger, "record_token", async |connection| {
+            self.attribute(connection, &Origin::system("system:operator")).await?;
+            let (subject, detail) = (Some(user.username.as_str()), json!({ "seconds": ttl.as_secs() }));
+            security_events::record(connection, SecurityEvent::AccessTokenIssued, None, subject, detail)
+                .await?;
+            Ok::<_, Abort>(())
+        })
+        .await?;
+        inner.tokens.issue(user, None, ttl)
+    }
+
+    /// The tokens of a session that began at `started`: neither is good beyond the session's end.
+    pub(super) fn pair(
+        &self,
+        user: &User,
+        family: Uuid,
+        refresh_token: SecretString,
+        started: DateTime<Utc>,
+    ) -> Result<TokenPair> {
         let settings = &self.inner.settings;
+        let left = (self.session_end(started) - self.inner.clock.now()).to_std().unwrap_or_default();
+        let access_ttl = settings.access_token_ttl().min(left);
         Ok(TokenPair {
-            access_token: self.inner.tokens.issue(user, Some(family), settings.access_token_ttl())?,
-            access_ttl: settings.access_token_ttl(),
+            access_token: self.inner.tokens.issue(user, Some(family), access_ttl)?,
+            access_ttl,
             refresh_token,
-            refresh_ttl: settings.refresh_token_ttl(),
+            refresh_ttl: settings.refresh_token_ttl().min(left),
         })
     }
 
-    fn fresh(&self) -> Result<Fresh> {
+    /// When a session that began at `started` is over, however often it is renewed.
+    fn session_end(&self, started: DateTime<Utc>) -> DateTime<Utc> {
+        started + span(self.inner.settings.session())
+    }
+
+    pub(super) fn fresh(&self) -> Result<Fresh> {
         let token = secret::generate(&self.inner.clock);
         let digest = secret::digest(token.expose_secret());
         let digest = digest.ok_or_else(|| Error::internal("a generated secret has no digest"))?;
         Ok(Fresh { id: self.inner.clock.new_uuid(), token, digest })
     }
 
-    fn new_row<'f>(
+    pub(super) fn new_row<'f>(
         &self,
         fresh: &'f Fresh,
         family: Uuid,
         user_id: Uuid,
+        started: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> NewRefreshToken<'f> {
         NewRefreshToken {
@@ -282,7 +316,8 @@ impl Accounts {
             family,
             user_id,
             issued_at: now,
-            expires_at: now + span(self.inner.settings.refresh_token_ttl()),
+            expires_at: self.session_end(started).min(now + span(self.inner.settings.refresh_token_ttl())),
+            session_started_at: started,
         }
     }
 }

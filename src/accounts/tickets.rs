@@ -5,11 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::principal::{Credential, Principal};
-use super::{Accounts, refused, secret};
-use crate::error::{Error, Result};
+use super::{Accounts, secret};
+use crate::error::{CredentialFault, Error, Result};
 use crate::storage::ws_tickets::{self, WsTicket};
-
-const BAD_TICKET: &str = "The ticket is not good, or was used.";
 
 impl Accounts {
     /// Makes a ticket for whoever asks; gives it and when it expires.
@@ -34,19 +32,23 @@ impl Accounts {
             session_until: principal.valid_until,
             expires_at,
         };
-        ws_tickets::insert(&mut *self.inner.database.get().await?, &row).await?;
+        self.inner.database.run(async |connection| ws_tickets::insert(connection, &row).await).await?;
         Ok((ticket, expires_at))
     }
 
     /// Whom a ticket is for; it is used with that.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] for one that is not good, or when the database fails.
+    /// [`Error::Credential`] for one that is refused, or when the database fails.
     pub async fn redeem_ticket(&self, ticket: &str) -> Result<Principal> {
-        let digest = secret::digest(ticket).ok_or_else(|| refused(BAD_TICKET))?;
-        let taken = ws_tickets::take(&mut *self.inner.database.get().await?, &digest).await?;
-        let ticket = taken.filter(|ticket| self.inner.clock.now() < ticket.expires_at);
-        let ticket = ticket.ok_or_else(|| refused(BAD_TICKET))?;
+        let digest = secret::digest(ticket).ok_or(Error::Credential(CredentialFault::Malformed))?;
+        let take = async |connection: &mut _| ws_tickets::take(connection, &digest).await;
+        let taken = self.inner.database.run(take).await?;
+        // One that was used has no row any more.
+        let ticket = taken.ok_or(Error::Credential(CredentialFault::Unproven))?;
+        if self.inner.clock.now() >= ticket.expires_at {
+            return Err(Error::Credential(CredentialFault::Expired));
+        }
         let live = match (ticket.user_id, ticket.token_version, ticket.api_key_id) {
             (Some(user_id), Some(token_version), _) => {
                 let credential = Credential::Token { user_id, token_version, session: None };
@@ -55,6 +57,6 @@ impl Accounts {
             (_, _, Some(key_id)) => self.live_key(key_id).await?,
             _ => None,
         };
-        live.ok_or_else(|| refused(BAD_TICKET))
+        live.ok_or(Error::Credential(CredentialFault::Revoked))
     }
 }

@@ -5,11 +5,11 @@ use secrecy::SecretString;
 use slog::info;
 use uuid::Uuid;
 
-use super::{Accounts, password, secret};
+use super::{Accounts, Origin, secret};
 use crate::domain::account::{AccountName, Role};
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::transaction::{self, Abort};
-use crate::storage::users::{self, NewUser, User, UserChange};
+use crate::storage::users::{self, ListedUser, NewUser, User, UserChange};
 
 /// The name of the account that a first start makes.
 const FIRST_ADMIN: &str = "admin";
@@ -29,28 +29,36 @@ pub struct NewAccount {
 
 /// An account that is ready to be inserted.
 pub struct PreparedUser {
+    accounts: Accounts,
+    origin: Origin,
     id: Uuid,
     name: AccountName,
     password_hash: String,
     role: Role,
-    by: String,
 }
 
 impl PreparedUser {
     /// Inserts it.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name is taken, or when the database fails.
+    /// [`Error::Conflict`] when the name is taken; as [`Accounts::begin_change`], or when the database fails.
     pub async fn insert(&self, connection: &mut AsyncPgConnection) -> Result<User> {
+        self.accounts.begin_change(connection, &self.origin).await?;
         let new = NewUser {
             id: self.id,
             username: self.name.as_str(),
             password_hash: &self.password_hash,
             role: self.role,
-            created_by: &self.by,
+            created_by: self.origin.by(),
         };
         let taken = || Error::Conflict(PublicMessage::new("There is an account with this username."));
         users::insert(connection, &new).await?.ok_or_else(taken)
+    }
+
+    /// Logs the account once it is made.
+    pub fn log(&self) {
+        info!(self.accounts.inner.logger, "account made"; "account" => self.name.as_str(),
+            "role" => self.role.as_str(), "by" => self.origin.by());
     }
 }
 
@@ -70,10 +78,14 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Validation`] when the password is not acceptable; [`Error::Conflict`] when the name is taken.
-    pub async fn add_user(&self, account: NewAccount, by: &str) -> Result<User> {
-        let prepared = self.prepare_user(account, by).await?;
-        let user = prepared.insert(&mut *self.inner.database.get().await?).await?;
-        self.tell_of_user(&prepared);
+    pub async fn add_user(&self, account: NewAccount, origin: &Origin) -> Result<User> {
+        let inner = &self.inner;
+        let prepared = self.prepare_user(account, origin).await?;
+        let made = transaction::run(&inner.database, &inner.logger, "add_user", async |connection| {
+            prepared.insert(connection).await.map_err(Abort::from)
+        });
+        let user = made.await?;
+        prepared.log();
         Ok(user)
     }
 
@@ -81,31 +93,31 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Validation`] when the password is not acceptable.
-    pub async fn prepare_user(&self, account: NewAccount, by: &str) -> Result<PreparedUser> {
+    pub async fn prepare_user(&self, account: NewAccount, origin: &Origin) -> Result<PreparedUser> {
         let NewAccount { name, password, role } = account;
-        accept(&password, &name)?;
+        self.inner.passwords.accept("/password", &password, &name).await?;
         let password_hash = self.inner.passwords.hash(password).await?;
-        Ok(PreparedUser { id: self.inner.clock.new_uuid(), name, password_hash, role, by: by.to_owned() })
-    }
-
-    /// Logs an account that was made.
-    pub fn tell_of_user(&self, made: &PreparedUser) {
-        let (account, role) = (made.name.as_str(), made.role.as_str());
-        info!(self.inner.logger, "account made"; "account" => account, "role" => role, "by" => &made.by);
+        let (accounts, origin) = (self.clone(), origin.clone());
+        Ok(PreparedUser { accounts, origin, id: self.inner.clock.new_uuid(), name, password_hash, role })
     }
 
     /// Changes an account.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Validation`] when the password is not acceptable; [`Error::Conflict`] when nobody
-    /// would be left who may make accounts.
-    pub async fn change_user(&self, id: Uuid, patch: UserPatch, by: &str) -> Result<User> {
+    /// [`Error::NotFound`]; [`Error::Validation`] when the password is not acceptable; [`Error::Forbidden`] for the actor's
+    /// own password, which takes the current one ([`Accounts::change_own_password`]); [`Error::Conflict`] when no enabled
+    /// admin would be left; as [`Accounts::begin_change`].
+    pub async fn change_user(&self, id: Uuid, patch: UserPatch, origin: &Origin) -> Result<User> {
         let inner = &self.inner;
+        if patch.password.is_some() && origin.person() == Some(id) {
+            let text = "Your own password is changed at POST /api/v1/auth/password, with the current one.";
+            return Err(Error::Forbidden(PublicMessage::new(text)));
+        }
         let password_hash = match patch.password {
             Some(password) => {
                 let user = self.user(id).await?;
                 let name = AccountName::parse(&user.username).ok_or(Error::NotFound("account"))?;
-                accept(&password, &name)?;
+                inner.passwords.accept("/password", &password, &name).await?;
                 Some(inner.passwords.hash(password).await?)
             }
             None => None,
@@ -115,11 +127,12 @@ impl Accounts {
         let user = transaction::run(&inner.database, &inner.logger, "change_user", async |connection| {
             // Before the account's own lock: two transactions that each take an admin away meet here and not in a deadlock.
             let others = users::lock_other_admins(connection, id).await?;
+            self.begin_change(connection, origin).await?;
             let (before, _) = users::lock(connection, id).await?;
             let stays = change.role.unwrap_or(before.role) == Role::Admin
                 && !change.disabled.unwrap_or(!before.is_enabled());
             if before.role == Role::Admin && before.is_enabled() && !stays && others == 0 {
-                let text = "This is the last enabled admin: nobody could make another.";
+                let text = "This is the last enabled admin.";
                 return Err(Abort::from(Error::Conflict(PublicMessage::new(text))));
             }
             Ok(users::update(connection, &before, &change, now).await?)
@@ -127,7 +140,7 @@ impl Accounts {
         let user = user.await?;
         self.forget();
         info!(inner.logger, "account changed"; "account" => &user.username, "role" => user.role.as_str(),
-            "enabled" => user.is_enabled(), "password_changed" => change.password_hash.is_some(), "by" => by);
+            "enabled" => user.is_enabled(), "password_changed" => change.password_hash.is_some(), "by" => origin.by());
         Ok(user)
     }
 
@@ -152,7 +165,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn users(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<User>> {
+    pub async fn users(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<ListedUser>> {
         users::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }
 
@@ -180,12 +193,10 @@ impl Accounts {
             role: Role::Admin,
             created_by: FIRST_START,
         };
-        let made = users::insert(&mut *inner.database.get().await?, &new).await?;
-        Ok(made.map(|_| (FIRST_ADMIN, password)))
+        let made = transaction::run(&inner.database, &inner.logger, "make_first_admin", async |connection| {
+            self.begin_change(connection, &Origin::system(FIRST_START)).await?;
+            users::insert(connection, &new).await.map_err(Abort::from)
+        });
+        Ok(made.await?.map(|_| (FIRST_ADMIN, password)))
     }
-}
-
-fn accept(password: &SecretString, name: &AccountName) -> Result<()> {
-    password::check(password, name)
-        .map_err(|problem| Error::field("/password", problem.code(), problem.detail()))
 }

@@ -15,6 +15,9 @@ use crate::storage::listener::{Announcement, Listener};
 /// The task's name, in logs and metrics.
 pub const NAME: &str = "announcements";
 
+/// The channel's name, in metrics and health.
+pub const CHANNEL: &str = "postgres";
+
 /// Takes a hint on; it must not block.
 pub type OnAnnouncement = Arc<dyn Fn(Announcement) + Send + Sync>;
 
@@ -23,10 +26,16 @@ pub type OnListening = Arc<dyn Fn(bool) + Send + Sync>;
 
 /// Passes announcements on, for ever.
 pub async fn pass_on(resources: Resources, take: OnAnnouncement, on_listening: OnListening) {
+    let up = resources.metrics.push_channel_up.with_label_values(&[CHANNEL]);
+    let on_listening: OnListening = Arc::new(move |listening| {
+        up.set(i64::from(listening));
+        on_listening(listening);
+    });
     loop {
-        // Also when this task is dropped or panics, nobody may go on believing that it listens.
+        // Also when this task is dropped or panics, nothing may go on relying on it.
         let deaf_again = Deaf(Arc::clone(&on_listening));
         if let Err(error) = listen(&resources, &take, &on_listening).await {
+            resources.metrics.push_channel_losses_total.with_label_values(&[CHANNEL]).inc();
             warn!(resources.logger, "not listening to the database for now"; error);
         }
         drop(deaf_again);

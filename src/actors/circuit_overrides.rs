@@ -70,7 +70,7 @@ impl CircuitOverrides {
     /// When the database fails; what was known stays.
     pub async fn refresh(&self, database: &Database) -> Result<()> {
         let _turn = self.reading.lock().await;
-        let in_force = in_force(&mut *database.get().await?).await?;
+        let in_force = database.run(in_force).await?;
         self.set(&in_force);
         Ok(())
     }

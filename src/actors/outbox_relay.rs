@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use diesel_async::AsyncPgConnection;
 use slog::{debug, info, warn};
 use tokio::task::JoinError;
-use tokio::time::timeout;
 
 use super::Resources;
 use super::faults::FaultPoint;
@@ -26,7 +26,7 @@ use super::statistics;
 use crate::bus::redis::EventStream;
 use crate::error::Result;
 use crate::storage::leadership::Leadership;
-use crate::storage::outbox;
+use crate::storage::{outbox, transaction};
 use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs, metrics and the leader's lock.
@@ -203,9 +203,7 @@ impl OutboxRelay {
 /// Keeps, checks or wins leadership; `None` when another instance leads.
 async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> Result<Option<Leadership>> {
     if let Some(mut leadership) = held {
-        let patience = resources.settings.database.acquire_timeout();
-        // A connection that nobody answers on is as good as lost.
-        if !check || timeout(patience, leadership.holds()).await.unwrap_or(false) {
+        if !check || leadership.holds().await {
             return Ok(Some(leadership));
         }
         warn!(resources.logger, "leadership lost with its connection");
@@ -226,7 +224,10 @@ async fn publish_all(
 ) -> Result<()> {
     let batch = resources.settings.outbox.publish_batch;
     loop {
-        let publication = outbox::publish(&mut *resources.database.get().await?, batch).await?;
+        let publish = async |connection: &mut AsyncPgConnection| {
+            transaction::single(connection, async |connection| outbox::publish(connection, batch).await).await
+        };
+        let publication = resources.database.run(publish).await?;
         if publication.published > 0 {
             let wait = u64::try_from(publication.oldest_wait_us.unwrap_or(0)).unwrap_or(0);
             resources.metrics.outbox_lag_seconds.observe(seconds(Duration::from_micros(wait)));

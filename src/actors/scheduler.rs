@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use actix::prelude::*;
+use diesel_async::AsyncPgConnection;
 use slog::{debug, warn};
 
 use super::Task;
@@ -24,6 +25,7 @@ use crate::config::WhenOpen;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::storage::jobs::{self, Claim, ClaimedJob, Quota, Release};
+use crate::storage::transaction;
 use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs and metrics.
@@ -162,10 +164,10 @@ async fn claim_round(parts: &ApplicationParts, supervisor: &Handle<Supervisor>) 
         return Ok(Round { full_batch: false, saturated: true, contended: false });
     }
     let claim = claim(parts, slots.len(), served_lanes(parts).await);
-    let claimed = {
-        let mut connection = parts.resources.database.get().await?;
-        jobs::claim(&mut connection, &claim).await?
+    let claim_once = async |connection: &mut AsyncPgConnection| {
+        transaction::single(connection, async |connection| jobs::claim(connection, &claim).await).await
     };
+    let claimed = parts.resources.database.run(claim_once).await?;
     debug!(parts.resources.logger, "claimed"; "jobs" => claimed.jobs.len(), "places" => slots.len());
     let round = Round {
         full_batch: claimed.jobs.len() >= batch,
@@ -211,10 +213,12 @@ async fn served_lanes(parts: &ApplicationParts) -> Vec<Quota> {
 
 async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
-    let dead = {
-        let mut connection = parts.resources.database.get().await?;
-        jobs::claim_exhausted(&mut connection, &claim(parts, batch, Vec::new())).await?
+    let claim = claim(parts, batch, Vec::new());
+    let claim_once = async |connection: &mut AsyncPgConnection| {
+        transaction::single(connection, async |connection| jobs::claim_exhausted(connection, &claim).await)
+            .await
     };
+    let dead = parts.resources.database.run(claim_once).await?;
     for job in dead {
         let logger = job_logger(&parts.resources.logger, &job);
         let lost = Error::Timeout {

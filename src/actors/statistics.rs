@@ -13,6 +13,7 @@ use crate::domain::status::Status;
 use crate::error::Result;
 use crate::storage::applications::Visibility;
 use crate::storage::statistics::{self, Figures, Question, StatusCount};
+use crate::storage::transaction;
 use crate::telemetry::metrics::Metrics;
 
 /// After this time the figures are read again even when nothing happened: a month may have ended.
@@ -25,7 +26,8 @@ pub(super) async fn count(resources: &Resources, figures_read_at: Option<Duratio
     let mut connection = resources.database.get().await?;
     let mut has_changed = false;
     loop {
-        let counted = statistics::project(&mut connection, settings.batch).await?;
+        let project = async |connection: &mut _| statistics::project(connection, settings.batch).await;
+        let counted = transaction::single(&mut connection, project).await?;
         has_changed |= counted > 0;
         if counted < i64::from(settings.batch) {
             break;
@@ -40,7 +42,10 @@ pub(super) async fn count(resources: &Resources, figures_read_at: Option<Duratio
                 country: None,
                 max_uncounted: settings.max_uncounted,
             };
-            let figures = statistics::read(&mut connection, &question, resources.clock.now()).await?;
+            let read = async |connection: &mut _| {
+                statistics::read(connection, &question, resources.clock.now()).await
+            };
+            let figures = transaction::single(&mut connection, read).await?;
             publish(&resources.metrics, &figures);
             Ok(now)
         }

@@ -94,7 +94,7 @@ impl ViewLog {
             if batch.is_empty() {
                 return Ok(());
             }
-            staff_views::insert(&mut *inner.database.get().await?, &batch).await?;
+            inner.database.run(async |connection| staff_views::insert(connection, &batch).await).await?;
             inner.metrics.staff_views_recorded_total.inc_by(u64::try_from(batch.len()).unwrap_or(0));
             let written: HashSet<Uuid> = batch.iter().map(|view| view.id).collect();
             let mut waiting = inner.lock();

@@ -7,13 +7,14 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, Handles};
-use crate::actors::Resources;
 use crate::actors::lifeline::Handle;
 use crate::actors::provider_gateway::ReadBreakers;
 use crate::actors::recorder::{self, Recorder};
 use crate::actors::running_jobs::RunningJobs;
+use crate::actors::{Resources, announcements};
+use crate::bus::redis;
 use crate::config::InstanceRole;
-use crate::http::health::{ActorHealth, BreakerHealth, HealthReport, HealthSource};
+use crate::http::health::{ActorHealth, BreakerHealth, HealthReport, HealthSource, PushChannelHealth};
 use crate::storage::outbox;
 
 /// A part that does not answer in this time is not waited for.
@@ -66,6 +67,16 @@ impl EngineHealth {
         self.resources.metrics.actor_restarts_total.with_label_values(&[actor]).get()
     }
 
+    fn push_channels(&self) -> Vec<PushChannelHealth> {
+        let settings = &self.resources.settings;
+        let has_stream = settings.redis.is_configured() && settings.instance.is(InstanceRole::Api);
+        let channels = std::iter::once(announcements::CHANNEL).chain(has_stream.then_some(redis::CHANNEL));
+        let up = &self.resources.metrics.push_channel_up;
+        channels
+            .map(|channel| PushChannelHealth { channel, up: up.with_label_values(&[channel]).get() == 1 })
+            .collect()
+    }
+
     /// Zero when nothing waits; `None` when the database does not say.
     async fn outbox_lag_ms(&self) -> Option<u64> {
         let asking = async {
@@ -100,6 +111,7 @@ impl HealthSource for EngineHealth {
                 breakers: self.breakers().await,
                 outbox_lag_ms: self.outbox_lag_ms().await,
                 running_jobs: u64::try_from(self.running.len()).unwrap_or(u64::MAX),
+                push_channels: self.push_channels(),
             }
         }
         .boxed()

@@ -60,6 +60,19 @@ impl App {
     /// # Errors
     /// When a part cannot be started: the message names it.
     pub async fn start(settings: Settings, clock: Clock, logger: Logger) -> Result<Self> {
+        Self::start_after(settings, clock, logger, async |_| Ok(())).await
+    }
+
+    /// The same, with `prepare` between the start of the engine and the first request: readiness fails until it is done.
+    ///
+    /// # Errors
+    /// As [`App::start`], and what `prepare` fails with.
+    pub async fn start_after(
+        settings: Settings,
+        clock: Clock,
+        logger: Logger,
+        prepare: impl AsyncFnOnce(&Engine) -> Result<()>,
+    ) -> Result<Self> {
         let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new()?);
         let fatal = CancellationToken::new();
@@ -68,9 +81,10 @@ impl App {
         let server_handle = server.handle();
         let served = actix_rt::spawn(server);
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
-        startup::prepare(&settings, database.url(), clock.now(), &logger).await?;
+        startup::prepare(&settings, &database, clock.now(), &logger).await?;
         let engine = Engine::start(settings, database.url(), metrics, clock, logger, fatal).await?;
         have_bureaus_answer_later(&engine, address);
+        prepare(&engine).await?;
         entrance.open(http_state(&engine));
         Ok(Self { engine, entrance, server: server_handle, served, address, database })
     }
@@ -172,6 +186,8 @@ fn http_state(engine: &Engine) -> HttpState {
         realtime: Realtime {
             sessions: engine.sessions.clone(),
             accounts: engine.accounts.clone(),
+            database: engine.resources.database.clone(),
+            keys: engine.resources.database.shared_keys(),
             clock: engine.resources.clock.clone(),
             broadcaster: engine.handles.broadcaster.clone(),
             settings: engine.resources.settings.websocket.clone(),

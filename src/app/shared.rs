@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::config::InstanceRole;
 use crate::error::Result;
 use crate::redis::Redis;
+use crate::storage::replica;
 
 /// The task that asks Redis for a sign of life.
 const REDIS_WATCH: &str = "redis_watch";
@@ -100,6 +101,13 @@ impl Shared {
         }
         if !resources.settings.instance.is(InstanceRole::Api) {
             return;
+        }
+        if resources.database.may_read_old() {
+            let watched = resources.named(replica::WATCH);
+            root.keep_task(replica::WATCH, move || {
+                let Resources { database, metrics, logger, .. } = watched.clone();
+                replica::watch(database, metrics, logger)
+            });
         }
         if let Some(bus) = self.watched.clone() {
             let on_published = self.on_published(broadcaster);

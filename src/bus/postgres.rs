@@ -6,8 +6,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{EventBus, Extent};
 use crate::domain::event::{Position, PublishedEvent};
-use crate::error::Result;
-use crate::storage::{Database, outbox};
+use crate::error::{Error, Result};
+use crate::storage::{Database, outbox, transaction};
 
 /// The outbox as a bus.
 #[derive(Debug, Clone)]
@@ -20,24 +20,36 @@ impl PostgresBus {
     pub fn new(database: Database) -> Self {
         Self { database }
     }
+
+    async fn read_once(&self, after: Position, limit: u32) -> Result<Vec<PublishedEvent>> {
+        let mut connection = self.database.get().await?;
+        transaction::begin(&mut connection).await?;
+        let events = outbox::read_after(&mut connection, after.offset, limit).await;
+        transaction::end(&mut connection, events).await
+    }
 }
 
 impl EventBus for PostgresBus {
     fn position(&self) -> BoxFuture<'_, Result<Position>> {
-        async { outbox::position(&mut *self.database.get().await?).await }.boxed()
+        async { self.database.run(outbox::position).await }.boxed()
     }
 
     fn extent(&self) -> BoxFuture<'_, Result<Extent>> {
         async {
-            let mut connection = self.database.get().await?;
             // The end first: what is published in between is then no gap.
-            let end = outbox::position(&mut connection).await?;
-            Ok(Extent { end, oldest_offset: outbox::oldest_offset(&mut connection).await? })
+            let end = self.database.run(outbox::position).await?;
+            Ok(Extent { end, oldest_offset: self.database.run(outbox::oldest_offset).await? })
         }
         .boxed()
     }
 
     fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
-        async move { outbox::read_after(&mut *self.database.get().await?, after.offset, limit).await }.boxed()
+        async move {
+            match self.read_once(after, limit).await {
+                Err(Error::Database { session_lost: true, .. }) => self.read_once(after, limit).await,
+                events => events,
+            }
+        }
+        .boxed()
     }
 }

@@ -13,13 +13,16 @@
 //! database: what is not there yet, what was trimmed, all of it while Redis is away ([`RedisBus::read_after`]). So the
 //! stream is an index of nothing and a backlog of nobody; it saves the database one read of each event for each
 //! instance, and wakes them ([`RedisBus::watch`]). `NOTIFY` and the poll wake them too, for what does not come that way.
+//!
+//! Nothing in the stream is believed before it is opened: anybody who can write to Redis can add entries, of any shape and
+//! with any number. An entry counts when its seal holds for its place, the epoch and the offset in its name. A stream whose
+//! newest entry does not count is [`Newest::Foreign`]: its readers take the database, and the relay begins it anew.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use ::redis::Script;
-use ::redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
+use ::redis::{Script, Value};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use serde::{Deserialize, Serialize};
 use slog::{Logger, info, warn};
@@ -33,22 +36,30 @@ use crate::domain::ids::{EventId, RequestId};
 use crate::error::{Error, Result};
 use crate::redis::Redis;
 use crate::storage::seal::KeyRing;
-use crate::storage::{Database, outbox};
+use crate::storage::{Database, outbox, transaction};
 use crate::telemetry::metrics::Metrics;
 
 /// The watch's name, in logs and metrics.
 pub const WATCH: &str = "event_stream_watch";
 
+/// The channel's name, in metrics and health.
+pub const CHANNEL: &str = "redis";
+
 /// The field of an entry.
 const FIELD: &str = "e";
 /// Events that are read from the database and appended at once.
 const APPEND_PAGE: u32 = 512;
-/// Longest wait for the next entry before the watch looks at the epoch again.
-const WATCH_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for the next entry: the answer that there is none tells that the connection is whole.
+const WATCH_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait for that answer beyond it.
+const WATCH_PATIENCE: Duration = Duration::from_secs(2);
+/// After so many waits in vain the watch looks at the epoch again.
+const WAITS_OF_AN_EPOCH: u32 = 5;
 /// Pause of the watch after a failure.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
 
-/// Appends events after the newest entry, without a gap; returns the offset of the newest entry then.
+/// Appends events after the newest entry, without a gap; returns the offset of the newest entry then, or -1 when that
+/// is not one that Aval could have appended. A number of 15 digits is exact in Lua.
 ///
 /// KEYS: the stream. ARGV: entries to keep, milliseconds to keep the stream, `1` to begin it anew; then for each event its
 /// offset and the sealed event.
@@ -58,7 +69,11 @@ if ARGV[3] == '1' then
   redis.call('DEL', KEYS[1])
 else
   local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-  if newest then top = tonumber(string.match(newest[1], '^(%d+)-')) end
+  if newest then
+    local digits = string.match(newest[1], '^(%d+)%-1$')
+    if not digits or #digits > 15 then return -1 end
+    top = tonumber(digits)
+  end
 end
 for i = 4, #ARGV, 2 do
   local offset = tonumber(ARGV[i])
@@ -71,6 +86,24 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return top";
 
+/// The newest entry, as a list of at most one. For a key that is no stream, a list with something that is no entry.
+const NEWEST: &str = "\
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return {} end
+if kind ~= 'stream' then return {kind} end
+return redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)";
+
+/// What a stream ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newest {
+    /// Nothing: it is empty or is not there.
+    None,
+    /// An event that this deployment has sealed for its place.
+    Event(i64),
+    /// Something else.
+    Foreign,
+}
+
 /// An event as it stands in the stream, sealed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
@@ -78,7 +111,8 @@ struct Entry {
     kind: String,
     request_id: Option<String>,
     traceparent: Option<String>,
-    data: ApplicationChanged,
+    #[serde(default)]
+    data: Option<ApplicationChanged>,
 }
 
 /// The stream. Cheap to clone.
@@ -87,6 +121,7 @@ pub struct EventStream {
     redis: Redis,
     database: Database,
     append: Arc<Script>,
+    newest: Arc<Script>,
     max_events: u32,
     keep_ms: u64,
     /// The stream may lack what was published.
@@ -101,6 +136,7 @@ impl EventStream {
             redis,
             database,
             append: Arc::new(Script::new(APPEND)),
+            newest: Arc::new(Script::new(NEWEST)),
             max_events: settings.redis.stream_max_events,
             keep_ms: u64::from(settings.outbox.retention_hours).saturating_mul(3_600_000),
             behind: Arc::new(AtomicBool::new(true)),
@@ -130,16 +166,27 @@ impl EventStream {
     }
 
     async fn append_missing(&self) -> Result<()> {
-        let mut end = outbox::position(&mut *self.database.get().await?).await?;
+        let mut end = self.database.run(outbox::position).await?;
         let mut key = self.key(end.epoch);
-        let mut top = self.top(&key).await?;
+        let mut top = match self.newest(&key).await? {
+            Newest::None => 0,
+            Newest::Event(offset) => offset,
+            Newest::Foreign => {
+                warn!(self.logger, "the newest entry of the stream is not Aval's: the stream begins anew"; "key" => &key);
+                self.redis.call::<Value>("stream_drop", ::redis::cmd("DEL").arg(&key)).await?;
+                0
+            }
+        };
         // Unless another relay has published meanwhile, the database has lost what the stream still tells.
         if top > end.offset
-            && outbox::begin_new_epoch(&mut *self.database.get().await?, end.epoch, top).await?
+            && self
+                .database
+                .run(async |connection| outbox::begin_new_epoch(connection, end.epoch, top).await)
+                .await?
         {
             warn!(self.logger, "the database has lost events that were told of: their sequence begins anew";
                 "told_of" => top, "kept" => end.offset);
-            end = outbox::position(&mut *self.database.get().await?).await?;
+            end = self.database.run(outbox::position).await?;
             key = self.key(end.epoch);
             top = 0;
         }
@@ -149,23 +196,40 @@ impl EventStream {
             top = (end.offset - i64::from(APPEND_PAGE)).max(0);
         }
         while top < end.offset {
-            let events = outbox::read_after(&mut *self.database.get().await?, top, APPEND_PAGE).await?;
+            let events = self.read_after(top).await?;
             let Some(first) = events.first() else { break };
             if first.offset != top + 1 && !anew {
                 info!(self.logger, "what the stream lacks has expired: it begins anew"; "offset" => first.offset);
                 anew = true;
             }
+            let appended = events.last().map_or(top, |event| event.offset);
             top = self.append(&key, &events, std::mem::take(&mut anew)).await?;
+            if top != appended {
+                // Another relay, or somebody else, writes to the stream: the next call finds out which.
+                return Err(Error::unavailable(
+                    crate::redis::NAME,
+                    "the stream does not end with what was appended",
+                ));
+            }
         }
         Ok(())
     }
 
-    /// The offset of the newest entry; 0 when there is none.
-    async fn top(&self, key: &str) -> Result<i64> {
-        let mut newest = ::redis::cmd("XREVRANGE");
-        newest.arg(key).arg("+").arg("-").arg("COUNT").arg(1);
-        let reply: StreamRangeReply = self.redis.call("stream_top", &newest).await?;
-        Ok(reply.ids.first().and_then(|entry| offset_of(&entry.id)).unwrap_or(0))
+    async fn read_after(&self, offset: i64) -> Result<Vec<PublishedEvent>> {
+        let mut connection = self.database.get().await?;
+        let read = async |connection: &mut _| outbox::read_after(connection, offset, APPEND_PAGE).await;
+        transaction::single(&mut connection, read).await
+    }
+
+    /// What the stream ends with.
+    async fn newest(&self, key: &str) -> Result<Newest> {
+        let reply: Value = self.redis.run("stream_newest", &self.newest.key(key)).await?;
+        Ok(match elements(&reply) {
+            [] => Newest::None,
+            [entry] => open(self.database.keys(), key, entry)
+                .map_or(Newest::Foreign, |event| Newest::Event(event.offset)),
+            _ => Newest::Foreign,
+        })
     }
 
     async fn append(&self, key: &str, events: &[PublishedEvent], anew: bool) -> Result<i64> {
@@ -183,8 +247,8 @@ impl EventStream {
         let mut range = ::redis::cmd("XRANGE");
         let from = format!("{}-0", after.offset.saturating_add(1));
         range.arg(&key).arg(from).arg("+").arg("COUNT").arg(limit);
-        let reply: StreamRangeReply = self.redis.call("stream_read", &range).await?;
-        let events = reply.ids.iter().map_while(|entry| open(self.database.keys(), &key, entry));
+        let reply: Value = self.redis.call("stream_read", &range).await?;
+        let events = elements(&reply).iter().map_while(|entry| open(self.database.keys(), &key, entry));
         let expected = after.offset.saturating_add(1)..;
         let whole = events.zip(expected).take_while(|(event, offset)| event.offset == *offset);
         Ok(whole.map(|(event, _)| event).collect())
@@ -208,10 +272,14 @@ fn seal(keys: &KeyRing, key: &str, event: &PublishedEvent) -> Result<Vec<u8>> {
 }
 
 /// `None` for what cannot be used, whatever the reason: the database has it too.
-fn open(keys: &KeyRing, key: &str, entry: &StreamId) -> Option<PublishedEvent> {
-    let offset = offset_of(&entry.id)?;
-    let envelope: Vec<u8> = entry.get(FIELD)?;
-    let plain = keys.open_copy(&place(key, offset), &envelope).ok()?;
+fn open(keys: &KeyRing, key: &str, entry: &Value) -> Option<PublishedEvent> {
+    let [name, fields] = elements(entry) else { return None };
+    let [field, envelope] = elements(fields) else { return None };
+    if bytes(field)? != FIELD.as_bytes() {
+        return None;
+    }
+    let offset = offset_of(std::str::from_utf8(bytes(name)?).ok()?)?;
+    let plain = keys.open_copy(&place(key, offset), bytes(envelope)?).ok()?;
     let entry: Entry = serde_json::from_slice(&plain).ok()?;
     Some(PublishedEvent {
         id: entry.id,
@@ -228,8 +296,26 @@ fn place(key: &str, offset: i64) -> String {
     format!("{key}/{offset}")
 }
 
+/// The offset in the name of an entry that Aval could have appended.
 fn offset_of(entry_id: &str) -> Option<i64> {
-    entry_id.split_once('-')?.0.parse().ok()
+    let digits = entry_id.strip_suffix("-1")?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+/// The elements of an array; none of anything else.
+fn elements(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(elements) => elements,
+        _ => &[],
+    }
+}
+
+/// The bytes of a text; `None` for anything else.
+fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    }
 }
 
 /// The stream and the database behind it, for one reader or several.
@@ -268,6 +354,8 @@ impl RedisBus {
             let blind_again = Blind(Arc::clone(&self.seen));
             let watched = self.watch_once(&*on_published).await;
             drop(blind_again);
+            self.metrics.push_channel_up.with_label_values(&[CHANNEL]).set(0);
+            self.metrics.push_channel_losses_total.with_label_values(&[CHANNEL]).inc();
             if let Err(error) = watched
                 && !matches!(error, Error::Unavailable { .. })
             {
@@ -278,24 +366,30 @@ impl RedisBus {
     }
 
     async fn watch_once(&self, on_published: &(dyn Fn() + Send + Sync)) -> Result<()> {
+        let up = self.metrics.push_channel_up.with_label_values(&[CHANNEL]);
         let mut connection = self.stream.redis.dedicated().await?;
         let wait_ms = u64::try_from(WATCH_WAIT.as_millis()).unwrap_or(u64::MAX);
         loop {
             let key = self.stream.key(self.database.position().await?.epoch);
-            loop {
-                let last = self.stream.top(&key).await?;
+            let mut in_vain = 0;
+            while in_vain < WAITS_OF_AN_EPOCH {
+                let last = match self.stream.newest(&key).await? {
+                    Newest::None => 0,
+                    Newest::Event(offset) => offset,
+                    // Waiting behind it would end at once, for ever.
+                    Newest::Foreign => return Ok(()),
+                };
                 // Also for what came while nobody watched.
                 on_published();
                 self.seen.store(last, Ordering::SeqCst);
+                up.set(1);
                 let mut read = ::redis::cmd("XREAD");
                 read.arg("COUNT").arg(1).arg("BLOCK").arg(wait_ms).arg("STREAMS").arg(&key);
                 read.arg(format!("{last}-1"));
-                let waiting = read.query_async::<Option<StreamReadReply>>(&mut connection);
-                let answered = tokio::time::timeout(WATCH_WAIT * 2, waiting).await;
+                let waiting = read.query_async::<Value>(&mut connection);
+                let answered = tokio::time::timeout(WATCH_WAIT + WATCH_PATIENCE, waiting).await;
                 let grown = answered.map_err(|late| away(&late))?.map_err(|error| away(&error))?;
-                if grown.is_none_or(|streams| streams.keys.is_empty()) {
-                    break;
-                }
+                in_vain = if grown == Value::Nil { in_vain + 1 } else { 0 };
             }
         }
     }
@@ -348,8 +442,18 @@ mod tests {
 
     #[test]
     fn the_offset_of_an_entry_is_the_first_half_of_its_name() {
-        for (name, offset) in [("17-1", Some(17)), ("0-0", Some(0)), ("17", None), ("x-1", None), ("", None)]
-        {
+        for (name, offset) in [
+            ("17-1", Some(17)),
+            ("9223372036854775807-1", Some(i64::MAX)),
+            ("18446744073709551615-1", None),
+            ("17-0", None),
+            ("17-11", None),
+            ("+17-1", None),
+            ("17", None),
+            ("x-1", None),
+            ("-1", None),
+            ("", None),
+        ] {
             assert_eq!(offset_of(name), offset, "{name}");
         }
     }

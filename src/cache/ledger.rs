@@ -159,8 +159,14 @@ impl Ledger {
     }
 
     fn hear_one(&mut self, event: &PublishedEvent) {
-        let (id, owner) = (event.data.id.as_uuid(), &event.data.created_by);
-        let heard = Heard { offset: event.offset, version: event.data.version };
+        let Some(data) = &event.data else {
+            // Whatever it is about has changed.
+            self.newest = self.newest.max(event.offset);
+            self.horizon = self.horizon.max(event.offset);
+            return;
+        };
+        let (id, owner) = (data.id.as_uuid(), &data.created_by);
+        let heard = Heard { offset: event.offset, version: data.version };
         if self.applications.get(&id).is_some_and(|known| known.offset >= heard.offset) {
             return;
         }

@@ -109,7 +109,7 @@ impl Cache {
         let inner = Inner {
             ledger: Mutex::new(ledger),
             memory: Memory::new(settings.capacity_bytes),
-            shared: redis.map(|redis| SharedCopies::new(redis.clone(), database.clone())),
+            shared: redis.map(|redis| SharedCopies::new(redis.clone(), database.clone(), clock.clone())),
             settings: settings.clone(),
             database: database.clone(),
             clock: clock.clone(),
@@ -160,7 +160,7 @@ impl Cache {
         let key = self.key(&look, subject, visibility, query);
         let was_loaded = AtomicBool::new(false);
         let fill = async {
-            if let Some(kept) = self.find_shared(&key, &look).await {
+            if let Some(kept) = self.find_shared(&key, &look, self.ttl(subject)).await {
                 return Ok(kept);
             }
             was_loaded.store(true, Ordering::Relaxed);
@@ -256,7 +256,7 @@ impl Cache {
         let version = env!("CARGO_PKG_VERSION");
         let texts = [version, subject.pattern(), who, account, query].map(str::as_bytes);
         let parts = [&[look.epoch.as_bytes().as_slice(), id.as_bytes()], texts.as_slice()].concat();
-        self.inner.database.keys().keyed_hash("cache-key", &parts)
+        self.inner.database.keys().keyed_hash("cache-key-2", &parts)
     }
 
     fn ttl(&self, subject: Subject) -> Duration {
@@ -269,10 +269,10 @@ impl Cache {
     }
 
     /// A copy of another instance. While an own change waits for its event, the others' copies may be older than it.
-    async fn find_shared(&self, key: &[u8; 32], look: &Look) -> Option<Kept> {
+    async fn find_shared(&self, key: &[u8; 32], look: &Look, longest: Duration) -> Option<Kept> {
         let shared = self.inner.shared.as_ref().filter(|_| look.stamp.own == 0)?;
         let began = self.inner.clock.monotonic();
-        let found = shared.find(key, look.stamp.changed).await;
+        let found = shared.find(key, look.stamp.changed, longest).await;
         self.observe("redis_get", began);
         found
     }

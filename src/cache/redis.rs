@@ -1,8 +1,11 @@
 //! The copies that instances share.
 //!
 //! ```text
-//! <prefix>:cache:<hex of the key>  =  sealed ( 8 bytes: the offset that it holds every change up to | body )
+//! <prefix>:cache:<hex of the key>  =  sealed ( 8 bytes: the offset that it holds every change up to
+//!                                            | 8 bytes: when its time is over, in milliseconds since 1970 | body )
 //! ```
+//!
+//! The time is sealed too: whoever can write to Redis can set the one that Redis keeps.
 //!
 //! Whatever cannot be used is treated as not being there: an older copy, one that was sealed by a key that this instance
 //! does not know, something that somebody else wrote.
@@ -13,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::memory::Kept;
+use crate::clock::Clock;
 use crate::redis::Redis;
 use crate::storage::Database;
 
@@ -21,38 +25,44 @@ use crate::storage::Database;
 pub(super) struct SharedCopies {
     redis: Redis,
     database: Database,
+    clock: Clock,
 }
 
 impl SharedCopies {
-    pub(super) const fn new(redis: Redis, database: Database) -> Self {
-        Self { redis, database }
+    pub(super) const fn new(redis: Redis, database: Database, clock: Clock) -> Self {
+        Self { redis, database, clock }
     }
 
-    /// The copy of a key, if it holds every change up to `changed`.
-    pub(super) async fn find(&self, key: &[u8; 32], changed: i64) -> Option<Kept> {
+    /// The copy of a key, if it holds every change up to `changed`. It is kept for `longest` at the most.
+    pub(super) async fn find(&self, key: &[u8; 32], changed: i64, longest: Duration) -> Option<Kept> {
         let name = self.name(key);
-        let mut commands = ::redis::pipe();
-        commands.cmd("GET").arg(&name).cmd("PTTL").arg(&name);
-        let (envelope, ttl_ms): (Option<Vec<u8>>, i64) =
-            self.redis.call_all("cache_get", &commands).await.ok()?;
+        let envelope: Option<Vec<u8>> =
+            self.redis.call("cache_get", ::redis::cmd("GET").arg(&name)).await.ok()?;
         let plain = self.database.keys().open_copy(&name, &envelope?).ok()?;
-        let (as_of, body) = plain.split_first_chunk()?;
+        let (as_of, rest) = plain.split_first_chunk()?;
+        let (good_until_ms, body) = rest.split_first_chunk()?;
         if i64::from_be_bytes(*as_of) < changed {
             return None;
         }
-        let ttl = Duration::from_millis(u64::try_from(ttl_ms).ok()?);
+        let left_ms = i64::from_be_bytes(*good_until_ms).checked_sub(self.now_ms())?;
+        let ttl = Duration::from_millis(u64::try_from(left_ms).ok()?).min(longest);
         Some(Kept { body: Bytes::copy_from_slice(body), ttl })
     }
 
     /// Keeps a copy that holds every change up to `as_of`. It is no loss if that fails.
     pub(super) async fn keep(&self, key: &[u8; 32], as_of: i64, kept: &Kept) {
         let name = self.name(key);
-        let plain = [as_of.to_be_bytes().as_slice(), &kept.body].concat();
+        let ttl_ms = i64::try_from(kept.ttl.as_millis()).unwrap_or(i64::MAX);
+        let good_until_ms = self.now_ms().saturating_add(ttl_ms);
+        let plain = [&as_of.to_be_bytes(), &good_until_ms.to_be_bytes(), &*kept.body].concat();
         let Ok(envelope) = self.database.keys().seal_copy(&name, &plain) else { return };
-        let ttl_ms = u64::try_from(kept.ttl.as_millis()).unwrap_or(u64::MAX);
         let mut set = ::redis::cmd("SET");
         set.arg(&name).arg(envelope).arg("PX").arg(ttl_ms);
         let _ = self.redis.call::<()>("cache_set", &set).await;
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.clock.now().timestamp_millis()
     }
 
     fn name(&self, key: &[u8; 32]) -> String {

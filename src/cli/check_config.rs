@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::lines::write_text;
-use crate::config::{Environment, Settings};
+use crate::config::{Environment, Need, Settings};
 use crate::countries::Countries;
 use crate::domain::application::Country;
 use crate::error::Result;
@@ -13,7 +13,7 @@ use crate::error::Result;
 /// # Errors
 /// [`Configuration`](crate::error::Error::Configuration) that names the key.
 pub fn run(mut output: impl Write) -> Result<()> {
-    let settings = Settings::load()?;
+    let settings = Settings::load(Need::Everything)?;
     let countries = Countries::load(settings.countries_dir.as_deref())?;
     let environment = match settings.environment {
         Environment::Development => "development",
@@ -32,6 +32,7 @@ pub fn run(mut output: impl Write) -> Result<()> {
             settings.providers.of(country).base_url.unwrap_or_else(|| "built-in simulator".to_owned());
         lines.push(format!("{country}           {} at {bureau}", countries.rules(country).rules_version()));
     }
+    lines.extend(settings.warnings.iter().map(|warning| format!("warning      {warning}")));
     lines.push("the configuration is valid".to_owned());
     write_text(&mut output, &lines.join("\n")).map(drop)
 }

@@ -14,7 +14,7 @@ use crate::startup::{self, StartedDatabase};
 /// When the database cannot be reached or a migration fails.
 pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()> {
     let database = StartedDatabase::start(&settings, &logger, &CancellationToken::new()).await?;
-    let prepared = startup::prepare(&settings, database.url(), clock.now(), &logger).await;
+    let prepared = startup::prepare(&settings, &database, clock.now(), &logger).await;
     database.stop().await?;
     prepared?;
     info!(logger, "the schema is up to date");

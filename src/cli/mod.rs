@@ -3,15 +3,18 @@
 pub mod api_key;
 pub mod archive;
 pub mod check_config;
+mod credential;
 pub mod decide;
 pub mod demo;
 pub mod document;
+pub mod errors;
 mod lines;
 pub mod migrate;
 pub mod openapi;
 pub mod provider_sim;
 pub mod reencrypt;
 pub mod serve;
+mod signals;
 pub mod token;
 pub mod user;
 
@@ -19,10 +22,9 @@ use std::future::Future;
 use std::io::{self, Write as _};
 
 use clap::Subcommand;
-use secrecy::ExposeSecret as _;
 
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Need, Settings};
 use crate::countries::Countries;
 use crate::error::{Error, Result};
 use crate::telemetry::log;
@@ -38,6 +40,8 @@ pub enum Command {
     CheckConfig,
     /// Print the OpenAPI 3.1 document
     Openapi,
+    /// Print the error reference, in Markdown
+    Errors,
     /// Check identity documents
     Document(document::DocumentArgs),
     /// Decide cases: one JSON case a line in, one JSON decision a line out
@@ -66,58 +70,60 @@ pub fn run(command: Command) -> Result<()> {
     let clock = Clock::system();
     match command {
         Command::Serve(args) => {
-            let settings = args.applied_to(Settings::load()?);
+            let settings = args.applied_to(Settings::load(Need::Everything)?);
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(serve::run(settings, clock, logger))
         }
         Command::Migrate => {
-            let settings = Settings::load()?;
+            let settings = Settings::load(Need::Database)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(migrate::run(settings, clock, logger))
         }
         Command::CheckConfig => check_config::run(io::stdout()),
         Command::Openapi => openapi::run(io::stdout()),
+        Command::Errors => errors::run(io::stdout()),
         Command::Document(args) => document::run(args, &clock, io::stdin().lock(), io::stdout().lock()),
         Command::Decide(args) => {
-            let countries = Countries::load(Settings::load()?.countries_dir.as_deref())?;
+            let countries = Countries::load(Settings::load(Need::Settings)?.countries_dir.as_deref())?;
             decide::run(args, &countries, io::stdin().lock(), io::stdout().lock())
         }
         Command::Demo(mut args) => {
+            args.read_credentials(io::stdin().lock())?;
             if args.needs_local_token() {
-                let settings = Settings::load()?;
+                let settings = Settings::load(Need::Everything)?;
                 let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
                 let token = block_on(token::of_some_admin(&settings, &clock, &logger))?;
-                args.token = Some(token.expose_secret().to_owned());
+                args.token = Some(token);
             }
             block_on(demo::run(args, clock, io::stdout()))
         }
         Command::User(args) => {
-            let settings = Settings::load()?;
+            let settings = Settings::load(Need::Everything)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(user::run(args, settings, clock, logger, io::stdin().lock(), io::stdout()))
         }
         Command::Token(args) => {
-            let settings = Settings::load()?;
+            let settings = Settings::load(Need::Everything)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(token::run(args, settings, clock, logger, io::stdout()))
         }
         Command::ApiKey(args) => {
-            let settings = Settings::load()?;
+            let settings = Settings::load(Need::Everything)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(api_key::run(args, settings, clock, logger, io::stdout()))
         }
         Command::Archive(args) => {
-            let settings = Settings::load()?;
+            let settings = Settings::load(Need::Everything)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(archive::run(args, settings, clock, logger, io::stdout()))
         }
         Command::Reencrypt(args) => {
-            let settings = Settings::load()?;
+            let settings = Settings::load(Need::Everything)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(reencrypt::run(args, settings, clock, logger, io::stdout()))
         }
         Command::ProviderSim(args) => {
-            let settings = Settings::load()?;
+            let settings = Settings::load(Need::Settings)?;
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(provider_sim::run(args, clock, logger))
         }

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::credential;
+use super::signals::StopSignals;
 use crate::clock::Clock;
 use crate::config::WebhookSecret;
 use crate::domain::application::Country;
@@ -23,33 +24,37 @@ pub struct ProviderSimArgs {
     #[arg(long, default_value_t = 8090)]
     pub port: u16,
     /// Have the bureaus answer later: promise an answer, and post it to this URL
-    #[arg(long, requires = "webhook_secret")]
+    ///
+    /// What signs those answers is in the variable WEBHOOK_SECRET: the secret of the instance that takes them
+    #[arg(long)]
     pub callback_url: Option<String>,
-    /// What signs those answers: the WEBHOOK_SECRET of the instance that takes them
-    #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
-    pub webhook_secret: Option<SecretString>,
+    /// Refused: a credential is no argument.
+    #[arg(long = "webhook-secret", hide = true)]
+    pub refused_secret: Option<SecretString>,
 }
 
 impl ProviderSimArgs {
-    fn callbacks(&self) -> Result<Option<Callbacks>> {
-        let (Some(url), Some(secret)) = (&self.callback_url, &self.webhook_secret) else { return Ok(None) };
-        let secrets = WebhookSecret::parse_all(secret)?;
-        let secret = secrets.first().ok_or_else(|| Error::configuration("--webhook-secret is empty"))?;
+    fn callbacks(&self, secret: Option<&SecretString>) -> Result<Option<Callbacks>> {
+        let instead = "set WEBHOOK_SECRET";
+        credential::refuse_argument("--webhook-secret", self.refused_secret.as_ref(), instead)?;
+        let Some(url) = &self.callback_url else { return Ok(None) };
+        let missing = || Error::configuration("--callback-url needs the variable WEBHOOK_SECRET");
+        let secrets = WebhookSecret::parse_all(secret.ok_or_else(missing)?)?;
+        let secret = secrets.first().ok_or_else(missing)?;
         let keys = Country::ALL.map(|country| (country, SigningKey::new(secret.expose())));
         Ok(Some(Callbacks { url: url.clone(), keys: keys.into() }))
     }
 }
 
-/// Serves all six bureaus until SIGINT or SIGTERM.
+/// Serves all six bureaus until SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
 /// [`Error::Configuration`] when the address cannot be listened on.
 pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> Result<()> {
     // The handlers come first: a signal that arrives while the server starts must not be lost.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
+    let mut stop = StopSignals::listen()?;
     let settings = SimulatorSettings { host: args.host, port: args.port, ..SimulatorSettings::default() };
-    let callbacks = args.callbacks()?;
+    let callbacks = args.callbacks(credential::from_variable("WEBHOOK_SECRET").as_ref())?;
     let simulator = Simulator::start(settings, clock, logger.clone()).await?;
     if let Some(callbacks) = callbacks {
         slog::info!(logger, "bureaus answer later"; "callback_url" => &callbacks.url);
@@ -61,10 +66,7 @@ pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> R
             "bureau" => provider_for(country).name(),
             "base_url" => simulator.base_url(country));
     }
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    stop.recv().await;
     slog::info!(logger, "provider simulator stopping");
     simulator.stop().await;
     Ok(())
@@ -106,17 +108,17 @@ mod tests {
         let args = Cli::parse_from(["provider-sim"]).args;
         assert_eq!((args.host.to_string().as_str(), args.port), ("127.0.0.1", 8090));
         assert!(Cli::try_parse_from(["provider-sim", "--port", "65536"]).is_err());
-        assert!(args.callbacks().unwrap().is_none());
+        assert!(args.callbacks(None).unwrap().is_none());
     }
 
     #[test]
     fn bureaus_that_answer_later_need_a_url_and_a_secret() {
         let url = ["provider-sim", "--callback-url", "http://127.0.0.1:8000/api/v1/webhooks/provider"];
-        assert!(Cli::try_parse_from(url).is_err());
-        let with = |secret: &str| {
-            let args = [url.as_slice(), &["--webhook-secret", secret]].concat();
-            Cli::parse_from(args).args.callbacks()
-        };
+        assert!(Cli::parse_from(url).args.callbacks(None).is_err());
+        let with = |secret: &str| Cli::parse_from(url).args.callbacks(Some(&SecretString::from(secret)));
+        let argument = [url.as_slice(), &["--webhook-secret", "hunter2"]].concat();
+        let refused = Cli::parse_from(argument).args.callbacks(None).err().unwrap().to_string();
+        assert!(refused.contains("WEBHOOK_SECRET") && !refused.contains("hunter2"), "{refused}");
         let callbacks = with("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap().unwrap();
         assert_eq!(callbacks.keys.len(), 6);
         assert!(with("guess").is_err());
@@ -124,7 +126,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn it_serves_until_it_is_told_to_end() {
-        for told in [Signal::SIGTERM, Signal::SIGINT] {
+        for told in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             let (sender, mut messages) = unbounded_channel();
             let args = Cli::parse_from(["provider-sim", "--port", "0"]).args;
             let logger = slog::Logger::root(Messages(sender), slog::o!());

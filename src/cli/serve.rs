@@ -2,10 +2,10 @@
 
 use secrecy::ExposeSecret as _;
 use slog::{Logger, info, warn};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::lines::write_text;
-use crate::app::App;
+use super::signals::StopSignals;
+use crate::app::{App, Engine};
 use crate::clock::Clock;
 use crate::config::{Environment, InstanceRole, Settings};
 use crate::error::{Error, PrivateMessage, Result};
@@ -32,9 +32,12 @@ impl ServeArgs {
 
 /// Where nobody could log in yet: in development an admin is made and its password printed, once and not into the log; in
 /// production it is an operator's choice who that is.
-async fn welcome(app: &App, environment: Environment, logger: &Logger) -> Result<()> {
-    let accounts = &app.engine().accounts;
-    match environment {
+async fn welcome(engine: &Engine, logger: &Logger) -> Result<()> {
+    let (accounts, settings) = (&engine.accounts, &engine.resources.settings);
+    if !settings.instance.is(InstanceRole::Api) {
+        return Ok(());
+    }
+    match settings.environment {
         Environment::Development => {
             if let Some((name, password)) = accounts.make_first_admin().await? {
                 let lines = format!(
@@ -54,29 +57,26 @@ async fn welcome(app: &App, environment: Environment, logger: &Logger) -> Result
     Ok(())
 }
 
-/// Serves until SIGTERM or SIGINT, then stops in order.
+/// Serves until SIGTERM, SIGINT or SIGHUP, then stops in order.
 ///
 /// # Errors
 /// When a part cannot be started, or when one cannot be kept running.
 pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()> {
     log::take_panics(&logger);
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::internal)?;
-    let environment = settings.environment;
-    let starting = App::start(settings, clock, logger.clone());
+    for warning in &settings.warnings {
+        warn!(logger, "production refuses this setting"; "setting" => warning);
+    }
+    let mut stop = StopSignals::listen()?;
+    let starting =
+        App::start_after(settings, clock, logger.clone(), async |engine| welcome(engine, &logger).await);
     let app = tokio::select! {
         app = starting => app?,
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        () = stop.recv() => return Ok(()),
     };
     info!(logger, "Aval serves"; "address" => format!("http://{}", app.address()));
-    if app.engine().resources.settings.instance.is(InstanceRole::Api) {
-        welcome(&app, environment, &logger).await?;
-    }
     let fatal = app.fatal();
     let lost = tokio::select! {
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
+        () = stop.recv() => false,
         () = fatal.cancelled() => true,
     };
     app.shutdown().await;

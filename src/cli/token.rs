@@ -7,6 +7,7 @@ use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use slog::Logger;
 
+use super::demo;
 use super::lines::write_text;
 use crate::clock::Clock;
 use crate::config::{Environment, Settings};
@@ -55,7 +56,7 @@ pub(super) async fn of_some_admin(
     logger: &Logger,
 ) -> Result<SecretString> {
     if settings.environment == Environment::Production {
-        return Err(Error::Unauthenticated(PublicMessage::new("give --token, or --username and --password")));
+        return Err(Error::Unauthenticated(PublicMessage::new(demo::WHO)));
     }
     let opened = OpenedAccounts::open_running(settings, clock, logger).await?;
     let token = opened.accounts.admin_token(DEMO_TTL).await;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use slog::Logger;
 
 use super::lines::write_text;
-use crate::accounts::{Accounts, NewAccount, UserPatch};
+use crate::accounts::{Accounts, NewAccount, Origin, UserPatch};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::account::{AccountName, Role};
@@ -100,8 +100,10 @@ async fn act(what: What, accounts: &Accounts, input: impl BufRead) -> Result<Str
             let name = AccountName::parse(&name)
                 .ok_or_else(|| malformed("a name is 3 to 64 of a-z, 0-9, dot, underscore and hyphen"))?;
             let (password, line) = password(password_stdin, accounts, input)?;
-            let user =
-                accounts.add_user(NewAccount { name, password, role }, OPERATOR).await.map_err(explain)?;
+            let user = accounts
+                .add_user(NewAccount { name, password, role }, &Origin::system(OPERATOR))
+                .await
+                .map_err(explain)?;
             Ok(format!("{} {} made{line}", user.role, user.username))
         }
         What::List => list(accounts).await,
@@ -127,7 +129,7 @@ async fn act(what: What, accounts: &Accounts, input: impl BufRead) -> Result<Str
 
 async fn change(accounts: &Accounts, name: &str, patch: UserPatch, outcome: &str) -> Result<String> {
     let user = accounts.user_named(name).await?;
-    accounts.change_user(user.id, patch, OPERATOR).await.map_err(explain)?;
+    accounts.change_user(user.id, patch, &Origin::system(OPERATOR)).await.map_err(explain)?;
     Ok(format!("{name} {outcome}"))
 }
 
@@ -143,9 +145,9 @@ async fn list(accounts: &Accounts) -> Result<String> {
         let Some(last) = page.last() else { return Ok(table.trim_fmt()) };
         before = Some(last.id);
         for user in &page {
-            let state = if user.is_enabled() { "enabled" } else { "disabled" };
+            let state = if user.disabled_at.is_none() { "enabled" } else { "disabled" };
             let since = user.created_at.format("%Y-%m-%d").to_string();
-            table.add_row([user.username.as_str(), user.role.as_str(), state, &since]);
+            table.add_row([user.username.as_str(), user.role.0.text(Role::as_str), state, &since]);
         }
     }
 }

@@ -35,8 +35,64 @@ pub struct AccountSettings {
     pub cache_ttl_ms: u64,
     /// Most accounts kept in memory.
     pub cache_capacity: u64,
+    /// How long a session is good, however often it is renewed.
+    pub session_days: u32,
+    /// Whether API keys may make API keys.
+    pub keys_make_keys: bool,
+    /// How long security events are kept.
+    pub security_event_retention_days: u32,
     /// What a password hash costs.
     pub passwords: PasswordSettings,
+    /// How guessing is slowed down.
+    pub guessing: GuessingSettings,
+}
+
+/// `[accounts.guessing]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuessingSettings {
+    /// Failed log-ins of one address for one name that are not followed by a pause.
+    pub attempts: u32,
+    /// Addresses that may fail for one name before unknown ones have to pause.
+    pub addresses: u32,
+    /// The first pause; it doubles with each further failure.
+    pub pause_ms: u64,
+    /// The longest pause.
+    pub longest_pause_ms: u64,
+    /// Failed log-ins that are recorded in one minute.
+    pub recorded_per_minute: u32,
+}
+
+impl GuessingSettings {
+    /// The first pause.
+    pub fn pause(&self) -> Duration {
+        Duration::from_millis(self.pause_ms)
+    }
+
+    /// The longest pause.
+    pub fn longest_pause(&self) -> Duration {
+        Duration::from_millis(self.longest_pause_ms)
+    }
+
+    fn validate(&self) -> Result<()> {
+        require((1..=100).contains(&self.attempts), "accounts.guessing.attempts", "must be from 1 to 100")?;
+        require(
+            (1..=10_000).contains(&self.addresses),
+            "accounts.guessing.addresses",
+            "must be from 1 to 10000",
+        )?;
+        require(self.pause_ms >= 1, "accounts.guessing.pause_ms", "must be at least 1")?;
+        require(
+            (self.pause_ms..=86_400_000).contains(&self.longest_pause_ms),
+            "accounts.guessing.longest_pause_ms",
+            "must be from accounts.guessing.pause_ms to 86400000",
+        )?;
+        require(
+            (1..=10_000).contains(&self.recorded_per_minute),
+            "accounts.guessing.recorded_per_minute",
+            "must be from 1 to 10000",
+        )
+    }
 }
 
 /// `[accounts.passwords]`
@@ -70,6 +126,13 @@ impl AccountSettings {
             "accounts.refresh_token_days",
             "must be from 1 to 365",
         )?;
+        require((1..=365).contains(&self.session_days), "accounts.session_days", "must be from 1 to 365")?;
+        require(
+            (90..=36_500).contains(&self.security_event_retention_days),
+            "accounts.security_event_retention_days",
+            "must be from 90 to 36500",
+        )?;
+        self.guessing.validate()?;
         require(self.refresh_grace_ms <= 60_000, "accounts.refresh_grace_ms", "must be at most 60000")?;
         require(
             (5..=300).contains(&self.ticket_seconds),
@@ -105,6 +168,11 @@ impl AccountSettings {
     /// How long a refresh token is good.
     pub fn refresh_token_ttl(&self) -> Duration {
         Duration::from_secs(u64::from(self.refresh_token_days) * 86_400)
+    }
+
+    /// How long a session is good.
+    pub fn session(&self) -> Duration {
+        Duration::from_secs(u64::from(self.session_days) * 86_400)
     }
 
     /// How long a refresh token may be used again.

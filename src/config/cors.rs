@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::require;
+use super::elsewhere::is_plaintext_to_elsewhere;
+use super::{Environment, require};
 use crate::error::Result;
 
 /// Cross-origin requests.
@@ -27,6 +28,16 @@ impl CorsSettings {
             )?;
         }
         Ok(())
+    }
+
+    /// Refuses in production pages that somebody on the way can change.
+    pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
+        let is_open = |origin: &String| is_plaintext_to_elsewhere(origin);
+        require(
+            environment == Environment::Development || !self.allowed_origins.iter().any(is_open),
+            "cors.allowed_origins",
+            "allows pages that come in the clear from another machine: use https:// origins",
+        )
     }
 }
 

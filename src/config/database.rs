@@ -22,6 +22,10 @@ pub struct DatabaseSettings {
     pub read_url: String,
     /// Connections of the pool.
     pub pool_size: u32,
+    /// The share of the pool that may be lent for one account at once, in percent.
+    pub account_share_percent: u32,
+    /// The share of the pool that may be lent for searches and exports at once, in percent.
+    pub search_share_percent: u32,
     /// Longest wait for a connection.
     pub acquire_timeout_ms: u64,
     /// Longest run time of a statement.
@@ -31,11 +35,51 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    pub(super) fn validate(&self, environment: Environment) -> Result<()> {
+    /// Refuses in production what is only convenient: a private database that was not asked for, and clear text to another
+    /// machine.
+    pub(super) fn validate_for(
+        &self,
+        environment: Environment,
+        embedded: &EmbeddedDatabaseSettings,
+    ) -> Result<()> {
+        if environment == Environment::Development {
+            return Ok(());
+        }
+        require(
+            !self.url.is_empty() || embedded.use_in_production,
+            "database.url",
+            "must be set in production: DATABASE_URL, or DATABASE_URL_FILE (or say that Aval is to run a private \
+             PostgreSQL in its data directory: AVAL__EMBEDDED__USE_IN_PRODUCTION=true)",
+        )?;
+        require(
+            embedded.durable,
+            "embedded.durable",
+            "must be true in production: without it a power cut loses what was answered with a 201",
+        )?;
+        for (key, url) in self.urls() {
+            require(
+                url.is_empty() || !DatabaseUrl::parse(url)?.may_be_plaintext_to_elsewhere(),
+                key,
+                "would send personal data to another machine in the clear: add sslmode=verify-full (or at least require)",
+            )?;
+        }
+        Ok(())
+    }
+
+    fn urls(&self) -> [(&'static str, &str); 4] {
+        [
+            ("database.url", &self.url),
+            ("database.migration_url", &self.migration_url),
+            ("database.direct_url", &self.direct_url),
+            ("database.read_url", &self.read_url),
+        ]
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
         require(
             self.migration_url.is_empty() || !self.url.is_empty(),
             "database.migration_url",
-            "needs database.url: the private database has one user",
+            "needs database.url: the private database has users of its own",
         )?;
         for (key, url) in [("database.direct_url", &self.direct_url), ("database.read_url", &self.read_url)] {
             require(
@@ -44,20 +88,8 @@ impl DatabaseSettings {
                 "needs database.url: the private database has neither pooler nor replica",
             )?;
         }
-        for (key, url) in [
-            ("database.url", &self.url),
-            ("database.migration_url", &self.migration_url),
-            ("database.direct_url", &self.direct_url),
-            ("database.read_url", &self.read_url),
-        ] {
-            let url =
-                Some(url).filter(|url| !url.is_empty()).map(|url| DatabaseUrl::parse(url)).transpose()?;
-            require(
-                environment == Environment::Development
-                    || !url.is_some_and(|url| url.may_be_plaintext_to_elsewhere()),
-                key,
-                "would send personal data to another machine in the clear: add sslmode=verify-full (or at least require)",
-            )?;
+        for (_, url) in self.urls().into_iter().filter(|(_, url)| !url.is_empty()) {
+            DatabaseUrl::parse(url)?;
         }
         require(
             (1..=120).contains(&self.partitions_ahead_months),
@@ -65,7 +97,18 @@ impl DatabaseSettings {
             "must be from 1 to 120",
         )?;
         require((2..=10_000).contains(&self.pool_size), "database.pool_size", "must be from 2 to 10000")?;
+        for (key, percent) in [
+            ("database.account_share_percent", self.account_share_percent),
+            ("database.search_share_percent", self.search_share_percent),
+        ] {
+            require((1..=100).contains(&percent), key, "must be from 1 to 100")?;
+        }
         require(self.acquire_timeout_ms > 0, "database.acquire_timeout_ms", "must be above 0")
+    }
+
+    /// Longest run time of a statement.
+    pub fn statement_timeout(&self) -> Duration {
+        Duration::from_millis(self.statement_timeout_ms)
     }
 
     /// Longest wait for a connection.
@@ -93,4 +136,6 @@ pub struct EmbeddedDatabaseSettings {
     pub durable: bool,
     /// How long a start may take.
     pub start_timeout_ms: u64,
+    /// Says in production that the private database is meant.
+    pub use_in_production: bool,
 }

@@ -5,12 +5,12 @@
 //! wants a certificate of the given authorities, `verify-full` also the right name in it. Without `sslrootcert` these are
 //! the public authorities. As in libpq, `require` with `sslrootcert` is `verify-ca`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::elsewhere;
 use crate::error::{Error, Result};
 
 /// What a TLS connection proves about the server.
@@ -88,11 +88,7 @@ impl DatabaseUrl {
 fn is_elsewhere(host: &Host) -> bool {
     match host {
         Host::Unix(_) => false,
-        Host::Tcp(name) => {
-            let is_loopback =
-                name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-            !is_loopback && name != "localhost"
-        }
+        Host::Tcp(name) => elsewhere::is_elsewhere(name),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct HousekeepingSettings {
     pub expire_document_claims: TaskSchedule,
     /// `[housekeeping.expire_staff_views]`
     pub expire_staff_views: TaskSchedule,
+    /// `[housekeeping.expire_security_events]`
+    pub expire_security_events: TaskSchedule,
     /// `[housekeeping.expire_webhooks]`
     pub expire_webhooks: TaskSchedule,
     /// `[housekeeping.expire_job_history]`
@@ -148,7 +150,7 @@ impl HousekeepingSettings {
         std::time::Duration::from_millis(self.task_timeout_ms)
     }
 
-    fn tasks(&self) -> [(&'static str, &TaskSchedule); 10] {
+    fn tasks(&self) -> [(&'static str, &TaskSchedule); 11] {
         [
             ("make_partitions", &self.make_partitions),
             ("expire_credentials", &self.expire_credentials),
@@ -156,6 +158,7 @@ impl HousekeepingSettings {
             ("expire_idempotency_keys", &self.expire_idempotency_keys),
             ("expire_document_claims", &self.expire_document_claims),
             ("expire_staff_views", &self.expire_staff_views),
+            ("expire_security_events", &self.expire_security_events),
             ("expire_webhooks", &self.expire_webhooks),
             ("expire_job_history", &self.expire_job_history),
             ("expire_scheduled_runs", &self.expire_scheduled_runs),

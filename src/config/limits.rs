@@ -1,7 +1,7 @@
 //! `[limits]`: how often a client may ask.
 //!
 //! Each class of routes has a rate for each address, which is counted before anybody knows who asks, and one for each
-//! account, by its role. A request must fit both, so that neither many accounts behind one address nor one account behind many
+//! account, by its role, or for each API key. A request must fit both, so that neither many accounts behind one address nor one account behind many
 //! addresses is a way round.
 
 use std::num::NonZeroU32;
@@ -14,7 +14,7 @@ use crate::error::Result;
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
 
 /// So many a minute in the long run, and so many at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Requests a minute.
@@ -35,6 +35,8 @@ pub struct ClassRates {
     pub analyst: Rate,
     /// For each account with the role `admin`.
     pub admin: Rate,
+    /// For each API key that has no rate of its own; that of a user when absent.
+    pub api_key: Option<Rate>,
 }
 
 /// The rate limits.
@@ -65,7 +67,14 @@ impl LimitSettings {
             ("login", &self.login),
             ("standard", &self.standard),
         ] {
-            for rate in [rates.address, rates.user, rates.analyst, rates.admin] {
+            let all = [
+                Some(rates.address),
+                Some(rates.user),
+                Some(rates.analyst),
+                Some(rates.admin),
+                rates.api_key,
+            ];
+            for rate in all.into_iter().flatten() {
                 require(
                     u64::from(rate.burst.get()) <= u64::from(rate.per_minute.get()) * MINUTES_OF_A_DAY,
                     &format!("limits.{class}"),

@@ -17,6 +17,8 @@ pub struct ListSettings {
     pub export_max_rows: u32,
     /// Applications that an export reads at once.
     pub export_page_rows: u32,
+    /// Longest run time of a statement of a list or a search.
+    pub statement_timeout_ms: u64,
 }
 
 impl ListSettings {
@@ -26,7 +28,13 @@ impl ListSettings {
         };
         within(self.exact_up_to, 1_000_000, "lists.exact_up_to")?;
         within(self.export_max_rows, 10_000_000, "lists.export_max_rows")?;
-        within(self.export_page_rows, 5000, "lists.export_page_rows")
+        within(self.export_page_rows, 5000, "lists.export_page_rows")?;
+        require(self.statement_timeout_ms > 0, "lists.statement_timeout_ms", "must be above 0")
+    }
+
+    /// Longest run time of a statement of a list or a search.
+    pub fn statement_timeout(&self) -> Duration {
+        Duration::from_millis(self.statement_timeout_ms)
     }
 }
 

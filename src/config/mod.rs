@@ -13,6 +13,7 @@ mod cache;
 mod cors;
 mod database;
 mod database_url;
+mod elsewhere;
 mod encryption;
 mod housekeeping;
 mod instance;
@@ -20,8 +21,10 @@ mod jobs;
 mod limits;
 mod lists;
 mod log;
+mod need;
 mod providers;
 mod redis;
+mod secret_file;
 mod secrets;
 mod server;
 mod staff_views;
@@ -35,7 +38,7 @@ use config::{File, FileFormat};
 use serde::Deserialize;
 
 pub use self::redis::RedisSettings;
-pub use accounts::{AccountSettings, PasswordSettings};
+pub use accounts::{AccountSettings, GuessingSettings, PasswordSettings};
 pub use actors::{ActorSettings, ApplicationActorSettings, RestartSettings};
 pub use applications::NewApplicationSettings;
 pub use cache::CacheSettings;
@@ -49,6 +52,7 @@ pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
 pub use limits::{ClassRates, LimitSettings, Rate};
 pub use lists::{ListSettings, StatisticsSettings};
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use need::Need;
 pub use providers::{
     BreakerSettings, CallSettings, ProviderMode, ProviderSettings, ProvidersSection, SimulatorSection,
     WhenOpen,
@@ -59,6 +63,7 @@ pub use staff_views::StaffViewSettings;
 pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
+use self::secret_file::Warnings;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -175,6 +180,8 @@ pub struct Settings {
     pub simulator: SimulatorSection,
     /// `[faults]`
     pub faults: FaultSettings,
+    /// What development accepts and production would refuse, for the log.
+    pub warnings: Vec<String>,
 }
 
 /// The sections as they stand in the files.
@@ -211,31 +218,39 @@ struct Sections {
 }
 
 impl Settings {
-    /// Reads the configuration of this process.
+    /// Reads the configuration of this process, for a command with this need.
     ///
     /// # Errors
     /// [`Error::Configuration`] that names the file or key.
-    pub fn load() -> Result<Self> {
-        Self::from_variables(
-            &std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
-        )
+    pub fn load(need: Need) -> Result<Self> {
+        let variables = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
+        Self::for_need(need, &variables)
     }
 
-    /// Reads the configuration as if `variables` were the environment.
+    /// Reads the configuration for everything as if `variables` were the environment.
     ///
     /// # Errors
     /// As [`Settings::load`].
     pub fn from_variables(variables: &HashMap<String, String>) -> Result<Self> {
+        Self::for_need(Need::Everything, variables)
+    }
+
+    fn for_need(need: Need, variables: &HashMap<String, String>) -> Result<Self> {
         let get = |name: &str| variables.get(name).map(String::as_str).filter(|v| !v.is_empty());
         let environment = Environment::parse(get("AVAL_ENV").unwrap_or_default())?;
         let dir = config_dir(get("AVAL_CONFIG_DIR"))?;
-        let layer = |name: &str, built_in: &str| -> Result<String> {
-            match dir.as_deref().map(|d| d.join(name)).filter(|path| path.exists()) {
-                Some(path) => read_file(&path),
-                None => Ok(built_in.to_owned()),
+        let mut warnings = Warnings::new();
+        let mut layer = |name: &str, built_in: &str| -> Result<String> {
+            let Some(path) = dir.as_deref().map(|d| d.join(name)).filter(|path| path.exists()) else {
+                return Ok(built_in.to_owned());
+            };
+            let text = read_file(&path)?;
+            if secret_file::holds_secret(&text) {
+                secret_file::check_mode(name, &path, environment, &mut warnings)?;
             }
+            Ok(text)
         };
         let mut builder = config::Config::builder()
             .add_source(File::from_str(&layer("default.toml", DEFAULT_TOML)?, FileFormat::Toml))
@@ -262,14 +277,18 @@ impl Settings {
         ] {
             builder = builder.set_override_option(key, get(variable)).map_err(Error::configuration)?;
         }
-        for (variable, key) in SECRET_VARIABLES {
-            let value = secret_of(variable, &get)?;
+        for (variable, key) in SECRET_VARIABLES.into_iter().filter(|(_, key)| need.uses(key)) {
+            let value = secret_file::value_of(variable, environment, &get, &mut warnings)?;
             builder = builder.set_override_option(key, value).map_err(Error::configuration)?;
         }
         let sections: Sections =
             builder.build().and_then(config::Config::try_deserialize).map_err(Error::configuration)?;
         let countries_dir = dir.map(|d| d.join("countries")).filter(|d| d.is_dir());
-        Self::check(environment, countries_dir, sections)
+        let mut settings = Self::of_sections(environment, countries_dir, sections);
+        settings.validate()?;
+        settings.validate_for(need, get("AVAL_ENV").is_some(), &mut warnings)?;
+        settings.warnings = warnings;
+        Ok(settings)
     }
 
     /// The secrets; in development those that are missing are made and kept in the data directory.
@@ -280,9 +299,8 @@ impl Settings {
         Secrets::complete(&self.secrets, self.environment, &self.embedded.data_dir, clock)
     }
 
-    /// What no single section can know.
-    fn check(environment: Environment, countries_dir: Option<PathBuf>, sections: Sections) -> Result<Self> {
-        let settings = Self {
+    fn of_sections(environment: Environment, countries_dir: Option<PathBuf>, sections: Sections) -> Self {
+        Self {
             environment,
             countries_dir,
             instance: sections.instance,
@@ -312,58 +330,68 @@ impl Settings {
             providers: sections.providers,
             simulator: sections.simulator,
             faults: sections.faults,
-        };
-        settings.instance.validate()?;
-        settings.secrets.validate(environment)?;
-        settings.accounts.validate()?;
-        settings.encryption.validate(environment)?;
-        settings.server.validate(environment)?;
-        settings.limits.validate()?;
-        settings.cors.validate()?;
-        settings.database.validate(environment)?;
-        settings.redis.validate(environment)?;
-        settings.cache.validate()?;
-        settings.actors.validate()?;
-        settings.applications.validate()?;
-        settings.staff_views.validate()?;
-        settings.jobs.validate()?;
-        settings.outbox.validate()?;
-        settings.statistics.validate()?;
-        settings.lists.validate()?;
-        settings.redecision.validate()?;
-        settings.housekeeping.validate()?;
-        settings.archive.validate()?;
-        settings.websocket.validate()?;
-        settings.webhooks.validate()?;
-        settings.providers.validate(environment)?;
-        if environment == Environment::Production && settings.faults.injection {
-            return Err(Error::configuration("faults.injection must be false in production"));
+            warnings: Vec::new(),
         }
-        let recorders = settings.actors.recorders;
-        if settings.database.pool_size < recorders + 2 {
+    }
+
+    /// What holds for every environment and command.
+    fn validate(&self) -> Result<()> {
+        self.instance.validate()?;
+        self.accounts.validate()?;
+        self.server.validate()?;
+        self.limits.validate()?;
+        self.cors.validate()?;
+        self.database.validate()?;
+        self.cache.validate()?;
+        self.actors.validate()?;
+        self.applications.validate()?;
+        self.staff_views.validate()?;
+        self.jobs.validate()?;
+        self.outbox.validate()?;
+        self.statistics.validate()?;
+        self.lists.validate()?;
+        self.redecision.validate()?;
+        self.housekeeping.validate()?;
+        self.archive.validate()?;
+        self.websocket.validate()?;
+        self.webhooks.validate()?;
+        self.providers.validate()?;
+        let recorders = self.actors.recorders;
+        if self.database.pool_size < recorders + 2 {
             return Err(Error::configuration(format_args!(
                 "database.pool_size must be at least actors.recorders + 2 = {}",
                 recorders + 2
             )));
         }
-        Ok(settings)
+        Ok(())
     }
-}
 
-/// The value of a variable, or of the file that `<variable>_FILE` names, without the line break at its end.
-fn secret_of<'v>(variable: &str, get: &impl Fn(&str) -> Option<&'v str>) -> Result<Option<String>> {
-    let file_variable = format!("{variable}_FILE");
-    match (get(variable), get(&file_variable)) {
-        (Some(_), Some(_)) => Err(Error::configuration(format_args!(
-            "{variable} and {file_variable} are both set; one is enough"
-        ))),
-        (Some(value), None) => Ok(Some(value.to_owned())),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Error::configuration(format_args!("{file_variable}: {path}: {error}")))?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    /// What the environment asks of what a command uses. `is_named` says whether `AVAL_ENV` is set.
+    fn validate_for(&self, need: Need, is_named: bool, warnings: &mut Warnings) -> Result<()> {
+        let environment = self.environment;
+        if need != Need::Settings {
+            self.database.validate_for(environment, &self.embedded)?;
         }
-        (None, None) => Ok(None),
+        if need != Need::Everything {
+            return Ok(());
+        }
+        self.secrets.validate(environment)?;
+        self.encryption.validate(environment)?;
+        self.server.validate_for(environment, is_named)?;
+        self.cors.validate_for(environment)?;
+        self.redis.validate(environment)?;
+        self.providers.validate_for(environment)?;
+        self.simulator.validate_for(environment)?;
+        if environment == Environment::Production && self.faults.injection {
+            return Err(Error::configuration("faults.injection must be false in production"));
+        }
+        for (key, path) in [
+            ("server.tls.private_key_file", &self.server.tls.private_key_file),
+            ("accounts.signing_key_file", &self.accounts.signing_key_file),
+        ] {
+            secret_file::check_mode(key, path, environment, warnings)?;
+        }
+        Ok(())
     }
 }
 
@@ -407,6 +435,7 @@ mod tests {
             ("ENCRYPTION_KEY", "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
             ("INDEX_KEY", "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
             ("WEBHOOK_SECRET", "whsec_kT8w2Zr5Vx1Qm9Lc4Yb7Nf3Hj6Ds0GaP"),
+            ("DATABASE_URL", "host=localhost"),
         ];
         all.extend(simulators.iter().map(|key| (key.as_str(), "true")));
         all.extend(pairs);
@@ -493,13 +522,15 @@ mod tests {
 
     #[test]
     fn production_wants_a_provider_or_an_explicit_simulator_for_every_country() {
-        assert!(refusal(&[("AVAL_ENV", "production")]).contains("JWT_SECRET"));
+        let without_secrets = [("AVAL_ENV", "production"), ("DATABASE_URL", "host=localhost")];
+        assert!(refusal(&without_secrets).contains("JWT_SECRET"));
         let mut pairs: Vec<(String, &str)> = vec![
             ("AVAL_ENV".into(), "production"),
             ("JWT_SECRET".into(), "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
             ("ENCRYPTION_KEY".into(), "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
             ("INDEX_KEY".into(), "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
             ("WEBHOOK_SECRET".into(), "whsec_kT8w2Zr5Vx1Qm9Lc4Yb7Nf3Hj6Ds0GaP"),
+            ("DATABASE_URL".into(), "host=localhost"),
         ];
         for country in ["ES", "PT", "IT", "MX", "CO"] {
             pairs.push((format!("AVAL__PROVIDERS__{country}__SIMULATOR"), "true"));
@@ -589,7 +620,92 @@ mod tests {
         let tls =
             [("AVAL__SERVER__TLS__CERTIFICATE_FILE", "a"), ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", "b")];
         assert!(load_production(&[&tls[..], &[("AVAL__SERVER__HOST", "::")]].concat()).is_ok());
-        assert!(load(&[("AVAL__SERVER__HOST", "0.0.0.0")]).is_ok(), "containers of developers");
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_an_environment_that_was_chosen() {
+        let unnamed = refusal(&[("AVAL__SERVER__HOST", "0.0.0.0")]);
+        assert!(unnamed.contains("server.host") && unnamed.contains("AVAL_ENV=production"), "{unnamed}");
+        assert!(refusal(&[("AVAL__SERVER__HOST", "::"), ("AVAL_ENV", "")]).contains("AVAL_ENV"));
+        let named = [("AVAL__SERVER__HOST", "0.0.0.0"), ("AVAL_ENV", "development")];
+        assert!(load(&named).is_ok(), "containers of developers");
+    }
+
+    #[test]
+    fn production_refuses_what_is_only_convenient_with_the_key_and_the_remedy() {
+        for (variable, value, key, remedy) in [
+            ("AVAL__PROVIDERS__ES__BASE_URL", "http://bureau.example", "providers.es.base_url", "https://"),
+            ("AVAL__PROVIDERS__BR__BASE_URL", "HTTP://10.0.0.5/v1", "providers.br.base_url", "https://"),
+            ("AVAL__SIMULATOR__CALLBACK_URL", "http://api.internal/x", "simulator.callback_url", "https://"),
+            ("AVAL__SIMULATOR__HOST", "0.0.0.0", "simulator.host", "loopback"),
+            ("AVAL__CORS__ALLOWED_ORIGINS", "http://console.example", "cors.allowed_origins", "https://"),
+            ("AVAL__SERVER__TRUSTED_PROXIES", "0.0.0.0/0", "server.trusted_proxies", "10.0.3.0/24"),
+            ("AVAL__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,::/0", "server.trusted_proxies", "10.0.3.0/24"),
+            ("AVAL__EMBEDDED__DURABLE", "false", "embedded.durable", "power cut"),
+        ] {
+            let refused = load_production(&[(variable, value)]).expect_err(value).to_string();
+            assert!(refused.contains(key) && refused.contains(remedy), "{refused}");
+            assert!(load(&[(variable, value)]).is_ok(), "development: {variable}={value}");
+        }
+        for (variable, value) in [
+            ("AVAL__PROVIDERS__ES__BASE_URL", "https://bureau.example"),
+            ("AVAL__PROVIDERS__ES__BASE_URL", "http://127.0.0.1:8090/es"),
+            ("AVAL__SERVER__TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8"),
+        ] {
+            assert!(load_production(&[(variable, value)]).is_ok(), "{variable}={value}");
+        }
+    }
+
+    #[test]
+    fn production_runs_a_private_database_only_where_that_is_asked_for() {
+        let refused = load_production(&[("DATABASE_URL", "")]).expect_err("must be refused").to_string();
+        assert!(refused.contains("DATABASE_URL") && refused.contains("USE_IN_PRODUCTION"), "{refused}");
+        let asked = [("DATABASE_URL", ""), ("AVAL__EMBEDDED__USE_IN_PRODUCTION", "true")];
+        assert!(load_production(&asked).is_ok());
+    }
+
+    #[test]
+    fn a_command_needs_only_what_it_uses() {
+        let load = |need, pairs: &[(&str, &str)]| {
+            let production = [("AVAL_ENV", "production")];
+            let all = production.iter().chain(pairs).map(|(k, v)| (k.to_string(), v.to_string()));
+            Settings::for_need(need, &all.collect())
+        };
+        let url = ("DATABASE_URL", "host=localhost");
+        assert!(load(Need::Database, &[url, ("JWT_SECRET_FILE", "/nonexistent")]).is_ok());
+        assert!(load(Need::Everything, &[url]).unwrap_err().to_string().contains("JWT_SECRET"));
+        assert!(load(Need::Database, &[]).unwrap_err().to_string().contains("DATABASE_URL"));
+        let clear = ("DATABASE_URL", "postgres://db.example/aval");
+        assert!(load(Need::Database, &[clear]).unwrap_err().to_string().contains("sslmode"));
+        assert!(load(Need::Settings, &[("DATABASE_URL_FILE", "/nonexistent")]).is_ok());
+        let wrong = ("AVAL__SERVER__KEEP_ALIVE_MS", "1");
+        assert!(load(Need::Settings, &[wrong]).unwrap_err().to_string().contains("keep_alive_ms"));
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused_in_production_and_told_of_in_development() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let tls =
+            [("AVAL__SERVER__TLS__CERTIFICATE_FILE", "a"), ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", path)];
+        let cases = [
+            ("JWT_SECRET_FILE", vec![("JWT_SECRET", ""), ("JWT_SECRET_FILE", path)]),
+            ("signing_key_file", vec![("AVAL__ACCOUNTS__SIGNING_KEY_FILE", path)]),
+            ("private_key_file", tls.to_vec()),
+        ];
+        for (mode, is_open) in [(0o600, false), (0o644, true), (0o640, true)] {
+            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            for (key, pairs) in &cases {
+                let refused = load_production(pairs).err().map(|error| error.to_string());
+                assert_eq!(refused.is_some(), is_open, "{key} {mode:o}: {refused:?}");
+                assert!(refused.is_none_or(|text| text.contains(key) && text.contains("chmod 600")));
+                let warnings = load(pairs).unwrap().warnings;
+                assert_eq!(warnings.iter().any(|text| text.contains(key)), is_open, "{key} {mode:o}");
+            }
+        }
     }
 
     #[test]

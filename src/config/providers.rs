@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::elsewhere::is_plaintext_to_elsewhere;
 use super::{Environment, require};
 use crate::domain::application::Country;
 use crate::error::Result;
@@ -187,20 +188,34 @@ impl ProvidersSection {
         }
     }
 
-    pub(super) fn validate(&self, environment: Environment) -> Result<()> {
+    /// Refuses in production what is only convenient.
+    pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
+        if environment == Environment::Development {
+            return Ok(());
+        }
         for country in Country::ALL {
             let name = format!("providers.{}", country.lower_code());
             let section = self.section(country);
-            if environment == Environment::Production {
-                require(
-                    section.simulator || !section.base_url.is_empty(),
-                    &name,
-                    "needs a base_url, or simulator = true, in production",
-                )?;
-            }
-            self.of(country).validate(&name)?;
+            require(
+                section.simulator || !section.base_url.is_empty(),
+                &name,
+                "needs a base_url, or simulator = true, in production",
+            )?;
+            require(
+                !is_plaintext_to_elsewhere(&section.base_url),
+                &format!("{name}.base_url"),
+                "would send personal data to another machine in the clear: use https://, or a proxy on this machine that \
+                 speaks TLS to the bureau",
+            )?;
         }
         Ok(())
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let countries = Country::ALL.into_iter();
+        countries
+            .map(|country| (country, format!("providers.{}", country.lower_code())))
+            .try_for_each(|(country, name)| self.of(country).validate(&name))
     }
 }
 
@@ -277,4 +292,21 @@ pub struct SimulatorSection {
     pub port: u16,
     /// Where bureaus in asynchronous mode post their answers; empty is this instance's own address.
     pub callback_url: String,
+}
+
+impl SimulatorSection {
+    /// Refuses in production what is only convenient.
+    pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
+        let is_production = environment == Environment::Production;
+        require(
+            !is_production || self.host.is_loopback(),
+            "simulator.host",
+            "must be a loopback address in production: the simulator has no password and speaks no TLS",
+        )?;
+        require(
+            !is_production || !is_plaintext_to_elsewhere(&self.callback_url),
+            "simulator.callback_url",
+            "would send personal data to another machine in the clear: use https://",
+        )
+    }
 }

@@ -1,6 +1,5 @@
 //! `[redis]`: what instances share besides the database. Everything in it can be done without.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use super::elsewhere::is_elsewhere;
 use super::{Environment, require};
 use crate::error::{Error, Result};
 
@@ -89,12 +89,7 @@ impl RedisSettings {
 
 fn is_plaintext_to_elsewhere(address: &ConnectionAddr) -> bool {
     match address {
-        ConnectionAddr::Tcp(host, _) => {
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let is_loopback =
-                bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-            !is_loopback && host != "localhost"
-        }
+        ConnectionAddr::Tcp(host, _) => is_elsewhere(host),
         ConnectionAddr::TcpTls { .. } | ConnectionAddr::Unix(_) => false,
         // A kind of address that this version does not know is not known to be safe.
         _ => true,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 
 use super::{Environment, require};
@@ -75,7 +75,31 @@ impl TlsSettings {
 }
 
 impl ServerSettings {
-    pub(super) fn validate(&self, environment: Environment) -> Result<()> {
+    /// Refuses in production what is only convenient. `is_named` says whether `AVAL_ENV` is set.
+    pub(super) fn validate_for(&self, environment: Environment, is_named: bool) -> Result<()> {
+        if environment == Environment::Development {
+            return require(
+                is_named || self.host.is_loopback(),
+                "server.host",
+                "is reachable from other machines, and AVAL_ENV is not set: set AVAL_ENV=production, or \
+                 AVAL_ENV=development to say that its open settings are meant to be reached",
+            );
+        }
+        require(
+            self.host.is_loopback() || self.tls.is_on() || self.plaintext_behind_proxy,
+            "server.host",
+            "is reachable from other machines: set server.tls, or server.plaintext_behind_proxy = true when a proxy in \
+             front speaks TLS",
+        )?;
+        require(
+            !is_too_broad(&self.trusted_proxies),
+            "server.trusted_proxies",
+            "trusts so many addresses that a client can be among them and choose the address that it is known by: name \
+             the networks of the proxies alone, such as 10.0.3.0/24",
+        )
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
         let at_least = |value: u64, least: u64, key: &str| {
             require(value >= least, key, &format!("must be at least {least}"))
         };
@@ -98,15 +122,6 @@ impl ServerSettings {
             self.tls.is_on() != self.tls.private_key_file.as_os_str().is_empty(),
             "server.tls",
             "needs certificate_file and private_key_file, or neither",
-        )?;
-        require(
-            environment == Environment::Development
-                || self.host.is_loopback()
-                || self.tls.is_on()
-                || self.plaintext_behind_proxy,
-            "server.host",
-            "is reachable from other machines: set server.tls, or server.plaintext_behind_proxy = true when a proxy in \
-             front speaks TLS",
         )
     }
 
@@ -141,10 +156,71 @@ impl ServerSettings {
     }
 }
 
+/// The widest network of proxies, as a length of its prefix: 10.0.0.0/8 is a whole private one.
+const WIDEST_IPV4: u8 = 8;
+/// The same for public IPv6; private networks (fc00::/7) may be as wide as they are.
+const WIDEST_IPV6: u8 = 16;
+/// Most IPv4 addresses of all networks together: a sixteenth of all there are.
+const MOST_IPV4: u64 = 1 << 28;
+
+/// Whether the networks hold addresses of clients too.
+fn is_too_broad(networks: &[IpNet]) -> bool {
+    let ipv4 = |network: &IpNet| match network {
+        IpNet::V4(network) => Some(*network),
+        // ::ffff:0:0/96 is IPv4.
+        IpNet::V6(network) => {
+            let length = network.prefix_len().checked_sub(96)?;
+            Ipv4Net::new(network.addr().to_ipv4_mapped()?, length).ok()
+        }
+    };
+    let of_ipv4: Vec<Ipv4Net> = Ipv4Net::aggregate(&networks.iter().filter_map(ipv4).collect());
+    let addresses = of_ipv4.iter().map(|network| 1_u64 << (32 - network.prefix_len())).sum::<u64>();
+    let too_wide_ipv6 = networks.iter().any(|network| match network {
+        IpNet::V4(_) => false,
+        IpNet::V6(network) => {
+            let is_private = network.prefix_len() >= 7 && network.addr().is_unique_local();
+            network.prefix_len() < WIDEST_IPV6 && !is_private
+        }
+    });
+    too_wide_ipv6 || addresses > MOST_IPV4 || of_ipv4.iter().any(|network| network.prefix_len() < WIDEST_IPV4)
+}
+
 /// Fault injection.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultSettings {
     /// Whether faults can be injected over the API.
     pub injection: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_that_hold_clients_too_are_too_broad() {
+        let halves: Vec<String> = (0..=255).step_by(2).map(|first| format!("{first}.0.0.0/8")).collect();
+        let halves: Vec<&str> = halves.iter().map(String::as_str).collect();
+        for (networks, expected) in [
+            (&["0.0.0.0/0"][..], true),
+            (&["::/0"], true),
+            (&["0.0.0.0/1", "128.0.0.0/1"], true),
+            (&["10.0.0.0/8", "0.0.0.0/0"], true),
+            (&["0.0.0.0/4"], true),
+            (&halves, true),
+            (&["2000::/3"], true),
+            (&["::/8"], true),
+            (&["::ffff:0:0/96"], true),
+            (&["::ffff:0.0.0.0/97"], true),
+            (
+                &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "127.0.0.1/32", "::1/128"],
+                false,
+            ),
+            (&["2400:cb00::/32", "104.16.0.0/13", "fd00::/8", "::ffff:10.0.0.0/104"], false),
+            (&[], false),
+        ] {
+            let parsed: Vec<IpNet> = networks.iter().map(|network| network.parse().unwrap()).collect();
+            assert_eq!(is_too_broad(&parsed), expected, "{networks:?}");
+        }
+    }
 }

@@ -33,8 +33,8 @@ use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::confirmation::{ReportedOutcome, reported_outcome};
 use crate::domain::decision::{
-    APPLIED_ELSEWHERE, Case, Decision, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED, PROVIDER_TIMEOUT,
-    PROVIDER_UNAVAILABLE, RuleKind, RuleOutcome, RuleResult,
+    APPLIED_ELSEWHERE, Case, Decision, MANUAL_REVIEW, Outcome, PROVIDER_NEEDS_REVIEW, PROVIDER_REJECTED,
+    PROVIDER_TIMEOUT, PROVIDER_UNAVAILABLE, RuleKind, RuleOutcome, RuleResult,
 };
 use crate::error::{Error, Result};
 
@@ -42,6 +42,18 @@ use crate::error::{Error, Result};
 pub const THIN_FILE: &str = "THIN_FILE";
 /// The reason code of a risk score that is high enough to send an application to a human.
 pub const RISK_TOO_HIGH: &str = "RISK_TOO_HIGH";
+
+/// The reason codes that belong to no rule.
+pub(super) const GENERAL_REASONS: [&str; 8] = [
+    APPLIED_ELSEWHERE,
+    MANUAL_REVIEW,
+    PROVIDER_NEEDS_REVIEW,
+    PROVIDER_REJECTED,
+    PROVIDER_TIMEOUT,
+    PROVIDER_UNAVAILABLE,
+    RISK_TOO_HIGH,
+    THIN_FILE,
+];
 
 /// How many reason codes a decision keeps.
 const MAX_REASONS: usize = 4;

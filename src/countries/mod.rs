@@ -120,6 +120,27 @@ impl Countries {
     }
 }
 
+/// The codes of every country's rules, each once, in alphabetical order.
+pub fn rule_codes() -> Vec<&'static str> {
+    let countries = Countries::built_in().into_iter();
+    let described =
+        countries.flat_map(|known| Country::ALL.map(|country| known.rules(country).describe().rules));
+    let mut codes: Vec<_> = described.flatten().map(|rule| rule.code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
+/// Every code that a decision may give as a reason, each once, in alphabetical order.
+pub fn reason_codes() -> Vec<&'static str> {
+    let mut codes = rule_codes();
+    codes.extend(evaluation::GENERAL_REASONS);
+    codes.extend(rule::MISSING_INPUTS);
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
 /// A thresholds file that no country reads is a typing error that would otherwise go unnoticed.
 fn refuse_strangers(dir: &Path) -> Result<()> {
     let unreadable = |error| Error::configuration(format_args!("{}: {error}", dir.display()));

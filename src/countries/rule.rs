@@ -38,6 +38,15 @@ pub(super) enum Test {
     VerifiedRecord,
 }
 
+/// The reason codes of inputs that a bureau did not report.
+pub(super) const MISSING_INPUTS: [&str; 5] = [
+    "MISSING_AVERAGE_MONTHLY_INCOME",
+    "MISSING_CREDIT_SCORE",
+    "MISSING_HAS_DEFAULTS",
+    "MISSING_MONTHLY_OBLIGATIONS",
+    "MISSING_VERIFIED",
+];
+
 /// A rule of a country.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {

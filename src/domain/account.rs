@@ -1,6 +1,7 @@
 //! Accounts: what they may do, and how they are called.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,9 @@ pub enum Scope {
     /// Reviewing.
     #[serde(rename = "applications:review")]
     ApplicationsReview,
+    /// Reading metrics, and nothing else: for whoever collects them.
+    #[serde(rename = "metrics:read")]
+    MetricsRead,
     /// Reading metrics, jobs and logs of access.
     #[serde(rename = "operations:read")]
     OperationsRead,
@@ -67,10 +71,11 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ApplicationsRead,
         Self::ApplicationsWrite,
         Self::ApplicationsReview,
+        Self::MetricsRead,
         Self::OperationsRead,
         Self::OperationsWrite,
     ];
@@ -81,8 +86,20 @@ impl Scope {
             Self::ApplicationsRead => "applications:read",
             Self::ApplicationsWrite => "applications:write",
             Self::ApplicationsReview => "applications:review",
+            Self::MetricsRead => "metrics:read",
             Self::OperationsRead => "operations:read",
             Self::OperationsWrite => "operations:write",
+        }
+    }
+}
+
+impl Scope {
+    /// The least role that a key with this scope needs for the scope to be of any use: the route table asks for it.
+    pub const fn least_role(self) -> Role {
+        match self {
+            Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
+            Self::ApplicationsReview => Role::Analyst,
+            Self::OperationsRead | Self::OperationsWrite => Role::Admin,
         }
     }
 }
@@ -99,6 +116,20 @@ impl FromStr for Scope {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or("not a scope")
     }
+}
+
+/// How often an API key may be used, where that differs from the configured limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct KeyLimits {
+    /// Requests a minute, creations not counted.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Applications created a minute.
+    pub applications_per_minute: Option<NonZeroU32>,
+}
+
+impl KeyLimits {
+    /// The most that either can be.
+    pub const MAX_PER_MINUTE: u32 = 100_000;
 }
 
 /// How an account is called: 3 to 64 of `a-z`, `0-9`, `.`, `_` and `-`. It stands in rows that nobody can erase, so that it

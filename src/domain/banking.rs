@@ -25,6 +25,11 @@ pub enum AccountStatus {
     Unknown,
 }
 
+impl AccountStatus {
+    /// Every standing.
+    pub const ALL: [Self; 5] = [Self::Active, Self::Inactive, Self::Suspended, Self::Closed, Self::Unknown];
+}
+
 /// A credit score on the common scale of 300 (worst) to 850 (best).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]

@@ -55,6 +55,6 @@ pub struct PublishedEvent {
     pub request_id: Option<RequestId>,
     /// The W3C trace context of the change.
     pub traceparent: Option<String>,
-    /// What happened.
-    pub data: ApplicationChanged,
+    /// What happened; `None` for an event of a type or shape that this version does not know.
+    pub data: Option<ApplicationChanged>,
 }

@@ -199,6 +199,20 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.read(name, raw, read)
     }
 
+    /// Takes a member of a JSON Merge Patch that may be absent and cannot be removed, as `null` would.
+    pub fn changed<T>(&mut self, name: &str, read: impl Fn(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
+        self.refuse_removal(name);
+        self.optional(name, read)
+    }
+
+    /// Refuses a member of a JSON Merge Patch that is `null`.
+    pub fn refuse_removal(&mut self, name: &str) {
+        let is_null = |(member, raw): &(Cow<'_, str>, &RawValue)| member == name && raw.get() == "null";
+        if self.members.iter().any(is_null) {
+            self.refuse(name, "required", "cannot be removed");
+        }
+    }
+
     /// Reports what nobody took, or the first of it.
     pub fn refuse_the_rest(&mut self) {
         for (name, _) in std::mem::take(&mut self.members).into_iter().take(MAX_UNKNOWN_REPORTED) {
@@ -238,6 +252,18 @@ impl<'a, 'p> Fields<'a, 'p> {
             code,
             detail,
         ));
+    }
+
+    /// Reports a problem of a member of a member, or of an entry of an array.
+    pub fn refuse_within(&mut self, name: &str, inner: &str, code: &'static str, detail: &str) {
+        let pointer = format!("{}{}{}", self.pointer, pointer_step(name), pointer_step(inner));
+        self.problems.0.push(FieldError::new(pointer, code, detail));
+    }
+
+    /// The name under which a member was sent that had another name before: the deprecated one when only that is there.
+    pub fn name_sent(&self, name: &'static str, deprecated: &'static str) -> &'static str {
+        let has = |wanted: &str| self.members.iter().any(|(member, _)| member == wanted);
+        if has(deprecated) && !has(name) { deprecated } else { name }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod decision;
 pub mod event;
 pub mod ids;
 pub mod json;
+pub mod label;
 pub mod members;
 pub mod money;
 pub mod personal_data;

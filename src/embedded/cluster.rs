@@ -12,15 +12,26 @@ use tokio::process::Command;
 
 use super::installation::{self, Installation};
 use super::place::{Place, ServerUser, unusable};
-use super::{DATABASE, EmbeddedSettings};
+use super::{DATABASE, EmbeddedSettings, roles};
 use crate::error::{Error, Result};
 
 /// The start of the names of directories that `initdb` works in.
 const UNFINISHED: &str = "postgres-unfinished-";
 
-/// Only the socket, whose directory keeps others out (see [`super::place`]); there is no line for the network.
-const PG_HBA: &str = "# Written by Aval at each start. Access is governed by the mode of the socket's directory.\n\
-                      local all all trust\n";
+/// What of Aval's environment PostgreSQL's programs get: the rest can hold secrets, and whoever may read the server's
+/// process or run a program from SQL reads its environment.
+pub(super) const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
+/// The one variable that Aval sets for them.
+pub(super) const LOCALE: (&str, &str) = ("LC_ALL", "C");
+
+/// Whether the superuser of the cluster may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SuperuserAccess {
+    /// While Aval prepares the database; in tests always.
+    Allowed,
+    /// While Aval serves.
+    Refused,
+}
 
 /// The major version that made the database, or `None` when there is no database yet.
 ///
@@ -73,7 +84,7 @@ async fn run_initdb(
     let mut initdb = server_command(&installation.program("initdb"), user);
     initdb
         .args(["--encoding=UTF8", "--locale=C", "--data-checksums", "--auth=trust"])
-        .arg(format!("--username={DATABASE}"))
+        .arg(format!("--username={}", roles::SUPERUSER))
         .arg("--pgdata")
         .arg(work_dir)
         .kill_on_drop(true);
@@ -112,14 +123,33 @@ fn sweep_unfinished(home: &Path, logger: &Logger) {
     }
 }
 
-/// Writes `postgresql.conf` and `pg_hba.conf`, whole, at each start. What an operator sets with `ALTER SYSTEM` is
-/// kept by PostgreSQL in a file of its own and wins, except over the socket's place.
+/// Writes `postgresql.conf`, whole, at each start. What an operator sets with `ALTER SYSTEM` is kept by PostgreSQL in a
+/// file of its own and wins, except over the socket's place.
 ///
 /// # Errors
-/// [`Error::Configuration`] when the files cannot be written.
+/// [`Error::Configuration`] when the file cannot be written.
 pub(super) fn write_configuration(place: &Place, durable: bool) -> Result<()> {
-    place.write_server_file(&place.cluster.join("postgresql.conf"), &postgresql_conf(durable))?;
-    place.write_server_file(&place.cluster.join("pg_hba.conf"), PG_HBA)
+    place.write_server_file(&place.cluster.join("postgresql.conf"), &postgresql_conf(durable))
+}
+
+/// Writes `pg_hba.conf`. A server that runs already has to be told to read it again.
+///
+/// There are lines for the socket alone, whose directory keeps other system users out (see [`super::place`]), and none for
+/// the network.
+///
+/// # Errors
+/// [`Error::Configuration`] when the file cannot be written.
+pub(super) fn write_access(place: &Place, superuser: SuperuserAccess) -> Result<()> {
+    let mut lines = format!(
+        "# Written by Aval at each start. Access is governed by the mode of the socket's directory.\n\
+         local {DATABASE} {},{} trust\n",
+        roles::OWNER,
+        roles::SERVER
+    );
+    if superuser == SuperuserAccess::Allowed {
+        lines.push_str("local all all trust\n");
+    }
+    place.write_server_file(&place.cluster.join("pg_hba.conf"), &lines)
 }
 
 /// The settings, sized for a small machine that Aval shares. The server's log leaves out statements and details,
@@ -148,16 +178,20 @@ fn postgresql_conf(durable: bool) -> String {
     )
 }
 
-/// A PostgreSQL program, run as `user`, away from the working directory (which that user may not be allowed to read)
-/// and without the environment variables that would change what it does.
+/// A PostgreSQL program, run as `user` and away from the working directory, which that user may not be allowed to read.
 pub(super) fn server_command(program: &Path, user: Option<ServerUser>) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir("/").stdin(Stdio::null()).env("LC_ALL", "C");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
-        command.env_remove(name);
-    }
+    let mut command = clean_command(program);
+    command.current_dir("/").stdin(Stdio::null());
     if let Some(user) = user {
         command.uid(user.uid).gid(user.gid);
     }
+    command
+}
+
+/// A program whose environment holds [`PASSED_ON`] and nothing else of Aval's own.
+pub(super) fn clean_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env(LOCALE.0, LOCALE.1);
+    command.envs(PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }

@@ -7,8 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::process::Command;
-
+use super::cluster::clean_command;
 use crate::error::{Error, Result};
 
 /// The oldest major version that Aval's schema runs on (SPEC 10).
@@ -138,7 +137,7 @@ async fn inspect(folder: &Path) -> Option<Installation> {
 }
 
 async fn output_of(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).output().await.ok()?;
+    let output = clean_command(program).arg(argument).output().await.ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -11,6 +11,8 @@
 //! - `initdb` is interrupted: it works beside the place and is renamed into it when finished (`cluster`).
 //! - Two Avals want one data directory: the second is refused (`place`).
 //! - Aval runs as root, which PostgreSQL refuses: the server runs as another user (`place`).
+//! - Somebody gets into the server: its environment holds no secret (`cluster`), and the user that serves owns nothing
+//!   (`roles`). A server that an earlier version started with Aval's whole environment is started anew.
 //! - The server dies while Aval runs: [`EmbeddedPostgres::supervise`] starts it again.
 //!
 //! Start-up reads and writes a few small files directly, without handing them to another thread: nothing else runs yet.
@@ -25,6 +27,7 @@ use nix::sys::signal::Signal;
 use slog::{Logger, error, info, o, warn};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use self::cluster::SuperuserAccess;
 use self::installation::Installation;
 use self::place::Place;
 use self::postmaster::{Postmaster, log_length, log_tail, rotate_log};
@@ -34,8 +37,9 @@ mod cluster;
 mod installation;
 mod place;
 mod postmaster;
+mod roles;
 
-/// The name of the application's database and of its owner.
+/// The name of the application's database.
 const DATABASE: &str = "aval";
 
 /// What the server says while processes of its killed predecessor are still attached to the data.
@@ -66,6 +70,8 @@ pub struct EmbeddedSettings {
     pub start_timeout: Duration,
     /// The folder of `initdb` and `postgres` (`AVAL_PG_BIN`); `None` searches the machine.
     pub bin_dir: Option<PathBuf>,
+    /// Whether the superuser may connect while Aval serves. True only in tests, which make databases of their own.
+    pub superuser_connects: bool,
 }
 
 impl EmbeddedSettings {
@@ -77,6 +83,7 @@ impl EmbeddedSettings {
             durable: true,
             start_timeout: Duration::from_secs(60),
             bin_dir: None,
+            superuser_connects: false,
         }
     }
 }
@@ -86,11 +93,13 @@ impl EmbeddedSettings {
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     start_timeout: Duration,
+    superuser: SuperuserAccess,
     installation: Installation,
     place: Place,
     /// `None` once it was detached or stopped.
     postmaster: Option<Postmaster>,
-    database_url: String,
+    serving_url: String,
+    owner_url: String,
     logger: Logger,
 }
 
@@ -119,18 +128,38 @@ impl EmbeddedPostgres {
         }
         cluster::create_if_missing(&place, &installation, &settings, &logger).await?;
         cluster::write_configuration(&place, settings.durable)?;
-        let database_url = url(&place.socket_dir, DATABASE);
-        let start_timeout = settings.start_timeout;
-        let mut started = Self { start_timeout, installation, place, postmaster: None, database_url, logger };
+        let mut started = Self {
+            start_timeout: settings.start_timeout,
+            superuser: match settings.superuser_connects {
+                true => SuperuserAccess::Allowed,
+                false => SuperuserAccess::Refused,
+            },
+            serving_url: url(&place.socket_dir, DATABASE, roles::SERVER),
+            owner_url: url(&place.socket_dir, DATABASE, roles::OWNER),
+            installation,
+            place,
+            postmaster: None,
+            logger,
+        };
         started.boot().await?;
         Ok(started)
     }
 
-    /// The URL of the application's database, for diesel-async and for `psql`:
-    /// `postgresql:///aval?user=aval&host=<socket directory>`. It holds no secret, and the directory needs no escaping.
-    /// It stays the same for as long as this value lives.
+    /// The URL of the application's database, for diesel-async and for `psql`, as the user that serves:
+    /// `postgresql:///aval?user=aval_server&host=<socket directory>`. It holds no secret, and the directory needs no
+    /// escaping. It stays the same for as long as this value lives.
     pub fn database_url(&self) -> &str {
-        &self.database_url
+        &self.serving_url
+    }
+
+    /// The same as the user that owns the schema, for migrations.
+    pub fn owner_url(&self) -> &str {
+        &self.owner_url
+    }
+
+    /// The same as the superuser, who is let in only where [`EmbeddedSettings::superuser_connects`] says so.
+    pub fn superuser_url(&self) -> String {
+        url(&self.place.socket_dir, DATABASE, roles::SUPERUSER)
     }
 
     /// The directory that holds the database's files.
@@ -194,17 +223,7 @@ impl EmbeddedPostgres {
     /// [`Error::Timeout`] when it does not end even when told to drop everything.
     pub async fn stop(mut self) -> Result<()> {
         let Some(postmaster) = self.postmaster.take() else { return Ok(()) };
-        postmaster.signal(Signal::SIGINT);
-        if timeout(FAST_SHUTDOWN, postmaster.wait()).await.is_err() {
-            warn!(self.logger, "the database server does not stop; stopping it at once");
-            postmaster.signal(Signal::SIGQUIT);
-            timeout(IMMEDIATE_SHUTDOWN, postmaster.wait()).await.map_err(|_elapsed| Error::Timeout {
-                what: "stopping the embedded PostgreSQL",
-                after: FAST_SHUTDOWN + IMMEDIATE_SHUTDOWN,
-            })?;
-        }
-        info!(self.logger, "database server stopped");
-        Ok(())
+        shut_down(&postmaster, &self.logger).await
     }
 
     /// Lets go of the server and leaves it running, for the next [`EmbeddedPostgres::start`] on the same directory to
@@ -213,28 +232,53 @@ impl EmbeddedPostgres {
         self.postmaster = None;
     }
 
-    /// Adopts or starts a server and waits until it answers.
+    /// Adopts or starts a server, waits until it answers, and prepares its users.
     async fn boot(&mut self) -> Result<()> {
         let began = Instant::now();
         let deadline = began + self.start_timeout;
         self.postmaster = None;
         rotate_log(&self.place.log_file)?;
+        let log_start = log_length(&self.place.log_file);
+        cluster::write_access(&self.place, SuperuserAccess::Allowed)?;
+        let adopted = self.run_until_it_answers(deadline).await?;
+        let prepared = timeout_at(deadline, self.prepare_users()).await;
+        match prepared {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                return Err(self.no_start(&format!("its users cannot be prepared: {error}"), log_start));
+            }
+            Err(_elapsed) => return Err(self.no_start("its users were not prepared in time", log_start)),
+        }
+        info!(self.logger, "database server ready"; "pid" => self.pid(), "adopted" => adopted,
+            "directory" => self.place.cluster.display().to_string(), "took_ms" => began.elapsed().as_millis());
+        Ok(())
+    }
+
+    /// Tells whether the server that answers was adopted.
+    async fn run_until_it_answers(&mut self, deadline: Instant) -> Result<bool> {
         loop {
             let log_start = log_length(&self.place.log_file);
             let (postmaster, adopted) = match Postmaster::running(&self.place)? {
+                Some(orphan) if !orphan.has_clean_environment() => {
+                    info!(self.logger, "restarting a database server whose environment is not its own");
+                    shut_down(&orphan, &self.logger).await?;
+                    continue;
+                }
                 Some(orphan) => (orphan, true),
                 None => (Postmaster::spawn(&self.place, &self.installation)?, false),
             };
             let postmaster = self.postmaster.insert(postmaster);
+            if adopted {
+                // It may refuse the superuser by now.
+                postmaster.signal(Signal::SIGHUP);
+            }
             match timeout_at(deadline, ready(postmaster, &self.place.cluster)).await {
                 Ok(Ok(())) => {
-                    // A later restart keeps the adopted server's socket, so that the URL stays true.
+                    // A later restart keeps the adopted server's socket, so that the URLs stay true.
                     self.place.socket_dir.clone_from(&postmaster.socket_dir);
-                    self.database_url = url(&postmaster.socket_dir, DATABASE);
-                    info!(self.logger, "database server ready"; "pid" => postmaster.pid.as_raw(), "adopted" => adopted,
-                        "directory" => self.place.cluster.display().to_string(),
-                        "took_ms" => began.elapsed().as_millis());
-                    return Ok(());
+                    self.serving_url = url(&postmaster.socket_dir, DATABASE, roles::SERVER);
+                    self.owner_url = url(&postmaster.socket_dir, DATABASE, roles::OWNER);
+                    return Ok(adopted);
                 }
                 // An adopted server that was about to stop, or a killed one's last processes: gone in a moment.
                 Ok(Err(_)) if adopted || log_tail(&self.place.log_file, log_start).contains(STILL_IN_USE) => {
@@ -247,6 +291,26 @@ impl EmbeddedPostgres {
                 Err(_elapsed) => return Err(self.no_start("it does not answer in time", log_start)),
             }
         }
+    }
+
+    /// Makes the users, and then lets the superuser in no more.
+    async fn prepare_users(&self) -> Result<()> {
+        let superuser_url = self.superuser_url();
+        let mut connection = AsyncPgConnection::establish(&superuser_url).await.map_err(Error::internal)?;
+        roles::prepare(&mut connection).await?;
+        drop(connection);
+        if self.superuser == SuperuserAccess::Allowed {
+            return Ok(());
+        }
+        cluster::write_access(&self.place, SuperuserAccess::Refused)?;
+        if let Some(postmaster) = &self.postmaster {
+            postmaster.signal(Signal::SIGHUP);
+        }
+        // The server reads its files some time after the signal.
+        while AsyncPgConnection::establish(&superuser_url).await.is_ok() {
+            sleep(RETRY_PAUSE).await;
+        }
+        Ok(())
     }
 
     fn no_start(&self, what: &str, log_start: u64) -> Error {
@@ -262,6 +326,21 @@ impl Drop for EmbeddedPostgres {
             postmaster.signal(Signal::SIGINT);
         }
     }
+}
+
+/// Stops a server and waits for it.
+async fn shut_down(postmaster: &Postmaster, logger: &Logger) -> Result<()> {
+    postmaster.signal(Signal::SIGINT);
+    if timeout(FAST_SHUTDOWN, postmaster.wait()).await.is_err() {
+        warn!(logger, "the database server does not stop; stopping it at once");
+        postmaster.signal(Signal::SIGQUIT);
+        timeout(IMMEDIATE_SHUTDOWN, postmaster.wait()).await.map_err(|_elapsed| Error::Timeout {
+            what: "stopping the embedded PostgreSQL",
+            after: FAST_SHUTDOWN + IMMEDIATE_SHUTDOWN,
+        })?;
+    }
+    info!(logger, "database server stopped");
+    Ok(())
 }
 
 /// Waits until the server answers and the application's database is there. Runs until then or until the server has
@@ -285,7 +364,9 @@ async fn ready(postmaster: &Postmaster, cluster: &Path) -> Result<(), String> {
 /// yet is in the server's own log.
 async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::QueryResult<()> {
     let refused = |error: diesel::ConnectionError| diesel::result::Error::QueryBuilderError(error.into());
-    let mut server = AsyncPgConnection::establish(&url(socket_dir, "postgres")).await.map_err(refused)?;
+    let mut server = AsyncPgConnection::establish(&url(socket_dir, "postgres", roles::SUPERUSER))
+        .await
+        .map_err(refused)?;
     let serves = diesel::select(sql::<Text>("current_setting('data_directory')"))
         .get_result::<String>(&mut server)
         .await?;
@@ -300,17 +381,18 @@ async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::Q
     Ok(())
 }
 
-/// The URL of the database that another Aval keeps running for this data directory; `None` when none does.
+/// The URL of the database that another Aval keeps running for this data directory, as the user that serves; `None` when
+/// none does.
 ///
 /// # Errors
 /// [`Error::Configuration`] when the data directory cannot be understood.
 pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
     let cluster = place::known_cluster(settings)?;
     let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
-    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE)))
+    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::SERVER)))
 }
 
 /// The socket's directory goes in as it is: `place` and `postmaster` hand out none that would need escaping.
-fn url(socket_dir: &Path, database: &str) -> String {
-    format!("postgresql:///{database}?user={DATABASE}&host={}", socket_dir.display())
+fn url(socket_dir: &Path, database: &str, user: &str) -> String {
+    format!("postgresql:///{database}?user={user}&host={}", socket_dir.display())
 }

@@ -1,7 +1,8 @@
 //! JSON bodies.
 //!
-//! A body is read whole, within its limit, and checked in this order: media type (415), length as announced and as
-//! received (413), time (408), then, all 400: emptiness, UTF-8, depth, syntax, and that it is one object without duplicate names.
+//! A body is read whole, within the limit of its route's [`BodyClass`], and checked in this order: media type (415), length as
+//! announced and as received (413), time (408), then, all 400: emptiness, UTF-8, depth and number of values, syntax, and that
+//! it is one object without duplicate names. Depth and number are counted in the bytes, before anything is made of them.
 //! What is wrong inside the object is for the handler to say, with all of it in one answer. Nothing of the content is
 //! ever repeated.
 
@@ -10,19 +11,56 @@ use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, BytesMut};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
 
-use super::Entrance;
 use super::problem::Rejection;
+use super::routes::RouteRules;
+use super::{Entrance, auth};
 use crate::config::ServerSettings;
 use crate::domain::members::Members;
 use crate::error::{Error, PublicMessage};
 
+/// The media type of a JSON Merge Patch (RFC 7396), which `PATCH` takes besides plain JSON.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// Deepest nesting of a body. Aval's own requests are three levels deep.
 const MAX_DEPTH: usize = 32;
+
+/// How large a body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimit {
+    /// In bytes.
+    pub bytes: usize,
+    /// In values at all depths: members of objects, and elements of arrays.
+    pub values: usize,
+}
+
+/// What kind of body a route takes. The route table says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyClass {
+    /// Names, passwords and tokens. It is read before anything is known of the client.
+    Credentials,
+    /// A few fields: filters, reasons, settings.
+    Command,
+    /// An application with the data of its country.
+    Application,
+    /// An event of a bureau; `webhooks.body_limit_bytes` is its limit.
+    Event,
+}
+
+impl BodyClass {
+    /// The limit of this class; `server.body_limit_bytes` may be lower.
+    pub const fn limit(self) -> BodyLimit {
+        match self {
+            Self::Credentials => BodyLimit { bytes: 4 * 1024, values: 16 },
+            Self::Command => BodyLimit { bytes: 16 * 1024, values: 256 },
+            Self::Application | Self::Event => BodyLimit { bytes: 64 * 1024, values: 4096 },
+        }
+    }
+}
 
 /// A body that is one JSON object.
 #[derive(Clone)]
@@ -36,19 +74,31 @@ impl fmt::Debug for JsonObject {
 }
 
 impl JsonObject {
-    /// Checks a whole body.
+    /// Checks a whole body, with as many values as any route takes.
     ///
     /// # Errors
     /// [`Error::Malformed`] that says where, and never what.
     pub fn check(bytes: Bytes) -> Result<Self, Error> {
+        Self::check_within(bytes, BodyClass::Event.limit().values)
+    }
+
+    /// Checks a whole body of at most `most_values` values.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] that says where, and never what.
+    pub fn check_within(bytes: Bytes, most_values: usize) -> Result<Self, Error> {
         if bytes.is_empty() {
             return Err(malformed("The body is empty."));
         }
         if std::str::from_utf8(&bytes).is_err() {
             return Err(malformed("The body is not UTF-8."));
         }
-        if is_too_deep(&bytes) {
+        let extent = Extent::of(&bytes);
+        if extent.depth > MAX_DEPTH {
             return Err(malformed(format!("The body is nested more than {MAX_DEPTH} levels deep.")));
+        }
+        if extent.values > most_values {
+            return Err(malformed(format!("The body has more than {most_values} members and elements.")));
         }
         let object = Self(bytes);
         if object.members()?.has_duplicates() {
@@ -82,24 +132,39 @@ fn malformed(text: impl Into<String>) -> Error {
     Error::Malformed(PublicMessage::new(text))
 }
 
-/// Counts brackets outside of strings; good enough for a bound, whether the JSON is valid or not.
-fn is_too_deep(bytes: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
+/// How deep a text is nested, and how many values it has.
+#[derive(Debug, Default)]
+struct Extent {
+    depth: usize,
+    values: usize,
+}
+
+impl Extent {
+    /// Counts brackets and commas outside of strings; good enough for a bound, whether the JSON is valid or not. Each value
+    /// follows a comma or is the first in its brackets. Ends where the text is too deep for any route.
+    fn of(bytes: &[u8]) -> Self {
+        let (mut extent, mut depth, mut in_string, mut escaped) = (Self::default(), 0_usize, false, false);
+        for byte in bytes {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                _ if in_string => {}
+                b'[' | b'{' => {
+                    depth += 1;
+                    extent.values += 1;
+                }
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                b',' => extent.values += 1,
+                _ => {}
+            }
+            extent.depth = extent.depth.max(depth);
+            if extent.depth > MAX_DEPTH {
+                break;
+            }
         }
-        if depth > MAX_DEPTH {
-            return true;
-        }
+        extent
     }
-    false
 }
 
 /// Whether the body is announced as plain JSON in UTF-8.
@@ -108,7 +173,11 @@ fn is_json(request: &HttpRequest) -> bool {
     let encoded = request.headers().contains_key(header::CONTENT_ENCODING)
         && text(header::CONTENT_ENCODING).is_none_or(|coding| !coding.eq_ignore_ascii_case("identity"));
     let mut parts = text(header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
-    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+    let json = parts.next().is_some_and(|media| {
+        let is_patch = *request.method() == Method::PATCH;
+        media.eq_ignore_ascii_case("application/json")
+            || (is_patch && media.eq_ignore_ascii_case(MERGE_PATCH))
+    });
     let utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -142,13 +211,25 @@ pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Resu
 
 /// The whole body as it was sent, at most `limit_bytes`. Half of the request's time is the client's; the rest is for
 /// doing what it asks.
+///
+/// The client decides how long that takes, and whoever sends it was authorised before. So the principal is looked at
+/// again when the body is there.
 pub(super) async fn raw(
+    request: &HttpRequest,
     settings: &ServerSettings,
     payload: Payload,
     limit_bytes: usize,
 ) -> Result<Bytes, Rejection> {
     let body = tokio::time::timeout(settings.request_timeout() / 2, read(payload, limit_bytes)).await;
-    body.unwrap_or(Err(Rejection::SlowBody))
+    let body = body.unwrap_or(Err(Rejection::SlowBody))?;
+    auth::confirm(request).await?;
+    Ok(body)
+}
+
+/// The limit of a request's route.
+fn limit_of(request: &HttpRequest) -> BodyLimit {
+    let class = request.extensions().get::<RouteRules>().map_or(BodyClass::Command, |rules| rules.body);
+    class.limit()
 }
 
 impl FromRequest for JsonObject {
@@ -163,8 +244,10 @@ impl FromRequest for JsonObject {
             if !is_json(&request) {
                 return Err(Rejection::UnsupportedMediaType);
             }
-            check_announced(&request, settings.body_limit_bytes)?;
-            Ok(Self::check(raw(settings, payload, settings.body_limit_bytes).await?)?)
+            let limit = limit_of(&request);
+            let limit_bytes = limit.bytes.min(settings.body_limit_bytes);
+            check_announced(&request, limit_bytes)?;
+            Ok(Self::check_within(raw(&request, settings, payload, limit_bytes).await?, limit.values)?)
         })
     }
 }

@@ -1,13 +1,16 @@
 //! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, section 13).
 //!
-//! An application's tag is made of its version, which counts its changes.
+//! An application's tag is made of its version, which counts its changes. A condition that is no list of entity tags is
+//! refused: it would otherwise be taken for a condition that does not hold.
 
-use std::convert::Infallible;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
+
+use super::problem::Rejection;
+use crate::error::{Error, PublicMessage};
 
 /// The tag of a version.
 pub fn etag(version: i64) -> String {
@@ -49,18 +52,54 @@ fn names(tags: &str, tag: &str) -> bool {
     tags.split(',').map(str::trim).any(|named| named == "*" || named == tag)
 }
 
+/// Whether a text is `*` or a list of entity tags, each in double quotes (RFC 9110, section 8.8.3).
+fn is_well_formed(tags: &str) -> bool {
+    if tags.trim() == "*" {
+        return true;
+    }
+    let (mut rest, mut some) = (tags.trim(), false);
+    while !rest.is_empty() {
+        let opaque = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"');
+        let Some((tag, after)) = opaque.and_then(|text| text.split_once('"')) else { return false };
+        if !tag.chars().all(|c| c == '!' || (c > '"' && c != '\u{7f}')) {
+            return false;
+        }
+        some = true;
+        rest = after.trim_start();
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more.trim_start_matches([' ', '\t', ',']),
+            None if rest.is_empty() => {}
+            None => return false,
+        }
+    }
+    some
+}
+
+/// The value of a condition; several header lines are one list.
+fn condition(request: &HttpRequest, name: &HeaderName) -> Result<Option<String>, Error> {
+    let lines: Vec<_> =
+        request.headers().get_all(name).map(|line| line.to_str().unwrap_or_default()).collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let tags = lines.join(",");
+    if is_well_formed(&tags) {
+        return Ok(Some(tags));
+    }
+    let field = if *name == header::IF_MATCH { "If-Match" } else { "If-None-Match" };
+    let text = format!("{field} must be * or a list of entity tags in double quotes, such as {}.", etag(3));
+    Err(Error::Malformed(PublicMessage::new(text)))
+}
+
 impl FromRequest for Conditions {
-    type Error = Infallible;
-    type Future = Ready<Result<Self, Infallible>>;
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        // Several header lines are one list; a line that is no text names none of our tags.
-        let list = |name: HeaderName| {
-            let lines = request.headers().get_all(&name).map(|line| line.to_str().unwrap_or_default());
-            let lines: Vec<&str> = lines.collect();
-            (!lines.is_empty()).then(|| lines.join(","))
-        };
-        ready(Ok(Self { if_match: list(header::IF_MATCH), if_none_match: list(header::IF_NONE_MATCH) }))
+        let if_match = condition(request, &header::IF_MATCH);
+        let if_none_match = condition(request, &header::IF_NONE_MATCH);
+        let both = if_match.and_then(|if_match| Ok(Self { if_match, if_none_match: if_none_match? }));
+        ready(both.map_err(Rejection::from))
     }
 }
 
@@ -81,8 +120,7 @@ mod tests {
             ("*", true),
             ("\"v1\", \"v3\"", true),
             ("W/\"v3\"", false),
-            ("v3", false),
-            ("", false),
+            ("\"v3,v4\", \"v1\"", false),
         ] {
             let conditions = conditions(&[(header::IF_MATCH, tag)]).await;
             assert_eq!(conditions.allow_change(3), allowed, "{tag}");
@@ -94,11 +132,31 @@ mod tests {
 
     #[actix_rt::test]
     async fn a_read_compares_weakly() {
-        for (tag, known) in
-            [("\"v3\"", true), ("W/\"v3\"", true), ("*", true), ("\"v33\"", false), ("", false)]
-        {
+        for (tag, known) in [("\"v3\"", true), ("W/\"v3\"", true), ("*", true), ("\"v33\"", false)] {
             assert_eq!(conditions(&[(header::IF_NONE_MATCH, tag)]).await.is_known(3), known, "{tag}");
         }
         assert!(!Conditions::default().is_known(3));
+    }
+
+    #[actix_rt::test]
+    async fn a_condition_that_is_no_list_of_tags_in_quotes_is_malformed() {
+        for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
+            for tags in
+                ["v3", "", "3", "\"v3", "v3\"", "\"v1\" \"v3\"", "w/\"v3\"", "*, \"v3\"", "'v3'", "\"v 3\""]
+            {
+                let request = TestRequest::default().append_header((name.clone(), tags)).to_http_request();
+                let refused = Conditions::extract(&request).await.expect_err(tags);
+                assert_eq!(refused.kind().status, 400, "{tags}");
+                let detail = refused.problem(None).detail;
+                assert!(
+                    detail.contains("\"v3\"") && detail.to_lowercase().contains(name.as_str()),
+                    "{detail}"
+                );
+            }
+            for tags in ["\"\"", "\"v3\"", "W/\"a\",\"b\"", " \"a\" ,, \"b\"", " * "] {
+                let request = TestRequest::default().append_header((name.clone(), tags)).to_http_request();
+                assert!(Conditions::extract(&request).await.is_ok(), "{tags}");
+            }
+        }
     }
 }

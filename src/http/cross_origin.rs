@@ -59,11 +59,30 @@ pub(super) fn cors(settings: &CorsSettings) -> Cors {
 pub(super) fn may_open_websocket(headers: &HeaderMap, settings: Option<&CorsSettings>) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
-    let authority = origin.split_once("://").map(|(_, host)| host);
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let is_own = authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host));
+    let is_own = host.is_some_and(|host| is_same_authority(scheme, authority, host));
     let allowed = settings.map_or(&[][..], |settings| &settings.allowed_origins);
-    is_own || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+    is_own
+        || allowed.iter().filter_map(|allowed| allowed.split_once("://")).any(|(allowed_scheme, allowed)| {
+            allowed_scheme.eq_ignore_ascii_case(scheme) && is_same_authority(scheme, authority, allowed)
+        })
+}
+
+/// Whether two hosts, each with a port or without, are one under `scheme`: without a port it is the scheme's own (RFC 6454,
+/// section 4).
+fn is_same_authority(scheme: &str, one: &str, other: &str) -> bool {
+    let ((host, port), (other_host, other_port)) = (host_and_port(scheme, one), host_and_port(scheme, other));
+    !host.is_empty() && host.eq_ignore_ascii_case(other_host) && port == other_port
+}
+
+fn host_and_port<'a>(scheme: &'a str, authority: &'a str) -> (&'a str, &'a str) {
+    let default = if scheme.eq_ignore_ascii_case("https") { "443" } else { "80" };
+    match authority.rsplit_once(':') {
+        // The colons of an IPv6 address are in brackets.
+        Some((host, port)) if !port.contains(']') => (host, if port.is_empty() { default } else { port }),
+        _ => (authority, default),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +107,7 @@ mod tests {
             (Some("http://localhost:8000.evil.example"), false),
             (Some("null"), false),
             (Some(""), false),
+            (Some("https://console.example:443"), true),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_static("localhost:8000"));
@@ -95,6 +115,29 @@ mod tests {
                 headers.insert(ORIGIN, HeaderValue::from_static(origin));
             }
             assert_eq!(may_open_websocket(&headers, Some(&settings)), allowed, "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_with_the_port_of_the_scheme_is_the_host_without_it() {
+        for (origin, host, is_own) in [
+            ("https://x", "x:443", true),
+            ("https://x:443", "x", true),
+            ("https://X", "x:", true),
+            ("http://x", "x:80", true),
+            ("https://[::1]", "[::1]:443", true),
+            ("https://[::1]:8443", "[::1]:8443", true),
+            ("https://x", "x:80", false),
+            ("http://x", "x:443", false),
+            ("https://x:8443", "x", false),
+            ("https://[::1]", "[::2]", false),
+            ("https://x", "x:444", false),
+            ("https://", "", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(host).unwrap());
+            headers.insert(ORIGIN, HeaderValue::from_str(origin).unwrap());
+            assert_eq!(may_open_websocket(&headers, None), is_own, "{origin} {host}");
         }
     }
 }

@@ -6,35 +6,58 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::storage::seal::KeyRing;
 
 const FORMAT: u8 = 2;
+/// The format of a cursor that holds a time besides the identifier.
+const FORMAT_WITH_TIME: u8 = 3;
 const DIGEST_BYTES: usize = 12;
 const LENGTH: usize = 1 + 16 + DIGEST_BYTES;
-/// Characters of a cursor: `LENGTH` bytes without padding.
-const MAX_CHARS: usize = LENGTH.div_ceil(3) * 4;
+const LENGTH_WITH_TIME: usize = LENGTH + 8;
+/// Characters of the longest cursor, without padding.
+const MAX_CHARS: usize = LENGTH_WITH_TIME.div_ceil(3) * 4;
 
 /// Writes the cursor that continues `list` after `last`.
 pub(super) fn encode(keys: &KeyRing, last: Uuid, list: &str) -> String {
-    URL_SAFE_NO_PAD.encode(bytes(keys, last, list))
+    URL_SAFE_NO_PAD.encode(bytes(keys, None, last, list))
+}
+
+/// Writes the cursor that continues a list in order of time after `last`, whose time is `at`.
+pub(super) fn encode_with_time(keys: &KeyRing, at: DateTime<Utc>, last: Uuid, list: &str) -> String {
+    URL_SAFE_NO_PAD.encode(bytes(keys, Some(at), last, list))
 }
 
 /// Reads a cursor; `None` unless it was made for this list.
 pub(super) fn decode(keys: &KeyRing, text: &str, list: &str) -> Option<Uuid> {
+    let decoded = read(text)?;
+    let last = decoded.get(1..17).and_then(|id| Uuid::from_slice(id).ok())?;
+    (decoded == bytes(keys, None, last, list)).then_some(last)
+}
+
+/// Reads a cursor of a list in order of time; `None` unless it was made for this list.
+pub(super) fn decode_with_time(keys: &KeyRing, text: &str, list: &str) -> Option<(DateTime<Utc>, Uuid)> {
+    let decoded = read(text)?;
+    let last = decoded.get(1..17).and_then(|id| Uuid::from_slice(id).ok())?;
+    let micros = decoded.get(17..25).and_then(|at| at.try_into().ok()).map(i64::from_be_bytes)?;
+    let at = DateTime::from_timestamp_micros(micros)?;
+    (decoded == bytes(keys, Some(at), last, list)).then_some((at, last))
+}
+
+fn read(text: &str) -> Option<Vec<u8>> {
     if text.len() > MAX_CHARS {
         return None;
     }
-    let decoded = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let last = decoded.get(1..17).and_then(|id| Uuid::from_slice(id).ok())?;
-    (decoded == bytes(keys, last, list)).then_some(last)
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-fn bytes(keys: &KeyRing, last: Uuid, list: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(LENGTH);
-    bytes.push(FORMAT);
+fn bytes(keys: &KeyRing, at: Option<DateTime<Utc>>, last: Uuid, list: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(LENGTH_WITH_TIME);
+    bytes.push(if at.is_some() { FORMAT_WITH_TIME } else { FORMAT });
     bytes.extend(last.as_bytes());
+    bytes.extend(at.into_iter().flat_map(|at| at.timestamp_micros().to_be_bytes()));
     let digest = keys.keyed_hash("cursor", &[&bytes, list.as_bytes()]);
     bytes.extend(digest.into_iter().take(DIGEST_BYTES));
     bytes
@@ -63,8 +86,21 @@ pub(super) mod tests {
         }
 
         #[test]
+        fn a_cursor_with_a_time_gives_both_back_and_is_none_of_the_other_kind(
+            id in any::<u128>(), micros in 0_i64..4_000_000_000_000_000
+        ) {
+            let (id, at) = (Uuid::from_u128(id), DateTime::from_timestamp_micros(micros).unwrap());
+            let cursor = encode_with_time(&keys(1), at, id, "list");
+            prop_assert!(cursor.len() <= MAX_CHARS);
+            prop_assert_eq!(decode_with_time(&keys(1), &cursor, "list"), Some((at, id)));
+            prop_assert_eq!(decode_with_time(&keys(1), &cursor, "other"), None);
+            prop_assert_eq!(decode(&keys(1), &cursor, "list"), None);
+            prop_assert_eq!(decode_with_time(&keys(1), &encode(&keys(1), id, "list"), "list"), None);
+        }
+
+        #[test]
         fn a_cursor_with_any_bit_changed_is_refused(id in any::<u128>(), bit in 0..LENGTH * 8) {
-            let mut bytes = bytes(&keys(1), Uuid::from_u128(id), "list");
+            let mut bytes = bytes(&keys(1), None, Uuid::from_u128(id), "list");
             bytes[bit / 8] ^= 1 << (bit % 8);
             prop_assert_eq!(decode(&keys(1), &URL_SAFE_NO_PAD.encode(bytes), "list"), None);
         }

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use utoipa_swagger_ui::Config;
 
 use super::Entrance;
-use super::problem::{Answer, Rejection};
+use super::problem::{self, Answer, Rejection};
 use crate::error::Error;
 
 /// The OpenAPI document.
@@ -31,11 +31,32 @@ pub(super) async fn document(entrance: Entrance) -> Answer {
     operation_id = "find_documentation",
     tag = "operations",
     responses(
-        (status = 308, description = "The documentation is at /docs/"),
+        (status = 308, description = "The documentation is at /docs/",
+            headers(("Location" = String, description = "Where it is"))),
+        (status = "default", description = "Any other answer is a problem"),
     ),
 )]
 pub(super) async fn redirect() -> Answer {
     Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish())
+}
+
+/// What a kind of problem means, and what to do about it. The `type` of every problem is the path of such a page.
+#[utoipa::path(
+    get,
+    path = "/problems/{code}",
+    operation_id = "get_problem_page",
+    tag = "operations",
+    params(
+        ("code" = crate::http::schemas::ProblemCode, Path, description = "The problem's code"),
+    ),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 404, description = "There is no such problem"),
+    ),
+)]
+pub(super) async fn problem(request: HttpRequest) -> Answer {
+    let page = problem::page(request.match_info().query("code")).ok_or(Error::NotFound("problem"))?;
+    Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page))
 }
 
 /// The documentation, as a page to try requests on.

@@ -39,9 +39,13 @@ const TARGETS: [(&str, Target); 10] = [
     ("view_recorder", Target::Actor(FaultPoint::ViewRecorder)),
 ];
 
+/// The names of everything that can be made to fail.
+pub(super) fn target_names() -> Vec<&'static str> {
+    TARGETS.iter().map(|(name, _)| *name).collect()
+}
+
 /// What to make fail.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct FaultRequest {
     /// Whose failure: required for `provider`, any country when absent for the actors that work for one; ignored by the
@@ -53,7 +57,7 @@ pub struct FaultRequest {
     failure_count: u32,
     /// `provider` (the default), `application_actor`, `provider_gateway`, `recorder`, `scheduler`, `supervisor`,
     /// `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
-    #[schema(example = "provider")]
+    #[schema(value_type = Option<crate::http::schemas::FaultTarget>, example = "provider")]
     target: Option<String>,
 }
 
@@ -61,7 +65,7 @@ pub struct FaultRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ArmedFault {
     /// What.
-    #[schema(example = "provider")]
+    #[schema(value_type = crate::http::schemas::FaultTarget, example = "provider")]
     pub target: &'static str,
     /// Whose; `null` for all.
     #[schema(value_type = Option<super::schemas::CountryCode>)]
@@ -131,10 +135,7 @@ fn failure_count(raw: &RawValue) -> Result<u32, Refusal> {
 
 fn target(raw: &RawValue) -> Result<(&'static str, Target), Refusal> {
     let text = string(raw)?;
-    let refusal = || {
-        let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
-        ("unknown_target", format!("must be one of {}", names.join(", ")))
-    };
+    let refusal = || ("unknown_target", format!("must be one of {}", target_names().join(", ")));
     TARGETS.into_iter().find(|(name, _)| *name == text).ok_or_else(refusal)
 }
 

@@ -1,8 +1,8 @@
 //! `Idempotency-Key`: a write that is sent again is made once (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! The key is the client's, 1 to 255 visible ASCII characters, bare or as the draft's quoted string, which name the same
-//! key. It belongs to one account and one route, and is remembered for 24 h. Its answer is stored, sealed, in the write's
-//! own transaction, with a keyed fingerprint of method, path and body. The same request then gets exactly the same status,
+//! The key is the client's, 1 to 255 characters, quotes and escapes not counted: as the draft's quoted string, of printable
+//! ASCII, or bare, of visible ASCII. Both name the same key. It belongs to one account and one route, and is remembered for 24 h. Its answer is stored, sealed, in the write's
+//! own transaction, with a keyed fingerprint of method, path and the value of the body. The same request then gets exactly the same status,
 //! `Location`, `ETag` and body, with `Idempotency-Replayed: true`; another request under the same key is a 422; and while
 //! the first is in flight, on whatever instance, the answer is a 409 that says when to come back. A request that was
 //! refused has written nothing and leaves its key free. A secret that an answer shows once is not stored: the replay lacks
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 use super::HttpState;
+use super::json_value;
 use super::problem::{Answer, Rejection};
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::idempotency::{self, Begun, KeyedWrite, KnownReply, SealedReply};
@@ -43,14 +44,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "read by the extractor; this is its schema")]
 pub struct IdempotencyParameter {
-    /// Makes sending the request again safe: a key of the client's choice, the same for the same request, remembered for
+    /// Makes sending the request again safe: a key of the client's choice, 1 to 255 characters, bare or as a quoted string
+    /// (RFC 8941), whose quotes and escapes do not count; the same for the same request, remembered for
     /// 24 h. The answer is then the same, without the secrets that are shown once, and with `Idempotency-Replayed: true`. A request that was refused leaves its key
     /// free.
     #[param(
         rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 257,
-        pattern = "^[!-~]+$",
+        pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#,
         example = "8e03978e-40d5-43e8-bc93-6894a57f9324"
     )]
     idempotency_key: Option<String>,
@@ -76,10 +76,12 @@ impl Idempotency {
         now: DateTime<Utc>,
     ) -> Option<KeyedWrite> {
         let key = self.key.as_ref()?;
+        let target = self.target.as_bytes();
         let scope = [account.as_bytes(), self.route.as_bytes(), key.as_bytes()];
         Some(KeyedWrite {
             key_digest: keys.keyed_hash("idempotency-key", &scope),
-            fingerprint: keys.keyed_hash("idempotent-request", &[self.target.as_bytes(), body]),
+            fingerprint: keys.keyed_hash("idempotent-request", &[target, &json_value::canonical(body)]),
+            earlier_fingerprint: keys.keyed_hash("idempotent-request", &[target, body]),
             account: account.to_owned(),
             route: self.route.clone(),
             at: now,
@@ -113,15 +115,16 @@ impl FromRequest for Idempotency {
 /// Reads the header's value; the error says what is wrong with it.
 fn parse_key(value: &[u8]) -> Result<String, &'static str> {
     let value = value.trim_ascii();
-    let key = match value.strip_prefix(b"\"") {
-        Some(quoted) => unquote(quoted).ok_or("is not a well-formed quoted string")?,
-        None => value.to_vec(),
+    let (key, space_is_fine) = match value.strip_prefix(b"\"") {
+        Some(quoted) => (unquote(quoted).ok_or("is not a well-formed quoted string")?, true),
+        None => (value.to_vec(), false),
     };
     if !(1..=MAX_KEY_CHARS).contains(&key.len()) {
-        return Err("must have 1 to 255 characters");
+        return Err("must have 1 to 255 characters, the quotes and escapes of a quoted string not counted");
     }
-    let visible = key.iter().all(u8::is_ascii_graphic);
-    String::from_utf8(key).ok().filter(|_| visible).ok_or("must consist of visible ASCII characters")
+    let is_fine = |byte: &u8| byte.is_ascii_graphic() || (space_is_fine && *byte == b' ');
+    let all_fine = key.iter().all(is_fine);
+    String::from_utf8(key).ok().filter(|_| all_fine).ok_or("must consist of visible ASCII characters")
 }
 
 /// The rest of an RFC 8941 string after its opening quote; `None` unless it ends with the closing one.
@@ -217,7 +220,7 @@ impl Reply {
 /// # Errors
 /// [`Rejection::KeyReused`] when it is another one.
 pub fn replay(keys: &KeyRing, write: &KeyedWrite, known: &KnownReply) -> Answer {
-    if known.fingerprint != write.fingerprint {
+    if known.fingerprint != write.fingerprint && known.fingerprint != write.earlier_fingerprint {
         return Err(Rejection::KeyReused);
     }
     let envelope = &known.reply.envelope;
@@ -310,6 +313,7 @@ mod tests {
             ("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
             ("  a  ", "a"),
             (r#""a\"b\\c""#, r#"a"b\c"#),
+            (r#""a b""#, "a b"),
             (r#"a"b"#, r#"a"b"#),
             (r"a\b", r"a\b"),
         ] {
@@ -321,13 +325,14 @@ mod tests {
 
     #[test]
     fn a_key_that_is_none_is_refused_with_the_reason() {
-        for value in ["", " ", "\"\"", &"x".repeat(256)] {
-            assert_eq!(refusal(value), "must have 1 to 255 characters", "{value}");
+        let (bare, quoted) = ("x".repeat(256), format!("\"{}\"", "x".repeat(256)));
+        for value in ["", " ", "\"\"", &bare, &quoted] {
+            assert!(refusal(value).starts_with("must have 1 to 255 characters"), "{value}");
         }
         for value in ["\"", "\"a", "\"a\"b", r#""a\""#, r#""a\n""#, "\"a\";p=1"] {
             assert_eq!(refusal(value), "is not a well-formed quoted string", "{value}");
         }
-        for value in ["a b", "\"a b\"", "é", "\"é\"", "a\tb", "a\u{7f}"] {
+        for value in ["a b", "é", "\"é\"", "a\tb", "a\u{7f}"] {
             assert_eq!(refusal(value), "must consist of visible ASCII characters", "{value}");
         }
     }
@@ -356,7 +361,7 @@ mod tests {
         fn no_header_makes_it_panic_or_gives_a_key_that_is_none(value in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Ok(key) = parse_key(&value) {
                 prop_assert!((1..=MAX_KEY_CHARS).contains(&key.len()));
-                prop_assert!(key.bytes().all(|byte| byte.is_ascii_graphic()));
+                prop_assert!(key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
             }
         }
     }

@@ -25,28 +25,34 @@ pub mod extract;
 pub mod faults;
 pub mod health;
 pub mod idempotency;
+mod json_value;
 pub mod keyset;
 pub mod limits;
+mod line_limit;
 pub mod metrics;
 pub mod middleware;
 pub mod openapi;
 pub mod operations;
+mod origin;
 pub mod problem;
 pub mod query;
 pub mod routes;
 pub mod schedule;
 mod schemas;
+pub mod security_events;
 mod server;
 pub mod sessions;
 pub mod staff_views;
 pub mod stats;
 mod tls;
+mod transport;
 pub mod users;
 pub mod webhooks;
 pub mod ws;
 
 use std::future::{Ready, ready};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
@@ -54,6 +60,7 @@ use slog::Logger;
 
 use self::health::{HealthSource, Phase, Readiness};
 use self::limits::RateLimiter;
+use self::line_limit::LineLimit;
 use self::problem::Rejection;
 pub use self::server::{app, serve};
 use crate::accounts::Accounts;
@@ -102,11 +109,30 @@ pub struct HttpState {
 }
 
 impl HttpState {
+    /// Logs and counts stored words that this version does not know and shows as they are.
+    pub(in crate::http) fn note_unknown<'a>(
+        &self,
+        table: &'static str,
+        labels: impl Iterator<Item = &'a str>,
+    ) {
+        for label in labels {
+            self.resources.metrics.unknown_labels_total.with_label_values(&[table]).inc();
+            slog::warn!(self.resources.logger, "a row has a label that this version does not know";
+                "table" => table, "label" => label);
+        }
+    }
+
     /// The keys that seal and index personal data.
     pub fn keys(&self) -> &KeyRing {
         self.resources.database.keys()
     }
 }
+
+/// The endpoint, in metrics, of requests that no route has.
+const UNMATCHED: &str = "unmatched";
+
+/// Log lines a second of requests that no account sent.
+const ANONYMOUS_LINES_PER_SECOND: u32 = 50;
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.
 #[derive(Clone)]
@@ -121,6 +147,8 @@ struct Inner {
     logger: Logger,
     readiness: Readiness,
     limiter: RateLimiter,
+    /// Bounds the log lines of requests without an account.
+    anonymous_lines: LineLimit,
     state: OnceLock<HttpState>,
     /// The OpenAPI document, written once.
     document: String,
@@ -146,6 +174,7 @@ impl Entrance {
             logger: logger.new(slog::o!("logger" => "http")),
             readiness: Readiness::default(),
             limiter,
+            anonymous_lines: LineLimit::new(ANONYMOUS_LINES_PER_SECOND, Duration::from_secs(1)),
             state: OnceLock::new(),
             document,
         };

@@ -1,20 +1,23 @@
 //! The OpenAPI 3.1 document. It is what the server does: a test holds its paths against the route table.
 
+mod headers;
+mod refine;
+
 use actix_web::http::Method;
 use utoipa::OpenApi;
-use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 use super::auth::{API_KEY_HEADER, Access};
+use super::body::{BodyClass, BodyLimit, MERGE_PATCH};
 use super::limits::LimitClass;
+use super::routes::RouteEntry;
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, problem,
-    routes, schedule, sessions, staff_views, stats, users, webhooks, ws,
+    routes, schedule, schemas, security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::domain::account::Role;
 
@@ -32,15 +35,17 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         description = "Multi-country credit applications: created over REST, decided by actors, pushed live.\n\n\
             Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, the `request_id` and, for \
             values that are not acceptable, `errors` with a JSON pointer each. Every answer carries `X-Request-ID`: \
-            yours, when you sent an acceptable one. `GET` paths answer `HEAD` too, and every path `OPTIONS`. Any path \
-            may also answer 404, 405, 414, 431, 500 or 503 with a problem. A head that is no HTTP at all is answered 400, 408 \
+            yours, when you sent an acceptable one. An unknown query parameter is a 422. `GET` paths answer `HEAD` too, and every path `OPTIONS`. Any path \
+            may also answer 404, 405, 414, 417, 429, 431, 500 or 503 with a problem. A head that is no HTTP at all is answered 400, 408 \
             or 431 without one, and the connection closed.\n\n\
             Requests are counted for the address they come from and for the account that sends them. Where limits are on, \
             `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) tell of both: each policy's quota `q` \
             in `w` seconds, what remains of it, `r`, and in how many seconds, `t`, all of it will. What does not fit is a 429 \
             with `Retry-After`.",
+        contact(name = "The developers of Aval"),
         license(name = "MIT", identifier = "MIT"),
     ),
+    servers((url = "/", description = "The server that this document comes from")),
     tags(
         (name = "accounts", description = "Who may come in: sessions of people, their accounts, keys of machine clients"),
         (name = "applications", description = "Credit applications"),
@@ -63,6 +68,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         users::change::change,
         api_keys::create::create,
         api_keys::list::list,
+        api_keys::get::get,
         api_keys::revoke::revoke,
         countries::list::list,
         countries::get::get,
@@ -85,6 +91,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         webhooks::receive::receive,
         webhooks::list::list,
         staff_views::list::list,
+        security_events::list::list,
     dead_letters::list::list, dead_letters::retry_all::retry, dead_letters::view::get, dead_letters::work::ignore, dead_letters::work::retry, dead_letters::work::review, operations::actors::list, operations::circuits::list, operations::circuits::set, operations::jobs::list, operations::jobs::stats, operations::lanes::list, operations::lanes::set, schedule::run::run, schedule::runs::list, schedule::tasks::tasks,
         ws::open,
         ws::ticket::create,
@@ -96,9 +103,10 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
         docs::document,
         docs::redirect,
         docs::file,
+        docs::problem,
         faults::inject_failure,
     ),
-    components(schemas(problem::Problem)),
+    components(schemas(problem::Problem, schemas::DataMemberKind)),
 )]
 struct Paths;
 
@@ -126,39 +134,43 @@ pub fn document(faults_on: bool) -> Document {
     }
     let table = routes::table(faults_on);
     for (path, item) in paths {
-        let methods = [
-            (Method::GET, &mut item.get),
-            (Method::POST, &mut item.post),
-            (Method::PUT, &mut item.put),
-            (Method::PATCH, &mut item.patch),
-            (Method::DELETE, &mut item.delete),
-        ];
-        for (method, operation) in methods {
-            let Some(operation) = operation else { continue };
+        for (method, operation) in refine::operations(item) {
             let route = table.iter().find(|entry| entry.method == method && entry.documented_path() == *path);
-            describe_refusals(path, operation);
-            describe_repetition(operation);
-            if let Some(route) = route {
-                describe_access(route.access, operation);
-                if route.limit != LimitClass::Exempt {
-                    describe_limit(operation);
-                }
-            }
-            make_problems_of_refusals(operation);
+            describe(path, &method, operation, route);
         }
     }
+    document.components.get_or_insert_default().headers = headers::components();
+    refine::refine(&mut document);
     let schemes = &mut document.components.get_or_insert_default().security_schemes;
     let http = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
-    let token = http.description(Some("An access token, as `POST /api/v1/auth/login` gives it"));
+    let token =
+        http.description(Some("An access token, as `POST /api/v1/auth/login` answers it, or an API key"));
     schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(token.build())));
-    let key = ApiKeyValue::with_description(API_KEY_HEADER, "A machine client's key");
+    let key = ApiKeyValue::with_description(
+        API_KEY_HEADER,
+        "A machine client's key; `Authorization: Bearer` takes it too",
+    );
     schemes.insert(API_KEY.to_owned(), RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(key))));
     document
 }
 
-fn header(kind: Type, description: &str) -> Header {
-    let schema = ObjectBuilder::new().schema_type(kind);
-    HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
+/// Adds what follows from the method, the path and the route of an operation.
+fn describe(path: &str, method: &Method, operation: &mut Operation, route: Option<&RouteEntry>) {
+    describe_refusals(path, operation);
+    describe_repetition(operation);
+    if *method == Method::PATCH {
+        accept_merge_patch(operation);
+    }
+    if let Some(route) = route {
+        describe_access(route.access, operation);
+        describe_body(route.body, operation);
+    }
+    let is_counted = route.is_some_and(|route| route.limit != LimitClass::Exempt);
+    if is_counted {
+        add_refusal(operation, "429", "The address or the account exceeds its request limit");
+    }
+    make_problems_of_refusals(operation);
+    headers::describe(operation, is_counted);
 }
 
 /// Adds what the answers of a write say that can be sent again under its key.
@@ -170,27 +182,19 @@ fn describe_repetition(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         if status.starts_with('2') {
-            let replayed = header(Type::Boolean, "`true` when the answer was given before; absent otherwise");
-            response.headers.insert("Idempotency-Replayed".to_owned(), replayed.into());
+            headers::add(response, "Idempotency-Replayed");
         } else if status == "409" {
-            let retry =
-                "Seconds until the same request may come again, when it is being answered at this moment";
-            response.headers.insert("Retry-After".to_owned(), header(Type::Integer, retry).into());
+            headers::add(response, "Retry-After");
         }
     }
 }
 
-/// Adds the refusal of a route that is counted.
-fn describe_limit(operation: &mut Operation) {
-    let response = ResponseBuilder::new()
-        .description("The address or the account asks more often than it may")
-        .header("Retry-After", header(Type::Integer, "Seconds until the next request may come"))
-        .header("RateLimit-Policy", header(Type::String, "The limits: name, quota q, seconds w"))
-        .header(
-            "RateLimit",
-            header(Type::String, "What is left of them: name, remaining r, seconds t until all is"),
-        );
-    operation.responses.responses.insert("429".to_owned(), RefOr::T(response.build()));
+/// A `PATCH` is a JSON Merge Patch, under its own media type or as plain JSON.
+fn accept_merge_patch(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    if let Some(content) = body.content.get("application/json").cloned() {
+        body.content.insert(MERGE_PATCH.to_owned(), content);
+    }
 }
 
 /// Says who may use an operation, and how it refuses everybody else.
@@ -211,6 +215,12 @@ fn describe_access(access: Access, operation: &mut Operation) {
             vec![token(), key()],
             format!("Needs the role `{role}` or a higher one; an API key needs the scope `{scope}` too."),
         ),
+        Access::Metrics => (
+            vec![SecurityRequirement::default(), token(), key()],
+            "Open in development; in production for admins, and for API keys with the scope `metrics:read` or \
+             `operations:read`."
+                .to_owned(),
+        ),
         Access::Operators => (
             vec![SecurityRequirement::default(), token(), key()],
             "Open in development; in production for admins, and for API keys with the scope `operations:read`."
@@ -223,10 +233,24 @@ fn describe_access(access: Access, operation: &mut Operation) {
     if !security.is_empty() {
         add_refusal(operation, "401", "No credential, or one that is not good; see WWW-Authenticate");
     }
-    if access.needs().is_some() || matches!(access, Access::People(_)) {
+    if access.needs().is_some() || matches!(access, Access::People(_) | Access::Metrics) {
         add_refusal(operation, "403", "The account may not do this");
     }
     operation.security = Some(security);
+}
+
+/// Says how large a body may be.
+fn describe_body(class: BodyClass, operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let BodyLimit { bytes, values } = class.limit();
+    let limit = match class {
+        BodyClass::Event => format!("At most {values} members and elements."),
+        BodyClass::Credentials | BodyClass::Command | BodyClass::Application => {
+            format!("At most {} KiB, and {values} members and elements.", bytes / 1024)
+        }
+    };
+    let described = body.description.take().filter(|text| !text.is_empty());
+    body.description = Some(described.map_or(limit.clone(), |text| format!("{text}\n\n{limit}")));
 }
 
 fn add_refusal(operation: &mut Operation, status: &str, description: &str) {
@@ -239,15 +263,18 @@ fn describe_refusals(path: &str, operation: &mut Operation) {
     let has_body = operation.request_body.is_some();
     let mut also = |status: &str, description: &str| add_refusal(operation, status, description);
     if has_body {
-        also("400", "The body or the path cannot be read");
+        also("400", "The body, the path or the query cannot be read");
         also("408", "The body did not arrive in time");
         also("413", "The body is too large");
         also("415", "The body is not JSON in UTF-8");
         also("422", "Some values are not acceptable");
     }
     if path.contains("{id}") {
-        also("400", "The identifier is not a UUID");
+        also("400", "The identifier is not a UUID, or the query cannot be read");
     }
+    also("400", "The query cannot be read");
+    also("409", "A newer version of Aval has written a value that this one does not know");
+    also("422", "A parameter is unknown or not acceptable");
     also("500", "A defect of Aval");
     also("503", "Starting, overloaded, too slow, or without the database; see Retry-After");
 }
@@ -256,7 +283,7 @@ fn describe_refusals(path: &str, operation: &mut Operation) {
 fn make_problems_of_refusals(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response
-            && status.starts_with(['4', '5'])
+            && (status.starts_with(['4', '5']) || status == "default")
         {
             let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
             response.content.insert(problem::CONTENT_TYPE.to_owned(), RefOr::T(problem));
@@ -269,6 +296,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::domain::account::Scope;
 
     fn documented(faults_on: bool) -> serde_json::Value {
         serde_json::to_value(document(faults_on)).unwrap()
@@ -307,7 +335,7 @@ mod tests {
                 let id = operation["operationId"].as_str().unwrap();
                 assert!(names.insert(id.to_owned()), "{method} {path}: {id} is taken");
                 for (status, response) in operation["responses"].as_object().unwrap() {
-                    let is_refusal = status.starts_with(['4', '5']);
+                    let is_refusal = status.starts_with(['4', '5']) || status == "default";
                     let is_problem = response["content"]["application/problem+json"].is_object();
                     assert_eq!(is_refusal, is_problem, "{method} {path} {status}");
                 }
@@ -357,6 +385,29 @@ mod tests {
             "/api/v1/users",
         ];
         assert_eq!(with_key, BTreeSet::from(known));
+    }
+
+    #[test]
+    fn a_route_reads_a_query_when_the_document_has_parameters_for_it() {
+        let document = documented(true);
+        for route in routes::table(true) {
+            let operation = &document["paths"][route.documented_path()][route.method.as_str().to_lowercase()];
+            let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+            let has_query = parameters.any(|parameter| parameter["in"] == "query");
+            assert_eq!(route.has_query, has_query, "{} {}", route.method, route.path);
+        }
+    }
+
+    #[test]
+    fn a_scope_needs_the_least_role_that_any_of_its_routes_asks_for() {
+        for scope in Scope::ALL {
+            let roles = routes::table(true).into_iter().filter_map(|route| match route.access {
+                Access::AtLeast(role, needed) if needed == scope => Some(role),
+                Access::Metrics if scope == Scope::MetricsRead => Some(Role::User),
+                _ => None,
+            });
+            assert_eq!(roles.min(), Some(scope.least_role()), "{scope}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! says the same sentence whatever happened, because its cause is for the log alone. The request's identifier is
 //! added, and the cause logged, by the middleware that sees every answer (`middleware::observe`).
 
+mod reference;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -16,7 +18,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::ids::ApplicationId;
-use crate::error::{Error, FieldError};
+use crate::error::{CredentialFault, Error, FieldError};
+
+pub use self::reference::{FIELD_CODES, PAGES, markdown, page};
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -28,6 +32,8 @@ const MAX_POINTER_CHARS: usize = 200;
 
 /// What a 401 asks for (RFC 6750, section 3).
 const CHALLENGE: &str = r#"Bearer realm="aval""#;
+/// The same for a credential that was sent and refused (RFC 6750, section 3.1).
+const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer realm="aval", error="invalid_token""#;
 
 /// When to come back after a refusal that names no time of its own.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -55,21 +61,28 @@ macro_rules! catalogue {
 catalogue! {
     MALFORMED_REQUEST = 400 "malformed_request" "The request cannot be read";
     UNAUTHENTICATED = 401 "unauthenticated" "Who asks is not known";
+    CREDENTIAL_MALFORMED = 401 "credential_malformed" "The credential is malformed";
+    CREDENTIAL_EXPIRED = 401 "credential_expired" "The credential has expired";
+    CREDENTIAL_REVOKED = 401 "credential_revoked" "The credential has been revoked";
+    WRONG_CREDENTIAL_KIND = 401 "wrong_credential_kind" "This kind of credential is not accepted here";
     FORBIDDEN = 403 "forbidden" "This is not allowed";
     NOT_FOUND = 404 "not_found" "There is no such thing";
     METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
     REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
     CONFLICT = 409 "conflict" "The state of the resource does not allow this";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "An open application for this document exists";
+    UNKNOWN_LABEL = 409 "unknown_label" "A newer version has written what this one does not know";
     ARCHIVED = 409 "archived" "The application is archived and does not change";
     IN_FLIGHT = 409 "in_flight" "An equal request is still being worked on";
     ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
+    EXPECTATION_FAILED = 417 "expectation_failed" "The expectation cannot be met";
     PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
     TARGET_TOO_LONG = 414 "uri_too_long" "The path and query are too long";
-    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be JSON";
     VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
+    WEBSOCKET_VERSION = 426 "upgrade_required" "Another version of the WebSocket protocol is needed";
     RATE_LIMITED = 429 "rate_limited" "Too many requests";
     HEADER_TOO_LARGE = 431 "header_too_large" "The header fields are too large";
     REQUEST_REFUSED = 400 "request_refused" "The request was refused";
@@ -86,6 +99,8 @@ pub enum Rejection {
     Error(Error),
     /// No route has this path.
     UnknownRoute,
+    /// No route has this path, which ends with a slash.
+    TrailingSlash,
     /// The path has routes, but for other methods: the value of `Allow`.
     MethodNotAllowed(String),
     /// The body is not `application/json` in UTF-8, or is compressed.
@@ -116,6 +131,10 @@ pub enum Rejection {
         /// `name="value"`, separated by commas.
         parameters: String,
     },
+    /// The handshake is of another version of the WebSocket protocol than 13.
+    WebSocketVersion,
+    /// The request expects something that the server does not do.
+    Expectation,
     /// `If-Match` names another version than the application has.
     PreconditionFailed,
     /// The `Idempotency-Key` was used for another request.
@@ -139,17 +158,24 @@ impl From<Error> for Rejection {
 }
 
 impl Rejection {
+    /// Whether a session with the database failed the work, so that it can be done at once on another.
+    pub fn is_of_a_lost_session(&self) -> bool {
+        matches!(self, Self::Error(Error::Database { session_lost: true, .. }))
+    }
+
     /// What kind of problem it is.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Challenged { error, .. } => Self::Error(error.clone()).kind(),
-            Self::UnknownRoute => NOT_FOUND,
+            Self::UnknownRoute | Self::TrailingSlash => NOT_FOUND,
             Self::MethodNotAllowed(_) => METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
             Self::TargetTooLong { .. } => TARGET_TOO_LONG,
             Self::HeaderTooLarge { .. } => HEADER_TOO_LARGE,
             Self::PreconditionFailed => PRECONDITION_FAILED,
+            Self::WebSocketVersion => WEBSOCKET_VERSION,
+            Self::Expectation => EXPECTATION_FAILED,
             Self::KeyReused => IDEMPOTENCY_KEY_REUSED,
             Self::DuplicateApplication { .. } => DUPLICATE_APPLICATION,
             Self::SlowBody => REQUEST_TIMEOUT,
@@ -160,8 +186,13 @@ impl Rejection {
                 Error::NotFound(_) => NOT_FOUND,
                 Error::IllegalTransition { .. } => ILLEGAL_TRANSITION,
                 Error::Conflict(_) => CONFLICT,
+                Error::UnknownLabel { .. } => UNKNOWN_LABEL,
                 Error::Archived => ARCHIVED,
-                Error::Unauthenticated(_) => UNAUTHENTICATED,
+                Error::Unauthenticated(_) | Error::Credential(CredentialFault::Unproven) => UNAUTHENTICATED,
+                Error::Credential(CredentialFault::Malformed) => CREDENTIAL_MALFORMED,
+                Error::Credential(CredentialFault::WrongKind) => WRONG_CREDENTIAL_KIND,
+                Error::Credential(CredentialFault::Expired) => CREDENTIAL_EXPIRED,
+                Error::Credential(CredentialFault::Revoked) => CREDENTIAL_REVOKED,
                 Error::Forbidden(_) => FORBIDDEN,
                 Error::RateLimited { .. } => RATE_LIMITED,
                 Error::InFlight { .. } => IN_FLIGHT,
@@ -182,9 +213,13 @@ impl Rejection {
         match self {
             Self::Challenged { error, .. } => Self::Error(error.clone()).detail(),
             Self::UnknownRoute => "No route has this path.".to_owned(),
+            Self::TrailingSlash => {
+                "No route has this path. Paths end without a slash: leave it out.".to_owned()
+            }
             Self::MethodNotAllowed(allow) => format!("This path knows {allow}."),
             Self::UnsupportedMediaType => {
-                "Send the body as application/json in UTF-8, without Content-Encoding.".to_owned()
+                "Send the body as application/json (a PATCH also as application/merge-patch+json) in UTF-8, without Content-Encoding."
+                    .to_owned()
             }
             Self::PayloadTooLarge { limit_bytes }
             | Self::TargetTooLong { limit_bytes }
@@ -192,6 +227,8 @@ impl Rejection {
             Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
             Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
             Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
+            Self::WebSocketVersion => "Sec-WebSocket-Version must be 13 (RFC 6455).".to_owned(),
+            Self::Expectation => "100-continue is the only expectation that is met.".to_owned(),
             Self::KeyReused => {
                 "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
             }
@@ -206,6 +243,7 @@ impl Rejection {
                 | Error::Conflict(text)
                 | Error::Unauthenticated(text)
                 | Error::Forbidden(text) => text.to_string(),
+                Error::Credential(fault) => fault.detail().to_owned(),
                 Error::RateLimited { .. } => "Retry-After says when the next one may come.".to_owned(),
                 Error::InFlight { .. } => {
                     "An equal request has no answer yet; Retry-After says when to ask again.".to_owned()
@@ -213,6 +251,10 @@ impl Rejection {
                 Error::Archived => {
                     "It can be read by its identifier; an operator can bring its month back.".to_owned()
                 }
+                Error::UnknownLabel { what, .. } => format!(
+                    "It has a {what} that this version of the service does not know. While a newer version is rolled out, \
+                     try again in a moment."
+                ),
                 Error::NotFound(what) => format!("There is no such {what}."),
                 Error::IllegalTransition { from, to, .. } => {
                     format!("An application cannot go from {from} to {to}.")
@@ -249,6 +291,7 @@ impl Rejection {
     fn challenge(&self) -> Option<HeaderValue> {
         match self {
             Self::Error(Error::Unauthenticated(_)) => Some(HeaderValue::from_static(CHALLENGE)),
+            Self::Error(Error::Credential(_)) => Some(HeaderValue::from_static(INVALID_TOKEN_CHALLENGE)),
             Self::Challenged { parameters, .. } => {
                 HeaderValue::try_from(format!("{CHALLENGE}, {parameters}")).ok()
             }
@@ -288,6 +331,10 @@ impl Rejection {
         if let Some(challenge) = self.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if matches!(self, Self::WebSocketVersion) {
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
         if let Self::MethodNotAllowed(allow) = self
             && let Ok(allow) = HeaderValue::from_str(allow)
         {
@@ -320,9 +367,9 @@ fn status(code: u16) -> StatusCode {
 /// A problem as it is sent (RFC 9457), with Aval's members `code`, `request_id` and `errors`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
-    /// The kind of problem, as a URI.
+    /// The path of a page that explains this kind of problem.
     #[serde(rename = "type")]
-    #[schema(example = "urn:aval:problem:validation_failed")]
+    #[schema(example = "/problems/validation_failed")]
     pub kind: String,
     /// What it is, the same at every occurrence.
     #[schema(example = "Some values are not acceptable")]
@@ -334,7 +381,7 @@ pub struct Problem {
     #[schema(example = "See errors for each of them.")]
     pub detail: String,
     /// The stable code to match on.
-    #[schema(example = "validation_failed")]
+    #[schema(value_type = crate::http::schemas::ProblemCode, example = "validation_failed")]
     pub code: &'static str,
     /// The request's identifier, also in `X-Request-ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -345,14 +392,15 @@ pub struct Problem {
     pub errors: Vec<ProblemField>,
     /// The status that the application has; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "APPROVED")]
+    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "APPROVED")]
     pub from: Option<&'static str>,
     /// The status that was asked for; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "CANCELLED")]
+    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
     pub to: Option<&'static str>,
     /// The statuses that the caller could ask for instead; with `illegal_transition` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<crate::http::schemas::ApplicationStatus>>)]
     pub allowed: Option<Vec<&'static str>>,
     /// The caller's open application; with `duplicate_application` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -374,7 +422,7 @@ pub struct ProblemField {
     #[schema(example = "/identity_document")]
     pub pointer: String,
     /// The stable reason code.
-    #[schema(example = "bad_check_digit")]
+    #[schema(value_type = crate::http::schemas::FieldCode, example = "bad_check_digit")]
     pub code: &'static str,
     /// A sentence for the person who sent it.
     #[schema(example = "The check character does not match the rest of the document.")]
@@ -391,7 +439,7 @@ impl From<&FieldError> for ProblemField {
 impl Problem {
     fn of(kind: Kind, detail: String, request_id: Option<&str>) -> Self {
         Self {
-            kind: format!("urn:aval:problem:{}", kind.code),
+            kind: format!("{PAGES}{}", kind.code),
             title: kind.title,
             status: kind.status,
             detail,
@@ -438,16 +486,22 @@ mod tests {
             Error::NotFound("application"),
             Error::IllegalTransition { from: "PENDING", to: "APPROVED", allowed: vec!["CANCELLED"] },
             Error::Conflict(public()),
+            Error::UnknownLabel { what: "role", label: cause() },
             Error::Archived,
             Error::Unauthenticated(public()),
+            Error::Credential(CredentialFault::Unproven),
+            Error::Credential(CredentialFault::Malformed),
+            Error::Credential(CredentialFault::WrongKind),
+            Error::Credential(CredentialFault::Expired),
+            Error::Credential(CredentialFault::Revoked),
             Error::Forbidden(public()),
             Error::RateLimited { retry_after: Duration::from_secs(6) },
             Error::InFlight { retry_after: Duration::from_secs(1) },
             Error::LeaseLost,
             Error::Overloaded { what: "recorder", retry_after: Duration::from_millis(2500) },
             Error::Unavailable { what: "database", cause: cause() },
-            Error::Database { transient: true, cause: cause() },
-            Error::Database { transient: false, cause: cause() },
+            Error::Database { transient: true, session_lost: false, cause: cause() },
+            Error::Database { transient: false, session_lost: false, cause: cause() },
             Error::Provider { provider: "CRIF", reason: "timeout", cause: cause() },
             Error::Timeout { what: "request", after: Duration::from_secs(15) },
             Error::Panicked { what: "a handler", cause: cause() },
@@ -461,6 +515,8 @@ mod tests {
                 parameters: r#"error="invalid_token""#.to_owned(),
             },
             Rejection::UnknownRoute,
+            Rejection::WebSocketVersion,
+            Rejection::Expectation,
             Rejection::MethodNotAllowed("GET, HEAD".to_owned()),
             Rejection::UnsupportedMediaType,
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
@@ -515,8 +571,8 @@ mod tests {
 
     #[test]
     fn an_answer_of_a_library_becomes_a_problem_with_its_own_status() {
-        let problem = Problem::of_status(StatusCode::EXPECTATION_FAILED, Some("r"));
-        assert_eq!((problem.status, problem.code), (417, "request_refused"));
+        let problem = Problem::of_status(StatusCode::IM_A_TEAPOT, Some("r"));
+        assert_eq!((problem.status, problem.code), (418, "request_refused"));
         assert_eq!(Problem::of_status(StatusCode::BAD_GATEWAY, None).code, "internal_error");
         assert_eq!(Problem::of_status(StatusCode::NOT_FOUND, None).code, "not_found");
     }

@@ -20,6 +20,8 @@ const MAX_PARAMETERS: usize = 64;
 #[derive(Default)]
 pub struct Query {
     parameters: Vec<(String, String)>,
+    /// The names of all that have a value.
+    sent: Vec<String>,
     problems: Vec<FieldError>,
 }
 
@@ -47,7 +49,8 @@ impl Query {
             let decoded = decode(name).zip(decode(value));
             parameters.push(decoded.ok_or_else(|| malformed("The query is not percent-encoded UTF-8."))?);
         }
-        Ok(Self { parameters, problems: Vec::new() })
+        let sent = parameters.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.clone());
+        Ok(Self { sent: sent.collect(), parameters, problems: Vec::new() })
     }
 
     /// Takes a parameter; `read` gives its value, or the reason code and the sentence of its refusal.
@@ -71,6 +74,11 @@ impl Query {
                 None
             }
         }
+    }
+
+    /// Whether a parameter was sent with a value, be it taken already.
+    pub fn was_sent(&self, name: &str) -> bool {
+        self.sent.iter().any(|sent| sent == name)
     }
 
     /// Reports a problem of one parameter.

@@ -1,6 +1,6 @@
 //! The whole route table.
 //!
-//! It is data: the router is built from it, who may use each route and how often included, and a test holds it against the
+//! It is data: the router is built from it, who may use each route, how often and with how large a body included, and a test holds it against the
 //! OpenAPI document. `GET` routes answer `HEAD` too; every path answers `OPTIONS` with the methods that it knows, and any other method with a 405 that names them.
 
 use actix_web::http::{Method, header};
@@ -8,15 +8,19 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard, web};
 
 use super::auth::{Access, Scope};
+use super::body::{BodyClass, MERGE_PATCH};
 use super::limits::LimitClass;
 use super::middleware;
 use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, schedule,
-    sessions, staff_views, stats, users, webhooks, ws,
+    security_events, sessions, staff_views, stats, users, webhooks, ws,
 };
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
+
+/// The media types that `PATCH` takes (RFC 5789, section 3.1).
+const ACCEPT_PATCH: header::HeaderName = header::HeaderName::from_static("accept-patch");
 
 /// One method of one path, and what answers it.
 pub struct RouteEntry {
@@ -28,7 +32,24 @@ pub struct RouteEntry {
     pub access: Access,
     /// With which routes it is counted.
     pub limit: LimitClass,
+    /// What kind of body it takes, if any.
+    pub body: BodyClass,
+    /// Whether its answer holds a secret: a token, a key, a ticket.
+    pub answers_secret: bool,
+    /// Whether its handler reads query parameters.
+    pub has_query: bool,
     route: Route,
+}
+
+/// What a request is held to by its route. It stands in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteRules {
+    /// With which routes it is counted.
+    pub limit: LimitClass,
+    /// What kind of body it takes.
+    pub body: BodyClass,
+    /// Whether its answer holds a secret.
+    pub answers_secret: bool,
 }
 
 impl RouteEntry {
@@ -42,17 +63,35 @@ impl RouteEntry {
         Self { limit, ..self }
     }
 
+    /// Takes this kind of body.
+    fn taking(self, body: BodyClass) -> Self {
+        Self { body, ..self }
+    }
+
+    /// Answers a secret.
+    fn answering_secret(self) -> Self {
+        Self { answers_secret: true, ..self }
+    }
+
+    /// Leaves the query to its handler.
+    fn with_query(self) -> Self {
+        Self { has_query: true, ..self }
+    }
+
     /// The route with what a request passes through before its handler: the limit of its address, authorisation, the
-    /// limit of its account.
+    /// limit of its account, the refusal of a query that it does not have.
     fn into_route(self) -> Route {
-        let Self { access, limit, route, .. } = self;
+        let Self { access, limit, body, answers_secret, has_query, route, .. } = self;
+        let rules = RouteRules { limit, body, answers_secret };
         route
+            .wrap(from_fn(middleware::repeat))
+            .wrap(from_fn(move |request, next| middleware::refuse_query(has_query, request, next)))
             .wrap(from_fn(middleware::limit_account))
             .wrap(from_fn(move |entrance, request, next| {
                 middleware::authorize(access, entrance, request, next)
             }))
             .wrap(from_fn(move |entrance, request, next| {
-                middleware::limit_address(limit, entrance, request, next)
+                middleware::limit_address(rules, entrance, request, next)
             }))
     }
 }
@@ -77,30 +116,31 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     const ADMINS: Access = Access::People(Role::Admin);
     const ANYONE: Access = Access::Anyone;
     let mut table = vec![
-        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login),
-        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh),
+        on(POST, "/api/v1/auth/login", OPEN, sessions::login::login).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/auth/refresh", OPEN, sessions::refresh::refresh).taking(BodyClass::Credentials).answering_secret(),
         on(POST, "/api/v1/auth/logout", PEOPLE, sessions::logout::logout),
-        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login),
+        on(POST, "/api/v1/auth/password", PEOPLE, sessions::password::change).counted_as(LimitClass::Login).taking(BodyClass::Credentials).answering_secret(),
         on(GET, "/api/v1/auth/me", ANYONE, sessions::me::me),
-        on(POST, "/api/v1/users", ADMINS, users::create::create),
-        on(GET, "/api/v1/users", INSPECT, users::list::list),
+        on(POST, "/api/v1/users", ADMINS, users::create::create).taking(BodyClass::Credentials).answering_secret(),
+        on(GET, "/api/v1/users", INSPECT, users::list::list).with_query(),
         on(GET, "/api/v1/users/{id}", INSPECT, users::get::get),
-        on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change),
-        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create),
-        on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list),
+        on(PATCH, "/api/v1/users/{id}", ADMINS, users::change::change).taking(BodyClass::Credentials).answering_secret(),
+        on(POST, "/api/v1/api-keys", OPERATE, api_keys::create::create).answering_secret(),
+        on(GET, "/api/v1/api-keys", INSPECT, api_keys::list::list).with_query(),
+        on(GET, "/api/v1/api-keys/{id}", INSPECT, api_keys::get::get),
         on(DELETE, "/api/v1/api-keys/{id}", OPERATE, api_keys::revoke::revoke),
 
         on(GET, "/api/v1/countries", READ, countries::list::list),
         on(GET, "/api/v1/countries/{code}", READ, countries::get::get),
         on(POST, "/api/v1/countries/{code}/document-checks", READ, countries::check_document::check_document),
-        on(POST, "/api/v1/countries/{code}/evaluations", REVIEW, countries::evaluate::evaluate),
+        on(POST, "/api/v1/countries/{code}/evaluations", REVIEW, countries::evaluate::evaluate).taking(BodyClass::Application),
 
-        on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create),
-        on(GET, "/api/v1/applications", READ, applications::list::list),
+        on(POST, "/api/v1/applications", WRITE, applications::create::create).counted_as(LimitClass::Create).taking(BodyClass::Application),
+        on(GET, "/api/v1/applications", READ, applications::list::list).with_query(),
         on(POST, "/api/v1/applications/search", READ, applications::search::search),
-        on(GET, "/api/v1/applications/export.csv", READ, applications::export::export),
+        on(GET, "/api/v1/applications/export.csv", READ, applications::export::export).with_query(),
         on(GET, "/api/v1/applications/{id}", READ, applications::get::get),
-        on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change),
+        on(PATCH, "/api/v1/applications/{id}", WRITE, applications::change::change).taking(BodyClass::Application),
         on(DELETE, "/api/v1/applications/{id}", WRITE, applications::delete::delete),
         on(POST, "/api/v1/applications/{id}/restore", RESTORE, applications::delete::restore),
         on(GET, "/api/v1/applications/{id}/status", READ, applications::status::status),
@@ -111,30 +151,31 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/stats", READ, stats::get::get),
         on(GET, "/api/v1/stats/countries/{code}", READ, stats::country::get),
 
-        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
-        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook),
-        on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list),
-        on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list),
+        on(POST, "/api/v1/webhooks/bank-confirmation", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
+        on(POST, "/api/v1/webhooks/provider", Access::Signed, webhooks::receive::receive).counted_as(LimitClass::Webhook).taking(BodyClass::Event),
+        on(GET, "/api/v1/admin/webhook-events", INSPECT, webhooks::list::list).with_query(),
+        on(GET, "/api/v1/admin/staff-views", INSPECT, staff_views::list::list).with_query(),
+        on(GET, "/api/v1/admin/security-events", INSPECT, security_events::list::list).with_query(),
         on(GET, "/api/v1/admin/schedule", INSPECT, schedule::tasks::tasks),
         on(POST, "/api/v1/admin/schedule/{task}/run", OPERATE, schedule::run::run),
-        on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list),
+        on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list).with_query(),
 
         on(GET, "/api/v1/admin/actors", INSPECT, operations::actors::list),
         on(GET, "/api/v1/admin/circuits", INSPECT, operations::circuits::list),
         on(PUT, "/api/v1/admin/circuits/{code}", OPERATE, operations::circuits::set),
-        on(GET, "/api/v1/admin/jobs", INSPECT, operations::jobs::list),
+        on(GET, "/api/v1/admin/jobs", INSPECT, operations::jobs::list).with_query(),
         on(GET, "/api/v1/admin/jobs/stats", INSPECT, operations::jobs::stats),
         on(GET, "/api/v1/admin/jobs/lanes", INSPECT, operations::lanes::list),
         on(PUT, "/api/v1/admin/jobs/lanes/{lane}", OPERATE, operations::lanes::set),
-        on(GET, "/api/v1/admin/failed-jobs", INSPECT, dead_letters::list::list),
+        on(GET, "/api/v1/admin/failed-jobs", INSPECT, dead_letters::list::list).with_query(),
         on(POST, "/api/v1/admin/failed-jobs/retry", OPERATE, dead_letters::retry_all::retry),
         on(GET, "/api/v1/admin/failed-jobs/{id}", INSPECT, dead_letters::view::get),
         on(POST, "/api/v1/admin/failed-jobs/{id}/retry", OPERATE, dead_letters::work::retry),
         on(POST, "/api/v1/admin/failed-jobs/{id}/ignore", OPERATE, dead_letters::work::ignore),
         on(POST, "/api/v1/admin/failed-jobs/{id}/review", OPERATE, dead_letters::work::review),
 
-        on(GET, "/api/v1/ws", OPEN, ws::open),
-        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create),
+        on(GET, ws::PATH, OPEN, ws::open).with_query(),
+        on(POST, "/api/v1/ws/tickets", READ, ws::ticket::create).answering_secret(),
 
         on(GET, "/health", OPEN, health::summary).counted_as(LimitClass::Exempt),
         on(GET, "/health/live", OPEN, health::live).counted_as(LimitClass::Exempt),
@@ -145,10 +186,11 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/health/ready", OPEN, health::ready).counted_as(LimitClass::Exempt),
         on(GET, "/api/v1/health/detailed", OPERATORS, health::detailed),
 
-        on(GET, "/metrics", OPERATORS, metrics::metrics),
+        on(GET, "/metrics", Access::Metrics, metrics::metrics),
         on(GET, "/openapi.json", OPERATORS, docs::document),
         on(GET, "/docs", OPERATORS, docs::redirect),
         on(GET, "/docs/{file:.*}", OPERATORS, docs::file),
+        on(GET, "/problems/{code}", OPEN, docs::problem),
     ];
     if faults_on {
         table.push(on(POST, "/api/v1/test/inject-failure", OPERATE, faults::inject_failure));
@@ -226,7 +268,11 @@ fn allowed_methods(entries: &[RouteEntry]) -> String {
 }
 
 async fn answer_options(allow: String) -> HttpResponse {
-    HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish()
+    let mut response = HttpResponse::NoContent();
+    if allow.split(", ").any(|method| method == Method::PATCH.as_str()) {
+        response.insert_header((ACCEPT_PATCH, format!("application/json, {MERGE_PATCH}")));
+    }
+    response.insert_header((header::ALLOW, allow)).finish()
 }
 
 async fn refuse_method(allow: String) -> Answer {
@@ -245,5 +291,14 @@ where
     } else {
         web::method(method.clone())
     };
-    RouteEntry { method, path, access, limit: LimitClass::Standard, route: route.to(handler) }
+    RouteEntry {
+        method,
+        path,
+        access,
+        limit: LimitClass::Standard,
+        body: BodyClass::Command,
+        answers_secret: false,
+        has_query: false,
+        route: route.to(handler),
+    }
 }

@@ -7,10 +7,18 @@ use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::problem::{CATALOGUE, FIELD_CODES};
+use super::{faults, health};
+use crate::actors::circuit_breaker::State;
+use crate::countries;
 use crate::domain::account::{Role, Scope};
 use crate::domain::application::Country;
+use crate::domain::banking::AccountStatus;
+use crate::domain::confirmation::ReportedOutcome;
 use crate::domain::decision::{Outcome, RiskBand, RuleKind, RuleResult};
 use crate::domain::status::Status;
+use crate::storage::circuit_overrides::CircuitMode;
+use crate::storage::staff_views::ViewAction;
 
 fn words(words: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {
     let example = words.first().cloned();
@@ -54,6 +62,56 @@ word_schemas! {
     RuleKindName: [RuleKind::Reject, RuleKind::Review], "What breaking the rule leads to";
     /// [`RuleResult`]
     RuleResultName: [RuleResult::Passed, RuleResult::Broken, RuleResult::NotEvaluated], "How the rule came out";
+    /// [`Country::currency`]
+    CurrencyCode: currencies(), "ISO 4217";
+    /// [`AccountStatus`]
+    AccountStatusName: AccountStatus::ALL, "The standing of the bank account; `unknown` when the bureau named another one";
+    /// [`ReportedOutcome`]
+    ReportedOutcomeName: ReportedOutcome::ALL.map(ReportedOutcome::as_str), "`confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a person";
+    /// [`countries::reason_codes`]
+    DecisionReason: countries::reason_codes(), "Why a decision is what it is";
+    /// [`countries::rule_codes`]
+    RuleCode: countries::rule_codes(), "A rule of a country";
+    /// [`CircuitMode`]
+    CircuitModeName: CircuitMode::ALL.map(CircuitMode::as_str), "What a circuit breaker follows: itself, or an operator";
+    /// [`CircuitMode`] without `auto`
+    ForcedCircuitMode: [CircuitMode::ForcedOpen, CircuitMode::ForcedClosed].map(CircuitMode::as_str), "How an operator has forced a circuit breaker";
+    /// [`State`]
+    CircuitState: [State::Closed, State::Open, State::HalfOpen].map(State::as_str), "What a circuit breaker does with calls";
+    /// [`Intake`](crate::actors::provider_gateway::Intake)
+    LaneIntake: ["everything", "one_probe", "nothing"], "What an instance would take from a lane";
+    /// The actions of `storage::failed_jobs`
+    LetterActionName: ["retry", "ignore", "review"], "What an operator did about a dead letter";
+    /// [`ViewAction`]
+    StaffViewAction: ViewAction::ALL.map(ViewAction::as_str), "What kind of data was looked at";
+    /// The targets of fault injection
+    FaultTarget: faults::target_names(), "What is made to fail";
+    /// The states of Redis, as `/health/detailed` reports them
+    RedisState: health::REDIS_STATES, "`absent`: not configured; `degraded`: it did not answer last, and everything works without it";
+    /// The states of an instance
+    HealthStatus: health::STATUSES, "`degraded`: an actor is down, a breaker is not closed, Redis is away, the replica is not read, or changes are not pushed; `down`: no work can be done";
+    /// The channels over which an instance is told of changes
+    PushChannel: health::PUSH_CHANNELS, "`postgres`: LISTEN; `redis`: the stream of events";
+    /// The only state that a probe answers with 200
+    ProbeStatus: ["ok"], "Any other state is a problem";
+    /// The kinds of `countries::data`
+    DataMemberKind: ["text", "choice", "integer", "amount", "flag", "date", "email", "code"], "What a member of `country_specific_data` may hold";
+    /// RFC 6750
+    TokenType: ["Bearer"], "The scheme of the `Authorization` header";
+    /// [`SortOrder`](crate::storage::applications::SortOrder)
+    SortName: ["-created_at", "created_at"], "`-created_at`: newest first; `created_at`: oldest first";
+    /// The codes of [`CATALOGUE`]
+    ProblemCode: CATALOGUE.iter().map(|kind| kind.code).collect::<Vec<_>>(), "The stable code of a problem; see the error reference";
+    /// [`FIELD_CODES`]
+    FieldCode: FIELD_CODES.iter().map(|(code, _)| *code).collect::<Vec<_>>(), "Why a value is not acceptable; see the error reference";
+}
+
+/// The currencies of all countries, each once.
+fn currencies() -> Vec<&'static str> {
+    let mut currencies = Country::ALL.map(Country::currency).to_vec();
+    currencies.sort_unstable();
+    currencies.dedup();
+    currencies
 }
 
 /// The text of an amount: `domain::money` reads no other.

@@ -1,23 +1,31 @@
 //! The actix application and its server.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::HttpService;
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::body::MessageBody;
-use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::{App, Error as ActixError, HttpResponse, HttpServer, web};
+use actix_web::{App, Error as ActixError, HttpRequest, HttpResponse, web};
 use slog::info;
 
-use super::connections::{Connections, attend, make_room};
+use super::connections::{Connections, SPARE_CONNECTIONS, attend, connections_that_fit};
 use super::cross_origin::cors;
 use super::problem::Rejection;
+use super::transport::{Acceptor, ClientStream};
 use super::{Entrance, middleware, routes, tls};
 use crate::error::{Error, Result};
 
 /// Longest wait for a connection to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Idle connections are closed by [`Connections`], which also knows of heads that trickle in; the server's own timer stands
+/// behind it.
+const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(10);
 
 /// The whole application, as each worker of the server and each test builds it.
 pub fn app(
@@ -40,13 +48,15 @@ pub fn app(
         .wrap(from_fn(middleware::gate))
         .wrap(from_fn(middleware::bounds))
         .wrap(Condition::new(!origins.allowed_origins.is_empty(), cors(origins)))
+        .wrap(from_fn(middleware::limit_the_rest))
         .wrap(from_fn(middleware::observe))
+        .wrap(from_fn(middleware::compress))
         .wrap(from_fn(middleware::protect))
         .wrap(from_fn(attend))
 }
 
-async fn unknown_route() -> Result<HttpResponse, Rejection> {
-    Err(Rejection::UnknownRoute)
+async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> {
+    Err(if request.path().ends_with('/') { Rejection::TrailingSlash } else { Rejection::UnknownRoute })
 }
 
 /// Starts to listen where the configuration says. The server runs when it is awaited, answers 503 until the entrance is
@@ -66,31 +76,46 @@ pub fn serve(entrance: &Entrance) -> Result<(Server, SocketAddr)> {
         workers => workers,
     };
     let logger = &entrance.inner.logger;
-    make_room(settings, logger);
+    let most = connections_that_fit(settings.max_connections, logger);
     let (clock, metrics) = (entrance.inner.clock.clone(), Arc::clone(&entrance.inner.metrics));
-    let connections = Connections::watch(settings, clock, metrics, logger.clone());
-    let factory_entrance = entrance.clone();
-    let server = HttpServer::new(move || app(&factory_entrance))
-        .workers(workers)
-        .max_connections(settings.max_connections.div_ceil(workers))
-        .keep_alive(settings.keep_alive())
-        .client_request_timeout(settings.request_head_timeout())
-        .tls_handshake_timeout(settings.request_head_timeout())
-        .client_disconnect_timeout(CLOSE_TIMEOUT)
-        .shutdown_timeout(settings.shutdown_timeout().as_secs().max(1))
-        .disable_signals()
-        .on_connect(move |connection, data| {
-            if let Some(open) = connections.admit(connection) {
-                data.insert(open);
-            }
-        });
-    let server = if settings.tls.is_on() {
-        server.listen_rustls_0_23(listener, tls::server_config(&settings.tls, logger)?)
-    } else {
-        server.listen(listener)
+    let tls =
+        if settings.tls.is_on() { Some(Arc::new(tls::server_config(&settings.tls, logger)?)) } else { None };
+    let acceptor = Acceptor {
+        connections: Connections::watch(settings, most, clock, metrics, logger.clone()),
+        tls,
+        handshake_timeout: settings.request_head_timeout(),
     };
-    info!(logger, "listening"; "address" => %address, "workers" => workers, "tls" => settings.tls.is_on());
-    Ok((server.map_err(refused)?.run(), address))
+    // Connections are refused by the acceptor, which says so; a server that accepts no more leaves them hanging.
+    let never_reached = most.saturating_add(4 * SPARE_CONNECTIONS);
+    let builder = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(never_reached)
+        .shutdown_timeout(settings.shutdown_timeout().as_secs().max(1))
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let served = entrance.clone();
+    let builder = builder.listen("http", listener, move || {
+        let (acceptor, stopping) = (acceptor.clone(), stopping.clone());
+        let settings = &served.settings().server;
+        let service = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(settings.keep_alive() + KEEP_ALIVE_MARGIN)
+            .client_request_timeout(settings.request_head_timeout())
+            .client_disconnect_timeout(CLOSE_TIMEOUT)
+            .local_addr(address)
+            .on_connect_ext(|stream: &ClientStream, data| {
+                data.insert(stream.connection());
+            })
+            .finish(map_config(app(&served), |()| AppConfig::default()))
+            .map_err(|error| io::Error::other(error.to_string()));
+        fn_service(move |stream| acceptor.clone().accept(stream)).and_then(service)
+    });
+    info!(logger, "listening"; "address" => %address, "workers" => workers, "tls" => settings.tls.is_on(),
+        "max_connections" => most);
+    Ok((builder.map_err(refused)?.run(), address))
 }
 
 #[cfg(test)]

@@ -86,11 +86,13 @@ pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<S
     let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(pair.certified_key()?))));
     let look = look_for_new_ones(settings.clone(), pair, Arc::downgrade(&current), logger.clone());
     actix_rt::spawn(look);
-    Ok(ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?
         .with_no_client_auth()
-        .with_cert_resolver(current))
+        .with_cert_resolver(current);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 async fn look_for_new_ones(

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
     TlsCertificates,
 };
 use bb8_redis::bb8::{ManageConnection, Pool, RunError};
@@ -67,8 +67,29 @@ struct Inner {
 /// What is sent.
 enum Message<'a> {
     Command(&'a Cmd),
-    Pipeline(&'a Pipeline),
     Script(&'a ScriptInvocation<'a>),
+}
+
+/// Why a command has no usable answer.
+enum Failure {
+    /// Redis does not answer, or answers that it cannot work.
+    Away(String),
+    /// Redis works, and what stands under the key is of a kind that Aval never puts there. Somebody else can write that: it
+    /// must not make Aval do without Redis.
+    Foreign(String),
+}
+
+impl Failure {
+    fn of(error: &RedisError) -> Self {
+        let is_foreign = error.kind() == ErrorKind::UnexpectedReturnType || error.code() == Some("WRONGTYPE");
+        if is_foreign { Self::Foreign(error.to_string()) } else { Self::Away(error.to_string()) }
+    }
+
+    fn cause(self) -> String {
+        match self {
+            Self::Away(cause) | Self::Foreign(cause) => cause,
+        }
+    }
 }
 
 impl Redis {
@@ -133,18 +154,6 @@ impl Redis {
         self.send(operation, Message::Command(command)).await
     }
 
-    /// Sends several commands at once.
-    ///
-    /// # Errors
-    /// As [`Redis::call`].
-    pub async fn call_all<T: FromRedisValue>(
-        &self,
-        operation: &'static str,
-        commands: &Pipeline,
-    ) -> Result<T> {
-        self.send(operation, Message::Pipeline(commands)).await
-    }
-
     /// Runs a script.
     ///
     /// # Errors
@@ -187,38 +196,42 @@ impl Redis {
         let exchanged = tokio::time::timeout(inner.timeout, self.exchange(message)).await;
         let (result, answer) = match exchanged {
             Ok(Ok(answer)) => ("ok", Ok(answer)),
-            Ok(Err(cause)) => ("error", Err(cause)),
-            Err(_) => ("timeout", Err("no answer in time".to_owned())),
+            Ok(Err(failure @ Failure::Foreign(_))) => ("foreign", Err(failure)),
+            Ok(Err(failure @ Failure::Away(_))) => ("error", Err(failure)),
+            Err(_) => ("timeout", Err(Failure::Away("no answer in time".to_owned()))),
         };
         count(result);
         let now = inner.clock.monotonic();
         let took = seconds(now.saturating_sub(started));
         inner.metrics.redis_call_duration_seconds.with_label_values(&[operation]).observe(took);
-        self.note(answer.as_ref().err(), now);
-        answer.map_err(|cause| Error::unavailable(NAME, cause))
+        let away = match &answer {
+            Err(Failure::Away(cause)) => Some(cause),
+            Ok(_) | Err(Failure::Foreign(_)) => None,
+        };
+        self.note(away, now);
+        answer.map_err(|failure| Error::unavailable(NAME, failure.cause()))
     }
 
-    async fn exchange<T: FromRedisValue>(&self, message: Message<'_>) -> Result<T, String> {
+    async fn exchange<T: FromRedisValue>(&self, message: Message<'_>) -> Result<T, Failure> {
         let refused = self.inner.refused.told.notified();
         let mut link = tokio::select! {
             biased;
             got = self.inner.pool.get() => got.map_err(|error| match error {
-                RunError::User(cause) => cause.to_string(),
-                RunError::TimedOut => "no connection became free in time".to_owned(),
+                RunError::User(cause) => Failure::Away(cause.to_string()),
+                RunError::TimedOut => Failure::Away("no connection became free in time".to_owned()),
             })?,
-            () = refused => return Err(self.inner.refused.cause()),
+            () = refused => return Err(Failure::Away(self.inner.refused.cause())),
         };
         // Whoever stops waiting leaves the link so, and nobody uses it again: what comes over it may never come.
         link.broken = true;
         let connection = &mut link.connection;
         let answered: RedisResult<T> = match message {
             Message::Command(command) => command.query_async(connection).await,
-            Message::Pipeline(commands) => commands.query_async(connection).await,
             Message::Script(script) => script.invoke_async(connection).await,
         };
         let lost = |error: &RedisError| error.is_io_error() || error.is_unrecoverable_error();
         link.broken = answered.as_ref().is_err_and(lost);
-        answered.map_err(|error| error.to_string())
+        answered.map_err(|error| Failure::of(&error))
     }
 
     fn note(&self, failure: Option<&String>, now: Duration) {

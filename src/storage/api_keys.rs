@@ -1,13 +1,16 @@
 //! Keys of machine clients.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::schema::api_keys;
-use super::types::PgRole;
-use crate::domain::account::{Role, Scope};
+use super::types::{PgLabel, PgRole};
+use crate::domain::account::{KeyLimits, Role, Scope};
+use crate::domain::label::Label;
 use crate::error::{Error, Result};
 
 /// How exact `last_used_at` is.
@@ -19,13 +22,15 @@ struct ApiKeyRow {
     id: Uuid,
     name: String,
     key_hash: Vec<u8>,
-    role: PgRole,
+    role: PgLabel<Role>,
     scopes: Vec<Option<String>>,
     created_by: String,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
+    requests_per_minute: Option<i32>,
+    applications_per_minute: Option<i32>,
 }
 
 /// A key, without its secret.
@@ -38,7 +43,7 @@ pub struct ApiKey {
     /// SHA-256 of the secret part.
     pub key_hash: Vec<u8>,
     /// The most that it may do.
-    pub role: Role,
+    pub role: Label<Role>,
     /// What it was made for.
     pub scopes: Vec<Scope>,
     /// Who made it.
@@ -51,11 +56,18 @@ pub struct ApiKey {
     pub revoked_at: Option<DateTime<Utc>>,
     /// When it was last used, to ten minutes.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// How often it may be used.
+    pub limits: KeyLimits,
 }
 
 impl ApiKey {
     /// What every key begins with, so that it is recognised where it should not be.
     pub const WORD: &'static str = "aval";
+
+    /// Whether a text is meant as a key. No access token has an underscore among its first five characters.
+    pub fn is_key(text: &str) -> bool {
+        text.strip_prefix(Self::WORD).is_some_and(|rest| rest.starts_with('_'))
+    }
 
     /// The part before the secret, which tells the key from others.
     pub fn prefix(&self) -> String {
@@ -93,8 +105,20 @@ impl From<ApiKeyRow> for ApiKey {
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             last_used_at: row.last_used_at,
+            limits: KeyLimits {
+                requests_per_minute: rate(row.requests_per_minute),
+                applications_per_minute: rate(row.applications_per_minute),
+            },
         }
     }
+}
+
+fn rate(per_minute: Option<i32>) -> Option<NonZeroU32> {
+    per_minute.and_then(|rate| u32::try_from(rate).ok()).and_then(NonZeroU32::new)
+}
+
+fn rate_column(per_minute: Option<NonZeroU32>) -> Option<i32> {
+    per_minute.map(|rate| i32::try_from(rate.get()).unwrap_or(i32::MAX))
 }
 
 /// A key to be stored.
@@ -112,8 +136,14 @@ pub struct NewApiKey<'a> {
     pub scopes: &'a [Scope],
     /// Who makes it.
     pub created_by: &'a str,
+    /// The person who makes it: it is revoked when that account is disabled.
+    pub made_by_user: Option<Uuid>,
+    /// The key that makes it: it ends no later, and is revoked with it.
+    pub made_by_key: Option<Uuid>,
     /// Until when it is good.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How often it may be used.
+    pub limits: KeyLimits,
 }
 
 /// Stores a key; `None` when the name is taken, be it by a key that was taken back.
@@ -130,7 +160,11 @@ pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> 
             api_keys::role.eq(PgRole(key.role)),
             api_keys::scopes.eq(scopes),
             api_keys::created_by.eq(key.created_by),
+            api_keys::made_by_user.eq(key.made_by_user),
+            api_keys::made_by_key.eq(key.made_by_key),
             api_keys::expires_at.eq(key.expires_at),
+            api_keys::requests_per_minute.eq(rate_column(key.limits.requests_per_minute)),
+            api_keys::applications_per_minute.eq(rate_column(key.limits.applications_per_minute)),
         ))
         .on_conflict(api_keys::name)
         .do_nothing()
@@ -147,6 +181,15 @@ pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> 
 /// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
     let query = api_keys::table.select(ApiKeyRow::as_select()).find(id);
+    Ok(query.first(connection).await.optional()?.map(ApiKey::from))
+}
+
+/// Finds a key, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
+    let query = api_keys::table.select(ApiKeyRow::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?.map(ApiKey::from))
 }
 
@@ -168,7 +211,7 @@ pub async fn list_page(
     Ok(rows.into_iter().map(ApiKey::from).collect())
 }
 
-/// Takes a key back. Doing it twice changes nothing.
+/// Revokes a key, and by trigger those that it has made. Doing it twice changes nothing.
 ///
 /// # Errors
 /// [`Error::NotFound`], or when the database fails.

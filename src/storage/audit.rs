@@ -15,8 +15,9 @@ use uuid::Uuid;
 use super::json::StoredJson;
 use super::schema::audit_logs;
 use super::seal::{KeyRing, SealedField};
-use super::types::{AuditAction, PgAuditAction, PgStatus};
+use super::types::{AuditAction, PgLabel};
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::members::pointer_step;
 use crate::domain::personal_data::{PersonalMembers, masked_value};
 use crate::domain::status::Status;
@@ -30,11 +31,11 @@ pub struct AuditEntry {
     /// The application's version after the change.
     pub version: i64,
     /// What kind of change.
-    pub action: AuditAction,
+    pub action: Label<AuditAction>,
     /// The status before; `None` for the creation.
-    pub old_status: Option<Status>,
+    pub old_status: Option<Label<Status>>,
     /// The status after.
-    pub new_status: Status,
+    pub new_status: Label<Status>,
     /// Who.
     pub changed_by: String,
     /// Why.
@@ -139,9 +140,9 @@ pub(super) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
 struct AuditRow {
     id: Uuid,
     version: i64,
-    action: PgAuditAction,
-    old_status: Option<PgStatus>,
-    new_status: PgStatus,
+    action: PgLabel<AuditAction>,
+    old_status: Option<PgLabel<Status>>,
+    new_status: PgLabel<Status>,
     changed_by: String,
     change_reason: Option<String>,
     change_request_id: Option<String>,
@@ -157,7 +158,7 @@ impl AuditRow {
             id: row.id,
             version: row.version,
             action: row.action.0,
-            old_status: row.old_status.map(Status::from),
+            old_status: row.old_status.map(Label::from),
             new_status: row.new_status.0,
             changed_by: row.changed_by,
             change_reason: row.change_reason,

@@ -12,7 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::schema::circuit_overrides;
 use super::statement::{Binder, FixedStatement, Prepared};
-use super::types::PgCountry;
+use super::types::{PgCountry, PgLabel};
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::storage::transaction::Abort;
@@ -90,14 +90,15 @@ struct InForceRow {
 /// When the database fails.
 pub async fn in_force(connection: &mut AsyncPgConnection) -> Result<Vec<InForce>> {
     let rows: Vec<InForceRow> = Prepared(ReadInForce).load(connection).await?;
+    // One of a country or mode that this version does not know is for instances that do.
     let read = |row: InForceRow| {
-        Ok(InForce {
-            country: row.country.parse().map_err(Error::internal)?,
-            mode: row.mode.parse().map_err(Error::internal)?,
+        Some(InForce {
+            country: row.country.parse().ok()?,
+            mode: row.mode.parse().ok()?,
             left: Duration::from_millis(u64::try_from(row.left_ms).unwrap_or(0)),
         })
     };
-    rows.into_iter().map(read).collect()
+    Ok(rows.into_iter().filter_map(read).collect())
 }
 
 /// An override as operators see it.
@@ -120,7 +121,7 @@ pub struct CircuitOverride {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = circuit_overrides, check_for_backend(diesel::pg::Pg))]
 struct OverrideRow {
-    country: PgCountry,
+    country: PgLabel<Country>,
     mode: String,
     reason: Option<String>,
     set_by: String,
@@ -132,9 +133,10 @@ impl TryFrom<OverrideRow> for CircuitOverride {
     type Error = Error;
 
     fn try_from(row: OverrideRow) -> Result<Self> {
+        let unknown = |what| move || Error::unknown_label(what, "of a circuit override");
         Ok(Self {
-            country: row.country.0,
-            mode: row.mode.parse().map_err(Error::internal)?,
+            country: row.country.0.known().ok_or_else(unknown("country"))?,
+            mode: row.mode.parse().ok().ok_or_else(unknown("mode"))?,
             reason: row.reason,
             set_by: row.set_by,
             set_at: row.set_at,
@@ -154,7 +156,7 @@ pub async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<CircuitOverr
         .filter(circuit_overrides::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>().nullable()))
         .load(connection)
         .await?;
-    rows.into_iter().map(CircuitOverride::try_from).collect()
+    Ok(rows.into_iter().filter_map(|row| CircuitOverride::try_from(row).ok()).collect())
 }
 
 /// What an operator asks for.

@@ -1,10 +1,13 @@
-//! The one way in which Aval connects to PostgreSQL: the pool, the listener, leaders and migrations all come through here, so
-//! that none of them forgets TLS.
+//! The one way in which Aval connects to PostgreSQL: the pool, the listener, leaders and migrations all come through
+//! here, so that none of them forgets TLS.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use diesel::result::ConnectionError;
+use diesel::sql_types::Bool;
 use diesel_async::AsyncPgConnection;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,12 +17,20 @@ use rustls::crypto::{
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::net::UnixStream;
 use tokio_postgres::NoTls;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{DatabaseUrl, ServerProof};
 use crate::error::{Error, Result};
+use crate::storage::describe_connection;
+use crate::storage::fitness::SessionFacts;
+use crate::storage::session::Session;
+use crate::storage::wire::{WatchPlain, WatchTls, Watched};
+
+/// Where PostgreSQL listens when the URL names no port.
+const DEFAULT_PORT: u16 = 5432;
 
 /// Longest wait for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +44,8 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 pub struct Connector {
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
+    /// With `sslmode=prefer`: the server spoke no TLS when it was last tried.
+    is_plain: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -47,30 +60,110 @@ impl Connector {
             SslMode::Disable => None,
             _ => Some(MakeRustlsConnect::new(client_config(&url)?)),
         };
-        Ok(Self { config: url.config, tls })
+        Ok(Self { config: url.config, tls, is_plain: Arc::default() })
     }
 
-    /// Opens a connection.
+    /// The same for work that writes: a server that takes no writes is passed over, whatever the URL says.
+    #[must_use]
+    pub fn for_writing(mut self) -> Self {
+        self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        self
+    }
+
+    /// Opens a session.
     ///
     /// # Errors
-    /// [`ConnectionError::BadConnection`] when the server cannot be reached, does not prove who it is, or refuses.
-    pub async fn connect(&self) -> std::result::Result<AsyncPgConnection, ConnectionError> {
-        let failed = |error: tokio_postgres::Error| ConnectionError::BadConnection(describe(&error));
-        match &self.tls {
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(failed)?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    /// [`ConnectionError::BadConnection`] when the server cannot be reached, does not prove who it is, takes no writes
+    /// although it should, or refuses.
+    pub async fn connect(&self) -> std::result::Result<Session, ConnectionError> {
+        self.open(Arc::default()).await
+    }
+
+    /// Opens a session whose facts are kept in `facts`.
+    pub(super) async fn open(
+        &self,
+        facts: Arc<SessionFacts>,
+    ) -> std::result::Result<Session, ConnectionError> {
+        if self.config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
+            return self.open_local(facts).await;
+        }
+        let failed = |error| ConnectionError::BadConnection(describe(&error));
+        let prefers = self.config.get_ssl_mode() == SslMode::Prefer;
+        if let Some(tls) = self.tls.clone().filter(|_| !self.is_plain.load(Ordering::Relaxed)) {
+            let tls = WatchTls { tls, facts: Arc::clone(&facts) };
+            let (client, connection) = self.config.connect(tls).await.map_err(failed)?;
+            if facts.has_spoken() || !prefers {
+                return Session::begin(client, connection, facts).await;
             }
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(failed)?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            // The server speaks no TLS, so that this connection is in clear text and not watched.
+            self.is_plain.store(true, Ordering::Relaxed);
+        }
+        let mut config = self.config.clone();
+        config.ssl_mode(SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+        let connected = config.connect(WatchPlain(Arc::clone(&facts))).await;
+        let (client, connection) = connected.map_err(|error| {
+            self.is_plain.store(false, Ordering::Relaxed);
+            failed(error)
+        })?;
+        Session::begin(client, connection, facts).await
+    }
+
+    /// Opens a session over the first Unix socket that leads to one.
+    async fn open_local(&self, facts: Arc<SessionFacts>) -> std::result::Result<Session, ConnectionError> {
+        let mut config = self.config.clone();
+        config.ssl_mode(SslMode::Disable);
+        let ports = config.get_ports();
+        let mut refused = ConnectionError::BadConnection("the URL names no Unix socket".to_owned());
+        for (place, host) in config.get_hosts().iter().enumerate() {
+            let Host::Unix(folder) = host else { continue };
+            let port = ports.get(place).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
+            let socket = folder.join(format!(".s.PGSQL.{port}"));
+            match open_socket(&config, &socket, Arc::clone(&facts)).await {
+                Ok(session) => return Ok(session),
+                Err(error) => refused = error,
             }
         }
+        Err(refused)
     }
 }
 
-/// Has the operating system give up a connection within seconds when nobody is left at the other end, where the URL does
-/// not say otherwise: whoever waits for an answer on it then tries again instead of waiting for hours.
+async fn open_socket(
+    config: &tokio_postgres::Config,
+    socket: &Path,
+    facts: Arc<SessionFacts>,
+) -> std::result::Result<Session, ConnectionError> {
+    let failed = |cause: &dyn std::fmt::Display| ConnectionError::BadConnection(cause.to_string());
+    let patience = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+    let connecting = async {
+        let stream = UnixStream::connect(socket).await.map_err(|error| failed(&error))?;
+        let connected = config.connect_raw(Watched::new(stream, &facts), NoTls).await;
+        connected.map_err(|error| failed(&describe(&error)))
+    };
+    let (client, connection) =
+        tokio::time::timeout(patience, connecting).await.map_err(|late| failed(&late))??;
+    let mut session = Session::begin(client, connection, facts).await?;
+    if config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
+        && !takes_writes(&mut session).await?
+    {
+        return Err(failed(&"the database takes no writes"));
+    }
+    Ok(session)
+}
+
+/// Whether transactions on this session can write: not on a standby, nor where `default_transaction_read_only` is on.
+async fn takes_writes(session: &mut Session) -> std::result::Result<bool, ConnectionError> {
+    use diesel_async::RunQueryDsl as _;
+
+    let is_read_only = diesel::dsl::sql::<Bool>("current_setting('transaction_read_only')::bool");
+    let is_read_only: bool = diesel::select(is_read_only)
+        .get_result(session)
+        .await
+        .map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(!is_read_only)
+}
+
+/// Has the operating system give up a connection within seconds when nobody is left at the other end, where the URL
+/// does not say otherwise: whoever waits for an answer on it then tries again instead of waiting for hours.
 fn notice_loss(config: &mut tokio_postgres::Config) {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -86,12 +179,14 @@ fn notice_loss(config: &mut tokio_postgres::Config) {
     }
 }
 
-/// Opens one connection to the database at `url`.
+/// Opens one connection to the database at `url`, on a server that takes writes.
 ///
 /// # Errors
 /// [`Error::Configuration`] when the URL cannot be used, [`Error::Unavailable`] when the database cannot be reached.
 pub async fn connect(url: &str) -> Result<AsyncPgConnection> {
-    Connector::new(url)?.connect().await.map_err(|error| Error::unavailable("database", error))
+    let session = Connector::new(url)?.for_writing().connect().await;
+    let failed = |error| Error::unavailable("database", describe_connection(&error));
+    Ok(session.map_err(failed)?.into_connection())
 }
 
 /// An error with its causes: which of them says what is wrong differs.
@@ -145,8 +240,8 @@ fn roots(url: &DatabaseUrl) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-/// What `sslmode` asks of a server below `verify-full`: a certificate of the authorities, whatever the name in it, or none
-/// in particular. That the server has the certificate's key is proved in any case.
+/// What `sslmode` asks of a server below `verify-full`: a certificate of the authorities, whatever the name in it, or
+/// none in particular. That the server has the certificate's key is proved in any case.
 #[derive(Debug)]
 struct LessThanFull {
     authorities: Option<Arc<WebPkiServerVerifier>>,

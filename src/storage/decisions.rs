@@ -108,6 +108,8 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
 impl FixedStatement for StoreDecisions {
     /// `retry_after_ms` is null for a decision that stands until somebody makes another. An application that an operator has
     /// decided again (its row ends never) and whose bureau is gone waits from now on like any other.
+    ///
+    /// `CASE` hides the status from the planner, as in [`jobs::begin`](crate::storage::jobs::begin).
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::numeric[], \
             ?::jsonb[], ?::jsonb[], ?::text[], ?::jsonb[], ?::boolean[], ?::bigint[], ?::uuid[], ?::text[], ?::text[], \
@@ -115,8 +117,8 @@ impl FixedStatement for StoreDecisions {
             AS w (job_id, lease_token, id, application_id, status, risk_score, reasons, rules, rules_version, input, \
             provider_available, retry_after_ms, change_id, changed_by, change_reason, request_id, traceparent)), \
         open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \
-            WHERE a.deleted_at IS NULL AND (a.status = 'VALIDATING' OR a.status = 'UNDER_REVIEW' \
-                AND EXISTS (SELECT FROM provider_retries r WHERE r.application_id = a.id))), \
+            WHERE CASE WHEN a.deleted_at IS NULL THEN a.status = 'VALIDATING' OR a.status = 'UNDER_REVIEW' \
+                AND EXISTS (SELECT FROM provider_retries r WHERE r.application_id = a.id) END), \
         finished AS (DELETE FROM pending_jobs j USING wanted w \
             WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.*), \
         history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \

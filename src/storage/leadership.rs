@@ -11,10 +11,10 @@
 use std::time::Duration;
 
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
+use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
 
 use crate::error::{Error, Result};
-use crate::storage::Database;
+use crate::storage::{Database, Session};
 
 diesel::define_sql_function! {
     /// A hash of a text, as `hash_any` computes it.
@@ -34,9 +34,12 @@ const NOTICE_LOSS: &str = "\
 /// Longest wait for the answer to a try.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Longest wait for the answer that a leadership is still held.
+const HOLDING_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A held leadership.
 pub struct Leadership {
-    connection: AsyncPgConnection,
+    connection: Session,
 }
 
 impl Leadership {
@@ -69,9 +72,11 @@ impl Leadership {
         Ok(None)
     }
 
-    /// Whether the lock is still held: asks the database on the connection that holds it.
+    /// Whether the lock is still held: asks the database on the connection that holds it. A connection without an answer is as
+    /// good as lost.
     pub async fn holds(&mut self) -> bool {
         let one = diesel::dsl::sql::<diesel::sql_types::Integer>("1");
-        diesel::select(one).get_result::<i32>(&mut self.connection).await.is_ok()
+        let answer = diesel::select(one).get_result::<i32>(&mut self.connection);
+        tokio::time::timeout(HOLDING_PATIENCE, answer).await.is_ok_and(|answer| answer.is_ok())
     }
 }

@@ -2,12 +2,24 @@
 //!
 //! A notification is a hint. It is lost while no connection listens, so every consumer also polls, and each new
 //! connection announces every topic once, for what may have been missed.
+//!
+//! A connection whose other end has vanished, or of which a proxy has closed the server's half, is silent like one
+//! with nothing to tell. So each listener sends a notification to itself every second: when it does not come back,
+//! the connection is lost. The heartbeat also gives a quiet database a transaction every second, by which a replica's
+//! lag can be measured.
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
-use futures_util::StreamExt as _;
+use std::time::Duration;
+
+use diesel_async::SimpleAsyncConnection as _;
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::error::{Error, Result};
-use crate::storage::Database;
+use crate::storage::{Database, Session};
+
+/// How often a listener sends itself a notification.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Longest wait for a notification to be sent. It must have come back when the next is due.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +55,12 @@ impl Announcement {
 
 /// A connection that listens.
 pub struct Listener {
-    connection: AsyncPgConnection,
+    session: Session,
+    /// A channel that no other connection listens to.
+    own_channel: String,
+    heartbeat: Interval,
+    /// A notification to itself was sent and has not come back.
+    is_awaited: bool,
 }
 
 impl Listener {
@@ -52,31 +69,58 @@ impl Listener {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn connect(database: &Database) -> Result<Self> {
-        let mut connection = database.dedicated().await?;
-        let listen: String = Announcement::ALL.iter().map(|a| format!("LISTEN {};", a.channel())).collect();
-        connection.batch_execute(&listen).await?;
-        Ok(Self { connection })
+        let mut session = database.dedicated().await?;
+        let own_channel = format!("aval_heartbeat_{}", session.facts.process().unsigned_abs());
+        let channels = Announcement::ALL.iter().map(|announcement| announcement.channel());
+        let listen: String =
+            channels.chain([own_channel.as_str()]).map(|channel| format!("LISTEN {channel};")).collect();
+        session.batch_execute(&listen).await?;
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self { session, own_channel, heartbeat, is_awaited: false })
     }
 
     /// Waits for the next announcement.
     ///
     /// # Errors
-    /// When the connection is lost.
+    /// When the connection is lost, or its heartbeat is: within some three seconds.
     pub async fn next(&mut self) -> Result<Announcement> {
-        let mut notifications = std::pin::pin!(self.connection.notifications_stream());
         loop {
-            let notification = notifications
-                .next()
-                .await
-                .ok_or_else(|| Error::unavailable("database", "the listening connection was closed"))??;
-            let known = Announcement::ALL.into_iter().find(|a| a.channel() == notification.channel);
+            let notification = tokio::select! {
+                biased;
+                notification = self.session.notifications.recv() => notification,
+                _ = self.heartbeat.tick() => {
+                    self.beat().await?;
+                    continue;
+                }
+            };
+            let notification = notification.ok_or_else(|| lost("the listening connection was closed"))?;
+            if notification.channel() == self.own_channel {
+                self.is_awaited = false;
+                continue;
+            }
+            let known = Announcement::ALL.into_iter().find(|a| a.channel() == notification.channel());
             match known {
                 Some(Announcement::Published(_)) => {
-                    return Ok(Announcement::Published(notification.payload.parse().ok()));
+                    return Ok(Announcement::Published(notification.payload().parse().ok()));
                 }
                 Some(announcement) => return Ok(announcement),
                 None => {}
             }
         }
     }
+
+    async fn beat(&mut self) -> Result<()> {
+        let silent = "the listening connection does not answer";
+        if std::mem::replace(&mut self.is_awaited, true) {
+            return Err(lost(silent));
+        }
+        let notify = format!("NOTIFY {}", self.own_channel);
+        timeout(PATIENCE, self.session.batch_execute(&notify)).await.map_err(|_late| lost(silent))??;
+        Ok(())
+    }
+}
+
+fn lost(cause: &str) -> Error {
+    Error::unavailable("database", cause)
 }

@@ -10,7 +10,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
 use crate::error::{Error, Result};
-use crate::storage::connect;
+use crate::storage::connect::{self, Connector};
+use crate::storage::pooler;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -18,12 +19,18 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// turns, by an advisory lock. Where nothing is left to run, nothing but reading is asked of the user.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the database cannot be reached, [`Error::Internal`] when a migration fails: it is rolled
-/// back, the ones before it stay.
+/// [`Error::Configuration`] when the user may not change the schema, or when `url` leads through a pooler that works
+/// by transactions, where the lock of one migration would be left to another client; [`Error::Unavailable`] when the
+/// database cannot be reached; [`Error::Internal`] when a migration fails: it is rolled back, the ones before it
+/// stay.
 pub async fn run_pending(url: &str) -> Result<Vec<String>> {
-    if is_up_to_date(&mut connect::connect(url).await?).await {
+    let mut connection = connect::connect(url).await?;
+    if is_up_to_date(&mut connection).await {
         return Ok(Vec::new());
     }
+    pooler::expect_sessions(&Connector::new(url)?).await?;
+    check_may_migrate(&mut connection).await?;
+    drop(connection);
     with_harness(url, |connection| {
         let ran = connection.run_pending_migrations(MIGRATIONS).map_err(Error::internal)?;
         let names = ran.iter().map(ToString::to_string).collect();
@@ -31,6 +38,30 @@ pub async fn run_pending(url: &str) -> Result<Vec<String>> {
         Ok(names)
     })
     .await
+}
+
+/// Refuses a user who cannot run what is pending, before PostgreSQL does so in the middle of a statement.
+async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
+    #[derive(diesel::QueryableByName)]
+    struct Standing {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        name: String,
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        may_migrate: bool,
+    }
+    let query = diesel::sql_query(
+        "SELECT current_user::text AS name, has_schema_privilege('public', 'CREATE') AND coalesce( \
+         (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('public.__diesel_schema_migrations')), \
+         true) AS may_migrate",
+    );
+    let Standing { name, may_migrate } = query.get_result(connection).await?;
+    if may_migrate {
+        return Ok(());
+    }
+    Err(Error::configuration(format_args!(
+        "migrations are pending, and the database user {name:?} does not own the schema: run `aval migrate` with \
+         DATABASE_URL set to the owner's URL first, or set DATABASE_MIGRATION_URL to it (docs/database-roles.md)"
+    )))
 }
 
 /// Whether every migration has run; no, when that cannot be found out.

@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::json::StoredJson;
 use super::schema::{outbox, outbox_position, statistics_position};
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::domain::event::{Position, PublishedEvent};
@@ -39,7 +39,7 @@ impl FixedStatement for PublishOutbox {
     /// The events depend on the position, so that its row is locked before theirs whatever the plan: two that publish at
     /// once wait for each other in one order.
     const SQL: &'static str = "\
-        WITH last AS (SELECT last_offset FROM outbox_position FOR UPDATE), \
+        WITH last AS (SELECT last_offset FROM outbox_position WHERE singleton FOR UPDATE), \
         batch AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM ( \
             SELECT w.seq FROM last CROSS JOIN LATERAL (SELECT o.seq FROM outbox o \
                 WHERE o.relay_offset IS NULL AND last.last_offset IS NOT NULL \
@@ -47,7 +47,7 @@ impl FixedStatement for PublishOutbox {
         placed AS (UPDATE outbox o SET relay_offset = last.last_offset + batch.place, published_at = now() \
             FROM batch, last WHERE o.seq = batch.seq RETURNING o.time), \
         moved AS (UPDATE outbox_position SET last_offset = last_offset + (SELECT count(*) FROM batch) \
-            WHERE EXISTS (SELECT FROM batch)), \
+            WHERE singleton AND EXISTS (SELECT FROM batch)), \
         told AS (SELECT pg_notify('aval_published', (last_offset + (SELECT count(*) FROM batch))::text) \
             FROM last WHERE EXISTS (SELECT FROM batch)) \
         SELECT count(*) AS published, (extract(epoch FROM now() - min(time)) * 1000000)::bigint AS oldest_wait_us \
@@ -134,7 +134,7 @@ struct OutboxRow {
     relay_offset: Option<i64>,
     request_id: Option<String>,
     traceparent: Option<String>,
-    data: Value,
+    data: StoredJson,
 }
 
 impl TryFrom<OutboxRow> for PublishedEvent {
@@ -147,7 +147,8 @@ impl TryFrom<OutboxRow> for PublishedEvent {
             offset: row.relay_offset.ok_or_else(|| Error::internal("an unpublished event was read"))?,
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
-            data: serde_json::from_value(row.data).map_err(Error::internal)?,
+            // What cannot be read keeps its place in the sequence: nothing after it may wait for it.
+            data: serde_json::from_value(row.data.0).ok(),
         })
     }
 }

@@ -24,6 +24,19 @@ pub struct RefreshToken {
     pub rotated_at: Option<DateTime<Utc>>,
     /// When its family ended.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was given.
+    pub issued_at: DateTime<Utc>,
+    /// When the session began; absent in a token of an earlier version.
+    pub session_started_at: Option<DateTime<Utc>>,
+    /// How often it was exchanged.
+    pub uses: i32,
+}
+
+impl RefreshToken {
+    /// When the session began, as far as it is known.
+    pub fn session_start(&self) -> DateTime<Utc> {
+        self.session_started_at.unwrap_or(self.issued_at)
+    }
 }
 
 /// A token to be stored.
@@ -42,6 +55,8 @@ pub struct NewRefreshToken<'a> {
     pub issued_at: DateTime<Utc>,
     /// Until when it is good.
     pub expires_at: DateTime<Utc>,
+    /// When the session began.
+    pub session_started_at: DateTime<Utc>,
 }
 
 /// Stores a token.
@@ -64,20 +79,50 @@ pub async fn find(connection: &mut AsyncPgConnection, token_hash: &[u8]) -> Resu
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Notes the first use of a token, and what it gave.
+/// Notes a use of a token, and what its first use gave.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn rotate(
     connection: &mut AsyncPgConnection,
-    id: Uuid,
+    token: &RefreshToken,
     replaced_by: Uuid,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    diesel::update(refresh_tokens::table.find(id))
-        .set((refresh_tokens::rotated_at.eq(now), refresh_tokens::replaced_by.eq(replaced_by)))
+    let first = token.rotated_at.is_none();
+    let first_use = (refresh_tokens::rotated_at.eq(now), refresh_tokens::replaced_by.eq(replaced_by));
+    diesel::update(refresh_tokens::table.find(token.id))
+        .set((first.then_some(first_use), refresh_tokens::uses.eq(refresh_tokens::uses + 1)))
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Revokes all but the newest `keep` tokens of a session that were not used yet. The caller holds the lock of the account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_surplus(
+    connection: &mut AsyncPgConnection,
+    family: Uuid,
+    keep: i64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let surplus: Vec<Uuid> = refresh_tokens::table
+        .select(refresh_tokens::id)
+        .filter(refresh_tokens::family.eq(family))
+        .filter(refresh_tokens::revoked_at.is_null())
+        .filter(refresh_tokens::rotated_at.is_null())
+        .order((refresh_tokens::issued_at.desc(), refresh_tokens::id.desc()))
+        .offset(keep)
+        .load(connection)
+        .await?;
+    if !surplus.is_empty() {
+        diesel::update(refresh_tokens::table.filter(refresh_tokens::id.eq_any(surplus)))
+            .set(refresh_tokens::revoked_at.eq(now))
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 

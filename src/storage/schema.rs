@@ -49,6 +49,10 @@ diesel::table! {
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
         last_used_at -> Nullable<Timestamptz>,
+        made_by_user -> Nullable<Uuid>,
+        made_by_key -> Nullable<Uuid>,
+        requests_per_minute -> Nullable<Int4>,
+        applications_per_minute -> Nullable<Int4>,
     }
 }
 
@@ -357,6 +361,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+
+    login_addresses (user_id, address_digest) {
+        user_id -> Uuid,
+        address_digest -> Bytea,
+        last_login_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     outbox (seq) {
         seq -> Int8,
         id -> Uuid,
@@ -455,6 +469,8 @@ diesel::table! {
         rotated_at -> Nullable<Timestamptz>,
         replaced_by -> Nullable<Uuid>,
         revoked_at -> Nullable<Timestamptz>,
+        session_started_at -> Nullable<Timestamptz>,
+        uses -> Int4,
     }
 }
 
@@ -472,6 +488,22 @@ diesel::table! {
         error_message -> Nullable<Text>,
         instance -> Nullable<Text>,
         requested_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+
+    security_events (id) {
+        id -> Uuid,
+        kind -> Text,
+        actor -> Nullable<Text>,
+        subject -> Nullable<Text>,
+        detail -> Jsonb,
+        origin_id -> Nullable<Uuid>,
+        address -> Nullable<Bytea>,
+        request_id -> Nullable<Text>,
+        occurred_at -> Timestamptz,
     }
 }
 
@@ -554,6 +586,8 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(api_keys -> users (made_by_user));
+diesel::joinable!(login_addresses -> users (user_id));
 diesel::joinable!(refresh_tokens -> users (user_id));
 diesel::joinable!(ws_tickets -> api_keys (api_key_id));
 diesel::joinable!(ws_tickets -> users (user_id));
@@ -575,6 +609,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     failed_jobs,
     idempotency_keys,
     job_history,
+    login_addresses,
     outbox,
     outbox_position,
     paused_lane_log,
@@ -583,6 +618,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     provider_retries,
     refresh_tokens,
     scheduled_runs,
+    security_events,
     staff_views,
     statistics_position,
     users,

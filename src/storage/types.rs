@@ -1,21 +1,62 @@
 //! How the domain's enumerations stand in PostgreSQL.
 //!
-//! The domain knows nothing of Diesel, so each enumeration has a wrapper here that converts both ways.
+//! The domain knows nothing of Diesel, so each enumeration has a wrapper here that converts both ways. Reading by it fails
+//! for a label that this version does not know; lists read by [`PgLabel`], which does not.
 
 use std::io::Write as _;
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
+use diesel::result::{DeserializeFieldError, Error as DieselError};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 
 use super::schema::sql_types;
 use crate::domain::account::Role;
 use crate::domain::application::Country;
+use crate::domain::label::Label;
 use crate::domain::status::Status;
 
+/// A label that this version does not know, in a row that cannot be used without it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an unknown {what}: {label}")]
+pub struct UnknownLabel {
+    /// Which enumeration.
+    pub what: &'static str,
+    /// The label.
+    pub label: String,
+}
+
+impl UnknownLabel {
+    /// The unknown label that made a row unreadable, if that was the cause.
+    pub(super) fn cause_of(error: &DieselError) -> Option<&Self> {
+        let DieselError::DeserializationError(error) = error else { return None };
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
+        while let Some(error) = cause {
+            if let Some(unknown) = error.downcast_ref() {
+                return Some(unknown);
+            }
+            cause = match error.downcast_ref::<DeserializeFieldError>() {
+                Some(field) => Some(&*field.error),
+                None => error.source(),
+            };
+        }
+        None
+    }
+}
+
+/// A column of an enumeration in a row that can be shown whatever its label.
+#[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
+pub struct PgLabel<T>(pub Label<T>);
+
+impl<T> From<PgLabel<T>> for Label<T> {
+    fn from(stored: PgLabel<T>) -> Self {
+        stored.0
+    }
+}
+
 macro_rules! pg_enum {
-    ($(#[$doc:meta])* $wrapper:ident($inner:ty), $sql:ty, $name:expr) => {
+    ($(#[$doc:meta])* $wrapper:ident($inner:ty), $what:literal, $sql:ty, $name:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
         #[diesel(sql_type = $sql)]
@@ -31,7 +72,15 @@ macro_rules! pg_enum {
 
         impl FromSql<$sql, Pg> for $wrapper {
             fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-                Ok(Self(std::str::from_utf8(value.as_bytes())?.parse()?))
+                let label = std::str::from_utf8(value.as_bytes())?;
+                let unknown = |_unknown| UnknownLabel { what: $what, label: label.to_owned() };
+                Ok(Self(label.parse().map_err(unknown)?))
+            }
+        }
+
+        impl FromSql<$sql, Pg> for PgLabel<$inner> {
+            fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+                Ok(Self(Label::read(std::str::from_utf8(value.as_bytes())?)))
             }
         }
 
@@ -45,15 +94,15 @@ macro_rules! pg_enum {
 
 pg_enum! {
     /// `country`
-    PgCountry(Country), sql_types::Country, Country::code
+    PgCountry(Country), "country", sql_types::Country, Country::code
 }
 pg_enum! {
     /// `account_role`
-    PgRole(Role), sql_types::AccountRole, Role::as_str
+    PgRole(Role), "role", sql_types::AccountRole, Role::as_str
 }
 pg_enum! {
     /// `application_status`
-    PgStatus(Status), sql_types::ApplicationStatus, Status::as_str
+    PgStatus(Status), "status", sql_types::ApplicationStatus, Status::as_str
 }
 
 /// What kind of change an audit row tells of.
@@ -103,7 +152,7 @@ impl std::str::FromStr for AuditAction {
 
 pg_enum! {
     /// `audit_action`
-    PgAuditAction(AuditAction), sql_types::AuditAction, AuditAction::as_str
+    PgAuditAction(AuditAction), "kind of change", sql_types::AuditAction, AuditAction::as_str
 }
 
 /// What became of a webhook.
@@ -145,7 +194,7 @@ impl std::str::FromStr for WebhookStatus {
 
 pg_enum! {
     /// `webhook_status`
-    PgWebhookStatus(WebhookStatus), sql_types::WebhookStatus, WebhookStatus::as_str
+    PgWebhookStatus(WebhookStatus), "webhook status", sql_types::WebhookStatus, WebhookStatus::as_str
 }
 
 /// Where a job stands that is not finished.
@@ -184,7 +233,7 @@ impl std::str::FromStr for JobStatus {
 
 pg_enum! {
     /// `job_status`
-    PgJobStatus(JobStatus), sql_types::JobStatus, JobStatus::as_str
+    PgJobStatus(JobStatus), "job status", sql_types::JobStatus, JobStatus::as_str
 }
 
 /// What operators made of a dead letter.
@@ -238,5 +287,5 @@ impl std::str::FromStr for FailedJobStatus {
 
 pg_enum! {
     /// `failed_job_status`
-    PgFailedJobStatus(FailedJobStatus), sql_types::FailedJobStatus, FailedJobStatus::as_str
+    PgFailedJobStatus(FailedJobStatus), "status of a dead letter", sql_types::FailedJobStatus, FailedJobStatus::as_str
 }

@@ -4,12 +4,15 @@
 //! to all instances (see the migrations).
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::schema::users;
-use super::types::PgRole;
+use super::security_events;
+use super::types::{PgLabel, PgRole};
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
 
@@ -34,6 +37,40 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A person's account in a list, whatever its role.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+pub struct ListedUser {
+    /// The identifier.
+    pub id: Uuid,
+    /// The name, which never changes.
+    pub username: String,
+    /// What it may do.
+    pub role: PgLabel<Role>,
+    /// Since when it may not log in.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<User> for ListedUser {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username,
+            role: PgLabel(user.role.into()),
+            disabled_at: user.disabled_at,
+            created_by: user.created_by,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
 }
 
 impl User {
@@ -138,6 +175,15 @@ pub async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(User,
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
+/// Finds an account, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
+    let query = users::table.select(User::as_select()).find(id).for_share();
+    Ok(query.first(connection).await.optional()?)
+}
+
 /// Finds an account by its name, with the hash of its password.
 ///
 /// # Errors
@@ -181,8 +227,9 @@ pub async fn list_page(
     connection: &mut AsyncPgConnection,
     before: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<User>> {
-    let mut query = users::table.select(User::as_select()).order(users::id.desc()).limit(limit).into_boxed();
+) -> Result<Vec<ListedUser>> {
+    let mut query =
+        users::table.select(ListedUser::as_select()).order(users::id.desc()).limit(limit).into_boxed();
     if let Some(before) = before {
         query = query.filter(users::id.lt(before));
     }
@@ -227,6 +274,28 @@ pub async fn update(
     );
     let updated = diesel::update(users::table.find(before.id)).set(changes).returning(User::as_returning());
     updated.get_result(connection).await.optional()?.ok_or(Error::NotFound("account"))
+}
+
+/// Stores another hash of the same password, with which the account's sessions go on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rehash(connection: &mut AsyncPgConnection, id: Uuid, password_hash: &str) -> Result<()> {
+    security_events::keep_sessions_of(connection, id).await?;
+    diesel::update(users::table.find(id))
+        .set(users::password_hash.eq(password_hash))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The costs that the passwords of all accounts were hashed at, as in their PHC strings: `m=19456,t=2,p=1`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn password_costs(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
+    let costs = sql::<Text>("split_part(password_hash, '$', 4)");
+    Ok(users::table.select(costs).distinct().load(connection).await?)
 }
 
 /// Ends all access tokens of an account.

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::error::{Error, Result};
@@ -31,6 +31,7 @@ macro_rules! metrics {
             /// When two metrics have one name: a defect.
             pub fn new() -> Result<Self> {
                 let registry = Registry::new();
+                register_process(&registry)?;
                 $(
                     let opts = Opts::new(stringify!($field), concat!($($help),+).trim());
                     let labels: &[&str] = &[$($($label),*)?];
@@ -53,10 +54,18 @@ metrics! {
 
     /// Open connections.
     http_connections_active: IntGauge;
-    /// Connections that were shut down: address_limit when their address had too many, no_request when none came in time.
+    /// Connections that were refused or shut down: address_limit when their address had too many, connection_limit when all
+    /// were taken, no_request when none came in time, tls_handshake when TLS was not agreed on in time, flood when they went on
+    /// sending requests that are refused.
     http_connections_refused_total: IntCounterVec ["reason"];
+    /// Log lines of requests without an account that were left out, because there were too many.
+    http_log_lines_omitted_total: IntCounter;
     /// Requests that fitted no rate limit, by route pattern.
     rate_limited_total: IntCounterVec ["route"];
+    /// Log-ins that were refused for their name or password.
+    login_failures_total: IntCounter;
+    /// Log-ins that were refused because their address, or their name, has to wait after failures.
+    login_pauses_total: IntCounter;
 
     /// Applications accepted.
     applications_created_total: IntCounterVec ["country"];
@@ -100,10 +109,23 @@ metrics! {
     /// Webhooks that came or were tried again, by the bureau they are about and what became of them.
     webhook_events_total: IntCounterVec ["provider", "result"];
 
+    /// Stored words and events of kinds that this version does not know, by table: a newer version writes them.
+    unknown_labels_total: IntCounterVec ["table"];
+
     /// Connections of the pool that are in use.
     db_connections_active: IntGauge;
     /// Connections of the pool that wait.
     db_connections_idle: IntGauge;
+    /// 1 while lists and statistics are read from the replica.
+    db_replica_up: IntGauge;
+    /// How far the replica is behind, in seconds; NaN when that is not known.
+    db_replica_lag_seconds: Gauge;
+    /// Reads that the database answered in the replica's place.
+    db_replica_fallbacks_total: IntCounter;
+    /// 1 while this instance is told of changes over the channel, postgres (LISTEN) or redis; 0 while it polls instead.
+    push_channel_up: IntGaugeVec ["channel"];
+    /// How often a channel was lost: its connection ended, or its heartbeat did not come back.
+    push_channel_losses_total: IntCounterVec ["channel"];
 
     /// Answers that were given from a copy, by what they are about.
     cache_hits_total: IntCounterVec ["cache_key_pattern"];
@@ -146,6 +168,19 @@ metrics! {
     actor_restarts_total: IntCounterVec ["actor"];
     /// Age of the oldest event that was not published yet, in seconds, as the leading relay sees it.
     outbox_lag_seconds: Histogram;
+}
+
+/// Registers what is known of this process (`process_*`): CPU time, memory, open files, threads, start.
+#[cfg(target_os = "linux")]
+fn register_process(registry: &Registry) -> Result<()> {
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    registry.register(Box::new(process)).map_err(Error::internal)
+}
+
+/// Elsewhere the system does not tell in `/proc`.
+#[cfg(not(target_os = "linux"))]
+fn register_process(_: &Registry) -> Result<()> {
+    Ok(())
 }
 
 impl Metrics {
@@ -194,6 +229,12 @@ impl Metric for IntGaugeVec {
     }
 }
 
+impl Metric for Gauge {
+    fn build(opts: Opts, _: &[&str]) -> prometheus::Result<Self> {
+        Self::with_opts(opts)
+    }
+}
+
 impl Metric for GaugeVec {
     fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self> {
         Self::new(opts, labels)
@@ -223,5 +264,11 @@ mod tests {
         let text = metrics.render().unwrap();
         assert!(text.contains("# HELP applications_created_total Applications accepted."));
         assert!(text.contains("applications_created_total{country=\"ES\"} 1"));
+        #[cfg(target_os = "linux")]
+        for name in
+            ["cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"]
+        {
+            assert!(text.contains(&format!("\nprocess_{name} ")), "{name}");
+        }
     }
 }

@@ -257,6 +257,11 @@ async fn a_stale_change_is_refused_and_a_known_version_is_not_sent_again() {
     assert_eq!(send("GET", ("If-None-Match", "\"v2\""), &Value::Null).await.status, 200);
     let add = json!({"country_specific_data": {"employer": "Acme"}});
     send("PATCH", ("If-Match", "\"v7\""), &add).await.expect(412);
+    for header in [("If-Match", "v1"), ("If-None-Match", "v1")] {
+        let method = if header.0 == "If-Match" { "PATCH" } else { "GET" };
+        let refused = send(method, header, &add).await.expect(400);
+        assert!(refused["detail"].as_str().unwrap().contains("double quotes"), "{refused}");
+    }
     assert_eq!(send("PATCH", ("If-Match", "\"v1\""), &add).await.expect(200)["version"], 2);
     assert_eq!(send("PATCH", ("If-Match", "\"v1\""), &add).await.expect(412)["code"], "precondition_failed");
     send("DELETE", ("If-Match", "\"v1\""), &Value::Null).await.expect(412);
@@ -361,4 +366,32 @@ async fn accepted_to_pushed_takes_no_timer() {
         assert_eq!(seen, ["PENDING", "VALIDATING", "APPROVED"], "each change once and in order");
         assert!(started.elapsed() < Duration::from_secs(10), "with every timer at a minute");
     }
+}
+
+#[actix_rt::test]
+async fn a_patch_of_data_is_a_json_merge_patch() {
+    let app = TestApp::start_idle().await;
+    let data = json!({"employer": "Acme", "years_employed": 3});
+    let id = app.submit(&with(spanish(), "country_specific_data", data)).await;
+    let patch = json!({"country_specific_data": {"employer": null, "monthly_rent": "700.00"}});
+    for media in
+        ["application/merge-patch+json", "application/json", "Application/Merge-Patch+JSON; charset=utf-8"]
+    {
+        let patched =
+            app.send(Method::PATCH, &path(&id), &[("Content-Type", media)], patch.to_string()).await;
+        let data = patched.expect(200)["country_specific_data"].clone();
+        assert_eq!((data.get("employer"), &data["years_employed"]), (None, &json!(3)), "{media}");
+        assert!(!data["monthly_rent"].is_null(), "{media}");
+    }
+    let media = [("Content-Type", "application/merge-patch+json")];
+    app.send(Method::POST, "/api/v1/applications", &media, spanish().to_string()).await.expect(415);
+    for member in ["status", "country_specific_data"] {
+        let removed = app.patch(&path(&id), &json!({member: null})).await;
+        assert_eq!(removed.field_errors(), [format!("/{member} required")]);
+    }
+    let read_only =
+        app.patch(&path(&id), &json!({"country_specific_data": {"birth_date": "2000-01-01"}})).await;
+    assert_eq!(read_only.field_errors(), ["/country_specific_data/birth_date read_only"]);
+    let options = app.send(Method::OPTIONS, &path(&id), &[], "").await;
+    assert_eq!(options.header("accept-patch"), "application/json, application/merge-patch+json");
 }

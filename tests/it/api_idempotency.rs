@@ -263,3 +263,29 @@ async fn accounts_and_api_keys_are_made_once_too_and_the_text_of_a_key_is_told_o
     }
     assert_eq!(app.sql("SELECT count(*) FROM idempotency_keys").await, "2");
 }
+
+#[actix_rt::test]
+async fn a_body_is_the_same_when_its_value_is() {
+    let app = TestApp::start_idle().await;
+    let key = [("Content-Type", "application/json"), ("Idempotency-Key", "\"a key\"")];
+    let send = async |body: &str| app.send(Method::POST, APPLICATIONS, &key, body.to_owned()).await;
+    let first = send(
+        r#"{"country": "ES", "full_name": "Ana", "identity_document": "12345678Z", "requested_amount": 15000.0,
+            "monthly_income": 3500, "country_specific_data": {"employer": "Acme", "years_employed": 3}}"#,
+    )
+    .await;
+    let first_id = first.expect(201)["id"].clone();
+    let again = send(
+        r#"{"monthly_income":3500.00,"country_specific_data":{"years_employed":3,"employer":"\u0041cme"},"requested_amount":15000,
+            "identity_document":"\u00312345678Z","full_name":"Ana","country":"ES"}"#,
+    )
+    .await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(again.expect(201)["id"], first_id);
+    let other = send(
+        r#"{"country": "ES", "full_name": "Ana", "identity_document": "12345678Z", "requested_amount": "15000.0",
+            "monthly_income": 3500, "country_specific_data": {"employer": "Acme", "years_employed": 3}}"#,
+    )
+    .await;
+    assert_eq!(other.expect(422)["code"], "idempotency_key_reused");
+}

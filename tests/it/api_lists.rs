@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use aval::domain::application::{Country, NewApplication};
 use aval::domain::money::Money;
 use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::accounts::USER;
 use crate::support::app::TestApp;
 use crate::support::builders::{SAMPLES, body};
 use crate::support::engine::application;
@@ -255,4 +256,37 @@ async fn a_line_of_a_list_is_what_the_application_says_of_itself() {
             assert_eq!(&application[name], value, "{name}");
         }
     }
+}
+
+#[actix_rt::test]
+async fn what_was_changed_since_is_listed_in_the_order_of_the_changes() {
+    let app = TestApp::start_idle().await;
+    let mut ids = Vec::new();
+    for (country, document) in SAMPLES {
+        ids.push(app.submit(&body(country, document)).await);
+    }
+    let all = app.get("/api/v1/applications?updated_since=2020-01-01").await.expect(200);
+    let listed = |page: &Value| -> Vec<String> {
+        let lines = page["applications"].as_array().unwrap().iter();
+        lines.map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(&all), ids, "the least recently changed first");
+    let since = all["applications"][5]["updated_at"].as_str().unwrap().replace('+', "%2B");
+    app.patch(
+        &format!("/api/v1/applications/{}", ids[1]),
+        &json!({"country_specific_data": {"employer": "Acme"}}),
+    )
+    .await
+    .expect(200);
+    let page = app.get(&format!("/api/v1/applications?page_size=1&updated_since={since}")).await.expect(200);
+    assert_eq!(listed(&page), ids[5..]);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let rest = format!("/api/v1/applications?page_size=1&updated_since={since}&cursor={cursor}");
+    let rest = app.get(&rest).await.expect(200);
+    assert_eq!((listed(&rest), &rest["next_cursor"]), (vec![ids[1].clone()], &Value::Null));
+    let own =
+        app.acting_as(USER).await.get("/api/v1/applications?updated_since=2020-01-01").await.expect(200);
+    assert!(listed(&own).is_empty());
+    let other = app.get(&format!("/api/v1/applications?cursor={cursor}")).await;
+    assert_eq!(other.field_errors(), ["?cursor bad_cursor"]);
 }

@@ -3,6 +3,8 @@
 use aval::clock::Clock;
 use aval::domain::application::Country;
 use aval::storage::applications::{Insertion, insert};
+use diesel_async::SimpleAsyncConnection as _;
+use futures_util::future::{join_all, join3};
 use serde_json::{Value, json};
 
 use crate::support::accounts::{ANALYST, OTHER, USER};
@@ -10,6 +12,7 @@ use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish, with};
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{application, key_ring, settings};
+use crate::support::eventually;
 
 const SEARCH: &str = "/api/v1/applications/search";
 
@@ -27,14 +30,14 @@ async fn a_document_finds_its_own_applications_however_it_is_written() {
     app.submit(&body(Country::Es, "87654321X")).await;
     app.submit(&body(Country::Co, "12345678")).await;
     for document in ["12345678Z", "12.345.678-z"] {
-        let search = json!({"country": "ES", "document": document});
+        let search = json!({"country": "ES", "identity_document": document});
         assert_eq!(found(&app, &search).await, [second.as_str(), &first], "newest first");
     }
-    let oldest = json!({"country": "ES", "document": "12345678Z", "sort": "created_at"});
+    let oldest = json!({"country": "ES", "identity_document": "12345678Z", "sort": "created_at"});
     assert_eq!(found(&app, &oldest).await, [first.as_str(), &second]);
-    assert!(found(&app, &json!({"country": "ES", "document": "00000000T"})).await.is_empty());
+    assert!(found(&app, &json!({"country": "ES", "identity_document": "00000000T"})).await.is_empty());
     app.delete(&format!("/api/v1/applications/{second}")).await.expect(204);
-    assert_eq!(found(&app, &json!({"country": "ES", "document": "12345678Z"})).await, [first]);
+    assert_eq!(found(&app, &json!({"country": "ES", "identity_document": "12345678Z"})).await, [first]);
 }
 
 #[actix_rt::test]
@@ -47,7 +50,7 @@ async fn data_are_found_by_what_they_hold() {
         .await;
     for (wanted, expected) in [
         (json!({"employer": "Acme"}), vec![&id]),
-        (json!({"years_employed": 3}), vec![&other, &id]),
+        (json!({"years_employed": 3.0}), vec![&other, &id]),
         (json!({"employer": "Acme", "years_employed": 4}), vec![]),
     ] {
         let search = json!({"country_specific_data": wanted});
@@ -73,7 +76,7 @@ async fn a_search_goes_on_by_its_cursor_and_no_other_search_does() {
         ids.insert(0, app.submit(&spanish()).await);
         app.submit(&body(Country::Es, "87654321X")).await;
     }
-    let mut search = json!({"country": "ES", "document": "12345678Z", "page_size": 2});
+    let mut search = json!({"country": "ES", "identity_document": "12345678Z", "page_size": 2});
     let mut seen = Vec::new();
     loop {
         let page = app.post(SEARCH, &search).await.expect(200);
@@ -85,7 +88,7 @@ async fn a_search_goes_on_by_its_cursor_and_no_other_search_does() {
             break;
         }
         search["cursor"] = page["next_cursor"].clone();
-        let other = app.post(SEARCH, &with(search.clone(), "document", "87654321X")).await;
+        let other = app.post(SEARCH, &with(search.clone(), "identity_document", "87654321X")).await;
         assert_eq!(other.field_errors(), ["/cursor bad_cursor"]);
     }
     assert_eq!(seen, ids);
@@ -137,13 +140,64 @@ async fn searches_read_their_indexes() {
     assert!(found.contains("document_index_id_idx") && !found.contains("Seq Scan"), "{found}");
 }
 
+/// Has every read of applications wait until the transaction of `sql` ends.
+async fn lock_applications(sql: &mut diesel_async::AsyncPgConnection) {
+    sql.batch_execute("BEGIN; LOCK TABLE applications IN ACCESS EXCLUSIVE MODE").await.unwrap();
+}
+
+#[actix_rt::test]
+async fn one_account_leaves_connections_for_everybody_else_on_every_route() {
+    let app = TestApp::start_idle().await;
+    let (analyst, mut sql) = (app.acting_as(ANALYST).await, app.database.connect().await);
+    let id = app.submit(&spanish()).await;
+    lock_applications(&mut sql).await;
+    let search = json!({"country": "ES"});
+    let decision = format!("/api/v1/applications/{id}/decision");
+    let searches = join_all((0..10).map(|_| app.post(SEARCH, &search)));
+    let reads = join_all((0..10).map(|_| analyst.get(&decision)));
+    let others = async {
+        let requests = &app.engine().resources.metrics.http_requests_in_progress;
+        eventually("every request to be under way", async || {
+            let under_way = |labels: [&str; 2]| requests.with_label_values(&labels).get();
+            let decisions = under_way(["GET", "/api/v1/applications/{id}/decision"]);
+            (under_way(["POST", SEARCH]) == 10 && decisions == 10).then_some(())
+        })
+        .await;
+        // The pool has six connections; each account has one, and counting for the statistics may wait as well.
+        app.get("/health/ready").await.expect(200);
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND wait_event_type = 'Lock'";
+        assert!(app.sql(waiting).await.parse::<u32>().unwrap() <= 3);
+        sql.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (searches, reads, ()) = join3(searches, reads, others).await;
+    for answer in searches {
+        answer.expect(200);
+    }
+    for answer in reads {
+        assert_ne!(answer.status.as_u16(), 503);
+    }
+}
+
+#[actix_rt::test]
+async fn a_search_that_takes_too_long_is_broken_off() {
+    let app = TestApp::start_idle_with(&[("AVAL__LISTS__STATEMENT_TIMEOUT_MS", "50")]).await;
+    let mut sql = app.database.connect().await;
+    lock_applications(&mut sql).await;
+    let search = app.post(SEARCH, &json!({"country": "ES"})).await;
+    assert_eq!((search.status.as_u16(), search.header("retry-after").is_empty()), (503, false));
+    assert_eq!(app.get("/api/v1/applications").await.status.as_u16(), 503);
+    sql.batch_execute("ROLLBACK").await.unwrap();
+    app.post(SEARCH, &json!({"country": "ES"})).await.expect(200);
+}
+
 #[actix_rt::test]
 async fn a_user_finds_its_own_and_looks_into_no_report() {
     let app = TestApp::start_idle().await;
     let (user, other) = (app.acting_as(USER).await, app.acting_as(OTHER).await);
     let own = user.submit(&spanish()).await;
     let theirs = other.submit(&spanish()).await;
-    let search = json!({"country": "ES", "document": "12345678Z"});
+    let search = json!({"country": "ES", "identity_document": "12345678Z"});
     assert_eq!(found(&app, &search).await, [theirs, own.clone()], "an admin finds all");
     let page = user.post(SEARCH, &search).await.expect(200);
     assert_eq!(page["applications"].as_array().unwrap().len(), 1);

@@ -112,8 +112,7 @@ async fn lists_and_searches_are_recorded_once_each_with_what_they_were_narrowed_
     let app = TestApp::start(&AT_ONCE).await;
     somebody_elses(&app).await;
     app.get("/api/v1/applications?country=ES&min_amount=10&from=2026-01-01").await.expect(200);
-    let search =
-        json!({"country": "ES", "document": "12345678Z", "country_specific_data": {"employer": "García"}});
+    let search = json!({"country": "ES", "identity_document": "12345678Z", "country_specific_data": {"employer": "García"}});
     app.post("/api/v1/applications/search", &search).await.expect(200);
     let listed = eventually("the list", async || views(&app, "?action=application_list").await.pop()).await;
     assert_eq!(
@@ -122,7 +121,10 @@ async fn lists_and_searches_are_recorded_once_each_with_what_they_were_narrowed_
     );
     let found =
         eventually("the search", async || views(&app, "?action=application_search").await.pop()).await;
-    assert_eq!(found["filter"], json!({"country": "ES", "document": true, "country_specific_data": true}));
+    assert_eq!(
+        found["filter"],
+        json!({"country": "ES", "identity_document": true, "country_specific_data": true})
+    );
     let index = "SELECT encode(document_index, 'hex') FROM applications";
     assert_eq!(found["document_index"], app.sql(index).await.as_str());
     let rows = app.sql("SELECT string_agg(v::text, ' ') FROM staff_views v").await;

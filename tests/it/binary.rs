@@ -11,6 +11,12 @@ use crate::support::db::TestDatabase;
 #[actix_rt::test]
 async fn a_server_that_is_told_to_stop_ends_in_order_and_its_last_line_says_so() {
     let database = TestDatabase::create().await;
+    for told in [Signal::SIGTERM, Signal::SIGHUP] {
+        stops_in_order(&database, told);
+    }
+}
+
+fn stops_in_order(database: &TestDatabase, told: Signal) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_aval"))
         .arg("serve")
         .env("DATABASE_URL", database.url())
@@ -25,10 +31,10 @@ async fn a_server_that_is_told_to_stop_ends_in_order_and_its_last_line_says_so()
     for line in BufReader::new(server.stderr.take().unwrap()).lines() {
         last = line.unwrap();
         if last.contains("Aval serves") {
-            kill(pid, Signal::SIGTERM).unwrap();
+            kill(pid, told).unwrap();
         }
     }
-    assert!(last.contains("\"message\":\"stopped\""), "{last}");
+    assert!(last.contains("\"message\":\"stopped\""), "{told}: {last}");
     assert!(server.wait().unwrap().success());
 }
 
@@ -45,6 +51,40 @@ fn a_configuration_that_cannot_be_run_with_is_refused_in_one_sentence() {
         said.starts_with("aval: configuration: server.request_timeout_ms must be at least 100"),
         "{said}"
     );
+}
+
+#[actix_rt::test]
+async fn a_job_that_migrates_in_production_needs_no_secret_and_says_in_one_line_what_it_ran() {
+    let database = TestDatabase::create_empty().await;
+    let migrated = Command::new(env!("CARGO_BIN_EXE_aval"))
+        .arg("migrate")
+        .env("AVAL_ENV", "production")
+        .env("DATABASE_URL", database.url())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(migrated.stderr).unwrap();
+    assert!(migrated.status.success(), "{said}");
+    assert_eq!(said.lines().filter(|line| line.contains("migration")).count(), 1, "{said}");
+    let folders = std::fs::read_dir("migrations").unwrap().count();
+    assert!(said.contains(&format!("\"count\":{folders}")), "{said}");
+}
+
+#[test]
+fn in_production_no_command_makes_a_private_database_that_was_not_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    for line in [&["serve"][..], &["migrate"], &["token", "--user", "ana"], &["user", "list"], &["reencrypt"]]
+    {
+        let refused = Command::new(env!("CARGO_BIN_EXE_aval"))
+            .args(line)
+            .env("AVAL_ENV", "production")
+            .env("AVAL_DATA_DIR", &data_dir)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains("DATABASE_URL"), "{line:?}: {said}");
+        assert!(!data_dir.exists(), "{line:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use diesel_async::SimpleAsyncConnection as _;
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
 use crate::support::chaos_proxy::{ChaosProxy, Upstream};
-use crate::support::db::{Server, TestDatabase};
+use crate::support::db::{Server, TestDatabase, execute, text};
 use crate::support::engine::{key_ring, settings};
 use crate::support::eventually;
 
@@ -27,6 +27,18 @@ async fn an_ordinary_database_user_can_serve() {
     drop(pool);
     admin.batch_execute(&format!("DROP ROLE {user}")).await.unwrap();
     pong.unwrap();
+}
+
+#[actix_rt::test]
+async fn sessions_compile_no_statement_and_read_by_index_whatever_the_server_is_set_to() {
+    let database = TestDatabase::create().await;
+    let mut admin = database.connect().await;
+    let name = text(&mut admin, "SELECT current_database()").await.unwrap();
+    execute(&mut admin, &format!("ALTER DATABASE {name} SET jit = on")).await.unwrap();
+    let pool =
+        Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[]))).await.unwrap();
+    let planner = "SELECT current_setting('jit') || ' ' || current_setting('enable_seqscan')";
+    assert_eq!(text(&mut pool.get().await.unwrap(), planner).await.as_deref(), Some("off off"));
 }
 
 #[actix_rt::test]

@@ -16,9 +16,13 @@ use crate::support::engine::settings;
 fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
     DemoArgs {
         url,
-        token: Some(token.to_owned()),
+        token: Some(token.into()),
         username: None,
         password: None,
+        token_stdin: false,
+        password_stdin: false,
+        refused_token: None,
+        refused_password: None,
         count: 60,
         rate: None,
         deadline: Some(60),
@@ -29,13 +33,18 @@ fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
 
 /// Runs the demonstration against an application of its own.
 async fn demonstrate(with_outages: bool) -> Value {
+    demonstrate_with(&[], |args| DemoArgs { with_outages, ..args }).await
+}
+
+async fn demonstrate_with(overrides: &[(&str, &str)], changed: impl Fn(DemoArgs) -> DemoArgs) -> Value {
     let database = TestDatabase::create().await;
-    let settings = settings(&[
+    let own = [
         ("DATABASE_URL", database.url()),
         ("PORT", "0"),
         ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24"),
         ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "500"),
-    ]);
+    ];
+    let settings = settings(&[&own, overrides].concat());
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let app = App::start(settings, Clock::system(), logger).await.unwrap();
     execute(&mut database.connect().await, &accounts::statement()).await.unwrap();
@@ -43,8 +52,8 @@ async fn demonstrate(with_outages: bool) -> Value {
         app.engine().accounts.operator_token(accounts::ANALYST, Duration::from_secs(600)).await.unwrap();
     let mut output = Vec::new();
     let url = format!("http://{}", app.address());
-    let result =
-        demo::run(arguments(url, token.expose_secret(), with_outages), Clock::system(), &mut output).await;
+    let arguments = changed(arguments(url, token.expose_secret(), false));
+    let result = demo::run(arguments, Clock::system(), &mut output).await;
     app.shutdown().await;
     result.unwrap();
     serde_json::from_slice(&output).unwrap()
@@ -65,6 +74,17 @@ async fn every_story_is_decided_as_expected_and_pushed_once_in_order() {
     let rejected = report["applications"].as_array().unwrap().iter().filter(|a| a["status"] == "REJECTED");
     assert!(rejected.clone().count() > 0);
     assert!(rejected.clone().all(|application| !application["reasons"].as_array().unwrap().is_empty()));
+}
+
+#[actix_rt::test]
+async fn a_server_that_limits_creations_gets_them_as_fast_as_it_allows() {
+    let limits = [
+        ("AVAL__LIMITS__ENABLED", "true"),
+        ("AVAL__LIMITS__CREATE__ANALYST__PER_MINUTE", "120"),
+        ("AVAL__LIMITS__CREATE__ANALYST__BURST", "2"),
+    ];
+    let report = demonstrate_with(&limits, |args| DemoArgs { count: 6, ..args }).await;
+    assert_eq!((&report["decided"], &report["refused"]), (&json!(6), &json!(0)), "{report:#}");
 }
 
 #[actix_rt::test]

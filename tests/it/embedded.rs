@@ -8,7 +8,7 @@ use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use aval::error::{Error, Result};
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use tempfile::TempDir;
@@ -50,8 +50,8 @@ fn refusal(outcome: Result<EmbeddedPostgres>) -> String {
 }
 
 async fn execute(server: &EmbeddedPostgres, statement: &str) {
-    let mut connection = AsyncPgConnection::establish(server.database_url()).await.unwrap();
-    diesel::sql_query(statement).execute(&mut connection).await.unwrap();
+    let mut connection = AsyncPgConnection::establish(server.owner_url()).await.unwrap();
+    connection.batch_execute(statement).await.unwrap();
 }
 
 async fn answer(server: &EmbeddedPostgres, expression: &str) -> String {
@@ -60,7 +60,7 @@ async fn answer(server: &EmbeddedPostgres, expression: &str) -> String {
         #[diesel(sql_type = Text)]
         value: String,
     }
-    let mut connection = AsyncPgConnection::establish(server.database_url()).await.unwrap();
+    let mut connection = AsyncPgConnection::establish(server.owner_url()).await.unwrap();
     let query = diesel::sql_query(format!("SELECT ({expression})::text AS value"));
     query.get_result::<Row>(&mut connection).await.unwrap().value
 }
@@ -125,8 +125,8 @@ async fn a_second_start_keeps_the_data_and_makes_nothing_anew() {
 async fn a_killed_server_is_started_again_with_its_data() {
     let root = open_dir();
     let server = start(root.path()).await;
-    execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
-    execute(&server, "CHECKPOINT").await;
+    let kept = "SET synchronous_commit = on; CREATE TABLE kept AS SELECT 'still here'::text AS word";
+    execute(&server, kept).await;
     let (killed, directory) = (server.pid().unwrap(), server.directory().to_path_buf());
     kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
     server.wait_exit().await;
@@ -306,6 +306,124 @@ async fn a_folder_closed_to_other_users_works_and_keeps_its_data() {
     assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
     server.stop().await.unwrap();
     assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o777, 0o700, "the closed folder stays closed");
+}
+
+/// The names of the variables that the server was started with.
+fn environment_of(pid: i32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    text.split_terminator('\0').map(|variable| variable.split('=').next().unwrap().to_owned()).collect()
+}
+
+/// What a user of the database is told who runs `statement`.
+async fn refused(url: &str, statement: &str) -> String {
+    let mut connection = AsyncPgConnection::establish(url).await.unwrap();
+    let outcome = diesel::sql_query(statement).execute(&mut connection).await;
+    outcome.expect_err(statement).to_string()
+}
+
+#[tokio::test]
+async fn the_server_gets_no_secret_and_its_users_can_run_no_program() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    let environment = environment_of(server.pid().unwrap());
+    let known = ["LC_ALL", "PATH", "LD_LIBRARY_PATH", "TZ"];
+    assert!(environment.iter().all(|name| known.contains(&name.as_str())), "{environment:?}");
+
+    for url in [server.database_url(), server.owner_url()] {
+        for statement in [
+            "COPY (SELECT 1) TO PROGRAM 'cat'",
+            "COPY applications FROM PROGRAM 'env'",
+            "SELECT pg_read_file('postgresql.conf')",
+            "SET ROLE aval",
+            "ALTER ROLE aval_server SUPERUSER",
+        ] {
+            let said = refused(url, statement).await;
+            let denied = ["denied", "must be superuser", "must have"];
+            assert!(denied.iter().any(|text| said.contains(text)), "{statement}: {said}");
+        }
+    }
+    for statement in ["CREATE TABLE mine (id int)", "CREATE SCHEMA mine", "CREATE TEMP TABLE mine (id int)"] {
+        let said = refused(server.database_url(), statement).await;
+        assert!(said.contains("permission denied"), "{statement}: {said}");
+    }
+    let superuser = AsyncPgConnection::establish(&server.superuser_url()).await;
+    assert!(superuser.is_err(), "the superuser connects only while Aval starts");
+    let elsewhere = server.owner_url().replacen("/aval?", "/postgres?", 1);
+    assert!(AsyncPgConnection::establish(&elsewhere).await.is_err());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_version_that_its_superuser_owned_gets_an_owner_and_a_user_that_serves() {
+    let root = open_dir();
+    let earlier = EmbeddedSettings { superuser_connects: true, ..settings(root.path()) };
+    let server = EmbeddedPostgres::start(earlier, quiet()).await.unwrap();
+    let url = server.superuser_url();
+    let mut superuser = AsyncPgConnection::establish(&url).await.unwrap();
+    superuser
+        .batch_execute(
+            "DROP OWNED BY aval_server; DROP OWNED BY aval_owner; DROP ROLE aval_owner, aval_server",
+        )
+        .await
+        .unwrap();
+    aval::storage::migrations::run_pending(&url).await.unwrap();
+    superuser.batch_execute("SELECT ensure_month_partitions(now()::date, 2)").await.unwrap();
+    superuser.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    drop(superuser);
+    server.stop().await.unwrap();
+
+    for _ in 0..2 {
+        let server = start(root.path()).await;
+        let left = "SELECT string_agg(name::text, ' ') FROM ( \
+            SELECT relname AS name FROM pg_class WHERE relowner = 10 AND relnamespace::regnamespace::text IN ('public', 'partitions') \
+            UNION SELECT proname FROM pg_proc WHERE proowner = 10 AND pronamespace = 'public'::regnamespace \
+            UNION SELECT typname FROM pg_type WHERE typowner = 10 AND typnamespace = 'public'::regnamespace \
+            UNION SELECT nspname FROM pg_namespace WHERE nspowner = 10 AND nspname = 'partitions') AS held \
+            WHERE name NOT LIKE 'pg_stat_statements%' AND name NOT LIKE '\\_pg_stat_statements%'";
+        assert_eq!(answer(&server, &format!("coalesce(({left}), '')")).await, "");
+        aval::storage::migrations::run_pending(server.owner_url()).await.unwrap();
+        let mut serving = AsyncPgConnection::establish(server.database_url()).await.unwrap();
+        for statement in [
+            "SELECT ensure_month_partitions(now()::date, 3)",
+            "INSERT INTO staff_views (id, account, action, viewed_at, keep_until) \
+             VALUES (uuid_v7_now(), 'ana', 'application', now(), now())",
+        ] {
+            diesel::sql_query(statement).execute(&mut serving).await.expect(statement);
+        }
+        let said = refused(server.database_url(), "UPDATE audit_logs SET changed_by = 'other'").await;
+        assert!(said.contains("permission denied"), "{said}");
+        server.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_an_earlier_version_left_with_its_secrets_is_not_adopted_but_started_anew() {
+    let root = open_dir();
+    let server = start(root.path()).await;
+    let program = fs::read_link(format!("/proc/{}/exe", server.pid().unwrap())).unwrap();
+    let directory = server.directory().to_path_buf();
+    server.stop().await.unwrap();
+    let owner = fs::metadata(&directory).unwrap();
+    let mut left = tokio::process::Command::new(program)
+        .arg("-D")
+        .arg(&directory)
+        .args(["-c", "listen_addresses=", "-k"])
+        .arg(&directory)
+        .env("JWT_SECRET", "precious")
+        .uid(owner.uid())
+        .gid(owner.gid())
+        .current_dir("/")
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("its pid file", || directory.join("postmaster.pid").exists()).await;
+
+    let server = start(root.path()).await;
+    assert!(left.wait().await.unwrap().success());
+    assert!(!environment_of(server.pid().unwrap()).contains(&"JWT_SECRET".to_owned()));
+    assert_eq!(answer(&server, "1").await, "1");
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]

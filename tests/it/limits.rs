@@ -174,3 +174,129 @@ async fn connections_of_a_trusted_proxy_are_its_clients_and_not_counted() {
     }
     assert_eq!(open.len(), 5);
 }
+
+/// Sends `bytes` on one connection; gives all answers, up to the end of the connection.
+async fn all_answers(app: &TestApp, bytes: &[u8]) -> String {
+    until_closed(silent_after(app, bytes).await).await
+}
+
+#[actix_rt::test]
+async fn requests_that_no_route_takes_are_counted_for_their_address() {
+    let tight = [
+        ON,
+        ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "6"),
+        ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1"),
+    ];
+    let app = TestApp::start(&tight).await;
+    let admin = app.anonymous();
+    for (method, path, status) in [
+        (Method::GET, "/nowhere", 404),
+        (Method::PUT, "/api/v1/applications", 405),
+        (Method::OPTIONS, "/api/v1/applications", 204),
+        (Method::GET, "/api/v1/applications/", 404),
+        (Method::DELETE, "/api/v1/auth/login", 405),
+        (Method::OPTIONS, "/api/v1/countries", 204),
+        (Method::OPTIONS, "/api/v1/countries", 429),
+        (Method::GET, "/nowhere", 429),
+        (Method::PUT, "/api/v1/applications", 429),
+        (Method::GET, "/api/v1/countries", 429),
+    ] {
+        let answer = admin.send(method.clone(), path, &[], "").await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+    }
+    let unmatched = r#"rate_limited_total{route="unmatched"}"#;
+    let page = app.engine().resources.metrics.render().unwrap();
+    assert!(page.contains(&format!("{unmatched} 1")), "{page}");
+}
+
+#[actix_rt::test]
+async fn a_connection_that_goes_on_sending_refused_requests_is_closed_and_its_log_lines_are_limited() {
+    let app = TestApp::start_idle().await;
+    let flood = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500);
+    for _ in 0..8 {
+        let answers = all_answers(&app, flood.as_bytes()).await;
+        assert!(answers.matches("HTTP/1.1 404").count() <= 100, "{}", answers.len());
+    }
+    let metrics = &app.engine().resources.metrics;
+    assert_eq!(metrics.http_connections_refused_total.with_label_values(&["flood"]).get(), 8);
+    assert!(metrics.http_log_lines_omitted_total.get() > 0);
+}
+
+#[actix_rt::test]
+async fn requests_that_come_at_once_on_one_connection_take_turns_with_those_on_others() {
+    const PIPELINED: u64 = 2_000;
+    let app = TestApp::start(&[("AVAL__SERVER__WORKERS", "1")]).await;
+    let request = "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut other = silent_after(&app, request.as_bytes()).await;
+    let mut answer = [0; 12];
+    other.read_exact(&mut answer).await.unwrap();
+    let requests = &app.engine().resources.metrics.http_requests_total;
+    let answered = || requests.with_label_values(&["GET", "/health/live", "200"]).get();
+    let mut greedy = silent_after(&app, request.repeat(2_000).as_bytes()).await;
+    greedy.read_exact(&mut answer).await.unwrap();
+    assert!(answered() < PIPELINED, "the first answer came after all were worked on");
+    other.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(until_closed(other).await.contains("HTTP/1.1 404"));
+    assert!(answered() < PIPELINED, "the other connection waited for all of them");
+    eventually("all to be answered", async || (answered() > PIPELINED).then_some(())).await;
+}
+
+#[actix_rt::test]
+async fn a_full_server_answers_probes_and_says_that_it_is_full() {
+    let app = TestApp::start(&[("AVAL__SERVER__MAX_CONNECTIONS", "2")]).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        open.push(stream);
+    }
+    // More silent connections than there are spare ones.
+    for _ in 0..80 {
+        open.push(TcpStream::connect(app.address()).await.unwrap());
+    }
+    let refused = all_answers(&app, b"GET /api/v1/countries HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("\"code\":\"overloaded\""), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    for path in ["/health/live", "/health/ready", "/api/v1/health"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let probed = all_answers(&app, request.as_bytes()).await;
+        assert!(probed.starts_with("HTTP/1.1 200"), "{path}: {probed}");
+    }
+    let refusals = &app.engine().resources.metrics.http_connections_refused_total;
+    assert!(refusals.with_label_values(&["connection_limit"]).get() >= 1);
+    assert!(app.log.text().await.contains("connection refused"));
+}
+
+#[actix_rt::test]
+async fn a_key_has_limits_of_its_own_which_its_address_does_not_narrow() {
+    let app = TestApp::start(&[ON, ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0")]).await;
+    let make = async |name: &str, limits: serde_json::Value| {
+        let scopes = ["applications:read", "applications:write"];
+        let body = json!({"name": name, "role": "user", "scopes": scopes, "limits": limits});
+        app.post("/api/v1/api-keys", &body).await.expect(201)
+    };
+    let usual = make("usual", json!(null)).await;
+    let usual = app.with_token(usual["key"].as_str().unwrap()).clone();
+    for _ in 0..15 {
+        let created = usual.post("/api/v1/applications", &spanish()).await;
+        let policies = r#""standard-address";q=300;w=15, "create-account";q=600;w=60"#;
+        assert_eq!((created.status.as_u16(), created.header("ratelimit-policy")), (201, policies));
+    }
+    let made = make("small", json!({"applications_per_minute": 2, "requests_per_minute": 3})).await;
+    assert_eq!(made["limits"], json!({"applications_per_minute": 2, "requests_per_minute": 3}));
+    let small = app.with_key(made["key"].as_str().unwrap());
+    for status in [201, 201, 429] {
+        assert_eq!(small.post("/api/v1/applications", &spanish()).await.status, status);
+    }
+    for status in [200, 200, 200, 429] {
+        assert_eq!(small.get("/api/v1/countries").await.status, status);
+    }
+    assert_eq!(
+        usual.post("/api/v1/applications", &spanish()).await.status,
+        201,
+        "another key, another limit"
+    );
+    let refused = app.with_key("aval_0_0").post("/api/v1/applications", &spanish()).await;
+    assert_eq!(refused.status, 401, "what only looks like a key creates nothing");
+}

@@ -50,11 +50,15 @@ mod embedded;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod http_protocol;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod newer_version;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
@@ -73,6 +77,8 @@ mod redis;
 mod reencrypt;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod statistics;
 #[cfg(test)]

@@ -207,6 +207,99 @@ async fn a_database_that_has_lost_events_begins_a_new_sequence_and_its_clients_a
     assert_eq!((&update["data"]["id"], &update["offset"]), (&json!(after), &json!(2)));
 }
 
+/// What somebody who can write to Redis may put in the place of the stream, or behind its last entry.
+fn planted(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+    let add = |id: &str, field: &[u8], value: &[u8]| {
+        let mut command = words(&["XADD", key, id]);
+        command.extend([field.to_vec(), value.to_vec()]);
+        command
+    };
+    vec![
+        add("900-1", b"e", b"not sealed"),
+        add("900-1", b"e", genuine),
+        add("999999999999999-1", b"e", genuine),
+        add("9223372036854775807-1", b"e", genuine),
+        add("18446744073709551615-18446744073709551615", b"e", genuine),
+        add("900-0", b"e", genuine),
+        add("900-1", &[0xff, 0xfe], &[0xff]),
+        add("900-1", b"", b""),
+        words(&["SET", key, "a text"]),
+        words(&["RPUSH", key, "a list"]),
+        words(&["HSET", key, "a", "hash"]),
+    ]
+}
+
+#[actix_rt::test]
+async fn whatever_is_planted_in_redis_no_socket_ends_no_epoch_changes_and_redis_stays_in_use() {
+    let redis = RedisServer::start();
+    let limits = [
+        ("AVAL__LIMITS__ENABLED", "true"),
+        ("AVAL__LIMITS__CREATE__ADMIN__BURST", "100"),
+        ("AVAL__LIMITS__CREATE__ADDRESS__BURST", "100"),
+    ];
+    let pair = Pair::start_idle(&redis, &limits).await;
+    let mut sockets = [subscriber(&pair.one).await, subscriber(&pair.other).await];
+    pair.one.submit(&spanish()).await;
+    let epoch = pair.one.sql("SELECT epoch FROM outbox_position").await;
+    let key = format!("aval:events:{epoch}");
+    let mut plant = redis.connection();
+    let mut ask = |command: &[Vec<u8>]| -> redis::Value {
+        let (name, arguments) = command.split_first().unwrap();
+        redis::cmd(std::str::from_utf8(name).unwrap()).arg(arguments).query(&mut plant).unwrap()
+    };
+    let newest = |ask: &mut dyn FnMut(&[Vec<u8>]) -> redis::Value| {
+        let words = ["XREVRANGE", &key, "+", "-", "COUNT", "1"].map(|word| word.as_bytes().to_vec());
+        let kind = ask(&[b"TYPE".to_vec(), key.as_bytes().to_vec()]);
+        let is_stream = kind == redis::Value::SimpleString("stream".to_owned());
+        is_stream
+            .then(|| redis::from_redis_value::<redis::streams::StreamRangeReply>(ask(&words)).ok())
+            .flatten()
+    };
+    for socket in &mut sockets {
+        assert_eq!(offsets_up_to(socket, 1).await, [1]);
+    }
+    let mut end = 1;
+    let genuine = eventually("the stream to begin", async || {
+        let reply = newest(&mut ask)?;
+        reply.ids.first()?.get::<Vec<u8>>("e")
+    })
+    .await;
+    for command in planted(&key, &genuine) {
+        if command[0] != b"XADD" {
+            ask(&[b"DEL".to_vec(), key.as_bytes().to_vec()]);
+        }
+        ask(&command);
+        pair.other.submit(&spanish()).await;
+        end += 1;
+        for socket in &mut sockets {
+            assert_eq!(offsets_up_to(socket, end).await, [end], "{command:?}");
+        }
+        let name = format!("{end}-1");
+        eventually("the stream to hold Aval's events alone", async || {
+            newest(&mut ask).filter(|reply| reply.ids.first().is_some_and(|entry| entry.id == name))
+        })
+        .await;
+        assert_eq!(pair.one.sql("SELECT epoch FROM outbox_position").await, epoch);
+    }
+    let keys: Vec<Vec<u8>> = redis::from_redis_value(ask(&[b"KEYS".to_vec(), b"aval:*".to_vec()])).unwrap();
+    assert!(keys.iter().any(|key| key.starts_with(b"aval:limit:")), "{keys:?}");
+    for key in keys.into_iter().filter(|key| !key.starts_with(b"aval:events:")) {
+        ask(&[b"DEL".to_vec(), key.clone()]);
+        ask(&[b"RPUSH".to_vec(), key, b"planted".to_vec()]);
+    }
+    for _ in 0..8 {
+        for app in pair.both() {
+            app.get(APPLICATIONS).await.expect(200);
+        }
+    }
+    pair.say("ok", "up").await;
+    assert_eq!(
+        pair.one.metric("redis_breaker_state").await + pair.other.metric("redis_breaker_state").await,
+        0.0
+    );
+}
+
 #[actix_rt::test]
 async fn a_client_that_reconnects_to_the_other_instance_gets_what_it_missed_also_when_redis_forgot_it() {
     let redis = RedisServer::start();

@@ -10,6 +10,7 @@ use aval::domain::application::{Country, NewApplication};
 use aval::error::{Error, Result};
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::seal::SealedField;
+use aval::storage::security_events;
 use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -321,7 +322,17 @@ async fn what_other_tables_hold_is_sealed_again_too() {
         let envelope = hex(&old.seal_bytes(*field, row, row).unwrap());
         execute(&mut sql, &format!("INSERT INTO {table} VALUES ({key}, '\\x{envelope}')")).await.unwrap();
     }
-    assert_eq!(run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {}).await.unwrap(), 40);
+    let origin = [7; 16];
+    let address = hex(&old.seal(SealedField::SecurityEventAddress, origin, "203.0.113.9").unwrap());
+    let event = format!(
+        "INSERT INTO security_events (id, kind, origin_id, address) \
+         SELECT uuid_v7_now(), 'old', '{}', '\\x{address}' FROM generate_series(1, 2)",
+        hex(&origin)
+    );
+    execute(&mut sql, &event).await.unwrap();
+    assert_eq!(run(&database, &[NEW_AND_OLD], PlainEnvelopes::Refused, |_| {}).await.unwrap(), 42);
+    let opened = security_events::list_page(&mut sql, &Default::default(), None, 10).await.unwrap();
+    assert!(opened.iter().all(|event| event.open_address(&new).as_deref() == Some("203.0.113.9")));
     for (field, row) in &rows {
         let query = match field {
             SealedField::WebhookPayload => {

@@ -88,9 +88,9 @@ async fn the_serving_user_can_neither_rewrite_history_nor_change_the_schema() {
     execute(&mut sql, old).await.unwrap();
     assert!(execute(&mut sql, "DELETE FROM staff_views").await.is_err());
     assert_eq!(aval::storage::staff_views::delete_expired(&mut sql, 10).await.unwrap(), 1);
-    for table in ["audit_logs", &partition] {
+    for table in ["audit_logs", &partition, "decisions", "job_history"] {
         for statement in [
-            format!("UPDATE {table} SET changed_by = 'nobody'"),
+            format!("UPDATE {table} SET id = id"),
             format!("DELETE FROM {table}"),
             format!("TRUNCATE {table}"),
             format!("ALTER TABLE {table} DISABLE TRIGGER ALL"),
@@ -102,6 +102,9 @@ async fn the_serving_user_can_neither_rewrite_history_nor_change_the_schema() {
         }
     }
     for statement in [
+        "UPDATE security_events SET actor = 'nobody'".to_owned(),
+        "DELETE FROM security_events".to_owned(),
+        "TRUNCATE security_events".to_owned(),
         "CREATE TABLE mine (id int)".to_owned(),
         "CREATE SCHEMA mine".to_owned(),
         "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1".to_owned(),
@@ -119,6 +122,43 @@ async fn the_serving_user_can_neither_rewrite_history_nor_change_the_schema() {
         let refused = execute(&mut sql, &statement).await.expect_err(&statement).to_string();
         let denied = ["permission denied", "must be owner", "must be superuser"].iter().any(|text| refused.contains(text));
         assert!(denied, "{statement}: {refused}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_serving_user_changes_what_became_of_a_message_or_a_dead_letter_and_nothing_else_of_it() {
+    let database = separated().await;
+    let mut sql = serving(&database).await;
+    for insert in [
+        "INSERT INTO webhook_events (id, idempotency_key, provider, country, application_id, provider_reference, outcome, \
+         fingerprint, payload, status, occurred_at, received_at, settled_at) VALUES (uuid_v7_now(), 'key', 'bureau', 'ES', \
+         uuid_v7_now(), 'reference', 'confirmed', sha256('x'), '\\x00', 'applied', now(), now(), now())",
+        "INSERT INTO failed_jobs (job_id, task_name, job_args, error_type, error_message, attempts) \
+         VALUES (uuid_v7_now(), 'task', '{}', 'error', 'message', 1)",
+    ] {
+        execute(&mut sql, insert).await.unwrap();
+    }
+    for statement in [
+        "UPDATE webhook_events SET payload = '\\x01'",
+        "UPDATE failed_jobs SET status = 'ignored', updated_at = now()",
+    ] {
+        assert_eq!(execute(&mut sql, statement).await.unwrap(), 1, "{statement}");
+    }
+    for statement in [
+        "UPDATE webhook_events SET outcome = 'rejected'",
+        "UPDATE webhook_events SET fingerprint = sha256('y')",
+        "UPDATE webhook_events SET received_at = now() - interval '1 year'",
+        "UPDATE webhook_events SET status = 'failed', settled_at = NULL",
+        "DELETE FROM webhook_events",
+        "TRUNCATE webhook_events",
+        "UPDATE failed_jobs SET error_message = ''",
+        "UPDATE failed_jobs SET job_args = '{\"a\": 1}'",
+        "DELETE FROM failed_jobs",
+        "TRUNCATE failed_jobs",
+    ] {
+        let refused = execute(&mut sql, statement).await.expect_err(statement).to_string();
+        let is_kept = refused.contains("keeps what was recorded") || refused.contains("permission denied");
+        assert!(is_kept, "{statement}: {refused}");
     }
 }
 
@@ -144,7 +184,19 @@ async fn every_append_only_table_is_locked_whether_the_script_runs_before_or_aft
 async fn a_server_that_may_not_migrate_and_has_to_ends_with_the_reason() {
     let database = TestDatabase::create_empty().await;
     database.connect().await.batch_execute(SCRIPT).await.unwrap();
-    let refused = aval::storage::migrations::run_pending(&as_user(database.url(), "aval_server")).await;
-    let cause = refused.unwrap_err().private_cause().unwrap().to_owned();
-    assert!(cause.contains("permission denied"), "{cause}");
+    let server = as_user(database.url(), "aval_server");
+    let refused = async || {
+        aval::storage::migrations::run_pending(&server).await.expect_err("it may not migrate").to_string()
+    };
+    let remedied = |text: &str| text.contains("aval migrate") && text.contains("DATABASE_MIGRATION_URL");
+    let said = refused().await;
+    assert!(remedied(&said) && said.contains("aval_server"), "{said}");
+    let owner = as_user(database.url(), "aval_owner");
+    aval::storage::migrations::run_pending(&owner).await.unwrap();
+    assert_eq!(aval::storage::migrations::run_pending(&server).await.unwrap(), Vec::<String>::new());
+    // As after an update of Aval.
+    let last = "DELETE FROM __diesel_schema_migrations WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)";
+    execute(&mut connect(&owner).await, last).await.unwrap();
+    let said = refused().await;
+    assert!(remedied(&said), "{said}");
 }

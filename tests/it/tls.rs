@@ -120,6 +120,34 @@ async fn connections_are_watched_below_tls_too() {
 }
 
 #[actix_rt::test]
+async fn connections_that_say_nothing_are_counted_and_hold_up_no_handshake() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    let limits = [
+        ("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "300"),
+        ("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "60000"),
+        ("AVAL__SERVER__WORKERS", "1"),
+    ];
+    let app = start(&authority, folder.path(), &limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..299 {
+        silent.push(TcpStream::connect(app.address()).await.unwrap());
+    }
+    let client = authority.client(HTTP_1);
+    assert!(is_trusted(&client, &app).await);
+    let refused = &app.engine().resources.metrics.http_connections_refused_total;
+    let address_limit = refused.with_label_values(&["address_limit"]);
+    for _ in 0..310 {
+        silent.push(TcpStream::connect(app.address()).await.unwrap());
+    }
+    eventually("a connection to be refused", async || (address_limit.get() > 0).then_some(())).await;
+    let mut said = Vec::new();
+    let mut first = silent.swap_remove(0);
+    let reading = first.read_to_end(&mut said);
+    let _closed = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close it");
+    assert!(refused.with_label_values(&["tls_handshake"]).get() > 0);
+}
+
+#[actix_rt::test]
 async fn a_client_that_never_finishes_its_handshake_is_cut_off() {
     let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
     let app = start(&authority, folder.path(), &[("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "200")]).await;

@@ -52,6 +52,8 @@ pub struct Frame {
     pub kind: FrameKind,
     /// Its JSON.
     pub text: Arc<str>,
+    /// The position that its JSON names.
+    position: Option<Position>,
 }
 
 /// Every frame that the server sends.
@@ -78,6 +80,8 @@ enum Content<'a> {
     Error {
         code: &'a str,
         detail: &'a str,
+        #[serde(flatten)]
+        topic: Option<Echo>,
     },
     Pong,
     Authenticated {
@@ -132,15 +136,41 @@ impl Content<'_> {
     }
 }
 
+impl Content<'_> {
+    const fn position(&self) -> Option<Position> {
+        match self {
+            Self::ApplicationUpdate { epoch, offset, .. } | Self::Subscribed { epoch, offset, .. } => {
+                Some(Position { epoch: *epoch, offset: *offset })
+            }
+            Self::Unsubscribed { .. } | Self::Error { .. } | Self::Pong | Self::Authenticated { .. } => None,
+        }
+    }
+}
+
 impl From<Content<'_>> for Frame {
     fn from(content: Content<'_>) -> Self {
         // Writing to memory fails only for maps whose keys are not text, and there are none.
         let text = serde_json::to_string(&content).unwrap_or_default();
-        Self { kind: content.kind(), text: text.into() }
+        Self { kind: content.kind(), text: text.into(), position: content.position() }
     }
 }
 
 impl Frame {
+    /// A frame of a test.
+    #[cfg(test)]
+    pub(super) fn of_text(kind: FrameKind, text: &str) -> Self {
+        Self { kind, text: text.into(), position: None }
+    }
+
+    /// The same frame with another number for its offset, if it has one.
+    pub fn with_offset(&self, number: impl FnOnce(Position) -> i64) -> Self {
+        let Some(position) = self.position else { return self.clone() };
+        // The first member of this name: what comes before it is a topic, which has no text of a client's making.
+        let (own, other) =
+            (format!("\"offset\":{}", position.offset), format!("\"offset\":{}", number(position)));
+        Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
+    }
+
     /// `subscribed`: every event of the topic after `position` follows. `recovered` answers a client that asked for
     /// what it had missed.
     pub fn subscribed(topic: Topic, position: Position, recovered: Option<bool>) -> Self {
@@ -160,7 +190,12 @@ impl Frame {
 
     /// `error`: a message was refused, and why. The connection stays.
     pub fn error(code: &str, detail: &str) -> Self {
-        Content::Error { code, detail }.into()
+        Content::Error { code, detail, topic: None }.into()
+    }
+
+    /// `error`: a subscription to `topic` was refused, and why.
+    pub fn subscription_refused(topic: Topic, code: &str, detail: &str) -> Self {
+        Content::Error { code, detail, topic: Some(topic.into()) }.into()
     }
 
     /// `pong`.
@@ -181,8 +216,9 @@ pub(super) struct Update {
 }
 
 impl Update {
-    pub(super) fn new(epoch: Uuid, event: PublishedEvent) -> Self {
-        let data = event.data;
+    /// `None` for an event that cannot be read: it is delivered to no session.
+    pub(super) fn new(epoch: Uuid, event: PublishedEvent) -> Option<Self> {
+        let data = event.data?;
         let content = Content::ApplicationUpdate {
             epoch,
             offset: event.offset,
@@ -195,13 +231,13 @@ impl Update {
                 updated_at: &data.updated_at,
             },
         };
-        Self {
+        Some(Self {
             offset: event.offset,
             application: data.id,
             country: data.country,
             frame: content.into(),
             created_by: data.created_by,
-        }
+        })
     }
 }
 
@@ -234,6 +270,10 @@ mod tests {
                 format!(r#"{{"type":"unsubscribed","application_id":"{ID}"}}"#),
             ),
             (Frame::error("why", "so"), r#"{"type":"error","code":"why","detail":"so"}"#.to_owned()),
+            (
+                Frame::subscription_refused(application, "why", "so"),
+                format!(r#"{{"type":"error","code":"why","detail":"so","application_id":"{ID}"}}"#),
+            ),
             (Frame::pong(), r#"{"type":"pong"}"#.to_owned()),
         ] {
             assert_eq!(&*frame.text, text);
@@ -248,7 +288,7 @@ mod tests {
             offset: 9,
             request_id: None,
             traceparent: None,
-            data: ApplicationChanged {
+            data: Some(ApplicationChanged {
                 id: ID.parse().unwrap(),
                 country: Country::Br,
                 status: Status::Approved,
@@ -257,9 +297,11 @@ mod tests {
                 version: 3,
                 created_by: "ana".to_owned(),
                 updated_at: DateTime::UNIX_EPOCH,
-            },
+            }),
         };
-        let update = Update::new(Uuid::nil(), event);
+        let unreadable = PublishedEvent { data: None, ..event.clone() };
+        assert!(Update::new(Uuid::nil(), unreadable).is_none());
+        let update = Update::new(Uuid::nil(), event).unwrap();
         let nil = Uuid::nil();
         let expected = format!(
             r#"{{"type":"application_update","epoch":"{nil}","offset":9,"data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00.000000Z"}}}}"#

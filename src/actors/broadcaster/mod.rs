@@ -80,9 +80,10 @@ impl Broadcaster {
         if !self.delivering.begin() {
             return;
         }
-        let (bus, sessions) = (Arc::clone(&self.bus), self.sessions.clone());
+        let (resources, bus, sessions) =
+            (self.resources.clone(), Arc::clone(&self.bus), self.sessions.clone());
         // A task of its own: a panic in it comes back as an error instead of ending the broadcaster.
-        let task = actix_rt::spawn(async move { deliver_new(&*bus, &sessions).await });
+        let task = actix_rt::spawn(async move { deliver_new(&resources, &*bus, &sessions).await });
         ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
             let again = broadcaster.delivering.end();
             if broadcaster.succeeded("delivering", ended) {
@@ -121,7 +122,7 @@ impl Broadcaster {
 }
 
 /// Reads the bus from the position to its end. Where nobody listens, the position just moves there.
-async fn deliver_new(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
+async fn deliver_new(resources: &Resources, bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
     if sessions.position().is_none() || !sessions.anybody_listens() {
         sessions.skip_to(bus.position().await?);
     }
@@ -134,7 +135,9 @@ async fn deliver_new(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
             // Nothing new, or the sequence started anew.
             sessions.skip_to(bus.position().await?);
         }
-        sessions.deliver(&updates(position.epoch, events));
+        let end = events.last().map(|event| event.offset);
+        note_unreadable(resources, &events);
+        sessions.deliver(&updates(position.epoch, events), end);
         if !is_full {
             break;
         }
@@ -143,7 +146,16 @@ async fn deliver_new(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
 }
 
 fn updates(epoch: Uuid, events: Vec<PublishedEvent>) -> Vec<Update> {
-    events.into_iter().map(|event| Update::new(epoch, event)).collect()
+    events.into_iter().filter_map(|event| Update::new(epoch, event)).collect()
+}
+
+/// Events of a type or shape that this version does not know are delivered by instances that do.
+fn note_unreadable(resources: &Resources, events: &[PublishedEvent]) {
+    for event in events.iter().filter(|event| event.data.is_none()) {
+        resources.metrics.unknown_labels_total.with_label_values(&["outbox"]).inc();
+        warn!(resources.logger, "an event cannot be read and is not delivered"; "id" => %event.id, "type" => &event.kind,
+            "offset" => event.offset);
+    }
 }
 
 /// Answers the subscriptions that wait and replays, page by page, until nobody can take more.
@@ -154,7 +166,8 @@ async fn recover_all(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
     let epoch = extent.end.epoch;
     while let Some(after) = sessions.next_cursor() {
         let events = bus.read_after(Position { epoch, offset: after }, PAGE).await?;
-        sessions.replay(after, &updates(epoch, events));
+        let end = events.last().map(|event| event.offset);
+        sessions.replay(after, &updates(epoch, events), end);
         tokio::task::yield_now().await;
     }
     Ok(())

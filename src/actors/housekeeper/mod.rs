@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use slog::{info, warn};
-use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::runs::Begun;
@@ -191,9 +190,7 @@ impl Round {
                 None => return Ok(None),
             },
         };
-        let patience = self.resources.settings.database.acquire_timeout();
-        // A connection that nobody answers on is as good as lost.
-        if !timeout(patience, leadership.holds()).await.unwrap_or(false) {
+        if !leadership.holds().await {
             warn!(self.resources.logger, "leadership lost with its connection");
             return Ok(None);
         }

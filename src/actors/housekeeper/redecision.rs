@@ -13,6 +13,7 @@ use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreake
 use crate::config::RedecisionSettings;
 use crate::error::Result;
 use crate::storage::provider_retries::{self, Requeue};
+use crate::storage::transaction;
 
 /// Queues what is due now.
 pub(super) async fn redecide(resources: &Resources, gateway: &Handle<ProviderGateway>) -> Result<()> {
@@ -34,7 +35,8 @@ pub(super) async fn redecide(resources: &Resources, gateway: &Handle<ProviderGat
             min_interval_ms: i64::try_from(settings.min_interval_ms).unwrap_or(i64::MAX),
             max_interval_ms: i64::try_from(settings.max_interval_ms).unwrap_or(i64::MAX),
         };
-        let queued = provider_retries::requeue_due(&mut connection, requeue).await?;
+        let queue = async |connection: &mut _| provider_retries::requeue_due(connection, requeue).await;
+        let queued = transaction::single(&mut connection, queue).await?;
         if queued > 0 {
             info!(resources.logger, "applications queued to be decided again";
                 "country" => breaker.country.code(), "count" => queued);

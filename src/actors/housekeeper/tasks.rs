@@ -17,19 +17,22 @@ use crate::config::{HousekeepingSettings, TaskSchedule};
 use crate::error::{Error, Result};
 use crate::storage::partitions::Month;
 use crate::storage::{
-    applications, archive, idempotency, outbox, partitions, refresh_tokens, scheduled_runs, staff_views,
-    webhooks, ws_tickets,
+    applications, archive, idempotency, login_addresses, outbox, partitions, refresh_tokens, scheduled_runs,
+    security_events, staff_views, transaction, webhooks, ws_tickets,
 };
 
 /// Expired rows deleted by one statement.
 const DELETE_BATCH: u32 = 5000;
+
+/// How long it is remembered that an account logged in from an address.
+const LOGIN_ADDRESS_DAYS: u32 = 90;
 
 /// A recurring task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
     /// Makes the partitions of the months to come.
     MakePartitions,
-    /// Deletes tickets and refresh tokens that nobody can use any more.
+    /// Deletes tickets and refresh tokens that have expired, and addresses of old log-ins.
     ExpireCredentials,
     /// Deletes published events.
     ExpireOutbox,
@@ -39,6 +42,8 @@ pub enum Task {
     ExpireDocumentClaims,
     /// Deletes looks of staff.
     ExpireStaffViews,
+    /// Deletes security events.
+    ExpireSecurityEvents,
     /// Deletes webhooks.
     ExpireWebhooks,
     /// Drops months of finished jobs.
@@ -51,13 +56,14 @@ pub enum Task {
 
 impl Task {
     /// Every task, in the order in which they run when several are due.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
         Self::ExpireOutbox,
         Self::ExpireIdempotencyKeys,
         Self::ExpireDocumentClaims,
         Self::ExpireStaffViews,
+        Self::ExpireSecurityEvents,
         Self::ExpireWebhooks,
         Self::ExpireJobHistory,
         Self::ExpireScheduledRuns,
@@ -73,6 +79,7 @@ impl Task {
             Self::ExpireIdempotencyKeys => "expire_idempotency_keys",
             Self::ExpireDocumentClaims => "expire_document_claims",
             Self::ExpireStaffViews => "expire_staff_views",
+            Self::ExpireSecurityEvents => "expire_security_events",
             Self::ExpireWebhooks => "expire_webhooks",
             Self::ExpireJobHistory => "expire_job_history",
             Self::ExpireScheduledRuns => "expire_scheduled_runs",
@@ -94,6 +101,7 @@ impl Task {
             Self::ExpireIdempotencyKeys => &settings.expire_idempotency_keys,
             Self::ExpireDocumentClaims => &settings.expire_document_claims,
             Self::ExpireStaffViews => &settings.expire_staff_views,
+            Self::ExpireSecurityEvents => &settings.expire_security_events,
             Self::ExpireWebhooks => &settings.expire_webhooks,
             Self::ExpireJobHistory => &settings.expire_job_history,
             Self::ExpireScheduledRuns => &settings.expire_scheduled_runs,
@@ -111,6 +119,10 @@ impl Task {
             Self::ExpireIdempotencyKeys => work.delete(work.now, idempotency::delete_expired).await,
             Self::ExpireDocumentClaims => work.delete(work.now, applications::delete_expired_claims).await,
             Self::ExpireStaffViews => work.delete(work.now, delete_views).await,
+            Self::ExpireSecurityEvents => {
+                let days = resources.settings.accounts.security_event_retention_days;
+                work.delete(work.days_ago(days), security_events::delete_before).await
+            }
             Self::ExpireWebhooks => {
                 let days = resources.settings.webhooks.retention_days;
                 work.delete(work.days_ago(days), webhooks::delete_received_before).await
@@ -175,7 +187,9 @@ impl Work<'_> {
         let mut connection = self.resources.database.get().await?;
         let tickets = ws_tickets::delete_expired(&mut connection, self.now).await?;
         let tokens = refresh_tokens::delete_expired(&mut connection, self.now).await?;
-        Ok(json!({ "tickets": tickets, "refresh_tokens": tokens }))
+        let before = self.days_ago(LOGIN_ADDRESS_DAYS);
+        let addresses = login_addresses::delete_before(&mut connection, before).await?;
+        Ok(json!({ "tickets": tickets, "refresh_tokens": tokens, "login_addresses": addresses }))
     }
 
     async fn expire_outbox(&self) -> Result<Value> {
@@ -197,7 +211,9 @@ impl Work<'_> {
         loop {
             self.lead.check()?;
             // Lent anew for each batch: others may wait for it.
-            let deleted = delete(&mut *self.resources.database.get().await?, time, DELETE_BATCH).await?;
+            let mut connection = self.resources.database.get().await?;
+            let batch = async |connection: &mut _| delete(connection, time, DELETE_BATCH).await;
+            let deleted = transaction::single(&mut connection, batch).await?;
             total += deleted;
             if deleted < DELETE_BATCH as usize {
                 return Ok(json!({ "deleted": total }));

@@ -16,24 +16,20 @@
 //! Redirects are never followed: a question holds personal data, and where it goes is for the configuration to say. A
 //! redirect is thus a status like any other that no report comes with.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use awc::error::{PayloadError, SendRequestError};
 use awc::http::StatusCode;
-use awc::http::header::{self, HeaderMap, HeaderValue, HttpDate};
+use awc::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::retry_after::pause;
 use super::{Endpoint, FetchBankingData};
 use crate::actors::circuit_breaker::Verdict;
 use crate::config::{CallSettings, ProviderMode};
 use crate::domain::banking::BankingData;
 use crate::providers::{BureauRequest, acceptance};
-
-/// A bureau that answers 429 is asked again after this time at the latest, whatever it says...
-const MAX_PAUSE: Duration = Duration::from_secs(300);
-/// ...and not before this one, which is also for those that name none.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -229,50 +225,9 @@ fn not_read(error: &PayloadError) -> Failure {
     Failure { kind, cause: error.to_string() }
 }
 
-/// Reads `Retry-After`, seconds or a date (RFC 9110, section 10.2.3), and keeps it within bounds. Digits that no integer
-/// holds are a very long time, not an unreadable value.
-fn pause(asked: Option<&str>, now: DateTime<Utc>) -> Duration {
-    let asked = asked.map(str::trim);
-    let digits = asked.filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
-    let seconds = digits.map(|text| Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    let until = || asked.and_then(|text| text.parse::<HttpDate>().ok()).map(SystemTime::from);
-    let wait = |until: SystemTime| until.duration_since(now.into()).unwrap_or(Duration::ZERO);
-    seconds.or_else(|| until().map(wait)).unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_read_in_both_forms_and_kept_within_bounds() {
-        let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
-        for (asked, seconds) in [
-            (Some("7"), 7),
-            (Some(" 120 "), 120),
-            (Some("0"), 1),
-            (Some("86400"), 300),
-            (Some("18446744073709551615"), 300),
-            (Some("18446744073709551616"), 300),
-            (Some("99999999999999999999"), 300),
-            (Some("00000000000000000000007"), 7),
-            (Some("-5"), 1),
-            (Some("+5"), 1),
-            (Some("1.5"), 1),
-            (Some(""), 1),
-            (Some("Sun Nov  6 08:50:07 1994"), 30),
-            (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 300),
-            (Some("Thu, 01 Jan 1970 00:00:00 GMT"), 1),
-            (Some("Sun, 06 Nov 1994 08:50:07 GMT"), 30),
-            (Some("Sunday, 06-Nov-94 08:50:07 GMT"), 30),
-            (Some("Sun, 06 Nov 1994 08:49:00 GMT"), 1),
-            (Some("Mon, 06 Nov 2034 08:49:00 GMT"), 300),
-            (Some("soon"), 1),
-            (None, 1),
-        ] {
-            assert_eq!(pause(asked, now), Duration::from_secs(seconds), "{asked:?}");
-        }
-    }
 
     #[test]
     fn every_status_has_its_meaning() {

@@ -42,6 +42,7 @@ use crate::telemetry::metrics::Metrics;
 mod bulkhead;
 mod call;
 mod lane;
+mod retry_after;
 mod retry_budget;
 
 use lane::{Entrance, Lane};

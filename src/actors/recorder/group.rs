@@ -151,26 +151,11 @@ impl Group {
         }
     }
 
-    /// One statement commits by itself, in one round trip; several need a transaction around them.
-    fn is_one_statement(&self) -> bool {
-        let single = [
-            self.inserts.is_used(),
-            self.begins.is_used(),
-            self.renewals.is_used(),
-            self.releases.is_used(),
-            self.supersedes.is_used(),
-        ];
-        let several = self.decisions.is_used() || self.burials.is_used();
-        !several && single.iter().filter(|used| **used).count() == 1
-    }
-
     async fn write_together(&self, resources: &Resources) -> Result<Outcomes> {
         let keys = resources.database.keys();
-        let mut connection = resources.database.get().await?;
-        if self.is_one_statement() {
-            return self.run(&mut connection, keys).await.map_err(Error::from);
-        }
-        transaction::once(&mut connection, async |connection| self.run(connection, keys).await).await
+        let run = async |connection: &mut AsyncPgConnection| self.run(connection, keys).await;
+        let write = async |connection: &mut AsyncPgConnection| transaction::once(connection, run).await;
+        resources.database.run(write).await
     }
 
     async fn run(&self, connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<Outcomes, Abort> {
@@ -279,8 +264,10 @@ fn singles<T, R>(kind: Kind<T, R>, group: impl Fn(Kind<T, R>) -> Group) -> impl 
 }
 
 async fn insert_alone(resources: &Resources, insertion: &Insertion) -> Result<Outcomes> {
-    let mut connection = resources.database.get().await?;
     let keys = resources.database.keys();
-    let inserted = applications::insert_making_partitions(&mut connection, keys, insertion).await?;
+    let insert = async |connection: &mut AsyncPgConnection| {
+        applications::insert_making_partitions(connection, keys, insertion).await
+    };
+    let inserted = resources.database.run(insert).await?;
     Ok(Outcomes { inserted: vec![Ok(inserted)], ..Outcomes::default() })
 }

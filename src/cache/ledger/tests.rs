@@ -25,7 +25,7 @@ fn event(offset: i64, number: u128, version: i64, owner: &str) -> PublishedEvent
         offset,
         request_id: None,
         traceparent: None,
-        data: ApplicationChanged {
+        data: Some(ApplicationChanged {
             id: id(number),
             country: Country::Es,
             status: Status::Pending,
@@ -34,8 +34,12 @@ fn event(offset: i64, number: u128, version: i64, owner: &str) -> PublishedEvent
             version,
             created_by: owner.to_owned(),
             updated_at: DateTime::UNIX_EPOCH,
-        },
+        }),
     }
+}
+
+fn data(event: &PublishedEvent) -> &ApplicationChanged {
+    event.data.as_ref().unwrap()
 }
 
 fn ledger(capacity: usize, offset: i64) -> Ledger {
@@ -230,8 +234,8 @@ impl World {
                 let end = Position { epoch: EPOCH, offset: self.published.len() as i64 };
                 instances[on] = instance(end.offset);
                 for event in &self.published {
-                    let number = event.data.id.as_uuid().as_u128() as usize;
-                    instances[on].floor[number] = event.data.version;
+                    let number = data(event).id.as_uuid().as_u128() as usize;
+                    instances[on].floor[number] = data(event).version;
                 }
                 self.loads.retain(|load| load.0 != on);
             }
@@ -242,8 +246,8 @@ impl World {
 fn hear(instance: &mut Instance, events: &[PublishedEvent], how: fn(&mut Ledger, &[PublishedEvent])) {
     how(&mut instance.ledger, events);
     for event in events {
-        let floor = &mut instance.floor[event.data.id.as_uuid().as_u128() as usize];
-        *floor = event.data.version.max(*floor);
+        let floor = &mut instance.floor[data(event).id.as_uuid().as_u128() as usize];
+        *floor = data(event).version.max(*floor);
     }
 }
 

@@ -1,10 +1,13 @@
 //! The demonstration's two connections to the server: requests over HTTP, and one WebSocket whose updates a task of
 //! its own reads, so that each gets the moment of its arrival whatever the demonstration is busy with.
 
+use std::cell::Cell;
+use std::io::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
 use awc::error::WsProtocolError;
+use awc::http::header::RETRY_AFTER;
 use awc::http::{StatusCode, Uri};
 use awc::ws::{CloseCode, Frame, Message};
 use bytes::Bytes;
@@ -34,6 +37,8 @@ impl<S> Socket for S where
 
 /// How long one request, and the opening of the WebSocket, may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest pause that a server may ask for before an application counts as refused.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// A client of one server.
 #[derive(Clone)]
@@ -42,6 +47,8 @@ pub(super) struct Client {
     base_url: Rc<str>,
     token: Option<Rc<str>>,
     clock: Clock,
+    /// Whether the run has said that the server limits it.
+    is_limit_told: Rc<Cell<bool>>,
 }
 
 /// How the server answered a `POST`.
@@ -113,10 +120,13 @@ impl Client {
         let usable = base_url.parse::<Uri>().is_ok_and(|uri| {
             uri.host().is_some()
                 && uri.query().is_none()
+                && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
                 && matches!(uri.scheme_str(), Some("http" | "https"))
         });
         if !usable {
-            return Err(Error::Malformed(PublicMessage::new("--url must be an http(s) URL without a query")));
+            return Err(Error::Malformed(PublicMessage::new(
+                "--url must be an http(s) URL without a query, a user or a password",
+            )));
         }
         // awc takes the process's cryptography, and panics where there is none. An error says that there is one.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -125,7 +135,8 @@ impl Client {
             Some(token) => builder.bearer_auth(token),
             None => builder,
         };
-        Ok(Self { http: builder.finish(), base_url: base_url.into(), token: token.map(Rc::from), clock })
+        let (base_url, token) = (base_url.into(), token.map(Rc::from));
+        Ok(Self { http: builder.finish(), base_url, token, clock, is_limit_told: Rc::default() })
     }
 
     fn url(&self, path: &str) -> String {
@@ -152,21 +163,41 @@ impl Client {
         }
     }
 
-    /// Sends an application.
+    /// Sends an application, as often as the server says that it comes too early. Gives the moment of the last try.
     ///
     /// # Errors
     /// When there is no answer, or one that cannot be read.
-    pub(super) async fn create(&self, case: &DemoCase, document: &str) -> Result<Answer> {
-        let request = self.http.post(self.url("/applications")).send_json(&case.request(document));
-        let mut response = request.await.map_err(|error| self.unreachable(error))?;
-        let at = self.clock.monotonic();
-        let status = response.status();
-        let body = response.body().await.map_err(|error| self.unreachable(error))?;
-        if status == StatusCode::CREATED {
-            return Ok(Answer::Accepted { id: read::<Created>(&body)?.id, at });
+    pub(super) async fn create(&self, case: &DemoCase, document: &str) -> Result<(Duration, Answer)> {
+        loop {
+            let sent_at = self.clock.monotonic();
+            let request = self.http.post(self.url("/applications")).send_json(&case.request(document));
+            let mut response = request.await.map_err(|error| self.unreachable(error))?;
+            let at = self.clock.monotonic();
+            let status = response.status();
+            let pause = pause(status, response.headers().get(RETRY_AFTER).map(|value| value.as_bytes()));
+            let body = response.body().await.map_err(|error| self.unreachable(error))?;
+            if status == StatusCode::CREATED {
+                return Ok((sent_at, Answer::Accepted { id: read::<Created>(&body)?.id, at }));
+            }
+            let Some(pause) = pause else {
+                let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
+                return Ok((sent_at, Answer::Refused(describe(status, &problem))));
+            };
+            self.tell_limit(pause);
+            tokio::time::sleep(pause).await;
         }
-        let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(Answer::Refused(describe(status, &problem)))
+    }
+
+    /// Says once that the run will take longer than the server does.
+    fn tell_limit(&self, pause: Duration) {
+        if !self.is_limit_told.replace(true) {
+            let _ = writeln!(
+                std::io::stderr().lock(),
+                "aval: the server limits how many applications an account may create (429); the run goes on as fast as it \
+                 allows, for now after {} s. A smaller --count ends sooner",
+                pause.as_secs()
+            );
+        }
     }
 
     /// The reason codes of an application's decision.
@@ -291,6 +322,13 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     serde_json::from_slice(body).map_err(unexpected)
 }
 
+/// How long a server that refuses a request as too early asks to wait.
+fn pause(status: StatusCode, retry_after: Option<&[u8]>) -> Option<Duration> {
+    let seconds = std::str::from_utf8(retry_after?).ok()?.trim().parse().ok()?;
+    let pause = Duration::from_secs(seconds);
+    (status == StatusCode::TOO_MANY_REQUESTS && pause <= LONGEST_PAUSE).then_some(pause)
+}
+
 /// `422 validation_failed /identity_document bad_check_digit`.
 fn describe(status: StatusCode, problem: &Problem) -> String {
     let mut text = format!("{} {}", status.as_u16(), problem.code);
@@ -347,12 +385,36 @@ mod tests {
     }
 
     #[test]
+    fn only_a_429_that_says_how_long_is_waited_for() {
+        let too_many = StatusCode::TOO_MANY_REQUESTS;
+        for (status, header, seconds) in [
+            (too_many, Some("6"), Some(6)),
+            (too_many, Some("601"), None),
+            (too_many, Some("99999999999999999999"), None),
+            (too_many, Some("soon"), None),
+            (too_many, None, None),
+            (StatusCode::SERVICE_UNAVAILABLE, Some("6"), None),
+        ] {
+            let waited = pause(status, header.map(str::as_bytes)).map(|pause| pause.as_secs());
+            assert_eq!(waited, seconds, "{status} {header:?}");
+        }
+    }
+
+    #[test]
     fn only_an_http_url_is_a_server() {
         for url in ["http://127.0.0.1:8000", "http://localhost:8000/", "https://aval.example/base"] {
             let client = Client::new(url, None, Clock::system()).unwrap();
             assert_eq!(client.url("/ws"), format!("{}/api/v1/ws", url.trim_end_matches('/')));
         }
-        for url in ["", "localhost", "ftp://localhost", "/api", "http://", "http://localhost/?a=b"] {
+        for url in [
+            "",
+            "localhost",
+            "ftp://localhost",
+            "/api",
+            "http://",
+            "http://localhost/?a=b",
+            "http://ana:x@localhost",
+        ] {
             assert!(matches!(Client::new(url, None, Clock::system()), Err(Error::Malformed(_))), "{url:?}");
         }
     }

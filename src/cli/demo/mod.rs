@@ -5,10 +5,13 @@
 //! before it is decided: on an otherwise idle machine that measures the system and not a queue. In the second the rest
 //! goes at once. `--with-outages` adds a third, in which the bureau of one country fails in every way it can.
 //!
+//! A server that limits how many applications an account may create gets them as fast as it allows, which the run says.
+//!
 //! The run fails when an application is refused or not decided within the deadline, and when an update came twice or
 //! out of order. A decision other than the expected one is counted and printed but is no failure: a breaker that is
 //! open, or thresholds of one's own, lead to it rightly.
 
+mod arguments;
 mod board;
 mod cases;
 mod client;
@@ -22,13 +25,15 @@ use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
-use clap::Args;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
+use secrecy::ExposeSecret as _;
 
+pub use self::arguments::DemoArgs;
+pub(super) use self::arguments::WHO;
 use self::board::Board;
 use self::cases::DemoCase;
-use self::client::{Answer, Client, Updates};
+use self::client::{Client, Updates};
 use self::documents::Documents;
 use self::history::{Histories, Received};
 use self::journal::{Phase, Report, Submission};
@@ -42,70 +47,6 @@ use crate::error::{Error, PublicMessage, Result};
 const IN_FLIGHT: usize = 32;
 /// How long the run listens on after the last decision, for updates that should not come.
 const AFTERMATH: Duration = Duration::from_millis(300);
-/// How long an application may take when its bureau answers, and when it does not.
-const DEADLINE_S: u64 = 30;
-const OUTAGE_DEADLINE_S: u64 = 240;
-
-/// Sends applications of every country and outcome to a running server and follows their decisions.
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// The server, as `make run` starts it.
-    #[arg(long, default_value = "http://127.0.0.1:8000")]
-    pub url: String,
-    /// An access token of an analyst or admin, as `aval token` prints it.
-    #[arg(long, env = "AVAL_TOKEN", hide_env_values = true, conflicts_with = "username")]
-    pub token: Option<String>,
-    /// Who logs in, instead of a token.
-    #[arg(long, requires = "password")]
-    pub username: Option<String>,
-    /// The password of that account.
-    #[arg(long, env = "AVAL_PASSWORD", hide_env_values = true)]
-    pub password: Option<String>,
-    /// How many applications; sixty show every rule of every country.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub count: u16,
-    /// Most applications a second; without it, as fast as each phase allows.
-    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub rate: Option<u32>,
-    /// Seconds that a decision may take: 30, or 240 with outages.
-    #[arg(long, value_name = "SECONDS")]
-    pub deadline: Option<u64>,
-    /// Adds applications whose bureau fails. They take up to a minute and open Brazil's circuit breaker.
-    #[arg(long)]
-    pub with_outages: bool,
-    /// Prints the run as one JSON object instead of tables.
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl DemoArgs {
-    /// Whether nobody has said who runs it, and this machine may: a token of this machine is for its own server, and is
-    /// never sent to another.
-    pub fn needs_local_token(&self) -> bool {
-        let uri: Option<awc::http::Uri> = self.url.parse().ok();
-        let host = uri.as_ref().and_then(awc::http::Uri::host).unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        is_local && self.token.is_none() && self.username.is_none()
-    }
-
-    fn deadline(&self) -> Duration {
-        let usual = if self.with_outages { OUTAGE_DEADLINE_S } else { DEADLINE_S };
-        Duration::from_secs(self.deadline.unwrap_or(usual))
-    }
-
-    /// What is sent in which phase.
-    fn phases(&self) -> Vec<(Phase, Vec<DemoCase>)> {
-        let mut measured = cases::plan(usize::from(self.count));
-        let burst = measured.split_off((measured.len() * 3).div_ceil(5));
-        let mut phases = vec![(Phase::Measured, measured), (Phase::Burst, burst)];
-        if self.with_outages {
-            phases.push((Phase::Outages, cases::outages()));
-        }
-        phases
-    }
-}
-
 /// Runs the demonstration and prints what came of it on `output`; what moves is drawn on the terminal itself.
 ///
 /// # Errors
@@ -150,15 +91,12 @@ async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
     let token = match (&args.token, &args.username, &args.password) {
         (Some(token), ..) => token.clone(),
         (None, Some(username), Some(password)) => {
-            Client::new(&args.url, None, clock.clone())?.login(username, password).await?
+            let login = Client::new(&args.url, None, clock.clone())?;
+            login.login(username, password.expose_secret()).await?.into()
         }
-        (None, ..) => {
-            return Err(Error::Unauthenticated(PublicMessage::new(
-                "give --token, or --username and --password",
-            )));
-        }
+        (None, ..) => return Err(Error::Unauthenticated(PublicMessage::new(WHO))),
     };
-    Client::new(&args.url, Some(&token), clock.clone())
+    Client::new(&args.url, Some(token.expose_secret()), clock.clone())
 }
 
 /// Standard output. Colours are for terminals, and for people who did not refuse them (<https://no-color.org>).
@@ -193,7 +131,7 @@ impl Run {
         for case in cases {
             pace.turn().await;
             let document = self.documents.fresh(&case)?;
-            let sent = send(self.client.clone(), self.clock.clone(), phase, case, document).await?;
+            let sent = send(self.client.clone(), phase, case, document).await?;
             self.note(sent);
             self.follow().await?;
             self.explain().await?;
@@ -205,7 +143,7 @@ impl Run {
 
     /// Sends all cases without waiting for decisions, then waits for all of them.
     async fn at_once(&mut self, phase: Phase, cases: Vec<DemoCase>) -> Result<()> {
-        let (client, clock) = (self.client.clone(), self.clock.clone());
+        let client = self.client.clone();
         let mut documented = Vec::with_capacity(cases.len());
         for case in cases {
             documented.push((self.documents.fresh(&case)?, case));
@@ -217,7 +155,7 @@ impl Run {
                 Some((case, (cases, pace)))
             });
         let sending = paced
-            .map(|(document, case)| send(client.clone(), clock.clone(), phase, case, document))
+            .map(|(document, case)| send(client.clone(), phase, case, document))
             .buffer_unordered(IN_FLIGHT);
         let mut sending = std::pin::pin!(sending);
         loop {
@@ -323,13 +261,11 @@ impl Run {
 /// Sends one case.
 async fn send(
     client: Client,
-    clock: Clock,
     phase: Phase,
     case: DemoCase,
     document: IdentityDocument,
 ) -> Result<Submission> {
-    let sent_at = clock.monotonic();
-    let answer: Answer = client.create(&case, document.reveal()).await?;
+    let (sent_at, answer) = client.create(&case, document.reveal()).await?;
     Ok(Submission { phase, case, document, sent_at, answer, decided: None, reasons: None })
 }
 

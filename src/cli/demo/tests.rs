@@ -15,6 +15,26 @@ fn args(line: &[&str]) -> DemoArgs {
     Line::try_parse_from(["demo"].iter().chain(line)).unwrap().demo
 }
 
+fn with_input(line: &[&str], input: &str) -> DemoArgs {
+    let mut args = args(line);
+    args.read_credentials(input.as_bytes()).unwrap();
+    args
+}
+
+#[test]
+fn a_credential_comes_from_standard_input_and_is_refused_as_an_argument() {
+    let token = with_input(&["--token-stdin"], "eyJ.x.y\n").token.unwrap();
+    assert_eq!(token.expose_secret(), "eyJ.x.y");
+    let password = with_input(&["--username", "ana", "--password-stdin"], "a b \n").password.unwrap();
+    assert_eq!(password.expose_secret(), "a b ");
+    for line in [["--token", "hunter2"], ["--password", "hunter2"]] {
+        let refused = args(&line).read_credentials(&b""[..]).unwrap_err().to_string();
+        assert!(refused.contains("AVAL_TOKEN") && !refused.contains("hunter2"), "{refused}");
+    }
+    assert!(args(&["--token-stdin"]).read_credentials(&b""[..]).is_err());
+    assert!(Line::try_parse_from(["demo", "--token-stdin", "--username", "ana"]).is_err());
+}
+
 fn sizes(args: &DemoArgs) -> Vec<(Phase, usize)> {
     args.phases().into_iter().map(|(phase, cases)| (phase, cases.len())).collect()
 }
@@ -29,8 +49,10 @@ fn three_fifths_are_measured_one_by_one_and_the_rest_is_a_burst() {
 fn a_token_of_this_machine_is_for_its_own_server_alone() {
     for url in ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000/"] {
         assert!(args(&["--url", url]).needs_local_token(), "{url}");
-        assert!(!args(&["--url", url, "--token", "t"]).needs_local_token());
-        assert!(!args(&["--url", url, "--username", "ana", "--password", "p"]).needs_local_token());
+        assert!(!with_input(&["--url", url, "--token-stdin"], "t\n").needs_local_token());
+        assert!(
+            !with_input(&["--url", url, "--username", "ana", "--password-stdin"], "p\n").needs_local_token()
+        );
     }
     for url in ["https://aval.example", "http://localhost.example", "http://10.0.0.1", "nothing"] {
         assert!(!args(&["--url", url]).needs_local_token(), "{url}");

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::strength::{different, is_guessable, is_patterned, is_text};
 use crate::error::{Error, Result};
 
 const KEY_BYTES: usize = 32;
@@ -40,7 +41,10 @@ pub struct IndexKey(Zeroizing<[u8; KEY_BYTES]>);
 
 impl IndexKey {
     pub(super) fn parse(secret: &SecretString) -> Result<Self> {
-        key_bytes(secret.expose_secret(), "secrets.index (INDEX_KEY)").map(Self)
+        const NAME: &str = "secrets.index (INDEX_KEY)";
+        let key = key_bytes(secret.expose_secret(), NAME)?;
+        refuse_weak(&key, NAME, "make one with: openssl rand -base64 32, then run aval reencrypt")?;
+        Ok(Self(key))
     }
 
     /// The key itself.
@@ -64,12 +68,16 @@ impl WebhookSecret {
 
     fn parse(text: &str) -> Result<Self> {
         let bytes = text.strip_prefix(WEBHOOK_PREFIX).and_then(|encoded| BASE64.decode(encoded).ok());
-        let bytes = bytes
-            .map(Zeroizing::new)
-            .filter(|bytes| WEBHOOK_BYTES.contains(&bytes.len()) && different(bytes) >= KEY_MIN_DIFFERENT);
+        let is_strong = |bytes: &Zeroizing<Vec<u8>>| {
+            // A bureau may give a random text as the bytes.
+            let guessable = std::str::from_utf8(bytes).is_ok_and(is_guessable) || is_patterned(bytes);
+            WEBHOOK_BYTES.contains(&bytes.len()) && different(bytes) >= KEY_MIN_DIFFERENT && !guessable
+        };
+        let bytes = bytes.map(Zeroizing::new).filter(is_strong);
         bytes.map(Self).ok_or_else(|| {
             Error::configuration(
-                "a webhook secret (WEBHOOK_SECRET, secrets.webhooks) must be whsec_ and 24 to 64 random bytes in base64",
+                "a webhook secret (WEBHOOK_SECRET, secrets.webhooks) must be whsec_ and 24 to 64 random bytes in base64; \
+                 make one with: echo \"whsec_$(openssl rand -base64 32)\"",
             )
         })
     }
@@ -85,12 +93,21 @@ impl WebhookSecret {
     }
 }
 
-/// The keys of `ENCRYPTION_KEY`, the one that seals first.
+/// The keys of `ENCRYPTION_KEY`, the one that seals first. It must be a strong one; those behind it only open what they have
+/// sealed, until it is sealed again.
 pub(super) fn sealing_keys(secret: &SecretString) -> Result<Vec<SealingKey>> {
     const NAME: &str = "secrets.encryption (ENCRYPTION_KEY)";
     let mut keys: Vec<SealingKey> = Vec::new();
     for text in listed(secret) {
         let key = key_bytes(text, NAME)?;
+        if keys.is_empty() {
+            refuse_weak(
+                &key,
+                NAME,
+                "make one with: openssl rand -base64 32; a key that has sealed data stays behind the new one until \
+                 aval reencrypt has run",
+            )?;
+        }
         let mut id = [0; 4];
         id.iter_mut().zip(Sha256::digest(key.as_slice())).for_each(|(to, byte)| *to = byte);
         if keys.iter().any(|other| other.id == id) {
@@ -116,17 +133,16 @@ fn key_bytes(text: &str, name: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
     let bytes = bytes.ok_or_else(|| refuse("must be base64"))?;
     let key: [u8; KEY_BYTES] =
         bytes.as_slice().try_into().ok().ok_or_else(|| refuse("must be 32 bytes in base64"))?;
-    if different(&key) < KEY_MIN_DIFFERENT {
-        return Err(refuse("can be guessed"));
-    }
     Ok(Zeroizing::new(key))
 }
 
-/// How many different bytes there are.
-fn different(bytes: &[u8]) -> usize {
-    let mut sorted = Zeroizing::new(bytes.to_vec());
-    sorted.sort_unstable();
-    sorted.chunk_by(|a, b| a == b).count()
+fn refuse_weak(key: &[u8; KEY_BYTES], name: &str, remedy: &str) -> Result<()> {
+    if different(key) < KEY_MIN_DIFFERENT || is_patterned(key) || is_text(key) {
+        return Err(Error::configuration(format_args!(
+            "{name} can be guessed: it follows a pattern or is a text; {remedy}"
+        )));
+    }
+    Ok(())
 }
 
 macro_rules! masked_debug {

@@ -8,6 +8,7 @@
 
 mod kept;
 mod key;
+mod strength;
 
 use std::path::Path;
 
@@ -24,8 +25,6 @@ use crate::error::{Error, Result};
 const JWT_MIN_CHARS: usize = 32;
 /// Fewest different characters of it: a key pressed for long is no secret.
 const JWT_MIN_DIFFERENT: usize = 10;
-/// Words of the secrets that documentation shows.
-const KNOWN_WORDS: [&str; 5] = ["change", "secret", "password", "example", "default"];
 
 /// The secrets as they stand in files and variables; an empty one is missing.
 #[derive(Debug, Clone, Deserialize)]
@@ -202,8 +201,7 @@ fn check_jwt(secret: &SecretString) -> Result<()> {
     let mut different: Vec<char> = text.chars().collect();
     different.sort_unstable();
     different.dedup();
-    let lower = text.to_lowercase();
-    if different.len() < JWT_MIN_DIFFERENT || KNOWN_WORDS.iter().any(|word| lower.contains(word)) {
+    if different.len() < JWT_MIN_DIFFERENT || strength::is_guessable(text) {
         return refuse("can be guessed; make one with: openssl rand -base64 48");
     }
     Ok(())

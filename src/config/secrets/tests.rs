@@ -28,12 +28,20 @@ fn production_refuses_a_missing_a_short_and_a_well_known_secret_by_name() {
     assert!(refusal([JWT, KEY, "", WEBHOOK]).contains("INDEX_KEY"));
     assert!(refusal([JWT, KEY, OTHER_KEY, ""]).contains("secrets.webhooks.es"));
     assert!(refusal([JWT.strip_prefix('v').unwrap(), KEY, OTHER_KEY, WEBHOOK]).contains("32 characters"));
-    for known in ["change-me-please-0123456789abcdefghij", &"ab".repeat(20)] {
+    for known in [
+        "change-me-please-0123456789abcdefghij",
+        &"ab".repeat(20),
+        "0123456789abcdef0123456789abcdef",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "qwertyuiopasdfghjklzxcvbnm0123456789",
+    ] {
         assert!(refusal([known, KEY, OTHER_KEY, WEBHOOK]).contains("guessed"), "{known}");
     }
     let zeros = BASE64.encode([0_u8; 32]);
     let short = BASE64.encode([7_u8; 31]);
-    for bad in [zeros.as_str(), short.as_str(), "not base64!"] {
+    let counting = BASE64.encode((0..32).collect::<Vec<u8>>());
+    let typed = BASE64.encode("correct horse battery staple 42!");
+    for bad in [zeros.as_str(), short.as_str(), counting.as_str(), typed.as_str(), "not base64!"] {
         assert!(refusal([JWT, bad, OTHER_KEY, WEBHOOK]).contains("ENCRYPTION_KEY"), "{bad}");
         assert!(refusal([JWT, KEY, bad, WEBHOOK]).contains("INDEX_KEY"), "{bad}");
     }
@@ -43,9 +51,22 @@ fn production_refuses_a_missing_a_short_and_a_well_known_secret_by_name() {
         assert!(refusal([JWT, KEY, OTHER_KEY, known]).contains("nobody else"), "{known}");
     }
     let zeros = format!("whsec_{}", BASE64.encode([0_u8; 32]));
-    for bad in ["whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &zeros] {
+    let counting = format!("whsec_{counting}");
+    let typed = format!("whsec_{}", BASE64.encode("my-secret-of-32-characters-0815!"));
+    for bad in ["whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &zeros, &counting, &typed] {
         assert!(refusal([JWT, KEY, OTHER_KEY, bad]).contains("whsec_"), "{bad}");
     }
+}
+
+#[test]
+fn a_weak_key_may_stay_behind_a_strong_one_to_open_what_it_has_sealed() {
+    let counting = BASE64.encode((0..32).collect::<Vec<u8>>());
+    let behind = section([JWT, &format!("{KEY},{counting}"), OTHER_KEY, WEBHOOK]);
+    assert!(behind.validate(Environment::Production).is_ok());
+    assert!(refusal([JWT, &format!("{counting},{KEY}"), OTHER_KEY, WEBHOOK]).contains("reencrypt"));
+    // What verifies can also be forged.
+    let weak = format!("{WEBHOOK},whsec_{counting}");
+    assert!(refusal([JWT, KEY, OTHER_KEY, &weak]).contains("whsec_"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `POST /api/v1/api-keys`
 
+use std::num::NonZeroU32;
+
 use actix_web::http::{StatusCode, header};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret as _;
@@ -8,9 +10,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::ApiKeyView;
-use crate::accounts::NewKey;
-use crate::domain::account::{AccountName, Scope};
-use crate::domain::members::{Fields, Problems, Refusal, bad_type, string};
+use crate::accounts::{NewKey, Origin};
+use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
+use crate::domain::members::{Fields, Members, Problems, Refusal, bad_type, object, string, whole_number};
 use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -32,8 +34,22 @@ pub struct CreateApiKeyRequest {
     /// What it is for; at least one.
     #[schema(value_type = Vec<crate::http::schemas::ScopeName>, min_items = 1)]
     scopes: Vec<String>,
-    /// Until when it is good; for ever when absent.
+    /// Until when it is good; for ever when absent. A key that a key makes ends no later than that key.
     expires_at: Option<DateTime<Utc>>,
+    /// How often it may be used; as often as `[limits]` says for keys where absent.
+    limits: Option<KeyLimitsRequest>,
+}
+
+/// How often a key may be used. Both may come together after a pause, as a burst.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read member by member; this is its schema")]
+pub struct KeyLimitsRequest {
+    /// Requests a minute, creations not counted.
+    #[schema(minimum = 1, maximum = 100_000, example = 6000)]
+    requests_per_minute: Option<u32>,
+    /// Applications created a minute.
+    #[schema(minimum = 1, maximum = 100_000, example = 1200)]
+    applications_per_minute: Option<u32>,
 }
 
 /// A new key, with its text, which is never shown again: a repeated request is answered without it.
@@ -51,6 +67,9 @@ pub struct CreatedApiKey {
 }
 
 /// Makes an API key.
+///
+/// It is revoked when the person who made it is disabled or loses the key's role. API keys may make keys only where
+/// `accounts.keys_make_keys` says so; such a key is revoked with the one that made it.
 #[utoipa::path(
     post,
     path = "/api/v1/api-keys",
@@ -73,6 +92,7 @@ pub struct CreatedApiKey {
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,
+    origin: Origin,
     idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
@@ -83,9 +103,9 @@ pub(in crate::http) async fn create(
         let text = "A key cannot be given a role or a scope that its maker does not have.";
         return Err(Error::Forbidden(PublicMessage::new(text)).into());
     }
-    let minted = state.accounts.mint_key()?;
+    let minted = state.accounts.mint_key(&origin)?;
     let made = idempotency::once(&state, "create_api_key", write.as_ref(), async |connection| {
-        let (key, text) = minted.insert(connection, &new, &principal.account).await?;
+        let (key, text) = minted.insert(connection, &new).await?;
         let api_key = ApiKeyView::from(key);
         let location = format!("/api/v1/api-keys/{}", api_key.id);
         let kept = Reply::json(StatusCode::CREATED, &api_key)?;
@@ -94,7 +114,7 @@ pub(in crate::http) async fn create(
     });
     let made = made.await?;
     if let Once::Made(_) = made {
-        state.accounts.tell_of_key(&new, &principal.account);
+        minted.log(&new);
     }
     made.response()
 }
@@ -104,35 +124,73 @@ fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<NewKey> {
     let mut fields = Fields::new(body.members()?, "", &mut problems);
     let name = fields.required("name", name);
     let role = fields.required("role", users::role);
-    let scopes = fields.required("scopes", scopes);
+    let texts = fields.required("scopes", scope_texts);
+    let scopes = texts.map(|texts| scopes(&mut fields, &texts, role));
     let expires_at = fields.optional("expires_at", |raw| later(raw, now));
+    let limits = fields.optional("limits", object);
     fields.refuse_the_rest();
+    let limits = limits.map(|members| key_limits(members, &mut problems)).unwrap_or_default();
     match (name, role, scopes, problems.0.is_empty()) {
-        (Some(name), Some(role), Some(scopes), true) => Ok(NewKey { name, role, scopes, expires_at }),
+        (Some(name), Some(role), Some(scopes), true) => Ok(NewKey { name, role, scopes, expires_at, limits }),
         _ => Err(Error::Validation(problems.0)),
     }
 }
 
 fn name(raw: &RawValue) -> Result<AccountName, Refusal> {
-    let name = users::create::account_name(raw)?;
-    if name.as_str().len() > AccountName::KEY_MAX_CHARS {
-        return Err(("bad_name", format!("must have at most {} characters", AccountName::KEY_MAX_CHARS)));
-    }
-    Ok(name)
+    let most = AccountName::KEY_MAX_CHARS;
+    let refusal = || ("bad_name", format!("must be 3 to {most} of a-z, 0-9, dot, underscore and hyphen"));
+    AccountName::parse(&string(raw)?).filter(|name| name.as_str().len() <= most).ok_or_else(refusal)
 }
 
-fn scopes(raw: &RawValue) -> Result<Vec<Scope>, Refusal> {
-    let names: Vec<String> =
+fn scope_texts(raw: &RawValue) -> Result<Vec<String>, Refusal> {
+    let texts: Vec<String> =
         serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an array of strings"))?;
-    let known = || format!("must be some of {}", Scope::ALL.map(Scope::as_str).join(", "));
+    if texts.is_empty() {
+        Err(("required", format!("must be some of {}", known_scopes())))
+    } else {
+        Ok(texts)
+    }
+}
+
+/// The scopes by their texts. One that is unknown, or that no key with `role` can use, is refused by its place.
+fn scopes(fields: &mut Fields<'_, '_>, texts: &[String], role: Option<Role>) -> Vec<Scope> {
     let mut scopes = Vec::new();
-    for name in names {
-        let scope = name.parse().ok().ok_or_else(|| ("unknown_scope", known()))?;
-        if !scopes.contains(&scope) {
+    for (place, text) in texts.iter().enumerate() {
+        let place = place.to_string();
+        let Ok(scope) = text.parse::<Scope>() else {
+            let detail = format!("must be one of {}", known_scopes());
+            fields.refuse_within("scopes", &place, "unknown_scope", &detail);
+            continue;
+        };
+        if role.is_some_and(|role| role < scope.least_role()) {
+            let detail = format!("{scope} needs a key with the role {} or a higher one", scope.least_role());
+            fields.refuse_within("scopes", &place, "scope_needs_role", &detail);
+        } else if !scopes.contains(&scope) {
             scopes.push(scope);
         }
     }
-    if scopes.is_empty() { Err(("required", known())) } else { Ok(scopes) }
+    scopes
+}
+
+fn known_scopes() -> String {
+    Scope::ALL.map(Scope::as_str).join(", ")
+}
+
+fn key_limits(members: Members<'_>, problems: &mut Problems) -> KeyLimits {
+    let mut fields = Fields::new(members, "/limits", problems);
+    let limits = KeyLimits {
+        requests_per_minute: fields.optional("requests_per_minute", per_minute),
+        applications_per_minute: fields.optional("applications_per_minute", per_minute),
+    };
+    fields.refuse_the_rest();
+    limits
+}
+
+fn per_minute(raw: &RawValue) -> Result<NonZeroU32, Refusal> {
+    let most = KeyLimits::MAX_PER_MINUTE;
+    let rate = whole_number(raw)?.and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate <= most);
+    let refusal = || ("out_of_range", format!("must be a whole number from 1 to {most}"));
+    rate.and_then(NonZeroU32::new).ok_or_else(refusal)
 }
 
 fn later(raw: &RawValue, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
@@ -164,12 +222,23 @@ mod tests {
             ("bank", "Bank", "/name", "bad_name"),
             ("bank", &*"x".repeat(61), "/name", "bad_name"),
             ("\"user\"", "\"root\"", "/role", "unknown_role"),
-            ("applications:read", "everything", "/scopes", "unknown_scope"),
+            ("applications:read", "everything", "/scopes/0", "unknown_scope"),
+            ("applications:read", "applications:review", "/scopes/0", "scope_needs_role"),
+            ("applications:read", "operations:read", "/scopes/0", "scope_needs_role"),
+            ("\"applications:read\"", "\"metrics:read\", \"x\"", "/scopes/1", "unknown_scope"),
             ("\"applications:read\"", "", "/scopes", "required"),
             ("[\"applications:read\"]", "\"applications:read\"", "/scopes", "bad_type"),
             ("}", r#", "expires_at": "2020-01-01T00:00:00Z"}"#, "/expires_at", "bad_time"),
             ("}", r#", "expires_at": "soon"}"#, "/expires_at", "bad_time"),
             ("}", r#", "x": 1}"#, "/x", "unknown_field"),
+            ("}", r#", "limits": []}"#, "/limits", "bad_type"),
+            (
+                "}",
+                r#", "limits": {"requests_per_minute": 0}}"#,
+                "/limits/requests_per_minute",
+                "out_of_range",
+            ),
+            ("}", r#", "limits": {"per_minute": 1}}"#, "/limits/per_minute", "unknown_field"),
         ] {
             assert_eq!(codes(&whole.replacen(old, new, 1)), [(pointer.to_owned(), code)], "{new}");
         }

@@ -2,12 +2,12 @@
 
 use actix_web::HttpResponse;
 
+use crate::accounts::Origin;
 use crate::http::HttpState;
-use crate::http::auth::Principal;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
 
-/// Takes an API key back, at once and for ever; its name is never given again.
+/// Revokes an API key, and the keys that it has made, at once and for ever; its name is never given again.
 #[utoipa::path(
     delete,
     path = "/api/v1/api-keys/{id}",
@@ -19,7 +19,7 @@ use crate::http::problem::Answer;
         (status = 404, description = "There is none"),
     ),
 )]
-pub(in crate::http) async fn revoke(state: HttpState, principal: Principal, IdPath(id): IdPath) -> Answer {
-    state.accounts.revoke_key(id, &principal.account).await?;
+pub(in crate::http) async fn revoke(state: HttpState, origin: Origin, IdPath(id): IdPath) -> Answer {
+    state.accounts.revoke_key(id, &origin).await?;
     Ok(HttpResponse::NoContent().finish())
 }

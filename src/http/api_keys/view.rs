@@ -1,12 +1,26 @@
 //! How an API key is shown.
 
+use std::num::NonZeroU32;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::account::{AccountName, Role, Scope};
+use crate::domain::label::Label;
 use crate::storage::api_keys::ApiKey;
+
+/// How often a key may be used; `null`: as often as `[limits]` says for keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyLimitsView {
+    /// Requests a minute, creations not counted.
+    #[schema(example = 6000)]
+    requests_per_minute: Option<u32>,
+    /// Applications created a minute.
+    #[schema(example = 1200)]
+    applications_per_minute: Option<u32>,
+}
 
 /// A key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,7 +38,7 @@ pub struct ApiKeyView {
     prefix: String,
     /// The most that it may do.
     #[schema(value_type = crate::http::schemas::RoleName)]
-    role: Role,
+    role: Label<Role>,
     /// What it was made for.
     #[schema(value_type = Vec<crate::http::schemas::ScopeName>)]
     scopes: Vec<Scope>,
@@ -43,6 +57,8 @@ pub struct ApiKeyView {
     /// When it was last used, to ten minutes.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     last_used_at: Option<DateTime<Utc>>,
+    /// How often it may be used.
+    limits: KeyLimitsView,
 }
 
 impl From<ApiKey> for ApiKeyView {
@@ -59,6 +75,10 @@ impl From<ApiKey> for ApiKeyView {
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
+            limits: KeyLimitsView {
+                requests_per_minute: key.limits.requests_per_minute.map(NonZeroU32::get),
+                applications_per_minute: key.limits.applications_per_minute.map(NonZeroU32::get),
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::countries::data::is_personal;
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::status::Status;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -39,13 +40,14 @@ pub struct AuditEntryView {
     #[schema(example = 2)]
     pub version: i64,
     /// What kind of change.
-    pub action: AuditAction,
+    #[schema(value_type = AuditAction)]
+    pub action: Label<AuditAction>,
     /// The status before; `null` for the creation.
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>)]
-    pub old_status: Option<Status>,
+    pub old_status: Option<Label<Status>>,
     /// The status after.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
-    pub new_status: Status,
+    pub new_status: Label<Status>,
     /// The account, the part of the system (`system:…`) or the database user (`sql:…`). An applicant reads its own
     /// account, `staff` or `system`.
     #[schema(example = "system:application-actor")]

@@ -32,7 +32,6 @@ const MAX_NOTE_CHARS: usize = 2000;
 
 /// A status to go to.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct StatusRequest {
     /// Where to.
@@ -46,15 +45,14 @@ pub struct StatusRequest {
     internal_note: Option<String>,
 }
 
-/// Either a status to go to, or data to add.
+/// A JSON Merge Patch (RFC 7396): either a status to go to, or data to change.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct PatchRequest {
     /// Where to.
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
     status: Option<Status>,
-    /// Members to add or to replace, or to remove by `null`, at least one, of those that the country declares
+    /// Members to add, to replace or, by `null`, to remove, at least one, of those that the country declares
     /// (`GET /countries/{code}`); `birth_date` and `sex` are set at creation alone. For the owner until the decision.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<serde_json::Value>,
@@ -111,8 +109,8 @@ impl ChangeRequest {
         let (asked, untold) = match wanted {
             Wanted::Status => (fields.required("status", status).map(Asked::Status), None),
             Wanted::StatusOrData(country) => {
-                let status = fields.optional("status", status);
-                let data = fields.optional("country_specific_data", country_data::bounded);
+                let status = fields.changed("status", status);
+                let data = fields.changed("country_specific_data", country_data::bounded);
                 match (status, data) {
                     (Some(_), Some(_)) => {
                         fields.refuse(
@@ -308,7 +306,12 @@ pub(super) async fn apply(
                 let owner = match made_now {
                     Some((owner, _)) => owner,
                     // The answer was given before, and nothing was read now.
-                    None => applications::owner(&mut *resources.database.get().await?, id).await?,
+                    None => {
+                        resources
+                            .database
+                            .run(async |connection| applications::owner(connection, id).await)
+                            .await?
+                    }
                 };
                 state.note_view(principal, &context, Viewed::Changed(id, &owner));
             }
@@ -386,7 +389,8 @@ mod tests {
         for (json, wanted, pointer, code) in [
             ("{}", DATA, "", "required"),
             (r#"{"reason": "x"}"#, DATA, "", "required"),
-            (r#"{"status": null}"#, DATA, "", "required"),
+            (r#"{"status": null}"#, DATA, "/status", "required"),
+            (r#"{"country_specific_data": null}"#, DATA, "/country_specific_data", "required"),
             (r#"{"status": "CANCELLED", "country_specific_data": {"a": 1}}"#, DATA, "/status", "ambiguous"),
             (r#"{"status": "CANCELLED", "amount": 1}"#, DATA, "/amount", "unknown_field"),
             (r#"{"status": "cancelled"}"#, DATA, "/status", "unknown_status"),

@@ -35,8 +35,9 @@ impl ApplicationCopy {
     pub(super) async fn get(state: &HttpState, principal: &Principal, id: ApplicationId) -> Result<Self> {
         let visibility = principal.visibility();
         let load = async {
-            let mut connection = state.resources.database.get().await?;
-            let application = applications::get(&mut connection, state.keys(), id, &visibility).await?;
+            let keys = state.keys();
+            let read = async |connection: &mut _| applications::get(connection, keys, id, &visibility).await;
+            let application = state.resources.database.run(read).await?;
             let copy = serde_json::to_vec(&Self::of(application)?).map_err(Error::internal)?;
             Ok(Bytes::from(copy))
         };

@@ -29,7 +29,6 @@ use crate::telemetry::metrics::Metrics;
 
 /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct CreateRequest {
     /// Where it is made, in either case.

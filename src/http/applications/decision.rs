@@ -36,7 +36,7 @@ pub struct DecisionView {
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     pub risk_band: Option<RiskBand>,
     /// Up to four reason codes, the weightiest first.
-    #[schema(example = json!(["DTI_TOO_HIGH"]))]
+    #[schema(value_type = Vec<crate::http::schemas::DecisionReason>, example = json!(["DTI_TOO_HIGH"]))]
     pub reasons: Vec<String>,
     /// Every rule, in the order of the rule pack.
     pub rules: Vec<RuleView>,
@@ -49,7 +49,7 @@ pub struct DecisionView {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RuleView {
     /// The stable code.
-    #[schema(example = "DTI_TOO_HIGH")]
+    #[schema(value_type = crate::http::schemas::RuleCode, example = "DTI_TOO_HIGH")]
     pub code: String,
     /// What breaking it leads to.
     #[schema(value_type = crate::http::schemas::RuleKindName)]

@@ -18,12 +18,15 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use csv::{Terminator, Writer, WriterBuilder};
+use diesel_async::AsyncPgConnection;
 use futures_util::stream;
 use slog::{Logger, info, o, warn};
 use utoipa::{IntoParams, ToSchema};
 
-use super::list::{FilterParameters, take_filter, total_bounds};
+use super::list::{FilterParameters, note_unknown, take_filter, total_bounds};
 use super::view::ListedView;
+use crate::domain::application::Country;
+use crate::domain::status::Status;
 use crate::domain::timestamp;
 use crate::error::{Error, FieldError, PublicMessage, Result};
 use crate::http::HttpState;
@@ -32,8 +35,11 @@ use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::staff_views::Viewed;
-use crate::storage::applications::{ListFilter, PageStart, SortOrder, Visibility, list_page, total};
+use crate::storage::applications::{
+    ListFilter, ListedApplication, PageStart, SortOrder, Visibility, list_page, total,
+};
 use crate::storage::staff_views::ViewAction;
+use crate::storage::{Share, transaction};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// What may separate the cells of a line, by the value of `separator`.
@@ -121,8 +127,13 @@ pub(in crate::http) async fn export(
 
 async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Visibility) -> Result<()> {
     let max_rows = state.resources.settings.lists.export_max_rows;
-    let mut connection = state.resources.database.get_for_reading().await?;
-    let total = total(&mut connection, filter, visibility, total_bounds(state)).await?;
+    let longest = state.resources.settings.lists.statement_timeout();
+    let read = async |connection: &mut AsyncPgConnection| {
+        transaction::begin_limited(connection, filter.begin(), longest).await?;
+        let total = total(connection, filter, visibility, total_bounds(state)).await;
+        transaction::end(connection, total).await
+    };
+    let total = state.resources.database.read(Share::Searches, read).await?;
     if total.count <= i64::from(max_rows) {
         return Ok(());
     }
@@ -136,7 +147,7 @@ async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Vi
 #[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
 struct FormatParameters {
     /// What separates the cells: `comma` (the default), `semicolon` or `tab`.
-    #[param(value_type = Option<Separator>)]
+    #[param(value_type = Option<Separator>, inline)]
     separator: Option<String>,
     /// Whether the file begins with a UTF-8 byte order mark, by which spreadsheets know the encoding; `true` when absent.
     byte_order_mark: Option<bool>,
@@ -193,7 +204,9 @@ impl Export {
         if self.next.is_none() {
             return Ok(None);
         }
-        match self.read_allowed_page().await {
+        // The body is sent after the handler, and so without its account.
+        let (database, account) = (self.state.resources.database.clone(), self.principal.account.clone());
+        match database.shares().on_behalf_of(&account, self.read_allowed_page()).await {
             Ok(lines) => Ok(Some((Bytes::from(lines), self))),
             Err(error) => {
                 warn!(self.logger, "an export was broken off"; &error);
@@ -210,26 +223,24 @@ impl Export {
         self.read_page().await
     }
 
+    async fn read_rows(&self, start: PageStart, limit: i64) -> Result<Vec<ListedApplication>> {
+        let Self { state, filter, visibility, order, .. } = self;
+        let (database, settings) = (&state.resources.database, &state.resources.settings.database);
+        let read = async |connection: &mut AsyncPgConnection| {
+            transaction::begin_limited(connection, filter.begin(), settings.statement_timeout()).await?;
+            let rows = list_page(connection, database.keys(), filter, visibility, *order, start, limit).await;
+            transaction::end(connection, rows).await
+        };
+        database.read(Share::Searches, read).await
+    }
+
     /// Reads one page and moves on to the next. The connection goes back before anything is sent.
     async fn read_page(&mut self) -> Result<Vec<u8>> {
         let Some(start) = self.next.take() else { return Ok(Vec::new()) };
         let rows = self.page_rows.min(self.rows_left);
-        let mut page = {
-            let database = &self.state.resources.database;
-            let mut connection = database.get_for_reading().await?;
-            // One more than wanted tells whether the list goes on.
-            let limit = i64::from(rows) + 1;
-            list_page(
-                &mut connection,
-                database.keys(),
-                &self.filter,
-                &self.visibility,
-                self.order,
-                start,
-                limit,
-            )
-            .await?
-        };
+        // One more than wanted tells whether the list goes on.
+        let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
+        note_unknown(&self.state, &page);
         let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
         let goes_on = page.len() > rows_wanted;
         page.truncate(rows_wanted);
@@ -255,14 +266,14 @@ impl Export {
 fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
     [
         listed.id.to_string().into(),
-        listed.country.code().into(),
+        listed.country.text(Country::code).to_owned().into(),
         neutral(&listed.full_name).into(),
         neutral(&listed.identity_document).into(),
         listed.requested_amount.to_string().into(),
         listed.monthly_income.to_string().into(),
         listed.currency.into(),
         listed.term_months.to_string().into(),
-        listed.status.as_str().into(),
+        listed.status.text(Status::as_str).to_owned().into(),
         listed.risk_score.unwrap_or_default().into(),
         listed.risk_band.map_or("", |band| band.as_str()).into(),
         listed.version.to_string().into(),

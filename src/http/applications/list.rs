@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use bytes::Bytes;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,9 +24,12 @@ use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::http::staff_views::Viewed;
-use crate::storage::applications::{ListFilter, PageStart, SortOrder, TotalBounds, list_page, total};
+use crate::storage::applications::{
+    ListFilter, ListedApplication, PageStart, SortOrder, Total, TotalBounds, Visibility, list_page, total,
+};
 use crate::storage::seal::KeyRing;
 use crate::storage::staff_views::ViewAction;
+use crate::storage::{Share, transaction};
 
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
@@ -58,8 +62,8 @@ pub struct FilterParameters {
     /// One band of the last decision's risk.
     #[param(value_type = Option<crate::http::schemas::RiskBandName>)]
     risk_band: Option<String>,
-    /// `-created_at` (newest first, the default) or `created_at`.
-    #[param(example = "-created_at")]
+    /// `-created_at` (newest first, the default) or `created_at`. Not together with `updated_since`.
+    #[param(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
     sort: Option<String>,
 }
 
@@ -68,6 +72,11 @@ pub struct FilterParameters {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
 pub struct PartParameters {
+    /// Last changed at or after this RFC 3339 time, or on or after this date (UTC), in the order of the changes; read by
+    /// `cursor` alone. A change may become visible some seconds after its time: to follow an account's applications, ask
+    /// again from a minute before the newest `updated_at`, and recognise known ones by `version`.
+    #[param(example = "2026-01-31T12:00:00Z")]
+    updated_since: Option<String>,
     /// Which page, from 1; gives `total` and excludes `cursor`.
     #[param(minimum = 1, example = 1)]
     page: Option<i64>,
@@ -128,7 +137,7 @@ pub(in crate::http) async fn list(
 ) -> Answer {
     let wanted = Wanted::read(query, state.keys())?;
     let load = async {
-        let page = page(&state, &principal, &wanted).await?;
+        let page = page(&state, Share::Account, &principal, &wanted).await?;
         Ok(Bytes::from(serde_json::to_vec(&page).map_err(Error::internal)?))
     };
     let page = state.cache.get(Subject::List, &principal.visibility(), &wanted.name(), load).await?;
@@ -139,21 +148,19 @@ pub(in crate::http) async fn list(
 /// The part of the list that is wanted, as far as the caller may see it.
 pub(super) async fn page(
     state: &HttpState,
+    share: Share,
     principal: &Principal,
     wanted: &Wanted,
 ) -> Result<ApplicationPage> {
+    let longest = state.resources.settings.lists.statement_timeout();
     let visibility = principal.visibility();
-    let mut connection = state.resources.database.get_for_reading().await?;
-    let keys = state.resources.database.keys();
-    let total = match wanted.page {
-        Some(_) => Some(total(&mut connection, &wanted.filter, &visibility, total_bounds(state)).await?),
-        None => None,
+    let read = async |connection: &mut AsyncPgConnection| {
+        transaction::begin_limited(connection, wanted.filter.begin(), longest).await?;
+        let read = read_page(state, connection, &visibility, wanted).await;
+        transaction::end(connection, read).await
     };
-    // One more than asked for tells whether the list goes on.
-    let limit = wanted.page_size + 1;
-    let mut listed =
-        list_page(&mut connection, keys, &wanted.filter, &visibility, wanted.order, wanted.start, limit)
-            .await?;
+    let (total, mut listed) = state.resources.database.read(share, read).await?;
+    note_unknown(state, &listed);
     let page_length = usize::try_from(wanted.page_size).unwrap_or(usize::MAX);
     let goes_on = listed.len() > page_length;
     listed.truncate(page_length);
@@ -164,9 +171,40 @@ pub(super) async fn page(
         total_is_exact: total.map(|total| total.is_exact),
         page: wanted.page,
         page_size: wanted.page_size,
-        next_cursor: last.map(|last| cursor::encode(keys, last.id.as_uuid(), &name)),
+        next_cursor: last.map(|last| match wanted.order {
+            SortOrder::LeastRecentlyUpdated => {
+                cursor::encode_with_time(state.keys(), last.updated_at, last.id.as_uuid(), &name)
+            }
+            SortOrder::NewestFirst | SortOrder::OldestFirst => {
+                cursor::encode(state.keys(), last.id.as_uuid(), &name)
+            }
+        }),
         applications: listed.into_iter().map(ListedView::from).collect(),
     })
+}
+
+/// The total, if the list has one, and one application more than asked for, if there is one: it tells whether the list goes on.
+async fn read_page(
+    state: &HttpState,
+    connection: &mut AsyncPgConnection,
+    visibility: &Visibility,
+    wanted: &Wanted,
+) -> Result<(Option<Total>, Vec<ListedApplication>)> {
+    let keys = state.resources.database.keys();
+    let total = match wanted.page {
+        Some(_) => Some(total(connection, &wanted.filter, visibility, total_bounds(state)).await?),
+        None => None,
+    };
+    let limit = wanted.page_size + 1;
+    let listed =
+        list_page(connection, keys, &wanted.filter, visibility, wanted.order, wanted.start, limit).await?;
+    Ok((total, listed))
+}
+
+/// Notes what of a page this version does not know.
+pub(super) fn note_unknown(state: &HttpState, listed: &[ListedApplication]) {
+    let labels = listed.iter().flat_map(|row| [row.country.unknown(), row.status.unknown()]);
+    state.note_unknown("applications", labels.flatten());
 }
 
 /// How much is looked at for a total.
@@ -177,11 +215,12 @@ pub(super) fn total_bounds(state: &HttpState) -> TotalBounds {
 
 /// The list as text, the same for the same list.
 pub(super) fn list_name(order: SortOrder, filter: &ListFilter) -> String {
-    let ListFilter { country, status, from, to, min_amount, max_amount, risk_band, .. } = filter;
+    let ListFilter { country, status, from, to, updated_since, min_amount, max_amount, risk_band, .. } =
+        filter;
     let document = filter.document.as_ref().map(|index| index.as_bytes());
     let (country_data, banking_data) = (&filter.country_data, &filter.banking_data);
     format!(
-        "applications {order:?} {country:?} {status:?} {from:?} {to:?} {min_amount:?} {max_amount:?} {risk_band:?} \
+        "applications {order:?} {country:?} {status:?} {from:?} {to:?} {updated_since:?} {min_amount:?} {max_amount:?} {risk_band:?} \
          {document:?} {country_data:?} {banking_data:?}"
     )
 }
@@ -208,8 +247,15 @@ impl Wanted {
     /// # Errors
     /// [`Error::Validation`] with everything that is wrong with it.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
-        let (filter, order) = take_filter(&mut query);
-        let page = query.take("page", |text| whole(text, i64::MAX));
+        let (mut filter, mut order) = take_filter(&mut query);
+        filter.updated_since = query.take("updated_since", |text| moment(text, Edge::Start));
+        if filter.updated_since.is_some() {
+            if query.was_sent("sort") {
+                query.refuse("sort", "ambiguous", "cannot stand together with updated_since");
+            }
+            order = SortOrder::LeastRecentlyUpdated;
+        }
+        let page = query.take("page", |text| whole(text, MAX_SKIPPED + 1));
         let page_size =
             query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
         let after = query.take("cursor", |text| after(text, keys, order, &filter));
@@ -218,18 +264,21 @@ impl Wanted {
                 query.refuse("cursor", "ambiguous", "cannot stand together with page");
                 PageStart::Beginning
             }
+            (Some(_), None) if filter.updated_since.is_some() => {
+                query.refuse("page", "ambiguous", "cannot stand together with updated_since");
+                PageStart::Beginning
+            }
             (Some(page), None) => {
                 let skipped = (page - 1).checked_mul(page_size).filter(|skipped| *skipped <= MAX_SKIPPED);
                 PageStart::Offset(skipped.unwrap_or_else(|| {
-                    query.refuse(
-                        "page",
-                        "out_of_range",
-                        "is too far: go on from a page's next_cursor instead",
-                    );
+                    let last = MAX_SKIPPED / page_size + 1;
+                    let detail =
+                        format!("must be at most {last} with this page_size: read on by next_cursor instead");
+                    query.refuse("page", "out_of_range", &detail);
                     0
                 }))
             }
-            (None, Some(last)) => PageStart::After(last),
+            (None, Some(start)) => start,
             (None, None) => PageStart::Beginning,
         };
         query.finish()?;
@@ -255,16 +304,23 @@ pub(super) fn take_filter(query: &mut Query) -> (ListFilter, SortOrder) {
     (filter, query.take("sort", order).unwrap_or_default())
 }
 
-/// The application that a cursor of this list ends with.
+/// Where the page after a cursor of this list starts.
 pub(super) fn after(
     text: &str,
     keys: &KeyRing,
     order: SortOrder,
     filter: &ListFilter,
-) -> Result<ApplicationId, Refusal> {
+) -> Result<PageStart, Refusal> {
     let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
-    let last = cursor::decode(keys, text, &list_name(order, filter));
-    last.map(ApplicationId::new).ok_or_else(refusal)
+    let list = list_name(order, filter);
+    let start = match order {
+        SortOrder::LeastRecentlyUpdated => cursor::decode_with_time(keys, text, &list)
+            .map(|(at, last)| PageStart::AfterUpdate(at, ApplicationId::new(last))),
+        SortOrder::NewestFirst | SortOrder::OldestFirst => {
+            cursor::decode(keys, text, &list).map(|last| PageStart::After(ApplicationId::new(last)))
+        }
+    };
+    start.ok_or_else(refusal)
 }
 
 /// The ends of ranges that lie before their beginning, with what is wrong with them.
@@ -406,6 +462,9 @@ mod tests {
             ("cursor=AAAA", "?cursor", "bad_cursor"),
             ("country=ES&country=PT", "?country", "duplicate_parameter"),
             ("contry=ES", "?contry", "unknown_parameter"),
+            ("updated_since=now", "?updated_since", "bad_time"),
+            ("updated_since=2026-01-01&page=1", "?page", "ambiguous"),
+            ("updated_since=2026-01-01&sort=created_at", "?sort", "ambiguous"),
         ] {
             assert_eq!(read(query).unwrap_err(), [(name.to_owned(), code)], "{query}");
         }

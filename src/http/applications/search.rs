@@ -24,22 +24,30 @@ use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::staff_views::Viewed;
+use crate::storage::Share;
 use crate::storage::applications::{ListFilter, PageStart};
 use crate::storage::seal::{DocumentIndex, KeyRing};
 use crate::storage::staff_views::ViewAction;
 
+/// Most members that are looked for in one object.
+const MAX_MEMBERS: usize = 8;
+/// Most bytes of an object whose members are looked for, as JSON.
+const MAX_MEMBERS_BYTES: usize = 2048;
+
 /// What is looked for. Everything may be absent; what is there must all fit.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct SearchRequest {
-    /// One document, exactly, as a person would write it; needs `country`.
+    /// One document, exactly, as a person would write it; only together with a country. Its earlier name,
+    /// `document`, is deprecated and still accepted.
     #[schema(max_length = 50, example = "12345678-Z")]
-    document: Option<String>,
-    /// Members that `country_specific_data` must have, with these values. Personal ones cannot be looked for.
+    identity_document: Option<String>,
+    /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an object.
+    /// Personal ones cannot be looked for.
     #[schema(value_type = Option<Object>)]
     country_specific_data: Option<Value>,
-    /// Members that the bureau's report must have, with these values; for analysts and admins.
+    /// Members that the bureau's report must have, with these values: at most 8, none of them an array or an object. For
+    /// analysts and admins.
     #[schema(value_type = Option<Object>)]
     banking_data: Option<Value>,
     /// One country, in either case.
@@ -64,7 +72,7 @@ pub struct SearchRequest {
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     risk_band: Option<String>,
     /// `-created_at` (newest first, the default) or `created_at`.
-    #[schema(example = "-created_at")]
+    #[schema(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
     sort: Option<String>,
     /// Applications of a page; 20 when absent.
     #[schema(minimum = 1, maximum = 100, example = 20)]
@@ -81,10 +89,11 @@ pub struct SearchRequest {
     path = "/api/v1/applications/search",
     operation_id = "search_applications",
     tag = "applications",
-    request_body(content = SearchRequest, example = json!({"country": "ES", "document": "12345678Z"})),
+    request_body(content = SearchRequest, example = json!({"country": "ES", "identity_document": "12345678Z"})),
     responses(
         (status = 200, description = "A part of what was found", body = ApplicationPage),
         (status = 403, description = "A user cannot look into the bureaus' reports"),
+        (status = 503, description = "The search took too long, or too many are under way"),
     ),
 )]
 pub(in crate::http) async fn search(
@@ -100,7 +109,7 @@ pub(in crate::http) async fn search(
         ))
         .into());
     }
-    let found = page(&state, &principal, &wanted).await?;
+    let found = page(&state, Share::Searches, &principal, &wanted).await?;
     state.note_view(&principal, &context, Viewed::List(ViewAction::Search, &wanted.filter));
     Ok(HttpResponse::Ok().json(found))
 }
@@ -110,18 +119,20 @@ fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<
     let mut problems = Problems::default();
     let mut fields = Fields::new(body.members()?, "", &mut problems);
     let country = fields.optional("country", country);
-    let document = fields.optional("document", string);
+    let name = fields.name_sent("identity_document", "document");
+    let document = fields.optional(name, string);
     let filter = ListFilter {
         country,
         status: fields.optional("status", |raw| status(&string(raw)?)),
         from: fields.optional("from", |raw| moment(&string(raw)?, Edge::Start)),
         to: fields.optional("to", |raw| moment(&string(raw)?, Edge::End)),
+        updated_since: None,
         min_amount: fields.optional("min_amount", money),
         max_amount: fields.optional("max_amount", money),
         risk_band: fields.optional("risk_band", |raw| risk_band(&string(raw)?)),
-        document: document.and_then(|text| index(&mut fields, countries, keys, country, &text, now)),
-        country_data: fields.optional("country_specific_data", searched_data),
-        banking_data: fields.optional("banking_data", country_data::read),
+        document: document.and_then(|text| index(&mut fields, name, countries, keys, country, &text, now)),
+        country_data: members(&mut fields, "country_specific_data", is_personal),
+        banking_data: members(&mut fields, "banking_data", |_| false),
     };
     let order = fields.optional("sort", |raw| order(&string(raw)?)).unwrap_or_default();
     let page_size = fields.optional("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
@@ -133,13 +144,14 @@ fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<
     if !problems.0.is_empty() {
         return Err(Error::Validation(problems.0));
     }
-    let start = last.map_or(PageStart::Beginning, PageStart::After);
+    let start = last.unwrap_or(PageStart::Beginning);
     Ok(Wanted { filter, order, start, page: None, page_size })
 }
 
 /// The blind index of a document, which must be one of its country.
 fn index(
     fields: &mut Fields<'_, '_>,
+    name: &str,
     countries: &Countries,
     keys: &KeyRing,
     country: Option<Country>,
@@ -147,24 +159,46 @@ fn index(
     now: DateTime<Utc>,
 ) -> Option<DocumentIndex> {
     let Some(country) = country else {
-        fields.refuse("document", "needs_country", "can only be looked for together with its country");
+        fields.refuse(name, "needs_country", "can only be looked for together with its country");
         return None;
     };
     let verdict = countries.rules(country).check_document(text, now);
     for reason in &verdict.reasons {
-        fields.refuse("document", reason.as_str(), reason.detail());
+        fields.refuse(name, reason.as_str(), reason.detail());
     }
     let document = IdentityDocument::from_normalized(verdict.normalized?);
     Some(keys.document_index(country, &document))
 }
 
-/// Reads the members that are looked for. Personal ones are sealed and cannot be found.
-fn searched_data(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
-    let data = country_data::read(raw)?;
-    match data.keys().find(|name| is_personal(name)) {
-        Some(name) => Err(("not_searchable", format!("holds {name}, which is sealed"))),
-        None => Ok(data),
+/// Takes members that are looked for; a problem of one of them points to it. Sealed ones cannot be found.
+fn members(
+    fields: &mut Fields<'_, '_>,
+    name: &str,
+    is_sealed: impl Fn(&str) -> bool,
+) -> Option<Map<String, Value>> {
+    let members = fields.optional(name, searched_members)?;
+    for (member, value) in &members {
+        if is_sealed(member) {
+            fields.refuse_within(name, member, "not_searchable", "is sealed");
+        } else if value.is_object() || value.is_array() {
+            let detail = "must be a text, a number, true, false or null";
+            fields.refuse_within(name, member, "not_searchable", detail);
+        }
     }
+    Some(members)
+}
+
+/// Reads members that are looked for: few, and each a value that an index finds. Comparing arrays and objects with those of
+/// every application that the index gives takes seconds of processor time.
+fn searched_members(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
+    if raw.get().len() > MAX_MEMBERS_BYTES {
+        return Err(("too_large", format!("must be at most {MAX_MEMBERS_BYTES} bytes of JSON")));
+    }
+    let members = country_data::read(raw)?;
+    if members.len() > MAX_MEMBERS {
+        return Err(("too_many", format!("must have at most {MAX_MEMBERS} members")));
+    }
+    Ok(members)
 }
 
 fn page_size(raw: &RawValue) -> Result<i64, Refusal> {
@@ -193,11 +227,11 @@ mod tests {
 
     #[test]
     fn a_document_is_looked_for_however_it_is_written() {
-        let plain = wanted(r#"{"country": "ES", "document": "12345678Z"}"#).unwrap().filter.document;
+        let plain = wanted(r#"{"country": "ES", "identity_document": "12345678Z"}"#).unwrap().filter.document;
         let written = wanted(r#"{"country": "es", "document": " 12.345.678-z "}"#).unwrap().filter.document;
         assert!(plain.is_some());
         assert_eq!(plain, written);
-        let other = wanted(r#"{"country": "CO", "document": "12345678"}"#).unwrap().filter.document;
+        let other = wanted(r#"{"country": "CO", "identity_document": "12345678"}"#).unwrap().filter.document;
         assert_ne!(plain, other);
     }
 
@@ -205,6 +239,12 @@ mod tests {
     fn whatever_cannot_be_looked_for_is_refused_by_name() {
         for (json, pointer, code) in [
             (r#"{"document": "12345678Z"}"#, "/document", "needs_country"),
+            (r#"{"identity_document": "12345678Z"}"#, "/identity_document", "needs_country"),
+            (
+                r#"{"country": "ES", "document": "12345678Z", "identity_document": "12345678Z"}"#,
+                "/document",
+                "unknown_field",
+            ),
             (r#"{"country": "ES", "document": "12345678A"}"#, "/document", "bad_check_digit"),
             (r#"{"country": "FR"}"#, "/country", "unknown_country"),
             (r#"{"status": "approved"}"#, "/status", "unknown_status"),
@@ -216,8 +256,25 @@ mod tests {
             (r#"{"country_specific_data": []}"#, "/country_specific_data", "bad_type"),
             (
                 r#"{"country_specific_data": {"birth_date": "2000-01-01"}}"#,
-                "/country_specific_data",
+                "/country_specific_data/birth_date",
                 "not_searchable",
+            ),
+            (
+                r#"{"country_specific_data": {"employer": {"name": "x"}}}"#,
+                "/country_specific_data/employer",
+                "not_searchable",
+            ),
+            (r#"{"country_specific_data": {"tags": []}}"#, "/country_specific_data/tags", "not_searchable"),
+            (r#"{"banking_data": {"a": 1, "b": [1]}}"#, "/banking_data/b", "not_searchable"),
+            (
+                r#"{"banking_data": {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1, "i": 1}}"#,
+                "/banking_data",
+                "too_many",
+            ),
+            (
+                &format!(r#"{{"country_specific_data": {{"a": "{}"}}}}"#, "x".repeat(MAX_MEMBERS_BYTES)),
+                "/country_specific_data",
+                "too_large",
             ),
             (r#"{"full_name": "Ana"}"#, "/full_name", "unknown_field"),
         ] {

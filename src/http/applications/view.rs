@@ -14,6 +14,7 @@ use crate::domain::application::{Application, Country, NewApplication};
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::decision::RiskBand;
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::money::Money;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub struct ApplicationView {
     #[schema(example = 36)]
     pub term_months: u16,
     /// ISO 4217.
-    #[schema(example = "EUR")]
+    #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: &'static str,
     /// Where it stands.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
@@ -172,7 +173,7 @@ pub struct ListedView {
     pub id: ApplicationId,
     /// Where it was made.
     #[schema(value_type = crate::http::schemas::CountryCode)]
-    pub country: Country,
+    pub country: Label<Country>,
     /// The applicant's name.
     #[schema(example = "Ana García López")]
     pub full_name: String,
@@ -189,11 +190,11 @@ pub struct ListedView {
     #[schema(example = 36)]
     pub term_months: u16,
     /// ISO 4217.
-    #[schema(example = "EUR")]
-    pub currency: &'static str,
+    #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
+    pub currency: String,
     /// Where it stands.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
-    pub status: Status,
+    pub status: Label<Status>,
     /// The last decision's risk.
     #[schema(example = "25.96")]
     pub risk_score: Option<String>,
@@ -233,7 +234,7 @@ impl From<ListedApplication> for ListedView {
             requested_amount: listed.requested_amount,
             monthly_income: listed.monthly_income,
             term_months: listed.term_months.get(),
-            currency: listed.country.currency(),
+            currency: listed.currency,
             status: listed.status,
             risk_score: listed.risk_score.map(score_text),
             risk_band: listed.risk_score.map(RiskBand::of),
@@ -251,7 +252,7 @@ pub struct BankingView {
     #[schema(example = "ASNEF-CIRBE")]
     pub provider_name: String,
     /// `active`, `inactive`, `suspended`, `closed` or `unknown`.
-    #[schema(value_type = Option<String>, example = "active")]
+    #[schema(value_type = Option<crate::http::schemas::AccountStatusName>, example = "active")]
     pub account_status: Option<AccountStatus>,
     /// 300 (worst) to 850 (best).
     #[schema(example = 720)]

@@ -21,6 +21,9 @@ pub enum Access {
     People(Role),
     /// An account with at least this role; an API key needs the scope as well.
     AtLeast(Role, Scope),
+    /// Anybody in development; in production admins, keys of any role with [`Scope::MetricsRead`], and keys of admins with
+    /// [`Scope::OperationsRead`].
+    Metrics,
     /// Anybody in development; in production admins, and keys with [`Scope::OperationsRead`].
     Operators,
 }
@@ -31,7 +34,7 @@ impl Access {
         match self {
             Self::Public | Self::Signed => false,
             Self::Anyone | Self::People(_) | Self::AtLeast(..) => true,
-            Self::Operators => environment == Environment::Production,
+            Self::Metrics | Self::Operators => environment == Environment::Production,
         }
     }
 
@@ -40,7 +43,7 @@ impl Access {
         match self {
             Self::AtLeast(role, scope) => Some((role, scope)),
             Self::Operators => Some((Role::Admin, Scope::OperationsRead)),
-            Self::Public | Self::Signed | Self::Anyone | Self::People(_) => None,
+            Self::Public | Self::Signed | Self::Anyone | Self::People(_) | Self::Metrics => None,
         }
     }
 
@@ -57,7 +60,13 @@ impl Access {
                 return Err(forbidden(format!("This needs the role {role}.")).into());
             }
         }
-        let Some((role, scope)) = self.needs() else { return Ok(()) };
+        let may_read_metrics = !principal.is_person() && principal.has_scope(Scope::MetricsRead);
+        let needed = match self {
+            Self::Metrics if may_read_metrics => None,
+            Self::Metrics => Self::Operators.needs(),
+            other => other.needs(),
+        };
+        let Some((role, scope)) = needed else { return Ok(()) };
         if principal.role < role {
             return Err(forbidden(format!("This needs the role {role}.")).into());
         }

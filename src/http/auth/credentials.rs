@@ -1,11 +1,12 @@
-//! What a request proves itself with: an access token in `Authorization` (RFC 6750, section 2.1), or an API key in
-//! `X-API-Key`. Never anything in a URL.
+//! What a request proves itself with: an access token or an API key in `Authorization` (RFC 6750, section 2.1), or an API
+//! key in `X-API-Key`. Never anything in a URL.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::accounts::{Accounts, Principal};
 use crate::error::{Error, PublicMessage};
 use crate::http::problem::Rejection;
+use crate::storage::api_keys::ApiKey;
 
 /// Where API keys are sent.
 pub(in crate::http) const API_KEY_HEADER: &str = "X-API-Key";
@@ -20,29 +21,42 @@ enum Sent<'r> {
     Several,
 }
 
+/// Whether a request says who sent it.
+pub(in crate::http) fn is_sent(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || headers.contains_key(API_KEY_HEADER)
+}
+
 /// Who sent a request.
 ///
 /// # Errors
-/// [`Rejection::Challenged`] when nobody is known to have, or when the database fails.
+/// A 401 when the client is not known, or when the database fails.
 pub(in crate::http) async fn identify(
     headers: &HeaderMap,
     accounts: &Accounts,
 ) -> Result<Principal, Rejection> {
-    let principal = match sent(headers) {
-        Sent::Token(token) => accounts.authenticate_token(token).await,
-        Sent::ApiKey(key) => accounts.authenticate_key(key).await,
-        Sent::Several => Err(unauthenticated("Send one credential: an access token or an API key.")),
+    match sent(headers) {
+        Sent::Token(token) => Ok(accounts.authenticate_token(token).await?),
+        Sent::ApiKey(key) => Ok(accounts.authenticate_key(key).await?),
+        // RFC 6750, section 3.1: more than one method is an invalid request.
+        Sent::Several => Err(Rejection::Challenged {
+            error: unauthenticated("Send one credential: an access token or an API key."),
+            parameters: r#"error="invalid_request""#.to_owned(),
+        }),
         Sent::Nothing => {
-            let text = "Send an access token (Authorization: Bearer …) or an API key (X-API-Key).";
-            return Err(unauthenticated(text).into());
+            let text =
+                "Send an access token or an API key (Authorization: Bearer …), or an API key (X-API-Key).";
+            Err(unauthenticated(text).into())
         }
-    };
-    principal.map_err(|error| match error {
-        Error::Unauthenticated(_) => {
-            Rejection::Challenged { error, parameters: r#"error="invalid_token""#.to_owned() }
-        }
-        other => other.into(),
-    })
+    }
+}
+
+/// Whether a request is meant to come from a machine client. Nothing is proven by it.
+pub(in crate::http) fn carries_api_key(headers: &HeaderMap) -> bool {
+    match sent(headers) {
+        Sent::ApiKey(_) => true,
+        Sent::Token(token) => ApiKey::is_key(token),
+        Sent::Nothing | Sent::Several => false,
+    }
 }
 
 fn unauthenticated(text: &str) -> Error {

@@ -13,10 +13,22 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 
 pub use self::access::{Access, Scope};
-pub(super) use self::credentials::{API_KEY_HEADER, identify};
+pub(super) use self::credentials::{API_KEY_HEADER, carries_api_key, identify, is_sent};
+use super::HttpState;
 use super::problem::Rejection;
 pub use crate::accounts::{Credential, Principal};
 use crate::error::Error;
+
+/// Looks again at the principal of a request, where it has one, after the request has waited for its client.
+///
+/// # Errors
+/// A 401 when the credential is no longer good, or gives another role.
+pub(super) async fn confirm(request: &HttpRequest) -> Result<(), Rejection> {
+    let principal = request.extensions().get::<Principal>().cloned();
+    let Some(principal) = principal else { return Ok(()) };
+    let state = HttpState::extract(request).await?;
+    Ok(state.accounts.confirm(&principal).await?)
+}
 
 impl FromRequest for Principal {
     type Error = Rejection;

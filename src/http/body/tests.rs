@@ -86,6 +86,27 @@ fn a_body_that_is_no_object_is_refused_with_its_place_and_without_its_content() 
     assert!(JsonObject::check(Bytes::from(brackets_in_text)).is_ok());
 }
 
+#[test]
+fn values_are_counted_outside_of_strings_and_before_anything_is_parsed() {
+    for (body, values) in [
+        (r#"{"a": 1}"#, 1),
+        (r#"{"a": 1, "b": 2}"#, 2),
+        (r#"{"a,b,c": "[1,2,{\",3"}"#, 1),
+        (r#"{"a": [1, 2, 3]}"#, 4),
+        (r#"{"a": {"b": {"c": 0}}}"#, 3),
+    ] {
+        assert_eq!(Extent::of(body.as_bytes()).values, values, "{body}");
+        let bytes = || Bytes::copy_from_slice(body.as_bytes());
+        assert!(JsonObject::check_within(bytes(), values).is_ok(), "{body}");
+        assert!(JsonObject::check_within(bytes(), values - 1).is_err(), "{body}");
+    }
+    let many = format!("{{{}}}", (0..300_000).map(|_| "\"a\":1,").collect::<String>());
+    match JsonObject::check(Bytes::from(many)) {
+        Err(Error::Malformed(text)) => assert!(text.to_string().contains("4096 members"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_bytes_come_they_are_an_object_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

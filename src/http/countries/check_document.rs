@@ -13,12 +13,12 @@ use crate::http::problem::Answer;
 
 /// A document to check.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct DocumentCheckRequest {
-    /// As a person would write it, separators included.
+    /// As a person would write it, separators included. Its earlier name,
+    /// `document`, is deprecated and still accepted.
     #[schema(max_length = 50, example = "12345678-Z")]
-    document: String,
+    identity_document: String,
 }
 
 /// Whether a document may apply. Nothing is stored; an invalid document is a verdict, not an error.
@@ -29,7 +29,7 @@ pub struct DocumentCheckRequest {
     tag = "countries",
     request_body = DocumentCheckRequest,
     params(
-        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
     ),
     responses(
         (status = 200, description = "The verdict", body = DocumentVerdict),
@@ -50,7 +50,8 @@ pub(in crate::http) async fn check_document(
 fn parse(body: &JsonObject) -> Result<String> {
     let mut problems = Problems::default();
     let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let document = fields.required("document", string);
+    let name = fields.name_sent("identity_document", "document");
+    let document = fields.required(name, string);
     fields.refuse_the_rest();
     document.filter(|_| problems.0.is_empty()).ok_or(Error::Validation(problems.0))
 }

@@ -13,7 +13,6 @@ use crate::http::schemas::{Amount, PositiveAmount};
 
 /// A case to decide.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read by countries::case; this is its schema")]
 pub struct CaseRequest {
     /// How much is asked for.
@@ -34,7 +33,6 @@ pub struct CaseRequest {
 
 /// A bureau's report. Everything may be absent or `null`: it was not told then.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read by countries::case; this is its schema")]
 pub struct ReportRequest {
     /// The bureau's name.
@@ -72,7 +70,7 @@ pub struct ReportRequest {
     operation_id = "evaluate_case",
     tag = "countries",
     params(
-        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
     ),
     request_body(
         content = CaseRequest,

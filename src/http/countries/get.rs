@@ -14,7 +14,7 @@ use crate::http::problem::Answer;
     operation_id = "get_country",
     tag = "countries",
     params(
-        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
     ),
     responses(
         (status = 200, description = "The country", body = CountryDescription),

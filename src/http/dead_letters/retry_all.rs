@@ -35,7 +35,6 @@ const MAX_LIMIT: i64 = 500;
 
 /// Which dead letters are retried together.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct RetryAllRequest {
     /// Why, for whoever reads the history.

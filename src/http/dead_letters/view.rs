@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::domain::label::Label;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
@@ -37,7 +38,8 @@ pub struct DeadLetterView {
     #[schema(example = 3)]
     pub attempts: i32,
     /// What operators made of it.
-    pub status: FailedJobStatus,
+    #[schema(value_type = FailedJobStatus)]
+    pub status: Label<FailedJobStatus>,
     /// The request that had led to the job.
     pub request_id: Option<String>,
     /// The job that was queued in its place; with `reprocessed` alone.
@@ -74,12 +76,14 @@ impl From<FailedJob> for DeadLetterView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LetterActionView {
     /// `retry`, `ignore` or `review`.
-    #[schema(example = "retry")]
+    #[schema(value_type = crate::http::schemas::LetterActionName, example = "retry")]
     pub action: String,
     /// The status before.
-    pub old_status: FailedJobStatus,
+    #[schema(value_type = FailedJobStatus)]
+    pub old_status: Label<FailedJobStatus>,
     /// The status after.
-    pub new_status: FailedJobStatus,
+    #[schema(value_type = FailedJobStatus)]
+    pub new_status: Label<FailedJobStatus>,
     /// Who.
     #[schema(example = "ana.garcia")]
     pub actor: String,
@@ -143,7 +147,7 @@ pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer
     let mut connection = state.resources.database.get().await?;
     let (whole, actions) = failed_jobs::get(&mut connection, id).await?;
     Ok(HttpResponse::Ok().json(WholeLetterView {
-        next: whole.letter.status.0.next().to_vec(),
+        next: whole.letter.status.0.known().map_or_else(Vec::new, |status| status.next().to_vec()),
         letter: whole.letter.into(),
         args: whole.job_args,
         causes: whole.backtrace,

@@ -23,7 +23,6 @@ use crate::storage::types::FailedJobStatus;
 
 /// Why an operator does what it does.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct LetterRequest {
     /// Why, for whoever reads the history.

@@ -14,9 +14,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::report::{
-    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth, RedisHealth,
-    SimulatorHealth,
+    ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth,
+    PushChannelHealth, RedisHealth, ReplicaHealth, SimulatorHealth,
 };
+pub(super) use self::report::{PUSH_CHANNELS, REDIS_STATES, STATUSES};
 use super::problem::Answer;
 use super::{Entrance, HttpState};
 use crate::error::{Error, Result};
@@ -65,11 +66,16 @@ pub(super) fn is_liveness_probe(path: &str) -> bool {
     matches!(path, "/health/live" | "/api/v1/health/live")
 }
 
+/// Whether `path` is a probe's: what a load balancer or an orchestrator asks for.
+pub(super) fn is_probe(path: &str) -> bool {
+    matches!(path.strip_prefix("/api/v1").unwrap_or(path), "/health" | "/health/live" | "/health/ready")
+}
+
 /// A probe's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProbeAnswer {
     /// Always `ok`: anything else is a problem.
-    #[schema(example = "ok")]
+    #[schema(value_type = crate::http::schemas::ProbeStatus, example = "ok")]
     pub status: &'static str,
     /// The version of Aval.
     #[schema(example = "0.1.0")]
@@ -99,8 +105,8 @@ pub(super) async fn live() -> Answer {
     operation_id = "get_readiness",
     tag = "health",
     responses(
-        (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without its database, or with a clock that is wrong"),
+        (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
+        (status = 503, description = "Starting, draining, without a database that takes writes, or with a clock that is wrong"),
     ),
 )]
 pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
@@ -125,8 +131,8 @@ pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
     operation_id = "get_health",
     tag = "health",
     responses(
-        (status = 200, description = "The database answers and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without its database, or with a clock that is wrong"),
+        (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
+        (status = 503, description = "Starting, draining, without a database that takes writes, or with a clock that is wrong"),
     ),
 )]
 pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
@@ -158,6 +164,7 @@ pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
         clock_skew_ms: skew.map(|skew| u64::try_from(skew.as_millis()).unwrap_or(u64::MAX)),
         connections_active: pool.active,
         connections_idle: pool.idle,
+        replica: state.resources.database.replica_state().map(ReplicaHealth::from),
     };
     let simulator = state.simulator.as_ref().map(|simulator| SimulatorHealth::of(simulator, &state));
     let report = state.health.report().await;

@@ -5,10 +5,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Phase;
+use crate::actors::announcements;
+use crate::bus;
 use crate::domain::application::Country;
 use crate::http::HttpState;
 use crate::providers::simulator::Simulator;
 use crate::redis::{Redis, RedisState};
+use crate::storage::replica::ReplicaState;
 
 /// Who knows how the parts are that HTTP does not know: the composition root.
 pub trait HealthSource: Send + Sync {
@@ -30,6 +33,8 @@ pub struct HealthReport {
     pub outbox_lag_ms: Option<u64>,
     /// Jobs in work on this instance.
     pub running_jobs: u64,
+    /// The channels over which this instance is told of changes.
+    pub push_channels: Vec<PushChannelHealth>,
 }
 
 /// One permanent actor.
@@ -55,7 +60,7 @@ pub struct BreakerHealth {
     #[schema(example = "ASNEF-CIRBE")]
     pub provider: &'static str,
     /// `closed`, `open` or `half_open`.
-    #[schema(example = "closed")]
+    #[schema(value_type = crate::http::schemas::CircuitState, example = "closed")]
     pub state: &'static str,
 }
 
@@ -67,8 +72,8 @@ pub struct DatabaseHealth {
     /// How long the answer took; `null` when there was none.
     #[schema(example = 1)]
     pub latency_ms: Option<u64>,
-    /// How far this instance's clock is from the database's, the time of the question included; `null` when there was no
-    /// answer.
+    /// How far this instance's clock is from the database's, the time of the question included; `null` when there was
+    /// no answer.
     #[schema(example = 1)]
     pub clock_skew_ms: Option<u64>,
     /// Connections in use.
@@ -77,13 +82,51 @@ pub struct DatabaseHealth {
     /// Connections that wait to be used.
     #[schema(example = 4)]
     pub connections_idle: u32,
+    /// The replica that lists and statistics are read from; `null` when none is configured.
+    pub replica: Option<ReplicaHealth>,
 }
+
+/// The replica, from this instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReplicaHealth {
+    /// Whether it is read. Otherwise it failed a moment ago or is too far behind, and the database is read in its
+    /// place.
+    pub is_read: bool,
+    /// How far it is behind; `null` when that is not known.
+    #[schema(example = 40)]
+    pub lag_ms: Option<u64>,
+}
+
+impl From<ReplicaState> for ReplicaHealth {
+    fn from(state: ReplicaState) -> Self {
+        let lag_ms = state.lag.map(|lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        Self { is_read: state.is_read, lag_ms }
+    }
+}
+
+/// A channel over which this instance is told of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PushChannelHealth {
+    /// Its name.
+    #[schema(value_type = crate::http::schemas::PushChannel, example = "postgres")]
+    pub channel: &'static str,
+    /// Whether its heartbeat comes back. Otherwise this instance polls, and updates are up to a second late.
+    pub up: bool,
+}
+
+/// The names of the channels.
+pub(in crate::http) const PUSH_CHANNELS: [&str; 2] = [announcements::CHANNEL, bus::redis::CHANNEL];
+
+/// The states of Redis.
+pub(in crate::http) const REDIS_STATES: [&str; 3] = ["absent", "up", "degraded"];
+/// The states of an instance.
+pub(in crate::http) const STATUSES: [&str; 3] = ["ok", "degraded", "down"];
 
 /// Redis, from this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RedisHealth {
     /// `absent` when none is configured; `up`; `degraded` when it did not answer last: everything works without it.
-    #[schema(example = "up")]
+    #[schema(value_type = crate::http::schemas::RedisState, example = "up")]
     pub state: &'static str,
 }
 
@@ -122,8 +165,9 @@ impl SimulatorHealth {
 /// An instance and its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InstanceHealth {
-    /// `ok`; `degraded` when an actor is down, a breaker is not closed, or Redis is away; `down` when no work can be done.
-    #[schema(example = "ok")]
+    /// `ok`; `degraded` when an actor is down, a breaker is not closed, Redis is away, the replica is not read, or
+    /// changes are not pushed; `down` when no work can be done.
+    #[schema(value_type = crate::http::schemas::HealthStatus, example = "ok")]
     pub status: &'static str,
     /// The instance's name.
     #[schema(example = "host-1234")]
@@ -139,6 +183,8 @@ pub struct InstanceHealth {
     pub database: DatabaseHealth,
     /// Redis.
     pub redis: RedisHealth,
+    /// The channels over which this instance is told of changes.
+    pub push_channels: Vec<PushChannelHealth>,
     /// The permanent actors.
     pub actors: Vec<ActorHealth>,
     /// The breakers.
@@ -164,13 +210,14 @@ impl InstanceHealth {
         let redis = RedisHealth::of(state.redis.as_ref());
         let (draining, takes_work) = (phase == Phase::Draining, state.health.takes_work());
         Self {
-            status: status(database.answers && takes_work && !draining, redis, &report),
+            status: status(database.answers && takes_work && !draining, redis, database.replica, &report),
             instance: state.resources.instance.to_string(),
             version: env!("CARGO_PKG_VERSION"),
             draining,
             takes_work,
             database,
             redis,
+            push_channels: report.push_channels,
             actors: report.actors,
             breakers: report.breakers,
             simulator,
@@ -180,8 +227,15 @@ impl InstanceHealth {
     }
 }
 
-fn status(can_work: bool, redis: RedisHealth, report: &HealthReport) -> &'static str {
+fn status(
+    can_work: bool,
+    redis: RedisHealth,
+    replica: Option<ReplicaHealth>,
+    report: &HealthReport,
+) -> &'static str {
     let whole = redis.state != "degraded"
+        && replica.is_none_or(|replica| replica.is_read)
+        && report.push_channels.iter().all(|channel| channel.up)
         && report.actors.iter().all(|actor| actor.alive)
         && report.breakers.iter().all(|breaker| breaker.state == "closed");
     match (can_work, whole) {
@@ -205,11 +259,20 @@ mod tests {
             ..HealthReport::default()
         };
         let redis = |state| RedisHealth { state };
-        assert_eq!(status(true, redis("absent"), &report(true, "closed")), "ok");
-        assert_eq!(status(true, redis("up"), &report(true, "closed")), "ok");
-        assert_eq!(status(true, redis("degraded"), &report(true, "closed")), "degraded");
-        assert_eq!(status(true, redis("up"), &report(true, "open")), "degraded");
-        assert_eq!(status(true, redis("up"), &report(false, "closed")), "degraded");
-        assert_eq!(status(false, redis("degraded"), &report(true, "closed")), "down");
+        let of =
+            |can_work, redis_state, report: &HealthReport| status(can_work, redis(redis_state), None, report);
+        assert_eq!(of(true, "absent", &report(true, "closed")), "ok");
+        assert_eq!(of(true, "up", &report(true, "closed")), "ok");
+        assert_eq!(of(true, "degraded", &report(true, "closed")), "degraded");
+        assert_eq!(of(true, "up", &report(true, "open")), "degraded");
+        assert_eq!(of(true, "up", &report(false, "closed")), "degraded");
+        assert_eq!(of(false, "degraded", &report(true, "closed")), "down");
+        let channel = |up| PushChannelHealth { channel: "postgres", up };
+        let with_channel = |up| HealthReport { push_channels: vec![channel(up)], ..report(true, "closed") };
+        assert_eq!(of(true, "up", &with_channel(true)), "ok");
+        assert_eq!(of(true, "up", &with_channel(false)), "degraded");
+        let replica = |is_read| Some(ReplicaHealth { is_read, lag_ms: None });
+        assert_eq!(status(true, redis("up"), replica(true), &report(true, "closed")), "ok");
+        assert_eq!(status(true, redis("up"), replica(false), &report(true, "closed")), "degraded");
     }
 }

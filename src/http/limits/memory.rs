@@ -1,8 +1,9 @@
 //! The rate limiter of one instance, in its memory: several instances let through as many times what one lets through,
 //! where there is no Redis to count in together.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::middleware::StateInformationMiddleware;
@@ -65,7 +66,10 @@ impl Counter {
 
 /// The counters of every class and kind of payer.
 pub(super) struct MemoryRateLimiter {
-    counters: Vec<Counter>,
+    counters: Vec<Arc<Counter>>,
+    /// The counters of limits that keys were made with, as long as somebody is remembered in them.
+    own: Mutex<HashMap<Limit, Arc<Counter>>>,
+    max_clients: usize,
     failed_authentication_cost: u32,
     /// Not the default keys: who knows them could choose addresses that count as somebody else's.
     hasher: RandomState,
@@ -77,10 +81,12 @@ impl MemoryRateLimiter {
     pub(super) fn new(settings: &LimitSettings, clock: &Clock) -> Self {
         let counters = Limit::all(settings)
             .into_iter()
-            .map(|limit| Counter::new(limit, settings.max_clients, clock))
+            .map(|limit| Arc::new(Counter::new(limit, settings.max_clients, clock)))
             .collect();
         Self {
             counters,
+            own: Mutex::default(),
+            max_clients: settings.max_clients,
             failed_authentication_cost: settings.failed_authentication_cost,
             hasher: RandomState::new(),
             clock: clock.clone(),
@@ -100,16 +106,24 @@ impl MemoryRateLimiter {
         }
     }
 
-    fn counter(&self, class: LimitClass, payer: Payer<'_>) -> Option<&Counter> {
-        self.counters
-            .iter()
-            .find(|counter| counter.limit.class == class && counter.limit.payer_kind == payer.kind())
+    fn counter(&self, class: LimitClass, payer: Payer<'_>) -> Option<Arc<Counter>> {
+        if let Some(limit) = payer.own_limit(class) {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Counter::new(limit, self.max_clients, &self.clock));
+            return Some(Arc::clone(own.entry(limit).or_insert_with(new)));
+        }
+        let fits = |counter: &&Arc<Counter>| {
+            counter.limit.class == class && counter.limit.payer_kind == payer.kind()
+        };
+        self.counters.iter().find(fits).cloned()
     }
 
     fn client(&self, payer: Payer<'_>) -> u64 {
         match payer {
             Payer::Address(address) => self.hasher.hash_one(address.network()),
-            Payer::Account { name, .. } | Payer::Subject(name) => self.hasher.hash_one(name),
+            Payer::Account { name, .. } | Payer::ApiKey { name, .. } | Payer::Subject(name) => {
+                self.hasher.hash_one(name)
+            }
         }
     }
 
@@ -120,10 +134,12 @@ impl MemoryRateLimiter {
         }
         *forgot_at = now;
         drop(forgot_at);
-        for counter in &self.counters {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        for counter in self.counters.iter().chain(own.values()) {
             counter.governor.retain_recent();
             counter.governor.shrink_to_fit();
         }
+        own.retain(|_, counter| !counter.governor.is_empty());
     }
 
     /// How many clients are remembered.

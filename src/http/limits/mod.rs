@@ -2,7 +2,9 @@
 //!
 //! Each route belongs to a [`LimitClass`] (the route table says which), and each class has a rate for each client address
 //! and one for each account, by its role (`[limits]`). Both count every request, apart from each other: the address before
-//! anybody looks at credentials, the account as soon as it is known. The rates are GCRA, computed by governor.
+//! anybody looks at credentials, the account as soon as it is known. An API key has a rate of its own, the configured one
+//! or what it was made with; what it creates counts for its address as a standard request alone, because the rate of
+//! creations per address is for people. The rates are GCRA, computed by governor.
 //!
 //! Where there is a Redis all instances count together, by the same rules ([`shared`]); without it, and while it is away,
 //! each counts for itself ([`memory`]). Counting never fails, and waits for nothing but Redis.
@@ -23,13 +25,13 @@ use self::shared::SharedRateLimiter;
 use super::client_address::ClientAddress;
 use crate::clock::Clock;
 use crate::config::{ClassRates, LimitSettings, Rate};
-use crate::domain::account::Role;
+use crate::domain::account::{KeyLimits, Role};
 use crate::redis::Redis;
 use crate::storage::Database;
 
 pub use self::fields::Verdicts;
 pub use self::request::check_subject;
-pub(in crate::http) use self::request::{RequestLimits, check};
+pub(in crate::http) use self::request::{RequestLimits, check, check_as};
 
 /// Which routes are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,32 +75,48 @@ pub enum Payer<'a> {
         /// Its role.
         role: Role,
     },
+    /// A machine client that has proved its key.
+    ApiKey {
+        /// The key's account.
+        name: &'a str,
+        /// The limits that the key was made with.
+        limits: KeyLimits,
+    },
     /// What is asked about or spoken for, where that is no account that has proved it: a name that somebody tries to log
     /// in with, a provider. It has the rate of a user.
     Subject(&'a str),
 }
 
 /// A [`Payer`] without its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum PayerKind {
     Address,
     Account(Role),
+    ApiKey,
     Subject,
 }
 
 impl PayerKind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Address,
         Self::Account(Role::User),
         Self::Account(Role::Analyst),
         Self::Account(Role::Admin),
+        Self::ApiKey,
         Self::Subject,
     ];
 
     const fn rate(self, rates: &ClassRates) -> Rate {
+        match (self, rates.api_key) {
+            (Self::ApiKey, Some(rate)) => rate,
+            (kind, _) => kind.rate_of_role(rates),
+        }
+    }
+
+    const fn rate_of_role(self, rates: &ClassRates) -> Rate {
         match self {
             Self::Address => rates.address,
-            Self::Account(Role::User) | Self::Subject => rates.user,
+            Self::Account(Role::User) | Self::ApiKey | Self::Subject => rates.user,
             Self::Account(Role::Analyst) => rates.analyst,
             Self::Account(Role::Admin) => rates.admin,
         }
@@ -106,17 +124,30 @@ impl PayerKind {
 }
 
 impl Payer<'_> {
+    /// The limit that this payer alone has for a class: a key may be made with limits of its own.
+    fn own_limit(self, class: LimitClass) -> Option<Limit> {
+        let Self::ApiKey { limits, .. } = self else { return None };
+        let per_minute = match class {
+            LimitClass::Create => limits.applications_per_minute,
+            LimitClass::Standard => limits.requests_per_minute,
+            LimitClass::Webhook | LimitClass::Login | LimitClass::Exempt => None,
+        }?;
+        let rate = Rate { per_minute, burst: per_minute };
+        Some(Limit { class, payer_kind: PayerKind::ApiKey, rate })
+    }
+
     const fn kind(self) -> PayerKind {
         match self {
             Self::Address(_) => PayerKind::Address,
             Self::Account { role, .. } => PayerKind::Account(role),
+            Self::ApiKey { .. } => PayerKind::ApiKey,
             Self::Subject(_) => PayerKind::Subject,
         }
     }
 }
 
 /// One limit: a class, a kind of payer, and its rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit {
     class: LimitClass,
     payer_kind: PayerKind,

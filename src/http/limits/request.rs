@@ -4,7 +4,7 @@ use actix_web::{FromRequest as _, HttpMessage as _, HttpRequest};
 
 use super::{LimitClass, Payer, Verdicts};
 use crate::error::{Error, Result};
-use crate::http::Entrance;
+use crate::http::{Entrance, UNMATCHED};
 
 /// What a request is counted as, and what has been said to it so far. It stands in the request's extensions.
 #[derive(Debug, Clone)]
@@ -29,15 +29,25 @@ pub(in crate::http) async fn check(
     payer: Payer<'_>,
 ) -> Result<()> {
     let class = request.extensions().get::<RequestLimits>().map(|limits| limits.class);
-    let Some(verdict) = entrance.inner.limiter.check(class.unwrap_or(LimitClass::Standard), payer).await
-    else {
-        return Ok(());
-    };
+    check_as(request, entrance, class.unwrap_or(LimitClass::Standard), payer).await
+}
+
+/// Counts a request for `payer`, in another class than that of its route.
+///
+/// # Errors
+/// [`Error::RateLimited`] when it does not fit.
+pub(in crate::http) async fn check_as(
+    request: &HttpRequest,
+    entrance: &Entrance,
+    class: LimitClass,
+    payer: Payer<'_>,
+) -> Result<()> {
+    let Some(verdict) = entrance.inner.limiter.check(class, payer).await else { return Ok(()) };
     if let Some(limits) = request.extensions_mut().get_mut::<RequestLimits>() {
         limits.verdicts.add(verdict);
     }
     let Some(retry_after) = verdict.retry_after else { return Ok(()) };
-    let route = request.match_pattern().unwrap_or_default();
+    let route = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
     entrance.inner.metrics.rate_limited_total.with_label_values(&[&route]).inc();
     Err(Error::RateLimited { retry_after })
 }

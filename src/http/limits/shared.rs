@@ -10,7 +10,9 @@
 //! ```
 //!
 //! What can go wrong: Redis is away. Then the memory of each instance counts, from nothing. When Redis's clock was set
-//! back, nobody waits longer than a whole burst takes to be earned.
+//! back, a client waits no longer than a whole burst takes to be earned. The counters cannot be sealed, because a script
+//! computes with them: whoever can write to Redis can set a client's count to anything between nothing and a whole burst. A
+//! value that is no number, or of another kind, counts as none; an answer that no script gives is not believed.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use ::redis::{Script, ScriptInvocation};
 use super::{Limit, LimitClass, Payer, PayerKind, Verdict};
 use crate::config::LimitSettings;
 use crate::domain::account::Role;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::redis::Redis;
 use crate::storage::Database;
 
@@ -35,7 +37,10 @@ local now = time[1] * 1000000 + time[2]
 const CHECK: &str = "\
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local whole = interval * burst
-local due = math.min(tonumber(redis.call('GET', KEYS[1])) or now, now + whole)
+local stored = redis.pcall('GET', KEYS[1])
+local due = type(stored) == 'string' and tonumber(stored) or now
+if due ~= due then due = now end
+due = math.min(due, now + whole)
 local earliest = due - (whole - interval)
 if now < earliest then
   return {0, earliest - now}
@@ -47,7 +52,10 @@ return {math.floor((now + whole - after) / interval), -1}";
 /// KEYS: the client. ARGV: the interval in microseconds, the burst, what is charged in microseconds.
 const CHARGE: &str = "\
 local whole = tonumber(ARGV[1]) * tonumber(ARGV[2])
-local due = math.max(math.min(tonumber(redis.call('GET', KEYS[1])) or now, now + whole), now)
+local stored = redis.pcall('GET', KEYS[1])
+local due = type(stored) == 'string' and tonumber(stored) or now
+if due ~= due then due = now end
+due = math.max(math.min(due, now + whole), now)
 local after = math.min(due + tonumber(ARGV[3]), now + whole)
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.max(1, math.ceil((after - now) / 1000)))
 return 0";
@@ -83,7 +91,9 @@ impl SharedRateLimiter {
         let Some(limit) = self.limit(class, payer) else { return Ok(None) };
         let key = self.key(limit, payer);
         let said: (u32, i64) = self.redis.run("limit_check", &invocation(&self.check, &key, limit)).await?;
-        Ok(Some(verdict(limit, said)))
+        let verdict = verdict(limit, said);
+        let impossible = || Error::unavailable(crate::redis::NAME, "the counter's answer is out of range");
+        verdict.map(Some).ok_or_else(impossible)
     }
 
     /// Makes a payer pay for a credential that was none.
@@ -100,6 +110,9 @@ impl SharedRateLimiter {
 
     fn limit(&self, class: LimitClass, payer: Payer<'_>) -> Option<Limit> {
         let kind = payer.kind();
+        if let Some(limit) = payer.own_limit(class) {
+            return Some(limit);
+        }
         self.limits.iter().find(|limit| limit.class == class && limit.payer_kind == kind).copied()
     }
 
@@ -109,11 +122,14 @@ impl SharedRateLimiter {
             PayerKind::Account(Role::User) => "user",
             PayerKind::Account(Role::Analyst) => "analyst",
             PayerKind::Account(Role::Admin) => "admin",
+            PayerKind::ApiKey => "api_key",
             PayerKind::Subject => "subject",
         };
         let who = match payer {
             Payer::Address(address) => address.network().to_string(),
-            Payer::Account { name, .. } | Payer::Subject(name) => name.to_owned(),
+            Payer::Account { name, .. } | Payer::ApiKey { name, .. } | Payer::Subject(name) => {
+                name.to_owned()
+            }
         };
         let parts = [limit.name(), kind, &who].map(str::as_bytes);
         let hash = self.database.keys().keyed_hash("rate-limit", &parts);
@@ -138,8 +154,19 @@ fn interval_us(limit: Limit) -> u64 {
     u64::try_from(limit.interval().as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-fn verdict(limit: Limit, (remaining, wait_us): (u32, i64)) -> Verdict {
-    Verdict { limit, remaining, retry_after: u64::try_from(wait_us).ok().map(Duration::from_micros) }
+/// `None` for what the script never says.
+fn verdict(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<Verdict> {
+    let burst = limit.rate.burst.get();
+    let retry_after = match wait_us {
+        -1 => None,
+        _ => Some(u64::try_from(wait_us).ok()?),
+    };
+    let whole_us = interval_us(limit).saturating_mul(u64::from(burst));
+    let is_possible = match retry_after {
+        Some(wait_us) => remaining == 0 && wait_us <= whole_us,
+        None => remaining < burst,
+    };
+    is_possible.then(|| Verdict { limit, remaining, retry_after: retry_after.map(Duration::from_micros) })
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 
 use super::boxed;
 use crate::http::Entrance;
 use crate::http::problem::Rejection;
 
-/// Answers 414 or 431 to a head that is too large.
+/// Answers 414 or 431 to a head that is too large, and 417 to one that expects what the server does not do.
 pub(in crate::http) async fn bounds(
     entrance: Entrance,
     request: ServiceRequest,
@@ -27,5 +28,15 @@ pub(in crate::http) async fn bounds(
             request.error_response(Rejection::HeaderTooLarge { limit_bytes: settings.max_header_bytes })
         );
     }
+    if expects_more(request.headers()) {
+        return Ok(request.error_response(Rejection::Expectation));
+    }
     next.call(request).await.map(boxed)
+}
+
+/// Whether anything but `100-continue` is expected (RFC 9110, section 10.1.1).
+fn expects_more(headers: &HeaderMap) -> bool {
+    let expectations = headers.get_all(header::EXPECT).map(|value| value.to_str().unwrap_or("?"));
+    let mut expectations = expectations.flat_map(|value| value.split(',')).map(str::trim);
+    expectations.any(|expectation| !expectation.eq_ignore_ascii_case("100-continue"))
 }

@@ -1,4 +1,7 @@
-//! Nobody is let in before everything stands, and whoever comes while it is taken down is asked to come back elsewhere.
+//! Which requests are served: none but the liveness probe while Aval starts, none but probes on spare connections.
+
+use std::rc::Rc;
+use std::time::Duration;
 
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -7,12 +10,18 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 
 use super::boxed;
+use crate::error::Error;
 use crate::http::Entrance;
+use crate::http::connections::{OpenConnection, Refusal};
 use crate::http::health::{self, Phase};
 use crate::http::problem::Rejection;
 
-/// Answers 503 to everything but the liveness probe until the entrance is open. While the instance drains, requests are
-/// served and their connections closed, so that no client sends its next one on a connection that is about to end.
+/// When to try again after all connections were taken.
+const CONNECTIONS_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Answers 503 to everything but the liveness probe until the entrance is open, and to everything but probes on a spare
+/// connection. While the instance drains, requests are served and their connections closed, so that no client sends its next
+/// one on a connection that is about to end; a spare connection has one answer.
 pub(in crate::http) async fn gate(
     entrance: Entrance,
     request: ServiceRequest,
@@ -21,9 +30,18 @@ pub(in crate::http) async fn gate(
     if entrance.readiness().phase() == Phase::Starting && !health::is_liveness_probe(request.path()) {
         return Ok(request.error_response(Rejection::Starting));
     }
-    let mut response = next.call(request).await.map(boxed)?;
-    let is_draining = entrance.readiness().phase() == Phase::Draining;
-    if is_draining && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let connection = request.request().conn_data::<Rc<OpenConnection>>().cloned();
+    let spare = connection.filter(|connection| connection.is_spare());
+    let mut response = match &spare {
+        Some(connection) if !health::is_probe(request.path()) => {
+            connection.refuse(Refusal::ConnectionLimit);
+            let error = Error::Overloaded { what: "connections", retry_after: CONNECTIONS_RETRY_AFTER };
+            request.error_response(Rejection::from(error))
+        }
+        _ => next.call(request).await.map(boxed)?,
+    };
+    let is_last = spare.is_some() || entrance.readiness().phase() == Phase::Draining;
+    if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)

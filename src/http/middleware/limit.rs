@@ -1,4 +1,5 @@
-//! Rate limits around a route: the address before authorisation, the account after it.
+//! Rate limits: around a route, the address before authorisation and the account after it; around all routes, the address
+//! of what no route has counted.
 
 use actix_web::Error as ActixError;
 use actix_web::HttpMessage as _;
@@ -9,23 +10,32 @@ use actix_web::middleware::Next;
 
 use super::boxed;
 use crate::http::Entrance;
-use crate::http::auth::Principal;
+use crate::http::auth::{self, Credential, Principal};
 use crate::http::client_address::ClientAddress;
+use crate::http::health::Phase;
 use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
 use crate::http::problem::Rejection;
+use crate::http::routes::RouteRules;
 
 /// Counts a request for its client's address, whom handlers find as [`ClientAddress`], and tells what all limits said of
 /// it. A credential that was none is charged to the address.
 pub(in crate::http) async fn limit_address(
-    class: LimitClass,
+    rules: RouteRules,
     entrance: Entrance,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let address = ClientAddress::of(request.request(), &entrance.settings().server.trusted_proxies);
     request.extensions_mut().insert(address);
-    request.extensions_mut().insert(RequestLimits::new(class));
-    let counted = limits::check(request.request(), &entrance, Payer::Address(address)).await;
+    request.extensions_mut().insert(rules);
+    request.extensions_mut().insert(RequestLimits::new(rules.limit));
+    // How many applications a machine client may make is counted for its key, which is not known yet.
+    let address_class = match rules.limit {
+        LimitClass::Create if auth::carries_api_key(request.headers()) => LimitClass::Standard,
+        class => class,
+    };
+    let payer = Payer::Address(address);
+    let counted = limits::check_as(request.request(), &entrance, address_class, payer).await;
     let mut response = match counted {
         Ok(()) => next.call(request).await.map(boxed)?,
         Err(error) => request.error_response(Rejection::from(error)),
@@ -40,18 +50,55 @@ pub(in crate::http) async fn limit_address(
     Ok(response)
 }
 
-/// Counts a request for the account that sent it.
+/// Counts a request for the account that sent it, and has it borrow connections out of the account's share.
 pub(in crate::http) async fn limit_account(
     entrance: Entrance,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let principal = request.extensions().get::<Principal>().cloned();
-    if let Some(Principal { account, role, .. }) = &principal {
-        let payer = Payer::Account { name: account, role: *role };
-        if let Err(error) = limits::check(request.request(), &entrance, payer).await {
-            return Ok(request.error_response(Rejection::from(error)));
-        }
+    let Some(Principal { account, role, credential, .. }) = &principal else {
+        return next.call(request).await.map(boxed);
+    };
+    let payer = match credential {
+        Credential::Token { .. } => Payer::Account { name: account, role: *role },
+        Credential::ApiKey { limits, .. } => Payer::ApiKey { name: account, limits: *limits },
+    };
+    if let Err(error) = limits::check(request.request(), &entrance, payer).await {
+        return Ok(request.error_response(Rejection::from(error)));
     }
-    next.call(request).await.map(boxed)
+    match entrance.state() {
+        Ok(state) => {
+            let shares = state.resources.database.shares();
+            shares.on_behalf_of(account, next.call(request)).await.map(boxed)
+        }
+        Err(rejection) => Ok(request.error_response(rejection)),
+    }
+}
+
+/// Counts what no route has counted for its client's address: unknown paths, methods that a path does not know, `OPTIONS`,
+/// heads that are too large, and whatever else is refused before a route is found. Answering those costs something too.
+pub(in crate::http) async fn limit_the_rest(
+    entrance: Entrance,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let response = next.call(request).await.map(boxed)?;
+    let request = response.request().clone();
+    let is_counted = request.extensions().contains::<RequestLimits>();
+    if is_counted || entrance.readiness().phase() == Phase::Starting {
+        return Ok(response);
+    }
+    let address = ClientAddress::of(&request, &entrance.settings().server.trusted_proxies);
+    request.extensions_mut().insert(RequestLimits::new(LimitClass::Standard));
+    let counted = limits::check(&request, &entrance, Payer::Address(address)).await;
+    let said = request.extensions().get::<RequestLimits>().cloned();
+    let mut response = match counted {
+        Ok(()) => response,
+        Err(error) => ServiceResponse::from_err(Rejection::from(error), request),
+    };
+    if let Some(said) = said {
+        said.verdicts.write(response.headers_mut());
+    }
+    Ok(response)
 }

@@ -4,24 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::Error as ActixError;
-use actix_web::HttpMessage as _;
-use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use slog::{Logger, error, info, o, warn};
 
 use super::boxed;
 use super::request_context::{self, X_REQUEST_ID};
-use crate::http::Entrance;
+use crate::http::auth::Principal;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
+use crate::http::{Entrance, UNMATCHED};
 use crate::telemetry::metrics::{Metrics, seconds};
-
-/// The endpoint of requests that no route has.
-const UNMATCHED: &str = "unmatched";
 
 /// Gives a request its context, and its answer the identifier, problem details, a log line and figures.
 pub(in crate::http) async fn observe(
@@ -46,9 +43,28 @@ pub(in crate::http) async fn observe(
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     count(&entrance.inner.metrics, method, &endpoint, response.status(), took);
-    info!(logger, "answered"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
-        "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
+    if let Some(omitted) = line_is_due(&entrance, response.request()) {
+        info!(logger, "answered"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
+            "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
+        if omitted > 0 {
+            warn!(logger, "log lines of requests without an account omitted"; "lines" => omitted);
+        }
+    }
     Ok(response)
+}
+
+/// Whether a request gets its log line, and how many lines were omitted since the last one. Requests of an account always
+/// get one; the lines of all others are limited, because anybody can send any number of them.
+fn line_is_due(entrance: &Entrance, request: &HttpRequest) -> Option<u64> {
+    if request.extensions().contains::<Principal>() {
+        return Some(0);
+    }
+    let inner = &entrance.inner;
+    let admitted = inner.anonymous_lines.admit(inner.clock.monotonic());
+    if admitted.is_none() {
+        inner.metrics.http_log_lines_omitted_total.inc();
+    }
+    admitted
 }
 
 /// Methods are bounded in metrics; a client may make up its own.

@@ -31,7 +31,7 @@ const LONGEST_CLOSED: TimeDelta = TimeDelta::hours(24);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OverrideView {
     /// `forced_open` or `forced_closed`.
-    #[schema(example = "forced_open")]
+    #[schema(value_type = crate::http::schemas::ForcedCircuitMode, example = "forced_open")]
     pub mode: &'static str,
     /// Why.
     #[schema(example = "The bureau has announced maintenance")]
@@ -63,10 +63,10 @@ impl From<CircuitOverride> for OverrideView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CircuitStateView {
     /// `closed`, `open` or `half_open`: what it does with calls.
-    #[schema(example = "closed")]
+    #[schema(value_type = crate::http::schemas::CircuitState, example = "closed")]
     pub state: &'static str,
     /// `auto`, `forced_open` or `forced_closed`: what it follows. A moment after a change it may be the one before.
-    #[schema(example = "auto")]
+    #[schema(value_type = crate::http::schemas::CircuitModeName, example = "auto")]
     pub mode: &'static str,
     /// Failures in a row, while closed.
     #[schema(example = 0)]
@@ -169,12 +169,11 @@ fn view(country: Country, forced: Option<CircuitOverride>, breakers: &[BreakerSt
 
 /// What an operator wants of a breaker.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct CircuitRequest {
     /// `auto`: it decides by itself, from a closed state and with fresh counts. `forced_open`: nobody asks the bureau.
     /// `forced_closed`: everybody may, whatever it answers.
-    #[schema(example = "forced_open")]
+    #[schema(value_type = crate::http::schemas::CircuitModeName, example = "forced_open")]
     mode: String,
     /// Why; required unless the mode is `auto`.
     #[schema(max_length = 500, example = "The bureau has announced maintenance")]
@@ -194,7 +193,7 @@ pub struct CircuitRequest {
     path = "/api/v1/admin/circuits/{code}",
     operation_id = "set_circuit",
     tag = "operations",
-    params(("code" = String, Path, description = "The country", example = "ES")),
+    params(("code" = crate::http::schemas::CountryCode, Path, description = "The country")),
     request_body(
         content = CircuitRequest,
         example = json!({"mode": "forced_open", "reason": "The bureau has announced maintenance",

@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
@@ -18,7 +19,7 @@ use crate::storage::jobs::{
     list_page,
 };
 use crate::storage::seal::KeyRing;
-use crate::storage::types::JobStatus;
+use crate::storage::types::{FailedJobStatus, JobStatus};
 
 /// What the list is narrowed to, and which part of it is wanted.
 #[derive(IntoParams)]
@@ -57,7 +58,8 @@ pub struct JobView {
     /// The application that it is about.
     pub application_id: Option<Uuid>,
     /// Where it stands.
-    pub status: JobStatus,
+    #[schema(value_type = JobStatus)]
+    pub status: Label<JobStatus>,
     /// Higher runs first: 0 for a new application, -5 for a retried dead letter, -10 for what is decided again after an
     /// outage.
     #[schema(example = 0)]
@@ -178,7 +180,7 @@ pub struct LaneStats {
     #[schema(example = "ES")]
     pub lane: String,
     /// `pending`, `processing` or `waiting_external`.
-    #[schema(example = "pending")]
+    #[schema(value_type = JobStatus, example = "pending")]
     pub status: String,
     /// How many; no further than `counted_up_to`.
     #[schema(example = 12)]
@@ -207,7 +209,7 @@ impl From<LaneFigures> for LaneStats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeadLetterStats {
     /// `pending`, `reviewed`, `reprocessed` or `ignored`.
-    #[schema(example = "pending")]
+    #[schema(value_type = FailedJobStatus, example = "pending")]
     pub status: String,
     /// How many; no further than `counted_up_to`.
     #[schema(example = 0)]

@@ -84,7 +84,7 @@ pub struct LaneView {
     pub pause: Option<PauseView>,
     /// What the answering instance would take from it by its own circuit breaker (`when_open`): `everything`, `one_probe` or
     /// `nothing`; `null` when that instance does not know.
-    #[schema(example = "everything")]
+    #[schema(value_type = Option<crate::http::schemas::LaneIntake>, example = "everything")]
     pub intake: Option<&'static str>,
 }
 
@@ -140,7 +140,6 @@ fn view(
 
 /// Whether a lane is to stand still.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct LaneRequest {
     /// `true`: no instance claims its jobs. `false`: they run again.

@@ -145,7 +145,7 @@ async fn hangs() -> HttpResponse {
 }
 
 async fn fails_in_a_library() -> Result<HttpResponse, ActixError> {
-    Err(actix_web::error::ErrorExpectationFailed("hunter2"))
+    Err(actix_web::error::ErrorImATeapot("hunter2"))
 }
 
 #[actix_rt::test]
@@ -155,7 +155,7 @@ async fn a_handler_that_panics_or_hangs_or_speaks_for_itself_answers_a_problem()
     for (handler, status, code) in [
         (web::get().to(panics), 500, "internal_error"),
         (web::get().to(hangs), 503, "timeout"),
-        (web::get().to(fails_in_a_library), 417, "request_refused"),
+        (web::get().to(fails_in_a_library), 418, "request_refused"),
     ] {
         let app = App::new()
             .app_data(entrance.clone())

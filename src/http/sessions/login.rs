@@ -1,14 +1,16 @@
 //! `POST /api/v1/auth/login`
 
-use actix_web::HttpRequest;
+use actix_web::{HttpMessage as _, HttpRequest};
 use secrecy::SecretString;
 use utoipa::ToSchema;
 
 use super::tokens::{self, SessionTokens};
+use crate::accounts::Origin;
 use crate::domain::members::{Fields, Problems, string};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
+use crate::http::client_address::ClientAddress;
 use crate::http::limits::check_subject;
 use crate::http::problem::Answer;
 
@@ -20,13 +22,14 @@ pub struct LoginRequest {
     #[schema(example = "ana.lopez")]
     username: String,
     /// Its password.
-    #[schema(max_length = 128, example = "correct horse battery")]
+    #[schema(max_length = 512, example = "correct horse battery")]
     password: String,
 }
 
 /// Begins a session with a username and a password.
 ///
-/// Whatever is wrong with them, the answer is the same 401 after the same work.
+/// Whatever is wrong with them, the answer is the same 401 after the same work. After several failures an address has to
+/// wait before it tries the same name again, longer each time; the answer is a 429 then.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -39,11 +42,30 @@ pub struct LoginRequest {
         (status = 401, description = "There is no enabled account with this username and password"),
     ),
 )]
-pub(in crate::http) async fn login(request: HttpRequest, state: HttpState, body: JsonObject) -> Answer {
+pub(in crate::http) async fn login(
+    request: HttpRequest,
+    state: HttpState,
+    origin: Origin,
+    body: JsonObject,
+) -> Answer {
     let (username, password) = read(&body)?;
-    check_subject(&request, &username).await?;
-    let pair = state.accounts.login(&username, password).await?;
+    // A name alone would let one address use up the attempts of all others.
+    check_subject(&request, &subject(&request, &username)).await?;
+    let pair = state.accounts.login(&username, password, &origin).await.inspect_err(|error| {
+        let metrics = &state.resources.metrics;
+        match error {
+            Error::Unauthenticated(_) => metrics.login_failures_total.inc(),
+            Error::RateLimited { .. } => metrics.login_pauses_total.inc(),
+            _ => {}
+        }
+    })?;
     Ok(tokens::answer(&pair))
+}
+
+/// The name that is tried, and from where.
+fn subject(request: &HttpRequest, username: &str) -> String {
+    let network = request.extensions().get::<ClientAddress>().map(|address| address.network().to_string());
+    format!("{}\n{username}", network.unwrap_or_default())
 }
 
 fn read(body: &JsonObject) -> Result<(String, SecretString)> {

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 
+use crate::accounts::Origin;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::problem::Answer;
@@ -17,7 +18,7 @@ use crate::http::problem::Answer;
     tag = "accounts",
     responses((status = 204, description = "The session is over")),
 )]
-pub(in crate::http) async fn logout(state: HttpState, principal: Principal) -> Answer {
-    state.accounts.logout(&principal).await?;
+pub(in crate::http) async fn logout(state: HttpState, principal: Principal, origin: Origin) -> Answer {
+    state.accounts.logout(&principal, &origin).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -7,4 +7,4 @@ pub mod password;
 pub mod refresh;
 pub mod tokens;
 
-pub(super) use self::tokens::secret;
+pub(super) use self::tokens::new_password;

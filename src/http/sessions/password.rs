@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use utoipa::ToSchema;
 
 use super::tokens::{self, SessionTokens};
+use crate::accounts::Origin;
 use crate::domain::members::{Fields, Problems};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
@@ -18,7 +19,7 @@ use crate::http::problem::Answer;
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct PasswordRequest {
     /// The password until now.
-    #[schema(max_length = 128, example = "correct horse battery")]
+    #[schema(max_length = 512, example = "correct horse battery")]
     current_password: String,
     /// The password from now on.
     #[schema(min_length = 12, max_length = 128, example = "a longer horse battery")]
@@ -47,11 +48,12 @@ pub(in crate::http) async fn change(
     request: HttpRequest,
     state: HttpState,
     principal: Principal,
+    origin: Origin,
     body: JsonObject,
 ) -> Answer {
     let (current, new) = read(&body)?;
     check_subject(&request, &principal.account).await?;
-    let pair = state.accounts.change_own_password(&principal, current, new).await?;
+    let pair = state.accounts.change_own_password(&principal, current, new, &origin).await?;
     Ok(tokens::answer(&pair))
 }
 
@@ -59,7 +61,7 @@ fn read(body: &JsonObject) -> Result<(SecretString, SecretString)> {
     let mut problems = Problems::default();
     let mut fields = Fields::new(body.members()?, "", &mut problems);
     let current = fields.required("current_password", tokens::secret);
-    let new = fields.required("new_password", tokens::secret);
+    let new = fields.required("new_password", tokens::new_password);
     fields.refuse_the_rest();
     match (current, new, problems.0.is_empty()) {
         (Some(current), Some(new), true) => Ok((current, new)),

@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use utoipa::ToSchema;
 
 use super::tokens::{self, SessionTokens};
+use crate::accounts::Origin;
 use crate::domain::members::{Fields, Problems};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
@@ -22,7 +23,8 @@ pub struct RefreshRequest {
 /// Renews a session.
 ///
 /// Each refresh token is good once. One that comes again within ten seconds, from a second tab for instance, gets tokens
-/// of the same session; later it tells that somebody has a copy, and the session is over for everybody.
+/// of the same session, a few times; later it tells that somebody has a copy, and the session is over for everybody. A
+/// session ends 30 days after its log-in, however often it is renewed (`accounts.session_days`).
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",
@@ -35,9 +37,9 @@ pub struct RefreshRequest {
         (status = 401, description = "The token is not good, or not any more: log in again"),
     ),
 )]
-pub(in crate::http) async fn refresh(state: HttpState, body: JsonObject) -> Answer {
+pub(in crate::http) async fn refresh(state: HttpState, origin: Origin, body: JsonObject) -> Answer {
     let token = read(&body)?;
-    let pair = state.accounts.refresh(token.expose_secret()).await?;
+    let pair = state.accounts.refresh(token.expose_secret(), &origin).await?;
     Ok(tokens::answer(&pair))
 }
 

@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::accounts::TokenPair;
+use crate::accounts::{TokenPair, check_password_length};
 use crate::domain::members::{Refusal, string};
 
-/// Longest password that anybody can have, in characters: no login needs to send more.
-const MAX_PASSWORD_CHARS: usize = 128;
+/// Longest secret that a request may hold, in characters. Passwords have at most 128 when they are normalised; the same
+/// password may have more as it is sent.
+const MAX_SECRET_CHARS: usize = 512;
 
 /// Tokens of a session.
 #[derive(Serialize, ToSchema)]
@@ -20,7 +21,7 @@ pub struct SessionTokens {
     #[schema(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.abc")]
     access_token: String,
     /// Always `Bearer`.
-    #[schema(example = "Bearer")]
+    #[schema(value_type = crate::http::schemas::TokenType, example = "Bearer")]
     token_type: &'static str,
     /// Seconds that the access token is good.
     #[schema(example = 3600)]
@@ -44,11 +45,20 @@ pub(super) fn answer(pair: &TokenPair) -> HttpResponse {
     })
 }
 
+/// A password that somebody has chosen.
+pub(in crate::http) fn new_password(raw: &RawValue) -> Result<SecretString, Refusal> {
+    let password = SecretString::from(string(raw)?);
+    match check_password_length(&password) {
+        Ok(()) => Ok(password),
+        Err(problem) => Err((problem.code(), problem.detail().to_owned())),
+    }
+}
+
 /// A secret text of a request.
 pub(in crate::http) fn secret(raw: &RawValue) -> Result<SecretString, Refusal> {
     let text = string(raw)?;
-    if text.chars().count() > MAX_PASSWORD_CHARS {
-        return Err(("bad_length", format!("must have at most {MAX_PASSWORD_CHARS} characters")));
+    if text.chars().count() > MAX_SECRET_CHARS {
+        return Err(("bad_length", format!("must have at most {MAX_SECRET_CHARS} characters")));
     }
     Ok(SecretString::from(text))
 }

@@ -30,7 +30,7 @@ pub struct StaffViewParameters {
     account: Option<String>,
     /// One kind of look: `application`, `application_status`, `application_audit`, `application_decision`,
     /// `application_list`, `application_search` or `application_export`.
-    #[param(example = "application")]
+    #[param(value_type = Option<crate::http::schemas::StaffViewAction>, example = "application")]
     action: Option<String>,
     /// One application.
     application_id: Option<Uuid>,
@@ -56,7 +56,7 @@ pub struct StaffViewEntry {
     #[schema(example = "ana.garcia")]
     pub account: String,
     /// At what kind of thing.
-    #[schema(example = "application")]
+    #[schema(value_type = crate::http::schemas::StaffViewAction, example = "application")]
     pub action: String,
     /// The application; `null` for a list, a search or an export.
     pub application_id: Option<Uuid>,

@@ -65,10 +65,11 @@ fn described(filter: &ListFilter) -> Value {
         ("status", filter.status.map(|status| json!(status.as_str()))),
         ("from", filter.from.map(|from| json!(timestamp::text(from)))),
         ("to", filter.to.map(|to| json!(timestamp::text(to)))),
+        ("updated_since", filter.updated_since.map(|since| json!(timestamp::text(since)))),
         ("min_amount", filter.min_amount.map(|amount| json!(amount))),
         ("max_amount", filter.max_amount.map(|amount| json!(amount))),
         ("risk_band", filter.risk_band.map(|band| json!(band))),
-        ("document", filter.document.map(|_| json!(true))),
+        ("identity_document", filter.document.map(|_| json!(true))),
         ("country_specific_data", filter.country_data.as_ref().map(|_| json!(true))),
         ("banking_data", filter.banking_data.as_ref().map(|_| json!(true))),
     ];

@@ -8,7 +8,6 @@ use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
 use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
-use crate::http::query::Query;
 use crate::storage::applications::Visibility;
 
 /// The same figures for one country.
@@ -18,7 +17,7 @@ use crate::storage::applications::Visibility;
     operation_id = "get_country_statistics",
     tag = "statistics",
     params(
-        ("code" = String, Path, description = "ISO 3166-1 alpha-2, in either case", example = "ES"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
         ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
     ),
     responses(
@@ -29,8 +28,6 @@ use crate::storage::applications::Visibility;
             headers(("ETag" = String, description = "Of the figures, without `as_of`; weak")),
         ),
         (status = 304, description = "The client has these figures"),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "There are no parameters"),
         (status = 404, description = "Aval does not lend there"),
     ),
 )]
@@ -39,9 +36,7 @@ pub(in crate::http) async fn get(
     principal: Principal,
     CountryPath(country): CountryPath,
     conditions: Conditions,
-    query: Query,
 ) -> Answer {
-    query.finish()?;
     let view = load(&state, &principal.visibility(), country).await?;
     Ok(super::answer(&view, &conditions)?)
 }

@@ -6,7 +6,6 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
 use crate::http::problem::Answer;
-use crate::http::query::Query;
 use crate::storage::applications::Visibility;
 
 /// Totals, approval, risk and amounts, the last 30 days and 12 months.
@@ -30,17 +29,9 @@ use crate::storage::applications::Visibility;
             headers(("ETag" = String, description = "Of the figures, without `as_of`; weak")),
         ),
         (status = 304, description = "The client has these figures"),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "There are no parameters"),
     ),
 )]
-pub(in crate::http) async fn get(
-    state: HttpState,
-    principal: Principal,
-    conditions: Conditions,
-    query: Query,
-) -> Answer {
-    query.finish()?;
+pub(in crate::http) async fn get(state: HttpState, principal: Principal, conditions: Conditions) -> Answer {
     let view = load(&state, &principal.visibility()).await?;
     Ok(super::answer(&view, &conditions)?)
 }

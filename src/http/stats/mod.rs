@@ -6,6 +6,7 @@ pub mod view;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
+use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,6 +19,7 @@ use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::storage::applications::Visibility;
 use crate::storage::statistics::{Figures, Question, read};
+use crate::storage::{Share, replica};
 
 /// A view of the figures of one country or of all, from the cache or the database.
 async fn kept<V: Serialize + DeserializeOwned>(
@@ -38,12 +40,17 @@ async fn kept<V: Serialize + DeserializeOwned>(
     serde_json::from_slice(&body).map_err(Error::internal)
 }
 
-/// The figures of one country or of all, as they are now.
+/// The figures of one country or of all, as of now or, from a replica, as of what it has replayed.
 async fn figures(state: &HttpState, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {
     let max_uncounted = state.resources.settings.statistics.max_uncounted;
     let question = Question { visibility, country, max_uncounted };
-    let mut connection = state.resources.database.get_for_reading().await?;
-    read(&mut connection, &question, state.resources.clock.now()).await
+    let (database, now) = (&state.resources.database, state.resources.clock.now());
+    let figures = async |connection: &mut AsyncPgConnection| {
+        let shown_until =
+            if database.may_read_old() { replica::replayed_until(connection).await? } else { None };
+        read(connection, &question, shown_until.map_or(now, |until| until.min(now))).await
+    };
+    database.read(Share::Account, figures).await
 }
 
 /// The answer with a tag of what it tells, whenever that was: `as_of` does not count.

@@ -63,7 +63,7 @@ pub struct CountryTotals {
     #[schema(value_type = crate::http::schemas::CountryCode)]
     pub country: Country,
     /// ISO 4217: what all amounts are in.
-    #[schema(example = "EUR")]
+    #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: String,
     /// How many, and how they were decided.
     #[serde(flatten)]
@@ -82,7 +82,7 @@ pub struct CountryTotals {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CurrencyAmounts {
     /// ISO 4217.
-    #[schema(example = "EUR")]
+    #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: String,
     /// Asked for by the applications made then.
     #[schema(example = "45000.00")]

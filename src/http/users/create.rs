@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::UserView;
-use crate::accounts::NewAccount;
+use crate::accounts::{NewAccount, Origin, check_password};
 use crate::domain::account::AccountName;
 use crate::domain::members::{Fields, Problems, Refusal, string};
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub struct CreateUserRequest {
     /// How it is called, for ever. It stands in records that are never erased: no personal data.
     #[schema(min_length = 3, max_length = 64, pattern = "^[a-z0-9._-]+$", example = "ana.lopez")]
     username: String,
-    /// At least 12 characters of any kind; not the username.
+    /// At least 12 characters of any kind, after NFKC; neither the username nor one that is easy to guess.
     #[schema(min_length = 12, max_length = 128, example = "correct horse battery")]
     password: String,
     /// What it may do.
@@ -51,12 +51,13 @@ pub struct CreateUserRequest {
 pub(in crate::http) async fn create(
     state: HttpState,
     principal: Principal,
+    origin: Origin,
     idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
     let now = state.resources.clock.now();
     let write = idempotency.write(state.keys(), &principal.account, body.as_bytes(), now);
-    let prepared = state.accounts.prepare_user(read(&body)?, &principal.account).await?;
+    let prepared = state.accounts.prepare_user(read(&body)?, &origin).await?;
     let made = idempotency::once(&state, "create_user", write.as_ref(), async |connection| {
         let user = prepared.insert(connection).await?;
         let location = format!("/api/v1/users/{}", user.id);
@@ -65,7 +66,7 @@ pub(in crate::http) async fn create(
     });
     let made = made.await?;
     if let Once::Made(_) = made {
-        state.accounts.tell_of_user(&prepared);
+        prepared.log();
     }
     made.response()
 }
@@ -74,7 +75,12 @@ fn read(body: &JsonObject) -> Result<NewAccount> {
     let mut problems = Problems::default();
     let mut fields = Fields::new(body.members()?, "", &mut problems);
     let name = fields.required("username", account_name);
-    let password = fields.required("password", sessions::secret);
+    let password = fields.required("password", sessions::new_password);
+    if let (Some(name), Some(password)) = (&name, &password)
+        && let Err(problem) = check_password(password, name)
+    {
+        fields.refuse("password", problem.code(), problem.detail());
+    }
     let role = fields.required("role", super::role);
     fields.refuse_the_rest();
     match (name, password, role, problems.0.is_empty()) {

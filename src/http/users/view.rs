@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::account::Role;
-use crate::storage::users::User;
+use crate::domain::label::Label;
+use crate::storage::users::{ListedUser, User};
 
 /// A person's account.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,7 +19,7 @@ pub struct UserView {
     username: String,
     /// What it may do.
     #[schema(value_type = crate::http::schemas::RoleName)]
-    role: Role,
+    role: Label<Role>,
     /// Whether it may not log in.
     disabled: bool,
     /// Since when it may not.
@@ -37,10 +38,16 @@ pub struct UserView {
 
 impl From<User> for UserView {
     fn from(user: User) -> Self {
+        ListedUser::from(user).into()
+    }
+}
+
+impl From<ListedUser> for UserView {
+    fn from(user: ListedUser) -> Self {
         Self {
             id: user.id,
             username: user.username,
-            role: user.role,
+            role: user.role.0,
             disabled: user.disabled_at.is_some(),
             disabled_at: user.disabled_at,
             created_by: user.created_by,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
@@ -48,17 +49,18 @@ pub struct WebhookEventView {
     pub provider: String,
     /// The application's country.
     #[schema(value_type = crate::http::schemas::CountryCode)]
-    pub country: Country,
+    pub country: Label<Country>,
     /// The application.
     pub application_id: Uuid,
     /// The bureau's reference.
     #[schema(example = "ES-7f3a9c")]
     pub provider_reference: String,
     /// What the bureau made of the application: `confirmed`, `rejected` or `needs_review`.
-    #[schema(example = "confirmed")]
+    #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
     pub outcome: String,
     /// What became of it.
-    pub status: WebhookStatus,
+    #[schema(value_type = WebhookStatus)]
+    pub status: Label<WebhookStatus>,
     /// How often it was tried to apply it.
     #[schema(example = 1)]
     pub attempts: i32,

@@ -25,7 +25,6 @@ use crate::storage::applications;
 
 /// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
 #[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read member by member; this is its schema")]
 pub struct BankConfirmation {
     /// The sender's own reference; the one that it gave, where it promised an answer with a 202.
@@ -35,7 +34,7 @@ pub struct BankConfirmation {
     #[schema(example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     application_id: Uuid,
     /// `confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a human.
-    #[schema(example = "confirmed")]
+    #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
     outcome: String,
     /// On the common scale.
     #[schema(minimum = 300, maximum = 850, example = 720)]
@@ -142,7 +141,7 @@ pub(in crate::http) async fn receive(
     let limit_bytes = settings.webhooks.body_limit_bytes;
     body::check_announced(&request, limit_bytes)?;
     let signature = senders::signature(request.headers()).ok_or_else(|| unauthenticated(&state))?;
-    let body = body::raw(&settings.server, payload.into_inner(), limit_bytes).await?;
+    let body = body::raw(&request, &settings.server, payload.into_inner(), limit_bytes).await?;
     let now = state.resources.clock.now();
     let countries = state.webhooks.senders.authenticate(&signature, &body, now);
     if countries.is_empty() {
@@ -178,8 +177,8 @@ pub(in crate::http) async fn receive(
 
 /// Has the sender, and whoever hears of the webhook from it, read what it did.
 async fn note_applied(state: &HttpState, id: ApplicationId) -> Result<()> {
-    let mut connection = state.resources.database.get().await?;
-    let (owner, version) = applications::owner_and_version(&mut connection, id).await?;
+    let read = async |connection: &mut _| applications::owner_and_version(connection, id).await;
+    let (owner, version) = state.resources.database.run(read).await?;
     state.cache.note_change(id, version, &owner);
     Ok(())
 }
@@ -207,13 +206,8 @@ fn read(state: &HttpState, signature: &Signature, body: &Bytes) -> Result<(Strin
     Ok((key, confirmation))
 }
 
-/// A body that cannot be read at all is an unacceptable payload like another.
 fn parse(body: Bytes) -> Result<Confirmation> {
-    let object = JsonObject::check(body).map_err(|error| match error {
-        Error::Malformed(text) => Error::field("", "malformed", text.to_string()),
-        other => other,
-    })?;
-    Confirmation::read(object.members()?)
+    Confirmation::read(JsonObject::check(body)?.members()?)
 }
 
 /// The bureau that a sender is known to be. A shared secret does not tell: its application does.

@@ -15,6 +15,7 @@ use actix_web::web::Bytes;
 use futures_util::Stream;
 
 use crate::actors::broadcaster::SessionQueue;
+use crate::http::connections::OpenConnection;
 
 /// Bytes that leave the session's queue each time the connection has room. The HTTP layer stops asking at 32 KiB unsent.
 const TURN_BYTES: usize = 16 * 1024;
@@ -47,6 +48,11 @@ pub(super) struct PacedOutput<S> {
     pub(super) frames: Pin<Box<S>>,
     pub(super) budget: Meter,
     pub(super) queue: Arc<SessionQueue>,
+    /// Whether nothing more is to be read once the frames have ended.
+    pub(super) is_over: Rc<Cell<bool>>,
+    /// The connection below, which then ends too. The HTTP layer would wait for the client to close it first, and clients
+    /// wait for the server (RFC 6455, section 7.1.1).
+    pub(super) connection: Option<Rc<OpenConnection>>,
 }
 
 impl<S: Stream> Stream for PacedOutput<S> {
@@ -55,7 +61,14 @@ impl<S: Stream> Stream for PacedOutput<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.budget.0.set(TURN_BYTES);
         self.queue.wake_if_waiting();
-        self.frames.as_mut().poll_next(cx)
+        let polled = self.frames.as_mut().poll_next(cx);
+        if matches!(polled, Poll::Ready(None))
+            && self.is_over.get()
+            && let Some(connection) = &self.connection
+        {
+            connection.exchange().end();
+        }
+        polled
     }
 }
 

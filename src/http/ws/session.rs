@@ -1,26 +1,27 @@
 //! One session: an actor that knows who is at the other end, obeys its messages and sends what its queue has.
 
+mod identity;
+
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_http::ws::Item;
-use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
+use actix_web_actors::ws::{self, ProtocolError, WebsocketContext};
 use slog::{debug, warn};
 
+pub(super) use self::identity::Attempts;
 use super::Realtime;
-use super::client_message::{ClientMessage, Credential, ParseProblem, parse_client_message};
+use super::client_message::{ClientMessage, ParseProblem, parse_client_message};
+use super::ending::Ending;
 use super::pacing::{Meter, wire_size};
+use super::viewer_offset::ViewerOffsets;
 use crate::accounts::Principal;
-use crate::actors::broadcaster::{Closing, Frame, Membership, SessionQueue, Subscription, Wake};
-use crate::domain::account::Scope;
-use crate::error::Error;
-
-/// Close codes that RFC 6455, section 7.4.2, leaves to applications; those of HTTP's statuses stand for the same.
-const TOO_SLOW: u16 = 4008;
-const UNAUTHENTICATED: u16 = 4401;
-const NO_PONG: u16 = 4408;
-const TOO_MANY: u16 = 4429;
+use crate::actors::broadcaster::{Frame, Membership, SessionQueue, Subscription, Topic, Wake};
+use crate::domain::event::Position;
+use crate::storage::applications;
 
 /// Tells a session that its queue has something.
 #[derive(Message)]
@@ -47,8 +48,18 @@ pub(super) struct WsSession {
     pings: u64,
     /// Pings sent when the last pong came.
     answered: u64,
-    /// The server has said goodbye and waits for the client's.
+    /// A close frame was sent.
     closing: bool,
+    /// Nothing more is to be read or sent: both sides have sent a close frame, or the client had its time for it.
+    is_over: Rc<Cell<bool>>,
+    /// Counts the credentials that the client's address tries.
+    attempts: Option<Attempts>,
+    /// Credentials that were good.
+    credentials: u32,
+    /// Credentials in a row that were not.
+    bad_credentials: u32,
+    /// Ends the session with its credential.
+    expiry: Option<SpawnHandle>,
 }
 
 /// A fragmented message so far.
@@ -59,7 +70,7 @@ struct Fragments {
 
 impl WsSession {
     /// A session of `principal`, or of somebody who has to say who it is.
-    pub(super) fn new(realtime: Realtime, principal: Option<Principal>) -> Self {
+    pub(super) fn new(realtime: Realtime, principal: Option<Principal>, attempts: Option<Attempts>) -> Self {
         Self {
             membership: realtime.sessions.join(),
             principal,
@@ -72,6 +83,11 @@ impl WsSession {
             pings: 0,
             answered: 0,
             closing: false,
+            is_over: Rc::default(),
+            attempts,
+            credentials: 0,
+            bad_credentials: 0,
+            expiry: None,
         }
     }
 
@@ -83,6 +99,11 @@ impl WsSession {
     /// See [`WsSession::budget`].
     pub(super) fn undecoded(&self) -> Meter {
         self.undecoded.clone()
+    }
+
+    /// Whether nothing more is to be read or sent, once the session has ended.
+    pub(super) fn is_over(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.is_over)
     }
 
     /// What waits to be sent.
@@ -108,109 +129,47 @@ impl WsSession {
             self.realtime.broadcaster.hint(Wake);
         }
         if let Some(closing) = taken.closing {
-            let code = match closing {
-                Closing::TooSlow => CloseCode::Other(TOO_SLOW),
-                Closing::ShuttingDown => CloseCode::Away,
-                Closing::SequenceRestarted => CloseCode::Restart,
-            };
-            self.close(code, ctx);
+            self.end(closing.into(), ctx);
         }
     }
 
     fn send(&self, frame: &Frame, ctx: &mut WebsocketContext<Self>) {
         self.realtime.metrics.websocket_messages_sent_total.with_label_values(&[frame.kind.as_str()]).inc();
-        ctx.text(&*frame.text);
-    }
-
-    /// Says goodbye; the connection ends when the client has answered, or has had its time for it.
-    fn close(&mut self, code: CloseCode, ctx: &mut WebsocketContext<Self>) {
-        self.closing = true;
-        ctx.close(Some(CloseReason { code, description: None }));
-        ctx.run_later(self.pong_timeout(), |_, ctx| ctx.stop());
-    }
-
-    /// Says goodbye to a client whose bytes cannot be read any further.
-    fn abort(&mut self, code: CloseCode, ctx: &mut WebsocketContext<Self>) {
-        self.closing = true;
-        ctx.close(Some(CloseReason { code, description: None }));
-        ctx.stop();
-    }
-
-    /// Lets in who is at the other end, for as long as that holds.
-    fn admit(&mut self, principal: Principal, ctx: &mut WebsocketContext<Self>) {
-        if !self.membership.admit(&principal.account, principal.visibility()) {
-            return self.close(CloseCode::Other(TOO_MANY), ctx);
+        match self.viewer_offsets() {
+            Some(offsets) => ctx.text(&*offsets.hide(frame).text),
+            None => ctx.text(&*frame.text),
         }
-        self.checked_at = self.realtime.clock.monotonic();
-        if let Some(until) = principal.valid_until {
-            let left = (until - self.realtime.clock.now()).to_std().unwrap_or_default();
-            ctx.run_later(left, |session, ctx| session.expire(ctx));
+    }
+
+    fn viewer_offsets(&self) -> Option<ViewerOffsets<'_>> {
+        ViewerOffsets::of(&self.realtime.keys, self.principal.as_ref()?)
+    }
+
+    /// Closes; the connection ends when the client has answered, or has had its time for it.
+    fn end(&mut self, ending: Ending, ctx: &mut WebsocketContext<Self>) {
+        self.end_with_detail(ending, ending.reason(), ctx);
+    }
+
+    fn end_with_detail(&mut self, ending: Ending, detail: &str, ctx: &mut WebsocketContext<Self>) {
+        if self.closing {
+            return;
         }
-        let Principal { account, role, valid_until, .. } = &principal;
-        self.send(&Frame::authenticated(account, *role, *valid_until), ctx);
-        self.principal = Some(principal);
-        ctx.run_interval(self.recheck_interval(), |session, ctx| {
-            let looking = session.look();
-            ctx.spawn(looking);
+        self.closing = true;
+        if let Some(code) = ending.error_code() {
+            self.send(&Frame::error(code, detail), ctx);
+        }
+        ctx.close(Some(ending.close_reason()));
+        ctx.run_later(self.pong_timeout(), |session, ctx| {
+            session.is_over.set(true);
+            ctx.stop();
         });
     }
 
-    /// Finds out who a credential is of; nothing else is read or sent meanwhile.
-    fn authenticate(&mut self, credential: Credential, ctx: &mut WebsocketContext<Self>) {
-        if self.principal.is_some() {
-            let detail = "this connection is authenticated; open another for another account";
-            return self.send(&Frame::error("already_authenticated", detail), ctx);
-        }
-        let accounts = self.realtime.accounts.clone();
-        let finding = async move {
-            match credential {
-                Credential::Token(token) => accounts.authenticate_token(&token).await,
-                Credential::ApiKey(key) => accounts.authenticate_key(&key).await,
-            }
-        };
-        ctx.wait(finding.into_actor(self).map(|found, session, ctx| match found {
-            Ok(principal) if principal.has_scope(Scope::ApplicationsRead) => session.admit(principal, ctx),
-            Ok(_) | Err(Error::Unauthenticated(_)) => session.expire(ctx),
-            Err(error) => {
-                warn!(session.realtime.logger, "a WebSocket client could not be authenticated"; error);
-                session.close(CloseCode::Again, ctx);
-            }
-        }));
-    }
-
-    /// Looks whether the client is still who it was. A database that does not answer changes nothing: the credential's own
-    /// end stands.
-    fn look(&self) -> impl ActorFuture<Self, Output = ()> + use<> {
-        let (accounts, principal) = (self.realtime.accounts.clone(), self.principal.clone());
-        let looking = async move {
-            match principal {
-                Some(principal) => accounts.is_still_good(&principal).await,
-                None => Ok(true),
-            }
-        };
-        looking.into_actor(self).map(|good, session, ctx: &mut WebsocketContext<Self>| match good {
-            Ok(false) => session.expire(ctx),
-            Ok(true) | Err(_) => {
-                session.checked_at = session.realtime.clock.monotonic();
-                session.forward(ctx);
-            }
-        })
-    }
-
-    /// Whether the last look is so long ago that the actor must have stood still.
-    fn must_check_before_sending(&self) -> bool {
-        let now = self.realtime.clock.monotonic();
-        now.saturating_sub(self.checked_at) > self.recheck_interval() * 2
-    }
-
-    fn expire(&mut self, ctx: &mut WebsocketContext<Self>) {
-        if !self.closing {
-            self.close(CloseCode::Other(UNAUTHENTICATED), ctx);
-        }
-    }
-
-    fn recheck_interval(&self) -> Duration {
-        Duration::from_millis(self.realtime.settings.recheck_interval_ms)
+    /// Closes on a client whose bytes cannot be read any further.
+    fn abort(&mut self, ending: Ending, ctx: &mut WebsocketContext<Self>) {
+        self.closing = true;
+        ctx.close(Some(ending.close_reason()));
+        ctx.stop();
     }
 
     /// Counts a message of the client; `false` when it is one too many.
@@ -233,17 +192,47 @@ impl WsSession {
             }
             Ok(ClientMessage::Ping) => self.send(&Frame::pong(), ctx),
             Ok(ClientMessage::Unsubscribe { topic }) => self.membership.unsubscribe(topic),
-            Ok(ClientMessage::Subscribe { topic, resume }) => {
-                match self.membership.subscribe(topic, resume) {
-                    Subscription::Standing => {}
-                    Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
-                    Subscription::TooMany => {
-                        let detail = "this connection has as many subscriptions as it may";
-                        self.send(&Frame::error("too_many_subscriptions", detail), ctx);
-                    }
-                }
-            }
+            Ok(ClientMessage::Subscribe { topic, resume }) => self.subscribe(topic, resume, ctx),
             Err(ParseProblem { code, detail }) => self.send(&Frame::error(code, detail), ctx),
+        }
+    }
+
+    /// Subscribes to a topic. To an application only one that the client may see: about any other nothing would ever come.
+    fn subscribe(&mut self, topic: Topic, resume: Option<Position>, ctx: &mut WebsocketContext<Self>) {
+        let (Topic::Application(id), Some(principal)) = (topic, &self.principal) else {
+            return self.subscribe_to_known(topic, resume, ctx);
+        };
+        let (database, visibility) = (self.realtime.database.clone(), principal.visibility());
+        let looking =
+            async move { applications::is_visible(&mut *database.get().await?, id, &visibility).await };
+        ctx.wait(looking.into_actor(self).map(move |found, session, ctx| match found {
+            Ok(true) => session.subscribe_to_known(topic, resume, ctx),
+            Ok(false) => {
+                let detail = "there is no such application, or not for this account";
+                session.send(&Frame::subscription_refused(topic, "unknown_application", detail), ctx);
+            }
+            Err(error) => {
+                warn!(session.realtime.logger, "a subscription could not be checked"; error);
+                let detail = "the application cannot be looked up at the moment; subscribe again later";
+                session.send(&Frame::subscription_refused(topic, "unavailable", detail), ctx);
+            }
+        }));
+    }
+
+    fn subscribe_to_known(
+        &mut self,
+        topic: Topic,
+        resume: Option<Position>,
+        ctx: &mut WebsocketContext<Self>,
+    ) {
+        let resume = resume.map(|named| self.viewer_offsets().map_or(named, |offsets| offsets.read(named)));
+        match self.membership.subscribe(topic, resume) {
+            Subscription::Standing => {}
+            Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
+            Subscription::TooMany => {
+                let detail = "this connection has as many subscriptions as it may";
+                self.send(&Frame::subscription_refused(topic, "too_many_subscriptions", detail), ctx);
+            }
         }
     }
 
@@ -266,7 +255,7 @@ impl WsSession {
         };
         let Some(mut message) = self.fragments.take() else { return };
         if message.bytes.len() + bytes.len() > self.realtime.settings.max_message_bytes {
-            return self.close(CloseCode::Size, ctx);
+            return self.end(Ending::MessageTooLong, ctx);
         }
         message.bytes.extend_from_slice(&bytes);
         if !is_last {
@@ -275,7 +264,7 @@ impl WsSession {
         }
         match String::from_utf8(message.bytes) {
             Ok(text) if message.is_text => self.obey(&text, ctx),
-            Err(_) if message.is_text => self.close(CloseCode::Invalid, ctx),
+            Err(_) if message.is_text => self.end(Ending::NotUtf8, ctx),
             Ok(_) | Err(_) => self.refuse_binary(ctx),
         }
     }
@@ -290,7 +279,7 @@ impl WsSession {
         ctx.run_later(self.pong_timeout(), move |session, ctx| {
             if session.answered < ping && !session.closing {
                 debug!(session.realtime.logger, "a WebSocket client did not answer a ping");
-                session.abort(CloseCode::Other(NO_PONG), ctx);
+                session.abort(Ending::NoPong, ctx);
             }
         });
     }
@@ -313,7 +302,7 @@ impl Actor for WsSession {
                 let patience = Duration::from_millis(self.realtime.settings.auth_timeout_ms);
                 ctx.run_later(patience, |session, ctx| {
                     if session.principal.is_none() {
-                        session.expire(ctx);
+                        session.end(Ending::NoCredential, ctx);
                     }
                 });
             }
@@ -334,17 +323,17 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
     fn handle(&mut self, message: Result<ws::Message, ProtocolError>, ctx: &mut Self::Context) {
         let message = match message {
             Ok(message) => message,
-            Err(ProtocolError::Overflow) => return self.abort(CloseCode::Size, ctx),
+            Err(ProtocolError::Overflow) => return self.abort(Ending::MessageTooLong, ctx),
             // Text that is not UTF-8 comes as an I/O error; after a real one nobody reads the close frame.
-            Err(ProtocolError::Io(_)) => return self.abort(CloseCode::Invalid, ctx),
-            Err(_) => return self.abort(CloseCode::Protocol, ctx),
+            Err(ProtocolError::Io(_)) => return self.abort(Ending::NotUtf8, ctx),
+            Err(_) => return self.abort(Ending::Protocol, ctx),
         };
         self.undecoded.subtract(wire_size(payload_size(&message)));
         if self.closing && !matches!(message, ws::Message::Close(_)) {
             return;
         }
         if !matches!(message, ws::Message::Close(_)) && !self.count_received() {
-            return self.close(CloseCode::Other(TOO_MANY), ctx);
+            return self.end(Ending::TooManyMessages, ctx);
         }
         match message {
             ws::Message::Text(text) => self.obey(&text, ctx),
@@ -356,6 +345,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
                 if !self.closing {
                     ctx.close(reason);
                 }
+                self.is_over.set(true);
                 ctx.stop();
             }
             ws::Message::Nop => {}

@@ -13,13 +13,15 @@ use super::{Visibility, money, open_document, open_name, term};
 use crate::domain::application::{Country, TermMonths};
 use crate::domain::decision::RiskBand;
 use crate::domain::ids::ApplicationId;
+use crate::domain::label::Label;
 use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::domain::status::Status;
 use crate::error::Result;
+use crate::storage::planner;
 use crate::storage::schema::applications;
 use crate::storage::seal::{DocumentIndex, KeyRing};
-use crate::storage::types::{PgCountry, PgStatus};
+use crate::storage::types::PgLabel;
 
 /// What a list is narrowed to.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +34,8 @@ pub struct ListFilter {
     pub from: Option<DateTime<Utc>>,
     /// Made before.
     pub to: Option<DateTime<Utc>>,
+    /// Last changed at or after.
+    pub updated_since: Option<DateTime<Utc>>,
     /// At least this much asked for.
     pub min_amount: Option<Money>,
     /// At most this much asked for.
@@ -46,6 +50,16 @@ pub struct ListFilter {
     pub banking_data: Option<Map<String, Value>>,
 }
 
+impl ListFilter {
+    /// How the transaction that reads such a list begins.
+    pub fn begin(&self) -> &'static str {
+        match self.country_data.is_some() || self.banking_data.is_some() {
+            true => planner::BEGIN_SEARCH,
+            false => planner::BEGIN_LIST,
+        }
+    }
+}
+
 /// Newest or oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortOrder {
@@ -54,6 +68,8 @@ pub enum SortOrder {
     NewestFirst,
     /// `created_at`
     OldestFirst,
+    /// `updated_at`: what was changed last comes last, so that a list is read to what is new.
+    LeastRecentlyUpdated,
 }
 
 /// Where a page starts.
@@ -63,6 +79,8 @@ pub enum PageStart {
     Beginning,
     /// After this application, in the order of the list.
     After(ApplicationId),
+    /// After this application as it was changed at this time, in the order of changes.
+    AfterUpdate(DateTime<Utc>, ApplicationId),
     /// After so many applications.
     Offset(i64),
 }
@@ -73,7 +91,9 @@ pub struct ListedApplication {
     /// The identifier.
     pub id: ApplicationId,
     /// The country.
-    pub country: Country,
+    pub country: Label<Country>,
+    /// ISO 4217.
+    pub currency: String,
     /// The applicant's name.
     pub full_name: FullName,
     /// The applicant's document.
@@ -85,7 +105,7 @@ pub struct ListedApplication {
     /// Over how many instalments.
     pub term_months: TermMonths,
     /// Where it stands.
-    pub status: Status,
+    pub status: Label<Status>,
     /// The last decision's risk.
     pub risk_score: Option<Decimal>,
     /// The number of its last change.
@@ -100,13 +120,14 @@ pub struct ListedApplication {
 #[diesel(table_name = applications, check_for_backend(diesel::pg::Pg))]
 struct ListedRow {
     id: Uuid,
-    country: PgCountry,
+    country: PgLabel<Country>,
+    currency: String,
     full_name: Vec<u8>,
     identity_document: Vec<u8>,
     requested_amount: Decimal,
     monthly_income: Decimal,
     term_months: i16,
-    status: PgStatus,
+    status: PgLabel<Status>,
     risk_score: Option<Decimal>,
     version: i64,
     created_at: DateTime<Utc>,
@@ -119,6 +140,7 @@ impl ListedRow {
         Ok(ListedApplication {
             id: ApplicationId::new(row.id),
             country: row.country.0,
+            currency: row.currency,
             full_name: open_name(keys, row.id, &row.full_name)?,
             identity_document: open_document(keys, row.id, &row.identity_document)?,
             requested_amount: money(row.requested_amount)?,
@@ -165,6 +187,9 @@ fn narrow<'a, ST>(
     if let Some(to) = filter.to {
         query = query.filter(applications::id.lt(uuid_floor(to)));
     }
+    if let Some(since) = filter.updated_since {
+        query = query.filter(applications::updated_at.ge(since));
+    }
     if let Some(min) = filter.min_amount {
         query = query.filter(applications::requested_amount.ge(min.amount()));
     }
@@ -208,11 +233,20 @@ pub async fn list_page(
     query = match order {
         SortOrder::NewestFirst => query.order(applications::id.desc()),
         SortOrder::OldestFirst => query.order(applications::id.asc()),
+        SortOrder::LeastRecentlyUpdated => {
+            query.order((applications::updated_at.asc(), applications::id.asc()))
+        }
     };
     query = match (start, order) {
         (PageStart::Beginning, _) => query,
         (PageStart::After(id), SortOrder::NewestFirst) => query.filter(applications::id.lt(id.as_uuid())),
-        (PageStart::After(id), SortOrder::OldestFirst) => query.filter(applications::id.gt(id.as_uuid())),
+        (PageStart::After(id), SortOrder::OldestFirst | SortOrder::LeastRecentlyUpdated) => {
+            query.filter(applications::id.gt(id.as_uuid()))
+        }
+        // The first condition is the index's; few applications share a time.
+        (PageStart::AfterUpdate(at, id), _) => query
+            .filter(applications::updated_at.ge(at))
+            .filter(applications::updated_at.gt(at).or(applications::id.gt(id.as_uuid()))),
         (PageStart::Offset(offset), _) => query.offset(offset),
     };
     let rows: Vec<ListedRow> = query.load(connection).await?;

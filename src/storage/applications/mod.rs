@@ -169,6 +169,28 @@ pub async fn find(
     row.map(|row| row.open(keys)).transpose()
 }
 
+/// Whether there is an application that was not deleted and that the caller may see, in the archive too.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_visible(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    visibility: &Visibility,
+) -> Result<bool> {
+    let found = applications::table
+        .find(id.as_uuid())
+        .select((applications::created_by, applications::deleted_at.is_not_null()))
+        .first::<(String, bool)>(connection)
+        .await
+        .optional()?;
+    let found = match found {
+        Some(found) => Some(found),
+        None => archived::find(connection, id).await?.map(|row| (row.created_by, row.deleted_at.is_some())),
+    };
+    Ok(found.is_some_and(|(owner, is_deleted)| !is_deleted && visibility.reaches(&owner)))
+}
+
 /// Whose an application is, deleted or not.
 ///
 /// # Errors

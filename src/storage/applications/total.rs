@@ -65,6 +65,7 @@ fn counted_group(filter: &ListFilter) -> Option<(Option<Country>, Option<Status>
             status,
             from: None,
             to: None,
+            updated_since: None,
             min_amount: None,
             max_amount: None,
             risk_band: None,

@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use self::list::{LetterFilter, list_page};
 pub use self::retry::{Obstacle, Retried, RetryAll, retry, retry_all};
 use super::schema::{failed_job_actions, failed_jobs};
-use super::types::{FailedJobStatus, PgFailedJobStatus};
+use super::types::{FailedJobStatus, PgFailedJobStatus, PgLabel};
 use crate::domain::ids::ApplicationId;
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::transaction::Abort;
@@ -43,7 +43,7 @@ pub struct FailedJob {
     /// How often it was tried.
     pub attempts: i32,
     /// What operators made of it.
-    pub status: PgFailedJobStatus,
+    pub status: PgLabel<FailedJobStatus>,
     /// The request that had led to the job.
     pub request_id: Option<String>,
     /// The job that was queued in its place.
@@ -74,9 +74,9 @@ pub struct LetterAction {
     /// `retry`, `ignore` or `review`.
     pub action: String,
     /// The status before.
-    pub old_status: PgFailedJobStatus,
+    pub old_status: PgLabel<FailedJobStatus>,
     /// The status after.
-    pub new_status: PgFailedJobStatus,
+    pub new_status: PgLabel<FailedJobStatus>,
     /// Who.
     pub actor: String,
     /// Why.
@@ -150,7 +150,7 @@ pub async fn mark(
     operator: &Operator,
 ) -> Result<FailedJob, Abort> {
     let letter = lock(connection, id).await?;
-    check(letter.status.0, status)?;
+    check(&letter.status, status)?;
     settle(connection, &letter, status, None, operator).await
 }
 
@@ -166,8 +166,11 @@ async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<FailedJob,
 }
 
 /// # Errors
-/// [`Error::Conflict`] with both statuses, unless the one may follow the other.
-fn check(from: FailedJobStatus, to: FailedJobStatus) -> Result<()> {
+/// [`Error::Conflict`] with both statuses, unless the one may follow the other; [`Error::UnknownLabel`] for a status that
+/// this version does not know.
+fn check(from: &PgLabel<FailedJobStatus>, to: FailedJobStatus) -> Result<()> {
+    let unknown = || Error::unknown_label("status of a dead letter", from.0.text(FailedJobStatus::as_str));
+    let from = from.0.known().ok_or_else(unknown)?;
     if from.next().contains(&to) {
         return Ok(());
     }
@@ -184,6 +187,7 @@ async fn settle(
     job_id: Option<Uuid>,
     operator: &Operator,
 ) -> Result<FailedJob, Abort> {
+    let unknown = || Error::unknown_label("status of a dead letter", letter.id);
     let action = match status {
         FailedJobStatus::Reprocessed => "retry",
         FailedJobStatus::Ignored => "ignore",
@@ -193,7 +197,12 @@ async fn settle(
         .values((
             failed_job_actions::failed_job_id.eq(letter.id),
             failed_job_actions::action.eq(action),
-            failed_job_actions::old_status.eq(letter.status),
+            failed_job_actions::old_status.eq(letter
+                .status
+                .0
+                .known()
+                .map(PgFailedJobStatus)
+                .ok_or_else(unknown)?),
             failed_job_actions::new_status.eq(PgFailedJobStatus(status)),
             failed_job_actions::actor.eq(&operator.account),
             failed_job_actions::reason.eq(&operator.reason),

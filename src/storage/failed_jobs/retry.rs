@@ -76,7 +76,7 @@ pub async fn retry(
     operator: &Operator,
 ) -> Result<FailedJob, Abort> {
     let letter = lock(connection, id).await?;
-    check(letter.status.0, FailedJobStatus::Reprocessed)?;
+    check(&letter.status, FailedJobStatus::Reprocessed)?;
     match requeue(connection, &letter, operator, false).await? {
         Ok(letter) => Ok(letter),
         Err(obstacle) => Err(obstacle.error().into()),
@@ -144,7 +144,12 @@ pub async fn retry_all(
         .await?;
     for letter in letters {
         outcome.matched += 1;
-        let done = if letter.status.0.next().contains(&FailedJobStatus::Reprocessed) {
+        let done = if letter
+            .status
+            .0
+            .known()
+            .is_some_and(|status| status.next().contains(&FailedJobStatus::Reprocessed))
+        {
             requeue(connection, &letter, operator, wanted.dry_run).await?.map(drop)
         } else {
             Err(Obstacle::NotRetryable)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::ids::ApplicationId;
 use crate::error::Result;
 use crate::storage::schema::pending_jobs;
-use crate::storage::types::{JobStatus, PgJobStatus};
+use crate::storage::types::{JobStatus, PgJobStatus, PgLabel};
 
 /// What a list is narrowed to.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ pub struct ListedJob {
     /// The application that it is about.
     pub application_id: Option<Uuid>,
     /// Where it stands.
-    pub status: PgJobStatus,
+    pub status: PgLabel<JobStatus>,
     /// Higher runs first.
     pub priority: i16,
     /// Attempts that were begun.

@@ -19,6 +19,8 @@ pub enum SealedField {
     IdempotentReply,
     /// What a bureau or a bank posted.
     WebhookPayload,
+    /// The client's address of a security event.
+    SecurityEventAddress,
 }
 
 /// The column that names a row, and how its value stands in the authenticated place of an envelope.
@@ -32,13 +34,14 @@ pub enum RowKey {
 
 impl SealedField {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::FullName,
         Self::IdentityDocument,
         Self::BirthDate,
         Self::PersonalData,
         Self::IdempotentReply,
         Self::WebhookPayload,
+        Self::SecurityEventAddress,
     ];
 
     /// Table, column and the table's key.
@@ -50,6 +53,7 @@ impl SealedField {
             Self::PersonalData => ("applications", "personal_data", RowKey::Uuid("id")),
             Self::IdempotentReply => ("idempotency_keys", "reply", RowKey::Bytes("key_digest")),
             Self::WebhookPayload => ("webhook_events", "payload", RowKey::Uuid("id")),
+            Self::SecurityEventAddress => ("security_events", "address", RowKey::Uuid("origin_id")),
         }
     }
 }

@@ -21,6 +21,7 @@ use diesel::sql_types::{BigInt, Bool, Date, Integer, Jsonb, Nullable, Text, Time
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::differences::differences;
@@ -249,10 +250,22 @@ pub async fn read(
     let row: FiguresRow = Prepared(statement).get_result(connection).await?;
     Ok(Figures {
         as_of: row.behind_at.unwrap_or(now),
-        counts: serde_json::from_value(row.counts).map_err(Error::internal)?,
-        days: serde_json::from_value(row.days).map_err(Error::internal)?,
-        months: serde_json::from_value(row.months).map_err(Error::internal)?,
+        counts: known(row.counts)?,
+        days: known(row.days)?,
+        months: known(row.months)?,
     })
+}
+
+/// The groups of rows whose country and status this version knows: a newer version's are not its to show.
+fn known<T: DeserializeOwned>(rows: Value) -> Result<Vec<T>> {
+    let rows: Vec<Value> = serde_json::from_value(rows).map_err(Error::internal)?;
+    let is_known = |row: &Value| {
+        let word = |name: &str| row.get(name).and_then(Value::as_str);
+        word("country").is_none_or(|country| country.parse::<Country>().is_ok())
+            && word("status").is_none_or(|status| status.parse::<Status>().is_ok())
+    };
+    let rows = rows.into_iter().filter(is_known);
+    rows.map(|row| serde_json::from_value(row).map_err(Error::internal)).collect()
 }
 
 struct CountListed {

@@ -5,10 +5,11 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::error::Result;
 use crate::storage::schema::webhook_events;
-use crate::storage::types::{PgCountry, PgWebhookStatus, WebhookStatus};
+use crate::storage::types::{PgLabel, PgWebhookStatus, WebhookStatus};
 
 /// What a list is narrowed to.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +31,7 @@ pub struct ListedEvent {
     /// The bureau.
     pub provider: String,
     /// The application's country.
-    pub country: PgCountry,
+    pub country: PgLabel<Country>,
     /// The application.
     pub application_id: Uuid,
     /// The bureau's reference.
@@ -38,7 +39,7 @@ pub struct ListedEvent {
     /// What the bureau made of the application.
     pub outcome: String,
     /// What became of the event.
-    pub status: PgWebhookStatus,
+    pub status: PgLabel<WebhookStatus>,
     /// How often it was tried.
     pub attempts: i32,
     /// The last failure's code.

@@ -127,6 +127,7 @@ pub async fn enter(
 fn forgotten() -> Error {
     Error::Database {
         transient: true,
+        session_lost: false,
         cause: PrivateMessage::new("the event of this key was deleted just now"),
     }
 }

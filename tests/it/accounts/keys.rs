@@ -79,7 +79,7 @@ async fn a_key_that_was_altered_taken_back_or_has_expired_is_nobodys() {
 
 #[actix_rt::test]
 async fn a_key_can_make_no_key_that_may_more_than_itself() {
-    let app = TestApp::start_idle().await;
+    let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__KEYS_MAKE_KEYS", "true")]).await;
     let (_, key) = make(&app, "provisioner", "admin", &["operations:write", "applications:read"]).await;
     let caller = app.with_key(&key);
     let more = json!({"name": "more", "role": "user", "scopes": ["applications:write"]});
@@ -94,4 +94,106 @@ async fn two_credentials_are_one_too_many() {
     let (_, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     let both = app.admin();
     both.send(actix_web::http::Method::GET, ME, &[("X-API-Key", &key)], "").await.expect(401);
+}
+
+#[actix_rt::test]
+async fn a_refused_credential_has_a_code_that_tells_its_holder_why() {
+    let app = TestApp::start_idle().await;
+    let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
+    let (access, renewal) = super::session(&app, crate::support::accounts::USER).await;
+    let short = app.engine().accounts.operator_token(ADMIN, std::time::Duration::ZERO).await.unwrap();
+    let short = secrecy::ExposeSecret::expose_secret(&short).to_owned();
+    app.execute("UPDATE users SET token_version = token_version + 1 WHERE username = 'test-user'").await;
+    eventually("the token to end", async || (super::me(&app, &access).await == 401).then_some(())).await;
+    let (_, expired) = make(&app, "expired", "user", &["applications:read"]).await;
+    app.execute("UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE name = 'expired'").await;
+    eventually("the key to end", async || (app.with_key(&expired).get(ME).await.status == 401).then_some(()))
+        .await;
+    app.delete(&format!("{KEYS}/{id}")).await.expect(204);
+    let stranger = format!("{}{}", &key[..key.len() - 43], "A".repeat(43));
+    let bearer = |token: &str| app.with_token(token);
+    for (caller, code) in [
+        (bearer("nonsense"), "credential_malformed"),
+        (bearer("a.b.c"), "credential_malformed"),
+        (bearer(&renewal), "wrong_credential_kind"),
+        (bearer(&access), "credential_revoked"),
+        (app.with_key("aval_0_0"), "credential_malformed"),
+        (app.with_key("nonsense"), "credential_malformed"),
+        (app.with_key(&access), "wrong_credential_kind"),
+        (app.with_key(&renewal), "wrong_credential_kind"),
+        (app.with_key(&key), "credential_revoked"),
+        (app.with_key(&expired), "credential_expired"),
+        // Only the secret's holder learns that a key has ended.
+        (app.with_key(&stranger), "unauthenticated"),
+    ] {
+        let answer = caller.get(ME).await;
+        assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="aval", error="invalid_token""#);
+        assert_eq!(answer.expect(401)["code"], code, "{:?}", caller.credential);
+    }
+    // The leeway of clocks: it is over five seconds later.
+    eventually("the token to expire", async || {
+        let answer = bearer(&short).get(ME).await;
+        (answer.status == 401).then(|| assert_eq!(answer.json["code"], "credential_expired"))
+    })
+    .await;
+    for (token, code) in [
+        (key.as_str(), "wrong_credential_kind"),
+        (&access, "wrong_credential_kind"),
+        ("x", "credential_malformed"),
+    ] {
+        assert_eq!(super::refresh(&app, token).await.expect(401)["code"], code, "{token}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_key_is_a_bearer_token_too_and_a_bad_one_is_refused_alike() {
+    let app = TestApp::start_idle().await;
+    let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
+    let me = app.with_token(&key).get(ME).await.expect(200);
+    assert_eq!((&me["account"], &me["credential"]), (&json!("key:core-banking"), &json!("api_key")));
+    let mut socket = app.silent_websocket("").await;
+    assert_eq!(socket.authenticate(&key).await["type"], "authenticated", "{id}");
+    app.with_token(&format!("{key}x")).get(ME).await.expect(401);
+    app.delete(&format!("{KEYS}/{id}")).await.expect(204);
+    app.with_token(&key).get(ME).await.expect(401);
+}
+
+#[actix_rt::test]
+async fn whatever_is_created_can_be_read_where_its_location_says() {
+    let app = TestApp::start_idle().await;
+    let user = json!({"username": "ana.lopez", "password": "correct horse battery", "role": "analyst"});
+    let key = json!({"name": "bank", "role": "user", "scopes": ["applications:read"]});
+    for (path, body) in [(KEYS, key), ("/api/v1/users", user), ("/api/v1/applications", spanish())] {
+        let made = app.post(path, &body).await;
+        let location = made.header("location").to_owned();
+        let made = made.expect(201);
+        assert_eq!(app.get(&location).await.expect(200)["id"], made["id"], "{location}");
+    }
+    app.get(&format!("{KEYS}/01890a5d-ac96-774b-bcce-b302099a8057")).await.expect(404);
+}
+
+#[actix_rt::test]
+async fn a_scope_that_the_role_can_never_use_is_refused_with_everything_else_that_is_wrong() {
+    let app = TestApp::start_idle().await;
+    let scopes = ["applications:read", "applications:review", "operations:read", "x"];
+    let refused = app.post(KEYS, &json!({"name": "B", "role": "user", "scopes": scopes})).await;
+    assert_eq!(
+        refused.field_errors(),
+        [
+            "/name bad_name",
+            "/scopes/1 scope_needs_role",
+            "/scopes/2 scope_needs_role",
+            "/scopes/3 unknown_scope"
+        ]
+    );
+    let user = json!({"username": "A", "password": "short", "role": "root", "x": 1});
+    assert_eq!(
+        app.post("/api/v1/users", &user).await.field_errors(),
+        ["/username bad_name", "/password bad_length", "/role unknown_role", "/x unknown_field"]
+    );
+    let user = json!({"username": "ana.lopez.perez", "password": "ana.lopez.perez", "role": "root"});
+    assert_eq!(
+        app.post("/api/v1/users", &user).await.field_errors(),
+        ["/password too_obvious", "/role unknown_role"]
+    );
 }

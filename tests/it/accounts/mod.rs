@@ -1,5 +1,7 @@
 //! Who may come in, and how far.
 
+mod authority;
+mod guessing;
 mod keys;
 mod operators;
 mod people;

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use aval::app::App;
 use aval::cli::api_key::{self, ApiKeyArgs};
 use aval::cli::token::{self, TokenArgs};
 use aval::cli::user::{self, UserArgs};
@@ -12,6 +13,7 @@ use secrecy::ExposeSecret as _;
 use super::{ME, login, me};
 use crate::support::accounts::{ADMIN, ANALYST, USER};
 use crate::support::app::TestApp;
+use crate::support::db::TestDatabase;
 use crate::support::engine::settings;
 
 #[derive(Parser)]
@@ -56,6 +58,26 @@ async fn the_first_start_makes_one_admin_also_when_two_instances_start_at_once()
     login(&app, name, password.expose_secret()).await.expect(200);
     assert!(app.engine().accounts.make_first_admin().await.unwrap().is_none());
     assert!(!app.log.text().await.contains(password.expose_secret()));
+}
+
+#[actix_rt::test]
+async fn an_instance_is_not_ready_before_the_first_account_exists() {
+    let database = TestDatabase::create().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let own = [("AVAL__DATABASE__URL", database.url().to_owned()), ("AVAL__SERVER__PORT", port.to_string())];
+    let own = own.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let ready = format!("http://127.0.0.1:{port}/health/ready");
+    let status = async || awc::Client::default().get(&ready).send().await.unwrap().status().as_u16();
+    let app = App::start_after(settings(&own), Clock::system(), quiet(), async |engine| {
+        assert_eq!(status().await, 503);
+        engine.accounts.make_first_admin().await?;
+        assert_eq!(status().await, 503);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(status().await, 200);
+    app.shutdown().await;
 }
 
 #[actix_rt::test]
@@ -132,6 +154,15 @@ async fn production_shows_its_inside_to_admins_and_keys_made_for_it_alone() {
         assert_eq!(analyst.get(path).await.status, 403, "{path}");
         assert_eq!(app.get(path).await.status, 200, "{path}");
         assert_eq!(app.with_key(&key).get(path).await.status, 200, "{path}");
+    }
+    let body = serde_json::json!({"name": "prometheus", "role": "user", "scopes": ["metrics:read"]});
+    let key = app.post("/api/v1/api-keys", &body).await.expect(201)["key"].as_str().unwrap().to_owned();
+    for caller in [app.with_key(&key), app.with_token(&key)] {
+        let metrics = caller.get("/metrics").await.text();
+        assert!(metrics.contains("\nprocess_resident_memory_bytes "), "what Prometheus scrapes");
+        for other in ["/openapi.json", "/health/detailed", "/api/v1/applications", "/api/v1/admin/jobs"] {
+            caller.get(other).await.expect(403);
+        }
     }
     for path in ["/health", "/health/live", "/health/ready"] {
         app.anonymous().get(path).await.expect(200);

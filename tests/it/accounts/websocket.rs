@@ -1,16 +1,18 @@
 //! Who is let in on a WebSocket, and for how long.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::user_path;
 use crate::support::accounts::{ADMIN, OTHER, USER};
 use crate::support::app::{Heard, TestApp, TestSocket};
 use crate::support::builders::spanish;
-use crate::support::eventually;
+use crate::support::{PATIENCE, eventually};
 
 const TICKETS: &str = "/api/v1/ws/tickets";
 
@@ -38,23 +40,160 @@ async fn nothing_is_answered_before_the_client_has_said_who_it_is() {
     app.submit(&spanish()).await;
     let answer = socket.authenticate(&app.token).await;
     assert_eq!((&answer["account"], &answer["role"]), (&json!(ADMIN), &json!("admin")));
-    assert_eq!(socket.authenticate(&app.token).await["code"], "already_authenticated");
     socket.subscribe(&json!({"channel": "applications"})).await;
 }
 
 #[actix_rt::test]
-async fn a_client_that_says_nothing_or_proves_nothing_is_closed_with_4401() {
+async fn a_client_that_says_nothing_or_proves_nothing_is_told_why_and_closed_with_4401() {
     let app = TestApp::start(&[("AVAL__WEBSOCKET__AUTH_TIMEOUT_MS", "300")]).await;
     let mut silent = app.silent_websocket("").await;
+    let refused = silent.json().await;
+    assert_eq!((&refused["type"], &refused["code"]), (&json!("error"), &json!("authentication_timeout")));
     assert_eq!(close_code(&mut silent).await, 4401);
     let mut liar = app.silent_websocket("").await;
-    liar.send(&json!({"action": "auth", "token": "a.b.c"})).await;
+    assert_eq!(liar.authenticate("a.b.c").await["code"], "invalid_credential");
     assert_eq!(close_code(&mut liar).await, 4401);
     let operations = json!({"name": "metrics", "role": "admin", "scopes": ["operations:read"]});
     let key = app.post("/api/v1/api-keys", &operations).await.expect(201)["key"].clone();
     let mut out_of_scope = app.silent_websocket("").await;
     out_of_scope.send(&json!({"action": "auth", "api_key": key})).await;
+    assert_eq!(out_of_scope.json().await["code"], "insufficient_scope");
     assert_eq!(close_code(&mut out_of_scope).await, 4401);
+    let key = key.as_str().unwrap();
+    assert_eq!(handshake_status(&app, "", &[("X-API-Key", key)]).await, 403);
+}
+
+/// The status of a handshake that is refused.
+async fn handshake_status(app: &TestApp, query: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut request = app.client.ws(app.url(&format!("/api/v1/ws{query}")));
+    for (name, value) in headers {
+        request = request.set_header(*name, *value);
+    }
+    match request.connect().await.err().unwrap() {
+        awc::error::WsClientError::InvalidResponseStatus(status) => status.as_u16(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix_rt::test]
+async fn the_fields_of_the_handshake_authenticate_as_on_any_request() {
+    let app = TestApp::start_idle().await;
+    let bearer = format!("Bearer {}", token(&app, USER, HOUR).await);
+    let request = app.client.ws(app.url("/api/v1/ws")).set_header("Authorization", bearer.as_str());
+    let mut socket = TestSocket::of(request).await.unwrap();
+    assert_eq!(socket.json().await["account"], USER);
+    socket.subscribe(&json!({"channel": "applications"})).await;
+    assert_eq!(handshake_status(&app, "", &[("Authorization", "Bearer a.b.c")]).await, 401);
+    assert_eq!(handshake_status(&app, "?ticket=x", &[("Authorization", &bearer)]).await, 401);
+}
+
+#[actix_rt::test]
+async fn a_new_token_extends_a_connection_and_one_of_another_account_changes_nothing() {
+    let app = TestApp::start_idle().await;
+    let mut socket = app.silent_websocket("").await;
+    let first = socket.authenticate(&token(&app, USER, Duration::from_secs(3)).await).await;
+    let longer = socket.authenticate(&token(&app, USER, HOUR).await).await;
+    assert_eq!((&longer["type"], &longer["account"]), (&json!("authenticated"), &json!(USER)));
+    assert!(first["valid_until"].as_str().unwrap() < longer["valid_until"].as_str().unwrap());
+    assert_eq!(socket.authenticate(&app.token).await["code"], "another_account");
+    assert_eq!(socket.authenticate("a.b.c").await["code"], "invalid_credential");
+    let ends = chrono::DateTime::parse_from_rfc3339(first["valid_until"].as_str().unwrap()).unwrap();
+    eventually("the first token to end", async || {
+        (chrono::Utc::now() > ends + Duration::from_millis(200)).then_some(())
+    })
+    .await;
+    socket.subscribe(&json!({"channel": "applications"})).await;
+    assert_eq!(socket.authenticate("a.b.c").await["code"], "invalid_credential");
+    assert_eq!(socket.authenticate("a.b.c").await["code"], "invalid_credential");
+    assert_eq!(close_code(&mut socket).await, 4401, "the third in a row is the last");
+}
+
+#[actix_rt::test]
+async fn a_subscription_to_an_application_that_the_account_may_not_see_is_refused() {
+    let app = TestApp::start_idle().await;
+    let foreign = app.acting_as(OTHER).await.submit(&spanish()).await;
+    let own = app.acting_as(USER).await.submit(&spanish()).await;
+    let mut socket = app.silent_websocket("").await;
+    socket.authenticate(&token(&app, USER, HOUR).await).await;
+    for id in [foreign.as_str(), "01890a5d-ac96-774b-bcce-b302099a8057"] {
+        socket.send(&json!({"action": "subscribe", "application_id": id})).await;
+        let refused = socket.json().await;
+        let told = (&refused["type"], &refused["code"], &refused["application_id"]);
+        assert_eq!(told, (&json!("error"), &json!("unknown_application"), &json!(id)));
+    }
+    socket.subscribe(&json!({"application_id": own})).await;
+    let mut staff = app.websocket().await;
+    staff.subscribe(&json!({"application_id": foreign})).await;
+}
+
+#[actix_rt::test]
+async fn a_credential_that_is_refused_on_a_websocket_is_charged_to_the_address() {
+    let app = TestApp::start(&[
+        ("AVAL__LIMITS__ENABLED", "true"),
+        ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1"),
+        ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "25"),
+    ])
+    .await;
+    for _ in 0..2 {
+        let mut liar = app.silent_websocket("").await;
+        assert_eq!(liar.authenticate("a.b.c").await["code"], "invalid_credential");
+    }
+    eventually("the address to be refused", async || {
+        (app.anonymous().get("/api/v1/countries").await.status.as_u16() == 429).then_some(())
+    })
+    .await;
+    assert_eq!(handshake_status(&app, "", &[]).await, 429);
+}
+
+/// The handshake of a WebSocket, with these fields besides those that stay the same.
+fn handshake(fields: &str) -> String {
+    format!(
+        "GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n{fields}\r\n"
+    )
+}
+
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+#[actix_rt::test]
+async fn a_handshake_of_another_version_or_with_a_bad_key_is_refused() {
+    let app = TestApp::start(&[("AVAL__WEBSOCKET__AUTH_TIMEOUT_MS", "100")]).await;
+    for (fields, status) in [
+        (format!("Sec-WebSocket-Version: 13\r\n{KEY}"), "101"),
+        (format!("Sec-WebSocket-Version: 8\r\n{KEY}"), "426"),
+        (format!("Sec-WebSocket-Version: 14\r\n{KEY}"), "426"),
+        (format!("Sec-WebSocket-Version: 13, 8\r\n{KEY}"), "426"),
+        (format!("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\n{KEY}"), "400"),
+        (KEY.to_owned(), "400"),
+        ("Sec-WebSocket-Version: 13\r\n".to_owned(), "400"),
+        ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n".to_owned(), "400"),
+        ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25j\r\n".to_owned(), "400"),
+        ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ????????????????????????\r\n".to_owned(), "400"),
+        (format!("Sec-WebSocket-Version: 13\r\nOrigin: https://localhost:443\r\n{KEY}"), "101"),
+        (format!("Sec-WebSocket-Version: 13\r\nOrigin: https://localhost:444\r\n{KEY}"), "403"),
+    ] {
+        let answer = app.send_raw(handshake(&fields).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{fields} {answer}");
+        assert_eq!(answer.contains("sec-websocket-version: 13\r\n"), status == "426", "{answer}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_server_closes_tcp_as_soon_as_both_have_said_goodbye() {
+    let app = TestApp::start_idle().await;
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
+    let fields = format!("Sec-WebSocket-Version: 13\r\n{KEY}");
+    stream.write_all(handshake(&fields).as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert!(stream.read_buf(&mut head).await.unwrap() > 0);
+    }
+    let begun = Instant::now();
+    // A close frame with 1000 under a mask of zeroes.
+    stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert_eq!(rest, [0x88, 2, 0x03, 0xE8]);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
 #[actix_rt::test]
@@ -69,13 +208,7 @@ async fn a_ticket_opens_one_websocket_and_no_second() {
     assert_eq!(socket.json().await["account"], USER);
     socket.subscribe(&json!({"channel": "applications"})).await;
 
-    let refused = async |query: &str| {
-        let opened = app.client.ws(app.url(&format!("/api/v1/ws{query}"))).connect().await;
-        match opened.err().unwrap() {
-            awc::error::WsClientError::InvalidResponseStatus(status) => status.as_u16(),
-            other => panic!("{other:?}"),
-        }
-    };
+    let refused = async |query: &str| handshake_status(&app, query, &[]).await;
     assert_eq!(refused(&query).await, 401);
     assert_eq!(refused("?ticket=x").await, 401);
     let late = user.send(Method::POST, TICKETS, &[], "").await.expect(201);
@@ -125,6 +258,42 @@ async fn a_user_hears_of_its_own_applications_alone() {
             break;
         }
     }
+}
+
+#[actix_rt::test]
+async fn a_user_resumes_by_offsets_that_do_not_tell_how_much_happened() {
+    let app = TestApp::start(&[]).await;
+    let user = app.acting_as(USER).await;
+    let topic = json!({"channel": "applications"});
+    let connect = async || {
+        let mut socket = app.silent_websocket("").await;
+        socket.authenticate(&token(&app, USER, HOUR).await).await;
+        socket
+    };
+    let mut socket = connect().await;
+    socket.subscribe(&topic).await;
+    let id = user.submit(&spanish()).await;
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|update: &Value| update["data"]["status"] != "APPROVED") {
+        heard.push(socket.json().await);
+    }
+    let places = format!("SELECT string_agg(relay_offset::text, ' ') FROM outbox WHERE subject = '{id}'");
+    let places = app.sql(&places).await;
+    let offsets: Vec<i64> = heard.iter().map(|update| update["offset"].as_i64().unwrap()).collect();
+    assert!(offsets.iter().all(|offset| !places.split(' ').any(|place| place == offset.to_string())));
+
+    let mut again = connect().await;
+    let resume = json!({"action": "subscribe", "channel": "applications", "epoch": heard[0]["epoch"],
+        "offset": offsets[0]});
+    again.send(&resume).await;
+    let answer = again.json().await;
+    assert_eq!((&answer["recovered"], &answer["offset"]), (&json!(true), &json!(offsets[0])));
+    for missed in &heard[1..] {
+        assert_eq!(again.json().await, *missed);
+    }
+    let mut guessing = connect().await;
+    guessing.send(&json!({"action": "subscribe", "channel": "applications", "epoch": heard[0]["epoch"], "offset": 1})).await;
+    assert_eq!(guessing.json().await["recovered"], false);
 }
 
 #[actix_rt::test]

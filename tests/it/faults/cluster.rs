@@ -49,14 +49,22 @@ pub(crate) struct Instance {
     pub(crate) process: ServerProcess,
     /// Between clients and the instance.
     pub(crate) clients: ChaosProxy,
-    /// Between the instance and PostgreSQL.
-    pub(crate) database: ChaosProxy,
+    /// Between the instance's pool and PostgreSQL.
+    database: ChaosProxy,
+    /// Between PostgreSQL and the instance's connections outside the pool: `LISTEN` and the leaders' locks.
+    pub(crate) direct: ChaosProxy,
     /// Between the instance and Redis, where there is one.
     pub(crate) redis: Option<ChaosProxy>,
     serves_clients: bool,
 }
 
 impl Instance {
+    /// Changes every link to PostgreSQL.
+    pub(crate) fn set_database(&self, link: Link) {
+        self.database.set(link);
+        self.direct.set(link);
+    }
+
     /// Waits until it takes requests.
     pub(crate) async fn is_ready(&self, client: &awc::Client) {
         let url = format!("http://{}/health/ready", self.process.address());
@@ -158,8 +166,11 @@ impl Cluster {
 
     fn instance(&self, number: usize, roles: &str) -> Instance {
         let database = ChaosProxy::start(Upstream::Unix(self.server.socket_file()));
-        let url =
-            format!("postgresql://aval@{}/{}?sslmode=disable", database.address(), self.server.database);
+        let direct = ChaosProxy::start(Upstream::Unix(self.server.socket_file()));
+        let url_through = |proxy: &ChaosProxy| {
+            format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), self.server.database)
+        };
+        let (url, direct_url) = (url_through(&database), url_through(&direct));
         let data_dir = self.folder.path().join(format!("instance-{number}"));
         let bureaus = ["ES", "PT", "IT", "MX", "CO", "BR"].map(|code| {
             let url = format!("http://{}/{}", self.bureau_link.address(), code.to_lowercase());
@@ -169,6 +180,7 @@ impl Cluster {
         let redis_url = redis.as_ref().map(|proxy| format!("redis://{}/0", proxy.address()));
         let own = [
             ("DATABASE_URL", url.as_str()),
+            ("DATABASE_DIRECT_URL", direct_url.as_str()),
             ("AVAL_DATA_DIR", data_dir.to_str().unwrap()),
             ("REDIS_URL", redis_url.as_deref().unwrap_or_default()),
         ];
@@ -183,7 +195,7 @@ impl Cluster {
         let log = self.folder.path().join(format!("instance-{number}.log"));
         let process = ServerProcess::new(&["serve", "--roles", roles], &variables, free_port(), &log);
         let clients = ChaosProxy::start(Upstream::Tcp(process.address()));
-        Instance { process, clients, database, redis, serves_clients: roles.contains("api") }
+        Instance { process, clients, database, direct, redis, serves_clients: roles.contains("api") }
     }
 
     /// A connection past every proxy.
@@ -228,7 +240,7 @@ impl Cluster {
         }
         for instance in &mut self.instances {
             instance.clients.set(Link::Whole);
-            instance.database.set(Link::Whole);
+            instance.set_database(Link::Whole);
             if let Some(redis) = &instance.redis {
                 redis.set(Link::Whole);
             }

@@ -34,6 +34,7 @@ impl Private {
     async fn start(root: &Path) -> (Self, Server) {
         let settings = EmbeddedSettings {
             start_timeout: PATIENCE,
+            superuser_connects: true,
             fallback_dir: root.join("fallback"),
             ..EmbeddedSettings::new(root.join("data"))
         };
@@ -74,7 +75,7 @@ async fn nothing_is_lost_when_postgresql_is_killed() {
         let killed = postgres.pid().unwrap();
         kill(killed, Signal::SIGKILL).unwrap();
         eventually("another PostgreSQL", async || postgres.pid().filter(|pid| *pid != killed)).await;
-        judge("`kill -9` of PostgreSQL, and its restart", seed, &mut cluster, workload).await;
+        judge("`kill -9` of PostgreSQL, and its restart", seed, &mut cluster, workload, false).await;
         drop(cluster);
         postgres.stop().await;
     }
@@ -137,7 +138,7 @@ async fn survive_a_full_disk(disk: SmallDisk, seed: u64) {
     disk.fill();
     pace(FULL_FOR).await;
     disk.empty();
-    judge("the disk of the database full", seed, &mut cluster, workload).await;
+    judge("the disk of the database full", seed, &mut cluster, workload, false).await;
     drop(cluster);
     postgres.stop().await;
 }
@@ -156,7 +157,7 @@ async fn survive_a_database_that_only_reads(seed: u64) {
     for statement in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
         execute(&mut sql, statement).await.unwrap();
     }
-    judge("a database that only reads", seed, &mut cluster, workload).await;
+    judge("a database that only reads", seed, &mut cluster, workload, false).await;
     drop(cluster);
     postgres.stop().await;
 }

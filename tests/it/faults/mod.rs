@@ -25,7 +25,7 @@ use self::cluster::{Cluster, LEASE};
 use self::report::Run;
 use self::workload::{History, Workload};
 use crate::support::chaos_proxy::Link;
-use crate::support::db::{Server, TestDatabase};
+use crate::support::db::{Server, TestDatabase, execute};
 use crate::support::{eventually, pace};
 
 /// Applications that are accepted before a fault, and again after it.
@@ -42,6 +42,9 @@ enum Fault {
     CutAllFromDatabase,
     SilenceDatabase,
     SlowDatabase,
+    StaleStatements,
+    DemoteDatabase,
+    SilenceListeners,
     CutBureaus,
     SilenceBureaus,
     SlowBureaus,
@@ -66,6 +69,9 @@ impl Fault {
             Self::CutAllFromDatabase => "every instance cut off from PostgreSQL",
             Self::SilenceDatabase => "PostgreSQL silent for one instance; what was sent arrives late",
             Self::SlowDatabase => "every piece to and from PostgreSQL 40 ms late",
+            Self::StaleStatements => "a column's type changed under prepared statements, again and again",
+            Self::DemoteDatabase => "PostgreSQL demoted (read-only, its sessions killed), and promoted again",
+            Self::SilenceListeners => "every `LISTEN` connection and leader's lock half-open",
             Self::CutBureaus => "bureaus cut off",
             Self::SilenceBureaus => "bureaus silent",
             Self::SlowBureaus => "bureaus 300 ms late",
@@ -94,6 +100,11 @@ impl Fault {
         )
     }
 
+    /// Whether no request may fail meanwhile.
+    const fn fails_no_request(self) -> bool {
+        matches!(self, Self::StaleStatements | Self::SilenceListeners)
+    }
+
     /// Breaks it and leaves it broken for a while.
     async fn inject(self, cluster: &mut Cluster, dice: &mut SmallRng) {
         let a_while = Duration::from_millis(dice.random_range(1000..2500));
@@ -108,17 +119,40 @@ impl Fault {
                 pace(LEASE + a_while).await;
                 cluster.instances[victim].process.signal(Signal::SIGCONT);
             }
-            Self::CutInstanceFromDatabase => cluster.instances[victim].database.set(Link::Cut),
+            Self::CutInstanceFromDatabase => cluster.instances[victim].set_database(Link::Cut),
             Self::CutAllFromDatabase => {
-                cluster.instances.iter().for_each(|instance| instance.database.set(Link::Cut));
+                cluster.instances.iter().for_each(|instance| instance.set_database(Link::Cut));
             }
             Self::SilenceDatabase => {
-                cluster.instances[victim].database.set(Link::Silent);
+                cluster.instances[victim].set_database(Link::Silent);
                 pace(LEASE).await;
             }
             Self::SlowDatabase => {
                 let late = Link::Slow(Duration::from_millis(40));
-                cluster.instances.iter().for_each(|instance| instance.database.set(late));
+                cluster.instances.iter().for_each(|instance| instance.set_database(late));
+            }
+            Self::StaleStatements => {
+                for digits in 14..20 {
+                    let widen = format!(
+                        "ALTER TABLE applications ALTER COLUMN requested_amount TYPE numeric({digits}, 2)"
+                    );
+                    execute(&mut cluster.sql().await, &widen).await.unwrap();
+                    pace(a_while / 6).await;
+                }
+            }
+            Self::DemoteDatabase => {
+                let mut sql = cluster.sql().await;
+                let alter = format!("ALTER DATABASE {}", cluster.server.database);
+                execute(&mut sql, &format!("{alter} SET default_transaction_read_only = on")).await.unwrap();
+                let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                execute(&mut sql, kill).await.unwrap();
+                pace(a_while).await;
+                execute(&mut sql, &format!("{alter} RESET default_transaction_read_only")).await.unwrap();
+            }
+            Self::SilenceListeners => {
+                cluster.instances.iter().for_each(|instance| instance.direct.set(Link::Silent));
+                pace(LEASE).await;
             }
             Self::CutBureaus => cluster.bureau_link.set(Link::Cut),
             Self::SilenceBureaus => cluster.bureau_link.set(Link::Silent),
@@ -184,7 +218,7 @@ async fn survive(fault: Fault) {
         let mut dice = SmallRng::seed_from_u64(seed);
         let workload = work(&cluster, seed).await;
         fault.inject(&mut cluster, &mut dice).await;
-        judge(fault.name(), seed, &mut cluster, workload).await;
+        judge(fault.name(), seed, &mut cluster, workload, fault.fails_no_request()).await;
     }
 }
 
@@ -199,9 +233,12 @@ async fn work(cluster: &Cluster, seed: u64) -> Workload {
 }
 
 /// Heals everything, sees that work goes on, lets it come to rest, and judges.
-async fn judge(name: &str, seed: u64, cluster: &mut Cluster, workload: Workload) {
+async fn judge(name: &str, seed: u64, cluster: &mut Cluster, workload: Workload, fails_no_request: bool) {
     cluster.heal().await;
     let (history, mut violations) = settle(cluster.server.url().as_str(), workload).await;
+    if fails_no_request {
+        violations.extend(history.failed_requests());
+    }
     violations.extend(cluster.leaks().await);
     let run = Run { name, seed, history: &history, violations: &violations };
     run.append();
@@ -259,6 +296,21 @@ async fn nothing_happens_twice_when_the_database_hears_an_instance_late() {
 #[actix_rt::test]
 async fn nothing_is_lost_when_the_database_is_slow() {
     survive(Fault::SlowDatabase).await;
+}
+
+#[actix_rt::test]
+async fn no_request_fails_when_the_schema_changes_under_prepared_statements() {
+    survive(Fault::StaleStatements).await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_lost_when_the_database_is_demoted_and_promoted_again() {
+    survive(Fault::DemoteDatabase).await;
+}
+
+#[actix_rt::test]
+async fn no_request_fails_when_listeners_and_leaders_are_half_open() {
+    survive(Fault::SilenceListeners).await;
 }
 
 #[actix_rt::test]

@@ -38,8 +38,14 @@ async fn roles_apart_do_the_whole_work_and_survive_the_death_of_any_of_them() {
             cluster.instances[place].process.kill();
             going_on(&workload).await;
         }
-        judge("`kill -9` of an api, a worker and the leading relay apart", seed, &mut cluster, workload)
-            .await;
+        judge(
+            "`kill -9` of an api, a worker and the leading relay apart",
+            seed,
+            &mut cluster,
+            workload,
+            false,
+        )
+        .await;
     }
 }
 

@@ -14,7 +14,7 @@ use super::report::Run;
 use super::workload::Workload;
 use super::{PAUSE, SOME, rounds, seed, settle};
 use crate::support::chaos_proxy::{ChaosProxy, Upstream};
-use crate::support::db::{Server, TestDatabase};
+use crate::support::db::{Server, TestDatabase, execute};
 use crate::support::{eventually, pace};
 
 /// How often the balancer asks each instance whether it is ready.
@@ -45,11 +45,29 @@ async fn watch_readiness(
 #[actix_rt::test]
 async fn three_instances_are_restarted_one_after_another_without_a_failed_request() {
     for round in 0..rounds() {
-        restart_all(seed(round)).await;
+        restart_all("rolling restart (SIGTERM) of three instances behind a load balancer", &[], seed(round))
+            .await;
     }
 }
 
-async fn restart_all(seed: u64) {
+/// What a later version's migrations may do while instances of the present one serve.
+const MIGRATIONS: [&str; 4] = [
+    "ALTER TABLE applications ADD COLUMN added_later text",
+    "ALTER TYPE application_status ADD VALUE 'ADDED_LATER'",
+    "ALTER TABLE applications ALTER COLUMN requested_amount TYPE numeric(16, 2)",
+    "REINDEX TABLE pending_jobs",
+];
+
+#[actix_rt::test]
+async fn a_rolling_upgrade_that_changes_the_schema_fails_no_request_and_leaves_nothing_undecided() {
+    for round in 0..rounds() {
+        let name = "rolling upgrade: a column, a label, a changed type and a rebuilt index under load";
+        restart_all(name, &MIGRATIONS, seed(round)).await;
+    }
+}
+
+/// Changes the schema as `migrations` say, and restarts every instance, under load.
+async fn restart_all(name: &str, migrations: &[&str], seed: u64) {
     let database = TestDatabase::create().await;
     let mut cluster = Cluster::start_with_redis(Server::of(&database), 3).await;
     let addresses: Vec<SocketAddr> =
@@ -70,6 +88,11 @@ async fn restart_all(seed: u64) {
     })
     .await;
 
+    for migration in migrations {
+        execute(&mut cluster.sql().await, migration).await.unwrap();
+        let before = workload.accepted();
+        eventually("work to go on", async || (workload.accepted() >= before + SOME).then_some(())).await;
+    }
     for (instance, address) in cluster.instances.iter_mut().zip(&addresses) {
         instance.process.signal(Signal::SIGTERM);
         let status = instance.process.ended().await;
@@ -84,10 +107,8 @@ async fn restart_all(seed: u64) {
     let (history, mut violations) = settle(&cluster.server.url(), workload).await;
     stop.cancel();
     watching.await.unwrap();
-    violations
-        .extend(history.failures.iter().map(|(kind, count)| format!("a request failed: {kind} ({count})")));
+    violations.extend(history.failed_requests());
     violations.extend(cluster.leaks().await);
-    let name = "rolling restart (SIGTERM) of three instances behind a load balancer";
     let run = Run { name, seed, history: &history, violations: &violations };
     run.append();
     assert!(violations.is_empty(), "{run}\n{}", cluster.last_words());

@@ -84,6 +84,11 @@ impl History {
         *self.failures.entry(kind.into()).or_default() += 1;
     }
 
+    /// Each failure as a violation, where no request may fail.
+    pub(crate) fn failed_requests(&self) -> impl Iterator<Item = String> {
+        self.failures.iter().map(|(kind, count)| format!("a request failed: {kind} ({count})"))
+    }
+
     /// The identifiers of all that was accepted.
     pub(crate) fn accepted(&self) -> Vec<String> {
         self.submissions.iter().filter_map(|submission| submission.accepted.clone()).collect()

@@ -59,7 +59,7 @@ async fn an_archived_application_reads_as_before_in_no_list_and_comes_back_whole
     assert_eq!(run(&app, "archive").await["detail"], json!({"archived": ["2024-03"], "open": []}));
     assert_eq!(reads(&app, &id).await, before);
     assert_eq!(listed(&app).await, 1);
-    let search = json!({"country": "ES", "document": "12345678Z"});
+    let search = json!({"country": "ES", "identity_document": "12345678Z"});
     let found = app.post("/api/v1/applications/search", &search).await.expect(200);
     assert_eq!(found["applications"].as_array().unwrap().len(), 1);
     let tag = [("If-None-Match", before[0].0.as_str())];

@@ -18,13 +18,14 @@ use crate::support::engine::application;
 use crate::support::eventually;
 
 /// The recurring tasks.
-const TASKS: [&str; 10] = [
+const TASKS: [&str; 11] = [
     "make_partitions",
     "expire_credentials",
     "expire_outbox",
     "expire_idempotency_keys",
     "expire_document_claims",
     "expire_staff_views",
+    "expire_security_events",
     "expire_webhooks",
     "expire_job_history",
     "expire_scheduled_runs",

@@ -7,7 +7,7 @@ use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
 
 /// A row of each kind whose time is over, and one whose time is not.
-const ROWS: [(&str, &str, &str); 7] = [
+const ROWS: [(&str, &str, &str); 8] = [
     (
         "expire_webhooks",
         "webhook_events",
@@ -43,6 +43,12 @@ const ROWS: [(&str, &str, &str); 7] = [
         "INSERT INTO staff_views (id, account, action, viewed_at, keep_until) \
          SELECT uuid_v7_now(), 'ana', 'application', now(), now() + n * interval '1 hour' - interval '2 hours' \
          FROM generate_series(1, 3, 2) AS n",
+    ),
+    (
+        "expire_security_events",
+        "security_events WHERE kind = 'old'",
+        "INSERT INTO security_events (id, kind, occurred_at) \
+         SELECT uuid_v7_now(), 'old', now() - d * interval '1 day' FROM unnest(ARRAY[401, 399]) AS d",
     ),
     (
         "expire_credentials",

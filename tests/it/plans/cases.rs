@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aval::domain::account::{Role, Scope};
+use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::ids::DecisionId;
@@ -21,7 +21,9 @@ use aval::storage::idempotency::{KeyedWrite, SealedReply};
 use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, JobFilter, Quota, Release};
 use aval::storage::lanes::LaneChange;
 use aval::storage::provider_retries::Requeue;
+use aval::storage::refresh_tokens::RefreshToken;
 use aval::storage::scheduled_runs::{Cause, Ending, NewRun, Outcome, RunFilter};
+use aval::storage::security_events::{EventFilter, SecurityEvent};
 use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 use aval::storage::statistics::Question;
 use aval::storage::types::{FailedJobStatus, WebhookStatus};
@@ -29,8 +31,8 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, Verdict, WebhookFilter};
 use aval::storage::{
     api_keys, applications, audit, circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes,
-    outbox, provider_retries, refresh_tokens, scheduled_runs, staff_views, statistics, users, webhooks,
-    ws_tickets,
+    login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events, staff_views,
+    statistics, users, webhooks, ws_tickets,
 };
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
@@ -75,6 +77,7 @@ macro_rules! cases {
 pub(super) const CASES: &[Case] = cases! {
     "api_keys::insert" [0] [] |sql, w| api_keys::insert(sql, &new_key(w));
     "api_keys::find" [0] ["api_keys_pkey"] |sql, w| api_keys::find(sql, w.api_key);
+    "api_keys::find_unchanging" [0] ["api_keys_pkey"] |sql, w| api_keys::find_unchanging(sql, w.api_key);
     "api_keys::list_page" [0] ["api_keys_pkey"] |sql, w| api_keys::list_page(sql, Some(w.api_key), 20);
     "api_keys::revoke" [0] ["api_keys_pkey"] |sql, w| api_keys::revoke(sql, w.api_key, w.now);
     "api_keys::touch" [0] ["api_keys_pkey"] |sql, w| api_keys::touch(sql, w.api_key, w.now);
@@ -93,13 +96,14 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| async move { applications::insert_making_partitions(sql, &w.keys, &new_application(w)).await };
     "applications::find" [1] ["applications_pkey"] |sql, w| applications::find(sql, &w.keys, w.application, &Visibility::All);
     "applications::get" [1] ["applications_pkey"] |sql, w| applications::get(sql, &w.keys, w.application, &Visibility::All);
+    "applications::is_visible" [1] ["applications_pkey"] |sql, w| applications::is_visible(sql, w.application, &Visibility::All);
     "applications::country" [1] ["applications_pkey"] |sql, w| applications::country(sql, w.application, &Visibility::All);
     "applications::owner" [1] ["applications_pkey"] |sql, w| applications::owner(sql, w.application);
     "applications::owner_and_version" [1] ["applications_pkey"] |sql, w| applications::owner_and_version(sql, w.application);
     "applications::was_applied_elsewhere" [2] ["applications_pkey", "applications_document_index_id_idx"]
         |sql, w| applications::was_applied_elsewhere(sql, w.application, Some(TimeDelta::days(1)));
     "applications::list::list_page of all" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter::default());
-    "applications::list::list_page of a country and status" [ALL] ["applications_country_status_id_idx"]
+    "applications::list::list_page of a country and status" [ALL] ["status_id_idx"]
         |sql, w| list(sql, w, ListFilter { country: Some(Country::Es), status: Some(Status::Completed), ..ListFilter::default() });
     "applications::list::list_page of a status" [ALL] ["applications_status_id_idx"]
         |sql, w| list(sql, w, ListFilter { status: Some(Status::Completed), ..ListFilter::default() });
@@ -113,6 +117,16 @@ pub(super) const CASES: &[Case] = cases! {
         from: w.application.created_at(), to: w.application.created_at().map(|at| at + TimeDelta::hours(1)), ..ListFilter::default() });
     "applications::list::list_page of one's own" [ALL] ["applications_"] |sql, w| applications::list_page(
         sql, &w.keys, ownless(), own(), SortOrder::NewestFirst, PageStart::After(w.application), 21);
+    "applications::list::list_page of changes" [ALL] ["applications_updated_at_id_idx", "applications_created_by_updated_at_id_idx"]
+        |sql, w| async move {
+            let filter = ListFilter { updated_since: Some(w.now - TimeDelta::hours(1)), ..ListFilter::default() };
+            for visibility in [&Visibility::All, own()] {
+                for start in [PageStart::Beginning, PageStart::AfterUpdate(w.now - TimeDelta::minutes(30), w.application)] {
+                    applications::list_page(sql, &w.keys, &filter, visibility, SortOrder::LeastRecentlyUpdated, start, 21).await?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
     "applications::total::total" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
         |sql, _w| applications::total(sql, ownless(), &Visibility::All, bounds());
     "applications::total::total of one's own" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
@@ -178,6 +192,13 @@ pub(super) const CASES: &[Case] = cases! {
     "lanes::paused" [0] [] |sql, _w| lanes::paused(sql);
     "lanes::change" [0] [] |sql, w| async move { lanes::change(sql, &pause(w)).await };
 
+    "login_addresses::remember" [0] ["login_addresses_pkey"]
+        |sql, w| login_addresses::remember(sql, w.user, &[7; 32], w.now);
+    "login_addresses::is_known" [0] ["login_addresses_pkey"]
+        |sql, w| login_addresses::is_known(sql, &w.user_name, &[7; 32]);
+    "login_addresses::delete_before" [0] ["login_addresses_expiry_idx"]
+        |sql, w| login_addresses::delete_before(sql, w.now - TimeDelta::days(400));
+
     "outbox::publish" [0] ["outbox_unpublished_idx", "outbox_pkey"] |sql, _w| outbox::publish(sql, 100);
     "outbox::position" [0] [] |sql, _w| outbox::position(sql);
     "outbox::begin_new_epoch" [0] [] |sql, _w| outbox::begin_new_epoch(sql, uuid::Uuid::nil(), 0);
@@ -194,7 +215,16 @@ pub(super) const CASES: &[Case] = cases! {
     "refresh_tokens::insert" [0] ["users_pkey"] |sql, w| async move { refresh_tokens::insert(sql, &new_token(w)).await };
     "refresh_tokens::find" [0] ["refresh_tokens_token_hash_key"] |sql, _w| refresh_tokens::find(sql, &[7; 32]);
     "refresh_tokens::rotate" [0] ["refresh_tokens_pkey"]
-        |sql, w| refresh_tokens::rotate(sql, w.token, w.clock.new_uuid(), w.now);
+        |sql, w| async move {
+            let token = refresh_tokens::find(sql, &[7; 32]).await?;
+            let unknown = RefreshToken {
+                id: w.token, family: w.token_family, user_id: w.user, expires_at: w.now, rotated_at: None,
+                revoked_at: None, issued_at: w.now, session_started_at: None, uses: 0,
+            };
+            refresh_tokens::rotate(sql, &token.unwrap_or(unknown), w.clock.new_uuid(), w.now).await
+        };
+    "refresh_tokens::revoke_surplus" [0] ["refresh_tokens_family_idx"]
+        |sql, w| refresh_tokens::revoke_surplus(sql, w.token_family, 0, w.now);
     "refresh_tokens::revoke_family" [0] ["refresh_tokens_family_idx"]
         |sql, w| refresh_tokens::revoke_family(sql, w.token_family, w.now);
     "refresh_tokens::delete_expired" [0] ["refresh_tokens_expiry_idx"] |sql, w| refresh_tokens::delete_expired(sql, w.now);
@@ -217,6 +247,23 @@ pub(super) const CASES: &[Case] = cases! {
     "scheduled_runs::list::latest" [0] ["scheduled_runs_"] |sql, _w| scheduled_runs::latest(sql, &["task_a", "task_b"]);
     "scheduled_runs::records::records" [0] ["scheduled_runs_requested_idx", "scheduled_runs_schedule_idx"]
         |sql, _w| scheduled_runs::records(sql, &["task_a", "task_b"]);
+
+    "security_events::set_origin" [0] [] |sql, w| async move {
+        let keys = crate::support::engine::key_ring(&crate::support::engine::settings(&[]));
+        security_events::set_origin(sql, &keys, w.clock.new_uuid(), Some("test"), Some("192.0.2.1"), None).await
+    };
+    "security_events::keep_sessions_of" [0] [] |sql, w| security_events::keep_sessions_of(sql, w.user);
+    "security_events::record" [0] []
+        |sql, _w| security_events::record(sql, SecurityEvent::LoggedOut, None, Some("test"), json!({}));
+    "security_events::list_page" [0] ["security_events_pkey"] |sql, w| async move {
+        security_events::list_page(sql, &EventFilter::default(), Some(w.application.as_uuid()), 51).await
+    };
+    "security_events::list_page of an account" [0] ["security_events_subject_idx"] |sql, _w| async move {
+        let filter = EventFilter { subject: Some("nobody".to_owned()), ..EventFilter::default() };
+        security_events::list_page(sql, &filter, None, 51).await
+    };
+    "security_events::delete_before" [0] ["security_events_expiry_idx"]
+        |sql, w| security_events::delete_before(sql, w.now - TimeDelta::days(400), 100);
 
     "staff_views::insert" [0] [] |sql, w| async move { staff_views::insert(sql, &[view(w)]).await };
     "staff_views::list_page" [0] ["staff_views_pkey"]
@@ -243,6 +290,8 @@ pub(super) const CASES: &[Case] = cases! {
     "users::find" [0] ["users_pkey"] |sql, w| users::find(sql, w.user);
     "users::get" [0] ["users_pkey"] |sql, w| users::get(sql, w.user);
     "users::lock" [0] ["users_pkey"] |sql, w| users::lock(sql, w.user);
+    "users::find_unchanging" [0] ["users_pkey"] |sql, w| users::find_unchanging(sql, w.user);
+    "users::rehash" [0] ["users_pkey"] |sql, w| users::rehash(sql, w.user, "$argon2id$v=19$m=8,t=1,p=1$x$y");
     "users::find_by_name" [0] ["users_username_key"] |sql, w| users::find_by_name(sql, &w.user_name);
     "users::password_hash" [0] ["users_pkey"] |sql, w| users::password_hash(sql, w.user);
     "users::find_admin" [0] ["users_enabled_admins_idx"] |sql, _w| users::find_admin(sql);
@@ -435,6 +484,7 @@ fn keyed(w: &World) -> KeyedWrite {
     KeyedWrite {
         key_digest: [7; 32],
         fingerprint: [7; 32],
+        earlier_fingerprint: [7; 32],
         account: "test".to_owned(),
         route: "test".to_owned(),
         at: w.now,
@@ -468,7 +518,10 @@ fn new_key(w: &World) -> api_keys::NewApiKey<'static> {
         role: Role::User,
         scopes: &[Scope::ApplicationsRead],
         created_by: "test",
+        made_by_user: None,
+        made_by_key: None,
         expires_at: None,
+        limits: KeyLimits::default(),
     }
 }
 
@@ -490,6 +543,7 @@ fn new_token(w: &World) -> refresh_tokens::NewRefreshToken<'static> {
         user_id: w.user,
         issued_at: w.now,
         expires_at: w.now + TimeDelta::days(1),
+        session_started_at: w.now,
     }
 }
 

@@ -97,6 +97,11 @@ impl Plan {
         relations.map(split_month).filter(|(name, _)| name == table).filter_map(|(_, month)| month).collect()
     }
 
+    /// Whether PostgreSQL compiled the statement.
+    pub(super) fn is_compiled(&self) -> bool {
+        self.0.get("JIT").is_some()
+    }
+
     /// The indexes that were read.
     pub(super) fn indexes(&self) -> BTreeSet<String> {
         let names = self.nodes().into_iter().filter_map(|node| node["Index Name"].as_str());

@@ -18,8 +18,10 @@ use crate::support::engine::{key_ring, settings};
 
 /// Months before this one that have rows.
 const MONTHS: usize = 6;
-/// Applications of each month.
-const OF_A_MONTH: usize = 4000;
+/// Applications of each month: enough for every index to pay.
+pub(super) const MANY: usize = 4000;
+/// So few that reading a whole table costs less than its index. Plans that are cached then outlive the table's growth.
+pub(super) const FEW: usize = 110;
 
 /// What the cases ask for.
 pub(super) struct World {
@@ -46,14 +48,15 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn fill(database: &TestDatabase) -> Self {
+    /// Makes it with so many applications in each month, and no statistics.
+    pub(super) async fn fill(database: &TestDatabase, of_a_month: usize) -> Self {
         let mut sql = database.connect().await;
         let first = format!("date_trunc('month', now())::date - interval '{MONTHS} months'");
         let months = format!("SELECT ensure_month_partitions(({first})::date, {})", MONTHS + 1);
         execute(&mut sql, &months).await.unwrap();
-        applications(&mut sql, OF_A_MONTH).await;
+        sql.batch_execute(NO_AUTOVACUUM).await.unwrap();
+        applications(&mut sql, of_a_month).await;
         sql.batch_execute(REST).await.unwrap();
-        execute(&mut sql, "VACUUM ANALYZE").await.unwrap();
         let clock = Clock::system();
         let keys = key_ring(&settings(&[]));
         let claim = Claim {
@@ -111,6 +114,21 @@ impl World {
         ChangeId::new(self.clock.new_uuid())
     }
 }
+
+/// Statistics change when a test says so.
+const NO_AUTOVACUUM: &str = "\
+    DO $$ DECLARE stored record; BEGIN \
+        FOR stored IN SELECT oid::regclass AS name FROM pg_class WHERE relkind = 'r' \
+            AND relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace) LOOP \
+            EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', stored.name); \
+        END LOOP; END $$";
+
+/// Leaves PostgreSQL as it is before it has analysed or vacuumed a table for the first time.
+pub(super) const FORGET_STATISTICS: &str = "\
+    DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class \
+        WHERE relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)); \
+    UPDATE pg_class SET relpages = 0, reltuples = -1, relallvisible = 0 WHERE relkind IN ('r', 'p') \
+        AND relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)";
 
 /// Puts so many applications into every month, of 50 accounts and all statuses, with their history and decisions.
 pub(super) async fn applications(sql: &mut AsyncPgConnection, of_a_month: usize) {
@@ -192,4 +210,9 @@ const REST: &str = "\
             created_at, created_at FROM applications ON CONFLICT DO NOTHING; \
     INSERT INTO staff_views (id, account, action, application_id, viewed_at, keep_until) \
         SELECT id, 'account ' || row_number() OVER () % 3000, 'application', id, created_at, now() + interval '1 year' FROM applications; \
+    INSERT INTO security_events (id, kind, actor, subject, occurred_at) \
+        SELECT id, 'login_succeeded', 'account ' || row_number() OVER () % 3000, 'account ' || row_number() OVER () % 3000, created_at \
+        FROM applications; \
+    INSERT INTO login_addresses (user_id, address_digest, last_login_at) \
+        SELECT u.id, sha256(n::text::bytea), now() FROM users u, generate_series(1, 2) n; \
     SET session_replication_role = origin";

@@ -124,6 +124,8 @@ impl Instance {
         let realtime = Realtime {
             sessions: sessions.clone(),
             accounts: accounts_of(&resources),
+            database: resources.database.clone(),
+            keys: resources.database.shared_keys(),
             clock: resources.clock.clone(),
             broadcaster: broadcaster.clone(),
             settings: resources.settings.websocket.clone(),
@@ -217,7 +219,7 @@ fn serve(realtime: Realtime) -> (SocketAddr, ServerHandle) {
         let token = realtime.accounts.operator_token(account, PATIENCE * 10).await.unwrap();
         let principal = realtime.accounts.authenticate_token(token.expose_secret()).await.unwrap();
         let connected = ws::connect(request, payload, &realtime, Some(principal));
-        connected.unwrap_or_else(|error| HttpResponse::BadRequest().body(error.code()))
+        connected.unwrap_or_else(|error| HttpResponse::BadRequest().body(error.kind().code))
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket2::SockRef::from(&listener).set_send_buffer_size(8 * 1024).unwrap();

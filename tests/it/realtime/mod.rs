@@ -183,7 +183,9 @@ async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
 
     let sent = read_to_end(&mut stalled).await;
     assert!(sent.len() < 200_000, "{} bytes were kept for a client that does not read", sent.len());
-    assert!(sent.ends_with(&[0x88, 2, 0x0F, 0xA8]), "it is told 4008");
+    let reason = b"the client reads too slowly";
+    let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x0F, 0xA8][..], reason].concat();
+    assert!(sent.ends_with(&close), "it is told 4008, and why");
     until("its connection is gone", async || {
         instance.resources.metrics.websocket_connections_active.get() == 1
     })

@@ -142,7 +142,9 @@ async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_clos
     }
     let mut raw = raw_client(instance.address).await;
     send_raw_text(&mut raw, &[0xC3, 0x28]).await;
-    assert!(read_to_end(&mut raw).await.ends_with(&[0x88, 2, 0x03, 0xEF]), "text that is not UTF-8 is 1007");
+    let reason = b"a text message must be UTF-8";
+    let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x03, 0xEF][..], reason].concat();
+    assert!(read_to_end(&mut raw).await.ends_with(&close), "text that is not UTF-8 is 1007");
     until("all connections are gone", async || {
         instance.resources.metrics.websocket_connections_active.get() == 0
     })

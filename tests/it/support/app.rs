@@ -134,6 +134,12 @@ impl TestApp {
         Self { app, database, log, client, token, contract: Contract::new() }
     }
 
+    /// Accepts these labels in answers, which a newer version has stored.
+    pub(crate) fn with_newer_labels(mut self, labels: &'static [&'static str]) -> Self {
+        self.contract = self.contract.with_newer_labels(labels);
+        self
+    }
+
     /// Takes it down as a SIGTERM does.
     pub(crate) async fn stop(self) {
         self.app.shutdown().await;
@@ -359,7 +365,12 @@ pub(crate) enum Heard {
 impl TestSocket {
     /// Opens one; `None` when there is nobody to open it with.
     pub(crate) async fn open(client: &awc::Client, url: &str) -> Option<Self> {
-        let (response, connection) = client.ws(url).connect().await.ok()?;
+        Self::of(client.ws(url)).await
+    }
+
+    /// Opens one by this handshake; `None` when it is refused.
+    pub(crate) async fn of(request: awc::ws::WebsocketsRequest) -> Option<Self> {
+        let (response, connection) = request.connect().await.ok()?;
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         let (outgoing, incoming) = connection.split();
         Some(Self { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() })

@@ -149,13 +149,14 @@ impl ServerUser {
 async fn start(home: &Path, url_file: &Path) -> String {
     let settings = EmbeddedSettings {
         durable: false,
+        superuser_connects: true,
         start_timeout: Duration::from_secs(60),
         fallback_dir: home.join("fallback"),
         ..EmbeddedSettings::new(home.join("data"))
     };
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let server = EmbeddedPostgres::start(settings, logger).await.unwrap();
-    let url = server.database_url().to_owned();
+    let url = server.superuser_url();
     prepare_template(&url).await;
     watch(home, server.pid().unwrap());
     server.detach();

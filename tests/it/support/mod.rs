@@ -9,9 +9,12 @@ pub(crate) mod chaos_proxy;
 mod contract;
 pub(crate) mod db;
 pub(crate) mod engine;
+pub(crate) mod pgbouncer;
 pub(crate) mod process;
 pub(crate) mod redact;
 pub(crate) mod redis;
+pub(crate) mod standby;
+pub(crate) mod system_user;
 
 use std::time::{Duration, Instant};
 

@@ -17,7 +17,7 @@ use crate::support::app::{Answer, TestApp};
 /// The secret of every country, unless a test configures others.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Another one.
-const OTHER_SECRET: &str = "whsec_b3RoZXIgc2VjcmV0IG9mIGVub3VnaCBieXRlcw==";
+const OTHER_SECRET: &str = "whsec_WwIYIP75njNuiV2HpJzNhVYcuYRuNnkrf8Fr";
 
 pub(crate) const PATH: &str = "/api/v1/webhooks/bank-confirmation";
 

@@ -36,7 +36,7 @@ fn update(offset: i64, application: u128, bytes: usize) -> Update {
         application: ApplicationId::new(Uuid::from_u128(application)),
         country: Country::Es,
         created_by: String::new(),
-        frame: Frame { kind: FrameKind::ApplicationUpdate, text: text.into() },
+        frame: Frame::of_text(FrameKind::ApplicationUpdate, &text),
     }
 }
 
@@ -68,7 +68,7 @@ fn an_offset_that_was_taken_before_is_ignored() {
 #[test]
 fn a_long_queue_keeps_the_newest_of_each_application_and_every_answer() {
     let queue = queue();
-    queue.push_answer(&Frame { kind: FrameKind::Pong, text: format!("{:0>50}", 0).into() });
+    queue.push_answer(&Frame::of_text(FrameKind::Pong, &format!("{:0>50}", 0)));
     for offset in 1..=100 {
         assert_eq!(queue.push_live(&update(offset, u128::try_from(offset % 3).unwrap(), 100)), Push::Taken);
     }

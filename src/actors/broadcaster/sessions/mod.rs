@@ -93,10 +93,12 @@ impl Sessions {
 
     /// Delivers `updates`, in order, to the live sessions that may see them. What is at or below the position was
     /// delivered before.
-    pub(super) fn deliver(&self, updates: &[Update]) {
+    /// The position moves to `end`, past events that cannot be read.
+    pub(super) fn deliver(&self, updates: &[Update], end: Option<i64>) {
         for update in updates {
             self.lock().deliver(update);
         }
+        self.lock().pass(end);
     }
 
     /// Whether a subscription waits for an answer or a replay can go on.
@@ -118,10 +120,11 @@ impl Sessions {
     }
 
     /// Moves every cursor that stands within a page on: through `updates`, all that the bus has after `after`.
-    pub(super) fn replay(&self, after: i64, updates: &[Update]) {
+    /// The page ends at `end`.
+    pub(super) fn replay(&self, after: i64, updates: &[Update], end: Option<i64>) {
         let recovering = self.lock().recovering();
         for id in recovering {
-            self.lock().replay(id, after, updates);
+            self.lock().replay(id, after, updates, end);
         }
     }
 
@@ -150,6 +153,11 @@ impl Membership {
     pub fn admit(&self, account: &str, visibility: Visibility) -> bool {
         let most = self.sessions.settings.max_sockets_per_account;
         self.sessions.lock().admit(self.id, account, visibility, most)
+    }
+
+    /// Changes what the session sees, for the same account.
+    pub fn see(&self, visibility: Visibility) {
+        self.sessions.lock().see(self.id, visibility);
     }
 
     /// Subscribes to `topic`; with `resume`, from that position on. The answer comes through the queue, before the

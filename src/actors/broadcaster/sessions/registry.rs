@@ -93,6 +93,14 @@ impl Registry {
         true
     }
 
+    /// Changes what a session sees that was let in.
+    pub(super) fn see(&mut self, id: SessionId, visibility: Visibility) {
+        let viewer = self.sessions.get_mut(&id).and_then(|session| session.viewer.as_mut());
+        if let Some((_, seen)) = viewer {
+            *seen = visibility;
+        }
+    }
+
     pub(super) fn leave(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         if let Some((account, _)) = session.viewer
@@ -175,6 +183,13 @@ impl Registry {
         session.requests.retain(|request| request.topic != topic);
         if session.topics.remove(&topic).is_some() {
             self.forget_subscriber(topic, id);
+        }
+    }
+
+    /// Moves the position to `end`, if that lies ahead.
+    pub(super) fn pass(&mut self, end: Option<i64>) {
+        if let (Some(position), Some(end)) = (self.position.as_mut(), end) {
+            position.offset = position.offset.max(end);
         }
     }
 

@@ -78,11 +78,11 @@ impl Registry {
 
     /// Moves a session's cursor on, if it stands in the page of `updates` that begins after `after`. Nothing is taken
     /// beyond the position: the session meets that live.
-    pub(super) fn replay(&mut self, id: SessionId, after: i64, updates: &[Update]) {
+    pub(super) fn replay(&mut self, id: SessionId, after: i64, updates: &[Update], end: Option<i64>) {
         let Some(at) = self.position else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(mut recovery) = session.recovery.take() else { return };
-        let page_end = updates.last().map_or(at.offset, |last| last.offset.min(at.offset));
+        let page_end = end.map_or(at.offset, |end| end.min(at.offset));
         if recovery.cursor >= after && recovery.cursor < page_end {
             let pushed = session.walk(&mut recovery, updates, page_end);
             if pushed == Push::Closed {

@@ -57,7 +57,7 @@ fn update(offset: i64, n: u128) -> Update {
         application: application(n),
         country,
         created_by: created_by.to_owned(),
-        frame: Frame { kind: FrameKind::ApplicationUpdate, text: text.into() },
+        frame: Frame::of_text(FrameKind::ApplicationUpdate, &text),
     }
 }
 
@@ -76,7 +76,8 @@ fn recover(sessions: &Sessions, log: &[Update]) {
     sessions.answer_waiting(&extent(i64::try_from(log.len()).unwrap()));
     while let Some(after) = sessions.next_cursor() {
         let from = usize::try_from(after).unwrap();
-        sessions.replay(after, &log[from..log.len().min(from + 4)]);
+        let page = &log[from..log.len().min(from + 4)];
+        sessions.replay(after, page, page.last().map(|last| last.offset));
     }
 }
 
@@ -93,8 +94,8 @@ fn an_event_reaches_a_session_once_however_many_of_its_topics_match() {
         assert_eq!(member.subscribe(topic, None), Subscription::Standing);
     }
     let log = log(&[2, 3, 2]);
-    sessions.deliver(&log);
-    sessions.deliver(&log);
+    sessions.deliver(&log, None);
+    sessions.deliver(&log, None);
     assert_eq!(offsets(&take(&member, usize::MAX)), [1, 2, 3]);
     assert_eq!(sessions.position(), Some(at(3)));
 }
@@ -107,7 +108,7 @@ fn a_session_sees_only_what_its_account_may() {
     ana.subscribe(Topic::All, None);
     ana.subscribe(Topic::Application(application(1)), None);
     let log = log(&[1, 2, 1, 2]);
-    sessions.deliver(&log);
+    sessions.deliver(&log, None);
     assert_eq!(offsets(&take(&ana, usize::MAX)), [2, 4]);
     let again = join(&sessions, Visibility::OwnedBy("ana".to_owned()));
     again.subscribe(Topic::All, Some(at(0)));
@@ -126,7 +127,7 @@ fn a_subscription_before_the_position_is_known_is_answered_once_it_is() {
     sessions.answer_waiting(&extent(5));
     let answers = take(&member, usize::MAX);
     assert_eq!((answers.len(), &answers[0]["offset"]), (1, &Value::from(5)));
-    sessions.deliver(&[update(6, 1)]);
+    sessions.deliver(&[update(6, 1)], None);
     assert_eq!(offsets(&take(&member, usize::MAX)), [6]);
 }
 
@@ -163,7 +164,7 @@ fn an_instance_that_lags_behind_the_client_sends_nothing_twice() {
     member.subscribe(Topic::All, Some(at(4)));
     let log = log(&[0; 6]);
     recover(&sessions, &log);
-    sessions.deliver(&log);
+    sessions.deliver(&log, None);
     let frames = take(&member, usize::MAX);
     assert_eq!((&frames[0]["recovered"], offsets(&frames)), (&Value::from(true), vec![5, 6]));
 }
@@ -175,7 +176,7 @@ fn a_topic_that_would_bring_older_news_after_newer_is_not_recovered() {
     let member = join(&sessions, Visibility::All);
     member.subscribe(Topic::Country(Country::Es), None);
     let log = log(&[2, 2, 2, 2, 2, 3]);
-    sessions.deliver(&log);
+    sessions.deliver(&log, None);
     member.subscribe(Topic::Application(application(2)), Some(at(1)));
     member.subscribe(Topic::Country(Country::Pt), Some(at(0)));
     recover(&sessions, &log);
@@ -192,7 +193,7 @@ fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
     let log = log(&[0; 30]);
     member.subscribe(Topic::All, Some(at(0)));
     recover(&sessions, &log[..25]);
-    sessions.deliver(&log);
+    sessions.deliver(&log, None);
     let mut got = offsets(&take(&member, 4_000));
     assert_eq!(got, [1, 2, 3, 4]);
     let queued = take(&member, usize::MAX);
@@ -225,7 +226,7 @@ fn too_many_subscriptions_are_refused_and_known_ones_are_not_counted_twice() {
     assert_eq!(member.subscribe(topic(6), None), Subscription::TooMany);
     member.unsubscribe(topic(3));
     assert_eq!(member.subscribe(topic(6), None), Subscription::Standing);
-    sessions.deliver(&log(&[3, 6]));
+    sessions.deliver(&log(&[3, 6]), None);
     assert_eq!(offsets(&take(&member, usize::MAX)), [2]);
 }
 
@@ -238,7 +239,7 @@ fn a_session_that_overflows_or_leaves_is_forgotten_with_all_its_subscriptions() 
     stalled.subscribe(Topic::All, None);
     reader.subscribe(Topic::All, None);
     for offset in 1..=100 {
-        sessions.deliver(&[update(offset, u128::try_from(offset).unwrap())]);
+        sessions.deliver(&[update(offset, u128::try_from(offset).unwrap())], None);
         assert_eq!(offsets(&take(&reader, usize::MAX)), [offset]);
     }
     assert_eq!(sessions.count(), 1);
@@ -356,7 +357,7 @@ proptest! {
                 Step::Deliver => {
                     // A client that keeps up, so that nothing is coalesced.
                     client.read(take(&member, usize::MAX), &log);
-                    sessions.deliver(&log);
+                    sessions.deliver(&log, None);
                 }
                 Step::Subscribe { topic, resume } => {
                     member.subscribe(topic, resume.map(at));
@@ -365,14 +366,15 @@ proptest! {
                 Step::ReplayPage => {
                     if let Some(after) = sessions.next_cursor() {
                         let from = usize::try_from(after).unwrap();
-                        sessions.replay(after, &log[from..log.len().min(from + 4)]);
+                        let page = &log[from..log.len().min(from + 4)];
+        sessions.replay(after, page, page.last().map(|last| last.offset));
                     }
                 }
                 Step::Take { bytes } => client.read(take(&member, bytes), &log),
             }
         }
         client.read(take(&member, usize::MAX), &log);
-        sessions.deliver(&log);
+        sessions.deliver(&log, None);
         while sessions.anybody_recovers() {
             recover(&sessions, &log);
             client.read(take(&member, usize::MAX), &log);
@@ -398,9 +400,9 @@ fn a_session_sees_nothing_before_it_is_admitted() {
     sessions.skip_to(at(0));
     let member = sessions.join();
     member.subscribe(Topic::All, None);
-    sessions.deliver(&[update(1, 2)]);
+    sessions.deliver(&[update(1, 2)], None);
     assert!(member.admit("ana", Visibility::All));
-    sessions.deliver(&[update(2, 2)]);
+    sessions.deliver(&[update(2, 2)], None);
     let offsets: Vec<_> = take(&member, 100_000)
         .into_iter()
         .filter(|frame| frame["type"] == "application_update")

@@ -73,7 +73,7 @@ fn the_script_says_what_governor_says_on_any_schedule() {
                 Step::Check => {
                     let mut script = invocation(&check, "client", limit);
                     let said = verdict(limit, script.arg(now).invoke(connection).unwrap());
-                    prop_assert_eq!(Some(said), memory.check(LimitClass::Standard, ANA));
+                    prop_assert_eq!(said, memory.check(LimitClass::Standard, ANA));
                 }
                 Step::Charge => {
                     let cost = interval_us(limit) * u64::from(limits.failed_authentication_cost);
@@ -86,6 +86,48 @@ fn the_script_says_what_governor_says_on_any_schedule() {
         Ok(())
     });
     outcome.unwrap();
+}
+
+#[test]
+fn a_counter_that_is_none_counts_as_nothing_and_an_impossible_answer_is_not_believed() {
+    let server = RedisServer::start();
+    let mut connection = server.connection();
+    let (check, charge) = (at_given_time(CHECK, 3), at_given_time(CHARGE, 4));
+    let rate = settings(&[]).create.user;
+    let limit = Limit { class: LimitClass::Create, payer_kind: PayerKind::Account(Role::User), rate };
+    let now = 3_600_000_000_u64;
+    let planted: [&[&str]; 8] = [
+        &["SET", "client", "abc"],
+        &["SET", "client", "nan"],
+        &["SET", "client", "-nan"],
+        &["SET", "client", "-inf"],
+        &["SET", "client", ""],
+        &["RPUSH", "client", "1"],
+        &["HSET", "client", "a", "1"],
+        &["XADD", "client", "1-1", "e", "x"],
+    ];
+    for command in planted {
+        let _: ::redis::Value = ::redis::cmd("DEL").arg("client").query(&mut connection).unwrap();
+        let _: ::redis::Value = ::redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap();
+        let mut script = invocation(&check, "client", limit);
+        let said: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
+        assert_eq!(said, (9, -1), "{command:?}");
+        let _: ::redis::Value = ::redis::cmd("DEL").arg("client").query(&mut connection).unwrap();
+        let _: ::redis::Value = ::redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap();
+        let mut script = invocation(&charge, "client", limit);
+        let _: i64 = script.arg(6_000_000).arg(now).invoke(&mut connection).unwrap();
+    }
+    let _: ::redis::Value = ::redis::cmd("SET").arg("client").arg("inf").query(&mut connection).unwrap();
+    let mut script = invocation(&check, "client", limit);
+    let said: (u32, i64) = script.arg(now).invoke(&mut connection).unwrap();
+    assert_eq!(said, (0, 6_000_000), "no more than a whole burst");
+
+    for said in [(10, -1), (u32::MAX, -1), (0, -2), (0, i64::MIN), (0, i64::MAX), (1, 5), (0, 60_000_001)] {
+        assert_eq!(verdict(limit, said), None, "{said:?}");
+    }
+    for said in [(9, -1), (0, -1), (0, 0), (0, 6_000_000), (0, 60_000_000)] {
+        assert!(verdict(limit, said).is_some(), "{said:?}");
+    }
 }
 
 #[test]

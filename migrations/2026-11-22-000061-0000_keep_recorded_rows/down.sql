@@ -1,0 +1,10 @@
+DROP TRIGGER failed_jobs_kept ON failed_jobs;
+DROP TRIGGER failed_jobs_recorded ON failed_jobs;
+DROP TRIGGER webhook_events_kept ON webhook_events;
+DROP TRIGGER webhook_events_settled ON webhook_events;
+DROP TRIGGER webhook_events_recorded ON webhook_events;
+DROP FUNCTION refuse_rewrite;
+DROP TRIGGER job_history_no_truncate ON job_history;
+DROP TRIGGER job_history_append_only ON job_history;
+DROP TRIGGER decisions_no_truncate ON decisions;
+DROP TRIGGER decisions_append_only ON decisions;

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Lints the OpenAPI document (Redocly, Spectral), generates a TypeScript and a Python client from it, type-checks both strictly,
+# and has them make the README's calls to a running server. The code in docs/quick-start.md is run too. Every tool is pinned,
+# in tests/clients. Ends with a line like those of `cargo test`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+sources=$PWD/tests/clients
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/aval
+pinned=$(cat "$sources/package-lock.json" "$sources/requirements.txt" | cksum | cut -d ' ' -f 1)
+tools=$cache/clients-$pinned
+if [ ! -e "$tools/complete" ]; then
+    echo "installing the tools of tests/clients into $tools"
+    rm -rf "$tools"
+    mkdir -p "$tools"
+    cp "$sources/package.json" "$sources/package-lock.json" "$tools"
+    (cd "$tools" && npm ci --silent --ignore-scripts --no-audit --no-fund)
+    python3 -m venv "$tools/venv"
+    "$tools/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$sources/requirements.txt"
+    touch "$tools/complete"
+fi
+bin=$tools/node_modules/.bin
+
+# shellcheck source=scripts/scratch-server.sh
+. scripts/scratch-server.sh
+work=$scratch/clients
+mkdir "$work"
+# Linters and generators report home unless they are told not to.
+export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npm_config_update_notifier=false
+curl --silent --fail "$AVAL_URL/openapi.json" > "$work/served.json"
+"$aval" openapi > "$work/printed.json"
+
+passed=0 failed=0
+# One check: it passes when the command succeeds. What it printed is shown when it does not.
+check() {
+    local name=$1
+    shift
+    if "$@" > "$work/output" 2>&1; then
+        passed=$((passed + 1))
+    else
+        echo "FAILED: $name"
+        head -c 6000 "$work/output"
+        failed=$((failed + 1))
+    fi
+}
+
+for document in served printed; do
+    check "redocly ($document)" "$bin/redocly" lint --config "$sources/redocly.yaml" "$work/$document.json"
+    check "spectral ($document)" "$bin/spectral" lint --fail-severity hint --ruleset "$sources/spectral.yaml" "$work/$document.json"
+done
+
+# The first account's password is printed once; the clients log in with one of their own.
+export AVAL_USER=clients AVAL_PASSWORD='a password of the clients for tests'
+printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add "$AVAL_USER" --role admin --password-stdin > /dev/null
+# The clients log out at their end, which ends every token of their account: the quick start has another one.
+printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add quick-start --role admin --password-stdin > /dev/null
+AVAL_TOKEN=$("$aval" token --user quick-start --minutes 60)
+export AVAL_TOKEN
+
+# The blocks of one language in the quick start.
+blocks() {
+    awk -v fence='^```'"$1"'$' '$0 ~ fence { inside = 1; next } /^```$/ { inside = 0 } inside' docs/quick-start.md
+}
+
+# Functions whose every command must succeed run in a shell of their own: `set -e` is off inside of a condition.
+typescript() {
+    mkdir -p "$work/typescript" && cd "$work/typescript"
+    cp "$sources"/*.ts "$sources/tsconfig.json" .
+    echo '{"type": "module"}' > package.json
+    ln -s "$tools/node_modules" node_modules
+    cp "$work/quick-start.ts" .
+    "$bin/openapi-typescript" "$work/served.json" --output schema.d.ts
+    "$bin/tsc" --project tsconfig.json
+    node built/readme.js
+    node built/quick-start.js
+}
+python() {
+    mkdir -p "$work/python" && cd "$work/python"
+    cp "$sources/readme.py" "$work/quick_start.py" .
+    PATH="$tools/venv/bin:$PATH" "$tools/venv/bin/openapi-python-client" generate --fail-on-warning --meta none \
+        --path "$work/served.json" --output-path aval_client
+    touch aval_client/py.typed
+    "$tools/venv/bin/mypy" --config-file "$sources/mypy.ini" --cache-dir "$tools/mypy" readme.py quick_start.py
+    "$tools/venv/bin/python" readme.py
+    "$tools/venv/bin/python" quick_start.py
+}
+shell() {
+    mkdir -p "$work/shell" && cd "$work/shell"
+    bash -euo pipefail "$work/quick-start.sh"
+}
+blocks ts > "$work/quick-start.ts"
+blocks python > "$work/quick_start.py"
+blocks sh > "$work/quick-start.sh"
+export work sources tools bin
+export -f typescript python shell
+for client in typescript python shell; do
+    check "$client" bash -euo pipefail -c "$client"
+done
+
+if grep -E '"level":"(ERRO|CRIT|ERROR|CRITICAL)"' "$scratch/log"; then
+    echo 'the server logged errors while the clients used it'
+    failed=$((failed + 1))
+fi
+echo "test result: $([ "$failed" -eq 0 ] && echo ok || echo FAILED). $passed passed; $failed failed; 0 ignored; 0 measured; 0 filtered out; clients"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# For scripts that test a running Aval from outside: builds it, starts it on a database of its own and stops it at the end. To
+# be sourced; sets $aval (the binary), $scratch (a directory) and AVAL_URL. The server's log is $scratch/log.
+
+cargo build --locked --quiet
+aval=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
+
+scratch=$(mktemp -d)
+# The private PostgreSQL of root runs as another user, who must get through.
+chmod 711 "$scratch"
+server=
+# shellcheck disable=SC2329
+stop() {
+    if [ -n "$server" ]; then
+        kill "$server" 2> /dev/null || true
+        wait "$server" 2> /dev/null || true
+    fi
+    rm -rf "$scratch"
+}
+trap stop EXIT
+
+export AVAL_DATA_DIR="$scratch/data" AVAL__LIMITS__ENABLED=false AVAL__EMBEDDED__DURABLE=false
+export AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS=1 AVAL__LOG__FORMAT=json
+unset DATABASE_URL
+PORT=0 "$aval" serve > "$scratch/log" 2>&1 &
+server=$!
+address=
+for _ in $(seq 300); do
+    address=$(sed -n 's/.*"message":"listening".*"address":"\([^"]*\)".*/\1/p;s/.*"address":"\([^"]*\)".*"message":"listening".*/\1/p' "$scratch/log" | head -n 1)
+    if [ -n "$address" ] && curl --silent --fail --output /dev/null "http://$address/health/ready"; then
+        break
+    fi
+    kill -0 "$server" 2> /dev/null || { cat "$scratch/log"; exit 1; }
+    sleep 0.2
+done
+export AVAL_URL="http://$address"

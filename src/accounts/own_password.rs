@@ -1,0 +1,59 @@
+//! A person's change of their own password.
+
+use secrecy::SecretString;
+use slog::info;
+
+use super::password::Verified;
+use super::principal::{Credential, Principal};
+use super::{Accounts, Origin, TokenPair};
+use crate::domain::account::AccountName;
+use crate::error::{CredentialFault, Error, PublicMessage, Result};
+use crate::storage::refresh_tokens;
+use crate::storage::transaction::{self, Abort};
+use crate::storage::users::{self, UserChange};
+
+impl Accounts {
+    /// Changes a person's own password, ends every session and begins a new one.
+    ///
+    /// Both hashes take time, in which an admin may disable the account or reset its password: neither is overridden.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when `current` is not the password; [`Error::Validation`] when `new` is not acceptable;
+    /// [`Error::Credential`] when the account has changed meanwhile.
+    pub async fn change_own_password(
+        &self,
+        principal: &Principal,
+        current: SecretString,
+        new: SecretString,
+        origin: &Origin,
+    ) -> Result<TokenPair> {
+        let inner = &self.inner;
+        let Credential::Token { user_id, .. } = principal.credential else {
+            return Err(Error::Forbidden(PublicMessage::new("An API key has no password.")));
+        };
+        let name = AccountName::parse(&principal.account).ok_or(Error::NotFound("account"))?;
+        inner.passwords.accept("/new_password", &new, &name).await?;
+        let hash = users::password_hash(&mut *inner.database.get().await?, user_id).await?;
+        if inner.passwords.verify(current, Some(hash.clone())).await? == Verified::Refused {
+            return Err(Error::Forbidden(PublicMessage::new("That is not the current password.")));
+        }
+        let new_hash = inner.passwords.hash(new).await?;
+        let change = UserChange { password_hash: Some(new_hash), ..UserChange::default() };
+        let (fresh, family, now) = (self.fresh()?, inner.clock.new_uuid(), inner.clock.now());
+        let changed =
+            transaction::run(&inner.database, &inner.logger, "change_password", async |connection| {
+                let (user, current_hash) = users::lock(connection, user_id).await?;
+                self.begin_change(connection, origin).await?;
+                if current_hash != hash {
+                    return Err(Abort::from(Error::Credential(CredentialFault::Revoked)));
+                }
+                let user = users::update(connection, &user, &change, now).await?;
+                refresh_tokens::insert(connection, &self.new_row(&fresh, family, user_id, now, now)).await?;
+                Ok(user)
+            });
+        let user = changed.await?;
+        self.forget();
+        info!(inner.logger, "password changed"; "account" => &principal.account);
+        self.pair(&user, family, fresh.token, now)
+    }
+}

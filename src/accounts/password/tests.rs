@@ -1,0 +1,135 @@
+use super::*;
+
+const CHEAP: PasswordSettings =
+    PasswordSettings { memory_kib: 64, iterations: 1, parallelism: 1, hashers: 1, queue: 1 };
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text)
+}
+
+#[test]
+fn length_counts_and_composition_does_not() {
+    let account = AccountName::parse("ana.maria.lopez").unwrap();
+    for (password, expected) in [
+        ("elevenchars", Err(PasswordProblem::TooShort)),
+        ("twelve chars", Ok(())),
+        ("gaviota roja", Ok(())),
+        ("ñandúes dormilones", Ok(())),
+        (&"plum-Trak7 ".repeat(11), Ok(())),
+        (&"x".repeat(129), Err(PasswordProblem::TooLong)),
+        ("Ana.Maria.Lopez", Err(PasswordProblem::IsAccountName)),
+        // Eleven characters, one of them sent as two.
+        ("elevenchare\u{301}", Err(PasswordProblem::TooShort)),
+    ] {
+        assert_eq!(check(&secret(password), &account), expected, "{password}");
+    }
+}
+
+#[test]
+fn passwords_that_are_tried_first_are_refused_in_every_spelling() {
+    let account = AccountName::parse("ana.maria.lopez").unwrap();
+    for password in [
+        "123456789012",
+        "987654321098",
+        "password1234",
+        "Password@1234",
+        "P@ssw0rd2026",
+        "passwordpassword",
+        "qwertyuiop12",
+        "1q2w3e4r5t6y",
+        "qazwsxedcrfv",
+        "aaaaaaaaaaaa",
+        "éééééééééééé",
+        "abcabcabcabc",
+        "abcdefghijkl",
+        "iloveyou1234",
+        "letmeinletmein",
+        "administrator",
+        "Summer2024!!",
+        "contraseña123",
+        "Contrasena2026",
+        "senha12345678",
+        "ana.maria.lopez1",
+        "aval12345678",
+        "bienvenido123",
+        "１２３４５６７８９０１２",
+    ] {
+        assert_eq!(check(&secret(password), &account), Err(PasswordProblem::TooCommon), "{password}");
+    }
+    assert_eq!(check(&secret(&"x".repeat(128)), &account), Err(PasswordProblem::TooCommon));
+}
+
+#[actix_rt::test]
+async fn a_hash_is_salted_argon2id_and_knows_its_password_alone() {
+    let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
+    let hash = passwords.hash(secret("correct horse")).await.unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
+    assert_ne!(hash, passwords.hash(secret("correct horse")).await.unwrap());
+    let verify = async |text: &str, hash: Option<&str>| {
+        passwords.verify(secret(text), hash.map(str::to_owned)).await.unwrap()
+    };
+    assert_eq!(verify("correct horse", Some(&hash)).await, Verified::Good);
+    assert_eq!(verify("correct hors", Some(&hash)).await, Verified::Refused);
+    assert_eq!(verify("correct horse", None).await, Verified::Refused, "the work is done, not skipped");
+    assert!(passwords.verify(secret("x"), Some("no hash".to_owned())).await.is_err());
+}
+
+#[actix_rt::test]
+async fn the_same_characters_are_the_same_password_and_a_hash_of_what_was_sent_is_replaced() {
+    let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
+    let (composed, decomposed, wide) = ("contraseña ①", "contrasen\u{303}a 1", "ｃｏｎｔｒａｓｅñａ 1");
+    let hash = passwords.hash(secret(decomposed)).await.unwrap();
+    for form in [composed, decomposed, wide] {
+        assert_eq!(
+            passwords.verify(secret(form), Some(hash.clone())).await.unwrap(),
+            Verified::Good,
+            "{form}"
+        );
+    }
+    // As earlier versions hashed.
+    let mut output = [0; 32];
+    compute_into(&passwords.memory, &passwords.params, decomposed.as_bytes(), &[7; 16], &mut output).unwrap();
+    let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
+    let raw = format!("$argon2id$v=19$m=64,t=1,p=1${}${}", encode(&[7; 16]), encode(&output));
+    assert_eq!(passwords.verify(secret(decomposed), Some(raw)).await.unwrap(), Verified::Outdated);
+}
+
+#[actix_rt::test]
+async fn a_hash_of_other_costs_is_outdated_and_the_memory_of_hashes_is_used_again() {
+    let old = Passwords::new(&PasswordSettings { memory_kib: 32, ..CHEAP }, Clock::system()).unwrap();
+    let passwords = Passwords::new(&PasswordSettings { queue: 100, ..CHEAP }, Clock::system()).unwrap();
+    let hash = old.hash(secret("correct horse")).await.unwrap();
+    assert_eq!(passwords.verify(secret("correct horse"), Some(hash)).await.unwrap(), Verified::Outdated);
+    let hashes = (0..50).map(|_| passwords.hash(secret("correct horse")));
+    futures_util::future::try_join_all(hashes).await.unwrap();
+    assert_eq!(passwords.memory.blocks(), [64], "one hash at a time needs one buffer");
+}
+
+#[actix_rt::test]
+async fn a_refusal_costs_as_much_as_the_most_expensive_hash_that_there_is() {
+    let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
+    passwords.expect_costs(&["m=128,t=3,p=1".to_owned(), "m=16,t=1,p=1".to_owned(), "nonsense".to_owned()]);
+    assert_eq!(passwords.refusal_cost.load(Ordering::Relaxed), 384);
+    let older =
+        Passwords::new(&PasswordSettings { memory_kib: 256, iterations: 2, ..CHEAP }, Clock::system())
+            .unwrap();
+    let hash = older.hash(secret("correct horse")).await.unwrap();
+    assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verified::Refused);
+    assert_eq!(passwords.refusal_cost.load(Ordering::Relaxed), 512);
+}
+
+#[actix_rt::test]
+async fn more_than_may_wait_are_sent_away_and_places_come_back() {
+    let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
+    let held = Arc::clone(&passwords.running).acquire_owned().await.unwrap();
+    let mut waiting = std::pin::pin!(passwords.hash(secret("one")));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let mut second = std::pin::pin!(passwords.hash(secret("two")));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    let third = passwords.hash(secret("three")).await;
+    assert!(matches!(third, Err(Error::Overloaded { what: "password hashing", .. })), "{third:?}");
+    drop(held);
+    waiting.await.unwrap();
+    second.await.unwrap();
+    passwords.hash(secret("three")).await.unwrap();
+}

@@ -1,0 +1,24 @@
+//! `GET /api/v1/api-keys/{id}`
+
+use actix_web::HttpResponse;
+
+use super::view::ApiKeyView;
+use crate::http::HttpState;
+use crate::http::extract::IdPath;
+use crate::http::problem::Answer;
+
+/// An API key, without its text.
+#[utoipa::path(
+    get,
+    path = "/api/v1/api-keys/{id}",
+    operation_id = "get_api_key",
+    tag = "accounts",
+    params(("id" = uuid::Uuid, Path, description = "The key")),
+    responses(
+        (status = 200, description = "The key", body = ApiKeyView),
+        (status = 404, description = "There is none"),
+    ),
+)]
+pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
+    Ok(HttpResponse::Ok().json(ApiKeyView::from(state.accounts.key(id).await?)))
+}

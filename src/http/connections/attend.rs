@@ -1,0 +1,135 @@
+//! The middleware that ties a request to its connection.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
+use actix_web::http::{ConnectionType, Version};
+use actix_web::middleware::Next;
+use actix_web::web::Bytes;
+use actix_web::{Error as ActixError, HttpMessage as _};
+use futures_util::Stream;
+
+use super::{OpenConnection, Refusal};
+
+/// Refusals in a row after which a connection is closed. Clients that make single mistakes never get there.
+const MOST_REFUSED_IN_A_ROW: u32 = 100;
+
+/// A request in a connection.
+struct Presence(Rc<OpenConnection>);
+
+impl Presence {
+    fn begin(connection: &Rc<OpenConnection>) -> Self {
+        connection.watched.requests.fetch_add(1, Ordering::SeqCst);
+        connection.set_partial_head(false);
+        Self(Rc::clone(connection))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let watched = Arc::clone(&self.0.watched);
+        watched.idle_since_ms.store(self.0.connections.inner.now_ms(), Ordering::SeqCst);
+        watched.requests.fetch_sub(1, Ordering::SeqCst);
+        self.0.exchange.finish();
+    }
+}
+
+/// Has a connection count as used until its request is answered, and a stream sent; closes one that goes on sending
+/// requests that are refused.
+pub(in crate::http) async fn attend(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let Some(connection) = request.request().conn_data::<Rc<OpenConnection>>().cloned() else {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    };
+    let presence = Presence::begin(&connection);
+    if connection.exchange.begin() {
+        let payload = request.take_payload();
+        let awaited =
+            AwaitedBody { payload: Box::pin(payload), connection: Rc::clone(&connection), is_read: false };
+        request.set_payload(Payload::Stream { payload: Box::pin(awaited) });
+    }
+    let version = request.version();
+    let answered = next.call(request).await;
+    // From here on the answer itself is sent.
+    connection.exchange.set_continue_due(false);
+    let mut response = answered?.map_into_boxed_body();
+    close_a_flood(&connection, &mut response);
+    if response.response().body().size() != BodySize::Stream {
+        return Ok(response);
+    }
+    if version < Version::HTTP_11 {
+        end_with_the_connection(&mut response);
+    }
+    Ok(response.map_body(|_, body| BoxBody::new(Attended { body, _presence: presence })))
+}
+
+fn close_a_flood(connection: &OpenConnection, response: &mut ServiceResponse<BoxBody>) {
+    let refused = connection.exchange.count_answer(response.status().is_client_error());
+    if refused < MOST_REFUSED_IN_A_ROW {
+        return;
+    }
+    if refused == MOST_REFUSED_IN_A_ROW {
+        connection.refuse(Refusal::Flood);
+    }
+    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    // HTTP/2 has no such field: there the connection is cut off if it goes on.
+    if refused >= 2 * MOST_REFUSED_IN_A_ROW {
+        connection.shut_down();
+    }
+}
+
+/// HTTP/1.0 knows no chunks: a body of unknown length ends with its connection (RFC 9112, section 6.3).
+fn end_with_the_connection(response: &mut ServiceResponse<BoxBody>) {
+    let head = response.response_mut().head_mut();
+    head.no_chunking(true);
+    head.set_connection_type(ConnectionType::Close);
+}
+
+/// The body of a request whose client waits for `100 Continue` before it sends it. That is due once the body is read, and
+/// not before: a request that is refused without its body gets its final status alone (RFC 9110, section 10.1.1).
+struct AwaitedBody {
+    payload: Pin<Box<Payload>>,
+    connection: Rc<OpenConnection>,
+    is_read: bool,
+}
+
+impl Stream for AwaitedBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.is_read {
+            self.is_read = true;
+            self.connection.exchange.set_continue_due(true);
+        }
+        self.payload.as_mut().poll_next(cx)
+    }
+}
+
+/// A stream that is being sent.
+struct Attended {
+    body: BoxBody,
+    _presence: Presence,
+}
+
+impl MessageBody for Attended {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
+}

@@ -1,0 +1,326 @@
+//! The open connections: how many there may be, how many an address may have, and how long one may be open without a
+//! request in it.
+//!
+//! A connection is counted as soon as TCP has it, before TLS, so that connections that say nothing count too. When
+//! `server.max_connections` are open, [`SPARE_CONNECTIONS`] more are accepted: health probes are answered on them,
+//! and anything else is refused with a 503, so that a full server can still be looked at. What is refused is counted in
+//! `http_connections_refused_total` and logged, a line for many.
+//!
+//! actix bounds the time to the head of a connection's first request, and the pause after an answer, but not a later head that
+//! trickles in byte by byte, nor an answer that nobody fetches. So every connection is watched from outside: one that has had no
+//! request in it for `server.keep_alive_ms` is shut down, whatever it is doing meanwhile. A stream that is still being sent, a WebSocket
+//! for instance, counts as a request. A handle of its own to the socket makes that possible; each connection costs two file
+//! descriptors.
+
+mod attend;
+mod exchange;
+mod open_files;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use actix_web::rt::net::TcpStream;
+use slog::{Logger, debug, warn};
+use socket2::{SockRef, Socket};
+
+use super::client_address::ClientAddress;
+use super::line_limit::LineLimit;
+use crate::clock::Clock;
+use crate::config::ServerSettings;
+use crate::telemetry::metrics::Metrics;
+
+pub(super) use self::attend::attend;
+pub(super) use self::exchange::Exchange;
+pub(super) use self::open_files::connections_that_fit;
+
+/// Connections that are accepted beyond `server.max_connections`, for health probes.
+pub(super) const SPARE_CONNECTIONS: usize = 64;
+/// How long a spare connection may be open without a request in it.
+const SPARE_IDLE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The longest pause between two looks at the idle connections.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Refused connections are logged once in so much time, for each reason.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a connection is refused, or shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Refusal {
+    /// Its address has too many.
+    AddressLimit,
+    /// All connections are taken.
+    ConnectionLimit,
+    /// No request came in time.
+    NoRequest,
+    /// TLS was not agreed on in time.
+    Handshake,
+    /// It went on sending requests that are refused.
+    Flood,
+}
+
+impl Refusal {
+    const ALL: [Self; 5] =
+        [Self::AddressLimit, Self::ConnectionLimit, Self::NoRequest, Self::Handshake, Self::Flood];
+
+    /// The label in metrics and in the log.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::AddressLimit => "address_limit",
+            Self::ConnectionLimit => "connection_limit",
+            Self::NoRequest => "no_request",
+            Self::Handshake => "tls_handshake",
+            Self::Flood => "flood",
+        }
+    }
+}
+
+/// The open connections of a server. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Connections {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: ServerSettings,
+    /// `server.max_connections`, or what fits.
+    most: usize,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    logger: Logger,
+    log_limits: HashMap<Refusal, LineLimit>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    last_id: u64,
+    by_id: HashMap<u64, Arc<Watched>>,
+    spare: HashMap<u64, Arc<Watched>>,
+    of_network: HashMap<IpAddr, usize>,
+}
+
+/// One connection, as the watcher sees it.
+struct Watched {
+    socket: Socket,
+    /// Requests in it.
+    requests: AtomicUsize,
+    /// When there was last a request in it, in milliseconds of the monotonic clock.
+    idle_since_ms: AtomicU64,
+    idle_limit_ms: u64,
+    /// Whether a part of a head has come.
+    has_partial_head: AtomicBool,
+}
+
+impl Watched {
+    fn is_idle(&self) -> bool {
+        self.requests.load(Ordering::SeqCst) == 0
+    }
+
+    fn is_forgotten(&self, now_ms: u64) -> bool {
+        let oldest = now_ms.saturating_sub(self.idle_limit_ms);
+        self.is_idle() && self.idle_since_ms.load(Ordering::SeqCst) < oldest
+    }
+}
+
+/// One connection, for as long as it is open. Dropping it takes it out of the count.
+pub(super) struct OpenConnection {
+    connections: Connections,
+    id: u64,
+    network: IpAddr,
+    is_spare: bool,
+    watched: Arc<Watched>,
+    exchange: Exchange,
+}
+
+impl Connections {
+    /// Watches connections until the last clone is gone. At most `most` are open, and the spare ones.
+    pub(super) fn watch(
+        settings: &ServerSettings,
+        most: usize,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        logger: Logger,
+    ) -> Self {
+        let log_limits = Refusal::ALL.map(|refusal| (refusal, LineLimit::new(1, LOG_EVERY))).into();
+        let settings = settings.clone();
+        let look_every = (settings.keep_alive() / 4).clamp(Duration::from_millis(10), LONGEST_PAUSE);
+        let inner = Inner { settings, most, clock, metrics, logger, log_limits, open: Mutex::default() };
+        let connections = Self { inner: Arc::new(inner) };
+        actix_rt::spawn(close_forgotten(Arc::downgrade(&connections.inner), look_every));
+        connections
+    }
+
+    /// Counts a new connection. One that is too many is shut down.
+    pub(super) fn admit(&self, stream: &TcpStream) -> Option<OpenConnection> {
+        let refusal = match self.set_up(stream) {
+            Ok(Ok(admitted)) => return Some(admitted),
+            Ok(Err(refusal)) => Some(refusal),
+            Err(error) => {
+                // The peer has gone already, or file descriptors have run out.
+                debug!(self.inner.logger, "a connection cannot be watched"; "error" => %error);
+                None
+            }
+        };
+        if let Some(refusal) = refusal {
+            self.inner.refuse(refusal);
+        }
+        let _already_closed = SockRef::from(stream).shutdown(Shutdown::Both);
+        None
+    }
+
+    fn set_up(&self, stream: &TcpStream) -> std::io::Result<Result<OpenConnection, Refusal>> {
+        let settings = &self.inner.settings;
+        let socket = SockRef::from(stream).try_clone()?;
+        socket.set_tcp_nodelay(true)?;
+        // A peer that acknowledges nothing is cut off by the kernel, also where the task that writes to it stands still.
+        socket.set_tcp_user_timeout(Some(Duration::from_millis(settings.tcp_user_timeout_ms)))?;
+        let peer = ClientAddress::new(stream.peer_addr()?.ip());
+        let is_limited = settings.max_connections_per_address > 0 && !peer.is_in(&settings.trusted_proxies);
+        Ok(self.take_place(socket, peer.network(), is_limited))
+    }
+
+    fn take_place(
+        &self,
+        socket: Socket,
+        network: IpAddr,
+        is_limited: bool,
+    ) -> Result<OpenConnection, Refusal> {
+        let inner = &self.inner;
+        let mut open = inner.open();
+        let of_network = open.of_network.get(&network).copied().unwrap_or_default();
+        if is_limited && of_network >= inner.settings.max_connections_per_address {
+            return Err(Refusal::AddressLimit);
+        }
+        let is_spare = open.by_id.len() >= inner.most;
+        if is_spare && open.spare.len() >= SPARE_CONNECTIONS {
+            open.make_room()?;
+        }
+        let idle_limit_ms =
+            if is_spare { SPARE_IDLE_LIMIT.as_millis() } else { inner.settings.keep_alive().as_millis() };
+        let watched = Arc::new(Watched {
+            socket,
+            requests: AtomicUsize::new(0),
+            idle_since_ms: AtomicU64::new(inner.now_ms()),
+            idle_limit_ms: u64::try_from(idle_limit_ms).unwrap_or(u64::MAX),
+            has_partial_head: AtomicBool::new(false),
+        });
+        *open.of_network.entry(network).or_default() += 1;
+        open.last_id += 1;
+        let id = open.last_id;
+        let place = if is_spare { &mut open.spare } else { &mut open.by_id };
+        place.insert(id, Arc::clone(&watched));
+        inner.metrics.http_connections_active.inc();
+        let exchange = Exchange::default();
+        Ok(OpenConnection { connections: self.clone(), id, network, is_spare, watched, exchange })
+    }
+}
+
+impl Open {
+    /// Shuts down the spare connection that has been idle for longest, so that a probe can always connect.
+    fn make_room(&mut self) -> Result<(), Refusal> {
+        let oldest = self
+            .spare
+            .iter()
+            .filter(|(_, watched)| watched.is_idle())
+            .min_by_key(|(_, watched)| watched.idle_since_ms.load(Ordering::SeqCst))
+            .map(|(id, _)| *id);
+        let evicted = oldest.and_then(|id| self.spare.remove(&id)).ok_or(Refusal::ConnectionLimit)?;
+        let _already_closed = evicted.socket.shutdown(Shutdown::Both);
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts and logs a refusal.
+    fn refuse(&self, refusal: Refusal) {
+        let reason = refusal.as_str();
+        self.metrics.http_connections_refused_total.with_label_values(&[reason]).inc();
+        let limit = self.log_limits.get(&refusal);
+        if let Some(omitted) = limit.and_then(|limit| limit.admit(self.clock.monotonic())) {
+            warn!(self.logger, "connection refused"; "reason" => reason, "more_since_the_last_line" => omitted);
+        }
+    }
+
+    /// Shuts down the connections that had no request in them for too long.
+    fn close_forgotten(&self) {
+        let now_ms = self.now_ms();
+        let forgotten: Vec<_> = {
+            let open = self.open();
+            let all = open.by_id.values().chain(open.spare.values());
+            all.filter(|watched| watched.is_forgotten(now_ms)).cloned().collect()
+        };
+        for watched in forgotten {
+            let is_closed = watched.socket.shutdown(Shutdown::Both).is_ok();
+            if is_closed && watched.has_partial_head.load(Ordering::SeqCst) {
+                self.refuse(Refusal::NoRequest);
+            }
+        }
+    }
+}
+
+async fn close_forgotten(connections: Weak<Inner>, look_every: Duration) {
+    loop {
+        tokio::time::sleep(look_every).await;
+        let Some(connections) = connections.upgrade() else { return };
+        connections.close_forgotten();
+    }
+}
+
+impl OpenConnection {
+    /// What the stream and the application tell each other of this connection.
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// Whether only health probes are answered on it.
+    pub(super) fn is_spare(&self) -> bool {
+        self.is_spare
+    }
+
+    /// Whether there is no request in it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.watched.is_idle()
+    }
+
+    /// Notes whether a part of a head has come, and the rest has not.
+    pub(super) fn set_partial_head(&self, is_partial: bool) {
+        self.watched.has_partial_head.store(is_partial, Ordering::SeqCst);
+    }
+
+    /// Counts and logs that it is refused.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.connections.inner.refuse(refusal);
+    }
+
+    /// Ends it, whatever it is doing.
+    fn shut_down(&self) {
+        let _already_closed = self.watched.socket.shutdown(Shutdown::Both);
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let inner = &self.connections.inner;
+        let mut open = inner.open();
+        open.by_id.remove(&self.id);
+        open.spare.remove(&self.id);
+        if let Some(count) = open.of_network.get_mut(&self.network) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.of_network.remove(&self.network);
+            }
+        }
+        inner.metrics.http_connections_active.dec();
+    }
+}

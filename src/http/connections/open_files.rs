@@ -1,0 +1,64 @@
+//! How many connections the limit of open files has room for.
+//!
+//! A server that runs out of file descriptors cannot accept, and cannot say so. The limit is raised as far as the
+//! process may; where that is not far enough, fewer connections are accepted.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use slog::{Logger, warn};
+
+use super::SPARE_CONNECTIONS;
+
+/// File descriptors of one connection: its socket, and the handle by which it is shut down from outside.
+const FILES_PER_CONNECTION: u64 = 2;
+/// What the database, the bureaus, the log and refused connections take.
+const OTHER_FILES: u64 = 512;
+/// Accepted however low the limit is.
+const FEWEST: usize = 16;
+
+/// `wanted`, or as many connections as the limit of open files has room for beside the spare ones.
+pub(in crate::http) fn connections_that_fit(wanted: usize, logger: &Logger) -> usize {
+    let needed = files_of(wanted);
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
+    let possible = needed.min(hard);
+    let is_raised = soft < needed && setrlimit(Resource::RLIMIT_NOFILE, possible, hard).is_ok();
+    let allowed = if is_raised { possible } else { soft };
+    let fitting = fitting(wanted, allowed);
+    if fitting < wanted {
+        warn!(logger, "server.max_connections lowered: the limit of open files is too low";
+            "max_connections" => wanted, "lowered_to" => fitting,
+            "open_files_needed" => needed, "open_files_allowed" => allowed);
+    }
+    fitting
+}
+
+fn files_of(connections: usize) -> u64 {
+    let all = connections.saturating_add(SPARE_CONNECTIONS);
+    u64::try_from(all).unwrap_or(u64::MAX).saturating_mul(FILES_PER_CONNECTION).saturating_add(OTHER_FILES)
+}
+
+fn fitting(wanted: usize, allowed: u64) -> usize {
+    let room = allowed.saturating_sub(OTHER_FILES) / FILES_PER_CONNECTION;
+    let room = usize::try_from(room).unwrap_or(usize::MAX).saturating_sub(SPARE_CONNECTIONS);
+    room.max(FEWEST).min(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_as_many_as_the_open_files_leave_room_for() {
+        for (wanted, allowed, expected) in [
+            (10_000, files_of(10_000), 10_000),
+            (10_000, u64::MAX, 10_000),
+            (10_000, 20_000, 9_680),
+            (10_000, files_of(10_000) - 1, 9_999),
+            (10_000, 1024, 192),
+            (10_000, 256, FEWEST),
+            (10_000, 0, FEWEST),
+            (3, 0, 3),
+        ] {
+            assert_eq!(fitting(wanted, allowed), expected, "{wanted} {allowed}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Long answers are compressed for clients that accept gzip.
+//!
+//! Compression leaks a secret when an answer holds it beside text that an attacker chooses, and the attacker sees the
+//! lengths of many such answers (BREACH, CVE-2013-3587). The route table marks the routes that answer secrets: tokens, keys
+//! and tickets. Those are never compressed. Elsewhere no answer repeats a credential, and there are no cookies, so that another
+//! site cannot make a browser ask in somebody's name.
+
+use actix_http::encoding::Encoder;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header as _, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error as ActixError, HttpMessage as _};
+
+use super::boxed;
+use crate::http::routes::RouteRules;
+
+/// Answers below this are sent as they are: a packet is not shorter than itself.
+const SHORTEST_BYTES: u64 = 1024;
+
+/// Media types that compression makes shorter.
+const COMPRESSIBLE: [&str; 5] =
+    ["application/json", "application/problem+json", "application/javascript", "image/svg+xml", "text/"];
+
+/// Compresses a long answer with gzip where its client accepts that.
+pub(in crate::http) async fn compress(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let is_accepted = accepts_gzip(&request);
+    let mut response = next.call(request).await.map(boxed)?;
+    if !is_compressible(&response) {
+        return Ok(response);
+    }
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if !is_accepted {
+        return Ok(response);
+    }
+    Ok(response.map_body(|head, body| BoxBody::new(Encoder::response(ContentEncoding::Gzip, head, body))))
+}
+
+fn accepts_gzip(request: &ServiceRequest) -> bool {
+    let Ok(accepted) = AcceptEncoding::parse(request) else { return false };
+    let supported = [Encoding::gzip(), Encoding::identity()];
+    request.headers().contains_key(header::ACCEPT_ENCODING)
+        && accepted.negotiate(supported.iter()) == Some(Encoding::gzip())
+}
+
+/// An answer with an `ETag` stays as it is: one tag stands for one sequence of bytes (RFC 9110, section 8.8.3).
+fn is_compressible(response: &ServiceResponse<BoxBody>) -> bool {
+    let headers = response.headers();
+    let text =
+        |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let is_long = match response.response().body().size() {
+        BodySize::Sized(bytes) => bytes >= SHORTEST_BYTES,
+        BodySize::Stream => true,
+        BodySize::None => false,
+    };
+    let request = response.request();
+    let is_public = !request.extensions().get::<RouteRules>().is_some_and(|rules| rules.answers_secret);
+    is_long
+        && is_public
+        && response.status() == StatusCode::OK
+        && *request.method() != Method::HEAD
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && !headers.contains_key(header::ETAG)
+        && COMPRESSIBLE.iter().any(|media| text(header::CONTENT_TYPE).starts_with(media))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::routes;
+
+    #[test]
+    fn answers_with_a_secret_are_marked() {
+        let mut marked: Vec<_> =
+            routes::table(true).iter().filter(|route| route.answers_secret).map(|route| route.path).collect();
+        marked.sort_unstable();
+        assert_eq!(
+            marked,
+            [
+                "/api/v1/api-keys",
+                "/api/v1/auth/login",
+                "/api/v1/auth/password",
+                "/api/v1/auth/refresh",
+                "/api/v1/users",
+                "/api/v1/users/{id}",
+                "/api/v1/ws/tickets",
+            ]
+        );
+    }
+}

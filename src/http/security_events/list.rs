@@ -1,0 +1,154 @@
+//! `GET /api/v1/admin/security-events`
+
+use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::domain::members::Refusal;
+use crate::error::Result;
+use crate::http::HttpState;
+use crate::http::applications::list::{Edge, moment};
+use crate::http::keyset::Page;
+use crate::http::problem::Answer;
+use crate::http::query::Query;
+use crate::storage::seal::KeyRing;
+use crate::storage::security_events::{EventFilter, RecordedEvent, list_page};
+
+const DEFAULT_PAGE_SIZE: i64 = 50;
+/// Longest value of a filter: no name is longer.
+const MAX_FILTER_BYTES: usize = 128;
+
+/// What the list is narrowed to, and which part of it is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
+pub struct SecurityEventParameters {
+    /// One kind of event.
+    #[param(example = "login_failed")]
+    kind: Option<String>,
+    /// Who did it.
+    #[param(example = "admin")]
+    actor: Option<String>,
+    /// The account or key that is affected.
+    #[param(example = "key:core-banking")]
+    subject: Option<String>,
+    /// At or after this RFC 3339 time, or on or after this date (UTC).
+    #[param(example = "2026-01-01")]
+    from: Option<String>,
+    /// Before this RFC 3339 time, or on or before this date (UTC).
+    #[param(example = "2026-01-31")]
+    to: Option<String>,
+    /// Events of a page; 50 when absent.
+    #[param(minimum = 1, maximum = 100, example = 50)]
+    page_size: Option<i64>,
+    /// The `next_cursor` of the page before, with the same filters.
+    cursor: Option<String>,
+}
+
+/// A change of an account or an API key, a log-in or its failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SecurityEventEntry {
+    /// The identifier.
+    pub id: Uuid,
+    /// What happened: `account_created`, `account_role_changed`, `account_disabled`, `account_enabled`,
+    /// `account_deleted`, `password_changed` (a reset when the actor is not the subject), `api_key_created`,
+    /// `api_key_changed`, `api_key_first_used`, `api_key_revoked`, `api_key_deleted`, `login_succeeded`, `login_failed`,
+    /// `logged_out`, `refresh_token_reused` or `access_token_issued`. New versions add kinds.
+    #[schema(example = "account_role_changed")]
+    pub kind: String,
+    /// Who did it: an account, `key:<name>`, `system:<part>`, or `database:<role>` for a change by plain SQL; `null` for a
+    /// client that had not authenticated.
+    #[schema(example = "admin")]
+    pub actor: Option<String>,
+    /// The account or `key:<name>` that is affected; `null` for a log-in with a name that no account has.
+    #[schema(example = "ana.lopez")]
+    pub subject: Option<String>,
+    /// Details, by kind. Of failed log-ins of one address for one name the first, second, fourth and so on are recorded:
+    /// `attempts` counts them, and `unrecorded` those of all clients since the last that was recorded.
+    #[schema(value_type = Object)]
+    pub detail: Value,
+    /// The client's IP address; `null` without a client.
+    #[schema(example = "203.0.113.9")]
+    pub address: Option<String>,
+    /// The request.
+    pub request_id: Option<String>,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+}
+
+impl SecurityEventEntry {
+    fn of(event: RecordedEvent, keys: &KeyRing) -> Self {
+        Self {
+            address: event.open_address(keys),
+            id: event.id,
+            kind: event.kind,
+            actor: event.actor,
+            subject: event.subject,
+            detail: event.detail,
+            request_id: event.request_id,
+            occurred_at: event.occurred_at,
+        }
+    }
+}
+
+/// A part of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SecurityEventPage {
+    /// Most events of a page.
+    #[schema(example = 50)]
+    pub page_size: i64,
+    /// Continues the list; `null` when it ends here.
+    pub next_cursor: Option<String>,
+    /// The events.
+    pub events: Vec<SecurityEventEntry>,
+}
+
+/// Changes of accounts and API keys, log-ins and their failures, newest first.
+///
+/// A change is recorded in its own transaction: there is none without its event.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/security-events",
+    operation_id = "list_security_events",
+    tag = "operations",
+    params(SecurityEventParameters),
+    responses(
+        (status = 200, description = "A part of the list", body = SecurityEventPage),
+        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 422, description = "A parameter is not acceptable"),
+    ),
+)]
+pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
+    let keys = state.keys();
+    let (filter, page) = read(query, keys)?;
+    let mut connection = state.resources.database.get().await?;
+    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let next_cursor = page.cut(keys, &mut listed, |event| event.id);
+    let events = listed.into_iter().map(|event| SecurityEventEntry::of(event, keys)).collect();
+    Ok(HttpResponse::Ok().json(SecurityEventPage { page_size: page.size, next_cursor, events }))
+}
+
+fn read(mut query: Query, keys: &KeyRing) -> Result<(EventFilter, Page)> {
+    let filter = EventFilter {
+        kind: query.take("kind", name),
+        actor: query.take("actor", name),
+        subject: query.take("subject", name),
+        from: query.take("from", |text| moment(text, Edge::Start)),
+        to: query.take("to", |text| moment(text, Edge::End)),
+    };
+    let page = Page::take(keys, &mut query, format!("security events {filter:?}"), DEFAULT_PAGE_SIZE);
+    if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
+        query.refuse("to", "bad_range", "must not be before from");
+    }
+    query.finish()?;
+    Ok((filter, page))
+}
+
+/// A text that is no name finds nothing; one that the database cannot hold is refused.
+fn name(text: &str) -> Result<String, Refusal> {
+    let safe = text.len() <= MAX_FILTER_BYTES && !text.chars().any(char::is_control);
+    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_name", "is not a name".to_owned()))
+}

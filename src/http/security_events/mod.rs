@@ -1,0 +1,3 @@
+//! Security events: changes of accounts and API keys, log-ins and their failures.
+
+pub mod list;

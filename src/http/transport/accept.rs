@@ -1,0 +1,79 @@
+//! How a connection begins: counted, then with TLS where there is a certificate.
+//!
+//! A client has [`CLIENT_HELLO_TIMEOUT`] for its first message and `server.request_head_timeout_ms` for the whole
+//! handshake. Connections that wait for either hold up no other: there is no bound on handshakes beside those on
+//! connections.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::Protocol;
+use actix_web::rt::net::TcpStream;
+use rustls::ServerConfig;
+use rustls::server::Acceptor as ClientHelloReader;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::ClientStream;
+use crate::http::connections::{Connections, Refusal};
+
+/// How long a client may take to send its first message of TLS.
+const CLIENT_HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a connection is to the HTTP server.
+pub(in crate::http) type Accepted = (ClientStream, Protocol, Option<SocketAddr>);
+
+/// Begins connections. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::http) struct Acceptor {
+    /// Counts them.
+    pub(in crate::http) connections: Connections,
+    /// With TLS, by this configuration.
+    pub(in crate::http) tls: Option<Arc<ServerConfig>>,
+    /// How long a client may take for the whole handshake.
+    pub(in crate::http) handshake_timeout: Duration,
+}
+
+impl Acceptor {
+    /// Takes a connection in.
+    ///
+    /// # Errors
+    /// When there is one too many, or TLS is not agreed on.
+    pub(in crate::http) async fn accept(self, stream: TcpStream) -> io::Result<Accepted> {
+        let Some(connection) = self.connections.admit(&stream).map(Rc::new) else {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        let peer = stream.peer_addr().ok();
+        let Some(config) = self.tls.clone() else {
+            return Ok((ClientStream::new(stream, connection, false), Protocol::Http1, peer));
+        };
+        let shaken = self.shake_hands(stream, config).await;
+        let stream = shaken.inspect_err(|_| connection.refuse(Refusal::Handshake))?;
+        let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let protocol = if is_http_2 { Protocol::Http2 } else { Protocol::Http1 };
+        Ok((ClientStream::new(stream, connection, is_http_2), protocol, peer))
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        config: Arc<ServerConfig>,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let hello_timeout = CLIENT_HELLO_TIMEOUT.min(self.handshake_timeout);
+        let begun = async {
+            let hello = LazyConfigAcceptor::new(ClientHelloReader::default(), stream);
+            let hello = in_time(hello_timeout, hello).await?;
+            hello.into_stream(config).await
+        };
+        in_time(self.handshake_timeout, begun).await
+    }
+}
+
+async fn in_time<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, work).await.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+}

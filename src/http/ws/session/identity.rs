@@ -1,0 +1,167 @@
+//! Who is at the other end of a session, and for how long.
+//!
+//! A client may send another credential of the same account at any time: the connection then lasts as long as that one. A
+//! credential that is not good is charged to the client's address, as over HTTP.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_web_actors::ws::WebsocketContext;
+use slog::warn;
+
+use super::WsSession;
+use crate::accounts::Principal;
+use crate::actors::broadcaster::Frame;
+use crate::domain::account::Scope;
+use crate::error::{Error, Result};
+use crate::http::client_address::ClientAddress;
+use crate::http::limits::{LimitClass, Payer, RateLimiter};
+use crate::http::ws::client_message::Credential;
+use crate::http::ws::ending::Ending;
+
+/// Credentials that are not good after which an authenticated connection is closed.
+const MOST_BAD_CREDENTIALS: u32 = 3;
+
+/// Counts the credentials that a client's address tries.
+#[derive(Clone)]
+pub(in crate::http::ws) struct Attempts {
+    pub(in crate::http::ws) limiter: RateLimiter,
+    pub(in crate::http::ws) address: ClientAddress,
+}
+
+impl Attempts {
+    async fn count(&self) -> Result<()> {
+        let verdict = self.limiter.check(LimitClass::Standard, Payer::Address(self.address)).await;
+        match verdict.and_then(|verdict| verdict.retry_after) {
+            Some(retry_after) => Err(Error::RateLimited { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    /// Outlives the session, which ends with a credential that is not good.
+    fn charge(self) {
+        actix_rt::spawn(async move { self.limiter.charge_failed_authentication(self.address).await });
+    }
+}
+
+impl WsSession {
+    /// Finds out who a credential is of; nothing else is read or sent meanwhile.
+    pub(super) fn authenticate(&mut self, credential: Credential, ctx: &mut WebsocketContext<Self>) {
+        let (accounts, attempts) = (self.realtime.accounts.clone(), self.attempts.clone());
+        let finding = async move {
+            if let Some(attempts) = attempts {
+                attempts.count().await?;
+            }
+            match credential {
+                Credential::Token(token) => accounts.authenticate_token(&token).await,
+                Credential::ApiKey(key) => accounts.authenticate_key(&key).await,
+            }
+        };
+        ctx.wait(finding.into_actor(self).map(|found, session, ctx| session.identify(found, ctx)));
+    }
+
+    fn identify(&mut self, found: Result<Principal>, ctx: &mut WebsocketContext<Self>) {
+        match found {
+            Ok(principal) if !principal.has_scope(Scope::ApplicationsRead) => {
+                self.refuse_credential(Ending::MissingScope, Ending::MissingScope.reason(), ctx);
+            }
+            Ok(principal) => match &self.principal {
+                None => self.admit(principal, ctx),
+                Some(current) if current.account == principal.account => self.renew(principal, ctx),
+                Some(_) => {
+                    let detail = "this connection belongs to another account; open one for this account";
+                    self.send(&Frame::error("another_account", detail), ctx);
+                }
+            },
+            Err(Error::Unauthenticated(text)) => self.charge_and_refuse(&text.to_string(), ctx),
+            Err(Error::Credential(fault)) => self.charge_and_refuse(fault.detail(), ctx),
+            Err(Error::RateLimited { .. }) => {
+                self.refuse_credential(Ending::RateLimited, Ending::RateLimited.reason(), ctx);
+            }
+            Err(error) => {
+                warn!(self.realtime.logger, "a WebSocket client could not be authenticated"; error);
+                self.refuse_credential(Ending::Unavailable, Ending::Unavailable.reason(), ctx);
+            }
+        }
+    }
+
+    fn charge_and_refuse(&mut self, detail: &str, ctx: &mut WebsocketContext<Self>) {
+        if let Some(attempts) = self.attempts.clone() {
+            attempts.charge();
+        }
+        self.refuse_credential(Ending::BadCredential, detail, ctx);
+    }
+
+    /// Closes a connection that has no other credential. One that has goes on with it, and is told.
+    fn refuse_credential(&mut self, ending: Ending, detail: &str, ctx: &mut WebsocketContext<Self>) {
+        if matches!(ending, Ending::BadCredential | Ending::MissingScope) {
+            self.bad_credentials += 1;
+        }
+        if self.principal.is_none() || self.bad_credentials >= MOST_BAD_CREDENTIALS {
+            return self.end_with_detail(ending, detail, ctx);
+        }
+        if let Some(code) = ending.error_code() {
+            self.send(&Frame::error(code, detail), ctx);
+        }
+    }
+
+    /// Lets in who is at the other end, for as long as that holds.
+    pub(super) fn admit(&mut self, principal: Principal, ctx: &mut WebsocketContext<Self>) {
+        if !self.membership.admit(&principal.account, principal.visibility()) {
+            return self.end(Ending::TooManyConnections, ctx);
+        }
+        self.renew(principal, ctx);
+        ctx.run_interval(self.recheck_interval(), |session, ctx| {
+            let looking = session.look();
+            ctx.spawn(looking);
+        });
+    }
+
+    /// Goes by this credential from now on.
+    fn renew(&mut self, principal: Principal, ctx: &mut WebsocketContext<Self>) {
+        self.checked_at = self.realtime.clock.monotonic();
+        self.credentials += 1;
+        self.bad_credentials = 0;
+        self.membership.see(principal.visibility());
+        if let Some(timer) = self.expiry.take() {
+            ctx.cancel_future(timer);
+        }
+        if let Some(until) = principal.valid_until {
+            let left = (until - self.realtime.clock.now()).to_std().unwrap_or_default();
+            self.expiry = Some(ctx.run_later(left, |session, ctx| session.end(Ending::Expired, ctx)));
+        }
+        let Principal { account, role, valid_until, .. } = &principal;
+        self.send(&Frame::authenticated(account, *role, *valid_until), ctx);
+        self.principal = Some(principal);
+    }
+
+    /// Looks whether the client is still who it was. A database that does not answer changes nothing: the credential's own
+    /// end stands.
+    pub(super) fn look(&self) -> impl ActorFuture<Self, Output = ()> + use<> {
+        let (accounts, principal) = (self.realtime.accounts.clone(), self.principal.clone());
+        let credentials = self.credentials;
+        let looking = async move {
+            match principal {
+                Some(principal) => accounts.is_still_good(&principal).await,
+                None => Ok(true),
+            }
+        };
+        looking.into_actor(self).map(move |good, session, ctx: &mut WebsocketContext<Self>| match good {
+            Ok(false) if session.credentials == credentials => session.end(Ending::Revoked, ctx),
+            Ok(_) | Err(_) => {
+                session.checked_at = session.realtime.clock.monotonic();
+                session.forward(ctx);
+            }
+        })
+    }
+
+    /// Whether the last look is so long ago that the actor must have stood still.
+    pub(super) fn must_check_before_sending(&self) -> bool {
+        let checked = self.realtime.clock.monotonic().saturating_sub(self.checked_at);
+        checked > self.recheck_interval() * 2
+    }
+
+    fn recheck_interval(&self) -> Duration {
+        Duration::from_millis(self.realtime.settings.recheck_interval_ms)
+    }
+}

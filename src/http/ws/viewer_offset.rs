@@ -1,0 +1,123 @@
+//! Offsets as a user sees them.
+//!
+//! The offset of an event is its place in the sequence of all events: whoever sees two of them knows how much happened on the
+//! platform in between. So a user gets numbers that tell nothing. Each is the offset enciphered with a key of the account, so
+//! that the same event has the same number on every instance and after a reconnection, and other accounts have others.
+//! Analysts and admins, who see every event, get the offsets themselves.
+//!
+//! The cipher is a balanced Feistel network over 52 bits, which a double of JavaScript holds. Its rounds are HMAC-SHA-256
+//! with the index key. When that key changes, offsets that users hold become unknown, and `"recovered": false` answers them.
+
+use crate::accounts::Principal;
+use crate::actors::broadcaster::Frame;
+use crate::domain::account::Role;
+use crate::domain::event::Position;
+use crate::storage::seal::KeyRing;
+
+const HALF_BITS: u32 = 26;
+const HALF: u64 = (1 << HALF_BITS) - 1;
+const ROUNDS: [u8; 6] = [0, 1, 2, 3, 4, 5];
+
+/// What one viewer's offsets are made with.
+pub(super) struct ViewerOffsets<'a> {
+    keys: &'a KeyRing,
+    account: &'a str,
+}
+
+impl<'a> ViewerOffsets<'a> {
+    /// Those of `principal`; `None` when it sees the offsets themselves.
+    pub(super) fn of(keys: &'a KeyRing, principal: &'a Principal) -> Option<Self> {
+        (principal.role == Role::User).then_some(Self { keys, account: &principal.account })
+    }
+
+    /// The frame as the viewer may see it.
+    pub(super) fn hide(&self, frame: &Frame) -> Frame {
+        frame.with_offset(|position| self.encipher(position))
+    }
+
+    /// The position that the viewer names. A number that is none of its offsets is beyond every event.
+    pub(super) fn read(&self, named: Position) -> Position {
+        let known = u64::try_from(named.offset).ok().filter(|number| *number >> (2 * HALF_BITS) == 0);
+        let offset = known.map(|number| {
+            let (mut left, mut right) = halves(number);
+            for round in ROUNDS.into_iter().rev() {
+                (left, right) = (right ^ self.round(named, round, left), left);
+            }
+            joined(left, right)
+        });
+        Position { offset: offset.unwrap_or(i64::MAX), ..named }
+    }
+
+    fn encipher(&self, position: Position) -> i64 {
+        let (mut left, mut right) = halves(u64::try_from(position.offset).unwrap_or(0));
+        for round in ROUNDS {
+            (left, right) = (right, left ^ self.round(position, round, right));
+        }
+        joined(left, right)
+    }
+
+    fn round(&self, of: Position, round: u8, half: u64) -> u64 {
+        let parts: [&[u8]; 4] = [self.account.as_bytes(), of.epoch.as_bytes(), &[round], &half.to_be_bytes()];
+        let [a, b, c, d, ..] = self.keys.keyed_hash("viewer-offset", &parts);
+        u64::from(u32::from_be_bytes([a, b, c, d])) & HALF
+    }
+}
+
+fn halves(number: u64) -> (u64, u64) {
+    ((number >> HALF_BITS) & HALF, number & HALF)
+}
+
+fn joined(left: u64, right: u64) -> i64 {
+    i64::try_from(left << HALF_BITS | right).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::broadcaster::Topic;
+    use crate::http::cursor::tests::keys;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn at(offset: i64) -> Position {
+        Position { epoch: Uuid::from_u128(7), offset }
+    }
+
+    #[test]
+    fn a_frame_tells_a_user_its_own_number_and_no_offset() {
+        let keys = keys(1);
+        let (ana, bea) =
+            (ViewerOffsets { keys: &keys, account: "ana" }, ViewerOffsets { keys: &keys, account: "bea" });
+        let shown = |viewer: &ViewerOffsets<'_>, offset| {
+            let frame = viewer.hide(&Frame::subscribed(Topic::All, at(offset), None));
+            let said: serde_json::Value = serde_json::from_str(&frame.text).unwrap();
+            assert_eq!((&said["type"], &said["channel"]), (&"subscribed".into(), &"applications".into()));
+            said["offset"].as_i64().unwrap()
+        };
+        let first: Vec<i64> = (1..=20).map(|offset| shown(&ana, offset)).collect();
+        assert_eq!(first, (1..=20).map(|offset| shown(&ana, offset)).collect::<Vec<_>>());
+        assert!(first.iter().all(|number| *number > 1 << 20), "{first:?}");
+        assert!(!first.is_sorted(), "{first:?}");
+        assert!((1..=20).all(|offset| shown(&bea, offset) != shown(&ana, offset)));
+        assert_eq!(&*ana.hide(&Frame::pong()).text, &*Frame::pong().text);
+    }
+
+    proptest! {
+        #[test]
+        fn every_offset_comes_back(offset in 0_i64..1 << 52, account in ".{0,8}") {
+            let keys = keys(1);
+            let viewer = ViewerOffsets { keys: &keys, account: &account };
+            let shown = viewer.encipher(at(offset));
+            prop_assert!((0..1 << 52).contains(&shown));
+            prop_assert_eq!(viewer.read(at(shown)), at(offset));
+        }
+
+        #[test]
+        fn whatever_is_no_number_of_the_viewer_is_beyond_every_event(number in any::<i64>()) {
+            let keys = keys(1);
+            let viewer = ViewerOffsets { keys: &keys, account: "ana" };
+            let read = viewer.read(at(number)).offset;
+            prop_assert!((0..1 << 52).contains(&number) || read == i64::MAX);
+        }
+    }
+}

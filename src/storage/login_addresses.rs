@@ -1,0 +1,68 @@
+//! From where accounts have logged in, as keyed hashes.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::schema::{login_addresses, users};
+use crate::error::Result;
+
+/// Addresses that are kept of one account.
+const MAX_OF_ACCOUNT: i64 = 20;
+
+/// Notes a log-in from an address, and forgets the addresses of the account that were used longest ago.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remember(
+    connection: &mut AsyncPgConnection,
+    user_id: Uuid,
+    digest: &[u8],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    diesel::insert_into(login_addresses::table)
+        .values((
+            login_addresses::user_id.eq(user_id),
+            login_addresses::address_digest.eq(digest),
+            login_addresses::last_login_at.eq(now),
+        ))
+        .on_conflict((login_addresses::user_id, login_addresses::address_digest))
+        .do_update()
+        .set(login_addresses::last_login_at.eq(now))
+        .execute(connection)
+        .await?;
+    let of_account = login_addresses::table.filter(login_addresses::user_id.eq(user_id));
+    let surplus: Vec<Vec<u8>> = of_account
+        .select(login_addresses::address_digest)
+        .order(login_addresses::last_login_at.desc())
+        .offset(MAX_OF_ACCOUNT)
+        .load(connection)
+        .await?;
+    if !surplus.is_empty() {
+        let surplus = of_account.filter(login_addresses::address_digest.eq_any(surplus));
+        diesel::delete(surplus).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Whether the account of this name has logged in from an address.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_known(connection: &mut AsyncPgConnection, username: &str, digest: &[u8]) -> Result<bool> {
+    let logins = login_addresses::table
+        .inner_join(users::table)
+        .filter(users::username.eq(username))
+        .filter(login_addresses::address_digest.eq(digest));
+    Ok(diesel::select(diesel::dsl::exists(logins)).get_result(connection).await?)
+}
+
+/// Deletes addresses that were last used before `time`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_before(connection: &mut AsyncPgConnection, time: DateTime<Utc>) -> Result<usize> {
+    let old = login_addresses::table.filter(login_addresses::last_login_at.lt(time));
+    Ok(diesel::delete(old).execute(connection).await?)
+}

@@ -1,0 +1,209 @@
+//! Security events: changes of accounts and API keys, log-ins and their failures. Rows are only ever added.
+//!
+//! Changes of accounts and keys are recorded by trigger, in the transaction of the change, those of plain SQL too. What
+//! changes no such row ([`SecurityEvent`]) is recorded by [`record`]. Both use the SQL function
+//! `record_security_event`, which takes the actor, the address and the request from what [`set_origin`] has set for the
+//! transaction.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::schema::security_events;
+use super::seal::{KeyRing, SealedField};
+use crate::error::{Error, Result};
+
+/// An event that changes no account and no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityEvent {
+    /// A session began.
+    LoginSucceeded,
+    /// A password was refused.
+    LoginFailed,
+    /// A session was ended by its account.
+    LoggedOut,
+    /// A refresh token was used again after its grace.
+    RefreshTokenReused,
+    /// An operator made an access token on the machine.
+    AccessTokenIssued,
+}
+
+impl SecurityEvent {
+    /// The name in the table and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LoginSucceeded => "login_succeeded",
+            Self::LoginFailed => "login_failed",
+            Self::LoggedOut => "logged_out",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::AccessTokenIssued => "access_token_issued",
+        }
+    }
+}
+
+diesel::define_sql_function! {
+    /// Sets a parameter, until the transaction ends when `is_local`.
+    fn set_config(name: Text, value: Text, is_local: Bool) -> Text;
+}
+
+diesel::define_sql_function! {
+    /// Deletes events after their retention; returns how many there were.
+    fn delete_expired_security_events(older_than: Timestamptz, at_most: BigInt) -> BigInt;
+}
+
+/// Sets where the events of the transaction come from. `id` is random and new.
+///
+/// # Errors
+/// When the address cannot be sealed, or the database fails.
+pub async fn set_origin(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    id: Uuid,
+    actor: Option<&str>,
+    address: Option<&str>,
+    request_id: Option<&str>,
+) -> Result<()> {
+    let sealed = address.map(|text| keys.seal(SealedField::SecurityEventAddress, id.as_bytes(), text));
+    let sealed = sealed.transpose()?.map(|envelope| hex(&envelope));
+    let origin = json!({ "id": id, "actor": actor, "address": sealed, "request_id": request_id });
+    set_local(connection, "aval.origin", &origin.to_string()).await
+}
+
+/// Says for the rest of the transaction that a new hash of the account belongs to the same password.
+///
+/// # Errors
+/// When the database fails.
+pub async fn keep_sessions_of(connection: &mut AsyncPgConnection, user_id: Uuid) -> Result<()> {
+    set_local(connection, "aval.same_password", &user_id.to_string()).await
+}
+
+async fn set_local(connection: &mut AsyncPgConnection, name: &str, value: &str) -> Result<()> {
+    let set = diesel::select(set_config(name, value, true));
+    set.get_result::<String>(connection).await?;
+    Ok(())
+}
+
+/// Records an event of the account or key `subject`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record(
+    connection: &mut AsyncPgConnection,
+    event: SecurityEvent,
+    actor: Option<&str>,
+    subject: Option<&str>,
+    detail: Value,
+) -> Result<()> {
+    diesel::sql_query("SELECT record_security_event($1, $2, $3, $4)")
+        .bind::<Text, _>(event.as_str())
+        .bind::<Nullable<Text>, _>(actor)
+        .bind::<Nullable<Text>, _>(subject)
+        .bind::<Jsonb, _>(detail)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// An event as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = security_events, check_for_backend(diesel::pg::Pg))]
+pub struct RecordedEvent {
+    /// A version 7 UUID of the moment.
+    pub id: Uuid,
+    /// What happened. Newer versions know more kinds than this one.
+    pub kind: String,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// To which account or key.
+    pub subject: Option<String>,
+    /// Details, by kind.
+    pub detail: Value,
+    /// What the address is sealed under.
+    pub origin_id: Option<Uuid>,
+    /// The client's address, sealed.
+    pub address: Option<Vec<u8>>,
+    /// The request.
+    pub request_id: Option<String>,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+}
+
+impl RecordedEvent {
+    /// The client's address; `None` also when its key is gone: the rest of the event can still be read.
+    pub fn open_address(&self, keys: &KeyRing) -> Option<String> {
+        let (id, envelope) = self.origin_id.zip(self.address.as_ref())?;
+        keys.open(SealedField::SecurityEventAddress, id.as_bytes(), envelope).ok()
+    }
+}
+
+/// What a list of events is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// One kind.
+    pub kind: Option<String>,
+    /// One actor.
+    pub actor: Option<String>,
+    /// One account or key.
+    pub subject: Option<String>,
+    /// At or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Before.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// A part of the list, newest first, after the event `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_page(
+    connection: &mut AsyncPgConnection,
+    filter: &EventFilter,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<RecordedEvent>> {
+    let mut query = security_events::table
+        .select(RecordedEvent::as_select())
+        .order(security_events::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(kind) = &filter.kind {
+        query = query.filter(security_events::kind.eq(kind));
+    }
+    if let Some(actor) = &filter.actor {
+        query = query.filter(security_events::actor.eq(actor));
+    }
+    if let Some(subject) = &filter.subject {
+        query = query.filter(security_events::subject.eq(subject));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(security_events::occurred_at.ge(from));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(security_events::occurred_at.lt(to));
+    }
+    if let Some(after) = after {
+        query = query.filter(security_events::id.lt(after));
+    }
+    Ok(query.load(connection).await?)
+}
+
+/// Deletes up to `limit` events from before `time`; returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_before(
+    connection: &mut AsyncPgConnection,
+    time: DateTime<Utc>,
+    limit: u32,
+) -> Result<usize> {
+    let deleted = diesel::select(delete_expired_security_events(time, i64::from(limit)));
+    let deleted: i64 = deleted.get_result(connection).await?;
+    usize::try_from(deleted).map_err(Error::internal)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,87 @@
+//! One session with the database: Diesel's connection, what is known of it, and what it is told of by the server.
+
+use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use diesel::result::ConnectionError;
+use diesel_async::AsyncPgConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
+
+use super::fitness::SessionFacts;
+
+/// A session. Its connection is closed when it is dropped.
+pub struct Session {
+    connection: AsyncPgConnection,
+    pub(super) facts: Arc<SessionFacts>,
+    /// What came for the channels that it listens to.
+    pub(super) notifications: UnboundedReceiver<Notification>,
+    driver: AbortOnDrop,
+}
+
+struct AbortOnDrop(Option<AbortHandle>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+impl Session {
+    /// A session over a connection that has just been made.
+    pub(super) async fn begin<S, T>(
+        client: Client,
+        connection: Connection<S, T>,
+        facts: Arc<SessionFacts>,
+    ) -> Result<Self, ConnectionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: TlsStream + Unpin + Send + 'static,
+    {
+        let (told, notifications) = unbounded_channel();
+        let driver = AbortOnDrop(Some(tokio::spawn(drive(connection, told)).abort_handle()));
+        let connection = AsyncPgConnection::try_from(client).await?;
+        Ok(Self { connection, facts, notifications, driver })
+    }
+
+    /// The connection alone.
+    pub fn into_connection(mut self) -> AsyncPgConnection {
+        // The driver ends with the connection.
+        self.driver.0 = None;
+        self.connection
+    }
+}
+
+/// Moves a connection's messages until it is closed.
+async fn drive<S, T>(mut connection: Connection<S, T>, told: UnboundedSender<Notification>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: TlsStream + Unpin,
+{
+    // An error ends the connection; what waits for an answer learns it from the client.
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        if let AsyncMessage::Notification(notification) = message {
+            let _ = told.send(notification);
+        }
+    }
+}
+
+impl Deref for Session {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.connection
+    }
+}

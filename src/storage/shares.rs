@@ -1,0 +1,221 @@
+//! Which part of the pool may be lent for one account, and for searches.
+//!
+//! A request runs [on behalf of](Shares::on_behalf_of) its account. While it does, each connection that it borrows takes a
+//! permit of the account's share, and one that it borrows for a search takes two more: of the account's share of
+//! searches, and of all searches together. So neither an account nor all searches together can empty the pool. Work
+//! without an account (actors, leaders, probes, log-ins) takes no permits.
+//!
+//! A request that holds one connection must not borrow another: with a share of one it would wait for itself.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::config::DatabaseSettings;
+use crate::error::{Error, Result};
+
+/// When to come back after a share was used up for as long as a request waits.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// So many accounts are known before those without requests are dropped.
+const SWEEP_AT: usize = 1024;
+
+tokio::task_local! {
+    /// The account that the running task borrows for.
+    static BORROWER: Arc<AccountShare>;
+}
+
+/// What one account may borrow at once.
+#[derive(Debug)]
+struct AccountShare {
+    connections: Arc<Semaphore>,
+    searches: Arc<Semaphore>,
+}
+
+/// The shares of all accounts, and of searches.
+#[derive(Debug)]
+pub struct Shares {
+    /// Accounts with requests under way.
+    accounts: Mutex<HashMap<String, Weak<AccountShare>>>,
+    searches: Arc<Semaphore>,
+    per_account: usize,
+    searches_per_account: usize,
+    patience: Duration,
+}
+
+/// The permits of a lent connection.
+#[derive(Debug, Default)]
+pub(super) struct Permits {
+    _permits: Vec<OwnedSemaphorePermit>,
+    /// Kept as long as its permits: a new one for the same account would have all of them again.
+    _account: Option<Arc<AccountShare>>,
+}
+
+impl Shares {
+    pub(super) fn new(settings: &DatabaseSettings) -> Self {
+        let searches = part(settings.pool_size, settings.search_share_percent);
+        Self {
+            accounts: Mutex::default(),
+            searches: Arc::new(Semaphore::new(searches)),
+            per_account: part(settings.pool_size, settings.account_share_percent),
+            searches_per_account: (searches / 2).max(1),
+            patience: settings.acquire_timeout(),
+        }
+    }
+
+    /// Runs `work`, whose connections count for `account`.
+    pub async fn on_behalf_of<F: Future>(&self, account: &str, work: F) -> F::Output {
+        BORROWER.scope(self.share_of(account), work).await
+    }
+
+    fn share_of(&self, account: &str) -> Arc<AccountShare> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = accounts.get(account).and_then(Weak::upgrade) {
+            return known;
+        }
+        if accounts.len() >= SWEEP_AT {
+            accounts.retain(|_, share| share.strong_count() > 0);
+        }
+        let share = Arc::new(AccountShare {
+            connections: Arc::new(Semaphore::new(self.per_account)),
+            searches: Arc::new(Semaphore::new(self.searches_per_account)),
+        });
+        accounts.insert(account.to_owned(), Arc::downgrade(&share));
+        share
+    }
+
+    /// Takes the permits of one connection.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when the account's share stays used up.
+    pub(super) async fn take(&self) -> Result<Permits> {
+        let Ok(account) = BORROWER.try_with(Arc::clone) else { return Ok(Permits::default()) };
+        let permits = vec![self.acquire(&account.connections, "the account's share of connections").await?];
+        Ok(Permits { _permits: permits, _account: Some(account) })
+    }
+
+    /// Takes the permits of one connection for a search. The narrowest comes first: whoever waits for it keeps nobody else
+    /// waiting.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when a share stays used up.
+    pub(super) async fn take_for_search(&self) -> Result<Permits> {
+        let account = BORROWER.try_with(Arc::clone).ok();
+        let mut permits = Vec::with_capacity(3);
+        if let Some(account) = &account {
+            permits.push(self.acquire(&account.searches, "the account's share of searches").await?);
+            permits.push(self.acquire(&account.connections, "the account's share of connections").await?);
+        }
+        permits.push(self.acquire(&self.searches, "searches").await?);
+        Ok(Permits { _permits: permits, _account: account })
+    }
+
+    async fn acquire(&self, of: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
+        match timeout(self.patience, Arc::clone(of).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(closed)) => Err(Error::internal(closed)),
+            Err(_elapsed) => Err(Error::Overloaded { what, retry_after: RETRY_AFTER }),
+        }
+    }
+}
+
+/// A share of the pool, at least one connection.
+fn part(pool_size: u32, percent: u32) -> usize {
+    usize::try_from(pool_size * percent / 100).unwrap_or(usize::MAX).max(1)
+}
+
+/// A connection with its permits.
+pub struct Shared<C> {
+    connection: C,
+    _permits: Permits,
+}
+
+impl<C> Shared<C> {
+    pub(super) fn new(connection: C, permits: Permits) -> Self {
+        Self { connection, _permits: permits }
+    }
+}
+
+impl<C> Deref for Shared<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        &self.connection
+    }
+}
+
+impl<C> DerefMut for Shared<C> {
+    fn deref_mut(&mut self) -> &mut C {
+        &mut self.connection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shares() -> Shares {
+        Shares {
+            accounts: Mutex::default(),
+            searches: Arc::new(Semaphore::new(3)),
+            per_account: 2,
+            searches_per_account: 1,
+            patience: Duration::from_millis(1),
+        }
+    }
+
+    fn is_refused(taken: &Result<Permits>) -> bool {
+        matches!(taken, Err(Error::Overloaded { .. }))
+    }
+
+    #[tokio::test]
+    async fn an_account_holds_its_share_and_no_more_and_others_have_theirs() {
+        let shares = shares();
+        let first = shares.on_behalf_of("ana", shares.take()).await.unwrap();
+        let second = shares.on_behalf_of("ana", shares.take()).await.unwrap();
+        assert!(is_refused(&shares.on_behalf_of("ana", shares.take()).await));
+        assert!(is_refused(&shares.on_behalf_of("ana", shares.take_for_search()).await));
+        assert!(shares.on_behalf_of("bea", shares.take()).await.is_ok());
+        assert!(shares.take().await.is_ok(), "work without an account is not limited");
+        drop(first);
+        let third = shares.on_behalf_of("ana", shares.take()).await;
+        assert!(third.is_ok());
+        drop((second, third));
+    }
+
+    #[tokio::test]
+    async fn searches_hold_their_share_together_and_each_account_a_part_of_it() {
+        let shares = shares();
+        let mut held = Vec::new();
+        for account in ["ana", "bea", "cleo"] {
+            held.push(shares.on_behalf_of(account, shares.take_for_search()).await.unwrap());
+            assert!(is_refused(&shares.on_behalf_of(account, shares.take_for_search()).await), "{account}");
+            assert!(shares.on_behalf_of(account, shares.take()).await.is_ok(), "{account}");
+        }
+        assert!(is_refused(&shares.on_behalf_of("dora", shares.take_for_search()).await));
+        held.pop();
+        assert!(shares.on_behalf_of("dora", shares.take_for_search()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn accounts_without_requests_are_forgotten() {
+        let shares = shares();
+        let held = shares.on_behalf_of("held", shares.take()).await.unwrap();
+        for number in 0..2 * SWEEP_AT {
+            shares.on_behalf_of(&number.to_string(), async {}).await;
+        }
+        assert!(shares.accounts.lock().unwrap().len() <= SWEEP_AT + 1);
+        let again = shares.on_behalf_of("held", async { shares.take().await }).await;
+        let more = shares.on_behalf_of("held", shares.take()).await;
+        assert!(again.is_ok() && is_refused(&more), "what is held stays counted");
+        drop(held);
+    }
+
+    #[test]
+    fn a_share_is_never_nothing() {
+        assert_eq!([part(16, 25), part(6, 25), part(2, 1)], [4, 1, 1]);
+    }
+}

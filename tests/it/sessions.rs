@@ -1,0 +1,311 @@
+//! Sessions with PostgreSQL that can no longer do the work, and replicas and poolers that do it badly.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aval::clock::Clock;
+use aval::error::Error;
+use aval::storage::leadership::Leadership;
+use aval::storage::seal::KeyRing;
+use aval::storage::{Database, migrations};
+use diesel_async::AsyncPgConnection;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::support::app::TestApp;
+use crate::support::builders::{SAMPLES, body};
+use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
+use crate::support::db::{self, Server, TestDatabase, connect, execute, text};
+use crate::support::engine::settings;
+use crate::support::eventually;
+use crate::support::pgbouncer::PgBouncer;
+use crate::support::standby::Replicated;
+
+/// Requests at once: twice the pool's connections, so that every session has prepared every statement.
+const AT_ONCE: usize = 12;
+/// Within this time a part that went silent must have been noticed.
+const SECONDS: Duration = Duration::from_secs(8);
+
+/// No answer is a copy, and nothing waits long for a connection.
+const STRICT: [(&str, &str); 2] =
+    [("AVAL__CACHE__ENABLED", "false"), ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")];
+
+fn sample() -> Value {
+    let (country, document) = SAMPLES[0];
+    body(country, document)
+}
+
+async fn open(database: &TestDatabase, overrides: &[(&str, &str)]) -> Database {
+    let settings = settings(overrides);
+    let secrets = settings.complete_secrets(&Clock::system()).unwrap();
+    let keys = Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap());
+    Database::connect(database.url(), &settings.database, keys).await.unwrap()
+}
+
+/// Runs a statement that fails with an SQLSTATE and a message in another language.
+async fn failing(connection: &mut AsyncPgConnection, code: &str) -> Result<(), Error> {
+    let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'la operación falló' USING ERRCODE = '{code}'; END $$");
+    execute(connection, &raise).await.map(drop).map_err(Error::from)
+}
+
+#[actix_rt::test]
+async fn an_error_is_judged_by_its_sqlstate_whatever_its_message_says() {
+    let test = TestDatabase::create().await;
+    let database = open(&test, &[]).await;
+    for (code, transient, lost) in [
+        ("40001", true, false),
+        ("40P01", true, false),
+        ("53100", true, false),
+        ("57014", true, false),
+        ("57P01", true, true),
+        ("25006", true, true),
+        ("08006", true, true),
+        ("23514", false, false),
+        ("0A000", false, false),
+        ("P0001", false, false),
+    ] {
+        match failing(&mut database.get().await.unwrap(), code).await {
+            Err(Error::Database { transient: found, session_lost, cause }) => {
+                assert_eq!((found, session_lost), (transient, lost), "{code}");
+                assert!(cause.for_log().contains(code), "{}", cause.for_log());
+            }
+            other => panic!("{code}: {other:?}"),
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn changes_of_the_schema_fail_no_request_and_leave_nothing_undecided() {
+    let app = TestApp::start(&STRICT).await;
+    let mut sql = app.database.connect().await;
+    let first = app.submit(&sample()).await;
+    let paths = [
+        "/api/v1/applications".to_owned(),
+        "/api/v1/applications?page=1&status=PENDING".to_owned(),
+        format!("/api/v1/applications/{first}"),
+        format!("/api/v1/applications/{first}/audit"),
+        "/api/v1/stats".to_owned(),
+        "/api/v1/auth/me".to_owned(),
+    ];
+    for change in [
+        "SELECT 1",
+        "ALTER TABLE applications ALTER COLUMN requested_amount TYPE numeric(14,2)",
+        "ALTER TABLE applications ADD COLUMN added_later text",
+        "ALTER TYPE application_status ADD VALUE 'ADDED_LATER'",
+        "ALTER TABLE users ALTER COLUMN username TYPE varchar(500)",
+        "ALTER TABLE pending_jobs ALTER COLUMN lane TYPE varchar(100)",
+        "REINDEX TABLE applications",
+    ] {
+        execute(&mut sql, change).await.unwrap_or_else(|error| panic!("{change}: {error}"));
+        for path in &paths {
+            for answer in join_all((0..AT_ONCE).map(|_| app.get(path))).await {
+                assert_eq!(answer.status.as_u16(), 200, "{path} after {change}: {}", answer.json);
+            }
+        }
+        let ids = join_all((0..AT_ONCE).map(|_| async { app.submit(&sample()).await })).await;
+        for id in ids {
+            app.decided(&id).await;
+        }
+        app.get("/health/ready").await.expect(200);
+    }
+}
+
+#[actix_rt::test]
+async fn a_demoted_server_is_not_ready_and_costs_no_request_once_it_takes_writes() {
+    let app = TestApp::start(&STRICT).await;
+    let server = Server::of(&app.database);
+    let mut admin = connect(&server.url().replacen(&server.database, "postgres", 1)).await;
+    app.submit(&sample()).await;
+    let database = &server.database;
+    let demote = format!("ALTER DATABASE {database} SET default_transaction_read_only = on");
+    execute(&mut admin, &demote).await.unwrap();
+    let kill = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'");
+    execute(&mut admin, &kill).await.unwrap();
+    for (path, status) in [("/health/ready", 503), ("/health", 503), ("/health/live", 200)] {
+        assert_eq!(app.get(path).await.status.as_u16(), status, "{path}");
+    }
+    app.post("/api/v1/applications", &sample()).await.expect(503);
+
+    execute(&mut admin, &format!("ALTER DATABASE {database} RESET default_transaction_read_only"))
+        .await
+        .unwrap();
+    eventually("readiness", async || (app.get("/health/ready").await.status.as_u16() == 200).then_some(()))
+        .await;
+    for id in join_all((0..AT_ONCE * 2).map(|_| async { app.submit(&sample()).await })).await {
+        app.decided(&id).await;
+    }
+}
+
+#[actix_rt::test]
+async fn sessions_that_became_read_only_are_replaced_when_they_are_used() {
+    let app = TestApp::start(&STRICT).await;
+    let database = app.engine().resources.database.clone();
+    let size = app.engine().resources.settings.database.pool_size;
+    for _ in 0..2 {
+        let lent = join_all((0..size).map(|_| database.get())).await;
+        for connection in lent {
+            let mut connection = connection.unwrap();
+            execute(&mut connection, "SET default_transaction_read_only = on").await.unwrap();
+        }
+        for id in join_all((0..AT_ONCE).map(|_| async { app.submit(&sample()).await })).await {
+            app.decided(&id).await;
+        }
+        app.get("/health/ready").await.expect(200);
+    }
+}
+
+#[actix_rt::test]
+async fn an_instance_does_not_start_on_a_server_that_takes_no_writes() {
+    let test = TestDatabase::create().await;
+    let server = Server::of(&test);
+    let mut admin = connect(&server.url().replacen(&server.database, "postgres", 1)).await;
+    let demote = format!("ALTER DATABASE {} SET default_transaction_read_only = on", server.database);
+    execute(&mut admin, &demote).await.unwrap();
+    let settings = settings(&[]);
+    let secrets = settings.complete_secrets(&Clock::system()).unwrap();
+    let keys = Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap());
+    let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
+    let over_tcp = format!("postgresql://aval@{}/{}", proxy.address(), server.database);
+    for url in [test.url(), &over_tcp, &format!("{over_tcp}?sslmode=disable")] {
+        let refused = Database::connect(url, &settings.database, Arc::clone(&keys)).await;
+        let error = refused.expect_err("a refusal");
+        assert!(error.private_cause().is_some_and(|cause| cause.contains("writes")), "{error:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_silent_listener_is_noticed_and_replaced_within_seconds() {
+    let database = Rc::new(TestDatabase::create().await);
+    let server = Server::of(&database);
+    let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
+    let direct = format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), server.database);
+    let app = TestApp::start_on(database, &[("AVAL__DATABASE__DIRECT_URL", &direct)]).await;
+    let is_up = async || {
+        let health = app.get("/health/detailed").await.expect(200);
+        let channel = &health["push_channels"][0];
+        assert_eq!(channel["channel"], "postgres");
+        (channel["up"].as_bool().unwrap(), health["status"].as_str().unwrap().to_owned())
+    };
+    let becomes = async |wanted: (bool, &str)| {
+        let waiting = eventually("the channel's state", async || {
+            let (up, status) = is_up().await;
+            ((up, status.as_str()) == wanted).then_some(())
+        });
+        tokio::time::timeout(SECONDS, waiting).await.unwrap_or_else(|_| panic!("{wanted:?}"));
+    };
+    becomes((true, "ok")).await;
+    proxy.set(Link::Silent);
+    becomes((false, "degraded")).await;
+    assert!(app.metric("push_channel_losses_total{channel=\"postgres\"}").await >= 1.0);
+    proxy.set(Link::Whole);
+    becomes((true, "ok")).await;
+    let id = app.submit(&sample()).await;
+    app.decided(&id).await;
+}
+
+#[actix_rt::test]
+async fn a_leadership_whose_connection_is_silent_is_not_held() {
+    let test = TestDatabase::create().await;
+    let server = Server::of(&test);
+    let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
+    let direct = format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), server.database);
+    let database =
+        open(&test, &[("AVAL__DATABASE__URL", test.url()), ("AVAL__DATABASE__DIRECT_URL", &direct)]).await;
+    let mut leadership = Leadership::try_acquire(&database, "test").await.unwrap().expect("the lead");
+    assert!(leadership.holds().await);
+    proxy.set(Link::Silent);
+    let holds = tokio::time::timeout(SECONDS, leadership.holds()).await;
+    assert_eq!(holds.ok(), Some(false));
+}
+
+/// The parts of a replica's health that a test looks at.
+async fn replica(app: &TestApp) -> (bool, bool) {
+    let health = app.get("/health/detailed").await.expect(200);
+    let replica = &health["database"]["replica"];
+    (replica["is_read"].as_bool().unwrap(), replica["lag_ms"].is_u64())
+}
+
+#[actix_rt::test]
+async fn statistics_from_a_replica_tell_its_time_and_a_replica_that_fails_is_done_without() {
+    let servers = Replicated::start().await;
+    let proxy = ChaosProxy::start(Upstream::Unix(servers.standby_socket()));
+    let read_url = format!("postgresql://aval@{}/aval?sslmode=disable", proxy.address());
+    let database = Rc::new(TestDatabase::create().await);
+    let mut primary = connect(&servers.primary_url()).await;
+    execute(&mut primary, &crate::support::accounts::statement()).await.unwrap();
+    let app = TestApp::start_on(
+        database,
+        &[("AVAL__DATABASE__URL", &servers.primary_url()), ("AVAL__DATABASE__READ_URL", &read_url)],
+    )
+    .await;
+    let stats = async || app.get("/api/v1/stats").await.expect(200);
+    let as_of =
+        |stats: &Value| stats["as_of"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+    eventually("the replica to be read", async || (replica(&app).await == (true, true)).then_some(())).await;
+
+    let mut standby = connect(&servers.standby_url()).await;
+    execute(&mut standby, "SELECT pg_wal_replay_pause()").await.unwrap();
+    eventually("replay to stand", async || {
+        let state = text(&mut standby, "SELECT pg_get_wal_replay_pause_state()").await;
+        (state.as_deref() == Some("paused")).then_some(())
+    })
+    .await;
+    let paused_at = Clock::system().now();
+    app.submit(&sample()).await;
+    let old = stats().await;
+    assert!(as_of(&old) <= paused_at, "{old} was read of a replica that stood still at {paused_at}");
+    execute(&mut standby, "SELECT pg_wal_replay_resume()").await.unwrap();
+    eventually("the replica to catch up", async || (as_of(&stats().await) > paused_at).then_some(())).await;
+
+    proxy.set(Link::Silent);
+    let lists =
+        tokio::time::timeout(SECONDS, join_all((0..AT_ONCE).map(|_| app.get("/api/v1/applications"))));
+    for answer in lists.await.expect("answers from the database itself") {
+        answer.expect(200);
+    }
+    eventually("health to tell", async || (!replica(&app).await.0).then_some(())).await;
+    eventually("metrics to tell", async || {
+        let fallbacks = app.metric("db_replica_fallbacks_total").await;
+        (fallbacks >= 1.0 && app.metric("db_replica_up").await == 0.0).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_replica_that_lacks_what_is_read_is_done_without() {
+    let empty = TestDatabase::create_empty().await;
+    let app = TestApp::start(&[("AVAL__DATABASE__READ_URL", empty.url())]).await;
+    app.submit(&sample()).await;
+    for path in ["/api/v1/applications", "/api/v1/stats", "/api/v1/applications/export.csv"] {
+        assert_eq!(app.get(path).await.status.as_u16(), 200, "{path}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_pooler_in_transaction_mode_is_refused_where_sessions_are_needed_and_used_where_not() {
+    let test = Rc::new(TestDatabase::create().await);
+    let pooler = PgBouncer::start(&Server::of(&test)).await;
+    let empty = TestDatabase::create_empty().await;
+    let migrated = migrations::run_pending(&pooler.url(&Server::of(&empty).database)).await;
+    let refusal = migrated.expect_err("a refusal").to_string();
+    let cause = if pooler.has_prepared_statements() { "database.direct_url" } else { "prepared statements" };
+    assert!(refusal.contains(cause), "{refusal}");
+
+    let url = pooler.url(&Server::of(&test).database);
+    let refusal = TestApp::refusal(&[("AVAL__DATABASE__URL", &url)]).await;
+    assert!(refusal.contains(cause), "{refusal}");
+    let both = [("AVAL__DATABASE__URL", url.as_str()), ("AVAL__DATABASE__DIRECT_URL", test.url())];
+    if !pooler.has_prepared_statements() {
+        let refusal = TestApp::refusal(&both).await;
+        assert!(refusal.contains(cause), "{refusal}");
+        return;
+    }
+    let app = TestApp::start_on(Rc::clone(&test), &both).await;
+    for id in join_all((0..AT_ONCE).map(|_| async { app.submit(&sample()).await })).await {
+        app.decided(&id).await;
+    }
+    let own = app.engine().resources.settings.database.statement_timeout_ms.to_string();
+    let shown = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
+    assert_eq!(db::text(&mut test.connect().await, shown).await, Some(own), "it is the role's");
+}
