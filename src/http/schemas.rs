@@ -78,7 +78,7 @@ word_schemas! {
     ForcedCircuitMode: [CircuitMode::ForcedOpen, CircuitMode::ForcedClosed].map(CircuitMode::as_str), "How an operator has forced a circuit breaker";
     /// [`State`]
     CircuitState: [State::Closed, State::Open, State::HalfOpen].map(State::as_str), "What a circuit breaker does with calls";
-    /// [`Intake`](crate::actors::provider_gateway::Intake)
+    /// `http::operations::lanes`
     LaneIntake: ["everything", "one_probe", "nothing"], "What an instance would take from a lane";
     /// The actions of `storage::failed_jobs`
     LetterActionName: ["retry", "ignore", "review"], "What an operator did about a dead letter";

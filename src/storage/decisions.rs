@@ -109,7 +109,8 @@ impl FixedStatement for StoreDecisions {
     /// `retry_after_ms` is null for a decision that stands until somebody makes another. An application that an operator has
     /// decided again (its row ends never) and whose bureau is gone waits from now on like any other.
     ///
-    /// `CASE` hides the status from the planner, as in [`jobs::begin`](crate::storage::jobs::begin).
+    /// `CASE` hides the status from the planner, and the condition on the array of identifiers is there for it alone, as in
+    /// [`jobs::begin`](crate::storage::jobs::begin).
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::numeric[], \
             ?::jsonb[], ?::jsonb[], ?::text[], ?::jsonb[], ?::boolean[], ?::bigint[], ?::uuid[], ?::text[], ?::text[], \
@@ -120,7 +121,8 @@ impl FixedStatement for StoreDecisions {
             WHERE CASE WHEN a.deleted_at IS NULL THEN a.status = 'VALIDATING' OR a.status = 'UNDER_REVIEW' \
                 AND EXISTS (SELECT FROM provider_retries r WHERE r.application_id = a.id) END), \
         finished AS (DELETE FROM pending_jobs j USING wanted w \
-            WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.*), \
+            WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
+                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING j.*), \
         history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
                 error_type, error_message, created_at) \
             SELECT f.id, f.task_name, f.application_id, \

@@ -4,7 +4,7 @@
 //! those of other sessions, told that it can no longer do the work ([`fitness`](super::fitness)). A new one must be
 //! on a server that takes writes. Work that a session failed is done at once on another ([`Database::run`]). `LISTEN`
 //! and advisory locks need a connection of their own for their whole life ([`Database::dedicated`]), so that neither
-//! starves the pool; where a pooler stands before the database, they go past it ([`pooler`](super::pooler)). What may
+//! starves the pool; where a pooler stands before the database, they go past it ([`pooler`]). What may
 //! be a little old can be read from a [`replica`](super::replica) ([`Database::read`]).
 
 use std::sync::{Arc, Mutex, PoisonError};

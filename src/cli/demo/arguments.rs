@@ -68,7 +68,7 @@ impl DemoArgs {
     /// Takes the credentials from where they are.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for one that is an argument, and for a standard input without one.
+    /// [`Error::Malformed`](crate::error::Error::Malformed) for one that is an argument, and for a standard input without one.
     pub fn read_credentials(&mut self, input: impl BufRead) -> Result<()> {
         credential::refuse_argument("--token", self.refused_token.as_ref(), WHO)?;
         credential::refuse_argument("--password", self.refused_password.as_ref(), WHO)?;

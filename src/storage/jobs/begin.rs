@@ -82,13 +82,15 @@ impl FixedStatement for BeginJobs {
     /// `moved` and does not count as ready.
     ///
     /// `CASE` hides the status from the planner: without statistics it takes few applications to be `PENDING`, and reads all
-    /// of them by the index of the status.
+    /// of them by the index of the status. The condition on the array of identifiers repeats the join, so that also a plan
+    /// that reads the jobs first, which old statistics make look cheap, reads the wanted ones alone.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::text[], \
             ?::text[], ?::bigint[]) AS w (job_id, lease_token, application_id, change_id, changed_by, request_id, \
             traceparent, elsewhere_within_ms)), \
         owned AS (SELECT w.* FROM wanted w \
-            JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token), \
+            JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token \
+                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted))), \
         moved AS (UPDATE applications a SET status = 'VALIDATING', change_id = o.change_id, \
                 changed_by = o.changed_by, change_reason = NULL, change_request_id = o.request_id, \
                 change_traceparent = o.traceparent \

@@ -49,6 +49,7 @@ impl FixedStatement for BuryJobs {
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::text[], ?::text[], ?::text[]) \
             AS w (job_id, lease_token, error_type, error_message, backtrace)), \
         dead AS (DELETE FROM pending_jobs j USING wanted w WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
+                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) \
             RETURNING j.*, w.error_type AS last_type, w.error_message AS last_message, w.backtrace), \
         letters AS (INSERT INTO failed_jobs (job_id, task_name, application_id, lane, job_args, error_type, error_message, \
                 backtrace, attempts, request_id, traceparent) \

@@ -88,11 +88,13 @@ impl FixedStatement for RenewLeases {
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::bigint[]) AS w (job_id, lease_token, lease_ms)), \
         free AS (SELECT j.id, w.lease_ms FROM pending_jobs j \
-            JOIN wanted w ON j.id = w.job_id AND j.lease_token = w.lease_token FOR UPDATE OF j SKIP LOCKED), \
+            JOIN wanted w ON j.id = w.job_id AND j.lease_token = w.lease_token \
+            WHERE j.id = ANY (ARRAY(SELECT job_id FROM wanted)) FOR UPDATE OF j SKIP LOCKED), \
         renewed AS (UPDATE pending_jobs j SET leased_until = now() + f.lease_ms * interval '1 millisecond' \
-            FROM free f WHERE j.id = f.id) \
+            FROM free f WHERE j.id = f.id AND j.id = ANY (ARRAY(SELECT id FROM free))) \
         SELECT j.id, w.lease_token FROM wanted w \
-            JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token";
+            JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token \
+                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted))";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
@@ -157,6 +159,9 @@ struct ReleaseJobs {
 
 impl FixedStatement for ReleaseJobs {
     const SQL: &'static str = "\
+        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::boolean[], ?::text[], ?::text[], \
+            ?::text[]) AS w (job_id, lease_token, delay_ms, give_attempt_back, error_type, error_message, \
+            provider_reference)) \
         UPDATE pending_jobs j SET lease_token = NULL, leased_until = NULL, leased_by = NULL, \
             run_at = now() + w.delay_ms * interval '1 millisecond', updated_at = now(), \
             attempt = j.attempt - CASE WHEN w.give_attempt_back THEN 1 ELSE 0 END, \
@@ -164,9 +169,8 @@ impl FixedStatement for ReleaseJobs {
             error_message = coalesce(w.error_message, j.error_message), \
             provider_reference = coalesce(w.provider_reference, j.provider_reference), \
             status = CASE WHEN w.provider_reference IS NULL THEN 'pending' ELSE 'waiting_external' END::job_status \
-        FROM unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::boolean[], ?::text[], ?::text[], ?::text[]) \
-            AS w (job_id, lease_token, delay_ms, give_attempt_back, error_type, error_message, provider_reference) \
-        WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING w.job_id AS id, w.lease_token";
+        FROM wanted w WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
+            AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING w.job_id AS id, w.lease_token";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
@@ -207,9 +211,10 @@ struct SupersedeJobs {
 
 impl FixedStatement for SupersedeJobs {
     const SQL: &'static str = "\
-        WITH finished AS (DELETE FROM pending_jobs j \
-            USING unnest(?::uuid[], ?::bigint[]) AS w (job_id, lease_token) \
-            WHERE j.id = w.job_id AND j.lease_token = w.lease_token RETURNING j.*), \
+        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[]) AS w (job_id, lease_token)), \
+        finished AS (DELETE FROM pending_jobs j USING wanted w \
+            WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
+                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING j.*), \
         history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
                 error_type, error_message, created_at) \
             SELECT id, task_name, application_id, 'superseded', attempt, request_id, traceparent, error_type, \

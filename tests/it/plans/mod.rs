@@ -207,6 +207,44 @@ async fn every_query_uses_its_index_also_when_planned_on_small_tables() {
     assert_right(&wrong_plans(&database, &world, Knows::Little).await);
 }
 
+/// Statistics say that the queue is short: reading all of it looks as cheap as looking up its keys.
+#[actix_rt::test]
+async fn jobs_are_found_by_their_keys_when_the_queue_has_grown_since_it_was_analysed() {
+    const BY_KEY: [&str; 6] = [
+        "decisions::store",
+        "jobs::begin::begin",
+        "jobs::bury::bury",
+        "jobs::renew",
+        "jobs::release",
+        "jobs::supersede",
+    ];
+    let database = TestDatabase::create().await;
+    let world = World::fill(&database, FEW).await;
+    let mut sql = database.connect().await;
+    execute(&mut sql, "ALTER TABLE pending_jobs SET (autovacuum_enabled = off)").await.unwrap();
+    execute(&mut sql, "ANALYZE").await.unwrap();
+    let grow = "INSERT INTO pending_jobs (task_name, lane, application_id, run_at) \
+        SELECT 'process_credit_application', 'ES', gen_random_uuid(), now() FROM generate_series(1, 20000)";
+    execute(&mut sql, grow).await.unwrap();
+    let mut explained = Explained::connect(&database).await;
+    for case in CASES.iter().filter(|case| BY_KEY.contains(&case.name)) {
+        for _ in 0..CALLS {
+            explained.sql.batch_execute(planner::BEGIN).await.unwrap();
+            let mut outcome = Ok(());
+            let plans = explained
+                .plans_of(async |sql| {
+                    outcome = (case.call)(sql, &world).await;
+                    execute(sql, "ROLLBACK").await.unwrap();
+                })
+                .await;
+            assert_eq!(outcome, Ok(()), "{}", case.name);
+            for plan in plans {
+                assert!(plan.rows_looked_at() < 1000, "{}:\n{plan}", case.name);
+            }
+        }
+    }
+}
+
 /// `file::function` of everything public in `src/storage` that takes a connection.
 fn functions(folder: &Path, prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
