@@ -23,6 +23,10 @@ LANGUAGE sql STABLE AS $$
     WHERE m.applies
       AND data ->> 'country' = ANY (enum_range(NULL::country)::text[])
       AND m.status = ANY (enum_range(NULL::application_status)::text[])
+      -- A change is counted with both of its statuses or not at all: half of one would move the totals.
+      AND (type <> 'application.status_changed.v1'
+          OR data ->> 'status' = ANY (enum_range(NULL::application_status)::text[])
+          AND data ->> 'previous_status' = ANY (enum_range(NULL::application_status)::text[]))
 $$;
 
 CREATE OR REPLACE FUNCTION statistics_day_changes(type text, subject uuid, data jsonb)

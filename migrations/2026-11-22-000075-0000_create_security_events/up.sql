@@ -88,7 +88,8 @@ CREATE FUNCTION api_keys_record_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM record_security_event('api_key_created', NULL, 'key:' || NEW.name, jsonb_build_object(
-            'role', NEW.role, 'scopes', NEW.scopes, 'expires_at', NEW.expires_at));
+            'role', NEW.role, 'scopes', NEW.scopes, 'expires_at',
+                to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
     ELSIF TG_OP = 'DELETE' THEN
         PERFORM record_security_event('api_key_deleted', NULL, 'key:' || OLD.name, '{}');
     ELSE
@@ -100,7 +101,8 @@ BEGIN
            OR (NEW.revoked_at IS NULL AND OLD.revoked_at IS NOT NULL)
         THEN
             PERFORM record_security_event('api_key_changed', NULL, 'key:' || NEW.name, jsonb_build_object(
-                'role', NEW.role, 'scopes', NEW.scopes, 'expires_at', NEW.expires_at));
+                'role', NEW.role, 'scopes', NEW.scopes, 'expires_at',
+                to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')));
         END IF;
         IF NEW.last_used_at IS NOT NULL AND OLD.last_used_at IS NULL THEN
             PERFORM record_security_event('api_key_first_used', 'key:' || NEW.name, 'key:' || NEW.name, '{}');

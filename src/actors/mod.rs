@@ -53,6 +53,7 @@ mod statistics;
 pub mod supervisor;
 pub mod view_recorder;
 pub mod webhooks;
+pub mod work_health;
 
 use std::sync::Arc;
 
@@ -78,6 +79,8 @@ pub struct Resources {
     pub clock: Clock,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Whether jobs are claimed and events published.
+    pub work: Arc<work_health::WorkHealth>,
     /// Injected faults.
     pub faults: Arc<Faults>,
     /// The logger, with the actor's name added by [`Resources::named`].

@@ -122,6 +122,8 @@ impl OutboxRelay {
 
     fn end(&mut self, ended: Result<Result<Option<Leadership>>, JoinError>, ctx: &mut Context<Self>) {
         let again = self.rounds.end();
+        let published = matches!(ended, Ok(Ok(_)));
+        self.resources.work.publishing.record(published, self.resources.clock.monotonic());
         match ended {
             Ok(Ok(leadership)) => {
                 self.leadership = leadership;

@@ -128,7 +128,10 @@ impl Scheduler {
         // are not held up by the end of the scheduler that wanted them.
         let task = actix_rt::spawn(async move { claim_round(&parts, &supervisor).await });
         ctx.spawn(task.into_actor(self).map(|ended, scheduler, ctx| {
-            match ended.map_err(Error::internal).and_then(|round| round) {
+            let ended = ended.map_err(Error::internal).and_then(|round| round);
+            let resources = &scheduler.parts.resources;
+            resources.work.claiming.record(ended.is_ok(), resources.clock.monotonic());
+            match ended {
                 Ok(round) => {
                     if scheduler.rounds.end(round.saturated, round.full_batch, round.contended) {
                         scheduler.claim(ctx);

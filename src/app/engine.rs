@@ -110,6 +110,7 @@ impl Engine {
             database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
             secrets: Arc::new(secrets),
             metrics,
+            work: Arc::default(),
             faults: Arc::new(Faults::new(settings.faults.injection)),
             instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),
             clock,

@@ -87,6 +87,14 @@ async fn events_of_an_unknown_type_or_shape_hold_up_no_delivery_and_no_counting(
         ),
         ("application.created.v1", "{\"country\": \"ES\", \"status\": \"PENDING\", \"created_by\": \"ana\"}"),
         ("application.created.v1", "[]"),
+        (
+            "application.status_changed.v1",
+            "{\"country\": \"ES\", \"status\": \"ON_HOLD\", \"previous_status\": \"VALIDATING\", \"created_by\": \"ana\"}",
+        ),
+        (
+            "application.status_changed.v1",
+            "{\"country\": \"ES\", \"status\": 5, \"previous_status\": \"REJECTED\", \"created_by\": \"ana\"}",
+        ),
     ] {
         app.execute(&format!(
             "INSERT INTO outbox (type, subject, data) VALUES ('{kind}', uuid_v7_now(), '{data}')"
@@ -112,5 +120,7 @@ async fn events_of_an_unknown_type_or_shape_hold_up_no_delivery_and_no_counting(
     })
     .await;
     app.get("/api/v1/stats").await.expect(200);
+    let least = "SELECT min(applications)::text FROM application_counts";
+    assert_eq!(app.sql(least).await, "0", "no event is counted by half");
     assert!(app.metric("unknown_labels_total{table=\"outbox\"}").await >= 5.0);
 }

@@ -112,6 +112,21 @@ async fn changes_of_the_schema_fail_no_request_and_leave_nothing_undecided() {
 }
 
 #[actix_rt::test]
+async fn an_instance_whose_jobs_cannot_be_claimed_is_not_ready() {
+    let app = TestApp::start(&[]).await;
+    app.get("/health/ready").await.expect(200);
+    app.execute("ALTER TABLE pending_jobs RENAME COLUMN priority TO urgency").await;
+    eventually("a claim to fail", async || app.log.text().await.contains("claiming failed").then_some(()))
+        .await;
+    app.engine().resources.clock.advance(Duration::from_secs(11));
+    let takes_work = async || app.get("/health/detailed").await.json["takes_work"].as_bool();
+    assert_eq!(takes_work().await, Some(false));
+    app.get("/health/ready").await.expect(503);
+    app.execute("ALTER TABLE pending_jobs RENAME COLUMN urgency TO priority").await;
+    eventually("jobs to be claimed again", async || takes_work().await.filter(|taken| *taken)).await;
+}
+
+#[actix_rt::test]
 async fn a_demoted_server_is_not_ready_and_costs_no_request_once_it_takes_writes() {
     let app = TestApp::start(&STRICT).await;
     let server = Server::of(&app.database);

@@ -13,6 +13,7 @@ use crate::domain::application::Country;
 use crate::domain::event::{Position, PublishedEvent};
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
+use crate::domain::timestamp;
 
 /// The kind of a frame: its `type`, and its label in the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +88,7 @@ enum Content<'a> {
     Authenticated {
         account: &'a str,
         role: Role,
+        #[serde(serialize_with = "timestamp::serialize_option")]
         valid_until: Option<DateTime<Utc>>,
     },
 }

@@ -106,7 +106,7 @@ pub(super) async fn live() -> Answer {
     tag = "health",
     responses(
         (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without a database that takes writes, or with a clock that is wrong"),
+        (status = 503, description = "Starting, draining, without a database that takes writes, with a clock that is wrong, or while jobs cannot be claimed or events not be published"),
     ),
 )]
 pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
@@ -132,7 +132,7 @@ pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
     tag = "health",
     responses(
         (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without a database that takes writes, or with a clock that is wrong"),
+        (status = 503, description = "Starting, draining, without a database that takes writes, with a clock that is wrong, or while jobs cannot be claimed or events not be published"),
     ),
 )]
 pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {

@@ -175,6 +175,7 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
         settings: Arc::new(settings),
         clock: Clock::system(),
         metrics: Arc::new(Metrics::new().unwrap()),
+        work: Arc::default(),
         faults: Arc::new(Faults::new(true)),
         logger: quiet(),
         instance: name.into(),
