@@ -238,8 +238,8 @@ impl TryFrom<DecisionRow> for StoredDecision {
             decision: Decision {
                 status,
                 risk_score: row.risk_score,
-                reasons: serde_json::from_value(row.reasons.0).map_err(Error::internal)?,
-                rules: serde_json::from_value(row.rules.0).map_err(Error::internal)?,
+                reasons: serde_json::from_value(row.reasons.0).map_err(of_another_version)?,
+                rules: serde_json::from_value(row.rules.0).map_err(of_another_version)?,
                 rules_version: row.rules_version,
             },
             decided_at: row.decided_at,
@@ -247,10 +247,15 @@ impl TryFrom<DecisionRow> for StoredDecision {
     }
 }
 
+/// Decisions are only written by Aval: what this version cannot read, a newer one has written.
+fn of_another_version(error: serde_json::Error) -> Error {
+    Error::unknown_label("decision", error)
+}
+
 /// The last decision of an application, archived or not, if there is one.
 ///
 /// # Errors
-/// When the database fails.
+/// [`Error::UnknownLabel`] for one that a newer version has written in another form, or when the database fails.
 pub async fn find_latest(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,

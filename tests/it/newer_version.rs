@@ -120,6 +120,14 @@ async fn events_of_an_unknown_type_or_shape_hold_up_no_delivery_and_no_counting(
     })
     .await;
     app.get("/api/v1/stats").await.expect(200);
+    let decision = format!("/api/v1/applications/{id}/decision");
+    app.get(&decision).await.expect(200);
+    write(
+        &app,
+        &format!("UPDATE decisions SET rules = '[{{\"kind\": \"postpone\"}}]' WHERE application_id = '{id}'"),
+    )
+    .await;
+    assert_eq!(app.get(&decision).await.expect(409)["code"], "unknown_label");
     let least = "SELECT min(applications)::text FROM application_counts";
     assert_eq!(app.sql(least).await, "0", "no event is counted by half");
     assert!(app.metric("unknown_labels_total{table=\"outbox\"}").await >= 5.0);
