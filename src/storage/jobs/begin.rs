@@ -97,8 +97,9 @@ impl FixedStatement for BeginJobs {
             FROM owned o WHERE a.id = o.application_id AND CASE WHEN a.deleted_at IS NULL THEN a.status = 'PENDING' END \
             RETURNING a.id) \
         SELECT w.job_id, w.lease_token, o.job_id IS NOT NULL AS owned, a.id AS application_id, \
-            m.id IS NOT NULL OR a.deleted_at IS NULL AND (a.status = 'VALIDATING' \
-                OR a.status = 'UNDER_REVIEW' AND r.application_id IS NOT NULL) AS ready, \
+            CASE WHEN m.id IS NOT NULL THEN true WHEN a.deleted_at IS NULL AND a.status = 'PENDING' THEN NULL \
+                ELSE a.deleted_at IS NULL AND (a.status = 'VALIDATING' \
+                    OR a.status = 'UNDER_REVIEW' AND r.application_id IS NOT NULL) END AS ready, \
             a.country::text AS country, a.full_name, a.identity_document, a.requested_amount, a.monthly_income, \
             a.term_months, w.elsewhere_within_ms > 0 AND applied_elsewhere(a.id, a.created_by, a.document_index, \
                 w.elsewhere_within_ms * interval '1 millisecond') AS applied_elsewhere \
@@ -219,6 +220,9 @@ fn classify(keys: &KeyRing, row: BegunRow) -> Result<Begun> {
             Ok(row.case.open(keys)?.map_or(Begun::Missing, |case| Begun::Ready(Box::new(case))))
         }
         (true, _) if row.case.application_id.is_none() => Ok(Begun::Missing),
-        (true, _) => Ok(Begun::Superseded),
+        (true, Some(false)) => Ok(Begun::Superseded),
+        // Another transaction moved it while this statement ran, for instance one of an earlier holder of the job that
+        // arrived late. What it is now is read by the next attempt.
+        (true, None) => Err(Error::unavailable("application", "it changed while the job began")),
     }
 }
