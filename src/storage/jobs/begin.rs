@@ -78,8 +78,8 @@ struct BeginJobs {
 }
 
 impl FixedStatement for BeginJobs {
-    /// `a` is the application as the statement found it: a row that somebody else changes at the same moment is not
-    /// `moved` and does not count as ready.
+    /// `a` is the application as the statement found it. A row that another transaction changes at the same moment is not
+    /// `moved`; `ready` is null then, and the job is begun again.
     ///
     /// `CASE` hides the status from the planner: without statistics it takes few applications to be `PENDING`, and reads all
     /// of them by the index of the status. The condition on the array of identifiers repeats the join, so that also a plan
