@@ -1,34 +1,36 @@
 //! Aval: a multi-country credit application platform in one binary.
 //!
-//! An application comes in over REST, a trigger queues its job, the scheduler claims it, a supervised actor asks the
-//! country's bureau and the country's rules, one transaction stores the decision, and the event reaches every subscribed
-//! WebSocket session. The map of the house, from the street to the cellar:
+//! A client posts an application, a trigger queues its job, the scheduler claims it, a supervised actor fetches the
+//! applicant's banking data and evaluates the country's rules, one transaction stores the decision, and the event reaches
+//! every subscribed WebSocket session.
 //!
-//! | room | what is there |
+//! The engine knows nothing about credit; lending is built on the engine. From top to bottom:
+//!
+//! | module | contents |
 //! |---|---|
 //! | [`cli`] | the subcommands of the binary |
-//! | [`app`], [`startup`], [`shutdown`] | the composition root: builds everything once, and takes it down in order |
-//! | [`http`] | REST, WebSocket, health, metrics, documentation; errors as RFC 9457 problems |
-//! | [`accounts`] | who may come in: passwords, tokens, sessions, API keys |
-//! | [`actors`] | supervision, application actors, gateway and breakers, scheduler, recorder, relay, broadcaster |
-//! | [`bus`] | how published events reach every instance |
-//! | [`cache`] | answers that are kept for a while |
-//! | [`countries`] | documents and rules, all of one country in one file |
-//! | [`providers`] | one adapter for each bureau, and the simulator that plays all of them |
-//! | [`storage`] | PostgreSQL: the truth |
-//! | [`redis`](mod@redis) | what instances share besides it, and can do without |
-//! | [`embedded`] | the private PostgreSQL of a machine that has no other |
-//! | [`domain`] | the nouns of credit: pure types and the rules between them |
-//! | [`config`], [`clock`], [`error`], [`telemetry`] | what everybody but the domain may use |
+//! | [`app`], [`startup`], [`shutdown`] | the composition root: builds every part in order and stops it in order |
+//! | [`http`] | REST, WebSocket, health, metrics, API documents; errors are RFC 9457 problems |
+//! | [`lending`] | the use cases of credit |
+//! | [`accounts`] | users, passwords, tokens, sessions, API keys |
+//! | [`actors`] | the actors, with their messages |
+//! | [`queue`] | the job queue |
+//! | [`events`] | published events and how they reach every instance |
+//! | [`supervision`] | restarts, handles, fault injection |
+//! | [`resilience`] | circuit breaker, bulkhead, retry budget |
+//! | [`cache`], [`redis`](mod@redis) | cached answers; the connection to Redis |
+//! | [`providers`] | one adapter for each credit bureau, and the simulator of all of them |
+//! | [`countries`] | documents and rules, one file for each country |
+//! | [`storage`] | SQL behind functions; PostgreSQL is the source of truth |
+//! | [`domain`] | pure types without I/O |
+//! | [`embedded`] | the private PostgreSQL of a machine without another |
+//! | [`config`], [`clock`], [`error`], [`telemetry`], [`resources`] | used by every module except `domain` |
 //!
-//! Imports go downwards only: `cli → app, accounts`; `http → accounts, actors, bus, cache, redis`; `accounts → storage, domain`; `http, actors → countries, providers, storage, domain`;
-//! `actors → bus, cache`; `bus, cache → redis, storage`; `storage, countries, providers → domain`; `domain → nothing of ours` but [`error`]. A
-//! test reads the `use` lines and fails on a wrong arrow.
+//! Imports only go down. `tests/it/architecture.rs` reads the `use` lines and fails on a wrong import.
 
 pub mod accounts;
 pub mod actors;
 pub mod app;
-pub mod bus;
 pub mod cache;
 pub mod cli;
 pub mod clock;
@@ -37,10 +39,16 @@ pub mod countries;
 pub mod domain;
 pub mod embedded;
 pub mod error;
+pub mod events;
 pub mod http;
+pub mod lending;
 pub mod providers;
+pub mod queue;
 pub mod redis;
+pub mod resilience;
+pub mod resources;
 pub mod shutdown;
 pub mod startup;
 pub mod storage;
+pub mod supervision;
 pub mod telemetry;

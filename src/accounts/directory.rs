@@ -3,7 +3,7 @@
 //! A copy is kept for a few seconds, so that a request costs no round trip. Every change of an account is announced by
 //! the database to all instances, and the one that makes it does not wait for that: [`Directory::forget`] begins a new
 //! generation, of which nothing is known yet. A look-up that began before keeps its own generation, so that what it
-//! brings home too late is found by nobody. While the announcements cannot be heard, nothing is taken from memory.
+//! brings home too late is found by nobody. While the notifications cannot be heard, nothing is taken from memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::account::{KeyLimits, Role, Scope};
-use crate::domain::status::Mover;
+use crate::domain::status::Initiator;
 use crate::storage::applications::Visibility;
 
 /// The account that a request comes from.
@@ -57,17 +57,17 @@ impl Principal {
     /// Whose applications it may change: a key that was not made for reviewing has nothing to do with anybody else's.
     pub fn visibility_for_changes(&self) -> Visibility {
         match self.mover() {
-            Mover::Staff => Visibility::All,
+            Initiator::Staff => Visibility::All,
             _ => Visibility::OwnedBy(self.account.clone()),
         }
     }
 
     /// As whom it asks for changes.
-    pub fn mover(&self) -> Mover {
+    pub fn mover(&self) -> Initiator {
         if self.role >= Role::Analyst && self.has_scope(Scope::ApplicationsReview) {
-            Mover::Staff
+            Initiator::Staff
         } else {
-            Mover::Owner
+            Initiator::Owner
         }
     }
 
@@ -98,10 +98,10 @@ mod tests {
         let token = || Credential::Token { user_id: Uuid::nil(), token_version: 0, session: None };
         let user = principal(Role::User, token());
         assert_eq!(user.visibility(), Visibility::OwnedBy("ana".to_owned()));
-        assert_eq!(user.mover(), Mover::Owner);
+        assert_eq!(user.mover(), Initiator::Owner);
         for role in [Role::Analyst, Role::Admin] {
             let staff = principal(role, token());
-            assert_eq!((staff.visibility(), staff.mover()), (Visibility::All, Mover::Staff));
+            assert_eq!((staff.visibility(), staff.mover()), (Visibility::All, Initiator::Staff));
         }
     }
 
@@ -115,7 +115,7 @@ mod tests {
                     Credential::ApiKey { key_id: Uuid::nil(), scopes, limits: KeyLimits::default() },
                 );
                 let reviews = role != Role::User && scope == Scope::ApplicationsReview;
-                assert_eq!(key.mover() == Mover::Staff, reviews, "{role} {scope:?}");
+                assert_eq!(key.mover() == Initiator::Staff, reviews, "{role} {scope:?}");
                 assert_eq!(key.visibility_for_changes() == Visibility::All, reviews, "{role} {scope:?}");
             }
         }

@@ -18,15 +18,15 @@ use diesel_async::AsyncPgConnection;
 use slog::{debug, info, warn};
 use tokio::task::JoinError;
 
-use super::Resources;
-use super::faults::FaultPoint;
-use super::lifeline::Lifeline;
-use super::rounds::Rounds;
-use super::statistics;
-use crate::bus::redis::EventStream;
 use crate::error::Result;
+use crate::events::bus::redis::EventStream;
+use crate::lending::statistics;
+use crate::resources::Resources;
 use crate::storage::leadership::Leadership;
 use crate::storage::{outbox, transaction};
+use crate::supervision::faults::FaultPoint;
+use crate::supervision::handle::LivenessGuard;
+use crate::supervision::rounds::Rounds;
 use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs, metrics and the leader's lock.
@@ -43,7 +43,7 @@ pub struct Wake;
 /// Publishes what waits, if this relay leads, then ends it and frees its leadership.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct Retire;
+pub struct StopRelay;
 
 /// Told after each round that published something.
 pub type OnPublished = Arc<dyn Fn() + Send + Sync>;
@@ -65,7 +65,7 @@ pub struct OutboxRelay {
     /// The next round applies for leadership, if this relay follows.
     apply_due: bool,
     retiring: bool,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 impl OutboxRelay {
@@ -75,7 +75,7 @@ impl OutboxRelay {
         resources: &Resources,
         stream: Option<EventStream>,
         on_published: OnPublished,
-        lifeline: Lifeline,
+        liveness: LivenessGuard,
     ) -> Self {
         Self {
             resources: resources.named(NAME),
@@ -88,7 +88,7 @@ impl OutboxRelay {
             check_due: false,
             apply_due: true,
             retiring: false,
-            _lifeline: lifeline,
+            _liveness: liveness,
         }
     }
 
@@ -275,10 +275,10 @@ impl Handler<Wake> for OutboxRelay {
     }
 }
 
-impl Handler<Retire> for OutboxRelay {
+impl Handler<StopRelay> for OutboxRelay {
     type Result = ();
 
-    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: StopRelay, ctx: &mut Self::Context) {
         self.begin(ctx);
         self.retire(ctx);
     }

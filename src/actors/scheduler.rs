@@ -5,7 +5,7 @@
 //! Wake-ups are coalesced: while a claim is under way, any number of them mean one more round.
 //!
 //! Each round names the lanes that this worker serves just then: all that its tasks know, but for the countries whose jobs wait
-//! for their bureau (`super::intake`). Lanes that operators have paused are left out by the claim itself.
+//! for their bureau (`crate::lending::lane_admission`). Lanes that operators have paused are left out by the claim itself.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use diesel_async::AsyncPgConnection;
 use slog::{debug, warn};
 
 use super::Task;
-use super::application::{ApplicationParts, give_up, job_logger};
-use super::faults::FaultPoint;
-use super::intake::Intake;
-use super::lifeline::{Handle, Lifeline};
-use super::provider_gateway::{BreakerStatus, ReadBreakers};
-use super::running_jobs::Slot;
-use super::supervisor::{StartJob, Supervisor};
+use crate::actors::application::{ApplicationParts, give_up, job_logger};
+use crate::actors::provider_gateway::{BreakerStatus, ReadBreakers};
+use crate::actors::supervisor::{StartJob, Supervisor};
 use crate::config::WhenOpen;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
+use crate::lending::lane_admission::LaneAdmission;
+use crate::queue::running_jobs::Slot;
 use crate::storage::jobs::{self, Claim, ClaimedJob, Quota, Release};
 use crate::storage::transaction;
+use crate::supervision::faults::FaultPoint;
+use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::telemetry::metrics::seconds;
 
 /// The role's name, in logs and metrics.
@@ -44,7 +44,7 @@ pub struct SlotFreed;
 /// Claims nothing more.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
-pub struct StopIntake;
+pub struct StopClaiming;
 
 /// The actor.
 pub struct Scheduler {
@@ -52,7 +52,7 @@ pub struct Scheduler {
     supervisor: Handle<Supervisor>,
     rounds: ClaimRounds,
     stopped: bool,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 /// When to claim: one round at a time, and none in vain that would have to wait for the poll.
@@ -114,9 +114,9 @@ struct Round {
 
 impl Scheduler {
     /// A scheduler that fills the places of `parts.running`.
-    pub fn new(mut parts: ApplicationParts, supervisor: Handle<Supervisor>, lifeline: Lifeline) -> Self {
+    pub fn new(mut parts: ApplicationParts, supervisor: Handle<Supervisor>, liveness: LivenessGuard) -> Self {
         parts.resources = parts.resources.named(NAME);
-        Self { parts, supervisor, rounds: ClaimRounds::default(), stopped: false, _lifeline: lifeline }
+        Self { parts, supervisor, rounds: ClaimRounds::default(), stopped: false, _liveness: liveness }
     }
 
     fn claim(&mut self, ctx: &mut Context<Self>) {
@@ -205,10 +205,10 @@ async fn served_lanes(parts: &ApplicationParts) -> Vec<Quota> {
     for quota in &mut lanes {
         let known = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
         let Some(breaker) = breakers.iter().find(known) else { continue };
-        quota.most = match Intake::of(&providers.of(breaker.country), &breaker.snapshot) {
-            Intake::Everything => i32::MAX,
-            Intake::OneProbe if !parts.running.any_in(&quota.lane) => 1,
-            Intake::OneProbe | Intake::Nothing => 0,
+        quota.most = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
+            LaneAdmission::Everything => i32::MAX,
+            LaneAdmission::OneProbe if !parts.running.any_in(&quota.lane) => 1,
+            LaneAdmission::OneProbe | LaneAdmission::Nothing => 0,
         };
     }
     lanes
@@ -237,7 +237,7 @@ fn claim(parts: &ApplicationParts, limit: usize, lanes: Vec<Quota>) -> Claim {
     Claim {
         worker: parts.resources.instance.to_string(),
         limit: i32::try_from(limit).unwrap_or(i32::MAX),
-        lease_ms: super::application::lease_ms(&parts.resources),
+        lease_ms: crate::actors::application::lease_ms(&parts.resources),
         max_attempts: parts.resources.settings.jobs.max_attempts,
         tasks: Task::ALL.map(Task::name).to_vec(),
         lanes,
@@ -253,7 +253,7 @@ async fn give_back(parts: &ApplicationParts, job: &ClaimedJob) {
         error: None,
         provider_reference: None,
     };
-    if let Err(error) = parts.recorders.release(release).await {
+    if let Err(error) = parts.write_batchers.release(release).await {
         warn!(parts.resources.logger, "job not given back: its lease will run out"; error);
     }
 }
@@ -291,10 +291,10 @@ impl Handler<SlotFreed> for Scheduler {
     }
 }
 
-impl Handler<StopIntake> for Scheduler {
+impl Handler<StopClaiming> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, _: StopIntake, _: &mut Self::Context) {
+    fn handle(&mut self, _: StopClaiming, _: &mut Self::Context) {
         self.stopped = true;
     }
 }

@@ -4,7 +4,7 @@
 //! died is started again after a pause, within a budget; when the budget is used up, the job goes back to the queue with
 //! the reason, or, after its last attempt, to the dead letters: a job is never left `processing`.
 //!
-//! What it knows is in [`super::running_jobs::RunningJobs`], outside of it. When the supervisor itself dies, the root starts another, which
+//! What it knows is in [`crate::queue::running_jobs::RunningJobs`], outside of it. When the supervisor itself dies, the root starts another, which
 //! looks after every job on the list whose actor is gone.
 
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{info, warn};
 
-use super::application::{ApplicationActor, ApplicationParts, give_up, job_logger, panicked};
-use super::faults::FaultPoint;
-use super::lifeline::{Handle, Lifeline};
-use super::root::{Arbiters, RestartBudget};
-use super::running_jobs::{Incarnation, Slot, StopWork};
-use super::scheduler::{Scheduler, SlotFreed};
+use crate::actors::application::{ApplicationActor, ApplicationParts, give_up, job_logger, panicked};
+use crate::actors::scheduler::{Scheduler, SlotFreed};
+use crate::queue::running_jobs::{Slot, StartNumber, StopWork};
 use crate::storage::jobs::{ClaimedJob, Release};
+use crate::supervision::faults::FaultPoint;
+use crate::supervision::handle::{Handle, LivenessGuard};
+use crate::supervision::root::{Arbiters, RestartBudget};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "supervisor";
@@ -40,7 +40,7 @@ pub struct StartJob {
 /// An application actor is gone.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
-struct ActorGone(ClaimedJob, Incarnation);
+struct ActorGone(ClaimedJob, StartNumber);
 
 /// Ends all work and gives every job back, without costing an attempt; answered with how many there were.
 #[derive(Message)]
@@ -53,7 +53,7 @@ pub struct Supervisor {
     arbiters: Arc<Arbiters>,
     own_handle: Handle<Self>,
     scheduler: Handle<Scheduler>,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 impl Supervisor {
@@ -63,21 +63,21 @@ impl Supervisor {
         arbiters: Arc<Arbiters>,
         own_handle: Handle<Self>,
         scheduler: Handle<Scheduler>,
-        lifeline: Lifeline,
+        liveness: LivenessGuard,
     ) -> Self {
-        Self { parts, arbiters, own_handle, scheduler, _lifeline: lifeline }
+        Self { parts, arbiters, own_handle, scheduler, _liveness: liveness }
     }
 
     fn start_actor(&self, job: &ClaimedJob) {
-        let Some(incarnation) = self.parts.running.incarnate(job) else { return };
-        let (line, death) = Lifeline::pair();
+        let Some(start_number) = self.parts.running.record_start(job) else { return };
+        let (line, death) = LivenessGuard::pair();
         let (parts, claimed) = (self.parts.clone(), job.clone());
         let addr = ApplicationActor::start_in_arbiter(&self.arbiters.next(), move |_| {
             ApplicationActor::new(claimed, parts, line)
         });
         self.parts.running.set_actor(job, addr.recipient());
-        let (supervisor, gone) = (self.own_handle.clone(), ActorGone(job.clone(), incarnation));
-        // Outlives this incarnation: the report reaches whoever supervises then.
+        let (supervisor, gone) = (self.own_handle.clone(), ActorGone(job.clone(), start_number));
+        // Outlives this supervisor: the report reaches whoever supervises then.
         actix_rt::spawn(async move {
             death.wait().await;
             while supervisor.tell(gone.clone()).is_err() {
@@ -120,7 +120,7 @@ impl Supervisor {
                     provider_reference: None,
                 };
                 warn!(logger, "restart budget used up: the job goes back to the queue"; "attempt" => job.attempt);
-                if let Err(error) = parts.recorders.release(release).await {
+                if let Err(error) = parts.write_batchers.release(release).await {
                     warn!(logger, "job not given back: its lease will run out"; error);
                 }
             }
@@ -151,8 +151,8 @@ impl Actor for Supervisor {
         if !orphans.is_empty() {
             info!(self.parts.resources.logger, "adopting running jobs"; "count" => orphans.len());
         }
-        for (job, incarnation) in orphans {
-            ctx.notify(ActorGone(job, incarnation));
+        for (job, start_number) in orphans {
+            ctx.notify(ActorGone(job, start_number));
         }
     }
 }
@@ -172,8 +172,8 @@ impl Handler<StartJob> for Supervisor {
 impl Handler<ActorGone> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, ActorGone(job, incarnation): ActorGone, ctx: &mut Self::Context) {
-        match self.parts.running.bury_actor(&job, incarnation) {
+    fn handle(&mut self, ActorGone(job, start_number): ActorGone, ctx: &mut Self::Context) {
+        match self.parts.running.record_end(&job, start_number) {
             Some(budget) => self.restart(job, budget, ctx),
             None => {
                 self.count_active();
@@ -195,7 +195,7 @@ impl Handler<GiveAllBack> for Supervisor {
         let parts = self.parts.clone();
         let giving = async move {
             let releases = jobs.iter().map(|job| {
-                parts.recorders.release(Release {
+                parts.write_batchers.release(Release {
                     lease: job.lease,
                     delay_ms: 0,
                     give_attempt_back: true,

@@ -1,6 +1,6 @@
 //! The view recorder: writes down what staff looks at, in batches, off the way of the requests.
 //!
-//! A handler leaves a view in the [`ViewLog`] and goes on. The recorder writes what waits when a batch is full, and
+//! A handler leaves a view in the [`ViewLog`] and goes on. The write batcher writes what waits when a batch is full, and
 //! otherwise after `staff_views.flush_interval_ms`. The queue stands outside of the actor, and a view leaves it only after
 //! its commit, so that neither a panic nor an hour without a database loses one: the next round writes it, and one that
 //! was written already is left alone by its identifier. What finds the queue full is logged whole and counted: never lost
@@ -13,13 +13,13 @@ use actix::prelude::*;
 use slog::{Logger, debug, error, warn};
 use uuid::Uuid;
 
-use super::Resources;
-use super::faults::FaultPoint;
-use super::lifeline::{Handle, Lifeline};
-use super::rounds::Rounds;
 use crate::error::Result;
+use crate::resources::Resources;
 use crate::storage::Database;
 use crate::storage::staff_views::{self, StaffView};
+use crate::supervision::faults::FaultPoint;
+use crate::supervision::handle::{Handle, LivenessGuard};
+use crate::supervision::rounds::Rounds;
 use crate::telemetry::metrics::Metrics;
 
 /// The role's name, in logs and metrics.
@@ -122,13 +122,13 @@ pub struct ViewRecorder {
     resources: Resources,
     log: ViewLog,
     rounds: Rounds,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 impl ViewRecorder {
-    /// A recorder of what waits in `log`.
-    pub fn new(resources: &Resources, log: ViewLog, lifeline: Lifeline) -> Self {
-        Self { resources: resources.named(NAME), log, rounds: Rounds::default(), _lifeline: lifeline }
+    /// A write batcher of what waits in `log`.
+    pub fn new(resources: &Resources, log: ViewLog, liveness: LivenessGuard) -> Self {
+        Self { resources: resources.named(NAME), log, rounds: Rounds::default(), _liveness: liveness }
     }
 
     fn begin(&mut self, ctx: &mut Context<Self>) {
@@ -136,7 +136,7 @@ impl ViewRecorder {
             return;
         }
         let log = self.log.clone();
-        // A task of its own: a panic in it comes back as an error instead of ending the recorder.
+        // A task of its own: a panic in it comes back as an error instead of ending the write batcher.
         let task = actix_rt::spawn(async move { log.flush().await });
         ctx.spawn(task.into_actor(self).map(|ended, recorder, ctx| {
             let again = recorder.rounds.end();

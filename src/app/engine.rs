@@ -7,33 +7,34 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use crate::accounts::Accounts;
-use crate::actors::announcements;
 use crate::actors::application::ApplicationParts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
-use crate::actors::circuit_overrides::{self, CircuitOverrides};
-use crate::actors::faults::Faults;
 use crate::actors::housekeeper::{self, Housekeeper};
-use crate::actors::lifeline::Handle;
 use crate::actors::outbox_relay::{self, OutboxRelay};
+use crate::actors::provider_gateway;
+use crate::actors::provider_gateway::overrides::{self, CircuitOverrides};
 use crate::actors::provider_gateway::{Endpoint, GatewayParts, ProviderGateway};
-use crate::actors::recorder::{self, CommitHook, Recorder, Recorders, Written};
-use crate::actors::root::{Arbiters, Root};
-use crate::actors::running_jobs::RunningJobs;
 use crate::actors::scheduler::{self, Scheduler};
 use crate::actors::supervisor::{self, Supervisor};
 use crate::actors::view_recorder::{self, ViewLog, ViewRecorder};
-use crate::actors::webhooks::WebhookIntake;
-use crate::actors::{Resources, provider_gateway};
+use crate::actors::write_batcher::{self, CommitHook, WriteBatcher, WriteBatchers, Written};
 use crate::clock::Clock;
 use crate::config::{InstanceRole, ProviderMode, Settings};
 use crate::countries::Countries;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
+use crate::events::notifications;
+use crate::lending::confirm::WebhookReceiver;
 use crate::providers::provider_for;
 use crate::providers::simulator::{Simulator, SimulatorSettings};
+use crate::queue::running_jobs::RunningJobs;
+use crate::resources::Resources;
 use crate::storage::Database;
-use crate::storage::listener::Announcement;
+use crate::storage::listener::Notification;
 use crate::storage::seal::KeyRing;
+use crate::supervision::faults::Faults;
+use crate::supervision::handle::Handle;
+use crate::supervision::root::{Arbiters, Root};
 use crate::telemetry::metrics::Metrics;
 
 /// The addresses of the permanent actors. Those of roles that this instance does not play stay vacant: hints to them go
@@ -63,7 +64,7 @@ pub struct Engine {
     /// Who may come in.
     pub accounts: Accounts,
     /// Who writes.
-    pub recorders: Recorders,
+    pub write_batchers: WriteBatchers,
     /// The rules.
     pub countries: Arc<Countries>,
     /// The built-in bureaus, when a country uses them.
@@ -81,12 +82,12 @@ pub struct Engine {
     /// Told after each commit.
     pub on_commit: CommitHook,
     /// Who applies webhooks.
-    pub webhooks: WebhookIntake,
+    pub webhooks: WebhookReceiver,
     /// What instances share besides the database, and the copies of answers.
     pub shared: Shared,
     /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
-    pub(super) recorder_handles: Vec<Handle<Recorder>>,
+    pub(super) recorder_handles: Vec<Handle<WriteBatcher>>,
     pub(super) root: Root,
     pub(super) arbiters: Arc<Arbiters>,
 }
@@ -144,11 +145,12 @@ impl Engine {
             view_recorder: Handle::vacant(view_recorder::NAME),
         };
         let on_commit = commit_hook(&handles);
-        let webhooks = WebhookIntake::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
-        let recorder_handles: Vec<Handle<Recorder>> =
-            (0..resources.settings.actors.recorders).map(|_| Handle::vacant(recorder::NAME)).collect();
+        let webhooks = WebhookReceiver::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
+        let recorder_handles: Vec<Handle<WriteBatcher>> = (0..resources.settings.actors.write_batchers)
+            .map(|_| Handle::vacant(write_batcher::NAME))
+            .collect();
         let engine = Self {
-            recorders: Recorders::new(recorder_handles.iter().cloned()),
+            write_batchers: WriteBatchers::new(recorder_handles.iter().cloned()),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
             overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
@@ -198,8 +200,8 @@ impl Engine {
 
     /// Actors start on threads of their own; work may come only when all of this instance's roles have.
     async fn wait_alive(&self) {
-        for recorder in &self.recorder_handles {
-            recorder.wait_alive().await;
+        for write_batcher in &self.recorder_handles {
+            write_batcher.wait_alive().await;
         }
         if self.is(InstanceRole::Worker) {
             self.handles.gateway.wait_alive().await;
@@ -219,7 +221,7 @@ impl Engine {
     fn keep_recorders(&self) {
         for handle in &self.recorder_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, move |line| Recorder::new(&resources, Arc::clone(&on_commit), line));
+            self.root.keep(handle, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
         }
     }
 
@@ -243,16 +245,15 @@ impl Engine {
 
     fn keep_overrides(&self) {
         let (overrides, gateway) = (self.overrides.clone(), self.handles.gateway.clone());
-        let resources = self.resources.named(circuit_overrides::NAME);
-        self.root.keep_task(circuit_overrides::NAME, move || {
-            overrides.clone().follow(resources.clone(), gateway.clone())
-        });
+        let resources = self.resources.named(overrides::NAME);
+        self.root
+            .keep_task(overrides::NAME, move || overrides.clone().follow(resources.clone(), gateway.clone()));
     }
 
     fn keep_workers(&self) {
         let parts = ApplicationParts {
             resources: self.resources.clone(),
-            recorders: self.recorders.clone(),
+            write_batchers: self.write_batchers.clone(),
             gateway: self.handles.gateway.clone(),
             countries: Arc::clone(&self.countries),
             running: self.running.clone(),
@@ -306,21 +307,21 @@ impl Engine {
     }
 
     fn keep_listening(&self) {
-        let (resources, handles) = (self.resources.named(announcements::NAME), self.handles.clone());
+        let (resources, handles) = (self.resources.named(notifications::NAME), self.handles.clone());
         let (accounts, overrides) = (self.accounts.clone(), self.overrides.clone());
         let on_announced = self.shared.on_announced(&self.handles.broadcaster);
-        self.root.keep_task(announcements::NAME, move || {
+        self.root.keep_task(notifications::NAME, move || {
             let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
             let (overrides, on_announced) = (overrides.clone(), Arc::clone(&on_announced));
-            let take = Arc::new(move |announcement| match announcement {
-                Announcement::Circuits => overrides.wake(),
-                Announcement::Accounts => accounts.forget(),
-                Announcement::Jobs => handles.scheduler.hint(scheduler::Wake),
-                Announcement::Outbox => handles.relay.hint(outbox_relay::Wake),
-                Announcement::Published(end) => on_announced(end),
+            let take = Arc::new(move |notification| match notification {
+                Notification::Circuits => overrides.wake(),
+                Notification::Accounts => accounts.forget(),
+                Notification::Jobs => handles.scheduler.hint(scheduler::Wake),
+                Notification::Outbox => handles.relay.hint(outbox_relay::Wake),
+                Notification::Published(end) => on_announced(end),
             });
             let on_listening = Arc::new(move |listening| told.set_listening(listening));
-            announcements::pass_on(resources.clone(), take, on_listening)
+            notifications::forward(resources.clone(), take, on_listening)
         });
     }
 }

@@ -7,15 +7,16 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, Handles};
-use crate::actors::lifeline::Handle;
 use crate::actors::provider_gateway::ReadBreakers;
-use crate::actors::recorder::{self, Recorder};
-use crate::actors::running_jobs::RunningJobs;
-use crate::actors::{Resources, announcements};
-use crate::bus::redis;
+use crate::actors::write_batcher::{self, WriteBatcher};
 use crate::config::InstanceRole;
+use crate::events::bus::redis;
+use crate::events::notifications;
 use crate::http::health::{ActorHealth, BreakerHealth, HealthReport, HealthSource, PushChannelHealth};
+use crate::queue::running_jobs::RunningJobs;
+use crate::resources::Resources;
 use crate::storage::outbox;
+use crate::supervision::handle::Handle;
 
 /// A part that does not answer in this time is not waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct EngineHealth {
     resources: Resources,
     handles: Handles,
-    recorders: Vec<Handle<Recorder>>,
+    write_batchers: Vec<Handle<WriteBatcher>>,
     running: RunningJobs,
     fatal: CancellationToken,
 }
@@ -34,7 +35,7 @@ impl EngineHealth {
         Self {
             resources: engine.resources.clone(),
             handles: engine.handles.clone(),
-            recorders: engine.recorder_handles.clone(),
+            write_batchers: engine.recorder_handles.clone(),
             running: engine.running.clone(),
             fatal: engine.fatal.clone(),
         }
@@ -57,7 +58,7 @@ impl EngineHealth {
         };
         let roles = &self.resources.settings.instance;
         let played = InstanceRole::ALL.into_iter().filter(|role| roles.is(*role)).flat_map(of_role);
-        std::iter::once((recorder::NAME, self.recorders.iter().all(Handle::is_alive)))
+        std::iter::once((write_batcher::NAME, self.write_batchers.iter().all(Handle::is_alive)))
             .chain(played)
             .map(|(actor, alive)| ActorHealth { actor, alive, restarts: self.restarts(actor) })
             .collect()
@@ -70,7 +71,7 @@ impl EngineHealth {
     fn push_channels(&self) -> Vec<PushChannelHealth> {
         let settings = &self.resources.settings;
         let has_stream = settings.redis.is_configured() && settings.instance.is(InstanceRole::Api);
-        let channels = std::iter::once(announcements::CHANNEL).chain(has_stream.then_some(redis::CHANNEL));
+        let channels = std::iter::once(notifications::CHANNEL).chain(has_stream.then_some(redis::CHANNEL));
         let up = &self.resources.metrics.push_channel_up;
         channels
             .map(|channel| PushChannelHealth { channel, up: up.with_label_values(&[channel]).get() == 1 })

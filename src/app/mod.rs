@@ -21,17 +21,17 @@ use tokio_util::sync::CancellationToken;
 pub use self::engine::{Engine, Handles};
 use self::health::EngineHealth;
 pub use self::shared::Shared;
-use crate::actors::outbox_relay::Retire;
-use crate::actors::scheduler::StopIntake;
+use crate::actors::outbox_relay::StopRelay;
+use crate::actors::scheduler::StopClaiming;
 use crate::actors::supervisor::GiveAllBack;
 use crate::clock::Clock;
 use crate::config::{ProviderMode, Settings};
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::http::operations::Operations;
-use crate::http::webhooks::{Senders, WebhookDoor};
+use crate::http::webhooks::{Senders, WebhookResources};
 use crate::http::ws::Realtime;
-use crate::http::{self, Entrance, HttpState};
+use crate::http::{self, HttpServerState, HttpState};
 use crate::providers::signature::SigningKey;
 use crate::providers::simulator::Callbacks;
 use crate::shutdown::Shutdown;
@@ -39,14 +39,14 @@ use crate::startup::{self, StartedDatabase};
 use crate::telemetry::metrics::Metrics;
 
 /// The least time of a stage of the shutdown that others depend on.
-const LEAST: Duration = Duration::from_secs(2);
+const MIN_STAGE_TIME: Duration = Duration::from_secs(2);
 /// How often the shutdown looks whether a stage is done.
-const LOOK: Duration = Duration::from_millis(20);
+const STAGE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The running application.
 pub struct App {
     engine: Engine,
-    entrance: Entrance,
+    server_state: HttpServerState,
     server: ServerHandle,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
     address: SocketAddr,
@@ -76,8 +76,9 @@ impl App {
         let settings = Arc::new(settings);
         let metrics = Arc::new(Metrics::new()?);
         let fatal = CancellationToken::new();
-        let entrance = Entrance::new(Arc::clone(&settings), clock.clone(), Arc::clone(&metrics), &logger)?;
-        let (server, address) = http::serve(&entrance)?;
+        let server_state =
+            HttpServerState::new(Arc::clone(&settings), clock.clone(), Arc::clone(&metrics), &logger)?;
+        let (server, address) = http::serve(&server_state)?;
         let server_handle = server.handle();
         let served = actix_rt::spawn(server);
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
@@ -85,8 +86,8 @@ impl App {
         let engine = Engine::start(settings, database.url(), metrics, clock, logger, fatal).await?;
         have_bureaus_answer_later(&engine, address);
         prepare(&engine).await?;
-        entrance.open(http_state(&engine));
-        Ok(Self { engine, entrance, server: server_handle, served, address, database })
+        server_state.open(http_state(&engine));
+        Ok(Self { engine, server_state, server: server_handle, served, address, database })
     }
 
     /// Where it listens.
@@ -106,19 +107,21 @@ impl App {
 
     /// Takes everything down in order (see [`crate::shutdown`]).
     pub async fn shutdown(self) {
-        let Self { engine, entrance, server, served, database, .. } = self;
+        let Self { engine, server_state, server, served, database, .. } = self;
         let resources = engine.resources.clone();
         let shutdown = Shutdown::begin(
             &resources.clock,
             &resources.logger,
             resources.settings.server.shutdown_timeout(),
         );
-        entrance.drain();
+        server_state.drain();
         let settings = &resources.settings.server;
         if !settings.drain_delay().is_zero() {
-            shutdown.stage("load balancers told", LEAST, tokio::time::sleep(settings.drain_delay())).await;
+            shutdown
+                .stage("load balancers told", MIN_STAGE_TIME, tokio::time::sleep(settings.drain_delay()))
+                .await;
         }
-        shutdown.stage("intake of jobs", LEAST, engine.handles.scheduler.ask(StopIntake)).await;
+        shutdown.stage("receiver of jobs", MIN_STAGE_TIME, engine.handles.scheduler.ask(StopClaiming)).await;
         engine.sessions.close_all();
         let requests = async {
             server.stop(true).await;
@@ -126,20 +129,21 @@ impl App {
         };
         // A client that reads slowly may not use up the time of the jobs.
         let requests = tokio::time::timeout(settings.shutdown_timeout() / 2, requests);
-        shutdown.stage("requests", LEAST, requests).await;
-        if let Some(Err(error)) = shutdown.stage("views of staff", LEAST, engine.views.flush()).await {
+        shutdown.stage("requests", MIN_STAGE_TIME, requests).await;
+        if let Some(Err(error)) = shutdown.stage("views of staff", MIN_STAGE_TIME, engine.views.flush()).await
+        {
             warn!(resources.logger, "views of staff were not written"; error);
         }
-        shutdown.stage("jobs", LEAST, finish_jobs(&engine)).await;
-        shutdown.stage("jobs given back", LEAST, give_jobs_back(&engine)).await;
+        shutdown.stage("jobs", MIN_STAGE_TIME, finish_jobs(&engine)).await;
+        shutdown.stage("jobs given back", MIN_STAGE_TIME, give_jobs_back(&engine)).await;
         engine.root.stop_keeping();
-        shutdown.stage("outbox", LEAST, publish_the_rest(&engine)).await;
+        shutdown.stage("outbox", MIN_STAGE_TIME, publish_the_rest(&engine)).await;
         engine.arbiters.stop();
-        engine.root.wait(shutdown.left(LEAST)).await;
+        engine.root.wait(shutdown.left(MIN_STAGE_TIME)).await;
         if let Some(simulator) = engine.simulator {
             simulator.stop().await;
         }
-        if let Some(Err(error)) = shutdown.stage("database", LEAST, database.stop()).await {
+        if let Some(Err(error)) = shutdown.stage("database", MIN_STAGE_TIME, database.stop()).await {
             warn!(resources.logger, "the database did not stop in order"; error);
         }
         info!(resources.logger, "stopped");
@@ -175,7 +179,7 @@ fn http_state(engine: &Engine) -> HttpState {
     HttpState {
         resources: engine.resources.clone(),
         accounts: engine.accounts.clone(),
-        recorders: engine.recorders.clone(),
+        write_batchers: engine.write_batchers.clone(),
         countries: Arc::clone(&engine.countries),
         views: engine.views.clone(),
         cache: engine.shared.cache.clone(),
@@ -194,9 +198,9 @@ fn http_state(engine: &Engine) -> HttpState {
             metrics: Arc::clone(&engine.resources.metrics),
             logger: engine.resources.named("websocket").logger,
         },
-        webhooks: WebhookDoor {
+        webhooks: WebhookResources {
             senders: Senders::new(&engine.resources.secrets, &engine.resources.settings.webhooks),
-            intake: engine.webhooks.clone(),
+            receiver: engine.webhooks.clone(),
         },
         operations: Operations {
             gateway: engine.handles.gateway.clone(),
@@ -209,7 +213,7 @@ fn http_state(engine: &Engine) -> HttpState {
 /// What runs may end, and what the last claim has brought.
 async fn finish_jobs(engine: &Engine) {
     while !engine.running.is_idle() {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(STAGE_POLL_INTERVAL).await;
     }
 }
 
@@ -226,9 +230,9 @@ async fn give_jobs_back(engine: &Engine) {
 
 /// The last events are published, and the lead is free for another instance.
 async fn publish_the_rest(engine: &Engine) -> Result<(), Error> {
-    engine.handles.relay.ask(Retire).await?;
+    engine.handles.relay.ask(StopRelay).await?;
     while engine.handles.relay.is_alive() {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(STAGE_POLL_INTERVAL).await;
     }
     Ok(())
 }

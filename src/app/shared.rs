@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::actors::Resources;
 use crate::actors::broadcaster::{self, Broadcaster};
-use crate::actors::cache_follower::{self, Overheard};
-use crate::actors::lifeline::Handle;
 use crate::actors::outbox_relay::OnPublished;
-use crate::actors::root::Root;
-use crate::bus::EventBus;
-use crate::bus::postgres::PostgresBus;
-use crate::bus::redis::{self, EventStream, RedisBus};
 use crate::cache::Cache;
+use crate::cache::follower::{self, CacheUpdatingBus};
 use crate::config::InstanceRole;
 use crate::error::Result;
+use crate::events::bus::EventBus;
+use crate::events::bus::postgres::PostgresBus;
+use crate::events::bus::redis::{self, EventStream, RedisBus};
 use crate::redis::Redis;
+use crate::resources::Resources;
 use crate::storage::replica;
+use crate::supervision::handle::Handle;
+use crate::supervision::root::Root;
 
 /// The task that asks Redis for a sign of life.
 const REDIS_WATCH: &str = "redis_watch";
@@ -26,7 +26,7 @@ const REDIS_WATCH: &str = "redis_watch";
 /// How long the stream may take to bring what the database has announced.
 const STREAM_GRACE: Duration = Duration::from_millis(20);
 
-/// Takes an announcement; it must not block.
+/// Takes an notification; it must not block.
 pub(super) type OnAnnounced = Arc<dyn Fn(Option<i64>) + Send + Sync>;
 
 /// What instances share besides the database, and the copies of answers.
@@ -61,7 +61,7 @@ impl Shared {
 
     /// The bus that the broadcaster reads: what it tells its sessions, the cache knows before.
     pub(super) fn broadcasters_bus(&self) -> Arc<dyn EventBus> {
-        Arc::new(Overheard::new(Arc::clone(&self.bus), self.cache.clone()))
+        Arc::new(CacheUpdatingBus::new(Arc::clone(&self.bus), self.cache.clone()))
     }
 
     /// Wakes everybody who reads the bus.
@@ -75,9 +75,9 @@ impl Shared {
 
     /// Takes what the database announces: that events are published, up to an offset where it is known.
     ///
-    /// The announcement is out before the relay has appended the events to the stream. Whoever went for them at once would
+    /// The notification is out before the relay has appended the events to the stream. Whoever went for them at once would
     /// not find them there and read the database, on every instance. So while the stream is watched its own wake is given a
-    /// moment; when that has not brought everything, the announcement counts.
+    /// moment; when that has not brought everything, the notification counts.
     pub(super) fn on_announced(&self, broadcaster: &Handle<Broadcaster>) -> OnAnnounced {
         let (on_published, watched) = (self.on_published(broadcaster), self.watched.clone());
         Arc::new(move |end| match (end, watched.clone().filter(RedisBus::is_watching)) {
@@ -114,11 +114,11 @@ impl Shared {
             root.keep_task(redis::WATCH, move || bus.clone().watch(Arc::clone(&on_published)));
         }
         if self.cache.is_enabled() {
-            let (resources, bus) = (resources.named(cache_follower::NAME), Arc::clone(&self.bus));
+            let (resources, bus) = (resources.named(follower::NAME), Arc::clone(&self.bus));
             let (cache, published) = (self.cache.clone(), Arc::clone(&self.published));
-            root.keep_task(cache_follower::NAME, move || {
+            root.keep_task(follower::NAME, move || {
                 let (bus, published) = (Arc::clone(&bus), Arc::clone(&published));
-                cache_follower::follow(resources.clone(), bus, cache.clone(), published)
+                follower::follow(resources.clone(), bus, cache.clone(), published)
             });
         }
     }

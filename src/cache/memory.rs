@@ -11,7 +11,7 @@ use bytes::Bytes;
 use moka::Expiry;
 use moka::future::Cache;
 
-use super::ledger::Stamp;
+use super::change_log::Stamp;
 use crate::error::Result;
 
 /// What a copy costs besides its bytes, about.

@@ -1,7 +1,7 @@
 //! Answers that are kept for a while: one application, a part of a list, statistics.
 //!
 //! Never a source of truth. A copy is used only while this instance hears of every change, and only if nothing that it is
-//! about has changed since it was loaded; what counts as changed stands in the [`ledger`]. So a read is never older than
+//! about has changed since it was loaded; what counts as changed stands in the [`change_log`]. So a read is never older than
 //! the relay's lag, and whoever got the answer to a write through this instance reads what was written.
 //!
 //! There are two levels. The first is this instance's memory ([`memory`]): bounded in bytes, with one load at a time for
@@ -9,7 +9,7 @@
 //! has loaded already, above all after a restart. It is a second level and not the only one, because a look into memory
 //! costs a microsecond and no connection, and because it is also the one that works when Redis does not. Nobody is told
 //! to delete anything from Redis: its copies carry the offset that they hold, and each reader judges them by its own
-//! ledger. So nothing depends on an invalidation that could be lost while Redis is slow, away, or restarted with old
+//! change log. So nothing depends on an invalidation that could be lost while Redis is slow, away, or restarted with old
 //! contents, and a copy that was stored late is as harmless as any.
 //!
 //! Copies are found by a keyed hash of what was asked and who may see the answer, and those in Redis are sealed, with
@@ -23,9 +23,10 @@
 //! a copy of it is old. Where lists and statistics come from one, they are not kept: the replica does that work.
 //!
 //! What can go wrong: the events cannot be read (copies are bypassed and dropped, until they can); memory is full (what is
-//! asked for least goes); the ledger is full (older copies are not used any more).
+//! asked for least goes); the change log is full (older copies are not used any more).
 
-mod ledger;
+mod change_log;
+pub mod follower;
 mod memory;
 mod redis;
 
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::ledger::{Ledger, Look};
+use self::change_log::{ChangeLog, Look};
 use self::memory::{Kept, Memory, Slot};
 use self::redis::SharedCopies;
 use crate::clock::Clock;
@@ -87,7 +88,7 @@ pub struct Cache {
 
 struct Inner {
     settings: CacheSettings,
-    ledger: Mutex<Ledger>,
+    change_log: Mutex<ChangeLog>,
     memory: Memory,
     shared: Option<SharedCopies>,
     database: Database,
@@ -105,9 +106,9 @@ impl Cache {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let grace = Duration::from_millis(settings.statistics_grace_ms);
-        let ledger = Ledger::new(settings.remembered_changes, settings.longest_ttl(), grace);
+        let change_log = ChangeLog::new(settings.remembered_changes, settings.longest_ttl(), grace);
         let inner = Inner {
-            ledger: Mutex::new(ledger),
+            change_log: Mutex::new(change_log),
             memory: Memory::new(settings.capacity_bytes),
             shared: redis.map(|redis| SharedCopies::new(redis.clone(), database.clone(), clock.clone())),
             settings: settings.clone(),
@@ -189,40 +190,40 @@ impl Cache {
     /// is answered.
     pub fn note_change(&self, id: ApplicationId, version: i64, owner: &str) {
         if self.is_enabled() {
-            self.ledger().note_own(id, version, owner, self.inner.clock.monotonic());
+            self.change_log().note_own(id, version, owner, self.inner.clock.monotonic());
         }
     }
 
     /// How far the events were heard; `None` before [`Cache::begin`].
     pub fn position(&self) -> Option<Position> {
-        self.ledger().position()
+        self.change_log().position()
     }
 
     /// Hears events from `position` on, and forgets everything from before.
     pub fn begin(&self, position: Position) {
-        self.ledger().begin(position);
+        self.change_log().begin(position);
         self.inner.memory.clear();
     }
 
     /// Hears the next events after the position, without a gap.
     pub fn hear(&self, events: &[PublishedEvent]) {
-        self.ledger().hear(events);
+        self.change_log().hear(events);
     }
 
     /// Hears events that somebody else of this instance is about to tell of. Whoever learns of a change from it must not
     /// read an older copy.
     pub fn hear_early(&self, events: &[PublishedEvent]) {
-        self.ledger().hear_early(events);
+        self.change_log().hear_early(events);
     }
 
     /// At `asked_at` everything had been heard: that is good enough for `lease`.
     pub fn follow(&self, asked_at: Duration, lease: Duration) {
-        self.ledger().follow_until(asked_at + lease, asked_at);
+        self.change_log().follow_until(asked_at + lease, asked_at);
     }
 
     /// Events cannot be heard: nothing is taken from copies, and those of this instance are dropped.
     pub fn stop_following(&self) {
-        self.ledger().follow_until(Duration::ZERO, self.inner.clock.monotonic());
+        self.change_log().follow_until(Duration::ZERO, self.inner.clock.monotonic());
         self.inner.memory.clear();
     }
 
@@ -241,7 +242,7 @@ impl Cache {
         if !self.is_enabled() || is_from_replica {
             return None;
         }
-        self.ledger().look(subject, visibility, now)
+        self.change_log().look(subject, visibility, now)
     }
 
     fn key(&self, look: &Look, subject: Subject, visibility: &Visibility, query: &str) -> [u8; 32] {
@@ -295,8 +296,8 @@ impl Cache {
     }
 
     /// Nobody panics under the lock in the middle of a change.
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.inner.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change_log(&self) -> MutexGuard<'_, ChangeLog> {
+        self.inner.change_log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -25,7 +25,7 @@ pub fn run(mut output: impl Write) -> Result<()> {
         format!("listen       {}:{}", settings.server.host, settings.server.port),
         format!("database     {database}"),
         format!("job pool     {}", settings.actors.applications.pool_size),
-        format!("recorders    {}", settings.actors.recorders),
+        format!("write_batchers    {}", settings.actors.write_batchers),
     ];
     for country in Country::ALL {
         let bureau =

@@ -14,11 +14,11 @@ pub struct ActorSettings {
     /// Threads; 0 is one for each core.
     pub arbiters: usize,
     /// Actors that group writes.
-    pub recorders: u32,
+    pub write_batchers: u32,
     /// Most writes of one group.
-    pub recorder_group_size: usize,
-    /// Most writes that wait in one recorder.
-    pub recorder_queue: usize,
+    pub write_group_size: usize,
+    /// Most writes that wait in one write batcher.
+    pub write_queue_capacity: usize,
     /// Most messages that wait before any other actor.
     pub mailbox_capacity: usize,
     /// `[actors.applications]`
@@ -51,16 +51,16 @@ pub struct RestartSettings {
 
 impl ActorSettings {
     pub(super) fn validate(&self) -> Result<()> {
-        require((1..=64).contains(&self.recorders), "actors.recorders", "must be from 1 to 64")?;
+        require((1..=64).contains(&self.write_batchers), "actors.write_batchers", "must be from 1 to 64")?;
         require(
-            (1..=1000).contains(&self.recorder_group_size),
-            "actors.recorder_group_size",
+            (1..=1000).contains(&self.write_group_size),
+            "actors.write_group_size",
             "must be from 1 to 1000",
         )?;
         require(
-            self.recorder_queue >= self.recorder_group_size,
-            "actors.recorder_queue",
-            "must be at least actors.recorder_group_size",
+            self.write_queue_capacity >= self.write_group_size,
+            "actors.write_queue_capacity",
+            "must be at least actors.write_group_size",
         )?;
         require(self.mailbox_capacity >= 16, "actors.mailbox_capacity", "must be at least 16")?;
         require(

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// What a TLS connection proves about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerProof {
+pub enum ServerVerification {
     /// Nothing: who listens in between is not noticed.
     None,
     /// That it has a certificate of a trusted authority.
@@ -30,7 +30,7 @@ pub struct DatabaseUrl {
     /// Everything but TLS.
     pub config: Config,
     /// What is asked of the server where TLS is spoken.
-    pub proof: ServerProof,
+    pub proof: ServerVerification,
     /// The authorities, PEM; `None` for the public ones.
     pub root_certificate_file: Option<PathBuf>,
 }
@@ -62,11 +62,11 @@ impl DatabaseUrl {
         let root_certificate_file =
             value("sslrootcert").filter(|path| !path.is_empty() && *path != "system").map(PathBuf::from);
         let (mode, proof) = match value("sslmode").unwrap_or("prefer") {
-            "disable" => (SslMode::Disable, ServerProof::None),
-            "prefer" => (SslMode::Prefer, ServerProof::None),
-            "require" if root_certificate_file.is_none() => (SslMode::Require, ServerProof::None),
-            "require" | "verify-ca" => (SslMode::Require, ServerProof::Authority),
-            "verify-full" => (SslMode::Require, ServerProof::AuthorityAndName),
+            "disable" => (SslMode::Disable, ServerVerification::None),
+            "prefer" => (SslMode::Prefer, ServerVerification::None),
+            "require" if root_certificate_file.is_none() => (SslMode::Require, ServerVerification::None),
+            "require" | "verify-ca" => (SslMode::Require, ServerVerification::Authority),
+            "verify-full" => (SslMode::Require, ServerVerification::AuthorityAndName),
             _ => {
                 return Err(Error::configuration(
                     "sslmode of a database's URL must be disable, prefer, require, verify-ca or verify-full",
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_modes_of_libpq_are_understood_in_every_form() {
-        use ServerProof::{Authority, AuthorityAndName, None};
+        use ServerVerification::{Authority, AuthorityAndName, None};
         for (text, mode, proof, root) in [
             ("postgres://db/aval", SslMode::Prefer, None, Option::None),
             ("postgres://db/aval?sslmode=disable", SslMode::Disable, None, Option::None),

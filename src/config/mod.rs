@@ -44,7 +44,7 @@ pub use applications::NewApplicationSettings;
 pub use cache::CacheSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
-pub use database_url::{DatabaseUrl, ServerProof};
+pub use database_url::{DatabaseUrl, ServerVerification};
 pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
 pub use instance::{InstanceRole, InstanceSettings};
@@ -356,11 +356,11 @@ impl Settings {
         self.websocket.validate()?;
         self.webhooks.validate()?;
         self.providers.validate()?;
-        let recorders = self.actors.recorders;
-        if self.database.pool_size < recorders + 2 {
+        let write_batchers = self.actors.write_batchers;
+        if self.database.pool_size < write_batchers + 2 {
             return Err(Error::configuration(format_args!(
-                "database.pool_size must be at least actors.recorders + 2 = {}",
-                recorders + 2
+                "database.pool_size must be at least actors.write_batchers + 2 = {}",
+                write_batchers + 2
             )));
         }
         Ok(())

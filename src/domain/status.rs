@@ -30,7 +30,7 @@ pub enum Status {
 
 /// Who asks for a status change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mover {
+pub enum Initiator {
     /// The application actor, and the re-decision after a provider's outage.
     ApplicationActor,
     /// A bank's or bureau's signed confirmation.
@@ -51,10 +51,10 @@ pub struct Edge {
     /// The status after.
     pub to: Status,
     /// Who may.
-    pub by: &'static [Mover],
+    pub by: &'static [Initiator],
 }
 
-use Mover::{ApplicationActor, Disbursement, Owner, Staff, Webhook};
+use Initiator::{ApplicationActor, Disbursement, Owner, Staff, Webhook};
 use Status::{Approved, Cancelled, Completed, Pending, Rejected, UnderReview, Validating};
 
 /// Every permitted change. What is not here is illegal.
@@ -92,7 +92,7 @@ impl Status {
     }
 
     /// Where `mover` may take an application from here.
-    pub fn next_for(self, mover: Mover) -> impl Iterator<Item = Self> {
+    pub fn next_for(self, mover: Initiator) -> impl Iterator<Item = Self> {
         EDGES.iter().filter(move |edge| edge.from == self && edge.by.contains(&mover)).map(|edge| edge.to)
     }
 

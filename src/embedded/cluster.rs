@@ -11,7 +11,7 @@ use slog::{Logger, info, warn};
 use tokio::process::Command;
 
 use super::installation::{self, Installation};
-use super::place::{Place, ServerUser, unusable};
+use super::place::{DataDirectory, ServerUser, unusable};
 use super::{DATABASE, EmbeddedSettings, roles};
 use crate::error::{Error, Result};
 
@@ -54,7 +54,7 @@ pub(super) fn existing_major(cluster: &Path) -> Result<Option<u32>> {
 /// # Errors
 /// [`Error::Unavailable`] with what `initdb` said when it fails.
 pub(super) async fn create_if_missing(
-    place: &Place,
+    place: &DataDirectory,
     installation: &Installation,
     settings: &EmbeddedSettings,
     logger: &Logger,
@@ -128,7 +128,7 @@ fn sweep_unfinished(home: &Path, logger: &Logger) {
 ///
 /// # Errors
 /// [`Error::Configuration`] when the file cannot be written.
-pub(super) fn write_configuration(place: &Place, durable: bool) -> Result<()> {
+pub(super) fn write_configuration(place: &DataDirectory, durable: bool) -> Result<()> {
     place.write_server_file(&place.cluster.join("postgresql.conf"), &postgresql_conf(durable))
 }
 
@@ -139,7 +139,7 @@ pub(super) fn write_configuration(place: &Place, durable: bool) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Configuration`] when the file cannot be written.
-pub(super) fn write_access(place: &Place, superuser: SuperuserAccess) -> Result<()> {
+pub(super) fn write_access(place: &DataDirectory, superuser: SuperuserAccess) -> Result<()> {
     let mut lines = format!(
         "# Written by Aval at each start. Access is governed by the mode of the socket's directory.\n\
          local {DATABASE} {},{} trust\n",

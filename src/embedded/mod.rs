@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::cluster::SuperuserAccess;
 use self::installation::Installation;
-use self::place::Place;
+use self::place::DataDirectory;
 use self::postmaster::{Postmaster, log_length, log_tail, rotate_log};
 use crate::error::{Error, Result};
 
@@ -95,7 +95,7 @@ pub struct EmbeddedPostgres {
     start_timeout: Duration,
     superuser: SuperuserAccess,
     installation: Installation,
-    place: Place,
+    place: DataDirectory,
     /// `None` once it was detached or stopped.
     postmaster: Option<Postmaster>,
     serving_url: String,
@@ -114,7 +114,7 @@ impl EmbeddedPostgres {
     /// [`Error::Timeout`] when `initdb` takes too long.
     pub async fn start(settings: EmbeddedSettings, logger: Logger) -> Result<Self> {
         let logger = logger.new(o!("part" => "embedded_postgres"));
-        let place = Place::prepare(&settings)?;
+        let place = DataDirectory::prepare(&settings)?;
         let existing = cluster::existing_major(&place.cluster)?;
         let installation = installation::find(settings.bin_dir.as_deref(), existing).await?;
         if let Some(user) = place.server_user

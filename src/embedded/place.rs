@@ -49,7 +49,7 @@ pub(super) struct ServerUser {
 
 /// The decided places, held by a lock for as long as this value lives.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct DataDirectory {
     /// The directory that holds `cluster` and `log_file`.
     pub(super) home: PathBuf,
     /// PostgreSQL's data directory.
@@ -63,7 +63,7 @@ pub(super) struct Place {
     _locks: Vec<File>,
 }
 
-impl Place {
+impl DataDirectory {
     /// Prepares the directories and locks them against another Aval.
     ///
     /// # Errors

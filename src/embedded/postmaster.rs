@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::cluster::{LOCALE, PASSED_ON, server_command};
 use super::installation::Installation;
-use super::place::{Place, remove_if_there, unusable};
+use super::place::{DataDirectory, remove_if_there, unusable};
 use crate::error::{Error, Result};
 
 /// How often an adopted server, which is not our child, is looked at.
@@ -46,7 +46,7 @@ impl Postmaster {
     ///
     /// # Errors
     /// [`Error::Configuration`] when the stale file cannot be removed.
-    pub(super) fn running(place: &Place) -> Result<Option<Self>> {
+    pub(super) fn running(place: &DataDirectory) -> Result<Option<Self>> {
         let cluster = &place.cluster;
         let path = cluster.join("postmaster.pid");
         let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
@@ -81,7 +81,7 @@ impl Postmaster {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the program cannot be started.
-    pub(super) fn spawn(place: &Place, installation: &Installation) -> Result<Self> {
+    pub(super) fn spawn(place: &DataDirectory, installation: &Installation) -> Result<Self> {
         let failed =
             |e: std::io::Error| Error::unavailable("embedded PostgreSQL", format!("did not start: {e}"));
         let log = open_log(&place.log_file)?;

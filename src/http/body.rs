@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 
 use super::problem::Rejection;
 use super::routes::RouteRules;
-use super::{Entrance, auth};
+use super::{HttpServerState, auth};
 use crate::config::ServerSettings;
 use crate::domain::members::Members;
 use crate::error::{Error, PublicMessage};
@@ -239,8 +239,8 @@ impl FromRequest for JsonObject {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let entrance = Entrance::extract(&request).await?;
-            let settings = &entrance.settings().server;
+            let server_state = HttpServerState::extract(&request).await?;
+            let settings = &server_state.settings().server;
             if !is_json(&request) {
                 return Err(Rejection::UnsupportedMediaType);
             }

@@ -6,7 +6,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa_swagger_ui::Config;
 
-use super::Entrance;
+use super::HttpServerState;
 use super::problem::{self, Answer, Rejection};
 use crate::error::Error;
 
@@ -20,8 +20,8 @@ use crate::error::Error;
         (status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"),
     ),
 )]
-pub(super) async fn document(entrance: Entrance) -> Answer {
-    Ok(HttpResponse::Ok().content_type("application/json").body(entrance.inner.document.clone()))
+pub(super) async fn document(server_state: HttpServerState) -> Answer {
+    Ok(HttpResponse::Ok().content_type("application/json").body(server_state.inner.document.clone()))
 }
 
 /// Where the documentation is.

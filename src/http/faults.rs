@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use super::HttpState;
 use super::body::JsonObject;
 use super::problem::Answer;
-use crate::actors::faults::FaultPoint;
 use crate::domain::application::Country;
 use crate::domain::members::{Fields, Problems, Refusal, country, string, whole_number};
 use crate::error::{Error, PublicMessage, Result};
+use crate::supervision::faults::FaultPoint;
 
 /// Most failures that can be armed at once.
 const MAX_COUNT: u32 = 10_000;
@@ -30,7 +30,7 @@ const TARGETS: [(&str, Target); 10] = [
     ("provider", Target::Provider),
     ("application_actor", Target::Actor(FaultPoint::ApplicationActor)),
     ("provider_gateway", Target::Actor(FaultPoint::ProviderGateway)),
-    ("recorder", Target::Actor(FaultPoint::Recorder)),
+    ("write_batcher", Target::Actor(FaultPoint::WriteBatcher)),
     ("scheduler", Target::Actor(FaultPoint::Scheduler)),
     ("supervisor", Target::Actor(FaultPoint::Supervisor)),
     ("outbox_relay", Target::Actor(FaultPoint::OutboxRelay)),
@@ -55,7 +55,7 @@ pub struct FaultRequest {
     /// How many times: 0 ends it.
     #[schema(minimum = 0, maximum = 10000, example = 5)]
     failure_count: u32,
-    /// `provider` (the default), `application_actor`, `provider_gateway`, `recorder`, `scheduler`, `supervisor`,
+    /// `provider` (the default), `application_actor`, `provider_gateway`, `write_batcher`, `scheduler`, `supervisor`,
     /// `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
     #[schema(value_type = Option<crate::http::schemas::FaultTarget>, example = "provider")]
     target: Option<String>,
@@ -167,8 +167,9 @@ mod tests {
         let (armed, target) = read(r#"{"country": "es", "failure_count": 5}"#).unwrap();
         assert_eq!((armed.target, armed.country, armed.failure_count), ("provider", Some(Country::Es), 5));
         assert_eq!(target, Target::Provider);
-        let (armed, target) = read(r#"{"country": "ES", "failure_count": 0, "target": "recorder"}"#).unwrap();
-        assert_eq!((armed.country, target), (None, Target::Actor(FaultPoint::Recorder)));
+        let (armed, target) =
+            read(r#"{"country": "ES", "failure_count": 0, "target": "write_batcher"}"#).unwrap();
+        assert_eq!((armed.country, target), (None, Target::Actor(FaultPoint::WriteBatcher)));
     }
 
     #[test]

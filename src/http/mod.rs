@@ -5,9 +5,9 @@
 //! refused by a 4xx; [`middleware`] sees every request from outside; the other modules are resources, a file for each
 //! handler with its request and response types.
 //!
-//! The server listens before the rest of Aval stands: an [`Entrance`] answers 503 to everything but
-//! `/health/live` until [`Entrance::open`] hands it the [`HttpState`]. From then on a request never waits for anything
-//! but the database, the recorder and, for moments, Redis, and never longer than `server.request_timeout_ms`.
+//! The server listens before the rest of Aval stands: an [`HttpServerState`] answers 503 to everything but
+//! `/health/live` until [`HttpServerState::open`] hands it the [`HttpState`]. From then on a request never waits for anything
+//! but the database, the write batcher and, for moments, Redis, and never longer than `server.request_timeout_ms`.
 
 pub mod api_keys;
 pub mod applications;
@@ -64,9 +64,8 @@ use self::line_limit::LineLimit;
 use self::problem::Rejection;
 pub use self::server::{app, serve};
 use crate::accounts::Accounts;
-use crate::actors::Resources;
-use crate::actors::recorder::{CommitHook, Recorders};
 use crate::actors::view_recorder::ViewLog;
+use crate::actors::write_batcher::{CommitHook, WriteBatchers};
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -74,6 +73,7 @@ use crate::countries::Countries;
 use crate::error::Error;
 use crate::providers::simulator::Simulator;
 use crate::redis::Redis;
+use crate::resources::Resources;
 use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
@@ -85,7 +85,7 @@ pub struct HttpState {
     /// Who may come in.
     pub accounts: Accounts,
     /// Where new applications are written.
-    pub recorders: Recorders,
+    pub write_batchers: WriteBatchers,
     /// The rules of every country.
     pub countries: Arc<Countries>,
     /// Where looks of staff are recorded.
@@ -96,14 +96,14 @@ pub struct HttpState {
     pub redis: Option<Redis>,
     /// The built-in bureaus, when they run.
     pub simulator: Option<Simulator>,
-    /// Whom to tell of changes that did not go through the recorder.
+    /// Whom to tell of changes that did not go through the write batcher.
     pub on_commit: CommitHook,
     /// What health answers tell of the parts that HTTP does not know.
     pub health: Arc<dyn HealthSource>,
     /// What WebSocket sessions need.
     pub realtime: ws::Realtime,
     /// Who verifies and takes webhooks.
-    pub webhooks: webhooks::WebhookDoor,
+    pub webhooks: webhooks::WebhookResources,
     /// What operators ask about.
     pub operations: operations::Operations,
 }
@@ -136,7 +136,7 @@ const ANONYMOUS_LINES_PER_SECOND: u32 = 50;
 
 /// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.
 #[derive(Clone)]
-pub struct Entrance {
+pub struct HttpServerState {
     inner: Arc<Inner>,
 }
 
@@ -154,7 +154,7 @@ struct Inner {
     document: String,
 }
 
-impl Entrance {
+impl HttpServerState {
     /// A door that is still closed.
     ///
     /// # Errors
@@ -210,18 +210,20 @@ impl Entrance {
     }
 }
 
-impl std::fmt::Debug for Entrance {
+impl std::fmt::Debug for HttpServerState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entrance").field("phase", &self.inner.readiness.phase()).finish_non_exhaustive()
+        f.debug_struct("HttpServerState")
+            .field("phase", &self.inner.readiness.phase())
+            .finish_non_exhaustive()
     }
 }
 
-impl FromRequest for Entrance {
+impl FromRequest for HttpServerState {
     type Error = Rejection;
     type Future = Ready<Result<Self, Rejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let missing = || Error::internal("the server was built without its entrance").into();
+        let missing = || Error::internal("the server was built without its server_state").into();
         ready(request.app_data::<Self>().cloned().ok_or_else(missing))
     }
 }
@@ -231,7 +233,7 @@ impl FromRequest for HttpState {
     type Future = Ready<Result<Self, Rejection>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let entrance = Entrance::from_request(request, payload).into_inner();
-        ready(entrance.and_then(|entrance| entrance.state()))
+        let server_state = HttpServerState::from_request(request, payload).into_inner();
+        ready(server_state.and_then(|server_state| server_state.state()))
     }
 }

@@ -498,7 +498,7 @@ mod tests {
             Error::RateLimited { retry_after: Duration::from_secs(6) },
             Error::InFlight { retry_after: Duration::from_secs(1) },
             Error::LeaseLost,
-            Error::Overloaded { what: "recorder", retry_after: Duration::from_millis(2500) },
+            Error::Overloaded { what: "write_batcher", retry_after: Duration::from_millis(2500) },
             Error::Unavailable { what: "database", cause: cause() },
             Error::Database { transient: true, session_lost: false, cause: cause() },
             Error::Database { transient: false, session_lost: false, cause: cause() },

@@ -87,11 +87,11 @@ impl RouteEntry {
             .wrap(from_fn(middleware::repeat))
             .wrap(from_fn(move |request, next| middleware::refuse_query(has_query, request, next)))
             .wrap(from_fn(middleware::limit_account))
-            .wrap(from_fn(move |entrance, request, next| {
-                middleware::authorize(access, entrance, request, next)
+            .wrap(from_fn(move |server_state, request, next| {
+                middleware::authorize(access, server_state, request, next)
             }))
-            .wrap(from_fn(move |entrance, request, next| {
-                middleware::limit_address(rules, entrance, request, next)
+            .wrap(from_fn(move |server_state, request, next| {
+                middleware::limit_address(rules, server_state, request, next)
             }))
     }
 }
@@ -200,14 +200,14 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
 
 /// Which of the table's routes a server has.
 #[derive(Debug, Clone, Copy)]
-pub struct Offer {
+pub struct EnabledRoutes {
     /// Those for clients; without them it answers its operators alone.
     clients: bool,
     /// Fault injection.
     faults: bool,
 }
 
-impl Offer {
+impl EnabledRoutes {
     /// What the configuration asks for.
     pub(super) fn of(settings: &Settings) -> Self {
         Self { clients: settings.instance.is(InstanceRole::Api), faults: settings.faults.injection }
@@ -222,7 +222,7 @@ impl Offer {
 const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];
 
 /// Builds the router from the table.
-pub(super) fn configure(config: &mut web::ServiceConfig, offer: Offer) {
+pub(super) fn configure(config: &mut web::ServiceConfig, offer: EnabledRoutes) {
     let mut rest = table(offer.faults);
     rest.retain(|entry| offer.has(entry));
     while let Some(path) = rest.first().map(|entry| entry.path) {

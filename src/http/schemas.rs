@@ -9,7 +9,6 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{CATALOGUE, FIELD_CODES};
 use super::{faults, health};
-use crate::actors::circuit_breaker::State;
 use crate::countries;
 use crate::domain::account::{Role, Scope};
 use crate::domain::application::Country;
@@ -17,7 +16,8 @@ use crate::domain::banking::AccountStatus;
 use crate::domain::confirmation::ReportedOutcome;
 use crate::domain::decision::{Outcome, RiskBand, RuleKind, RuleResult};
 use crate::domain::status::Status;
-use crate::storage::circuit_overrides::CircuitMode;
+use crate::resilience::circuit_breaker::CircuitMode;
+use crate::resilience::circuit_breaker::State;
 use crate::storage::staff_views::ViewAction;
 
 fn words(words: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {

@@ -17,7 +17,7 @@ use super::connections::{Connections, SPARE_CONNECTIONS, attend, connections_tha
 use super::cross_origin::cors;
 use super::problem::Rejection;
 use super::transport::{Acceptor, ClientStream};
-use super::{Entrance, middleware, routes, tls};
+use super::{HttpServerState, middleware, routes, tls};
 use crate::error::{Error, Result};
 
 /// Longest wait for a connection to close.
@@ -29,7 +29,7 @@ const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(10);
 
 /// The whole application, as each worker of the server and each test builds it.
 pub fn app(
-    entrance: &Entrance,
+    server_state: &HttpServerState,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -39,10 +39,10 @@ pub fn app(
         InitError = (),
     > + use<>,
 > {
-    let offer = routes::Offer::of(entrance.settings());
-    let origins = &entrance.settings().cors;
+    let offer = routes::EnabledRoutes::of(server_state.settings());
+    let origins = &server_state.settings().cors;
     App::new()
-        .app_data(entrance.clone())
+        .app_data(server_state.clone())
         .configure(|config| routes::configure(config, offer))
         .default_service(web::to(unknown_route))
         .wrap(from_fn(middleware::gate))
@@ -59,13 +59,13 @@ async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> 
     Err(if request.path().ends_with('/') { Rejection::TrailingSlash } else { Rejection::UnknownRoute })
 }
 
-/// Starts to listen where the configuration says. The server runs when it is awaited, answers 503 until the entrance is
+/// Starts to listen where the configuration says. The server runs when it is awaited, answers 503 until the server_state is
 /// opened, and takes no signals: stopping it is the shutdown's matter.
 ///
 /// # Errors
 /// [`Error::Configuration`] when the address cannot be listened on.
-pub fn serve(entrance: &Entrance) -> Result<(Server, SocketAddr)> {
-    let settings = &entrance.settings().server;
+pub fn serve(server_state: &HttpServerState) -> Result<(Server, SocketAddr)> {
+    let settings = &server_state.settings().server;
     let wanted = SocketAddr::new(settings.host, settings.port);
     let refused =
         |error: std::io::Error| Error::configuration(format_args!("cannot listen on {wanted}: {error}"));
@@ -75,9 +75,9 @@ pub fn serve(entrance: &Entrance) -> Result<(Server, SocketAddr)> {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers,
     };
-    let logger = &entrance.inner.logger;
+    let logger = &server_state.inner.logger;
     let most = connections_that_fit(settings.max_connections, logger);
-    let (clock, metrics) = (entrance.inner.clock.clone(), Arc::clone(&entrance.inner.metrics));
+    let (clock, metrics) = (server_state.inner.clock.clone(), Arc::clone(&server_state.inner.metrics));
     let tls =
         if settings.tls.is_on() { Some(Arc::new(tls::server_config(&settings.tls, logger)?)) } else { None };
     let acceptor = Acceptor {
@@ -93,7 +93,7 @@ pub fn serve(entrance: &Entrance) -> Result<(Server, SocketAddr)> {
         .shutdown_timeout(settings.shutdown_timeout().as_secs().max(1))
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    let served = entrance.clone();
+    let served = server_state.clone();
     let builder = builder.listen("http", listener, move || {
         let (acceptor, stopping) = (acceptor.clone(), stopping.clone());
         let settings = &served.settings().server;

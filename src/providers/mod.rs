@@ -18,6 +18,7 @@ pub mod buro_de_credito;
 pub mod crif;
 pub mod datacredito;
 mod report_body;
+pub mod retry_after;
 mod score_scale;
 pub mod serasa;
 pub mod signature;

@@ -15,40 +15,8 @@ use super::statement::{Binder, FixedStatement, Prepared};
 use super::types::{PgCountry, PgLabel};
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
+use crate::resilience::circuit_breaker::CircuitMode;
 use crate::storage::transaction::Abort;
-
-/// What operators want of a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CircuitMode {
-    /// It decides by itself.
-    Auto,
-    /// Nobody asks the bureau.
-    ForcedOpen,
-    /// Everybody may ask the bureau, whatever it answers.
-    ForcedClosed,
-}
-
-impl CircuitMode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::ForcedOpen, Self::ForcedClosed];
-
-    /// The name in JSON and SQL.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::ForcedOpen => "forced_open",
-            Self::ForcedClosed => "forced_closed",
-        }
-    }
-}
-
-impl std::str::FromStr for CircuitMode {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == text).ok_or("unknown circuit mode")
-    }
-}
 
 /// An override that is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +144,7 @@ pub struct SetOverride {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Sets an override, or gives a breaker back; the log and the announcement follow by trigger.
+/// Sets an override, or gives a breaker back; the log and the notification follow by trigger.
 ///
 /// # Errors
 /// When the database fails.

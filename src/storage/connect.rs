@@ -22,7 +22,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{DatabaseUrl, ServerProof};
+use crate::config::{DatabaseUrl, ServerVerification};
 use crate::error::{Error, Result};
 use crate::storage::describe_connection;
 use crate::storage::fitness::SessionFacts;
@@ -214,9 +214,11 @@ fn client_config(url: &DatabaseUrl) -> Result<ClientConfig> {
             .map_err(Error::configuration)
     };
     let verifier: Arc<dyn ServerCertVerifier> = match url.proof {
-        ServerProof::AuthorityAndName => authorities()?,
-        ServerProof::Authority => Arc::new(LessThanFull { authorities: Some(authorities()?), algorithms }),
-        ServerProof::None => Arc::new(LessThanFull { authorities: None, algorithms }),
+        ServerVerification::AuthorityAndName => authorities()?,
+        ServerVerification::Authority => {
+            Arc::new(LessThanFull { authorities: Some(authorities()?), algorithms })
+        }
+        ServerVerification::None => Arc::new(LessThanFull { authorities: None, algorithms }),
     };
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Announcement {
+pub enum Notification {
     /// There are new jobs.
     Jobs,
     /// There are events that no relay has published.
@@ -36,8 +36,8 @@ pub enum Announcement {
     Circuits,
 }
 
-impl Announcement {
-    /// Every announcement.
+impl Notification {
+    /// Every notification.
     pub const ALL: [Self; 5] =
         [Self::Jobs, Self::Outbox, Self::Published(None), Self::Accounts, Self::Circuits];
 
@@ -71,7 +71,7 @@ impl Listener {
     pub async fn connect(database: &Database) -> Result<Self> {
         let mut session = database.dedicated().await?;
         let own_channel = format!("aval_heartbeat_{}", session.facts.process().unsigned_abs());
-        let channels = Announcement::ALL.iter().map(|announcement| announcement.channel());
+        let channels = Notification::ALL.iter().map(|notification| notification.channel());
         let listen: String =
             channels.chain([own_channel.as_str()]).map(|channel| format!("LISTEN {channel};")).collect();
         session.batch_execute(&listen).await?;
@@ -80,11 +80,11 @@ impl Listener {
         Ok(Self { session, own_channel, heartbeat, is_awaited: false })
     }
 
-    /// Waits for the next announcement.
+    /// Waits for the next notification.
     ///
     /// # Errors
     /// When the connection is lost, or its heartbeat is: within some three seconds.
-    pub async fn next(&mut self) -> Result<Announcement> {
+    pub async fn next(&mut self) -> Result<Notification> {
         loop {
             let notification = tokio::select! {
                 biased;
@@ -99,12 +99,12 @@ impl Listener {
                 self.is_awaited = false;
                 continue;
             }
-            let known = Announcement::ALL.into_iter().find(|a| a.channel() == notification.channel());
+            let known = Notification::ALL.into_iter().find(|a| a.channel() == notification.channel());
             match known {
-                Some(Announcement::Published(_)) => {
-                    return Ok(Announcement::Published(notification.payload().parse().ok()));
+                Some(Notification::Published(_)) => {
+                    return Ok(Notification::Published(notification.payload().parse().ok()));
                 }
-                Some(announcement) => return Ok(announcement),
+                Some(notification) => return Ok(notification),
                 None => {}
             }
         }

@@ -1,7 +1,7 @@
 //! PostgreSQL: the truth. Everything else holds hints, copies or work in progress.
 //!
 //! One file a table or concern. Functions take a connection and a slice: one row is a slice of one, because writes
-//! are grouped by the recorder and a group must cost one statement. Hot statements have a fixed text and stay prepared
+//! are grouped by the write batcher and a group must cost one statement. Hot statements have a fixed text and stay prepared
 //! (`statement`); the rest is Diesel's query builder. State, event and job change in one transaction, most of it by
 //! trigger, so that nobody can forget a part.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]

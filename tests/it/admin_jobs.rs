@@ -130,10 +130,12 @@ async fn every_permanent_actor_is_told_of_with_what_waits_before_it() {
     assert_eq!(list["applications"]["size"], 7);
     assert_eq!(list["roles"], json!(["api", "worker", "relay"]));
     let actors = list["actors"].as_array().unwrap();
-    for name in ["recorder", "scheduler", "supervisor", "provider_gateway", "outbox_relay", "housekeeper"] {
+    for name in
+        ["write_batcher", "scheduler", "supervisor", "provider_gateway", "outbox_relay", "housekeeper"]
+    {
         let actor = actors.iter().find(|actor| actor["actor"] == name).unwrap_or_else(|| panic!("{name}"));
         assert_eq!((&actor["alive"], &actor["restarts"]), (&json!(true), &json!(0)), "{name}");
-        assert_eq!(actor["waiting"].is_null(), name != "recorder", "{name}");
+        assert_eq!(actor["waiting"].is_null(), name != "write_batcher", "{name}");
         assert!(actor["capacity"].as_u64().unwrap() > 0, "{name}");
     }
 }

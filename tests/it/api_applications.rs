@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
-use aval::domain::status::{Mover, Status};
+use aval::domain::status::{Initiator, Status};
 use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ async fn people_may_make_the_changes_of_the_table_and_every_other_one_is_refused
     let mut allowed_pairs = 0;
     for from in Status::ALL {
         let (allowed, refused): (Vec<Status>, Vec<Status>) =
-            Status::ALL.into_iter().partition(|to| from.next_for(Mover::Staff).any(|next| next == *to));
+            Status::ALL.into_iter().partition(|to| from.next_for(Initiator::Staff).any(|next| next == *to));
         let untouched = application_in(&app, from).await;
         for to in refused {
             for problem in change_both_ways(&app, [&untouched, &untouched], to).await {

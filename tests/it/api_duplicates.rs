@@ -36,7 +36,7 @@ fn assert_duplicate_of(answer: &Answer, id: &str) {
 async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> NewApplication {
     let clock = Clock::manual(Clock::system().now() - ago);
     let row = application(&clock, Country::Es, document);
-    app.engine().recorders.insert(Insertion::from(row.clone())).await.unwrap();
+    app.engine().write_batchers.insert(Insertion::from(row.clone())).await.unwrap();
     row
 }
 

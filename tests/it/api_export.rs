@@ -30,7 +30,7 @@ async fn fill(app: &TestApp, count: usize) {
     for n in 0..count {
         let (country, document) = SAMPLES[n % SAMPLES.len()];
         let row = application(&app.engine().resources.clock, country, document);
-        app.engine().recorders.insert(row).await.unwrap();
+        app.engine().write_batchers.insert(row).await.unwrap();
     }
 }
 
@@ -86,7 +86,7 @@ async fn no_cell_is_a_formula() {
             full_name: FullName::from_storage(name.to_owned()),
             ..application(&app.engine().resources.clock, SAMPLES[0].0, SAMPLES[0].1)
         };
-        app.engine().recorders.insert(row).await.unwrap();
+        app.engine().write_batchers.insert(row).await.unwrap();
     }
     let exported = records(&app.get(EXPORT).await.text());
     assert_eq!(exported.len(), 6);

@@ -19,7 +19,7 @@ async fn fill(app: &TestApp, count: usize) {
         let (country, document) = SAMPLES[n % SAMPLES.len()];
         let requested_amount = Money::parse_positive(&format!("{}", n + 1)).unwrap();
         app.engine()
-            .recorders
+            .write_batchers
             .insert(NewApplication { requested_amount, ..application(clock, country, document) })
     });
     for inserted in futures_util::future::join_all(rows).await {

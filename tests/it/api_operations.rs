@@ -260,11 +260,11 @@ async fn every_actor_that_is_made_to_panic_comes_back_and_applications_are_decid
 #[actix_rt::test]
 async fn a_recorder_that_panics_costs_one_request_its_answer_and_no_other() {
     let app = TestApp::start(&[]).await;
-    let fault = json!({"failure_count": 1, "target": "recorder"});
+    let fault = json!({"failure_count": 1, "target": "write_batcher"});
     app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
     let hit = app.post("/api/v1/applications", &spanish()).await;
     assert!(hit.status == 201 || hit.status == 503, "{:?}", hit.json);
-    let accepted = eventually("the recorder to come back", async || {
+    let accepted = eventually("the write_batcher to come back", async || {
         let answer = app.post("/api/v1/applications", &spanish()).await;
         (answer.status == 201).then(|| answer.json["id"].as_str().unwrap().to_owned())
     })

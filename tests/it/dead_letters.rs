@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use actix_web::http::Method;
-use aval::actors::faults::FaultPoint;
 use aval::domain::application::Country;
+use aval::supervision::faults::FaultPoint;
 use futures_util::future::join;
 use serde_json::{Value, json};
 

@@ -70,8 +70,6 @@ mod queue;
 #[cfg(test)]
 mod realtime;
 #[cfg(test)]
-mod recorder;
-#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod reencrypt;
@@ -91,3 +89,5 @@ mod support;
 mod tls;
 #[cfg(test)]
 mod webhooks;
+#[cfg(test)]
+mod write_batcher;

@@ -1,11 +1,11 @@
 //! Bureaus that fail: breakers, fallback figures and decisions made again after the recovery.
 
-use aval::actors::circuit_breaker::State;
 use aval::actors::provider_gateway::{BankingAnswer, FetchBankingData, ReadBreakers};
 use aval::domain::application::Country;
 use aval::domain::ids::ApplicationId;
 use aval::domain::personal_data::{FullName, IdentityDocument};
 use aval::providers::Subject;
+use aval::resilience::circuit_breaker::State;
 
 use crate::support::engine::TestEngine;
 use crate::support::eventually;

@@ -71,7 +71,7 @@ async fn an_insert_makes_its_months_partitions_when_they_are_missing() {
     execute(&mut sql, drop_all).await.unwrap();
     let engine = start_engine(&database, &[]).await;
     let application = application(&engine.resources.clock, Country::Es, "12345678Z");
-    let inserted = engine.recorders.insert(application.clone()).await.unwrap();
+    let inserted = engine.write_batchers.insert(application.clone()).await.unwrap();
     assert_eq!(inserted, InsertOutcome::Inserted);
 }
 
@@ -81,8 +81,8 @@ async fn two_instances_share_the_queue_and_decide_everything_once() {
     let other = start_engine(&test.database, &[]).await;
     let submissions = (0..60).map(|n| {
         let application = application(&test.engine.resources.clock, Country::ALL[n % 6], SAMPLES[n % 6]);
-        let recorders = if n % 2 == 0 { &test.engine.recorders } else { &other.recorders };
-        recorders.insert(application)
+        let write_batchers = if n % 2 == 0 { &test.engine.write_batchers } else { &other.write_batchers };
+        write_batchers.insert(application)
     });
     for inserted in futures_util::future::join_all(submissions).await {
         inserted.unwrap();
@@ -107,7 +107,8 @@ async fn a_bad_row_fails_alone_in_its_group() {
     bad.attribution.changed_by = "nul \0 byte".to_owned();
     let rows =
         (0..20).map(|n| if n == 7 { bad.clone() } else { application(clock, Country::Es, "12345678Z") });
-    let results = futures_util::future::join_all(rows.map(|row| test.engine.recorders.insert(row))).await;
+    let results =
+        futures_util::future::join_all(rows.map(|row| test.engine.write_batchers.insert(row))).await;
     let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(n, _)| n).collect();
     assert_eq!(failed, [7]);
     eventually("the others to be decided", async || {

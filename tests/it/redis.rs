@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
-use aval::actors::scheduler::StopIntake;
+use aval::actors::scheduler::StopClaiming;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, Heard, TestApp, TestSocket};
@@ -44,7 +44,7 @@ impl Pair {
     async fn start_idle(redis: &RedisServer, overrides: &[(&str, &str)]) -> Self {
         let pair = Self::start(redis, overrides).await;
         for app in pair.both() {
-            app.engine().handles.scheduler.ask(StopIntake).await.unwrap();
+            app.engine().handles.scheduler.ask(StopClaiming).await.unwrap();
             eventually("the last claim to end", async || app.engine().running.is_idle().then_some(())).await;
         }
         pair

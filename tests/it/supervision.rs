@@ -1,7 +1,7 @@
 //! Actors that die: restarted, counted, and nothing lost.
 
-use aval::actors::faults::FaultPoint;
 use aval::domain::application::Country;
+use aval::supervision::faults::FaultPoint;
 
 use crate::support::engine::TestEngine;
 
@@ -67,13 +67,15 @@ async fn every_permanent_actor_survives_a_panic_and_work_goes_on() {
 #[actix_rt::test]
 async fn a_recorder_that_panics_answers_with_an_error_and_the_next_one_writes() {
     let test = TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
-    test.engine.resources.faults.arm(FaultPoint::Recorder, None, 1).unwrap();
+    test.engine.resources.faults.arm(FaultPoint::WriteBatcher, None, 1).unwrap();
     let clock = &test.engine.resources.clock;
     let row = || crate::support::engine::application(clock, Country::Es, "12345678Z");
-    let error = test.engine.recorders.insert(row()).await.expect_err("the recorder died with it");
+    let error = test.engine.write_batchers.insert(row()).await.expect_err("the write_batcher died with it");
     assert!(error.retryable(), "{error}");
-    crate::support::eventually("the next recorder", async || test.engine.recorders.insert(row()).await.ok())
-        .await;
+    crate::support::eventually("the next write_batcher", async || {
+        test.engine.write_batchers.insert(row()).await.ok()
+    })
+    .await;
 }
 
 #[actix_rt::test]

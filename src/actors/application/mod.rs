@@ -16,17 +16,17 @@ use actix::prelude::*;
 use slog::{Logger, info, o, warn};
 
 use self::work::Work;
-use super::Resources;
-use super::lifeline::{Handle, Lifeline};
-use super::provider_gateway::ProviderGateway;
-use super::recorder::Recorders;
-use super::running_jobs::{RunningJobs, StopWork};
+use crate::actors::provider_gateway::ProviderGateway;
+use crate::actors::write_batcher::WriteBatchers;
 use crate::countries::Countries;
 use crate::domain::application::Attribution;
 use crate::domain::ids::ChangeId;
 use crate::error::{Error, PrivateMessage};
+use crate::queue::running_jobs::{RunningJobs, StopWork};
+use crate::resources::Resources;
 use crate::storage::APPLICATION_ACTOR;
-use crate::storage::jobs::{Burial, ClaimedJob, Heartbeat};
+use crate::storage::jobs::{ClaimedJob, DeadLetter, Heartbeat};
+use crate::supervision::handle::{Handle, LivenessGuard};
 
 /// How long an actor whose renewal finds no lease waits for its own work to end. Whoever has lost it can change nothing in
 /// that time either.
@@ -38,7 +38,7 @@ pub struct ApplicationParts {
     /// The usual.
     pub resources: Resources,
     /// Who writes.
-    pub recorders: Recorders,
+    pub write_batchers: WriteBatchers,
     /// Who asks the bureaus.
     pub gateway: Handle<ProviderGateway>,
     /// The rules.
@@ -53,14 +53,14 @@ pub struct ApplicationActor {
     parts: ApplicationParts,
     logger: Logger,
     work: Option<tokio::task::AbortHandle>,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 impl ApplicationActor {
     /// An actor for `job`.
-    pub fn new(job: ClaimedJob, parts: ApplicationParts, lifeline: Lifeline) -> Self {
+    pub fn new(job: ClaimedJob, parts: ApplicationParts, liveness: LivenessGuard) -> Self {
         let logger = job_logger(&parts.resources.logger, &job);
-        Self { job, parts, logger, work: None, _lifeline: lifeline }
+        Self { job, parts, logger, work: None, _liveness: liveness }
     }
 
     fn start_work(&mut self, ctx: &mut Context<Self>) {
@@ -79,9 +79,9 @@ impl ApplicationActor {
     }
 
     fn renew_lease(&mut self, ctx: &mut Context<Self>) {
-        let recorders = self.parts.recorders.clone();
+        let write_batchers = self.parts.write_batchers.clone();
         let heartbeat = Heartbeat { lease: self.job.lease, lease_ms: lease_ms(&self.parts.resources) };
-        let renewal = async move { recorders.renew(heartbeat).await };
+        let renewal = async move { write_batchers.renew(heartbeat).await };
         ctx.spawn(renewal.into_actor(self).map(|renewed, actor, ctx| match renewed {
             Ok(true) => {}
             // The job's own end may have been committed with this renewal, and its word be on the way.
@@ -123,7 +123,7 @@ impl Handler<StopWork> for ApplicationActor {
 }
 
 impl Drop for ApplicationActor {
-    /// An actor that dies takes its work with it: the next incarnation must not race with it.
+    /// An actor that dies takes its work with it: its replacement must not race with it.
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             work.abort();
@@ -134,14 +134,16 @@ impl Drop for ApplicationActor {
 /// Gives a job up whose worker is gone. Where the database does not take it, the next sweep finds the job again.
 pub(super) async fn give_up(parts: &ApplicationParts, logger: &Logger, job: &ClaimedJob, error: &Error) {
     warn!(logger, "job given up"; "attempt" => job.attempt, error.clone());
-    if let Err(error) = parts.recorders.bury(burial(&parts.resources, job, error)).await {
+    if let Err(error) =
+        parts.write_batchers.move_to_dead_letters(dead_letter(&parts.resources, job, error)).await
+    {
         warn!(logger, "job not buried: its lease will run out"; error);
     }
 }
 
 /// What is left of a job that is given up: a dead letter, and its application left to a human, with the reason.
-fn burial(resources: &Resources, job: &ClaimedJob, error: &Error) -> Burial {
-    Burial {
+fn dead_letter(resources: &Resources, job: &ClaimedJob, error: &Error) -> DeadLetter {
+    DeadLetter {
         lease: job.lease,
         application_id: job.application_id,
         error_type: error.code().to_owned(),

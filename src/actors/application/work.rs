@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use slog::{Logger, debug, info, warn};
 
-use super::{ApplicationParts, attribution, burial};
-use crate::actors::faults::FaultPoint;
-use crate::actors::insistence::insist;
-use crate::actors::intake::Intake;
+use super::{ApplicationParts, attribution, dead_letter};
 use crate::actors::provider_gateway::{BankingAnswer, FetchBankingData, ReadBreakers};
-use crate::actors::recorder::Recorders;
+use crate::actors::write_batcher::WriteBatchers;
 use crate::config::WhenOpen;
 use crate::domain::application::{Attribution, Country};
 use crate::domain::banking::{BankingData, FallbackReason};
@@ -17,10 +14,13 @@ use crate::domain::confirmation;
 use crate::domain::decision::{Case, Decision};
 use crate::domain::ids::{ApplicationId, DecisionId};
 use crate::error::{Error, Result};
+use crate::lending::lane_admission::LaneAdmission;
 use crate::providers::Subject;
 use crate::providers::simulator::test_documents::is_test_document;
+use crate::resilience::retry::retry_unavailable;
 use crate::storage::decisions::{DecisionRecord, Stored};
 use crate::storage::jobs::{BeginJob, Begun, ClaimedJob, PendingCase, Release};
+use crate::supervision::faults::FaultPoint;
 use crate::telemetry::metrics::seconds;
 
 /// How a job's attempt ended.
@@ -66,10 +66,14 @@ impl Work {
     async fn process(&self) -> Result<End> {
         let application_id = self.job.application_id.ok_or(Error::NotFound("application"))?;
         let begin = self.begin(application_id);
-        let case = match self.insist(async |recorders| recorders.begin(begin.clone()).await).await? {
+        let case = match self
+            .retry_unavailable(async |write_batchers| write_batchers.begin(begin.clone()).await)
+            .await?
+        {
             Begun::Ready(case) => case,
             Begun::Superseded => {
-                self.insist(async |recorders| recorders.supersede(self.job.lease).await).await?;
+                self.retry_unavailable(async |write_batchers| write_batchers.supersede(self.job.lease).await)
+                    .await?;
                 return Ok(End::Superseded);
             }
             Begun::Missing => return Err(Error::NotFound("application")),
@@ -111,7 +115,7 @@ impl Work {
             application_id,
             attribution: self.attribution(None),
             traceparent: self.job.traceparent.clone(),
-            elsewhere_within_ms: window.map_or(0, |window| window.num_milliseconds()),
+            other_account_window_ms: window.map_or(0, |window| window.num_milliseconds()),
         }
     }
 
@@ -137,7 +141,9 @@ impl Work {
         }
         let breakers = self.parts.gateway.ask(ReadBreakers).await?;
         let breaker = breakers.iter().find(|breaker| breaker.country == country);
-        Ok(breaker.is_some_and(|breaker| Intake::of(&provider, &breaker.snapshot) != Intake::Everything))
+        Ok(breaker.is_some_and(|breaker| {
+            LaneAdmission::of(&provider, &breaker.snapshot) != LaneAdmission::Everything
+        }))
     }
 
     async fn decide_without_bureau(&self, case: &PendingCase, reason: FallbackReason) -> Result<End> {
@@ -184,7 +190,8 @@ impl Work {
             attribution: self.attribution(reason),
             traceparent: self.job.traceparent.clone(),
         };
-        let stored = self.insist(async |recorders| recorders.store(record.clone()).await).await?;
+        let stored =
+            self.retry_unavailable(async |write_batchers| write_batchers.store(record.clone()).await).await?;
         self.observe_processing_time(pending.application_id, stored);
         Ok(End::Decided(Box::new(decision), stored))
     }
@@ -236,17 +243,22 @@ impl Work {
             return "retried";
         }
         warn!(self.logger, "job given up"; "attempt" => self.job.attempt, error.clone());
-        let burial = burial(&self.parts.resources, &self.job, &error);
-        if let Err(error) = self.insist(async |recorders| recorders.bury(burial.clone()).await).await {
+        let dead_letter = dead_letter(&self.parts.resources, &self.job, &error);
+        if let Err(error) = self
+            .retry_unavailable(async |write_batchers| {
+                write_batchers.move_to_dead_letters(dead_letter.clone()).await
+            })
+            .await
+        {
             warn!(self.logger, "job not buried: its lease will run out"; error);
         }
         "failed"
     }
 
-    /// Has something written, however long the database needs to be there again (see [`insist`]).
-    async fn insist<T>(&self, write: impl AsyncFn(&Recorders) -> Result<T>) -> Result<T> {
-        let (clock, recorders) = (&self.parts.resources.clock, &self.parts.recorders);
-        insist(clock, &self.logger, async || write(recorders).await).await
+    /// Has something written, however long the database needs to be there again (see [`retry_unavailable`]).
+    async fn retry_unavailable<T>(&self, write: impl AsyncFn(&WriteBatchers) -> Result<T>) -> Result<T> {
+        let (clock, write_batchers) = (&self.parts.resources.clock, &self.parts.write_batchers);
+        retry_unavailable(clock, &self.logger, async || write(write_batchers).await).await
     }
 
     async fn release(
@@ -263,7 +275,10 @@ impl Work {
             error,
             provider_reference,
         };
-        match self.insist(async |recorders| recorders.release(release.clone()).await).await {
+        match self
+            .retry_unavailable(async |write_batchers| write_batchers.release(release.clone()).await)
+            .await
+        {
             Ok(true) => {}
             Ok(false) => info!(self.logger, "the job was somebody else's meanwhile, or over"),
             Err(error) => warn!(self.logger, "job not given back: its lease will run out"; error),

@@ -23,13 +23,13 @@ use tokio::task::JoinError;
 use uuid::Uuid;
 
 use self::frame::Update;
-use super::Resources;
-use super::faults::FaultPoint;
-use super::lifeline::Lifeline;
-use super::rounds::Rounds;
-use crate::bus::EventBus;
 use crate::domain::event::{Position, PublishedEvent};
 use crate::error::Result;
+use crate::events::bus::EventBus;
+use crate::resources::Resources;
+use crate::supervision::faults::FaultPoint;
+use crate::supervision::handle::LivenessGuard;
+use crate::supervision::rounds::Rounds;
 
 pub use self::frame::{Frame, FrameKind};
 pub use self::session_queue::{Closing, SessionQueue, Taken};
@@ -54,7 +54,7 @@ pub struct Broadcaster {
     sessions: Sessions,
     delivering: Rounds,
     recovering: Rounds,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 impl Broadcaster {
@@ -63,7 +63,7 @@ impl Broadcaster {
         resources: &Resources,
         bus: Arc<dyn EventBus>,
         sessions: Sessions,
-        lifeline: Lifeline,
+        liveness: LivenessGuard,
     ) -> Self {
         Self {
             resources: resources.named(NAME),
@@ -71,7 +71,7 @@ impl Broadcaster {
             sessions,
             delivering: Rounds::default(),
             recovering: Rounds::default(),
-            _lifeline: lifeline,
+            _liveness: liveness,
         }
     }
 

@@ -23,14 +23,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::runs::Begun;
 use self::tasks::Lead;
-use super::Resources;
-use super::faults::FaultPoint;
-use super::lifeline::{Handle, Lifeline};
-use super::provider_gateway::ProviderGateway;
-use super::webhooks::WebhookIntake;
+use crate::actors::provider_gateway::ProviderGateway;
 use crate::error::{Error, Result};
+use crate::lending::confirm::WebhookReceiver;
+use crate::resources::Resources;
 use crate::storage::leadership::Leadership;
 use crate::storage::{jobs, partitions};
+use crate::supervision::faults::FaultPoint;
+use crate::supervision::handle::{Handle, LivenessGuard};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -49,21 +49,21 @@ pub struct Wake;
 pub struct Housekeeper {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
-    webhooks: WebhookIntake,
+    webhooks: WebhookReceiver,
     leadership: Option<Leadership>,
     /// The same, as the task that runs sees it.
     lead: Lead,
     busy: bool,
     task_runs: bool,
     measured_at: Option<Duration>,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 /// One round's work and what it needs.
 struct Round {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
-    webhooks: WebhookIntake,
+    webhooks: WebhookReceiver,
     leadership: Option<Leadership>,
     lead: Lead,
     /// Whether a recurring task may begin.
@@ -80,8 +80,8 @@ impl Housekeeper {
     pub fn new(
         resources: &Resources,
         gateway: Handle<ProviderGateway>,
-        webhooks: WebhookIntake,
-        lifeline: Lifeline,
+        webhooks: WebhookReceiver,
+        liveness: LivenessGuard,
     ) -> Self {
         Self {
             resources: resources.named(NAME),
@@ -92,7 +92,7 @@ impl Housekeeper {
             busy: false,
             task_runs: false,
             measured_at: None,
-            _lifeline: lifeline,
+            _liveness: liveness,
         }
     }
 

@@ -6,14 +6,14 @@
 
 use slog::info;
 
-use crate::actors::Resources;
-use crate::actors::circuit_breaker::State;
-use crate::actors::lifeline::Handle;
 use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreakers};
 use crate::config::RedecisionSettings;
 use crate::error::Result;
+use crate::resilience::circuit_breaker::State;
+use crate::resources::Resources;
 use crate::storage::provider_retries::{self, Requeue};
 use crate::storage::transaction;
+use crate::supervision::handle::Handle;
 
 /// Queues what is due now.
 pub(super) async fn redecide(resources: &Resources, gateway: &Handle<ProviderGateway>) -> Result<()> {

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::schedule::{self, Rules};
 use super::tasks::{Lead, Task};
-use crate::actors::Resources;
 use crate::error::{Error, Result};
+use crate::resources::Resources;
 use crate::storage::scheduled_runs::{self, Cause, Ending, NewRun, Outcome, TaskRecord};
 
 /// A run whose row says that it is under way, by this instance.

@@ -12,9 +12,9 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use serde_json::{Value, json};
 use slog::{info, warn};
 
-use crate::actors::Resources;
 use crate::config::{HousekeepingSettings, TaskSchedule};
 use crate::error::{Error, Result};
+use crate::resources::Resources;
 use crate::storage::partitions::Month;
 use crate::storage::{
     applications, archive, idempotency, login_addresses, outbox, partitions, refresh_tokens, scheduled_runs,

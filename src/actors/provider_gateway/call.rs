@@ -5,7 +5,7 @@
 //! | 200 with a report                            | the report     | success         |                  |
 //! | 202 with a reference, in asynchronous mode   | comes later    | success         |                  |
 //! | 404                                          | a thin file    | success         |                  |
-//! | 429                                          | comes later    | no verdict      | no               |
+//! | 429                                          | comes later    | no result      | no               |
 //! | any other 4xx                                | refused        | success         | no               |
 //! | 401, 403                                     | unauthorized   | failure, alert  | no               |
 //! | 5xx                                          | server error   | failure         | yes              |
@@ -24,16 +24,16 @@ use awc::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::retry_after::pause;
 use super::{Endpoint, FetchBankingData};
-use crate::actors::circuit_breaker::Verdict;
 use crate::config::{CallSettings, ProviderMode};
 use crate::domain::banking::BankingData;
+use crate::providers::retry_after::pause;
 use crate::providers::{BureauRequest, acceptance};
+use crate::resilience::circuit_breaker::CallResult;
 
 /// How an attempt ended.
 #[derive(Debug)]
-pub(super) enum Reply {
+pub(super) enum BureauAnswer {
     /// A report.
     Report(BankingData),
     /// The bureau will answer later, under this reference.
@@ -86,7 +86,7 @@ impl FailureKind {
     }
 }
 
-impl Reply {
+impl BureauAnswer {
     /// The `status` label of `provider_calls_total`.
     pub(super) const fn status(&self) -> &'static str {
         match self {
@@ -100,13 +100,13 @@ impl Reply {
     }
 
     /// What the breaker learns from it; `None`: nothing.
-    pub(super) const fn verdict(&self) -> Option<Verdict> {
+    pub(super) const fn result(&self) -> Option<CallResult> {
         match self {
             Self::Report(_) | Self::Accepted { .. } | Self::NotFound | Self::Refused { .. } => {
-                Some(Verdict::Success)
+                Some(CallResult::Success)
             }
             Self::RateLimited { .. } => None,
-            Self::Failed(_) => Some(Verdict::Failure),
+            Self::Failed(_) => Some(CallResult::Failure),
         }
     }
 }
@@ -130,11 +130,11 @@ pub(super) async fn send(
     question: &BureauRequest,
     ask: &FetchBankingData,
     now: DateTime<Utc>,
-) -> Reply {
+) -> BureauAnswer {
     let limit = endpoint.call.call_timeout();
     match tokio::time::timeout(limit, exchange(client, endpoint, question, ask, now)).await {
         Ok(Ok(reply)) => reply,
-        Ok(Err(failure)) => Reply::Failed(failure),
+        Ok(Err(failure)) => BureauAnswer::Failed(failure),
         Err(_elapsed) => failed(FailureKind::Timeout, format!("no answer within {limit:?}")),
     }
 }
@@ -145,7 +145,7 @@ async fn exchange(
     question: &BureauRequest,
     ask: &FetchBankingData,
     now: DateTime<Utc>,
-) -> Result<Reply, Failure> {
+) -> Result<BureauAnswer, Failure> {
     let mut request = client
         .post(format!("{}{}", endpoint.base_url, question.path))
         .insert_header((header::CONTENT_TYPE, question.content_type))
@@ -170,40 +170,40 @@ async fn exchange(
 }
 
 /// References are stored in the clear: one that repeats the person's document is no reference.
-fn read_promise(body: &Bytes, ask: &FetchBankingData) -> Result<Reply, Failure> {
+fn read_promise(body: &Bytes, ask: &FetchBankingData) -> Result<BureauAnswer, Failure> {
     let malformed = |cause: String| Failure { kind: FailureKind::Malformed, cause };
     let provider_reference = acceptance::parse(body).map_err(|error| malformed(error.to_string()))?;
     if ask.subject.identity_document.stands_in(&provider_reference) {
         return Err(malformed("the reference repeats the document".to_owned()));
     }
-    Ok(Reply::Accepted { provider_reference })
+    Ok(BureauAnswer::Accepted { provider_reference })
 }
 
-fn read(endpoint: &Endpoint, body: &Bytes, ask: &FetchBankingData) -> Result<Reply, Failure> {
+fn read(endpoint: &Endpoint, body: &Bytes, ask: &FetchBankingData) -> Result<BureauAnswer, Failure> {
     let report = endpoint.adapter.parse(body);
     report
-        .map(|report| Reply::Report(report.without_document(&ask.subject.identity_document)))
+        .map(|report| BureauAnswer::Report(report.without_document(&ask.subject.identity_document)))
         .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
 }
 
-fn without_report(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Reply {
+fn without_report(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> BureauAnswer {
     match status {
-        StatusCode::NOT_FOUND => Reply::NotFound,
+        StatusCode::NOT_FOUND => BureauAnswer::NotFound,
         StatusCode::TOO_MANY_REQUESTS => {
             let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-            Reply::RateLimited { retry_after: pause(asked, now) }
+            BureauAnswer::RateLimited { retry_after: pause(asked, now) }
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             failed(FailureKind::Unauthorized, format!("status {status}"))
         }
-        _ if status.is_client_error() => Reply::Refused { status },
+        _ if status.is_client_error() => BureauAnswer::Refused { status },
         _ if status.is_server_error() => failed(FailureKind::ServerError, format!("status {status}")),
         _ => failed(FailureKind::Malformed, format!("unexpected status {status}")),
     }
 }
 
-fn failed(kind: FailureKind, cause: String) -> Reply {
-    Reply::Failed(Failure { kind, cause })
+fn failed(kind: FailureKind, cause: String) -> BureauAnswer {
+    BureauAnswer::Failed(Failure { kind, cause })
 }
 
 fn not_sent(error: &SendRequestError) -> Failure {
@@ -234,9 +234,9 @@ mod tests {
         let meaning = |code: u16| {
             let status = StatusCode::from_u16(code).unwrap();
             let reply = without_report(status, &HeaderMap::new(), DateTime::UNIX_EPOCH);
-            (reply.status(), reply.verdict())
+            (reply.status(), reply.result())
         };
-        let (success, failure) = (Some(Verdict::Success), Some(Verdict::Failure));
+        let (success, failure) = (Some(CallResult::Success), Some(CallResult::Failure));
         for (code, expected) in [
             (202, ("malformed", failure)),
             (204, ("malformed", failure)),

@@ -11,18 +11,20 @@ use std::time::Duration;
 
 use slog::{Logger, crit, info, o, warn};
 
-use super::bulkhead::{Bulkhead, Entry, Place, Waiting};
-use super::call::{self, Failure, FailureKind, Reply};
-use super::retry_budget::RetryBudget;
+use super::call::{self, BureauAnswer, Failure, FailureKind};
 use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts, Recovered};
-use crate::actors::circuit_breaker::{Admission, Cause, CircuitBreaker, Permit, State, Transition, Verdict};
-use crate::actors::circuit_overrides::CircuitOverrides;
+use crate::actors::provider_gateway::overrides::CircuitOverrides;
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::error::{Error, PrivateMessage};
 use crate::providers::BureauRequest;
-use crate::storage::circuit_overrides::CircuitMode;
+use crate::resilience::bulkhead::{Bulkhead, BulkheadPermit, Entry, Waiting};
+use crate::resilience::circuit_breaker::CircuitMode;
+use crate::resilience::circuit_breaker::{
+    Admission, CallResult, Cause, CircuitBreaker, Permit, State, Transition,
+};
+use crate::resilience::retry_budget::RetryBudget;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 pub(super) struct Lane {
@@ -49,21 +51,21 @@ pub(super) enum Refusal {
 }
 
 /// Where a call stands that was not refused.
-pub(super) enum Entrance {
-    Start(Attempt, Place),
+pub(super) enum AdmittedCall {
+    Start(Attempt, BulkheadPermit),
     Wait(Waiting),
 }
 
-/// A permit of the breaker for one attempt. One that is dropped goes back without a verdict.
+/// A permit of the breaker for one attempt. One that is dropped goes back without a result.
 pub(super) struct Attempt {
     lane: Rc<Lane>,
     permit: Option<Permit>,
 }
 
 impl Attempt {
-    fn record(mut self, verdict: Verdict) {
+    fn record(mut self, result: CallResult) {
         if let Some(permit) = self.permit.take() {
-            self.lane.with_breaker(|breaker, now, roll| breaker.record(permit, now, verdict, roll));
+            self.lane.with_breaker(|breaker, now, roll| breaker.record(permit, now, result, roll));
         }
     }
 }
@@ -120,11 +122,11 @@ impl Lane {
     }
 
     /// Passes the doors, or says which is shut. A caller that has to wait holds no permit meanwhile.
-    pub(super) fn enter(self: &Rc<Self>) -> Result<Entrance, Refusal> {
+    pub(super) fn enter(self: &Rc<Self>) -> Result<AdmittedCall, Refusal> {
         let attempt = self.admit()?;
         match self.bulkhead.enter() {
-            Entry::Free(place) => Ok(Entrance::Start(attempt, place)),
-            Entry::Queued(waiting) => Ok(Entrance::Wait(waiting)),
+            Entry::Free(place) => Ok(AdmittedCall::Start(attempt, place)),
+            Entry::Queued(waiting) => Ok(AdmittedCall::Wait(waiting)),
             Entry::Full => Err(Refusal::BulkheadFull),
         }
     }
@@ -162,10 +164,10 @@ impl Lane {
     /// Carries a call out, with its retries, once it is its turn. It panics where an adapter does.
     pub(super) async fn carry_out(
         self: Rc<Self>,
-        entrance: Entrance,
+        admission: AdmittedCall,
         ask: FetchBankingData,
     ) -> BankingAnswer {
-        match self.pass(entrance).await {
+        match self.pass(admission).await {
             Ok((attempt, _place)) => self.ask_bureau(attempt, &ask).await,
             Err(refusal) => self.refuse(&refusal),
         }
@@ -173,10 +175,10 @@ impl Lane {
 
     /// Whoever has waited asks the breaker only now. When a call's end has shut the door, its place goes through the
     /// whole queue in no time: each of those who wait gets it, is refused and leaves it to the next.
-    async fn pass(self: &Rc<Self>, entrance: Entrance) -> Result<(Attempt, Place), Refusal> {
-        match entrance {
-            Entrance::Start(attempt, place) => Ok((attempt, place)),
-            Entrance::Wait(waiting) => {
+    async fn pass(self: &Rc<Self>, admission: AdmittedCall) -> Result<(Attempt, BulkheadPermit), Refusal> {
+        match admission {
+            AdmittedCall::Start(attempt, place) => Ok((attempt, place)),
+            AdmittedCall::Wait(waiting) => {
                 let place = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
                 Ok((self.admit()?, place))
             }
@@ -229,22 +231,24 @@ impl Lane {
         let labels = [self.country.code(), self.provider()];
         self.metrics.provider_call_duration_seconds.with_label_values(&labels).observe(seconds(took));
         self.log_reply(&reply, took, ask);
-        if let Reply::RateLimited { retry_after } = reply {
+        if let BureauAnswer::RateLimited { retry_after } = reply {
             self.pause(retry_after);
         }
-        match reply.verdict() {
-            Some(verdict) => attempt.record(verdict),
+        match reply.result() {
+            Some(result) => attempt.record(result),
             None => drop(attempt),
         }
         match reply {
-            Reply::Report(data) => Ok(BankingAnswer::Report(data)),
-            Reply::Accepted { provider_reference } => Ok(BankingAnswer::Accepted { provider_reference }),
-            Reply::NotFound => Ok(BankingAnswer::Report(BankingData::thin_file(self.provider()))),
-            Reply::RateLimited { retry_after } => Ok(BankingAnswer::RateLimited { retry_after }),
-            Reply::Refused { status } => {
+            BureauAnswer::Report(data) => Ok(BankingAnswer::Report(data)),
+            BureauAnswer::Accepted { provider_reference } => {
+                Ok(BankingAnswer::Accepted { provider_reference })
+            }
+            BureauAnswer::NotFound => Ok(BankingAnswer::Report(BankingData::thin_file(self.provider()))),
+            BureauAnswer::RateLimited { retry_after } => Ok(BankingAnswer::RateLimited { retry_after }),
+            BureauAnswer::Refused { status } => {
                 Ok(BankingAnswer::Failed { error: self.error("refused", format!("status {status}")) })
             }
-            Reply::Failed(failure) => Err(failure),
+            BureauAnswer::Failed(failure) => Err(failure),
         }
     }
 
@@ -324,7 +328,7 @@ impl Lane {
         self.metrics.provider_calls_total.with_label_values(&labels).inc();
     }
 
-    fn log_reply(&self, reply: &Reply, took: Duration, ask: &FetchBankingData) {
+    fn log_reply(&self, reply: &BureauAnswer, took: Duration, ask: &FetchBankingData) {
         let log = self.log.new(o!(
             "application_id" => ask.application_id.to_string(),
             "request_id" => ask.request_id.as_ref().map(ToString::to_string),
@@ -332,16 +336,18 @@ impl Lane {
             "took_ms" => took.as_millis(),
         ));
         match reply {
-            Reply::Report(_) | Reply::Accepted { .. } | Reply::NotFound => {}
-            Reply::RateLimited { retry_after } => {
+            BureauAnswer::Report(_) | BureauAnswer::Accepted { .. } | BureauAnswer::NotFound => {}
+            BureauAnswer::RateLimited { retry_after } => {
                 info!(log, "bureau wants to be asked later"; "retry_after_ms" => retry_after.as_millis());
             }
-            Reply::Refused { status } => warn!(log, "bureau refused the question"; "code" => status.as_u16()),
-            Reply::Failed(Failure { kind: FailureKind::Unauthorized, cause }) => {
+            BureauAnswer::Refused { status } => {
+                warn!(log, "bureau refused the question"; "code" => status.as_u16())
+            }
+            BureauAnswer::Failed(Failure { kind: FailureKind::Unauthorized, cause }) => {
                 crit!(log, "bureau does not accept our credentials";
                     "cause" => cause, "alert" => "provider_credentials");
             }
-            Reply::Failed(failure) => warn!(log, "call to bureau failed"; "cause" => &failure.cause),
+            BureauAnswer::Failed(failure) => warn!(log, "call to bureau failed"; "cause" => &failure.cause),
         }
     }
 }

@@ -7,8 +7,8 @@
 //! The handler decides at once what needs no bureau: a refusal by the breaker is answered with fallback figures without
 //! leaving it. Everything else runs as a task on the actor's thread, which ends early
 //! - when it panics, as an [`Error::Panicked`] for that call alone;
-//! - when its caller goes away: place and permit are free again, without a verdict on the bureau;
-//! - when the actor dies: callers get a mailbox error, and the next incarnation starts with closed breakers, or
+//! - when its caller goes away: place and permit are free again, without a result on the bureau;
+//! - when the actor dies: callers get a mailbox error, and its replacement starts with closed breakers, or
 //!   as operators have forced them.
 //!
 //! A message that nobody waits for the answer of (`try_send`) makes no call.
@@ -26,10 +26,7 @@ use futures_util::FutureExt as _;
 use slog::{Logger, error, o};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::circuit_breaker::Snapshot;
-use super::circuit_overrides::CircuitOverrides;
-use super::faults::{FaultPoint, Faults};
-use super::lifeline::Lifeline;
+use crate::actors::provider_gateway::overrides::CircuitOverrides;
 use crate::clock::Clock;
 use crate::config::{BreakerSettings, CallSettings, ProviderMode};
 use crate::domain::application::Country;
@@ -37,15 +34,16 @@ use crate::domain::banking::BankingData;
 use crate::domain::ids::{ApplicationId, RequestId};
 use crate::error::{Error, PrivateMessage, Result};
 use crate::providers::{BankingProvider, Subject};
+use crate::resilience::circuit_breaker::Snapshot;
+use crate::supervision::faults::{FaultPoint, Faults};
+use crate::supervision::handle::LivenessGuard;
 use crate::telemetry::metrics::Metrics;
 
-mod bulkhead;
 mod call;
 mod lane;
-mod retry_after;
-mod retry_budget;
+pub mod overrides;
 
-use lane::{Entrance, Lane};
+use lane::{AdmittedCall, Lane};
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "provider_gateway";
@@ -98,7 +96,7 @@ impl Endpoint {
     }
 }
 
-/// What a gateway is made of. Cheap to clone, so that each incarnation can be made from the same.
+/// What a gateway is made of. Cheap to clone, so that each replacement can be made from the same.
 #[derive(Clone)]
 pub struct GatewayParts {
     /// The bureaus, one for each country.
@@ -128,7 +126,7 @@ pub struct ProviderGateway {
     /// Ends the calls in flight with the actor.
     alive: CancellationToken,
     _end_of_calls: DropGuard,
-    _lifeline: Lifeline,
+    _liveness: LivenessGuard,
 }
 
 /// Asks a country's bureau about a person.
@@ -197,7 +195,7 @@ pub struct BreakerStatus {
 
 impl ProviderGateway {
     /// A gateway whose breakers are closed. To be called on the thread that it will run on.
-    pub fn new(parts: GatewayParts, lifeline: Lifeline) -> Self {
+    pub fn new(parts: GatewayParts, liveness: LivenessGuard) -> Self {
         let logger = parts.logger.new(o!("logger" => "provider_gateway"));
         let parts = GatewayParts { logger, ..parts };
         let lanes = parts.endpoints.iter().map(|endpoint| Rc::new(Lane::new(endpoint.clone(), &parts)));
@@ -209,7 +207,7 @@ impl ProviderGateway {
             log: parts.logger,
             _end_of_calls: alive.clone().drop_guard(),
             alive,
-            _lifeline: lifeline,
+            _liveness: liveness,
         }
     }
 }
@@ -239,9 +237,9 @@ impl Handler<FetchBankingData> for ProviderGateway {
             return Response::Now(Err(Error::internal(format_args!("{} has no bureau", ask.country))));
         };
         match lane.enter() {
-            Ok(entrance) => Response::Later(Box::new(Call {
+            Ok(admission) => Response::Later(Box::new(Call {
                 lane: Rc::clone(lane),
-                entrance,
+                admission,
                 alive: self.alive.clone(),
                 log: self.log.new(o!(
                     "country" => ask.country.code(),
@@ -281,7 +279,7 @@ impl MessageResponse<ProviderGateway, FetchBankingData> for Response {
 /// A call that was let in.
 pub struct Call {
     lane: Rc<Lane>,
-    entrance: Entrance,
+    admission: AdmittedCall,
     ask: FetchBankingData,
     alive: CancellationToken,
     log: Logger,
@@ -289,8 +287,8 @@ pub struct Call {
 
 impl Call {
     async fn answer(self: Box<Self>, mut caller: OneshotSender<Result<BankingAnswer>>) {
-        let Self { lane, entrance, ask, alive, log } = *self;
-        let work = AssertUnwindSafe(lane.carry_out(entrance, ask)).catch_unwind();
+        let Self { lane, admission, ask, alive, log } = *self;
+        let work = AssertUnwindSafe(lane.carry_out(admission, ask)).catch_unwind();
         let answer = tokio::select! {
             biased;
             () = alive.cancelled() => return,

@@ -17,10 +17,11 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::*;
-use crate::actors::circuit_breaker::State;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::providers::{BureauRequest, MalformedReport};
-use crate::storage::circuit_overrides::{CircuitMode, InForce};
+use crate::resilience::circuit_breaker::CircuitMode;
+use crate::resilience::circuit_breaker::State;
+use crate::storage::circuit_overrides::InForce;
 
 const NAME: &str = "Ximena Inventada";
 const DOCUMENT: &str = "99887766Q";
@@ -183,7 +184,7 @@ struct Rig {
     script: Arc<Script>,
     recovered: Arc<Mutex<Vec<Country>>>,
     lines: Lines,
-    death: crate::actors::lifeline::Death,
+    death: crate::supervision::handle::Termination,
 }
 
 impl Rig {
@@ -230,8 +231,8 @@ impl Rig {
             logger: Logger::root(drain, o!()),
             on_recovered: Some(Arc::new(move |country| told.lock().unwrap().push(country))),
         };
-        let (lifeline, death) = Lifeline::pair();
-        let gateway = ProviderGateway::new(parts.clone(), lifeline).start();
+        let (liveness, death) = LivenessGuard::pair();
+        let gateway = ProviderGateway::new(parts.clone(), liveness).start();
         Self { gateway, parts, script, recovered, lines, death }
     }
 
@@ -699,8 +700,8 @@ async fn a_panic_of_the_gateway_ends_its_calls_and_the_next_one_starts_closed() 
     rig.death.wait().await;
     assert!(flying.await.unwrap().is_err(), "calls in flight end with the actor");
 
-    let (lifeline, _death) = Lifeline::pair();
-    let next = ProviderGateway::new(rig.parts.clone(), lifeline).start();
+    let (liveness, _death) = LivenessGuard::pair();
+    let next = ProviderGateway::new(rig.parts.clone(), liveness).start();
     let all = next.send(ReadBreakers).await.unwrap();
     assert!(all.iter().all(|status| status.snapshot.state == State::Closed && status.in_flight == 0));
     let labels = ["ES", "Scripted Bureau"];
@@ -715,8 +716,8 @@ async fn what_an_operator_forces_holds_from_the_next_call_on_for_every_incarnati
     rig.parts.overrides.set(&[InForce { country: Country::Es, mode: CircuitMode::ForcedOpen, left }]);
     assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::CircuitOpen(_)));
     assert!(is_report(&rig.fetch(Country::Mx).await));
-    let (lifeline, _death) = Lifeline::pair();
-    let next = ProviderGateway::new(rig.parts.clone(), lifeline).start();
+    let (liveness, _death) = LivenessGuard::pair();
+    let next = ProviderGateway::new(rig.parts.clone(), liveness).start();
     let all = next.send(ReadBreakers).await.unwrap();
     assert_eq!((all[0].snapshot.state, all[0].snapshot.mode), (State::Open, CircuitMode::ForcedOpen));
     let labels = ["ES", "Scripted Bureau"];

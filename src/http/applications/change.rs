@@ -8,11 +8,11 @@ use utoipa::ToSchema;
 
 use super::country_data;
 use super::view::ApplicationView;
-use crate::actors::recorder::Written;
+use crate::actors::write_batcher::Written;
 use crate::domain::application::{Application, Attribution, Country};
 use crate::domain::ids::{ApplicationId, ChangeId};
 use crate::domain::members::{Fields, Members, Problems, Refusal, string};
-use crate::domain::status::{Mover, Status, UnknownStatus};
+use crate::domain::status::{Initiator, Status, UnknownStatus};
 use crate::error::{Error, FieldError, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
@@ -93,17 +93,17 @@ impl ChangeRequest {
     ///
     /// # Errors
     /// [`Error::Validation`] with everything that is wrong with it.
-    pub(super) fn read_status(body: &JsonObject, mover: Mover) -> Result<Self> {
+    pub(super) fn read_status(body: &JsonObject, mover: Initiator) -> Result<Self> {
         Self::read(body, mover, Wanted::Status)
     }
 
     /// Reads a body of `mover` that may have data. `country` is the application's, and needed where it has.
-    fn read(body: &JsonObject, mover: Mover, wanted: Wanted) -> Result<Self> {
+    fn read(body: &JsonObject, mover: Initiator, wanted: Wanted) -> Result<Self> {
         let mut problems = Problems::default();
         let mut fields = Fields::new(body.members()?, "", &mut problems);
         let reason = fields.optional("reason", reason);
         let internal_note = fields.optional("internal_note", note);
-        if internal_note.is_some() && mover != Mover::Staff {
+        if internal_note.is_some() && mover != Initiator::Staff {
             fields.refuse("internal_note", "staff_only", "is for staff alone");
         }
         let (asked, untold) = match wanted {
@@ -341,7 +341,7 @@ mod tests {
     const DATA: Wanted = Wanted::StatusOrData(Some(Country::Es));
 
     fn read_as(
-        mover: Mover,
+        mover: Initiator,
         json: &str,
         wanted: Wanted,
     ) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
@@ -353,7 +353,7 @@ mod tests {
     }
 
     fn read(json: &str, wanted: Wanted) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
-        read_as(Mover::Owner, json, wanted)
+        read_as(Initiator::Owner, json, wanted)
     }
 
     #[test]
@@ -372,13 +372,13 @@ mod tests {
     #[test]
     fn a_note_is_for_staff_alone() {
         let json = r#"{"status": "APPROVED", "internal_note": "called\nthe employer"}"#;
-        let request = read_as(Mover::Staff, json, Wanted::Status).unwrap();
+        let request = read_as(Initiator::Staff, json, Wanted::Status).unwrap();
         assert_eq!(request.internal_note.as_deref(), Some("called\nthe employer"));
         let refused = read(json, Wanted::Status).unwrap_err();
         assert_eq!(refused, [("/internal_note".to_owned(), "staff_only")]);
         for text in ["", "a\\u0000b", &"x".repeat(2001)] {
             let json = format!(r#"{{"status": "APPROVED", "internal_note": "{text}"}}"#);
-            let refused = read_as(Mover::Staff, &json, Wanted::Status).unwrap_err();
+            let refused = read_as(Initiator::Staff, &json, Wanted::Status).unwrap_err();
             assert_eq!(refused, [("/internal_note".to_owned(), "bad_note")]);
         }
     }

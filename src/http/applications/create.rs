@@ -130,7 +130,7 @@ pub(in crate::http) async fn create(
         Some(write) => Some((write.clone(), reply.seal(keys, write)?)),
         None => None,
     };
-    match (state.recorders.insert(Insertion { application, claim_until, keyed }).await?, write) {
+    match (state.write_batchers.insert(Insertion { application, claim_until, keyed }).await?, write) {
         (InsertOutcome::Inserted, _) => {
             state.cache.note_change(id, NewApplication::VERSION, &owner);
             metrics.applications_created_total.with_label_values(&[country.code()]).inc();

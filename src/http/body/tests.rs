@@ -4,10 +4,10 @@ use futures_util::{Stream, stream};
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::server::tests::entrance;
+use crate::http::server::tests::server_state;
 
 async fn extract(request: TestRequest) -> Result<JsonObject, u16> {
-    let (request, mut payload) = request.app_data(entrance()).to_http_parts();
+    let (request, mut payload) = request.app_data(server_state()).to_http_parts();
     JsonObject::from_request(&request, &mut payload).await.map_err(|rejection| rejection.kind().status)
 }
 
@@ -36,7 +36,7 @@ async fn only_plain_json_in_utf_8_is_read() {
 
 #[actix_rt::test]
 async fn a_body_over_the_limit_is_refused_by_its_header_and_by_its_bytes() {
-    let limit = entrance().settings().server.body_limit_bytes;
+    let limit = server_state().settings().server.body_limit_bytes;
     let padded = |length: usize| format!("{{{}}}", " ".repeat(length - 2));
     assert_eq!(extract(json(padded(limit))).await.err(), None);
     assert_eq!(extract(json(padded(limit + 1))).await.err(), Some(413));
@@ -49,7 +49,7 @@ async fn a_body_over_the_limit_is_refused_by_its_header_and_by_its_bytes() {
 #[actix_rt::test]
 async fn a_body_that_never_ends_is_given_up_and_one_that_breaks_off_is_malformed() {
     async fn status_of(stream: impl Stream<Item = Result<Bytes, PayloadError>> + 'static) -> u16 {
-        let (request, _) = json("").app_data(entrance()).to_http_parts();
+        let (request, _) = json("").app_data(server_state()).to_http_parts();
         let mut payload = Payload::Stream { payload: stream.boxed_local() };
         JsonObject::from_request(&request, &mut payload).await.unwrap_err().kind().status
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::list;
 use super::work::operator;
-use crate::actors::recorder::Written;
+use crate::actors::write_batcher::Written;
 use crate::domain::ids::ApplicationId;
 use crate::domain::members::{Fields, Problems, Refusal, boolean, string, whole_number};
 use crate::error::{Error, Result};

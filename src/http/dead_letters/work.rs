@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::DeadLetterView;
-use crate::actors::recorder::Written;
+use crate::actors::write_batcher::Written;
 use crate::domain::members::{Fields, Problems};
 use crate::error::{Error, Result};
 use crate::http::HttpState;

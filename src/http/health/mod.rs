@@ -1,6 +1,6 @@
 //! Health: whether this process lives, whether work should be sent to it, and how its parts are.
 //!
-//! Readiness looks at what every request needs, the database and the intake of work; it is no place for the state of
+//! Readiness looks at what every request needs, the database and the receiver of work; it is no place for the state of
 //! bureaus, whose failure is answered by fallback and must not take an instance out of service. The details tell all.
 
 mod report;
@@ -19,7 +19,7 @@ pub use self::report::{
 };
 pub(super) use self::report::{PUSH_CHANNELS, REDIS_STATES, STATUSES};
 use super::problem::Answer;
-use super::{Entrance, HttpState};
+use super::{HttpServerState, HttpState};
 use crate::error::{Error, Result};
 
 /// Longest wait for the database's answer: a probe that hangs tells less than one that fails.
@@ -109,12 +109,12 @@ pub(super) async fn live() -> Answer {
         (status = 503, description = "Starting, draining, without a database that takes writes, with a clock that is wrong, or while jobs cannot be claimed or events not be published"),
     ),
 )]
-pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
-    if entrance.readiness().phase() == Phase::Draining {
+pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> Answer {
+    if server_state.readiness().phase() == Phase::Draining {
         return Err(Error::unavailable("aval", "draining").into());
     }
     if !state.health.takes_work() {
-        return Err(Error::unavailable("intake", "off").into());
+        return Err(Error::unavailable("receiver", "off").into());
     }
     let skew = clock_skew(&state).await?;
     if skew > state.resources.settings.instance.max_clock_skew() {
@@ -135,8 +135,8 @@ pub(super) async fn ready(entrance: Entrance, state: HttpState) -> Answer {
         (status = 503, description = "Starting, draining, without a database that takes writes, with a clock that is wrong, or while jobs cannot be claimed or events not be published"),
     ),
 )]
-pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
-    ready(entrance, state).await
+pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> Answer {
+    ready(server_state, state).await
 }
 
 /// How every part is; always 200, with the whole in `status`. Also under `/api/v1`.
@@ -150,7 +150,7 @@ pub(super) async fn summary(entrance: Entrance, state: HttpState) -> Answer {
         (status = 503, description = "Starting"),
     ),
 )]
-pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
+pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) -> Answer {
     let clock = &state.resources.clock;
     let started = clock.monotonic();
     let skew = clock_skew(&state).await.ok();
@@ -168,7 +168,7 @@ pub(super) async fn detailed(entrance: Entrance, state: HttpState) -> Answer {
     };
     let simulator = state.simulator.as_ref().map(|simulator| SimulatorHealth::of(simulator, &state));
     let report = state.health.report().await;
-    let health = InstanceHealth::new(&state, entrance.readiness().phase(), database, simulator, report);
+    let health = InstanceHealth::new(&state, server_state.readiness().phase(), database, simulator, report);
     Ok(HttpResponse::Ok().json(health))
 }
 

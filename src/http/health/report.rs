@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Phase;
-use crate::actors::announcements;
-use crate::bus;
 use crate::domain::application::Country;
+use crate::events::bus;
+use crate::events::notifications;
 use crate::http::HttpState;
 use crate::providers::simulator::Simulator;
 use crate::redis::{Redis, RedisState};
@@ -41,7 +41,7 @@ pub struct HealthReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ActorHealth {
     /// Its role.
-    #[schema(example = "recorder")]
+    #[schema(example = "write_batcher")]
     pub actor: &'static str,
     /// Whether it lives now.
     pub alive: bool,
@@ -115,7 +115,7 @@ pub struct PushChannelHealth {
 }
 
 /// The names of the channels.
-pub(in crate::http) const PUSH_CHANNELS: [&str; 2] = [announcements::CHANNEL, bus::redis::CHANNEL];
+pub(in crate::http) const PUSH_CHANNELS: [&str; 2] = [notifications::CHANNEL, bus::redis::CHANNEL];
 
 /// The states of Redis.
 pub(in crate::http) const REDIS_STATES: [&str; 3] = ["absent", "up", "degraded"];

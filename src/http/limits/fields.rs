@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Verdict;
+use super::LimitCheck;
 
 /// `RateLimit-Policy`
 pub(in crate::http) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -17,11 +17,11 @@ pub(in crate::http) const RATE_LIMIT: HeaderName = HeaderName::from_static("rate
 
 /// What all limits said to one request, in the order in which they were asked.
 #[derive(Debug, Clone, Default)]
-pub struct Verdicts(Vec<Verdict>);
+pub struct LimitChecks(Vec<LimitCheck>);
 
-impl Verdicts {
+impl LimitChecks {
     /// Adds what another limit said.
-    pub fn add(&mut self, verdict: Verdict) {
+    pub fn add(&mut self, verdict: LimitCheck) {
         self.0.push(verdict);
     }
 
@@ -30,12 +30,12 @@ impl Verdicts {
         if self.0.is_empty() {
             return;
         }
-        let policy = |verdict: &Verdict| {
+        let policy = |verdict: &LimitCheck| {
             let limit = verdict.limit;
             let quota = limit.rate.burst.get();
             format!(r#""{}";q={quota};w={}"#, limit.name(), whole_seconds(limit.interval() * quota))
         };
-        let state = |verdict: &Verdict| {
+        let state = |verdict: &LimitCheck| {
             let name = verdict.limit.name();
             format!(r#""{name}";r={};t={}"#, verdict.remaining, whole_seconds(verdict.restored_in()))
         };
@@ -46,7 +46,7 @@ impl Verdicts {
         }
     }
 
-    fn list(&self, item: impl Fn(&Verdict) -> String) -> String {
+    fn list(&self, item: impl Fn(&LimitCheck) -> String) -> String {
         self.0.iter().map(item).collect::<Vec<_>>().join(", ")
     }
 }

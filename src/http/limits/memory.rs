@@ -10,7 +10,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter as Governor};
 
 use super::store::ClientStore;
-use super::{Limit, LimitClass, Payer, Verdict};
+use super::{Limit, LimitCheck, LimitClass, Payer};
 use crate::clock::Clock;
 use crate::config::LimitSettings;
 
@@ -46,12 +46,12 @@ impl Counter {
         Self { limit, started: clock.monotonic(), clients, governor }
     }
 
-    fn check(&self, client: u64, now: Duration) -> Verdict {
+    fn check(&self, client: u64, now: Duration) -> LimitCheck {
         let (remaining, retry_after) = match self.governor.check_key(&client) {
             Ok(state) => (state.remaining_burst_capacity(), None),
             Err(refused) => (0, Some(refused.wait_time_from(now))),
         };
-        Verdict { limit: self.limit, remaining, retry_after }
+        LimitCheck { limit: self.limit, remaining, retry_after }
     }
 
     /// Takes `requests` from a client, at most until nothing is left of its burst.
@@ -94,7 +94,7 @@ impl MemoryRateLimiter {
         }
     }
 
-    pub(super) fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<Verdict> {
+    pub(super) fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<LimitCheck> {
         let now = self.clock.monotonic();
         self.forget_when_due(now);
         Some(self.counter(class, payer)?.check(self.client(payer), now))

@@ -29,7 +29,7 @@ use crate::domain::account::{KeyLimits, Role};
 use crate::redis::Redis;
 use crate::storage::Database;
 
-pub use self::fields::Verdicts;
+pub use self::fields::LimitChecks;
 pub use self::request::check_subject;
 pub(in crate::http) use self::request::{RequestLimits, check, check_as};
 
@@ -191,7 +191,7 @@ impl Limit {
 
 /// What a limit says to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct LimitCheck {
     limit: Limit,
     /// How many more requests it would let through now.
     pub remaining: u32,
@@ -199,7 +199,7 @@ pub struct Verdict {
     pub retry_after: Option<Duration>,
 }
 
-impl Verdict {
+impl LimitCheck {
     /// The time until everything is earned again.
     fn restored_in(&self) -> Duration {
         let used = self.limit.rate.burst.get().saturating_sub(self.remaining);
@@ -253,7 +253,7 @@ impl RateLimiter {
     }
 
     /// Counts one request. `None` when nobody counts requests of this class.
-    pub async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<Verdict> {
+    pub async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<LimitCheck> {
         let Counting::On(counters) = &self.counting else { return None };
         if let Some(shared) = counters.shared.get()
             && let Ok(verdict) = shared.check(class, payer).await

@@ -2,20 +2,20 @@
 
 use actix_web::{FromRequest as _, HttpMessage as _, HttpRequest};
 
-use super::{LimitClass, Payer, Verdicts};
+use super::{LimitChecks, LimitClass, Payer};
 use crate::error::{Error, Result};
-use crate::http::{Entrance, UNMATCHED};
+use crate::http::{HttpServerState, UNMATCHED};
 
 /// What a request is counted as, and what has been said to it so far. It stands in the request's extensions.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct RequestLimits {
     class: LimitClass,
-    pub(in crate::http) verdicts: Verdicts,
+    pub(in crate::http) verdicts: LimitChecks,
 }
 
 impl RequestLimits {
     pub(in crate::http) fn new(class: LimitClass) -> Self {
-        Self { class, verdicts: Verdicts::default() }
+        Self { class, verdicts: LimitChecks::default() }
     }
 }
 
@@ -25,11 +25,11 @@ impl RequestLimits {
 /// [`Error::RateLimited`] when it does not fit.
 pub(in crate::http) async fn check(
     request: &HttpRequest,
-    entrance: &Entrance,
+    server_state: &HttpServerState,
     payer: Payer<'_>,
 ) -> Result<()> {
     let class = request.extensions().get::<RequestLimits>().map(|limits| limits.class);
-    check_as(request, entrance, class.unwrap_or(LimitClass::Standard), payer).await
+    check_as(request, server_state, class.unwrap_or(LimitClass::Standard), payer).await
 }
 
 /// Counts a request for `payer`, in another class than that of its route.
@@ -38,17 +38,17 @@ pub(in crate::http) async fn check(
 /// [`Error::RateLimited`] when it does not fit.
 pub(in crate::http) async fn check_as(
     request: &HttpRequest,
-    entrance: &Entrance,
+    server_state: &HttpServerState,
     class: LimitClass,
     payer: Payer<'_>,
 ) -> Result<()> {
-    let Some(verdict) = entrance.inner.limiter.check(class, payer).await else { return Ok(()) };
+    let Some(verdict) = server_state.inner.limiter.check(class, payer).await else { return Ok(()) };
     if let Some(limits) = request.extensions_mut().get_mut::<RequestLimits>() {
         limits.verdicts.add(verdict);
     }
     let Some(retry_after) = verdict.retry_after else { return Ok(()) };
     let route = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
-    entrance.inner.metrics.rate_limited_total.with_label_values(&[&route]).inc();
+    server_state.inner.metrics.rate_limited_total.with_label_values(&[&route]).inc();
     Err(Error::RateLimited { retry_after })
 }
 
@@ -58,6 +58,6 @@ pub(in crate::http) async fn check_as(
 /// # Errors
 /// [`Error::RateLimited`] when it does not fit.
 pub async fn check_subject(request: &HttpRequest, subject: &str) -> Result<()> {
-    let Ok(entrance) = Entrance::extract(request).await else { return Ok(()) };
-    check(request, &entrance, Payer::Subject(subject)).await
+    let Ok(server_state) = HttpServerState::extract(request).await else { return Ok(()) };
+    check(request, &server_state, Payer::Subject(subject)).await
 }

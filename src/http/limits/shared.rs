@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use ::redis::{Script, ScriptInvocation};
 
-use super::{Limit, LimitClass, Payer, PayerKind, Verdict};
+use super::{Limit, LimitCheck, LimitClass, Payer, PayerKind};
 use crate::config::LimitSettings;
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
@@ -87,7 +87,7 @@ impl SharedRateLimiter {
     ///
     /// # Errors
     /// When Redis does not say.
-    pub(super) async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Result<Option<Verdict>> {
+    pub(super) async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Result<Option<LimitCheck>> {
         let Some(limit) = self.limit(class, payer) else { return Ok(None) };
         let key = self.key(limit, payer);
         let said: (u32, i64) = self.redis.run("limit_check", &invocation(&self.check, &key, limit)).await?;
@@ -155,7 +155,7 @@ fn interval_us(limit: Limit) -> u64 {
 }
 
 /// `None` for what the script never says.
-fn verdict(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<Verdict> {
+fn verdict(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<LimitCheck> {
     let burst = limit.rate.burst.get();
     let retry_after = match wait_us {
         -1 => None,
@@ -166,7 +166,7 @@ fn verdict(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<Verdict> {
         Some(wait_us) => remaining == 0 && wait_us <= whole_us,
         None => remaining < burst,
     };
-    is_possible.then(|| Verdict { limit, remaining, retry_after: retry_after.map(Duration::from_micros) })
+    is_possible.then(|| LimitCheck { limit, remaining, retry_after: retry_after.map(Duration::from_micros) })
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ fn many_strangers_take_neither_memory_nor_anything_from_those_who_came_before() 
 #[test]
 fn clients_read_policies_and_what_is_left_as_structured_fields() {
     let (limiter, clock) = limiter(&[("AVAL__LIMITS__CREATE__USER__BURST", "4")]);
-    let mut verdicts = Verdicts::default();
+    let mut verdicts = LimitChecks::default();
     let mut headers = HeaderMap::new();
     verdicts.write(&mut headers);
     assert!(headers.is_empty());

@@ -7,7 +7,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 
 use super::boxed;
-use crate::http::Entrance;
+use crate::http::HttpServerState;
 use crate::http::auth::{self, Access, Principal};
 use crate::http::problem::Rejection;
 
@@ -15,12 +15,12 @@ use crate::http::problem::Rejection;
 /// It stands before the body is read.
 pub(in crate::http) async fn authorize(
     access: Access,
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    if access.asks_who(entrance.settings().environment) {
-        match admitted(access, &entrance, &request).await {
+    if access.asks_who(server_state.settings().environment) {
+        match admitted(access, &server_state, &request).await {
             Ok(principal) => {
                 request.extensions_mut().insert(principal);
             }
@@ -32,10 +32,10 @@ pub(in crate::http) async fn authorize(
 
 async fn admitted(
     access: Access,
-    entrance: &Entrance,
+    server_state: &HttpServerState,
     request: &ServiceRequest,
 ) -> Result<Principal, Rejection> {
-    let principal = auth::identify(request.headers(), &entrance.state()?.accounts).await?;
+    let principal = auth::identify(request.headers(), &server_state.state()?.accounts).await?;
     access.admit(&principal)?;
     Ok(principal)
 }

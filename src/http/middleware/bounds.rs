@@ -8,16 +8,16 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 
 use super::boxed;
-use crate::http::Entrance;
+use crate::http::HttpServerState;
 use crate::http::problem::Rejection;
 
 /// Answers 414 or 431 to a head that is too large, and 417 to one that expects what the server does not do.
 pub(in crate::http) async fn bounds(
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let settings = &entrance.settings().server;
+    let settings = &server_state.settings().server;
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > settings.max_uri_bytes {
         return Ok(request.error_response(Rejection::TargetTooLong { limit_bytes: settings.max_uri_bytes }));

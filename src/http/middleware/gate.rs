@@ -11,7 +11,7 @@ use actix_web::middleware::Next;
 
 use super::boxed;
 use crate::error::Error;
-use crate::http::Entrance;
+use crate::http::HttpServerState;
 use crate::http::connections::{OpenConnection, Refusal};
 use crate::http::health::{self, Phase};
 use crate::http::problem::Rejection;
@@ -19,15 +19,15 @@ use crate::http::problem::Rejection;
 /// When to try again after all connections were taken.
 const CONNECTIONS_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Answers 503 to everything but the liveness probe until the entrance is open, and to everything but probes on a spare
+/// Answers 503 to everything but the liveness probe until the server_state is open, and to everything but probes on a spare
 /// connection. While the instance drains, requests are served and their connections closed, so that no client sends its next
 /// one on a connection that is about to end; a spare connection has one answer.
 pub(in crate::http) async fn gate(
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    if entrance.readiness().phase() == Phase::Starting && !health::is_liveness_probe(request.path()) {
+    if server_state.readiness().phase() == Phase::Starting && !health::is_liveness_probe(request.path()) {
         return Ok(request.error_response(Rejection::Starting));
     }
     let connection = request.request().conn_data::<Rc<OpenConnection>>().cloned();
@@ -40,7 +40,7 @@ pub(in crate::http) async fn gate(
         }
         _ => next.call(request).await.map(boxed)?,
     };
-    let is_last = spare.is_some() || entrance.readiness().phase() == Phase::Draining;
+    let is_last = spare.is_some() || server_state.readiness().phase() == Phase::Draining;
     if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -11,17 +11,17 @@ use futures_util::FutureExt as _;
 
 use super::boxed;
 use crate::error::{Error, PrivateMessage};
-use crate::http::Entrance;
+use crate::http::HttpServerState;
 use crate::http::problem::Rejection;
 
 /// Bounds a handler's time, reading the body included, and turns a panic into a 500. It stands around a resource and not
 /// around the application, because the request may only be kept once its route is known.
 pub(in crate::http) async fn guard(
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let limit = entrance.settings().server.request_timeout();
+    let limit = server_state.settings().server.request_timeout();
     let kept = request.request().clone();
     let handled = AssertUnwindSafe(async { next.call(request).await }).catch_unwind();
     let error = match tokio::time::timeout(limit, handled).await {

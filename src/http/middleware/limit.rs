@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
 
 use super::boxed;
-use crate::http::Entrance;
+use crate::http::HttpServerState;
 use crate::http::auth::{self, Credential, Principal};
 use crate::http::client_address::ClientAddress;
 use crate::http::health::Phase;
@@ -21,11 +21,11 @@ use crate::http::routes::RouteRules;
 /// it. A credential that was none is charged to the address.
 pub(in crate::http) async fn limit_address(
     rules: RouteRules,
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let address = ClientAddress::of(request.request(), &entrance.settings().server.trusted_proxies);
+    let address = ClientAddress::of(request.request(), &server_state.settings().server.trusted_proxies);
     request.extensions_mut().insert(address);
     request.extensions_mut().insert(rules);
     request.extensions_mut().insert(RequestLimits::new(rules.limit));
@@ -35,13 +35,13 @@ pub(in crate::http) async fn limit_address(
         class => class,
     };
     let payer = Payer::Address(address);
-    let counted = limits::check_as(request.request(), &entrance, address_class, payer).await;
+    let counted = limits::check_as(request.request(), &server_state, address_class, payer).await;
     let mut response = match counted {
         Ok(()) => next.call(request).await.map(boxed)?,
         Err(error) => request.error_response(Rejection::from(error)),
     };
     if response.status() == StatusCode::UNAUTHORIZED {
-        entrance.inner.limiter.charge_failed_authentication(address).await;
+        server_state.inner.limiter.charge_failed_authentication(address).await;
     }
     let said = response.request().extensions().get::<RequestLimits>().cloned();
     if let Some(said) = said {
@@ -52,7 +52,7 @@ pub(in crate::http) async fn limit_address(
 
 /// Counts a request for the account that sent it, and has it borrow connections out of the account's share.
 pub(in crate::http) async fn limit_account(
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
@@ -64,10 +64,10 @@ pub(in crate::http) async fn limit_account(
         Credential::Token { .. } => Payer::Account { name: account, role: *role },
         Credential::ApiKey { limits, .. } => Payer::ApiKey { name: account, limits: *limits },
     };
-    if let Err(error) = limits::check(request.request(), &entrance, payer).await {
+    if let Err(error) = limits::check(request.request(), &server_state, payer).await {
         return Ok(request.error_response(Rejection::from(error)));
     }
-    match entrance.state() {
+    match server_state.state() {
         Ok(state) => {
             let shares = state.resources.database.shares();
             shares.on_behalf_of(account, next.call(request)).await.map(boxed)
@@ -79,19 +79,19 @@ pub(in crate::http) async fn limit_account(
 /// Counts what no route has counted for its client's address: unknown paths, methods that a path does not know, `OPTIONS`,
 /// heads that are too large, and whatever else is refused before a route is found. Answering those costs something too.
 pub(in crate::http) async fn limit_the_rest(
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
     let response = next.call(request).await.map(boxed)?;
     let request = response.request().clone();
     let is_counted = request.extensions().contains::<RequestLimits>();
-    if is_counted || entrance.readiness().phase() == Phase::Starting {
+    if is_counted || server_state.readiness().phase() == Phase::Starting {
         return Ok(response);
     }
-    let address = ClientAddress::of(&request, &entrance.settings().server.trusted_proxies);
+    let address = ClientAddress::of(&request, &server_state.settings().server.trusted_proxies);
     request.extensions_mut().insert(RequestLimits::new(LimitClass::Standard));
-    let counted = limits::check(&request, &entrance, Payer::Address(address)).await;
+    let counted = limits::check(&request, &server_state, Payer::Address(address)).await;
     let said = request.extensions().get::<RequestLimits>().cloned();
     let mut response = match counted {
         Ok(()) => response,

@@ -17,33 +17,33 @@ use super::request_context::{self, X_REQUEST_ID};
 use crate::http::auth::Principal;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
-use crate::http::{Entrance, UNMATCHED};
+use crate::http::{HttpServerState, UNMATCHED};
 use crate::telemetry::metrics::{Metrics, seconds};
 
 /// Gives a request its context, and its answer the identifier, problem details, a log line and figures.
 pub(in crate::http) async fn observe(
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let clock = &entrance.inner.clock;
+    let clock = &server_state.inner.clock;
     let context = request_context::read(request.headers(), clock);
     request.extensions_mut().insert(context.clone());
     let endpoint = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
     let method = method_label(request.method());
-    let in_progress = InProgress::new(Arc::clone(&entrance.inner.metrics), method, &endpoint);
+    let in_progress = InProgress::new(Arc::clone(&server_state.inner.metrics), method, &endpoint);
     let started = clock.monotonic();
     let response = next.call(request).await.map(boxed)?;
     let took = clock.monotonic().saturating_sub(started);
     drop(in_progress);
 
-    let logger = entrance.inner.logger.new(o!("request_id" => context.request_id.to_string()));
+    let logger = server_state.inner.logger.new(o!("request_id" => context.request_id.to_string()));
     let mut response = with_problem(response, &context, &logger);
     if let Ok(value) = HeaderValue::from_str(context.request_id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
-    count(&entrance.inner.metrics, method, &endpoint, response.status(), took);
-    if let Some(omitted) = line_is_due(&entrance, response.request()) {
+    count(&server_state.inner.metrics, method, &endpoint, response.status(), took);
+    if let Some(omitted) = line_is_due(&server_state, response.request()) {
         info!(logger, "answered"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
             "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
         if omitted > 0 {
@@ -55,11 +55,11 @@ pub(in crate::http) async fn observe(
 
 /// Whether a request gets its log line, and how many lines were omitted since the last one. Requests of an account always
 /// get one; the lines of all others are limited, because anybody can send any number of them.
-fn line_is_due(entrance: &Entrance, request: &HttpRequest) -> Option<u64> {
+fn line_is_due(server_state: &HttpServerState, request: &HttpRequest) -> Option<u64> {
     if request.extensions().contains::<Principal>() {
         return Some(0);
     }
-    let inner = &entrance.inner;
+    let inner = &server_state.inner;
     let admitted = inner.anonymous_lines.admit(inner.clock.monotonic());
     if admitted.is_none() {
         inner.metrics.http_log_lines_omitted_total.inc();

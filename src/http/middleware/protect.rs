@@ -7,7 +7,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 
 use super::boxed;
-use crate::http::Entrance;
+use crate::http::HttpServerState;
 
 /// An answer of the API is data: it loads nothing, and nothing shows it in a frame.
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -37,7 +37,7 @@ const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 /// Adds the security fields to an answer. Answers are not stored by anybody, except the documentation, unless a handler
 /// says otherwise.
 pub(in crate::http) async fn protect(
-    entrance: Entrance,
+    server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
@@ -53,7 +53,7 @@ pub(in crate::http) async fn protect(
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, caching);
     }
-    if entrance.settings().server.is_reached_over_tls() {
+    if server_state.settings().server.is_reached_over_tls() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_POLICY);
     }
     Ok(response)

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::actors::{recorder, view_recorder};
+use crate::actors::{view_recorder, write_batcher};
 use crate::config::InstanceRole;
 use crate::http::HttpState;
 use crate::http::problem::Answer;
@@ -13,7 +13,7 @@ use crate::http::problem::Answer;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ActorView {
     /// Its role.
-    #[schema(example = "recorder")]
+    #[schema(example = "write_batcher")]
     pub actor: &'static str,
     /// Whether it lives now; several of one role: whether all do.
     pub alive: bool,
@@ -89,7 +89,7 @@ pub(in crate::http) async fn list(state: HttpState) -> Answer {
 }
 
 fn waiting(state: &HttpState, actor: &str) -> Option<i64> {
-    let keeps_a_queue = [recorder::NAME, view_recorder::NAME].contains(&actor);
+    let keeps_a_queue = [write_batcher::NAME, view_recorder::NAME].contains(&actor);
     let gauge = || state.resources.metrics.actor_mailbox_depth.with_label_values(&[actor]).get();
     keeps_a_queue.then(gauge)
 }
@@ -97,9 +97,9 @@ fn waiting(state: &HttpState, actor: &str) -> Option<i64> {
 fn capacity(state: &HttpState, actor: &str) -> u64 {
     let settings = &state.resources.settings;
     let capacity = match actor {
-        recorder::NAME => {
-            let recorders = usize::try_from(settings.actors.recorders).unwrap_or(usize::MAX);
-            settings.actors.recorder_queue.saturating_mul(recorders)
+        write_batcher::NAME => {
+            let write_batchers = usize::try_from(settings.actors.write_batchers).unwrap_or(usize::MAX);
+            settings.actors.write_queue_capacity.saturating_mul(write_batchers)
         }
         view_recorder::NAME => settings.staff_views.queue,
         _ => settings.actors.mailbox_capacity,

@@ -19,7 +19,8 @@ use crate::http::body::JsonObject;
 use crate::http::extract::{CountryPath, RequestContext};
 use crate::http::problem::Answer;
 use crate::providers::provider_for;
-use crate::storage::circuit_overrides::{self, CircuitMode, CircuitOverride, SetOverride};
+use crate::resilience::circuit_breaker::CircuitMode;
+use crate::storage::circuit_overrides::{self, CircuitOverride, SetOverride};
 use crate::storage::transaction;
 
 /// How long a breaker may be forced open.

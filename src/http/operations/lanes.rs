@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 
 use super::wanted::{expiry, required_reason};
 use crate::actors::Task;
-use crate::actors::intake::Intake;
 use crate::actors::provider_gateway::BreakerStatus;
 use crate::domain::members::{Fields, Problems, Refusal, boolean};
 use crate::error::{Error, Result};
@@ -22,6 +21,7 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{Answer, Rejection};
+use crate::lending::lane_admission::LaneAdmission;
 use crate::storage::lanes::{self, LaneChange, PausedLane};
 use crate::storage::transaction;
 
@@ -85,13 +85,13 @@ pub struct LaneView {
     /// What the answering instance would take from it by its own circuit breaker (`when_open`): `everything`, `one_probe` or
     /// `nothing`; `null` when that instance does not know.
     #[schema(value_type = Option<crate::http::schemas::LaneIntake>, example = "everything")]
-    pub intake: Option<&'static str>,
+    pub receiver: Option<&'static str>,
 }
 
 /// The lanes of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneList {
-    /// The answering instance: `intake` is its own.
+    /// The answering instance: `receiver` is its own.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: String,
     /// The lanes.
@@ -125,15 +125,15 @@ fn view(
 ) -> LaneView {
     let providers = &state.resources.settings.providers;
     let breaker = breakers.iter().find(|status| status.country.code() == lane);
-    let intake = breaker.map(|status| Intake::of(&providers.of(status.country), &status.snapshot));
+    let receiver = breaker.map(|status| LaneAdmission::of(&providers.of(status.country), &status.snapshot));
     LaneView {
         lane,
         paused: pause.is_some(),
         pause: pause.map(PauseView::from),
-        intake: intake.map(|intake| match intake {
-            Intake::Everything => "everything",
-            Intake::OneProbe => "one_probe",
-            Intake::Nothing => "nothing",
+        receiver: receiver.map(|receiver| match receiver {
+            LaneAdmission::Everything => "everything",
+            LaneAdmission::OneProbe => "one_probe",
+            LaneAdmission::Nothing => "nothing",
         }),
     }
 }

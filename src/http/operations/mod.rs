@@ -13,10 +13,10 @@ mod wanted;
 use std::time::Duration;
 
 pub use self::wanted::required_reason;
-use crate::actors::circuit_overrides::CircuitOverrides;
-use crate::actors::lifeline::Handle;
+use crate::actors::provider_gateway::overrides::CircuitOverrides;
 use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreakers};
-use crate::actors::running_jobs::RunningJobs;
+use crate::queue::running_jobs::RunningJobs;
+use crate::supervision::handle::Handle;
 
 /// A gateway that does not answer in this time is told of as if there was none.
 const PATIENCE: Duration = Duration::from_secs(1);

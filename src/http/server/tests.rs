@@ -14,20 +14,20 @@ use crate::http::health::Phase;
 use crate::telemetry::metrics::Metrics;
 
 /// A door with a short limit, behind which nothing stands.
-pub(in crate::http) fn entrance() -> Entrance {
+pub(in crate::http) fn server_state() -> HttpServerState {
     let variables = HashMap::from([
         ("AVAL__SERVER__BODY_LIMIT_BYTES".to_owned(), "4096".to_owned()),
         ("AVAL__SERVER__REQUEST_TIMEOUT_MS".to_owned(), "100".to_owned()),
     ]);
     let settings = Arc::new(Settings::from_variables(&variables).unwrap());
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    Entrance::new(settings, Clock::system(), Arc::new(Metrics::new().unwrap()), &logger).unwrap()
+    HttpServerState::new(settings, Clock::system(), Arc::new(Metrics::new().unwrap()), &logger).unwrap()
 }
 
-fn opened() -> Entrance {
-    let entrance = entrance();
-    entrance.readiness().enter(Phase::Ready);
-    entrance
+fn opened() -> HttpServerState {
+    let server_state = server_state();
+    server_state.readiness().enter(Phase::Ready);
+    server_state
 }
 
 struct Seen {
@@ -57,8 +57,8 @@ impl Seen {
     }
 }
 
-async fn ask(entrance: &Entrance, request: TestRequest) -> Seen {
-    let service = init_service(app(entrance)).await;
+async fn ask(server_state: &HttpServerState, request: TestRequest) -> Seen {
+    let service = init_service(app(server_state)).await;
     Seen::in_answer(service.call(request.to_request()).await.unwrap()).await
 }
 
@@ -68,7 +68,7 @@ fn request(method: Method, path: &str) -> TestRequest {
 
 #[actix_rt::test]
 async fn before_everything_stands_only_the_liveness_probe_answers() {
-    let closed = entrance();
+    let closed = server_state();
     for path in ["/health/live", "/api/v1/health/live"] {
         assert_eq!(ask(&closed, request(Method::GET, path)).await.status, 200);
     }
@@ -83,50 +83,50 @@ async fn before_everything_stands_only_the_liveness_probe_answers() {
 
 #[actix_rt::test]
 async fn unknown_paths_and_methods_are_problems() {
-    let entrance = opened();
+    let server_state = opened();
     for path in ["/nowhere", "/api/v1", "/api/v1/applications/", "/api/v1/test", "/%ff", "/%zz", "//"] {
-        let seen = ask(&entrance, request(Method::GET, path)).await;
+        let seen = ask(&server_state, request(Method::GET, path)).await;
         assert_eq!((seen.status, seen.problem()["code"].as_str()), (404, Some("not_found")), "{path}");
     }
-    let seen = ask(&entrance, request(Method::PUT, "/api/v1/applications")).await;
+    let seen = ask(&server_state, request(Method::PUT, "/api/v1/applications")).await;
     assert_eq!((seen.status, seen.problem()["code"].as_str()), (405, Some("method_not_allowed")));
     assert_eq!(seen.header("allow"), Some("POST, GET, HEAD, OPTIONS"));
-    let seen = ask(&entrance, request(Method::from_bytes(b"BREW").unwrap(), "/health")).await;
+    let seen = ask(&server_state, request(Method::from_bytes(b"BREW").unwrap(), "/health")).await;
     assert_eq!((seen.status, seen.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
 }
 
 #[actix_rt::test]
 async fn options_names_the_methods_and_head_answers_like_get() {
-    let entrance = opened();
-    let seen = ask(&entrance, request(Method::OPTIONS, "/api/v1/applications/x")).await;
+    let server_state = opened();
+    let seen = ask(&server_state, request(Method::OPTIONS, "/api/v1/applications/x")).await;
     assert_eq!((seen.status, seen.header("allow")), (204, Some("GET, HEAD, PATCH, DELETE, OPTIONS")));
-    assert_eq!(ask(&entrance, request(Method::HEAD, "/health/live")).await.status, 200);
+    assert_eq!(ask(&server_state, request(Method::HEAD, "/health/live")).await.status, 200);
 }
 
 #[actix_rt::test]
 async fn the_documentation_is_served_from_the_binary() {
-    let entrance = opened();
-    let document = ask(&entrance, request(Method::GET, "/openapi.json")).await;
+    let server_state = opened();
+    let document = ask(&server_state, request(Method::GET, "/openapi.json")).await;
     assert_eq!(document.header("content-type"), Some("application/json"));
     let document: Value = serde_json::from_slice(&document.body).unwrap();
     assert!(document["paths"]["/api/v1/test/inject-failure"].is_object(), "development has fault injection");
-    assert_eq!(ask(&entrance, request(Method::GET, "/docs")).await.header("location"), Some("/docs/"));
-    let page = ask(&entrance, request(Method::GET, "/docs/")).await;
+    assert_eq!(ask(&server_state, request(Method::GET, "/docs")).await.header("location"), Some("/docs/"));
+    let page = ask(&server_state, request(Method::GET, "/docs/")).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
-    let script = ask(&entrance, request(Method::GET, "/docs/swagger-initializer.js")).await;
+    let script = ask(&server_state, request(Method::GET, "/docs/swagger-initializer.js")).await;
     assert!(String::from_utf8(script.body).unwrap().contains("/openapi.json"));
-    let seen = ask(&entrance, request(Method::GET, "/docs/../../etc/passwd")).await;
+    let seen = ask(&server_state, request(Method::GET, "/docs/../../etc/passwd")).await;
     assert_eq!((seen.status, seen.problem()["code"].as_str()), (404, Some("not_found")));
 }
 
 #[actix_rt::test]
 async fn a_request_keeps_its_identifier_and_is_counted_by_its_route() {
-    let entrance = opened();
+    let server_state = opened();
     let named = request(Method::GET, "/health/live").insert_header(("x-request-id", "mine-1"));
-    assert_eq!(ask(&entrance, named).await.header("x-request-id"), Some("mine-1"));
-    ask(&entrance, request(Method::GET, "/api/v1/applications/not-a-uuid/audit")).await;
-    ask(&entrance, request(Method::from_bytes(b"X").unwrap(), "/nowhere/secret")).await;
-    let text = entrance.inner.metrics.render().unwrap();
+    assert_eq!(ask(&server_state, named).await.header("x-request-id"), Some("mine-1"));
+    ask(&server_state, request(Method::GET, "/api/v1/applications/not-a-uuid/audit")).await;
+    ask(&server_state, request(Method::from_bytes(b"X").unwrap(), "/nowhere/secret")).await;
+    let text = server_state.inner.metrics.render().unwrap();
     assert!(
         text.contains(r#"http_requests_total{endpoint="/health/live",method="GET",status_code="200"} 1"#)
     );
@@ -150,7 +150,7 @@ async fn fails_in_a_library() -> Result<HttpResponse, ActixError> {
 
 #[actix_rt::test]
 async fn a_handler_that_panics_or_hangs_or_speaks_for_itself_answers_a_problem() {
-    let entrance = opened();
+    let server_state = opened();
     let guarded = |handler| web::resource("/x").route(handler).wrap(from_fn(middleware::guard));
     for (handler, status, code) in [
         (web::get().to(panics), 500, "internal_error"),
@@ -158,7 +158,7 @@ async fn a_handler_that_panics_or_hangs_or_speaks_for_itself_answers_a_problem()
         (web::get().to(fails_in_a_library), 418, "request_refused"),
     ] {
         let app = App::new()
-            .app_data(entrance.clone())
+            .app_data(server_state.clone())
             .service(guarded(handler))
             .wrap(from_fn(middleware::gate))
             .wrap(from_fn(middleware::observe));

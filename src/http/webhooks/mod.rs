@@ -2,14 +2,14 @@
 //!
 //! The signature is the only key to this door: it is verified over the raw bytes before anything of them is read, and
 //! whatever is wrong with it is answered alike. The verifying secret names the countries whose applications the message
-//! may speak about. What happens then is `actors::webhooks`.
+//! may speak about. What happens then is `lending::confirm`.
 
 pub mod list;
 pub mod receive;
 mod senders;
 
 pub use self::senders::Senders;
-use crate::actors::webhooks::WebhookIntake;
+use crate::lending::confirm::WebhookReceiver;
 
 /// Where webhooks are posted to.
 pub const PATH: &str = "/api/v1/webhooks/bank-confirmation";
@@ -18,9 +18,9 @@ pub(super) const ALIAS: &str = "/api/v1/webhooks/provider";
 
 /// Who verifies and takes webhooks. Cheap to clone.
 #[derive(Clone)]
-pub struct WebhookDoor {
+pub struct WebhookResources {
     /// Whose signatures verify.
     pub senders: Senders,
     /// Who stores and applies messages.
-    pub intake: WebhookIntake,
+    pub receiver: WebhookReceiver,
 }

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::senders;
-use crate::actors::webhooks::{Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
 use crate::domain::application::Country;
 use crate::domain::confirmation::Confirmation;
 use crate::domain::ids::ApplicationId;
@@ -19,6 +18,7 @@ use crate::http::body::{self, JsonObject};
 use crate::http::extract::RequestContext;
 use crate::http::limits;
 use crate::http::problem::{Answer, Rejection};
+use crate::lending::confirm::{Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
 use crate::providers::provider_for;
 use crate::providers::signature::Signature;
 use crate::storage::applications;
@@ -152,10 +152,10 @@ pub(in crate::http) async fn receive(
         limits::check_subject(&request, bureau).await?;
     }
     let (key, confirmation) = read(&state, &signature, &body).inspect_err(|_| {
-        state.webhooks.intake.count(sender.unwrap_or(UNKNOWN_PROVIDER), "invalid");
+        state.webhooks.receiver.count(sender.unwrap_or(UNKNOWN_PROVIDER), "invalid");
     })?;
     if sender.is_none() {
-        let bureau = state.webhooks.intake.bureau_of(confirmation.application_id, &countries).await?;
+        let bureau = state.webhooks.receiver.bureau_of(confirmation.application_id, &countries).await?;
         limits::check_subject(&request, bureau).await?;
     }
     let message = VerifiedMessage {
@@ -166,7 +166,7 @@ pub(in crate::http) async fn receive(
         request_id: context.request_id,
         traceparent: context.traceparent,
     };
-    let receipt = state.webhooks.intake.receive(&message).await?;
+    let receipt = state.webhooks.receiver.receive(&message).await?;
     if matches!(receipt, Receipt::Applied(..)) {
         let id = message.confirmation.application_id;
         // It is applied: that it cannot be read now is no failure, and its event comes too.
@@ -185,7 +185,7 @@ async fn note_applied(state: &HttpState, id: ApplicationId) -> Result<()> {
 
 /// One answer for whatever is wrong with a signature, so that nobody learns how far a guess got.
 fn unauthenticated(state: &HttpState) -> Rejection {
-    state.webhooks.intake.count(UNKNOWN_PROVIDER, "unauthenticated");
+    state.webhooks.receiver.count(UNKNOWN_PROVIDER, "unauthenticated");
     let text = "The signature is missing, wrong, too old or too far ahead.";
     Error::Unauthenticated(PublicMessage::new(text)).into()
 }

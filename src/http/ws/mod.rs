@@ -50,7 +50,6 @@ use self::pacing::{PacedInput, PacedOutput};
 use self::session::{Attempts, WsSession};
 use crate::accounts::{Accounts, Principal};
 use crate::actors::broadcaster::{Broadcaster, Sessions};
-use crate::actors::lifeline::Handle;
 use crate::clock::Clock;
 use crate::config::WebSocketSettings;
 use crate::domain::account::Role;
@@ -61,9 +60,10 @@ use crate::http::connections::OpenConnection;
 use crate::http::cross_origin::may_open_websocket;
 use crate::http::problem::{Answer, Rejection};
 use crate::http::query::Query;
-use crate::http::{Entrance, HttpState};
+use crate::http::{HttpServerState, HttpState};
 use crate::storage::Database;
 use crate::storage::seal::KeyRing;
+use crate::supervision::handle::Handle;
 use crate::telemetry::metrics::Metrics;
 
 pub use self::client_message::{ClientMessage, Credential, ParseProblem, parse_client_message};
@@ -172,7 +172,7 @@ fn handshake(request: &HttpRequest) -> std::result::Result<HttpResponseBuilder, 
         Err(HandshakeError::UnsupportedVersion) => return Err(Rejection::WebSocketVersion),
         Err(refused) => return Err(malformed(&refused).into()),
     }
-    let origins = request.app_data::<Entrance>().map(|entrance| &entrance.settings().cors);
+    let origins = request.app_data::<HttpServerState>().map(|server_state| &server_state.settings().cors);
     if !may_open_websocket(request.headers(), origins) {
         return Err(Error::Forbidden(PublicMessage::new(
             "WebSockets are for pages of this origin and of those that are allowed",
@@ -207,6 +207,6 @@ pub fn connect(
 /// Counts the credentials of a request's address, where requests are counted.
 fn attempts(request: &HttpRequest) -> Option<Attempts> {
     let address = *request.extensions().get::<ClientAddress>()?;
-    let limiter = request.app_data::<Entrance>()?.inner.limiter.clone();
+    let limiter = request.app_data::<HttpServerState>()?.inner.limiter.clone();
     Some(Attempts { limiter, address })
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{ApplicationRow, Visibility, object, open_personal, seal_personal};
 use crate::domain::application::{Application, Attribution, DataChange};
 use crate::domain::ids::ApplicationId;
-use crate::domain::status::{Mover, Status};
+use crate::domain::status::{Initiator, Status};
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::json::StoredJson;
 use crate::storage::schema::applications;
@@ -64,7 +64,7 @@ pub async fn change(
     keys: &KeyRing,
     id: ApplicationId,
     visibility: &Visibility,
-    mover: Mover,
+    mover: Initiator,
     change: &Change,
     attribution: &Attribution,
     internal_note: Option<&str>,
@@ -208,9 +208,10 @@ async fn refusal_of_absent(
 
 /// Whether `mover` may make `change`. Deleting lets go of the document and empties the queue of the reviewers: what is
 /// being decided, or was granted, is not its owner's to delete. What was decided on is not its owner's to change.
-fn check(locked: &Locked, mover: Mover, change: &Change) -> Result<()> {
-    let may_edit = mover != Mover::Owner || matches!(locked.status, Status::Pending | Status::Validating);
-    let may_delete = mover != Mover::Owner || locked.status == Status::Pending || locked.status.is_final();
+fn check(locked: &Locked, mover: Initiator, change: &Change) -> Result<()> {
+    let may_edit = mover != Initiator::Owner || matches!(locked.status, Status::Pending | Status::Validating);
+    let may_delete =
+        mover != Initiator::Owner || locked.status == Status::Pending || locked.status.is_final();
     match change {
         Change::Restore if locked.deleted => Ok(()),
         Change::Restore => Err(Error::Conflict(PublicMessage::new("the application is not deleted"))),

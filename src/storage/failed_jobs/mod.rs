@@ -2,7 +2,7 @@
 //!
 //! A letter is worked on under its row lock, so that of two operators one wins and the other is told what became of it. Which
 //! status may follow which is [`FailedJobStatus::next`]. Every step leaves a row in `failed_job_actions`, which nobody can
-//! change. Locks are taken in the order letter, application, job; a burial takes the last two in the same order and only adds
+//! change. Locks are taken in the order letter, application, job; a dead_letter takes the last two in the same order and only adds
 //! letters.
 
 mod list;

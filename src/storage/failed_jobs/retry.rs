@@ -1,7 +1,7 @@
 //! Queueing a dead job again.
 //!
 //! The new job has an identifier and attempts of its own. For an application that still waits to be decided that is all; one
-//! that its burial left `UNDER_REVIEW` is decided again in place, as after an outage of its bureau: a row of
+//! that its dead_letter left `UNDER_REVIEW` is decided again in place, as after an outage of its bureau: a row of
 //! `provider_retries` is the leave to do so, and a human who decides first takes that leave away. Such a row's `next_at` is
 //! infinity, so that nobody but an operator tries again what dies of a defect.
 

@@ -28,7 +28,7 @@ pub struct BeginJob {
     /// The W3C trace context.
     pub traceparent: Option<String>,
     /// How long before the application another account's for the same document counts, in milliseconds; 0: never.
-    pub elsewhere_within_ms: i64,
+    pub other_account_window_ms: i64,
 }
 
 /// What an application actor needs to know.
@@ -74,7 +74,7 @@ struct BeginJobs {
     changed_by: Vec<String>,
     request_id: Vec<Option<String>>,
     traceparent: Vec<Option<String>>,
-    elsewhere_within_ms: Vec<i64>,
+    other_account_window_ms: Vec<i64>,
 }
 
 impl FixedStatement for BeginJobs {
@@ -87,7 +87,7 @@ impl FixedStatement for BeginJobs {
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::text[], \
             ?::text[], ?::bigint[]) AS w (job_id, lease_token, application_id, change_id, changed_by, request_id, \
-            traceparent, elsewhere_within_ms)), \
+            traceparent, other_account_window_ms)), \
         owned AS (SELECT w.* FROM wanted w \
             JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token \
                 AND j.id = ANY (ARRAY(SELECT job_id FROM wanted))), \
@@ -101,8 +101,8 @@ impl FixedStatement for BeginJobs {
                 ELSE a.deleted_at IS NULL AND (a.status = 'VALIDATING' \
                     OR a.status = 'UNDER_REVIEW' AND r.application_id IS NOT NULL) END AS ready, \
             a.country::text AS country, a.full_name, a.identity_document, a.requested_amount, a.monthly_income, \
-            a.term_months, w.elsewhere_within_ms > 0 AND applied_elsewhere(a.id, a.created_by, a.document_index, \
-                w.elsewhere_within_ms * interval '1 millisecond') AS applied_elsewhere \
+            a.term_months, w.other_account_window_ms > 0 AND applied_elsewhere(a.id, a.created_by, a.document_index, \
+                w.other_account_window_ms * interval '1 millisecond') AS applied_elsewhere \
         FROM wanted w LEFT JOIN owned o ON o.lease_token = w.lease_token LEFT JOIN applications a ON a.id = w.application_id \
             LEFT JOIN moved m ON m.id = w.application_id \
             LEFT JOIN provider_retries r ON r.application_id = w.application_id";
@@ -115,7 +115,7 @@ impl FixedStatement for BeginJobs {
         binder.bind::<Array<Text>, _>(&self.changed_by)?;
         binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
         binder.bind::<Array<Nullable<Text>>, _>(&self.traceparent)?;
-        binder.bind::<Array<BigInt>, _>(&self.elsewhere_within_ms)
+        binder.bind::<Array<BigInt>, _>(&self.other_account_window_ms)
     }
 }
 
@@ -200,7 +200,7 @@ pub async fn begin(
         statement.changed_by.push(job.attribution.changed_by.clone());
         statement.request_id.push(job.attribution.request_id.as_ref().map(ToString::to_string));
         statement.traceparent.push(job.traceparent.clone());
-        statement.elsewhere_within_ms.push(job.elsewhere_within_ms);
+        statement.other_account_window_ms.push(job.other_account_window_ms);
     }
     let mut rows: Vec<BegunRow> = Prepared(statement).load(connection).await?;
     let mut begun = Vec::with_capacity(jobs.len());

@@ -6,7 +6,7 @@
 //! A claim gives a worker a lease for a time and a fencing token for good: every later statement names the token, so that
 //! a worker that lost its lease can change nothing. The attempt is counted at the claim, so that a job that kills its
 //! worker uses its attempts up too. All times are the database's. Nothing here knows what a task is about, except
-//! [`begin()`] and [`bury()`], which belong to the task `process_credit_application`.
+//! [`begin()`] and [`move_to_dead_letters()`], which belong to the task `process_credit_application`.
 //!
 //! A finished job leaves the table with the statement that finishes it: the row is deleted, and its line in `job_history`
 //! written, by one CTE. Moving finished jobs later, in batches, would write each row once more (the update that marks it
@@ -15,8 +15,8 @@
 //! `claims` measures it.
 
 mod begin;
-mod bury;
 mod claim;
+mod dead_letter;
 mod figures;
 mod list;
 
@@ -26,8 +26,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 pub use self::begin::{BeginJob, Begun, PendingCase, begin};
-pub use self::bury::{Burial, bury};
 pub use self::claim::{Claim, Claimed, ClaimedJob, Quota, claim, claim_exhausted, explain_claim};
+pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
 pub use self::list::{JobFilter, ListedJob, list_page};
 use super::statement::{Binder, FixedStatement, Prepared};

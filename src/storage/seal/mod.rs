@@ -38,7 +38,7 @@ use hmac::Hmac;
 use sha2::Sha256;
 
 pub use self::document_index::DocumentIndex;
-use self::place::Place;
+use self::place::EnvelopeLocation;
 pub use self::place::{RowKey, SealedField};
 use crate::config::{PlainEnvelopes, Secrets};
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ impl KeyRing {
     /// # Errors
     /// [`Error::Internal`] when the system has no randomness, or for more than 256 GiB.
     pub fn seal_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, plain: &[u8]) -> Result<Vec<u8>> {
-        self.seal_at(Place::of(field, row.as_ref()), plain)
+        self.seal_at(EnvelopeLocation::of(field, row.as_ref()), plain)
     }
 
     /// Seals what is kept outside the database, under `key`.
@@ -111,7 +111,7 @@ impl KeyRing {
     /// # Errors
     /// As [`KeyRing::seal_bytes`].
     pub fn seal_copy(&self, key: &str, plain: &[u8]) -> Result<Vec<u8>> {
-        self.seal_at(Place::copy(key.as_bytes()), plain)
+        self.seal_at(EnvelopeLocation::copy(key.as_bytes()), plain)
     }
 
     /// Opens what is kept outside the database, under `key`. It must be sealed, whatever the configuration says.
@@ -119,14 +119,14 @@ impl KeyRing {
     /// # Errors
     /// As [`KeyRing::open_bytes`].
     pub fn open_copy(&self, key: &str, envelope: &[u8]) -> Result<Vec<u8>> {
-        let place = Place::copy(key.as_bytes());
+        let place = EnvelopeLocation::copy(key.as_bytes());
         match envelope.split_first() {
             Some((&SEALED, rest)) => self.open_sealed(place, rest),
             Some(_) | None => Err(unopened(place, "it is not sealed")),
         }
     }
 
-    fn seal_at(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>> {
+    fn seal_at(&self, place: EnvelopeLocation<'_>, plain: &[u8]) -> Result<Vec<u8>> {
         let failed = || Error::internal(format_args!("{place} cannot be sealed"));
         let key = &self.active;
         let nonce = XNonce::try_generate().ok().ok_or_else(failed)?;
@@ -153,7 +153,7 @@ impl KeyRing {
     /// # Errors
     /// [`Error::Internal`] for an envelope of an unknown kind or key, of another place, or that was changed.
     pub fn open_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<Vec<u8>> {
-        let place = Place::of(field, row.as_ref());
+        let place = EnvelopeLocation::of(field, row.as_ref());
         match envelope.split_first() {
             Some((&SEALED, rest)) => self.open_sealed(place, rest),
             Some((&PLAIN, text)) if self.plain == PlainEnvelopes::Accepted => Ok(text.to_vec()),
@@ -170,7 +170,7 @@ impl KeyRing {
     /// As [`KeyRing::open_bytes`], and for what is no UTF-8.
     pub fn open(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<String> {
         let bytes = self.open_bytes(field, row, envelope)?;
-        let place = Place::of(field, &[]);
+        let place = EnvelopeLocation::of(field, &[]);
         String::from_utf8(bytes).ok().ok_or_else(|| unopened(place, "it holds no text"))
     }
 
@@ -180,7 +180,7 @@ impl KeyRing {
         [SEALED, a, b, c, d]
     }
 
-    fn open_sealed(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>> {
+    fn open_sealed(&self, place: EnvelopeLocation<'_>, sealed: &[u8]) -> Result<Vec<u8>> {
         let short = || unopened(place, "it is too short");
         let (id, rest) = sealed.split_first_chunk::<KEY_ID_BYTES>().ok_or_else(short)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(short)?;
@@ -206,7 +206,7 @@ impl KeyRing {
     }
 }
 
-fn unopened(place: Place<'_>, why: &str) -> Error {
+fn unopened(place: EnvelopeLocation<'_>, why: &str) -> Error {
     Error::internal(format_args!("an envelope of {place} cannot be opened: {why}"))
 }
 

@@ -77,13 +77,13 @@ impl fmt::Display for SealedField {
 
 /// Where an envelope is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct EnvelopeLocation<'a> {
     table: &'static str,
     column: &'static str,
     row: &'a [u8],
 }
 
-impl<'a> Place<'a> {
+impl<'a> EnvelopeLocation<'a> {
     pub(super) const fn of(field: SealedField, row: &'a [u8]) -> Self {
         let (table, column, _) = field.place();
         Self { table, column, row }
@@ -106,7 +106,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for EnvelopeLocation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.table, self.column)
     }

@@ -77,7 +77,7 @@ fn no_two_places_are_the_same_bytes() {
     for field in SealedField::ALL {
         for row in [&b""[..], b"a", b"ab", ROW.as_bytes()] {
             for key in [OLD.0, NEW.0] {
-                assert!(places.insert(Place::of(field, row).associated_data(key)));
+                assert!(places.insert(EnvelopeLocation::of(field, row).associated_data(key)));
             }
         }
     }

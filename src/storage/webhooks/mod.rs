@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub use self::list::{ListedEvent, WebhookFilter, list_page};
 pub use self::verdict::{
-    Addressee, Verdict, find_applicant, find_country, has_newer, lock_addressee, record,
+    Addressee, WebhookDecision, find_applicant, find_country, has_newer, lock_addressee, record,
 };
 use super::schema::webhook_events;
 use super::seal::{KeyRing, SealedField};

@@ -202,7 +202,7 @@ pub async fn has_newer(connection: &mut AsyncPgConnection, event: Uuid) -> Resul
 
 /// A decision that follows a message.
 #[derive(Debug, Clone)]
-pub struct Verdict {
+pub struct WebhookDecision {
     /// The decision's identifier.
     pub id: DecisionId,
     /// The application, which the transaction has locked.
@@ -252,7 +252,7 @@ impl FixedStatement for CompleteJob {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn record(connection: &mut AsyncPgConnection, verdict: &Verdict) -> Result<(), Abort> {
+pub async fn record(connection: &mut AsyncPgConnection, verdict: &WebhookDecision) -> Result<(), Abort> {
     let id = verdict.application_id.as_uuid();
     if verdict.from == Status::Pending {
         diesel::update(applications::table.filter(applications::id.eq(id)))
@@ -293,7 +293,7 @@ pub async fn record(connection: &mut AsyncPgConnection, verdict: &Verdict) -> Re
 
 async fn insert_decision(
     connection: &mut AsyncPgConnection,
-    verdict: &Verdict,
+    verdict: &WebhookDecision,
     job: Option<Uuid>,
 ) -> Result<(), Abort> {
     let decision = &verdict.decision;
@@ -315,7 +315,7 @@ async fn insert_decision(
     Ok(())
 }
 
-fn request_id(verdict: &Verdict) -> Option<&str> {
+fn request_id(verdict: &WebhookDecision) -> Option<&str> {
     verdict.attribution.request_id.as_ref().map(|id| id.as_str())
 }
 

@@ -9,16 +9,17 @@ use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
 use aval::domain::ids::DecisionId;
-use aval::domain::status::{Mover, Status};
+use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
+use aval::resilience::circuit_breaker::CircuitMode;
 use aval::storage::applications::{
     Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
 };
-use aval::storage::circuit_overrides::{CircuitMode, SetOverride};
+use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
-use aval::storage::jobs::{BeginJob, Burial, Claim, Heartbeat, JobFilter, Quota, Release};
+use aval::storage::jobs::{BeginJob, Claim, DeadLetter, Heartbeat, JobFilter, Quota, Release};
 use aval::storage::lanes::LaneChange;
 use aval::storage::provider_retries::Requeue;
 use aval::storage::refresh_tokens::RefreshToken;
@@ -28,7 +29,7 @@ use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 use aval::storage::statistics::Question;
 use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
-use aval::storage::webhooks::{NewEvent, Verdict, WebhookFilter};
+use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     api_keys, applications, audit, circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes,
     login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events, staff_views,
@@ -171,9 +172,9 @@ pub(super) const CASES: &[Case] = cases! {
 
     "jobs::begin::begin" [2] ["pending_jobs_pkey", "applications_pkey"] |sql, w| async move {
         let (lease, application_id, attribution) = (w.job.lease, w.job.application_id.unwrap(), w.attribution());
-        jobs::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, elsewhere_within_ms: 86_400_000 }]).await
+        jobs::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, other_account_window_ms: 86_400_000 }]).await
     };
-    "jobs::bury::bury" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::bury(sql, &[buried(w)]).await };
+    "jobs::move_to_dead_letters::move_to_dead_letters" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::move_to_dead_letters(sql, &[buried(w)]).await };
     "jobs::claim::claim" [0] ["pending_jobs_lanes_idx", "pending_jobs_pkey"] |sql, _w| async move { jobs::claim(sql, &claim()).await };
     "jobs::claim::claim_exhausted" [0] ["pending_jobs_leases_idx"] |sql, _w| async move { jobs::claim_exhausted(sql, &claim()).await };
     "jobs::renew" [0] ["pending_jobs_pkey"]
@@ -336,7 +337,7 @@ async fn change(
     change: Change,
 ) -> Result<(), aval::storage::transaction::Abort> {
     let (by, attribution) = (&Visibility::All, w.attribution());
-    applications::change(sql, &w.keys, w.application, by, Mover::Staff, &change, &attribution, None, None)
+    applications::change(sql, &w.keys, w.application, by, Initiator::Staff, &change, &attribution, None, None)
         .await
         .map(|_| ())
 }
@@ -436,8 +437,8 @@ fn decided(w: &World) -> DecisionRecord {
     }
 }
 
-fn buried(w: &World) -> Burial {
-    Burial {
+fn buried(w: &World) -> DeadLetter {
+    DeadLetter {
         lease: w.job.lease,
         application_id: w.job.application_id,
         error_type: "test".to_owned(),
@@ -449,8 +450,8 @@ fn buried(w: &World) -> Burial {
     }
 }
 
-fn verdict(w: &World) -> Verdict {
-    Verdict {
+fn verdict(w: &World) -> WebhookDecision {
+    WebhookDecision {
         id: DecisionId::new(w.clock.new_uuid()),
         application_id: w.application,
         from: Status::Pending,

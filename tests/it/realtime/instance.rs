@@ -10,17 +10,17 @@ use actix_http::ws::{Frame, Message, ProtocolError};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use aval::accounts::Accounts;
-use aval::actors::Resources;
 use aval::actors::broadcaster::{self, Broadcaster, Sessions};
-use aval::actors::faults::Faults;
-use aval::actors::lifeline::{Handle, Lifeline};
 use aval::actors::outbox_relay::{self, OutboxRelay};
-use aval::bus::postgres::PostgresBus;
 use aval::clock::Clock;
 use aval::config::Settings;
+use aval::events::bus::postgres::PostgresBus;
 use aval::http::ws::{self, Realtime};
+use aval::resources::Resources;
 use aval::storage::Database;
-use aval::storage::listener::{Announcement, Listener};
+use aval::storage::listener::{Listener, Notification};
+use aval::supervision::faults::Faults;
+use aval::supervision::handle::{Handle, LivenessGuard};
 use aval::telemetry::metrics::Metrics;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
@@ -183,11 +183,14 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
 }
 
 /// Starts an actor anew whenever it has died.
-fn keep_alive<A: Actor<Context = Context<A>>>(handle: &Handle<A>, make: impl Fn(Lifeline) -> A + 'static) {
+fn keep_alive<A: Actor<Context = Context<A>>>(
+    handle: &Handle<A>,
+    make: impl Fn(LivenessGuard) -> A + 'static,
+) {
     let handle = handle.clone();
     actix_rt::spawn(async move {
         loop {
-            let (line, death) = Lifeline::pair();
+            let (line, death) = LivenessGuard::pair();
             handle.point_at(make(line).start());
             death.wait().await;
         }
@@ -197,11 +200,11 @@ fn keep_alive<A: Actor<Context = Context<A>>>(handle: &Handle<A>, make: impl Fn(
 fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Broadcaster>) {
     actix_rt::spawn(async move {
         while let Ok(mut listener) = Listener::connect(&database).await {
-            while let Ok(announcement) = listener.next().await {
-                match announcement {
-                    Announcement::Outbox => relay.hint(outbox_relay::Wake),
-                    Announcement::Published(_) => broadcaster.hint(broadcaster::Wake),
-                    Announcement::Jobs | Announcement::Circuits | Announcement::Accounts => {}
+            while let Ok(notification) = listener.next().await {
+                match notification {
+                    Notification::Outbox => relay.hint(outbox_relay::Wake),
+                    Notification::Published(_) => broadcaster.hint(broadcaster::Wake),
+                    Notification::Jobs | Notification::Circuits | Notification::Accounts => {}
                 }
             }
         }

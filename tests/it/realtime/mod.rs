@@ -4,9 +4,9 @@ mod instance;
 mod protocol;
 
 use aval::actors::broadcaster;
-use aval::actors::faults::FaultPoint;
-use aval::actors::outbox_relay::{Retire, Wake};
+use aval::actors::outbox_relay::{StopRelay, Wake};
 use aval::storage::outbox;
+use aval::supervision::faults::FaultPoint;
 use serde_json::{Value, json};
 
 use self::instance::{
@@ -242,8 +242,8 @@ async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_retire
 
     // Whoever leads now retires; its successor in the same instance or the other relay goes on.
     let leader = texts(&mut connection, LEADER).await.remove(0);
-    one.relay.tell(Retire).unwrap();
-    two.relay.tell(Retire).unwrap();
+    one.relay.tell(StopRelay).unwrap();
+    two.relay.tell(StopRelay).unwrap();
     until("leadership moved on", async || {
         let leaders = texts(&mut connection, LEADER).await;
         leaders.len() == 1 && leaders[0] != leader

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::{Method, StatusCode, header::HeaderMap};
-use aval::actors::scheduler::StopIntake;
+use aval::actors::scheduler::StopClaiming;
 use aval::app::{App, Engine};
 use aval::clock::Clock;
 use aval::config::LogLevel;
@@ -102,7 +102,7 @@ impl TestApp {
     /// The same with some settings.
     pub(crate) async fn start_idle_with(overrides: &[(&str, &str)]) -> Self {
         let app = Self::start(overrides).await;
-        app.engine().handles.scheduler.ask(StopIntake).await.unwrap();
+        app.engine().handles.scheduler.ask(StopClaiming).await.unwrap();
         // A claim that was under way may still bring work.
         eventually("the last claim to end", async || app.engine().running.is_idle().then_some(())).await;
         app

@@ -70,11 +70,11 @@ impl TestEngine {
         Self { engine, database }
     }
 
-    /// Hands an application to the recorders, as the API does.
+    /// Hands an application to the write batchers, as the API does.
     pub(crate) async fn submit(&self, country: Country, document: &str) -> ApplicationId {
         let application = application(&self.engine.resources.clock, country, document);
         let id = application.id;
-        self.engine.recorders.insert(application).await.unwrap();
+        self.engine.write_batchers.insert(application).await.unwrap();
         id
     }
 

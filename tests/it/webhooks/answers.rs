@@ -129,7 +129,7 @@ async fn a_bad_payload_is_told_member_by_member() {
 #[actix_rt::test]
 async fn a_secret_speaks_for_its_own_countries_alone() {
     let app = TestApp::start(&[("AVAL__SECRETS__WEBHOOKS__BR", OTHER_SECRET)]).await;
-    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopIntake).await.unwrap();
+    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
     let (spanish, brazilian) = (waiting(&app, Country::Es).await, waiting(&app, Country::Br).await);
     confirmed(&brazilian).send_signed(&app, SECRET, 0).await.expect(404);
     confirmed(&spanish).send_signed(&app, OTHER_SECRET, 0).await.expect(404);
@@ -193,7 +193,7 @@ async fn a_message_that_comes_again_is_a_duplicate_and_its_identifier_takes_no_o
 #[actix_rt::test]
 async fn a_legacy_signature_serves_where_it_is_switched_on_and_for_young_events() {
     let app = TestApp::start(&[("AVAL__WEBHOOKS__LEGACY__PT", "false")]).await;
-    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopIntake).await.unwrap();
+    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
     let now = app.engine().resources.clock.now();
     let days_ago = |days: i64| json!((now - chrono::TimeDelta::days(days)).to_rfc3339());
     let id = waiting(&app, Country::Es).await;
@@ -235,7 +235,7 @@ async fn bureaus_that_share_a_secret_number_their_messages_each_for_itself() {
 async fn a_message_stays_known_when_its_bureau_gets_a_secret_of_its_own() {
     let database = Rc::new(TestDatabase::create().await);
     let shared = TestApp::start_on(Rc::clone(&database), &[]).await;
-    shared.engine().handles.scheduler.ask(aval::actors::scheduler::StopIntake).await.unwrap();
+    shared.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
     let message = confirmed(&waiting(&shared, Country::Es).await);
     message.send(&shared).await.expect(200);
     let own = TestApp::start_on(database, &[("AVAL__SECRETS__WEBHOOKS__ES", OTHER_SECRET)]).await;

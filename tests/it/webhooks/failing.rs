@@ -19,7 +19,7 @@ const STATE: &str =
 
 async fn idle(overrides: &[(&str, &str)]) -> TestApp {
     let app = TestApp::start(overrides).await;
-    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopIntake).await.unwrap();
+    app.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
     app
 }
 

@@ -1,6 +1,6 @@
 //! The sessions of this instance: who is connected, who wants what, and how far the bus was delivered.
 //!
-//! It outlives the broadcaster: a new incarnation finds every session, subscription, unfinished replay and the position
+//! It outlives the broadcaster: a replacement finds every session, subscription, unfinished replay and the position
 //! here, and goes on where the last one stopped. Everything is changed under one lock, held for one event or one page
 //! at a time, and never while waiting.
 //!
@@ -19,9 +19,9 @@ use self::registry::Registry;
 use super::frame::{Frame, Update};
 use super::session_queue::SessionQueue;
 use super::topic::Topic;
-use crate::bus::Extent;
 use crate::config::WebSocketSettings;
 use crate::domain::event::Position;
+use crate::events::bus::Extent;
 use crate::storage::applications::Visibility;
 use crate::telemetry::metrics::Metrics;
 

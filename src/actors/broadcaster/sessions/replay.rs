@@ -15,8 +15,8 @@ use super::registry::{Registry, Request, Session};
 use crate::actors::broadcaster::frame::{Frame, Update};
 use crate::actors::broadcaster::session_queue::Push;
 use crate::actors::broadcaster::topic::Topic;
-use crate::bus::Extent;
 use crate::domain::event::Position;
+use crate::events::bus::Extent;
 
 /// A walk through the bus.
 pub(super) struct Recovery {

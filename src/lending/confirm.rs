@@ -1,0 +1,399 @@
+//! What is done with a verified webhook: by the handler that received it, and by the housekeeper that tries it again.
+//!
+//! One transaction stores the message and applies it. Applying runs behind a savepoint, so that a message whose
+//! application cannot be changed is kept all the same, as failed: it is tried again from here with growing pauses, and at
+//! once when its sender sends it again. A message that may not speak for its application is not kept at all, nor one whose
+//! reference names the applicant, or cannot be checked for that.
+//!
+//! ```text
+//! BEGIN ── whose application? ── names the reference anybody? ── store the event (waits for an equal one)
+//!        ── SAVEPOINT ── lock the application ── its reference? ── decide ── store decision, status, end of the job ── settle ── COMMIT
+//!                └──── failed ── ROLLBACK TO ── note the failure ─────────────────────────────────────────── COMMIT
+//! ```
+//!
+//! What becomes of the application follows from the stored figures with the message's own in their place; the rules
+//! decide as for a report (`countries::evaluation`). A message that is older than one already applied, or whose application
+//! nobody may change any more, is kept and changes nothing. A job that waits for this answer, runs, or was not even
+//! claimed yet is completed by it; whoever works on it finds its lease gone.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use diesel_async::AsyncPgConnection;
+use slog::{info, o, warn};
+use uuid::Uuid;
+
+use crate::actors::write_batcher::{CommitHook, Written};
+use crate::countries::Countries;
+use crate::domain::application::{Attribution, Country};
+use crate::domain::confirmation::Confirmation;
+use crate::domain::decision::Case;
+use crate::domain::ids::{ApplicationId, ChangeId, DecisionId, RequestId};
+use crate::domain::status::{Initiator, Status};
+use crate::error::{Error, PublicMessage, Result};
+use crate::providers::provider_for;
+use crate::providers::simulator::test_documents::is_test_document;
+use crate::resources::Resources;
+use crate::storage::applications;
+use crate::storage::seal::KeyRing;
+use crate::storage::transaction::{self, Abort};
+use crate::storage::webhooks::{self, Addressee, DueEvent, Entered, NewEvent, WebhookDecision};
+
+/// The provider's label while nobody knows whom a message is about.
+pub const UNKNOWN_PROVIDER: &str = "unknown";
+
+/// Tries of a transaction that fails for a passing reason, before the failure is noted.
+const PATIENT_TRIES: u32 = 3;
+
+/// A message whose signature was verified.
+#[derive(Clone)]
+pub struct VerifiedMessage {
+    /// The countries that the verifying secret speaks for.
+    pub countries: Vec<Country>,
+    /// Which of the messages of its application's bureau it is.
+    pub key: String,
+    /// What it says.
+    pub confirmation: Confirmation,
+    /// The body as it was signed.
+    pub body: Bytes,
+    /// The request that brought it.
+    pub request_id: RequestId,
+    /// Its W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It was applied: its application has this status now.
+    Applied(Uuid, Status),
+    /// There was nothing left to change: its application has this status.
+    Ignored(Uuid, Status),
+    /// It was settled before.
+    Duplicate,
+}
+
+/// What a transaction came to.
+enum Outcome {
+    /// As the receipt says.
+    Settled(Receipt),
+    /// The message is kept, and this is why it could not be applied.
+    Failed(Error),
+}
+
+/// One try to apply a stored message.
+struct Attempt<'a> {
+    event: Uuid,
+    confirmation: &'a Confirmation,
+    request_id: Option<RequestId>,
+    traceparent: Option<String>,
+}
+
+/// Who applies webhooks. Cheap to clone.
+#[derive(Clone)]
+pub struct WebhookReceiver {
+    resources: Resources,
+    countries: Arc<Countries>,
+    on_commit: CommitHook,
+}
+
+impl WebhookReceiver {
+    /// An receiver that tells `on_commit` of every change.
+    pub fn new(resources: &Resources, countries: Arc<Countries>, on_commit: CommitHook) -> Self {
+        Self { resources: resources.named("webhooks"), countries, on_commit }
+    }
+
+    /// The bureau of an application, when the sender may speak for it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of, which counts as a
+    /// message; or the database's error.
+    pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
+        let Resources { database, logger, .. } = &self.resources;
+        let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
+        let country = transaction::run(database, logger, "find_webhook_bureau", work).await;
+        let country = country.inspect_err(|error| self.tell(UNKNOWN_PROVIDER, id, &Err(error.clone())))?;
+        Ok(provider_for(country).name())
+    }
+
+    /// Stores a message and applies it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of;
+    /// [`Error::Validation`] when its bureau gave another reference, or the reference names the applicant;
+    /// [`Error::Conflict`] when the key has another body;
+    /// [`Error::Unavailable`] when the message is kept but could not be applied; or the database's error.
+    pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
+        let (tries, provider) = (Cell::new(0), Cell::new(UNKNOWN_PROVIDER));
+        let work = async |connection: &mut AsyncPgConnection| {
+            tries.set(tries.get() + 1);
+            let id = message.confirmation.application_id;
+            let country = find_country(connection, id, &message.countries).await?;
+            provider.set(provider_for(country).name());
+            self.store_and_apply(connection, message, country, tries.get() < PATIENT_TRIES).await
+        };
+        let Resources { database, logger, .. } = &self.resources;
+        let outcome = transaction::run(database, logger, "receive_webhook", work).await;
+        self.tell(provider.get(), message.confirmation.application_id, &outcome);
+        match outcome? {
+            Outcome::Settled(receipt) => Ok(receipt),
+            Outcome::Failed(_) => Err(Error::unavailable("webhook", "kept, and tried again")),
+        }
+    }
+
+    /// Tries again what could not be applied and is due, one message after the other; returns how many.
+    ///
+    /// # Errors
+    /// When the database fails; what was tried before stays tried.
+    pub async fn retry_due(&self, limit: usize) -> Result<usize> {
+        for tried in 0..limit {
+            let about = RefCell::new(None);
+            let work = async |connection: &mut AsyncPgConnection| {
+                let now = self.resources.clock.now();
+                let Some(due) = webhooks::take_due(connection, self.keys(), now).await? else {
+                    return Ok(None);
+                };
+                about.replace(Some((due.provider.clone(), due.application_id)));
+                self.retry(connection, due).await.map(Some)
+            };
+            let Resources { database, logger, .. } = &self.resources;
+            let outcome = transaction::run(database, logger, "retry_webhook", work).await?;
+            match (outcome, about.into_inner()) {
+                (Some(outcome), Some((provider, id))) => self.tell(&provider, id, &Ok(outcome)),
+                _ => return Ok(tried),
+            }
+        }
+        Ok(limit)
+    }
+
+    /// Whatever is wrong with a stored message itself will be wrong again: nobody but its sender tries it again.
+    async fn retry(&self, connection: &mut AsyncPgConnection, due: DueEvent) -> Result<Outcome, Abort> {
+        let read = |payload: Vec<u8>| {
+            let members = serde_json::from_slice(&payload).map_err(Error::internal)?;
+            Confirmation::read(members)
+        };
+        let outcome = match due.payload.and_then(read) {
+            Ok(confirmation) => {
+                let attempt = Attempt {
+                    event: due.id,
+                    confirmation: &confirmation,
+                    request_id: due.request_id.as_deref().and_then(RequestId::parse),
+                    traceparent: due.traceparent,
+                };
+                self.apply(connection, &attempt, false).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Err(Abort::Error(error)) => {
+                webhooks::fail(connection, due.id, &error, None).await?;
+                Ok(Outcome::Failed(error))
+            }
+            other => other,
+        }
+    }
+
+    async fn store_and_apply(
+        &self,
+        connection: &mut AsyncPgConnection,
+        message: &VerifiedMessage,
+        country: Country,
+        patient: bool,
+    ) -> Result<Outcome, Abort> {
+        let confirmation = &message.confirmation;
+        let id = confirmation.application_id;
+        let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
+        confirmation.check_reference_is_impersonal(&name, &document)?;
+        let event = match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
+            Entered::New(id) | Entered::Again(id) => id,
+            Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
+            Entered::Different => {
+                let text = "Another message came with this identifier before.";
+                return Err(Error::Conflict(PublicMessage::new(text)).into());
+            }
+        };
+        let attempt = Attempt {
+            event,
+            confirmation,
+            request_id: Some(message.request_id.clone()),
+            traceparent: message.traceparent.clone(),
+        };
+        self.apply(connection, &attempt, patient).await
+    }
+
+    fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
+        let provider = provider_for(country).name();
+        // Keyed, because senders choose their identifiers, and may make them of documents and names.
+        let hash = self.keys().keyed_hash("webhook-key", &[provider.as_bytes(), message.key.as_bytes()]);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        NewEvent {
+            id: self.resources.clock.new_uuid(),
+            idempotency_key: format!("{provider}/{hash}"),
+            provider,
+            country,
+            application_id: message.confirmation.application_id,
+            provider_reference: message.confirmation.provider_reference.clone(),
+            outcome: message.confirmation.outcome,
+            // Keyed, because a body holds few enough figures to try them all.
+            fingerprint: self.keys().keyed_hash("webhook-body", &[&message.body]),
+            payload: message.body.to_vec(),
+            request_id: Some(message.request_id.to_string()),
+            traceparent: message.traceparent.clone(),
+            occurred_at: message.confirmation.occurred_at,
+            received_at: self.resources.clock.now(),
+        }
+    }
+
+    fn keys(&self) -> &KeyRing {
+        self.resources.database.keys()
+    }
+
+    /// Applies a stored message behind a savepoint and notes what came of it. A `patient` try leaves a passing failure to
+    /// the next try of the whole transaction; the sender's own mistakes undo it for good.
+    async fn apply(
+        &self,
+        connection: &mut AsyncPgConnection,
+        attempt: &Attempt<'_>,
+        patient: bool,
+    ) -> Result<Outcome, Abort> {
+        let applied =
+            transaction::once(connection, async |connection| self.decide(connection, attempt).await);
+        let now = self.resources.clock.now();
+        match applied.await {
+            Ok((status, changed)) => {
+                webhooks::settle(connection, attempt.event, changed, now).await?;
+                let receipt = if changed { Receipt::Applied } else { Receipt::Ignored };
+                Ok(Outcome::Settled(receipt(attempt.event, status)))
+            }
+            Err(error @ Error::Validation(_)) => Err(error.into()),
+            Err(error) if patient && error.retryable() => Err(error.into()),
+            Err(error) => {
+                let tried = webhooks::attempts(connection, attempt.event).await?;
+                let pause = self.resources.settings.webhooks.retry_pause(tried);
+                let next = pause.map(|pause| now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX));
+                webhooks::fail(connection, attempt.event, &error, next).await?;
+                Ok(Outcome::Failed(error))
+            }
+        }
+    }
+
+    /// Decides as the message says; the status afterwards, and whether the message changed anything.
+    async fn decide(
+        &self,
+        connection: &mut AsyncPgConnection,
+        attempt: &Attempt<'_>,
+    ) -> Result<(Status, bool), Abort> {
+        let confirmation = attempt.confirmation;
+        let application =
+            webhooks::lock_addressee(connection, self.keys(), confirmation.application_id).await?;
+        check_reference(confirmation, &application)?;
+        let open = application.status.next_for(Initiator::Webhook).next().is_some() && !application.deleted;
+        if !open || webhooks::has_newer(connection, attempt.event).await? {
+            return Ok((application.status, false));
+        }
+        let window = self.resources.settings.applications.duplicate_window();
+        let elsewhere = applications::was_applied_elsewhere(connection, application.id, window).await?;
+        let verdict = self.verdict(attempt, application, elsewhere);
+        webhooks::record(connection, &verdict).await?;
+        Ok((verdict.decision.status.into(), true))
+    }
+
+    fn verdict(
+        &self,
+        attempt: &Attempt<'_>,
+        application: Addressee,
+        applied_elsewhere: bool,
+    ) -> WebhookDecision {
+        let (clock, confirmation) = (&self.resources.clock, attempt.confirmation);
+        let is_shared = self.resources.settings.applications.shared_test_documents
+            && is_test_document(application.country, application.identity_document.reveal());
+        let name = provider_for(application.country).name();
+        let issued = application.issued_reference.as_deref();
+        let case = Case {
+            requested_amount: application.requested_amount,
+            monthly_income: application.monthly_income,
+            term_months: application.term_months,
+            banking_data: confirmation.merged_into(application.banking_data, name, issued),
+            applied_elsewhere: applied_elsewhere && !is_shared,
+        };
+        let decision = self.countries.rules(application.country).evaluate(&case);
+        let told = confirmation.showable_reason(&application.full_name, &application.identity_document);
+        let reasons = [&decision.reasons.join(", "), told.unwrap_or_default()];
+        let reasons: Vec<&str> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
+        WebhookDecision {
+            id: DecisionId::new(clock.new_uuid()),
+            application_id: application.id,
+            from: application.status,
+            case,
+            decision,
+            attribution: Attribution {
+                change_id: ChangeId::new(clock.new_uuid()),
+                changed_by: format!("webhook:{name}"),
+                reason: Some(reasons.join(": ")).filter(|reason| !reason.is_empty()),
+                request_id: attempt.request_id.clone(),
+            },
+            first_change_id: ChangeId::new(clock.new_uuid()),
+            traceparent: attempt.traceparent.clone(),
+        }
+    }
+
+    /// Tells metrics, log and relay what came of a message.
+    fn tell(&self, provider: &str, application: ApplicationId, outcome: &Result<Outcome>) {
+        let log = self.resources.logger.new(o!(
+            "provider" => provider.to_owned(),
+            "application_id" => application.to_string(),
+        ));
+        let result = match outcome {
+            Ok(Outcome::Settled(Receipt::Applied(event, status))) => {
+                info!(log, "webhook applied"; "event" => %event, "status" => status.as_str());
+                (self.on_commit)(Written { jobs: false, events: true });
+                "applied"
+            }
+            Ok(Outcome::Settled(Receipt::Ignored(event, status))) => {
+                info!(log, "webhook changes nothing"; "event" => %event, "status" => status.as_str());
+                "ignored"
+            }
+            Ok(Outcome::Settled(Receipt::Duplicate)) => "duplicate",
+            Ok(Outcome::Failed(error)) => {
+                warn!(log, "webhook could not be applied and is kept"; error.clone());
+                "failed"
+            }
+            Err(Error::NotFound(_)) => "unknown_application",
+            Err(Error::Conflict(_)) => "conflict",
+            Err(Error::Validation(_)) => "invalid",
+            Err(error) => {
+                warn!(log, "webhook could not be stored"; error.clone());
+                "error"
+            }
+        };
+        self.count(provider, result);
+    }
+
+    /// Counts a message, also one that got no further than the door.
+    pub fn count(&self, provider: &str, result: &'static str) {
+        self.resources.metrics.webhook_events_total.with_label_values(&[provider, result]).inc();
+    }
+}
+
+/// The country of an application, when it is one of those that the sender speaks for.
+async fn find_country(
+    connection: &mut AsyncPgConnection,
+    id: ApplicationId,
+    countries: &[Country],
+) -> Result<Country, Abort> {
+    let country = webhooks::find_country(connection, id).await?;
+    let country = country.filter(|country| countries.contains(country));
+    Ok(country.ok_or(Error::NotFound("application"))?)
+}
+
+/// A bureau that gave a reference speaks under that one alone.
+fn check_reference(confirmation: &Confirmation, application: &Addressee) -> Result<()> {
+    let issued = application.issued_reference.as_ref();
+    if issued.is_some_and(|issued| *issued != confirmation.provider_reference) {
+        let detail = "is not the reference that was given for this application";
+        return Err(Error::field("/provider_reference", "wrong_reference", detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What a worker takes out of a country's lane while the bureau is away.
+//!
+//! Where the operator chose `when_open = "pause"`, jobs of a country whose breaker has not been closed for longer than
+//! `pause_after_ms` stay in the queue. The breaker still has to find out when the bureau is back, and nobody calls any more: so
+//! one job goes through whenever it wants a probe. A claim and a call are two steps, and a second job may slip in between, or
+//! one that was claimed before; what such a job finds is not decided on but snoozed (`crate::actors::application`).
+
+use std::time::Duration;
+
+use crate::config::{ProviderSettings, WhenOpen};
+use crate::resilience::circuit_breaker::CircuitMode;
+use crate::resilience::circuit_breaker::{Snapshot, State};
+
+/// How much of a lane may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneAdmission {
+    /// Whatever there is.
+    Everything,
+    /// One job, to try the bureau with.
+    OneProbe,
+    /// Nothing: it waits.
+    Nothing,
+}
+
+impl LaneAdmission {
+    /// What may run of a country's lane, as its breaker stands.
+    pub fn of(settings: &ProviderSettings, breaker: &Snapshot) -> Self {
+        match settings.when_open {
+            WhenOpen::Fallback => Self::Everything,
+            WhenOpen::Pause if breaker.state == State::Closed => Self::Everything,
+            WhenOpen::Pause if breaker.mode == CircuitMode::ForcedOpen => Self::Nothing,
+            WhenOpen::Pause if breaker.not_closed_for < Duration::from_millis(settings.pause_after_ms) => {
+                Self::Everything
+            }
+            WhenOpen::Pause if breaker.wants_probe() => Self::OneProbe,
+            WhenOpen::Pause => Self::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::domain::application::Country;
+
+    fn settings(when_open: &str) -> ProviderSettings {
+        let variables =
+            [("AVAL__PROVIDERS__ES__WHEN_OPEN", when_open), ("AVAL__PROVIDERS__ES__PAUSE_AFTER_MS", "1000")];
+        let variables = variables.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Settings::from_variables(&variables.into_iter().collect()).unwrap().providers.of(Country::Es)
+    }
+
+    fn snapshot(state: State, mode: CircuitMode, not_closed_ms: u64, retry_ms: u64) -> Snapshot {
+        Snapshot {
+            state,
+            mode,
+            not_closed_for: Duration::from_millis(not_closed_ms),
+            consecutive_failures: 0,
+            calls: 0,
+            failures: 0,
+            slow: 0,
+            retry_in: Duration::from_millis(retry_ms),
+            opened_count: 1,
+        }
+    }
+
+    #[test]
+    fn a_lane_waits_only_where_that_was_chosen_and_only_after_its_threshold() {
+        use CircuitMode::{Auto, ForcedClosed, ForcedOpen};
+        use State::{Closed, HalfOpen, Open};
+        for (breaker, expected) in [
+            (snapshot(Closed, Auto, 0, 0), LaneAdmission::Everything),
+            (snapshot(Closed, ForcedClosed, 0, 0), LaneAdmission::Everything),
+            (snapshot(Open, Auto, 999, 500), LaneAdmission::Everything),
+            (snapshot(Open, Auto, 1000, 500), LaneAdmission::Nothing),
+            (snapshot(HalfOpen, Auto, 999, 0), LaneAdmission::Everything),
+            (snapshot(HalfOpen, Auto, 5000, 0), LaneAdmission::OneProbe),
+            (snapshot(HalfOpen, Auto, 5000, 200), LaneAdmission::Nothing),
+            (snapshot(Open, ForcedOpen, 0, 500), LaneAdmission::Nothing),
+        ] {
+            assert_eq!(LaneAdmission::of(&settings("pause"), &breaker), expected, "{breaker:?}");
+            assert_eq!(
+                LaneAdmission::of(&settings("fallback"), &breaker),
+                LaneAdmission::Everything,
+                "{breaker:?}"
+            );
+        }
+    }
+}

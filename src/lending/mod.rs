@@ -1,0 +1,5 @@
+//! The use cases of credit, built on the engine: storage, queue, events and actors.
+
+pub mod confirm;
+pub mod lane_admission;
+pub mod statistics;

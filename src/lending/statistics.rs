@@ -1,0 +1,101 @@
+//! Counting published events for the statistics, and the figures about all applications in the metrics. The leading
+//! relay's work, so that one instance alone does it; two that both believe to lead would count nothing twice either.
+
+use std::time::Duration;
+
+use chrono::Datelike as _;
+use rust_decimal::prelude::ToPrimitive as _;
+
+use crate::domain::application::Country;
+use crate::domain::decision::RiskBand;
+use crate::domain::status::Status;
+use crate::error::Result;
+use crate::resources::Resources;
+use crate::storage::applications::Visibility;
+use crate::storage::statistics::{self, Figures, Question, StatusCount};
+use crate::storage::transaction;
+use crate::telemetry::metrics::Metrics;
+
+/// After this time the figures are read again even when nothing happened: a month may have ended.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+/// Counts batches until one is not full, and keeps the figures in the metrics up to date. They were read at
+/// `figures_read_at`, by the monotonic clock; returns when they are read now.
+pub async fn count(resources: &Resources, figures_read_at: Option<Duration>) -> Result<Duration> {
+    let settings = &resources.settings.statistics;
+    let mut connection = resources.database.get().await?;
+    let mut has_changed = false;
+    loop {
+        let project = async |connection: &mut _| statistics::project(connection, settings.batch).await;
+        let counted = transaction::single(&mut connection, project).await?;
+        has_changed |= counted > 0;
+        if counted < i64::from(settings.batch) {
+            break;
+        }
+    }
+    let now = resources.clock.monotonic();
+    match figures_read_at {
+        Some(read_at) if !has_changed && now.saturating_sub(read_at) < MAX_AGE => Ok(read_at),
+        _ => {
+            let question = Question {
+                visibility: &Visibility::All,
+                country: None,
+                max_uncounted: settings.max_uncounted,
+            };
+            let read = async |connection: &mut _| {
+                statistics::read(connection, &question, resources.clock.now()).await
+            };
+            let figures = transaction::single(&mut connection, read).await?;
+            publish(&resources.metrics, &figures);
+            Ok(now)
+        }
+    }
+}
+
+/// Takes the figures out of the metrics: another instance has them now.
+pub fn withdraw(metrics: &Metrics) {
+    metrics.applications_by_status.reset();
+    metrics.approval_rate.reset();
+    metrics.monthly_amount_approved.reset();
+    metrics.risk_score_distribution.reset();
+}
+
+fn publish(metrics: &Metrics, figures: &Figures) {
+    for country in Country::ALL {
+        let counts: Vec<&StatusCount> =
+            figures.counts.iter().filter(|count| count.country == country).collect();
+        let of_status = |status: Status| {
+            counts.iter().filter(|count| count.status == status).map(|count| count.applications).sum::<i64>()
+        };
+        for status in Status::ALL {
+            let labels = [country.code(), status.as_str()];
+            metrics.applications_by_status.with_label_values(&labels).set(of_status(status));
+        }
+        let approved = of_status(Status::Approved) + of_status(Status::Completed);
+        let decided = approved + of_status(Status::Rejected);
+        if decided > 0 {
+            let rate = ratio(approved, decided);
+            metrics.approval_rate.with_label_values(&[country.code()]).set(rate);
+        } else {
+            // There is no series that would not lie.
+            let _ = metrics.approval_rate.remove_label_values(&[country.code()]);
+        }
+        for (index, band) in RiskBand::ALL.into_iter().enumerate() {
+            let risks = counts.iter().filter_map(|count| count.risk_bands.get(index)).sum();
+            metrics.risk_score_distribution.with_label_values(&[country.code(), band.as_str()]).set(risks);
+        }
+        let this_month = figures.as_of.date_naive().with_day(1);
+        let month =
+            figures.months.iter().find(|month| month.country == country && Some(month.period) == this_month);
+        let amount = month.and_then(|month| month.approved_amount.to_f64()).unwrap_or(0.0);
+        metrics.monthly_amount_approved.with_label_values(&[country.code()]).set(amount);
+    }
+}
+
+/// A share as Prometheus has it.
+fn ratio(part: i64, whole: i64) -> f64 {
+    rust_decimal::Decimal::from(part)
+        .checked_div(rust_decimal::Decimal::from(whole))
+        .and_then(|rate| rate.to_f64())
+        .unwrap_or(0.0)
+}

@@ -1,0 +1,151 @@
+//! The bulkhead (SPEC 4): so many calls of one country are in flight, so many wait, and the next is turned away.
+//!
+//! BulkheadState are handed on in the order of arrival: one that becomes free goes to the longest waiting caller before
+//! anybody new can take it. A [`BulkheadPermit`] frees itself when it is dropped, so that a call that panics or whose caller went
+//! away cannot keep it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+/// The places of one country.
+pub struct Bulkhead(Rc<RefCell<BulkheadState>>);
+
+struct BulkheadState {
+    max_in_flight: u32,
+    in_flight: u32,
+    max_queued: usize,
+    queue: VecDeque<oneshot::Sender<BulkheadPermit>>,
+}
+
+/// What somebody finds who wants to make a call.
+pub enum Entry {
+    /// A free place.
+    Free(BulkheadPermit),
+    /// A place in the queue.
+    Queued(Waiting),
+    /// Neither.
+    Full,
+}
+
+/// Leave to have one call in flight, until it is dropped.
+pub struct BulkheadPermit(Rc<RefCell<BulkheadState>>);
+
+/// A place in the queue, until it is dropped.
+pub struct Waiting(oneshot::Receiver<BulkheadPermit>);
+
+impl Bulkhead {
+    /// A bulkhead of `max_in_flight` permits and a queue of `max_queued` callers.
+    pub fn new(max_in_flight: u32, max_queued: u32) -> Self {
+        Self(Rc::new(RefCell::new(BulkheadState {
+            max_in_flight,
+            in_flight: 0,
+            max_queued: usize::try_from(max_queued).unwrap_or(usize::MAX),
+            queue: VecDeque::new(),
+        })))
+    }
+
+    /// Takes a place, or one in the queue.
+    pub fn enter(&self) -> Entry {
+        let mut places = self.0.borrow_mut();
+        if places.in_flight < places.max_in_flight {
+            places.in_flight += 1;
+            return Entry::Free(BulkheadPermit(Rc::clone(&self.0)));
+        }
+        if places.queue.len() >= places.max_queued {
+            places.queue.retain(|waiter| !waiter.is_closed());
+        }
+        if places.queue.len() >= places.max_queued {
+            return Entry::Full;
+        }
+        let (tx, rx) = oneshot::channel();
+        places.queue.push_back(tx);
+        Entry::Queued(Waiting(rx))
+    }
+
+    /// Calls in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.0.borrow().in_flight
+    }
+
+    /// Calls that wait.
+    pub fn queued(&self) -> usize {
+        self.0.borrow().queue.iter().filter(|waiter| !waiter.is_closed()).count()
+    }
+}
+
+impl Waiting {
+    /// Waits for a place; `None` when the bulkhead is gone.
+    pub async fn turn(self) -> Option<BulkheadPermit> {
+        self.0.await.ok()
+    }
+}
+
+impl Drop for BulkheadPermit {
+    fn drop(&mut self) {
+        loop {
+            let next = self.0.borrow_mut().queue.pop_front();
+            match next {
+                None => break,
+                Some(waiter) if waiter.is_closed() => {}
+                Some(waiter) => {
+                    let _ = waiter.send(Self(Rc::clone(&self.0)));
+                    return;
+                }
+            }
+        }
+        self.0.borrow_mut().in_flight -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    fn place(bulkhead: &Bulkhead) -> BulkheadPermit {
+        match bulkhead.enter() {
+            Entry::Free(place) => place,
+            Entry::Queued(_) | Entry::Full => panic!("no free place"),
+        }
+    }
+
+    fn waiting(bulkhead: &Bulkhead) -> Waiting {
+        match bulkhead.enter() {
+            Entry::Queued(waiting) => waiting,
+            Entry::Free(_) | Entry::Full => panic!("not queued"),
+        }
+    }
+
+    #[test]
+    fn a_free_place_goes_to_the_longest_waiting_and_to_nobody_new() {
+        let bulkhead = Bulkhead::new(1, 2);
+        let held = place(&bulkhead);
+        let (first, second) = (waiting(&bulkhead), waiting(&bulkhead));
+        assert!(matches!(bulkhead.enter(), Entry::Full));
+        drop(held);
+        let third = waiting(&bulkhead);
+        let mut second = Box::pin(second.turn());
+        assert!(second.as_mut().now_or_never().is_none());
+        let held = first.turn().now_or_never().flatten().expect("the first one's turn");
+        drop(held);
+        drop(second.now_or_never().flatten().expect("the second one's turn"));
+        drop(third.turn().now_or_never().flatten().expect("the third one's turn"));
+        assert_eq!((bulkhead.in_flight(), bulkhead.queued()), (0, 0));
+    }
+
+    #[test]
+    fn whoever_goes_away_gives_up_the_place_or_the_turn() {
+        let bulkhead = Bulkhead::new(1, 1);
+        let held = place(&bulkhead);
+        drop(waiting(&bulkhead));
+        assert_eq!(bulkhead.queued(), 0);
+        let gone_after_its_turn_came = waiting(&bulkhead);
+        drop(held);
+        assert_eq!(bulkhead.in_flight(), 1);
+        drop(gone_after_its_turn_came);
+        assert_eq!(bulkhead.in_flight(), 0);
+    }
+}

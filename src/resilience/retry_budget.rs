@@ -1,0 +1,79 @@
+//! The retry budget (SPEC 4): retries of the last minute are at most a share of its calls, with a floor.
+//!
+//! Without one, every call to a failing bureau becomes three just when it can bear least. The floor keeps retries
+//! possible where calls are rare and a share of them would be nothing.
+
+use std::time::Duration;
+
+use crate::config::CallSettings;
+use crate::resilience::sliding_window::SlidingWindow;
+
+const WINDOW_MS: u64 = 60_000;
+
+/// One country's budget.
+pub struct RetryBudget {
+    percent: u32,
+    floor: u32,
+    /// First tries, retries.
+    counts: SlidingWindow<2>,
+}
+
+impl RetryBudget {
+    /// A budget that has seen no call yet.
+    pub fn new(settings: &CallSettings) -> Self {
+        Self {
+            percent: settings.retry_budget_percent,
+            floor: settings.retry_budget_min_per_minute,
+            counts: SlidingWindow::new(WINDOW_MS),
+        }
+    }
+
+    /// Counts a first try.
+    pub fn count_call(&mut self, now: Duration) {
+        self.counts.add(now, [1, 0]);
+    }
+
+    /// Takes one retry out of the budget; `false` when nothing is left.
+    pub fn take(&mut self, now: Duration) -> bool {
+        let [calls, retries] = self.counts.totals(now);
+        let share = u64::from(calls) * u64::from(self.percent) / 100;
+        let left = u64::from(retries) < share.max(u64::from(self.floor));
+        if left {
+            self.counts.add(now, [0, 1]);
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(percent: u32, floor: u32) -> RetryBudget {
+        RetryBudget { percent, floor, counts: SlidingWindow::new(WINDOW_MS) }
+    }
+
+    fn taken(budget: &mut RetryBudget, now: Duration) -> usize {
+        (0..1_000).take_while(|_| budget.take(now)).count()
+    }
+
+    #[test]
+    fn it_grants_a_share_of_the_calls_and_never_less_than_the_floor() {
+        for (calls, expected) in [(0, 10), (50, 10), (54, 10), (55, 11), (200, 40)] {
+            let mut budget = budget(20, 10);
+            for _ in 0..calls {
+                budget.count_call(Duration::ZERO);
+            }
+            assert_eq!(taken(&mut budget, Duration::ZERO), expected, "{calls} calls");
+        }
+        assert_eq!(taken(&mut budget(20, 0), Duration::ZERO), 0);
+    }
+
+    #[test]
+    fn after_a_minute_it_is_full_again() {
+        let mut budget = budget(20, 3);
+        assert_eq!(taken(&mut budget, Duration::from_secs(5)), 3);
+        assert_eq!(taken(&mut budget, Duration::from_secs(64)), 0);
+        assert_eq!(taken(&mut budget, Duration::from_secs(65)), 3);
+    }
+}

@@ -1,0 +1,186 @@
+//! The root: keeps the permanent actors alive.
+//!
+//! Each permanent actor has one keeper, a task that waits on its liveness. When the actor dies, the keeper starts a new
+//! actor after a pause that doubles, points the actor's [`Handle`] at it, and counts the restart. More deaths than
+//! the budget allows in its time mean that restarting does not help: the keeper escalates, and the process ends in an
+//! orderly way, so that whoever runs it starts it anew. Tasks that are not actors but must go on for ever are kept the same
+//! way ([`Root::keep_task`]).
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{Logger, crit, error, warn};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::RestartSettings;
+use crate::resources::Resources;
+use crate::supervision::handle::{Handle, LivenessGuard};
+
+/// Threads that actors live on, taken in turn.
+pub struct Arbiters {
+    arbiters: Vec<Arbiter>,
+    next: std::sync::atomic::AtomicUsize,
+}
+
+impl Arbiters {
+    /// Starts `count` threads.
+    pub fn start(count: usize) -> Self {
+        Self { arbiters: (0..count.max(1)).map(|_| Arbiter::new()).collect(), next: 0.into() }
+    }
+
+    /// The next thread in turn; the caller's own when there is none.
+    pub fn next(&self) -> ArbiterHandle {
+        let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % self.arbiters.len().max(1);
+        self.arbiters.get(turn).map_or_else(Arbiter::current, Arbiter::handle)
+    }
+
+    /// Ends the threads, with every actor that is still on them.
+    pub fn stop(&self) {
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+    }
+}
+
+/// Counts deaths: so many in so much time may be answered with a restart.
+#[derive(Debug, Clone)]
+pub struct RestartBudget {
+    settings: RestartSettings,
+    deaths: VecDeque<Duration>,
+}
+
+impl RestartBudget {
+    /// A budget that nothing was taken from.
+    pub fn new(settings: &RestartSettings) -> Self {
+        Self { settings: settings.clone(), deaths: VecDeque::new() }
+    }
+
+    /// Takes one restart for a death at `now`: the pause before it, or `None` when the budget is used up.
+    pub fn take(&mut self, now: Duration) -> Option<Duration> {
+        let window = self.settings.within();
+        while self.deaths.front().is_some_and(|death| now.saturating_sub(*death) > window) {
+            self.deaths.pop_front();
+        }
+        self.deaths.push_back(now);
+        let count = u32::try_from(self.deaths.len()).unwrap_or(u32::MAX);
+        (count <= self.settings.max_restarts).then(|| self.settings.backoff(count))
+    }
+}
+
+/// The keepers of one process.
+pub struct Root {
+    resources: Resources,
+    arbiters: std::sync::Arc<Arbiters>,
+    stopping: CancellationToken,
+    fatal: CancellationToken,
+    keepers: TaskTracker,
+}
+
+impl Root {
+    /// A root without actors. `fatal` is cancelled when an actor cannot be kept alive.
+    pub fn new(resources: &Resources, arbiters: std::sync::Arc<Arbiters>, fatal: CancellationToken) -> Self {
+        Self {
+            resources: resources.named("root"),
+            arbiters,
+            stopping: CancellationToken::new(),
+            fatal,
+            keepers: TaskTracker::new(),
+        }
+    }
+
+    /// Keeps an actor alive behind `handle`: `build` makes each replacement, on its thread; the actor must hold the
+    /// liveness.
+    pub fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        let handle = handle.clone();
+        let arbiter = self.arbiters.next();
+        self.spawn_keeper(handle.name(), move || {
+            let (line, death) = LivenessGuard::pair();
+            let (handle, build) = (handle.clone(), build.clone());
+            arbiter.spawn_fn(move || handle.point_at(build(line).start()));
+            death.wait()
+        });
+    }
+
+    /// Keeps a task that should never end running; one that ends or panics is started again.
+    pub fn keep_task<F>(&self, name: &'static str, start: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stopping = self.stopping.clone();
+        self.spawn_keeper(name, move || {
+            let task = tokio::spawn(start());
+            let (abort, stopping) = (task.abort_handle(), stopping.clone());
+            async move {
+                tokio::select! {
+                    _ = task => {}
+                    () = stopping.cancelled() => abort.abort(),
+                }
+            }
+        });
+    }
+
+    fn spawn_keeper<F>(&self, name: &'static str, mut record_start: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let mut budget = RestartBudget::new(&self.resources.settings.actors.restart);
+        let (resources, stopping, fatal) =
+            (self.resources.clone(), self.stopping.clone(), self.fatal.clone());
+        let logger: Logger = resources.logger.new(slog::o!("actor" => name));
+        self.keepers.spawn(async move {
+            loop {
+                record_start().await;
+                if stopping.is_cancelled() {
+                    return;
+                }
+                resources.metrics.actor_restarts_total.with_label_values(&[name]).inc();
+                let Some(pause) = budget.take(resources.clock.monotonic()) else {
+                    crit!(logger, "actor dies again and again: the process ends");
+                    fatal.cancel();
+                    return;
+                };
+                warn!(logger, "actor died and is started again"; "pause_ms" => pause.as_millis());
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stopping.cancelled() => return,
+                }
+            }
+        });
+    }
+
+    /// Lets actors end from now on: a death is no longer answered with a restart.
+    pub fn stop_keeping(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Waits until no keeper is left, for at most `deadline`.
+    pub async fn wait(&self, deadline: Duration) {
+        self.keepers.close();
+        if tokio::time::timeout(deadline, self.keepers.wait()).await.is_err() {
+            error!(self.resources.logger, "some actors did not end in time");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_allows_so_many_restarts_in_its_time_and_recovers_with_it() {
+        let settings =
+            RestartSettings { max_restarts: 2, within_ms: 1000, backoff_base_ms: 10, backoff_max_ms: 15 };
+        let mut budget = RestartBudget::new(&settings);
+        let at = Duration::from_millis;
+        assert_eq!(budget.take(at(0)), Some(at(10)));
+        assert_eq!(budget.take(at(1)), Some(at(15)), "the pause doubles up to its bound");
+        assert_eq!(budget.take(at(2)), None);
+        assert_eq!(budget.take(at(1500)), Some(at(10)), "deaths are forgotten after the window");
+    }
+}

@@ -1,0 +1,58 @@
+//! The write batcher when writing is slow or impossible.
+
+use std::time::{Duration, Instant};
+
+use aval::domain::application::Country;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
+use futures_util::FutureExt as _;
+
+use crate::support::db::{execute, text};
+use crate::support::engine::{TestEngine, application};
+use crate::support::eventually;
+
+#[actix_rt::test]
+async fn an_application_whose_client_gave_up_before_its_turn_is_not_written() {
+    let test = TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
+    let row = || application(&test.engine.resources.clock, Country::Es, "12345678Z");
+    let mut sql = test.database.connect().await;
+    execute(&mut sql, "BEGIN").await.unwrap();
+    execute(&mut sql, "LOCK TABLE applications").await.unwrap();
+
+    let (first, given_up) = (row(), row());
+    let (first_id, given_up_id) = (first.id, given_up.id);
+    let mut under_way = Box::pin(test.engine.write_batchers.insert(first));
+    assert!((&mut under_way).now_or_never().is_none());
+    assert!(test.engine.write_batchers.insert(given_up).now_or_never().is_none());
+    execute(&mut sql, "COMMIT").await.unwrap();
+
+    under_way.await.unwrap();
+    test.engine.write_batchers.insert(row()).await.unwrap();
+    let written = format!("SELECT count(*) FROM applications WHERE id IN ('{first_id}', '{given_up_id}')");
+    assert_eq!(text(&mut sql, &written).await.as_deref(), Some("1"));
+    assert_eq!(text(&mut sql, "SELECT count(*) FROM applications").await.as_deref(), Some("2"));
+}
+
+#[actix_rt::test]
+async fn writes_without_a_database_are_all_answered_soon_and_later_ones_written() {
+    let test =
+        TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1"), ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "500")])
+            .await;
+    let row = || application(&test.engine.resources.clock, Country::Es, "12345678Z");
+    let name = test.text("SELECT current_database()").await.unwrap();
+    let elsewhere = test.database.url().replacen(&name, "postgres", 1);
+    let mut admin = AsyncPgConnection::establish(&elsewhere).await.unwrap();
+    execute(&mut admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await.unwrap();
+    let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    execute(&mut admin, &cut).await.unwrap();
+
+    let began = Instant::now();
+    let answers =
+        futures_util::future::join_all((0..60).map(|_| test.engine.write_batchers.insert(row()))).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "one by one they take half a minute");
+    for answer in answers {
+        assert!(answer.expect_err("there is no database").retryable());
+    }
+
+    execute(&mut admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.unwrap();
+    eventually("a write", async || test.engine.write_batchers.insert(row()).await.ok()).await;
+}
