@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use crate::accounts::Accounts;
-use crate::actors::application::ApplicationParts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
 use crate::actors::housekeeper::{self, Housekeeper};
+use crate::actors::job::JobParts;
 use crate::actors::outbox_relay::{self, OutboxRelay};
 use crate::actors::provider_gateway;
 use crate::actors::provider_gateway::overrides::{self, CircuitOverrides};
@@ -25,9 +25,11 @@ use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
+use crate::lending::process::ProcessCreditApplication;
 use crate::providers::provider_for;
 use crate::providers::simulator::{Simulator, SimulatorSettings};
 use crate::queue::running_jobs::RunningJobs;
+use crate::queue::task::{AnyTask, Tasks};
 use crate::resources::Resources;
 use crate::storage::Database;
 use crate::storage::listener::Notification;
@@ -71,6 +73,8 @@ pub struct Engine {
     pub simulator: Option<Simulator>,
     /// The permanent actors.
     pub handles: Handles,
+    /// The tasks that this version knows.
+    pub tasks: Tasks,
     /// The jobs in work.
     pub running: RunningJobs,
     /// What operators want of the circuit breakers.
@@ -87,7 +91,7 @@ pub struct Engine {
     pub shared: Shared,
     /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
-    pub(super) recorder_handles: Vec<Handle<WriteBatcher>>,
+    pub(super) write_batcher_handles: Vec<Handle<WriteBatcher>>,
     pub(super) root: Root,
     pub(super) arbiters: Arc<Arbiters>,
 }
@@ -146,11 +150,20 @@ impl Engine {
         };
         let on_commit = commit_hook(&handles);
         let webhooks = WebhookReceiver::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
-        let recorder_handles: Vec<Handle<WriteBatcher>> = (0..resources.settings.actors.write_batchers)
+        let write_batcher_handles: Vec<Handle<WriteBatcher>> = (0..resources.settings.actors.write_batchers)
             .map(|_| Handle::vacant(write_batcher::NAME))
             .collect();
+        let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
+        // A new kind of background work is one more line.
+        let tasks: [Box<dyn AnyTask>; 1] = [Box::new(ProcessCreditApplication {
+            resources: resources.clone(),
+            write_batchers: write_batchers.clone(),
+            gateway: handles.gateway.clone(),
+            countries: Arc::clone(&countries),
+        })];
         let engine = Self {
-            write_batchers: WriteBatchers::new(recorder_handles.iter().cloned()),
+            write_batchers,
+            tasks: Tasks::new(tasks),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
             overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
@@ -165,10 +178,10 @@ impl Engine {
             webhooks,
             shared,
             fatal,
-            recorder_handles,
+            write_batcher_handles,
             arbiters,
         };
-        engine.keep_recorders();
+        engine.keep_write_batchers();
         if engine.is(InstanceRole::Worker) {
             engine.keep_gateway(endpoints);
             engine.keep_overrides();
@@ -200,7 +213,7 @@ impl Engine {
 
     /// Actors start on threads of their own; work may come only when all of this instance's roles have.
     async fn wait_alive(&self) {
-        for write_batcher in &self.recorder_handles {
+        for write_batcher in &self.write_batcher_handles {
             write_batcher.wait_alive().await;
         }
         if self.is(InstanceRole::Worker) {
@@ -218,8 +231,8 @@ impl Engine {
         }
     }
 
-    fn keep_recorders(&self) {
-        for handle in &self.recorder_handles {
+    fn keep_write_batchers(&self) {
+        for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
             self.root.keep(handle, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
         }
@@ -251,11 +264,10 @@ impl Engine {
     }
 
     fn keep_workers(&self) {
-        let parts = ApplicationParts {
+        let parts = JobParts {
             resources: self.resources.clone(),
             write_batchers: self.write_batchers.clone(),
-            gateway: self.handles.gateway.clone(),
-            countries: Arc::clone(&self.countries),
+            tasks: self.tasks.clone(),
             running: self.running.clone(),
         };
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));

@@ -121,7 +121,9 @@ impl App {
                 .stage("load balancers told", MIN_STAGE_TIME, tokio::time::sleep(settings.drain_delay()))
                 .await;
         }
-        shutdown.stage("receiver of jobs", MIN_STAGE_TIME, engine.handles.scheduler.ask(StopClaiming)).await;
+        shutdown
+            .stage("stop claiming jobs", MIN_STAGE_TIME, engine.handles.scheduler.ask(StopClaiming))
+            .await;
         engine.sessions.close_all();
         let requests = async {
             server.stop(true).await;
@@ -207,6 +209,7 @@ fn http_state(engine: &Engine) -> HttpState {
             overrides: engine.overrides.clone(),
             running: engine.running.clone(),
         },
+        tasks: engine.tasks.clone(),
     }
 }
 

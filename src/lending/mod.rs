@@ -2,4 +2,5 @@
 
 pub mod confirm;
 pub mod lane_admission;
+pub mod process;
 pub mod statistics;

@@ -174,7 +174,7 @@ pub(super) const CASES: &[Case] = cases! {
         let (lease, application_id, attribution) = (w.job.lease, w.job.application_id.unwrap(), w.attribution());
         jobs::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, other_account_window_ms: 86_400_000 }]).await
     };
-    "jobs::move_to_dead_letters::move_to_dead_letters" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::move_to_dead_letters(sql, &[buried(w)]).await };
+    "jobs::dead_letter::move_to_dead_letters" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::move_to_dead_letters(sql, &[dead_letter(w)]).await };
     "jobs::claim::claim" [0] ["pending_jobs_lanes_idx", "pending_jobs_pkey"] |sql, _w| async move { jobs::claim(sql, &claim()).await };
     "jobs::claim::claim_exhausted" [0] ["pending_jobs_leases_idx"] |sql, _w| async move { jobs::claim_exhausted(sql, &claim()).await };
     "jobs::renew" [0] ["pending_jobs_pkey"]
@@ -437,16 +437,12 @@ fn decided(w: &World) -> DecisionRecord {
     }
 }
 
-fn buried(w: &World) -> DeadLetter {
+fn dead_letter(w: &World) -> DeadLetter {
     DeadLetter {
         lease: w.job.lease,
-        application_id: w.job.application_id,
         error_type: "test".to_owned(),
         error_message: "test".to_owned(),
         backtrace: None,
-        attribution: w.attribution(),
-        first_change_id: w.change_id(),
-        traceparent: None,
     }
 }
 

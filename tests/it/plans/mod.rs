@@ -95,7 +95,7 @@ const TRANSACTIONS: [&str; 20] = [
     "failed_jobs::mark",
     "idempotency::",
     "jobs::begin",
-    "jobs::move_to_dead_letters",
+    "jobs::dead_letter",
     "jobs::claim",
     "jobs::release",
     "jobs::renew",
@@ -213,7 +213,7 @@ async fn jobs_are_found_by_their_keys_when_the_queue_has_grown_since_it_was_anal
     const BY_KEY: [&str; 6] = [
         "decisions::store",
         "jobs::begin::begin",
-        "jobs::move_to_dead_letters::move_to_dead_letters",
+        "jobs::dead_letter::move_to_dead_letters",
         "jobs::renew",
         "jobs::release",
         "jobs::supersede",

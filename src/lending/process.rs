@@ -1,83 +1,132 @@
-//! One attempt at one job: what is asked, what is decided on the answer, and how the queue is told.
+//! Processing a credit application: the bureau's report, the country's rules, the decision.
+//!
+//! The steps of one attempt are committed by two grouped writes: the beginning (`PENDING` becomes `VALIDATING`) and the
+//! decision, which ends the job. Every step may be repeated.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{Logger, debug, info, warn};
+use slog::{Logger, info, warn};
 
-use super::{ApplicationParts, attribution, dead_letter};
-use crate::actors::provider_gateway::{BankingAnswer, FetchBankingData, ReadBreakers};
+use super::lane_admission::LaneAdmission;
+use crate::actors::provider_gateway::{
+    BankingAnswer, BreakerStatus, FetchBankingData, ProviderGateway, ReadBreakers,
+};
 use crate::actors::write_batcher::WriteBatchers;
 use crate::config::WhenOpen;
+use crate::countries::Countries;
 use crate::domain::application::{Attribution, Country};
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::domain::confirmation;
-use crate::domain::decision::{Case, Decision};
-use crate::domain::ids::{ApplicationId, DecisionId};
+use crate::domain::decision::Case;
+use crate::domain::ids::{ApplicationId, ChangeId, DecisionId};
 use crate::error::{Error, Result};
-use crate::lending::lane_admission::LaneAdmission;
 use crate::providers::Subject;
 use crate::providers::simulator::test_documents::is_test_document;
+use crate::queue::running_jobs::RunningJobs;
+use crate::queue::task::{Attempt, Outcome, Task};
 use crate::resilience::retry::retry_unavailable;
+use crate::resources::Resources;
+use crate::storage::APPLICATION_ACTOR;
+use crate::storage::applications::GiveUp;
 use crate::storage::decisions::{DecisionRecord, Stored};
-use crate::storage::jobs::{BeginJob, Begun, ClaimedJob, PendingCase, Release};
+use crate::storage::group_write::GroupWrite;
+use crate::storage::jobs::{BeginJob, Begun, ClaimedJob, DeadLetter, PendingCase, Quota, Supersede};
 use crate::supervision::faults::FaultPoint;
+use crate::supervision::handle::Handle;
 use crate::telemetry::metrics::seconds;
 
-/// How a job's attempt ended.
-#[derive(Debug)]
-enum End {
-    /// Decided; `Stored` says what became of the decision.
-    Decided(Box<Decision>, Stored),
-    /// Back to the queue without having used an attempt.
-    Snoozed(Duration),
-    /// The bureau will answer under this reference, within this time.
-    Waiting(String, Duration),
-    /// The application no longer needs it.
-    Superseded,
-    /// Another worker has it now.
-    LeaseLost,
+/// The task of deciding credit applications.
+pub struct ProcessCreditApplication {
+    /// The engine's shared resources.
+    pub resources: Resources,
+    /// Write the beginning and the decision.
+    pub write_batchers: WriteBatchers,
+    /// Calls the bureaus.
+    pub gateway: Handle<ProviderGateway>,
+    /// The rules.
+    pub countries: Arc<Countries>,
 }
 
-/// One attempt at one job.
-pub(super) struct Work {
-    pub(super) job: ClaimedJob,
-    pub(super) parts: ApplicationParts,
-    pub(super) logger: Logger,
-}
+impl Task for ProcessCreditApplication {
+    const NAME: &'static str = "process_credit_application";
 
-impl Work {
-    /// Works for at most `timeout`, and tells the queue and the metrics how it ended.
-    pub(super) async fn run(&self, timeout: Duration) {
-        let started = self.parts.resources.clock.monotonic();
-        let result = match tokio::time::timeout(timeout, self.process()).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(Error::Timeout { what: "job", after: timeout }),
-        };
-        let status = self.settle(result).await;
-        let metrics = &self.parts.resources.metrics;
-        let elapsed = self.parts.resources.clock.monotonic().saturating_sub(started);
-        metrics.worker_tasks_total.with_label_values(&[self.job.task_name.as_str(), status]).inc();
-        metrics
-            .worker_task_duration_seconds
-            .with_label_values(&[self.job.task_name.as_str()])
-            .observe(seconds(elapsed));
+    fn lanes() -> Vec<&'static str> {
+        Country::ALL.iter().map(|country| country.code()).collect()
     }
 
-    async fn process(&self) -> Result<End> {
+    /// Everything in each country's lane. Breakers are read only where some country's jobs may have to wait for one; if they cannot
+    /// be read, every lane is served, and a job that meets an open breaker is snoozed.
+    async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
+        let mut lanes: Vec<_> = Self::lanes().into_iter().map(Quota::whole).collect();
+        let providers = &self.resources.settings.providers;
+        let may_wait = |country: &Country| providers.of(*country).when_open == WhenOpen::Pause;
+        if !Country::ALL.iter().any(may_wait) {
+            return lanes;
+        }
+        let breakers = self.gateway.ask(ReadBreakers).await.unwrap_or_default();
+        for quota in &mut lanes {
+            let known = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
+            let Some(breaker) = breakers.iter().find(known) else { continue };
+            quota.most = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
+                LaneAdmission::Everything => i32::MAX,
+                LaneAdmission::OneProbe if !running.any_in(&quota.lane) => 1,
+                LaneAdmission::OneProbe | LaneAdmission::Nothing => 0,
+            };
+        }
+        lanes
+    }
+
+    async fn run(&self, attempt: &Attempt) -> Result<Outcome> {
+        Work { job: &attempt.job, parts: self, logger: &attempt.logger }.process().await
+    }
+
+    /// Leaves the application to a person, with the error as the reason.
+    async fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> Result<bool> {
+        let reason = format!("processing failed: {}", dead_letter.error_message);
+        let give_up = GiveUp {
+            dead_letter,
+            application_id: job.application_id,
+            attribution: attribution(&self.resources, job, Some(reason)),
+            first_change_id: ChangeId::new(self.resources.clock.new_uuid()),
+            traceparent: job.traceparent.clone(),
+        };
+        self.write_batchers.write(give_up).await
+    }
+
+    fn longest_pause(&self, attempt: i32) -> Duration {
+        self.resources.settings.jobs.retry_ceiling(attempt)
+    }
+}
+
+fn attribution(resources: &Resources, job: &ClaimedJob, reason: Option<String>) -> Attribution {
+    Attribution {
+        change_id: ChangeId::new(resources.clock.new_uuid()),
+        changed_by: APPLICATION_ACTOR.to_owned(),
+        reason,
+        request_id: job.request_id.clone(),
+    }
+}
+
+/// One attempt at one application.
+struct Work<'a> {
+    job: &'a ClaimedJob,
+    parts: &'a ProcessCreditApplication,
+    logger: &'a Logger,
+}
+
+impl Work<'_> {
+    async fn process(&self) -> Result<Outcome> {
         let application_id = self.job.application_id.ok_or(Error::NotFound("application"))?;
         let begin = self.begin(application_id);
-        let case = match self
-            .retry_unavailable(async |write_batchers| write_batchers.begin(begin.clone()).await)
-            .await?
-        {
+        let case = match self.write(begin).await? {
             Begun::Ready(case) => case,
             Begun::Superseded => {
-                self.retry_unavailable(async |write_batchers| write_batchers.supersede(self.job.lease).await)
-                    .await?;
-                return Ok(End::Superseded);
+                self.write(Supersede(self.job.lease)).await?;
+                return Ok(Outcome::Superseded);
             }
             Begun::Missing => return Err(Error::NotFound("application")),
-            Begun::LeaseLost => return Ok(End::LeaseLost),
+            Begun::LeaseLost => return Ok(Outcome::LeaseLost),
         };
         self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country));
         if let Some(reference) = &self.job.unanswered_reference {
@@ -87,15 +136,20 @@ impl Work {
         match self.ask_bureau(&case).await? {
             BankingAnswer::Accepted { provider_reference } => {
                 let patience = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
-                Ok(End::Waiting(provider_reference, Duration::from_millis(patience)))
+                Ok(Outcome::WaitingExternal {
+                    reference: provider_reference,
+                    timeout: Duration::from_millis(patience),
+                })
             }
             BankingAnswer::Report(report) => self.decide(&case, report).await,
             BankingAnswer::CircuitOpen(_) if self.waits_for_its_bureau(case.country).await? => {
-                Ok(End::Snoozed(self.overflow_pause()))
+                Ok(Outcome::Snoozed(self.overflow_pause()))
             }
             BankingAnswer::CircuitOpen(fallback) => self.decide(&case, fallback).await,
-            BankingAnswer::BulkheadFull => Ok(End::Snoozed(self.overflow_pause())),
-            BankingAnswer::RateLimited { retry_after } if self.may_wait() => Ok(End::Snoozed(retry_after)),
+            BankingAnswer::BulkheadFull => Ok(Outcome::Snoozed(self.overflow_pause())),
+            BankingAnswer::RateLimited { retry_after } if self.may_wait() => {
+                Ok(Outcome::Snoozed(retry_after))
+            }
             BankingAnswer::RateLimited { .. } => {
                 warn!(self.logger, "the bureau asks for more patience than a job has");
                 self.decide_without_bureau(&case, FallbackReason::RateLimited).await
@@ -146,14 +200,14 @@ impl Work {
         }))
     }
 
-    async fn decide_without_bureau(&self, case: &PendingCase, reason: FallbackReason) -> Result<End> {
+    async fn decide_without_bureau(&self, case: &PendingCase, reason: FallbackReason) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
     /// A promise that was not kept leaves the application to a human, or to the bureau's webhook when it comes after all:
     /// asking again would only bring another promise.
-    async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<End> {
+    async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");
         confirmation::set_issued_reference(&mut figures, reference);
@@ -165,7 +219,7 @@ impl Work {
             && is_test_document(pending.country, pending.identity_document.reveal())
     }
 
-    async fn decide(&self, pending: &PendingCase, banking_data: BankingData) -> Result<End> {
+    async fn decide(&self, pending: &PendingCase, banking_data: BankingData) -> Result<Outcome> {
         let provider_available = !banking_data.is_fallback();
         let try_again = banking_data.is_fallback() && !banking_data.is_timed_out();
         let case = Case {
@@ -190,10 +244,17 @@ impl Work {
             attribution: self.attribution(reason),
             traceparent: self.job.traceparent.clone(),
         };
-        let stored =
-            self.retry_unavailable(async |write_batchers| write_batchers.store(record.clone()).await).await?;
+        let stored = self.write(record).await?;
         self.observe_processing_time(pending.application_id, stored);
-        Ok(End::Decided(Box::new(decision), stored))
+        match stored {
+            Stored::Applied => {
+                info!(self.logger, "application decided"; "status" => ?decision.status,
+                    "reasons" => decision.reasons.join(","), "attempt" => self.job.attempt);
+                Ok(Outcome::Completed)
+            }
+            Stored::Superseded => Ok(Outcome::Superseded),
+            Stored::LeaseLost => Ok(Outcome::LeaseLost),
+        }
     }
 
     fn observe_processing_time(&self, id: ApplicationId, stored: Stored) {
@@ -204,85 +265,10 @@ impl Work {
         }
     }
 
-    /// Tells the queue how the attempt ended; returns the word for it in metrics.
-    async fn settle(&self, result: Result<End>) -> &'static str {
-        let error = match result {
-            Ok(End::Decided(decision, Stored::Applied)) => {
-                info!(self.logger, "application decided";
-                    "status" => ?decision.status, "reasons" => decision.reasons.join(","), "attempt" => self.job.attempt);
-                return "success";
-            }
-            Ok(End::Decided(_, Stored::Superseded) | End::Superseded) => {
-                info!(self.logger, "the application no longer needs this job");
-                return "superseded";
-            }
-            Ok(End::Decided(_, Stored::LeaseLost) | End::LeaseLost) | Err(Error::LeaseLost) => {
-                info!(self.logger, "another worker has the job");
-                return "lease_lost";
-            }
-            Ok(End::Snoozed(pause)) => {
-                debug!(self.logger, "job snoozed"; "pause_ms" => pause.as_millis());
-                self.release(pause, true, None, None).await;
-                return "snoozed";
-            }
-            Ok(End::Waiting(reference, patience)) => {
-                info!(self.logger, "the bureau will answer later";
-                    "provider_reference" => &reference, "timeout_ms" => patience.as_millis());
-                self.release(patience, true, None, Some(reference)).await;
-                return "waiting";
-            }
-            Err(error) => error,
-        };
-        if error.retryable() && !self.is_last_attempt() {
-            let ceiling = self.parts.resources.settings.jobs.retry_ceiling(self.job.attempt);
-            let pause = self.parts.resources.clock.jitter(ceiling);
-            warn!(self.logger, "attempt failed and is tried again";
-                "attempt" => self.job.attempt, "pause_ms" => pause.as_millis(), error.clone());
-            let told = (error.code().to_owned(), error.to_string());
-            self.release(pause, false, Some(told), None).await;
-            return "retried";
-        }
-        warn!(self.logger, "job given up"; "attempt" => self.job.attempt, error.clone());
-        let dead_letter = dead_letter(&self.parts.resources, &self.job, &error);
-        if let Err(error) = self
-            .retry_unavailable(async |write_batchers| {
-                write_batchers.move_to_dead_letters(dead_letter.clone()).await
-            })
-            .await
-        {
-            warn!(self.logger, "job not buried: its lease will run out"; error);
-        }
-        "failed"
-    }
-
-    /// Has something written, however long the database needs to be there again (see [`retry_unavailable`]).
-    async fn retry_unavailable<T>(&self, write: impl AsyncFn(&WriteBatchers) -> Result<T>) -> Result<T> {
-        let (clock, write_batchers) = (&self.parts.resources.clock, &self.parts.write_batchers);
-        retry_unavailable(clock, &self.logger, async || write(write_batchers).await).await
-    }
-
-    async fn release(
-        &self,
-        pause: Duration,
-        give_attempt_back: bool,
-        error: Option<(String, String)>,
-        provider_reference: Option<String>,
-    ) {
-        let release = Release {
-            lease: self.job.lease,
-            delay_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
-            give_attempt_back,
-            error,
-            provider_reference,
-        };
-        match self
-            .retry_unavailable(async |write_batchers| write_batchers.release(release.clone()).await)
-            .await
-        {
-            Ok(true) => {}
-            Ok(false) => info!(self.logger, "the job was somebody else's meanwhile, or over"),
-            Err(error) => warn!(self.logger, "job not given back: its lease will run out"; error),
-        }
+    /// Writes, and tries again for as long as the database is unavailable.
+    async fn write<W: GroupWrite + Clone>(&self, write: W) -> Result<W::Outcome> {
+        let write_once = async || self.parts.write_batchers.write(write.clone()).await;
+        retry_unavailable(&self.parts.resources.clock, self.logger, write_once).await
     }
 
     /// A long backlog of one country must not keep the queue busy with jobs that find no place: the longer it is
@@ -303,6 +289,6 @@ impl Work {
     }
 
     fn attribution(&self, reason: Option<String>) -> Attribution {
-        attribution(&self.parts.resources, &self.job, reason)
+        attribution(&self.parts.resources, self.job, reason)
     }
 }
