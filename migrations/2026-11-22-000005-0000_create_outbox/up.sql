@@ -30,7 +30,8 @@ CREATE TABLE outbox_position (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     last_offset bigint NOT NULL DEFAULT 0
 );
-INSERT INTO outbox_position DEFAULT VALUES;
 
 COMMENT ON TABLE outbox_position IS 'The end of the global sequence; its row lock keeps two relays from giving one offset twice';
 COMMENT ON COLUMN outbox_position.epoch IS 'Offsets of different epochs cannot be compared';
+
+INSERT INTO outbox_position DEFAULT VALUES;
