@@ -1,5 +1,5 @@
 CREATE TYPE account_role AS ENUM ('user', 'analyst', 'admin');
-COMMENT ON TYPE account_role IS 'What an account may do; each role may do what the ones before it may';
+COMMENT ON TYPE account_role IS 'What an account may do; each role includes the ones before it';
 
 CREATE TABLE users (
     id uuid PRIMARY KEY,
@@ -15,13 +15,15 @@ CREATE TABLE users (
 
 COMMENT ON TABLE users IS 'People who may log in';
 COMMENT ON COLUMN users.username IS
-    'Never changes: it stands in applications, audit rows and tokens. The characters keep personal data out of it.';
+    'Never changes: applications, audit rows and tokens refer to it. The permitted characters keep personal data out '
+    'of it.';
 COMMENT ON COLUMN users.password_hash IS 'Argon2id in PHC string format, with its own salt and costs';
 COMMENT ON COLUMN users.token_version IS
-    'Access tokens carry it and are refused when it has moved on: after a logout, another role, another password, or disabling';
-COMMENT ON COLUMN users.created_by IS 'The account that made it, or the part of the system';
+    'Access tokens carry it and are refused when it has increased: after a logout, another role, another password, or '
+    'disabling';
+COMMENT ON COLUMN users.created_by IS 'The account that created it, or a part of the system';
 
--- The last enabled admin is looked for under lock whenever one goes.
+-- For the check, under lock, that an admin who is disabled or demoted is not the last one.
 CREATE INDEX users_enabled_admins_idx ON users (id) WHERE role = 'admin' AND disabled_at IS NULL;
 
 CREATE TABLE refresh_tokens (
@@ -34,19 +36,20 @@ CREATE TABLE refresh_tokens (
     rotated_at timestamptz,
     replaced_by uuid,
     revoked_at timestamptz,
-    session_started_at timestamptz,
+    session_started_at timestamptz NOT NULL,
     uses integer NOT NULL DEFAULT 0,
     CHECK ((rotated_at IS NULL) = (replaced_by IS NULL))
 );
 
-COMMENT ON TABLE refresh_tokens IS 'Refresh tokens: each is good for one use and replaced by the next of its family';
-COMMENT ON COLUMN refresh_tokens.token_hash IS 'SHA-256; the token itself is 256 random bits and stands nowhere';
+COMMENT ON TABLE refresh_tokens IS 'Refresh tokens: each is used once and replaced by the next of its family';
+COMMENT ON COLUMN refresh_tokens.token_hash IS 'SHA-256; the token itself is 256 random bits and is not stored';
 COMMENT ON COLUMN refresh_tokens.family IS 'The tokens that descend from one login: the session. They end together.';
-COMMENT ON COLUMN refresh_tokens.rotated_at IS 'When it was used first. A use after the grace ends its family.';
-COMMENT ON COLUMN refresh_tokens.replaced_by IS 'The token that its first use gave';
+COMMENT ON COLUMN refresh_tokens.rotated_at IS 'When it was first used. A use after the grace period ends its family.';
+COMMENT ON COLUMN refresh_tokens.replaced_by IS 'The token that replaced it at its first use';
 COMMENT ON COLUMN refresh_tokens.session_started_at IS
-    'When the log-in was that the family descends from: a session ends a fixed time after it, however often it is renewed';
-COMMENT ON COLUMN refresh_tokens.uses IS 'How often the token was exchanged; more than once only within the grace';
+    'When the login was: a session ends a fixed time after it, however often it is renewed';
+COMMENT ON COLUMN refresh_tokens.uses IS
+    'How often the token was exchanged; more than once only within the grace period';
 
 CREATE INDEX refresh_tokens_family_idx ON refresh_tokens (family) WHERE revoked_at IS NULL;
 CREATE INDEX refresh_tokens_user_idx ON refresh_tokens (user_id);
@@ -70,16 +73,17 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys_one_maker CHECK (num_nonnulls(made_by_user, made_by_key) <= 1)
 );
 
-COMMENT ON TABLE api_keys IS 'Keys of machine clients. The row of a revoked key stays, and with it its name.';
-COMMENT ON COLUMN api_keys.name IS 'Never changes and is never given twice: the key acts as the account key:<name>';
+COMMENT ON TABLE api_keys IS 'Keys of machine clients. The row of a revoked key stays, so its name is never reused.';
+COMMENT ON COLUMN api_keys.name IS 'Never changes and is never reused: the key acts as the account key:<name>';
 COMMENT ON COLUMN api_keys.key_hash IS
-    'SHA-256 of the secret part. That is 256 random bits, which nobody can guess, so that a slow hash would add nothing.';
-COMMENT ON COLUMN api_keys.scopes IS 'What the key was made for; its role is the ceiling';
+    'SHA-256 of the secret part. Those are 256 random bits, so a slow hash would add nothing.';
+COMMENT ON COLUMN api_keys.scopes IS 'What the key may be used for, within the limits of its role';
 COMMENT ON COLUMN api_keys.last_used_at IS 'Written at most every ten minutes';
 COMMENT ON COLUMN api_keys.made_by_user IS
-    'The person who made it. It is revoked when that account is disabled or deleted, or falls below the key''s role. '
-    'Null with made_by_key: an operator made it on the machine, and it ends by itself alone.';
-COMMENT ON COLUMN api_keys.made_by_key IS 'The key that made it. It ends no later than that key and is revoked with it.';
+    'The user who created it. The key is revoked when that account is disabled or deleted, or falls below the key''s '
+    'role. Null together with made_by_key: an operator created it on the machine, and no other account ends it.';
+COMMENT ON COLUMN api_keys.made_by_key IS
+    'The key that created it. It ends no later than that key and is revoked with it.';
 COMMENT ON COLUMN api_keys.requests_per_minute IS 'Null: as configured for keys ([limits.standard])';
 COMMENT ON COLUMN api_keys.applications_per_minute IS 'Null: as configured for keys ([limits.create])';
 
@@ -98,11 +102,12 @@ CREATE TABLE ws_tickets (
 );
 
 COMMENT ON TABLE ws_tickets IS
-    'Tickets that open one WebSocket each. A ticket may stand in a URL and so in logs: it is short-lived and used once.';
+    'Tickets that open one WebSocket each. A ticket may appear in a URL and so in logs: it is short-lived and used '
+    'once.';
 COMMENT ON COLUMN ws_tickets.ticket_hash IS 'SHA-256; the ticket itself is 256 random bits';
-COMMENT ON COLUMN ws_tickets.token_version IS 'Of the access token that asked for the ticket';
+COMMENT ON COLUMN ws_tickets.token_version IS 'Of the access token that requested the ticket';
 COMMENT ON COLUMN ws_tickets.session_until IS
-    'When the access token or key that asked for it expires, and with it the WebSocket; null: never';
+    'When the access token or key that requested it expires, and with it the WebSocket; null: never';
 
 CREATE INDEX ws_tickets_expiry_idx ON ws_tickets (expires_at);
 
@@ -114,18 +119,19 @@ CREATE TABLE login_addresses (
 );
 
 COMMENT ON TABLE login_addresses IS
-    'From where accounts have logged in. A correct password from such an address is accepted while others guess it.';
-COMMENT ON COLUMN login_addresses.address_digest IS 'Keyed hash of the address (of an IPv6 network of 64 bits)';
+    'Addresses that accounts have logged in from. A correct password from such an address is accepted while others are '
+    'guessing.';
+COMMENT ON COLUMN login_addresses.address_digest IS 'Keyed hash of the address (for IPv6, of its 64-bit network)';
 
 CREATE INDEX login_addresses_expiry_idx ON login_addresses (last_login_at);
 
--- An account's hash is computed again at a log-in when the configured costs have changed. The password stays the same.
+-- A login rehashes the password when the configured costs have changed.
 CREATE FUNCTION is_same_password(account uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT coalesce(current_setting('aval.same_password', true) = account::text, false);
 $$;
-COMMENT ON FUNCTION is_same_password IS 'Whether the transaction only computes the hash of the account''s password again';
+COMMENT ON FUNCTION is_same_password IS 'Whether the transaction only rehashes the account''s password';
 
--- A hash that was computed again belongs to the same password: it ends neither tokens nor sessions.
+-- Direct SQL ends tokens too. A rehash of the same password ends neither tokens nor sessions.
 CREATE OR REPLACE FUNCTION users_before_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id <> OLD.id OR NEW.username <> OLD.username THEN
@@ -144,7 +150,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION users_before_update IS 'Keeps names, and ends access tokens by a new token version';
+COMMENT ON FUNCTION users_before_update IS 'Keeps names unchanged, and ends access tokens by a new token version';
 
 CREATE TRIGGER users_before_update BEFORE UPDATE ON users
     FOR EACH ROW EXECUTE FUNCTION users_before_update();
@@ -155,7 +161,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION users_end_sessions IS 'A disabled account and a changed password leave no session behind';
+COMMENT ON FUNCTION users_end_sessions IS 'Ends all sessions of an account that is disabled or gets another password';
 
 CREATE TRIGGER users_end_sessions AFTER UPDATE ON users
     FOR EACH ROW
@@ -174,14 +180,14 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION users_revoke_keys IS 'Revokes the keys of a person who may no longer make them';
+COMMENT ON FUNCTION users_revoke_keys IS 'Revokes the keys of a user who may no longer create them';
 
 CREATE TRIGGER users_revoke_keys AFTER UPDATE ON users
     FOR EACH ROW
     WHEN (NEW.role < OLD.role OR (NEW.disabled_at IS NOT NULL AND OLD.disabled_at IS NULL))
     EXECUTE FUNCTION users_revoke_keys();
 
--- Before the row is gone, and with it the reference to it.
+-- Before the row is deleted: ON DELETE SET NULL then clears the reference to it.
 CREATE TRIGGER users_revoke_keys_of_deleted BEFORE DELETE ON users
     FOR EACH ROW EXECUTE FUNCTION users_revoke_keys();
 
@@ -193,7 +199,7 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION api_keys_before_update IS 'Keeps names';
+COMMENT ON FUNCTION api_keys_before_update IS 'Keeps names unchanged';
 
 CREATE TRIGGER api_keys_before_update BEFORE UPDATE ON api_keys
     FOR EACH ROW EXECUTE FUNCTION api_keys_before_update();
@@ -204,14 +210,14 @@ DECLARE
 BEGIN
     IF NEW.made_by_key IS NOT NULL THEN
         SELECT expires_at, revoked_at INTO maker FROM api_keys WHERE id = NEW.made_by_key;
-        -- least() ignores nulls: a key without an end made by one with an end gets that end.
+        -- least() ignores nulls: a key without an expiry gets the expiry of the key that created it.
         NEW.expires_at := least(NEW.expires_at, maker.expires_at);
         NEW.revoked_at := coalesce(NEW.revoked_at, maker.revoked_at);
     END IF;
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION api_keys_cap_end IS 'A key ends no later than the key that made it';
+COMMENT ON FUNCTION api_keys_cap_end IS 'A key ends no later than the key that created it';
 
 CREATE TRIGGER api_keys_cap_end BEFORE INSERT OR UPDATE OF expires_at, made_by_key ON api_keys
     FOR EACH ROW EXECUTE FUNCTION api_keys_cap_end();
@@ -228,7 +234,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION api_keys_end_descendants IS 'Revokes and caps the keys that a key has made, and so on down';
+COMMENT ON FUNCTION api_keys_end_descendants IS
+    'Passes the revocation and the expiry of a key on to the keys it created, recursively';
 
 CREATE TRIGGER api_keys_end_descendants AFTER UPDATE OF revoked_at, expires_at ON api_keys
     FOR EACH ROW
@@ -237,16 +244,16 @@ CREATE TRIGGER api_keys_end_descendants AFTER UPDATE OF revoked_at, expires_at O
 
 CREATE FUNCTION announce_accounts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- One and the same text, so that PostgreSQL sends it once for each transaction.
+    -- PostgreSQL sends equal notifications of one transaction only once.
     PERFORM pg_notify('aval_accounts', '');
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION announce_accounts IS 'Tells every instance to look at accounts anew';
+COMMENT ON FUNCTION announce_accounts IS 'Notifies every instance that accounts have changed';
 
 CREATE TRIGGER users_announce AFTER UPDATE OR DELETE ON users
     FOR EACH STATEMENT EXECUTE FUNCTION announce_accounts();
 
--- Not for last_used_at: being used is no change.
+-- Not for last_used_at: use is not a change.
 CREATE TRIGGER api_keys_announce AFTER DELETE OR UPDATE OF key_hash, role, scopes, expires_at, revoked_at ON api_keys
     FOR EACH STATEMENT EXECUTE FUNCTION announce_accounts();

@@ -30,56 +30,55 @@ CREATE TABLE applications (
 ) PARTITION BY RANGE (id);
 
 COMMENT ON TABLE applications IS
-    'Credit applications, one partition a month of the id. Inserting one queues its job, writes its first audit row '
-    'and its first event, by trigger.';
-COMMENT ON COLUMN applications.id IS 'Version 7 UUID, made by the application: the month inside it is the partition';
-COMMENT ON COLUMN applications.full_name IS 'Personal data in an envelope (storage/seal), never in the clear';
-COMMENT ON COLUMN applications.identity_document IS 'Personal data in an envelope (storage/seal), never in the clear';
-COMMENT ON COLUMN applications.requested_amount IS 'In the currency''s unit';
-COMMENT ON COLUMN applications.monthly_income IS 'As declared, in the currency''s unit';
+    'Credit applications, one partition per month of the id. Triggers queue the job of a new application and write its '
+    'first audit row and its first event.';
+COMMENT ON COLUMN applications.id IS 'Version 7 UUID, created by Aval; its time selects the partition';
+COMMENT ON COLUMN applications.full_name IS 'Sealed personal data (storage/seal), never plaintext';
+COMMENT ON COLUMN applications.identity_document IS 'Sealed personal data (storage/seal), never plaintext';
+COMMENT ON COLUMN applications.requested_amount IS 'In the unit of the currency';
+COMMENT ON COLUMN applications.monthly_income IS 'As declared, in the unit of the currency';
 COMMENT ON COLUMN applications.currency IS 'ISO 4217';
 COMMENT ON COLUMN applications.country_specific_data IS
-    'The members of the country''s data that are not personal; birth_date and personal_data hold the others, sealed';
-COMMENT ON COLUMN applications.banking_data IS 'The bureau''s last report, in the common shape';
-COMMENT ON COLUMN applications.risk_score IS '0.00 to 100.00, higher is riskier; null when it cannot be known';
-COMMENT ON COLUMN applications.validation_errors IS 'Why processing failed for good, when it did';
-COMMENT ON COLUMN applications.version IS 'Counts the changes; each has one audit row with the same number';
-COMMENT ON COLUMN applications.changed_by IS 'Who made the last change: an account, or a part of the system';
+    'Members of the country''s data that are not personal; birth_date and personal_data hold the others, sealed';
+COMMENT ON COLUMN applications.banking_data IS 'The bureau''s last report, in the common format';
+COMMENT ON COLUMN applications.risk_score IS '0.00 to 100.00, higher is riskier; null when unknown';
+COMMENT ON COLUMN applications.validation_errors IS 'Why processing failed permanently';
+COMMENT ON COLUMN applications.version IS 'Number of changes; each has one audit row with the same number';
+COMMENT ON COLUMN applications.changed_by IS 'Who made the last change: an account or a part of the system';
 COMMENT ON COLUMN applications.change_reason IS 'Why the last change was made';
 COMMENT ON COLUMN applications.change_request_id IS 'The request that led to the last change';
 COMMENT ON COLUMN applications.change_traceparent IS 'The W3C trace context of the last change';
-COMMENT ON COLUMN applications.change_id IS 'Fresh with every change by Aval; a change without a fresh one is direct SQL';
-COMMENT ON COLUMN applications.deleted_at IS 'Soft delete: set, never removed';
+COMMENT ON COLUMN applications.change_id IS 'New with every change by Aval; a change that keeps it is direct SQL';
+COMMENT ON COLUMN applications.deleted_at IS 'Soft delete; a row is never removed';
 COMMENT ON COLUMN applications.birth_date IS
-    'The birth date that the document or the client told, in an envelope (storage/seal); null when nobody did';
+    'The birth date from the document or the client, sealed (storage/seal); null when unknown';
 COMMENT ON COLUMN applications.document_index IS
-    'Blind index: a keyed hash of country and document, behind the id of its key. Equal for equal documents. Null for a '
-    'row by direct SQL or of an earlier version, until aval reencrypt.';
+    'Blind index: the id of the index key, then a keyed hash of country and document. Equal for equal documents. Null '
+    'after an insert by direct SQL, until aval reencrypt.';
 COMMENT ON COLUMN applications.personal_data IS
-    'The personal members of the country''s data, as JSON in an envelope (storage/seal); null when there are none';
+    'The personal members of the country''s data, as JSON, sealed (storage/seal); null when there are none';
 COMMENT ON COLUMN applications.change_details IS
-    'What the last change tells its audit row beside the reason. It counts only with the change whose change_id it names';
+    'What the last change adds to its audit row besides the reason. Valid only with the change_id that it names.';
 
--- Lists: newest first within a filter. The primary key serves those without one.
+-- Lists, newest first, with a filter. The primary key serves those without one.
 CREATE INDEX applications_country_status_idx ON applications (country, status, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX applications_status_idx ON applications (status, id DESC) WHERE deleted_at IS NULL;
 CREATE INDEX applications_created_by_idx ON applications (created_by, id DESC) WHERE deleted_at IS NULL;
--- The newest applications of a document. Nobody looks for rows without an entry, so that making the index is quick.
+-- The newest applications of a document. No query looks for rows without an entry.
 CREATE INDEX applications_document_index_idx ON applications (document_index, id DESC)
     WHERE document_index IS NOT NULL;
--- For POST /applications/search. jsonb_path_ops knows containment alone, at a fraction of the size.
+-- For POST /applications/search. jsonb_path_ops supports only containment, at a fraction of the size.
 CREATE INDEX applications_country_data_idx ON applications USING gin (country_specific_data jsonb_path_ops)
     WHERE deleted_at IS NULL;
 CREATE INDEX applications_banking_data_idx ON applications USING gin (banking_data jsonb_path_ops)
     WHERE deleted_at IS NULL;
--- For GET /applications?updated_since: staff read all applications in the order of their changes, owners their own. Building
--- them blocks writes to a month while it is indexed.
+-- For GET /applications?updated_since: staff read all applications in the order of their changes, owners their own.
 CREATE INDEX applications_updates_idx ON applications (updated_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX applications_own_updates_idx ON applications (created_by, updated_at, id) WHERE deleted_at IS NULL;
 
 CREATE TYPE audit_action AS ENUM
     ('created', 'status_changed', 'evaluated', 'data_changed', 'deleted', 'restored');
-COMMENT ON TYPE audit_action IS 'What kind of change an audit row tells of';
+COMMENT ON TYPE audit_action IS 'The kind of change that an audit row records';
 
 CREATE TABLE audit_logs (
     id uuid NOT NULL DEFAULT uuid_v7_now(),
@@ -98,17 +97,18 @@ CREATE TABLE audit_logs (
 ) PARTITION BY RANGE (application_id);
 
 COMMENT ON TABLE audit_logs IS
-    'One row for each change of an application, written by trigger and never changed. Partitioned like applications, '
+    'One row per change of an application, written by trigger and never changed. Partitioned like applications, '
     'without a foreign key, so that a month can be archived as a whole.';
 COMMENT ON COLUMN audit_logs.version IS 'The application''s version after the change: the order of its history';
 COMMENT ON COLUMN audit_logs.old_status IS 'Null for the creation';
-COMMENT ON COLUMN audit_logs.changed_by IS 'An account, a part of the system (system:…), or for direct SQL the database user (sql:…)';
+COMMENT ON COLUMN audit_logs.changed_by IS
+    'An account, a part of the system (system:…), or for direct SQL the database user (sql:…)';
 COMMENT ON COLUMN audit_logs.metadata IS
-    'changes: old and new value of each member that changed, by JSON pointer; sealed: old and new envelope, in hex, of each '
-    'sealed column that changed; internal_note: what staff wrote for staff; reason_is_public: whether the applicant may '
-    'read the reason';
+    'changes: old and new value of each member that changed, by JSON pointer; sealed: old and new envelope, in hex, of '
+    'each sealed column that changed; internal_note: a note for staff only; reason_is_public: whether the applicant '
+    'may read the reason';
 
--- The envelopes of an audit row may be sealed again, and nothing else of it ever changes.
+-- The envelopes of an audit row may be resealed with another key; nothing else of it ever changes.
 CREATE FUNCTION is_sealed_again(before jsonb, after jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(jsonb_typeof(before) = 'object' AND jsonb_typeof(after) = 'object', false) AND NOT EXISTS (
         SELECT FROM (SELECT f.key AS field, e.key AS side, e.value FROM jsonb_each(before) f, jsonb_each_text(f.value) e) b
@@ -118,7 +118,7 @@ CREATE FUNCTION is_sealed_again(before jsonb, after jsonb) RETURNS boolean LANGU
           AND (b.value IS NULL OR a.value IS NULL OR left(a.value, 2) <> '01'))
 $$;
 COMMENT ON FUNCTION is_sealed_again IS
-    'Whether two lists of envelopes have the same entries, and each that differs is of kind 1 now';
+    'Whether two sets of envelopes have the same entries, and each that differs is now of kind 1';
 
 CREATE TRIGGER audit_logs_append_only BEFORE DELETE ON audit_logs
     FOR EACH ROW EXECUTE FUNCTION refuse_change('audit_logs_append_only');
@@ -134,7 +134,7 @@ CREATE TRIGGER audit_logs_no_update BEFORE UPDATE ON audit_logs
 CREATE TRIGGER audit_logs_no_truncate BEFORE TRUNCATE ON audit_logs
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('audit_logs_append_only');
 
--- The user that serves may not update an append-only table; this is the one way, and it can change envelopes alone.
+-- The serving user has no UPDATE privilege on append-only tables. This function can only replace envelopes.
 CREATE FUNCTION reseal_audit_log(application uuid, of_version bigint, found jsonb, resealed jsonb) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH done AS (
@@ -144,9 +144,9 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
     SELECT count(*) FROM done;
 $$;
 COMMENT ON FUNCTION reseal_audit_log IS
-    'Replaces the envelopes of an audit row, if they still are those that were found; returns the number of rows';
+    'Replaces the envelopes of an audit row if they have not changed since they were read; returns the number of rows';
 
--- The same table as src/domain/status.rs; a test holds one against the other.
+-- The same table as src/domain/status.rs; a test compares the two.
 CREATE FUNCTION status_may_become(old_status application_status, new_status application_status) RETURNS boolean
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (old_status, new_status) IN (
@@ -158,7 +158,7 @@ CREATE FUNCTION status_may_become(old_status application_status, new_status appl
         ('UNDER_REVIEW', 'APPROVED'),
         ('UNDER_REVIEW', 'REJECTED'),
         ('APPROVED', 'COMPLETED'));
-COMMENT ON FUNCTION status_may_become IS 'The status machine';
+COMMENT ON FUNCTION status_may_become IS 'The permitted status transitions';
 
 CREATE FUNCTION application_members(app applications) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object(
@@ -171,7 +171,8 @@ CREATE FUNCTION application_members(app applications) RETURNS jsonb LANGUAGE sql
                 '/country_specific_data/' || replace(replace(m.key, '~', '~0'), '/', '~1'), m.value)
             FROM jsonb_each(app.country_specific_data) m), '{}')
 $$;
-COMMENT ON FUNCTION application_members IS 'What people can change of an application and is in the clear, by JSON pointer';
+COMMENT ON FUNCTION application_members IS
+    'The plaintext members of an application that people can change, by JSON pointer';
 
 CREATE FUNCTION application_envelopes(app applications) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object(
@@ -187,7 +188,8 @@ CREATE FUNCTION differences(before jsonb, after jsonb) RETURNS jsonb LANGUAGE sq
     FROM jsonb_each(before) b FULL JOIN jsonb_each(after) a USING (key)
     WHERE b.value IS DISTINCT FROM a.value
 $$;
-COMMENT ON FUNCTION differences IS 'The members in which two objects differ, each with its old and new value; null for absent';
+COMMENT ON FUNCTION differences IS
+    'The members in which two objects differ, each with its old and new value; null when absent';
 
 CREATE FUNCTION application_changes(before applications, after applications) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -199,7 +201,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION application_changes IS
-    'Old and new values of what a change changed: in the clear, or as envelopes, which need no key to be copied';
+    'Old and new values of a change: plaintext members, and the envelopes of sealed columns, which are copied without '
+    'a key';
 
 CREATE OR REPLACE FUNCTION append_event(event text, app applications, previous application_status)
 RETURNS void LANGUAGE plpgsql AS $$
@@ -219,7 +222,8 @@ END
 $$;
 COMMENT ON FUNCTION append_event IS 'Writes an event about an application to the outbox';
 
--- The answer to a new application is a function of the request alone, so that it can be stored with it.
+-- Sets updated_at from the id, so that the response to a new application depends only on the request and can be stored
+-- together with the row.
 CREATE OR REPLACE FUNCTION applications_before_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     made timestamptz := uuid_v7_time(NEW.id);
@@ -228,7 +232,7 @@ BEGIN
         RAISE EXCEPTION 'an application starts as PENDING, not as %', NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'applications_initial_status', TABLE = 'applications';
     END IF;
-    -- Not a CHECK: a dump of old rows must still load.
+    -- Not a CHECK constraint: a dump of old rows must still load.
     IF made NOT BETWEEN now() - interval '1 day' AND now() + interval '10 minutes' THEN
         RAISE EXCEPTION 'the id of a new application must be a version 7 UUID of about now'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'applications_id_is_of_now', TABLE = 'applications';
@@ -265,11 +269,9 @@ CREATE TRIGGER applications_after_insert AFTER INSERT ON applications
 CREATE OR REPLACE FUNCTION applications_before_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     resealed record;
-    kept jsonb;
 BEGIN
-    -- Sealing again under another key is not a change: no version, no audit row, no event. It passes only when the
-    -- envelopes and the blind index are all that changes, and each new envelope is of kind 1. Personal members that
-    -- earlier versions kept in the clear among the country's data may move into their envelopes.
+    -- Resealing with another key is not a change: it gets no version, audit row or event. It passes only if nothing but
+    -- envelopes and the blind index differs, and each new envelope is of kind 1.
     IF (NEW.full_name, NEW.identity_document, NEW.birth_date, NEW.document_index, NEW.personal_data)
         IS DISTINCT FROM (OLD.full_name, OLD.identity_document, OLD.birth_date, OLD.document_index, OLD.personal_data)
         AND (NEW.full_name = OLD.full_name OR substring(NEW.full_name FOR 1) = '\x01')
@@ -281,22 +283,13 @@ BEGIN
         resealed.full_name := NEW.full_name;
         resealed.identity_document := NEW.identity_document;
         resealed.document_index := NEW.document_index;
-        -- Not computed yet in NEW; it follows from the id.
+        -- NEW does not have the generated column yet.
         resealed.created_at := NEW.created_at;
         IF OLD.birth_date IS NOT NULL THEN
             resealed.birth_date := NEW.birth_date;
-        ELSIF OLD.country_specific_data ? 'birth_date' AND NEW.birth_date IS NOT NULL THEN
-            resealed.birth_date := NEW.birth_date;
-            resealed.country_specific_data := OLD.country_specific_data - 'birth_date';
         END IF;
-        SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}') INTO kept
-            FROM jsonb_each(resealed.country_specific_data) m WHERE NEW.country_specific_data ? m.key;
-        IF NEW.personal_data IS NOT NULL
-            AND (OLD.personal_data IS NOT NULL OR kept <> resealed.country_specific_data) THEN
+        IF OLD.personal_data IS NOT NULL THEN
             resealed.personal_data := NEW.personal_data;
-            IF NEW.personal_data <> coalesce(OLD.personal_data, '') THEN
-                resealed.country_specific_data := kept;
-            END IF;
         END IF;
         IF NEW IS NOT DISTINCT FROM resealed THEN
             RETURN NEW;
@@ -338,7 +331,7 @@ DECLARE
     END;
     details jsonb := '{}';
 BEGIN
-    -- The trigger before gives every change a version, and only what was sealed again keeps its own.
+    -- The BEFORE trigger increments the version of every change; only a resealed row keeps its version.
     IF NEW.version = OLD.version THEN
         RETURN NULL;
     END IF;
@@ -375,8 +368,8 @@ $$;
 CREATE TRIGGER applications_after_update AFTER UPDATE ON applications
     FOR EACH ROW EXECUTE FUNCTION applications_after_update();
 
--- An event tells either of a status or of a deletion, as does the audit row. A change of both at once, or of the status of
--- what is deleted, would be neither listed nor counted rightly: Aval makes none, and direct SQL takes two steps.
+-- An event reports either a status or a deletion, and so does the audit row. A change of both, or of the status of a
+-- deleted application, would be listed and counted wrongly. Aval makes no such change; direct SQL needs two steps.
 CREATE FUNCTION refuse_status_of_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the status of a deleted application does not change'

@@ -191,8 +191,8 @@ const REST: &str = "\
         FROM generate_series(1, 5000) n; \
     INSERT INTO api_keys (id, name, key_hash, role, scopes, created_by) \
         SELECT gen_random_uuid(), 'key' || n, sha256(n::text::bytea), 'user', '{applications:read}', 'test' FROM generate_series(1, 5000) n; \
-    INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at) \
-        SELECT gen_random_uuid(), sha256(u.id::text::bytea || n::text::bytea), gen_random_uuid(), u.id, now(), now() + interval '1 day' \
+    INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at, session_started_at) \
+        SELECT gen_random_uuid(), sha256(u.id::text::bytea || n::text::bytea), gen_random_uuid(), u.id, now(), now() + interval '1 day', now() \
         FROM users u, generate_series(1, 4) n; \
     INSERT INTO ws_tickets (ticket_hash, user_id, token_version, expires_at) \
         SELECT sha256(id::text::bytea), id, 0, now() + interval '1 minute' FROM users; \
