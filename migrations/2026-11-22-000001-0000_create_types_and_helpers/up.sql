@@ -3,27 +3,26 @@ COMMENT ON TYPE country IS 'ISO 3166-1 alpha-2 codes of the countries that Aval 
 
 CREATE TYPE application_status AS ENUM
     ('PENDING', 'VALIDATING', 'APPROVED', 'REJECTED', 'UNDER_REVIEW', 'CANCELLED', 'COMPLETED');
-COMMENT ON TYPE application_status IS 'Where an application stands; the permitted changes are enforced by trigger';
+COMMENT ON TYPE application_status IS 'The status of an application; a trigger enforces the permitted transitions';
 
 CREATE SCHEMA partitions;
-COMMENT ON SCHEMA partitions IS 'The monthly partitions; kept apart so that the main schema lists tables alone';
+COMMENT ON SCHEMA partitions IS 'Monthly partitions, kept apart from the tables of the main schema';
 
--- The smallest version 7 UUID of a moment: the bound of a partition or of a search by time.
 CREATE FUNCTION uuid_v7_floor(moment timestamptz) RETURNS uuid
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN encode(
         substring(int8send(floor(extract(epoch FROM moment) * 1000)::bigint) FROM 3)
             || decode('00000000000000000000', 'hex'),
         'hex')::uuid;
-COMMENT ON FUNCTION uuid_v7_floor IS 'Lower bound of all version 7 UUIDs (RFC 9562) made at or after a moment';
+COMMENT ON FUNCTION uuid_v7_floor IS 'Lower bound of all version 7 UUIDs (RFC 9562) created at or after a time';
 
 CREATE FUNCTION uuid_v7_time(id uuid) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN to_timestamp(
         ('x0000' || substr(replace(id::text, '-', ''), 1, 12))::bit(64)::bigint::numeric::double precision / 1000);
-COMMENT ON FUNCTION uuid_v7_time IS 'The moment inside a version 7 UUID, to the millisecond';
+COMMENT ON FUNCTION uuid_v7_time IS 'The time inside a version 7 UUID, to the millisecond';
 
--- Rows that triggers write need identifiers too; PostgreSQL has its own uuidv7() from version 18 on only.
+-- For rows that triggers write. PostgreSQL has uuidv7() only since version 18.
 CREATE FUNCTION uuid_v7_now() RETURNS uuid
     LANGUAGE sql VOLATILE PARALLEL SAFE
     RETURN encode(
@@ -41,7 +40,7 @@ BEGIN
         USING ERRCODE = 'check_violation', CONSTRAINT = TG_ARGV[0], TABLE = TG_TABLE_NAME;
 END
 $$;
-COMMENT ON FUNCTION refuse_change IS 'Keeps an append-only table that way';
+COMMENT ON FUNCTION refuse_change IS 'Rejects every change of an append-only or read-only table';
 
 CREATE FUNCTION refuse_rewrite() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -50,10 +49,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION refuse_rewrite IS
-    'Keeps the recorded part of rows that change otherwise; lock_append_only_tables leaves their privileges alone';
+    'Rejects changes of the recorded part of rows whose other columns may change; lock_append_only_tables leaves the '
+    'privileges of such tables alone';
 
--- What refuse_change guards, nobody but the owner could change anyway, if it were not for privileges that were given for
--- all tables at once. It runs after every migration, and config/roles.sql runs it too.
+-- Privileges that are granted on all tables at once include the append-only ones. Aval calls this after every run of
+-- migrations; config/roles.sql calls it too.
 CREATE OR REPLACE FUNCTION lock_append_only_tables() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -78,4 +78,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION lock_append_only_tables IS
-    'Takes from everybody but the owner what could change an append-only table or the list of migrations';
+    'Revokes from everybody but the owner the privileges to change an append-only table or the list of migrations';

@@ -12,14 +12,15 @@ CREATE TABLE security_events (
 );
 
 COMMENT ON TABLE security_events IS
-    'Changes of accounts and API keys, log-ins and their failures. Append-only: a row is deleted after its retention, '
+    'Changes of accounts and API keys, logins and failed logins. Append-only: a row is deleted after its retention, '
     'never within 90 days.';
-COMMENT ON COLUMN security_events.id IS 'Version 7 UUID of the moment';
+COMMENT ON COLUMN security_events.id IS 'Version 7 UUID of the time it was recorded';
 COMMENT ON COLUMN security_events.kind IS 'Such as account_created; new versions add kinds';
 COMMENT ON COLUMN security_events.actor IS
-    'The account, key:<name>, system:<part>, or database:<role> for a change by plain SQL; null when not authenticated';
+    'The account, key:<name>, system:<part>, or database:<role> for a change by direct SQL; null when not '
+    'authenticated';
 COMMENT ON COLUMN security_events.subject IS
-    'The account or key:<name> that is affected; null for a log-in with a name that no account has';
+    'The account or key:<name> that is affected; null for a login with a name that no account has';
 COMMENT ON COLUMN security_events.origin_id IS 'Random; the same for all events of one operation';
 COMMENT ON COLUMN security_events.address IS 'The client''s IP address, sealed under origin_id';
 
@@ -28,7 +29,7 @@ CREATE INDEX security_events_actor_idx ON security_events (actor, id DESC);
 CREATE INDEX security_events_expiry_idx ON security_events (occurred_at);
 CREATE INDEX security_events_origin_idx ON security_events (origin_id) WHERE address IS NOT NULL;
 
--- Only the envelope of an address may be replaced, by one of another key (`aval reencrypt`).
+-- Only the envelope of an address may be replaced (aval reencrypt).
 CREATE TRIGGER security_events_append_only BEFORE UPDATE ON security_events
     FOR EACH ROW
     WHEN ((NEW.id, NEW.kind, NEW.actor, NEW.subject, NEW.detail, NEW.origin_id, NEW.request_id, NEW.occurred_at)
@@ -45,7 +46,7 @@ CREATE TRIGGER security_events_no_truncate BEFORE TRUNCATE ON security_events
 CREATE FUNCTION record_security_event(kind text, actor text, subject text, detail jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    -- Set by the application for the transaction: {"id", "actor", "address", "request_id"}.
+    -- Aval sets it for the transaction: {"id", "actor", "address", "request_id"}.
     origin jsonb := nullif(current_setting('aval.origin', true), '')::jsonb;
 BEGIN
     INSERT INTO public.security_events (id, kind, actor, subject, detail, origin_id, address, request_id)
@@ -83,7 +84,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION users_record_changes IS 'Records changes of accounts as security events, those of plain SQL too';
+COMMENT ON FUNCTION users_record_changes IS
+    'Records changes of accounts as security events, including those by direct SQL';
 
 CREATE TRIGGER users_record_changes AFTER INSERT OR UPDATE OR DELETE ON users
     FOR EACH ROW EXECUTE FUNCTION users_record_changes();
@@ -115,12 +117,13 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION api_keys_record_changes IS 'Records changes of API keys as security events, those of plain SQL too';
+COMMENT ON FUNCTION api_keys_record_changes IS
+    'Records changes of API keys as security events, including those by direct SQL';
 
 CREATE TRIGGER api_keys_record_changes AFTER INSERT OR UPDATE OR DELETE ON api_keys
     FOR EACH ROW EXECUTE FUNCTION api_keys_record_changes();
 
--- The serving role may not delete from an append-only table. Whatever it asks for, 90 days stay.
+-- The serving user has no DELETE privilege on append-only tables. This function never deletes the last 90 days.
 CREATE FUNCTION delete_expired_security_events(older_than timestamptz, at_most bigint) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH expired AS (
@@ -131,9 +134,9 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
     deleted AS (DELETE FROM security_events s USING expired e WHERE s.id = e.id RETURNING s.id)
     SELECT count(*) FROM deleted;
 $$;
-COMMENT ON FUNCTION delete_expired_security_events IS 'Deletes events after their retention; returns how many there were';
+COMMENT ON FUNCTION delete_expired_security_events IS 'Deletes events after their retention; returns their number';
 
--- Nor may it update one.
+-- The serving user has no UPDATE privilege either. This function can only replace envelopes.
 CREATE FUNCTION reseal_security_events(origins bytea[], old_addresses bytea[], new_addresses bytea[]) RETURNS SETOF uuid
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     UPDATE security_events s SET address = r.sealed_again
@@ -141,7 +144,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
     WHERE s.origin_id = encode(r.origin, 'hex')::uuid AND s.address = r.sealed
     RETURNING s.id;
 $$;
-COMMENT ON FUNCTION reseal_security_events IS 'Replaces envelopes of addresses by those of the active key';
+COMMENT ON FUNCTION reseal_security_events IS 'Replaces sealed addresses by ones sealed with the active key';
 
 CREATE TABLE staff_views (
     id uuid PRIMARY KEY,
@@ -156,14 +159,14 @@ CREATE TABLE staff_views (
 );
 
 COMMENT ON TABLE staff_views IS
-    'What staff looked at: other people''s applications, lists, searches and exports. Append-only: a row goes when its '
-    'time is over, and not before. Without personal data.';
-COMMENT ON COLUMN staff_views.id IS 'Version 7 UUID of the moment';
-COMMENT ON COLUMN staff_views.action IS 'What was looked at: application, application_list, …';
+    'What staff looked at: other people''s applications, lists, searches and exports. Append-only: a row is deleted '
+    'when its retention is over, never before. Holds no personal data.';
+COMMENT ON COLUMN staff_views.id IS 'Version 7 UUID of the time of the view';
+COMMENT ON COLUMN staff_views.action IS 'What was viewed: application, application_list, …';
 COMMENT ON COLUMN staff_views.application_id IS 'The application; null for a list, a search or an export';
-COMMENT ON COLUMN staff_views.document_index IS 'What was searched for, as its blind index; never the document';
-COMMENT ON COLUMN staff_views.filter IS 'What a list, a search or an export was narrowed to';
-COMMENT ON COLUMN staff_views.keep_until IS 'By the retention that was configured when it was written';
+COMMENT ON COLUMN staff_views.document_index IS 'Blind index of the document that was searched for; never the document';
+COMMENT ON COLUMN staff_views.filter IS 'The filter of a list, a search or an export';
+COMMENT ON COLUMN staff_views.keep_until IS 'From the retention that was configured when it was written';
 
 CREATE INDEX staff_views_account_idx ON staff_views (account, id DESC);
 CREATE INDEX staff_views_application_idx ON staff_views (application_id, id DESC) WHERE application_id IS NOT NULL;
@@ -176,12 +179,11 @@ CREATE TRIGGER staff_views_kept BEFORE DELETE ON staff_views
 CREATE TRIGGER staff_views_no_truncate BEFORE TRUNCATE ON staff_views
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('staff_views_append_only');
 
--- The user that serves may not delete from an append-only table; this is the one way in which rows go, and it can be bent
--- to nothing else.
+-- The serving user has no DELETE privilege on append-only tables; this function deletes only expired rows.
 CREATE FUNCTION delete_expired_staff_views(at_most bigint) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH expired AS (SELECT id FROM staff_views WHERE keep_until <= clock_timestamp() ORDER BY keep_until LIMIT at_most),
     deleted AS (DELETE FROM staff_views v USING expired e WHERE v.id = e.id RETURNING v.id)
     SELECT count(*) FROM deleted;
 $$;
-COMMENT ON FUNCTION delete_expired_staff_views IS 'Deletes views whose time is over; returns how many there were';
+COMMENT ON FUNCTION delete_expired_staff_views IS 'Deletes views whose retention is over; returns their number';

@@ -5,7 +5,7 @@ CREATE TYPE job_result AS ENUM ('completed', 'superseded', 'failed');
 COMMENT ON TYPE job_result IS 'How a finished job ended; superseded: the application no longer needed it';
 
 CREATE TYPE failed_job_status AS ENUM ('pending', 'reviewed', 'reprocessed', 'ignored');
-COMMENT ON TYPE failed_job_status IS 'What operators made of a dead letter';
+COMMENT ON TYPE failed_job_status IS 'What operators did with a dead letter';
 
 CREATE SEQUENCE job_lease_tokens;
 COMMENT ON SEQUENCE job_lease_tokens IS 'Fencing tokens: a later claim always has a higher one';
@@ -36,38 +36,39 @@ CREATE TABLE pending_jobs (
         AND (lease_token IS NULL) = (leased_until IS NULL)
         AND (lease_token IS NULL) = (leased_by IS NULL))
 ) WITH (
-    -- Every job is inserted, claimed and deleted within moments, so that dead rows are as many as all jobs ever: they are
-    -- cleaned by number, however small the table is, and without pauses.
+    -- Jobs are inserted, claimed and deleted within moments, so dead rows far outnumber live ones. Vacuum by their
+    -- number, not by a share of the table, and without pauses.
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000
 );
 
 COMMENT ON TABLE pending_jobs IS
-    'The queue: jobs that wait, run, or wait for somebody outside. A finished job moves to job_history, a dead one to '
-    'failed_jobs, so that claiming costs the same whatever happened before.';
-COMMENT ON COLUMN pending_jobs.task_name IS 'Chooses the actor';
-COMMENT ON COLUMN pending_jobs.application_id IS 'The application that it is about; null for tasks without one';
+    'The queue: jobs that are pending, running, or waiting for an external answer. A finished job moves to '
+    'job_history, a dead one to failed_jobs, so the cost of a claim does not grow with the history.';
+COMMENT ON COLUMN pending_jobs.task_name IS 'Selects the code that runs it';
+COMMENT ON COLUMN pending_jobs.application_id IS 'The application it concerns; null for tasks without one';
 COMMENT ON COLUMN pending_jobs.priority IS 'Higher runs first';
 COMMENT ON COLUMN pending_jobs.attempt IS 'Counted at the claim, so that a job that kills its worker is counted too';
-COMMENT ON COLUMN pending_jobs.run_at IS 'Not before; by the database''s clock, as are the leases';
-COMMENT ON COLUMN pending_jobs.lease_token IS 'Fencing token of the worker that owns the job: every later change must name it';
+COMMENT ON COLUMN pending_jobs.run_at IS 'Earliest start; by the database''s clock, as are the leases';
+COMMENT ON COLUMN pending_jobs.lease_token IS
+    'Fencing token of the worker that holds the job: every later change must present it';
 COMMENT ON COLUMN pending_jobs.provider_reference IS
-    'What the bureau calls back with; a job that has one was answered 202 and does not ask again';
-COMMENT ON COLUMN pending_jobs.error_type IS 'Code of the last attempt''s error';
+    'What the bureau refers to in its callback; a job that has one was answered 202 and does not call again';
+COMMENT ON COLUMN pending_jobs.error_type IS 'Error code of the last attempt';
 COMMENT ON COLUMN pending_jobs.lane IS
-    'Which part of the queue it waits in: lanes are paused one by one, and none of them can delay another. Whoever queues a '
-    'job chooses it; for process_credit_application it is the country''s code.';
+    'The part of the queue it belongs to. Lanes are paused separately and cannot delay each other. The code that '
+    'queues a job chooses its lane; for process_credit_application it is the country''s code.';
 COMMENT ON COLUMN pending_jobs.first_claimed_at IS
-    'Since when it has been worked on, with pauses: what bounds how long a bureau may ask for patience. A job that waits '
-    'in a paused lane is not worked on.';
+    'When it was first claimed: limits how long a bureau may delay its answer. Time spent in a paused lane before that does '
+    'not count.';
 
 CREATE UNIQUE INDEX pending_jobs_one_per_application_idx ON pending_jobs (application_id, task_name)
     WHERE application_id IS NOT NULL;
 CREATE INDEX pending_jobs_leases_idx ON pending_jobs (leased_until) WHERE status = 'processing';
--- A claim looks into each lane that may run, and stops at as many jobs as it wants: what waits in a paused lane is never read.
+-- A claim reads each running lane up to the number of jobs it wants, and never reads the jobs of a paused lane.
 CREATE INDEX pending_jobs_lanes_idx ON pending_jobs (lane, priority DESC, run_at) WHERE status = 'pending';
 CREATE INDEX pending_jobs_waiting_lanes_idx ON pending_jobs (lane, run_at) WHERE status = 'waiting_external';
-COMMENT ON INDEX pending_jobs_waiting_lanes_idx IS 'Finds the jobs whose bureau has let its time to answer pass';
+COMMENT ON INDEX pending_jobs_waiting_lanes_idx IS 'Finds jobs whose bureau has exceeded its time to answer';
 
 CREATE TABLE job_history (
     id uuid PRIMARY KEY,
@@ -83,8 +84,9 @@ CREATE TABLE job_history (
     finished_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) PARTITION BY RANGE (id);
 
-COMMENT ON TABLE job_history IS 'Finished jobs, one partition a month of the job''s id';
+COMMENT ON TABLE job_history IS 'Finished jobs, one partition per month of the job''s id';
 
+-- Old months are dropped as whole tables (drop_job_history_month).
 CREATE TRIGGER job_history_append_only BEFORE UPDATE OR DELETE ON job_history
     FOR EACH ROW EXECUTE FUNCTION refuse_change('job_history_append_only');
 CREATE TRIGGER job_history_no_truncate BEFORE TRUNCATE ON job_history
@@ -109,17 +111,19 @@ CREATE TABLE failed_jobs (
     retried_as uuid
 );
 
-COMMENT ON TABLE failed_jobs IS 'Dead letters: jobs that failed for good, with what an operator needs to retry or ignore them';
+COMMENT ON TABLE failed_jobs IS
+    'Dead letters: jobs that failed permanently, with what an operator needs to retry or ignore them';
 COMMENT ON COLUMN failed_jobs.error_message IS 'For operators; without personal data';
-COMMENT ON COLUMN failed_jobs.backtrace IS 'The chain of causes, where there is one';
-COMMENT ON COLUMN failed_jobs.lane IS 'As in pending_jobs: where the job waited, and where a retry of it will';
-COMMENT ON COLUMN failed_jobs.retried_as IS 'The job that was queued in its place, when it was reprocessed';
+COMMENT ON COLUMN failed_jobs.backtrace IS 'The chain of causes, if any';
+COMMENT ON COLUMN failed_jobs.lane IS 'As in pending_jobs; a retry gets the same lane';
+COMMENT ON COLUMN failed_jobs.retried_as IS 'The job that a retry queued in its place';
 
 CREATE INDEX failed_jobs_status_idx ON failed_jobs (status, id DESC);
 CREATE INDEX failed_jobs_lane_idx ON failed_jobs (lane, id DESC);
 CREATE INDEX failed_jobs_error_type_idx ON failed_jobs (error_type, id DESC);
 CREATE INDEX failed_jobs_application_idx ON failed_jobs (application_id, id DESC) WHERE application_id IS NOT NULL;
 
+-- What happened to a dead letter may change; what was recorded about the job may not.
 CREATE TRIGGER failed_jobs_recorded BEFORE UPDATE ON failed_jobs FOR EACH ROW WHEN (
     (OLD.id, OLD.job_id, OLD.task_name, OLD.lane, OLD.application_id, OLD.job_args, OLD.error_type, OLD.error_message,
         OLD.backtrace, OLD.attempts, OLD.request_id, OLD.traceparent, OLD.created_at)
@@ -143,8 +147,8 @@ CREATE TABLE failed_job_actions (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-COMMENT ON TABLE failed_job_actions IS 'What operators did to dead letters, and who; append-only';
-COMMENT ON COLUMN failed_job_actions.actor IS 'The account';
+COMMENT ON TABLE failed_job_actions IS 'What operators did with dead letters; append-only';
+COMMENT ON COLUMN failed_job_actions.actor IS 'The account of the operator';
 COMMENT ON COLUMN failed_job_actions.job_id IS 'The job that a retry queued';
 
 CREATE INDEX failed_job_actions_letter_idx ON failed_job_actions (failed_job_id, id);
@@ -163,9 +167,9 @@ CREATE TABLE paused_lanes (
 );
 
 COMMENT ON TABLE paused_lanes IS
-    'Lanes of the queue that operators have paused: no instance claims their jobs. A row that has expired counts as absent.';
+    'Lanes that operators have paused: no instance claims their jobs. An expired row has no effect.';
 COMMENT ON COLUMN paused_lanes.lane IS 'As in pending_jobs';
-COMMENT ON COLUMN paused_lanes.expires_at IS 'By the database''s clock; null: until somebody ends it';
+COMMENT ON COLUMN paused_lanes.expires_at IS 'By the database''s clock; null: until it is ended';
 
 CREATE TABLE paused_lane_log (
     id uuid PRIMARY KEY DEFAULT uuid_v7_now(),
@@ -178,7 +182,7 @@ CREATE TABLE paused_lane_log (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-COMMENT ON TABLE paused_lane_log IS 'Who paused which lane and who let it run again; append-only';
+COMMENT ON TABLE paused_lane_log IS 'Who paused and resumed which lane; append-only';
 
 CREATE INDEX paused_lane_log_lane_idx ON paused_lane_log (lane, id DESC);
 
@@ -193,7 +197,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION announce_lanes IS 'Has every instance look whether there is something to claim now';
+COMMENT ON FUNCTION announce_lanes IS 'Notifies every instance that jobs may have become claimable';
 
 CREATE TRIGGER paused_lanes_announce AFTER UPDATE OR DELETE ON paused_lanes
     FOR EACH STATEMENT EXECUTE FUNCTION announce_lanes();
@@ -208,8 +212,8 @@ BEGIN
     PERFORM pg_notify('aval_jobs', '');
 END
 $$;
-COMMENT ON FUNCTION enqueue_job(text, uuid, text, smallint, text, text) IS
-    'Queues a task for an application in a lane, unless one is already active';
+COMMENT ON FUNCTION enqueue_job IS
+    'Queues a task for an application in a lane, unless the task is already active for it';
 
 CREATE FUNCTION close_job(application uuid) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -243,24 +247,24 @@ CREATE TABLE scheduled_runs (
 );
 
 COMMENT ON TABLE scheduled_runs IS
-    'Recurring work, one row a run. What is due next follows from these rows alone, so that neither a restart nor another '
-    'leader misses or repeats any. Kept for housekeeping.run_retention_days, and the last scheduled run of each task for '
-    'ever.';
-COMMENT ON COLUMN scheduled_runs.id IS 'Version 7 UUID of the moment at which the row was made';
+    'Recurring work, one row per run. What is due next follows from these rows alone, so a restart or a change of '
+    'leader neither misses nor repeats a run. Rows are kept for housekeeping.run_retention_days, and the last '
+    'scheduled run of each task permanently.';
+COMMENT ON COLUMN scheduled_runs.id IS 'Version 7 UUID of the time the row was created';
 COMMENT ON COLUMN scheduled_runs.cause IS
-    'schedule: its time has come; retry: the run before it failed or was abandoned; request: somebody asked for it';
+    'schedule: its time has come; retry: the previous run failed or was abandoned; request: an account requested it';
 COMMENT ON COLUMN scheduled_runs.due_at IS
-    'When it was due. Whoever inserts it first runs it: two leaders cannot both';
+    'When it was due. The leader that inserts the row runs it; a second leader cannot.';
 COMMENT ON COLUMN scheduled_runs.outcome IS
-    'requested: waits for the leader; abandoned: its instance died, or stopped leading, before it was over';
+    'requested: waits for the leader; abandoned: its instance died or lost leadership before it was over';
 COMMENT ON COLUMN scheduled_runs.detail IS 'What it did, in figures';
 COMMENT ON COLUMN scheduled_runs.error_message IS 'For operators; without personal data';
-COMMENT ON COLUMN scheduled_runs.instance IS 'Who ran it';
-COMMENT ON COLUMN scheduled_runs.requested_by IS 'The account that asked for it';
+COMMENT ON COLUMN scheduled_runs.instance IS 'The instance that ran it';
+COMMENT ON COLUMN scheduled_runs.requested_by IS 'The account that requested it';
 
--- One at a time for each task, waiting or running.
+-- At most one requested and one running run per task.
 CREATE UNIQUE INDEX scheduled_runs_requested_idx ON scheduled_runs (task) WHERE outcome = 'requested';
 CREATE UNIQUE INDEX scheduled_runs_running_idx ON scheduled_runs (task) WHERE outcome = 'running';
--- The end of what the schedule has dealt with, and the list of one task.
+-- The last scheduled run of a task, and the list of its runs.
 CREATE INDEX scheduled_runs_schedule_idx ON scheduled_runs (task, due_at DESC) WHERE cause = 'schedule';
 CREATE INDEX scheduled_runs_task_idx ON scheduled_runs (task, id DESC);

@@ -13,15 +13,14 @@ CREATE TABLE decisions (
     PRIMARY KEY (application_id, id)
 ) PARTITION BY RANGE (application_id);
 
-COMMENT ON TABLE decisions IS 'Every evaluation of every application, with all that it looked at, so that it can be replayed';
-COMMENT ON COLUMN decisions.reasons IS 'Up to four reason codes, the weightiest first';
-COMMENT ON COLUMN decisions.rules IS 'Every rule with inputs, threshold and result';
+COMMENT ON TABLE decisions IS 'Every evaluation of every application with all its input, so that it can be replayed';
+COMMENT ON COLUMN decisions.reasons IS 'Up to four reason codes, the most important first';
+COMMENT ON COLUMN decisions.rules IS 'Every rule with its input, threshold and result';
 COMMENT ON COLUMN decisions.rules_version IS 'Content hash of the rule pack';
-COMMENT ON COLUMN decisions.input IS 'Amounts, term and banking data that were decided on';
-COMMENT ON COLUMN decisions.provider_available IS 'False when fallback figures stood in for the bureau';
+COMMENT ON COLUMN decisions.input IS 'Amounts, term and banking data that the decision is based on';
+COMMENT ON COLUMN decisions.provider_available IS 'False when fallback figures replaced the bureau''s report';
 
--- What the serving user has recorded it cannot rewrite: decisions and finished jobs not at all, webhooks and dead letters but
--- for what became of them. Months of decisions and finished jobs move and go as whole tables, by the owner's functions.
+-- Months of decisions are archived as whole tables, by functions of the owner.
 CREATE TRIGGER decisions_append_only BEFORE UPDATE OR DELETE ON decisions
     FOR EACH ROW EXECUTE FUNCTION refuse_change('decisions_append_only');
 CREATE TRIGGER decisions_no_truncate BEFORE TRUNCATE ON decisions
@@ -36,11 +35,11 @@ CREATE TABLE provider_retries (
 );
 
 COMMENT ON TABLE provider_retries IS
-    'Applications that were decided without their bureau and wait to be decided again; the row goes when they are, or '
-    'when a human decides first';
+    'Applications that were decided without their bureau and are to be decided again. The row is deleted when that '
+    'happens, or when a person decides first.';
 COMMENT ON COLUMN provider_retries.next_at IS
-    'Not queued again before; the pause doubles with each attempt. Infinity: an operator''s retry is deciding it again, and '
-    'nothing else will unless that finds the bureau gone';
+    'Earliest time of the next attempt; the interval doubles with each attempt. Infinity: a retry by an operator is '
+    'deciding it again, and nothing else will unless the bureau is still unavailable.';
 
 CREATE INDEX provider_retries_due_idx ON provider_retries (country, next_at);
 
@@ -57,10 +56,11 @@ CREATE TABLE circuit_overrides (
 );
 
 COMMENT ON TABLE circuit_overrides IS
-    'What operators want of each country''s circuit breaker, on every instance. No row, mode auto or an expired row: the '
-    'breaker decides by itself.';
-COMMENT ON COLUMN circuit_overrides.mode IS 'auto; forced_open: nobody asks the bureau; forced_closed: everybody may';
-COMMENT ON COLUMN circuit_overrides.expires_at IS 'By the database''s clock; null for auto alone';
+    'Operators'' overrides of the circuit breakers, on every instance. Without a row, in mode auto or when the row has '
+    'expired, the breaker decides by itself.';
+COMMENT ON COLUMN circuit_overrides.mode IS
+    'auto; forced_open: no calls to the bureau; forced_closed: all calls are allowed';
+COMMENT ON COLUMN circuit_overrides.expires_at IS 'By the database''s clock; null only for auto';
 
 CREATE TABLE circuit_override_log (
     id uuid PRIMARY KEY DEFAULT uuid_v7_now(),
@@ -73,7 +73,7 @@ CREATE TABLE circuit_override_log (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-COMMENT ON TABLE circuit_override_log IS 'Every override that there was, written by trigger; append-only';
+COMMENT ON TABLE circuit_override_log IS 'The history of overrides, written by trigger; append-only';
 
 CREATE INDEX circuit_override_log_country_idx ON circuit_override_log (country, id DESC);
 
@@ -95,7 +95,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION log_circuit_override IS 'Keeps every override, and tells every instance of it';
+COMMENT ON FUNCTION log_circuit_override IS 'Records every override and notifies every instance';
 
 CREATE TRIGGER circuit_overrides_log AFTER INSERT OR UPDATE OR DELETE ON circuit_overrides
     FOR EACH ROW EXECUTE FUNCTION log_circuit_override();

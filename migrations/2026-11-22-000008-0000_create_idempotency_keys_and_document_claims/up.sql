@@ -10,21 +10,21 @@ CREATE TABLE idempotency_keys (
 );
 
 COMMENT ON TABLE idempotency_keys IS
-    'Answers of writes that came with an Idempotency-Key, committed together with the write: the same request is '
-    'answered the same way again. An expired row counts as absent and is deleted by the housekeeper.';
+    'Responses of writes with an Idempotency-Key, committed together with the write: the same request gets the same '
+    'response again. An expired row has no effect and is deleted later.';
 COMMENT ON COLUMN idempotency_keys.key_digest IS
-    'Keyed digest of account, route and key: a client may have put anything into its key';
+    'Keyed digest of account, route and key: a client may put anything into its key';
 COMMENT ON COLUMN idempotency_keys.route IS 'Method and path pattern';
 COMMENT ON COLUMN idempotency_keys.fingerprint IS
-    'Keyed digest of method, path and body: the same key with another request is a mistake of the client';
-COMMENT ON COLUMN idempotency_keys.status IS 'The answer''s HTTP status';
-COMMENT ON COLUMN idempotency_keys.reply IS 'The answer''s headers and body, sealed (http/idempotency)';
+    'Keyed digest of method, path and body: reusing a key for another request is a client error';
+COMMENT ON COLUMN idempotency_keys.status IS 'HTTP status of the response';
+COMMENT ON COLUMN idempotency_keys.reply IS 'Headers and body of the response, sealed (http/idempotency)';
 COMMENT ON COLUMN idempotency_keys.expires_at IS 'By the clock of the instance that wrote it';
 
 CREATE INDEX idempotency_keys_expiry_idx ON idempotency_keys (expires_at);
 
--- Who holds the lock is the only one that can write the key, and the query after it has a snapshot of its own, so that
--- it sees what the holder before has committed. Nobody ever waits: the lock of a request in flight is an answer.
+-- Only the transaction that holds the advisory lock can write the key. The query after taking the lock has a new
+-- snapshot, so it sees what the previous holder committed. The lock is never waited for: a failed attempt means in_flight.
 CREATE FUNCTION begin_keyed_write(
     key bytea, at timestamptz,
     OUT verdict text, OUT stored_fingerprint bytea, OUT stored_status smallint, OUT stored_reply bytea)
@@ -40,7 +40,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION begin_keyed_write IS
-    'Takes the key for this transaction: new (it may be written), known (with what is stored), or in_flight elsewhere';
+    'Takes the key for this transaction: new (it may be written), known (with the stored response), or in_flight in '
+    'another transaction';
 
 CREATE FUNCTION store_keyed_reply(
     key bytea, for_account text, for_route text, of_request bytea, reply_status smallint, sealed_reply bytea,
@@ -52,7 +53,7 @@ LANGUAGE sql VOLATILE AS $$
         reply = excluded.reply, created_at = excluded.created_at, expires_at = excluded.expires_at;
 $$;
 COMMENT ON FUNCTION store_keyed_reply IS
-    'Stores the answer of a write whose key begin_keyed_write called new, over an expired one';
+    'Stores the response of a write whose key begin_keyed_write reported as new, replacing an expired one';
 
 CREATE TABLE document_claims (
     created_by text NOT NULL,
@@ -64,18 +65,18 @@ CREATE TABLE document_claims (
 );
 
 COMMENT ON TABLE document_claims IS
-    'One open application for each account, country and document within a time: the row is taken by the application''s '
-    'own insert. A released or expired one counts as absent; the housekeeper deletes it when it has expired.';
+    'One open application per account, country and document within a period. The insert of the application takes the '
+    'row. A released or expired row has no effect; it is deleted when it has expired.';
 COMMENT ON COLUMN document_claims.document_index IS 'Keyed blind index of country and normalised document';
 COMMENT ON COLUMN document_claims.application_id IS 'The application that holds it';
 COMMENT ON COLUMN document_claims.released IS 'The application is final or deleted; restoring it takes the claim back';
 
 CREATE INDEX document_claims_expiry_idx ON document_claims (expires_at);
 
--- A group of applications is one statement: each row is judged here, before it is inserted, so that a duplicate fails
--- alone and costs no round trip. Other inserts are never waited for: the locks of documents and keys are tried. The one
--- wait is for a transaction that is changing or deleting the claim itself at this moment. It cannot become a deadlock:
--- release_document_claim and the housekeeper, who do so, skip claims that are locked.
+-- A group of applications is inserted by one statement, which calls this for each row before the insert, so a duplicate
+-- fails alone and costs no extra round trip. It never waits for other inserts: the locks of documents and keys are only
+-- tried. It may wait for a transaction that is changing or deleting the claim. That cannot deadlock, because
+-- release_document_claim and the deletion of expired claims skip locked rows.
 CREATE FUNCTION admit_application(
     application uuid, account text, document bytea, claim_until timestamptz,
     key bytea, route text, request_fingerprint bytea, reply_status smallint, reply bytea, key_until timestamptz,
@@ -118,12 +119,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION admit_application IS
-    'Whether an application may be inserted by this statement: admitted, known or in_flight (its Idempotency-Key), '
-    'duplicate (of holder) or contended (the same document is being applied for at this moment)';
+    'Whether this statement may insert an application: admitted, known or in_flight (its Idempotency-Key), duplicate '
+    '(of holder), or contended (another transaction is inserting the same document)';
 
 CREATE FUNCTION release_document_claim() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- A claim that somebody has locked has expired or was released: it is being taken over or deleted.
+    -- A locked claim has expired or was released: another transaction is taking it over or deleting it.
     UPDATE document_claims c
         SET released = NEW.deleted_at IS NOT NULL OR NEW.status IN ('REJECTED', 'CANCELLED', 'COMPLETED')
         WHERE (c.created_by, c.document_index) = (
@@ -133,7 +134,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION release_document_claim IS 'Lets go of the claim of an application that is over, or takes it back';
+COMMENT ON FUNCTION release_document_claim IS 'Releases the claim of a final or deleted application, or takes it back';
 
 CREATE TRIGGER applications_release_claim AFTER UPDATE ON applications
     FOR EACH ROW WHEN (
@@ -141,8 +142,8 @@ CREATE TRIGGER applications_release_claim AFTER UPDATE ON applications
         OR NEW.status <> OLD.status AND NEW.status IN ('REJECTED', 'CANCELLED', 'COMPLETED'))
     EXECUTE FUNCTION release_document_claim();
 
--- Asked for each application as its work begins, so that its plan is kept; the bounds of the id leave two partitions at
--- most to look into.
+-- Called for each application when its processing begins. In PL/pgSQL its plan is cached. The bounds of the id restrict
+-- the search to few partitions.
 CREATE FUNCTION applied_elsewhere(application uuid, account text, document bytea, within interval) RETURNS boolean
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -155,4 +156,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION applied_elsewhere IS
-    'Whether another account applied with the same document in the time before an application, whatever became of that';
+    'Whether another account applied with the same document in the period before an application, whatever its outcome';

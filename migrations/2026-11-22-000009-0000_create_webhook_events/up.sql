@@ -1,7 +1,7 @@
 CREATE TYPE webhook_status AS ENUM ('received', 'applied', 'ignored', 'failed');
 COMMENT ON TYPE webhook_status IS
-    'What became of a webhook: applied to its application; ignored, because nothing was left to change; failed, to be '
-    'sent or tried again. Received is the state inside the transaction that stores it, and is never committed.';
+    'Result of a webhook: applied to its application; ignored, because there was nothing to change; failed, to be sent '
+    'or tried again. received exists only inside the transaction that stores it.';
 
 CREATE TABLE webhook_events (
     id uuid PRIMARY KEY,
@@ -28,22 +28,22 @@ CREATE TABLE webhook_events (
 );
 
 COMMENT ON TABLE webhook_events IS
-    'What bureaus and banks have sent, verified, one row a message however often it came. Kept 30 days: that long a '
-    'message that comes again is known. Few and short-lived, so not partitioned.';
-COMMENT ON COLUMN webhook_events.id IS 'Version 7 UUID of the moment of receipt';
+    'Verified messages of bureaus and banks, one row per message however often it was sent. Kept for 30 days, during '
+    'which a repeated message is recognised. Few and short-lived, so not partitioned.';
+COMMENT ON COLUMN webhook_events.id IS 'Version 7 UUID of the time of receipt';
 COMMENT ON COLUMN webhook_events.idempotency_key IS
     'The bureau, a slash, and in hex the keyed hash of the bureau and its message (the webhook-id, or for a legacy '
-    'signature the provider_reference): senders choose these, and may put personal data into them';
+    'signature the provider_reference). Senders choose these, and they may contain personal data.';
 COMMENT ON COLUMN webhook_events.provider IS 'The bureau of the application''s country';
-COMMENT ON COLUMN webhook_events.provider_reference IS 'The bureau''s own name for the application';
-COMMENT ON COLUMN webhook_events.outcome IS 'What the bureau made of the application';
-COMMENT ON COLUMN webhook_events.fingerprint IS 'Keyed hash of the raw body: tells the same message from another';
-COMMENT ON COLUMN webhook_events.payload IS 'The raw body in an envelope (storage/seal), never in the clear';
-COMMENT ON COLUMN webhook_events.attempts IS 'How often it was tried to apply it';
-COMMENT ON COLUMN webhook_events.error_type IS 'Code of the last failure; kept when a later attempt succeeds';
+COMMENT ON COLUMN webhook_events.provider_reference IS 'The bureau''s identifier of the application';
+COMMENT ON COLUMN webhook_events.outcome IS 'The bureau''s result';
+COMMENT ON COLUMN webhook_events.fingerprint IS 'Keyed hash of the raw body: identifies a repeated message';
+COMMENT ON COLUMN webhook_events.payload IS 'The raw body, sealed (storage/seal), never plaintext';
+COMMENT ON COLUMN webhook_events.attempts IS 'Number of attempts to apply it';
+COMMENT ON COLUMN webhook_events.error_type IS 'Error code of the last failure; kept when a later attempt succeeds';
 COMMENT ON COLUMN webhook_events.error_message IS 'For operators; without personal data';
 COMMENT ON COLUMN webhook_events.occurred_at IS 'By the sender''s clock';
-COMMENT ON COLUMN webhook_events.received_at IS 'When it first came, by Aval''s clock';
+COMMENT ON COLUMN webhook_events.received_at IS 'When it was first received, by Aval''s clock';
 COMMENT ON COLUMN webhook_events.settled_at IS 'When it was applied or ignored';
 COMMENT ON COLUMN webhook_events.next_attempt_at IS
     'When a failed one is tried again; null when Aval has given up and only the sender can try again';
@@ -53,7 +53,7 @@ CREATE INDEX webhook_events_due_idx ON webhook_events (next_attempt_at) WHERE ne
 CREATE INDEX webhook_events_status_idx ON webhook_events (status, id DESC);
 CREATE INDEX webhook_events_received_idx ON webhook_events (received_at);
 
--- A message as it came. The payload is sealed anew with another key; its fingerprint tells whether it is still the same.
+-- The message as received. The payload may be resealed with another key; the fingerprint identifies its content.
 CREATE TRIGGER webhook_events_recorded BEFORE UPDATE ON webhook_events FOR EACH ROW WHEN (
     (OLD.id, OLD.idempotency_key, OLD.provider, OLD.country, OLD.application_id, OLD.provider_reference, OLD.outcome,
         OLD.fingerprint, OLD.request_id, OLD.traceparent, OLD.occurred_at, OLD.received_at)
@@ -62,14 +62,15 @@ CREATE TRIGGER webhook_events_recorded BEFORE UPDATE ON webhook_events FOR EACH 
         NEW.fingerprint, NEW.request_id, NEW.traceparent, NEW.occurred_at, NEW.received_at))
     EXECUTE FUNCTION refuse_rewrite();
 
--- What became of a message that was applied or ignored does not change.
+-- The result of a message that was applied or ignored does not change.
 CREATE TRIGGER webhook_events_settled BEFORE UPDATE ON webhook_events FOR EACH ROW WHEN (
     OLD.settled_at IS NOT NULL
     AND (OLD.status, OLD.attempts, OLD.error_type, OLD.error_message, OLD.settled_at, OLD.next_attempt_at)
     IS DISTINCT FROM (NEW.status, NEW.attempts, NEW.error_type, NEW.error_message, NEW.settled_at, NEW.next_attempt_at))
     EXECUTE FUNCTION refuse_rewrite();
 
--- A legacy message is accepted for 29 days and known for that long (webhooks.retention_days is at least 30).
+-- A legacy message is accepted for 29 days, so it must be recognised for as long (webhooks.retention_days is at least
+-- 30).
 CREATE TRIGGER webhook_events_kept BEFORE DELETE ON webhook_events FOR EACH ROW WHEN (
     OLD.received_at > now() - interval '29 days')
     EXECUTE FUNCTION refuse_rewrite();

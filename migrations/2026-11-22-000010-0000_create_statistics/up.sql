@@ -1,6 +1,6 @@
--- Figures that cost the same however many applications there are. Nothing is counted where applications are written:
--- every change is an event of the outbox already, and the leading relay folds the events into these tables, in the order
--- of their offsets and each exactly once. Readers add the events that are not folded yet.
+-- Statistics whose cost does not depend on the number of applications. Writes do not update counters: every change is an
+-- event in the outbox, and the leading relay adds the events to these tables, in the order of their offsets and each
+-- exactly once. Readers add the events that are not counted yet.
 
 CREATE TABLE application_counts (
     owner text NOT NULL,
@@ -16,13 +16,13 @@ CREATE TABLE application_counts (
     PRIMARY KEY (owner, country, status)
 ) WITH (fillfactor = 50);
 
-COMMENT ON TABLE application_counts IS
-    'The applications that lists show, counted: those that were not deleted and are not in the archive';
-COMMENT ON COLUMN application_counts.owner IS 'The account that made them; empty for everybody''s together';
+COMMENT ON TABLE application_counts IS 'Counts of the applications that lists show: neither deleted nor archived';
+COMMENT ON COLUMN application_counts.owner IS 'The account that created them; empty for the total of all accounts';
 COMMENT ON COLUMN application_counts.requested_amount IS 'Sum, in the country''s currency';
 COMMENT ON COLUMN application_counts.risk_low IS
-    'Of a known risk below 30. Risks are counted for APPROVED, REJECTED and COMPLETED, where they no longer change.';
-COMMENT ON COLUMN application_counts.risk_sum IS 'Sum of the known risks';
+    'With a known risk score below 30. Scores are counted for APPROVED, REJECTED and COMPLETED, where they no longer '
+    'change.';
+COMMENT ON COLUMN application_counts.risk_sum IS 'Sum of the known risk scores';
 
 CREATE TABLE application_days (
     owner text NOT NULL,
@@ -39,10 +39,11 @@ CREATE TABLE application_days (
 ) WITH (fillfactor = 80);
 
 COMMENT ON TABLE application_days IS
-    'What happened on each day (UTC), also to applications that were deleted or archived since';
-COMMENT ON COLUMN application_days.owner IS 'The account that made the applications; empty for everybody''s together';
-COMMENT ON COLUMN application_days.requested_amount IS 'Asked for by the applications made on the day';
-COMMENT ON COLUMN application_days.approved_amount IS 'Asked for by the applications approved on the day';
+    'Activity per day (UTC), including applications that were deleted or archived since';
+COMMENT ON COLUMN application_days.owner IS
+    'The account that created the applications; empty for the total of all accounts';
+COMMENT ON COLUMN application_days.requested_amount IS 'Requested by the applications created on the day';
+COMMENT ON COLUMN application_days.approved_amount IS 'Requested by the applications approved on the day';
 
 CREATE TABLE statistics_position (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -50,12 +51,13 @@ CREATE TABLE statistics_position (
 );
 
 COMMENT ON TABLE statistics_position IS
-    'The last event that is counted. Whoever changes the counters holds its row lock, so that nothing is counted twice.';
+    'The last event that is counted. Every change of the counters holds its row lock, so that nothing is counted '
+    'twice.';
 
 INSERT INTO statistics_position (last_offset) VALUES (0);
 
--- What one event changes in application_counts: the status that it left, and the one that it came to. Statuses are text
--- until the type is known: what other events call so is their affair.
+-- One row for the status that the application left, and one for its new status. An event of an unknown shape counts
+-- nothing: if it failed, it would block the counting of all events after it.
 CREATE OR REPLACE FUNCTION statistics_count_changes(type text, subject uuid, data jsonb)
 RETURNS TABLE (
     owner text, country country, status application_status, applications bigint, requested_amount numeric,
@@ -79,14 +81,14 @@ LANGUAGE sql STABLE AS $$
     WHERE m.applies
       AND data ->> 'country' = ANY (enum_range(NULL::country)::text[])
       AND m.status = ANY (enum_range(NULL::application_status)::text[])
-      -- A change is counted with both of its statuses or not at all: half of one would move the totals.
+      -- A transition is counted with both statuses or not at all: half of one would distort the totals.
       AND (type <> 'application.status_changed.v1'
           OR data ->> 'status' = ANY (enum_range(NULL::application_status)::text[])
           AND data ->> 'previous_status' = ANY (enum_range(NULL::application_status)::text[]))
 $$;
 COMMENT ON FUNCTION statistics_count_changes IS 'What an event adds to application_counts';
 
--- What one event changes in application_days. The audit row tells when: it stays when the event has gone.
+-- The time is that of the audit row, which is kept when the event has been deleted.
 CREATE OR REPLACE FUNCTION statistics_day_changes(type text, subject uuid, data jsonb)
 RETURNS TABLE (
     owner text, day date, country country, created bigint, requested_amount numeric, approved bigint, rejected bigint,
@@ -112,7 +114,7 @@ LANGUAGE sql STABLE AS $$
     WHERE type IN ('application.created.v1', 'application.status_changed.v1')
       AND e.became IN ('PENDING', 'APPROVED', 'REJECTED', 'UNDER_REVIEW', 'CANCELLED')
       AND data ->> 'country' = ANY (enum_range(NULL::country)::text[])
-      -- The day is read from the identifier. One of another version holds no time.
+      -- The day may come from the identifier. A UUID of another version has no time.
       AND uuid_v7_time(subject) BETWEEN '2000-01-01' AND now() + interval '1 year'
 $$;
 COMMENT ON FUNCTION statistics_day_changes IS 'What an event adds to application_days';
@@ -122,7 +124,7 @@ DECLARE
     counted_to bigint;
     count_to bigint;
 BEGIN
-    -- Without a lock while there is nothing to do, as it mostly is.
+    -- Usually there is nothing to do; find that out without a lock.
     PERFORM FROM statistics_position p, outbox_position o WHERE o.last_offset > p.last_offset;
     IF NOT FOUND THEN
         RETURN 0;
@@ -171,8 +173,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION project_statistics IS
-    'Counts up to so many published events that are not counted yet, and returns how many it counted';
+    'Counts up to the given number of published events that are not counted yet; returns how many it counted';
 
+-- Aval's sessions plan without sequential scans. The recounts read whole tables, for which an index would only change the
+-- order of reading.
 CREATE FUNCTION recount_applications(part regclass)
 RETURNS TABLE (
     owner text, country country, status application_status, applications bigint, requested_amount numeric,
@@ -193,7 +197,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION recount_applications IS
-    'What application_counts should hold for the applications of a table or a partition; reads all of it';
+    'What application_counts should contain for the applications of a table or partition; reads all of it';
 
 CREATE FUNCTION recount_application_days()
 RETURNS TABLE (
@@ -219,12 +223,12 @@ LANGUAGE sql STABLE SET enable_seqscan = on AS $$
     HAVING grouping(e.owner) = 1 OR e.owner <> ''
 $$;
 COMMENT ON FUNCTION recount_application_days IS
-    'What application_days should hold for the applications that are not archived; reads all of them';
+    'What application_days should contain for the applications that are not archived; reads all of them';
 
--- The archive takes whole months out of the lists, and puts them back, without an event.
+-- Archiving removes whole months from the lists, or returns them, without events.
 CREATE FUNCTION statistics_move_applications(part regclass, sign integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    -- In this order, as the projection does: the position, then applications.
+    -- The same lock order as project_statistics: the position, then applications.
     PERFORM FROM statistics_position FOR UPDATE;
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', part);
     INSERT INTO application_counts AS c
@@ -242,15 +246,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION statistics_move_applications IS
-    'Adds the applications of a partition to application_counts, sign times, and keeps writers out of it till the end of '
-    'the transaction';
+    'Adds the applications of a partition to application_counts, multiplied by sign, and blocks writes to it until the '
+    'end of the transaction';
 
 CREATE FUNCTION statistics_forget_applications(part regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     uncounted boolean;
 BEGIN
     PERFORM statistics_move_applications(part, -1);
-    -- What is counted later would read amounts and moments that are no longer where it looks for them.
+    -- Events that are counted later would read amounts and times from tables that no longer hold the month.
     EXECUTE format('SELECT EXISTS (SELECT FROM outbox o JOIN %1$s a ON a.id = o.subject WHERE o.relay_offset IS NULL) '
         'OR EXISTS (SELECT FROM outbox o JOIN %1$s a ON a.id = o.subject '
         'WHERE o.relay_offset > (SELECT p.last_offset FROM statistics_position p))', part)
@@ -262,12 +266,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION statistics_forget_applications IS
-    'Takes the applications of a partition out of application_counts, in the transaction that takes them out of the lists '
-    'and before it does. Fails, to be tried again, while events about them are not counted. Days and months keep them.';
+    'Removes the applications of a partition from application_counts, in the transaction that removes them from the '
+    'lists and before that happens. Fails while events about them are not counted; the caller tries again. Daily '
+    'figures keep them.';
 
 CREATE FUNCTION statistics_readmit_applications(part regclass) RETURNS void LANGUAGE sql AS $$
     SELECT statistics_move_applications(part, 1)
 $$;
 COMMENT ON FUNCTION statistics_readmit_applications IS
-    'Puts the applications of a partition back into application_counts, in the transaction that puts them back into the '
+    'Adds the applications of a partition to application_counts again, in the transaction that returns them to the '
     'lists';

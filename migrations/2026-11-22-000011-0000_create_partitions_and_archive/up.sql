@@ -1,3 +1,5 @@
+-- SECURITY DEFINER: the serving user may not change the schema. Creating partitions cannot wait for an operator, so it
+-- runs as the owner, with a fixed search path.
 CREATE FUNCTION ensure_month_partitions(first_month date, months integer) RETURNS integer LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -6,14 +8,14 @@ DECLARE
     month date;
     made integer := 0;
 BEGIN
-    -- One maker at a time, so that two instances do not both find a month missing.
+    -- One caller at a time, so that two instances do not create the same partition.
     PERFORM pg_advisory_xact_lock(hashtext('aval.partitions'));
     FOR n IN 0 .. months - 1 LOOP
         month := (date_trunc('month', first_month::timestamp) + make_interval(months => n))::date;
         FOREACH parent IN ARRAY ARRAY['applications', 'audit_logs', 'decisions', 'job_history'] LOOP
             child := parent || '_' || to_char(month, 'YYYY_MM');
             CONTINUE WHEN to_regclass(format('partitions.%I', child)) IS NOT NULL;
-            -- Attaching takes a weaker lock on the parent than CREATE TABLE … PARTITION OF: inserts go on.
+            -- ATTACH PARTITION takes a weaker lock on the parent than CREATE TABLE … PARTITION OF: inserts go on.
             EXECUTE format('CREATE TABLE partitions.%I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS '
                            'INCLUDING GENERATED)', child, parent);
             EXECUTE format('ALTER TABLE %I ATTACH PARTITION partitions.%I FOR VALUES FROM (%L) TO (%L)',
@@ -27,12 +29,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ensure_month_partitions IS
-    'Makes the partitions of some months from the given one on, where they are missing; returns how many it made';
+    'Creates the missing partitions of a number of months from the given one on; returns how many it created';
 REVOKE EXECUTE ON FUNCTION ensure_month_partitions(date, integer) FROM PUBLIC;
 
--- The user that serves owns no table. This is the one way in which a month of finished jobs goes, and it can be bent to
--- nothing else: the partition must be the month's own, and its last job a week old. It waits for nobody: whoever queues
--- for the table behind it would wait as well.
+-- The serving user owns no table and drops old months of finished jobs only through this function: the partition must be
+-- that of the month, and the month must have ended a week ago. It does not wait long for a lock, because every later
+-- query of the table would wait behind it.
 CREATE FUNCTION drop_job_history_month(month date) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
@@ -62,18 +64,19 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION drop_job_history_month IS
-    'Drops the finished jobs of a month that is long over; whether there were any. Fails rather than wait for a lock';
+    'Drops the finished jobs of a month that ended at least a week ago; returns whether there were any. Fails rather '
+    'than wait for a lock.';
 REVOKE EXECUTE ON FUNCTION drop_job_history_month(date) FROM PUBLIC;
 
--- What a month's tables hang on while they are archived: the same columns and checks, and the index that reads by
--- identifier need. The other indexes of a month stay with it, unused, so that it can come back at once.
+-- The parents of a month's tables while it is archived: the same columns and checks, and the primary key for reads by
+-- identifier. The other indexes of a month stay on its tables, unused, so that it can be moved back at once.
 CREATE TABLE applications_archive
     (LIKE applications INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING COMMENTS, PRIMARY KEY (id))
     PARTITION BY RANGE (id);
 
 COMMENT ON TABLE applications_archive IS
-    'Months whose applications are all closed: found by identifier, and never changed. A column that applications gets, '
-    'this gets too, or no month can go from one to the other.';
+    'Months whose applications are all closed: read by identifier and never changed. Every column that applications '
+    'gets must be added here too, or no month can move between the two.';
 
 CREATE TABLE audit_logs_archive
     (LIKE audit_logs INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS, PRIMARY KEY (application_id, version))
@@ -100,6 +103,9 @@ CREATE TRIGGER decisions_archive_read_only BEFORE INSERT OR UPDATE OR DELETE ON 
 CREATE TRIGGER decisions_archive_no_truncate BEFORE TRUNCATE ON decisions_archive
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('decisions_archive_read_only', 'archived');
 
+-- The serving user moves months between applications and its archive only through these functions. A move is one short
+-- transaction that locks whole tables. It fails rather than wait long for a lock, because all other queries would wait
+-- behind it; its caller tries again.
 CREATE FUNCTION month_open_applications(month date) RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -117,8 +123,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION month_open_applications IS
-    'How many applications of a month are still in work: not decided, with a job, or with a webhook that is to be tried '
-    'again. Approved ones are not: nothing happens to them while there is no disbursement';
+    'Number of applications of a month that are still in progress: undecided, with a job, or with a webhook to be '
+    'tried again. Approved ones are not: nothing happens to them while there is no disbursement.';
 
 CREATE FUNCTION month_of_archivable_age(month date) RETURNS date LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, public, pg_temp AS $$
@@ -132,7 +138,8 @@ BEGIN
     RETURN first;
 END
 $$;
-COMMENT ON FUNCTION month_of_archivable_age IS 'The first day of a month that may be archived; fails for a younger one';
+COMMENT ON FUNCTION month_of_archivable_age IS
+    'The first day of a month that may be archived; fails for a more recent one';
 
 CREATE FUNCTION bound_month(month date) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
@@ -154,7 +161,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION bound_month IS
-    'Writes a month''s bounds on its tables, for validate_month to check: attaching them then reads no row';
+    'Adds the bounds of a month to its tables as constraints for validate_month to check; attaching the tables then '
+    'reads no row';
 
 CREATE FUNCTION validate_month(month date) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
@@ -170,7 +178,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION validate_month IS
-    'Checks that every row of a month is within its bounds; nobody waits for it, however long it takes';
+    'Checks that every row of a month is within its bounds; blocks neither reads nor writes, however long it takes';
 
 CREATE FUNCTION move_month(first date, from_suffix text, to_suffix text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
@@ -188,7 +196,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION move_month IS 'Hangs the three tables of a month on other parents';
+COMMENT ON FUNCTION move_month IS 'Moves the three tables of a month to other parents';
 
 CREATE FUNCTION archive_month(month date) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
@@ -197,11 +205,11 @@ DECLARE
     part regclass := to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM'));
     open bigint;
 BEGIN
-    -- What lists count loses the month in the same transaction; counting, which keeps writers out of the month, comes before
-    -- the locks that everybody waits for.
+    -- The counts of lists lose the month in the same transaction. Counting blocks only writers of the month, so it comes
+    -- before the locks that block everything.
     PERFORM statistics_forget_applications(part);
-    -- Among the three in the order in which everybody else takes them. A writer that has the parent and waits for the month
-    -- that is being counted waits for us, and we for it: lock_timeout ends that, and the caller tries again.
+    -- The same lock order as everywhere else. A writer that has locked the parent may wait for the month that is being
+    -- counted while this waits for the writer: lock_timeout ends that, and the caller tries again.
     LOCK TABLE ONLY applications, audit_logs, decisions IN ACCESS EXCLUSIVE MODE;
     open := month_open_applications(first);
     IF open > 0 THEN
@@ -220,13 +228,13 @@ DECLARE
     first date := month_of_archivable_age(month);
 BEGIN
     PERFORM statistics_readmit_applications(to_regclass('partitions.applications_' || to_char(first, 'YYYY_MM')));
-    -- Who looks into both trees locks the living one first.
+    -- The same order as queries of both trees: the live tables first.
     LOCK TABLE ONLY applications, audit_logs, decisions IN SHARE UPDATE EXCLUSIVE MODE;
     LOCK TABLE ONLY applications_archive, audit_logs_archive, decisions_archive IN ACCESS EXCLUSIVE MODE;
     PERFORM move_month(first, '_archive', '');
 END
 $$;
-COMMENT ON FUNCTION unarchive_month IS 'Moves an archived month back, whole';
+COMMENT ON FUNCTION unarchive_month IS 'Moves an archived month back as a whole';
 
 CREATE FUNCTION place_archived_month(month date, tablespace name) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET lock_timeout = '100ms' AS $$
@@ -255,7 +263,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION place_archived_month IS
-    'Copies an archived month to a tablespace; whether it was elsewhere. Reads of that month wait for it, no others';
+    'Copies an archived month to a tablespace; returns whether it had to. Blocks reads of that month only.';
 REVOKE EXECUTE ON FUNCTION month_open_applications(date), month_of_archivable_age(date), bound_month(date),
     validate_month(date), move_month(date, text, text), archive_month(date), unarchive_month(date),
     place_archived_month(date, name) FROM PUBLIC;
