@@ -34,7 +34,7 @@ CREATE FUNCTION uuid_v7_now() RETURNS uuid
         'hex')::uuid;
 COMMENT ON FUNCTION uuid_v7_now IS 'A new version 7 UUID (RFC 9562)';
 
-CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is %', TG_TABLE_NAME, coalesce(TG_ARGV[1], 'append-only')
         USING ERRCODE = 'check_violation', CONSTRAINT = TG_ARGV[0], TABLE = TG_TABLE_NAME;
@@ -54,7 +54,7 @@ COMMENT ON FUNCTION refuse_rewrite IS
 
 -- Privileges that are granted on all tables at once include the append-only ones. Aval calls this after every run of
 -- migrations; config/roles.sql calls it too.
-CREATE OR REPLACE FUNCTION lock_append_only_tables() RETURNS void
+CREATE FUNCTION lock_append_only_tables() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     held record;

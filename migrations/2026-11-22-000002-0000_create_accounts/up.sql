@@ -132,7 +132,7 @@ $$;
 COMMENT ON FUNCTION is_same_password IS 'Whether the transaction only rehashes the account''s password';
 
 -- Direct SQL ends tokens too. A rehash of the same password ends neither tokens nor sessions.
-CREATE OR REPLACE FUNCTION users_before_update() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION users_before_update() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id <> OLD.id OR NEW.username <> OLD.username THEN
         RAISE EXCEPTION 'an account keeps its name' USING ERRCODE = 'check_violation';

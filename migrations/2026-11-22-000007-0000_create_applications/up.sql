@@ -204,7 +204,7 @@ COMMENT ON FUNCTION application_changes IS
     'Old and new values of a change: plaintext members, and the envelopes of sealed columns, which are copied without '
     'a key';
 
-CREATE OR REPLACE FUNCTION append_event(event text, app applications, previous application_status)
+CREATE FUNCTION append_event(event text, app applications, previous application_status)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO outbox (type, subject, request_id, traceparent, data)
@@ -224,7 +224,7 @@ COMMENT ON FUNCTION append_event IS 'Writes an event about an application to the
 
 -- Sets updated_at from the id, so that the response to a new application depends only on the request and can be stored
 -- together with the row.
-CREATE OR REPLACE FUNCTION applications_before_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION applications_before_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     made timestamptz := uuid_v7_time(NEW.id);
 BEGIN
@@ -250,7 +250,7 @@ $$;
 CREATE TRIGGER applications_before_insert BEFORE INSERT ON applications
     FOR EACH ROW EXECUTE FUNCTION applications_before_insert();
 
-CREATE OR REPLACE FUNCTION applications_after_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION applications_after_insert() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO audit_logs (application_id, version, action, old_status, new_status, changed_by, change_reason,
                             change_request_id, change_id)
@@ -266,7 +266,7 @@ $$;
 CREATE TRIGGER applications_after_insert AFTER INSERT ON applications
     FOR EACH ROW EXECUTE FUNCTION applications_after_insert();
 
-CREATE OR REPLACE FUNCTION applications_before_update() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION applications_before_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     resealed record;
 BEGIN
@@ -319,7 +319,7 @@ $$;
 CREATE TRIGGER applications_before_update BEFORE UPDATE ON applications
     FOR EACH ROW EXECUTE FUNCTION applications_before_update();
 
-CREATE OR REPLACE FUNCTION applications_after_update() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION applications_after_update() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     what audit_action := CASE
         WHEN NEW.status <> OLD.status THEN 'status_changed'

@@ -58,7 +58,7 @@ INSERT INTO statistics_position (last_offset) VALUES (0);
 
 -- One row for the status that the application left, and one for its new status. An event of an unknown shape counts
 -- nothing: if it failed, it would block the counting of all events after it.
-CREATE OR REPLACE FUNCTION statistics_count_changes(type text, subject uuid, data jsonb)
+CREATE FUNCTION statistics_count_changes(type text, subject uuid, data jsonb)
 RETURNS TABLE (
     owner text, country country, status application_status, applications bigint, requested_amount numeric,
     risk_low bigint, risk_medium bigint, risk_high bigint, risk_critical bigint, risk_sum numeric)
@@ -89,7 +89,7 @@ $$;
 COMMENT ON FUNCTION statistics_count_changes IS 'What an event adds to application_counts';
 
 -- The time is that of the audit row, which is kept when the event has been deleted.
-CREATE OR REPLACE FUNCTION statistics_day_changes(type text, subject uuid, data jsonb)
+CREATE FUNCTION statistics_day_changes(type text, subject uuid, data jsonb)
 RETURNS TABLE (
     owner text, day date, country country, created bigint, requested_amount numeric, approved bigint, rejected bigint,
     under_review bigint, cancelled bigint, approved_amount numeric)
