@@ -110,7 +110,7 @@ impl Engine {
         fatal: CancellationToken,
     ) -> Result<Self> {
         let secrets = settings.complete_secrets(&clock)?;
-        let keys = KeyRing::of(&secrets, settings.encryption.plain_envelopes())?;
+        let keys = KeyRing::of(&secrets)?;
         let resources = Resources {
             database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
             secrets: Arc::new(secrets),

@@ -25,7 +25,7 @@ pub struct Case {
     pub term_months: TermMonths,
     /// What the bureau said.
     pub banking_data: BankingData,
-    /// Another account applied with the same document within the day before (SPEC 3). Old cases did not look.
+    /// Another account applied with the same document within the day before (SPEC 3); false when absent.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }

@@ -1,7 +1,7 @@
 //! `jsonb` as it is read back.
 //!
-//! PostgreSQL keeps numbers of any size and precision. Aval stores none that it could not read again, but earlier versions
-//! did, and so can anybody with SQL. Such a number must not make its row unreadable.
+//! PostgreSQL keeps numbers of any size and precision. Aval stores none that it could not read again, but plain SQL can.
+//! Such a number must not make its row unreadable.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};

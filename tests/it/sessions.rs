@@ -39,7 +39,7 @@ fn sample() -> Value {
 async fn open(database: &TestDatabase, overrides: &[(&str, &str)]) -> Database {
     let settings = settings(overrides);
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
-    let keys = Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap());
+    let keys = Arc::new(KeyRing::of(&secrets).unwrap());
     Database::connect(database.url(), &settings.database, keys).await.unwrap()
 }
 
@@ -179,7 +179,7 @@ async fn an_instance_does_not_start_on_a_server_that_takes_no_writes() {
     execute(&mut admin, &demote).await.unwrap();
     let settings = settings(&[]);
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
-    let keys = Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap());
+    let keys = Arc::new(KeyRing::of(&secrets).unwrap());
     let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
     let over_tcp = format!("postgresql://aval@{}/{}", proxy.address(), server.database);
     for url in [test.url(), &over_tcp, &format!("{over_tcp}?sslmode=disable")] {

@@ -99,8 +99,7 @@ pub(super) fn read_change(country: Country, members: &Members<'_>, problems: &mu
         let is_told = TOLD_BY_DOCUMENT.contains(&member.name);
         is_told.then(|| ("read_only", "is set at creation alone".to_owned()))
     };
-    let is_sealed = |name: &str| name != BIRTH_DATE && is_personal(name);
-    let mut change = DataChange { is_personal: is_sealed, open: Vec::new(), personal: Vec::new() };
+    let mut change = DataChange { open: Vec::new(), personal: Vec::new() };
     for (member, value) in declared(country, members, problems, read_only) {
         let side = if member.personal { &mut change.personal } else { &mut change.open };
         side.push((member.name, value));
@@ -152,8 +151,8 @@ pub(super) fn add_person(data: &mut Map<String, Value>, person: DocumentedPerson
     Ok(())
 }
 
-/// The data as clients see them who may read the application: personal members hidden but for their ends, those included
-/// that earlier versions stored in the clear.
+/// The data as clients see them who may read the application: personal members hidden but for their ends, also
+/// where plain SQL has stored them in the clear.
 pub(super) fn shown(
     open: Map<String, Value>,
     personal: &PersonalMembers,

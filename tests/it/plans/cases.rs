@@ -86,7 +86,7 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::change::change status" [1] ["applications_pkey", "pending_jobs_one_per_application_idx"]
         |sql, w| change(sql, w, Change::Status(Status::Cancelled));
     "applications::change::change data" [1] ["applications_pkey"]
-        |sql, w| change(sql, w, Change::CountryData(DataChange { is_personal: |_| false, open: vec![("employer", Some(json!(1)))], personal: vec![] }));
+        |sql, w| change(sql, w, Change::CountryData(DataChange { open: vec![("employer", Some(json!(1)))], personal: vec![] }));
     "applications::change::change deletion" [1] ["applications_pkey", "document_claims_pkey"]
         |sql, w| change(sql, w, Change::Delete);
     "applications::claims::held_until" [0] ["document_claims_pkey"] |sql, w| applications::held_until(sql, "tester", w.document);
@@ -220,7 +220,7 @@ pub(super) const CASES: &[Case] = cases! {
             let token = refresh_tokens::find(sql, &[7; 32]).await?;
             let unknown = RefreshToken {
                 id: w.token, family: w.token_family, user_id: w.user, expires_at: w.now, rotated_at: None,
-                revoked_at: None, issued_at: w.now, session_started_at: None, uses: 0,
+                revoked_at: None, session_started_at: w.now, uses: 0,
             };
             refresh_tokens::rotate(sql, &token.unwrap_or(unknown), w.clock.new_uuid(), w.now).await
         };
@@ -481,7 +481,6 @@ fn keyed(w: &World) -> KeyedWrite {
     KeyedWrite {
         key_digest: [7; 32],
         fingerprint: [7; 32],
-        earlier_fingerprint: [7; 32],
         account: "test".to_owned(),
         route: "test".to_owned(),
         at: w.now,

@@ -22,6 +22,7 @@ use self::cases::{CASES, Case};
 use self::explain::{Explained, Plan};
 use self::fill::{FEW, FORGET_STATISTICS, MANY, World};
 use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{key_ring, settings};
 
 /// Tables that may be read from end to end, and why; so may the catalogue, which says what types there are.
 const SMALL: [(&str, &str); 4] = [
@@ -325,7 +326,7 @@ async fn a_total_costs_the_same_however_many_applications_there_are_and_whatever
     let mut sql = database.connect().await;
     let mut costs = Vec::new();
     for more in [3_000, 20_000] {
-        fill::applications(&mut sql, more).await;
+        fill::applications(&mut sql, &key_ring(&settings(&[])), more).await;
         execute(&mut sql, "VACUUM ANALYZE").await.unwrap();
         let mut explained = Explained::connect(&database).await;
         let bounds = TotalBounds { examined: 100, uncounted: 100 };
