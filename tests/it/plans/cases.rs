@@ -290,6 +290,8 @@ pub(super) const CASES: &[Case] = cases! {
     "users::any" [0] [] |sql, _w| users::any(sql);
     "users::find" [0] ["users_pkey"] |sql, w| users::find(sql, w.user);
     "users::get" [0] ["users_pkey"] |sql, w| users::get(sql, w.user);
+    "users::get_listed" [0] ["users_pkey"] |sql, w| users::get_listed(sql, w.user);
+    "users::lock_listed" [0] ["users_pkey"] |sql, w| users::lock_listed(sql, w.user);
     "users::lock" [0] ["users_pkey"] |sql, w| users::lock(sql, w.user);
     "users::find_unchanging" [0] ["users_pkey"] |sql, w| users::find_unchanging(sql, w.user);
     "users::rehash" [0] ["users_pkey"] |sql, w| users::rehash(sql, w.user, "$argon2id$v=19$m=8,t=1,p=1$x$y");
