@@ -398,6 +398,26 @@ async fn a_database_of_an_earlier_version_that_its_superuser_owned_gets_an_owner
 }
 
 #[tokio::test]
+async fn a_database_that_was_dropped_and_made_anew_can_be_served() {
+    let root = open_dir();
+    let earlier = EmbeddedSettings { superuser_connects: true, ..settings(root.path()) };
+    let server = EmbeddedPostgres::start(earlier, quiet()).await.unwrap();
+    let elsewhere = server.superuser_url().replacen("/aval?", "/postgres?", 1);
+    let mut superuser = AsyncPgConnection::establish(&elsewhere).await.unwrap();
+    for statement in ["DROP DATABASE aval WITH (FORCE)", "CREATE DATABASE aval"] {
+        diesel::sql_query(statement).execute(&mut superuser).await.expect(statement);
+    }
+    drop(superuser);
+    server.stop().await.unwrap();
+
+    let server = start(root.path()).await;
+    aval::storage::migrations::run_pending(server.owner_url()).await.unwrap();
+    let mut serving = AsyncPgConnection::establish(server.database_url()).await.unwrap();
+    diesel::sql_query("SELECT FROM applications").execute(&mut serving).await.unwrap();
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_that_an_earlier_version_left_with_its_secrets_is_not_adopted_but_started_anew() {
     let root = open_dir();
     let server = start(root.path()).await;
