@@ -194,7 +194,8 @@ async fn who_changes_a_row_meanwhile_wins() {
         execute(&mut other, "COMMIT").await.unwrap();
     };
     let (resealed, ()) = futures_util::join!(running, committing);
-    assert_eq!(resealed.unwrap(), 1);
+    // The row, and the audit row of its change, which has the old envelope and the new one.
+    assert_eq!(resealed.unwrap(), 2);
     let app = TestApp::start_on(Rc::new(database), &[NEW]).await;
     let read = app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
     assert_eq!(read["full_name"], "Renata Renombrada");
