@@ -79,3 +79,10 @@ END
 $$;
 COMMENT ON FUNCTION lock_append_only_tables IS
     'Revokes from everybody but the owner the privileges to change an append-only table or the list of migrations';
+
+CREATE FUNCTION is_of_another_key(before bytea, after bytea) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT substring(after FOR 1) = '\x01' AND substring(after FOR 5) IS DISTINCT FROM substring(before FOR 5)
+$$;
+COMMENT ON FUNCTION is_of_another_key IS
+    'Whether an envelope is of kind 1 and of another key than the one that it replaces: kind and key id are its first five '
+    'bytes (storage/seal)';

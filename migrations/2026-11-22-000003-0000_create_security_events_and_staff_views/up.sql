@@ -142,6 +142,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, public, pg_
     UPDATE security_events s SET address = r.sealed_again
     FROM unnest(origins, old_addresses, new_addresses) AS r (origin, sealed, sealed_again)
     WHERE s.origin_id = encode(r.origin, 'hex')::uuid AND s.address = r.sealed
+        AND is_of_another_key(r.sealed, r.sealed_again)
     RETURNING s.id;
 $$;
 COMMENT ON FUNCTION reseal_security_events IS 'Replaces sealed addresses by ones sealed with the active key';

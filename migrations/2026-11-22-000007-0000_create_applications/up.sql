@@ -115,10 +115,10 @@ CREATE FUNCTION is_sealed_again(before jsonb, after jsonb) RETURNS boolean LANGU
         FULL JOIN (SELECT f.key AS field, e.key AS side, e.value FROM jsonb_each(after) f, jsonb_each_text(f.value) e) a
             USING (field, side)
         WHERE b.value IS DISTINCT FROM a.value
-          AND (b.value IS NULL OR a.value IS NULL OR left(a.value, 2) <> '01'))
+          AND (b.value IS NULL OR a.value IS NULL OR left(a.value, 2) <> '01' OR left(a.value, 10) = left(b.value, 10)))
 $$;
 COMMENT ON FUNCTION is_sealed_again IS
-    'Whether two sets of envelopes have the same entries, and each that differs is now of kind 1';
+    'Whether two sets of envelopes have the same entries, and each that differs is now of kind 1 and of another key';
 
 CREATE TRIGGER audit_logs_append_only BEFORE DELETE ON audit_logs
     FOR EACH ROW EXECUTE FUNCTION refuse_change('audit_logs_append_only');
@@ -271,13 +271,13 @@ DECLARE
     resealed record;
 BEGIN
     -- Resealing with another key is not a change: it gets no version, audit row or event. It passes only if nothing but
-    -- envelopes and the blind index differs, and each new envelope is of kind 1.
+    -- envelopes and the blind index differs, and each new envelope is of kind 1 and of another key.
     IF (NEW.full_name, NEW.identity_document, NEW.birth_date, NEW.document_index, NEW.personal_data)
         IS DISTINCT FROM (OLD.full_name, OLD.identity_document, OLD.birth_date, OLD.document_index, OLD.personal_data)
-        AND (NEW.full_name = OLD.full_name OR substring(NEW.full_name FOR 1) = '\x01')
-        AND (NEW.identity_document = OLD.identity_document OR substring(NEW.identity_document FOR 1) = '\x01')
-        AND (NEW.birth_date IS NOT DISTINCT FROM OLD.birth_date OR substring(NEW.birth_date FOR 1) = '\x01')
-        AND (NEW.personal_data IS NOT DISTINCT FROM OLD.personal_data OR substring(NEW.personal_data FOR 1) = '\x01')
+        AND (NEW.full_name = OLD.full_name OR is_of_another_key(OLD.full_name, NEW.full_name))
+        AND (NEW.identity_document = OLD.identity_document OR is_of_another_key(OLD.identity_document, NEW.identity_document))
+        AND (NEW.birth_date IS NOT DISTINCT FROM OLD.birth_date OR is_of_another_key(OLD.birth_date, NEW.birth_date))
+        AND (NEW.personal_data IS NOT DISTINCT FROM OLD.personal_data OR is_of_another_key(OLD.personal_data, NEW.personal_data))
     THEN
         resealed := OLD;
         resealed.full_name := NEW.full_name;

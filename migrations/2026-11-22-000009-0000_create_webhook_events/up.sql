@@ -74,3 +74,8 @@ CREATE TRIGGER webhook_events_settled BEFORE UPDATE ON webhook_events FOR EACH R
 CREATE TRIGGER webhook_events_kept BEFORE DELETE ON webhook_events FOR EACH ROW WHEN (
     OLD.received_at > now() - interval '29 days')
     EXECUTE FUNCTION refuse_rewrite();
+
+-- A payload may only be sealed again under another key.
+CREATE TRIGGER webhook_events_sealed BEFORE UPDATE ON webhook_events FOR EACH ROW WHEN (
+    OLD.payload IS DISTINCT FROM NEW.payload AND is_of_another_key(OLD.payload, NEW.payload) IS NOT TRUE)
+    EXECUTE FUNCTION refuse_rewrite();

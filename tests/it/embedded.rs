@@ -355,6 +355,26 @@ async fn the_server_gets_no_secret_and_its_users_can_run_no_program() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_dropped_and_made_anew_can_be_served() {
+    let root = open_dir();
+    let earlier = EmbeddedSettings { superuser_connects: true, ..settings(root.path()) };
+    let server = EmbeddedPostgres::start(earlier, quiet()).await.unwrap();
+    let elsewhere = server.superuser_url().replacen("/aval?", "/postgres?", 1);
+    let mut superuser = AsyncPgConnection::establish(&elsewhere).await.unwrap();
+    for statement in ["DROP DATABASE aval WITH (FORCE)", "CREATE DATABASE aval"] {
+        diesel::sql_query(statement).execute(&mut superuser).await.expect(statement);
+    }
+    drop(superuser);
+    server.stop().await.unwrap();
+
+    let server = start(root.path()).await;
+    aval::storage::migrations::run_pending(server.owner_url()).await.unwrap();
+    let mut serving = AsyncPgConnection::establish(server.database_url()).await.unwrap();
+    diesel::sql_query("SELECT FROM applications").execute(&mut serving).await.unwrap();
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_server_never_runs_as_root() {
     let root = open_dir();
     let server = start(root.path()).await;

@@ -11,8 +11,9 @@ use aval::storage::seal::KeyRing;
 use aval::storage::{Database, migrations};
 use diesel_async::AsyncPgConnection;
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::accounts::{PASSWORD, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{SAMPLES, body};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
@@ -108,6 +109,27 @@ async fn changes_of_the_schema_fail_no_request_and_leave_nothing_undecided() {
             app.decided(&id).await;
         }
         app.get("/health/ready").await.expect(200);
+    }
+}
+
+#[actix_rt::test]
+async fn a_log_in_and_a_request_of_an_operator_are_done_again_when_their_session_failed_them() {
+    let app = TestApp::start_idle_with(&STRICT).await;
+    let login = json!({"username": USER, "password": PASSWORD});
+    let (anonymous, run) = (app.anonymous(), "/api/v1/admin/schedule/expire_webhooks/run");
+    for change in [
+        "SELECT 1",
+        "ALTER TABLE users ALTER COLUMN username TYPE varchar(500)",
+        "ALTER TABLE scheduled_runs ALTER COLUMN task TYPE varchar(100)",
+    ] {
+        app.execute(change).await;
+        let logins = (0..AT_ONCE).map(|_| anonymous.post("/api/v1/auth/login", &login));
+        for answer in join_all(logins).await {
+            assert_eq!(answer.status.as_u16(), 200, "after {change}: {}", answer.json);
+        }
+        for answer in join_all((0..AT_ONCE).map(|_| app.post(run, &Value::Null))).await {
+            assert!([202, 409].contains(&answer.status.as_u16()), "after {change}: {}", answer.json);
+        }
     }
 }
 
@@ -321,6 +343,8 @@ async fn a_pooler_in_transaction_mode_is_refused_where_sessions_are_needed_and_u
         app.decided(&id).await;
     }
     let own = app.engine().resources.settings.database.statement_timeout_ms.to_string();
-    let shown = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
-    assert_eq!(db::text(&mut test.connect().await, shown).await, Some(own), "it is the role's");
+    let shown = "SELECT concat_ws(' ', current_setting('jit'), current_setting('enable_seqscan'), \
+        (SELECT setting FROM pg_settings WHERE name = 'statement_timeout'))";
+    let of_role = db::text(&mut test.connect().await, shown).await;
+    assert_eq!(of_role, Some(format!("off off {own}")), "they are the role's");
 }

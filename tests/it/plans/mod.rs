@@ -147,7 +147,7 @@ async fn wrong_plans(database: &TestDatabase, world: &World, knows: Knows) -> Ve
     execute(&mut sql, &format!("ALTER DATABASE {name} SET jit = on")).await.unwrap();
     let mut lent = Explained::connect(database).await;
     let mut pooled = Explained::connect(database).await;
-    pooled.sql.batch_execute(planner::SESSION).await.unwrap();
+    pooled.sql.batch_execute(&planner::session_setup()).await.unwrap();
     let mut wrong = Vec::new();
     for case in CASES.iter().filter(|case| knows == Knows::Enough || !NEED_STATISTICS.contains(&case.name)) {
         let (explained, begin) = match begin(case) {
