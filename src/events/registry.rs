@@ -71,7 +71,8 @@ impl EventRegistry {
 /// The schema of an object with these members. Every member is required; later versions of Aval may add others.
 pub fn object<const N: usize>(members: [(&str, Schema); N]) -> Schema {
     let object = ObjectBuilder::new().schema_type(Type::Object);
-    let add = |object: ObjectBuilder, (name, member): (&str, Schema)| object.property(name, member).required(name);
+    let add =
+        |object: ObjectBuilder, (name, member): (&str, Schema)| object.property(name, member).required(name);
     members.into_iter().fold(object, add).into()
 }
 

@@ -11,7 +11,10 @@ use crate::events::registry::{Audience, EventType, id, integer, moment, nullable
 pub const TYPES: &[EventType] = &[
     of("application.created.v1", "An application was created."),
     of("application.status_changed.v1", "An application has another status."),
-    of("application.evaluated.v1", "An application has another bureau report or risk score, and the same status."),
+    of(
+        "application.evaluated.v1",
+        "An application has another bureau report or risk score, and the same status.",
+    ),
     of("application.data_changed.v1", "Other data of an application changed."),
     of("application.deleted.v1", "An application was deleted."),
     of("application.restored.v1", "A deleted application was restored."),

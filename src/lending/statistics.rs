@@ -54,11 +54,8 @@ impl ApplicationStatistics {
         if !has_changed && self.figures_read_at().is_some_and(is_recent) {
             return Ok(());
         }
-        let question = Question {
-            visibility: &Visibility::All,
-            country: None,
-            max_uncounted: settings.max_uncounted,
-        };
+        let question =
+            Question { visibility: &Visibility::All, country: None, max_uncounted: settings.max_uncounted };
         let read = async |connection: &mut _| {
             statistics::read(connection, &question, self.resources.clock.now()).await
         };

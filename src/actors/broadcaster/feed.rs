@@ -40,11 +40,7 @@ impl Update {
         if let Some(changed) = event.data::<ApplicationChanged>() {
             return Some(Self {
                 offset,
-                topics: vec![
-                    Topic::All,
-                    Topic::Country(changed.country),
-                    Topic::Application(changed.id),
-                ],
+                topics: vec![Topic::All, Topic::Country(changed.country), Topic::Application(changed.id)],
                 viewers: Viewers::OwnerAndStaff(changed.created_by.clone()),
                 application: Some(changed.id),
                 frame: Frame::application_update(Position { epoch, offset }, changed),
@@ -101,7 +97,8 @@ mod tests {
     fn a_change_of_an_application_goes_to_its_topics_for_its_owner_and_staff() {
         let update = update("application.created.v1", &changed()).unwrap();
         let id = ID.parse().unwrap();
-        let topics = [Topic::All, Topic::Country(crate::domain::application::Country::Br), Topic::Application(id)];
+        let topics =
+            [Topic::All, Topic::Country(crate::domain::application::Country::Br), Topic::Application(id)];
         assert_eq!((update.offset, update.application), (9, Some(id)));
         assert_eq!(update.topics, topics);
         assert_eq!(update.viewers, Viewers::OwnerAndStaff("ana".to_owned()));

@@ -51,13 +51,18 @@ pub const TYPES: &[EventType] = &[
                 ("provider", text("The bureau")),
                 ("instance", text("The instance whose breaker it is")),
                 ("cause", word(&Cause::ALL.map(Cause::as_str), "Why it opened")),
-                ("open_ms", nullable(integer("Milliseconds until it lets a probe through; null when an operator forced it"))),
+                (
+                    "open_ms",
+                    nullable(integer(
+                        "Milliseconds until it lets a probe through; null when an operator forced it",
+                    )),
+                ),
                 ("changed_at", moment("When it opened, by the clock of the instance")),
             ])
         },
         example: || {
             json!({
-                "country": "ES", "provider": "ASNEF/CIRBE", "instance": "12-0190a5dac96774bbcceb302099a8057",
+                "country": "ES", "provider": "ASNEF-CIRBE", "instance": "12-0190a5dac96774bbcceb302099a8057",
                 "cause": "consecutive_failures", "open_ms": 60000, "changed_at": "2026-01-31T12:00:00.000000Z",
             })
         },
@@ -77,7 +82,7 @@ pub const TYPES: &[EventType] = &[
         },
         example: || {
             json!({
-                "country": "ES", "provider": "ASNEF/CIRBE", "instance": "12-0190a5dac96774bbcceb302099a8057",
+                "country": "ES", "provider": "ASNEF-CIRBE", "instance": "12-0190a5dac96774bbcceb302099a8057",
                 "cause": "probe_succeeded", "changed_at": "2026-01-31T12:00:00.000000Z",
             })
         },

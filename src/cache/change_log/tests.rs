@@ -51,6 +51,18 @@ fn stamp(change_log: &mut ChangeLog, subject: Subject, visibility: &Visibility) 
 }
 
 #[test]
+fn an_event_of_another_family_changes_nothing_and_an_unreadable_one_of_applications_everything() {
+    let mut change_log = change_log(100, 0);
+    let subject = Subject::Application(id(1));
+    let before = stamp(&mut change_log, subject, &Visibility::All);
+    change_log.hear(&[envelope("account.disabled.v1", 1, &serde_json::json!({}))]);
+    assert_eq!(stamp(&mut change_log, subject, &Visibility::All), before);
+    assert_eq!(change_log.position().unwrap().offset, 1);
+    change_log.hear(&[envelope("application.escalated.v9", 2, &serde_json::json!({}))]);
+    assert_eq!(stamp(&mut change_log, subject, &Visibility::All).changed, 2);
+}
+
+#[test]
 fn nothing_is_known_before_it_begins_and_when_it_no_longer_follows() {
     let mut change_log = ChangeLog::new(10, TTL, GRACE);
     assert_eq!(change_log.look(Subject::List, &Visibility::All, NOW), None);

@@ -72,8 +72,10 @@ const BAD_APPLICATION_ID: ParseProblem =
     ParseProblem { code: "bad_application_id", detail: "\"application_id\" must be a UUID" };
 const UNKNOWN_COUNTRY: ParseProblem =
     ParseProblem { code: "unknown_country", detail: "\"country\" must be one of ES, PT, IT, MX, CO, BR" };
-const UNKNOWN_CHANNEL: ParseProblem =
-    ParseProblem { code: "unknown_channel", detail: "\"channel\" must be \"applications\" or \"operations\"" };
+const UNKNOWN_CHANNEL: ParseProblem = ParseProblem {
+    code: "unknown_channel",
+    detail: "\"channel\" must be \"applications\" or \"operations\"",
+};
 const BAD_POSITION: ParseProblem = ParseProblem {
     code: "bad_position",
     detail: "\"epoch\" (a UUID) and \"offset\" (an integer) belong together, as the server sent them",

@@ -202,7 +202,8 @@ impl WsSession {
         let (id, principal) = match (topic, &self.principal) {
             (Topic::Application(id), Some(principal)) => (id, principal),
             (Topic::Operations, Some(principal)) if !identity::may_see_operations(principal) => {
-                let detail = "the channel \"operations\" is for admins; an API key needs the scope operations:read";
+                let detail =
+                    "the channel \"operations\" is for admins; an API key needs the scope operations:read";
                 return self.send(&Frame::subscription_refused(topic, "forbidden", detail), ctx);
             }
             _ => return self.subscribe_to_known(topic, resume, ctx),
