@@ -47,7 +47,8 @@ impl Accounts {
                 if current_hash != hash {
                     return Err(Abort::from(Error::Credential(CredentialFault::Revoked)));
                 }
-                let user = users::update(connection, &user, &change, now).await?;
+                users::update(connection, &user.clone().into(), &change, now).await?;
+                let user = users::get(connection, user_id).await?;
                 refresh_tokens::insert(connection, &self.new_row(&fresh, family, user_id, now, now)).await?;
                 Ok(user)
             });

@@ -107,7 +107,7 @@ impl Accounts {
     /// [`Error::NotFound`]; [`Error::Validation`] when the password is not acceptable; [`Error::Forbidden`] for the actor's
     /// own password, which takes the current one ([`Accounts::change_own_password`]); [`Error::Conflict`] when no enabled
     /// admin would be left; as [`Accounts::begin_change`].
-    pub async fn change_user(&self, id: Uuid, patch: UserPatch, origin: &Origin) -> Result<User> {
+    pub async fn change_user(&self, id: Uuid, patch: UserPatch, origin: &Origin) -> Result<ListedUser> {
         let inner = &self.inner;
         if patch.password.is_some() && origin.person() == Some(id) {
             let text = "Your own password is changed at POST /api/v1/auth/password, with the current one.";
@@ -128,10 +128,11 @@ impl Accounts {
             // Before the account's own lock: two transactions that each take an admin away meet here and not in a deadlock.
             let others = users::lock_other_admins(connection, id).await?;
             self.begin_change(connection, origin).await?;
-            let (before, _) = users::lock(connection, id).await?;
-            let stays = change.role.unwrap_or(before.role) == Role::Admin
-                && !change.disabled.unwrap_or(!before.is_enabled());
-            if before.role == Role::Admin && before.is_enabled() && !stays && others == 0 {
+            let before = users::lock_listed(connection, id).await?;
+            let role = before.role.0.known();
+            let stays =
+                change.role.or(role) == Some(Role::Admin) && !change.disabled.unwrap_or(!before.is_enabled());
+            if role == Some(Role::Admin) && before.is_enabled() && !stays && others == 0 {
                 let text = "This is the last enabled admin.";
                 return Err(Abort::from(Error::Conflict(PublicMessage::new(text))));
             }
@@ -139,7 +140,7 @@ impl Accounts {
         });
         let user = user.await?;
         self.forget();
-        info!(inner.logger, "account changed"; "account" => &user.username, "role" => user.role.as_str(),
+        info!(inner.logger, "account changed"; "account" => &user.username, "role" => user.role_name(),
             "enabled" => user.is_enabled(), "password_changed" => change.password_hash.is_some(), "by" => origin.by());
         Ok(user)
     }
@@ -148,8 +149,8 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the database fails.
-    pub async fn user(&self, id: Uuid) -> Result<User> {
-        users::get(&mut *self.inner.database.get().await?, id).await
+    pub async fn user(&self, id: Uuid) -> Result<ListedUser> {
+        users::get_listed(&mut *self.inner.database.get().await?, id).await
     }
 
     /// An account by its name.

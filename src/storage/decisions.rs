@@ -2,16 +2,19 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Numeric, Text};
+use diesel::sql_types::{self, BigInt, Bool, Jsonb, Nullable, Numeric, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::group_write::{GroupWrite, Written, all_succeeded};
 use super::jobs::Lease;
 use super::json::StoredJson;
 use super::schema::{applications, decisions};
-use super::statement::{Binder, FixedStatement, Prepared};
+use super::seal::KeyRing;
+use super::statement::{Binder, FixedStatement, Prepared, rows};
+use super::transaction::Abort;
 use super::types::PgStatus;
 use crate::domain::application::Attribution;
 use crate::domain::decision::{Case, Decision, Outcome, StoredDecision};
@@ -53,51 +56,50 @@ pub enum Stored {
     LeaseLost,
 }
 
-#[derive(Default)]
-struct StoreDecisions {
-    job_id: Vec<Uuid>,
-    lease_token: Vec<i64>,
-    id: Vec<Uuid>,
-    application_id: Vec<Uuid>,
-    status: Vec<&'static str>,
-    risk_score: Vec<Option<Decimal>>,
-    reasons: Vec<Value>,
-    rules: Vec<Value>,
-    rules_version: Vec<String>,
-    input: Vec<Value>,
-    provider_available: Vec<bool>,
-    retry_after_ms: Vec<Option<i64>>,
-    change_id: Vec<Uuid>,
-    changed_by: Vec<String>,
-    change_reason: Vec<Option<String>>,
-    request_id: Vec<Option<String>>,
-    traceparent: Vec<Option<String>>,
+rows! {
+    struct StoreDecisions of NewDecision {
+        job_id: Uuid as sql_types::Uuid,
+        lease_token: i64 as BigInt,
+        id: Uuid as sql_types::Uuid,
+        application_id: Uuid as sql_types::Uuid,
+        status: &'static str as Text,
+        risk_score: Option<Decimal> as Nullable<Numeric>,
+        reasons: Value as Jsonb,
+        rules: Value as Jsonb,
+        rules_version: String as Text,
+        input: Value as Jsonb,
+        provider_available: bool as Bool,
+        retry_after_ms: Option<i64> as Nullable<BigInt>,
+        change_id: Uuid as sql_types::Uuid,
+        changed_by: String as Text,
+        change_reason: Option<String> as Nullable<Text>,
+        request_id: Option<String> as Nullable<Text>,
+        traceparent: Option<String> as Nullable<Text>,
+    }
 }
 
-impl StoreDecisions {
-    fn new(records: &[DecisionRecord]) -> Result<Self> {
-        let mut store = Self::default();
-        for record in records {
-            let decision = &record.decision;
-            store.job_id.push(record.lease.job_id.as_uuid());
-            store.lease_token.push(record.lease.token);
-            store.id.push(record.id.as_uuid());
-            store.application_id.push(record.application_id.as_uuid());
-            store.status.push(Status::from(decision.status).as_str());
-            store.risk_score.push(decision.risk_score);
-            store.reasons.push(json(&decision.reasons)?);
-            store.rules.push(json(&decision.rules)?);
-            store.rules_version.push(decision.rules_version.clone());
-            store.input.push(json(&record.case)?);
-            store.provider_available.push(record.provider_available);
-            store.retry_after_ms.push(record.retry_after_ms);
-            store.change_id.push(record.attribution.change_id.as_uuid());
-            store.changed_by.push(record.attribution.changed_by.clone());
-            store.change_reason.push(record.attribution.reason.clone());
-            store.request_id.push(record.attribution.request_id.as_ref().map(ToString::to_string));
-            store.traceparent.push(record.traceparent.clone());
-        }
-        Ok(store)
+impl NewDecision {
+    fn new(record: &DecisionRecord) -> Result<Self> {
+        let decision = &record.decision;
+        Ok(Self {
+            job_id: record.lease.job_id.as_uuid(),
+            lease_token: record.lease.token,
+            id: record.id.as_uuid(),
+            application_id: record.application_id.as_uuid(),
+            status: Status::from(decision.status).as_str(),
+            risk_score: decision.risk_score,
+            reasons: json(&decision.reasons)?,
+            rules: json(&decision.rules)?,
+            rules_version: decision.rules_version.clone(),
+            input: json(&record.case)?,
+            provider_available: record.provider_available,
+            retry_after_ms: record.retry_after_ms,
+            change_id: record.attribution.change_id.as_uuid(),
+            changed_by: record.attribution.changed_by.clone(),
+            change_reason: record.attribution.reason.clone(),
+            request_id: record.attribution.request_id.as_ref().map(ToString::to_string),
+            traceparent: record.traceparent.clone(),
+        })
     }
 }
 
@@ -112,11 +114,7 @@ impl FixedStatement for StoreDecisions {
     /// `CASE` hides the status from the planner, and the condition on the array of identifiers is there for it alone, as in
     /// [`jobs::begin`](crate::storage::jobs::begin).
     const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::numeric[], \
-            ?::jsonb[], ?::jsonb[], ?::text[], ?::jsonb[], ?::boolean[], ?::bigint[], ?::uuid[], ?::text[], ?::text[], \
-            ?::text[], ?::text[]) \
-            AS w (job_id, lease_token, id, application_id, status, risk_score, reasons, rules, rules_version, input, \
-            provider_available, retry_after_ms, change_id, changed_by, change_reason, request_id, traceparent)), \
+        WITH wanted AS (SELECT * FROM ?), \
         open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \
             WHERE CASE WHEN a.deleted_at IS NULL THEN a.status = 'VALIDATING' OR a.status = 'UNDER_REVIEW' \
                 AND EXISTS (SELECT FROM provider_retries r WHERE r.application_id = a.id) END), \
@@ -149,23 +147,7 @@ impl FixedStatement for StoreDecisions {
         FROM wanted w LEFT JOIN finished f ON f.lease_token = w.lease_token LEFT JOIN decided d ON d.id = f.application_id";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
-        binder.bind::<Array<BigInt>, _>(&self.lease_token)?;
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.id)?;
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.application_id)?;
-        binder.bind::<Array<Text>, _>(&self.status)?;
-        binder.bind::<Array<Nullable<Numeric>>, _>(&self.risk_score)?;
-        binder.bind::<Array<Jsonb>, _>(&self.reasons)?;
-        binder.bind::<Array<Jsonb>, _>(&self.rules)?;
-        binder.bind::<Array<Text>, _>(&self.rules_version)?;
-        binder.bind::<Array<Jsonb>, _>(&self.input)?;
-        binder.bind::<Array<Bool>, _>(&self.provider_available)?;
-        binder.bind::<Array<Nullable<BigInt>>, _>(&self.retry_after_ms)?;
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
-        binder.bind::<Array<Text>, _>(&self.changed_by)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.change_reason)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.traceparent)
+        binder.bind_rows("w", self)
     }
 }
 
@@ -194,7 +176,8 @@ pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord
         .for_update()
         .load(connection)
         .await?;
-    let rows: Vec<StoredRow> = Prepared(StoreDecisions::new(records)?).load(connection).await?;
+    let statement: StoreDecisions = records.iter().map(NewDecision::new).collect::<Result<_>>()?;
+    let rows: Vec<StoredRow> = Prepared(statement).load(connection).await?;
     let outcome = |record: &DecisionRecord| {
         rows.iter().find(|row| row.id == record.id.as_uuid()).map_or(Stored::LeaseLost, |row| {
             match (row.owned, row.applied) {
@@ -205,6 +188,21 @@ pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord
         })
     };
     Ok(records.iter().map(outcome).collect())
+}
+
+impl GroupWrite for DecisionRecord {
+    type Outcome = Stored;
+
+    const ORDER: u8 = 2;
+    const WRITTEN: Written = Written { jobs: false, events: true };
+
+    async fn write(
+        connection: &mut AsyncPgConnection,
+        _: &KeyRing,
+        writes: &[Self],
+    ) -> Result<Vec<Result<Stored>>, Abort> {
+        Ok(all_succeeded(store(connection, writes).await?))
+    }
 }
 
 #[derive(Queryable, Selectable, QueryableByName)]

@@ -17,6 +17,7 @@ pub mod decisions;
 pub mod failed_jobs;
 mod failure;
 mod fitness;
+pub mod group_write;
 pub mod idempotency;
 pub mod jobs;
 mod json;

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{self, BigInt, Binary, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::schema::staff_views;
-use super::statement::{Binder, FixedStatement, Prepared};
+use super::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::error::{Error, Result};
 
 /// What was looked at.
@@ -80,38 +80,45 @@ pub struct StaffView {
     pub keep_until: DateTime<Utc>,
 }
 
-#[derive(Default)]
-struct InsertViews {
-    id: Vec<Uuid>,
-    account: Vec<String>,
-    action: Vec<String>,
-    application_id: Vec<Option<Uuid>>,
-    document_index: Vec<Option<Vec<u8>>>,
-    filter: Vec<Value>,
-    request_id: Vec<Option<String>>,
-    viewed_at: Vec<DateTime<Utc>>,
-    keep_until: Vec<DateTime<Utc>>,
+rows! {
+    struct InsertViews of ViewRow {
+        id: Uuid as sql_types::Uuid,
+        account: String as Text,
+        action: String as Text,
+        application_id: Option<Uuid> as Nullable<sql_types::Uuid>,
+        document_index: Option<Vec<u8>> as Nullable<Binary>,
+        filter: Value as Jsonb,
+        request_id: Option<String> as Nullable<Text>,
+        viewed_at: DateTime<Utc> as Timestamptz,
+        keep_until: DateTime<Utc> as Timestamptz,
+    }
+}
+
+impl From<&StaffView> for ViewRow {
+    fn from(view: &StaffView) -> Self {
+        Self {
+            id: view.id,
+            account: view.account.clone(),
+            action: view.action.clone(),
+            application_id: view.application_id,
+            document_index: view.document_index.clone(),
+            filter: view.filter.clone(),
+            request_id: view.request_id.clone(),
+            viewed_at: view.viewed_at,
+            keep_until: view.keep_until,
+        }
+    }
 }
 
 impl FixedStatement for InsertViews {
     /// A batch whose answer was lost is written again: its identifiers are random.
     const SQL: &'static str = "\
-        INSERT INTO staff_views (id, account, action, application_id, document_index, filter, request_id, viewed_at, \
-            keep_until) \
-        SELECT * FROM unnest(?::uuid[], ?::text[], ?::text[], ?::uuid[], ?::bytea[], ?::jsonb[], ?::text[], \
-            ?::timestamptz[], ?::timestamptz[]) \
+        INSERT INTO staff_views (?) SELECT * FROM ? \
         ON CONFLICT (id) DO NOTHING";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.id)?;
-        binder.bind::<Array<Text>, _>(&self.account)?;
-        binder.bind::<Array<Text>, _>(&self.action)?;
-        binder.bind::<Array<Nullable<diesel::sql_types::Uuid>>, _>(&self.application_id)?;
-        binder.bind::<Array<Nullable<Binary>>, _>(&self.document_index)?;
-        binder.bind::<Array<Jsonb>, _>(&self.filter)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
-        binder.bind::<Array<Timestamptz>, _>(&self.viewed_at)?;
-        binder.bind::<Array<Timestamptz>, _>(&self.keep_until)
+        binder.write_names(Self::NAMES);
+        binder.bind_rows("v", self)
     }
 }
 
@@ -120,18 +127,7 @@ impl FixedStatement for InsertViews {
 /// # Errors
 /// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, views: &[StaffView]) -> Result<()> {
-    let mut insert = InsertViews::default();
-    for view in views {
-        insert.id.push(view.id);
-        insert.account.push(view.account.clone());
-        insert.action.push(view.action.clone());
-        insert.application_id.push(view.application_id);
-        insert.document_index.push(view.document_index.clone());
-        insert.filter.push(view.filter.clone());
-        insert.request_id.push(view.request_id.clone());
-        insert.viewed_at.push(view.viewed_at);
-        insert.keep_until.push(view.keep_until);
-    }
+    let insert: InsertViews = views.iter().map(ViewRow::from).collect();
     Prepared(insert).execute(connection).await?;
     Ok(())
 }

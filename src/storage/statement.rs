@@ -10,7 +10,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
-use diesel::sql_types::{HasSqlType, Untyped};
+use diesel::sql_types::{Array, HasSqlType, SingleValue, Untyped};
 
 /// A statement whose text never changes.
 pub(super) trait FixedStatement {
@@ -38,6 +38,107 @@ impl<'b> Binder<'_, 'b> {
         self.out.push_bind_param::<ST, T>(value)
     }
 }
+
+impl<'b> Binder<'_, 'b> {
+    /// Writes `unnest(…) AS alias (…)` at the next `?`, with one array bound for each column of `rows`.
+    pub(super) fn bind_rows(&mut self, alias: &str, rows: &'b impl Rows) -> QueryResult<()> {
+        self.out.push_sql(self.pieces.next().unwrap_or_default());
+        self.out.push_sql("unnest(");
+        rows.bind_arrays(&mut Arrays { out: self.out.reborrow(), is_first: true })?;
+        self.out.push_sql(") AS ");
+        self.out.push_sql(alias);
+        self.out.push_sql(" (");
+        self.push_names(rows.names());
+        self.out.push_sql(")");
+        Ok(())
+    }
+
+    /// Writes a list of column names at the next `?`.
+    pub(super) fn write_names(&mut self, names: &[&'static str]) {
+        self.out.push_sql(self.pieces.next().unwrap_or_default());
+        self.push_names(names);
+    }
+
+    fn push_names(&mut self, names: &[&'static str]) {
+        for (index, name) in names.iter().enumerate() {
+            self.out.push_sql(if index == 0 { "" } else { ", " });
+            self.out.push_sql(name);
+        }
+    }
+}
+
+/// The rows that a set-based statement takes, one array for each column; declared by [`rows!`].
+pub(super) trait Rows {
+    /// The columns' names, in order.
+    fn names(&self) -> &'static [&'static str];
+
+    /// Binds the columns, in order.
+    fn bind_arrays<'b>(&'b self, arrays: &mut Arrays<'_, 'b>) -> QueryResult<()>;
+}
+
+/// Binds the arrays of a statement's rows, separated by commas.
+pub(super) struct Arrays<'a, 'b> {
+    out: AstPass<'a, 'b, Pg>,
+    is_first: bool,
+}
+
+impl<'b> Arrays<'_, 'b> {
+    /// Binds the next column.
+    pub(super) fn bind<ST, T>(&mut self, values: &'b Vec<T>) -> QueryResult<()>
+    where
+        ST: SingleValue,
+        Pg: HasSqlType<Array<ST>>,
+        Vec<T>: ToSql<Array<ST>, Pg>,
+    {
+        self.out.push_sql(if std::mem::take(&mut self.is_first) { "" } else { ", " });
+        self.out.push_bind_param::<Array<ST>, Vec<T>>(values)
+    }
+}
+
+/// Declares the rows of a set-based statement: a struct for one row, and one that holds an array for each column. The
+/// arrays' types, their order and the columns' names in the statement all come from this one list.
+macro_rules! rows {
+    ($(#[$meta:meta])* struct $rows:ident of $row:ident { $($column:ident: $value:ty as $sql:ty,)* }) => {
+        struct $row {
+            $($column: $value,)*
+        }
+
+        $(#[$meta])*
+        #[derive(Default)]
+        struct $rows {
+            $($column: Vec<$value>,)*
+        }
+
+        impl $rows {
+            const NAMES: &'static [&'static str] = &[$(stringify!($column),)*];
+        }
+
+        impl FromIterator<$row> for $rows {
+            fn from_iter<I: IntoIterator<Item = $row>>(rows: I) -> Self {
+                let mut arrays = Self::default();
+                for row in rows {
+                    $(arrays.$column.push(row.$column);)*
+                }
+                arrays
+            }
+        }
+
+        impl $crate::storage::statement::Rows for $rows {
+            fn names(&self) -> &'static [&'static str] {
+                Self::NAMES
+            }
+
+            fn bind_arrays<'b>(
+                &'b self,
+                arrays: &mut $crate::storage::statement::Arrays<'_, 'b>,
+            ) -> diesel::QueryResult<()> {
+                $(arrays.bind::<$sql, $value>(&self.$column)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+pub(super) use rows;
 
 /// A [`FixedStatement`] as Diesel sees it.
 pub(super) struct Prepared<S>(pub(super) S);

@@ -73,6 +73,18 @@ impl From<User> for ListedUser {
     }
 }
 
+impl ListedUser {
+    /// Whether the account may log in.
+    pub fn is_enabled(&self) -> bool {
+        self.disabled_at.is_none()
+    }
+
+    /// The stored name of the role.
+    pub fn role_name(&self) -> &str {
+        self.role.0.text(Role::as_str)
+    }
+}
+
 impl User {
     /// Whether it may log in.
     pub fn is_enabled(&self) -> bool {
@@ -163,6 +175,24 @@ pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option
 /// [`Error::NotFound`], or when the database fails.
 pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<User> {
     find(connection, id).await?.ok_or(Error::NotFound("account"))
+}
+
+/// Gets an account whatever its role.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn get_listed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<ListedUser> {
+    let query = users::table.select(ListedUser::as_select()).find(id);
+    query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
+}
+
+/// Gets an account whatever its role, and keeps it from being changed until the transaction ends.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn lock_listed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<ListedUser> {
+    let query = users::table.select(ListedUser::as_select()).find(id).for_no_key_update();
+    query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
 /// Gets an account with the hash of its password, and keeps it from being changed until the transaction ends.
@@ -258,21 +288,22 @@ pub async fn lock_other_admins(connection: &mut AsyncPgConnection, id: Uuid) -> 
 /// [`Error::NotFound`], or when the database fails.
 pub async fn update(
     connection: &mut AsyncPgConnection,
-    before: &User,
+    before: &ListedUser,
     change: &UserChange,
     now: DateTime<Utc>,
-) -> Result<User> {
+) -> Result<ListedUser> {
     let disabled_at = match change.disabled {
         Some(true) => before.disabled_at.or(Some(now)),
         Some(false) => None,
         None => before.disabled_at,
     };
     let changes = (
-        users::role.eq(PgRole(change.role.unwrap_or(before.role))),
+        change.role.map(|role| users::role.eq(PgRole(role))),
         users::disabled_at.eq(disabled_at),
         change.password_hash.as_ref().map(|hash| users::password_hash.eq(hash)),
     );
-    let updated = diesel::update(users::table.find(before.id)).set(changes).returning(User::as_returning());
+    let updated =
+        diesel::update(users::table.find(before.id)).set(changes).returning(ListedUser::as_returning());
     updated.get_result(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 

@@ -183,10 +183,12 @@ async fn a_recorder_that_panics_and_a_database_that_is_away_lose_no_look() {
     })
     .await;
     execute(&mut lock, "COMMIT").await.unwrap();
-    eventually("every look", async || {
-        (app.sql("SELECT count(*) FROM staff_views").await == "5").then_some(())
+    // Counted after the commit that makes the rows visible.
+    eventually("every view to be recorded", async || {
+        (app.metric("staff_views_recorded_total").await >= 5.0).then_some(())
     })
     .await;
+    assert_eq!(app.sql("SELECT count(*) FROM staff_views").await, "5");
     assert_eq!(app.metric("staff_views_recorded_total").await, 5.0);
     assert_eq!(app.metric("staff_views_lost_total").await, 0.0);
 }

@@ -140,6 +140,24 @@ async fn a_long_answer_is_compressed_for_those_that_accept_it() {
 }
 
 #[actix_rt::test]
+async fn an_answer_with_a_weak_tag_is_compressed_and_one_with_a_strong_tag_is_not() {
+    let app = TestApp::start_idle().await;
+    let made = app.post("/api/v1/applications", &spanish()).await.expect(201);
+    let one = format!("/api/v1/applications/{}", made["id"].as_str().unwrap());
+    for (path, tag, compressed) in [("/api/v1/stats", "etag: w/", true), (one.as_str(), "etag: \"", false)] {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer {}\r\n\r\n",
+            app.token
+        );
+        let answer = exchange(&app, request.as_bytes()).await;
+        let split = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..split].to_vec()).unwrap().to_lowercase();
+        assert!(head.contains(tag), "{head}");
+        assert_eq!(head.contains("content-encoding: gzip"), compressed, "{head}");
+    }
+}
+
+#[actix_rt::test]
 async fn a_path_with_a_slash_too_many_is_told_so() {
     let app = TestApp::start_idle().await;
     for path in ["/api/v1/applications/", "/health/", "/nowhere/"] {

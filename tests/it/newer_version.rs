@@ -71,6 +71,15 @@ async fn an_unknown_label_fails_alone_and_lists_go_on() {
     let refused = app.anonymous().post("/api/v1/auth/login", &login(USER)).await.expect(409);
     assert_eq!(refused["code"], "unknown_label", "{refused}");
     app.anonymous().post("/api/v1/auth/login", &login(ANALYST)).await.expect(200);
+
+    let id = app.sql(&format!("SELECT id FROM users WHERE username = '{USER}'")).await;
+    let path = format!("/api/v1/users/{id}");
+    assert_eq!(app.get(&path).await.expect(200)["role"], "auditor");
+    let disabled = app.patch(&path, &json!({"disabled": true})).await.expect(200);
+    assert_eq!((&disabled["role"], &disabled["disabled"]), (&"auditor".into(), &true.into()), "{disabled}");
+    let moved = app.patch(&path, &json!({"role": "user", "disabled": false})).await.expect(200);
+    assert_eq!((&moved["role"], &moved["disabled"]), (&"user".into(), &false.into()), "{moved}");
+    app.anonymous().post("/api/v1/auth/login", &login(USER)).await.expect(200);
 }
 
 #[actix_rt::test]

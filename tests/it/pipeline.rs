@@ -101,7 +101,7 @@ const SAMPLES: [&str; 6] =
 
 #[actix_rt::test]
 async fn a_bad_row_fails_alone_in_its_group() {
-    let test = TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
+    let test = TestEngine::start(&[("AVAL__ACTORS__WRITE_BATCHERS", "1")]).await;
     let clock = &test.engine.resources.clock;
     let mut bad = application(clock, Country::Es, "12345678Z");
     bad.attribution.changed_by = "nul \0 byte".to_owned();

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use aval::domain::application::Country;
-use aval::storage::jobs::{self, Claim, Heartbeat, Quota, Release};
+use aval::error::Error;
+use aval::storage::jobs::{self, BeginJob, Begun, Claim, Heartbeat, Quota, Release};
 use diesel_async::AsyncPgConnection;
 
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{TestEngine, application, key_ring, settings, start_engine};
+use crate::support::eventually;
 
 fn claim(limit: i32) -> Claim {
     Claim {
@@ -224,4 +226,62 @@ async fn what_a_job_waited_before_it_was_claimed_is_not_counted_as_work_on_it() 
     execute(&mut sql, expired).await.unwrap();
     let second = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     assert!(second.worked_on_for >= Duration::from_secs(60), "{second:?}");
+}
+
+/// Begins the only job while another session's uncommitted `change` holds its application, then commits that change.
+async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::error::Result<Begun>) {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    queue(&mut sql, 1).await;
+    let job = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
+    let begin = BeginJob {
+        lease: job.lease,
+        application_id: job.application_id.unwrap(),
+        attribution: aval::domain::application::Attribution {
+            change_id: aval::domain::ids::ChangeId::new(uuid::Uuid::new_v4()),
+            changed_by: "system:test".to_owned(),
+            reason: None,
+            request_id: None,
+        },
+        traceparent: None,
+        other_account_window_ms: 0,
+    };
+    let mut other = database.connect().await;
+    execute(&mut other, "BEGIN").await.unwrap();
+    execute(&mut other, change).await.unwrap();
+    let mut worker = database.connect().await;
+    let pid = text(&mut worker, "SELECT pg_backend_pid()").await.unwrap();
+    let keys = key_ring(&settings(&[]));
+    let jobs = [begin];
+    let begun = jobs::begin(&mut worker, &keys, &jobs);
+    let commit = async {
+        let waits = format!("SELECT wait_event_type FROM pg_stat_activity WHERE pid = {pid}");
+        eventually("the worker to wait for the application", async || {
+            (text(&mut sql, &waits).await.as_deref() == Some("Lock")).then_some(())
+        })
+        .await;
+        execute(&mut other, "COMMIT").await.unwrap();
+    };
+    let (begun, ()) = futures_util::future::join(begun, commit).await;
+    (database, sql, begun.unwrap().remove(0))
+}
+
+/// The statement sees the application as `PENDING` in its snapshot and cannot move it: it must not conclude from that
+/// that the application needs no job any more.
+#[actix_rt::test]
+async fn a_job_whose_application_moves_on_while_it_begins_stays_and_is_begun_again() {
+    let moved = "UPDATE applications SET status = 'VALIDATING'";
+    let (_database, mut sql, begun) = begin_during(moved).await;
+    assert!(matches!(begun, Err(Error::Unavailable { .. })), "{begun:?}");
+    assert_eq!(text(&mut sql, "SELECT status FROM pending_jobs").await.as_deref(), Some("processing"));
+    assert_eq!(text(&mut sql, "SELECT count(*) FROM job_history").await.as_deref(), Some("0"));
+}
+
+#[actix_rt::test]
+async fn a_job_whose_application_is_cancelled_while_it_begins_is_not_worked_on() {
+    let cancelled = "UPDATE applications SET status = 'CANCELLED'";
+    let (_database, mut sql, begun) = begin_during(cancelled).await;
+    assert!(!matches!(begun, Ok(Begun::Ready(_))), "{begun:?}");
+    assert_eq!(text(&mut sql, "SELECT status FROM applications").await.as_deref(), Some("CANCELLED"));
+    assert_eq!(text(&mut sql, "SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
 }

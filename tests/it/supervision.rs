@@ -66,7 +66,7 @@ async fn every_permanent_actor_survives_a_panic_and_work_goes_on() {
 
 #[actix_rt::test]
 async fn a_recorder_that_panics_answers_with_an_error_and_the_next_one_writes() {
-    let test = TestEngine::start(&[("AVAL__ACTORS__RECORDERS", "1")]).await;
+    let test = TestEngine::start(&[("AVAL__ACTORS__WRITE_BATCHERS", "1")]).await;
     test.engine.resources.faults.arm(FaultPoint::WriteBatcher, None, 1).unwrap();
     let clock = &test.engine.resources.clock;
     let row = || crate::support::engine::application(clock, Country::Es, "12345678Z");

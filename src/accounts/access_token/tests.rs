@@ -131,6 +131,23 @@ fn a_token_with_a_critical_extension_is_refused_because_none_is_supported() {
 }
 
 #[test]
+fn a_token_whose_critical_extensions_are_null_is_refused_too() {
+    let ours = tokens(&settings(), SECRET, &clock());
+    let good = issue(&ours);
+    let payload = good.split('.').nth(1).unwrap();
+    for (header, accepted) in [
+        (r#"{"typ":"JWT","alg":"HS256"}"#, true),
+        (r#"{"typ":"JWT","alg":"HS256","crit":null}"#, false),
+        (r#"{"typ":"JWT","alg":"HS256","crit":[]}"#, false),
+    ] {
+        let message = format!("{}.{payload}", URL_SAFE_NO_PAD.encode(header));
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+        assert_eq!(ours.verify(&format!("{message}.{signature}")).is_ok(), accepted, "{header}");
+    }
+}
+
+#[test]
 fn any_number_as_a_time_is_compared_and_never_panics() {
     let ours = tokens(&settings(), SECRET, &clock());
     let now = clock().now().timestamp();

@@ -21,13 +21,14 @@ use actix::prelude::*;
 use slog::{debug, warn};
 use tokio::sync::oneshot;
 
-use self::group::Group;
-pub use self::group::Written;
+use self::group::{Group, Queued, QueuedWrite};
 use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::applications::{InsertOutcome, Insertion};
 use crate::storage::decisions::{DecisionRecord, Stored};
-use crate::storage::jobs::{BeginJob, Begun, DeadLetter, Heartbeat, Lease, Release};
+use crate::storage::group_write::GroupWrite;
+pub use crate::storage::group_write::Written;
+use crate::storage::jobs::{BeginJob, Begun, DeadLetter, Heartbeat, Lease, Release, Supersede};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 
@@ -38,31 +39,18 @@ pub const NAME: &str = "write_batcher";
 const CONTENTION_PAUSES: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
 
-type Reply<T> = oneshot::Sender<Result<T>>;
-
-/// A write that waits.
-enum Write {
-    Insert(Box<Insertion>, Reply<InsertOutcome>),
-    Begin(BeginJob, Reply<Begun>),
-    Store(Box<DecisionRecord>, Reply<Stored>),
-    Renew(Heartbeat, Reply<bool>),
-    Release(Release, Reply<bool>),
-    Supersede(Lease, Reply<bool>),
-    Bury(Box<DeadLetter>, Reply<bool>),
-}
-
 /// Hands a write to the write batcher.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Record(Write);
+struct Enqueue(Box<dyn QueuedWrite>);
 
-/// Somebody who wants to know what was committed: the scheduler of new jobs, the relay of new events.
+/// Called after each commit, to wake the scheduler and the relay of this instance. It must not block.
 pub type CommitHook = Arc<dyn Fn(Written) + Send + Sync>;
 
 /// One write batcher.
 pub struct WriteBatcher {
     resources: Resources,
-    waiting: VecDeque<Write>,
+    waiting: VecDeque<Box<dyn QueuedWrite>>,
     /// What this write batcher has added to the gauge of all write batchers.
     measured: i64,
     writing: bool,
@@ -129,10 +117,10 @@ impl Drop for WriteBatcher {
     }
 }
 
-impl Handler<Record> for WriteBatcher {
+impl Handler<Enqueue> for WriteBatcher {
     type Result = ();
 
-    fn handle(&mut self, Record(write): Record, ctx: &mut Self::Context) {
+    fn handle(&mut self, Enqueue(write): Enqueue, ctx: &mut Self::Context) {
         self.resources.faults.pass(FaultPoint::WriteBatcher, None);
         if self.waiting.len() >= self.resources.settings.actors.write_queue_capacity {
             write.refuse(Error::Overloaded { what: NAME, retry_after: Duration::from_secs(1) });
@@ -141,18 +129,6 @@ impl Handler<Record> for WriteBatcher {
         self.waiting.push_back(write);
         self.measure();
         self.write_next_group(ctx);
-    }
-}
-
-impl Write {
-    fn refuse(self, error: Error) {
-        match self {
-            Self::Insert(_, reply) => drop(reply.send(Err(error))),
-            Self::Begin(_, reply) => drop(reply.send(Err(error))),
-            Self::Store(_, reply) => drop(reply.send(Err(error))),
-            Self::Renew(_, reply) | Self::Release(_, reply) => drop(reply.send(Err(error))),
-            Self::Supersede(_, reply) | Self::Bury(_, reply) => drop(reply.send(Err(error))),
-        }
     }
 }
 
@@ -179,7 +155,7 @@ impl WriteBatchers {
         let insertion = insertion.into();
         let mut pauses = CONTENTION_PAUSES.into_iter();
         loop {
-            let outcome = self.record(|reply| Write::Insert(Box::new(insertion.clone()), reply)).await?;
+            let outcome = self.write(insertion.clone()).await?;
             match (outcome, pauses.next()) {
                 (InsertOutcome::Contended, Some(pause)) => tokio::time::sleep(pause).await,
                 (outcome, _) => return Ok(outcome),
@@ -192,7 +168,7 @@ impl WriteBatchers {
     /// # Errors
     /// As [`WriteBatchers::insert`].
     pub async fn begin(&self, job: BeginJob) -> Result<Begun> {
-        self.record(|reply| Write::Begin(job, reply)).await
+        self.write(job).await
     }
 
     /// Stores a decision and ends its job.
@@ -200,7 +176,7 @@ impl WriteBatchers {
     /// # Errors
     /// As [`WriteBatchers::insert`].
     pub async fn store(&self, decision: DecisionRecord) -> Result<Stored> {
-        self.record(|reply| Write::Store(Box::new(decision), reply)).await
+        self.write(decision).await
     }
 
     /// Renews a lease; `false` when it was lost.
@@ -208,7 +184,7 @@ impl WriteBatchers {
     /// # Errors
     /// As [`WriteBatchers::insert`].
     pub async fn renew(&self, heartbeat: Heartbeat) -> Result<bool> {
-        self.record(|reply| Write::Renew(heartbeat, reply)).await
+        self.write(heartbeat).await
     }
 
     /// Gives a job back to the queue; `false` when its lease was lost.
@@ -216,7 +192,7 @@ impl WriteBatchers {
     /// # Errors
     /// As [`WriteBatchers::insert`].
     pub async fn release(&self, release: Release) -> Result<bool> {
-        self.record(|reply| Write::Release(release, reply)).await
+        self.write(release).await
     }
 
     /// Ends a job that is no longer needed; `false` when its lease was lost.
@@ -224,7 +200,7 @@ impl WriteBatchers {
     /// # Errors
     /// As [`WriteBatchers::insert`].
     pub async fn supersede(&self, lease: Lease) -> Result<bool> {
-        self.record(|reply| Write::Supersede(lease, reply)).await
+        self.write(Supersede(lease)).await
     }
 
     /// Gives a job up; `false` when its lease was lost.
@@ -232,15 +208,20 @@ impl WriteBatchers {
     /// # Errors
     /// As [`WriteBatchers::insert`].
     pub async fn move_to_dead_letters(&self, dead_letter: DeadLetter) -> Result<bool> {
-        self.record(|reply| Write::Bury(Box::new(dead_letter), reply)).await
+        self.write(dead_letter).await
     }
 
-    async fn record<T>(&self, write: impl FnOnce(Reply<T>) -> Write) -> Result<T> {
+    /// Hands a write to a write batcher; answered after the commit.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when its queue is full, [`Error::Unavailable`] when the write batcher or the database is
+    /// unavailable, or the write's own error.
+    pub async fn write<W: GroupWrite>(&self, write: W) -> Result<W::Outcome> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len().max(1);
         let write_batcher =
             self.handles.get(turn).ok_or_else(|| Error::unavailable(NAME, "none configured"))?;
         let (reply, answer) = oneshot::channel();
-        write_batcher.tell(Record(write(reply)))?;
+        write_batcher.tell(Enqueue(Box::new(Queued { write, reply })))?;
         answer.await.unwrap_or_else(|died| Err(Error::unavailable(NAME, died)))
     }
 }

@@ -3,6 +3,7 @@
 //! What a document tells (`birth_date`, `sex`) cannot be changed afterwards. Personal members are kept apart, sealed; they
 //! are put back, hidden but for their ends, when one application is read.
 
+use chrono::{Months, NaiveDate};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -18,6 +19,9 @@ use crate::error::{Error, FieldError, Result};
 pub(super) const MAX_BYTES: usize = 16 * 1024;
 /// Deepest nesting of what is looked for, the object itself being the first level.
 const MAX_DEPTH: usize = 8;
+
+/// Nobody lived longer than 122 years.
+const MAX_AGE_YEARS: u32 = 125;
 
 const BIRTH_DATE: &str = "birth_date";
 const SEX: &str = "sex";
@@ -54,13 +58,25 @@ pub(super) struct NewData {
     pub(super) birth_date: Option<BirthDate>,
 }
 
-/// Reads the data of a new application of `country`; a member that is `null` is absent. Every problem goes to `problems`.
-pub(super) fn read_new(country: Country, members: &Members<'_>, problems: &mut Problems) -> NewData {
+/// Reads the data of a new application of `country`, made on `today`; a member that is `null` is absent. Every problem goes
+/// to `problems`.
+pub(super) fn read_new(
+    country: Country,
+    members: &Members<'_>,
+    today: NaiveDate,
+    problems: &mut Problems,
+) -> NewData {
     let mut data = NewData::default();
     for (member, value) in declared(country, members, problems, |_| None) {
         let Some(value) = value else { continue };
         match (member.name, value.as_str()) {
-            (BIRTH_DATE, Some(day)) => data.birth_date = BirthDate::parse(day),
+            (BIRTH_DATE, Some(day)) => {
+                data.birth_date = BirthDate::parse(day).filter(|birth| is_plausible(birth, today));
+                if data.birth_date.is_none() {
+                    let detail = format!("must be a day of the last {MAX_AGE_YEARS} years");
+                    problems.0.push(FieldError::new(format!("{POINTER}/{BIRTH_DATE}"), "bad_date", detail));
+                }
+            }
             (name, _) if member.personal => data.personal.set(name, Some(value)),
             (name, _) => {
                 data.open.insert(name.to_owned(), value);
@@ -68,6 +84,12 @@ pub(super) fn read_new(country: Country, members: &Members<'_>, problems: &mut P
         }
     }
     data
+}
+
+/// Whether somebody who applies on `today` can have been born on this day.
+fn is_plausible(birth: &BirthDate, today: NaiveDate) -> bool {
+    let oldest = today.checked_sub_months(Months::new(MAX_AGE_YEARS * 12)).unwrap_or(NaiveDate::MIN);
+    birth.reveal().parse().is_ok_and(|day: NaiveDate| (oldest..=today).contains(&day))
 }
 
 /// Reads a change of an application of `country`; a member that is `null` is removed (RFC 7396). Every problem goes to
@@ -154,6 +176,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn today() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 29).unwrap()
+    }
+
     fn refused(read: impl Fn(Country, &Members<'_>, &mut Problems), json: &str) -> Vec<String> {
         let raw = RawValue::from_string(json.to_owned()).unwrap();
         let mut problems = Problems::default();
@@ -183,7 +209,7 @@ mod tests {
     #[test]
     fn only_declared_members_are_taken_and_each_problem_names_its_member() {
         let new = |country: Country, members: &Members<'_>, problems: &mut Problems| {
-            read_new(country, members, problems);
+            read_new(country, members, today(), problems);
         };
         for (json, expected) in [
             (r#"{"employer": "Acme", "iban": "ES91 2100 0418 4502 0005 1332", "note": null}"#, ""),
@@ -202,6 +228,8 @@ mod tests {
             (r#"{"employer": {"name": "x"}}"#, "/country_specific_data/employer bad_type"),
             (r#"{"employer": "x\u0000"}"#, "/country_specific_data/employer bad_text"),
             (r#"{"birth_date": "2001-02-30"}"#, "/country_specific_data/birth_date bad_date"),
+            (r#"{"birth_date": "2026-11-30"}"#, "/country_specific_data/birth_date bad_date"),
+            (r#"{"birth_date": "1901-11-28"}"#, "/country_specific_data/birth_date bad_date"),
         ] {
             assert_eq!(refused(new, json).join(", "), expected, "{json}");
         }
@@ -224,7 +252,7 @@ mod tests {
     fn personal_members_are_kept_apart_and_shown_by_their_ends() {
         let json = r#"{"employer": "Acme", "email": "ana@example.com", "birth_date": "2001-02-03"}"#;
         let raw = RawValue::from_string(json.to_owned()).unwrap();
-        let data = read_new(Country::Es, &bounded(&raw).unwrap(), &mut Problems::default());
+        let data = read_new(Country::Es, &bounded(&raw).unwrap(), today(), &mut Problems::default());
         assert_eq!(Value::Object(data.open.clone()), json!({"employer": "Acme"}));
         let mut open = data.open;
         open.insert("phone".to_owned(), "+34 600 100 200".into());

@@ -200,7 +200,8 @@ impl Draft {
             .zip(document)
             .and_then(|(country, text)| check_document(&mut fields, countries, country, &text, now));
         fields.refuse_the_rest();
-        let read_data = |(country, members)| country_data::read_new(country, &members, &mut problems);
+        let read_data =
+            |(country, members)| country_data::read_new(country, &members, now.date_naive(), &mut problems);
         let data = country.zip(members).map(read_data);
         match (country, full_name, person, requested_amount, monthly_income, problems.0.is_empty()) {
             (

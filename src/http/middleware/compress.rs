@@ -47,7 +47,8 @@ fn accepts_gzip(request: &ServiceRequest) -> bool {
         && accepted.negotiate(supported.iter()) == Some(Encoding::gzip())
 }
 
-/// An answer with an `ETag` stays as it is: one tag stands for one sequence of bytes (RFC 9110, section 8.8.3).
+/// An answer with a strong `ETag` is not compressed: a strong tag stands for one sequence of bytes, a weak one for
+/// equivalent ones (RFC 9110, section 8.8.3).
 fn is_compressible(response: &ServiceResponse<BoxBody>) -> bool {
     let headers = response.headers();
     let text =
@@ -64,7 +65,7 @@ fn is_compressible(response: &ServiceResponse<BoxBody>) -> bool {
         && response.status() == StatusCode::OK
         && *request.method() != Method::HEAD
         && !headers.contains_key(header::CONTENT_ENCODING)
-        && !headers.contains_key(header::ETAG)
+        && (text(header::ETAG).is_empty() || text(header::ETAG).starts_with("W/"))
         && COMPRESSIBLE.iter().any(|media| text(header::CONTENT_TYPE).starts_with(media))
 }
 

@@ -10,21 +10,23 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::sql_types::{Array, Binary, Jsonb, Nullable, Numeric, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{self, Binary, Jsonb, Nullable, Numeric, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::Value;
+use slog::Logger;
 use uuid::Uuid;
 
 use crate::domain::application::NewApplication;
 use crate::domain::ids::ApplicationId;
 use crate::error::{Error, Result};
+use crate::storage::group_write::{GroupWrite, Written};
 use crate::storage::idempotency::{KeyedWrite, KnownReply, SealedReply, StoredColumns};
 use crate::storage::schema::applications;
 use crate::storage::seal::{KeyRing, SealedField};
-use crate::storage::statement::{Binder, FixedStatement, Prepared};
+use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::storage::transaction::Abort;
-use crate::storage::{is_missing_partition, partitions};
+use crate::storage::{Database, is_missing_partition, partitions};
 
 /// An application that is to be inserted, and on what terms.
 #[derive(Debug, Clone)]
@@ -60,136 +62,92 @@ pub enum InsertOutcome {
     Contended,
 }
 
-#[derive(Default)]
-struct InsertApplications {
-    id: Vec<Uuid>,
-    country: Vec<&'static str>,
-    full_name: Vec<Vec<u8>>,
-    identity_document: Vec<Vec<u8>>,
-    birth_date: Vec<Option<Vec<u8>>>,
-    personal_data: Vec<Option<Vec<u8>>>,
-    document_index: Vec<Vec<u8>>,
-    requested_amount: Vec<Decimal>,
-    monthly_income: Vec<Decimal>,
-    term_months: Vec<i16>,
-    currency: Vec<&'static str>,
-    country_specific_data: Vec<Value>,
-    created_by: Vec<String>,
-    changed_by: Vec<String>,
-    change_reason: Vec<Option<String>>,
-    change_request_id: Vec<Option<String>>,
-    change_traceparent: Vec<Option<String>>,
-    change_id: Vec<Uuid>,
-    claim_until: Vec<Option<DateTime<Utc>>>,
-    key_digest: Vec<Option<Vec<u8>>>,
-    route: Vec<Option<String>>,
-    fingerprint: Vec<Option<Vec<u8>>>,
-    reply_status: Vec<Option<i16>>,
-    reply: Vec<Option<Vec<u8>>>,
-    key_until: Vec<Option<DateTime<Utc>>>,
+rows! {
+    struct InsertApplications of NewRow {
+        id: Uuid as sql_types::Uuid,
+        full_name: Vec<u8> as Binary,
+        identity_document: Vec<u8> as Binary,
+        birth_date: Option<Vec<u8>> as Nullable<Binary>,
+        personal_data: Option<Vec<u8>> as Nullable<Binary>,
+        document_index: Vec<u8> as Binary,
+        requested_amount: Decimal as Numeric,
+        monthly_income: Decimal as Numeric,
+        term_months: i16 as SmallInt,
+        currency: &'static str as Text,
+        country_specific_data: Value as Jsonb,
+        created_by: String as Text,
+        changed_by: String as Text,
+        change_reason: Option<String> as Nullable<Text>,
+        change_request_id: Option<String> as Nullable<Text>,
+        change_traceparent: Option<String> as Nullable<Text>,
+        change_id: Uuid as sql_types::Uuid,
+        country: &'static str as Text,
+        claim_until: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+        key_digest: Option<Vec<u8>> as Nullable<Binary>,
+        route: Option<String> as Nullable<Text>,
+        fingerprint: Option<Vec<u8>> as Nullable<Binary>,
+        reply_status: Option<i16> as Nullable<SmallInt>,
+        reply: Option<Vec<u8>> as Nullable<Binary>,
+        key_until: Option<DateTime<Utc>> as Nullable<Timestamptz>,
+    }
 }
 
-impl InsertApplications {
-    fn new(keys: &KeyRing, rows: &[Insertion]) -> Result<Self> {
-        let mut insert = Self::default();
-        for row in rows {
-            insert.push_person(keys, &row.application)?;
-            insert.push_application(&row.application);
-            insert.push_terms(row);
-        }
-        Ok(insert)
-    }
-
-    fn push_person(&mut self, keys: &KeyRing, row: &NewApplication) -> Result<()> {
+impl NewRow {
+    fn new(keys: &KeyRing, insertion: &Insertion) -> Result<Self> {
+        let row = &insertion.application;
         let (id, document) = (row.id.as_uuid(), &row.identity_document);
         let birth_date =
             row.birth_date.as_ref().map(|date| keys.seal(SealedField::BirthDate, id, date.reveal()));
-        self.full_name.push(keys.seal(SealedField::FullName, id, row.full_name.reveal())?);
-        self.identity_document.push(keys.seal(SealedField::IdentityDocument, id, document.reveal())?);
-        self.birth_date.push(birth_date.transpose()?);
-        self.personal_data.push(super::seal_personal(keys, id, &row.personal_data)?);
-        self.document_index.push(keys.document_index(row.country, document).as_bytes().to_vec());
-        Ok(())
-    }
-
-    fn push_application(&mut self, row: &NewApplication) {
-        self.id.push(row.id.as_uuid());
-        self.country.push(row.country.code());
-        self.requested_amount.push(row.requested_amount.amount());
-        self.monthly_income.push(row.monthly_income.amount());
-        self.term_months.push(i16::try_from(row.term_months.get()).unwrap_or(i16::MAX));
-        self.currency.push(row.country.currency());
-        self.country_specific_data.push(Value::Object(row.country_specific_data.clone()));
-        self.created_by.push(row.created_by.clone());
-        self.changed_by.push(row.attribution.changed_by.clone());
-        self.change_reason.push(row.attribution.reason.clone());
-        self.change_request_id.push(row.attribution.request_id.as_ref().map(ToString::to_string));
-        self.change_traceparent.push(row.traceparent.clone());
-        self.change_id.push(row.attribution.change_id.as_uuid());
-    }
-
-    fn push_terms(&mut self, row: &Insertion) {
-        let (write, reply) = (row.keyed.as_ref().map(|k| &k.0), row.keyed.as_ref().map(|k| &k.1));
-        self.claim_until.push(row.claim_until);
-        self.key_digest.push(write.map(|write| write.key_digest.to_vec()));
-        self.route.push(write.map(|write| write.route.clone()));
-        self.fingerprint.push(write.map(|write| write.fingerprint.to_vec()));
-        self.key_until.push(write.map(|write| write.expires_at));
-        self.reply_status.push(reply.map(SealedReply::status_column));
-        self.reply.push(reply.map(|reply| reply.envelope.clone()));
+        let (write, reply) = (insertion.keyed.as_ref().map(|k| &k.0), insertion.keyed.as_ref().map(|k| &k.1));
+        Ok(Self {
+            id,
+            full_name: keys.seal(SealedField::FullName, id, row.full_name.reveal())?,
+            identity_document: keys.seal(SealedField::IdentityDocument, id, document.reveal())?,
+            birth_date: birth_date.transpose()?,
+            personal_data: super::seal_personal(keys, id, &row.personal_data)?,
+            document_index: keys.document_index(row.country, document).as_bytes().to_vec(),
+            requested_amount: row.requested_amount.amount(),
+            monthly_income: row.monthly_income.amount(),
+            term_months: i16::try_from(row.term_months.get()).unwrap_or(i16::MAX),
+            currency: row.country.currency(),
+            country_specific_data: Value::Object(row.country_specific_data.clone()),
+            created_by: row.created_by.clone(),
+            changed_by: row.attribution.changed_by.clone(),
+            change_reason: row.attribution.reason.clone(),
+            change_request_id: row.attribution.request_id.as_ref().map(ToString::to_string),
+            change_traceparent: row.traceparent.clone(),
+            change_id: row.attribution.change_id.as_uuid(),
+            country: row.country.code(),
+            claim_until: insertion.claim_until,
+            key_digest: write.map(|write| write.key_digest.to_vec()),
+            route: write.map(|write| write.route.clone()),
+            fingerprint: write.map(|write| write.fingerprint.to_vec()),
+            reply_status: reply.map(SealedReply::status_column),
+            reply: reply.map(|reply| reply.envelope.clone()),
+            key_until: write.map(|write| write.expires_at),
+        })
     }
 }
 
+/// The columns of [`InsertApplications`] that `applications` has, without the country, whose text has to be cast.
+const STORED_COLUMNS: usize = 17;
+
 impl FixedStatement for InsertApplications {
-    /// `judged` is evaluated once for each row, in order, so that of two rows of one statement the second meets what
-    /// the first has taken.
+    /// `judged` is evaluated once for each row, in order. So the second of two rows of one statement finds what the first
+    /// has claimed.
     const SQL: &'static str = "\
-        WITH judged AS MATERIALIZED (SELECT * \
-            FROM unnest(?::uuid[], ?::text[], ?::bytea[], ?::bytea[], ?::bytea[], ?::bytea[], ?::bytea[], ?::numeric[], \
-                ?::numeric[], ?::smallint[], ?::text[], ?::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], \
-                ?::text[], ?::uuid[], ?::timestamptz[], ?::bytea[], ?::text[], ?::bytea[], ?::smallint[], ?::bytea[], \
-                ?::timestamptz[]) \
-                AS row (id, country, full_name, identity_document, birth_date, personal_data, document_index, requested_amount, \
-                monthly_income, term_months, currency, country_specific_data, created_by, changed_by, \
-                change_reason, change_request_id, change_traceparent, change_id, claim_until, key_digest, route, \
-                fingerprint, reply_status, reply, key_until), \
+        WITH judged AS MATERIALIZED (SELECT * FROM ?, \
             admit_application(id, created_by, document_index, claim_until, key_digest, route, fingerprint, \
                 reply_status, reply, key_until)), \
-        inserted AS (INSERT INTO applications (id, country, full_name, identity_document, birth_date, \
-                personal_data, document_index, requested_amount, monthly_income, term_months, currency, country_specific_data, \
-                created_by, changed_by, change_reason, change_request_id, change_traceparent, change_id) \
-            SELECT id, country::country, full_name, identity_document, birth_date, personal_data, document_index, requested_amount, \
-                monthly_income, term_months, currency, country_specific_data, created_by, changed_by, change_reason, \
-                change_request_id, change_traceparent, change_id \
-            FROM judged WHERE verdict = 'admitted') \
+        inserted AS (INSERT INTO applications (?, country) SELECT ?, country::country FROM judged \
+            WHERE verdict = 'admitted') \
         SELECT id, verdict, holder, stored_fingerprint, stored_status, stored_reply FROM judged";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.id)?;
-        binder.bind::<Array<Text>, _>(&self.country)?;
-        binder.bind::<Array<Binary>, _>(&self.full_name)?;
-        binder.bind::<Array<Binary>, _>(&self.identity_document)?;
-        binder.bind::<Array<Nullable<Binary>>, _>(&self.birth_date)?;
-        binder.bind::<Array<Nullable<Binary>>, _>(&self.personal_data)?;
-        binder.bind::<Array<Binary>, _>(&self.document_index)?;
-        binder.bind::<Array<Numeric>, _>(&self.requested_amount)?;
-        binder.bind::<Array<Numeric>, _>(&self.monthly_income)?;
-        binder.bind::<Array<SmallInt>, _>(&self.term_months)?;
-        binder.bind::<Array<Text>, _>(&self.currency)?;
-        binder.bind::<Array<Jsonb>, _>(&self.country_specific_data)?;
-        binder.bind::<Array<Text>, _>(&self.created_by)?;
-        binder.bind::<Array<Text>, _>(&self.changed_by)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.change_reason)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.change_request_id)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.change_traceparent)?;
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
-        binder.bind::<Array<Nullable<Timestamptz>>, _>(&self.claim_until)?;
-        binder.bind::<Array<Nullable<Binary>>, _>(&self.key_digest)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.route)?;
-        binder.bind::<Array<Nullable<Binary>>, _>(&self.fingerprint)?;
-        binder.bind::<Array<Nullable<SmallInt>>, _>(&self.reply_status)?;
-        binder.bind::<Array<Nullable<Binary>>, _>(&self.reply)?;
-        binder.bind::<Array<Nullable<Timestamptz>>, _>(&self.key_until)
+        binder.bind_rows("row", self)?;
+        binder.write_names(&Self::NAMES[..STORED_COLUMNS]);
+        binder.write_names(&Self::NAMES[..STORED_COLUMNS]);
+        Ok(())
     }
 }
 
@@ -218,9 +176,8 @@ impl JudgedRow {
     }
 }
 
-/// Inserts applications in one statement, one round trip, with their personal data sealed: those that their terms admit.
-/// Triggers queue their jobs and
-/// write their first audit rows and events. The answer is in the order of `rows`.
+/// Inserts the applications that their terms admit, in one statement and one round trip, with their personal data sealed.
+/// Triggers queue their jobs and write their first audit rows and events. The answer is in the order of `rows`.
 ///
 /// # Errors
 /// When sealing or the database fails; nothing is inserted then.
@@ -229,7 +186,8 @@ pub async fn insert(
     keys: &KeyRing,
     rows: &[Insertion],
 ) -> Result<Vec<Result<InsertOutcome>>, Abort> {
-    let statement = InsertApplications::new(keys, rows)?;
+    let statement: InsertApplications =
+        rows.iter().map(|row| NewRow::new(keys, row)).collect::<Result<_>>()?;
     let judged: Vec<JudgedRow> = Prepared(statement).load(connection).await?;
     let mut by_id: HashMap<Uuid, JudgedRow> = judged.into_iter().map(|row| (row.id, row)).collect();
     let outcome = |row: &Insertion| {
@@ -237,6 +195,31 @@ pub async fn insert(
         judged.ok_or_else(|| Error::internal("an application without a verdict"))?.outcome()
     };
     Ok(rows.iter().map(outcome).collect())
+}
+
+impl GroupWrite for Insertion {
+    type Outcome = InsertOutcome;
+
+    const ORDER: u8 = 0;
+    const WRITTEN: Written = Written { jobs: true, events: true };
+    /// Its client was told that the outcome is unknown and will send the application again: inserting the first one as
+    /// well, perhaps minutes later, would make two.
+    const DROPPED_WITHOUT_CALLER: bool = true;
+
+    async fn write(
+        connection: &mut AsyncPgConnection,
+        keys: &KeyRing,
+        writes: &[Self],
+    ) -> Result<Vec<Result<InsertOutcome>>, Abort> {
+        insert(connection, keys, writes).await
+    }
+
+    async fn write_alone(self, database: &Database, _: &Logger) -> Result<InsertOutcome> {
+        let insert = async |connection: &mut AsyncPgConnection| {
+            insert_making_partitions(connection, database.keys(), &self).await
+        };
+        database.run(insert).await
+    }
 }
 
 /// Inserts one application, making its month's partitions first when they are missing. One that is there already was

@@ -1,7 +1,7 @@
 //! Starting on an application: `PENDING` becomes `VALIDATING`, and what is to be decided is read.
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text};
+use diesel::sql_types::{self, BigInt, Binary, Bool, Nullable, Numeric, SmallInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -13,8 +13,10 @@ use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
 use crate::storage::applications::{money, open_document, open_name, term};
+use crate::storage::group_write::{GroupWrite, Written};
 use crate::storage::seal::KeyRing;
-use crate::storage::statement::{Binder, FixedStatement, Prepared};
+use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
+use crate::storage::transaction::Abort;
 
 /// A claimed job whose work is about to begin.
 #[derive(Debug, Clone)]
@@ -65,16 +67,32 @@ pub enum Begun {
     LeaseLost,
 }
 
-#[derive(Default)]
-struct BeginJobs {
-    job_id: Vec<Uuid>,
-    lease_token: Vec<i64>,
-    application_id: Vec<Uuid>,
-    change_id: Vec<Uuid>,
-    changed_by: Vec<String>,
-    request_id: Vec<Option<String>>,
-    traceparent: Vec<Option<String>>,
-    other_account_window_ms: Vec<i64>,
+rows! {
+    struct BeginJobs of BeginRow {
+        job_id: Uuid as sql_types::Uuid,
+        lease_token: i64 as BigInt,
+        application_id: Uuid as sql_types::Uuid,
+        change_id: Uuid as sql_types::Uuid,
+        changed_by: String as Text,
+        request_id: Option<String> as Nullable<Text>,
+        traceparent: Option<String> as Nullable<Text>,
+        other_account_window_ms: i64 as BigInt,
+    }
+}
+
+impl From<&BeginJob> for BeginRow {
+    fn from(job: &BeginJob) -> Self {
+        Self {
+            job_id: job.lease.job_id.as_uuid(),
+            lease_token: job.lease.token,
+            application_id: job.application_id.as_uuid(),
+            change_id: job.attribution.change_id.as_uuid(),
+            changed_by: job.attribution.changed_by.clone(),
+            request_id: job.attribution.request_id.as_ref().map(ToString::to_string),
+            traceparent: job.traceparent.clone(),
+            other_account_window_ms: job.other_account_window_ms,
+        }
+    }
 }
 
 impl FixedStatement for BeginJobs {
@@ -85,9 +103,7 @@ impl FixedStatement for BeginJobs {
     /// of them by the index of the status. The condition on the array of identifiers repeats the join, so that also a plan
     /// that reads the jobs first, which old statistics make look cheap, reads the wanted ones alone.
     const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::uuid[], ?::uuid[], ?::text[], ?::text[], \
-            ?::text[], ?::bigint[]) AS w (job_id, lease_token, application_id, change_id, changed_by, request_id, \
-            traceparent, other_account_window_ms)), \
+        WITH wanted AS (SELECT * FROM ?), \
         owned AS (SELECT w.* FROM wanted w \
             JOIN pending_jobs j ON j.id = w.job_id AND j.lease_token = w.lease_token \
                 AND j.id = ANY (ARRAY(SELECT job_id FROM wanted))), \
@@ -108,14 +124,7 @@ impl FixedStatement for BeginJobs {
             LEFT JOIN provider_retries r ON r.application_id = w.application_id";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
-        binder.bind::<Array<BigInt>, _>(&self.lease_token)?;
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.application_id)?;
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.change_id)?;
-        binder.bind::<Array<Text>, _>(&self.changed_by)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.request_id)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.traceparent)?;
-        binder.bind::<Array<BigInt>, _>(&self.other_account_window_ms)
+        binder.bind_rows("w", self)
     }
 }
 
@@ -191,17 +200,7 @@ pub async fn begin(
     keys: &KeyRing,
     jobs: &[BeginJob],
 ) -> Result<Vec<Result<Begun>>> {
-    let mut statement = BeginJobs::default();
-    for job in jobs {
-        statement.job_id.push(job.lease.job_id.as_uuid());
-        statement.lease_token.push(job.lease.token);
-        statement.application_id.push(job.application_id.as_uuid());
-        statement.change_id.push(job.attribution.change_id.as_uuid());
-        statement.changed_by.push(job.attribution.changed_by.clone());
-        statement.request_id.push(job.attribution.request_id.as_ref().map(ToString::to_string));
-        statement.traceparent.push(job.traceparent.clone());
-        statement.other_account_window_ms.push(job.other_account_window_ms);
-    }
+    let statement: BeginJobs = jobs.iter().map(BeginRow::from).collect();
     let mut rows: Vec<BegunRow> = Prepared(statement).load(connection).await?;
     let mut begun = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -211,6 +210,21 @@ pub async fn begin(
         begun.push(found.map_or(Ok(Begun::LeaseLost), |index| classify(keys, rows.swap_remove(index))));
     }
     Ok(begun)
+}
+
+impl GroupWrite for BeginJob {
+    type Outcome = Begun;
+
+    const ORDER: u8 = 1;
+    const WRITTEN: Written = Written { jobs: false, events: true };
+
+    async fn write(
+        connection: &mut AsyncPgConnection,
+        keys: &KeyRing,
+        writes: &[Self],
+    ) -> Result<Vec<Result<Begun>>, Abort> {
+        Ok(begin(connection, keys, writes).await?)
+    }
 }
 
 fn classify(keys: &KeyRing, row: BegunRow) -> Result<Begun> {

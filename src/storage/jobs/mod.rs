@@ -18,6 +18,7 @@ mod begin;
 mod claim;
 mod dead_letter;
 mod figures;
+mod grouped;
 mod list;
 
 use diesel::prelude::*;
@@ -29,6 +30,7 @@ pub use self::begin::{BeginJob, Begun, PendingCase, begin};
 pub use self::claim::{Claim, Claimed, ClaimedJob, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
+pub use self::grouped::Supersede;
 pub use self::list::{JobFilter, ListedJob, list_page};
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::domain::ids::JobId;

@@ -306,7 +306,7 @@ pub(super) const CASES: &[Case] = cases! {
     "users::lock_other_admins" [0] ["users_enabled_admins_idx"] |sql, w| users::lock_other_admins(sql, w.user);
     "users::update" [0] ["users_pkey", "refresh_tokens_user_idx"] |sql, w| async move {
         let before = users::get(sql, w.user).await?;
-        users::update(sql, &before, &UserChange { role: None, disabled: Some(true), password_hash: None }, w.now).await
+        users::update(sql, &before.into(), &UserChange { role: None, disabled: Some(true), password_hash: None }, w.now).await
     };
     "users::end_tokens" [0] ["users_pkey"] |sql, w| users::end_tokens(sql, w.user);
 

@@ -1,0 +1,77 @@
+//! Writes that are grouped: the writes of many callers become one transaction.
+//!
+//! A kind of grouped write is one type that implements [`GroupWrite`]. The write batcher (`actors::write_batcher`) sorts what
+//! it has by type and calls [`GroupWrite::write`] once for each type.
+
+use std::future::Future;
+
+use diesel_async::AsyncPgConnection;
+use slog::Logger;
+
+use super::Database;
+use super::seal::KeyRing;
+use super::transaction::{self, Abort};
+use crate::error::{Error, Result};
+
+/// What a committed group changed. The instance that committed it need not wait for `NOTIFY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Jobs were queued or returned to the queue.
+    pub jobs: bool,
+    /// Events were written to the outbox.
+    pub events: bool,
+}
+
+impl Written {
+    /// The effects of both.
+    pub fn and(self, other: Self) -> Self {
+        Self { jobs: self.jobs || other.jobs, events: self.events || other.events }
+    }
+}
+
+/// A write that can share a transaction with others.
+pub trait GroupWrite: Send + Sync + Sized + 'static {
+    /// What the caller learns.
+    type Outcome: Send + 'static;
+
+    /// The types of a group are written in this order, lowest first. It is the same everywhere, because each type locks
+    /// rows: applications before their jobs.
+    const ORDER: u8;
+
+    /// What a commit changes.
+    const WRITTEN: Written;
+
+    /// Whether a write is dropped when its caller stopped waiting before the group began.
+    const DROPPED_WITHOUT_CALLER: bool = false;
+
+    /// Writes all of `writes` in the transaction that is open; one outcome for each, in order. An error of the whole
+    /// rolls the group back; an error in an outcome is that write's alone.
+    fn write(
+        connection: &mut AsyncPgConnection,
+        keys: &KeyRing,
+        writes: &[Self],
+    ) -> impl Future<Output = Result<Vec<Result<Self::Outcome>>, Abort>>;
+
+    /// Writes one alone, after its group has failed, in a transaction of its own that is repeated after a transient
+    /// failure.
+    ///
+    /// # Errors
+    /// The write's own error.
+    fn write_alone(
+        self,
+        database: &Database,
+        logger: &Logger,
+    ) -> impl Future<Output = Result<Self::Outcome>> {
+        async move {
+            let (keys, writes) = (database.keys(), std::slice::from_ref(&self));
+            let work = async |connection: &mut AsyncPgConnection| Self::write(connection, keys, writes).await;
+            let outcomes = transaction::run(database, logger, "single_write", work).await?;
+            outcomes.into_iter().next().ok_or_else(|| Error::internal("a write without an outcome"))?
+        }
+    }
+}
+
+/// The outcomes of writes that can only succeed.
+pub(super) fn all_succeeded<T>(outcomes: Vec<T>) -> Vec<Result<T>> {
+    outcomes.into_iter().map(Ok).collect()
+}
