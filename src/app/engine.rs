@@ -5,6 +5,7 @@ use std::sync::Arc;
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
 
+use super::event_types::event_types;
 use super::shared::Shared;
 use crate::accounts::Accounts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
@@ -12,6 +13,7 @@ use crate::actors::housekeeper::{self, Housekeeper};
 use crate::actors::job::JobParts;
 use crate::actors::outbox_relay::{self, OutboxRelay};
 use crate::actors::provider_gateway;
+use crate::actors::provider_gateway::events::{self, CircuitEvents};
 use crate::actors::provider_gateway::overrides::{self, CircuitOverrides};
 use crate::actors::provider_gateway::{Endpoint, GatewayParts, ProviderGateway};
 use crate::actors::scheduler::{self, Scheduler};
@@ -26,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
 use crate::lending::process::ProcessCreditApplication;
+use crate::lending::statistics::ApplicationStatistics;
 use crate::providers::provider_for;
 use crate::providers::simulator::{Simulator, SimulatorSettings};
 use crate::queue::running_jobs::RunningJobs;
@@ -240,6 +243,8 @@ impl Engine {
 
     fn keep_gateway(&self, endpoints: Vec<Endpoint>) {
         let (housekeeper, scheduler) = (self.handles.housekeeper.clone(), self.handles.scheduler.clone());
+        let circuit_events =
+            CircuitEvents::new(self.resources.clock.clone(), Arc::clone(&self.resources.instance));
         let parts = GatewayParts {
             endpoints,
             mailbox_capacity: self.resources.settings.actors.mailbox_capacity,
@@ -248,12 +253,15 @@ impl Engine {
             faults: Arc::clone(&self.resources.faults),
             logger: self.resources.logger.clone(),
             overrides: self.overrides.clone(),
+            events: circuit_events.clone(),
             on_recovered: Some(Arc::new(move |_: Country| {
                 housekeeper.hint(housekeeper::Wake);
                 scheduler.hint(scheduler::Wake);
             })),
         };
         self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+        let resources = self.resources.named(events::NAME);
+        self.root.keep_task(events::NAME, move || circuit_events.clone().write(resources.clone()));
     }
 
     fn keep_overrides(&self) {
@@ -290,16 +298,18 @@ impl Engine {
     fn keep_relay(&self) {
         let on_published = self.shared.on_published(&self.handles.broadcaster);
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
+        let statistics = Arc::new(ApplicationStatistics::new(&resources));
         self.root.keep(&self.handles.relay, move |line| {
-            OutboxRelay::new(&resources, stream.clone(), Arc::clone(&on_published), line)
+            let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
+            OutboxRelay::new(&resources, stream.clone(), on_published, projection, line)
         });
     }
 
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
-        let bus = self.shared.broadcasters_bus();
+        let (bus, types) = (self.shared.broadcasters_bus(), Arc::new(event_types()));
         self.root.keep(&self.handles.broadcaster, move |line| {
-            Broadcaster::new(&resources, Arc::clone(&bus), sessions.clone(), line)
+            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
         });
     }
 

@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod engine;
+mod event_types;
 mod health;
 pub mod reencrypt;
 mod shared;
@@ -19,6 +20,7 @@ use slog::{Logger, info, warn};
 use tokio_util::sync::CancellationToken;
 
 pub use self::engine::{Engine, Handles};
+pub use self::event_types::event_types;
 use self::health::EngineHealth;
 pub use self::shared::Shared;
 use crate::actors::outbox_relay::StopRelay;

@@ -27,6 +27,19 @@ impl FromSql<Jsonb, Pg> for StoredJson {
     }
 }
 
+/// A `jsonb` value as the text that PostgreSQL writes for it.
+#[derive(Debug, FromSqlRow)]
+pub(super) struct StoredText(pub(super) Box<RawValue>);
+
+impl FromSql<Jsonb, Pg> for StoredText {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        match value.as_bytes().split_first() {
+            Some((&VERSION, text)) => Ok(Self(RawValue::from_string(String::from_utf8(text.to_vec())?)?)),
+            _ => Err("jsonb of an unknown version".into()),
+        }
+    }
+}
+
 impl From<StoredJson> for Value {
     fn from(stored: StoredJson) -> Self {
         stored.0

@@ -270,7 +270,7 @@ async fn statistics_from_a_replica_tell_its_time_and_a_replica_that_fails_is_don
     let read_url = format!("postgresql://aval@{}/aval?sslmode=disable", proxy.address());
     let database = Rc::new(TestDatabase::create().await);
     let mut primary = connect(&servers.primary_url()).await;
-    execute(&mut primary, &crate::support::accounts::statement()).await.unwrap();
+    crate::support::accounts::create(&mut primary).await;
     let app = TestApp::start_on(
         database,
         &[("AVAL__DATABASE__URL", &servers.primary_url()), ("AVAL__DATABASE__READ_URL", &read_url)],

@@ -8,13 +8,14 @@ use std::time::Duration;
 use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
-use aval::domain::ids::DecisionId;
+use aval::domain::ids::{DecisionId, EventId};
 use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
 use aval::resilience::circuit_breaker::CircuitMode;
 use aval::storage::applications::{
     Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
 };
+use aval::storage::circuit_events::NewCircuitEvent;
 use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
@@ -31,9 +32,9 @@ use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
-    api_keys, applications, audit, circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes,
-    login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events, staff_views,
-    statistics, users, webhooks, ws_tickets,
+    api_keys, applications, audit, circuit_events, circuit_overrides, decisions, failed_jobs, idempotency,
+    jobs, lanes, login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events,
+    staff_views, statistics, users, webhooks, ws_tickets,
 };
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
@@ -137,6 +138,11 @@ pub(super) const CASES: &[Case] = cases! {
     "decisions::store" [1] ["applications_pkey", "pending_jobs_pkey"]
         |sql, w| async move { decisions::store(sql, &[decided(w)]).await };
     "decisions::find_latest" [1] ["decisions_pkey"] |sql, w| decisions::find_latest(sql, w.application);
+    "circuit_events::record" [0] [] |sql, w| async move {
+        let id = EventId::new(w.clock.new_uuid());
+        let event = NewCircuitEvent { id, event_type: "circuit.closed.v1", country: Country::Es, data: json!({}) };
+        circuit_events::record(sql, &event).await
+    };
     "circuit_overrides::in_force" [0] [] |sql, _w| circuit_overrides::in_force(sql);
     "circuit_overrides::list" [0] [] |sql, _w| circuit_overrides::list(sql);
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
