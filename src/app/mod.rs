@@ -32,6 +32,7 @@ use crate::http::operations::Operations;
 use crate::http::webhooks::{Senders, WebhookResources};
 use crate::http::ws::Realtime;
 use crate::http::{self, HttpServerState, HttpState};
+use crate::lending::Lending;
 use crate::providers::signature::SigningKey;
 use crate::providers::simulator::Callbacks;
 use crate::shutdown::Shutdown;
@@ -176,12 +177,18 @@ fn have_bureaus_answer_later(engine: &Engine, address: SocketAddr) {
 }
 
 fn http_state(engine: &Engine) -> HttpState {
+    let lending = Lending::new(
+        &engine.resources,
+        engine.write_batchers.clone(),
+        engine.views.clone(),
+        engine.shared.cache.clone(),
+        Arc::clone(&engine.on_commit),
+    );
     HttpState {
         resources: engine.resources.clone(),
         accounts: engine.accounts.clone(),
-        write_batchers: engine.write_batchers.clone(),
+        lending: lending.clone(),
         countries: Arc::clone(&engine.countries),
-        views: engine.views.clone(),
         cache: engine.shared.cache.clone(),
         redis: engine.shared.redis.clone(),
         simulator: engine.simulator.clone(),
@@ -190,7 +197,7 @@ fn http_state(engine: &Engine) -> HttpState {
         realtime: Realtime {
             sessions: engine.sessions.clone(),
             accounts: engine.accounts.clone(),
-            database: engine.resources.database.clone(),
+            lending,
             keys: engine.resources.database.shared_keys(),
             clock: engine.resources.clock.clone(),
             broadcaster: engine.handles.broadcaster.clone(),
