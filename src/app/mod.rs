@@ -187,7 +187,7 @@ fn http_state(engine: &Engine) -> HttpState {
     HttpState {
         resources: engine.resources.clone(),
         accounts: engine.accounts.clone(),
-        lending: lending.clone(),
+        lending,
         countries: Arc::clone(&engine.countries),
         cache: engine.shared.cache.clone(),
         redis: engine.shared.redis.clone(),
@@ -197,7 +197,7 @@ fn http_state(engine: &Engine) -> HttpState {
         realtime: Realtime {
             sessions: engine.sessions.clone(),
             accounts: engine.accounts.clone(),
-            lending,
+            database: engine.resources.database.clone(),
             keys: engine.resources.database.shared_keys(),
             clock: engine.resources.clock.clone(),
             broadcaster: engine.handles.broadcaster.clone(),

@@ -4,6 +4,7 @@ use super::{Caller, Lending};
 use crate::domain::application::Application;
 use crate::domain::ids::ApplicationId;
 use crate::error::Result;
+use crate::storage::Database;
 use crate::storage::applications::{self, Visibility};
 
 impl Lending {
@@ -18,13 +19,12 @@ impl Lending {
         };
         database.run(read).await
     }
+}
 
-    /// Whether an application exists that may be seen with this visibility.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn is_visible(&self, id: ApplicationId, visibility: &Visibility) -> Result<bool> {
-        let mut connection = self.resources.database.get().await?;
-        applications::is_visible(&mut connection, id, visibility).await
-    }
+/// Whether an application exists that may be seen with this visibility.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_visible(database: &Database, id: ApplicationId, visibility: &Visibility) -> Result<bool> {
+    applications::is_visible(&mut *database.get().await?, id, visibility).await
 }

@@ -121,9 +121,9 @@ fn every_import_is_allowed() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The items of `storage` that `http` may name: keys that sign cursors and seal answers, a keyed write, and the state of the
-/// replica in the health report.
-const STORAGE_IN_HTTP: [&str; 3] = ["seal::", "idempotency::{Keyed,", "replica::ReplicaState"];
+/// The items of `storage` that `http` may name: keys that sign cursors and seal answers, a keyed write, the state of the
+/// replica in the health report, and the handle that WebSocket sessions pass to a use case.
+const STORAGE_IN_HTTP: [&str; 4] = ["seal::", "idempotency::{Keyed,", "replica::ReplicaState", "Database;"];
 
 /// What opens a connection or a transaction.
 const DATABASE_WORK: [&str; 7] = [

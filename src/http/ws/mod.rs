@@ -61,7 +61,7 @@ use crate::http::cross_origin::may_open_websocket;
 use crate::http::problem::{Answer, Rejection};
 use crate::http::query::Query;
 use crate::http::{HttpServerState, HttpState};
-use crate::lending::Lending;
+use crate::storage::Database;
 use crate::storage::seal::KeyRing;
 use crate::supervision::handle::Handle;
 use crate::telemetry::metrics::Metrics;
@@ -78,8 +78,8 @@ pub struct Realtime {
     pub sessions: Sessions,
     /// Who may come in.
     pub accounts: Accounts,
-    /// The use cases of credit.
-    pub lending: Lending,
+    /// Where applications are looked up.
+    pub database: Database,
     /// What users' offsets are enciphered with.
     pub keys: Arc<KeyRing>,
     /// When it is.

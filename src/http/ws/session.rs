@@ -21,6 +21,7 @@ use super::viewer_offset::ViewerOffsets;
 use crate::accounts::Principal;
 use crate::actors::broadcaster::{Frame, Membership, SessionQueue, Subscription, Topic, Wake};
 use crate::domain::event::Position;
+use crate::lending::read::is_visible;
 
 /// Tells a session that its queue has something.
 #[derive(Message)]
@@ -201,8 +202,8 @@ impl WsSession {
         let (Topic::Application(id), Some(principal)) = (topic, &self.principal) else {
             return self.subscribe_to_known(topic, resume, ctx);
         };
-        let (lending, visibility) = (self.realtime.lending.clone(), principal.visibility());
-        let looking = async move { lending.is_visible(id, &visibility).await };
+        let (database, visibility) = (self.realtime.database.clone(), principal.visibility());
+        let looking = async move { is_visible(&database, id, &visibility).await };
         ctx.wait(looking.into_actor(self).map(move |found, session, ctx| match found {
             Ok(true) => session.subscribe_to_known(topic, resume, ctx),
             Ok(false) => {
