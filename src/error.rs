@@ -136,6 +136,12 @@ pub enum Error {
     /// The application is in the archive, where nothing changes.
     #[error("the application is archived")]
     Archived,
+    /// The resource has another version than the one that the change is meant for.
+    #[error("the resource has another version")]
+    StaleVersion,
+    /// The idempotency key belongs to another request.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
     /// The caller did not say, or did not prove, who it is.
     #[error("not authenticated: {0}")]
     Unauthenticated(PublicMessage),
@@ -263,6 +269,8 @@ impl Error {
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::Conflict(_) => "conflict",
             Self::Archived => "archived",
+            Self::StaleVersion => "precondition_failed",
+            Self::KeyReused => "idempotency_key_reused",
             Self::Unauthenticated(_) => "unauthenticated",
             Self::Credential(fault) => fault.code(),
             Self::Forbidden(_) => "forbidden",
@@ -300,6 +308,8 @@ impl Error {
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
             | Self::Archived
+            | Self::StaleVersion
+            | Self::KeyReused
             | Self::Unauthenticated(_)
             | Self::Credential(_)
             | Self::Forbidden(_)
@@ -324,6 +334,8 @@ impl Error {
             | Self::IllegalTransition { .. }
             | Self::Conflict(_)
             | Self::Archived
+            | Self::StaleVersion
+            | Self::KeyReused
             | Self::Unauthenticated(_)
             | Self::Credential(_)
             | Self::Forbidden(_)

@@ -35,6 +35,15 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// Logs and counts stored labels that this version does not know and shows as they are.
+    pub fn note_unknown<'a>(&self, table: &'static str, labels: impl Iterator<Item = &'a str>) {
+        for label in labels {
+            self.metrics.unknown_labels_total.with_label_values(&[table]).inc();
+            slog::warn!(self.logger, "a row has a label that this version does not know";
+                "table" => table, "label" => label);
+        }
+    }
+
     /// The same with a logger that says who writes.
     pub fn named(&self, actor: &'static str) -> Self {
         Self { logger: self.logger.new(slog::o!("logger" => actor)), ..self.clone() }

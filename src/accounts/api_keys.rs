@@ -21,6 +21,7 @@ use super::{Accounts, Origin, secret};
 use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
 use crate::error::{CredentialFault, Error, PublicMessage, Result};
 use crate::storage::api_keys::{self, ApiKey, NewApiKey};
+use crate::storage::idempotency::{self, Keyed, Once};
 use crate::storage::transaction::{self, Abort};
 
 /// A key to be made.
@@ -45,13 +46,21 @@ impl NewKey {
     }
 
     /// Whether it may do what `maker` may not: no key is given what its maker does not have.
-    pub fn exceeds(&self, maker: &Principal) -> bool {
+    fn exceeds(&self, maker: &Principal) -> bool {
         self.role > maker.role || self.scopes.iter().any(|scope| !maker.has_scope(*scope))
     }
 }
 
+/// A key that was made now, with its text, which is stored nowhere.
+pub struct MadeKey {
+    /// The key.
+    pub key: ApiKey,
+    /// Its text.
+    pub text: SecretString,
+}
+
 /// The secret of a key that is about to be made.
-pub struct MintedKey {
+struct MintedKey {
     accounts: Accounts,
     origin: Origin,
     id: Uuid,
@@ -64,7 +73,7 @@ impl MintedKey {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the name was given before; as [`Accounts::begin_change`], or when the database fails.
-    pub async fn insert(
+    async fn insert(
         &self,
         connection: &mut AsyncPgConnection,
         key: &NewKey,
@@ -89,7 +98,7 @@ impl MintedKey {
     }
 
     /// Logs the key once it is made.
-    pub fn log(&self, key: &NewKey) {
+    fn log(&self, key: &NewKey) {
         info!(self.accounts.inner.logger, "API key made"; "key" => key.name.as_str(), "by" => self.origin.by());
     }
 }
@@ -141,12 +150,41 @@ impl Accounts {
         Ok(made)
     }
 
-    /// Makes up the secret of a key: what is left is one row, which the caller's transaction may hold.
+    /// Makes a key on behalf of `maker`, once for its key where it has one.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when it may do what its maker may not, or when a key makes it and keys may not;
+    /// [`Error::Conflict`] when the name was given before; as [`idempotency::once`].
+    pub async fn create_key(
+        &self,
+        new: &NewKey,
+        maker: &Principal,
+        origin: &Origin,
+        keyed: Option<&Keyed<'_, MadeKey>>,
+    ) -> Result<Once<MadeKey>> {
+        if new.exceeds(maker) {
+            let text = "A key cannot be given a role or a scope that its maker does not have.";
+            return Err(Error::Forbidden(PublicMessage::new(text)));
+        }
+        let inner = &self.inner;
+        let minted = self.mint_key(origin)?;
+        let work = async |connection: &mut AsyncPgConnection| {
+            let (key, text) = minted.insert(connection, new).await?;
+            Ok(MadeKey { key, text })
+        };
+        let made = idempotency::once(&inner.database, &inner.logger, "create_api_key", keyed, work).await?;
+        if let Once::Made(_) = made {
+            minted.log(new);
+        }
+        Ok(made)
+    }
+
+    /// Makes up the secret of a key: what is left is one row, which the transaction inserts.
     ///
     /// # Errors
     /// [`Error::Forbidden`] when a key makes it and keys may not; [`Error::Internal`] when the secret has no digest: a
     /// defect.
-    pub fn mint_key(&self, origin: &Origin) -> Result<MintedKey> {
+    fn mint_key(&self, origin: &Origin) -> Result<MintedKey> {
         if origin.key().is_some() && !self.inner.settings.keys_make_keys {
             let text = "An API key cannot make API keys here (accounts.keys_make_keys).";
             return Err(Error::Forbidden(PublicMessage::new(text)));

@@ -34,6 +34,7 @@ mod own_password;
 mod password;
 mod principal;
 mod secret;
+mod security_events;
 mod sessions;
 mod signature;
 mod tickets;
@@ -46,12 +47,15 @@ use secrecy::SecretString;
 use slog::Logger;
 use tokio::sync::OnceCell;
 
-pub use self::api_keys::{MintedKey, NewKey};
+pub use self::api_keys::{MadeKey, NewKey};
 pub use self::origin::Origin;
 pub use self::password::{PasswordProblem, check as check_password, check_length as check_password_length};
 pub use self::principal::{Credential, Principal};
+pub use self::security_events::{EventFilter, RecordedEvent};
 pub use self::sessions::TokenPair;
-pub use self::users::{NewAccount, PreparedUser, UserPatch};
+pub use self::users::{NewAccount, UserPatch};
+pub use crate::storage::api_keys::ApiKey;
+pub use crate::storage::users::{ListedUser, User};
 
 use self::access_token::AccessTokens;
 use self::directory::Directory;

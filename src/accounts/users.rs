@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Accounts, Origin, secret};
 use crate::domain::account::{AccountName, Role};
 use crate::error::{Error, PublicMessage, Result};
+use crate::storage::idempotency::{self, Keyed, Once};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, ListedUser, NewUser, User, UserChange};
 
@@ -28,7 +29,7 @@ pub struct NewAccount {
 }
 
 /// An account that is ready to be inserted.
-pub struct PreparedUser {
+struct PreparedUser {
     accounts: Accounts,
     origin: Origin,
     id: Uuid,
@@ -42,7 +43,7 @@ impl PreparedUser {
     ///
     /// # Errors
     /// [`Error::Conflict`] when the name is taken; as [`Accounts::begin_change`], or when the database fails.
-    pub async fn insert(&self, connection: &mut AsyncPgConnection) -> Result<User> {
+    async fn insert(&self, connection: &mut AsyncPgConnection) -> Result<User> {
         self.accounts.begin_change(connection, &self.origin).await?;
         let new = NewUser {
             id: self.id,
@@ -56,7 +57,7 @@ impl PreparedUser {
     }
 
     /// Logs the account once it is made.
-    pub fn log(&self) {
+    fn log(&self) {
         info!(self.accounts.inner.logger, "account made"; "account" => self.name.as_str(),
             "role" => self.role.as_str(), "by" => self.origin.by());
     }
@@ -89,11 +90,28 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Does everything for an account that takes time: what is left is one row, which the caller's transaction may hold.
+    /// Makes an account, once for its key where it has one.
     ///
     /// # Errors
-    /// [`Error::Validation`] when the password is not acceptable.
-    pub async fn prepare_user(&self, account: NewAccount, origin: &Origin) -> Result<PreparedUser> {
+    /// As [`Accounts::add_user`] and [`idempotency::once`].
+    pub async fn create_user(
+        &self,
+        account: NewAccount,
+        origin: &Origin,
+        keyed: Option<&Keyed<'_, User>>,
+    ) -> Result<Once<User>> {
+        let inner = &self.inner;
+        let prepared = self.prepare_user(account, origin).await?;
+        let work = async |connection: &mut AsyncPgConnection| Ok(prepared.insert(connection).await?);
+        let made = idempotency::once(&inner.database, &inner.logger, "create_user", keyed, work).await?;
+        if let Once::Made(_) = made {
+            prepared.log();
+        }
+        Ok(made)
+    }
+
+    /// Does everything for an account that takes time. What is left is one row, which the transaction inserts.
+    async fn prepare_user(&self, account: NewAccount, origin: &Origin) -> Result<PreparedUser> {
         let NewAccount { name, password, role } = account;
         self.inner.passwords.accept("/password", &password, &name).await?;
         let password_hash = self.inner.passwords.hash(password).await?;

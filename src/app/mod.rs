@@ -34,6 +34,7 @@ use crate::http::operations::Operations;
 use crate::http::webhooks::{Senders, WebhookResources};
 use crate::http::ws::Realtime;
 use crate::http::{self, HttpServerState, HttpState};
+use crate::lending::Lending;
 use crate::providers::signature::SigningKey;
 use crate::providers::simulator::Callbacks;
 use crate::shutdown::Shutdown;
@@ -180,12 +181,18 @@ fn have_bureaus_answer_later(engine: &Engine, address: SocketAddr) {
 }
 
 fn http_state(engine: &Engine) -> HttpState {
+    let lending = Lending::new(
+        &engine.resources,
+        engine.write_batchers.clone(),
+        engine.views.clone(),
+        engine.shared.cache.clone(),
+        Arc::clone(&engine.on_commit),
+    );
     HttpState {
         resources: engine.resources.clone(),
         accounts: engine.accounts.clone(),
-        write_batchers: engine.write_batchers.clone(),
+        lending,
         countries: Arc::clone(&engine.countries),
-        views: engine.views.clone(),
         cache: engine.shared.cache.clone(),
         redis: engine.shared.redis.clone(),
         simulator: engine.simulator.clone(),

@@ -11,6 +11,7 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::problem::Rejection;
 use crate::error::{Error, PublicMessage};
+use crate::lending::change::ExpectedVersion;
 
 /// The tag of a version.
 pub fn etag(version: i64) -> String {
@@ -25,15 +26,17 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Whether a change may be made to something that has this version: `If-Match` is absent, `*`, or names it. Weak tags
-    /// never match.
-    pub fn allow_change(&self, version: i64) -> bool {
-        self.if_match.as_deref().is_none_or(|tags| names(tags, &etag(version)))
-    }
-
-    /// Whether `If-Match` was sent.
-    pub fn restrict_changes(&self) -> bool {
-        self.if_match.is_some()
+    /// The versions that a change is meant for, by `If-Match`. Weak tags match none.
+    pub fn expected_version(&self) -> Option<ExpectedVersion> {
+        let tags = self.if_match.as_deref()?;
+        if tags.split(',').any(|tag| tag.trim() == "*") {
+            return Some(ExpectedVersion::Any);
+        }
+        let version = |tag: &str| {
+            let version = tag.trim().strip_prefix("\"v")?.strip_suffix('"')?.parse().ok()?;
+            (etag(version) == tag.trim()).then_some(version)
+        };
+        Some(ExpectedVersion::OneOf(tags.split(',').filter_map(version).collect()))
     }
 
     /// Whether the client already has this version: `If-None-Match` is `*` or names it, weakly or not.
@@ -108,6 +111,10 @@ mod tests {
     use super::*;
     use actix_web::test::TestRequest;
 
+    fn allow_change(conditions: &Conditions, version: i64) -> bool {
+        conditions.expected_version().is_none_or(|expected| expected.allows(version))
+    }
+
     async fn conditions(lines: &[(HeaderName, &str)]) -> Conditions {
         let request = lines.iter().fold(TestRequest::default(), |r, line| r.append_header(line.clone()));
         Conditions::extract(&request.to_http_request()).await.unwrap()
@@ -123,11 +130,11 @@ mod tests {
             ("\"v3,v4\", \"v1\"", false),
         ] {
             let conditions = conditions(&[(header::IF_MATCH, tag)]).await;
-            assert_eq!(conditions.allow_change(3), allowed, "{tag}");
+            assert_eq!(allow_change(&conditions, 3), allowed, "{tag}");
         }
-        assert!(Conditions::default().allow_change(3));
+        assert!(allow_change(&Conditions::default(), 3));
         let two = conditions(&[(header::IF_MATCH, "\"v1\""), (header::IF_MATCH, "\"v3\"")]).await;
-        assert!(two.allow_change(3) && !two.allow_change(2));
+        assert!(allow_change(&two, 3) && !allow_change(&two, 2));
     }
 
     #[actix_rt::test]

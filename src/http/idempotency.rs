@@ -10,14 +10,12 @@
 //! for a `GET` to tell.
 
 use std::future::{Ready, ready};
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel_async::AsyncPgConnection;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -26,9 +24,8 @@ use super::HttpState;
 use super::json_value;
 use super::problem::{Answer, Rejection};
 use crate::error::{Error, PublicMessage, Result};
-use crate::storage::idempotency::{self, Begun, KeyedWrite, KnownReply, SealedReply};
+pub use crate::storage::idempotency::{Keyed, KeyedWrite, Once, SealedReply};
 use crate::storage::seal::{KeyRing, SealedField};
-use crate::storage::transaction::{self, Abort};
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer was given before.
@@ -36,8 +33,6 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_KEY_CHARS: usize = 255;
 /// How long a key is remembered (SPEC 8).
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
-/// A write takes milliseconds; the header counts whole seconds.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The header of a write that can be sent again.
 #[derive(IntoParams)]
@@ -67,14 +62,21 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// The write that `account` asks for by `body`, when it has a key.
-    pub fn write(
+    /// The write that the account requests by `body`, when it has a key, and its answer by `render`.
+    pub fn keyed<'a, T>(
         &self,
-        keys: &KeyRing,
+        state: &'a HttpState,
         account: &str,
         body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Option<KeyedWrite> {
+        render: &'a impl Fn(&T) -> Result<Reply>,
+    ) -> Option<Keyed<'a, T>> {
+        let keys = state.keys();
+        let write = self.write(keys, account, body, state.resources.clock.now())?;
+        let place = write.clone();
+        Some(Keyed { write, answer: Box::new(move |made| render(made)?.seal(keys, &place)) })
+    }
+
+    fn write(&self, keys: &KeyRing, account: &str, body: &[u8], now: DateTime<Utc>) -> Option<KeyedWrite> {
         let key = self.key.as_ref()?;
         let target = self.target.as_bytes();
         let scope = [account.as_bytes(), self.route.as_bytes(), key.as_bytes()];
@@ -207,92 +209,37 @@ impl Reply {
     ///
     /// # Errors
     /// [`Error::Internal`] when it cannot be sealed.
-    pub fn seal(&self, keys: &KeyRing, write: &KeyedWrite) -> Result<SealedReply> {
+    fn seal(&self, keys: &KeyRing, write: &KeyedWrite) -> Result<SealedReply> {
         let plain = serde_json::to_vec(self).map_err(Error::internal)?;
         let envelope = keys.seal_bytes(SealedField::IdempotentReply, write.key_digest, &plain)?;
         Ok(SealedReply { status: self.status, envelope })
     }
 }
 
-/// Gives a stored answer again, if `write` is the request that it was given to.
+/// The answer to a write: of its result by `render`, or the stored one.
 ///
 /// # Errors
-/// [`Rejection::KeyReused`] when it is another one.
-pub fn replay(keys: &KeyRing, write: &KeyedWrite, known: &KnownReply) -> Answer {
-    if known.fingerprint != write.fingerprint {
-        return Err(Rejection::KeyReused);
+/// As `render` and [`Reply::response`]; [`Error::Internal`] when the stored answer cannot be opened: a defect.
+pub fn respond<T>(
+    keys: &KeyRing,
+    keyed: Option<&Keyed<'_, T>>,
+    outcome: Once<T>,
+    render: impl Fn(&T) -> Result<Reply>,
+) -> Answer {
+    match (outcome, keyed) {
+        (Once::Made(made), _) => render(&made)?.response(),
+        (Once::Replayed(stored), Some(keyed)) => replay(keys, &keyed.write, &stored),
+        (Once::Replayed(_), None) => Err(Error::internal("a replay of a write without a key").into()),
     }
-    let envelope = &known.reply.envelope;
-    let plain = keys.open_bytes(SealedField::IdempotentReply, write.key_digest, envelope)?;
+}
+
+/// Gives a stored answer again.
+fn replay(keys: &KeyRing, write: &KeyedWrite, stored: &SealedReply) -> Answer {
+    let plain = keys.open_bytes(SealedField::IdempotentReply, write.key_digest, &stored.envelope)?;
     let reply: Reply = serde_json::from_slice(&plain).map_err(Error::internal)?;
     let mut response = reply.response()?;
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
-}
-
-/// The refusal of a request whose key, or whose document, another request has that is being answered.
-pub fn in_flight() -> Rejection {
-    Error::InFlight { retry_after: RETRY_AFTER }.into()
-}
-
-/// What became of a write that is made once.
-#[derive(Debug)]
-pub enum Once {
-    /// It was made now.
-    Made(Reply),
-    /// It was made before; this is the answer of that time.
-    Replayed(HttpResponse),
-}
-
-impl Once {
-    /// The answer.
-    ///
-    /// # Errors
-    /// As [`Reply::response`].
-    pub fn response(self) -> Answer {
-        match self {
-            Self::Made(reply) => reply.response(),
-            Self::Replayed(response) => Ok(response),
-        }
-    }
-}
-
-/// Makes a write in a transaction of its own, at most once for its key. `work` gives the answer; whatever it fails with
-/// leaves the key free.
-///
-/// # Errors
-/// What `work` failed with, [`Rejection::KeyReused`], [`Error::InFlight`], or the database's error.
-pub async fn once(
-    state: &HttpState,
-    name: &'static str,
-    write: Option<&KeyedWrite>,
-    work: impl AsyncFn(&mut AsyncPgConnection) -> Result<Reply, Abort>,
-) -> Result<Once, Rejection> {
-    let keys = state.keys();
-    let made =
-        transaction::run(&state.resources.database, &state.resources.logger, name, async |connection| {
-            let Some(write) = write else { return work(connection).await.map(Attempt::Made) };
-            match idempotency::begin(connection, write).await? {
-                Begun::New => {}
-                Begun::Known(known) => return Ok(Attempt::Known(known)),
-                Begun::InFlight => return Ok(Attempt::InFlight),
-            }
-            let reply = work(connection).await?;
-            idempotency::store(connection, write, &reply.seal(keys, write)?).await?;
-            Ok(Attempt::Made(reply))
-        });
-    match (made.await?, write) {
-        (Attempt::Made(reply), _) => Ok(Once::Made(reply)),
-        (Attempt::Known(known), Some(write)) => replay(keys, write, &known).map(Once::Replayed),
-        (Attempt::Known(_) | Attempt::InFlight, _) => Err(in_flight()),
-    }
-}
-
-/// How one transaction went.
-enum Attempt {
-    Made(Reply),
-    Known(KnownReply),
-    InFlight,
 }
 
 #[cfg(test)]

@@ -64,13 +64,13 @@ use self::line_limit::LineLimit;
 use self::problem::Rejection;
 pub use self::server::{app, serve};
 use crate::accounts::Accounts;
-use crate::actors::view_recorder::ViewLog;
-use crate::actors::write_batcher::{CommitHook, WriteBatchers};
+use crate::actors::write_batcher::CommitHook;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::countries::Countries;
 use crate::error::Error;
+use crate::lending::Lending;
 use crate::providers::simulator::Simulator;
 use crate::queue::task::Tasks;
 use crate::redis::Redis;
@@ -85,12 +85,10 @@ pub struct HttpState {
     pub resources: Resources,
     /// Who may come in.
     pub accounts: Accounts,
-    /// Where new applications are written.
-    pub write_batchers: WriteBatchers,
+    /// The use cases of credit.
+    pub lending: Lending,
     /// The rules of every country.
     pub countries: Arc<Countries>,
-    /// Where looks of staff are recorded.
-    pub views: ViewLog,
     /// Copies of answers.
     pub cache: Cache,
     /// Redis, where there is one.
@@ -112,19 +110,6 @@ pub struct HttpState {
 }
 
 impl HttpState {
-    /// Logs and counts stored words that this version does not know and shows as they are.
-    pub(in crate::http) fn note_unknown<'a>(
-        &self,
-        table: &'static str,
-        labels: impl Iterator<Item = &'a str>,
-    ) {
-        for label in labels {
-            self.resources.metrics.unknown_labels_total.with_label_values(&[table]).inc();
-            slog::warn!(self.resources.logger, "a row has a label that this version does not know";
-                "table" => table, "label" => label);
-        }
-    }
-
     /// The keys that seal and index personal data.
     pub fn keys(&self) -> &KeyRing {
         self.resources.database.keys()
@@ -187,7 +172,7 @@ impl HttpServerState {
     /// Lets requests in. Opening twice changes nothing.
     pub fn open(&self, state: HttpState) {
         if let Some(redis) = &state.redis {
-            self.inner.limiter.share(redis, &state.resources.database);
+            self.inner.limiter.share(redis, &state.resources.database.shared_keys());
         }
         let _ = self.inner.state.set(state);
         self.inner.readiness.enter(Phase::Ready);

@@ -135,10 +135,6 @@ pub enum Rejection {
     WebSocketVersion,
     /// The request expects something that the server does not do.
     Expectation,
-    /// `If-Match` names another version than the application has.
-    PreconditionFailed,
-    /// The `Idempotency-Key` was used for another request.
-    KeyReused,
     /// The account has this open application for the same document (SPEC 9).
     DuplicateApplication {
         /// The open application.
@@ -173,10 +169,8 @@ impl Rejection {
             Self::PayloadTooLarge { .. } => PAYLOAD_TOO_LARGE,
             Self::TargetTooLong { .. } => TARGET_TOO_LONG,
             Self::HeaderTooLarge { .. } => HEADER_TOO_LARGE,
-            Self::PreconditionFailed => PRECONDITION_FAILED,
             Self::WebSocketVersion => WEBSOCKET_VERSION,
             Self::Expectation => EXPECTATION_FAILED,
-            Self::KeyReused => IDEMPOTENCY_KEY_REUSED,
             Self::DuplicateApplication { .. } => DUPLICATE_APPLICATION,
             Self::SlowBody => REQUEST_TIMEOUT,
             Self::Starting => UNAVAILABLE,
@@ -188,6 +182,8 @@ impl Rejection {
                 Error::Conflict(_) => CONFLICT,
                 Error::UnknownLabel { .. } => UNKNOWN_LABEL,
                 Error::Archived => ARCHIVED,
+                Error::StaleVersion => PRECONDITION_FAILED,
+                Error::KeyReused => IDEMPOTENCY_KEY_REUSED,
                 Error::Unauthenticated(_) | Error::Credential(CredentialFault::Unproven) => UNAUTHENTICATED,
                 Error::Credential(CredentialFault::Malformed) => CREDENTIAL_MALFORMED,
                 Error::Credential(CredentialFault::WrongKind) => WRONG_CREDENTIAL_KIND,
@@ -226,12 +222,8 @@ impl Rejection {
             | Self::HeaderTooLarge { limit_bytes } => format!("At most {limit_bytes} bytes are accepted."),
             Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
             Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
-            Self::PreconditionFailed => "Read the application again; its ETag is another one now.".to_owned(),
             Self::WebSocketVersion => "Sec-WebSocket-Version must be 13 (RFC 6455).".to_owned(),
             Self::Expectation => "100-continue is the only expectation that is met.".to_owned(),
-            Self::KeyReused => {
-                "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
-            }
             Self::DuplicateApplication { .. } => {
                 "You have an open application for the same document; application_id names it. It is open until it is \
                  rejected, cancelled, completed or deleted, and keeps others away until open_until at the latest."
@@ -250,6 +242,10 @@ impl Rejection {
                 }
                 Error::Archived => {
                     "It can be read by its identifier; an operator can bring its month back.".to_owned()
+                }
+                Error::StaleVersion => "Read the application again; its ETag is another one now.".to_owned(),
+                Error::KeyReused => {
+                    "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
                 }
                 Error::UnknownLabel { what, .. } => format!(
                     "It has a {what} that this version of the service does not know. While a newer version is rolled out, \
@@ -522,8 +518,8 @@ mod tests {
             Rejection::PayloadTooLarge { limit_bytes: 2_097_152 },
             Rejection::TargetTooLong { limit_bytes: 8192 },
             Rejection::HeaderTooLarge { limit_bytes: 32_768 },
-            Rejection::PreconditionFailed,
-            Rejection::KeyReused,
+            Rejection::Error(Error::StaleVersion),
+            Rejection::Error(Error::KeyReused),
             Rejection::DuplicateApplication {
                 existing: ApplicationId::new(uuid::Uuid::from_u128(7)),
                 open_until: Some(DateTime::UNIX_EPOCH),

@@ -16,9 +16,9 @@ use crate::domain::banking::AccountStatus;
 use crate::domain::confirmation::ReportedOutcome;
 use crate::domain::decision::{Outcome, RiskBand, RuleKind, RuleResult};
 use crate::domain::status::Status;
+use crate::lending::audit_views::ViewAction;
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::State;
-use crate::storage::staff_views::ViewAction;
 
 fn words(words: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {
     let example = words.first().cloned();
@@ -98,7 +98,7 @@ word_schemas! {
     DataMemberKind: ["text", "choice", "integer", "amount", "flag", "date", "email", "code"], "What a member of `country_specific_data` may hold";
     /// RFC 6750
     TokenType: ["Bearer"], "The scheme of the `Authorization` header";
-    /// [`SortOrder`](crate::storage::applications::SortOrder)
+    /// [`SortOrder`](crate::lending::list::SortOrder)
     SortName: ["-created_at", "created_at"], "`-created_at`: newest first; `created_at`: oldest first";
     /// The codes of [`CATALOGUE`]
     ProblemCode: CATALOGUE.iter().map(|kind| kind.code).collect::<Vec<_>>(), "The stable code of a problem; see the error reference";

@@ -1,7 +1,54 @@
 //! The use cases of credit, built on the engine: storage, queue, events and actors.
+//!
+//! One file per use case. Each takes plain, typed input and gives a typed result or an [`Error`](crate::error::Error); it knows
+//! nothing of HTTP. A use case owns its transaction and what follows the commit: the cache's change log, wake-ups of the queue
+//! and the relay, audit views, metrics.
 
+pub mod audit_views;
+pub mod caller;
+pub mod change;
+pub mod circuits;
 pub mod confirm;
 pub mod events;
+pub mod export;
+pub mod figures;
+pub mod history;
 pub mod lane_admission;
+pub mod list;
 pub mod process;
+pub mod read;
 pub mod statistics;
+pub mod submit;
+pub mod webhooks;
+
+pub use self::caller::Caller;
+pub use crate::storage::applications::Visibility;
+
+use crate::actors::view_recorder::ViewLog;
+use crate::actors::write_batcher::{CommitHook, WriteBatchers};
+use crate::cache::Cache;
+use crate::resources::Resources;
+
+/// What the use cases work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Lending {
+    resources: Resources,
+    write_batchers: WriteBatchers,
+    views: ViewLog,
+    cache: Cache,
+    on_commit: CommitHook,
+}
+
+impl Lending {
+    /// Use cases on these parts of the instance. `on_commit` is called after every commit that did not go through a write
+    /// batcher.
+    pub fn new(
+        resources: &Resources,
+        write_batchers: WriteBatchers,
+        views: ViewLog,
+        cache: Cache,
+        on_commit: CommitHook,
+    ) -> Self {
+        Self { resources: resources.clone(), write_batchers, views, cache, on_commit }
+    }
+}

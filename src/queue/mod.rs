@@ -1,7 +1,11 @@
-//! The job queue: tasks, and the jobs in work on this instance.
+//! The job queue: tasks, the jobs in work on this instance, and what operators see and do.
 //!
 //! A job is a row of `pending_jobs` that names a [`task`]. The scheduler claims it under a lease, and the supervisor starts
 //! an actor that runs the task (`actors::job`). Nothing in this module knows what any task is about.
 
+pub mod dead_letters;
+pub mod jobs;
+pub mod lanes;
 pub mod running_jobs;
+pub mod scheduled_runs;
 pub mod task;

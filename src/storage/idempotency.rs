@@ -2,18 +2,24 @@
 //!
 //! A key is taken and its answer stored in the write's own transaction: a crash leaves both or neither. Taking a key never
 //! waits ([`begin`]): the lock of a request in flight, on whatever instance, is an answer. Applications take theirs inside
-//! their own insert (`applications::insert`), so that they stay one statement; every other write calls [`begin`] first
-//! and [`store`] last.
+//! their own insert (`applications::insert`), which stays one statement. Every other write runs in [`once`].
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use slog::Logger;
 
+use super::Database;
 use super::schema::idempotency_keys;
 use super::statement::{Binder, FixedStatement, Prepared};
-use super::transaction::Abort;
+use super::transaction::{self, Abort};
 use crate::error::{Error, Result};
+
+/// When to repeat a request whose key another request holds: a write takes milliseconds, `Retry-After` counts seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A write that is made once for its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,33 @@ pub struct KeyedWrite {
     pub at: DateTime<Utc>,
     /// How long its answer is kept.
     pub expires_at: DateTime<Utc>,
+}
+
+impl KeyedWrite {
+    /// The stored answer, if this is the request that it was given to.
+    ///
+    /// # Errors
+    /// [`Error::KeyReused`] when it is another one.
+    pub fn answer_of(&self, known: KnownReply) -> Result<SealedReply> {
+        if known.fingerprint == self.fingerprint { Ok(known.reply) } else { Err(Error::KeyReused) }
+    }
+}
+
+/// A keyed write whose result is a `T`, and how that result is answered. The answer is stored with the write.
+pub struct Keyed<'a, T> {
+    /// The write.
+    pub write: KeyedWrite,
+    /// The sealed answer to a result.
+    pub answer: Box<dyn Fn(&T) -> Result<SealedReply> + 'a>,
+}
+
+/// The result of a write that is made at most once.
+#[derive(Debug)]
+pub enum Once<T> {
+    /// The write was made now.
+    Made(T),
+    /// The write was made before; this was the answer.
+    Replayed(SealedReply),
 }
 
 /// An answer, sealed, as it stands in its row.
@@ -105,6 +138,50 @@ struct BegunRow {
     verdict: String,
     #[diesel(embed)]
     stored: StoredColumns,
+}
+
+/// Makes a write in a transaction of its own, at most once for its key. A failure of `work` leaves the key free.
+///
+/// # Errors
+/// The error of `work`, [`Error::KeyReused`], [`Error::InFlight`], or the database's error.
+pub async fn once<T>(
+    database: &Database,
+    logger: &Logger,
+    name: &'static str,
+    keyed: Option<&Keyed<'_, T>>,
+    work: impl AsyncFn(&mut AsyncPgConnection) -> Result<T, Abort>,
+) -> Result<Once<T>> {
+    let Some(keyed) = keyed else {
+        return transaction::run(database, logger, name, work).await.map(Once::Made);
+    };
+    let attempt = transaction::run(database, logger, name, async |connection| {
+        match begin(connection, &keyed.write).await? {
+            Begun::New => {
+                let made = work(connection).await?;
+                store(connection, &keyed.write, &(keyed.answer)(&made)?).await?;
+                Ok(Attempt::Made(made))
+            }
+            Begun::Known(known) => Ok(Attempt::Known(known)),
+            Begun::InFlight => Ok(Attempt::InFlight),
+        }
+    });
+    match attempt.await? {
+        Attempt::Made(made) => Ok(Once::Made(made)),
+        Attempt::Known(known) => keyed.write.answer_of(known).map(Once::Replayed),
+        Attempt::InFlight => Err(in_flight()),
+    }
+}
+
+/// The result of one transaction.
+enum Attempt<T> {
+    Made(T),
+    Known(KnownReply),
+    InFlight,
+}
+
+/// The refusal of a request while another one holds its key, or its document.
+pub fn in_flight() -> Error {
+    Error::InFlight { retry_after: RETRY_AFTER }
 }
 
 /// Takes the key of a write for the caller's transaction.

@@ -38,6 +38,7 @@ const IMPORTS: [(&str, &[&str]); 17] = [
         "lending",
         &[
             "actors",
+            "cache",
             "events",
             "queue",
             "supervision",
@@ -114,6 +115,38 @@ fn every_import_is_allowed() {
             let general = room != "domain" && SHARED.contains(&import.as_str());
             if import != room && !general && !allowed.contains(&import.as_str()) {
                 wrong.push(format!("{inside} imports {import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The items of `storage` that `http` may name: keys that sign cursors and seal answers, a keyed write, the state of the
+/// replica in the health report, and the handle that WebSocket sessions pass to a use case.
+const STORAGE_IN_HTTP: [&str; 4] = ["seal::", "idempotency::{Keyed,", "replica::ReplicaState", "Database;"];
+
+/// What opens a connection or a transaction.
+const DATABASE_WORK: [&str; 7] = [
+    "diesel",
+    "transaction::",
+    "database.get(",
+    "database.run(",
+    "database.read(",
+    "database.dedicated(",
+    "storage::{",
+];
+
+#[test]
+fn http_opens_no_connection_and_decides_on_no_rows() {
+    let mut wrong = Vec::new();
+    for path in sources(Path::new("src/http")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let mut items = line.split("storage::").skip(1);
+            let names_rows =
+                items.any(|item| !STORAGE_IN_HTTP.iter().any(|allowed| item.starts_with(allowed)));
+            if names_rows || DATABASE_WORK.iter().any(|work| line.contains(work)) {
+                wrong.push(format!("{}: {}", path.display(), line.trim()));
             }
         }
     }

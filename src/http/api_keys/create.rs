@@ -10,14 +10,14 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::ApiKeyView;
-use crate::accounts::{NewKey, Origin};
+use crate::accounts::{MadeKey, NewKey, Origin};
 use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
 use crate::domain::members::{Fields, Members, Problems, Refusal, bad_type, object, string, whole_number};
-use crate::error::{Error, PublicMessage, Result};
+use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Reply};
 use crate::http::problem::Answer;
 use crate::http::users;
 
@@ -96,27 +96,18 @@ pub(in crate::http) async fn create(
     idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
-    let now = state.resources.clock.now();
-    let write = idempotency.write(state.keys(), &principal.account, body.as_bytes(), now);
-    let new = read(&body, now)?;
-    if new.exceeds(&principal) {
-        let text = "A key cannot be given a role or a scope that its maker does not have.";
-        return Err(Error::Forbidden(PublicMessage::new(text)).into());
-    }
-    let minted = state.accounts.mint_key(&origin)?;
-    let made = idempotency::once(&state, "create_api_key", write.as_ref(), async |connection| {
-        let (key, text) = minted.insert(connection, &new).await?;
-        let api_key = ApiKeyView::from(key);
-        let location = format!("/api/v1/api-keys/{}", api_key.id);
-        let kept = Reply::json(StatusCode::CREATED, &api_key)?;
-        let reply = kept.telling_once(&CreatedApiKey { key: text.expose_secret().to_owned(), api_key })?;
-        Ok(reply.with_header(&header::LOCATION, location).with_header(&header::CACHE_CONTROL, "no-store"))
-    });
-    let made = made.await?;
-    if let Once::Made(_) = made {
-        minted.log(&new);
-    }
-    made.response()
+    let keyed = idempotency.keyed(&state, &principal.account, body.as_bytes(), &reply);
+    let new = read(&body, state.resources.clock.now())?;
+    let made = state.accounts.create_key(&new, &principal, &origin, keyed.as_ref()).await?;
+    idempotency::respond(state.keys(), keyed.as_ref(), made, reply)
+}
+
+fn reply(made: &MadeKey) -> Result<Reply> {
+    let location = format!("/api/v1/api-keys/{}", made.key.id);
+    let kept = Reply::json(StatusCode::CREATED, &ApiKeyView::from(made.key.clone()))?;
+    let api_key = ApiKeyView::from(made.key.clone());
+    let reply = kept.telling_once(&CreatedApiKey { key: made.text.expose_secret().to_owned(), api_key })?;
+    Ok(reply.with_header(&header::LOCATION, location).with_header(&header::CACHE_CONTROL, "no-store"))
 }
 
 fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<NewKey> {

@@ -38,7 +38,7 @@ pub struct ApiKeyPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let page = Page::read(state.resources.database.keys(), query, "api_keys")?;
     let mut keys = state.accounts.keys(page.before, page.limit()).await?;
-    state.note_unknown("api_keys", keys.iter().filter_map(|key| key.role.unknown()));
+    state.resources.note_unknown("api_keys", keys.iter().filter_map(|key| key.role.unknown()));
     let next_cursor = page.cut(state.resources.database.keys(), &mut keys, |key| key.id);
     let api_keys = keys.into_iter().map(ApiKeyView::from).collect();
     Ok(HttpResponse::Ok().json(ApiKeyPage { page_size: page.size, next_cursor, api_keys }))

@@ -7,9 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::ApiKey;
 use crate::domain::account::{AccountName, Role, Scope};
 use crate::domain::label::Label;
-use crate::storage::api_keys::ApiKey;
 
 /// How often a key may be used; `null`: as often as `[limits]` says for keys.
 #[derive(Debug, Serialize, ToSchema)]

@@ -7,19 +7,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::countries::data::is_personal;
 use crate::domain::ids::ApplicationId;
 use crate::domain::label::Label;
 use crate::domain::status::Status;
 use crate::http::HttpState;
-use crate::http::auth::Principal;
-use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::extract::ApplicationPath;
 use crate::http::problem::Answer;
-use crate::http::staff_views::Viewed;
-use crate::storage::applications::Visibility;
-use crate::storage::staff_views::ViewAction;
-use crate::storage::types::AuditAction;
-use crate::storage::{applications, audit as trail};
+use crate::lending::history::{AuditAction, AuditEntry, ValueChange};
+use crate::lending::{Caller, Visibility};
 
 /// The history of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -88,7 +83,7 @@ const SYSTEM: &str = "system";
 impl AuditEntryView {
     /// What the applicant's account `account` sees: what it did itself as it stands; of others no name, no request, no
     /// note, and a reason only of staff, and only where it was given to be read.
-    fn for_applicant(entry: trail::AuditEntry, account: &str) -> Self {
+    fn for_applicant(entry: AuditEntry, account: &str) -> Self {
         let is_own = entry.changed_by == account;
         let is_system = entry.changed_by.starts_with("system:");
         let shows_reason = is_own || !is_system && entry.reason_is_public;
@@ -108,9 +103,9 @@ impl AuditEntryView {
     }
 }
 
-impl From<trail::AuditEntry> for AuditEntryView {
-    fn from(entry: trail::AuditEntry) -> Self {
-        let change = |change: trail::ValueChange| ValueChangeView {
+impl From<AuditEntry> for AuditEntryView {
+    fn from(entry: AuditEntry) -> Self {
+        let change = |change: ValueChange| ValueChangeView {
             pointer: change.pointer,
             old: change.old,
             new: change.new,
@@ -150,20 +145,13 @@ impl From<trail::AuditEntry> for AuditEntryView {
 )]
 pub(in crate::http) async fn audit(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     ApplicationPath(id): ApplicationPath,
 ) -> Answer {
-    let mut connection = state.resources.database.get().await?;
-    let application =
-        applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
-            .await?;
-    let keys = state.resources.database.keys();
-    let entries = trail::list(&mut connection, keys, application.id, is_personal).await?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Audit, id, &application.created_by));
-    let view = |entry| match principal.visibility() {
+    let entries = state.lending.audit_trail(&caller, id).await?;
+    let view = |entry| match &caller.may_see {
         Visibility::All => AuditEntryView::from(entry),
-        Visibility::OwnedBy(account) => AuditEntryView::for_applicant(entry, &account),
+        Visibility::OwnedBy(account) => AuditEntryView::for_applicant(entry, account),
     };
     let entries = entries.into_iter().map(view).collect();
     Ok(HttpResponse::Ok().json(AuditTrail { application_id: id, entries }))

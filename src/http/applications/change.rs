@@ -1,29 +1,24 @@
 //! `PATCH /api/v1/applications/{id}`, and what all changes by people share.
 
-use std::cell::Cell;
-
 use actix_web::http::{StatusCode, header};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::country_data;
 use super::view::ApplicationView;
-use crate::actors::write_batcher::Written;
-use crate::domain::application::{Application, Attribution, Country};
-use crate::domain::ids::{ApplicationId, ChangeId};
+use crate::domain::application::{Application, Country};
+use crate::domain::ids::ApplicationId;
 use crate::domain::members::{Fields, Members, Problems, Refusal, string};
 use crate::domain::status::{Initiator, Status, UnknownStatus};
-use crate::error::{Error, FieldError, PublicMessage, Result};
+use crate::error::{Error, FieldError, Result};
 use crate::http::HttpState;
-use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
-use crate::http::extract::{ApplicationPath, RequestContext};
-use crate::http::idempotency::{self, Once, Reply};
-use crate::http::problem::{Answer, Rejection};
-use crate::http::staff_views::Viewed;
-use crate::storage::applications::{self, Change};
-use crate::storage::idempotency::KeyedWrite;
+use crate::http::extract::ApplicationPath;
+use crate::http::idempotency::{self, Reply};
+use crate::http::problem::Answer;
+use crate::lending::Caller;
+use crate::lending::change::{Change, ChangeRequest};
 
 /// Longest reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
@@ -73,78 +68,56 @@ enum Wanted {
     StatusOrData(Option<Country>),
 }
 
-/// A change and why it is asked for.
-#[derive(Debug)]
-pub(super) struct ChangeRequest {
-    pub(super) change: Change,
-    pub(super) reason: Option<String>,
-    /// What staff note for staff.
-    pub(super) internal_note: Option<String>,
+/// Reads a body of `mover` that requests a status.
+///
+/// # Errors
+/// [`Error::Validation`] with everything that is wrong with it.
+pub(super) fn read_status(body: &JsonObject, mover: Initiator) -> Result<ChangeRequest> {
+    read(body, mover, Wanted::Status)
 }
 
-impl From<Change> for ChangeRequest {
-    fn from(change: Change) -> Self {
-        Self { change, reason: None, internal_note: None }
+/// Reads a body of `mover` that may have data. `country` is the application's, and needed where it has.
+fn read(body: &JsonObject, mover: Initiator, wanted: Wanted) -> Result<ChangeRequest> {
+    let mut problems = Problems::default();
+    let mut fields = Fields::new(body.members()?, "", &mut problems);
+    let reason = fields.optional("reason", reason);
+    let internal_note = fields.optional("internal_note", note);
+    if internal_note.is_some() && mover != Initiator::Staff {
+        fields.refuse("internal_note", "staff_only", "is for staff alone");
     }
-}
-
-impl ChangeRequest {
-    /// Reads a body of `mover` that asks for a status.
-    ///
-    /// # Errors
-    /// [`Error::Validation`] with everything that is wrong with it.
-    pub(super) fn read_status(body: &JsonObject, mover: Initiator) -> Result<Self> {
-        Self::read(body, mover, Wanted::Status)
-    }
-
-    /// Reads a body of `mover` that may have data. `country` is the application's, and needed where it has.
-    fn read(body: &JsonObject, mover: Initiator, wanted: Wanted) -> Result<Self> {
-        let mut problems = Problems::default();
-        let mut fields = Fields::new(body.members()?, "", &mut problems);
-        let reason = fields.optional("reason", reason);
-        let internal_note = fields.optional("internal_note", note);
-        if internal_note.is_some() && mover != Initiator::Staff {
-            fields.refuse("internal_note", "staff_only", "is for staff alone");
-        }
-        let (asked, untold) = match wanted {
-            Wanted::Status => (fields.required("status", status).map(Asked::Status), None),
-            Wanted::StatusOrData(country) => {
-                let status = fields.changed("status", status);
-                let data = fields.changed("country_specific_data", country_data::bounded);
-                match (status, data) {
-                    (Some(_), Some(_)) => {
-                        fields.refuse(
-                            "status",
-                            "ambiguous",
-                            "cannot change together with country_specific_data",
-                        );
-                        (None, None)
-                    }
-                    (Some(status), None) => (Some(Asked::Status(status)), None),
-                    (None, Some(data)) => (country.map(|country| Asked::Data(country, data)), None),
-                    (None, None) => {
-                        (None, Some(FieldError::new("", "required", "needs status or country_specific_data")))
-                    }
+    let (asked, untold) = match wanted {
+        Wanted::Status => (fields.required("status", status).map(Asked::Status), None),
+        Wanted::StatusOrData(country) => {
+            let status = fields.changed("status", status);
+            let data = fields.changed("country_specific_data", country_data::bounded);
+            match (status, data) {
+                (Some(_), Some(_)) => {
+                    fields.refuse("status", "ambiguous", "cannot change together with country_specific_data");
+                    (None, None)
+                }
+                (Some(status), None) => (Some(Asked::Status(status)), None),
+                (None, Some(data)) => (country.map(|country| Asked::Data(country, data)), None),
+                (None, None) => {
+                    (None, Some(FieldError::new("", "required", "needs status or country_specific_data")))
                 }
             }
-        };
-        fields.refuse_the_rest();
-        if problems.0.is_empty() {
-            problems.0.extend(untold);
         }
-        let change = asked.map(|asked| match asked {
-            Asked::Status(status) => Change::Status(status),
-            Asked::Data(country, members) => {
-                Change::CountryData(country_data::read_change(country, &members, &mut problems))
-            }
-        });
-        match (change, problems.0.is_empty()) {
-            (Some(change), true) => Ok(Self { change, reason, internal_note }),
-            _ => Err(Error::Validation(problems.0)),
+    };
+    fields.refuse_the_rest();
+    if problems.0.is_empty() {
+        problems.0.extend(untold);
+    }
+    let change = asked.map(|asked| match asked {
+        Asked::Status(status) => Change::Status(status),
+        Asked::Data(country, members) => {
+            Change::CountryData(country_data::read_change(country, &members, &mut problems))
         }
+    });
+    match (change, problems.0.is_empty()) {
+        (Some(change), true) => Ok(ChangeRequest { change, reason, internal_note, expected: None }),
+        _ => Err(Error::Validation(problems.0)),
     }
 }
-
 /// A change as it was sent.
 enum Asked<'a> {
     Status(Status),
@@ -217,121 +190,37 @@ fn note(raw: &RawValue) -> Result<String, Refusal> {
 )]
 pub(in crate::http) async fn change(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
     let country = if body.members()?.has("country_specific_data") {
-        let visibility = principal.visibility_for_changes();
-        let read = async |connection: &mut _| applications::country(connection, id, &visibility).await;
-        Some(state.resources.database.run(read).await?)
+        Some(state.lending.country_to_change(&caller, id).await?)
     } else {
         None
     };
-    let request = ChangeRequest::read(&body, principal.mover(), Wanted::StatusOrData(country))?;
-    apply(&state, &principal, context, id, &conditions, &request, None).await?.response()
+    let request = read(&body, caller.initiator, Wanted::StatusOrData(country))?;
+    apply(&state, &caller, id, &conditions, request).await
+}
+
+/// Makes a change without a key and answers with the application.
+pub(super) async fn apply(
+    state: &HttpState,
+    caller: &Caller,
+    id: ApplicationId,
+    conditions: &Conditions,
+    request: ChangeRequest,
+) -> Answer {
+    let request = ChangeRequest { expected: conditions.expected_version(), ..request };
+    let made = state.lending.change(caller, id, &request, None).await?;
+    idempotency::respond(state.keys(), None, made, reply)
 }
 
 /// The answer to a change: the application as it is now.
-fn reply(changed: Application) -> Result<Reply> {
+pub(super) fn reply(changed: &Application) -> Result<Reply> {
     let tag = etag(changed.version);
-    Ok(Reply::json(StatusCode::OK, &ApplicationView::from(changed))?.with_header(&header::ETAG, tag))
-}
-
-/// Makes a change in a transaction of its own, once for its key where it has one, and tells who waits for it. An answer
-/// that shows the application is a look at it, and noted as one.
-///
-/// # Errors
-/// [`Rejection::PreconditionFailed`] when `If-Match` names another version, and what `storage::applications::change`
-/// says.
-pub(super) async fn apply(
-    state: &HttpState,
-    principal: &Principal,
-    context: RequestContext,
-    id: ApplicationId,
-    conditions: &Conditions,
-    request: &ChangeRequest,
-    write: Option<&KeyedWrite>,
-) -> Result<Once, Rejection> {
-    let resources = &state.resources;
-    let attribution = Attribution {
-        change_id: ChangeId::new(resources.clock.new_uuid()),
-        changed_by: principal.account.clone(),
-        reason: request.reason.clone(),
-        request_id: Some(context.request_id.clone()),
-    };
-    let (change, visibility, mover) =
-        (&request.change, principal.visibility_for_changes(), principal.mover());
-    let (traceparent, note) = (context.traceparent.as_deref(), request.internal_note.as_deref());
-    let keys = resources.database.keys();
-    // The transaction can only fail with an error of the house; this tells a stale version from the others.
-    let stale = Cell::new(false);
-    let unless_stale = |version: i64| {
-        stale.set(!conditions.allow_change(version));
-        if stale.get() { Err(Error::Conflict(PublicMessage::new("stale"))) } else { Ok(()) }
-    };
-    let made_now = Cell::new(None);
-    let made = idempotency::once(state, "change_application", write, async |connection| {
-        // Before anything is said about the change itself; a deleted application has no version to compare.
-        if conditions.restrict_changes() && !matches!(change, Change::Restore) {
-            unless_stale(applications::get(connection, keys, id, &visibility).await?.version)?;
-        }
-        let changed = applications::change(
-            connection,
-            keys,
-            id,
-            &visibility,
-            mover,
-            change,
-            &attribution,
-            note,
-            traceparent,
-        )
-        .await?;
-        // Somebody may have changed it before it was locked.
-        unless_stale(changed.version - 1)?;
-        check_size(&changed)?;
-        made_now.set(Some((changed.created_by.clone(), changed.version)));
-        Ok(reply(changed)?)
-    });
-    match made.await {
-        Ok(made) => {
-            let made_now = made_now.take();
-            if let Some((owner, version)) = &made_now {
-                state.cache.note_change(id, *version, owner);
-            }
-            (state.on_commit)(Written { jobs: matches!(change, Change::Restore), events: true });
-            if !matches!(change, Change::Delete) {
-                let owner = match made_now {
-                    Some((owner, _)) => owner,
-                    // The answer was given before, and nothing was read now.
-                    None => {
-                        resources
-                            .database
-                            .run(async |connection| applications::owner(connection, id).await)
-                            .await?
-                    }
-                };
-                state.note_view(principal, &context, Viewed::Changed(id, &owner));
-            }
-            Ok(made)
-        }
-        Err(_) if stale.get() => Err(Rejection::PreconditionFailed),
-        Err(rejection) => Err(rejection),
-    }
-}
-
-/// Data that is added again and again must stay within its bound too.
-fn check_size(changed: &Application) -> Result<()> {
-    let bytes = serde_json::to_vec(&changed.country_specific_data).map_err(Error::internal)?.len();
-    let sealed = changed.personal_data.to_storage().map_or(0, |text| text.len());
-    if bytes + sealed > country_data::MAX_BYTES {
-        let detail = format!("would be more than {} bytes of JSON in all", country_data::MAX_BYTES);
-        return Err(Error::field("/country_specific_data", "too_large", detail));
-    }
-    Ok(())
+    Ok(Reply::json(StatusCode::OK, &ApplicationView::from(changed.clone()))?.with_header(&header::ETAG, tag))
 }
 
 #[cfg(test)]
@@ -347,7 +236,7 @@ mod tests {
         wanted: Wanted,
     ) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
         let body = JsonObject::check(Bytes::copy_from_slice(json.as_bytes())).unwrap();
-        ChangeRequest::read(&body, mover, wanted).map_err(|error| match error {
+        super::read(&body, mover, wanted).map_err(|error| match error {
             Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
             other => panic!("{other:?}"),
         })

@@ -12,8 +12,7 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
 use crate::http::HttpState;
-use crate::http::auth::Principal;
-use crate::storage::applications;
+use crate::lending::Caller;
 
 /// An application, written once for everybody who may see it.
 #[derive(Serialize, Deserialize)]
@@ -32,16 +31,13 @@ impl ApplicationCopy {
     ///
     /// # Errors
     /// [`Error::NotFound`], or when the database fails.
-    pub(super) async fn get(state: &HttpState, principal: &Principal, id: ApplicationId) -> Result<Self> {
-        let visibility = principal.visibility();
+    pub(super) async fn get(state: &HttpState, caller: &Caller, id: ApplicationId) -> Result<Self> {
         let load = async {
-            let keys = state.keys();
-            let read = async |connection: &mut _| applications::get(connection, keys, id, &visibility).await;
-            let application = state.resources.database.run(read).await?;
+            let application = state.lending.get(caller, id).await?;
             let copy = serde_json::to_vec(&Self::of(application)?).map_err(Error::internal)?;
             Ok(Bytes::from(copy))
         };
-        let copy = state.cache.get(Subject::Application(id), &visibility, "", load).await?;
+        let copy = state.cache.get(Subject::Application(id), &caller.may_see, "", load).await?;
         serde_json::from_slice(&copy).map_err(Error::internal)
     }
 

@@ -15,9 +15,8 @@ use crate::domain::json::exact_object;
 use crate::domain::members::{MAX_UNKNOWN_REPORTED, Members, Problems, Refusal, object, pointer_step};
 use crate::domain::personal_data::{BirthDate, PersonalMembers, masked_value};
 use crate::error::{Error, FieldError, Result};
+use crate::lending::change::MAX_COUNTRY_DATA_BYTES as MAX_BYTES;
 
-/// Most bytes of the data, as JSON.
-pub(super) const MAX_BYTES: usize = 16 * 1024;
 /// Deepest nesting of what is looked for, the object itself being the first level.
 const MAX_DEPTH: usize = 8;
 

@@ -1,30 +1,25 @@
 //! `POST /api/v1/applications`
 
-use std::fmt;
-
 use actix_web::http::{StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::country_data::{self, NewData};
+use super::country_data;
 use super::view::ApplicationView;
 use crate::countries::{Countries, DocumentedPerson};
-use crate::domain::application::{Attribution, Country, NewApplication, TermMonths};
-use crate::domain::ids::{ApplicationId, ChangeId};
+use crate::domain::application::{Country, NewApplication, TermMonths};
 use crate::domain::members::{Fields, Problems, Refusal, country, positive_money, string, term_months};
-use crate::domain::money::Money;
 use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument};
 use crate::error::{Error, FieldError, Result};
 use crate::http::HttpState;
-use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::etag;
-use crate::http::extract::RequestContext;
-use crate::http::idempotency::{Idempotency, IdempotencyParameter, Reply, in_flight, replay};
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
 use crate::http::problem::{Answer, Rejection};
-use crate::storage::applications::{InsertOutcome, Insertion, held_until};
+use crate::lending::Caller;
+use crate::lending::submit::{Draft, Submitted};
 use crate::telemetry::metrics::Metrics;
 
 /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
@@ -96,72 +91,33 @@ pub struct CreateRequest {
 )]
 pub(in crate::http) async fn create(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
-    let (clock, metrics) = (&state.resources.clock, &state.resources.metrics);
-    let draft = match Draft::read(&body, &state.countries, clock.now())? {
+    let draft = match read_draft(&body, &state.countries, state.resources.clock.now())? {
         Ok(draft) => draft,
         Err(refused) => {
-            refused.count(metrics);
+            refused.count(&state.resources.metrics);
             return Err(Error::Validation(refused.problems).into());
         }
     };
-    let attribution = Attribution {
-        change_id: ChangeId::new(clock.new_uuid()),
-        changed_by: principal.account.clone(),
-        reason: None,
-        request_id: Some(context.request_id),
-    };
-    let id = ApplicationId::new(clock.new_uuid());
-    let keys = state.keys();
-    let write = idempotency.write(keys, &principal.account, body.as_bytes(), clock.now());
-    let application = draft.into_application(id, principal.account, attribution, context.traceparent);
-    let reply = Reply::json(StatusCode::CREATED, &ApplicationView::of_new(&application)?)?
-        .with_header(&header::LOCATION, format!("/api/v1/applications/{id}"))
-        .with_header(&header::ETAG, etag(NewApplication::VERSION));
-    let (country, owner) = (application.country, application.created_by.clone());
-    let document = keys.document_index(country, &application.identity_document);
-    let window = state.resources.settings.applications.duplicate_window();
-    let claim_until = id.created_at().zip(window).map(|(made, window)| made + window);
-    let keyed = match &write {
-        Some(write) => Some((write.clone(), reply.seal(keys, write)?)),
-        None => None,
-    };
-    match (state.write_batchers.insert(Insertion { application, claim_until, keyed }).await?, write) {
-        (InsertOutcome::Inserted, _) => {
-            state.cache.note_change(id, NewApplication::VERSION, &owner);
-            metrics.applications_created_total.with_label_values(&[country.code()]).inc();
-            reply.response()
+    let keyed = idempotency.keyed(&state, &caller.account, body.as_bytes(), &reply);
+    let outcome = match state.lending.submit(caller, draft, keyed.as_ref()).await? {
+        Submitted::Made(application) => Once::Made(*application),
+        Submitted::Replayed(stored) => Once::Replayed(stored),
+        Submitted::Duplicate { existing, open_until } => {
+            return Err(Rejection::DuplicateApplication { existing, open_until });
         }
-        (InsertOutcome::Known(known), Some(write)) => replay(keys, &write, &known),
-        (InsertOutcome::Duplicate(existing), _) => {
-            let read = async |connection: &mut _| held_until(connection, &owner, document).await;
-            let open_until = state.resources.database.run(read).await?;
-            Err(Rejection::DuplicateApplication { existing, open_until })
-        }
-        (InsertOutcome::InFlight | InsertOutcome::Contended | InsertOutcome::Known(_), _) => Err(in_flight()),
-    }
+    };
+    idempotency::respond(state.keys(), keyed.as_ref(), outcome, reply)
 }
 
-/// What a client asks for, checked.
-#[derive(Clone)]
-struct Draft {
-    country: Country,
-    full_name: FullName,
-    identity_document: IdentityDocument,
-    requested_amount: Money,
-    monthly_income: Money,
-    term_months: TermMonths,
-    data: NewData,
-}
-
-impl fmt::Debug for Draft {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draft").field("country", &self.country).finish_non_exhaustive()
-    }
+fn reply(application: &NewApplication) -> Result<Reply> {
+    let location = format!("/api/v1/applications/{}", application.id);
+    Ok(Reply::json(StatusCode::CREATED, &ApplicationView::of_new(application)?)?
+        .with_header(&header::LOCATION, location)
+        .with_header(&header::ETAG, etag(NewApplication::VERSION)))
 }
 
 /// A request that is not acceptable.
@@ -180,79 +136,59 @@ impl Refused {
     }
 }
 
-impl Draft {
-    /// Reads and checks a body. `now` is the moment of the application.
-    ///
-    /// # Errors
-    /// The outer one when the body is no object or something is broken inside Aval; the inner one holds everything that
-    /// is wrong with the members.
-    fn read(body: &JsonObject, countries: &Countries, now: DateTime<Utc>) -> Result<Result<Self, Refused>> {
-        let mut problems = Problems::default();
-        let mut fields = Fields::new(body.members()?, "", &mut problems);
-        let country = fields.required("country", country);
-        let full_name = fields.required("full_name", full_name);
-        let document = fields.required("identity_document", string);
-        let requested_amount = fields.required("requested_amount", positive_money);
-        let monthly_income = fields.required("monthly_income", positive_money);
-        let term_months = fields.optional("term_months", term_months);
-        let members = fields.optional("country_specific_data", country_data::bounded);
-        let person = country
-            .zip(document)
-            .and_then(|(country, text)| check_document(&mut fields, countries, country, &text, now));
-        fields.refuse_the_rest();
-        let read_data =
-            |(country, members)| country_data::read_new(country, &members, now.date_naive(), &mut problems);
-        let data = country.zip(members).map(read_data);
-        match (country, full_name, person, requested_amount, monthly_income, problems.0.is_empty()) {
-            (
-                Some(country),
-                Some(full_name),
-                Some((identity_document, person)),
-                Some(requested_amount),
-                Some(monthly_income),
-                true,
-            ) => {
-                let mut data = data.unwrap_or_default();
-                if let Some(person) = person {
-                    country_data::add_person(&mut data.open, person)?;
-                    data.birth_date = Some(BirthDate::new(person.birth_date));
-                }
-                Ok(Ok(Self {
-                    country,
-                    full_name,
-                    identity_document,
-                    requested_amount,
-                    monthly_income,
-                    term_months: term_months.unwrap_or(TermMonths::DEFAULT),
-                    data,
-                }))
+/// Reads and checks a body. `now` is the moment of the application.
+///
+/// # Errors
+/// The outer one when the body is no object or something is broken inside Aval; the inner one holds everything that
+/// is wrong with the members.
+fn read_draft(
+    body: &JsonObject,
+    countries: &Countries,
+    now: DateTime<Utc>,
+) -> Result<Result<Draft, Refused>> {
+    let mut problems = Problems::default();
+    let mut fields = Fields::new(body.members()?, "", &mut problems);
+    let country = fields.required("country", country);
+    let full_name = fields.required("full_name", full_name);
+    let document = fields.required("identity_document", string);
+    let requested_amount = fields.required("requested_amount", positive_money);
+    let monthly_income = fields.required("monthly_income", positive_money);
+    let term_months = fields.optional("term_months", term_months);
+    let members = fields.optional("country_specific_data", country_data::bounded);
+    let person = country
+        .zip(document)
+        .and_then(|(country, text)| check_document(&mut fields, countries, country, &text, now));
+    fields.refuse_the_rest();
+    let read_data =
+        |(country, members)| country_data::read_new(country, &members, now.date_naive(), &mut problems);
+    let data = country.zip(members).map(read_data);
+    match (country, full_name, person, requested_amount, monthly_income, problems.0.is_empty()) {
+        (
+            Some(country),
+            Some(full_name),
+            Some((identity_document, person)),
+            Some(requested_amount),
+            Some(monthly_income),
+            true,
+        ) => {
+            let mut data = data.unwrap_or_default();
+            if let Some(person) = person {
+                country_data::add_person(&mut data.open, person)?;
+                data.birth_date = Some(BirthDate::new(person.birth_date));
             }
-            _ => Ok(Err(Refused { country, problems: problems.0 })),
+            Ok(Ok(Draft {
+                country,
+                full_name,
+                identity_document,
+                requested_amount,
+                monthly_income,
+                term_months: term_months.unwrap_or(TermMonths::DEFAULT),
+                birth_date: data.birth_date,
+                country_specific_data: data.open,
+                personal_data: data.personal,
+            }))
         }
-    }
-
-    fn into_application(
-        self,
-        id: ApplicationId,
-        created_by: String,
-        attribution: Attribution,
-        traceparent: Option<String>,
-    ) -> NewApplication {
-        NewApplication {
-            id,
-            country: self.country,
-            full_name: self.full_name,
-            identity_document: self.identity_document,
-            requested_amount: self.requested_amount,
-            monthly_income: self.monthly_income,
-            term_months: self.term_months,
-            birth_date: self.data.birth_date,
-            country_specific_data: self.data.open,
-            personal_data: self.data.personal,
-            created_by,
-            attribution,
-            traceparent,
-        }
+        _ => Ok(Err(Refused { country, problems: problems.0 })),
     }
 }
 

@@ -13,15 +13,10 @@ use crate::domain::decision::{
     Decision, Outcome, RiskBand, RuleKind, RuleOutcome, RuleResult, StoredDecision, public_reasons,
 };
 use crate::domain::ids::{ApplicationId, DecisionId};
-use crate::error::Error;
 use crate::http::HttpState;
-use crate::http::auth::Principal;
-use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::extract::ApplicationPath;
 use crate::http::problem::Answer;
-use crate::http::staff_views::Viewed;
-use crate::storage::applications::Visibility;
-use crate::storage::staff_views::ViewAction;
-use crate::storage::{applications, decisions};
+use crate::lending::{Caller, Visibility};
 
 /// A decision, explained.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -152,18 +147,11 @@ impl From<StoredDecision> for StoredDecisionView {
 )]
 pub(in crate::http) async fn decision(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     ApplicationPath(id): ApplicationPath,
 ) -> Answer {
-    let mut connection = state.resources.database.get().await?;
-    let application =
-        applications::get(&mut connection, state.resources.database.keys(), id, &principal.visibility())
-            .await?;
-    let stored = decisions::find_latest(&mut connection, application.id).await?;
-    let stored = stored.ok_or(Error::NotFound("decision"))?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Decision, id, &application.created_by));
-    let view = match principal.visibility() {
+    let stored = state.lending.latest_decision(&caller, id).await?;
+    let view = match caller.may_see {
         Visibility::All => StoredDecisionView::from(stored),
         Visibility::OwnedBy(_) => StoredDecisionView::for_applicant(stored),
     };

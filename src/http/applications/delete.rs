@@ -2,15 +2,15 @@
 
 use actix_web::HttpResponse;
 
-use super::change::{self, ChangeRequest};
+use super::change;
 use super::view::ApplicationView;
 use crate::http::HttpState;
-use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
-use crate::http::extract::{ApplicationPath, RequestContext};
-use crate::http::idempotency::{Idempotency, IdempotencyParameter};
+use crate::http::extract::ApplicationPath;
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter};
 use crate::http::problem::Answer;
-use crate::storage::applications::Change;
+use crate::lending::Caller;
+use crate::lending::change::{Change, ChangeRequest};
 
 /// Puts an application into the bin; work on it ends. Nothing is lost.
 ///
@@ -33,13 +33,13 @@ use crate::storage::applications::Change;
 )]
 pub(in crate::http) async fn delete(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let request = ChangeRequest::from(Change::Delete);
-    change::apply(&state, &principal, context, id, &conditions, &request, None).await?;
+    let request =
+        ChangeRequest { expected: conditions.expected_version(), ..ChangeRequest::from(Change::Delete) };
+    state.lending.change(&caller, id, &request, None).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -69,13 +69,14 @@ pub(in crate::http) async fn delete(
 )]
 pub(in crate::http) async fn restore(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     idempotency: Idempotency,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let write = idempotency.write(state.keys(), &principal.account, b"", state.resources.clock.now());
-    let request = ChangeRequest::from(Change::Restore);
-    change::apply(&state, &principal, context, id, &conditions, &request, write.as_ref()).await?.response()
+    let keyed = idempotency.keyed(&state, &caller.account, b"", &change::reply);
+    let request =
+        ChangeRequest { expected: conditions.expected_version(), ..ChangeRequest::from(Change::Restore) };
+    let made = state.lending.change(&caller, id, &request, keyed.as_ref()).await?;
+    idempotency::respond(state.keys(), keyed.as_ref(), made, change::reply)
 }

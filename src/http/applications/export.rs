@@ -18,28 +18,22 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use csv::{Terminator, Writer, WriterBuilder};
-use diesel_async::AsyncPgConnection;
 use futures_util::stream;
-use slog::{Logger, info, o, warn};
+use slog::{Logger, o, warn};
 use utoipa::{IntoParams, ToSchema};
 
-use super::list::{FilterParameters, note_unknown, take_filter, total_bounds};
+use super::filter::{FilterParameters, take_filter};
 use super::view::ListedView;
 use crate::domain::application::Country;
 use crate::domain::status::Status;
 use crate::domain::timestamp;
-use crate::error::{Error, FieldError, PublicMessage, Result};
+use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
-use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
-use crate::http::staff_views::Viewed;
-use crate::storage::applications::{
-    ListFilter, ListedApplication, PageStart, SortOrder, Visibility, list_page, total,
-};
-use crate::storage::staff_views::ViewAction;
-use crate::storage::{Share, transaction};
+use crate::lending::Caller;
+use crate::lending::export::{Export, ExportPage};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// What may separate the cells of a line, by the value of `separator`.
@@ -88,57 +82,27 @@ const COLUMNS: [&str; 14] = [
 pub(in crate::http) async fn export(
     state: HttpState,
     principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     mut query: Query,
 ) -> Answer {
     let (filter, order) = take_filter(&mut query);
     let format = FileFormat::take(&mut query);
     query.finish()?;
-    let visibility = principal.visibility();
-    refuse_too_long(&state, &filter, &visibility).await?;
-    let logger = state.resources.logger.new(o!("request_id" => context.request_id.to_string()));
-    let settings = &state.resources.settings.lists;
-    let mut export = Export {
-        rows_left: settings.export_max_rows,
-        max_rows: settings.export_max_rows,
-        separator: format.separator,
-        page_rows: settings.export_page_rows,
-        next: Some(PageStart::Beginning),
-        state: state.clone(),
-        filter,
-        order,
-        visibility,
-        principal: principal.clone(),
-        logger,
-    };
-    // What fails before the first byte is an answer like another.
+    let mut export = state.lending.begin_export(&caller, filter, order).await?;
+    // A failure before the first byte is answered as usual.
     let mark = if format.has_byte_order_mark { BYTE_ORDER_MARK } else { "" };
     let mut first = [mark.as_bytes(), &lines(format.separator, [COLUMNS.map(Cow::Borrowed)])?].concat();
-    first.extend(export.read_page().await?);
-    state.note_view(&principal, &context, Viewed::List(ViewAction::Export, &export.filter));
-    let rest = stream::try_unfold(export, Export::next_page);
-    let body = stream::StreamExt::chain(stream::iter([Ok(Bytes::from(first))]), rest);
+    first.extend(page_lines(export.next_page().await?, format.separator)?);
+    export.note_view();
+    let logger = state.resources.logger.new(o!("request_id" => caller.request_id.to_string()));
     let name = format!("applications-{}.csv", state.resources.clock.now().date_naive());
+    let download = Download { state, principal, export, separator: format.separator, logger };
+    let rest = stream::try_unfold(download, Download::next_page);
+    let body = stream::StreamExt::chain(stream::iter([Ok(Bytes::from(first))]), rest);
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
         .streaming(body))
-}
-
-async fn refuse_too_long(state: &HttpState, filter: &ListFilter, visibility: &Visibility) -> Result<()> {
-    let max_rows = state.resources.settings.lists.export_max_rows;
-    let longest = state.resources.settings.lists.statement_timeout();
-    let read = async |connection: &mut AsyncPgConnection| {
-        transaction::begin_limited(connection, filter.begin(), longest).await?;
-        let total = total(connection, filter, visibility, total_bounds(state)).await;
-        transaction::end(connection, total).await
-    };
-    let total = state.resources.database.read(Share::Searches, read).await?;
-    if total.count <= i64::from(max_rows) {
-        return Ok(());
-    }
-    let detail = format!("gives {} applications; an export has at most {max_rows}: narrow it", total.count);
-    Err(Error::Validation(vec![FieldError::new("?", "too_many_rows", &detail)]))
 }
 
 /// How the file is written.
@@ -183,30 +147,23 @@ impl FileFormat {
     }
 }
 
-/// An export in progress.
-struct Export {
+/// The rest of a file, after its first page.
+struct Download {
     state: HttpState,
-    filter: ListFilter,
-    order: SortOrder,
-    visibility: Visibility,
     principal: Principal,
-    /// Where the next page starts; `None` after the last.
-    next: Option<PageStart>,
+    export: Export,
     separator: u8,
-    page_rows: u32,
-    rows_left: u32,
-    max_rows: u32,
     logger: Logger,
 }
 
-impl Export {
+impl Download {
     async fn next_page(mut self) -> Result<Option<(Bytes, Self)>> {
-        if self.next.is_none() {
+        if self.export.is_done() {
             return Ok(None);
         }
         // The body is sent after the handler, and so without its account.
         let (database, account) = (self.state.resources.database.clone(), self.principal.account.clone());
-        match database.shares().on_behalf_of(&account, self.read_allowed_page()).await {
+        match database.shares().on_behalf_of(&account, self.allowed_lines()).await {
             Ok(lines) => Ok(Some((Bytes::from(lines), self))),
             Err(error) => {
                 warn!(self.logger, "an export was broken off"; &error);
@@ -215,52 +172,25 @@ impl Export {
         }
     }
 
-    /// A download may take long: whoever is no longer let in gets no more of it.
-    async fn read_allowed_page(&mut self) -> Result<Vec<u8>> {
+    /// A download may take long, and ends when the account's access does.
+    async fn allowed_lines(&mut self) -> Result<Vec<u8>> {
         if !self.state.accounts.is_still_good(&self.principal).await? {
             return Err(Error::Forbidden(PublicMessage::new("The account's access has ended.")));
         }
-        self.read_page().await
+        page_lines(self.export.next_page().await?, self.separator)
     }
+}
 
-    async fn read_rows(&self, start: PageStart, limit: i64) -> Result<Vec<ListedApplication>> {
-        let Self { state, filter, visibility, order, .. } = self;
-        let (database, settings) = (&state.resources.database, &state.resources.settings.database);
-        let read = async |connection: &mut AsyncPgConnection| {
-            transaction::begin_limited(connection, filter.begin(), settings.statement_timeout()).await?;
-            let rows = list_page(connection, database.keys(), filter, visibility, *order, start, limit).await;
-            transaction::end(connection, rows).await
-        };
-        database.read(Share::Searches, read).await
+/// A page as lines of the file.
+fn page_lines(page: ExportPage, separator: u8) -> Result<Vec<u8>> {
+    let views = page.applications.into_iter().map(ListedView::from);
+    let mut text = lines(separator, views.map(cells))?;
+    if let Some(max_rows) = page.truncated_after {
+        let marker = format!("# TRUNCATED after {max_rows} applications: narrow the list");
+        let empty = std::iter::repeat_n(Cow::Borrowed(""), COLUMNS.len() - 1);
+        text.extend(lines(separator, [std::iter::once(Cow::Owned(marker)).chain(empty)])?);
     }
-
-    /// Reads one page and moves on to the next. The connection goes back before anything is sent.
-    async fn read_page(&mut self) -> Result<Vec<u8>> {
-        let Some(start) = self.next.take() else { return Ok(Vec::new()) };
-        let rows = self.page_rows.min(self.rows_left);
-        // One more than wanted tells whether the list goes on.
-        let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
-        note_unknown(&self.state, &page);
-        let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
-        let goes_on = page.len() > rows_wanted;
-        page.truncate(rows_wanted);
-        self.rows_left -= rows;
-        self.next =
-            page.last().filter(|_| goes_on && self.rows_left > 0).map(|last| PageStart::After(last.id));
-        let is_truncated = goes_on && self.rows_left == 0;
-        let mut text =
-            lines(self.separator, page.into_iter().map(|application| cells(ListedView::from(application))))?;
-        if is_truncated {
-            info!(self.logger, "an export was truncated"; "rows" => self.max_rows);
-            let marker = format!("# TRUNCATED after {} applications: narrow the list", self.max_rows);
-            text.extend(lines(
-                self.separator,
-                [std::iter::once(Cow::Owned(marker))
-                    .chain(std::iter::repeat_n(Cow::Borrowed(""), COLUMNS.len() - 1))],
-            )?);
-        }
-        Ok(text)
-    }
+    Ok(text)
 }
 
 fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {

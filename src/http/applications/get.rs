@@ -6,12 +6,11 @@ use actix_web::http::header;
 use super::copy::ApplicationCopy;
 use super::view::ApplicationView;
 use crate::http::HttpState;
-use crate::http::auth::Principal;
 use crate::http::conditional::{Conditions, etag};
-use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::extract::ApplicationPath;
 use crate::http::problem::Answer;
-use crate::http::staff_views::Viewed;
-use crate::storage::staff_views::ViewAction;
+use crate::lending::Caller;
+use crate::lending::audit_views::{ViewAction, Viewed};
 
 /// One application, archived or not.
 #[utoipa::path(
@@ -36,13 +35,12 @@ use crate::storage::staff_views::ViewAction;
 )]
 pub(in crate::http) async fn get(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let application = ApplicationCopy::get(&state, &principal, id).await?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Application, id, &application.created_by));
+    let application = ApplicationCopy::get(&state, &caller, id).await?;
+    state.lending.note_view(&caller, Viewed::One(ViewAction::Application, id, &application.created_by));
     let tag = (header::ETAG, etag(application.version));
     if conditions.is_known(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());

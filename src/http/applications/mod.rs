@@ -8,6 +8,7 @@ pub mod create;
 pub mod decision;
 pub mod delete;
 pub mod export;
+pub mod filter;
 pub mod get;
 pub mod list;
 pub mod search;

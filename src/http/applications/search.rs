@@ -7,27 +7,22 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::country_data;
-use super::list::{
-    ApplicationPage, DEFAULT_PAGE_SIZE, Edge, MAX_PAGE_SIZE, Wanted, after, bad_ranges, moment, order, page,
-    risk_band, status,
-};
+use super::filter::{Edge, after, bad_ranges, moment, order, risk_band, status};
+use super::list::{ApplicationPage, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Wanted, page};
 use crate::countries::Countries;
 use crate::countries::data::is_personal;
 use crate::domain::account::Role;
 use crate::domain::application::Country;
 use crate::domain::members::{Fields, Problems, Refusal, country, money, string, whole_number};
 use crate::domain::personal_data::IdentityDocument;
-use crate::error::{Error, Result};
+use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
-use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
-use crate::http::extract::RequestContext;
 use crate::http::problem::Answer;
-use crate::http::staff_views::Viewed;
-use crate::storage::Share;
-use crate::storage::applications::{ListFilter, PageStart};
-use crate::storage::seal::{DocumentIndex, KeyRing};
-use crate::storage::staff_views::ViewAction;
+use crate::lending::Caller;
+use crate::lending::audit_views::{ViewAction, Viewed};
+use crate::lending::list::{DocumentIndex, ListFilter, PageStart, Share};
+use crate::storage::seal::KeyRing;
 
 /// Most members that are looked for in one object.
 const MAX_MEMBERS: usize = 8;
@@ -96,21 +91,15 @@ pub struct SearchRequest {
         (status = 503, description = "The search took too long, or too many are under way"),
     ),
 )]
-pub(in crate::http) async fn search(
-    state: HttpState,
-    principal: Principal,
-    context: RequestContext,
-    body: JsonObject,
-) -> Answer {
+pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: JsonObject) -> Answer {
     let wanted = read(&body, &state.countries, state.keys(), state.resources.clock.now())?;
-    if wanted.filter.banking_data.is_some() && principal.role < Role::Analyst {
-        return Err(Error::Forbidden(crate::error::PublicMessage::new(
-            "Only analysts and admins may look into the bureaus' reports.",
-        ))
-        .into());
+    let filter = &wanted.request.filter;
+    if filter.banking_data.is_some() && caller.role < Role::Analyst {
+        let text = "Only analysts and admins may look into the bureaus' reports.";
+        return Err(Error::Forbidden(PublicMessage::new(text)).into());
     }
-    let found = page(&state, Share::Searches, &principal, &wanted).await?;
-    state.note_view(&principal, &context, Viewed::List(ViewAction::Search, &wanted.filter));
+    let found = page(&state, Share::Searches, &caller, &wanted).await?;
+    state.lending.note_view(&caller, Viewed::List(ViewAction::Search, filter));
     Ok(HttpResponse::Ok().json(found))
 }
 
@@ -145,7 +134,7 @@ fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<
         return Err(Error::Validation(problems.0));
     }
     let start = last.unwrap_or(PageStart::Beginning);
-    Ok(Wanted { filter, order, start, page: None, page_size })
+    Ok(Wanted::new(filter, order, start, None, page_size))
 }
 
 /// The blind index of a document, which must be one of its country.
@@ -227,11 +216,14 @@ mod tests {
 
     #[test]
     fn a_document_is_looked_for_however_it_is_written() {
-        let plain = wanted(r#"{"country": "ES", "identity_document": "12345678Z"}"#).unwrap().filter.document;
-        let written = wanted(r#"{"country": "es", "document": " 12.345.678-z "}"#).unwrap().filter.document;
+        let plain =
+            wanted(r#"{"country": "ES", "identity_document": "12345678Z"}"#).unwrap().request.filter.document;
+        let written =
+            wanted(r#"{"country": "es", "document": " 12.345.678-z "}"#).unwrap().request.filter.document;
         assert!(plain.is_some());
         assert_eq!(plain, written);
-        let other = wanted(r#"{"country": "CO", "identity_document": "12345678"}"#).unwrap().filter.document;
+        let other =
+            wanted(r#"{"country": "CO", "identity_document": "12345678"}"#).unwrap().request.filter.document;
         assert_ne!(plain, other);
     }
 

@@ -6,19 +6,18 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::change::{self, ChangeRequest, StatusRequest};
+use super::change::{self, StatusRequest};
 use super::copy::ApplicationCopy;
 use super::view::ApplicationView;
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 use crate::http::HttpState;
-use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
-use crate::http::extract::{ApplicationPath, RequestContext};
+use crate::http::extract::ApplicationPath;
 use crate::http::problem::Answer;
-use crate::http::staff_views::Viewed;
-use crate::storage::staff_views::ViewAction;
+use crate::lending::Caller;
+use crate::lending::audit_views::{ViewAction, Viewed};
 
 /// Where an application stands, and where the caller may take it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -66,13 +65,12 @@ pub struct StatusView {
 )]
 pub(in crate::http) async fn status(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
 ) -> Answer {
-    let application = ApplicationCopy::get(&state, &principal, id).await?;
-    state.note_view(&principal, &context, Viewed::One(ViewAction::Status, id, &application.created_by));
+    let application = ApplicationCopy::get(&state, &caller, id).await?;
+    state.lending.note_view(&caller, Viewed::One(ViewAction::Status, id, &application.created_by));
     let tag = (header::ETAG, etag(application.version));
     if conditions.is_known(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());
@@ -80,7 +78,7 @@ pub(in crate::http) async fn status(
     Ok(HttpResponse::Ok().insert_header(tag).json(StatusView {
         id,
         status: application.status,
-        allowed: application.status.next_for(principal.mover()).collect(),
+        allowed: application.status.next_for(caller.initiator).collect(),
         risk_score: application.risk_score,
         version: application.version,
         updated_at: application.updated_at,
@@ -112,12 +110,11 @@ pub(in crate::http) async fn status(
 )]
 pub(in crate::http) async fn set_status(
     state: HttpState,
-    principal: Principal,
-    context: RequestContext,
+    caller: Caller,
     ApplicationPath(id): ApplicationPath,
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let request = ChangeRequest::read_status(&body, principal.mover())?;
-    change::apply(&state, &principal, context, id, &conditions, &request, None).await?.response()
+    let request = change::read_status(&body, caller.initiator)?;
+    change::apply(&state, &caller, id, &conditions, request).await
 }

@@ -18,7 +18,7 @@ use crate::domain::label::Label;
 use crate::domain::money::Money;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
-use crate::storage::applications::ListedApplication;
+use crate::lending::list::ListedApplication;
 
 /// A risk score as text.
 pub(in crate::http) fn score_text(score: Decimal) -> String {

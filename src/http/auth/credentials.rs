@@ -3,10 +3,9 @@
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
-use crate::accounts::{Accounts, Principal};
+use crate::accounts::{Accounts, ApiKey, Principal};
 use crate::error::{Error, PublicMessage};
 use crate::http::problem::Rejection;
-use crate::storage::api_keys::ApiKey;
 
 /// Where API keys are sent.
 pub(in crate::http) const API_KEY_HEADER: &str = "X-API-Key";

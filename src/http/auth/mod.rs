@@ -15,9 +15,11 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 pub use self::access::{Access, Scope};
 pub(super) use self::credentials::{API_KEY_HEADER, carries_api_key, identify, is_sent};
 use super::HttpState;
+use super::extract::RequestContext;
 use super::problem::Rejection;
 pub use crate::accounts::{Credential, Principal};
 use crate::error::Error;
+use crate::lending::Caller;
 
 /// Looks again at the principal of a request, where it has one, after the request has waited for its client.
 ///
@@ -28,6 +30,30 @@ pub(super) async fn confirm(request: &HttpRequest) -> Result<(), Rejection> {
     let Some(principal) = principal else { return Ok(()) };
     let state = HttpState::extract(request).await?;
     Ok(state.accounts.confirm(&principal).await?)
+}
+
+fn caller(principal: &Principal, context: RequestContext) -> Caller {
+    Caller {
+        account: principal.account.clone(),
+        role: principal.role,
+        initiator: principal.mover(),
+        may_see: principal.visibility(),
+        may_change: principal.visibility_for_changes(),
+        request_id: context.request_id,
+        traceparent: context.traceparent,
+    }
+}
+
+/// Taken where the use cases of credit are called.
+impl FromRequest for Caller {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let principal = Principal::from_request(request, payload).into_inner();
+        let context = RequestContext::from_request(request, payload).into_inner();
+        ready(principal.and_then(|principal| Ok(caller(&principal, context?))))
+    }
 }
 
 impl FromRequest for Principal {

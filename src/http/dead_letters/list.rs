@@ -9,14 +9,13 @@ use super::view::DeadLetterView;
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::applications::list::{Edge, moment};
+use crate::http::applications::filter::{Edge, moment};
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
 use crate::http::operations::jobs::{application_id, word};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
-use crate::storage::failed_jobs::{LetterFilter, list_page};
+use crate::queue::dead_letters::{self, FailedJobStatus, LetterFilter};
 use crate::storage::seal::KeyRing;
-use crate::storage::types::FailedJobStatus;
 
 /// What the list is narrowed to, and which part of it is wanted.
 #[derive(IntoParams)]
@@ -78,8 +77,7 @@ pub struct DeadLetterPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
-    let mut connection = state.resources.database.get().await?;
-    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let mut listed = dead_letters::list(&state.resources, &filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |letter| letter.id);
     let failed_jobs = listed.into_iter().map(DeadLetterView::from).collect();
     Ok(HttpResponse::Ok().json(DeadLetterPage { page_size: page.size, next_cursor, failed_jobs }))

@@ -6,27 +6,24 @@ use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use slog::warn;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::list;
 use super::work::operator;
-use crate::actors::write_batcher::Written;
 use crate::domain::ids::ApplicationId;
 use crate::domain::members::{Fields, Problems, Refusal, boolean, string, whole_number};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
-use crate::http::applications::list::{Edge, moment};
+use crate::http::applications::filter::{Edge, moment};
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Reply};
 use crate::http::operations::jobs::{application_id, word};
 use crate::http::operations::required_reason;
 use crate::http::problem::Answer;
-use crate::storage::failed_jobs::{LetterFilter, Retried, RetryAll, retry_all};
-use crate::storage::types::FailedJobStatus;
+use crate::queue::dead_letters::{self, FailedJobStatus, LetterFilter, Retried, RetryAll};
 
 /// Letters of one request when no other number is asked for...
 const DEFAULT_LIMIT: i64 = 100;
@@ -113,28 +110,22 @@ pub(in crate::http) async fn retry(
     idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
-    let write =
-        idempotency.write(state.keys(), &principal.account, body.as_bytes(), state.resources.clock.now());
     let (wanted, reason) = read(&body)?;
+    let reply =
+        |retried: &Retried| -> Result<Reply> { Reply::json(StatusCode::OK, &view(retried, wanted.dry_run)) };
+    let keyed = idempotency.keyed(&state, &principal.account, body.as_bytes(), &reply);
     let operator = operator(&principal, context, reason);
-    let done = idempotency::once(&state, "retry_failed_jobs", write.as_ref(), async |connection| {
-        let retried = retry_all(connection, &wanted, &operator).await?;
-        Ok(Reply::json(StatusCode::OK, &view(retried, wanted.dry_run))?)
-    });
-    let done = done.await?;
-    if let (Once::Made(_), false) = (&done, wanted.dry_run) {
-        warn!(state.resources.logger, "an operator retried dead letters"; "account" => &operator.account,
-            "request_id" => &operator.request_id);
-        (state.on_commit)(Written { jobs: true, events: false });
-    }
-    done.response()
+    let on_commit = &*state.on_commit;
+    let done =
+        dead_letters::retry_all(&state.resources, on_commit, &wanted, &operator, keyed.as_ref()).await?;
+    idempotency::respond(state.keys(), keyed.as_ref(), done, reply)
 }
 
-fn view(retried: Retried, dry_run: bool) -> RetryAllView {
+fn view(retried: &Retried, dry_run: bool) -> RetryAllView {
     RetryAllView {
         matched: retried.matched,
         retried: retried.retried,
-        skipped: retried.skipped.into_iter().map(|(why, count)| (why.as_str().to_owned(), count)).collect(),
+        skipped: retried.skipped.iter().map(|(why, count)| (why.as_str().to_owned(), *count)).collect(),
         more: retried.more,
         dry_run,
     }

@@ -11,8 +11,7 @@ use crate::domain::label::Label;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
-use crate::storage::failed_jobs::{self, FailedJob, LetterAction};
-use crate::storage::types::FailedJobStatus;
+use crate::queue::dead_letters::{self, FailedJob, FailedJobStatus, LetterAction};
 
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -144,8 +143,7 @@ pub struct WholeLetterView {
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
-    let mut connection = state.resources.database.get().await?;
-    let (whole, actions) = failed_jobs::get(&mut connection, id).await?;
+    let (whole, actions) = dead_letters::get(&state.resources, id).await?;
     Ok(HttpResponse::Ok().json(WholeLetterView {
         next: whole.letter.status.0.known().map_or_else(Vec::new, |status| status.next().to_vec()),
         letter: whole.letter.into(),

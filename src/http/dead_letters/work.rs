@@ -1,25 +1,20 @@
 //! `POST /api/v1/admin/failed-jobs/{id}/retry`, `/ignore` and `/review`
 
 use actix_web::http::StatusCode;
-use diesel_async::AsyncPgConnection;
-use slog::warn;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::DeadLetterView;
-use crate::actors::write_batcher::Written;
 use crate::domain::members::{Fields, Problems};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::{IdPath, RequestContext};
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Reply};
 use crate::http::operations::required_reason;
 use crate::http::problem::Answer;
-use crate::storage::failed_jobs::{self, FailedJob, Operator};
-use crate::storage::transaction::Abort;
-use crate::storage::types::FailedJobStatus;
+use crate::queue::dead_letters::{self, FailedJob, Operator, Step};
 
 /// Why an operator does what it does.
 #[derive(ToSchema)]
@@ -28,37 +23,6 @@ pub struct LetterRequest {
     /// Why, for whoever reads the history.
     #[schema(min_length = 1, max_length = 500, example = "The defect is mended")]
     reason: String,
-}
-
-/// What an operator may do to one letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Retry,
-    Ignore,
-    Review,
-}
-
-impl Step {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Retry => "retry_failed_job",
-            Self::Ignore => "ignore_failed_job",
-            Self::Review => "review_failed_job",
-        }
-    }
-
-    async fn take(
-        self,
-        connection: &mut AsyncPgConnection,
-        id: Uuid,
-        operator: &Operator,
-    ) -> Result<FailedJob, Abort> {
-        match self {
-            Self::Retry => failed_jobs::retry(connection, id, operator).await,
-            Self::Ignore => failed_jobs::mark(connection, id, FailedJobStatus::Ignored, operator).await,
-            Self::Review => failed_jobs::mark(connection, id, FailedJobStatus::Reviewed, operator).await,
-        }
-    }
 }
 
 /// Queues the job of a dead letter again, as a new job with fresh attempts.
@@ -148,20 +112,15 @@ async fn work(
     body: &JsonObject,
     step: Step,
 ) -> Answer {
-    let write =
-        idempotency.write(state.keys(), &principal.account, body.as_bytes(), state.resources.clock.now());
+    let keyed = idempotency.keyed(state, &principal.account, body.as_bytes(), &reply);
     let operator = operator(principal, context, read(body)?);
-    let done = idempotency::once(state, step.name(), write.as_ref(), async |connection| {
-        let letter = step.take(connection, id, &operator).await?;
-        Ok(Reply::json(StatusCode::OK, &DeadLetterView::from(letter))?)
-    });
-    let done = done.await?;
-    if let Once::Made(_) = done {
-        warn!(state.resources.logger, "an operator worked on a dead letter"; "step" => step.name(),
-            "failed_job_id" => %id, "account" => &operator.account, "request_id" => &operator.request_id);
-        (state.on_commit)(Written { jobs: step == Step::Retry, events: false });
-    }
-    done.response()
+    let done =
+        dead_letters::work(&state.resources, &*state.on_commit, id, step, &operator, keyed.as_ref()).await?;
+    idempotency::respond(state.keys(), keyed.as_ref(), done, reply)
+}
+
+fn reply(letter: &FailedJob) -> Result<Reply> {
+    Reply::json(StatusCode::OK, &DeadLetterView::from(letter.clone()))
 }
 
 /// Who does it, and why.

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::{ClassRates, LimitSettings, Rate};
 use crate::domain::account::{KeyLimits, Role};
 use crate::redis::Redis;
-use crate::storage::Database;
+use crate::storage::seal::KeyRing;
 
 pub use self::fields::LimitChecks;
 pub use self::request::check_subject;
@@ -239,11 +239,11 @@ impl RateLimiter {
     }
 
     /// Counts together with the other instances from now on.
-    pub fn share(&self, redis: &Redis, database: &Database) {
+    pub fn share(&self, redis: &Redis, keys: &Arc<KeyRing>) {
         if let Counting::On(counters) = &self.counting {
             counters
                 .shared
-                .get_or_init(|| SharedRateLimiter::new(&counters.settings, redis.clone(), database.clone()));
+                .get_or_init(|| SharedRateLimiter::new(&counters.settings, redis.clone(), Arc::clone(keys)));
         }
     }
 

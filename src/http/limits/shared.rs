@@ -15,6 +15,7 @@
 //! value that is no number, or of another kind, counts as none; an answer that no script gives is not believed.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{Script, ScriptInvocation};
@@ -24,7 +25,7 @@ use crate::config::LimitSettings;
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
 use crate::redis::Redis;
-use crate::storage::Database;
+use crate::storage::seal::KeyRing;
 
 /// Sets `now`.
 const REDIS_TIME: &str = "\
@@ -63,7 +64,7 @@ return 0";
 /// The counters of every class and kind of payer, for all instances.
 pub(super) struct SharedRateLimiter {
     redis: Redis,
-    database: Database,
+    keys: Arc<KeyRing>,
     limits: Vec<Limit>,
     failed_authentication_cost: u32,
     check: Script,
@@ -72,10 +73,10 @@ pub(super) struct SharedRateLimiter {
 
 impl SharedRateLimiter {
     /// Counters in `redis`, under keys made with the index key of `database`.
-    pub(super) fn new(settings: &LimitSettings, redis: Redis, database: Database) -> Self {
+    pub(super) fn new(settings: &LimitSettings, redis: Redis, keys: Arc<KeyRing>) -> Self {
         Self {
             redis,
-            database,
+            keys,
             limits: Limit::all(settings),
             failed_authentication_cost: settings.failed_authentication_cost,
             check: Script::new(&format!("{REDIS_TIME}{CHECK}")),
@@ -132,7 +133,7 @@ impl SharedRateLimiter {
             }
         };
         let parts = [limit.name(), kind, &who].map(str::as_bytes);
-        let hash = self.database.keys().keyed_hash("rate-limit", &parts);
+        let hash = self.keys.keyed_hash("rate-limit", &parts);
         let mut key = self.redis.key(&format!("limit:{}:", limit.name()));
         // Half of the hash tells clients apart well enough.
         for byte in hash.iter().take(16) {

@@ -2,10 +2,8 @@
 
 use actix_web::HttpResponse;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use slog::warn;
 use utoipa::ToSchema;
 
 use super::wanted::{expiry, required_reason};
@@ -18,10 +16,9 @@ use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::{CountryPath, RequestContext};
 use crate::http::problem::Answer;
+use crate::lending::circuits::{self, CircuitOverride, SetOverride};
 use crate::providers::provider_for;
 use crate::resilience::circuit_breaker::CircuitMode;
-use crate::storage::circuit_overrides::{self, CircuitOverride, SetOverride};
-use crate::storage::transaction;
 
 /// How long a breaker may be forced open.
 const LONGEST_OPEN: TimeDelta = TimeDelta::days(30);
@@ -148,7 +145,7 @@ pub struct CircuitList {
     responses((status = 200, description = "Every country's circuit", body = CircuitList)),
 )]
 pub(in crate::http) async fn list(state: HttpState) -> Answer {
-    let known = circuit_overrides::list(&mut *state.resources.database.get().await?).await?;
+    let known = circuits::list(&state.resources).await?;
     let breakers = state.operations.breakers().await;
     let circuits = Country::ALL.into_iter().map(|country| {
         let forced = known.iter().find(|known| known.country == country);
@@ -221,15 +218,7 @@ pub(in crate::http) async fn set(
         request_id: context.request_id.to_string(),
         expires_at,
     };
-    let (database, logger) = (&state.resources.database, &state.resources.logger);
-    let work = async |connection: &mut AsyncPgConnection| circuit_overrides::set(connection, &wanted).await;
-    let known = transaction::run(database, logger, "set_circuit_override", work).await?;
-    warn!(logger, "an operator has set a circuit"; "country" => country.code(), "mode" => mode.as_str(),
-        "account" => &wanted.account, "request_id" => &wanted.request_id);
-    // Also where this instance does not listen just now. What it cannot read yet, it reads at its next poll.
-    if state.operations.overrides.refresh(database).await.is_err() {
-        state.operations.overrides.wake();
-    }
+    let known = circuits::set(&state.resources, &state.operations.overrides, &wanted).await?;
     let breakers = state.operations.breakers().await;
     Ok(HttpResponse::Ok().json(view(country, Some(known), &breakers)))
 }

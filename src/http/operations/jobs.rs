@@ -14,12 +14,11 @@ use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
-use crate::storage::jobs::{
-    DeadLetters, JobFilter, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures,
-    list_page,
+use crate::queue::dead_letters::FailedJobStatus;
+use crate::queue::jobs::{
+    self, DeadLetters, JobFilter, JobStatus, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT,
 };
 use crate::storage::seal::KeyRing;
-use crate::storage::types::{FailedJobStatus, JobStatus};
 
 /// What the list is narrowed to, and which part of it is wanted.
 #[derive(IntoParams)]
@@ -135,8 +134,7 @@ pub struct JobPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
-    let mut connection = state.resources.database.get().await?;
-    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let mut listed = jobs::list(&state.resources, &filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |job| job.id);
     let jobs = listed.into_iter().map(JobView::from).collect();
     Ok(HttpResponse::Ok().json(JobPage { page_size: page.size, next_cursor, jobs }))
@@ -255,15 +253,13 @@ pub struct JobStats {
     responses((status = 200, description = "The figures of now", body = JobStats)),
 )]
 pub(in crate::http) async fn stats(state: HttpState) -> Answer {
-    let mut connection = state.resources.database.get().await?;
-    let lanes = lane_figures(&mut connection).await?;
-    let letters = dead_letters(&mut connection).await?;
+    let figures = jobs::figures(&state.resources).await?;
     let running = &state.operations.running;
     Ok(HttpResponse::Ok().json(JobStats {
-        depth: depth(&mut connection).await?,
+        depth: figures.depth,
         counted_up_to: QUEUE_COUNT_LIMIT,
-        lanes: lanes.into_iter().map(LaneStats::from).collect(),
-        dead_letters: letters.into_iter().map(DeadLetterStats::from).collect(),
+        lanes: figures.lanes.into_iter().map(LaneStats::from).collect(),
+        dead_letters: figures.dead_letters.into_iter().map(DeadLetterStats::from).collect(),
         instance: state.resources.instance.to_string(),
         running_here: u64::try_from(running.len()).unwrap_or(u64::MAX),
         pool_size: u64::try_from(running.pool_size()).unwrap_or(u64::MAX),

@@ -5,10 +5,8 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use slog::warn;
 use utoipa::ToSchema;
 
 use super::wanted::{expiry, required_reason};
@@ -21,8 +19,7 @@ use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{Answer, Rejection};
 use crate::lending::lane_admission::LaneAdmission;
-use crate::storage::lanes::{self, LaneChange, PausedLane};
-use crate::storage::transaction;
+use crate::queue::lanes::{self, LaneChange, PausedLane};
 
 /// How long a lane may be paused with an end; without one it is until somebody ends it.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::days(30);
@@ -110,7 +107,7 @@ pub struct LaneList {
     responses((status = 200, description = "Every lane", body = LaneList)),
 )]
 pub(in crate::http) async fn list(state: HttpState) -> Answer {
-    let paused = lanes::paused(&mut *state.resources.database.get().await?).await?;
+    let paused = lanes::paused(&state.resources).await?;
     let breakers = state.operations.breakers().await;
     let lanes = state.tasks.lanes().into_iter().map(|lane| {
         let pause = paused.iter().find(|paused| paused.lane == lane);
@@ -191,11 +188,7 @@ pub(in crate::http) async fn set(
         request_id: context.request_id.to_string(),
         expires_at,
     };
-    let logger = &state.resources.logger;
-    let work = async |connection: &mut AsyncPgConnection| lanes::change(connection, &wanted).await;
-    let pause = transaction::run(&state.resources.database, logger, "set_lane", work).await?;
-    warn!(logger, "an operator has set a lane"; "lane" => lane, "paused" => paused,
-        "account" => &wanted.account, "request_id" => &wanted.request_id);
+    let pause = lanes::set(&state.resources, &wanted).await?;
     let breakers = state.operations.breakers().await;
     Ok(HttpResponse::Ok().json(view(&state, lane, pause, &breakers)))
 }

@@ -1,7 +1,6 @@
 //! `POST /api/v1/admin/schedule/{task}/run`
 
 use actix_web::{HttpResponse, web};
-use slog::info;
 
 use super::RunView;
 use crate::actors::housekeeper::tasks::Task;
@@ -9,7 +8,7 @@ use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::problem::Answer;
-use crate::storage::scheduled_runs;
+use crate::queue::scheduled_runs;
 
 /// Asks for a run of a recurring task, also of one that is switched off.
 ///
@@ -28,12 +27,6 @@ use crate::storage::scheduled_runs;
 )]
 pub(in crate::http) async fn run(state: HttpState, principal: Principal, task: web::Path<String>) -> Answer {
     let task = Task::parse(&task).ok_or(Error::NotFound("task"))?;
-    let clock = &state.resources.clock;
-    let (id, now, account) = (clock.new_uuid(), clock.now(), principal.account.as_str());
-    // Safe to do again: the request is inserted at most once under its identifier.
-    let request =
-        async |connection: &mut _| scheduled_runs::request(connection, id, task.name(), now, account).await;
-    let run = state.resources.database.run(request).await?;
-    info!(state.resources.logger, "a run was asked for"; "task" => task.name(), "account" => &principal.account);
+    let run = scheduled_runs::request(&state.resources, task.name(), &principal.account).await?;
     Ok(HttpResponse::Accepted().json(RunView::from(run)))
 }

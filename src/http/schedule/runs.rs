@@ -12,7 +12,7 @@ use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
-use crate::storage::scheduled_runs::{Outcome, RunFilter, list_page};
+use crate::queue::scheduled_runs::{self, Outcome, RunFilter};
 use crate::storage::seal::KeyRing;
 
 /// What the list is narrowed to, and which part of it is wanted.
@@ -61,8 +61,7 @@ pub struct RunPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
-    let mut connection = state.resources.database.get().await?;
-    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let mut listed = scheduled_runs::list(&state.resources, &filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |run| run.id);
     Ok(HttpResponse::Ok().json(RunPage {
         page_size: page.size,

@@ -11,7 +11,7 @@ use crate::actors::housekeeper::tasks::Task;
 use crate::config::MissedPolicy;
 use crate::http::HttpState;
 use crate::http::problem::Answer;
-use crate::storage::scheduled_runs;
+use crate::queue::scheduled_runs;
 
 /// The schedule of recurring work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -57,10 +57,8 @@ pub(in crate::http) async fn tasks(state: HttpState) -> Answer {
     let settings = &state.resources.settings.housekeeping;
     let (rules, now) = (Rules::of(settings), state.resources.clock.now());
     let names = Task::ALL.map(Task::name);
-    let mut connection = state.resources.database.get().await?;
-    let records = scheduled_runs::records(&mut connection, &names).await?;
-    let latest = scheduled_runs::latest(&mut connection, &names).await?;
-    let tasks = Task::ALL.into_iter().zip(records).zip(latest).map(|((task, record), last)| {
+    let known = scheduled_runs::of_tasks(&state.resources, &names).await?;
+    let tasks = Task::ALL.into_iter().zip(known).map(|(task, (record, last))| {
         let when = task.schedule(settings);
         ScheduledTask {
             task: task.name(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::storage::scheduled_runs::{Cause, Outcome, Run};
+use crate::queue::scheduled_runs::{Cause, Outcome, Run};
 
 /// One run of a recurring task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -7,15 +7,15 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::accounts::{EventFilter, RecordedEvent};
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::applications::list::{Edge, moment};
+use crate::http::applications::filter::{Edge, moment};
 use crate::http::keyset::Page;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 use crate::storage::seal::KeyRing;
-use crate::storage::security_events::{EventFilter, RecordedEvent, list_page};
 
 const DEFAULT_PAGE_SIZE: i64 = 50;
 /// Longest value of a filter: no name is longer.
@@ -124,8 +124,7 @@ pub struct SecurityEventPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
     let (filter, page) = read(query, keys)?;
-    let mut connection = state.resources.database.get().await?;
-    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let mut listed = state.accounts.security_events(&filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |event| event.id);
     let events = listed.into_iter().map(|event| SecurityEventEntry::of(event, keys)).collect();
     Ok(HttpResponse::Ok().json(SecurityEventPage { page_size: page.size, next_cursor, events }))

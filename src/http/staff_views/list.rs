@@ -11,12 +11,12 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::applications::list::{Edge, moment};
+use crate::http::applications::filter::{Edge, moment};
 use crate::http::keyset::Page;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::lending::audit_views::{StaffView, ViewAction, ViewFilter};
 use crate::storage::seal::KeyRing;
-use crate::storage::staff_views::{StaffView, ViewAction, ViewFilter, list_page};
 
 const DEFAULT_PAGE_SIZE: i64 = 50;
 
@@ -118,8 +118,7 @@ pub struct StaffViewPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
     let Wanted { filter, page } = Wanted::read(query, keys)?;
-    let mut connection = state.resources.database.get().await?;
-    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let mut listed = state.lending.audit_views(&filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |view| view.id);
     Ok(HttpResponse::Ok().json(StaffViewPage {
         page_size: page.size,

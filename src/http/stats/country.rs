@@ -8,7 +8,7 @@ use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
 use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
-use crate::storage::applications::Visibility;
+use crate::lending::Visibility;
 
 /// The same figures for one country.
 #[utoipa::path(

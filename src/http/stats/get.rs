@@ -6,7 +6,7 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::conditional::Conditions;
 use crate::http::problem::Answer;
-use crate::storage::applications::Visibility;
+use crate::lending::Visibility;
 
 /// Totals, approval, risk and amounts, the last 30 days and 12 months.
 ///

@@ -6,7 +6,6 @@ pub mod view;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use diesel_async::AsyncPgConnection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,9 +16,8 @@ use super::conditional::Conditions;
 use crate::cache::{Loaded, Subject};
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
-use crate::storage::applications::Visibility;
-use crate::storage::statistics::{Figures, Question, read};
-use crate::storage::{Share, replica};
+use crate::lending::Visibility;
+use crate::lending::figures::Figures;
 
 /// A view of the figures of one country or of all, from the cache or the database.
 async fn kept<V: Serialize + DeserializeOwned>(
@@ -30,7 +28,7 @@ async fn kept<V: Serialize + DeserializeOwned>(
 ) -> Result<V> {
     let load = async {
         let began = state.resources.clock.now();
-        let figures = figures(state, visibility, country).await?;
+        let figures = state.lending.figures(visibility, country).await?;
         let body = serde_json::to_vec(&view(&figures)).map_err(Error::internal)?;
         // Figures that lack something will be whole without any event that tells of it.
         Ok(Loaded { body: body.into(), may_be_kept: figures.as_of >= began })
@@ -38,19 +36,6 @@ async fn kept<V: Serialize + DeserializeOwned>(
     let query = country.map_or("", Country::code);
     let body = state.cache.get_if_kept(Subject::Statistics, visibility, query, load).await?;
     serde_json::from_slice(&body).map_err(Error::internal)
-}
-
-/// The figures of one country or of all, as of now or, from a replica, as of what it has replayed.
-async fn figures(state: &HttpState, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {
-    let max_uncounted = state.resources.settings.statistics.max_uncounted;
-    let question = Question { visibility, country, max_uncounted };
-    let (database, now) = (&state.resources.database, state.resources.clock.now());
-    let figures = async |connection: &mut AsyncPgConnection| {
-        let shown_until =
-            if database.may_read_old() { replica::replayed_until(connection).await? } else { None };
-        read(connection, &question, shown_until.map_or(now, |until| until.min(now))).await
-    };
-    database.read(Share::Account, figures).await
 }
 
 /// The answer with a tag of what it tells, whenever that was: `as_of` does not count.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::domain::application::Country;
 use crate::domain::decision::RiskBand;
 use crate::domain::status::Status;
-use crate::storage::statistics::{DAYS, Figures, MONTHS, PeriodCount, StatusCount};
+use crate::lending::figures::{DAYS, Figures, MONTHS, PeriodCount, StatusCount};
 
 /// How many applications there are, and how they were decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

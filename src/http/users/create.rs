@@ -5,14 +5,14 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::view::UserView;
-use crate::accounts::{NewAccount, Origin, check_password};
+use crate::accounts::{NewAccount, Origin, User, check_password};
 use crate::domain::account::AccountName;
 use crate::domain::members::{Fields, Problems, Refusal, string};
 use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
+use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Reply};
 use crate::http::problem::Answer;
 use crate::http::sessions;
 
@@ -55,20 +55,15 @@ pub(in crate::http) async fn create(
     idempotency: Idempotency,
     body: JsonObject,
 ) -> Answer {
-    let now = state.resources.clock.now();
-    let write = idempotency.write(state.keys(), &principal.account, body.as_bytes(), now);
-    let prepared = state.accounts.prepare_user(read(&body)?, &origin).await?;
-    let made = idempotency::once(&state, "create_user", write.as_ref(), async |connection| {
-        let user = prepared.insert(connection).await?;
-        let location = format!("/api/v1/users/{}", user.id);
-        let reply = Reply::json(StatusCode::CREATED, &UserView::from(user))?;
-        Ok(reply.with_header(&header::LOCATION, location))
-    });
-    let made = made.await?;
-    if let Once::Made(_) = made {
-        prepared.log();
-    }
-    made.response()
+    let keyed = idempotency.keyed(&state, &principal.account, body.as_bytes(), &reply);
+    let made = state.accounts.create_user(read(&body)?, &origin, keyed.as_ref()).await?;
+    idempotency::respond(state.keys(), keyed.as_ref(), made, reply)
+}
+
+fn reply(user: &User) -> Result<Reply> {
+    let location = format!("/api/v1/users/{}", user.id);
+    let reply = Reply::json(StatusCode::CREATED, &UserView::from(user.clone()))?;
+    Ok(reply.with_header(&header::LOCATION, location))
 }
 
 fn read(body: &JsonObject) -> Result<NewAccount> {

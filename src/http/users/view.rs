@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::accounts::{ListedUser, User};
 use crate::domain::account::Role;
 use crate::domain::label::Label;
-use crate::storage::users::{ListedUser, User};
 
 /// A person's account.
 #[derive(Debug, Serialize, ToSchema)]

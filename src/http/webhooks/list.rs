@@ -15,9 +15,8 @@ use crate::http::HttpState;
 use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::lending::webhooks::{ListedEvent, WebhookFilter, WebhookStatus};
 use crate::storage::seal::KeyRing;
-use crate::storage::types::WebhookStatus;
-use crate::storage::webhooks::{ListedEvent, WebhookFilter, list_page};
 
 /// What the list is narrowed to, and which part of it is wanted.
 #[derive(IntoParams)]
@@ -134,8 +133,7 @@ pub struct WebhookEventPage {
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
     let Wanted { filter, page } = Wanted::read(query, keys)?;
-    let mut connection = state.resources.database.get().await?;
-    let mut listed = list_page(&mut connection, &filter, page.before, page.limit()).await?;
+    let mut listed = state.lending.webhook_events(&filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |event| event.id);
     Ok(HttpResponse::Ok().json(WebhookEventPage {
         page_size: page.size,

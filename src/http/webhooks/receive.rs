@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::senders;
 use crate::domain::application::Country;
 use crate::domain::confirmation::Confirmation;
-use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
@@ -21,7 +20,6 @@ use crate::http::problem::{Answer, Rejection};
 use crate::lending::confirm::{Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
 use crate::providers::provider_for;
 use crate::providers::signature::Signature;
-use crate::storage::applications;
 
 /// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
 #[derive(ToSchema)]
@@ -166,21 +164,8 @@ pub(in crate::http) async fn receive(
         request_id: context.request_id,
         traceparent: context.traceparent,
     };
-    let receipt = state.webhooks.receiver.receive(&message).await?;
-    if matches!(receipt, Receipt::Applied(..)) {
-        let id = message.confirmation.application_id;
-        // It is applied: that it cannot be read now is no failure, and its event comes too.
-        let _ = note_applied(&state, id).await;
-    }
+    let receipt = state.lending.confirm(&state.webhooks.receiver, &message).await?;
     Ok(HttpResponse::Ok().json(WebhookReceipt::from(receipt)))
-}
-
-/// Has the sender, and whoever hears of the webhook from it, read what it did.
-async fn note_applied(state: &HttpState, id: ApplicationId) -> Result<()> {
-    let read = async |connection: &mut _| applications::owner_and_version(connection, id).await;
-    let (owner, version) = state.resources.database.run(read).await?;
-    state.cache.note_change(id, version, &owner);
-    Ok(())
 }
 
 /// One answer for whatever is wrong with a signature, so that nobody learns how far a guess got.

@@ -21,7 +21,7 @@ use super::viewer_offset::ViewerOffsets;
 use crate::accounts::Principal;
 use crate::actors::broadcaster::{Frame, Membership, SessionQueue, Subscription, Topic, Wake};
 use crate::domain::published::Position;
-use crate::storage::applications;
+use crate::lending::read::is_visible;
 
 /// Tells a session that its queue has something.
 #[derive(Message)]
@@ -209,8 +209,7 @@ impl WsSession {
             _ => return self.subscribe_to_known(topic, resume, ctx),
         };
         let (database, visibility) = (self.realtime.database.clone(), principal.visibility());
-        let looking =
-            async move { applications::is_visible(&mut *database.get().await?, id, &visibility).await };
+        let looking = async move { is_visible(&database, id, &visibility).await };
         ctx.wait(looking.into_actor(self).map(move |found, session, ctx| match found {
             Ok(true) => session.subscribe_to_known(topic, resume, ctx),
             Ok(false) => {

@@ -11,7 +11,7 @@ fn now() -> DateTime<Utc> {
 
 fn read(body: &str) -> Result<Draft, Refused> {
     let body = JsonObject::check(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-    Draft::read(&body, &Countries::built_in().unwrap(), now()).unwrap()
+    read_draft(&body, &Countries::built_in().unwrap(), now()).unwrap()
 }
 
 /// Pointer and code of each problem.
@@ -49,7 +49,7 @@ fn a_good_request_is_read_as_it_stands() {
     assert_eq!(draft.requested_amount.to_string(), "15000.00");
     assert_eq!(draft.monthly_income.to_string(), "3500.50");
     assert_eq!(draft.term_months.get(), 48);
-    assert!(draft.data.open.is_empty());
+    assert!(draft.country_specific_data.is_empty());
     assert_eq!(read(&with("term_months", "null")).unwrap().term_months, TermMonths::DEFAULT);
     let separated = read(&with("identity_document", "\" 12.345.678-z \"")).unwrap();
     assert_eq!(separated.identity_document.reveal(), "12345678Z");
@@ -137,12 +137,12 @@ fn what_the_document_tells_wins_over_what_the_client_says() {
         "country_specific_data": {"birth_date": "2001-02-03", "sex": "female", "employer": "Acme"},
     });
     let draft = read(&body.to_string()).unwrap();
-    assert_eq!(Value::Object(draft.data.open), json!({"sex": "male", "employer": "Acme"}));
-    assert_eq!(draft.data.birth_date.unwrap().reveal(), "1980-01-01");
+    assert_eq!(Value::Object(draft.country_specific_data), json!({"sex": "male", "employer": "Acme"}));
+    assert_eq!(draft.birth_date.unwrap().reveal(), "1980-01-01");
     let silent = with("country_specific_data", r#"{"birth_date": "2001-02-03"}"#);
     let draft = read(&silent).unwrap();
-    assert!(draft.data.open.is_empty());
-    assert_eq!(draft.data.birth_date.unwrap().reveal(), "2001-02-03");
+    assert!(draft.country_specific_data.is_empty());
+    assert_eq!(draft.birth_date.unwrap().reveal(), "2001-02-03");
 }
 
 #[test]
@@ -193,7 +193,7 @@ proptest! {
         let countries = Countries::built_in().unwrap();
         match JsonObject::check(Bytes::from(value.to_string())) {
             Err(error) => prop_assert!(matches!(error, Error::Malformed(_))),
-            Ok(body) => match Draft::read(&body, &countries, now()).unwrap() {
+            Ok(body) => match read_draft(&body, &countries, now()).unwrap() {
                 Ok(_) => prop_assert!(value.is_object()),
                 Err(refused) => prop_assert!(!refused.problems.is_empty()),
             },

@@ -1,0 +1,25 @@
+//! Reading the security events: changes of accounts and keys, logins and their failures.
+
+use uuid::Uuid;
+
+use super::Accounts;
+use crate::error::Result;
+use crate::storage::security_events;
+
+pub use crate::storage::security_events::{EventFilter, RecordedEvent};
+
+impl Accounts {
+    /// Security events, newest first, at most `limit`, recorded before `before`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn security_events(
+        &self,
+        filter: &EventFilter,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<RecordedEvent>> {
+        let mut connection = self.inner.database.get().await?;
+        security_events::list_page(&mut connection, filter, before, limit).await
+    }
+}

@@ -1,0 +1,38 @@
+//! The account that calls a use case.
+
+use crate::domain::account::Role;
+use crate::domain::application::Attribution;
+use crate::domain::ids::{ChangeId, RequestId};
+use crate::domain::status::Initiator;
+use crate::storage::applications::Visibility;
+
+/// The account that calls a use case, and its request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The account's name.
+    pub account: String,
+    /// Its role.
+    pub role: Role,
+    /// The initiator of its status changes.
+    pub initiator: Initiator,
+    /// The applications that it may see.
+    pub may_see: Visibility,
+    /// The applications that it may change.
+    pub may_change: Visibility,
+    /// The request.
+    pub request_id: RequestId,
+    /// The W3C trace context of the request.
+    pub traceparent: Option<String>,
+}
+
+impl Caller {
+    /// The attribution of a change by this caller.
+    pub(super) fn attribution(&self, change_id: ChangeId, reason: Option<String>) -> Attribution {
+        Attribution {
+            change_id,
+            changed_by: self.account.clone(),
+            reason,
+            request_id: Some(self.request_id.clone()),
+        }
+    }
+}

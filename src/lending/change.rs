@@ -1,0 +1,155 @@
+//! Changes that people make to one application: its status, its country's data, deletion and restoring.
+//!
+//! A change may be bound to a version ([`ExpectedVersion`]). The version is compared twice: before anything is said about the
+//! change itself, and again under the row lock, because another change may come in between.
+
+use diesel_async::AsyncPgConnection;
+
+use super::audit_views::Viewed;
+use super::{Caller, Lending};
+use crate::actors::write_batcher::Written;
+use crate::domain::application::{Application, Attribution, Country};
+use crate::domain::ids::{ApplicationId, ChangeId};
+use crate::error::{Error, Result};
+use crate::storage::applications;
+use crate::storage::idempotency::{self, Keyed, Once};
+use crate::storage::transaction::Abort;
+
+pub use crate::storage::applications::Change;
+
+/// Most bytes of an application's country-specific data, as JSON.
+pub const MAX_COUNTRY_DATA_BYTES: usize = 16 * 1024;
+
+/// The versions that a change is meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedVersion {
+    /// Any: the application only has to exist.
+    Any,
+    /// One of these.
+    OneOf(Vec<i64>),
+}
+
+impl ExpectedVersion {
+    /// Whether an application with this version may be changed.
+    pub fn allows(&self, version: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(versions) => versions.contains(&version),
+        }
+    }
+}
+
+/// A requested change.
+#[derive(Debug)]
+pub struct ChangeRequest {
+    /// The change.
+    pub change: Change,
+    /// Why, for the audit trail.
+    pub reason: Option<String>,
+    /// A note of staff for staff, for the audit trail.
+    pub internal_note: Option<String>,
+    /// The versions that it is meant for; any and none at all, when absent.
+    pub expected: Option<ExpectedVersion>,
+}
+
+impl From<Change> for ChangeRequest {
+    fn from(change: Change) -> Self {
+        Self { change, reason: None, internal_note: None, expected: None }
+    }
+}
+
+impl ChangeRequest {
+    fn check_version(&self, version: i64) -> Result<()> {
+        let allowed = self.expected.as_ref().is_none_or(|expected| expected.allows(version));
+        if allowed { Ok(()) } else { Err(Error::StaleVersion) }
+    }
+}
+
+impl Lending {
+    /// The country of an application that the caller may change, deleted and archived ones included.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or when the database fails.
+    pub async fn country_to_change(&self, caller: &Caller, id: ApplicationId) -> Result<Country> {
+        let read = async |connection: &mut _| applications::country(connection, id, &caller.may_change).await;
+        self.resources.database.run(read).await
+    }
+
+    /// Makes a change, once for its key where it has one. The result shows the application, which is recorded as a view.
+    ///
+    /// # Errors
+    /// [`Error::StaleVersion`]; [`Error::Validation`] when the data would become too large; as
+    /// [`applications::change`] and [`idempotency::once`].
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        id: ApplicationId,
+        request: &ChangeRequest,
+        keyed: Option<&Keyed<'_, Application>>,
+    ) -> Result<Once<Application>> {
+        let (database, clock) = (&self.resources.database, &self.resources.clock);
+        let attribution = caller.attribution(ChangeId::new(clock.new_uuid()), request.reason.clone());
+        let work = async |connection: &mut AsyncPgConnection| {
+            self.change_in(connection, caller, id, request, &attribution).await
+        };
+        let made =
+            idempotency::once(database, &self.resources.logger, "change_application", keyed, work).await?;
+        if let Once::Made(changed) = &made {
+            self.cache.note_change(id, changed.version, &changed.created_by);
+        }
+        (self.on_commit)(Written { jobs: matches!(request.change, Change::Restore), events: true });
+        if !matches!(request.change, Change::Delete) {
+            match &made {
+                Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
+                // The answer was given before, and nothing was read now.
+                Once::Replayed(_) => {
+                    let read = async |connection: &mut _| applications::owner(connection, id).await;
+                    self.note_view(caller, Viewed::Changed(id, &database.run(read).await?));
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    async fn change_in(
+        &self,
+        connection: &mut AsyncPgConnection,
+        caller: &Caller,
+        id: ApplicationId,
+        request: &ChangeRequest,
+        attribution: &Attribution,
+    ) -> Result<Application, Abort> {
+        let keys = self.resources.database.keys();
+        // A deleted application has no version to compare.
+        if request.expected.is_some() && !matches!(request.change, Change::Restore) {
+            let current = applications::get(connection, keys, id, &caller.may_change).await?;
+            request.check_version(current.version)?;
+        }
+        let changed = applications::change(
+            connection,
+            keys,
+            id,
+            &caller.may_change,
+            caller.initiator,
+            &request.change,
+            attribution,
+            request.internal_note.as_deref(),
+            caller.traceparent.as_deref(),
+        )
+        .await?;
+        request.check_version(changed.version - 1)?;
+        check_size(&changed)?;
+        Ok(changed)
+    }
+}
+
+/// The bound holds for the data as a whole: several changes that each are within it may exceed it together.
+fn check_size(changed: &Application) -> Result<()> {
+    let bytes = serde_json::to_vec(&changed.country_specific_data).map_err(Error::internal)?.len();
+    let sealed = changed.personal_data.to_storage().map_or(0, |text| text.len());
+    if bytes + sealed > MAX_COUNTRY_DATA_BYTES {
+        let detail = format!("would be more than {MAX_COUNTRY_DATA_BYTES} bytes of JSON in all");
+        return Err(Error::field("/country_specific_data", "too_large", detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Reading a whole list, page by page, as fast as its reader takes it.
+//!
+//! Each page is a statement of its own that starts after the last application of the page before. No transaction stays open,
+//! no connection is held between pages, and the whole list is never in memory.
+
+use diesel_async::AsyncPgConnection;
+use slog::{Logger, info, o};
+
+use super::audit_views::{ViewAction, Viewed};
+use super::{Caller, Lending};
+use crate::error::{Error, FieldError, Result};
+use crate::storage::applications::{ListFilter, ListedApplication, PageStart, SortOrder, list_page, total};
+use crate::storage::{Share, transaction};
+
+/// An export in progress.
+pub struct Export {
+    lending: Lending,
+    caller: Caller,
+    filter: ListFilter,
+    order: SortOrder,
+    /// Where the next page starts; `None` after the last.
+    next: Option<PageStart>,
+    rows_left: u32,
+    max_rows: u32,
+    logger: Logger,
+}
+
+/// One page of an export.
+#[derive(Debug, Default)]
+pub struct ExportPage {
+    /// The applications.
+    pub applications: Vec<ListedApplication>,
+    /// The most applications of an export, when the list goes on and the export ends here.
+    pub truncated_after: Option<u32>,
+}
+
+impl Lending {
+    /// Begins the export of a list of the applications that the caller may see.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] when the list is longer than `lists.export_max_rows`, or when the database fails.
+    pub async fn begin_export(
+        &self,
+        caller: &Caller,
+        filter: ListFilter,
+        order: SortOrder,
+    ) -> Result<Export> {
+        let max_rows = self.resources.settings.lists.export_max_rows;
+        self.refuse_too_long(caller, &filter, max_rows).await?;
+        Ok(Export {
+            lending: self.clone(),
+            caller: caller.clone(),
+            filter,
+            order,
+            next: Some(PageStart::Beginning),
+            rows_left: max_rows,
+            max_rows,
+            logger: self.resources.logger.new(o!("request_id" => caller.request_id.to_string())),
+        })
+    }
+
+    async fn refuse_too_long(&self, caller: &Caller, filter: &ListFilter, max_rows: u32) -> Result<()> {
+        let longest = self.resources.settings.lists.statement_timeout();
+        let read = async |connection: &mut AsyncPgConnection| {
+            transaction::begin_limited(connection, filter.begin(), longest).await?;
+            let total = total(connection, filter, &caller.may_see, self.total_bounds()).await;
+            transaction::end(connection, total).await
+        };
+        let total = self.resources.database.read(Share::Searches, read).await?;
+        if total.count <= i64::from(max_rows) {
+            return Ok(());
+        }
+        let detail =
+            format!("gives {} applications; an export has at most {max_rows}: narrow it", total.count);
+        Err(Error::Validation(vec![FieldError::new("?", "too_many_rows", &detail)]))
+    }
+}
+
+impl Export {
+    /// Whether the last page was read.
+    pub fn is_done(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Records the export as an audit view.
+    pub fn note_view(&self) {
+        self.lending.note_view(&self.caller, Viewed::List(ViewAction::Export, &self.filter));
+    }
+
+    /// Reads one page and moves on to the next. The connection is returned before anything is sent.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when the share of searches is used up, or when the database fails.
+    pub async fn next_page(&mut self) -> Result<ExportPage> {
+        let Some(start) = self.next.take() else { return Ok(ExportPage::default()) };
+        let rows = self.lending.resources.settings.lists.export_page_rows.min(self.rows_left);
+        // One more than wanted tells whether the list goes on.
+        let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
+        self.lending.note_unknown(&page);
+        let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
+        let goes_on = page.len() > rows_wanted;
+        page.truncate(rows_wanted);
+        self.rows_left -= rows;
+        self.next =
+            page.last().filter(|_| goes_on && self.rows_left > 0).map(|last| PageStart::After(last.id));
+        let is_truncated = goes_on && self.rows_left == 0;
+        if is_truncated {
+            info!(self.logger, "an export was truncated"; "rows" => self.max_rows);
+        }
+        Ok(ExportPage { applications: page, truncated_after: is_truncated.then_some(self.max_rows) })
+    }
+
+    async fn read_rows(&self, start: PageStart, limit: i64) -> Result<Vec<ListedApplication>> {
+        let Self { lending, caller, filter, order, .. } = self;
+        let (database, settings) = (&lending.resources.database, &lending.resources.settings.database);
+        let read = async |connection: &mut AsyncPgConnection| {
+            transaction::begin_limited(connection, filter.begin(), settings.statement_timeout()).await?;
+            let rows =
+                list_page(connection, database.keys(), filter, &caller.may_see, *order, start, limit).await;
+            transaction::end(connection, rows).await
+        };
+        database.read(Share::Searches, read).await
+    }
+}

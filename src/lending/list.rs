@@ -1,0 +1,80 @@
+//! Lists of applications: filters, pages and totals.
+
+use diesel_async::AsyncPgConnection;
+
+use super::{Caller, Lending};
+use crate::error::Result;
+use crate::storage::applications::{TotalBounds, list_page, total};
+use crate::storage::transaction;
+
+pub use crate::storage::Share;
+pub use crate::storage::applications::{ListFilter, ListedApplication, PageStart, SortOrder, Total};
+pub use crate::storage::seal::DocumentIndex;
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct ListRequest {
+    /// What the list is narrowed to.
+    pub filter: ListFilter,
+    /// Its order.
+    pub order: SortOrder,
+    /// Where the part starts.
+    pub start: PageStart,
+    /// Whether the whole list is counted.
+    pub with_total: bool,
+    /// Most applications of the part.
+    pub limit: i64,
+}
+
+impl Lending {
+    /// A part of a list of the applications that the caller may see, and the list's total where it is requested. `share` is
+    /// the share of the connections that the statement may use.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`](crate::error::Error::Overloaded) when the share is used up, or when the database fails.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        share: Share,
+        request: &ListRequest,
+    ) -> Result<(Option<Total>, Vec<ListedApplication>)> {
+        let database = &self.resources.database;
+        let longest = self.resources.settings.lists.statement_timeout();
+        let read = async |connection: &mut AsyncPgConnection| {
+            transaction::begin_limited(connection, request.filter.begin(), longest).await?;
+            let read = self.read_page(connection, caller, request).await;
+            transaction::end(connection, read).await
+        };
+        let (total, listed) = database.read(share, read).await?;
+        self.note_unknown(&listed);
+        Ok((total, listed))
+    }
+
+    async fn read_page(
+        &self,
+        connection: &mut AsyncPgConnection,
+        caller: &Caller,
+        request: &ListRequest,
+    ) -> Result<(Option<Total>, Vec<ListedApplication>)> {
+        let ListRequest { filter, order, start, with_total, limit } = request;
+        let total = match with_total {
+            true => Some(total(connection, filter, &caller.may_see, self.total_bounds()).await?),
+            false => None,
+        };
+        let keys = self.resources.database.keys();
+        let listed = list_page(connection, keys, filter, &caller.may_see, *order, *start, *limit).await?;
+        Ok((total, listed))
+    }
+
+    /// How many rows are examined for a total.
+    pub(super) fn total_bounds(&self) -> TotalBounds {
+        let settings = &self.resources.settings;
+        TotalBounds { examined: settings.lists.exact_up_to, uncounted: settings.statistics.max_uncounted }
+    }
+
+    /// Logs and counts the labels of a page that this version does not know.
+    pub(super) fn note_unknown(&self, listed: &[ListedApplication]) {
+        let labels = listed.iter().flat_map(|row| [row.country.unknown(), row.status.unknown()]);
+        self.resources.note_unknown("applications", labels.flatten());
+    }
+}

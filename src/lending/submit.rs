@@ -1,0 +1,125 @@
+//! Submitting an application.
+//!
+//! The write batcher inserts it, together with its job, its audit row, its event and, for a keyed request, the answer. The
+//! application waits for its decision then.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::{Caller, Lending};
+use crate::domain::application::{Country, NewApplication, TermMonths};
+use crate::domain::ids::{ApplicationId, ChangeId};
+use crate::domain::money::Money;
+use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument, PersonalMembers};
+use crate::error::Result;
+use crate::storage::applications::{InsertOutcome, Insertion, held_until};
+use crate::storage::idempotency::{Keyed, SealedReply, in_flight};
+
+use chrono::{DateTime, Utc};
+
+/// An application to be submitted, checked.
+#[derive(Clone)]
+pub struct Draft {
+    /// The country.
+    pub country: Country,
+    /// The applicant's name.
+    pub full_name: FullName,
+    /// The applicant's document, normalized.
+    pub identity_document: IdentityDocument,
+    /// The requested amount.
+    pub requested_amount: Money,
+    /// The declared income.
+    pub monthly_income: Money,
+    /// The number of instalments.
+    pub term_months: TermMonths,
+    /// The applicant's birth date, where it is known.
+    pub birth_date: Option<BirthDate>,
+    /// The data of the country that are stored in the clear.
+    pub country_specific_data: Map<String, Value>,
+    /// The data of the country that are sealed.
+    pub personal_data: PersonalMembers,
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft").field("country", &self.country).finish_non_exhaustive()
+    }
+}
+
+/// The result of submitting an application.
+pub enum Submitted {
+    /// It was inserted.
+    Made(Box<NewApplication>),
+    /// The same request was answered before.
+    Replayed(SealedReply),
+    /// The account has an open application for the document.
+    Duplicate {
+        /// The open application.
+        existing: ApplicationId,
+        /// Until when it blocks others, unless it is closed before.
+        open_until: Option<DateTime<Utc>>,
+    },
+}
+
+impl Lending {
+    /// Submits an application, once for its key where it has one.
+    ///
+    /// # Errors
+    /// [`Error::KeyReused`](crate::error::Error::KeyReused), [`Error::InFlight`](crate::error::Error::InFlight), or when the
+    /// database fails.
+    pub async fn submit(
+        &self,
+        caller: Caller,
+        draft: Draft,
+        keyed: Option<&Keyed<'_, NewApplication>>,
+    ) -> Result<Submitted> {
+        let Self { resources, write_batchers, cache, .. } = self;
+        let id_source = &resources.clock;
+        let attribution = caller.attribution(ChangeId::new(id_source.new_uuid()), None);
+        let application = NewApplication {
+            id: ApplicationId::new(id_source.new_uuid()),
+            country: draft.country,
+            full_name: draft.full_name,
+            identity_document: draft.identity_document,
+            requested_amount: draft.requested_amount,
+            monthly_income: draft.monthly_income,
+            term_months: draft.term_months,
+            birth_date: draft.birth_date,
+            country_specific_data: draft.country_specific_data,
+            personal_data: draft.personal_data,
+            created_by: caller.account,
+            attribution,
+            traceparent: caller.traceparent,
+        };
+        let document =
+            resources.database.keys().document_index(application.country, &application.identity_document);
+        let window = resources.settings.applications.duplicate_window();
+        let claim_until = application.id.created_at().zip(window).map(|(made, window)| made + window);
+        let stored = match keyed {
+            Some(keyed) => Some((keyed.write.clone(), (keyed.answer)(&application)?)),
+            None => None,
+        };
+        let insertion = Insertion { application: application.clone(), claim_until, keyed: stored };
+        match (write_batchers.insert(insertion).await?, keyed) {
+            (InsertOutcome::Inserted, _) => {
+                cache.note_change(application.id, NewApplication::VERSION, &application.created_by);
+                let country = application.country.code();
+                resources.metrics.applications_created_total.with_label_values(&[country]).inc();
+                Ok(Submitted::Made(Box::new(application)))
+            }
+            (InsertOutcome::Known(known), Some(keyed)) => {
+                keyed.write.answer_of(known).map(Submitted::Replayed)
+            }
+            (InsertOutcome::Duplicate(existing), _) => {
+                let owner = &application.created_by;
+                let read = async |connection: &mut _| held_until(connection, owner, document).await;
+                let open_until = resources.database.run(read).await?;
+                Ok(Submitted::Duplicate { existing, open_until })
+            }
+            (InsertOutcome::InFlight | InsertOutcome::Contended | InsertOutcome::Known(_), _) => {
+                Err(in_flight())
+            }
+        }
+    }
+}

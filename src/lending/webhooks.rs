@@ -1,0 +1,49 @@
+//! Webhooks of banks and bureaus as clients and operators see them. What a message does is in [`confirm`](super::confirm).
+
+use uuid::Uuid;
+
+use super::Lending;
+use super::confirm::{Receipt, VerifiedMessage, WebhookReceiver};
+use crate::domain::ids::ApplicationId;
+use crate::error::Result;
+use crate::storage::{applications, webhooks};
+
+pub use crate::storage::types::WebhookStatus;
+pub use crate::storage::webhooks::{ListedEvent, WebhookFilter};
+
+impl Lending {
+    /// Stores a message and applies it.
+    ///
+    /// # Errors
+    /// As [`WebhookReceiver::receive`].
+    pub async fn confirm(&self, receiver: &WebhookReceiver, message: &VerifiedMessage) -> Result<Receipt> {
+        let receipt = receiver.receive(message).await?;
+        if matches!(receipt, Receipt::Applied(..)) {
+            // The message is applied whether or not this read succeeds, and its event comes too.
+            let _ = self.note_applied(message.confirmation.application_id).await;
+        }
+        Ok(receipt)
+    }
+
+    /// From now on nothing older than the applied message is read through this instance.
+    async fn note_applied(&self, id: ApplicationId) -> Result<()> {
+        let read = async |connection: &mut _| applications::owner_and_version(connection, id).await;
+        let (owner, version) = self.resources.database.run(read).await?;
+        self.cache.note_change(id, version, &owner);
+        Ok(())
+    }
+
+    /// Received messages, newest first, at most `limit`, received before `before`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn webhook_events(
+        &self,
+        filter: &WebhookFilter,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<ListedEvent>> {
+        let mut connection = self.resources.database.get().await?;
+        webhooks::list_page(&mut connection, filter, before, limit).await
+    }
+}

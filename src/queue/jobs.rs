@@ -1,0 +1,45 @@
+//! The jobs that wait or run, and how many there are.
+
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::resources::Resources;
+use crate::storage::jobs::{dead_letters, depth, lane_figures, list_page};
+
+pub use crate::storage::jobs::{DeadLetters, JobFilter, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT};
+pub use crate::storage::types::JobStatus;
+
+/// How many jobs and dead letters there are; no count goes beyond [`QUEUE_COUNT_LIMIT`].
+#[derive(Debug)]
+pub struct QueueFigures {
+    /// Jobs that wait or run.
+    pub depth: i64,
+    /// The same by lane and status.
+    pub lanes: Vec<LaneFigures>,
+    /// Dead letters by status.
+    pub dead_letters: Vec<DeadLetters>,
+}
+
+/// Jobs, newest first, at most `limit`, made before `before`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    resources: &Resources,
+    filter: &JobFilter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<ListedJob>> {
+    list_page(&mut *resources.database.get().await?, filter, before, limit).await
+}
+
+/// The figures of now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn figures(resources: &Resources) -> Result<QueueFigures> {
+    let mut connection = resources.database.get().await?;
+    let lanes = lane_figures(&mut connection).await?;
+    let dead_letters = dead_letters(&mut connection).await?;
+    Ok(QueueFigures { depth: depth(&mut connection).await?, lanes, dead_letters })
+}

@@ -1,0 +1,51 @@
+//! The runs of recurring tasks: which there were, and requesting one. Tasks are known by their names here.
+
+use slog::info;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::resources::Resources;
+use crate::storage::scheduled_runs;
+
+pub use crate::storage::scheduled_runs::{Cause, Outcome, Run, RunFilter, TaskRecord};
+
+/// Runs, newest first, at most `limit`, made before `before`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    resources: &Resources,
+    filter: &RunFilter,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Run>> {
+    scheduled_runs::list_page(&mut *resources.database.get().await?, filter, before, limit).await
+}
+
+/// For each task, in the order of `tasks`, its record and its last run.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_tasks(
+    resources: &Resources,
+    tasks: &[&'static str],
+) -> Result<Vec<(TaskRecord, Option<Run>)>> {
+    let mut connection = resources.database.get().await?;
+    let records = scheduled_runs::records(&mut connection, tasks).await?;
+    let latest = scheduled_runs::latest(&mut connection, tasks).await?;
+    Ok(records.into_iter().zip(latest).collect())
+}
+
+/// Requests a run of a task, on behalf of `account`.
+///
+/// # Errors
+/// [`Error::Conflict`](crate::error::Error::Conflict) while another run of it is being requested, or when the database fails.
+pub async fn request(resources: &Resources, task: &'static str, account: &str) -> Result<Run> {
+    let (id, now) = (resources.clock.new_uuid(), resources.clock.now());
+    // Safe to repeat: the request is inserted at most once under its identifier.
+    let request =
+        async |connection: &mut _| scheduled_runs::request(connection, id, task, now, account).await;
+    let run = resources.database.run(request).await?;
+    info!(resources.logger, "run requested"; "task" => task, "account" => account);
+    Ok(run)
+}
