@@ -139,7 +139,7 @@ pub enum Rejection {
     PreconditionFailed,
     /// The `Idempotency-Key` was used for another request.
     KeyReused,
-    /// The account has this open application for the same document (SPEC 9).
+    /// The account has this open application for the same document (docs/specification.md 9).
     DuplicateApplication {
         /// The open application.
         existing: ApplicationId,
