@@ -142,7 +142,7 @@ impl OpenedAccounts {
         logger: &Logger,
     ) -> Result<Self> {
         let secrets = settings.complete_secrets(clock)?;
-        let keys = KeyRing::of(&secrets, settings.encryption.plain_envelopes())?;
+        let keys = KeyRing::of(&secrets)?;
         let pool = DatabaseSettings { pool_size: 2, ..settings.database.clone() };
         let connected = Database::connect(database.url(), &pool, keys.into()).await?;
         let accounts =

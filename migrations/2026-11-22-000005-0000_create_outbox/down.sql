@@ -1,2 +1,1 @@
-DROP TABLE outbox_position;
-DROP TABLE outbox;
+DROP TABLE outbox_position, outbox;

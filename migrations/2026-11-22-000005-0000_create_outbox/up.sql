@@ -12,15 +12,16 @@ CREATE TABLE outbox (
 );
 
 COMMENT ON TABLE outbox IS
-    'Events in an envelope after CloudEvents 1.0, written by trigger in the transaction of the change they tell of';
+    'Events in a CloudEvents 1.0 envelope, written by trigger in the transaction of the change they report';
 COMMENT ON COLUMN outbox.seq IS
-    'Order of insertion. Changes of one application are serialised by its row lock, so that they are in order; those of '
-    'different applications commit out of order, so that no reader may use it as a cursor.';
-COMMENT ON COLUMN outbox.subject IS 'The application';
+    'Order of insertion. Changes of one application are serialised by its row lock, so its events are in order; those '
+    'of different applications commit in any order, so no reader may use seq as a cursor.';
+COMMENT ON COLUMN outbox.subject IS 'The id of the application';
 COMMENT ON COLUMN outbox.request_id IS 'The request that led to the change';
-COMMENT ON COLUMN outbox.data IS 'Without personal data';
+COMMENT ON COLUMN outbox.data IS 'Holds no personal data';
 COMMENT ON COLUMN outbox.relay_offset IS
-    'The place in the one global sequence, given by the leading relay as it publishes: the cursor of every reader';
+    'The position in the single global sequence, assigned by the leading relay as it publishes: the cursor of every '
+    'reader';
 
 CREATE INDEX outbox_unpublished_idx ON outbox (seq) WHERE relay_offset IS NULL;
 CREATE UNIQUE INDEX outbox_offset_idx ON outbox (relay_offset) WHERE relay_offset IS NOT NULL;
@@ -30,7 +31,9 @@ CREATE TABLE outbox_position (
     epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     last_offset bigint NOT NULL DEFAULT 0
 );
-INSERT INTO outbox_position DEFAULT VALUES;
 
-COMMENT ON TABLE outbox_position IS 'The end of the global sequence; its row lock keeps two relays from giving one offset twice';
+COMMENT ON TABLE outbox_position IS
+    'The end of the global sequence; its row lock keeps two relays from assigning the same offset';
 COMMENT ON COLUMN outbox_position.epoch IS 'Offsets of different epochs cannot be compared';
+
+INSERT INTO outbox_position DEFAULT VALUES;

@@ -38,7 +38,10 @@ impl Accounts {
         self.admit_login(username, guesser).await?;
         self.learn_password_costs().await?;
         let known = match AccountName::parse(username) {
-            Some(name) => users::find_by_name(&mut *inner.database.get().await?, name.as_str()).await?,
+            Some(name) => {
+                let find = async |connection: &mut _| users::find_by_name(connection, name.as_str()).await;
+                inner.database.run(find).await?
+            }
             None => None,
         };
         let (user, hash) = known.unzip();
@@ -73,12 +76,8 @@ impl Accounts {
         inner.guesses.admit_address(guesser)?;
         let Err(refusal) = inner.guesses.admit_name(guesser) else { return Ok(()) };
         let digest = self.address_digest(guesser);
-        let mut connection = inner.database.get().await?;
-        if login_addresses::is_known(&mut connection, username, &digest).await? {
-            Ok(())
-        } else {
-            Err(refusal)
-        }
+        let ask = async |connection: &mut _| login_addresses::is_known(connection, username, &digest).await;
+        if inner.database.run(ask).await? { Ok(()) } else { Err(refusal) }
     }
 
     /// `None` when the account has been disabled or has got another password meanwhile.
@@ -147,7 +146,8 @@ impl Accounts {
     async fn learn_password_costs(&self) -> Result<()> {
         let inner = &self.inner;
         let learn = async || {
-            let costs = users::password_costs(&mut *inner.database.get().await?).await?;
+            let costs =
+                inner.database.run(async |connection| users::password_costs(connection).await).await?;
             inner.passwords.expect_costs(&costs);
             Ok::<_, Error>(())
         };

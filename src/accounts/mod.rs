@@ -26,6 +26,7 @@
 mod access_token;
 mod api_keys;
 mod directory;
+pub mod events;
 mod guesses;
 mod login;
 mod origin;

@@ -33,7 +33,8 @@ impl Accounts {
         };
         let name = AccountName::parse(&principal.account).ok_or(Error::NotFound("account"))?;
         inner.passwords.accept("/new_password", &new, &name).await?;
-        let hash = users::password_hash(&mut *inner.database.get().await?, user_id).await?;
+        let read = async |connection: &mut _| users::password_hash(connection, user_id).await;
+        let hash = inner.database.run(read).await?;
         if inner.passwords.verify(current, Some(hash.clone())).await? == Verified::Refused {
             return Err(Error::Forbidden(PublicMessage::new("That is not the current password.")));
         }

@@ -6,8 +6,7 @@
 //!
 //! What is acceptable follows NIST SP 800-63B: a length, no rules of composition, no expiry, and no password that is tried
 //! first ([`strength`]). Before anything else it is normalised (NFKC, section 3.1.1.2), so that the same characters are the
-//! same password on every keyboard. Earlier versions hashed what was sent: that form is tried as well, and such a hash is
-//! replaced at the next log-in, as is one of other costs than the configured.
+//! same password on every keyboard. A hash of other costs than the configured ones is replaced at the next log-in.
 //!
 //! A refusal takes the same time whatever it was compared with: after a hash of lower costs the rest is spent on another.
 
@@ -51,7 +50,7 @@ pub(super) enum Verified {
     Refused,
     /// It is the one.
     Good,
-    /// It is the one, and should be hashed again: the costs have changed, or it was not normalised.
+    /// It is the one, and should be hashed again: the costs have changed.
     Outdated,
 }
 
@@ -163,14 +162,9 @@ impl Passwords {
     fn compare(&self, password: &SecretString, hash: &str) -> argon2::password_hash::Result<Verified> {
         let hash = PasswordHash::new(hash)?;
         let params = Params::try_from(&hash)?;
-        let normalized = normalized(password);
-        if self.matches(normalized.as_bytes(), &hash, &params)? {
+        if self.matches(normalized(password).as_bytes(), &hash, &params)? {
             let is_current = cost_of_each(&params) == cost_of_each(&self.params);
             return Ok(if is_current { Verified::Good } else { Verified::Outdated });
-        }
-        let raw = password.expose_secret();
-        if raw != normalized && self.matches(raw.as_bytes(), &hash, &params)? {
-            return Ok(Verified::Outdated);
         }
         self.refusal_cost.fetch_max(cost(&params), Ordering::Relaxed);
         self.spend(self.refusal_cost.load(Ordering::Relaxed).saturating_sub(cost(&params)))?;

@@ -158,7 +158,7 @@ impl Accounts {
             if token.uses >= MAX_USES {
                 return Ok(Refreshed::Refused(CredentialFault::Revoked));
             }
-            let started = token.session_start();
+            let started = token.session_started_at;
             let row = self.new_row(&fresh, token.family, user.id, started, now);
             refresh_tokens::insert(connection, &row).await?;
             refresh_tokens::rotate(connection, &token, fresh.id, now).await?;
@@ -167,7 +167,7 @@ impl Accounts {
         });
         match refreshed.await? {
             Refreshed::Renewed(user, token) => {
-                self.pair(&user, token.family, fresh.token, token.session_start())
+                self.pair(&user, token.family, fresh.token, token.session_started_at)
             }
             Refreshed::Refused(fault) => Err(Error::Credential(fault)),
             Refreshed::Reused(user) => {
@@ -184,7 +184,7 @@ impl Accounts {
         user: &User,
         now: DateTime<Utc>,
     ) -> Option<CredentialFault> {
-        let is_over = now >= self.session_end(token.session_start());
+        let is_over = now >= self.session_end(token.session_started_at);
         if token.revoked_at.is_some() || !user.is_enabled() {
             Some(CredentialFault::Revoked)
         } else if now >= token.expires_at || is_over {

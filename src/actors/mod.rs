@@ -3,7 +3,7 @@
 //! | actor | count | owns | when it dies |
 //! |---|---|---|---|
 //! | [`supervisor`] | 1 | starting and restarting application actors | its replacement adopts the [`running_jobs`] |
-//! | [`application`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job goes back |
+//! | [`job`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job goes back |
 //! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | breakers are rebuilt closed, calls in flight answered with an error |
 //! | [`write_batcher`] | `actors.write_batchers` | the writes that wait | they are answered with an error |
 //! | [`scheduler`] | 1 | claiming jobs | leases run out by themselves |
@@ -30,40 +30,12 @@
 //! a 503, or the job goes back. Every permanent actor is kept alive by the [`root`]; work that could panic runs as a task
 //! whose `JoinError` comes back as a message.
 
-pub mod application;
 pub mod broadcaster;
 pub mod housekeeper;
+pub mod job;
 pub mod outbox_relay;
 pub mod provider_gateway;
 pub mod scheduler;
 pub mod supervisor;
 pub mod view_recorder;
 pub mod write_batcher;
-
-use crate::domain::application::Country;
-
-/// The tasks that jobs name, and with them the actors that do them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// Checks and decides a credit application: [`application::ApplicationActor`].
-    ProcessCreditApplication,
-}
-
-impl Task {
-    /// Every task that this version knows.
-    pub const ALL: [Self; 1] = [Self::ProcessCreditApplication];
-
-    /// The lanes that its jobs wait in (`pending_jobs.lane`): a country's for what is about a country.
-    pub fn lanes(self) -> Vec<&'static str> {
-        match self {
-            Self::ProcessCreditApplication => Country::ALL.iter().map(|country| country.code()).collect(),
-        }
-    }
-
-    /// The name in `pending_jobs.task_name`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ProcessCreditApplication => "process_credit_application",
-        }
-    }
-}

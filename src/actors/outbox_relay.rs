@@ -3,8 +3,8 @@
 //! One relay an instance, one leader among them, by advisory lock. The leader publishes what waits, batch by batch, as
 //! soon as it is told that something does ([`Wake`]: by the instance that wrote it, or by `NOTIFY`), and on a poll for
 //! hints that were lost. Where there is a Redis it appends what it has published to the stream there. Then it tells the
-//! local broadcaster at once; other instances hear it from the stream or the database. What was published is counted for the
-//! [statistics](crate::storage::statistics) beside that, a few times a second at most.
+//! local broadcaster at once; other instances hear it from the stream or the database. A [`Projection`] takes in what was
+//! published beside that.
 //!
 //! What can go wrong: the leader's connection dies, and with it the lock. It then publishes on for at most one poll,
 //! which is harmless, because numbering locks the position's row; another instance takes over within
@@ -20,7 +20,7 @@ use tokio::task::JoinError;
 
 use crate::error::Result;
 use crate::events::bus::redis::EventStream;
-use crate::lending::statistics;
+use crate::events::projection::Projection;
 use crate::resources::Resources;
 use crate::storage::leadership::Leadership;
 use crate::storage::{outbox, transaction};
@@ -56,10 +56,9 @@ pub struct OutboxRelay {
     /// Held between rounds; a round takes it along and brings it back.
     leadership: Option<Leadership>,
     rounds: Rounds,
-    /// Counting, which neither waits for publishing nor keeps it waiting.
-    counting: Rounds,
-    /// When the figures in the metrics were last read; `None` while this relay follows.
-    figures_read_at: Option<Duration>,
+    projection: Arc<dyn Projection>,
+    /// Rounds of the projection, which run beside those of publishing.
+    projecting: Rounds,
     /// The next round first asks whether the lock is still held.
     check_due: bool,
     /// The next round applies for leadership, if this relay follows.
@@ -70,11 +69,12 @@ pub struct OutboxRelay {
 
 impl OutboxRelay {
     /// A relay that appends to `stream` what it publishes, and calls `on_published` after each round that published
-    /// something.
+    /// something. While it leads, `projection` takes the events in.
     pub fn new(
         resources: &Resources,
         stream: Option<EventStream>,
         on_published: OnPublished,
+        projection: Arc<dyn Projection>,
         liveness: LivenessGuard,
     ) -> Self {
         Self {
@@ -83,8 +83,8 @@ impl OutboxRelay {
             on_published,
             leadership: None,
             rounds: Rounds::default(),
-            counting: Rounds::default(),
-            figures_read_at: None,
+            projection,
+            projecting: Rounds::default(),
             check_due: false,
             apply_due: true,
             retiring: false,
@@ -128,21 +128,21 @@ impl OutboxRelay {
             Ok(Ok(leadership)) => {
                 self.leadership = leadership;
                 if self.leadership.is_some() {
-                    self.count(ctx);
+                    self.project(ctx);
                 } else {
-                    self.stop_counting();
+                    self.projection.withdraw();
                 }
                 if again && self.leadership.is_some() {
                     self.begin(ctx);
                 }
             }
             Ok(Err(error)) => {
-                self.stop_counting();
+                self.projection.withdraw();
                 warn!(self.resources.logger, "publishing failed; leadership let go";
                     "error" => %error, "cause" => error.private_cause());
             }
             Err(panic) => {
-                self.stop_counting();
+                self.projection.withdraw();
                 warn!(self.resources.logger, "publishing panicked"; "cause" => %panic);
             }
         }
@@ -151,46 +151,38 @@ impl OutboxRelay {
         }
     }
 
-    /// Counts what was published, now or after the round of counting that runs and its pause.
-    fn count(&mut self, ctx: &mut Context<Self>) {
-        if !self.counting.begin() {
+    /// Lets the projection take in what was published, now or after its round that runs and the pause.
+    fn project(&mut self, ctx: &mut Context<Self>) {
+        if !self.projecting.begin() {
             return;
         }
-        let (resources, figures_read_at) = (self.resources.clone(), self.figures_read_at);
-        let task = actix_rt::spawn(async move { statistics::count(&resources, figures_read_at).await });
+        let projection = Arc::clone(&self.projection);
+        let task = actix_rt::spawn(async move { projection.catch_up().await });
         ctx.spawn(task.into_actor(self).map(|ended, relay, ctx| {
             let logger = &relay.resources.logger;
             match ended {
-                Ok(Ok(read_at)) => relay.figures_read_at = Some(read_at),
-                Ok(Err(error)) => warn!(logger, "counting failed; tried again"; error),
-                Err(panic) => warn!(logger, "counting panicked"; "cause" => %panic),
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(logger, "projecting failed; tried again"; error),
+                Err(panic) => warn!(logger, "projecting panicked"; "cause" => %panic),
             }
             if relay.leads() {
-                let pause = relay.resources.settings.statistics.min_interval();
-                ctx.run_later(pause, Self::end_counting);
+                ctx.run_later(relay.projection.pause(), Self::end_projecting);
             } else {
-                relay.counting.end();
-                relay.stop_counting();
+                relay.projecting.end();
+                relay.projection.withdraw();
             }
         }));
     }
 
-    fn end_counting(&mut self, ctx: &mut Context<Self>) {
-        if self.counting.end() && self.leads() {
-            self.count(ctx);
+    fn end_projecting(&mut self, ctx: &mut Context<Self>) {
+        if self.projecting.end() && self.leads() {
+            self.project(ctx);
         }
     }
 
     /// Whether this relay led when its last round ended; the round that runs has taken the leadership along.
     fn leads(&self) -> bool {
         self.leadership.is_some() || !self.rounds.is_idle()
-    }
-
-    /// Leaves the figures about all applications to another instance.
-    fn stop_counting(&mut self) {
-        if self.figures_read_at.take().is_some() {
-            statistics::withdraw(&self.resources.metrics);
-        }
     }
 
     /// Ends the actor once the round that runs, if any, is the last.

@@ -13,14 +13,9 @@ use actix::prelude::*;
 use diesel_async::AsyncPgConnection;
 use slog::{debug, warn};
 
-use super::Task;
-use crate::actors::application::{ApplicationParts, give_up, job_logger};
-use crate::actors::provider_gateway::{BreakerStatus, ReadBreakers};
+use super::job::{JobParts, give_up, job_logger, lease_ms};
 use crate::actors::supervisor::{StartJob, Supervisor};
-use crate::config::WhenOpen;
-use crate::domain::application::Country;
 use crate::error::{Error, Result};
-use crate::lending::lane_admission::LaneAdmission;
 use crate::queue::running_jobs::Slot;
 use crate::storage::jobs::{self, Claim, ClaimedJob, Quota, Release};
 use crate::storage::transaction;
@@ -48,7 +43,7 @@ pub struct StopClaiming;
 
 /// The actor.
 pub struct Scheduler {
-    parts: ApplicationParts,
+    parts: JobParts,
     supervisor: Handle<Supervisor>,
     rounds: ClaimRounds,
     stopped: bool,
@@ -114,7 +109,7 @@ struct Round {
 
 impl Scheduler {
     /// A scheduler that fills the places of `parts.running`.
-    pub fn new(mut parts: ApplicationParts, supervisor: Handle<Supervisor>, liveness: LivenessGuard) -> Self {
+    pub fn new(mut parts: JobParts, supervisor: Handle<Supervisor>, liveness: LivenessGuard) -> Self {
         parts.resources = parts.resources.named(NAME);
         Self { parts, supervisor, rounds: ClaimRounds::default(), stopped: false, _liveness: liveness }
     }
@@ -160,13 +155,13 @@ impl Scheduler {
     }
 }
 
-async fn claim_round(parts: &ApplicationParts, supervisor: &Handle<Supervisor>) -> Result<Round> {
+async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Result<Round> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
     let slots = parts.running.take_slots(batch);
     if slots.is_empty() {
         return Ok(Round { full_batch: false, saturated: true, contended: false });
     }
-    let claim = claim(parts, slots.len(), served_lanes(parts).await);
+    let claim = claim(parts, slots.len(), parts.tasks.quotas(&parts.running).await);
     let claim_once = async |connection: &mut AsyncPgConnection| {
         transaction::single(connection, async |connection| jobs::claim(connection, &claim).await).await
     };
@@ -183,7 +178,7 @@ async fn claim_round(parts: &ApplicationParts, supervisor: &Handle<Supervisor>) 
     Ok(round)
 }
 
-async fn start(parts: &ApplicationParts, supervisor: &Handle<Supervisor>, job: ClaimedJob, slot: Slot) {
+async fn start(parts: &JobParts, supervisor: &Handle<Supervisor>, job: ClaimedJob, slot: Slot) {
     parts.resources.metrics.worker_job_wait_seconds.observe(seconds(job.waited));
     if let Err(error) = supervisor.tell(StartJob { job: job.clone(), slot }) {
         warn!(parts.resources.logger, "the supervisor takes no job: it goes back"; error);
@@ -191,30 +186,7 @@ async fn start(parts: &ApplicationParts, supervisor: &Handle<Supervisor>, job: C
     }
 }
 
-/// The lanes that this worker serves now. The breakers are asked only where some country's jobs are to wait for them; when
-/// nobody knows how they stand, everything is served, and what finds its breaker open is snoozed.
-async fn served_lanes(parts: &ApplicationParts) -> Vec<Quota> {
-    let mut lanes = vec![Quota::whole("")];
-    lanes.extend(Task::ALL.into_iter().flat_map(Task::lanes).map(Quota::whole));
-    let providers = &parts.resources.settings.providers;
-    let may_wait = |country: &Country| providers.of(*country).when_open == WhenOpen::Pause;
-    if !Country::ALL.iter().any(may_wait) {
-        return lanes;
-    }
-    let breakers = parts.gateway.ask(ReadBreakers).await.unwrap_or_default();
-    for quota in &mut lanes {
-        let known = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
-        let Some(breaker) = breakers.iter().find(known) else { continue };
-        quota.most = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
-            LaneAdmission::Everything => i32::MAX,
-            LaneAdmission::OneProbe if !parts.running.any_in(&quota.lane) => 1,
-            LaneAdmission::OneProbe | LaneAdmission::Nothing => 0,
-        };
-    }
-    lanes
-}
-
-async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
+async fn sweep_exhausted(parts: &JobParts) -> Result<()> {
     let batch = parts.resources.settings.jobs.claim_batch as usize;
     let claim = claim(parts, batch, Vec::new());
     let claim_once = async |connection: &mut AsyncPgConnection| {
@@ -233,18 +205,18 @@ async fn sweep_exhausted(parts: &ApplicationParts) -> Result<()> {
     Ok(())
 }
 
-fn claim(parts: &ApplicationParts, limit: usize, lanes: Vec<Quota>) -> Claim {
+fn claim(parts: &JobParts, limit: usize, lanes: Vec<Quota>) -> Claim {
     Claim {
         worker: parts.resources.instance.to_string(),
         limit: i32::try_from(limit).unwrap_or(i32::MAX),
-        lease_ms: crate::actors::application::lease_ms(&parts.resources),
+        lease_ms: lease_ms(&parts.resources),
         max_attempts: parts.resources.settings.jobs.max_attempts,
-        tasks: Task::ALL.map(Task::name).to_vec(),
+        tasks: parts.tasks.names(),
         lanes,
     }
 }
 
-async fn give_back(parts: &ApplicationParts, job: &ClaimedJob) {
+async fn give_back(parts: &JobParts, job: &ClaimedJob) {
     let pause = parts.resources.settings.jobs.overflow_snooze_ms;
     let release = Release {
         lease: job.lease,
@@ -253,7 +225,7 @@ async fn give_back(parts: &ApplicationParts, job: &ClaimedJob) {
         error: None,
         provider_reference: None,
     };
-    if let Err(error) = parts.write_batchers.release(release).await {
+    if let Err(error) = parts.write_batchers.write(release).await {
         warn!(parts.resources.logger, "job not given back: its lease will run out"; error);
     }
 }

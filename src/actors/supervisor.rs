@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{info, warn};
 
-use crate::actors::application::{ApplicationActor, ApplicationParts, give_up, job_logger, panicked};
+use super::job::{self, JobActor, JobParts, give_up, job_logger, panicked, release_after_failure};
 use crate::actors::scheduler::{Scheduler, SlotFreed};
 use crate::queue::running_jobs::{Slot, StartNumber, StopWork};
 use crate::storage::jobs::{ClaimedJob, Release};
@@ -49,7 +49,7 @@ pub struct GiveAllBack;
 
 /// The actor.
 pub struct Supervisor {
-    parts: ApplicationParts,
+    parts: JobParts,
     arbiters: Arc<Arbiters>,
     own_handle: Handle<Self>,
     scheduler: Handle<Scheduler>,
@@ -59,7 +59,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// A supervisor of the jobs in `parts.running`.
     pub fn new(
-        parts: ApplicationParts,
+        parts: JobParts,
         arbiters: Arc<Arbiters>,
         own_handle: Handle<Self>,
         scheduler: Handle<Scheduler>,
@@ -72,9 +72,8 @@ impl Supervisor {
         let Some(start_number) = self.parts.running.record_start(job) else { return };
         let (line, death) = LivenessGuard::pair();
         let (parts, claimed) = (self.parts.clone(), job.clone());
-        let addr = ApplicationActor::start_in_arbiter(&self.arbiters.next(), move |_| {
-            ApplicationActor::new(claimed, parts, line)
-        });
+        let addr =
+            JobActor::start_in_arbiter(&self.arbiters.next(), move |_| JobActor::new(claimed, parts, line));
         self.parts.running.set_actor(job, addr.recipient());
         let (supervisor, gone) = (self.own_handle.clone(), ActorGone(job.clone(), start_number));
         // Outlives this supervisor: the report reaches whoever supervises then.
@@ -90,7 +89,7 @@ impl Supervisor {
     fn restart(&self, job: ClaimedJob, mut budget: RestartBudget, ctx: &mut Context<Self>) {
         let logger = job_logger(&self.parts.resources.logger, &job);
         let metrics = &self.parts.resources.metrics;
-        metrics.actor_restarts_total.with_label_values(&["application"]).inc();
+        metrics.actor_restarts_total.with_label_values(&[job::NAME]).inc();
         let pause = budget.take(self.parts.resources.clock.monotonic());
         self.parts.running.set_budget(&job, budget);
         match pause {
@@ -111,16 +110,9 @@ impl Supervisor {
             if job.attempt >= settings.max_attempts {
                 give_up(&parts, &logger, &job, &error).await;
             } else {
-                let pause = parts.resources.clock.jitter(settings.retry_ceiling(job.attempt));
-                let release = Release {
-                    lease: job.lease,
-                    delay_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
-                    give_attempt_back: false,
-                    error: Some((error.code().to_owned(), error.to_string())),
-                    provider_reference: None,
-                };
+                let release = release_after_failure(&parts, &job, &error);
                 warn!(logger, "restart budget used up: the job goes back to the queue"; "attempt" => job.attempt);
-                if let Err(error) = parts.write_batchers.release(release).await {
+                if let Err(error) = parts.write_batchers.write(release).await {
                     warn!(logger, "job not given back: its lease will run out"; error);
                 }
             }
@@ -195,7 +187,7 @@ impl Handler<GiveAllBack> for Supervisor {
         let parts = self.parts.clone();
         let giving = async move {
             let releases = jobs.iter().map(|job| {
-                parts.write_batchers.release(Release {
+                parts.write_batchers.write(Release {
                     lease: job.lease,
                     delay_ms: 0,
                     give_attempt_back: true,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
 
+use super::event_types::event_types;
 use super::shared::Shared;
 use crate::accounts::Accounts;
-use crate::actors::application::ApplicationParts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
 use crate::actors::housekeeper::{self, Housekeeper};
+use crate::actors::job::JobParts;
 use crate::actors::outbox_relay::{self, OutboxRelay};
 use crate::actors::provider_gateway;
+use crate::actors::provider_gateway::events::{self, CircuitEvents};
 use crate::actors::provider_gateway::overrides::{self, CircuitOverrides};
 use crate::actors::provider_gateway::{Endpoint, GatewayParts, ProviderGateway};
 use crate::actors::scheduler::{self, Scheduler};
@@ -25,9 +27,12 @@ use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
+use crate::lending::process::ProcessCreditApplication;
+use crate::lending::statistics::ApplicationStatistics;
 use crate::providers::provider_for;
 use crate::providers::simulator::{Simulator, SimulatorSettings};
 use crate::queue::running_jobs::RunningJobs;
+use crate::queue::task::{AnyTask, Tasks};
 use crate::resources::Resources;
 use crate::storage::Database;
 use crate::storage::listener::Notification;
@@ -71,6 +76,8 @@ pub struct Engine {
     pub simulator: Option<Simulator>,
     /// The permanent actors.
     pub handles: Handles,
+    /// The tasks that this version knows.
+    pub tasks: Tasks,
     /// The jobs in work.
     pub running: RunningJobs,
     /// What operators want of the circuit breakers.
@@ -87,7 +94,7 @@ pub struct Engine {
     pub shared: Shared,
     /// Cancelled when a part that everything needs cannot be kept running.
     pub fatal: CancellationToken,
-    pub(super) recorder_handles: Vec<Handle<WriteBatcher>>,
+    pub(super) write_batcher_handles: Vec<Handle<WriteBatcher>>,
     pub(super) root: Root,
     pub(super) arbiters: Arc<Arbiters>,
 }
@@ -106,7 +113,7 @@ impl Engine {
         fatal: CancellationToken,
     ) -> Result<Self> {
         let secrets = settings.complete_secrets(&clock)?;
-        let keys = KeyRing::of(&secrets, settings.encryption.plain_envelopes())?;
+        let keys = KeyRing::of(&secrets)?;
         let resources = Resources {
             database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
             secrets: Arc::new(secrets),
@@ -146,11 +153,20 @@ impl Engine {
         };
         let on_commit = commit_hook(&handles);
         let webhooks = WebhookReceiver::new(&resources, Arc::clone(&countries), Arc::clone(&on_commit));
-        let recorder_handles: Vec<Handle<WriteBatcher>> = (0..resources.settings.actors.write_batchers)
+        let write_batcher_handles: Vec<Handle<WriteBatcher>> = (0..resources.settings.actors.write_batchers)
             .map(|_| Handle::vacant(write_batcher::NAME))
             .collect();
+        let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
+        // A new kind of background work is one more line.
+        let tasks: [Box<dyn AnyTask>; 1] = [Box::new(ProcessCreditApplication {
+            resources: resources.clone(),
+            write_batchers: write_batchers.clone(),
+            gateway: handles.gateway.clone(),
+            countries: Arc::clone(&countries),
+        })];
         let engine = Self {
-            write_batchers: WriteBatchers::new(recorder_handles.iter().cloned()),
+            write_batchers,
+            tasks: Tasks::new(tasks),
             running: RunningJobs::new(resources.settings.actors.applications.pool_size),
             overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
@@ -165,10 +181,10 @@ impl Engine {
             webhooks,
             shared,
             fatal,
-            recorder_handles,
+            write_batcher_handles,
             arbiters,
         };
-        engine.keep_recorders();
+        engine.keep_write_batchers();
         if engine.is(InstanceRole::Worker) {
             engine.keep_gateway(endpoints);
             engine.keep_overrides();
@@ -200,7 +216,7 @@ impl Engine {
 
     /// Actors start on threads of their own; work may come only when all of this instance's roles have.
     async fn wait_alive(&self) {
-        for write_batcher in &self.recorder_handles {
+        for write_batcher in &self.write_batcher_handles {
             write_batcher.wait_alive().await;
         }
         if self.is(InstanceRole::Worker) {
@@ -218,8 +234,8 @@ impl Engine {
         }
     }
 
-    fn keep_recorders(&self) {
-        for handle in &self.recorder_handles {
+    fn keep_write_batchers(&self) {
+        for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
             self.root.keep(handle, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
         }
@@ -227,6 +243,8 @@ impl Engine {
 
     fn keep_gateway(&self, endpoints: Vec<Endpoint>) {
         let (housekeeper, scheduler) = (self.handles.housekeeper.clone(), self.handles.scheduler.clone());
+        let circuit_events =
+            CircuitEvents::new(self.resources.clock.clone(), Arc::clone(&self.resources.instance));
         let parts = GatewayParts {
             endpoints,
             mailbox_capacity: self.resources.settings.actors.mailbox_capacity,
@@ -235,12 +253,15 @@ impl Engine {
             faults: Arc::clone(&self.resources.faults),
             logger: self.resources.logger.clone(),
             overrides: self.overrides.clone(),
+            events: circuit_events.clone(),
             on_recovered: Some(Arc::new(move |_: Country| {
                 housekeeper.hint(housekeeper::Wake);
                 scheduler.hint(scheduler::Wake);
             })),
         };
         self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+        let resources = self.resources.named(events::NAME);
+        self.root.keep_task(events::NAME, move || circuit_events.clone().write(resources.clone()));
     }
 
     fn keep_overrides(&self) {
@@ -251,11 +272,10 @@ impl Engine {
     }
 
     fn keep_workers(&self) {
-        let parts = ApplicationParts {
+        let parts = JobParts {
             resources: self.resources.clone(),
             write_batchers: self.write_batchers.clone(),
-            gateway: self.handles.gateway.clone(),
-            countries: Arc::clone(&self.countries),
+            tasks: self.tasks.clone(),
             running: self.running.clone(),
         };
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
@@ -278,16 +298,18 @@ impl Engine {
     fn keep_relay(&self) {
         let on_published = self.shared.on_published(&self.handles.broadcaster);
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
+        let statistics = Arc::new(ApplicationStatistics::new(&resources));
         self.root.keep(&self.handles.relay, move |line| {
-            OutboxRelay::new(&resources, stream.clone(), Arc::clone(&on_published), line)
+            let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
+            OutboxRelay::new(&resources, stream.clone(), on_published, projection, line)
         });
     }
 
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
-        let bus = self.shared.broadcasters_bus();
+        let (bus, types) = (self.shared.broadcasters_bus(), Arc::new(event_types()));
         self.root.keep(&self.handles.broadcaster, move |line| {
-            Broadcaster::new(&resources, Arc::clone(&bus), sessions.clone(), line)
+            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
         });
     }
 

@@ -35,7 +35,7 @@ impl EngineHealth {
         Self {
             resources: engine.resources.clone(),
             handles: engine.handles.clone(),
-            write_batchers: engine.recorder_handles.clone(),
+            write_batchers: engine.write_batcher_handles.clone(),
             running: engine.running.clone(),
             fatal: engine.fatal.clone(),
         }

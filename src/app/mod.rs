@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod engine;
+mod event_types;
 mod health;
 pub mod reencrypt;
 mod shared;
@@ -19,6 +20,7 @@ use slog::{Logger, info, warn};
 use tokio_util::sync::CancellationToken;
 
 pub use self::engine::{Engine, Handles};
+pub use self::event_types::event_types;
 use self::health::EngineHealth;
 pub use self::shared::Shared;
 use crate::actors::outbox_relay::StopRelay;
@@ -121,7 +123,9 @@ impl App {
                 .stage("load balancers told", MIN_STAGE_TIME, tokio::time::sleep(settings.drain_delay()))
                 .await;
         }
-        shutdown.stage("receiver of jobs", MIN_STAGE_TIME, engine.handles.scheduler.ask(StopClaiming)).await;
+        shutdown
+            .stage("stop claiming jobs", MIN_STAGE_TIME, engine.handles.scheduler.ask(StopClaiming))
+            .await;
         engine.sessions.close_all();
         let requests = async {
             server.stop(true).await;
@@ -207,6 +211,7 @@ fn http_state(engine: &Engine) -> HttpState {
             overrides: engine.overrides.clone(),
             running: engine.running.clone(),
         },
+        tasks: engine.tasks.clone(),
     }
 }
 

@@ -6,8 +6,7 @@ use slog::Logger;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{PlainEnvelopes, Settings};
-use crate::countries::data::personal_names;
+use crate::config::Settings;
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::StartedDatabase;
 use crate::storage::archive;
@@ -28,7 +27,7 @@ pub enum Progress {
 }
 
 /// Seals with the active key what another one sealed, `batch` rows at a time, until nothing is left; gives the number of
-/// rows. What the configuration says of texts in the clear stands, unless `plain` is told.
+/// rows.
 ///
 /// # Errors
 /// [`Error::Conflict`] when rows are left: they cannot be opened, another instance still seals with another key, or their
@@ -36,7 +35,6 @@ pub enum Progress {
 /// Otherwise when the database or the configuration fails.
 pub async fn reencrypt(
     mut settings: Settings,
-    plain: Option<PlainEnvelopes>,
     batch: i64,
     clock: &Clock,
     logger: &Logger,
@@ -44,8 +42,7 @@ pub async fn reencrypt(
 ) -> Result<u64> {
     // Counting reads whole tables.
     settings.database.statement_timeout_ms = 0;
-    let plain = plain.unwrap_or_else(|| settings.encryption.plain_envelopes());
-    let keys = Arc::new(KeyRing::of(&settings.complete_secrets(clock)?, plain)?);
+    let keys = Arc::new(KeyRing::of(&settings.complete_secrets(clock)?)?);
     let started = StartedDatabase::start(&settings, logger, &CancellationToken::new()).await?;
     let run = async {
         let database = Database::connect(started.url(), &settings.database, keys).await?;
@@ -69,9 +66,7 @@ async fn until_nothing_is_left(
         if left == 0 {
             return nothing_archived_is_left(database).await.map(|()| resealed);
         }
-        let done =
-            pass(database, logger, batch, &personal_names(), |rows| on_progress(Progress::Resealed(rows)))
-                .await?;
+        let done = pass(database, logger, batch, |rows| on_progress(Progress::Resealed(rows))).await?;
         resealed += done.resealed;
         unopened = done.unopened;
         left = left_in(database).await?;
@@ -104,5 +99,5 @@ async fn nothing_archived_is_left(database: &Database) -> Result<()> {
 
 async fn left_in(database: &Database) -> Result<u64> {
     let mut connection: Connection<'_> = database.get().await?;
-    count_left(&mut connection, database.keys(), &personal_names()).await
+    count_left(&mut connection, database.keys()).await
 }

@@ -17,8 +17,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::Subject;
-use crate::domain::event::{Position, PublishedEvent};
+use crate::domain::event::ApplicationChanged;
 use crate::domain::ids::ApplicationId;
+use crate::domain::published::Position;
+use crate::events::envelope::Envelope;
 use crate::storage::applications::Visibility;
 
 /// The state of what a copy is about. Copies that were loaded under one stamp are good under that stamp, and no stamp comes
@@ -143,7 +145,7 @@ impl ChangeLog {
     }
 
     /// The next events, without a gap after the position.
-    pub(super) fn hear(&mut self, events: &[PublishedEvent]) {
+    pub(super) fn hear(&mut self, events: &[Envelope]) {
         self.hear_early(events);
         if let (Some(position), Some(last)) = (&mut self.position, events.last()) {
             position.offset = position.offset.max(last.offset);
@@ -151,16 +153,20 @@ impl ChangeLog {
     }
 
     /// Events of the sequence that others were quicker to read; there may be gaps before and between them.
-    pub(super) fn hear_early(&mut self, events: &[PublishedEvent]) {
+    pub(super) fn hear_early(&mut self, events: &[Envelope]) {
         let Some(position) = self.position else { return };
         for event in events.iter().filter(|event| event.offset > position.offset) {
             self.hear_one(event);
         }
     }
 
-    fn hear_one(&mut self, event: &PublishedEvent) {
-        let Some(data) = &event.data else {
-            // Whatever it is about has changed.
+    fn hear_one(&mut self, event: &Envelope) {
+        if !event.is_of::<ApplicationChanged>() {
+            // No copy depends on it.
+            return;
+        }
+        let Some(data) = event.data::<ApplicationChanged>() else {
+            // Any application may have changed.
             self.newest = self.newest.max(event.offset);
             self.horizon = self.horizon.max(event.offset);
             return;

@@ -17,9 +17,10 @@ use slog::{info, warn};
 use tokio::sync::Notify;
 
 use crate::cache::Cache;
-use crate::domain::event::{Position, PublishedEvent};
+use crate::domain::published::Position;
 use crate::error::Result;
 use crate::events::bus::{EventBus, Extent};
+use crate::events::envelope::Envelope;
 use crate::resources::Resources;
 
 /// The task's name, in logs and metrics.
@@ -118,7 +119,7 @@ impl EventBus for CacheUpdatingBus {
         self.bus.extent()
     }
 
-    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
+    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>> {
         async move {
             let events = self.bus.read_after(after, limit).await?;
             self.cache.hear_early(&events);

@@ -41,9 +41,10 @@ use self::memory::{Kept, Memory, Slot};
 use self::redis::SharedCopies;
 use crate::clock::Clock;
 use crate::config::CacheSettings;
-use crate::domain::event::{Position, PublishedEvent};
 use crate::domain::ids::ApplicationId;
+use crate::domain::published::Position;
 use crate::error::Result;
+use crate::events::envelope::Envelope;
 use crate::redis::Redis;
 use crate::storage::Database;
 use crate::storage::applications::Visibility;
@@ -206,13 +207,13 @@ impl Cache {
     }
 
     /// Hears the next events after the position, without a gap.
-    pub fn hear(&self, events: &[PublishedEvent]) {
+    pub fn hear(&self, events: &[Envelope]) {
         self.change_log().hear(events);
     }
 
     /// Hears events that somebody else of this instance is about to tell of. Whoever learns of a change from it must not
     /// read an older copy.
-    pub fn hear_early(&self, events: &[PublishedEvent]) {
+    pub fn hear_early(&self, events: &[Envelope]) {
         self.change_log().hear_early(events);
     }
 

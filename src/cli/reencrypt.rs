@@ -9,7 +9,7 @@ use slog::Logger;
 use super::lines::write_text;
 use crate::app::reencrypt::{Progress, reencrypt};
 use crate::clock::Clock;
-use crate::config::{PlainEnvelopes, Settings};
+use crate::config::Settings;
 use crate::error::{Error, Result};
 
 /// Seals with the first key of ENCRYPTION_KEY whatever another one sealed, and makes the blind index anew where it is
@@ -20,9 +20,6 @@ pub struct ReencryptArgs {
     /// Rows that are locked and written together
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub batch: u16,
-    /// Also seals what earlier versions stored in the clear, whatever encryption.accept_plain says
-    #[arg(long)]
-    pub accept_plain: bool,
 }
 
 /// Runs the subcommand, with a progress bar when standard error is a terminal.
@@ -43,8 +40,7 @@ pub async fn run(
         Progress::Found(rows) => bar.set_length(rows),
         Progress::Resealed(rows) => bar.inc(rows),
     };
-    let plain = args.accept_plain.then_some(PlainEnvelopes::Accepted);
-    let resealed = reencrypt(settings, plain, i64::from(args.batch), &clock, &logger, on_progress).await;
+    let resealed = reencrypt(settings, i64::from(args.batch), &clock, &logger, on_progress).await;
     bar.finish_and_clear();
     let line = format!("{} rows sealed again, 0 left with another key", resealed?);
     write_text(&mut output, &line).map(drop)

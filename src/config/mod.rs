@@ -14,7 +14,6 @@ mod cors;
 mod database;
 mod database_url;
 mod elsewhere;
-mod encryption;
 mod housekeeping;
 mod instance;
 mod jobs;
@@ -45,7 +44,6 @@ pub use cache::CacheSettings;
 pub use cors::CorsSettings;
 pub use database::{DatabaseSettings, EmbeddedDatabaseSettings};
 pub use database_url::{DatabaseUrl, ServerVerification};
-pub use encryption::{EncryptionSettings, PlainEnvelopes};
 pub use housekeeping::{ArchiveSettings, CronExpression, HousekeepingSettings, MissedPolicy, TaskSchedule};
 pub use instance::{InstanceRole, InstanceSettings};
 pub use jobs::{JobSettings, OutboxSettings, RedecisionSettings};
@@ -138,8 +136,6 @@ pub struct Settings {
     pub cors: CorsSettings,
     /// `[accounts]`
     pub accounts: AccountSettings,
-    /// `[encryption]`
-    pub encryption: EncryptionSettings,
     /// `[database]`
     pub database: DatabaseSettings,
     /// `[embedded]`
@@ -194,7 +190,6 @@ struct Sections {
     limits: LimitSettings,
     cors: CorsSettings,
     accounts: AccountSettings,
-    encryption: EncryptionSettings,
     database: DatabaseSettings,
     embedded: EmbeddedDatabaseSettings,
     redis: RedisSettings,
@@ -309,7 +304,6 @@ impl Settings {
             limits: sections.limits,
             cors: sections.cors,
             accounts: sections.accounts,
-            encryption: sections.encryption,
             database: sections.database,
             embedded: sections.embedded,
             redis: sections.redis,
@@ -376,7 +370,6 @@ impl Settings {
             return Ok(());
         }
         self.secrets.validate(environment)?;
-        self.encryption.validate(environment)?;
         self.server.validate_for(environment, is_named)?;
         self.cors.validate_for(environment)?;
         self.redis.validate(environment)?;
@@ -543,9 +536,6 @@ mod tests {
         let mut with_faults = pairs.clone();
         with_faults.push(("AVAL__FAULTS__INJECTION", "true"));
         assert!(refusal(&with_faults).contains("faults.injection"));
-        let mut with_plain = pairs.clone();
-        with_plain.push(("AVAL__ENCRYPTION__ACCEPT_PLAIN", "true"));
-        assert!(refusal(&with_plain).contains("encryption.accept_plain"));
     }
 
     #[test]

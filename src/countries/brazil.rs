@@ -128,7 +128,7 @@ impl CountryRules for Brazil {
     }
 }
 
-fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
+pub(super) fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     let normalized = document::normalize_exactly::<11>(text)?;
     let digits = document::digits(normalized).ok_or(ReasonCode::BadFormat)?;
     let [first, others @ ..] = digits;

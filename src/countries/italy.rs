@@ -151,7 +151,7 @@ const ODD_VALUES: [u32; 26] =
 /// 5.1.3). The prefix IT belongs to the VAT number, which is another one.
 const PREFIXES: [&str; 1] = ["TINIT"];
 
-fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
+pub(super) fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
     let code = document::normalize_after::<16>(text, &PREFIXES)?;
     let [s1, s2, s3, n1, n2, n3, y1, y2, month, d1, d2, place, p1, p2, p3, check] = code;
     if ![s1, s2, s3, n1, n2, n3, place, check].iter().all(u8::is_ascii_uppercase) {

@@ -156,7 +156,7 @@ const BLOCKED_WORDS: [&[u8; 4]; 81] = [
     b"VUEI", b"VUEY", b"WUEI", b"WUEY",
 ];
 
-fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
+pub(super) fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
     let curp = document::normalize_exactly::<18>(text)?;
     let [a, b, c, d, y1, y2, m1, m2, d1, d2, sex, s1, s2, k1, k2, k3, homonym, check] = curp;
     let letters = [a, c, d, s1, s2].iter().all(u8::is_ascii_uppercase);

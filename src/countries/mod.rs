@@ -10,7 +10,8 @@
 //! What the countries share stands beside them, each in one file: the normalisation and verdict of documents
 //! ([`document`]), the kinds of threshold (`thresholds`), the instalment and ratios (`ratios`), the vocabulary of
 //! rules (`rule`), the risk score (`risk`), the engine that decides ([`evaluation`]), what a country tells about
-//! itself ([`description`]), the members of its data ([`data`]) and the reading of a case ([`case`]).
+//! itself ([`description`]), the members of its data ([`data`]), personal data that a text must not contain
+//! ([`personal_text`]) and the reading of a case ([`case`]).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
@@ -28,6 +29,7 @@ pub mod document;
 pub mod evaluation;
 pub mod italy;
 pub mod mexico;
+pub mod personal_text;
 pub mod portugal;
 mod ratios;
 mod risk;

@@ -129,7 +129,7 @@ impl CountryRules for Portugal {
 /// certificates (ETSI EN 319 412-1, 5.1.3).
 const PREFIXES: [&str; 2] = ["TINPT", "PT"];
 
-fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
+pub(super) fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     let normalized = document::normalize_after::<9>(text, &PREFIXES)?;
     let digits = document::digits(normalized).ok_or(ReasonCode::BadFormat)?;
     let [body @ .., check] = digits;

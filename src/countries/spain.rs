@@ -129,7 +129,7 @@ const LETTERS: [u8; 23] = *b"TRWAGMYFPDXBNJZSQVHLCKE";
 /// identity card or tax number in certificates (ETSI EN 319 412-1, 5.1.3).
 const PREFIXES: [&str; 3] = ["IDCES", "TINES", "ES"];
 
-fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
+pub(super) fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     let normalized = document::normalize_after::<9>(text, &PREFIXES)?;
     let [first, rest @ .., letter] = normalized;
     let (kind, first) = match first {

@@ -197,8 +197,6 @@ impl fmt::Debug for NewApplication {
 /// Members of the country's data to set, or to remove where there is no value.
 #[derive(Clone)]
 pub struct DataChange {
-    /// Whether a member of that name belongs to those that are sealed.
-    pub is_personal: fn(&str) -> bool,
     /// Those that are stored in the clear.
     pub open: Vec<(&'static str, Option<Value>)>,
     /// Those that are sealed.

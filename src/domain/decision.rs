@@ -25,7 +25,7 @@ pub struct Case {
     pub term_months: TermMonths,
     /// What the bureau said.
     pub banking_data: BankingData,
-    /// Another account applied with the same document within 24 hours (docs/specification.md 3.5). False in old cases.
+    /// Another account applied with the same document within 24 hours (docs/specification.md 3.5). False when absent.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }

@@ -16,5 +16,6 @@ pub mod label;
 pub mod members;
 pub mod money;
 pub mod personal_data;
+pub mod published;
 pub mod status;
 pub mod timestamp;

@@ -117,7 +117,7 @@ impl BirthDate {
         (day.0 == text).then_some(day)
     }
 
-    /// What was stored. Earlier versions took any text that a client gave.
+    /// What was stored.
     pub fn from_storage(text: String) -> Self {
         Self(text)
     }

@@ -20,9 +20,9 @@ const UNFINISHED: &str = "postgres-unfinished-";
 
 /// What of Aval's environment PostgreSQL's programs get: the rest can hold secrets, and whoever may read the server's
 /// process or run a program from SQL reads its environment.
-pub(super) const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
+const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
 /// The one variable that Aval sets for them.
-pub(super) const LOCALE: (&str, &str) = ("LC_ALL", "C");
+const LOCALE: (&str, &str) = ("LC_ALL", "C");
 
 /// Whether the superuser of the cluster may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 //! - Two Avals want one data directory: the second is refused (`place`).
 //! - Aval runs as root, which PostgreSQL refuses: the server runs as another user (`place`).
 //! - Somebody gets into the server: its environment holds no secret (`cluster`), and the user that serves owns nothing
-//!   (`roles`). A server that an earlier version started with Aval's whole environment is started anew.
+//!   (`roles`).
 //! - The server dies while Aval runs: [`EmbeddedPostgres::supervise`] starts it again.
 //!
 //! Start-up reads and writes a few small files directly, without handing them to another thread: nothing else runs yet.
@@ -259,11 +259,6 @@ impl EmbeddedPostgres {
         loop {
             let log_start = log_length(&self.place.log_file);
             let (postmaster, adopted) = match Postmaster::running(&self.place)? {
-                Some(orphan) if !orphan.has_clean_environment() => {
-                    info!(self.logger, "restarting a database server whose environment is not its own");
-                    shut_down(&orphan, &self.logger).await?;
-                    continue;
-                }
                 Some(orphan) => (orphan, true),
                 None => (Postmaster::spawn(&self.place, &self.installation)?, false),
             };

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
-use super::cluster::{LOCALE, PASSED_ON, server_command};
+use super::cluster::server_command;
 use super::installation::Installation;
 use super::place::{DataDirectory, remove_if_there, unusable};
 use crate::error::{Error, Result};
@@ -112,13 +112,6 @@ impl Postmaster {
         Ok(Self { pid, socket_dir: place.socket_dir.clone(), cluster: place.cluster.clone(), ended })
     }
 
-    /// Whether its environment holds only what Aval gives to PostgreSQL's programs. Earlier versions gave theirs, with every
-    /// secret in it.
-    pub(super) fn has_clean_environment(&self) -> bool {
-        let known = |name: &str| name == LOCALE.0 || PASSED_ON.contains(&name);
-        environment_names(self.pid).is_some_and(|names| names.iter().all(|name| known(name)))
-    }
-
     /// How it ended, when it has.
     pub(super) fn ended(&self) -> Option<String> {
         self.ended.borrow().clone()
@@ -168,25 +161,6 @@ fn serves(pid: Pid, cluster: &Path) -> bool {
         .next()
         .is_some_and(|program| matches!(program.rsplit('/').next(), Some("postgres" | "postmaster")));
     is_postgres && arguments.any(|argument| Path::new(&argument) == cluster)
-}
-
-/// The names of the variables that a process was started with; `None` when they cannot be read.
-#[cfg(target_os = "linux")]
-fn environment_names(pid: Pid) -> Option<Vec<String>> {
-    let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let variables = bytes.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
-    Some(variables.map(|variable| variable_name(&String::from_utf8_lossy(variable))).collect())
-}
-
-/// The names of the variables that a process was started with; there is no way to read them here.
-#[cfg(not(target_os = "linux"))]
-fn environment_names(_: Pid) -> Option<Vec<String>> {
-    Some(Vec::new())
-}
-
-#[cfg(target_os = "linux")]
-fn variable_name(variable: &str) -> String {
-    variable.split('=').next().unwrap_or_default().to_owned()
 }
 
 /// The command line of a process; `None` when there is no such process, or it has ended and was not yet collected.

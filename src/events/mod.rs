@@ -1,4 +1,7 @@
-//! Events: how what was committed reaches every instance and its clients.
+//! Events: how committed changes reach every instance and its clients. Nothing here knows what an event is about.
 
 pub mod bus;
+pub mod envelope;
 pub mod notifications;
+pub mod projection;
+pub mod registry;

@@ -66,12 +66,11 @@ fn bytes(keys: &KeyRing, at: Option<DateTime<Utc>>, last: Uuid, list: &str) -> V
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::PlainEnvelopes;
     use proptest::prelude::*;
 
     /// A key ring for tests that only need its hashes.
     pub(in crate::http) fn keys(index: u8) -> KeyRing {
-        KeyRing::new([([0; 4], &[1; 32])], &[index; 32], PlainEnvelopes::Refused).unwrap()
+        KeyRing::new([([0; 4], &[1; 32])], &[index; 32]).unwrap()
     }
 
     proptest! {

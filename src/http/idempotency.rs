@@ -81,7 +81,6 @@ impl Idempotency {
         Some(KeyedWrite {
             key_digest: keys.keyed_hash("idempotency-key", &scope),
             fingerprint: keys.keyed_hash("idempotent-request", &[target, &json_value::canonical(body)]),
-            earlier_fingerprint: keys.keyed_hash("idempotent-request", &[target, body]),
             account: account.to_owned(),
             route: self.route.clone(),
             at: now,
@@ -220,7 +219,7 @@ impl Reply {
 /// # Errors
 /// [`Rejection::KeyReused`] when it is another one.
 pub fn replay(keys: &KeyRing, write: &KeyedWrite, known: &KnownReply) -> Answer {
-    if known.fingerprint != write.fingerprint && known.fingerprint != write.earlier_fingerprint {
+    if known.fingerprint != write.fingerprint {
         return Err(Rejection::KeyReused);
     }
     let envelope = &known.reply.envelope;

@@ -72,6 +72,7 @@ use crate::config::Settings;
 use crate::countries::Countries;
 use crate::error::Error;
 use crate::providers::simulator::Simulator;
+use crate::queue::task::Tasks;
 use crate::redis::Redis;
 use crate::resources::Resources;
 use crate::storage::seal::KeyRing;
@@ -106,6 +107,8 @@ pub struct HttpState {
     pub webhooks: webhooks::WebhookResources,
     /// What operators ask about.
     pub operations: operations::Operations,
+    /// The tasks that jobs can name.
+    pub tasks: Tasks,
 }
 
 impl HttpState {
@@ -223,7 +226,7 @@ impl FromRequest for HttpServerState {
     type Future = Ready<Result<Self, Rejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let missing = || Error::internal("the server was built without its server_state").into();
+        let missing = || Error::internal("the server was built without its state").into();
         ready(request.app_data::<Self>().cloned().ok_or_else(missing))
     }
 }

@@ -1,15 +1,19 @@
-//! Counting published events for the statistics, and the figures about all applications in the metrics. The leading
-//! relay's work, so that one instance alone does it; two that both believe to lead would count nothing twice either.
+//! Counts published events for the statistics, and keeps the figures about all applications in the metrics. Only the leading
+//! relay does so; two instances that both believe to lead would count nothing twice either.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Datelike as _;
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use crate::domain::application::Country;
 use crate::domain::decision::RiskBand;
 use crate::domain::status::Status;
 use crate::error::Result;
+use crate::events::projection::Projection;
 use crate::resources::Resources;
 use crate::storage::applications::Visibility;
 use crate::storage::statistics::{self, Figures, Question, StatusCount};
@@ -19,45 +23,71 @@ use crate::telemetry::metrics::Metrics;
 /// After this time the figures are read again even when nothing happened: a month may have ended.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// Counts batches until one is not full, and keeps the figures in the metrics up to date. They were read at
-/// `figures_read_at`, by the monotonic clock; returns when they are read now.
-pub async fn count(resources: &Resources, figures_read_at: Option<Duration>) -> Result<Duration> {
-    let settings = &resources.settings.statistics;
-    let mut connection = resources.database.get().await?;
-    let mut has_changed = false;
-    loop {
-        let project = async |connection: &mut _| statistics::project(connection, settings.batch).await;
-        let counted = transaction::single(&mut connection, project).await?;
-        has_changed |= counted > 0;
-        if counted < i64::from(settings.batch) {
-            break;
-        }
+/// The statistics of applications.
+pub struct ApplicationStatistics {
+    resources: Resources,
+    /// When the figures in the metrics were read, by the monotonic clock; `None` when the metrics have none.
+    figures_read_at: Mutex<Option<Duration>>,
+}
+
+impl ApplicationStatistics {
+    /// Statistics without figures in the metrics.
+    pub fn new(resources: &Resources) -> Self {
+        Self { resources: resources.clone(), figures_read_at: Mutex::default() }
     }
-    let now = resources.clock.monotonic();
-    match figures_read_at {
-        Some(read_at) if !has_changed && now.saturating_sub(read_at) < MAX_AGE => Ok(read_at),
-        _ => {
-            let question = Question {
-                visibility: &Visibility::All,
-                country: None,
-                max_uncounted: settings.max_uncounted,
-            };
-            let read = async |connection: &mut _| {
-                statistics::read(connection, &question, resources.clock.now()).await
-            };
-            let figures = transaction::single(&mut connection, read).await?;
-            publish(&resources.metrics, &figures);
-            Ok(now)
+
+    /// Counts batches until one is not full, and keeps the figures in the metrics up to date.
+    async fn count(&self) -> Result<()> {
+        let settings = &self.resources.settings.statistics;
+        let mut connection = self.resources.database.get().await?;
+        let mut has_changed = false;
+        loop {
+            let project = async |connection: &mut _| statistics::project(connection, settings.batch).await;
+            let counted = transaction::single(&mut connection, project).await?;
+            has_changed |= counted > 0;
+            if counted < i64::from(settings.batch) {
+                break;
+            }
         }
+        let now = self.resources.clock.monotonic();
+        let is_recent = |read_at: Duration| now.saturating_sub(read_at) < MAX_AGE;
+        if !has_changed && self.figures_read_at().is_some_and(is_recent) {
+            return Ok(());
+        }
+        let question =
+            Question { visibility: &Visibility::All, country: None, max_uncounted: settings.max_uncounted };
+        let read = async |connection: &mut _| {
+            statistics::read(connection, &question, self.resources.clock.now()).await
+        };
+        let figures = transaction::single(&mut connection, read).await?;
+        publish(&self.resources.metrics, &figures);
+        *self.figures_read_at() = Some(now);
+        Ok(())
+    }
+
+    fn figures_read_at(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.figures_read_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes the figures out of the metrics: another instance has them now.
-pub fn withdraw(metrics: &Metrics) {
-    metrics.applications_by_status.reset();
-    metrics.approval_rate.reset();
-    metrics.monthly_amount_approved.reset();
-    metrics.risk_score_distribution.reset();
+impl Projection for ApplicationStatistics {
+    fn catch_up(&self) -> LocalBoxFuture<'_, Result<()>> {
+        self.count().boxed_local()
+    }
+
+    fn withdraw(&self) {
+        if self.figures_read_at().take().is_some() {
+            let metrics = &self.resources.metrics;
+            metrics.applications_by_status.reset();
+            metrics.approval_rate.reset();
+            metrics.monthly_amount_approved.reset();
+            metrics.risk_score_distribution.reset();
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        self.resources.settings.statistics.min_interval()
+    }
 }
 
 fn publish(metrics: &Metrics, figures: &Figures) {

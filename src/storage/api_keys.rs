@@ -216,12 +216,11 @@ pub async fn list_page(
 /// # Errors
 /// [`Error::NotFound`], or when the database fails.
 pub async fn revoke(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<Utc>) -> Result<()> {
-    let key = find(connection, id).await?.ok_or(Error::NotFound("API key"))?;
-    if key.revoked_at.is_none() {
-        diesel::update(api_keys::table.find(id))
-            .set(api_keys::revoked_at.eq(now))
-            .execute(connection)
-            .await?;
+    // The condition is evaluated again on the newest row when another transaction revokes the key at the same time.
+    let live = api_keys::table.find(id).filter(api_keys::revoked_at.is_null());
+    let revoked = diesel::update(live).set(api_keys::revoked_at.eq(now)).execute(connection).await?;
+    if revoked == 0 {
+        find(connection, id).await?.ok_or(Error::NotFound("API key"))?;
     }
     Ok(())
 }

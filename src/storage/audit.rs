@@ -171,8 +171,8 @@ impl AuditRow {
     }
 }
 
-/// Every change of an application, oldest first, archived or not. Members that `is_personal` names are hidden where an
-/// earlier version stored them in the clear.
+/// Every change of an application, oldest first, archived or not. Members that `is_personal` names are hidden
+/// where plain SQL has stored them in the clear.
 ///
 /// # Errors
 /// When the database fails.

@@ -22,8 +22,6 @@ pub struct KeyedWrite {
     pub key_digest: [u8; 32],
     /// Keyed digest of the whole request, its body by its value.
     pub fingerprint: [u8; 32],
-    /// The same with the body by its bytes, as earlier versions stored it.
-    pub earlier_fingerprint: [u8; 32],
     /// Whose key it is.
     pub account: String,
     /// Method and path pattern.

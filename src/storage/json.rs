@@ -1,7 +1,7 @@
 //! `jsonb` as it is read back.
 //!
-//! PostgreSQL keeps numbers of any size and precision. Aval stores none that it could not read again, but earlier versions
-//! did, and so can anybody with SQL. Such a number must not make its row unreadable.
+//! PostgreSQL keeps numbers of any size and precision. Aval stores none that it could not read again, but plain SQL can.
+//! Such a number must not make its row unreadable.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};
@@ -22,6 +22,19 @@ impl FromSql<Jsonb, Pg> for StoredJson {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         match value.as_bytes().split_first() {
             Some((&VERSION, text)) => Ok(Self(read(text)?)),
+            _ => Err("jsonb of an unknown version".into()),
+        }
+    }
+}
+
+/// A `jsonb` value as the text that PostgreSQL writes for it.
+#[derive(Debug, FromSqlRow)]
+pub(super) struct StoredText(pub(super) Box<RawValue>);
+
+impl FromSql<Jsonb, Pg> for StoredText {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        match value.as_bytes().split_first() {
+            Some((&VERSION, text)) => Ok(Self(RawValue::from_string(String::from_utf8(text.to_vec())?)?)),
             _ => Err("jsonb of an unknown version".into()),
         }
     }

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod applications;
 pub mod archive;
 pub mod audit;
+pub mod circuit_events;
 pub mod circuit_overrides;
 pub mod connect;
 pub mod decisions;

@@ -1,6 +1,6 @@
 //! The outbox: events on their way from the transaction that made them to everybody who listens.
 //!
-//! Triggers write events. The leading relay gives each its place in the one global sequence ([`publish`]), in the order
+//! Triggers write most events, [`circuit_events`](super::circuit_events) the rest. The leading relay gives each its place in the one global sequence ([`publish`]), in the order
 //! of insertion among those it can see. Within one application that is the true order, because changes of one
 //! application wait for its row lock. The position's own row is locked while a batch is numbered, so that even two relays
 //! that both believe to lead cannot give one place twice or leave a gap.
@@ -11,13 +11,14 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::json::StoredJson;
+use super::json::StoredText;
 use super::schema::{outbox, outbox_position, statistics_position};
 use super::statement::{Binder, FixedStatement, Prepared};
-use crate::domain::event::{Position, PublishedEvent};
 use crate::domain::ids::{EventId, RequestId};
+use crate::domain::published::Position;
 use crate::error::{Error, Result};
 
 /// What one publication did.
@@ -126,29 +127,53 @@ pub async fn oldest_offset(connection: &mut AsyncPgConnection) -> Result<Option<
         .flatten())
 }
 
+/// A published event as it is stored.
+#[derive(Debug)]
+pub struct StoredEvent {
+    /// The identifier.
+    pub id: EventId,
+    /// The type with its version.
+    pub event_type: String,
+    /// The identifier of what changed.
+    pub subject: Uuid,
+    /// When the row was written.
+    pub time: DateTime<Utc>,
+    /// The place in the sequence.
+    pub offset: i64,
+    /// The request that led to the event.
+    pub request_id: Option<RequestId>,
+    /// The W3C trace context of the change.
+    pub traceparent: Option<String>,
+    /// The data. It is decoded by consumers: a shape that one of them does not know holds up no other event.
+    pub data: Box<RawValue>,
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = outbox, check_for_backend(diesel::pg::Pg))]
 struct OutboxRow {
     id: Uuid,
     type_: String,
+    subject: Uuid,
+    time: DateTime<Utc>,
     relay_offset: Option<i64>,
     request_id: Option<String>,
     traceparent: Option<String>,
-    data: StoredJson,
+    data: StoredText,
 }
 
-impl TryFrom<OutboxRow> for PublishedEvent {
+impl TryFrom<OutboxRow> for StoredEvent {
     type Error = Error;
 
     fn try_from(row: OutboxRow) -> Result<Self> {
         Ok(Self {
             id: EventId::new(row.id),
-            kind: row.type_,
+            event_type: row.type_,
+            subject: row.subject,
+            time: row.time,
             offset: row.relay_offset.ok_or_else(|| Error::internal("an unpublished event was read"))?,
             request_id: row.request_id.as_deref().and_then(RequestId::parse),
             traceparent: row.traceparent,
-            // What cannot be read keeps its place in the sequence: nothing after it may wait for it.
-            data: serde_json::from_value(row.data.0).ok(),
+            data: row.data.0,
         })
     }
 }
@@ -161,7 +186,7 @@ pub async fn read_after(
     connection: &mut AsyncPgConnection,
     offset: i64,
     limit: u32,
-) -> Result<Vec<PublishedEvent>> {
+) -> Result<Vec<StoredEvent>> {
     let rows: Vec<OutboxRow> = outbox::table
         .select(OutboxRow::as_select())
         .filter(outbox::relay_offset.gt(offset))
@@ -169,7 +194,7 @@ pub async fn read_after(
         .limit(i64::from(limit))
         .load(connection)
         .await?;
-    rows.into_iter().map(PublishedEvent::try_from).collect()
+    rows.into_iter().map(StoredEvent::try_from).collect()
 }
 
 /// Deletes published events older than `retention`, at most `limit` at once; returns how many. What the statistics have

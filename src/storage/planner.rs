@@ -8,9 +8,14 @@
 //! JIT compilation is off because its threshold is an estimated cost: wrong estimates cost a small statement hundreds of
 //! milliseconds.
 
-/// For the sessions of the pool. Reading whole tables in `storage/archive.rs` happens on other connections. A pooler in
-/// transaction mode loses these settings: there the role has them (`config/roles.sql`).
-pub const SESSION: &str = "SET jit = off; SET enable_seqscan = off";
+/// What the sessions of the pool set. Reading whole tables in `storage/archive.rs` happens on other connections. A pooler in
+/// transaction mode loses what a session sets: there the role gets these settings.
+pub const SESSION: [(&str, &str); 2] = [("jit", "off"), ("enable_seqscan", "off")];
+
+/// The statement that sets them.
+pub fn session_setup() -> String {
+    SESSION.map(|(name, value)| format!("SET {name} = {value}")).join("; ")
+}
 
 /// Begins a transaction that reads a list: in the order of an index, so that it stops after its page.
 pub const BEGIN_LIST: &str = "\

@@ -92,11 +92,14 @@ impl Database {
         }
         let timeout_ms = settings.statement_timeout_ms.to_string();
         let direct_setup: Arc<str> = format!("{SESSION_SETUP} SET statement_timeout = {timeout_ms}").into();
-        let pool_setup: Arc<str> = format!("{direct_setup}; {}", planner::SESSION).into();
+        let pool_setup: Arc<str> = format!("{direct_setup}; {}", planner::session_setup()).into();
         let setup = if route == Route::TransactionPooler {
             let session = pooled.connect().await;
             let mut session = session.map_err(|error| unavailable(&error))?;
-            pooler::set_for_role(&mut session, "statement_timeout", &timeout_ms).await?;
+            let timeout = ("statement_timeout", timeout_ms.as_str());
+            for (name, value) in std::iter::once(timeout).chain(planner::SESSION) {
+                pooler::set_for_role(&mut session, name, value).await?;
+            }
             SESSION_SETUP.into()
         } else {
             Arc::clone(&pool_setup)

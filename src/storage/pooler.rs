@@ -106,13 +106,15 @@ pub(super) async fn expect_sessions(connector: &Connector) -> Result<()> {
 }
 
 /// Makes a setting the default of the connected role in this database, for sessions that begin from now on. A setting
-/// of the session would be lost, or lent to the pooler's other clients.
+/// of the session would be lost, or lent to the pooler's other clients. Instances that start at the same time wait for each
+/// other: PostgreSQL refuses concurrent changes of one role's settings.
 ///
 /// # Errors
 /// When the role may not, or the database fails.
 pub(super) async fn set_for_role(session: &mut Session, name: &str, value: &str) -> Result<()> {
     let statement = format!(
-        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_settings WHERE name = '{name}' AND setting = '{value}') THEN \
+        "DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('aval.role_settings')); \
+         IF NOT EXISTS (SELECT FROM pg_settings WHERE name = '{name}' AND setting = '{value}') THEN \
          EXECUTE format('ALTER ROLE %I IN DATABASE %I SET {name} = {value}', current_user, current_database()); \
          END IF; END $$"
     );

@@ -24,19 +24,10 @@ pub struct RefreshToken {
     pub rotated_at: Option<DateTime<Utc>>,
     /// When its family ended.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it was given.
-    pub issued_at: DateTime<Utc>,
-    /// When the session began; absent in a token of an earlier version.
-    pub session_started_at: Option<DateTime<Utc>>,
+    /// When the session began.
+    pub session_started_at: DateTime<Utc>,
     /// How often it was exchanged.
     pub uses: i32,
-}
-
-impl RefreshToken {
-    /// When the session began, as far as it is known.
-    pub fn session_start(&self) -> DateTime<Utc> {
-        self.session_started_at.unwrap_or(self.issued_at)
-    }
 }
 
 /// A token to be stored.

@@ -469,7 +469,7 @@ diesel::table! {
         rotated_at -> Nullable<Timestamptz>,
         replaced_by -> Nullable<Uuid>,
         revoked_at -> Nullable<Timestamptz>,
-        session_started_at -> Nullable<Timestamptz>,
+        session_started_at -> Timestamptz,
         uses -> Int4,
     }
 }

@@ -182,6 +182,6 @@ mod tests {
 
         let (line, _death) = LivenessGuard::pair();
         handle.clone().point_at(Fragile { _liveness: line }.start());
-        handle.ask(Touch { hard: false }).await.expect("every clone points at the new start_number");
+        handle.ask(Touch { hard: false }).await.expect("every clone reaches the restarted actor");
     }
 }

@@ -294,7 +294,7 @@ async fn a_request_is_known_by_its_identifier_from_the_answer_to_the_bureau() {
     let of_request = lines.iter().filter(|line| line["request_id"] == "suite-request-1");
     let loggers: std::collections::BTreeSet<&str> =
         of_request.filter_map(|line| line["logger"].as_str()).collect();
-    for logger in ["http", "application_actor", "simulator"] {
+    for logger in ["http", "job", "simulator"] {
         assert!(loggers.contains(logger), "{logger} is not among {loggers:?}");
     }
 }

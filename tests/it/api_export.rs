@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use aval::clock::Clock;
 use aval::domain::application::NewApplication;
 use aval::domain::personal_data::FullName;
+use aval::storage::seal::SealedField;
+use diesel::sql_types::{self, Array, Binary};
 use diesel_async::SimpleAsyncConnection as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use uuid::Uuid;
 
 use crate::support::accounts::{ANALYST, OTHER, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{SAMPLES, body, spanish, with};
-use crate::support::engine::application;
+use crate::support::engine::{application, key_ring, settings};
 use crate::support::{PATIENCE, eventually};
 
 const EXPORT: &str = "/api/v1/applications/export.csv";
@@ -150,18 +154,25 @@ async fn a_list_that_is_too_long_is_refused_or_says_where_it_was_cut() {
     );
 }
 
-/// So many applications that the buffers of a connection do not hold their file, names in the clear.
+/// So many applications that the buffers of a connection do not hold their file.
 async fn fill_beyond_every_buffer(app: &TestApp) {
+    let keys = key_ring(&settings(&[]));
+    let clock = Clock::system();
+    let name = "Ana ".repeat(60);
+    let ids: Vec<Uuid> = (0..40_000).map(|_| clock.new_uuid()).collect();
+    let sealed = |field, text: &str| -> Vec<Vec<u8>> {
+        ids.iter().map(|id| keys.seal(field, id, text).unwrap()).collect()
+    };
     let mut sql = app.database.connect().await;
-    sql.batch_execute(
-        "SET session_replication_role = replica; \
-         INSERT INTO applications (id, country, full_name, identity_document, requested_amount, monthly_income, currency) \
-         SELECT uuid_v7_now(), 'ES', '\\x00'::bytea || convert_to(repeat('Ana ', 60), 'UTF8'), \
-             '\\x00'::bytea || '12345678Z', 1, 1, 'EUR' \
-         FROM generate_series(1, 40000)",
+    sql.batch_execute("SET session_replication_role = replica").await.unwrap();
+    let insert = diesel::sql_query(
+        "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, monthly_income, currency) \
+         SELECT id, 'ES', name, document, 1, 1, 'EUR' FROM unnest($1, $2, $3) AS r (id, name, document)",
     )
-    .await
-    .unwrap();
+    .bind::<Array<sql_types::Uuid>, _>(&ids)
+    .bind::<Array<Binary>, _>(sealed(SealedField::FullName, &name))
+    .bind::<Array<Binary>, _>(sealed(SealedField::IdentityDocument, "12345678Z"));
+    diesel_async::RunQueryDsl::execute(insert, &mut sql).await.unwrap();
 }
 
 /// A download that has begun and is not read on.

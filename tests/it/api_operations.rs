@@ -251,7 +251,7 @@ async fn every_actor_that_is_made_to_panic_comes_back_and_applications_are_decid
         assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED", "{target}");
         let seen = socket.updates_until(&id, "APPROVED").await;
         assert_eq!(seen, ["PENDING", "VALIDATING", "APPROVED"], "{target}: each change once and in order");
-        let actor = target.trim_end_matches("_actor");
+        let actor = if target == "application_actor" { "job" } else { target };
         let restarts = format!("actor_restarts_total{{actor=\"{actor}\"}}");
         eventually(target, async || (app.metric(&restarts).await == 1.0).then_some(())).await;
     }

@@ -121,6 +121,53 @@ fn every_import_is_allowed() {
 }
 
 #[test]
+fn events_and_the_relay_know_nothing_of_credit() {
+    let engine =
+        sources(Path::new("src/events")).into_iter().chain([PathBuf::from("src/actors/outbox_relay.rs")]);
+    let nouns = [
+        "domain::application",
+        "domain::status",
+        "domain::decision",
+        "domain::banking",
+        "domain::event",
+        "ApplicationChanged",
+        "crate::lending",
+        "crate::countries",
+        "crate::providers",
+    ];
+    for path in engine {
+        let text = fs::read_to_string(&path).unwrap();
+        for noun in nouns {
+            assert!(!text.contains(noun), "{} names {noun}", path.display());
+        }
+    }
+}
+
+/// A file of a folder and the files of the same folder that it names by `super::`.
+fn siblings(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let files = sources(folder).into_iter().filter(|path| path.parent() == Some(folder));
+    let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let names: BTreeSet<String> = files.clone().map(|path| name(&path)).collect();
+    let used = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        names.iter().filter(|other| text.contains(&format!("super::{other}::"))).cloned().collect()
+    };
+    files.map(|path| (name(&path), used(&path))).collect()
+}
+
+#[test]
+fn no_two_files_of_the_broadcaster_import_each_other() {
+    for folder in ["src/actors/broadcaster", "src/actors/broadcaster/sessions", "src/events"] {
+        let uses = siblings(Path::new(folder));
+        for (one, others) in &uses {
+            for other in others {
+                assert!(!uses[other].contains(one), "{folder}: {one} and {other}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_module_is_listed() {
     let judged: BTreeSet<&str> = IMPORTS.iter().map(|(room, _)| *room).collect();
     let free = ["app", "startup", "shutdown", "lib", "main", "config", "error", "clock", "telemetry"];

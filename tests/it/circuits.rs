@@ -156,7 +156,7 @@ async fn a_circuit_that_is_forced_open_pauses_its_country_where_that_was_chosen(
     assert_eq!(app.trail(&waiting).await, "PENDING");
     let lanes = app.get("/api/v1/admin/jobs/lanes").await.expect(200);
     let spain = lanes["lanes"].as_array().unwrap().iter().find(|lane| lane["lane"] == "ES").unwrap();
-    assert_eq!((&spain["paused"], &spain["receiver"]), (&json!(false), &json!("nothing")));
+    assert_eq!((&spain["paused"], &spain["intake"]), (&json!(false), &json!("nothing")));
     app.put(SPAIN, &json!({"mode": "auto"})).await.expect(200);
     assert_eq!(app.decided(&waiting).await, "APPROVED");
 }
@@ -171,7 +171,7 @@ async fn an_instance_that_asks_no_bureaus_sets_overrides_and_tells_of_no_breaker
     assert_eq!(spain(&api).await["override"]["set_by"], "test-admin");
     follows(&worker, "forced_open", "open").await;
     let lanes = api.get("/api/v1/admin/jobs/lanes").await.expect(200);
-    assert_eq!(lanes["lanes"][0]["receiver"], json!(null));
+    assert_eq!(lanes["lanes"][0]["intake"], json!(null));
     let actors = api.get("/api/v1/admin/actors").await.expect(200);
     assert_eq!(actors["roles"], json!(["api"]));
 }

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::support::accounts;
-use crate::support::db::{TestDatabase, execute};
+use crate::support::db::TestDatabase;
 use crate::support::engine::settings;
 
 fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
@@ -47,7 +47,7 @@ async fn demonstrate_with(overrides: &[(&str, &str)], changed: impl Fn(DemoArgs)
     let settings = settings(&[&own, overrides].concat());
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let app = App::start(settings, Clock::system(), logger).await.unwrap();
-    execute(&mut database.connect().await, &accounts::statement()).await.unwrap();
+    accounts::create(&mut database.connect().await).await;
     let token =
         app.engine().accounts.operator_token(accounts::ANALYST, Duration::from_secs(600)).await.unwrap();
     let mut output = Vec::new();

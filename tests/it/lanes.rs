@@ -191,7 +191,7 @@ async fn a_lane_that_an_operator_pauses_stands_still_until_it_is_to_run_again() 
     let pause = json!({"paused": true, "reason": "The bureau sends wrong reports"});
     let paused = app.put(lane, &pause).await.expect(200);
     assert_eq!(
-        (&paused["lane"], &paused["paused"], &paused["pause"]["paused_by"], &paused["receiver"]),
+        (&paused["lane"], &paused["paused"], &paused["pause"]["paused_by"], &paused["intake"]),
         (&json!("ES"), &json!(true), &json!("test-admin"), &json!("everything"))
     );
     let waiting = app.submit(&spanish()).await;

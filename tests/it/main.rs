@@ -47,6 +47,7 @@ mod dead_letters;
 mod demo;
 #[cfg(test)]
 mod embedded;
+mod events;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

@@ -1,15 +1,28 @@
 //! The way of one application, from the row to the decision, without HTTP.
 
+use aval::clock::Clock;
 use aval::domain::application::Country;
 use aval::storage::applications::InsertOutcome;
+use aval::storage::seal::SealedField;
 
 use crate::support::db::{TestDatabase, execute};
-use crate::support::engine::{TestEngine, application, start_engine};
+use crate::support::engine::{TestEngine, application, key_ring, settings, start_engine};
 use crate::support::eventually;
 
-/// What the columns need, for an applicant with Spain's sample document.
-const PLAIN_INSERT: &str = "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, \
-     monthly_income, currency) VALUES (uuid_v7_now(), 'ES', '\\x00416e61', '\\x0031323334353637385a', 15000, 3500, 'EUR')";
+/// An insert by plain SQL, for an applicant with Spain's sample document.
+fn plain_insert() -> String {
+    let keys = key_ring(&settings(&[]));
+    let id = Clock::system().new_uuid();
+    let sealed = |field, text: &str| -> String {
+        keys.seal(field, id, text).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    format!(
+        "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, monthly_income, currency) \
+         VALUES ('{id}', 'ES', '\\x{}', '\\x{}', 15000, 3500, 'EUR')",
+        sealed(SealedField::FullName, "Ana"),
+        sealed(SealedField::IdentityDocument, "12345678Z"),
+    )
+}
 
 #[actix_rt::test]
 async fn every_sample_document_is_approved_with_a_complete_trail() {
@@ -41,7 +54,7 @@ async fn every_sample_document_is_approved_with_a_complete_trail() {
 async fn a_row_inserted_by_plain_sql_is_decided_and_audited_as_its_database_user() {
     let test = TestEngine::start(&[]).await;
     let mut sql = test.database.connect().await;
-    execute(&mut sql, PLAIN_INSERT).await.unwrap();
+    execute(&mut sql, &plain_insert()).await.unwrap();
     test.holds("the row to be decided", "SELECT 1 FROM applications WHERE status = 'APPROVED'").await;
     let by = test.text("SELECT changed_by FROM audit_logs WHERE version = 1").await.unwrap();
     assert!(by.starts_with("sql:"), "{by}");
@@ -51,7 +64,7 @@ async fn a_row_inserted_by_plain_sql_is_decided_and_audited_as_its_database_user
 async fn the_queue_shows_the_row_that_the_trigger_wrote() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
-    execute(&mut sql, PLAIN_INSERT).await.unwrap();
+    execute(&mut sql, &plain_insert()).await.unwrap();
     let job = crate::support::db::text(
         &mut sql,
         "SELECT task_name || ' ' || status || ' ' || attempt || ' ' || (application_id = (SELECT id FROM applications)) \

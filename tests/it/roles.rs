@@ -132,19 +132,23 @@ async fn the_serving_user_changes_what_became_of_a_message_or_a_dead_letter_and_
     for insert in [
         "INSERT INTO webhook_events (id, idempotency_key, provider, country, application_id, provider_reference, outcome, \
          fingerprint, payload, status, occurred_at, received_at, settled_at) VALUES (uuid_v7_now(), 'key', 'bureau', 'ES', \
-         uuid_v7_now(), 'reference', 'confirmed', sha256('x'), '\\x00', 'applied', now(), now(), now())",
+         uuid_v7_now(), 'reference', 'confirmed', sha256('x'), '\\x010000000001', 'applied', now(), now(), now())",
         "INSERT INTO failed_jobs (job_id, task_name, job_args, error_type, error_message, attempts) \
          VALUES (uuid_v7_now(), 'task', '{}', 'error', 'message', 1)",
     ] {
         execute(&mut sql, insert).await.unwrap();
     }
     for statement in [
-        "UPDATE webhook_events SET payload = '\\x01'",
+        // Sealed again by another key.
+        "UPDATE webhook_events SET payload = '\\x010000000102'",
         "UPDATE failed_jobs SET status = 'ignored', updated_at = now()",
     ] {
         assert_eq!(execute(&mut sql, statement).await.unwrap(), 1, "{statement}");
     }
     for statement in [
+        "UPDATE webhook_events SET payload = '\\x010000000103'",
+        "UPDATE webhook_events SET payload = '\\x0000000002'",
+        "UPDATE webhook_events SET payload = ''",
         "UPDATE webhook_events SET outcome = 'rejected'",
         "UPDATE webhook_events SET fingerprint = sha256('y')",
         "UPDATE webhook_events SET received_at = now() - interval '1 year'",

@@ -11,8 +11,9 @@ use aval::storage::seal::KeyRing;
 use aval::storage::{Database, migrations};
 use diesel_async::AsyncPgConnection;
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::accounts::{PASSWORD, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{SAMPLES, body};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
@@ -39,7 +40,7 @@ fn sample() -> Value {
 async fn open(database: &TestDatabase, overrides: &[(&str, &str)]) -> Database {
     let settings = settings(overrides);
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
-    let keys = Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap());
+    let keys = Arc::new(KeyRing::of(&secrets).unwrap());
     Database::connect(database.url(), &settings.database, keys).await.unwrap()
 }
 
@@ -112,6 +113,27 @@ async fn changes_of_the_schema_fail_no_request_and_leave_nothing_undecided() {
 }
 
 #[actix_rt::test]
+async fn a_log_in_and_a_request_of_an_operator_are_done_again_when_their_session_failed_them() {
+    let app = TestApp::start_idle_with(&STRICT).await;
+    let login = json!({"username": USER, "password": PASSWORD});
+    let (anonymous, run) = (app.anonymous(), "/api/v1/admin/schedule/expire_webhooks/run");
+    for change in [
+        "SELECT 1",
+        "ALTER TABLE users ALTER COLUMN username TYPE varchar(500)",
+        "ALTER TABLE scheduled_runs ALTER COLUMN task TYPE varchar(100)",
+    ] {
+        app.execute(change).await;
+        let logins = (0..AT_ONCE).map(|_| anonymous.post("/api/v1/auth/login", &login));
+        for answer in join_all(logins).await {
+            assert_eq!(answer.status.as_u16(), 200, "after {change}: {}", answer.json);
+        }
+        for answer in join_all((0..AT_ONCE).map(|_| app.post(run, &Value::Null))).await {
+            assert!([202, 409].contains(&answer.status.as_u16()), "after {change}: {}", answer.json);
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn an_instance_whose_jobs_cannot_be_claimed_is_not_ready() {
     let app = TestApp::start(&[]).await;
     app.get("/health/ready").await.expect(200);
@@ -179,7 +201,7 @@ async fn an_instance_does_not_start_on_a_server_that_takes_no_writes() {
     execute(&mut admin, &demote).await.unwrap();
     let settings = settings(&[]);
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
-    let keys = Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap());
+    let keys = Arc::new(KeyRing::of(&secrets).unwrap());
     let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
     let over_tcp = format!("postgresql://aval@{}/{}", proxy.address(), server.database);
     for url in [test.url(), &over_tcp, &format!("{over_tcp}?sslmode=disable")] {
@@ -248,7 +270,7 @@ async fn statistics_from_a_replica_tell_its_time_and_a_replica_that_fails_is_don
     let read_url = format!("postgresql://aval@{}/aval?sslmode=disable", proxy.address());
     let database = Rc::new(TestDatabase::create().await);
     let mut primary = connect(&servers.primary_url()).await;
-    execute(&mut primary, &crate::support::accounts::statement()).await.unwrap();
+    crate::support::accounts::create(&mut primary).await;
     let app = TestApp::start_on(
         database,
         &[("AVAL__DATABASE__URL", &servers.primary_url()), ("AVAL__DATABASE__READ_URL", &read_url)],
@@ -321,6 +343,8 @@ async fn a_pooler_in_transaction_mode_is_refused_where_sessions_are_needed_and_u
         app.decided(&id).await;
     }
     let own = app.engine().resources.settings.database.statement_timeout_ms.to_string();
-    let shown = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
-    assert_eq!(db::text(&mut test.connect().await, shown).await, Some(own), "it is the role's");
+    let shown = "SELECT concat_ws(' ', current_setting('jit'), current_setting('enable_seqscan'), \
+        (SELECT setting FROM pg_settings WHERE name = 'statement_timeout'))";
+    let of_role = db::text(&mut test.connect().await, shown).await;
+    assert_eq!(of_role, Some(format!("off off {own}")), "they are the role's");
 }

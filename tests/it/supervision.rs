@@ -18,7 +18,7 @@ async fn an_application_actor_that_panics_is_restarted_and_its_application_decid
     test.reaches(id, "APPROVED").await;
     assert_eq!(test.trail(id).await, "PENDING VALIDATING APPROVED");
     let restarts = &test.engine.resources.metrics.actor_restarts_total;
-    assert_eq!(restarts.with_label_values(&["application"]).get(), 2);
+    assert_eq!(restarts.with_label_values(&["job"]).get(), 2);
     let attempts = test.text("SELECT attempt FROM job_history").await;
     assert_eq!(attempts.as_deref(), Some("1"), "a restart within the budget costs no attempt");
 }
@@ -44,7 +44,7 @@ async fn a_panic_loop_exhausts_the_budget_and_ends_under_review_with_the_reason(
     assert!(errors.unwrap().contains("panicked"));
     let restarts = &test.engine.resources.metrics.actor_restarts_total;
     let deaths = u64::from((RESTARTS + 1) * ATTEMPTS);
-    assert_eq!(restarts.with_label_values(&["application"]).get(), deaths);
+    assert_eq!(restarts.with_label_values(&["job"]).get(), deaths);
 }
 
 #[actix_rt::test]

@@ -5,21 +5,26 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::topic::Topic;
 use crate::domain::account::Role;
 use crate::domain::application::Country;
-use crate::domain::event::{Position, PublishedEvent};
+use crate::domain::event::ApplicationChanged;
 use crate::domain::ids::ApplicationId;
+use crate::domain::published::Position;
 use crate::domain::status::Status;
 use crate::domain::timestamp;
+use crate::events::envelope::Envelope;
 
 /// The kind of a frame: its `type`, and its label in the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
     /// An application changed.
     ApplicationUpdate,
+    /// An account, an API key or a circuit breaker changed.
+    OperationsUpdate,
     /// A subscription stands.
     Subscribed,
     /// A subscription has ended.
@@ -37,12 +42,18 @@ impl FrameKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApplicationUpdate => "application_update",
+            Self::OperationsUpdate => "operations_update",
             Self::Subscribed => "subscribed",
             Self::Unsubscribed => "unsubscribed",
             Self::Error => "error",
             Self::Pong => "pong",
             Self::Authenticated => "authenticated",
         }
+    }
+
+    /// Whether it carries an event.
+    pub(super) const fn is_update(self) -> bool {
+        matches!(self, Self::ApplicationUpdate | Self::OperationsUpdate)
     }
 }
 
@@ -65,6 +76,14 @@ enum Content<'a> {
         epoch: Uuid,
         offset: i64,
         data: UpdateData<'a>,
+    },
+    OperationsUpdate {
+        epoch: Uuid,
+        offset: i64,
+        event_type: &'a str,
+        #[serde(serialize_with = "timestamp::serialize")]
+        time: &'a DateTime<Utc>,
+        data: &'a RawValue,
     },
     Subscribed {
         #[serde(flatten)]
@@ -102,7 +121,7 @@ struct UpdateData<'a> {
     previous_status: Option<Status>,
     #[serde(with = "rust_decimal::serde::str_option")]
     risk_score: Option<Decimal>,
-    #[serde(serialize_with = "crate::domain::timestamp::serialize")]
+    #[serde(serialize_with = "timestamp::serialize")]
     updated_at: &'a DateTime<Utc>,
 }
 
@@ -121,6 +140,7 @@ impl From<Topic> for Echo {
             Topic::All => Self::Channel(Topic::ALL_CHANNEL),
             Topic::Country(country) => Self::Country(country),
             Topic::Application(id) => Self::ApplicationId(id),
+            Topic::Operations => Self::Channel(Topic::OPERATIONS_CHANNEL),
         }
     }
 }
@@ -129,6 +149,7 @@ impl Content<'_> {
     const fn kind(&self) -> FrameKind {
         match self {
             Self::ApplicationUpdate { .. } => FrameKind::ApplicationUpdate,
+            Self::OperationsUpdate { .. } => FrameKind::OperationsUpdate,
             Self::Subscribed { .. } => FrameKind::Subscribed,
             Self::Unsubscribed { .. } => FrameKind::Unsubscribed,
             Self::Error { .. } => FrameKind::Error,
@@ -141,9 +162,9 @@ impl Content<'_> {
 impl Content<'_> {
     const fn position(&self) -> Option<Position> {
         match self {
-            Self::ApplicationUpdate { epoch, offset, .. } | Self::Subscribed { epoch, offset, .. } => {
-                Some(Position { epoch: *epoch, offset: *offset })
-            }
+            Self::ApplicationUpdate { epoch, offset, .. }
+            | Self::OperationsUpdate { epoch, offset, .. }
+            | Self::Subscribed { epoch, offset, .. } => Some(Position { epoch: *epoch, offset: *offset }),
             Self::Unsubscribed { .. } | Self::Error { .. } | Self::Pong | Self::Authenticated { .. } => None,
         }
     }
@@ -171,6 +192,25 @@ impl Frame {
         let (own, other) =
             (format!("\"offset\":{}", position.offset), format!("\"offset\":{}", number(position)));
         Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
+    }
+
+    /// `application_update`: a change of an application.
+    pub(super) fn application_update(position: Position, changed: &ApplicationChanged) -> Self {
+        let data = UpdateData {
+            id: changed.id,
+            country: changed.country,
+            status: changed.status,
+            previous_status: changed.previous_status,
+            risk_score: changed.risk_score,
+            updated_at: &changed.updated_at,
+        };
+        Content::ApplicationUpdate { epoch: position.epoch, offset: position.offset, data }.into()
+    }
+
+    /// `operations_update`: an event for admins, with its data as it was published.
+    pub(super) fn operations_update(epoch: Uuid, event: &Envelope) -> Self {
+        let Envelope { event_type, time, offset, .. } = event;
+        Content::OperationsUpdate { epoch, offset: *offset, event_type, time, data: event.json() }.into()
     }
 
     /// `subscribed`: every event of the topic after `position` follows. `recovered` answers a client that asked for
@@ -206,48 +246,10 @@ impl Frame {
     }
 }
 
-/// An event as it goes out: its JSON, made once, and what decides who gets it.
-#[derive(Debug, Clone)]
-pub(super) struct Update {
-    pub(super) offset: i64,
-    pub(super) application: ApplicationId,
-    pub(super) country: Country,
-    /// The account that may see it, beside those who see all.
-    pub(super) created_by: String,
-    pub(super) frame: Frame,
-}
-
-impl Update {
-    /// `None` for an event that cannot be read: it is delivered to no session.
-    pub(super) fn new(epoch: Uuid, event: PublishedEvent) -> Option<Self> {
-        let data = event.data?;
-        let content = Content::ApplicationUpdate {
-            epoch,
-            offset: event.offset,
-            data: UpdateData {
-                id: data.id,
-                country: data.country,
-                status: data.status,
-                previous_status: data.previous_status,
-                risk_score: data.risk_score,
-                updated_at: &data.updated_at,
-            },
-        };
-        Some(Self {
-            offset: event.offset,
-            application: data.id,
-            country: data.country,
-            frame: content.into(),
-            created_by: data.created_by,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::ApplicationChanged;
-    use crate::domain::ids::EventId;
+    use crate::events::envelope::tests::envelope;
 
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -283,32 +285,35 @@ mod tests {
     }
 
     #[test]
-    fn an_update_tells_what_a_subscriber_may_know_and_no_more() {
-        let event = PublishedEvent {
-            id: EventId::new(Uuid::nil()),
-            kind: "application.status_changed.v1".to_owned(),
-            offset: 9,
-            request_id: None,
-            traceparent: None,
-            data: Some(ApplicationChanged {
-                id: ID.parse().unwrap(),
-                country: Country::Br,
-                status: Status::Approved,
-                previous_status: Some(Status::Validating),
-                risk_score: Some(Decimal::new(2590, 2)),
-                version: 3,
-                created_by: "ana".to_owned(),
-                updated_at: DateTime::UNIX_EPOCH,
-            }),
+    fn an_application_update_has_what_a_subscriber_may_know_and_no_more() {
+        let changed = ApplicationChanged {
+            id: ID.parse().unwrap(),
+            country: Country::Br,
+            status: Status::Approved,
+            previous_status: Some(Status::Validating),
+            risk_score: Some(Decimal::new(2590, 2)),
+            version: 3,
+            created_by: "ana".to_owned(),
+            updated_at: DateTime::UNIX_EPOCH,
         };
-        let unreadable = PublishedEvent { data: None, ..event.clone() };
-        assert!(Update::new(Uuid::nil(), unreadable).is_none());
-        let update = Update::new(Uuid::nil(), event).unwrap();
         let nil = Uuid::nil();
+        let frame = Frame::application_update(Position { epoch: nil, offset: 9 }, &changed);
         let expected = format!(
             r#"{{"type":"application_update","epoch":"{nil}","offset":9,"data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00.000000Z"}}}}"#
         );
-        assert_eq!(&*update.frame.text, expected);
-        assert_eq!(update.frame.kind.as_str(), "application_update");
+        assert_eq!(&*frame.text, expected);
+        assert_eq!(frame.kind.as_str(), "application_update");
+    }
+
+    #[test]
+    fn an_operations_update_has_the_type_the_time_and_the_data_of_its_event() {
+        let event = envelope("account.disabled.v1", 9, &serde_json::json!({"role": "user"}));
+        let nil = Uuid::nil();
+        let frame = Frame::operations_update(nil, &event);
+        let expected = format!(
+            r#"{{"type":"operations_update","epoch":"{nil}","offset":9,"event_type":"account.disabled.v1","time":"1970-01-01T00:00:00.000000Z","data":{{"role":"user"}}}}"#
+        );
+        assert_eq!(&*frame.text, expected);
+        assert_eq!(frame.kind.as_str(), "operations_update");
     }
 }

@@ -9,6 +9,7 @@
 //! the broadcaster dies (the next one goes on; queues ignore what they already have); a client does not read (its
 //! [`SessionQueue`] bounds itself).
 
+mod feed;
 mod frame;
 mod session_queue;
 mod sessions;
@@ -20,12 +21,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{debug, warn};
 use tokio::task::JoinError;
-use uuid::Uuid;
 
-use self::frame::Update;
-use crate::domain::event::{Position, PublishedEvent};
+use self::feed::Update;
+use crate::domain::published::Position;
 use crate::error::Result;
 use crate::events::bus::EventBus;
+use crate::events::envelope::Envelope;
+use crate::events::registry::EventRegistry;
 use crate::resources::Resources;
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::LivenessGuard;
@@ -33,7 +35,7 @@ use crate::supervision::rounds::Rounds;
 
 pub use self::frame::{Frame, FrameKind};
 pub use self::session_queue::{Closing, SessionQueue, Taken};
-pub use self::sessions::{Membership, Sessions, Subscription};
+pub use self::sessions::{Membership, Sessions, Subscription, Viewer};
 pub use self::topic::Topic;
 
 /// The role's name, in logs and metrics.
@@ -51,6 +53,7 @@ pub struct Wake;
 pub struct Broadcaster {
     resources: Resources,
     bus: Arc<dyn EventBus>,
+    types: Arc<EventRegistry>,
     sessions: Sessions,
     delivering: Rounds,
     recovering: Rounds,
@@ -62,12 +65,14 @@ impl Broadcaster {
     pub fn new(
         resources: &Resources,
         bus: Arc<dyn EventBus>,
+        types: Arc<EventRegistry>,
         sessions: Sessions,
         liveness: LivenessGuard,
     ) -> Self {
         Self {
             resources: resources.named(NAME),
             bus,
+            types,
             sessions,
             delivering: Rounds::default(),
             recovering: Rounds::default(),
@@ -82,8 +87,9 @@ impl Broadcaster {
         }
         let (resources, bus, sessions) =
             (self.resources.clone(), Arc::clone(&self.bus), self.sessions.clone());
+        let types = Arc::clone(&self.types);
         // A task of its own: a panic in it comes back as an error instead of ending the broadcaster.
-        let task = actix_rt::spawn(async move { deliver_new(&resources, &*bus, &sessions).await });
+        let task = actix_rt::spawn(async move { deliver_new(&resources, &*bus, &types, &sessions).await });
         ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
             let again = broadcaster.delivering.end();
             if broadcaster.succeeded("delivering", ended) {
@@ -99,8 +105,8 @@ impl Broadcaster {
         if !self.sessions.anybody_recovers() || !self.recovering.begin() {
             return;
         }
-        let (bus, sessions) = (Arc::clone(&self.bus), self.sessions.clone());
-        let task = actix_rt::spawn(async move { recover_all(&*bus, &sessions).await });
+        let (bus, types, sessions) = (Arc::clone(&self.bus), Arc::clone(&self.types), self.sessions.clone());
+        let task = actix_rt::spawn(async move { recover_all(&*bus, &types, &sessions).await });
         ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
             let again = broadcaster.recovering.end();
             if broadcaster.succeeded("recovering", ended) && again {
@@ -122,7 +128,12 @@ impl Broadcaster {
 }
 
 /// Reads the bus from the position to its end. Where nobody listens, the position just moves there.
-async fn deliver_new(resources: &Resources, bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
+async fn deliver_new(
+    resources: &Resources,
+    bus: &dyn EventBus,
+    types: &EventRegistry,
+    sessions: &Sessions,
+) -> Result<()> {
     if sessions.position().is_none() || !sessions.anybody_listens() {
         sessions.skip_to(bus.position().await?);
     }
@@ -136,8 +147,14 @@ async fn deliver_new(resources: &Resources, bus: &dyn EventBus, sessions: &Sessi
             sessions.skip_to(bus.position().await?);
         }
         let end = events.last().map(|event| event.offset);
-        note_unreadable(resources, &events);
-        sessions.deliver(&updates(position.epoch, events), end);
+        let updates = events.iter().filter_map(|event| {
+            let update = Update::new(types, position.epoch, event);
+            if update.is_none() {
+                note_unknown(resources, event);
+            }
+            update
+        });
+        sessions.deliver(&updates.collect::<Vec<_>>(), end);
         if !is_full {
             break;
         }
@@ -145,21 +162,15 @@ async fn deliver_new(resources: &Resources, bus: &dyn EventBus, sessions: &Sessi
     Ok(())
 }
 
-fn updates(epoch: Uuid, events: Vec<PublishedEvent>) -> Vec<Update> {
-    events.into_iter().filter_map(|event| Update::new(epoch, event)).collect()
-}
-
-/// Events of a type or shape that this version does not know are delivered by instances that do.
-fn note_unreadable(resources: &Resources, events: &[PublishedEvent]) {
-    for event in events.iter().filter(|event| event.data.is_none()) {
-        resources.metrics.unknown_labels_total.with_label_values(&["outbox"]).inc();
-        warn!(resources.logger, "an event cannot be read and is not delivered"; "id" => %event.id, "type" => &event.kind,
-            "offset" => event.offset);
-    }
+/// Instances of a version that knows the type or shape deliver the event.
+fn note_unknown(resources: &Resources, event: &Envelope) {
+    resources.metrics.unknown_labels_total.with_label_values(&["outbox"]).inc();
+    warn!(resources.logger, "an event of an unknown type or shape is not delivered"; "id" => %event.id,
+        "type" => &event.event_type, "offset" => event.offset);
 }
 
 /// Answers the subscriptions that wait and replays, page by page, until nobody can take more.
-async fn recover_all(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
+async fn recover_all(bus: &dyn EventBus, types: &EventRegistry, sessions: &Sessions) -> Result<()> {
     let extent = bus.extent().await?;
     sessions.skip_to(extent.end);
     sessions.answer_waiting(&extent);
@@ -167,7 +178,9 @@ async fn recover_all(bus: &dyn EventBus, sessions: &Sessions) -> Result<()> {
     while let Some(after) = sessions.next_cursor() {
         let events = bus.read_after(Position { epoch, offset: after }, PAGE).await?;
         let end = events.last().map(|event| event.offset);
-        sessions.replay(after, &updates(epoch, events), end);
+        let updates: Vec<Update> =
+            events.iter().filter_map(|event| Update::new(types, epoch, event)).collect();
+        sessions.replay(after, &updates, end);
         tokio::task::yield_now().await;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What a session can subscribe to.
+//! Topics: what a session can subscribe to.
 
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
@@ -12,16 +12,15 @@ pub enum Topic {
     Country(Country),
     /// One application.
     Application(ApplicationId),
+    /// Accounts, API keys and circuit breakers, for admins: the channel `operations`.
+    Operations,
 }
 
 impl Topic {
     /// The name of the channel that is [`Topic::All`].
     pub const ALL_CHANNEL: &'static str = "applications";
-
-    /// Every topic that a change of `application`, made in `country`, belongs to.
-    pub(super) fn of(application: ApplicationId, country: Country) -> [Self; 3] {
-        [Self::All, Self::Country(country), Self::Application(application)]
-    }
+    /// The name of the channel that is [`Topic::Operations`].
+    pub const OPERATIONS_CHANNEL: &'static str = "operations";
 
     /// Whether some event could belong to both. An application's country is not known here, so that one application
     /// may be in any country.
@@ -29,6 +28,7 @@ impl Topic {
         match (self, other) {
             (Self::Country(one), Self::Country(two)) => one == two,
             (Self::Application(one), Self::Application(two)) => one == two,
+            (Self::Operations, other) | (other, Self::Operations) => other == Self::Operations,
             (Self::All | Self::Country(_) | Self::Application(_), _) => true,
         }
     }
@@ -40,7 +40,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn only_two_countries_or_two_applications_are_surely_apart() {
+    fn two_countries_two_applications_and_operations_never_overlap() {
         let [one, two] = [1, 2].map(|n| Topic::Application(ApplicationId::new(Uuid::from_u128(n))));
         let [es, pt] = [Country::Es, Country::Pt].map(Topic::Country);
         for (left, right, overlap) in [
@@ -51,6 +51,10 @@ mod tests {
             (one, es, true),
             (Topic::All, es, true),
             (one, Topic::All, true),
+            (Topic::Operations, Topic::Operations, true),
+            (Topic::Operations, Topic::All, false),
+            (Topic::Operations, es, false),
+            (one, Topic::Operations, false),
         ] {
             assert_eq!(left.may_overlap(right), overlap, "{left:?} {right:?}");
             assert_eq!(right.may_overlap(left), overlap, "{right:?} {left:?}");

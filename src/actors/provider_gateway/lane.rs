@@ -13,6 +13,7 @@ use slog::{Logger, crit, info, o, warn};
 
 use super::call::{self, BureauAnswer, Failure, FailureKind};
 use super::{BankingAnswer, BreakerStatus, Endpoint, FetchBankingData, GatewayParts, Recovered};
+use crate::actors::provider_gateway::events::CircuitEvents;
 use crate::actors::provider_gateway::overrides::CircuitOverrides;
 use crate::clock::Clock;
 use crate::domain::application::Country;
@@ -36,6 +37,7 @@ pub(super) struct Lane {
     log: Logger,
     on_recovered: Option<Recovered>,
     overrides: CircuitOverrides,
+    events: CircuitEvents,
     breaker: RefCell<CircuitBreaker>,
     budget: RefCell<RetryBudget>,
     bulkhead: Bulkhead,
@@ -94,6 +96,7 @@ impl Lane {
             log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
             on_recovered: parts.on_recovered.clone(),
             overrides: parts.overrides.clone(),
+            events: parts.events.clone(),
             breaker: RefCell::new(CircuitBreaker::new(endpoint.breaker.clone())),
             budget: RefCell::new(RetryBudget::new(&endpoint.call)),
             bulkhead: Bulkhead::new(endpoint.call.max_in_flight, endpoint.call.max_queued),
@@ -292,6 +295,7 @@ impl Lane {
         metrics.provider_circuit_breaker_state.with_label_values(&labels).set(transition.to.metric_value());
         let labels = [self.country.code(), self.provider(), to];
         metrics.provider_circuit_breaker_transitions_total.with_label_values(&labels).inc();
+        self.events.record(self.country, self.provider(), transition);
         let log = self.log.new(o!("from" => transition.from.as_str(), "to" => to));
         let cause = transition.cause.as_str();
         match transition.to {

@@ -26,6 +26,7 @@ use futures_util::FutureExt as _;
 use slog::{Logger, error, o};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::actors::provider_gateway::events::CircuitEvents;
 use crate::actors::provider_gateway::overrides::CircuitOverrides;
 use crate::clock::Clock;
 use crate::config::{BreakerSettings, CallSettings, ProviderMode};
@@ -40,6 +41,7 @@ use crate::supervision::handle::LivenessGuard;
 use crate::telemetry::metrics::Metrics;
 
 mod call;
+pub mod events;
 mod lane;
 pub mod overrides;
 
@@ -111,6 +113,8 @@ pub struct GatewayParts {
     pub faults: Arc<Faults>,
     /// What operators want of the breakers; known before the first call.
     pub overrides: CircuitOverrides,
+    /// Where changes of the breakers become events.
+    pub events: CircuitEvents,
     /// The log.
     pub logger: Logger,
     /// Who is told of recoveries.

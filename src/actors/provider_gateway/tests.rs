@@ -221,12 +221,14 @@ impl Rig {
         let recovered = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&recovered);
         let overrides = CircuitOverrides::new(clock.clone());
+        let events = CircuitEvents::new(clock.clone(), "test".into());
         let parts = GatewayParts {
             endpoints: vec![spain, endpoint(Country::Mx)],
             mailbox_capacity: 1024,
             clock,
             metrics: Arc::new(Metrics::new().unwrap()),
             overrides,
+            events,
             faults: Arc::new(Faults::new(true)),
             logger: Logger::root(drain, o!()),
             on_recovered: Some(Arc::new(move |country| told.lock().unwrap().push(country))),

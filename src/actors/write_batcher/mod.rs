@@ -25,10 +25,8 @@ use self::group::{Group, Queued, QueuedWrite};
 use crate::error::{Error, Result};
 use crate::resources::Resources;
 use crate::storage::applications::{InsertOutcome, Insertion};
-use crate::storage::decisions::{DecisionRecord, Stored};
 use crate::storage::group_write::GroupWrite;
 pub use crate::storage::group_write::Written;
-use crate::storage::jobs::{BeginJob, Begun, DeadLetter, Heartbeat, Lease, Release, Supersede};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 
@@ -161,54 +159,6 @@ impl WriteBatchers {
                 (outcome, _) => return Ok(outcome),
             }
         }
-    }
-
-    /// Begins a job's work.
-    ///
-    /// # Errors
-    /// As [`WriteBatchers::insert`].
-    pub async fn begin(&self, job: BeginJob) -> Result<Begun> {
-        self.write(job).await
-    }
-
-    /// Stores a decision and ends its job.
-    ///
-    /// # Errors
-    /// As [`WriteBatchers::insert`].
-    pub async fn store(&self, decision: DecisionRecord) -> Result<Stored> {
-        self.write(decision).await
-    }
-
-    /// Renews a lease; `false` when it was lost.
-    ///
-    /// # Errors
-    /// As [`WriteBatchers::insert`].
-    pub async fn renew(&self, heartbeat: Heartbeat) -> Result<bool> {
-        self.write(heartbeat).await
-    }
-
-    /// Gives a job back to the queue; `false` when its lease was lost.
-    ///
-    /// # Errors
-    /// As [`WriteBatchers::insert`].
-    pub async fn release(&self, release: Release) -> Result<bool> {
-        self.write(release).await
-    }
-
-    /// Ends a job that is no longer needed; `false` when its lease was lost.
-    ///
-    /// # Errors
-    /// As [`WriteBatchers::insert`].
-    pub async fn supersede(&self, lease: Lease) -> Result<bool> {
-        self.write(Supersede(lease)).await
-    }
-
-    /// Gives a job up; `false` when its lease was lost.
-    ///
-    /// # Errors
-    /// As [`WriteBatchers::insert`].
-    pub async fn move_to_dead_letters(&self, dead_letter: DeadLetter) -> Result<bool> {
-        self.write(dead_letter).await
     }
 
     /// Hands a write to a write batcher; answered after the commit.

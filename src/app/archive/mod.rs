@@ -72,7 +72,7 @@ impl Months {
         // Checking and reading a whole month takes as long as it takes.
         settings.database.statement_timeout_ms = 0;
         settings.database.pool_size = 2;
-        let keys = KeyRing::of(&settings.complete_secrets(clock)?, settings.encryption.plain_envelopes())?;
+        let keys = KeyRing::of(&settings.complete_secrets(clock)?)?;
         let started = StartedDatabase::find_or_start(&settings, logger).await?;
         let database = Database::connect(started.url(), &settings.database, Arc::new(keys)).await?;
         let tablespace = settings.archive.tablespace().map(ToOwned::to_owned);

@@ -3,9 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::application::Country;
-use crate::domain::event::ApplicationChanged;
-use crate::domain::ids::EventId;
 use crate::domain::status::Status;
+use crate::events::envelope::tests::envelope;
 
 const EPOCH: Uuid = Uuid::from_u128(1);
 const TTL: Duration = Duration::from_secs(600);
@@ -18,28 +17,22 @@ fn id(number: u128) -> ApplicationId {
     ApplicationId::new(Uuid::from_u128(number))
 }
 
-fn event(offset: i64, number: u128, version: i64, owner: &str) -> PublishedEvent {
-    PublishedEvent {
-        id: EventId::new(Uuid::from_u128(900)),
-        kind: "application.status_changed.v1".to_owned(),
-        offset,
-        request_id: None,
-        traceparent: None,
-        data: Some(ApplicationChanged {
-            id: id(number),
-            country: Country::Es,
-            status: Status::Pending,
-            previous_status: None,
-            risk_score: None,
-            version,
-            created_by: owner.to_owned(),
-            updated_at: DateTime::UNIX_EPOCH,
-        }),
-    }
+fn event(offset: i64, number: u128, version: i64, owner: &str) -> Envelope {
+    let changed = ApplicationChanged {
+        id: id(number),
+        country: Country::Es,
+        status: Status::Pending,
+        previous_status: None,
+        risk_score: None,
+        version,
+        created_by: owner.to_owned(),
+        updated_at: DateTime::UNIX_EPOCH,
+    };
+    envelope("application.status_changed.v1", offset, &serde_json::to_value(changed).unwrap())
 }
 
-fn data(event: &PublishedEvent) -> &ApplicationChanged {
-    event.data.as_ref().unwrap()
+fn data(event: &Envelope) -> &ApplicationChanged {
+    event.data().unwrap()
 }
 
 fn change_log(capacity: usize, offset: i64) -> ChangeLog {
@@ -55,6 +48,18 @@ fn owned_by(account: &str) -> Visibility {
 
 fn stamp(change_log: &mut ChangeLog, subject: Subject, visibility: &Visibility) -> Stamp {
     change_log.look(subject, visibility, NOW).unwrap().stamp
+}
+
+#[test]
+fn an_event_of_another_family_changes_nothing_and_an_unreadable_one_of_applications_everything() {
+    let mut change_log = change_log(100, 0);
+    let subject = Subject::Application(id(1));
+    let before = stamp(&mut change_log, subject, &Visibility::All);
+    change_log.hear(&[envelope("account.disabled.v1", 1, &serde_json::json!({}))]);
+    assert_eq!(stamp(&mut change_log, subject, &Visibility::All), before);
+    assert_eq!(change_log.position().unwrap().offset, 1);
+    change_log.hear(&[envelope("application.escalated.v9", 2, &serde_json::json!({}))]);
+    assert_eq!(stamp(&mut change_log, subject, &Visibility::All).changed, 2);
 }
 
 #[test]
@@ -131,7 +136,7 @@ fn with_more_own_changes_than_it_can_hold_it_vouches_for_nothing_for_a_while() {
 #[test]
 fn statistics_of_everything_are_renewed_only_so_often_and_an_accounts_own_at_once() {
     let mut change_log = change_log(10, 0);
-    let mut changed = |events: &[PublishedEvent], visibility: &Visibility, ms| {
+    let mut changed = |events: &[Envelope], visibility: &Visibility, ms| {
         change_log.hear(events);
         let now = Duration::from_millis(ms);
         change_log.look(Subject::Statistics, visibility, now).unwrap().stamp.changed
@@ -181,7 +186,7 @@ struct Instance {
 struct World {
     versions: [i64; 4],
     unpublished: VecDeque<(usize, i64)>,
-    published: Vec<PublishedEvent>,
+    published: Vec<Envelope>,
     /// The store: version by application, and the offset that it holds.
     shared: HashMap<usize, (i64, i64)>,
     loads: VecDeque<(usize, usize, Look, i64)>,
@@ -247,7 +252,7 @@ impl World {
     }
 }
 
-fn hear(instance: &mut Instance, events: &[PublishedEvent], how: fn(&mut ChangeLog, &[PublishedEvent])) {
+fn hear(instance: &mut Instance, events: &[Envelope], how: fn(&mut ChangeLog, &[Envelope])) {
     how(&mut instance.change_log, events);
     for event in events {
         let floor = &mut instance.floor[data(event).id.as_uuid().as_u128() as usize];

@@ -11,8 +11,9 @@ pub mod redis;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::event::{Position, PublishedEvent};
+use crate::domain::published::Position;
 use crate::error::Result;
+use crate::events::envelope::Envelope;
 
 /// What the bus still holds of the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub trait EventBus: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the bus cannot be reached.
-    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>>;
+    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>>;
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 use futures_util::future::{BoxFuture, FutureExt as _};
 
 use super::{EventBus, Extent};
-use crate::domain::event::{Position, PublishedEvent};
+use crate::domain::published::Position;
 use crate::error::{Error, Result};
+use crate::events::envelope::Envelope;
 use crate::storage::{Database, outbox, transaction};
 
 /// The outbox as a bus.
@@ -21,11 +22,12 @@ impl PostgresBus {
         Self { database }
     }
 
-    async fn read_once(&self, after: Position, limit: u32) -> Result<Vec<PublishedEvent>> {
+    async fn read_once(&self, after: Position, limit: u32) -> Result<Vec<Envelope>> {
         let mut connection = self.database.get().await?;
         transaction::begin(&mut connection).await?;
         let events = outbox::read_after(&mut connection, after.offset, limit).await;
-        transaction::end(&mut connection, events).await
+        let events = transaction::end(&mut connection, events).await?;
+        Ok(events.into_iter().map(Envelope::from).collect())
     }
 }
 
@@ -43,7 +45,7 @@ impl EventBus for PostgresBus {
         .boxed()
     }
 
-    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
+    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>> {
         async move {
             match self.read_once(after, limit).await {
                 Err(Error::Database { session_lost: true, .. }) => self.read_once(after, limit).await,

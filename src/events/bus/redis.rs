@@ -1,7 +1,7 @@
 //! The bus over Redis: the newest events in a stream, and the database for whatever the stream lacks.
 //!
 //! ```text
-//! <prefix>:events:<epoch>    a stream; entry <offset>-1 has one field, the sealed event
+//! <prefix>:events:<epoch>    a stream; entry <offset>-1 has one field, the sealed envelope as JSON
 //! ```
 //!
 //! The leading relay appends what it has published ([`EventStream::catch_up`]). The script that does it refuses to leave a
@@ -24,16 +24,15 @@ use std::time::Duration;
 
 use ::redis::{Script, Value};
 use futures_util::future::{BoxFuture, FutureExt as _};
-use serde::{Deserialize, Serialize};
 use slog::{Logger, info, warn};
 use uuid::Uuid;
 
 use super::postgres::PostgresBus;
 use super::{EventBus, Extent};
 use crate::config::Settings;
-use crate::domain::event::{ApplicationChanged, Position, PublishedEvent};
-use crate::domain::ids::{EventId, RequestId};
+use crate::domain::published::Position;
 use crate::error::{Error, Result};
+use crate::events::envelope::Envelope;
 use crate::redis::Redis;
 use crate::storage::seal::KeyRing;
 use crate::storage::{Database, outbox, transaction};
@@ -104,17 +103,6 @@ enum Newest {
     Foreign,
 }
 
-/// An event as it stands in the stream, sealed.
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
-    id: EventId,
-    kind: String,
-    request_id: Option<String>,
-    traceparent: Option<String>,
-    #[serde(default)]
-    data: Option<ApplicationChanged>,
-}
-
 /// The stream. Cheap to clone.
 #[derive(Clone)]
 pub struct EventStream {
@@ -167,11 +155,11 @@ impl EventStream {
 
     async fn append_missing(&self) -> Result<()> {
         let mut end = self.database.run(outbox::position).await?;
-        let mut key = self.key(end.epoch);
-        let mut top = match self.newest(&key).await? {
+        let mut top = match self.newest(end.epoch).await? {
             Newest::None => 0,
             Newest::Event(offset) => offset,
             Newest::Foreign => {
+                let key = self.key(end.epoch);
                 warn!(self.logger, "the newest entry of the stream is not Aval's: the stream begins anew"; "key" => &key);
                 self.redis.call::<Value>("stream_drop", ::redis::cmd("DEL").arg(&key)).await?;
                 0
@@ -187,7 +175,6 @@ impl EventStream {
             warn!(self.logger, "the database has lost events that were told of: their sequence begins anew";
                 "told_of" => top, "kept" => end.offset);
             end = self.database.run(outbox::position).await?;
-            key = self.key(end.epoch);
             top = 0;
         }
         // A stream that is too far behind is as good as none.
@@ -203,7 +190,7 @@ impl EventStream {
                 anew = true;
             }
             let appended = events.last().map_or(top, |event| event.offset);
-            top = self.append(&key, &events, std::mem::take(&mut anew)).await?;
+            top = self.append(end.epoch, &events, std::mem::take(&mut anew)).await?;
             if top != appended {
                 // Another relay, or somebody else, writes to the stream: the next call finds out which.
                 return Err(Error::unavailable(
@@ -215,40 +202,44 @@ impl EventStream {
         Ok(())
     }
 
-    async fn read_after(&self, offset: i64) -> Result<Vec<PublishedEvent>> {
+    async fn read_after(&self, offset: i64) -> Result<Vec<Envelope>> {
         let mut connection = self.database.get().await?;
         let read = async |connection: &mut _| outbox::read_after(connection, offset, APPEND_PAGE).await;
-        transaction::single(&mut connection, read).await
+        let events = transaction::single(&mut connection, read).await?;
+        Ok(events.into_iter().map(Envelope::from).collect())
     }
 
     /// What the stream ends with.
-    async fn newest(&self, key: &str) -> Result<Newest> {
-        let reply: Value = self.redis.run("stream_newest", &self.newest.key(key)).await?;
+    async fn newest(&self, epoch: Uuid) -> Result<Newest> {
+        let key = self.key(epoch);
+        let reply: Value = self.redis.run("stream_newest", &self.newest.key(&key)).await?;
         Ok(match elements(&reply) {
             [] => Newest::None,
-            [entry] => open(self.database.keys(), key, entry)
+            [entry] => open(self.database.keys(), &key, epoch, entry)
                 .map_or(Newest::Foreign, |event| Newest::Event(event.offset)),
             _ => Newest::Foreign,
         })
     }
 
-    async fn append(&self, key: &str, events: &[PublishedEvent], anew: bool) -> Result<i64> {
-        let mut script = self.append.key(key);
+    async fn append(&self, epoch: Uuid, events: &[Envelope], anew: bool) -> Result<i64> {
+        let key = self.key(epoch);
+        let mut script = self.append.key(&key);
         script.arg(self.max_events).arg(self.keep_ms).arg(u8::from(anew));
         for event in events {
-            script.arg(event.offset).arg(seal(self.database.keys(), key, event)?);
+            script.arg(event.offset).arg(seal(self.database.keys(), &key, epoch, event)?);
         }
         self.redis.run("stream_append", &script).await
     }
 
     /// The entries right after `offset`, at most `limit`.
-    async fn read(&self, after: Position, limit: u32) -> Result<Vec<PublishedEvent>> {
+    async fn read(&self, after: Position, limit: u32) -> Result<Vec<Envelope>> {
         let key = self.key(after.epoch);
         let mut range = ::redis::cmd("XRANGE");
         let from = format!("{}-0", after.offset.saturating_add(1));
         range.arg(&key).arg(from).arg("+").arg("COUNT").arg(limit);
         let reply: Value = self.redis.call("stream_read", &range).await?;
-        let events = elements(&reply).iter().map_while(|entry| open(self.database.keys(), &key, entry));
+        let keys = self.database.keys();
+        let events = elements(&reply).iter().map_while(|entry| open(keys, &key, after.epoch, entry));
         let expected = after.offset.saturating_add(1)..;
         let whole = events.zip(expected).take_while(|(event, offset)| event.offset == *offset);
         Ok(whole.map(|(event, _)| event).collect())
@@ -259,36 +250,20 @@ impl EventStream {
     }
 }
 
-fn seal(keys: &KeyRing, key: &str, event: &PublishedEvent) -> Result<Vec<u8>> {
-    let entry = Entry {
-        id: event.id,
-        kind: event.kind.clone(),
-        request_id: event.request_id.as_ref().map(ToString::to_string),
-        traceparent: event.traceparent.clone(),
-        data: event.data.clone(),
-    };
-    let plain = serde_json::to_vec(&entry).map_err(Error::internal)?;
-    keys.seal_copy(&place(key, event.offset), &plain)
+fn seal(keys: &KeyRing, key: &str, epoch: Uuid, event: &Envelope) -> Result<Vec<u8>> {
+    keys.seal_copy(&place(key, event.offset), &event.to_json(epoch)?)
 }
 
 /// `None` for what cannot be used, whatever the reason: the database has it too.
-fn open(keys: &KeyRing, key: &str, entry: &Value) -> Option<PublishedEvent> {
+fn open(keys: &KeyRing, key: &str, epoch: Uuid, entry: &Value) -> Option<Envelope> {
     let [name, fields] = elements(entry) else { return None };
-    let [field, envelope] = elements(fields) else { return None };
+    let [field, sealed] = elements(fields) else { return None };
     if bytes(field)? != FIELD.as_bytes() {
         return None;
     }
     let offset = offset_of(std::str::from_utf8(bytes(name)?).ok()?)?;
-    let plain = keys.open_copy(&place(key, offset), bytes(envelope)?).ok()?;
-    let entry: Entry = serde_json::from_slice(&plain).ok()?;
-    Some(PublishedEvent {
-        id: entry.id,
-        kind: entry.kind,
-        offset,
-        request_id: entry.request_id.as_deref().and_then(RequestId::parse),
-        traceparent: entry.traceparent,
-        data: entry.data,
-    })
+    let json = keys.open_copy(&place(key, offset), bytes(sealed)?).ok()?;
+    Envelope::from_json(&json, Position { epoch, offset })
 }
 
 /// What an entry is sealed for: it opens at no other offset and in no other stream.
@@ -370,10 +345,11 @@ impl RedisBus {
         let mut connection = self.stream.redis.dedicated().await?;
         let wait_ms = u64::try_from(WATCH_WAIT.as_millis()).unwrap_or(u64::MAX);
         loop {
-            let key = self.stream.key(self.database.position().await?.epoch);
+            let epoch = self.database.position().await?.epoch;
+            let key = self.stream.key(epoch);
             let mut in_vain = 0;
             while in_vain < WAITS_OF_AN_EPOCH {
-                let last = match self.stream.newest(&key).await? {
+                let last = match self.stream.newest(epoch).await? {
                     Newest::None => 0,
                     Newest::Event(offset) => offset,
                     // Waiting behind it would end at once, for ever.
@@ -417,9 +393,9 @@ impl EventBus for RedisBus {
         self.database.extent()
     }
 
-    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<PublishedEvent>>> {
+    fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>> {
         async move {
-            let count = |source, events: &[PublishedEvent]| {
+            let count = |source, events: &[Envelope]| {
                 let number = u64::try_from(events.len()).unwrap_or(u64::MAX);
                 self.metrics.bus_events_read_total.with_label_values(&[source]).inc_by(number);
             };

@@ -224,8 +224,9 @@ pub(in crate::http) async fn change(
     body: JsonObject,
 ) -> Answer {
     let country = if body.members()?.has("country_specific_data") {
-        let mut connection = state.resources.database.get().await?;
-        Some(applications::country(&mut connection, id, &principal.visibility_for_changes()).await?)
+        let visibility = principal.visibility_for_changes();
+        let read = async |connection: &mut _| applications::country(connection, id, &visibility).await;
+        Some(state.resources.database.run(read).await?)
     } else {
         None
     };

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::countries::DocumentedPerson;
-use crate::countries::data::{DataMember, data_members, is_personal};
+use crate::countries::data::{DataKind, DataMember, data_members, is_personal};
+use crate::countries::personal_text;
 use crate::domain::application::{Country, DataChange};
 use crate::domain::json::exact_object;
 use crate::domain::members::{MAX_UNKNOWN_REPORTED, Members, Problems, Refusal, object, pointer_step};
@@ -99,8 +100,7 @@ pub(super) fn read_change(country: Country, members: &Members<'_>, problems: &mu
         let is_told = TOLD_BY_DOCUMENT.contains(&member.name);
         is_told.then(|| ("read_only", "is set at creation alone".to_owned()))
     };
-    let is_sealed = |name: &str| name != BIRTH_DATE && is_personal(name);
-    let mut change = DataChange { is_personal: is_sealed, open: Vec::new(), personal: Vec::new() };
+    let mut change = DataChange { open: Vec::new(), personal: Vec::new() };
     for (member, value) in declared(country, members, problems, read_only) {
         let side = if member.personal { &mut change.personal } else { &mut change.open };
         side.push((member.name, value));
@@ -131,7 +131,7 @@ fn declared(
             Some(member) => match refuse(member) {
                 Some(refusal) => Err(refusal),
                 None if raw.get() == "null" => Ok((member, None)),
-                None => member.read(raw).map(|value| (member, Some(value))),
+                None => read_member(country, member, raw).map(|value| (member, Some(value))),
             },
         };
         unknown += usize::from(member.is_none());
@@ -146,14 +146,26 @@ fn declared(
     found
 }
 
+/// Reads a member's value. A text that is stored in the clear must not contain personal data.
+fn read_member(country: Country, member: &DataMember, raw: &RawValue) -> Result<Value, Refusal> {
+    let value = member.read(raw)?;
+    let open_text = value.as_str().filter(|_| !member.personal && matches!(member.kind, DataKind::Text(_)));
+    match open_text.and_then(|text| personal_text::find(country, text)) {
+        Some(kind) => {
+            Err(("personal_data", format!("must not contain {kind}, because it is stored in the clear")))
+        }
+        None => Ok(value),
+    }
+}
+
 /// Adds what the document tells beside the birth date, over whatever the client said.
 pub(super) fn add_person(data: &mut Map<String, Value>, person: DocumentedPerson) -> Result<()> {
     data.insert(SEX.to_owned(), serde_json::to_value(person.sex).map_err(Error::internal)?);
     Ok(())
 }
 
-/// The data as clients see them who may read the application: personal members hidden but for their ends, those included
-/// that earlier versions stored in the clear.
+/// The data as clients see them who may read the application: personal members hidden but for their ends, also
+/// where plain SQL has stored them in the clear.
 pub(super) fn shown(
     open: Map<String, Value>,
     personal: &PersonalMembers,
@@ -227,6 +239,9 @@ mod tests {
             ),
             (r#"{"employer": {"name": "x"}}"#, "/country_specific_data/employer bad_type"),
             (r#"{"employer": "x\u0000"}"#, "/country_specific_data/employer bad_text"),
+            (r#"{"employer": "ana@example.com"}"#, "/country_specific_data/employer personal_data"),
+            (r#"{"loan_purpose": "for 12345678Z"}"#, "/country_specific_data/loan_purpose personal_data"),
+            (r#"{"note": "12345678Z, ana@example.com"}"#, ""),
             (r#"{"birth_date": "2001-02-30"}"#, "/country_specific_data/birth_date bad_date"),
             (r#"{"birth_date": "2026-11-30"}"#, "/country_specific_data/birth_date bad_date"),
             (r#"{"birth_date": "1901-11-28"}"#, "/country_specific_data/birth_date bad_date"),
@@ -243,6 +258,7 @@ mod tests {
             (r#"{"employer": null, "email": "a@b.es"}"#, ""),
             (r#"{"birth_date": "2001-02-03"}"#, "/country_specific_data/birth_date read_only"),
             (r#"{"sex": null}"#, "/country_specific_data/sex read_only"),
+            (r#"{"employer": "ana@example.com"}"#, "/country_specific_data/employer personal_data"),
         ] {
             assert_eq!(refused(change, json).join(", "), expected, "{json}");
         }

@@ -138,8 +138,8 @@ pub(in crate::http) async fn create(
         }
         (InsertOutcome::Known(known), Some(write)) => replay(keys, &write, &known),
         (InsertOutcome::Duplicate(existing), _) => {
-            let mut connection = state.resources.database.get().await?;
-            let open_until = held_until(&mut connection, &owner, document).await?;
+            let read = async |connection: &mut _| held_until(connection, &owner, document).await;
+            let open_until = state.resources.database.run(read).await?;
             Err(Rejection::DuplicateApplication { existing, open_until })
         }
         (InsertOutcome::InFlight | InsertOutcome::Contended | InsertOutcome::Known(_), _) => Err(in_flight()),

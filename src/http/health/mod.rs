@@ -1,6 +1,6 @@
 //! Health: whether this process lives, whether work should be sent to it, and how its parts are.
 //!
-//! Readiness looks at what every request needs, the database and the receiver of work; it is no place for the state of
+//! Readiness looks at what every request needs, the database and the intake of work; it is no place for the state of
 //! bureaus, whose failure is answered by fallback and must not take an instance out of service. The details tell all.
 
 mod report;
@@ -114,7 +114,7 @@ pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> An
         return Err(Error::unavailable("aval", "draining").into());
     }
     if !state.health.takes_work() {
-        return Err(Error::unavailable("receiver", "off").into());
+        return Err(Error::unavailable("intake", "off").into());
     }
     let skew = clock_skew(&state).await?;
     if skew > state.resources.settings.instance.max_clock_skew() {

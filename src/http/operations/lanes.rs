@@ -12,7 +12,6 @@ use slog::warn;
 use utoipa::ToSchema;
 
 use super::wanted::{expiry, required_reason};
-use crate::actors::Task;
 use crate::actors::provider_gateway::BreakerStatus;
 use crate::domain::members::{Fields, Problems, Refusal, boolean};
 use crate::error::{Error, Result};
@@ -36,10 +35,14 @@ impl FromRequest for LanePath {
     type Error = Rejection;
     type Future = Ready<Result<Self, Rejection>>;
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let named = request.match_info().query("lane");
-        let known = Task::ALL.into_iter().flat_map(Task::lanes).find(|lane| lane.eq_ignore_ascii_case(named));
-        ready(known.map(Self).ok_or_else(|| Error::NotFound("lane").into()))
+        let lanes = |state: HttpState| state.tasks.lanes();
+        let known = HttpState::from_request(request, payload)
+            .into_inner()
+            .map(lanes)
+            .map(|lanes| lanes.into_iter().find(|lane| lane.eq_ignore_ascii_case(named)));
+        ready(known.and_then(|known| known.map(Self).ok_or_else(|| Error::NotFound("lane").into())))
     }
 }
 
@@ -85,13 +88,13 @@ pub struct LaneView {
     /// What the answering instance would take from it by its own circuit breaker (`when_open`): `everything`, `one_probe` or
     /// `nothing`; `null` when that instance does not know.
     #[schema(value_type = Option<crate::http::schemas::LaneIntake>, example = "everything")]
-    pub receiver: Option<&'static str>,
+    pub intake: Option<&'static str>,
 }
 
 /// The lanes of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneList {
-    /// The answering instance: `receiver` is its own.
+    /// The answering instance: `intake` is its own.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: String,
     /// The lanes.
@@ -109,7 +112,7 @@ pub struct LaneList {
 pub(in crate::http) async fn list(state: HttpState) -> Answer {
     let paused = lanes::paused(&mut *state.resources.database.get().await?).await?;
     let breakers = state.operations.breakers().await;
-    let lanes = Task::ALL.into_iter().flat_map(Task::lanes).map(|lane| {
+    let lanes = state.tasks.lanes().into_iter().map(|lane| {
         let pause = paused.iter().find(|paused| paused.lane == lane);
         view(&state, lane, pause.cloned(), &breakers)
     });
@@ -125,12 +128,12 @@ fn view(
 ) -> LaneView {
     let providers = &state.resources.settings.providers;
     let breaker = breakers.iter().find(|status| status.country.code() == lane);
-    let receiver = breaker.map(|status| LaneAdmission::of(&providers.of(status.country), &status.snapshot));
+    let intake = breaker.map(|status| LaneAdmission::of(&providers.of(status.country), &status.snapshot));
     LaneView {
         lane,
         paused: pause.is_some(),
         pause: pause.map(PauseView::from),
-        receiver: receiver.map(|receiver| match receiver {
+        intake: intake.map(|intake| match intake {
             LaneAdmission::Everything => "everything",
             LaneAdmission::OneProbe => "one_probe",
             LaneAdmission::Nothing => "nothing",

@@ -29,9 +29,11 @@ use crate::storage::scheduled_runs;
 pub(in crate::http) async fn run(state: HttpState, principal: Principal, task: web::Path<String>) -> Answer {
     let task = Task::parse(&task).ok_or(Error::NotFound("task"))?;
     let clock = &state.resources.clock;
-    let mut connection = state.resources.database.get().await?;
-    let (id, now) = (clock.new_uuid(), clock.now());
-    let run = scheduled_runs::request(&mut connection, id, task.name(), now, &principal.account).await?;
+    let (id, now, account) = (clock.new_uuid(), clock.now(), principal.account.as_str());
+    // Safe to do again: the request is inserted at most once under its identifier.
+    let request =
+        async |connection: &mut _| scheduled_runs::request(connection, id, task.name(), now, account).await;
+    let run = state.resources.database.run(request).await?;
     info!(state.resources.logger, "a run was asked for"; "task" => task.name(), "account" => &principal.account);
     Ok(HttpResponse::Accepted().json(RunView::from(run)))
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::actors::broadcaster::Topic;
-use crate::domain::event::Position;
+use crate::domain::published::Position;
 
 /// A message that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,10 @@ const BAD_APPLICATION_ID: ParseProblem =
     ParseProblem { code: "bad_application_id", detail: "\"application_id\" must be a UUID" };
 const UNKNOWN_COUNTRY: ParseProblem =
     ParseProblem { code: "unknown_country", detail: "\"country\" must be one of ES, PT, IT, MX, CO, BR" };
-const UNKNOWN_CHANNEL: ParseProblem =
-    ParseProblem { code: "unknown_channel", detail: "\"channel\" must be \"applications\"" };
+const UNKNOWN_CHANNEL: ParseProblem = ParseProblem {
+    code: "unknown_channel",
+    detail: "\"channel\" must be \"applications\" or \"operations\"",
+};
 const BAD_POSITION: ParseProblem = ParseProblem {
     code: "bad_position",
     detail: "\"epoch\" (a UUID) and \"offset\" (an integer) belong together, as the server sent them",
@@ -118,6 +120,7 @@ fn topic(fields: &Fields) -> Result<Topic, ParseProblem> {
         }
         (None, Some(code), None) => code.parse().map(Topic::Country).map_err(|_unknown| UNKNOWN_COUNTRY),
         (None, None, Some(Topic::ALL_CHANNEL)) => Ok(Topic::All),
+        (None, None, Some(Topic::OPERATIONS_CHANNEL)) => Ok(Topic::Operations),
         (None, None, Some(_)) => Err(UNKNOWN_CHANNEL),
         _ => Err(BAD_TOPIC),
     }
@@ -159,6 +162,10 @@ mod tests {
             ),
             (r#" { "action" : "ping", "later": {"than": ["this"]} } "#.to_owned(), ClientMessage::Ping),
             (r#"{"action":"subscribe","channel":"applications"}"#.to_owned(), subscribe(Topic::All, None)),
+            (
+                r#"{"action":"subscribe","channel":"operations"}"#.to_owned(),
+                subscribe(Topic::Operations, None),
+            ),
             (
                 r#"{"action":"subscribe","country":"ES"}"#.to_owned(),
                 subscribe(Topic::Country(Country::Es), None),

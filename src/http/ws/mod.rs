@@ -94,7 +94,7 @@ pub struct Realtime {
     pub logger: Logger,
 }
 
-/// Live updates of applications, over a WebSocket.
+/// Live updates of applications and of operations, over a WebSocket.
 ///
 /// A client first authenticates: by `Authorization` or `X-API-Key` on the handshake, by a ticket of `POST /api/v1/ws/tickets` in
 /// the URL, or by the message `{"action":"auth","token":…}` with an access token or `{"action":"auth","api_key":…}`. The answer is
@@ -106,6 +106,10 @@ pub struct Realtime {
 /// `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds the last `epoch`
 /// and `offset` it saw to its subscriptions, and gets what it missed, or `"recovered": false`. An `offset` is good for that
 /// alone: the numbers of users tell neither an order nor a count.
+///
+/// Admins also subscribe to `{"action":"subscribe","channel":"operations"}`; an API key needs the scope `operations:read`. They
+/// get `operations_update`, with `epoch`, `offset`, `event_type`, `time` and `data`, when an account, an API key or a circuit
+/// breaker changes. Other accounts get the `error` `forbidden`.
 ///
 /// Closed with 4008: the client reads too slowly; 4401: not authenticated, or not any more; 4408: no pong; 4429: too many
 /// connections of one account, too many messages, or too many credentials tried. The close frame has a reason, and for 4401 and

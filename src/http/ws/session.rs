@@ -20,7 +20,7 @@ use super::pacing::{Meter, wire_size};
 use super::viewer_offset::ViewerOffsets;
 use crate::accounts::Principal;
 use crate::actors::broadcaster::{Frame, Membership, SessionQueue, Subscription, Topic, Wake};
-use crate::domain::event::Position;
+use crate::domain::published::Position;
 use crate::storage::applications;
 
 /// Tells a session that its queue has something.
@@ -197,10 +197,16 @@ impl WsSession {
         }
     }
 
-    /// Subscribes to a topic. To an application only one that the client may see: about any other nothing would ever come.
+    /// Subscribes to a topic that the client may see: the events of any other would never come.
     fn subscribe(&mut self, topic: Topic, resume: Option<Position>, ctx: &mut WebsocketContext<Self>) {
-        let (Topic::Application(id), Some(principal)) = (topic, &self.principal) else {
-            return self.subscribe_to_known(topic, resume, ctx);
+        let (id, principal) = match (topic, &self.principal) {
+            (Topic::Application(id), Some(principal)) => (id, principal),
+            (Topic::Operations, Some(principal)) if !identity::may_see_operations(principal) => {
+                let detail =
+                    "the channel \"operations\" is for admins; an API key needs the scope operations:read";
+                return self.send(&Frame::subscription_refused(topic, "forbidden", detail), ctx);
+            }
+            _ => return self.subscribe_to_known(topic, resume, ctx),
         };
         let (database, visibility) = (self.realtime.database.clone(), principal.visibility());
         let looking =

@@ -11,7 +11,7 @@
 use crate::accounts::Principal;
 use crate::actors::broadcaster::Frame;
 use crate::domain::account::Role;
-use crate::domain::event::Position;
+use crate::domain::published::Position;
 use crate::storage::seal::KeyRing;
 
 const HALF_BITS: u32 = 26;

@@ -59,6 +59,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 9] = [
+        Self::ConsecutiveFailures,
+        Self::FailureRate,
+        Self::SlowRate,
+        Self::OpenTimeOver,
+        Self::ProbeSucceeded,
+        Self::ProbeFailed,
+        Self::ProbeExpired,
+        Self::Forced,
+        Self::GivenBack,
+    ];
+
     /// The cause's name in logs.
     pub const fn as_str(self) -> &'static str {
         match self {

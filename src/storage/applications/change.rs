@@ -4,14 +4,13 @@ use std::fmt;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{ApplicationRow, Visibility, object, open_personal, seal_personal};
+use super::{ApplicationRow, Visibility, open_personal, seal_personal};
 use crate::domain::application::{Application, Attribution, DataChange};
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::{Initiator, Status};
 use crate::error::{Error, PublicMessage, Result};
-use crate::storage::json::StoredJson;
 use crate::storage::schema::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
@@ -45,7 +44,6 @@ impl fmt::Debug for Change {
 struct Locked {
     status: Status,
     deleted: bool,
-    country_specific_data: Map<String, Value>,
     personal_data: Option<Vec<u8>>,
 }
 
@@ -90,7 +88,7 @@ pub async fn change(
                 .await?
         }
         Change::CountryData(data) => {
-            let personal = seal_changed(connection, keys, id, locked, data).await?;
+            let personal = seal_changed(keys, id, locked.personal_data, data)?;
             let removed = data.open.iter().filter(|(_, value)| value.is_none());
             let removed: Vec<String> = removed.map(|(name, _)| (*name).to_owned()).collect();
             let set = data.open.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?)));
@@ -122,8 +120,8 @@ pub async fn change(
     Ok(changed.open(keys)?)
 }
 
-/// What the trigger copies to the audit row of this change, and of no other. Reasons of versions that had no internal
-/// note were written for staff and are not marked as public.
+/// What the trigger copies to the audit row of this change, and of no other. Reasons that are not marked as public, such
+/// as those of plain SQL, are shown to staff alone.
 fn details(attribution: &Attribution, internal_note: Option<&str>) -> Value {
     let change_id = attribution.change_id.as_uuid();
     match internal_note {
@@ -132,34 +130,19 @@ fn details(attribution: &Attribution, internal_note: Option<&str>) -> Value {
     }
 }
 
-/// The sealed data after a change. Personal members that an earlier version stored in the clear move to their envelope
-/// first, so that the audit row of the change does not keep them in the clear.
-async fn seal_changed(
-    connection: &mut AsyncPgConnection,
+/// The sealed members after a change.
+fn seal_changed(
     keys: &KeyRing,
     id: ApplicationId,
-    locked: Locked,
+    sealed: Option<Vec<u8>>,
     change: &DataChange,
-) -> Result<Option<Vec<u8>>, Abort> {
-    let is_told = |(name, _): &(String, Value)| (change.is_personal)(name);
-    let told: Map<String, Value> = locked.country_specific_data.into_iter().filter(is_told).collect();
-    if told.is_empty() && change.personal.is_empty() {
-        return Ok(locked.personal_data);
+) -> Result<Option<Vec<u8>>> {
+    if change.personal.is_empty() {
+        return Ok(sealed);
     }
-    let mut personal = open_personal(keys, id.as_uuid(), locked.personal_data.as_deref())?;
-    if !told.is_empty() {
-        let names: Vec<String> = told.keys().cloned().collect();
-        told.into_iter().for_each(|(name, value)| personal.set(&name, Some(value)));
-        diesel::update(applications::table.filter(applications::id.eq(id.as_uuid())))
-            .set((
-                applications::country_specific_data.eq(applications::country_specific_data.remove(names)),
-                applications::personal_data.eq(seal_personal(keys, id.as_uuid(), &personal)?),
-            ))
-            .execute(connection)
-            .await?;
-    }
+    let mut personal = open_personal(keys, id.as_uuid(), sealed.as_deref())?;
     change.personal.iter().for_each(|(name, value)| personal.set(name, value.clone()));
-    Ok(seal_personal(keys, id.as_uuid(), &personal)?)
+    seal_personal(keys, id.as_uuid(), &personal)
 }
 
 async fn lock(
@@ -168,13 +151,12 @@ async fn lock(
     visibility: &Visibility,
     change: &Change,
 ) -> Result<Locked, Abort> {
-    type Row = (PgStatus, bool, String, StoredJson, Option<Vec<u8>>);
+    type Row = (PgStatus, bool, String, Option<Vec<u8>>);
     let locked: Option<Row> = applications::table
         .select((
             applications::status,
             applications::deleted_at.is_not_null(),
             applications::created_by,
-            applications::country_specific_data,
             applications::personal_data,
         ))
         .filter(applications::id.eq(id.as_uuid()))
@@ -182,11 +164,11 @@ async fn lock(
         .first(connection)
         .await
         .optional()?;
-    let Some((status, deleted, owner, data, personal_data)) = locked else {
+    let Some((status, deleted, owner, personal_data)) = locked else {
         return Err(refusal_of_absent(connection, id, visibility, change).await?.into());
     };
     if visibility.reaches(&owner) {
-        Ok(Locked { status: status.0, deleted, country_specific_data: object(data.0), personal_data })
+        Ok(Locked { status: status.0, deleted, personal_data })
     } else {
         Err(Error::NotFound("application").into())
     }

@@ -146,8 +146,9 @@ impl FixedStatement for InsertApplications {
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind_rows("row", self)?;
-        binder.write_names(&Self::NAMES[..STORED_COLUMNS]);
-        binder.write_names(&Self::NAMES[..STORED_COLUMNS]);
+        let stored = Self::NAMES.get(..STORED_COLUMNS).unwrap_or(Self::NAMES);
+        binder.write_names(stored);
+        binder.write_names(stored);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod archived;
 mod change;
 mod claims;
+mod give_up;
 mod insert;
 mod list;
 mod total;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 pub use self::change::{Change, change};
 pub use self::claims::{delete_expired_claims, held_until};
+pub use self::give_up::GiveUp;
 pub use self::insert::{InsertOutcome, Insertion, insert, insert_making_partitions};
 pub use self::list::{ListFilter, ListedApplication, PageStart, SortOrder, list_page};
 pub use self::total::{Total, TotalBounds, total};

@@ -62,8 +62,8 @@ impl GroupWrite for Supersede {
 impl GroupWrite for DeadLetter {
     type Outcome = bool;
 
-    const ORDER: u8 = 6;
-    const WRITTEN: Written = Written { jobs: false, events: true };
+    const ORDER: u8 = 7;
+    const WRITTEN: Written = Written { jobs: false, events: false };
 
     async fn write(
         connection: &mut AsyncPgConnection,

@@ -1,26 +1,22 @@
-//! The walk through `applications`: four envelopes, the blind index, and the birth dates and other personal members that
-//! earlier versions kept in the clear among the country's data.
+//! The walk through `applications`: four envelopes and the blind index.
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::Value;
 use slog::Logger;
 use uuid::Uuid;
 
-use super::{Batch, Pass, resealed, sealed_and_verified, warn_unopened};
-use crate::domain::personal_data::{IdentityDocument, PersonalMembers};
+use super::{Batch, Pass, resealed, warn_unopened};
+use crate::domain::personal_data::IdentityDocument;
 use crate::error::{Error, Result};
 use crate::storage::Database;
 use crate::storage::schema::applications;
 use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
-/// What makes a row one to seal again; `$1` is the prefix of envelopes, `$2` that of the blind index, `$3` the names of the
-/// personal members.
+/// What makes a row one to seal again; `$1` is the prefix of envelopes, `$2` that of the blind index.
 const LEFT: &str = "(substring(full_name FOR 5) <> $1 OR substring(identity_document FOR 5) <> $1 \
-    OR substring(birth_date FOR 5) <> $1 OR birth_date IS NULL AND country_specific_data ->> 'birth_date' IS NOT NULL \
-    OR substring(personal_data FOR 5) <> $1 OR country_specific_data ?| $3 \
+    OR substring(birth_date FOR 5) <> $1 OR substring(personal_data FOR 5) <> $1 \
     OR document_index IS NULL OR substring(document_index FOR 4) <> $2)";
 
 #[derive(QueryableByName)]
@@ -29,15 +25,10 @@ struct Left {
     rows: i64,
 }
 
-pub(super) async fn count_left(
-    connection: &mut AsyncPgConnection,
-    keys: &KeyRing,
-    personal_names: &[&str],
-) -> Result<u64> {
+pub(super) async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
     let left: Left = diesel::sql_query(format!("SELECT count(*) AS rows FROM applications WHERE {LEFT}"))
         .bind::<Binary, _>(keys.active_prefix().to_vec())
         .bind::<Binary, _>(keys.index_prefix().to_vec())
-        .bind::<Array<Text>, _>(personal_names)
         .get_result(connection)
         .await?;
     u64::try_from(left.rows).map_err(Error::internal)
@@ -56,14 +47,8 @@ struct Found {
     identity_document: Vec<u8>,
     #[diesel(sql_type = Nullable<Binary>)]
     birth_date: Option<Vec<u8>>,
-    /// A birth date in the clear.
-    #[diesel(sql_type = Nullable<Text>)]
-    told_birth_date: Option<String>,
     #[diesel(sql_type = Nullable<Binary>)]
     personal_data: Option<Vec<u8>>,
-    /// Personal members in the clear.
-    #[diesel(sql_type = Jsonb)]
-    told_personal: Value,
 }
 
 /// Rows as they were found and as they are to be, column by column.
@@ -73,9 +58,7 @@ struct Reseal {
     found_full_name: Vec<Vec<u8>>,
     found_identity_document: Vec<Vec<u8>>,
     found_birth_date: Vec<Option<Vec<u8>>>,
-    found_told_birth_date: Vec<Option<String>>,
     found_personal_data: Vec<Option<Vec<u8>>>,
-    found_told_personal: Vec<Value>,
     full_name: Vec<Vec<u8>>,
     identity_document: Vec<Vec<u8>>,
     birth_date: Vec<Option<Vec<u8>>>,
@@ -88,14 +71,12 @@ impl Reseal {
         let place = row.id.as_bytes();
         let full_name = resealed(keys, SealedField::FullName, place, &row.full_name)?;
         let identity_document = resealed(keys, SealedField::IdentityDocument, place, &row.identity_document)?;
-        let birth_date = match (&row.birth_date, &row.told_birth_date) {
-            (Some(envelope), _) => Some(resealed(keys, SealedField::BirthDate, place, envelope)?),
-            (None, Some(told)) => {
-                Some(sealed_and_verified(keys, SealedField::BirthDate, place, told.as_bytes())?)
-            }
-            (None, None) => None,
-        };
-        let personal_data = personal_data(keys, place, row.personal_data.as_deref(), &row.told_personal)?;
+        let birth_date = row.birth_date.as_deref();
+        let birth_date =
+            birth_date.map(|it| resealed(keys, SealedField::BirthDate, place, it)).transpose()?;
+        let personal_data = row.personal_data.as_deref();
+        let personal_data =
+            personal_data.map(|it| resealed(keys, SealedField::PersonalData, place, it)).transpose()?;
         let document = keys.open(SealedField::IdentityDocument, place, &identity_document)?;
         let document = IdentityDocument::from_normalized(document);
         let country = row.country.parse().map_err(Error::internal)?;
@@ -103,9 +84,7 @@ impl Reseal {
         self.found_full_name.push(row.full_name);
         self.found_identity_document.push(row.identity_document);
         self.found_birth_date.push(row.birth_date);
-        self.found_told_birth_date.push(row.told_birth_date);
         self.found_personal_data.push(row.personal_data);
-        self.found_told_personal.push(row.told_personal);
         self.full_name.push(full_name);
         self.identity_document.push(identity_document);
         self.birth_date.push(birth_date);
@@ -125,27 +104,20 @@ impl Reseal {
             .await?;
         diesel::sql_query(
             "UPDATE applications a SET full_name = r.full_name, identity_document = r.identity_document, \
-                 birth_date = r.birth_date, personal_data = r.personal_data, document_index = r.document_index, \
-                 country_specific_data = CASE WHEN r.found_birth_date IS NULL AND r.birth_date IS NOT NULL \
-                         THEN a.country_specific_data - 'birth_date' ELSE a.country_specific_data END \
-                     - ARRAY(SELECT jsonb_object_keys(r.found_told_personal)) \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS r (id, found_full_name, \
-                 found_identity_document, found_birth_date, found_told_birth_date, found_personal_data, \
-                 found_told_personal, full_name, identity_document, birth_date, personal_data, document_index) \
+                 birth_date = r.birth_date, personal_data = r.personal_data, document_index = r.document_index \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS r (id, found_full_name, \
+                 found_identity_document, found_birth_date, found_personal_data, full_name, identity_document, \
+                 birth_date, personal_data, document_index) \
              WHERE a.id = r.id AND a.full_name = r.found_full_name \
                  AND a.identity_document = r.found_identity_document \
                  AND a.birth_date IS NOT DISTINCT FROM r.found_birth_date \
-                 AND a.country_specific_data ->> 'birth_date' IS NOT DISTINCT FROM r.found_told_birth_date \
-                 AND a.personal_data IS NOT DISTINCT FROM r.found_personal_data \
-                 AND a.country_specific_data @> r.found_told_personal",
+                 AND a.personal_data IS NOT DISTINCT FROM r.found_personal_data",
         )
         .bind::<Array<diesel::sql_types::Uuid>, _>(&self.id)
         .bind::<Array<Binary>, _>(&self.found_full_name)
         .bind::<Array<Binary>, _>(&self.found_identity_document)
         .bind::<Array<Nullable<Binary>>, _>(&self.found_birth_date)
-        .bind::<Array<Nullable<Text>>, _>(&self.found_told_birth_date)
         .bind::<Array<Nullable<Binary>>, _>(&self.found_personal_data)
-        .bind::<Array<Jsonb>, _>(&self.found_told_personal)
         .bind::<Array<Binary>, _>(&self.full_name)
         .bind::<Array<Binary>, _>(&self.identity_document)
         .bind::<Array<Nullable<Binary>>, _>(&self.birth_date)
@@ -156,41 +128,14 @@ impl Reseal {
     }
 }
 
-/// The envelope of the personal members with those added that stand in the clear.
-fn personal_data(
-    keys: &KeyRing,
-    place: &[u8],
-    envelope: Option<&[u8]>,
-    told: &Value,
-) -> Result<Option<Vec<u8>>> {
-    let told = told.as_object().filter(|told| !told.is_empty());
-    match (envelope, told) {
-        (envelope, None) => {
-            envelope.map(|envelope| resealed(keys, SealedField::PersonalData, place, envelope)).transpose()
-        }
-        (envelope, Some(told)) => {
-            let text = envelope.map(|envelope| keys.open(SealedField::PersonalData, place, envelope));
-            let members = text.transpose()?.map(|text| PersonalMembers::from_storage(&text));
-            let unreadable = || Error::internal("sealed members that are no object");
-            let mut members =
-                members.map_or_else(|| Ok(PersonalMembers::default()), |m| m.ok_or_else(unreadable))?;
-            told.iter().for_each(|(name, value)| members.set(name, Some(value.clone())));
-            let seal =
-                |text: String| sealed_and_verified(keys, SealedField::PersonalData, place, text.as_bytes());
-            members.to_storage().map(seal).transpose()
-        }
-    }
-}
-
 /// Seals the next rows again, those after `after`.
 pub(super) async fn reseal_batch(
     database: &Database,
     logger: &Logger,
-    personal_names: &[&str],
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Batch<Uuid>> {
-    let found = find(database, personal_names, after, limit).await?;
+    let found = find(database, after, limit).await?;
     let next = found.last().map(|row| row.id);
     let mut reseal = Reseal::default();
     let mut unopened = 0;
@@ -211,24 +156,15 @@ pub(super) async fn reseal_batch(
     Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unopened }, next })
 }
 
-async fn find(
-    database: &Database,
-    personal_names: &[&str],
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Found>> {
+async fn find(database: &Database, after: Option<Uuid>, limit: i64) -> Result<Vec<Found>> {
     let query = format!(
-        "SELECT id, country::text AS country, full_name, identity_document, birth_date, \
-             country_specific_data ->> 'birth_date' AS told_birth_date, personal_data, \
-             (SELECT coalesce(jsonb_object_agg(key, value), '{{}}') FROM jsonb_each(country_specific_data) \
-                 WHERE key = ANY ($3)) AS told_personal \
-         FROM applications WHERE id > $4 AND {LEFT} ORDER BY id LIMIT $5"
+        "SELECT id, country::text AS country, full_name, identity_document, birth_date, personal_data \
+         FROM applications WHERE id > $3 AND {LEFT} ORDER BY id LIMIT $4"
     );
     let keys = database.keys();
     let found = diesel::sql_query(query)
         .bind::<Binary, _>(keys.active_prefix().to_vec())
         .bind::<Binary, _>(keys.index_prefix().to_vec())
-        .bind::<Array<Text>, _>(personal_names)
         .bind::<diesel::sql_types::Uuid, _>(after.unwrap_or_default())
         .bind::<BigInt, _>(limit)
         .load(&mut database.get().await?)

@@ -1,8 +1,8 @@
 //! Sealing again: everything that another key sealed is sealed by the active one, while Aval serves.
 //!
 //! What is left to do can be read off the rows themselves: an envelope begins with its key's id, an entry of the blind
-//! index with that of the index key, and earlier versions left texts in the clear. So nothing is kept about a run; one
-//! that was broken off goes on where it was by being started again, and the run is over when nothing is left.
+//! index with that of the index key. No state of a run is stored: an interrupted run continues when it is started again,
+//! and a run is over when nothing is left.
 //!
 //! A walk goes through a table in the order of its key, in small batches. Opening and sealing happen before anything is
 //! locked; each new envelope is opened once more and compared before it is written. The rows of a batch are locked
@@ -39,17 +39,12 @@ struct Batch<C> {
     next: Option<C>,
 }
 
-/// How many rows hold something that is not sealed by the active key, or stand in the blind index by another key. Members
-/// of the country's data that `personal_names` lists must not stand in the clear.
+/// How many rows hold something that is not sealed by the active key, or stand in the blind index by another key.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn count_left(
-    connection: &mut AsyncPgConnection,
-    keys: &KeyRing,
-    personal_names: &[&str],
-) -> Result<u64> {
-    let mut left = applications::count_left(connection, keys, personal_names).await?;
+pub async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
+    let mut left = applications::count_left(connection, keys).await?;
     left += audit::count_left(connection, keys).await?;
     for field in other_columns(connection).await? {
         left += column::count_left(connection, keys, field).await?;
@@ -58,8 +53,7 @@ pub async fn count_left(
 }
 
 /// Goes once through every sealed column, `batch` rows at a time, and tells `on_progress` after each batch how many rows
-/// were sealed in it. A row that somebody changes meanwhile may be left for another pass. Members that `personal_names`
-/// lists move from the clear to their envelope.
+/// were sealed in it. A row that somebody changes meanwhile may be left for another pass.
 ///
 /// # Errors
 /// When the database fails, or when sealing does.
@@ -67,7 +61,6 @@ pub async fn pass(
     database: &Database,
     logger: &Logger,
     batch: i64,
-    personal_names: &[&str],
     mut on_progress: impl FnMut(u64),
 ) -> Result<Pass> {
     let mut total = Pass::default();
@@ -78,7 +71,7 @@ pub async fn pass(
     };
     let mut after = None;
     loop {
-        let done = applications::reseal_batch(database, logger, personal_names, after, batch).await?;
+        let done = applications::reseal_batch(database, logger, after, batch).await?;
         note(done.pass);
         after = done.next;
         if after.is_none() {

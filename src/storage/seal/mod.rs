@@ -23,9 +23,6 @@
 //! A key ring has several keys: the first seals, each opens. To change keys, every instance first learns the new key behind
 //! the old one, then seals with it, and `aval reencrypt` ([`crate::storage::reencrypt`]) seals again what the old one
 //! sealed; then the old one goes.
-//!
-//! Kind 0 is a text in the clear, which versions before the key ring wrote. It is never written any more, and opened only
-//! where the configuration says so, because whoever can write to the database can make one.
 
 mod document_index;
 mod place;
@@ -40,10 +37,9 @@ use sha2::Sha256;
 pub use self::document_index::DocumentIndex;
 use self::place::EnvelopeLocation;
 pub use self::place::{RowKey, SealedField};
-use crate::config::{PlainEnvelopes, Secrets};
+use crate::config::Secrets;
 use crate::error::{Error, Result};
 
-const PLAIN: u8 = 0;
 const SEALED: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
@@ -65,7 +61,6 @@ pub struct KeyRing {
     retired: Vec<RingKey>,
     /// Keyed and ready to be copied for each document.
     index: Hmac<Sha256>,
-    plain: PlainEnvelopes,
 }
 
 impl KeyRing {
@@ -73,9 +68,9 @@ impl KeyRing {
     ///
     /// # Errors
     /// As [`KeyRing::new`].
-    pub fn of(secrets: &Secrets, plain: PlainEnvelopes) -> Result<Self> {
+    pub fn of(secrets: &Secrets) -> Result<Self> {
         let sealing = secrets.sealing.iter().map(|key| (key.id, key.expose()));
-        Self::new(sealing, secrets.index.expose(), plain)
+        Self::new(sealing, secrets.index.expose())
     }
 
     /// A ring of `sealing` keys, each with its id: the first seals, all open. `index` is the blind index's own.
@@ -85,7 +80,6 @@ impl KeyRing {
     pub fn new<'a>(
         sealing: impl IntoIterator<Item = ([u8; KEY_ID_BYTES], &'a [u8; 32])>,
         index: &[u8; 32],
-        plain: PlainEnvelopes,
     ) -> Result<Self> {
         let ring_key = |(id, key): ([u8; KEY_ID_BYTES], &[u8; 32])| {
             XChaCha20Poly1305::new_from_slice(key).ok().map(|cipher| RingKey { id, cipher })
@@ -95,7 +89,7 @@ impl KeyRing {
         let active = keys.next().flatten().ok_or_else(unusable)?;
         let retired = keys.collect::<Option<_>>().ok_or_else(unusable)?;
         let index = document_index::keyed(index).ok_or_else(unusable)?;
-        Ok(Self { active, retired, index, plain })
+        Ok(Self { active, retired, index })
     }
 
     /// Seals `plain` for `field` of `row`.
@@ -114,16 +108,12 @@ impl KeyRing {
         self.seal_at(EnvelopeLocation::copy(key.as_bytes()), plain)
     }
 
-    /// Opens what is kept outside the database, under `key`. It must be sealed, whatever the configuration says.
+    /// Opens what is kept outside the database, under `key`.
     ///
     /// # Errors
     /// As [`KeyRing::open_bytes`].
     pub fn open_copy(&self, key: &str, envelope: &[u8]) -> Result<Vec<u8>> {
-        let place = EnvelopeLocation::copy(key.as_bytes());
-        match envelope.split_first() {
-            Some((&SEALED, rest)) => self.open_sealed(place, rest),
-            Some(_) | None => Err(unopened(place, "it is not sealed")),
-        }
+        self.open_at(EnvelopeLocation::copy(key.as_bytes()), envelope)
     }
 
     fn seal_at(&self, place: EnvelopeLocation<'_>, plain: &[u8]) -> Result<Vec<u8>> {
@@ -153,15 +143,7 @@ impl KeyRing {
     /// # Errors
     /// [`Error::Internal`] for an envelope of an unknown kind or key, of another place, or that was changed.
     pub fn open_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<Vec<u8>> {
-        let place = EnvelopeLocation::of(field, row.as_ref());
-        match envelope.split_first() {
-            Some((&SEALED, rest)) => self.open_sealed(place, rest),
-            Some((&PLAIN, text)) if self.plain == PlainEnvelopes::Accepted => Ok(text.to_vec()),
-            Some((&PLAIN, _)) => {
-                Err(unopened(place, "it is not sealed, and encryption.accept_plain is false"))
-            }
-            Some(_) | None => Err(unopened(place, "it is no envelope")),
-        }
+        self.open_at(EnvelopeLocation::of(field, row.as_ref()), envelope)
     }
 
     /// Opens the envelope of a text of `field` of `row`.
@@ -180,7 +162,11 @@ impl KeyRing {
         [SEALED, a, b, c, d]
     }
 
-    fn open_sealed(&self, place: EnvelopeLocation<'_>, sealed: &[u8]) -> Result<Vec<u8>> {
+    fn open_at(&self, place: EnvelopeLocation<'_>, envelope: &[u8]) -> Result<Vec<u8>> {
+        let sealed = match envelope.split_first() {
+            Some((&SEALED, sealed)) => sealed,
+            Some(_) | None => return Err(unopened(place, "it is not an envelope")),
+        };
         let short = || unopened(place, "it is too short");
         let (id, rest) = sealed.split_first_chunk::<KEY_ID_BYTES>().ok_or_else(short)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(short)?;

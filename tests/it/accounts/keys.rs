@@ -1,11 +1,13 @@
 //! API keys of machine clients.
 
+use aval::storage::api_keys;
 use serde_json::json;
 
 use super::ME;
 use crate::support::accounts::ADMIN;
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
+use crate::support::db::{execute, text};
 use crate::support::eventually;
 
 const KEYS: &str = "/api/v1/api-keys";
@@ -75,6 +77,32 @@ async fn a_key_that_was_altered_taken_back_or_has_expired_is_nobodys() {
     app.delete(&format!("{KEYS}/01890a5d-ac96-774b-bcce-b302099a8057")).await.expect(404);
     let again = json!({"name": "core-banking", "role": "user", "scopes": ["applications:read"]});
     app.post(KEYS, &again).await.expect(409);
+}
+
+/// The second revocation finds the key live in its snapshot and waits for the first, which commits meanwhile.
+#[actix_rt::test]
+async fn a_key_that_is_revoked_twice_at_once_keeps_the_time_of_the_first() {
+    let app = TestApp::start_idle().await;
+    let (id, _) = make(&app, "twice", "user", &["applications:read"]).await;
+    let (mut first, mut second) = (app.database.connect().await, app.database.connect().await);
+    let pid = text(&mut second, "SELECT pg_backend_pid()").await.unwrap();
+    execute(&mut first, "BEGIN").await.unwrap();
+    let revoke = format!("UPDATE api_keys SET revoked_at = '2026-01-01T00:00:00Z' WHERE id = '{id}'");
+    execute(&mut first, &revoke).await.unwrap();
+    let id: uuid::Uuid = id.parse().unwrap();
+    let again = api_keys::revoke(&mut second, id, app.engine().resources.clock.now());
+    let commit = async {
+        let waits = format!("SELECT coalesce(wait_event_type, '') FROM pg_stat_activity WHERE pid = {pid}");
+        eventually("the second revocation to wait for the first", async || {
+            (app.sql(&waits).await == "Lock").then_some(())
+        })
+        .await;
+        execute(&mut first, "COMMIT").await.unwrap();
+    };
+    let (again, ()) = futures_util::future::join(again, commit).await;
+    again.unwrap();
+    let kept = "SELECT (revoked_at = '2026-01-01T00:00:00Z')::text FROM api_keys";
+    assert_eq!(app.sql(kept).await, "true");
 }
 
 #[actix_rt::test]

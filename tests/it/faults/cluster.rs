@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::accounts::{self, ADMIN};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
-use crate::support::db::{self, Server, text};
+use crate::support::db::{Server, text};
 use crate::support::engine::{QUICK, SECRETS};
 use crate::support::process::{ServerProcess, free_port};
 use crate::support::redis::RedisServer;
@@ -159,7 +159,7 @@ impl Cluster {
             instance.is_ready(&cluster.client).await;
             cluster.instances.push(instance);
         }
-        db::execute(&mut cluster.sql().await, &accounts::statement()).await.unwrap();
+        accounts::create(&mut cluster.sql().await).await;
         cluster.token = cluster.mint();
         cluster
     }

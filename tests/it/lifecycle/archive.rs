@@ -359,7 +359,7 @@ async fn a_change_of_keys_says_which_archived_months_still_need_the_old_one() {
     let reseal = async || {
         let settings = settings(&[("DATABASE_URL", app.database.url()), ("ENCRYPTION_KEY", &both)]);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        reencrypt(settings, None, 100, &Clock::system(), &logger, |_| {}).await
+        reencrypt(settings, 100, &Clock::system(), &logger, |_| {}).await
     };
     let refused = reseal().await.unwrap_err().to_string();
     assert!(refused.contains("1 archived applications are not (2024-03)"), "{refused}");

@@ -8,13 +8,14 @@ use std::time::Duration;
 use aval::domain::account::{KeyLimits, Role, Scope};
 use aval::domain::application::{Country, DataChange};
 use aval::domain::confirmation::ReportedOutcome;
-use aval::domain::ids::DecisionId;
+use aval::domain::ids::{DecisionId, EventId};
 use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
 use aval::resilience::circuit_breaker::CircuitMode;
 use aval::storage::applications::{
     Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
 };
+use aval::storage::circuit_events::NewCircuitEvent;
 use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
@@ -31,9 +32,9 @@ use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
-    api_keys, applications, audit, circuit_overrides, decisions, failed_jobs, idempotency, jobs, lanes,
-    login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events, staff_views,
-    statistics, users, webhooks, ws_tickets,
+    api_keys, applications, audit, circuit_events, circuit_overrides, decisions, failed_jobs, idempotency,
+    jobs, lanes, login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events,
+    staff_views, statistics, users, webhooks, ws_tickets,
 };
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
@@ -86,7 +87,7 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::change::change status" [1] ["applications_pkey", "pending_jobs_one_per_application_idx"]
         |sql, w| change(sql, w, Change::Status(Status::Cancelled));
     "applications::change::change data" [1] ["applications_pkey"]
-        |sql, w| change(sql, w, Change::CountryData(DataChange { is_personal: |_| false, open: vec![("employer", Some(json!(1)))], personal: vec![] }));
+        |sql, w| change(sql, w, Change::CountryData(DataChange { open: vec![("employer", Some(json!(1)))], personal: vec![] }));
     "applications::change::change deletion" [1] ["applications_pkey", "document_claims_pkey"]
         |sql, w| change(sql, w, Change::Delete);
     "applications::claims::held_until" [0] ["document_claims_pkey"] |sql, w| applications::held_until(sql, "tester", w.document);
@@ -137,6 +138,11 @@ pub(super) const CASES: &[Case] = cases! {
     "decisions::store" [1] ["applications_pkey", "pending_jobs_pkey"]
         |sql, w| async move { decisions::store(sql, &[decided(w)]).await };
     "decisions::find_latest" [1] ["decisions_pkey"] |sql, w| decisions::find_latest(sql, w.application);
+    "circuit_events::record" [0] [] |sql, w| async move {
+        let id = EventId::new(w.clock.new_uuid());
+        let event = NewCircuitEvent { id, event_type: "circuit.closed.v1", country: Country::Es, data: json!({}) };
+        circuit_events::record(sql, &event).await
+    };
     "circuit_overrides::in_force" [0] [] |sql, _w| circuit_overrides::in_force(sql);
     "circuit_overrides::list" [0] [] |sql, _w| circuit_overrides::list(sql);
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
@@ -174,7 +180,7 @@ pub(super) const CASES: &[Case] = cases! {
         let (lease, application_id, attribution) = (w.job.lease, w.job.application_id.unwrap(), w.attribution());
         jobs::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, other_account_window_ms: 86_400_000 }]).await
     };
-    "jobs::move_to_dead_letters::move_to_dead_letters" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::move_to_dead_letters(sql, &[buried(w)]).await };
+    "jobs::dead_letter::move_to_dead_letters" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::move_to_dead_letters(sql, &[dead_letter(w)]).await };
     "jobs::claim::claim" [0] ["pending_jobs_lanes_idx", "pending_jobs_pkey"] |sql, _w| async move { jobs::claim(sql, &claim()).await };
     "jobs::claim::claim_exhausted" [0] ["pending_jobs_leases_idx"] |sql, _w| async move { jobs::claim_exhausted(sql, &claim()).await };
     "jobs::renew" [0] ["pending_jobs_pkey"]
@@ -220,7 +226,7 @@ pub(super) const CASES: &[Case] = cases! {
             let token = refresh_tokens::find(sql, &[7; 32]).await?;
             let unknown = RefreshToken {
                 id: w.token, family: w.token_family, user_id: w.user, expires_at: w.now, rotated_at: None,
-                revoked_at: None, issued_at: w.now, session_started_at: None, uses: 0,
+                revoked_at: None, session_started_at: w.now, uses: 0,
             };
             refresh_tokens::rotate(sql, &token.unwrap_or(unknown), w.clock.new_uuid(), w.now).await
         };
@@ -290,6 +296,8 @@ pub(super) const CASES: &[Case] = cases! {
     "users::any" [0] [] |sql, _w| users::any(sql);
     "users::find" [0] ["users_pkey"] |sql, w| users::find(sql, w.user);
     "users::get" [0] ["users_pkey"] |sql, w| users::get(sql, w.user);
+    "users::get_listed" [0] ["users_pkey"] |sql, w| users::get_listed(sql, w.user);
+    "users::lock_listed" [0] ["users_pkey"] |sql, w| users::lock_listed(sql, w.user);
     "users::lock" [0] ["users_pkey"] |sql, w| users::lock(sql, w.user);
     "users::find_unchanging" [0] ["users_pkey"] |sql, w| users::find_unchanging(sql, w.user);
     "users::rehash" [0] ["users_pkey"] |sql, w| users::rehash(sql, w.user, "$argon2id$v=19$m=8,t=1,p=1$x$y");
@@ -437,16 +445,12 @@ fn decided(w: &World) -> DecisionRecord {
     }
 }
 
-fn buried(w: &World) -> DeadLetter {
+fn dead_letter(w: &World) -> DeadLetter {
     DeadLetter {
         lease: w.job.lease,
-        application_id: w.job.application_id,
         error_type: "test".to_owned(),
         error_message: "test".to_owned(),
         backtrace: None,
-        attribution: w.attribution(),
-        first_change_id: w.change_id(),
-        traceparent: None,
     }
 }
 
@@ -485,7 +489,6 @@ fn keyed(w: &World) -> KeyedWrite {
     KeyedWrite {
         key_digest: [7; 32],
         fingerprint: [7; 32],
-        earlier_fingerprint: [7; 32],
         account: "test".to_owned(),
         route: "test".to_owned(),
         at: w.now,

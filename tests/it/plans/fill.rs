@@ -7,9 +7,10 @@ use aval::domain::decision::{Case as Decidable, Decision};
 use aval::domain::ids::{ApplicationId, ChangeId};
 use aval::domain::personal_data::IdentityDocument;
 use aval::storage::jobs::{self, Claim, ClaimedJob, Quota};
-use aval::storage::seal::{DocumentIndex, KeyRing};
+use aval::storage::seal::{DocumentIndex, KeyRing, SealedField};
 use chrono::{DateTime, Utc};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel::sql_types::{self, Array, Binary};
+use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -55,10 +56,10 @@ impl World {
         let months = format!("SELECT ensure_month_partitions(({first})::date, {})", MONTHS + 1);
         execute(&mut sql, &months).await.unwrap();
         sql.batch_execute(NO_AUTOVACUUM).await.unwrap();
-        applications(&mut sql, of_a_month).await;
+        let keys = key_ring(&settings(&[]));
+        applications(&mut sql, &keys, of_a_month).await;
         sql.batch_execute(REST).await.unwrap();
         let clock = Clock::system();
-        let keys = key_ring(&settings(&[]));
         let claim = Claim {
             worker: "test".to_owned(),
             limit: 3,
@@ -130,26 +131,47 @@ pub(super) const FORGET_STATISTICS: &str = "\
     UPDATE pg_class SET relpages = 0, reltuples = -1, relallvisible = 0 WHERE relkind IN ('r', 'p') \
         AND relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)";
 
-/// Puts so many applications into every month, of 50 accounts and all statuses, with their history and decisions.
-pub(super) async fn applications(sql: &mut AsyncPgConnection, of_a_month: usize) {
-    let insert = format!(
+/// Puts so many applications into every month, of 50 accounts and all statuses.
+pub(super) async fn applications(sql: &mut AsyncPgConnection, keys: &KeyRing, of_a_month: usize) {
+    sql.batch_execute(&format!(
         "SET session_replication_role = replica; \
-         INSERT INTO applications (id, country, full_name, identity_document, document_index, requested_amount, \
-             monthly_income, currency, status, version, risk_score, created_by, deleted_at, country_specific_data, banking_data) \
+         CREATE TEMP TABLE planned AS \
          SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING \
                  substring(uuid_send(uuid_v7_floor(month + n * interval '1 minute')) FOR 6) FROM 1 FOR 6), 52, 1), 53, 1), \
-                 'hex')::uuid, \
-             (enum_range(NULL::country))[1 + n % 6], '\\x00'::bytea || 'Ana', '\\x00'::bytea || '12345678Z', \
-             sha256(n::text::bytea), 1000 + n, 3000, 'EUR', CASE WHEN n % 97 = 0 THEN 'COMPLETED' ELSE (enum_range(NULL::application_status))[1 + n % 6] END, 2, n % 65, \
-             'account ' || n % 50, CASE WHEN n % 41 = 0 THEN now() END, jsonb_build_object('employer', n), \
-             CASE WHEN n % 50 <> 2 THEN jsonb_build_object('credit_score', n) END \
+                 'hex')::uuid AS id, n \
          FROM generate_series(1, {of_a_month}) n, \
              (SELECT (date_trunc('month', now()) - m * interval '1 month') AS month \
               FROM generate_series(-1, {MONTHS}) m) months \
-         WHERE to_regclass('partitions.applications_' || to_char(month, 'YYYY_MM')) IS NOT NULL; \
-         SET session_replication_role = origin"
-    );
-    sql.batch_execute(&insert).await.unwrap();
+         WHERE to_regclass('partitions.applications_' || to_char(month, 'YYYY_MM')) IS NOT NULL"
+    ))
+    .await
+    .unwrap();
+    #[derive(diesel::QueryableByName)]
+    struct Planned {
+        #[diesel(sql_type = sql_types::Uuid)]
+        id: Uuid,
+    }
+    let planned: Vec<Planned> = diesel::sql_query("SELECT id FROM planned").load(sql).await.unwrap();
+    let ids: Vec<Uuid> = planned.into_iter().map(|planned| planned.id).collect();
+    let sealed = |field, text: &str| -> Vec<Vec<u8>> {
+        ids.iter().map(|id| keys.seal(field, id, text).unwrap()).collect()
+    };
+    diesel::sql_query(
+        "INSERT INTO applications (id, country, full_name, identity_document, document_index, requested_amount, \
+             monthly_income, currency, status, version, risk_score, created_by, deleted_at, country_specific_data, banking_data) \
+         SELECT id, (enum_range(NULL::country))[1 + n % 6], name, document, \
+             sha256(n::text::bytea), 1000 + n, 3000, 'EUR', CASE WHEN n % 97 = 0 THEN 'COMPLETED' ELSE (enum_range(NULL::application_status))[1 + n % 6] END, 2, n % 65, \
+             'account ' || n % 50, CASE WHEN n % 41 = 0 THEN now() END, jsonb_build_object('employer', n), \
+             CASE WHEN n % 50 <> 2 THEN jsonb_build_object('credit_score', n) END \
+         FROM planned JOIN unnest($1, $2, $3) AS sealed (id, name, document) USING (id) ORDER BY id",
+    )
+    .bind::<Array<sql_types::Uuid>, _>(&ids)
+    .bind::<Array<Binary>, _>(sealed(SealedField::FullName, "Ana"))
+    .bind::<Array<Binary>, _>(sealed(SealedField::IdentityDocument, "12345678Z"))
+    .execute(sql)
+    .await
+    .unwrap();
+    sql.batch_execute("DROP TABLE planned; SET session_replication_role = origin").await.unwrap();
 }
 
 /// What belongs to the applications, and everything else.
@@ -191,8 +213,8 @@ const REST: &str = "\
         FROM generate_series(1, 5000) n; \
     INSERT INTO api_keys (id, name, key_hash, role, scopes, created_by) \
         SELECT gen_random_uuid(), 'key' || n, sha256(n::text::bytea), 'user', '{applications:read}', 'test' FROM generate_series(1, 5000) n; \
-    INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at) \
-        SELECT gen_random_uuid(), sha256(u.id::text::bytea || n::text::bytea), gen_random_uuid(), u.id, now(), now() + interval '1 day' \
+    INSERT INTO refresh_tokens (id, token_hash, family, user_id, issued_at, expires_at, session_started_at) \
+        SELECT gen_random_uuid(), sha256(u.id::text::bytea || n::text::bytea), gen_random_uuid(), u.id, now(), now() + interval '1 day', now() \
         FROM users u, generate_series(1, 4) n; \
     INSERT INTO ws_tickets (ticket_hash, user_id, token_version, expires_at) \
         SELECT sha256(id::text::bytea), id, 0, now() + interval '1 minute' FROM users; \

@@ -22,6 +22,7 @@ use self::cases::{CASES, Case};
 use self::explain::{Explained, Plan};
 use self::fill::{FEW, FORGET_STATISTICS, MANY, World};
 use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{key_ring, settings};
 
 /// Tables that may be read from end to end, and why; so may the catalogue, which says what types there are.
 const SMALL: [(&str, &str); 4] = [
@@ -95,7 +96,7 @@ const TRANSACTIONS: [&str; 20] = [
     "failed_jobs::mark",
     "idempotency::",
     "jobs::begin",
-    "jobs::move_to_dead_letters",
+    "jobs::dead_letter",
     "jobs::claim",
     "jobs::release",
     "jobs::renew",
@@ -146,7 +147,7 @@ async fn wrong_plans(database: &TestDatabase, world: &World, knows: Knows) -> Ve
     execute(&mut sql, &format!("ALTER DATABASE {name} SET jit = on")).await.unwrap();
     let mut lent = Explained::connect(database).await;
     let mut pooled = Explained::connect(database).await;
-    pooled.sql.batch_execute(planner::SESSION).await.unwrap();
+    pooled.sql.batch_execute(&planner::session_setup()).await.unwrap();
     let mut wrong = Vec::new();
     for case in CASES.iter().filter(|case| knows == Knows::Enough || !NEED_STATISTICS.contains(&case.name)) {
         let (explained, begin) = match begin(case) {
@@ -213,7 +214,7 @@ async fn jobs_are_found_by_their_keys_when_the_queue_has_grown_since_it_was_anal
     const BY_KEY: [&str; 6] = [
         "decisions::store",
         "jobs::begin::begin",
-        "jobs::move_to_dead_letters::move_to_dead_letters",
+        "jobs::dead_letter::move_to_dead_letters",
         "jobs::renew",
         "jobs::release",
         "jobs::supersede",
@@ -325,7 +326,7 @@ async fn a_total_costs_the_same_however_many_applications_there_are_and_whatever
     let mut sql = database.connect().await;
     let mut costs = Vec::new();
     for more in [3_000, 20_000] {
-        fill::applications(&mut sql, more).await;
+        fill::applications(&mut sql, &key_ring(&settings(&[])), more).await;
         execute(&mut sql, "VACUUM ANALYZE").await.unwrap();
         let mut explained = Explained::connect(&database).await;
         let bounds = TotalBounds { examined: 100, uncounted: 100 };

@@ -12,10 +12,12 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use aval::accounts::Accounts;
 use aval::actors::broadcaster::{self, Broadcaster, Sessions};
 use aval::actors::outbox_relay::{self, OutboxRelay};
+use aval::app::event_types;
 use aval::clock::Clock;
 use aval::config::Settings;
 use aval::events::bus::postgres::PostgresBus;
 use aval::http::ws::{self, Realtime};
+use aval::lending::statistics::ApplicationStatistics;
 use aval::resources::Resources;
 use aval::storage::Database;
 use aval::storage::listener::{Listener, Notification};
@@ -24,7 +26,7 @@ use aval::supervision::handle::{Handle, LivenessGuard};
 use aval::telemetry::metrics::Metrics;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -88,9 +90,9 @@ pub(super) async fn set_status(connection: &mut AsyncPgConnection, id: &str, sta
 }
 
 /// A user whose applications some tests insert.
-const ANA: &str = "INSERT INTO users (id, username, password_hash, role, created_by) \
+const ANA: &str = "SET session_replication_role = replica; INSERT INTO users (id, username, password_hash, role, created_by) \
     SELECT uuid_v7_now(), 'ana', password_hash, 'user', 'test' FROM users WHERE username = 'test-user' \
-    ON CONFLICT DO NOTHING";
+    ON CONFLICT DO NOTHING; RESET session_replication_role";
 
 /// One instance: what a process of Aval has of the way from the outbox to WebSockets.
 pub(super) struct Instance {
@@ -112,15 +114,22 @@ impl Instance {
 
         let bus = Arc::new(PostgresBus::new(resources.database.clone()));
         let (made_with, kept) = (resources.clone(), sessions.clone());
-        keep_alive(&broadcaster, move |line| Broadcaster::new(&made_with, bus.clone(), kept.clone(), line));
+        let types = Arc::new(event_types());
+        keep_alive(&broadcaster, move |line| {
+            Broadcaster::new(&made_with, bus.clone(), Arc::clone(&types), kept.clone(), line)
+        });
         let (made_with, told) = (resources.clone(), broadcaster.clone());
         let on_published: outbox_relay::OnPublished = Arc::new(move || told.hint(broadcaster::Wake));
-        keep_alive(&relay, move |line| OutboxRelay::new(&made_with, None, Arc::clone(&on_published), line));
+        let statistics = Arc::new(ApplicationStatistics::new(&resources));
+        keep_alive(&relay, move |line| {
+            let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
+            OutboxRelay::new(&made_with, None, on_published, projection, line)
+        });
         listen(resources.database.clone(), relay.clone(), broadcaster.clone());
 
         let mut connection = database.connect().await;
-        execute(&mut connection, &accounts::statement()).await;
-        execute(&mut connection, ANA).await;
+        accounts::create(&mut connection).await;
+        connection.batch_execute(ANA).await.unwrap();
         let realtime = Realtime {
             sessions: sessions.clone(),
             accounts: accounts_of(&resources),

@@ -7,13 +7,10 @@ use aval::domain::application::Country;
 use aval::storage::applications::{Insertion, insert};
 use aval::storage::outbox;
 use aval::storage::statistics::{differences, project};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+use diesel_async::AsyncPgConnection;
 
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{application, key_ring, settings};
-
-const UP: &str = include_str!("../../../migrations/2026-11-22-000050-0000_create_statistics/up.sql");
-const DOWN: &str = include_str!("../../../migrations/2026-11-22-000050-0000_create_statistics/down.sql");
 
 /// Applications of two accounts and two countries that went different ways, some of them deleted; nothing is published.
 async fn fill(sql: &mut AsyncPgConnection, count: usize) {
@@ -128,25 +125,6 @@ async fn a_wrong_counter_is_noticed() {
         assert!(noticed.iter().any(|line| line.contains(found)), "{change}: {noticed:?}");
         execute(&mut sql, "ROLLBACK").await.unwrap();
     }
-}
-
-#[actix_rt::test]
-async fn a_database_that_has_applications_already_is_counted_when_it_is_migrated() {
-    let database = TestDatabase::create().await;
-    let mut sql = database.connect().await;
-    sql.batch_execute(DOWN).await.unwrap();
-    fill(&mut sql, 200).await;
-    outbox::publish(&mut sql, 150).await.unwrap();
-    sql.batch_execute(&format!("BEGIN; {UP} COMMIT")).await.unwrap();
-    assert_eq!(text(&mut sql, "SELECT count(*) FROM outbox WHERE relay_offset IS NULL").await.unwrap(), "0");
-    let gaps = "SELECT max(relay_offset) - count(*) FROM outbox";
-    assert_eq!(text(&mut sql, gaps).await.unwrap(), "0", "the sequence goes on without a gap");
-    assert_eq!(position(&mut sql).await, end(&mut sql).await);
-    assert_eq!(differences(&mut sql).await.unwrap(), Vec::<String>::new());
-    fill(&mut sql, 50).await;
-    publish_all(&mut sql).await;
-    assert!(project(&mut sql, 10_000).await.unwrap() > 50);
-    assert_eq!(differences(&mut sql).await.unwrap(), Vec::<String>::new());
 }
 
 #[actix_rt::test]

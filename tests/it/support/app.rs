@@ -128,7 +128,7 @@ impl TestApp {
         let settings = settings(&[&own, overrides].concat());
         let log = CapturedLog::new(LogLevel::Trace, &clock);
         let app = App::start(settings, clock, log.logger.clone()).await.unwrap();
-        super::db::execute(&mut database.connect().await, &accounts::statement()).await.unwrap();
+        accounts::create(&mut database.connect().await).await;
         let token = mint(&app, ADMIN).await;
         let client = awc::Client::builder().timeout(PATIENCE).disable_redirects().finish();
         Self { app, database, log, client, token, contract: Contract::new() }

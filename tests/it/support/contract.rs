@@ -26,6 +26,13 @@ impl Contract {
         Self { newer_labels, ..self }
     }
 
+    /// Where a value does not fit a schema.
+    pub(crate) fn misfits(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut broken = Vec::new();
+        self.check_value(schema, value, "", &mut broken);
+        broken
+    }
+
     /// Panics when the answer is not what the document promises.
     pub(crate) fn check(&self, method: &Method, path: &str, answer: &Answer) {
         let broken = self.broken(method, path, answer);

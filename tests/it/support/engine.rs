@@ -148,5 +148,5 @@ pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> Ne
 /// The keys of a configuration.
 pub(crate) fn key_ring(settings: &Settings) -> Arc<KeyRing> {
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
-    Arc::new(KeyRing::of(&secrets, settings.encryption.plain_envelopes()).unwrap())
+    Arc::new(KeyRing::of(&secrets).unwrap())
 }

@@ -6,7 +6,7 @@ pub(crate) mod builders;
 pub(crate) mod captured_log;
 pub(crate) mod certificates;
 pub(crate) mod chaos_proxy;
-mod contract;
+pub(crate) mod contract;
 pub(crate) mod db;
 pub(crate) mod engine;
 pub(crate) mod pgbouncer;

@@ -2,7 +2,7 @@
 //!
 //! The actor of a WebSocket session lives inside the response stream and stands still when its client stops reading.
 //! So its queue stands outside it and bounds itself, by bytes: a plain queue while it is small; above
-//! `coalesce_above_bytes` it keeps only the newest update of each application; when even that exceeds
+//! `coalesce_above_bytes` it keeps only the newest update of each application, and every other update; when even that exceeds
 //! `close_above_bytes` it is emptied and the session is over (4008). Pushing never waits, so a slow client costs the
 //! others nothing.
 //!
@@ -14,7 +14,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use prometheus::IntCounter;
 
-use super::frame::{Frame, Update};
+use super::feed::Update;
+use super::frame::Frame;
 use crate::config::WebSocketSettings;
 use crate::domain::ids::ApplicationId;
 
@@ -81,7 +82,7 @@ struct Waiting {
 }
 
 struct Entry {
-    /// `None` for anything but an update: it is never replaced.
+    /// `None` for anything but an update of an application: it is never replaced.
     application: Option<ApplicationId>,
     frame: Frame,
 }
@@ -139,12 +140,12 @@ impl SessionQueue {
         if waiting.closing.is_none() && update.offset <= waiting.last_offset {
             return Push::Known;
         }
-        self.push(&mut waiting, Some(update.application), &update.frame, Some(update.offset))
+        self.push(&mut waiting, update.application, &update.frame, Some(update.offset))
     }
 
     /// Takes an update that the session had missed: whoever replays makes sure that it comes once and in order.
     pub(super) fn push_missed(&self, update: &Update) -> Push {
-        self.push(&mut self.lock(), Some(update.application), &update.frame, Some(update.offset))
+        self.push(&mut self.lock(), update.application, &update.frame, Some(update.offset))
     }
 
     /// Takes an answer.
@@ -187,7 +188,7 @@ impl SessionQueue {
             self.dropped.inc_by(replaced);
         }
         if waiting.bytes + frame.text.len() > self.close_above {
-            self.dropped.inc_by(waiting.updates() + u64::from(application.is_some()));
+            self.dropped.inc_by(waiting.updates() + u64::from(offset.is_some()));
             waiting.clear();
             waiting.closing = Some(Closing::TooSlow);
             self.wake(waiting);
@@ -259,7 +260,7 @@ impl Waiting {
     }
 
     fn updates(&self) -> u64 {
-        let updates = self.entries.values().filter(|entry| entry.application.is_some()).count();
+        let updates = self.entries.values().filter(|entry| entry.frame.kind.is_update()).count();
         u64::try_from(updates).unwrap_or(u64::MAX)
     }
 

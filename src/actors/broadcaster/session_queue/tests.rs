@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::actors::broadcaster::feed::Viewers;
 use crate::actors::broadcaster::frame::FrameKind;
-use crate::domain::application::Country;
+use crate::actors::broadcaster::topic::Topic;
 
 const COALESCE_ABOVE: usize = 400;
 const CLOSE_ABOVE: usize = 1000;
@@ -33,9 +34,9 @@ fn update(offset: i64, application: u128, bytes: usize) -> Update {
     let text = format!("{offset:0>bytes$}");
     Update {
         offset,
-        application: ApplicationId::new(Uuid::from_u128(application)),
-        country: Country::Es,
-        created_by: String::new(),
+        topics: vec![Topic::All],
+        viewers: Viewers::OwnerAndStaff(String::new()),
+        application: Some(ApplicationId::new(Uuid::from_u128(application))),
         frame: Frame::of_text(FrameKind::ApplicationUpdate, &text),
     }
 }
@@ -52,6 +53,17 @@ fn a_small_queue_keeps_everything_in_order() {
     }
     assert_eq!(offsets(&queue.take(250)), [1, 2]);
     assert_eq!(offsets(&queue.take(usize::MAX)), [3, 4]);
+    assert_eq!(queue.dropped.get(), 0);
+}
+
+#[test]
+fn an_update_of_no_application_is_never_replaced() {
+    let queue = queue();
+    for offset in 1..=6 {
+        let event = Update { application: None, ..update(offset, 1, 100) };
+        assert_eq!(queue.push_live(&event), Push::Taken);
+    }
+    assert_eq!(offsets(&queue.take(usize::MAX)), [1, 2, 3, 4, 5, 6]);
     assert_eq!(queue.dropped.get(), 0);
 }
 

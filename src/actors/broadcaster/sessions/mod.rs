@@ -11,23 +11,23 @@
 
 mod registry;
 mod replay;
+mod session;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::registry::Registry;
-use super::frame::{Frame, Update};
+use self::session::SessionId;
+use super::feed::Update;
+use super::frame::Frame;
 use super::session_queue::SessionQueue;
 use super::topic::Topic;
 use crate::config::WebSocketSettings;
-use crate::domain::event::Position;
+use crate::domain::published::Position;
 use crate::events::bus::Extent;
-use crate::storage::applications::Visibility;
 use crate::telemetry::metrics::Metrics;
 
-/// Names a session within its instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct SessionId(u64);
+pub use self::session::{Subscription, Viewer};
 
 /// The sessions of this instance. Cheap to clone.
 #[derive(Clone)]
@@ -36,17 +36,6 @@ pub struct Sessions {
     settings: WebSocketSettings,
     metrics: Arc<Metrics>,
     next_id: Arc<AtomicU64>,
-}
-
-/// What became of a subscription.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subscription {
-    /// It stands, and the answer is in the queue.
-    Standing,
-    /// The broadcaster will answer it; it should be woken.
-    AwaitsBroadcaster,
-    /// The session has as many as it may.
-    TooMany,
 }
 
 impl Sessions {
@@ -148,16 +137,16 @@ impl Membership {
         &self.queue
     }
 
-    /// Lets the session see what `account` may see. `false`, and nothing changes, when that account has as many sessions on
+    /// Lets the session see what `viewer` may see. `false`, and nothing changes, when that account has as many sessions on
     /// this instance as it may.
-    pub fn admit(&self, account: &str, visibility: Visibility) -> bool {
+    pub fn admit(&self, viewer: Viewer) -> bool {
         let most = self.sessions.settings.max_sockets_per_account;
-        self.sessions.lock().admit(self.id, account, visibility, most)
+        self.sessions.lock().admit(self.id, viewer, most)
     }
 
-    /// Changes what the session sees, for the same account.
-    pub fn see(&self, visibility: Visibility) {
-        self.sessions.lock().see(self.id, visibility);
+    /// Changes what an admitted session sees, for the same account.
+    pub fn see(&self, viewer: Viewer) {
+        self.sessions.lock().see(self.id, viewer);
     }
 
     /// Subscribes to `topic`; with `resume`, from that position on. The answer comes through the queue, before the

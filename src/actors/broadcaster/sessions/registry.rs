@@ -3,13 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::replay::Recovery;
-use super::{SessionId, Subscription};
-use crate::actors::broadcaster::frame::{Frame, Update};
+use super::session::{Request, Session, SessionId, Subscription, Viewer};
+use crate::actors::broadcaster::feed::Update;
+use crate::actors::broadcaster::frame::Frame;
 use crate::actors::broadcaster::session_queue::{Closing, Push, SessionQueue};
 use crate::actors::broadcaster::topic::Topic;
-use crate::domain::event::Position;
-use crate::storage::applications::Visibility;
+use crate::domain::published::Position;
 
 #[derive(Default)]
 pub(super) struct Registry {
@@ -21,94 +20,45 @@ pub(super) struct Registry {
     closing: bool,
 }
 
-pub(super) struct Session {
-    pub(super) queue: Arc<SessionQueue>,
-    /// Whose it is and what that account may see; `None` until the client has said who it is.
-    viewer: Option<(Arc<str>, Visibility)>,
-    /// Each topic, with the offset after which the session gets all of it.
-    pub(super) topics: HashMap<Topic, i64>,
-    /// Subscriptions that the broadcaster has not answered yet, in the order they came.
-    pub(super) requests: Vec<Request>,
-    /// `None` while the session is live.
-    pub(super) recovery: Option<Recovery>,
-}
-
-/// A subscription that waits for its answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Request {
-    pub(super) topic: Topic,
-    pub(super) resume: Option<Position>,
-}
-
-impl Session {
-    /// Whether some topic that `counts` lets `update` in.
-    pub(super) fn wants(&self, update: &Update, counts: impl Fn(&Topic) -> bool) -> bool {
-        self.may_see(update)
-            && Topic::of(update.application, update.country).iter().any(|topic| {
-                counts(topic) && self.topics.get(topic).is_some_and(|after| update.offset > *after)
-            })
-    }
-
-    fn may_see(&self, update: &Update) -> bool {
-        match &self.viewer {
-            None => false,
-            Some((_, Visibility::All)) => true,
-            Some((_, Visibility::OwnedBy(account))) => *account == update.created_by,
-        }
-    }
-
-    /// Whether the session must wait for the broadcaster before it can be answered or get live events.
-    fn is_behind(&self) -> bool {
-        self.recovery.is_some() || !self.requests.is_empty()
-    }
-}
-
 impl Registry {
     pub(super) fn join(&mut self, id: SessionId, queue: Arc<SessionQueue>) {
         if self.closing {
             queue.close(Closing::ShuttingDown);
             return;
         }
-        let session =
-            Session { queue, viewer: None, topics: HashMap::new(), requests: Vec::new(), recovery: None };
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Session::new(queue));
     }
 
     /// Lets a session see what its account may. `false` when the account has as many sessions as it may.
-    pub(super) fn admit(
-        &mut self,
-        id: SessionId,
-        account: &str,
-        visibility: Visibility,
-        most: usize,
-    ) -> bool {
+    pub(super) fn admit(&mut self, id: SessionId, viewer: Viewer, most: usize) -> bool {
         // A session that was cut off sees nothing any more.
         let Some(session) = self.sessions.get_mut(&id) else { return true };
-        let count = self.accounts.entry(Arc::from(account)).or_insert(0);
+        let count = self.accounts.entry(Arc::clone(&viewer.account)).or_insert(0);
         if *count >= most {
             return false;
         }
         *count += 1;
-        session.viewer = Some((Arc::from(account), visibility));
+        session.viewer = Some(viewer);
         true
     }
 
     /// Changes what a session sees that was let in.
-    pub(super) fn see(&mut self, id: SessionId, visibility: Visibility) {
-        let viewer = self.sessions.get_mut(&id).and_then(|session| session.viewer.as_mut());
-        if let Some((_, seen)) = viewer {
-            *seen = visibility;
+    pub(super) fn see(&mut self, id: SessionId, viewer: Viewer) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && session.viewer.is_some()
+        {
+            session.viewer = Some(viewer);
         }
     }
 
     pub(super) fn leave(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
-        if let Some((account, _)) = session.viewer
-            && let Some(count) = self.accounts.get_mut(&account)
+        if let Some(viewer) = session.viewer
+            && let Some(count) = self.accounts.get_mut(&viewer.account)
         {
             *count -= 1;
             if *count == 0 {
-                self.accounts.remove(&account);
+                self.accounts.remove(&viewer.account);
             }
         }
         for topic in session.topics.into_keys() {
@@ -200,11 +150,7 @@ impl Registry {
             return;
         }
         let mut cut_off = Vec::new();
-        for id in Topic::of(update.application, update.country)
-            .iter()
-            .filter_map(|topic| self.subscribers.get(topic))
-            .flatten()
-        {
+        for id in update.topics.iter().filter_map(|topic| self.subscribers.get(topic)).flatten() {
             // A session that several topics lead to is met several times; its queue takes the event once.
             let Some(session) = self.sessions.get(id) else { continue };
             if session.recovery.is_none()

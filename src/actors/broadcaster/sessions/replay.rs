@@ -10,23 +10,14 @@
 
 use std::collections::HashSet;
 
-use super::SessionId;
-use super::registry::{Registry, Request, Session};
-use crate::actors::broadcaster::frame::{Frame, Update};
+use super::registry::Registry;
+use super::session::{Recovery, Request, Session, SessionId};
+use crate::actors::broadcaster::feed::Update;
+use crate::actors::broadcaster::frame::Frame;
 use crate::actors::broadcaster::session_queue::Push;
 use crate::actors::broadcaster::topic::Topic;
-use crate::domain::event::Position;
+use crate::domain::published::Position;
 use crate::events::bus::Extent;
-
-/// A walk through the bus.
-pub(super) struct Recovery {
-    /// The topics that it is for.
-    topics: HashSet<Topic>,
-    /// Where the instance's position stood when it began.
-    live_from: i64,
-    /// How far it has come.
-    cursor: i64,
-}
 
 impl Registry {
     /// Whether a live session's subscription waits for its answer.

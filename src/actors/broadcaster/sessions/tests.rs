@@ -5,9 +5,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::*;
+use crate::actors::broadcaster::feed::Viewers;
 use crate::actors::broadcaster::frame::FrameKind;
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
+use crate::storage::applications::Visibility;
 
 const EPOCH: Uuid = Uuid::from_u128(7);
 const MAX_REPLAY: u32 = 25;
@@ -37,9 +39,13 @@ fn sessions() -> Sessions {
     Sessions::new(&settings, Arc::new(Metrics::new().unwrap()))
 }
 
+fn viewer(account: &str, applications: Visibility) -> Viewer {
+    Viewer { account: account.into(), applications, operations: false }
+}
+
 fn join(sessions: &Sessions, visibility: Visibility) -> Membership {
     let member = sessions.join();
-    assert!(member.admit("tester", visibility));
+    assert!(member.admit(viewer("tester", visibility)));
     member
 }
 
@@ -54,9 +60,9 @@ fn update(offset: i64, n: u128) -> Update {
     let (country, created_by) = if n.is_multiple_of(2) { (Country::Es, "ana") } else { (Country::Pt, "rui") };
     Update {
         offset,
-        application: application(n),
-        country,
-        created_by: created_by.to_owned(),
+        topics: vec![Topic::All, Topic::Country(country), Topic::Application(application(n))],
+        viewers: Viewers::OwnerAndStaff(created_by.to_owned()),
+        application: Some(application(n)),
         frame: Frame::of_text(FrameKind::ApplicationUpdate, &text),
     }
 }
@@ -339,8 +345,7 @@ impl Client {
     }
 
     fn was_promised(&self, update: &Update) -> bool {
-        let topics = Topic::of(update.application, update.country);
-        self.promised.values().any(|(topic, after)| topics.contains(topic) && update.offset > *after)
+        self.promised.values().any(|(topic, after)| update.topics.contains(topic) && update.offset > *after)
     }
 }
 
@@ -388,7 +393,7 @@ proptest! {
         prop_assert_eq!(&got, &expected);
         let mut newest: BTreeMap<ApplicationId, i64> = BTreeMap::new();
         for offset in client.got {
-            let id = log[usize::try_from(offset - 1).unwrap()].application;
+            let id = log[usize::try_from(offset - 1).unwrap()].application.unwrap();
             prop_assert!(newest.insert(id, offset).is_none_or(|before| before < offset), "out of order at {}", offset);
         }
     }
@@ -401,7 +406,7 @@ fn a_session_sees_nothing_before_it_is_admitted() {
     let member = sessions.join();
     member.subscribe(Topic::All, None);
     sessions.deliver(&[update(1, 2)], None);
-    assert!(member.admit("ana", Visibility::All));
+    assert!(member.admit(viewer("ana", Visibility::All)));
     sessions.deliver(&[update(2, 2)], None);
     let offsets: Vec<_> = take(&member, 100_000)
         .into_iter()
@@ -416,8 +421,33 @@ fn an_account_has_so_many_sessions_and_no_more() {
     let sessions = sessions();
     let mut members: Vec<_> = (0..20).map(|_| join(&sessions, Visibility::All)).collect();
     let one_more = sessions.join();
-    assert!(!one_more.admit("tester", Visibility::All));
-    assert!(sessions.join().admit("ana", Visibility::All), "another account is another matter");
+    assert!(!one_more.admit(viewer("tester", Visibility::All)));
+    assert!(sessions.join().admit(viewer("ana", Visibility::All)), "another account is another matter");
     members.pop();
-    assert!(one_more.admit("tester", Visibility::All), "a place that became free");
+    assert!(one_more.admit(viewer("tester", Visibility::All)), "a place that became free");
+}
+
+#[test]
+fn an_event_for_operators_reaches_only_sessions_that_may_see_it_and_a_demoted_one_no_longer() {
+    let sessions = sessions();
+    sessions.skip_to(at(0));
+    let operator = |operations| Viewer { operations, ..viewer("root", Visibility::All) };
+    let (admin, analyst) = (sessions.join(), sessions.join());
+    assert!(admin.admit(operator(true)) && analyst.admit(operator(false)));
+    for member in [&admin, &analyst] {
+        member.subscribe(Topic::Operations, None);
+        member.subscribe(Topic::All, None);
+    }
+    let event = |offset| Update {
+        topics: vec![Topic::Operations],
+        viewers: Viewers::Operators,
+        application: None,
+        ..update(offset, 2)
+    };
+    sessions.deliver(&[event(1), update(2, 2)], None);
+    assert_eq!(offsets(&take(&admin, usize::MAX)), [1, 2]);
+    assert_eq!(offsets(&take(&analyst, usize::MAX)), [2]);
+    admin.see(operator(false));
+    sessions.deliver(&[event(3)], None);
+    assert_eq!(offsets(&take(&admin, usize::MAX)), [] as [i64; 0]);
 }

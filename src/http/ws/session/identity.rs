@@ -11,8 +11,8 @@ use slog::warn;
 
 use super::WsSession;
 use crate::accounts::Principal;
-use crate::actors::broadcaster::Frame;
-use crate::domain::account::Scope;
+use crate::actors::broadcaster::{Frame, Viewer};
+use crate::domain::account::{Role, Scope};
 use crate::error::{Error, Result};
 use crate::http::client_address::ClientAddress;
 use crate::http::limits::{LimitClass, Payer, RateLimiter};
@@ -41,6 +41,19 @@ impl Attempts {
     /// Outlives the session, which ends with a credential that is not good.
     fn charge(self) {
         actix_rt::spawn(async move { self.limiter.charge_failed_authentication(self.address).await });
+    }
+}
+
+/// Whether the channel `operations` is open to `principal`.
+pub(super) fn may_see_operations(principal: &Principal) -> bool {
+    principal.role == Role::Admin && principal.has_scope(Scope::OperationsRead)
+}
+
+fn viewer(principal: &Principal) -> Viewer {
+    Viewer {
+        account: principal.account.as_str().into(),
+        applications: principal.visibility(),
+        operations: may_see_operations(principal),
     }
 }
 
@@ -107,7 +120,7 @@ impl WsSession {
 
     /// Lets in who is at the other end, for as long as that holds.
     pub(super) fn admit(&mut self, principal: Principal, ctx: &mut WebsocketContext<Self>) {
-        if !self.membership.admit(&principal.account, principal.visibility()) {
+        if !self.membership.admit(viewer(&principal)) {
             return self.end(Ending::TooManyConnections, ctx);
         }
         self.renew(principal, ctx);
@@ -122,7 +135,7 @@ impl WsSession {
         self.checked_at = self.realtime.clock.monotonic();
         self.credentials += 1;
         self.bad_credentials = 0;
-        self.membership.see(principal.visibility());
+        self.membership.see(viewer(&principal));
         if let Some(timer) = self.expiry.take() {
             ctx.cancel_future(timer);
         }

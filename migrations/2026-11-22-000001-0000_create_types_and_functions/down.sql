@@ -1,9 +1,0 @@
-DROP FUNCTION uuid_v7_now;
-DROP FUNCTION uuid_v7_time;
-DROP FUNCTION uuid_v7_floor;
-DROP TYPE failed_job_status;
-DROP TYPE job_result;
-DROP TYPE job_status;
-DROP TYPE audit_action;
-DROP TYPE application_status;
-DROP TYPE country;

@@ -1,3 +1,0 @@
-DROP TABLE decisions;
-DROP TABLE audit_logs;
-DROP FUNCTION refuse_change;

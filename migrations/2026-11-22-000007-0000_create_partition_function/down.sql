@@ -1,1 +1,0 @@
-DROP FUNCTION ensure_month_partitions;

@@ -1,3 +1,0 @@
-DROP TRIGGER users_end_sessions ON users;
-DROP FUNCTION users_end_sessions;
-DROP TABLE refresh_tokens;

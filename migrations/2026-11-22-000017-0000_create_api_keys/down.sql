@@ -1,2 +1,0 @@
-DROP TABLE api_keys;
-DROP FUNCTION api_keys_before_update;

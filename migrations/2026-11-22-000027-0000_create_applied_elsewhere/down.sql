@@ -1,1 +1,0 @@
-DROP FUNCTION applied_elsewhere;

@@ -1,2 +1,0 @@
-DROP INDEX applications_banking_data_idx;
-DROP INDEX applications_country_data_idx;

@@ -1,1 +1,0 @@
-DROP FUNCTION delete_expired_staff_views;

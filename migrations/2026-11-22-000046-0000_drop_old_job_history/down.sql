@@ -1,1 +1,0 @@
-DROP FUNCTION drop_job_history_month;

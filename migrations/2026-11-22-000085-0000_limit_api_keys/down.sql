@@ -1,1 +1,0 @@
-ALTER TABLE api_keys DROP COLUMN applications_per_minute, DROP COLUMN requests_per_minute;

@@ -1,0 +1,107 @@
+//! The events `account.*`, which triggers write in the transaction of the change.
+
+use serde_json::json;
+use utoipa::openapi::Schema;
+
+use crate::domain::account::{Role, Scope};
+use crate::events::registry::{Audience, EventType, boolean, id, list, moment, nullable, object, word};
+
+/// The event types of accounts and API keys.
+pub const TYPES: &[EventType] = &[
+    EventType {
+        name: "account.created.v1",
+        description: "An account of a person was created.",
+        audience: Audience::Operations,
+        schema: account,
+        example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
+    },
+    EventType {
+        name: "account.deleted.v1",
+        description: "An account was deleted, which only SQL does.",
+        audience: Audience::Operations,
+        schema: account,
+        example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
+    },
+    EventType {
+        name: "account.disabled.v1",
+        description: "An account was disabled: it can no longer sign in, and its sessions ended.",
+        audience: Audience::Operations,
+        schema: account,
+        example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
+    },
+    EventType {
+        name: "account.enabled.v1",
+        description: "A disabled account was enabled.",
+        audience: Audience::Operations,
+        schema: account,
+        example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
+    },
+    EventType {
+        name: "account.role_changed.v1",
+        description: "An account has another role.",
+        audience: Audience::Operations,
+        schema: || {
+            object([
+                ("account_id", id("The account")),
+                ("role", word(&Role::ALL, "The role after the change")),
+                ("previous_role", word(&Role::ALL, "The role before")),
+            ])
+        },
+        example: || json!({"account_id": ACCOUNT, "role": "admin", "previous_role": "analyst"}),
+    },
+    EventType {
+        name: "account.password_reset.v1",
+        description: "An account has another password.",
+        audience: Audience::Operations,
+        schema: || {
+            object([
+                ("account_id", id("The account")),
+                ("by_owner", boolean("Whether the account changed it itself, and not an admin or SQL")),
+            ])
+        },
+        example: || json!({"account_id": ACCOUNT, "by_owner": false}),
+    },
+    EventType {
+        name: "account.key_created.v1",
+        description: "An API key was created.",
+        audience: Audience::Operations,
+        schema: key,
+        example: || json!({"key_id": ACCOUNT, "role": "user", "scopes": ["applications:read"], "expires_at": null}),
+    },
+    EventType {
+        name: "account.key_changed.v1",
+        description: "An API key has another secret, role, scope or end, or a revoked one is valid again, which only SQL does.",
+        audience: Audience::Operations,
+        schema: key,
+        example: || json!({"key_id": ACCOUNT, "role": "user", "scopes": ["applications:read"], "expires_at": null}),
+    },
+    EventType {
+        name: "account.key_revoked.v1",
+        description: "An API key was revoked, by itself or with the account or key that created it.",
+        audience: Audience::Operations,
+        schema: key,
+        example: || json!({"key_id": ACCOUNT, "role": "user", "scopes": ["applications:read"], "expires_at": null}),
+    },
+    EventType {
+        name: "account.key_deleted.v1",
+        description: "An API key was deleted, which only SQL does.",
+        audience: Audience::Operations,
+        schema: key,
+        example: || json!({"key_id": ACCOUNT, "role": "user", "scopes": ["applications:read"], "expires_at": null}),
+    },
+];
+
+const ACCOUNT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+fn account() -> Schema {
+    object([("account_id", id("The account")), ("role", word(&Role::ALL, "Its role"))])
+}
+
+fn key() -> Schema {
+    object([
+        ("key_id", id("The API key")),
+        ("role", word(&Role::ALL, "Its role")),
+        ("scopes", list(word(&Scope::ALL, "A scope"), "Its scopes")),
+        ("expires_at", nullable(moment("When it ends; null when it does not"))),
+    ])
+}

@@ -1,0 +1,121 @@
+//! Where an event goes: its topics, who may see it, and the frame that it becomes.
+//!
+//! This is the one part of the broadcaster that knows families of events. `application.*` goes to the application's topics.
+//! Any other type goes where its audience in the [registry](crate::events::registry) says.
+
+use uuid::Uuid;
+
+use super::frame::Frame;
+use super::topic::Topic;
+use crate::domain::event::ApplicationChanged;
+use crate::domain::ids::ApplicationId;
+use crate::domain::published::Position;
+use crate::events::envelope::Envelope;
+use crate::events::registry::{Audience, EventRegistry};
+
+/// An event on its way to sessions. Its frame is made once.
+#[derive(Debug, Clone)]
+pub(super) struct Update {
+    pub(super) offset: i64,
+    pub(super) topics: Vec<Topic>,
+    pub(super) viewers: Viewers,
+    /// The application whose older updates a slow client may miss. An update without one is never replaced.
+    pub(super) application: Option<ApplicationId>,
+    pub(super) frame: Frame,
+}
+
+/// Who may see an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Viewers {
+    /// This account, and accounts that see all applications.
+    OwnerAndStaff(String),
+    /// Accounts that see the channel `operations`.
+    Operators,
+}
+
+impl Update {
+    /// `None` for an event of a type or shape that this version does not know: it is delivered to no session.
+    pub(super) fn new(types: &EventRegistry, epoch: Uuid, event: &Envelope) -> Option<Self> {
+        let offset = event.offset;
+        if let Some(changed) = event.data::<ApplicationChanged>() {
+            return Some(Self {
+                offset,
+                topics: vec![Topic::All, Topic::Country(changed.country), Topic::Application(changed.id)],
+                viewers: Viewers::OwnerAndStaff(changed.created_by.clone()),
+                application: Some(changed.id),
+                frame: Frame::application_update(Position { epoch, offset }, changed),
+            });
+        }
+        match types.find(&event.event_type)?.audience {
+            Audience::Owner => None,
+            Audience::Operations => Some(Self {
+                offset,
+                topics: vec![Topic::Operations],
+                viewers: Viewers::Operators,
+                application: None,
+                frame: Frame::operations_update(epoch, event),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::envelope::tests::envelope;
+    use crate::events::registry::{EventType, object};
+    use serde_json::{Value, json};
+
+    const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+    fn types() -> EventRegistry {
+        let of = |name, audience| EventType {
+            name,
+            description: "",
+            audience,
+            schema: || object([]),
+            example: || json!({}),
+        };
+        EventRegistry::new(&[&[
+            of("application.created.v1", Audience::Owner),
+            of("account.disabled.v1", Audience::Operations),
+        ]])
+    }
+
+    fn update(event_type: &str, data: &Value) -> Option<Update> {
+        Update::new(&types(), Uuid::nil(), &envelope(event_type, 9, data))
+    }
+
+    fn changed() -> Value {
+        json!({
+            "id": ID, "country": "BR", "status": "APPROVED", "previous_status": null, "version": 3,
+            "created_by": "ana", "updated_at": "1970-01-01T00:00:00Z",
+        })
+    }
+
+    #[test]
+    fn a_change_of_an_application_goes_to_its_topics_for_its_owner_and_staff() {
+        let update = update("application.created.v1", &changed()).unwrap();
+        let id = ID.parse().unwrap();
+        let topics =
+            [Topic::All, Topic::Country(crate::domain::application::Country::Br), Topic::Application(id)];
+        assert_eq!((update.offset, update.application), (9, Some(id)));
+        assert_eq!(update.topics, topics);
+        assert_eq!(update.viewers, Viewers::OwnerAndStaff("ana".to_owned()));
+    }
+
+    #[test]
+    fn an_event_for_operations_goes_to_operators_whatever_its_data() {
+        let update = update("account.disabled.v1", &json!([1])).unwrap();
+        assert_eq!(update.topics, [Topic::Operations]);
+        assert_eq!((update.viewers, update.application), (Viewers::Operators, None));
+    }
+
+    #[test]
+    fn an_event_of_an_unknown_type_or_shape_goes_nowhere() {
+        assert!(update("account.disabled.v9", &json!({})).is_none());
+        assert!(update("loan.granted.v1", &changed()).is_none());
+        assert!(update("application.created.v1", &json!({"id": ID})).is_none());
+        assert!(update("application.escalated.v9", &changed()).is_some(), "the family has one shape");
+    }
+}

@@ -1,0 +1,151 @@
+//! The actor of a running job: one for each, for as long as the job runs. For a credit application it is the application
+//! actor.
+//!
+//! It holds the job's lease, renews it, limits the time of the attempt, and ends with it. The attempt itself runs as a task
+//! of its own, whose panic comes back as an error: the actor then ends unfinished, and the supervisor, which also notices
+//! when the actor itself dies, decides about a restart.
+//!
+//! However the attempt ends, one statement tells the queue ([`settle`]). If that statement cannot be written, nothing is
+//! lost: the lease expires and a worker claims the job again.
+
+mod settle;
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use slog::{Logger, info, o, warn};
+
+use self::settle::run_attempt;
+pub(super) use self::settle::{give_up, release_after_failure};
+use crate::actors::write_batcher::WriteBatchers;
+use crate::error::{Error, PrivateMessage};
+use crate::queue::running_jobs::{RunningJobs, StopWork};
+use crate::queue::task::{Attempt, Tasks};
+use crate::resources::Resources;
+use crate::storage::jobs::{ClaimedJob, Heartbeat};
+use crate::supervision::handle::LivenessGuard;
+
+/// The role's name, in metrics.
+pub const NAME: &str = "job";
+
+/// How long an actor whose lease is lost waits for its own attempt to end: the attempt may have ended the job itself.
+/// Without the lease it can change nothing in that time.
+const LOST_LEASE_GRACE: Duration = Duration::from_millis(250);
+
+/// What the actors of jobs share. Cheap to clone.
+#[derive(Clone)]
+pub struct JobParts {
+    /// The engine's shared resources.
+    pub resources: Resources,
+    /// Write the ends of jobs.
+    pub write_batchers: WriteBatchers,
+    /// The tasks that this version knows.
+    pub tasks: Tasks,
+    /// The jobs in work.
+    pub running: RunningJobs,
+}
+
+/// The actor.
+pub struct JobActor {
+    job: ClaimedJob,
+    parts: JobParts,
+    logger: Logger,
+    work: Option<tokio::task::AbortHandle>,
+    _liveness: LivenessGuard,
+}
+
+impl JobActor {
+    /// An actor for `job`.
+    pub fn new(job: ClaimedJob, parts: JobParts, liveness: LivenessGuard) -> Self {
+        let logger = job_logger(&parts.resources.logger, &job);
+        Self { job, parts, logger, work: None, _liveness: liveness }
+    }
+
+    fn start_work(&mut self, ctx: &mut Context<Self>) {
+        let attempt = Attempt { job: self.job.clone(), logger: self.logger.clone() };
+        let parts = self.parts.clone();
+        let task = actix_rt::spawn(async move { run_attempt(&parts, attempt).await });
+        self.work = Some(task.abort_handle());
+        ctx.spawn(task.into_actor(self).map(|ended, actor, ctx| {
+            match ended {
+                Ok(()) => actor.parts.running.finish(&actor.job),
+                Err(error) if error.is_cancelled() => {}
+                Err(panic) => warn!(actor.logger, "an attempt panicked"; "cause" => %panic),
+            }
+            ctx.stop();
+        }));
+    }
+
+    fn renew_lease(&mut self, ctx: &mut Context<Self>) {
+        let write_batchers = self.parts.write_batchers.clone();
+        let heartbeat = Heartbeat { lease: self.job.lease, lease_ms: lease_ms(&self.parts.resources) };
+        let renewal = async move { write_batchers.write(heartbeat).await };
+        ctx.spawn(renewal.into_actor(self).map(|renewed, actor, ctx| match renewed {
+            Ok(true) => {}
+            // The job's own end may have been committed with this renewal.
+            Ok(false) => {
+                ctx.run_later(LOST_LEASE_GRACE, |actor, ctx| {
+                    info!(actor.logger, "lease lost: another worker has the job");
+                    actor.stop_work(ctx);
+                });
+            }
+            Err(error) => warn!(actor.logger, "lease could not be renewed"; error),
+        }));
+    }
+
+    fn stop_work(&mut self, ctx: &mut Context<Self>) {
+        if let Some(work) = self.work.take() {
+            work.abort();
+        }
+        self.parts.running.finish(&self.job);
+        ctx.stop();
+    }
+}
+
+impl Actor for JobActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let heartbeat = Duration::from_millis(self.parts.resources.settings.jobs.heartbeat_ms);
+        ctx.run_interval(heartbeat, Self::renew_lease);
+        self.start_work(ctx);
+    }
+}
+
+impl Handler<StopWork> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWork, ctx: &mut Self::Context) {
+        self.stop_work(ctx);
+    }
+}
+
+impl Drop for JobActor {
+    /// An actor that dies aborts its attempt, which must not run beside that of its replacement.
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            work.abort();
+        }
+    }
+}
+
+/// The error of a job whose actor died more often than it may.
+pub(super) fn panicked(cause: &str) -> Error {
+    Error::Panicked { what: "job actor", cause: PrivateMessage::new(cause) }
+}
+
+pub(super) fn job_logger(logger: &Logger, job: &ClaimedJob) -> Logger {
+    let request_id = job.request_id.as_ref().map(ToString::to_string);
+    let application_id = job.application_id.map(|id| id.to_string());
+    logger.new(o!(
+        "logger" => "job",
+        "task" => job.task_name.clone(),
+        "job_id" => job.lease.job_id.to_string(),
+        "application_id" => application_id,
+        "request_id" => request_id,
+    ))
+}
+
+pub(super) fn lease_ms(resources: &Resources) -> i64 {
+    i64::try_from(resources.settings.jobs.lease_ms).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,127 @@
+//! Runs an attempt within its time, and tells the queue and the metrics how it ended.
+
+use std::time::Duration;
+
+use slog::{Logger, debug, info, warn};
+
+use super::JobParts;
+use crate::error::{Error, Result};
+use crate::queue::task::{Attempt, Outcome};
+use crate::resilience::retry::retry_unavailable;
+use crate::storage::jobs::{ClaimedJob, DeadLetter, Release};
+use crate::telemetry::metrics::seconds;
+
+/// Runs one attempt to its end.
+pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) {
+    let clock = &parts.resources.clock;
+    let started = clock.monotonic();
+    let timeout = Duration::from_millis(parts.resources.settings.jobs.timeout_ms);
+    let result = match parts.tasks.find(&attempt.job.task_name) {
+        Some(task) => match tokio::time::timeout(timeout, task.run(&attempt)).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Error::Timeout { what: "job", after: timeout }),
+        },
+        None => Err(Error::internal(format_args!("no task is named {}", attempt.job.task_name))),
+    };
+    let status = settle(parts, &attempt, result).await;
+    let (metrics, task) = (&parts.resources.metrics, attempt.job.task_name.as_str());
+    let elapsed = clock.monotonic().saturating_sub(started);
+    metrics.worker_tasks_total.with_label_values(&[task, status]).inc();
+    metrics.worker_task_duration_seconds.with_label_values(&[task]).observe(seconds(elapsed));
+}
+
+/// Tells the queue how the attempt ended; returns the status label of the metrics.
+async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) -> &'static str {
+    let logger = &attempt.logger;
+    let error = match result {
+        Ok(Outcome::Completed) => return "success",
+        Ok(Outcome::Superseded) => {
+            info!(logger, "job superseded: it is no longer needed");
+            return "superseded";
+        }
+        Ok(Outcome::LeaseLost) | Err(Error::LeaseLost) => {
+            info!(logger, "lease lost: another worker has the job");
+            return "lease_lost";
+        }
+        Ok(Outcome::Snoozed(pause)) => {
+            debug!(logger, "job snoozed"; "pause_ms" => pause.as_millis());
+            release(parts, attempt, snooze(&attempt.job, pause)).await;
+            return "snoozed";
+        }
+        Ok(Outcome::WaitingExternal { reference, timeout }) => {
+            info!(logger, "job waits for an external answer";
+                "provider_reference" => &reference, "timeout_ms" => timeout.as_millis());
+            let waiting = Release { provider_reference: Some(reference), ..snooze(&attempt.job, timeout) };
+            release(parts, attempt, waiting).await;
+            return "waiting";
+        }
+        Err(error) => error,
+    };
+    if error.retryable() && attempt.job.attempt < parts.resources.settings.jobs.max_attempts {
+        let failed = release_after_failure(parts, &attempt.job, &error);
+        warn!(logger, "attempt failed: the job is retried";
+            "attempt" => attempt.job.attempt, "pause_ms" => failed.delay_ms, error.clone());
+        release(parts, attempt, failed).await;
+        return "retried";
+    }
+    warn!(logger, "job given up: it becomes a dead letter"; "attempt" => attempt.job.attempt, error.clone());
+    let write = async || write_dead_letter(parts, &attempt.job, &error).await;
+    if let Err(error) = retry_unavailable(&parts.resources.clock, logger, write).await {
+        warn!(logger, "dead letter not written: the lease will expire"; error);
+    }
+    "failed"
+}
+
+/// Returns a job to the queue without using an attempt.
+fn snooze(job: &ClaimedJob, pause: Duration) -> Release {
+    Release {
+        lease: job.lease,
+        delay_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
+        give_attempt_back: true,
+        error: None,
+        provider_reference: None,
+    }
+}
+
+/// Returns a job to the queue after a failed attempt, with the backoff of its task.
+pub(in crate::actors) fn release_after_failure(parts: &JobParts, job: &ClaimedJob, error: &Error) -> Release {
+    let longest =
+        parts.tasks.find(&job.task_name).map_or(Duration::ZERO, |task| task.longest_pause(job.attempt));
+    Release {
+        give_attempt_back: false,
+        error: Some((error.code().to_owned(), error.to_string())),
+        ..snooze(job, parts.resources.clock.jitter(longest))
+    }
+}
+
+/// Gives up a job whose worker is gone: it becomes a dead letter. If that cannot be written, the next sweep finds the job.
+pub(in crate::actors) async fn give_up(parts: &JobParts, logger: &Logger, job: &ClaimedJob, error: &Error) {
+    warn!(logger, "job given up: it becomes a dead letter"; "attempt" => job.attempt, error.clone());
+    if let Err(error) = write_dead_letter(parts, job, error).await {
+        warn!(logger, "dead letter not written: the lease will expire"; error);
+    }
+}
+
+async fn write_dead_letter(parts: &JobParts, job: &ClaimedJob, error: &Error) -> Result<bool> {
+    let dead_letter = DeadLetter {
+        lease: job.lease,
+        error_type: error.code().to_owned(),
+        error_message: error.to_string(),
+        backtrace: error.private_cause().map(ToOwned::to_owned),
+    };
+    match parts.tasks.find(&job.task_name) {
+        Some(task) => task.give_up(job, dead_letter).await,
+        None => parts.write_batchers.write(dead_letter).await,
+    }
+}
+
+async fn release(parts: &JobParts, attempt: &Attempt, release: Release) {
+    let write = async || parts.write_batchers.write(release.clone()).await;
+    match retry_unavailable(&parts.resources.clock, &attempt.logger, write).await {
+        Ok(true) => {}
+        Ok(false) => {
+            info!(attempt.logger, "job not returned to the queue: another worker has it, or it has ended")
+        }
+        Err(error) => warn!(attempt.logger, "job not returned to the queue: the lease will expire"; error),
+    }
+}

@@ -1,0 +1,216 @@
+//! The events `circuit.*`.
+//!
+//! A breaker opens and closes in memory, on the path of a call. The lane only puts the change into a bounded queue
+//! ([`CircuitEvents::record`]); a task of its own writes it to the outbox ([`CircuitEvents::write`]). While the database does
+//! not answer, changes wait in the queue and the oldest are dropped from a full one. What waits when the process ends is
+//! lost: these events inform operators, and nothing is computed from them. Overrides are rows, so that a trigger writes their
+//! events in the same transaction.
+//!
+//! A breaker of an instance that has just started is closed, and no event says so.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use slog::warn;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::domain::application::Country;
+use crate::domain::ids::EventId;
+use crate::domain::timestamp;
+use crate::error::Result;
+use crate::events::registry::{Audience, EventType, integer, moment, nullable, object, text, word};
+use crate::resilience::circuit_breaker::{Cause, CircuitMode, State, Transition};
+use crate::resources::Resources;
+use crate::storage::circuit_events::{self, NewCircuitEvent};
+
+/// The task's name, in logs and metrics.
+pub const NAME: &str = "circuit_events";
+
+/// Changes that may wait for the database.
+const CAPACITY: usize = 256;
+
+/// The pause after a failure of the database.
+const RETRY: Duration = Duration::from_secs(1);
+
+const OPENED: &str = "circuit.opened.v1";
+const CLOSED: &str = "circuit.closed.v1";
+const OVERRIDDEN: &str = "circuit.overridden.v1";
+
+/// The event types of circuit breakers.
+pub const TYPES: &[EventType] = &[
+    EventType {
+        name: OPENED,
+        description: "A circuit breaker of one instance opened: the instance stops calling the bureau.",
+        audience: Audience::Operations,
+        schema: || {
+            object([
+                ("country", word(&Country::ALL, "The country of the bureau")),
+                ("provider", text("The bureau")),
+                ("instance", text("The instance whose breaker it is")),
+                ("cause", word(&Cause::ALL.map(Cause::as_str), "Why it opened")),
+                (
+                    "open_ms",
+                    nullable(integer(
+                        "Milliseconds until it lets a probe through; null when an operator forced it",
+                    )),
+                ),
+                ("changed_at", moment("When it opened, by the clock of the instance")),
+            ])
+        },
+        example: || {
+            json!({
+                "country": "ES", "provider": "ASNEF-CIRBE", "instance": "12-0190a5dac96774bbcceb302099a8057",
+                "cause": "consecutive_failures", "open_ms": 60000, "changed_at": "2026-01-31T12:00:00.000000Z",
+            })
+        },
+    },
+    EventType {
+        name: CLOSED,
+        description: "A circuit breaker of one instance closed: the instance calls the bureau again.",
+        audience: Audience::Operations,
+        schema: || {
+            object([
+                ("country", word(&Country::ALL, "The country of the bureau")),
+                ("provider", text("The bureau")),
+                ("instance", text("The instance whose breaker it is")),
+                ("cause", word(&Cause::ALL.map(Cause::as_str), "Why it closed")),
+                ("changed_at", moment("When it closed, by the clock of the instance")),
+            ])
+        },
+        example: || {
+            json!({
+                "country": "ES", "provider": "ASNEF-CIRBE", "instance": "12-0190a5dac96774bbcceb302099a8057",
+                "cause": "probe_succeeded", "changed_at": "2026-01-31T12:00:00.000000Z",
+            })
+        },
+    },
+    EventType {
+        name: OVERRIDDEN,
+        description: "An operator forced the circuit breakers of a country, or gave them back (mode `auto`).",
+        audience: Audience::Operations,
+        schema: || {
+            object([
+                ("country", word(&Country::ALL, "The country of the bureau")),
+                ("mode", word(&CircuitMode::ALL.map(CircuitMode::as_str), "What the breakers follow")),
+                ("expires_at", nullable(moment("When the override ends; null for `auto`"))),
+            ])
+        },
+        example: || json!({"country": "ES", "mode": "forced_open", "expires_at": "2026-01-31T12:00:00.000000Z"}),
+    },
+];
+
+/// Changes of this instance's breakers on their way to the outbox. Cheap to clone.
+#[derive(Clone)]
+pub struct CircuitEvents {
+    clock: Clock,
+    instance: Arc<str>,
+    waiting: Arc<Mutex<VecDeque<NewCircuitEvent>>>,
+    added: Arc<Notify>,
+}
+
+impl CircuitEvents {
+    /// No changes yet.
+    pub fn new(clock: Clock, instance: Arc<str>) -> Self {
+        Self { clock, instance, waiting: Arc::default(), added: Arc::default() }
+    }
+
+    /// Notes a change. A breaker that waits for a probe has neither opened nor closed.
+    pub(super) fn record(&self, country: Country, provider: &str, transition: &Transition) {
+        let mut data = json!({
+            "country": country,
+            "provider": provider,
+            "instance": &*self.instance,
+            "cause": transition.cause.as_str(),
+            "changed_at": timestamp::text(self.clock.now()),
+        });
+        let event_type = match transition.to {
+            State::Open => {
+                let open_ms = transition.open_for.and_then(|time| u64::try_from(time.as_millis()).ok());
+                data["open_ms"] = open_ms.map_or(Value::Null, Value::from);
+                OPENED
+            }
+            State::Closed => CLOSED,
+            State::HalfOpen => return,
+        };
+        let id = EventId::new(self.clock.new_uuid());
+        let mut waiting = self.waiting();
+        if waiting.len() == CAPACITY {
+            waiting.pop_front();
+        }
+        waiting.push_back(NewCircuitEvent { id, event_type, country, data });
+        drop(waiting);
+        self.added.notify_one();
+    }
+
+    /// Writes changes as they come. Never ends.
+    pub async fn write(self, resources: Resources) {
+        loop {
+            match self.write_waiting(&resources).await {
+                Ok(()) => self.added.notified().await,
+                Err(error) => {
+                    warn!(resources.logger, "events of circuit breakers were not written; tried again"; error);
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// An event leaves the queue once it is written. After a connection is lost during a write, the event may be written
+    /// twice, with one identifier.
+    async fn write_waiting(&self, resources: &Resources) -> Result<()> {
+        loop {
+            let Some(event) = self.waiting().front().cloned() else { return Ok(()) };
+            circuit_events::record(&mut *resources.database.get().await?, &event).await?;
+            let mut waiting = self.waiting();
+            if waiting.front().is_some_and(|first| first.id == event.id) {
+                waiting.pop_front();
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<NewCircuitEvent>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+
+    fn transition(to: State) -> Transition {
+        let open_for = (to == State::Open).then_some(Duration::from_secs(60));
+        Transition { from: State::Closed, to, cause: Cause::Forced, at: Duration::ZERO, open_for }
+    }
+
+    #[test]
+    fn an_opened_and_a_closed_breaker_are_noted_with_their_instance_and_a_half_open_one_is_not() {
+        let events = CircuitEvents::new(Clock::manual(DateTime::UNIX_EPOCH), "one".into());
+        for to in [State::Open, State::HalfOpen, State::Closed] {
+            events.record(Country::Es, "bureau", &transition(to));
+        }
+        let waiting = events.waiting();
+        assert_eq!(waiting.iter().map(|event| event.event_type).collect::<Vec<_>>(), [OPENED, CLOSED]);
+        let expected = json!({
+            "country": "ES", "provider": "bureau", "instance": "one", "cause": "forced", "open_ms": 60_000,
+            "changed_at": "1970-01-01T00:00:00.000000Z",
+        });
+        assert_eq!(waiting[0].data, expected);
+        assert!(waiting[1].data.get("open_ms").is_none());
+    }
+
+    #[test]
+    fn a_full_queue_drops_its_oldest_event() {
+        let events = CircuitEvents::new(Clock::manual(DateTime::UNIX_EPOCH), "one".into());
+        events.record(Country::Es, "bureau", &transition(State::Open));
+        for _ in 0..CAPACITY {
+            events.record(Country::Es, "bureau", &transition(State::Closed));
+        }
+        let waiting = events.waiting();
+        assert_eq!(waiting.len(), CAPACITY);
+        assert!(waiting.iter().all(|event| event.event_type == CLOSED));
+    }
+}

@@ -1,0 +1,46 @@
+//! The events `application.*`, which triggers write in the transaction of the change.
+
+use serde_json::{Value, json};
+use utoipa::openapi::Schema;
+
+use crate::domain::application::Country;
+use crate::domain::status::Status;
+use crate::events::registry::{Audience, EventType, id, integer, moment, nullable, object, text, word};
+
+/// The event types of applications.
+pub const TYPES: &[EventType] = &[
+    of("application.created.v1", "An application was created."),
+    of("application.status_changed.v1", "An application has another status."),
+    of(
+        "application.evaluated.v1",
+        "An application has another bureau report or risk score, and the same status.",
+    ),
+    of("application.data_changed.v1", "Other data of an application changed."),
+    of("application.deleted.v1", "An application was deleted."),
+    of("application.restored.v1", "A deleted application was restored."),
+];
+
+const fn of(name: &'static str, description: &'static str) -> EventType {
+    EventType { name, description, audience: Audience::Owner, schema, example }
+}
+
+fn schema() -> Schema {
+    object([
+        ("id", id("The application")),
+        ("country", word(&Country::ALL, "Its country")),
+        ("status", word(&Status::ALL, "Its status after the change")),
+        ("previous_status", nullable(word(&Status::ALL, "Its status before; null at its creation"))),
+        ("risk_score", nullable(text("The risk score of the last decision, with two decimals"))),
+        ("version", integer("Its version after the change")),
+        ("created_by", text("The account that created it")),
+        ("updated_at", moment("When the change was made")),
+    ])
+}
+
+fn example() -> Value {
+    json!({
+        "id": "01890a5d-ac96-774b-bcce-b302099a8057", "country": "ES", "status": "APPROVED",
+        "previous_status": "VALIDATING", "risk_score": "25.96", "version": 3, "created_by": "ana",
+        "updated_at": "2026-01-31T12:00:00.000000Z",
+    })
+}

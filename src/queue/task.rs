@@ -1,0 +1,176 @@
+//! Tasks: the code that jobs name.
+//!
+//! A new kind of background work is one type that implements [`Task`] and one line in the registry (`app::engine`).
+//! Scheduler, supervisor, leases, retries, dead letters, metrics and the operators' API work for every task.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use slog::Logger;
+
+use super::running_jobs::RunningJobs;
+use crate::error::Result;
+use crate::storage::jobs::{ClaimedJob, DeadLetter, Quota};
+
+/// One attempt at one job.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The job, with the lease.
+    pub job: ClaimedJob,
+    /// Names the job in every line.
+    pub logger: Logger,
+}
+
+/// How an attempt ended. Whatever ends a job is written by the task itself, in the transaction of its effects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The effects were committed, and the job ended with them.
+    Completed,
+    /// The job was no longer needed and has ended.
+    Superseded,
+    /// Another worker has the job: nothing was changed.
+    LeaseLost,
+    /// The job returns to the queue for this time without using an attempt.
+    Snoozed(Duration),
+    /// An external system will answer under this reference, within this time. The job waits without using an attempt.
+    WaitingExternal {
+        /// The reference.
+        reference: String,
+        /// After this time the job is claimed again.
+        timeout: Duration,
+    },
+}
+
+/// A kind of background work.
+pub trait Task: Send + Sync + 'static {
+    /// The name in `pending_jobs.task_name`, logs and metrics.
+    const NAME: &'static str;
+
+    /// The lanes of the queue that its jobs wait in. Operators can pause each of them.
+    fn lanes() -> Vec<&'static str>;
+
+    /// How many jobs this worker may claim from each lane at the moment; read before each claim.
+    fn quotas(&self, _running: &RunningJobs) -> impl Future<Output = Vec<Quota>> {
+        std::future::ready(Self::lanes().into_iter().map(Quota::whole).collect())
+    }
+
+    /// Does the work. A retryable error returns the job to the queue with backoff; after the last attempt, and for any
+    /// other error, the job becomes a dead letter.
+    ///
+    /// # Errors
+    /// Whatever kept the work from being done.
+    fn run(&self, attempt: &Attempt) -> impl Future<Output = Result<Outcome>>;
+
+    /// Writes the dead letter of `job` together with the task's own consequences; `false` when the lease was lost.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> impl Future<Output = Result<bool>>;
+
+    /// The longest pause after the failed attempt of this number; the pause is drawn between zero and this.
+    fn longest_pause(&self, attempt: i32) -> Duration;
+}
+
+/// A [`Task`] of any type.
+pub trait AnyTask: Send + Sync {
+    /// [`Task::NAME`].
+    fn name(&self) -> &'static str;
+
+    /// [`Task::lanes`].
+    fn lanes(&self) -> Vec<&'static str>;
+
+    /// [`Task::quotas`].
+    fn quotas<'a>(&'a self, running: &'a RunningJobs) -> LocalBoxFuture<'a, Vec<Quota>>;
+
+    /// [`Task::run`].
+    fn run<'a>(&'a self, attempt: &'a Attempt) -> LocalBoxFuture<'a, Result<Outcome>>;
+
+    /// [`Task::give_up`].
+    fn give_up<'a>(
+        &'a self,
+        job: &'a ClaimedJob,
+        dead_letter: DeadLetter,
+    ) -> LocalBoxFuture<'a, Result<bool>>;
+
+    /// [`Task::longest_pause`].
+    fn longest_pause(&self, attempt: i32) -> Duration;
+}
+
+impl<T: Task> AnyTask for T {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn lanes(&self) -> Vec<&'static str> {
+        T::lanes()
+    }
+
+    fn quotas<'a>(&'a self, running: &'a RunningJobs) -> LocalBoxFuture<'a, Vec<Quota>> {
+        Task::quotas(self, running).boxed_local()
+    }
+
+    fn run<'a>(&'a self, attempt: &'a Attempt) -> LocalBoxFuture<'a, Result<Outcome>> {
+        Task::run(self, attempt).boxed_local()
+    }
+
+    fn give_up<'a>(
+        &'a self,
+        job: &'a ClaimedJob,
+        dead_letter: DeadLetter,
+    ) -> LocalBoxFuture<'a, Result<bool>> {
+        Task::give_up(self, job, dead_letter).boxed_local()
+    }
+
+    fn longest_pause(&self, attempt: i32) -> Duration {
+        Task::longest_pause(self, attempt)
+    }
+}
+
+/// The tasks that this version knows. Jobs of other tasks are left to newer instances. Cheap to clone.
+#[derive(Clone)]
+pub struct Tasks(Arc<[Box<dyn AnyTask>]>);
+
+impl Tasks {
+    /// A registry of these tasks.
+    pub fn new(tasks: impl IntoIterator<Item = Box<dyn AnyTask>>) -> Self {
+        Self(tasks.into_iter().collect())
+    }
+
+    /// The names, for a claim.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|task| task.name()).collect()
+    }
+
+    /// The task of a job.
+    pub fn find(&self, name: &str) -> Option<&dyn AnyTask> {
+        self.0.iter().find(|task| task.name() == name).map(AsRef::as_ref)
+    }
+
+    /// The lanes of all tasks, each once.
+    pub fn lanes(&self) -> Vec<&'static str> {
+        let mut lanes = Vec::new();
+        for lane in self.0.iter().flat_map(|task| task.lanes()) {
+            if !lanes.contains(&lane) {
+                lanes.push(lane);
+            }
+        }
+        lanes
+    }
+
+    /// How many jobs this worker may claim from each lane at the moment. Jobs without a lane are always among them.
+    pub async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
+        let mut lanes = vec![Quota::whole("")];
+        for task in self.0.iter() {
+            for quota in task.quotas(running).await {
+                match lanes.iter_mut().find(|known| known.lane == quota.lane) {
+                    Some(known) => known.most = known.most.max(quota.most),
+                    None => lanes.push(quota),
+                }
+            }
+        }
+        lanes
+    }
+}

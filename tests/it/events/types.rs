@@ -1,0 +1,103 @@
+//! The registry of event types against what is written, and against the documentation.
+
+use std::collections::BTreeSet;
+
+use aval::app::event_types;
+use aval::domain::application::Country;
+use aval::events::registry::EventType;
+use serde_json::{Value, json};
+
+use super::{NERVOUS, SPAIN};
+use crate::support::accounts::{ADMIN, OTHER, USER};
+use crate::support::app::TestApp;
+use crate::support::builders::spanish;
+use crate::support::contract::Contract;
+use crate::support::eventually;
+
+fn schema(event_type: &EventType) -> Value {
+    serde_json::to_value((event_type.schema)()).unwrap()
+}
+
+#[test]
+fn every_type_has_a_name_with_a_version_and_an_example_that_fits_its_schema() {
+    let contract = Contract::new();
+    for event_type in event_types().iter() {
+        let parts: Vec<&str> = event_type.name.split('.').collect();
+        let [family, change, version] = parts[..] else { panic!("{}", event_type.name) };
+        let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        assert!(is_word(family) && is_word(change), "{}", event_type.name);
+        assert!(version.strip_prefix('v').unwrap().parse::<u32>().is_ok(), "{}", event_type.name);
+        assert!(event_type.description.ends_with('.'), "{}", event_type.name);
+        let misfits = contract.misfits(&schema(event_type), &(event_type.example)());
+        assert!(misfits.is_empty(), "{}: {misfits:?}", event_type.name);
+    }
+}
+
+#[test]
+fn the_documentation_lists_every_type() {
+    let documented = include_str!("../../../docs/events.md");
+    let section = documented.split("\n## ").find(|section| section.starts_with("Types\n")).unwrap();
+    let rows: BTreeSet<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let row = |event_type: &EventType| {
+        let EventType { name, audience, description, .. } = event_type;
+        format!("| `{name}` | {} | {description} |", audience.as_str())
+    };
+    let expected: Vec<String> = event_types().iter().map(row).collect();
+    let expected_rows: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
+    assert_eq!(rows, expected_rows, "the table should be:\n{}", expected.join("\n"));
+}
+
+#[actix_rt::test]
+async fn every_row_of_the_outbox_fits_the_type_that_is_declared_for_it_and_every_type_is_written() {
+    let app = TestApp::start(&NERVOUS).await;
+    app.simulator().script().fail_next(Country::Es, 1);
+    let id = app.submit(&spanish()).await;
+    eventually("a report", async || {
+        (app.sql("SELECT string_agg(status::text, ' ') FROM applications").await == "APPROVED").then_some(())
+    })
+    .await;
+    for change in ["banking_data = banking_data || '{\"x\": 1}'", "requested_amount = requested_amount + 1"] {
+        app.execute(&format!("UPDATE applications SET {change} WHERE id = '{id}'")).await;
+    }
+    for deleted_at in ["now()", "NULL"] {
+        app.execute(&format!("UPDATE applications SET deleted_at = {deleted_at} WHERE id = '{id}'")).await;
+    }
+    let end = app.engine().resources.clock.now() + chrono::TimeDelta::minutes(5);
+    let force = json!({"mode": "forced_closed", "reason": "Ana says so", "expires_at": end.to_rfc3339()});
+    app.put(SPAIN, &force).await.expect(200);
+    let password = format!("(SELECT password_hash || 'x' FROM users WHERE username = '{ADMIN}')");
+    for statement in [
+        format!("UPDATE users SET role = 'analyst', disabled_at = now() WHERE username = '{OTHER}'"),
+        format!("UPDATE users SET disabled_at = NULL, password_hash = {password} WHERE username = '{OTHER}'"),
+        format!("DELETE FROM users WHERE username = '{USER}'"),
+    ] {
+        app.execute(&statement).await;
+    }
+    let user = json!({"username": "new-colleague", "role": "analyst", "password": "a very long passphrase"});
+    app.post("/api/v1/users", &user).await.expect(201);
+    let key = json!({"name": "feed", "role": "user", "scopes": ["applications:read"], "expires_at": end.to_rfc3339()});
+    app.post("/api/v1/api-keys", &key).await.expect(201);
+    for statement in [
+        "UPDATE api_keys SET role = 'analyst'",
+        "UPDATE api_keys SET revoked_at = now()",
+        "DELETE FROM api_keys",
+    ] {
+        app.execute(statement).await;
+    }
+
+    let written: BTreeSet<String> = eventually("every type to be written", async || {
+        let types = app.sql("SELECT string_agg(DISTINCT type, ' ') FROM outbox").await;
+        let written: BTreeSet<String> = types.split(' ').map(str::to_owned).collect();
+        event_types().iter().all(|declared| written.contains(declared.name)).then_some(written)
+    })
+    .await;
+    let declared: BTreeSet<String> = event_types().iter().map(|declared| declared.name.to_owned()).collect();
+    assert_eq!(written, declared);
+    let rows = app.sql("SELECT jsonb_agg(jsonb_build_array(type, data)) FROM outbox").await;
+    let contract = Contract::new();
+    for row in serde_json::from_str::<Vec<Value>>(&rows).unwrap() {
+        let event_type = *event_types().find(row[0].as_str().unwrap()).unwrap();
+        let misfits = contract.misfits(&schema(&event_type), &row[1]);
+        assert!(misfits.is_empty(), "{row}: {misfits:?}");
+    }
+}
