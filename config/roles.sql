@@ -42,7 +42,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO aval_serv
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO aval_server;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO aval_server;
 
--- What must not change although it is written, nor be written by others than the owner.
+-- Append-only tables stay append-only for every user except the owner.
 DO $$
 BEGIN
     IF to_regprocedure('public.lock_append_only_tables()') IS NOT NULL THEN
