@@ -1,4 +1,4 @@
-# The only commands a newcomer needs. `make` alone lists them.
+# The commands for everyday work. `make` without a target lists them.
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test faults lint bench dev migrate
@@ -6,34 +6,34 @@
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## install what is missing, build, and serve at http://localhost:8000
+run: ## install what is missing, build, and serve http://localhost:8000
 	@scripts/install-missing.sh
 	@scripts/with-env.sh cargo run --locked -- serve
 
-demo: ## send applications of every country to the running server and follow their decisions
+demo: ## send applications of every country to the running server and follow the decisions
 	@scripts/with-env.sh cargo run --locked --quiet -- demo
 
-test: ## run every test and print one closing count
+test: ## run every test and print the totals
 	@scripts/install-missing.sh for-tests
 	@scripts/test.sh
 
-faults: ## break every part several times and write docs/reliability.md's table
+faults: ## run every fault several times and update the table in docs/reliability.md
 	@scripts/install-missing.sh for-tests
 	@scripts/faults.sh
 
-lint: ## check format, lints, docs, unused dependencies and scripts
+lint: ## check format, lints, documentation, dependencies and scripts
 	@scripts/lint.sh
 
 bench: ## run the micro-benchmarks
 	cargo bench --locked --bench rules
 	cargo bench --locked --bench claims
 
-dev: ## serve, and start again at each change of the source
+dev: ## serve, and restart when the source changes
 	@scripts/install-missing.sh
 	@cargo watch --version > /dev/null 2>&1 || { \
 		echo 'make dev needs cargo-watch: cargo install --locked cargo-watch' >&2; exit 1; }
 	@scripts/with-env.sh cargo watch --watch src --watch config --watch migrations --exec 'run --locked -- serve'
 
-migrate: ## bring the database of DATABASE_URL (or the private one) up to date
+migrate: ## run pending migrations on the database of DATABASE_URL (or the private one)
 	@scripts/install-missing.sh
 	@scripts/with-env.sh cargo run --locked --quiet -- migrate

@@ -1,8 +1,8 @@
--- Two users for Aval's database: one that owns the schema and changes it, one that serves and can only read and write
--- rows. Run it once in Aval's own database, before or after the first migration, as a superuser or as a user that may
--- make roles; running it again changes nothing. docs/database-roles.md tells how to use it.
+-- Creates two users for Aval's database: one owns and changes the schema, the other serves and can only read and write
+-- rows. Run it in Aval's database, before or after the first migration, as a superuser or a user that may create roles.
+-- It can be run repeatedly. See docs/database-roles.md.
 --
--- Neither user gets a password here: set it with \password, which keeps it out of logs and history.
+-- It sets no passwords. Use \password, which keeps them out of logs and history.
 
 DO $$
 DECLARE
@@ -16,7 +16,7 @@ BEGIN
         END;
     END LOOP;
 
-    -- Before PostgreSQL 15 everybody may make tables in this schema.
+    -- Before PostgreSQL 15 all users may create tables in this schema.
     REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     GRANT USAGE, CREATE ON SCHEMA public TO aval_owner;
     GRANT USAGE ON SCHEMA public TO aval_server;
@@ -24,25 +24,25 @@ BEGIN
     EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO aval_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO aval_server', current_database());
 
-    -- Aval sets these for its sessions; a pooler in transaction mode loses what a session sets, and keeps what its role has.
+    -- Aval sets these per session. Session settings do not survive a pooler in transaction mode; role settings do.
     EXECUTE format('ALTER ROLE aval_server IN DATABASE %I SET jit = off', current_database());
     EXECUTE format('ALTER ROLE aval_server IN DATABASE %I SET enable_seqscan = off', current_database());
 END
 $$;
 
--- What the owner makes from now on. Partitions need nothing: rows are reached through the tables that they belong to,
--- and nobody but the owner can name a single one.
+-- Objects that the owner creates later. Partitions need no grants: statements name the parent tables, and only the owner
+-- can access a partition directly.
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO aval_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO aval_server;
 ALTER DEFAULT PRIVILEGES FOR ROLE aval_owner IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO aval_server;
 
--- What is there already.
+-- Existing objects.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO aval_server;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO aval_server;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO aval_server;
 
--- What must not change although it is written, nor be written by others than the owner.
+-- Append-only tables stay append-only for every user except the owner.
 DO $$
 BEGIN
     IF to_regprocedure('public.lock_append_only_tables()') IS NOT NULL THEN

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Lints the OpenAPI document (Redocly, Spectral), generates a TypeScript and a Python client from it, type-checks both strictly,
-# and has them make the README's calls to a running server. The code in docs/quick-start.md is run too. Every tool is pinned,
-# in tests/clients. Ends with a line like those of `cargo test`.
+# Lints the OpenAPI document (Redocly, Spectral), generates a TypeScript and a Python client from it, type-checks both
+# strictly and runs them against a server. Runs the code of docs/quick-start.md too. tests/clients pins every tool. The
+# last line has the format of `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,13 +25,13 @@ bin=$tools/node_modules/.bin
 . scripts/scratch-server.sh
 work=$scratch/clients
 mkdir "$work"
-# Linters and generators report home unless they are told not to.
+# Disables the telemetry of linters and generators.
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npm_config_update_notifier=false
 curl --silent --fail "$AVAL_URL/openapi.json" > "$work/served.json"
 "$aval" openapi > "$work/printed.json"
 
 passed=0 failed=0
-# One check: it passes when the command succeeds. What it printed is shown when it does not.
+# One check: passes if the command succeeds, and shows its output otherwise.
 check() {
     local name=$1
     shift
@@ -49,20 +49,20 @@ for document in served printed; do
     check "spectral ($document)" "$bin/spectral" lint --fail-severity hint --ruleset "$sources/spectral.yaml" "$work/$document.json"
 done
 
-# The first account's password is printed once; the clients log in with one of their own.
+# The password of the first account is printed once; the clients use an account of their own.
 export AVAL_USER=clients AVAL_PASSWORD='a password of the clients for tests'
 printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add "$AVAL_USER" --role admin --password-stdin > /dev/null
-# The clients log out at their end, which ends every token of their account: the quick start has another one.
+# The clients log out at the end, which invalidates all tokens of their account. The quick start uses another one.
 printf '%s\n' "$AVAL_PASSWORD" | "$aval" user add quick-start --role admin --password-stdin > /dev/null
 AVAL_TOKEN=$("$aval" token --user quick-start --minutes 60)
 export AVAL_TOKEN
 
-# The blocks of one language in the quick start.
+# Prints the code blocks of one language in the quick start.
 blocks() {
     awk -v fence='^```'"$1"'$' '$0 ~ fence { inside = 1; next } /^```$/ { inside = 0 } inside' docs/quick-start.md
 }
 
-# Functions whose every command must succeed run in a shell of their own: `set -e` is off inside of a condition.
+# Functions in which every command must succeed run in a subshell, because conditions disable `set -e`.
 typescript() {
     mkdir -p "$work/typescript" && cd "$work/typescript"
     cp "$sources"/*.ts "$sources/tsconfig.json" .

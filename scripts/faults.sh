@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tries every fault of tests/it/faults several times and writes what came of it into the table of docs/reliability.md. Ends
-# with 1 when a promise was broken. AVAL_FAULT_ROUNDS (3) says how often; AVAL_FAULT_SEED repeats the runs of one seed.
+# Runs every fault of tests/it/faults several times and writes the results into the table of docs/reliability.md. Exits
+# with 1 if a promise was broken. AVAL_FAULT_ROUNDS (3) sets the number of runs; AVAL_FAULT_SEED repeats the runs of a seed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,7 @@ trap 'rm -f "$AVAL_FAULT_REPORT" "$table"' EXIT
 status=0
 cargo nextest run --locked --no-fail-fast --test it -E 'test(/^faults::/)' || status=1
 
-# name, accepted, failed requests, deliveries, violations: one line a run.
+# One line per run: name, accepted, failed requests, deliveries, violations.
 awk -F '\t' '
     !($1 in runs) { order[++kinds] = $1 }
     { runs[$1]++; accepted[$1] += $2; failed[$1] += $3; delivered[$1] += $4; broken[$1] += $5 }

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Installs what building and running Aval need and this machine lacks: a C compiler and linker, and PostgreSQL's server
-# programs (unless DATABASE_URL names a server and no tests are to run); for tests also Redis, PgBouncer, curl, Python and Node. It asks
-# nothing.
-# Where it may not install, it prints the command that does and ends with 1.
+# Installs the programs that building and running Aval require and that are missing: a C compiler and linker, and the
+# PostgreSQL server programs (unless DATABASE_URL is set and no tests will run); for tests also Redis, PgBouncer, curl,
+# Python and Node. It is not interactive. Without permission to install, it prints the command and exits with 1.
 set -euo pipefail
 
 say() { echo "aval: $*" >&2; }
 
 has_postgres_in() { [ -x "$1/postgres" ] && [ -x "$1/initdb" ]; }
 
-# The places that src/embedded/installation.rs searches; there the version is checked too.
+# The directories that src/embedded/installation.rs searches; the version is checked there too.
 has_postgres() {
     local dir
     if [ -n "${AVAL_PG_BIN:-}" ]; then
@@ -27,8 +26,8 @@ has_postgres() {
     command -v pg_config > /dev/null && has_postgres_in "$(pg_config --bindir)"
 }
 
-# Debian's package makes and starts a system-wide cluster when it is installed, unless it is told not to. Aval has no
-# use for one, so it is told not to while the package is being installed.
+# Debian's package creates and starts a system-wide cluster unless its configuration disables that. Aval does not need
+# one, so this disables it during the installation.
 install_debian_postgres() {
     local config=/etc/postgresql-common/createcluster.conf
     "${as_root[@]}" apt-get install -y -qq --no-install-recommends postgresql-common
@@ -41,7 +40,7 @@ install_debian_postgres() {
     "${as_root[@]}" apt-get install -y -qq --no-install-recommends postgresql
 }
 
-# Debian's packages start a system-wide server and enable it. Tests start their own.
+# Debian's packages start and enable a system-wide server. Tests start their own.
 install_debian_server() {
     local package=$1 policy=/usr/sbin/policy-rc.d
     if ! "${as_root[@]}" test -e "$policy"; then
@@ -66,13 +65,13 @@ command -v cc > /dev/null || missing+=(gcc libc6-dev)
 if [ -z "${DATABASE_URL:-}" ] || [ "${1:-}" = for-tests ]; then
     has_postgres || missing+=(postgresql)
 fi
-# schemathesis, which tests the API from outside, is a Python program.
+# schemathesis, which tests the API from outside, needs Python.
 if [ "${1:-}" = for-tests ]; then
     command -v redis-server > /dev/null || missing+=(redis-server)
     command -v pgbouncer > /dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     command -v curl > /dev/null || missing+=(curl)
     python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
-    # The generated TypeScript client, and the linters of the API's document, run on Node 18 or newer.
+    # The generated TypeScript client and the linters of the OpenAPI document need Node 18 or newer.
     command -v node > /dev/null || missing+=(nodejs)
     command -v npm > /dev/null || missing+=(npm)
 fi
@@ -81,19 +80,19 @@ if [ ${#missing[@]} -eq 0 ]; then
 fi
 
 if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer, curl, Python 3 and Node 18. Install with"
+    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer, curl, Python 3 or Node 18. Install with:"
     say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl python3 nodejs npm'
     say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer python node'
     exit 1
 fi
 
-# env comes in between because sudo drops the environment.
+# Uses env because sudo drops the environment.
 if [ "$(id -u)" = 0 ]; then
     as_root=(env DEBIAN_FRONTEND=noninteractive)
 elif sudo -n true 2> /dev/null; then
     as_root=(sudo -n env DEBIAN_FRONTEND=noninteractive)
 else
-    say 'these packages are missing, and installing them needs root; run this, then again what you ran:'
+    say 'missing packages; installing them needs root. Run this, then repeat your command:'
     say "  sudo apt-get update && sudo apt-get install -y ${missing[*]}"
     exit 1
 fi
@@ -101,7 +100,7 @@ fi
 say "installing with apt-get: ${missing[*]}"
 exec < /dev/null
 "${as_root[@]}" apt-get update -qq
-# Each in a shell of its own, so that what one has to undo at its end is undone.
+# Each in a subshell, so that its exit trap runs.
 for package in "${missing[@]}"; do
     case $package in
         postgresql) (install_debian_postgres) ;;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check that needs no running of the code. The first that fails ends it.
+# All static checks. Stops at the first failure.
 set -euo pipefail
 
 step() { echo "== $*"; }
@@ -13,8 +13,8 @@ cargo fmt --all --check
 step clippy
 cargo clippy --locked --all-targets -- -D warnings
 
-# The compiler itself knows which dependencies the library never names. One that is there only for its features is
-# named on purpose, as `use name as _;`, with the reason beside it.
+# The compiler reports dependencies that the library never names. One that is present only for its features is named
+# as `use name as _;`, with the reason.
 step unused dependencies
 cargo clippy --locked --lib -- -D warnings -D unused_crate_dependencies
 unused=0
@@ -26,25 +26,25 @@ for name in $(awk '/^\[/ { inside = ($0 == "[dev-dependencies]") } inside && /^[
 done
 [ "$unused" -eq 0 ]
 
-# CONTRIBUTING.md says of each dependency why it is there.
+# CONTRIBUTING.md gives the reason for each dependency.
 step explained dependencies
 unexplained=0
 for name in $(awk '/^\[/ { inside = /dependencies\]$/ } inside && /^[a-z]/ { print $1 }' Cargo.toml); do
     if ! grep -q "^| \`$name\` |" CONTRIBUTING.md; then
-        echo "CONTRIBUTING.md does not say why $name is there"
+        echo "CONTRIBUTING.md gives no reason for $name"
         unexplained=1
     fi
 done
 for name in $(sed -n 's/^| `\([a-z0-9_-]*\)` |.*/\1/p' CONTRIBUTING.md); do
     if ! grep -q "^$name = " Cargo.toml; then
-        echo "CONTRIBUTING.md explains $name, which is not there"
+        echo "CONTRIBUTING.md lists $name, which is not a dependency"
         unexplained=1
     fi
 done
 [ "$unexplained" -eq 0 ]
 
 step documentation
-# Private items too, and links to them: the readers of these pages are those who work on the house.
+# Includes private items and links to them, because the pages are for contributors.
 RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet
 
 step scripts

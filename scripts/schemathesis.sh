@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Holds a running Aval against its own OpenAPI document with schemathesis, once as each role: no 5xx, no status that the
-# document does not name, no answer that breaks its schema. Bounded in time; the seed is printed, and AVAL_SCHEMATHESIS_SEED repeats a run. Ends with a line like those of `cargo test`.
+# Checks a running Aval against its OpenAPI document with schemathesis, once per role: no 5xx, no undocumented status, no
+# response that violates its schema. The run time is limited. The seed is printed, and AVAL_SCHEMATHESIS_SEED repeats a
+# run. The last line has the format of `cargo test`.
 set -euo pipefail
 
 version=4.32.5
@@ -17,10 +18,10 @@ fi
 # shellcheck source=scripts/scratch-server.sh
 . "$(dirname "$0")/scratch-server.sh"
 
-# What a schema cannot say is left out: that a document needs its check character (positive_data_acceptance), that a
-# decision is there only when it was made (ensure_resource_availability), that countries are read in either case and an
-# empty query parameter is an absent one (negative_data_rejection). One worker: with more, Python's own parser fails
-# now and then ("AST constructor recursion depth mismatch").
+# Excludes checks of rules that a schema cannot express: documents have check characters (positive_data_acceptance), a
+# decision exists only after it was made (ensure_resource_availability), country codes are case-insensitive and empty
+# query parameters count as absent (negative_data_rejection). One worker: with more, Python's parser fails occasionally
+# ("AST constructor recursion depth mismatch").
 hold_against_the_document() {
     (cd "$scratch" && exec "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
         --header "Authorization: Bearer $1" --phases examples,coverage,fuzzing --mode all \
@@ -28,14 +29,14 @@ hold_against_the_document() {
         --exclude-path-regex '^(/docs|/api/v1/ws$|/api/v1/auth/logout|/api/v1/auth/password)' --warnings off \
         --max-time "$seconds_each" --max-examples 30 --seed "$seed" --workers 1 --request-timeout 20 \
         --output-truncate true --no-shrink) > "$scratch/report" 2>&1 && tail -n 12 "$scratch/report" && return
-    # The whole source of its modules may be part of what it prints.
+    # Its output may contain the whole source of its modules.
     cut -c 1-400 "$scratch/report" | head -n 400
     return 1
 }
 
 passed=0 failed=0
 for role in user analyst admin; do
-    # A run of one role must not sign out or disable the account that it runs as.
+    # A run must not log out or disable its own account.
     printf '%s\n' "a password of the $role for tests" |
         "$aval" user add "schemathesis.$role" --role "$role" --password-stdin > /dev/null
     token=$("$aval" token --user "schemathesis.$role" --minutes 60)

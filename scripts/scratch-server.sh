@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# For scripts that test a running Aval from outside: builds it, starts it on a database of its own and stops it at the end. To
-# be sourced; sets $aval (the binary), $scratch (a directory) and AVAL_URL. The server's log is $scratch/log.
+# For scripts that test a running Aval from outside: builds it, starts it with a new database and stops it at the end.
+# Source it; it sets $aval (the binary), $scratch (a directory) and AVAL_URL. The server logs to $scratch/log.
 
 cargo build --locked --quiet
 aval=$(realpath "${CARGO_TARGET_DIR:-target}/debug/aval")
 
 scratch=$(mktemp -d)
-# The private PostgreSQL of root runs as another user, who must get through.
+# As root, the private PostgreSQL runs as another user, who needs access to the directory.
 chmod 711 "$scratch"
 server=
 # shellcheck disable=SC2329

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test and ends with one line, "N passed, N failed", summed over all runs. nextest does not run the examples in
-# the documentation, so cargo does.
+# Runs every test. The last line is "N passed, N failed", summed over all runs. cargo runs the documentation examples,
+# because nextest does not.
 set -euo pipefail
 
 log=$(mktemp)
@@ -11,9 +11,9 @@ run() {
     "$@" 2>&1 | tee -a "$log" || status=1
 }
 
-# A process for each test: a whole Aval that one test left running must not take another's connections.
+# One process per test, so that an instance that a test left running cannot take connections from another test.
 if ! cargo nextest --version > /dev/null 2>&1; then
-    echo 'installing cargo-nextest, which runs each test in a process of its own: cargo install --locked cargo-nextest'
+    echo 'installing cargo-nextest, which runs each test in its own process: cargo install --locked cargo-nextest'
     env -u CARGO_TARGET_DIR cargo install --locked cargo-nextest
 fi
 run cargo nextest run --locked --no-fail-fast
@@ -23,7 +23,7 @@ run scripts/clients.sh
 
 # nextest:    Summary [  13.0s] 27 tests run: 25 passed (1 slow), 1 failed, 1 timed out, 3 skipped
 # cargo test: test result: ok. 27 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.02s
-# What ran and did not pass has failed, by whatever name.
+# Everything that ran and did not pass counts as failed.
 counts=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | awk '
     /^ *Summary \[.*tests? run:/ {
         for (i = 1; i < NF; i++) {
@@ -46,7 +46,7 @@ case $counts in
     *) status=1 ;;
 esac
 if [ "$status" -ne 0 ]; then
-    echo 'something failed or did not run; see above'
+    echo 'some tests failed or did not run; see above'
 fi
 echo "$counts"
 exit "$status"

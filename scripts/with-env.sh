@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command with the variables of .env (see .env.example). What the environment sets already wins.
+# Runs a command with the variables of .env (see .env.example). Variables of the environment take precedence.
 set -euo pipefail
 
 if [ -f .env ]; then

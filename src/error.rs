@@ -289,7 +289,8 @@ impl Error {
         }
     }
 
-    /// Whether the step that failed may succeed when it is tried again with the same input (SPEC 5: errors are
+    /// Whether the step that failed may succeed when it is tried again with the same input (docs/specification.md 5:
+    /// errors are
     /// permanent or recoverable).
     pub fn retryable(&self) -> bool {
         match self {

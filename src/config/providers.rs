@@ -37,7 +37,7 @@ macro_rules! overridable {
 }
 
 overridable! {
-    /// When a circuit breaker opens and how it closes again (SPEC 4).
+    /// When a circuit breaker opens and how it closes again (docs/specification.md 4).
     BreakerSettings, BreakerOverrides {
         /// Failures in a row that open it.
         consecutive_failures: u32,

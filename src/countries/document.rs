@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::domain::personal_data::IdentityDocument;
 
-/// The age from which a person may apply (SPEC 3).
+/// The age from which a person may apply (docs/specification.md 3.1).
 const ADULT_YEARS: u32 = 18;
 
 /// A kind of identity document.

@@ -1,14 +1,16 @@
 //! The engine that all countries share: a rule pack is a list of rules, and a decision is a pure function of it
 //! and a case.
 //!
-//! The decision (SPEC 3): a broken reject rule rejects. Otherwise a broken review rule, a rule that could not be
+//! The decision (docs/specification.md 3.5): a broken reject rule rejects. Otherwise a broken review rule, a rule
+//! that could not be
 //! evaluated, a thin file, a risk of 50 and more, or another account's application with the same document on the same
 //! day sends the application to a human. What is left is approved. A
 //! person whom the bureau does not know can therefore still be rejected, by a rule that needs no bureau.
 //! Decisions on fallback figures are never more than a hand-over to a human: no bureau rule looks at those figures,
 //! and even a broken rule that needs no bureau only informs the human.
 //!
-//! A bureau that confirms an application later (SPEC 6) may have made up its own mind: when it rejects, or wants a human
+//! A bureau that confirms an application later (docs/specification.md 6) may report an outcome of its own: when it
+//! rejects, or wants a human
 //! to look, that is the decision, whatever the rules say of its figures.
 //!
 //! The reason codes rank so, each class in the order of the rule pack, and the first four are kept:

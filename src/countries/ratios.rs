@@ -1,4 +1,4 @@
-//! The instalment and the three ratios of SPEC 3, exactly.
+//! The instalment and the three ratios, exactly (docs/specification.md 3.2).
 //!
 //! A ratio is never divided out before it is compared: `a / b > limit` is asked as `a > limit * b`, which decimals
 //! answer exactly, also for an income of zero. Only what a person reads is divided and rounded.

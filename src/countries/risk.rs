@@ -1,4 +1,4 @@
-//! The risk score: 0.00 to 100.00, higher is riskier (SPEC 3).
+//! The risk score: 0.00 to 100.00, higher is riskier (docs/specification.md 3.4).
 //!
 //! | part | points |
 //! |---|---|

@@ -134,7 +134,7 @@ impl<'de> Deserialize<'de> for TermMonths {
 }
 
 /// Who makes a change, why, and on which request. Every change carries one, so that changes by different people
-/// can share a transaction (SPEC 2).
+/// can share a transaction (docs/specification.md 2).
 #[derive(Debug, Clone)]
 pub struct Attribution {
     /// A fresh identifier: a change without one is audited as direct SQL.

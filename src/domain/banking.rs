@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for CreditScore {
 }
 
 /// A bureau's report. What the bureau did not tell is `None` and is never assumed in anybody's favour or
-/// against (SPEC 3).
+/// against (docs/specification.md 3.5).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {
@@ -133,7 +133,7 @@ impl BankingData {
         data
     }
 
-    /// The figures recorded while the bureau cannot be asked (SPEC 4). They are marked, and no bureau rule is
+    /// The fallback figures (docs/specification.md 4). They are marked, and no bureau rule is
     /// ever evaluated on them.
     pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
         let whole = |text: &str| Money::parse(text).ok();

@@ -1,4 +1,4 @@
-//! What a bank or bureau tells of an application after the fact: the payload of a webhook (SPEC 6).
+//! The payload of a webhook: what a bank or bureau reports about an application later (docs/specification.md 6).
 //!
 //! It is read strictly, like a client's request: a figure under a mistyped name would otherwise be left out of a decision
 //! without anybody noticing. What it does not tell stays as it was known before. Its `reason` is free text of somebody

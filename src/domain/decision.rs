@@ -25,7 +25,7 @@ pub struct Case {
     pub term_months: TermMonths,
     /// What the bureau said.
     pub banking_data: BankingData,
-    /// Another account applied with the same document within the day before (SPEC 3); false when absent.
+    /// Another account applied with the same document within 24 hours (docs/specification.md 3.5). False when absent.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }
@@ -65,7 +65,7 @@ impl From<Outcome> for Status {
     }
 }
 
-/// How risky, from 0 to 100 (SPEC 3).
+/// The risk score, 0 to 100 (docs/specification.md 3.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RiskBand {

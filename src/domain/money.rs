@@ -1,7 +1,8 @@
 //! Money: exact decimals, never a binary fraction.
 //!
 //! An amount is read from its exact text, whether it came as a JSON number or as a string, so that `1e3`,
-//! `1_000`, `+5` and `0.001` are refused instead of being guessed at (SPEC 3). It is written as a string with two
+//! `1_000`, `+5` and `0.001` are refused instead of being guessed at (docs/specification.md 3.7). It is written as a
+//! string with two
 //! decimals. The currency is the country's and is not part of the amount.
 
 use std::fmt;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::cluster::clean_command;
 use crate::error::{Error, Result};
 
-/// The oldest major version that Aval's schema runs on (SPEC 10).
+/// The oldest major version that Aval's schema runs on (docs/specification.md 10).
 const OLDEST_MAJOR: u32 = 14;
 
 /// How to get the programs; part of every error that misses them.

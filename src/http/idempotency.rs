@@ -31,7 +31,7 @@ const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_KEY_CHARS: usize = 255;
-/// How long a key is remembered (SPEC 8).
+/// How long a key is kept (docs/specification.md 8).
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// The header of a write that can be sent again.

@@ -135,7 +135,7 @@ pub enum Rejection {
     WebSocketVersion,
     /// The request expects something that the server does not do.
     Expectation,
-    /// The account has this open application for the same document (SPEC 9).
+    /// The account has this open application for the same document (docs/specification.md 9).
     DuplicateApplication {
         /// The open application.
         existing: ApplicationId,

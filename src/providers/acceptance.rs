@@ -1,6 +1,6 @@
 //! The promise of a bureau in asynchronous mode: a 202 that names the reference under which it will answer.
 //!
-//! The six bureaus differ in their reports; the promise, and the webhook that keeps it, have one form for all (SPEC 4, 6).
+//! Bureaus differ in their reports; the 202 and the webhook that follows have one form (docs/specification.md 4 and 6).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! CRIF, Italy: nested JSON after its EURISC register, amounts as whole euro cents.
 //!
-//! The only bureau whose average income a rule reads: SPEC 3 compares it with the declared one. The score names
+//! The only bureau whose average income a rule reads (docs/specification.md 3.3). The score names
 //! its own scale, and a report on any other than 300-850 is refused rather than misread.
 
 use rust_decimal::Decimal;

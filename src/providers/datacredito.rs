@@ -2,7 +2,8 @@
 //!
 //! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850, half to even (`score_scale`). Amounts are
 //! decimal text in pesos. `verificado` says whether the bureau has matched the document with the national registry,
-//! which SPEC 3 asks about because a cédula has no check digit. A SOAP fault inside a 200 answer is a malformed
+//! which the rules need (docs/specification.md 3.3) because a cédula has no check digit. A SOAP fault inside a 200
+//! answer is a malformed
 //! report: it carries no figures.
 
 use serde::{Deserialize, Serialize};

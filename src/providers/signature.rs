@@ -1,4 +1,4 @@
-//! Signatures of webhooks: made by whoever posts one, verified over the raw bytes before anybody reads them (SPEC 6).
+//! Signatures of webhooks. They are verified over the raw bytes before the body is parsed (docs/specification.md 6).
 //!
 //! Two schemes are known. *Standard Webhooks* (standardwebhooks.com, version 1) signs `id.timestamp.body` with
 //! HMAC-SHA256 and sends a list of signatures, so that a sender can rotate its secret; the timestamp bounds how long a

@@ -1,4 +1,5 @@
-//! The bulkhead (SPEC 4): so many calls of one country are in flight, so many wait, and the next is turned away.
+//! The bulkhead (docs/specification.md 4): it bounds the calls of one country in flight and in the queue, and refuses
+//! more.
 //!
 //! BulkheadState are handed on in the order of arrival: one that becomes free goes to the longest waiting caller before
 //! anybody new can take it. A [`BulkheadPermit`] frees itself when it is dropped, so that a call that panics or whose caller went

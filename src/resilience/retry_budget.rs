@@ -1,4 +1,5 @@
-//! The retry budget (SPEC 4): retries of the last minute are at most a share of its calls, with a floor.
+//! The retry budget (docs/specification.md 4): it bounds the retries of the last minute to a share of its calls, with
+//! a floor.
 //!
 //! Without one, every call to a failing bureau becomes three just when it can bear least. The floor keeps retries
 //! possible where calls are rare and a share of them would be nothing.

@@ -1,4 +1,4 @@
-//! Every metric, once: names, labels and help texts stand here and nowhere else (SPEC 12).
+//! Every metric, once: names, labels and help texts stand here and nowhere else (docs/specification.md 12).
 //!
 //! Labels are bounded: countries, statuses, route patterns, names of actors and tasks; never an identifier, a path or
 //! anything that a client chose.

@@ -1,4 +1,4 @@
-//! One attempt over HTTP, and what its outcome means (SPEC 4).
+//! One attempt over HTTP, and what its outcome means (docs/specification.md 4).
 //!
 //! | the bureau                                   | outcome        | for the breaker | tried again here |
 //! |----------------------------------------------|----------------|-----------------|------------------|

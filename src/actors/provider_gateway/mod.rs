@@ -1,4 +1,4 @@
-//! The provider gateway (SPEC 4, DESIGN 4): the one way to the bureaus.
+//! The provider gateway (docs/specification.md 4; docs/ARCHITECTURE.md): the one way to the bureaus.
 //!
 //! One actor for each instance owns a `lane` for each country: circuit breaker, bulkhead and retry budget. All of it
 //! is local to the instance, so that one instance's bad network does not shut a country everywhere, and nothing is

@@ -1,4 +1,4 @@
-//! Documents that nobody has applied with yet: an account may have one open application for each (SPEC 9), and several
+//! Unused documents: an account may have one open application for each (docs/specification.md 9), and several
 //! stories of the demonstration, or several of its runs on one day, need the same answer of a bureau.
 
 use std::collections::HashMap;

@@ -105,7 +105,7 @@ pub(super) struct PhaseFigures {
     pub(super) sent_to_pushed: Option<Figures>,
 }
 
-/// Whether SPEC 1's goal was met.
+/// Whether the latency goal was met (docs/specification.md 1).
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Goal {
     #[serde(rename = "p50_below_ms", serialize_with = "as_ms")]

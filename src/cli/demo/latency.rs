@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// SPEC 1: accepted to decided-and-pushed on an idle machine, half of the applications within this.
+/// The latency goal from accepted to decided and pushed: the median on an idle machine (docs/specification.md 1).
 pub(super) const GOAL_P50: Duration = Duration::from_millis(50);
 
 /// The figures of a set of durations; each is a duration that was really measured.

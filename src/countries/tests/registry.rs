@@ -36,7 +36,7 @@ fn every_country_answers_for_itself_and_accepts_its_own_sample() {
     }
 }
 
-/// The table of SPEC 3, literally.
+/// The tables of docs/specification.md 3.1 and 3.3.
 #[test]
 fn the_built_in_rules_are_those_of_the_specification() {
     use RuleKind::{Reject, Review};

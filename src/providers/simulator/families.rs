@@ -1,6 +1,7 @@
 //! Families of test documents: as many documents as anybody needs for each scenario.
 //!
-//! While an application is open, its account cannot make another one for the same document (SPEC 9). Whoever needs several
+//! While an application is open, its account cannot make another one for the same document (docs/specification.md 9).
+//! Whoever needs several
 //! applications of one outcome at a time therefore takes further members of a scenario's family. In each country's pattern
 //! `n` and `c` stand for a serial number (`c` writes it in consonants), `s` for the scenario, in the same two digits as in
 //! the table of test documents, and `?` for check characters.

@@ -1,4 +1,4 @@
-//! The circuit breaker (SPEC 4): a pure state machine without a clock, without randomness and without I/O.
+//! The circuit breaker (docs/specification.md 4): a pure state machine without clock, randomness or I/O.
 //!
 //! Every method is told what time it is (`Clock::monotonic`) and is handed a die roll (`Clock::percent_roll`) for the
 //! case that it has to draw an open time. Time passes for the breaker only in these calls, but what it decides does not

@@ -25,7 +25,7 @@ impl State {
         }
     }
 
-    /// The state as `provider_circuit_breaker_state` shows it (SPEC 12).
+    /// The state as `provider_circuit_breaker_state` shows it (docs/specification.md 12).
     pub const fn metric_value(self) -> i64 {
         match self {
             Self::Closed => 0,

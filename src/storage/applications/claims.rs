@@ -1,4 +1,5 @@
-//! Claims on documents: the memory of the duplicate rule (SPEC 9). They are taken by the insert and let go by trigger.
+//! Claims on documents, which enforce the duplicate rule (docs/specification.md 9). The insert takes them, a trigger
+//! releases them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

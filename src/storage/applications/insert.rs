@@ -1,7 +1,8 @@
 //! Inserting groups of applications, one statement a group.
 //!
 //! Each row is judged by the database as it is inserted (`admit_application`): its `Idempotency-Key` may be known, or its
-//! document be claimed by another open application of the account (SPEC 9). Such a row fails alone, without another round
+//! document be claimed by another open application of the account (docs/specification.md 9). Such a row fails alone,
+//! without another round
 //! trip, and nothing is ever waited for.
 
 use std::collections::HashMap;
