@@ -1,16 +1,16 @@
-//! `[encryption]`: how personal data is sealed. The keys are secrets and stand in `[secrets]`.
+//! `[encryption]`: encryption of personal data. The keys are in `[secrets]`.
 
 use serde::Deserialize;
 
 use super::Environment;
 use crate::error::{Error, Result};
 
-/// Whether texts that earlier versions wrote in the clear are opened.
+/// Whether unencrypted personal data written by earlier versions is readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlainEnvelopes {
-    /// They are: on a developer's machine, and while they are sealed for the first time.
+    /// Unencrypted data is read as it is.
     Accepted,
-    /// They are an error.
+    /// Unencrypted data is an error.
     Refused,
 }
 
@@ -18,13 +18,14 @@ pub enum PlainEnvelopes {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncryptionSettings {
-    /// Opens personal data that an earlier version stored in the clear. Refused in production, because whoever can write
-    /// to the database could then put anybody's name into it: there, `aval reencrypt --accept-plain` seals such data once.
+    /// Reads personal data that an earlier version stored unencrypted. Rejected in production, because anyone with
+    /// write access to the database could then replace a name: there, `aval reencrypt --accept-plain` encrypts such
+    /// data once.
     pub accept_plain: bool,
 }
 
 impl EncryptionSettings {
-    /// The same as a choice with a name.
+    /// How unencrypted data is handled.
     pub const fn plain_envelopes(&self) -> PlainEnvelopes {
         if self.accept_plain { PlainEnvelopes::Accepted } else { PlainEnvelopes::Refused }
     }
