@@ -1,4 +1,4 @@
-//! What the outbox carries: an event envelope after CloudEvents 1.0, without personal data.
+//! Events in the outbox: an envelope modelled on CloudEvents 1.0, without personal data.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -9,52 +9,52 @@ use super::application::Country;
 use super::ids::{ApplicationId, EventId, RequestId};
 use super::status::Status;
 
-/// What happened to an application, as every subscriber may know it.
+/// The payload of an application event, for subscribers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplicationChanged {
-    /// The application.
+    /// The changed application.
     pub id: ApplicationId,
     /// Its country.
     pub country: Country,
-    /// Its status now.
+    /// The status after the change.
     pub status: Status,
-    /// Its status before; `null` at its creation.
+    /// The status before the change; `null` for the creation.
     pub previous_status: Option<Status>,
-    /// The last decision's risk, as text with two decimals.
+    /// The risk score of the latest decision, as text with two decimals.
     #[serde(with = "rust_decimal::serde::str_option", default)]
     pub risk_score: Option<Decimal>,
     /// The application's version after the change.
     pub version: i64,
-    /// The account that made the application: only it and staff may see the event.
+    /// The account that created the application. Only it and staff may see the event.
     pub created_by: String,
-    /// When the change was made.
+    /// The time of the change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
-/// Where in the one global sequence of events something stands. Offsets of different epochs cannot be compared:
-/// an epoch ends when the sequence had to start anew (a restored backup, a new database).
+/// A position in the global sequence of events. Offsets of different epochs are not comparable: a new epoch starts when
+/// the sequence restarts (restored backup, new database).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The sequence.
+    /// Identifies the sequence.
     pub epoch: Uuid,
-    /// The place in it; 0 is before the first event.
+    /// The offset in the sequence; 0 is before the first event.
     pub offset: i64,
 }
 
-/// An event that the relay has given its place in the sequence.
+/// An event to which the relay has assigned an offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedEvent {
-    /// The identifier, the same at every delivery.
+    /// The identifier, the same in every delivery.
     pub id: EventId,
     /// The type, such as `application.status_changed.v1`.
     pub kind: String,
-    /// The place in the sequence.
+    /// The offset in the sequence.
     pub offset: i64,
-    /// The request that led to the change.
+    /// The request that caused the change.
     pub request_id: Option<RequestId>,
     /// The W3C trace context of the change.
     pub traceparent: Option<String>,
-    /// What happened; `None` for an event of a type or shape that this version does not know.
+    /// The payload; `None` if this version does not know the event's type or format.
     pub data: Option<ApplicationChanged>,
 }
