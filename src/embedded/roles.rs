@@ -1,25 +1,26 @@
-//! The users of the private database: one owns the schema and changes it, one serves and can only read and write rows.
+//! The database users of the embedded PostgreSQL: one owns the schema and runs migrations; the other reads and writes
+//! rows for Aval.
 //!
-//! They are those of `config/roles.sql`, as on a server of one's own. The superuser of the cluster belongs to neither
-//! migrations nor serving: it makes the users and the database while Aval starts, and `pg_hba.conf` then refuses it until
-//! the next start. What it owned in a database of an earlier version, when there was no other user, goes to the owner.
+//! `config/roles.sql` defines both, as for an external server. The cluster's superuser is used for neither: it creates
+//! the users and the database while Aval starts, and `pg_hba.conf` then rejects it until the next start. In databases
+//! of earlier versions, which had no other user, its objects are given to the owner.
 
 use diesel::dsl::sql;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
-/// The superuser that `initdb` makes. It has the name of the only user of earlier versions.
+/// The superuser that `initdb` creates, named like the only user of earlier versions.
 pub(super) const SUPERUSER: &str = "aval";
-/// Owns the schema; migrations run as this user.
+/// Owns the schema and runs migrations.
 pub(super) const OWNER: &str = "aval_owner";
-/// Serves.
+/// Reads and writes rows for Aval.
 pub(super) const SERVER: &str = "aval_server";
 
-/// Makes both users and gives them their privileges.
+/// Creates both users and grants their privileges.
 const SCRIPT: &str = include_str!("../../config/roles.sql");
 
-/// Everything in the database that belongs to the superuser and to no extension, as `ALTER … OWNER TO` takes it. A
-/// sequence of a column follows its table. `REASSIGN OWNED` refuses to work for the superuser of `initdb`.
+/// Objects of the superuser in the database, except those of extensions, in the syntax of `ALTER … OWNER TO`. A
+/// column's sequence follows its table. `REASSIGN OWNED` does not work for the superuser that `initdb` created.
 const HELD_BY_SUPERUSER: &str = "\
     WITH me AS (SELECT oid FROM pg_roles WHERE rolname = current_user), \
     places AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'), \
@@ -47,16 +48,12 @@ const HELD_BY_SUPERUSER: &str = "\
     SELECT name FROM held WHERE NOT EXISTS \
         (SELECT FROM pg_depend d WHERE d.classid = held.class AND d.objid = held.oid AND d.deptype = 'e')";
 
-/// Makes the users in the application's database and hands them what they need, unless that was done before. To be called
-/// as the superuser.
-///
-/// # Errors
-/// When the server refuses a statement; then nothing has changed.
+/// Creates the users and transfers ownership, unless that has been done. Must run as the superuser.
 pub(super) async fn prepare(connection: &mut AsyncPgConnection) -> diesel::result::QueryResult<()> {
     if is_prepared(connection).await? {
         return Ok(());
     }
-    // The statements of one batch are one transaction.
+    // The statements of one batch form one transaction.
     let batch = format!(
         "{SCRIPT}\nDO $$ DECLARE thing text; BEGIN FOR thing IN {HELD_BY_SUPERUSER} LOOP \
          EXECUTE format('ALTER %s OWNER TO %I', thing, '{OWNER}'); END LOOP; END $$;"
