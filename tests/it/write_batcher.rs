@@ -34,9 +34,11 @@ async fn an_application_whose_client_gave_up_before_its_turn_is_not_written() {
 
 #[actix_rt::test]
 async fn writes_without_a_database_are_all_answered_soon_and_later_ones_written() {
-    let test =
-        TestEngine::start(&[("AVAL__ACTORS__WRITE_BATCHERS", "1"), ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "500")])
-            .await;
+    let test = TestEngine::start(&[
+        ("AVAL__ACTORS__WRITE_BATCHERS", "1"),
+        ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "500"),
+    ])
+    .await;
     let row = || application(&test.engine.resources.clock, Country::Es, "12345678Z");
     let name = test.text("SELECT current_database()").await.unwrap();
     let elsewhere = test.database.url().replacen(&name, "postgres", 1);
