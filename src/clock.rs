@@ -1,9 +1,8 @@
-//! The only reader of the clock and of randomness.
+//! The only source of time, identifiers and randomness.
 //!
-//! Everything that needs to know the time, an identifier or a die roll is handed a [`Clock`]. In production it
-//! reads the system; a test hands in one whose time it sets ([`Clock::manual`]), so that expiries, windows and
-//! birthdays can be tested without waiting. Leases do not use it: they follow the database's clock, because
-//! several instances share them.
+//! Everything that needs them gets a [`Clock`]. In production it uses the system's clock. In tests [`Clock::manual`]
+//! lets expiries, windows and birthdays be tested without waiting. Leases do not use it: they follow the database's
+//! clock, which all instances share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,11 +16,11 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Clock {
     origin: Instant,
-    /// What a test added to the system's time, in milliseconds.
+    /// Time added by a test, in milliseconds.
     shift_ms: Arc<AtomicI64>,
-    /// How far the time of day is off, in milliseconds.
+    /// Error of the time of day, in milliseconds.
     error_ms: Arc<AtomicI64>,
-    /// A test's fixed starting point; `None` reads the system.
+    /// Start of a manual clock; `None`: the system's clock.
     fixed: Option<DateTime<Utc>>,
 }
 
@@ -31,54 +30,54 @@ impl Clock {
         Self { origin: Instant::now(), shift_ms: Arc::default(), error_ms: Arc::default(), fixed: None }
     }
 
-    /// A clock that stands at `start` until [`Clock::advance`] moves it.
+    /// A clock that stays at `start` until [`Clock::advance`] moves it.
     pub fn manual(start: DateTime<Utc>) -> Self {
         Self { fixed: Some(start), ..Self::system() }
     }
 
-    /// Moves the clock, and every clone of it, forward by `by`.
+    /// Moves this clock and its clones forward.
     pub fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.shift_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// Sets the time of day, of every clone too, off by `error`, as a broken time server does. Monotonic time goes on as
-    /// it was.
+    /// Gives the time of day of this clock and its clones an error, as a broken time server does. Monotonic time is not
+    /// affected.
     pub fn set_off_by(&self, error: TimeDelta) {
         self.error_ms.store(error.num_milliseconds(), Ordering::SeqCst);
     }
 
-    /// The time of day, in UTC.
+    /// The time of day in UTC.
     pub fn now(&self) -> DateTime<Utc> {
         let added = self.shift_ms.load(Ordering::SeqCst) + self.error_ms.load(Ordering::SeqCst);
         self.fixed.unwrap_or_else(Utc::now) + TimeDelta::milliseconds(added)
     }
 
-    /// Time since this clock was made. It never runs backwards, which the time of day may do.
+    /// Time since the creation of this clock. Unlike the time of day it never goes backwards.
     pub fn monotonic(&self) -> Duration {
         let real = if self.fixed.is_some() { Duration::ZERO } else { self.origin.elapsed() };
         let shift = u64::try_from(self.shift_ms.load(Ordering::SeqCst)).unwrap_or(0);
         real + Duration::from_millis(shift)
     }
 
-    /// A new version 7 UUID (RFC 9562) of this moment.
+    /// A new version 7 UUID (RFC 9562) with the current time.
     pub fn new_uuid(&self) -> Uuid {
         let ms = u64::try_from(self.now().timestamp_millis()).unwrap_or(0);
         uuid::Builder::from_unix_timestamp_millis(ms, &rand::rng().random()).into_uuid()
     }
 
-    /// An even draw from zero up to and including `ceiling` ("full jitter").
+    /// A uniformly distributed duration from zero to `ceiling`, inclusive ("full jitter").
     pub fn jitter(&self, ceiling: Duration) -> Duration {
         let ms = u64::try_from(ceiling.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(rand::rng().random_range(0..=ms))
     }
 
-    /// An even draw from 0 to 99.
+    /// A uniformly distributed number from 0 to 99.
     pub fn percent_roll(&self) -> u8 {
         rand::rng().random_range(0..100)
     }
 
-    /// Random bytes from the system's generator, seeded per thread.
+    /// Random bytes from a thread-local, cryptographically secure generator.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         rand::rng().random()
     }
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manual_clock_moves_only_when_told_and_so_do_its_clones() {
+    fn a_manual_clock_and_its_clones_move_only_when_advanced() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let copy = clock.clone();
         assert_eq!(clock.now(), DateTime::UNIX_EPOCH);
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_tells_another_time_of_day_and_no_other_duration() {
+    fn a_clock_error_changes_the_time_of_day_but_not_durations() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(1));
         clock.clone().set_off_by(TimeDelta::hours(-2));
         assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::hours(22));
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_version_7_and_carry_the_clocks_time() {
+    fn ids_are_version_7_and_contain_the_clocks_time() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH + TimeDelta::days(20_000));
         let id = clock.new_uuid();
         assert_eq!(id.get_version_num(), 7);

@@ -1,25 +1,24 @@
-//! The one error of the house.
+//! The crate's error type.
 //!
-//! An [`Error`] knows three things apart: a stable `code` that clients and dashboards may match on, a
-//! [`PublicMessage`] that a client may read, and a [`PrivateMessage`] that only the log may read. They are
-//! different types, so that a private text cannot slip into an answer. It knows nothing of HTTP: the mapping
-//! to a status code lives in `http::problem`.
+//! An [`Error`] separates a stable `code` for clients and dashboards, a [`PublicMessage`] for clients, and a
+//! [`PrivateMessage`] for the log. The messages have different types to keep private text out of responses. The error
+//! does not depend on HTTP: `http::problem` maps it to a status code.
 //!
-//! Whether a failed step is worth another try is decided in one place, [`Error::retryable`], by a match
-//! without a wildcard arm: a new kind of failure does not compile until somebody has decided.
+//! [`Error::retryable`] alone decides whether a failed step is worth a retry. Its match has no wildcard arm: a new
+//! variant does not compile until it is classified.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A result with the house's [`Error`].
+/// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Text that a client may read: never a personal datum, never an internal detail.
+/// Text for clients. It contains no personal data and no internal details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicMessage(String);
 
 impl PublicMessage {
-    /// Marks `text` as fit for a client's eyes.
+    /// Marks `text` as safe for clients.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -31,58 +30,57 @@ impl fmt::Display for PublicMessage {
     }
 }
 
-/// Text for the log alone. It has no `Display`: reading it takes the explicit [`PrivateMessage::for_log`].
+/// Text for the log. It has no `Display`: only [`PrivateMessage::for_log`] returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrivateMessage(String);
 
 impl PrivateMessage {
-    /// Wraps a detail that must not leave the process except through its log.
+    /// Marks `text` as private to the log.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the log.
+    /// The text. Never send it to a client.
     pub fn for_log(&self) -> &str {
         &self.0
     }
 }
 
-/// One thing that is wrong with one field of a request.
+/// A problem with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where it is: an RFC 6901 JSON pointer into the body (`/monthly_income`), or `?name` for a query
-    /// parameter.
+    /// An RFC 6901 JSON pointer into the body (`/monthly_income`), or `?name` for a query parameter.
     pub pointer: String,
     /// A stable reason code, such as `bad_check_digit`.
     pub code: &'static str,
-    /// A sentence for the person who sent it. It never repeats the value.
+    /// A sentence for the sender. It never quotes the value.
     pub detail: String,
 }
 
 impl FieldError {
-    /// A new field error.
+    /// `pointer`, `code` and `detail` as in the fields.
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, detail: detail.into() }
     }
 }
 
-/// Why a credential is refused, as far as its holder may know: nothing but its form is told of one that proves nothing.
+/// Why a credential was rejected. If the credential does not prove its holder's identity, only its form is disclosed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialFault {
-    /// It proves nothing: a wrong signature or secret, another issuer, or a time to come.
+    /// It proves nothing: the signature, secret or issuer is wrong, or it is not valid yet.
     Unproven,
-    /// It has not the form of a credential.
+    /// It does not have the format of a credential.
     Malformed,
-    /// It has the form of another kind of credential than the one that belongs there.
+    /// It is a different kind of credential than the request needs.
     WrongKind,
-    /// It was good until its end.
+    /// It is past its expiry time.
     Expired,
-    /// It was good until it was revoked, or its account disabled or changed.
+    /// It was revoked, or its account was disabled or changed.
     Revoked,
 }
 
 impl CredentialFault {
-    /// The stable code.
+    /// A stable code for clients.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Unproven => "unauthenticated",
@@ -99,8 +97,8 @@ impl CredentialFault {
             Self::Unproven => "The credential is not valid.",
             Self::Malformed => "The credential is malformed.",
             Self::WrongKind => {
-                "This is another kind of credential: access tokens belong into Authorization: Bearer, API keys into \
-                 X-API-Key, refresh tokens into the body of /api/v1/auth/refresh."
+                "This is a different kind of credential: send access tokens in Authorization: Bearer, API keys in X-API-Key, \
+                 and refresh tokens in the body of POST /api/v1/auth/refresh."
             }
             Self::Expired => "The credential has expired.",
             Self::Revoked => "The credential has been revoked, or its account was disabled or changed.",
@@ -111,29 +109,29 @@ impl CredentialFault {
 /// Everything that can go wrong in Aval.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The request was understood but some of its fields are not acceptable.
+    /// Some fields of a well-formed request are not valid.
     #[error("validation failed")]
     Validation(Vec<FieldError>),
-    /// The request could not be read at all (malformed JSON, a bad path or query).
+    /// The request could not be parsed: malformed JSON, path or query.
     #[error("malformed request: {0}")]
     Malformed(PublicMessage),
-    /// The thing does not exist, or not for this caller.
+    /// The resource does not exist, or the caller may not see it.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// A status change that the status machine does not know.
-    #[error("an application cannot go from {from} to {to}")]
+    /// A status change that the status machine does not allow.
+    #[error("an application cannot change from {from} to {to}")]
     IllegalTransition {
-        /// The status that the application has.
+        /// The current status.
         from: &'static str,
-        /// The status that was asked for.
+        /// The requested status.
         to: &'static str,
-        /// The statuses that the caller could ask for instead.
+        /// The statuses that the caller may request instead.
         allowed: Vec<&'static str>,
     },
     /// The state of the resource does not allow the request.
     #[error("conflict: {0}")]
     Conflict(PublicMessage),
-    /// The application is in the archive, where nothing changes.
+    /// The application is archived and therefore read-only.
     #[error("the application is archived")]
     Archived,
     /// The resource has another version than the one that the change is meant for.
@@ -142,125 +140,126 @@ pub enum Error {
     /// The idempotency key belongs to another request.
     #[error("the idempotency key belongs to another request")]
     KeyReused,
-    /// The caller did not say, or did not prove, who it is.
+    /// The request has no credential.
     #[error("not authenticated: {0}")]
     Unauthenticated(PublicMessage),
-    /// The caller sent a credential that is refused.
-    #[error("credential refused: {}", .0.code())]
+    /// The request has a credential that is not valid.
+    #[error("credential rejected: {}", .0.code())]
     Credential(CredentialFault),
-    /// The caller may not do this.
+    /// The caller does not have permission.
     #[error("forbidden: {0}")]
     Forbidden(PublicMessage),
-    /// The caller asks more often than it may.
+    /// The caller exceeded a rate limit.
     #[error("rate limited")]
     RateLimited {
-        /// When to come back.
+        /// How long the caller should wait.
         retry_after: Duration,
     },
-    /// An equal request is still being worked on.
-    #[error("an equal request is in flight")]
+    /// A request with the same idempotency key is in progress.
+    #[error("a request with the same idempotency key is in progress")]
     InFlight {
-        /// When to come back.
+        /// How long the caller should wait.
         retry_after: Duration,
     },
-    /// This worker no longer owns the job that it was writing for.
+    /// Another worker may own the job: its lease has expired or was taken over.
     #[error("the lease on the job was lost")]
     LeaseLost,
-    /// A mailbox, queue or pool is full; the caller may come back.
+    /// A mailbox, queue or pool is full.
     #[error("overloaded: {what}")]
     Overloaded {
-        /// What is full.
+        /// The full mailbox, queue or pool.
         what: &'static str,
-        /// When to come back.
+        /// How long the caller should wait.
         retry_after: Duration,
     },
-    /// A part of the system cannot be reached for now.
+    /// A component cannot be reached at the moment.
     #[error("unavailable: {what}")]
     Unavailable {
-        /// Which part.
+        /// The component.
         what: &'static str,
         /// The cause, for the log.
         cause: PrivateMessage,
     },
-    /// The database refused or failed a statement.
+    /// A statement failed.
     #[error("database error")]
     Database {
-        /// Whether the same statement may succeed when it is sent again.
+        /// Whether the same statement may succeed if it is repeated.
         transient: bool,
-        /// Whether the session was at fault, and nothing was done: the same work can be done at once on another session.
+        /// Whether the connection failed before anything was done: the work can be repeated at once on another
+        /// connection.
         session_lost: bool,
         /// The cause, for the log.
         cause: PrivateMessage,
     },
-    /// A bureau could not answer.
+    /// A bureau returned no usable report.
     #[error("provider {provider} failed: {reason}")]
     Provider {
         /// The bureau's name.
         provider: &'static str,
-        /// A stable word for the kind of failure, such as `timeout`.
+        /// A stable label for the kind of failure, such as `timeout`.
         reason: &'static str,
         /// The cause, for the log.
         cause: PrivateMessage,
     },
-    /// Something took longer than it may.
+    /// An operation exceeded its time limit.
     #[error("{what} timed out after {after:?}")]
     Timeout {
-        /// What took too long.
+        /// The operation.
         what: &'static str,
-        /// How long it was given.
+        /// The time limit.
         after: Duration,
     },
-    /// A piece of work panicked.
+    /// A task panicked.
     #[error("{what} panicked")]
     Panicked {
-        /// The work that panicked.
+        /// The task.
         what: &'static str,
-        /// The panic's message, for the log.
+        /// The panic message, for the log.
         cause: PrivateMessage,
     },
-    /// A stored word of a closed set that this version does not know: a newer one wrote it.
-    #[error("an unknown {what} is stored")]
+    /// A stored label that this version does not know because a newer one wrote it.
+    #[error("the database contains an unknown {what}")]
     UnknownLabel {
-        /// Which set, such as `account_role`.
+        /// The set of labels, such as `account_role`.
         what: &'static str,
-        /// The word, for the log.
+        /// The label, for the log.
         label: PrivateMessage,
     },
-    /// Configuration that cannot be run with. Shown to the operator at boot.
+    /// Invalid configuration. Shown to the operator at startup.
     #[error("configuration: {0}")]
     Configuration(PublicMessage),
-    /// A defect of Aval itself.
+    /// A bug in Aval.
     #[error("internal error")]
     Internal(PrivateMessage),
 }
 
 impl Error {
-    /// One failed field.
+    /// A validation error for one field.
     pub fn field(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Self::Validation(vec![FieldError::new(pointer, code, detail)])
     }
 
-    /// A defect, described for the log.
+    /// A bug, with its description for the log.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self::Internal(PrivateMessage::new(cause.to_string()))
     }
 
-    /// A part that cannot be reached, with its cause for the log.
+    /// A component that cannot be reached, with the cause for the log.
     pub fn unavailable(what: &'static str, cause: impl fmt::Display) -> Self {
         Self::Unavailable { what, cause: PrivateMessage::new(cause.to_string()) }
     }
 
-    /// A stored word that this version does not know, of the set `what`.
+    /// An unknown stored label of the set `what`.
     pub fn unknown_label(what: &'static str, label: impl fmt::Display) -> Self {
         Self::UnknownLabel { what, label: PrivateMessage::new(label.to_string()) }
     }
 
-    /// Unusable configuration, described for the operator.
+    /// Invalid configuration, with a message for the operator.
     pub fn configuration(text: impl fmt::Display) -> Self {
         Self::Configuration(PublicMessage::new(text.to_string()))
     }
 
-    /// The stable code of this kind of error, for clients, dashboards and dead letters.
+    /// The stable code for clients, dashboards and dead letters.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Validation(_) => "validation_failed",
@@ -289,9 +288,7 @@ impl Error {
         }
     }
 
-    /// Whether the step that failed may succeed when it is tried again with the same input (docs/specification.md 5:
-    /// errors are
-    /// permanent or recoverable).
+    /// Whether a retry of the failed step with the same input may succeed (docs/specification.md 5).
     pub fn retryable(&self) -> bool {
         match self {
             Self::Overloaded { .. }
@@ -320,7 +317,7 @@ impl Error {
         }
     }
 
-    /// The detail that only the log may see, where there is one.
+    /// The private message, if there is one.
     pub fn private_cause(&self) -> Option<&str> {
         match self {
             Self::Unavailable { cause, .. }

@@ -1,4 +1,4 @@
-//! The `aval` binary: reads its command line and hands over.
+//! The `aval` binary.
 
 use std::process::ExitCode;
 

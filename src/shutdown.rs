@@ -1,9 +1,9 @@
-//! The end, in order: each stage is timed and logged, and no stage can keep the process for ever.
+//! Ordered shutdown. Each stage has a time limit and is logged with its duration.
 //!
-//! Readiness fails first, so that no new work is sent here; then requests in flight finish, WebSocket clients are told
-//! to go elsewhere (1001), the scheduler claims nothing more, running jobs end or go back without costing an attempt, the
-//! outbox is published, and the actors and the database are stopped last. Whatever a deadline cuts short is safe: leases
-//! run out, events wait in the outbox, transactions roll back.
+//! Readiness fails first, which stops new traffic. Then requests in flight finish, WebSocket clients are disconnected
+//! (1001), the scheduler stops claiming jobs, running jobs finish or are snoozed without using an attempt, the outbox
+//! is published, and finally actors and the database stop. A stage that exceeds its time limit is safe to abort: leases
+//! expire, events stay in the outbox, transactions roll back.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use slog::{Logger, info, warn};
 
 use crate::clock::Clock;
 
-/// The stages of one shutdown and the time that they share.
+/// A shutdown in progress, and the time limit that its stages share.
 pub struct Shutdown {
     clock: Clock,
     logger: Logger,
@@ -21,20 +21,20 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A shutdown that begins now and may take `deadline` in all.
+    /// Starts a shutdown that may take `deadline` in total.
     pub fn begin(clock: &Clock, logger: &Logger, deadline: Duration) -> Self {
         let logger = logger.new(slog::o!("logger" => "shutdown"));
         info!(logger, "stopping"; "deadline_ms" => deadline.as_millis());
         Self { clock: clock.clone(), logger, started: clock.monotonic(), deadline }
     }
 
-    /// The time that is left, and never less than `least`: a stage that cannot be skipped gets that much.
+    /// The remaining time, but at least `least`, which stages that cannot be skipped get in any case.
     pub fn left(&self, least: Duration) -> Duration {
         let elapsed = self.clock.monotonic().saturating_sub(self.started);
         self.deadline.saturating_sub(elapsed).max(least)
     }
 
-    /// Runs a stage within the time that is left, or within `least` when there is hardly any.
+    /// Runs a stage within the remaining time, but at least `least`. Returns `None` if the stage was aborted.
     pub async fn stage<R>(
         &self,
         name: &'static str,
@@ -46,7 +46,7 @@ impl Shutdown {
         let took = self.clock.monotonic().saturating_sub(began);
         match result {
             Some(_) => info!(self.logger, "stage done"; "stage" => name, "took_ms" => took.as_millis()),
-            None => warn!(self.logger, "stage cut short"; "stage" => name, "took_ms" => took.as_millis()),
+            None => warn!(self.logger, "stage timed out"; "stage" => name, "took_ms" => took.as_millis()),
         }
         result
     }

@@ -1,7 +1,7 @@
-//! The start: a database that is there and up to date.
+//! Startup: provides a running database with the current schema.
 //!
-//! With no `database.url` Aval starts its own PostgreSQL and looks after it: if that server dies, it is started again, and
-//! everything that was under way is tried again by those who wait for it.
+//! Without `database.url` Aval starts and supervises its embedded PostgreSQL. If that server ends, it is restarted, and
+//! interrupted work is retried.
 
 use chrono::{DateTime, Utc};
 use slog::{Logger, debug, error, info};
@@ -15,25 +15,22 @@ use crate::error::{Error, Result};
 use crate::storage::seal::KeyRing;
 use crate::storage::{Database, connect, migrations, partitions};
 
-/// A database that can be connected to.
+/// A running database.
 pub struct StartedDatabase {
     url: String,
     private: Option<PrivateServer>,
 }
 
 struct PrivateServer {
-    /// The database's URL as the user that owns the schema.
+    /// The database URL for the schema's owner.
     owner_url: String,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<()>>,
 }
 
 impl StartedDatabase {
-    /// Finds the database that a running Aval works on, or starts it as [`StartedDatabase::start`] does: for commands
-    /// that an operator gives on the machine.
-    ///
-    /// # Errors
-    /// As [`StartedDatabase::start`].
+    /// Uses the database of a running Aval if there is one, and otherwise [starts](StartedDatabase::start) it. For
+    /// commands that an operator runs on the machine.
     pub async fn find_or_start(settings: &Settings, logger: &Logger) -> Result<Self> {
         if settings.database.url.is_empty()
             && let Some(url) = embedded::running_url(&embedded_settings(settings))?
@@ -43,10 +40,11 @@ impl StartedDatabase {
         Self::start(settings, logger, &CancellationToken::new()).await
     }
 
-    /// Finds the configured database or starts the private one.
+    /// Uses the configured database, or starts the embedded one. `fatal` is cancelled if the embedded server cannot be
+    /// kept running.
     ///
     /// # Errors
-    /// When the private PostgreSQL cannot be started: the message says what to install or change.
+    /// If the embedded PostgreSQL cannot be started; the message tells the operator what to do.
     pub async fn start(settings: &Settings, logger: &Logger, fatal: &CancellationToken) -> Result<Self> {
         if !settings.database.url.is_empty() {
             return Ok(Self { url: settings.database.url.clone(), private: None });
@@ -54,13 +52,13 @@ impl StartedDatabase {
         let logger = logger.new(slog::o!("logger" => "embedded_postgres"));
         let server = EmbeddedPostgres::start(embedded_settings(settings), logger.clone()).await?;
         let (url, owner_url) = (server.database_url().to_owned(), server.owner_url().to_owned());
-        info!(logger, "private database ready"; "psql" => &url);
+        info!(logger, "embedded database ready"; "psql" => &url);
         let stop = CancellationToken::new();
         let (asked, fatal) = (stop.clone(), fatal.clone());
         let ended = actix_rt::spawn(async move {
             let result = server.supervise(asked.cancelled_owned()).await;
             if let Err(error) = &result {
-                error!(logger, "the private PostgreSQL cannot be kept running"; error.clone());
+                error!(logger, "cannot keep the embedded PostgreSQL running"; error.clone());
                 fatal.cancel();
             }
             result
@@ -68,15 +66,12 @@ impl StartedDatabase {
         Ok(Self { url, private: Some(PrivateServer { owner_url, stop, ended }) })
     }
 
-    /// Where it is.
+    /// The URL for Aval's database user.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Stops the private server, if this is one.
-    ///
-    /// # Errors
-    /// When it does not stop.
+    /// Stops the embedded server, if there is one.
     pub async fn stop(self) -> Result<()> {
         match self.private {
             Some(server) => {
@@ -98,20 +93,17 @@ fn embedded_settings(settings: &Settings) -> EmbeddedSettings {
     }
 }
 
-/// Accounts, for a command that an operator gives on the machine: the database of a running Aval, or its own as long as
-/// the command takes.
+/// Accounts for a command that an operator runs on the machine. Uses the database of a running Aval, or starts it for
+/// the duration of the command.
 pub struct OpenedAccounts {
-    /// The accounts.
+    /// The opened accounts.
     pub accounts: Accounts,
     database: StartedDatabase,
 }
 
 impl OpenedAccounts {
-    /// Finds or starts the database and reads the secrets as the server does. Only a private database that it starts itself
-    /// is brought up to date: of another, its own Aval is in charge.
-    ///
-    /// # Errors
-    /// When the database cannot be reached or a secret is missing.
+    /// Finds or starts the database and reads the secrets as the server does. Migrates only an embedded database that
+    /// it started: any other database is migrated by its own Aval.
     pub async fn open(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let database = StartedDatabase::find_or_start(settings, logger).await?;
         if database.private.is_some() {
@@ -120,17 +112,18 @@ impl OpenedAccounts {
         Self::connect(database, settings, clock, logger).await
     }
 
-    /// The same on the database of an Aval that runs on this machine, which is up to date.
+    /// Like [`OpenedAccounts::open`], but only if Aval runs on this machine.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when none does.
+    /// [`Error::Unavailable`] if it does not run.
     pub async fn open_running(settings: &Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
         let url = match settings.database.url.as_str() {
             "" => embedded::running_url(&embedded_settings(settings))?,
             url => Some(url.to_owned()),
         };
-        let none =
-            || Error::unavailable("the server", "no Aval runs on this machine. Start it with: make run");
+        let none = || {
+            Error::unavailable("the server", "Aval is not running on this machine. Start it with: make run")
+        };
         let database = StartedDatabase { url: url.ok_or_else(none)?, private: None };
         Self::connect(database, settings, clock, logger).await
     }
@@ -150,21 +143,15 @@ impl OpenedAccounts {
         Ok(Self { accounts, database })
     }
 
-    /// Stops what was started.
-    ///
-    /// # Errors
-    /// When the private database does not stop.
+    /// Stops the database if [`OpenedAccounts::open`] started it.
     pub async fn close(self) -> Result<()> {
         drop(self.accounts);
         self.database.stop().await
     }
 }
 
-/// Brings the schema up to date, as the user of `database.migration_url` where there is one (in the private database: as its
-/// owner) and past a pooler, and makes this month's partitions and those ahead.
-///
-/// # Errors
-/// When the database cannot be reached or a migration fails.
+/// Migrates the schema and creates the partitions of this and the following months. Migrations bypass a pooler and run
+/// as the user of `database.migration_url`, or as the owner of the embedded database.
 pub async fn prepare(
     settings: &Settings,
     database: &StartedDatabase,
@@ -176,10 +163,10 @@ pub async fn prepare(
     let changer = urls.into_iter().find(|url| !url.is_empty()).unwrap_or(&database.url);
     let ran = migrations::run_pending(changer).await?;
     for migration in &ran {
-        debug!(logger, "migration run"; "migration" => migration);
+        debug!(logger, "applied migration"; "migration" => migration);
     }
     if let Some(last) = ran.last() {
-        info!(logger, "migrations run"; "count" => ran.len(), "last" => last);
+        info!(logger, "applied migrations"; "count" => ran.len(), "last" => last);
     }
     let mut connection = connect::connect(&database.url).await?;
     partitions::ensure(&mut connection, now, settings.database.partitions_ahead_months).await?;

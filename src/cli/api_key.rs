@@ -1,4 +1,4 @@
-//! `aval api-key add`: a key for a machine client, made by an operator on the machine.
+//! `aval api-key`: lets an operator create API keys on the machine.
 
 use std::io::Write;
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::OpenedAccounts;
 
-/// Makes keys of machine clients.
+/// Creates API keys for machine clients.
 #[derive(Debug, Args)]
 pub struct ApiKeyArgs {
     #[command(subcommand)]
@@ -24,23 +24,23 @@ pub struct ApiKeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Make a key, and print it once
+    /// Create a key and print it once
     Add {
-        /// 3 to 60 of a-z, 0-9, dot, underscore and hyphen; the key acts as the account key:NAME
+        /// Name of the key: 3 to 60 of a-z, 0-9, dot, underscore and hyphen. The key acts as the account key:NAME
         name: String,
-        /// The most that it may do: user, analyst or admin
+        /// Role of the key: user, analyst or admin
         #[arg(long, default_value = "user", value_parser = role)]
         role: Role,
-        /// What it is for, such as applications:read; several times for several
+        /// Scope of the key, such as applications:read; repeat for several scopes
         #[arg(long = "scope", required = true, value_parser = scope)]
         scopes: Vec<Scope>,
-        /// Days that it is good; for ever when absent
+        /// Lifetime in days; unlimited by default
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         days: Option<u16>,
-        /// Requests a minute, creations not counted; as configured for keys when absent
+        /// Requests per minute, not counting created applications; by default the configured limit for keys
         #[arg(long, value_parser = per_minute)]
         requests_per_minute: Option<NonZeroU32>,
-        /// Applications that it may create a minute; as configured for keys when absent
+        /// Created applications per minute; by default the configured limit for keys
         #[arg(long, value_parser = per_minute)]
         applications_per_minute: Option<NonZeroU32>,
     },
@@ -60,10 +60,7 @@ fn scope(text: &str) -> Result<Scope, String> {
     text.parse().map_err(|_unknown| format!("must be one of {}", Scope::ALL.map(Scope::as_str).join(", ")))
 }
 
-/// Prints a new key, and nothing else.
-///
-/// # Errors
-/// When the name cannot be, was given before, or the database cannot be reached.
+/// Prints the new key and nothing else.
 pub async fn run(
     args: ApiKeyArgs,
     settings: Settings,
@@ -75,14 +72,13 @@ pub async fn run(
     let limits = KeyLimits { requests_per_minute, applications_per_minute };
     let name = AccountName::parse(&name).filter(|name| name.as_str().len() <= AccountName::KEY_MAX_CHARS);
     let name = name.ok_or_else(|| {
-        let text = "a key's name is 3 to 60 of a-z, 0-9, dot, underscore and hyphen";
+        let text = "a key's name must be 3 to 60 of a-z, 0-9, dot, underscore and hyphen";
         Error::Malformed(PublicMessage::new(text))
     })?;
     let expires_at = days.map(|days| clock.now() + chrono::TimeDelta::days(i64::from(days)));
     let new = NewKey { name, role, scopes, expires_at, limits };
     if let Some(scope) = new.scopes_above_role().next() {
-        let text =
-            format!("the scope {scope} needs a key with the role {} or a higher one", scope.least_role());
+        let text = format!("the scope {scope} requires the role {} or a higher one", scope.least_role());
         return Err(Error::Malformed(PublicMessage::new(text)));
     }
     let opened = OpenedAccounts::open(&settings, &clock, &logger).await?;

@@ -1,5 +1,4 @@
-//! `aval archive`: months out of the way and back, and their export for object storage. It works beside a running Aval,
-//! and without one.
+//! `aval archive`: moves months to the archive and back, and exports them. Works with and without a running Aval.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::Result;
 
-/// Moves months whose applications are all closed to the archive and back, and exports them.
+/// Moves closed months to the archive and back, and exports them.
 #[derive(Debug, Args)]
 pub struct ArchiveArgs {
     #[command(subcommand)]
@@ -23,9 +22,9 @@ pub struct ArchiveArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the months, where they are, and what keeps them from the archive
+    /// List the months with their location, size and number of open applications
     List,
-    /// Move a month to the archive: read-only, found by identifier, in no list
+    /// Move a month to the archive, where it is read-only, found by identifier and absent from lists
     Detach {
         /// YYYY-MM
         #[arg(value_parser = month)]
@@ -37,33 +36,30 @@ enum What {
         #[arg(value_parser = month)]
         month: Month,
     },
-    /// Write a month to a compressed file and read it again; nothing is deleted
+    /// Export a month to a compressed file and verify the file; deletes nothing
     Export {
         /// YYYY-MM
         #[arg(value_parser = month)]
         month: Month,
-        /// A file that is not there yet
+        /// Path of the new file; it must not exist
         #[arg(long)]
         output: PathBuf,
     },
-    /// Read an exported file, and compare it with the database where that has the month
+    /// Verify an exported file and compare it with the database if the database has the month
     Verify {
-        /// The file
+        /// Path of the exported file
         file: PathBuf,
-        /// Without a database
+        /// Do not compare it with a database
         #[arg(long)]
         offline: bool,
     },
 }
 
 fn month(text: &str) -> Result<Month, &'static str> {
-    Month::parse(text).ok_or("must be a month, as YYYY-MM")
+    Month::parse(text).ok_or("must be a month in the form YYYY-MM")
 }
 
 /// Runs the subcommand.
-///
-/// # Errors
-/// When the month cannot be moved, the file is not sound, or the database or the configuration fails.
 pub async fn run(
     args: ArchiveArgs,
     settings: Settings,
@@ -72,7 +68,7 @@ pub async fn run(
     mut output: impl Write,
 ) -> Result<()> {
     if let What::Verify { file, offline: true } = &args.what {
-        return describe(&mut output, &verify_file(file)?, "sound");
+        return describe(&mut output, &verify_file(file)?, "valid");
     }
     let months = Months::open(settings, &clock, &logger).await?;
     let done = carry_out(&months, args.what, &mut output).await;
@@ -85,22 +81,22 @@ async fn carry_out(months: &Months, what: What, output: &mut impl Write) -> Resu
         What::List => list(output, &months.list().await?),
         What::Detach { month } => {
             months.detach(month).await?;
-            write_text(output, &format!("{month} is archived")).map(drop)
+            write_text(output, &format!("{month} has been moved to the archive")).map(drop)
         }
         What::Attach { month } => {
             months.attach(month).await?;
-            write_text(output, &format!("{month} is among the living again")).map(drop)
+            write_text(output, &format!("{month} has been moved back from the archive")).map(drop)
         }
         What::Export { month, output: file } => {
-            describe(output, &months.export(month, &file).await?, "written")
+            describe(output, &months.export(month, &file).await?, "exported")
         }
         What::Verify { file, .. } => {
             let verified = months.verify(&file).await?;
             let found = match verified.comparison {
-                Comparison::Same => "sound, and the database holds the same",
-                Comparison::Absent => "sound; the database does not hold the month",
+                Comparison::Same => "valid, and identical to the database",
+                Comparison::Absent => "valid; the month is not in the database",
                 Comparison::OtherSchema => {
-                    "sound; not compared, for the database's tables have changed since"
+                    "valid; not compared because the schema has changed since the export"
                 }
             };
             describe(output, &verified.header, found)

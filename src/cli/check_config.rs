@@ -1,4 +1,4 @@
-//! `aval check-config`: would it start?
+//! `aval check-config`: checks whether the configuration is valid.
 
 use std::io::Write;
 
@@ -8,10 +8,10 @@ use crate::countries::Countries;
 use crate::domain::application::Country;
 use crate::error::Result;
 
-/// Reads everything that a start reads, and says what it found, without secrets.
+/// Validates everything that `aval serve` reads at startup and prints a summary without secrets.
 ///
 /// # Errors
-/// [`Configuration`](crate::error::Error::Configuration) that names the key.
+/// [`Configuration`](crate::error::Error::Configuration), which names the key.
 pub fn run(mut output: impl Write) -> Result<()> {
     let settings = Settings::load(Need::Everything)?;
     let countries = Countries::load(settings.countries_dir.as_deref())?;
@@ -19,13 +19,13 @@ pub fn run(mut output: impl Write) -> Result<()> {
         Environment::Development => "development",
         Environment::Production => "production",
     };
-    let database = if settings.database.url.is_empty() { "private PostgreSQL" } else { "configured" };
+    let database = if settings.database.url.is_empty() { "embedded PostgreSQL" } else { "configured" };
     let mut lines = vec![
         format!("environment  {environment}"),
         format!("listen       {}:{}", settings.server.host, settings.server.port),
         format!("database     {database}"),
         format!("job pool     {}", settings.actors.applications.pool_size),
-        format!("write_batchers    {}", settings.actors.write_batchers),
+        format!("write batchers {}", settings.actors.write_batchers),
     ];
     for country in Country::ALL {
         let bureau =

@@ -1,5 +1,5 @@
-//! Credentials of a command: from a variable or from standard input, never from its arguments, which every user of the machine
-//! can read in the list of processes and which stay in the shell's history.
+//! Credentials for commands. They come from an environment variable or standard input, never from arguments: every user
+//! of the machine can see arguments in the process list, and they remain in the shell's history.
 
 use std::io::BufRead;
 
@@ -7,38 +7,39 @@ use secrecy::SecretString;
 
 use crate::error::{Error, PublicMessage, Result};
 
-/// Longest credential that is read, in bytes.
+/// Longest accepted credential.
 const MAX_BYTES: usize = 8192;
 
-/// Refuses a credential that was given as an argument, without repeating it.
+/// Rejects a credential passed as an argument without quoting it.
 ///
 /// # Errors
-/// [`Error::Malformed`] with what to do instead.
+/// [`Error::Malformed`], which names the alternative.
 pub(super) fn refuse_argument(flag: &str, given: Option<&SecretString>, instead: &str) -> Result<()> {
     match given {
         None => Ok(()),
         Some(_) => Err(Error::Malformed(PublicMessage::new(format!(
-            "{flag} would show the credential to every user of this machine, in the list of processes: {instead}. Change \
-             the credential that was given"
+            "{flag} exposes the credential to every user of this machine through the process list: {instead}. Replace \
+             the exposed credential",
         )))),
     }
 }
 
-/// The credential in a variable of this process; an empty one is none.
+/// The credential in an environment variable. An empty variable counts as unset.
 pub(super) fn from_variable(name: &str) -> Option<SecretString> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from)
 }
 
-/// The first line of `input`.
+/// Reads the credential from the first line of `input`.
 ///
 /// # Errors
-/// [`Error::Malformed`] when there is none, [`Error::Unavailable`] when the input fails.
+/// [`Error::Malformed`] if the line is missing, empty or too long; [`Error::Unavailable`] if reading fails.
 pub(super) fn from_input(mut input: impl BufRead) -> Result<SecretString> {
     let mut line = Vec::new();
     let is_there = super::lines::read_line(&mut input, &mut line, MAX_BYTES)?;
     let text =
         String::from_utf8(line).ok().filter(|text| is_there && !text.is_empty() && text.len() <= MAX_BYTES);
-    let none = || Error::Malformed(PublicMessage::new("standard input has no credential in its first line"));
+    let none =
+        || Error::Malformed(PublicMessage::new("the first line of standard input must be a credential"));
     text.map(SecretString::from).ok_or_else(none)
 }
 
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_argument_is_refused_without_being_repeated() {
+    fn a_credential_argument_is_rejected_without_quoting_it() {
         let given = SecretString::from("hunter2");
         let refused = refuse_argument("--token", Some(&given), "set AVAL_TOKEN").unwrap_err().to_string();
         assert!(refused.contains("--token") && refused.contains("set AVAL_TOKEN"), "{refused}");
@@ -58,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn standard_input_gives_its_first_line() {
+    fn the_first_line_of_standard_input_is_the_credential() {
         for (input, expected) in
             [("a b\n", Some("a b")), ("a\r\nb\n", Some("a")), ("a", Some("a")), ("", None), ("\n", None)]
         {

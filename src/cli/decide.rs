@@ -1,4 +1,4 @@
-//! `aval decide`: cases in, one JSON object a line; decisions out, one JSON object a line. Nothing is stored.
+//! `aval decide`: reads cases and prints decisions, one JSON object per line. Nothing is stored.
 
 use std::io::{BufRead, Write};
 
@@ -11,23 +11,22 @@ use crate::countries::{Countries, CountryRules};
 use crate::domain::application::Country;
 use crate::error::{Error, PublicMessage, Result};
 
-/// The longest line that is read, as long as a request's body may be.
+/// Longest accepted line, in bytes.
 const MAX_LINE_BYTES: usize = 2 << 20;
 
-/// Decides the cases on standard input, one JSON object a line, and prints one JSON decision a line.
+/// Decide the cases on standard input, one JSON object per line, and print one JSON decision per line
 #[derive(Debug, Args)]
 pub struct DecideArgs {
-    /// The country whose rules decide: ES, PT, IT, MX, CO or BR.
+    /// Country whose rules apply: ES, PT, IT, MX, CO or BR
     #[arg(long)]
     pub country: Country,
 }
 
-/// Runs the subcommand with the rules of `countries`. A line that is no case gets an `error` object in its place,
-/// and the run goes on.
+/// Runs the subcommand with the rules of `countries`. An invalid line yields an `error` object, and the run continues.
+/// A closed output pipe ends the run without an error.
 ///
 /// # Errors
-/// [`Error::Malformed`] at the end when any line was no case; otherwise when the input or the output fails, except
-/// that nobody reads the output any more.
+/// [`Error::Malformed`] at the end if any line was invalid.
 pub fn run(
     args: DecideArgs,
     countries: &Countries,
@@ -65,7 +64,7 @@ fn decide(rules: &dyn CountryRules, line: &[u8]) -> Result<crate::domain::decisi
     Ok(rules.evaluate(&parse_case(line)?))
 }
 
-/// The answer to a line that is no case.
+/// The answer to an invalid line.
 #[derive(Debug, Serialize)]
 struct BadLine {
     error: Problem,
@@ -127,7 +126,7 @@ mod tests {
             json!({
                 "code": "DTI_TOO_HIGH",
                 "kind": "reject",
-                "description": "Obligations and instalment together must stay below 40 % of the income.",
+                "description": "The obligations plus the instalment must stay below 40 % of the income.",
                 "inputs": {
                     "monthly_obligations": "300.00",
                     "instalment": "470.05",
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_answered_in_its_place_and_fails_the_run_at_its_end() {
+    fn an_invalid_line_is_answered_in_order_and_fails_the_run_at_the_end() {
         let unknown = GOOD.replacen('{', r#"{"amount": 1, "#, 1);
         let (result, lines) = decide_all(&format!("{GOOD}\nnot json\n\n{unknown}\n{GOOD}\n"));
         assert_eq!(result.unwrap_err().to_string(), "malformed request: 3 of 5 lines could not be decided");
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_refused_and_the_next_one_decided() {
+    fn an_overlong_line_is_rejected_and_the_next_one_decided() {
         let (result, lines) = decide_all(&format!("{}\n{GOOD}", " ".repeat(MAX_LINE_BYTES + 10)));
         assert!(result.is_err());
         assert_eq!(lines[0]["error"]["code"], "malformed_request");
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_leaves_ends_it_quietly() {
+    fn a_closed_output_pipe_ends_the_run_without_an_error() {
         let mut output = LeavesAfter(1, Vec::new());
         let input = format!("{GOOD}\nbad\n{GOOD}\n");
         let countries = Countries::built_in().unwrap();

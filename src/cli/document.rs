@@ -1,4 +1,4 @@
-//! `aval document check`: documents in, one a line; verdicts out, one JSON object a line.
+//! `aval document check`: reads documents, one per line, and prints verdicts, one JSON object per line.
 
 use std::io::{BufRead, Write};
 
@@ -11,35 +11,33 @@ use crate::countries::{Countries, CountryRules, DocumentVerdict};
 use crate::domain::application::Country;
 use crate::error::Result;
 
-/// The longest line that is looked at: far more than 50 characters and their separators can take.
+/// Longest line that is checked. It is far longer than any valid document with separators.
 const MAX_LINE_BYTES: usize = 4096;
 
 /// Identity documents.
 #[derive(Debug, Args)]
 pub struct DocumentArgs {
-    /// What to do.
+    /// What to do with the documents.
     #[command(subcommand)]
     pub command: DocumentCommand,
 }
 
-/// What can be done with documents.
 #[derive(Debug, Subcommand)]
+/// The subcommands of `aval document`.
 pub enum DocumentCommand {
-    /// Checks the documents on standard input, one a line, and prints one JSON verdict a line.
+    /// Check the documents on standard input, one per line, and print one JSON verdict per line
     Check {
-        /// The country that issued them: ES, PT, IT, MX, CO or BR.
+        /// Country that issued the documents: ES, PT, IT, MX, CO or BR
         #[arg(long)]
         country: Country,
-        /// The day of the application, YYYY-MM-DD, on which ages are reckoned; today when it is not given.
+        /// Date for computing ages; today by default
         #[arg(long, value_name = "DATE")]
         as_of: Option<NaiveDate>,
     },
 }
 
-/// Runs the subcommand. A document that is refused is an answer, not a failure.
-///
-/// # Errors
-/// When the input or the output fails, except that nobody reads the output any more.
+/// Runs the subcommand. An invalid document is a result, not an error. A closed output pipe ends the run without an
+/// error.
 pub fn run(args: DocumentArgs, clock: &Clock, input: impl BufRead, output: impl Write) -> Result<()> {
     let DocumentCommand::Check { country, as_of } = args.command;
     let countries = Countries::built_in()?;
@@ -47,7 +45,7 @@ pub fn run(args: DocumentArgs, clock: &Clock, input: impl BufRead, output: impl 
     check(countries.rules(country), as_of, input, output)
 }
 
-/// Noon in UTC, when it is the same day in all six countries.
+/// Noon UTC, when it is the same day in every supported country.
 fn at_noon(day: NaiveDate) -> DateTime<Utc> {
     let noon = NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default();
     day.and_time(noon).and_utc()
@@ -95,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_gets_one_verdict_and_none_ends_the_run() {
+    fn each_line_has_one_verdict_and_invalid_lines_do_not_end_the_run() {
         let endless = [b"1".repeat(1 << 20), b"\n".to_vec()].concat();
         let input =
             [b"12.345.678-z\r\n\n\xff\xfe\n\xf1\n12345678A\n", endless.as_slice(), b"X0000000T"].concat();
@@ -114,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_reckoned_on_the_day_that_is_asked_for() {
+    fn ages_are_computed_for_the_given_date() {
         for (day, expected) in [("1998-01-01", true), ("1997-12-31", false)] {
             let line = format!("aval check --country IT --as-of {day}");
             let verdict = verdicts(&line, b"RSSMRA80A01H501U").concat();
@@ -124,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_countries_and_days_are_refused_before_anything_is_read() {
+    fn unknown_countries_and_invalid_dates_are_rejected() {
         for line in ["aval check", "aval check --country FR", "aval check --country ES --as-of 2026-02-30"] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 
     #[test]
-    fn a_reader_that_leaves_ends_it_quietly() {
+    fn a_closed_output_pipe_ends_the_run_without_an_error() {
         let mut output = LeavesAfter(2, Vec::new());
         let input = b"12345678Z\n".repeat(1000);
         run(args("aval check --country ES"), &Clock::system(), input.as_slice(), &mut output).unwrap();

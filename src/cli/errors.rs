@@ -1,4 +1,4 @@
-//! `aval errors`: the error reference, as it stands in `docs/errors.md`.
+//! `aval errors`: prints the error reference, `docs/errors.md`.
 
 use std::io::Write;
 
@@ -7,9 +7,6 @@ use crate::error::Result;
 use crate::http::problem;
 
 /// Prints the reference in Markdown.
-///
-/// # Errors
-/// When it cannot be written.
 pub fn run(mut output: impl Write) -> Result<()> {
     write_text(&mut output, problem::markdown().trim_end()).map(drop)
 }

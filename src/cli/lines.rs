@@ -1,8 +1,7 @@
-//! Lines in, JSON lines out, for the subcommands that are made for pipes.
+//! Line-based input and JSON Lines output for subcommands in pipelines.
 //!
-//! A line that cannot be read is still a line and gets its answer; one that is longer than any sensible input is
-//! cut, so that no input can fill the memory. When the reader of the output has gone away (`| head`), the work ends
-//! quietly.
+//! Invalid lines also get an answer. Overlong lines are truncated to bound the memory. A closed output pipe (`| head`)
+//! ends the work without an error.
 
 use std::io::{self, BufRead, Read as _, Write};
 
@@ -10,20 +9,20 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// Whether to go on with the next line.
+/// Whether to continue with the next line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
     /// The answer was written.
     Continue,
-    /// Nobody reads the answers any more.
+    /// The reader has closed the pipe.
     ReaderGone,
 }
 
-/// Reads the next line into `line`, without its end. Of a line longer than `max_bytes` the first `max_bytes + 1`
-/// bytes are kept, so that it is seen to be too long. `false` at the end of the input.
+/// Reads the next line without its line break. Of a longer line, only the first `max_bytes + 1` bytes are kept, which
+/// lets the caller detect it. Returns `false` at the end of the input.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the input fails.
+/// [`Error::Unavailable`] if reading fails.
 pub(super) fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, max_bytes: usize) -> Result<bool> {
     let failed = |error: io::Error| Error::unavailable("standard input", error);
     let kept = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
@@ -39,20 +38,20 @@ pub(super) fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>, max_bytes:
     Ok(true)
 }
 
-/// Writes `answer` as one line of JSON and flushes it, so that whoever waits for it gets it now.
+/// Writes `answer` as one line of JSON and flushes it.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when the output fails for another reason than that its reader has gone.
+/// [`Error::Unavailable`] if writing fails, except for a closed pipe.
 pub(super) fn write_line(output: &mut impl Write, answer: &impl Serialize) -> Result<Flow> {
     write_text(output, &serde_json::to_string(answer).map_err(Error::internal)?)
 }
 
-/// Writes `text` and an end of line, and flushes it.
+/// Writes `text` and a line break, and flushes them.
 ///
 /// # Errors
 /// As [`write_line`].
 pub(super) fn write_text(output: &mut impl Write, text: &str) -> Result<Flow> {
-    // One write, so that a reader never gets half a line.
+    // A single write never leaves half a line in the pipe.
     match output.write_all(format!("{text}\n").as_bytes()).and_then(|()| output.flush()) {
         Ok(()) => Ok(Flow::Continue),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Flow::ReaderGone),
@@ -64,7 +63,7 @@ pub(super) fn write_text(output: &mut impl Write, text: &str) -> Result<Flow> {
 pub(super) mod tests {
     use super::*;
 
-    /// A pipe whose reader leaves after `0` writes.
+    /// A pipe that closes after `.0` writes.
     pub(in crate::cli) struct LeavesAfter(pub(in crate::cli) usize, pub(in crate::cli) Vec<u8>);
 
     impl Write for LeavesAfter {
@@ -92,18 +91,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_line_is_read_once_whatever_ends_it() {
+    fn every_line_is_read_once_with_any_line_ending() {
         assert_eq!(lines(b"", 9), Vec::<Vec<u8>>::new());
         assert_eq!(lines(b"a\n\nb\r\n\xff\nlast", 9), [&b"a"[..], b"", b"b", b"\xff", b"last"]);
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_cut_and_the_next_one_is_whole() {
+    fn an_overlong_line_is_truncated_and_the_next_one_is_complete() {
         assert_eq!(lines(b"abc\nabcd\nabcdefgh\nxyz\n", 3), [&b"abc"[..], b"abcd", b"abcd", b"xyz"]);
     }
 
     #[test]
-    fn a_reader_that_left_is_no_error() {
+    fn a_closed_pipe_is_not_an_error() {
         let mut output = LeavesAfter(1, Vec::new());
         assert_eq!(write_line(&mut output, &1).unwrap(), Flow::Continue);
         assert_eq!(write_line(&mut output, &2).unwrap(), Flow::ReaderGone);

@@ -1,4 +1,4 @@
-//! `aval migrate`: the schema, without serving.
+//! `aval migrate`: migrates the schema without starting the server.
 
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
@@ -8,10 +8,7 @@ use crate::config::Settings;
 use crate::error::Result;
 use crate::startup::{self, StartedDatabase};
 
-/// Brings the schema up to date and makes the partitions ahead.
-///
-/// # Errors
-/// When the database cannot be reached or a migration fails.
+/// Migrates the schema and creates future partitions.
 pub async fn run(settings: Settings, clock: Clock, logger: Logger) -> Result<()> {
     let database = StartedDatabase::start(&settings, &logger, &CancellationToken::new()).await?;
     let prepared = startup::prepare(&settings, &database, clock.now(), &logger).await;

@@ -29,43 +29,40 @@ use crate::countries::Countries;
 use crate::error::{Error, Result};
 use crate::telemetry::log;
 
-/// What `aval` can do.
+/// The subcommands of `aval`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the API and work on applications, until SIGTERM or Ctrl-C
+    /// Serve the API and process applications until SIGTERM or Ctrl-C
     Serve(serve::ServeArgs),
-    /// Bring the database's schema up to date
+    /// Migrate the database schema
     Migrate,
-    /// Read the configuration and say whether it can be run with
+    /// Validate the configuration
     CheckConfig,
     /// Print the OpenAPI 3.1 document
     Openapi,
-    /// Print the error reference, in Markdown
+    /// Print the error reference in Markdown
     Errors,
     /// Check identity documents
     Document(document::DocumentArgs),
-    /// Decide cases: one JSON case a line in, one JSON decision a line out
+    /// Decide cases: reads one JSON case per line and prints one JSON decision per line
     Decide(decide::DecideArgs),
-    /// Send applications of every country and outcome to a running server and follow their decisions
+    /// Send applications of every country and outcome to a running server and report the decisions
     Demo(demo::DemoArgs),
-    /// Seal personal data again after a change of keys, beside running instances
+    /// Encrypt personal data again after a key change; other instances may keep running
     Reencrypt(reencrypt::ReencryptArgs),
     /// Move closed months to the archive and back, and export them
     Archive(archive::ArchiveArgs),
-    /// Make, list and change accounts
+    /// Create, list and change accounts
     User(user::UserArgs),
-    /// Print an access token of an account
+    /// Print an access token for an account
     Token(token::TokenArgs),
-    /// Make keys of machine clients
+    /// Create API keys for machine clients
     ApiKey(api_key::ApiKeyArgs),
-    /// Run the provider simulator as a server of its own
+    /// Run the provider simulator as a standalone server
     ProviderSim(provider_sim::ProviderSimArgs),
 }
 
 /// Runs a subcommand.
-///
-/// # Errors
-/// What it failed with; [`explain`] tells a person.
 pub fn run(command: Command) -> Result<()> {
     let clock = Clock::system();
     match command {
@@ -130,7 +127,7 @@ pub fn run(command: Command) -> Result<()> {
     }
 }
 
-/// Tells a person what went wrong, with the cause that only an operator may see.
+/// Prints the error for the operator, with its private cause.
 pub fn explain(error: &Error) {
     let mut stderr = io::stderr().lock();
     let _ = writeln!(stderr, "aval: {error}");

@@ -1,4 +1,4 @@
-//! `aval openapi`: the API as a document, without a server.
+//! `aval openapi`: prints the OpenAPI document without a running server.
 
 use std::io::Write;
 
@@ -7,9 +7,6 @@ use crate::error::{Error, Result};
 use crate::http::openapi;
 
 /// Prints the OpenAPI 3.1 document of a server without fault injection.
-///
-/// # Errors
-/// When it cannot be written.
 pub fn run(mut output: impl Write) -> Result<()> {
     let document = openapi::document(false).to_pretty_json().map_err(Error::internal)?;
     write_text(&mut output, &document).map(drop)

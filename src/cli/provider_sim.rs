@@ -1,4 +1,4 @@
-//! `aval provider-sim`: the provider simulator as a process of its own.
+//! `aval provider-sim`: runs the provider simulator as a standalone server.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -17,18 +17,18 @@ use crate::providers::simulator::{Callbacks, Simulator, SimulatorSettings};
 /// Arguments of `aval provider-sim`.
 #[derive(Debug, clap::Args)]
 pub struct ProviderSimArgs {
-    /// Address to listen on. The control paths have no password: keep it on a trusted network
+    /// Address to listen on. The control endpoints have no authentication: keep them on a trusted network
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub host: IpAddr,
-    /// Port to listen on; 0 takes any free one
+    /// Port to listen on; 0 selects any free port
     #[arg(long, default_value_t = 8090)]
     pub port: u16,
-    /// Have the bureaus answer later: promise an answer, and post it to this URL
+    /// Make the bureaus asynchronous: answer 202, and send reports to this URL
     ///
-    /// What signs those answers is in the variable WEBHOOK_SECRET: the secret of the instance that takes them
+    /// The variable WEBHOOK_SECRET must contain the webhook secret of the receiving instance
     #[arg(long)]
     pub callback_url: Option<String>,
-    /// Refused: a credential is no argument.
+    /// Rejected: credentials must not be arguments
     #[arg(long = "webhook-secret", hide = true)]
     pub refused_secret: Option<SecretString>,
 }
@@ -38,7 +38,7 @@ impl ProviderSimArgs {
         let instead = "set WEBHOOK_SECRET";
         credential::refuse_argument("--webhook-secret", self.refused_secret.as_ref(), instead)?;
         let Some(url) = &self.callback_url else { return Ok(None) };
-        let missing = || Error::configuration("--callback-url needs the variable WEBHOOK_SECRET");
+        let missing = || Error::configuration("--callback-url requires the variable WEBHOOK_SECRET");
         let secrets = WebhookSecret::parse_all(secret.ok_or_else(missing)?)?;
         let secret = secrets.first().ok_or_else(missing)?;
         let keys = Country::ALL.map(|country| (country, SigningKey::new(secret.expose())));
@@ -46,18 +46,18 @@ impl ProviderSimArgs {
     }
 }
 
-/// Serves all six bureaus until SIGINT, SIGTERM or SIGHUP.
+/// Serves all bureaus until SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
-/// [`Error::Configuration`] when the address cannot be listened on.
+/// [`Error::Configuration`] if the address is not available.
 pub async fn run(args: ProviderSimArgs, clock: Clock, logger: slog::Logger) -> Result<()> {
-    // The handlers come first: a signal that arrives while the server starts must not be lost.
+    // Register the handlers first: a signal during startup must not be lost.
     let mut stop = StopSignals::listen()?;
     let settings = SimulatorSettings { host: args.host, port: args.port, ..SimulatorSettings::default() };
     let callbacks = args.callbacks(credential::from_variable("WEBHOOK_SECRET").as_ref())?;
     let simulator = Simulator::start(settings, clock, logger.clone()).await?;
     if let Some(callbacks) = callbacks {
-        slog::info!(logger, "bureaus answer later"; "callback_url" => &callbacks.url);
+        slog::info!(logger, "bureaus are asynchronous"; "callback_url" => &callbacks.url);
         simulator.answer_later(callbacks);
     }
     for country in Country::ALL {
@@ -89,7 +89,7 @@ mod tests {
         args: ProviderSimArgs,
     }
 
-    /// Hands each message of the log to a test.
+    /// Forwards log messages to a test.
     struct Messages(UnboundedSender<String>);
 
     impl Drain for Messages {
@@ -97,14 +97,14 @@ mod tests {
         type Err = slog::Never;
 
         fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
-            // The receiver may be gone by the end of the test; nobody reads on then.
+            // The receiver may be closed at the end of the test.
             let _ = self.0.send(record.msg().to_string());
             Ok(())
         }
     }
 
     #[test]
-    fn without_arguments_it_listens_on_loopback_at_8090() {
+    fn the_default_address_is_loopback_port_8090() {
         let args = Cli::parse_from(["provider-sim"]).args;
         assert_eq!((args.host.to_string().as_str(), args.port), ("127.0.0.1", 8090));
         assert!(Cli::try_parse_from(["provider-sim", "--port", "65536"]).is_err());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn bureaus_that_answer_later_need_a_url_and_a_secret() {
+    fn asynchronous_bureaus_require_a_url_and_a_secret() {
         let url = ["provider-sim", "--callback-url", "http://127.0.0.1:8000/api/v1/webhooks/provider"];
         assert!(Cli::parse_from(url).args.callbacks(None).is_err());
         let with = |secret: &str| Cli::parse_from(url).args.callbacks(Some(&SecretString::from(secret)));
@@ -125,20 +125,20 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn it_serves_until_it_is_told_to_end() {
-        for told in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    async fn it_serves_until_it_receives_a_signal() {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             let (sender, mut messages) = unbounded_channel();
             let args = Cli::parse_from(["provider-sim", "--port", "0"]).args;
             let logger = slog::Logger::root(Messages(sender), slog::o!());
             let running = actix_rt::spawn(run(args, Clock::system(), logger));
             for _ in Country::ALL {
-                while messages.recv().await.expect("it ended early") != "simulated bureau" {}
+                while messages.recv().await.expect("the simulator ended early") != "simulated bureau" {}
             }
-            raise(told).unwrap();
-            let told_at = Instant::now();
+            raise(signal).unwrap();
+            let signalled_at = Instant::now();
             let ended = tokio::time::timeout(Duration::from_secs(10), running).await;
-            ended.expect("it goes on after the signal").unwrap().unwrap();
-            assert!(told_at.elapsed() < Duration::from_secs(5));
+            ended.expect("the simulator did not stop").unwrap().unwrap();
+            assert!(signalled_at.elapsed() < Duration::from_secs(5));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `aval reencrypt`: seals personal data again after a change of keys, while Aval serves.
+//! `aval reencrypt`: encrypts personal data again after a key change, while Aval runs.
 
 use std::io::Write;
 
@@ -12,20 +12,20 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 
-/// Seals with the first key of ENCRYPTION_KEY whatever another one sealed, and makes the blind index anew where it is
-/// missing or of another INDEX_KEY. It runs beside serving instances, which must know the new key already, and may be
-/// broken off and started again. A private database that is being served from is reached by DATABASE_URL, as its log tells.
+/// Encrypts all personal data with the first key of ENCRYPTION_KEY, and rebuilds blind index entries that are missing
+/// or use another INDEX_KEY. Other instances may keep running but must know the new key. The command can be interrupted
+/// and repeated. For an embedded database in use, set DATABASE_URL to the URL in the server's log
 #[derive(Debug, Args)]
 pub struct ReencryptArgs {
-    /// Rows that are locked and written together
+    /// Rows per transaction
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub batch: u16,
 }
 
-/// Runs the subcommand, with a progress bar when standard error is a terminal.
+/// Runs the subcommand, with a progress bar if standard error is a terminal.
 ///
 /// # Errors
-/// When rows are left that are not sealed by the active key, and when the database or the configuration fails.
+/// Also if rows remain that are not encrypted with the active key.
 pub async fn run(
     args: ReencryptArgs,
     settings: Settings,
@@ -42,6 +42,6 @@ pub async fn run(
     };
     let resealed = reencrypt(settings, i64::from(args.batch), &clock, &logger, on_progress).await;
     bar.finish_and_clear();
-    let line = format!("{} rows sealed again, 0 left with another key", resealed?);
+    let line = format!("{} rows encrypted again, 0 left with another key", resealed?);
     write_text(&mut output, &line).map(drop)
 }

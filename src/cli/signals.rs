@@ -1,14 +1,14 @@
-//! The signals that end a command that serves.
+//! Signals that stop a server process.
 //!
-//! SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is closed) mean the same: stop in order. Aval has nothing to reload on
-//! SIGHUP: certificates are looked at by themselves, and the rest of the configuration is read once. A process that was
-//! started to ignore SIGHUP, as `nohup` does, goes on ignoring it.
+//! SIGTERM, SIGINT (Ctrl-C) and SIGHUP (terminal closed) all start an ordered shutdown. SIGHUP does not reload
+//! anything: certificates are reloaded automatically, and the rest of the configuration is read once. If SIGHUP was
+//! ignored at startup (`nohup`), it stays ignored.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{Error, Result};
 
-/// Waits for a signal to stop.
+/// Waits for a stop signal.
 pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -16,10 +16,7 @@ pub(super) struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes the signals from now on; one that comes before [`StopSignals::recv`] is not lost.
-    ///
-    /// # Errors
-    /// When the system refuses it.
+    /// Registers the handlers. Signals before [`StopSignals::recv`] are not lost.
     pub(super) fn listen() -> Result<Self> {
         let taken = |kind| signal(kind).map_err(Error::internal);
         let hangup = if ignores_hangup() { None } else { Some(taken(SignalKind::hangup())?) };
@@ -30,7 +27,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next stop signal.
     pub(super) async fn recv(&mut self) {
         let hangup = async {
             match &mut self.hangup {
@@ -46,12 +43,12 @@ impl StopSignals {
     }
 }
 
-/// Whether this process was started with SIGHUP ignored. Where the system does not tell, it was not.
+/// Whether SIGHUP was ignored at startup. False if the system cannot tell.
 fn ignores_hangup() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| is_hangup_ignored(&status))
 }
 
-/// Reads the mask of ignored signals (proc(5)): the lowest bit is signal 1, SIGHUP.
+/// Parses the mask of ignored signals (proc(5)). The lowest bit is signal 1, SIGHUP.
 fn is_hangup_ignored(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
@@ -62,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_was_started_to_ignore_sighup_is_known() {
+    fn an_ignored_sighup_is_detected() {
         for (mask, expected) in [
             ("0000000000000001", true),
             ("0000000000001001", true),

@@ -1,4 +1,4 @@
-//! `aval token`: an access token, for an operator on the machine.
+//! `aval token`: prints an access token for an operator on the machine.
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::config::{Environment, Settings};
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::OpenedAccounts;
 
-/// How long the token of a demonstration is good.
+/// Lifetime of the demonstration's token.
 const DEMO_TTL: Duration = Duration::from_secs(3600);
 
-/// Prints an access token of an account.
+/// Prints an access token for an account.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
-    /// Whose
+    /// Name of the account
     #[arg(long)]
     pub user: String,
-    /// How long it is good
+    /// Lifetime in minutes
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub minutes: u32,
 }
 
-/// Prints a token, and nothing else.
+/// Prints the token and nothing else.
 ///
 /// # Errors
-/// When there is no such enabled account, or the database cannot be reached.
+/// If no enabled account has the name, or if the database cannot be reached.
 pub async fn run(
     args: TokenArgs,
     settings: Settings,
@@ -46,17 +46,17 @@ pub async fn run(
     write_text(&mut output, token?.expose_secret()).map(drop)
 }
 
-/// The token of some admin of the Aval that runs on this machine, as whoever may read its data directory may have it.
+/// A token of any admin of the Aval on this machine. Access to the data directory authorizes it.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] in production, and when there is no admin; when no Aval runs here.
+/// [`Error::Unauthenticated`] in production or without an admin; [`Error::Unavailable`] if Aval is not running.
 pub(super) async fn of_some_admin(
     settings: &Settings,
     clock: &Clock,
     logger: &Logger,
 ) -> Result<SecretString> {
     if settings.environment == Environment::Production {
-        return Err(Error::Unauthenticated(PublicMessage::new(demo::WHO)));
+        return Err(Error::Unauthenticated(PublicMessage::new(demo::AUTHENTICATION_HELP)));
     }
     let opened = OpenedAccounts::open_running(settings, clock, logger).await?;
     let token = opened.accounts.admin_token(DEMO_TTL).await;

@@ -1,7 +1,7 @@
-//! `aval user`: accounts, for an operator on the machine. It works beside a running Aval, and without one.
+//! `aval user`: lets an operator manage accounts on the machine, with or without a running Aval.
 //!
-//! A password comes from standard input with `--password-stdin`; otherwise one is made and printed once. None is ever an
-//! argument: those stand in the list of processes and in the shell's history.
+//! `--password-stdin` reads a password from standard input; otherwise a random one is generated and printed once.
+//! Passwords are never arguments, which would be visible in the process list and the shell's history.
 
 use std::io::{BufRead, Write};
 
@@ -17,12 +17,12 @@ use crate::domain::account::{AccountName, Role};
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::OpenedAccounts;
 
-/// Who makes changes here, as it stands in rows and in the log.
+/// Initiator of these changes in the database and the log.
 const OPERATOR: &str = "system:operator";
-/// Accounts that are asked for at once.
+/// Accounts per query.
 const PAGE: i64 = 100;
 
-/// Makes, lists and changes accounts.
+/// Creates, lists and changes accounts.
 #[derive(Debug, Args)]
 pub struct UserArgs {
     #[command(subcommand)]
@@ -31,42 +31,42 @@ pub struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Make an account
+    /// Create an account
     Add {
-        /// 3 to 64 of a-z, 0-9, dot, underscore and hyphen
+        /// Name: 3 to 64 of a-z, 0-9, dot, underscore and hyphen
         name: String,
-        /// user, analyst or admin
+        /// Role: user, analyst or admin
         #[arg(long, value_parser = role)]
         role: Role,
-        /// Read the password from standard input instead of making one
+        /// Read the password from standard input instead of generating one
         #[arg(long)]
         password_stdin: bool,
     },
     /// List the accounts
     List,
-    /// Give an account another role
+    /// Change the role of an account
     Role {
-        /// Whose
+        /// Name of the account
         name: String,
-        /// user, analyst or admin
+        /// New role: user, analyst or admin
         #[arg(value_parser = role)]
         role: Role,
     },
-    /// End an account's sessions and tokens, and let it log in no more
+    /// Disable logins of an account and end its sessions and tokens
     Disable {
-        /// Whose
+        /// Name of the account
         name: String,
     },
-    /// Let an account log in again
+    /// Enable logins of an account again
     Enable {
-        /// Whose
+        /// Name of the account
         name: String,
     },
-    /// Give an account another password, and end its sessions
+    /// Change the password of an account and end its sessions
     Password {
-        /// Whose
+        /// Name of the account
         name: String,
-        /// Read the password from standard input instead of making one
+        /// Read the password from standard input instead of generating one
         #[arg(long)]
         password_stdin: bool,
     },
@@ -76,10 +76,7 @@ fn role(text: &str) -> Result<Role, &'static str> {
     text.parse().map_err(|_unknown| "must be user, analyst or admin")
 }
 
-/// Does what was asked for, and prints what came of it.
-///
-/// # Errors
-/// When it cannot be done, or the database cannot be reached.
+/// Runs the subcommand and prints the result.
 pub async fn run(
     args: UserArgs,
     settings: Settings,
@@ -98,31 +95,31 @@ async fn act(what: What, accounts: &Accounts, input: impl BufRead) -> Result<Str
     match what {
         What::Add { name, role, password_stdin } => {
             let name = AccountName::parse(&name)
-                .ok_or_else(|| malformed("a name is 3 to 64 of a-z, 0-9, dot, underscore and hyphen"))?;
+                .ok_or_else(|| malformed("a name must be 3 to 64 of a-z, 0-9, dot, underscore and hyphen"))?;
             let (password, line) = password(password_stdin, accounts, input)?;
             let user = accounts
                 .add_user(NewAccount { name, password, role }, &Origin::system(OPERATOR))
                 .await
                 .map_err(explain)?;
-            Ok(format!("{} {} made{line}", user.role, user.username))
+            Ok(format!("created {} {}{line}", user.role, user.username))
         }
         What::List => list(accounts).await,
         What::Role { name, role } => {
             let patch = UserPatch { role: Some(role), ..UserPatch::default() };
-            change(accounts, &name, patch, &format!("is {role} now")).await
+            change(accounts, &name, patch, &format!("now has the role {role}")).await
         }
         What::Disable { name } => {
             let patch = UserPatch { disabled: Some(true), ..UserPatch::default() };
-            change(accounts, &name, patch, "may log in no more").await
+            change(accounts, &name, patch, "has been disabled").await
         }
         What::Enable { name } => {
             let patch = UserPatch { disabled: Some(false), ..UserPatch::default() };
-            change(accounts, &name, patch, "may log in again").await
+            change(accounts, &name, patch, "has been enabled").await
         }
         What::Password { name, password_stdin } => {
             let (password, line) = password(password_stdin, accounts, input)?;
             let patch = UserPatch { password: Some(password), ..UserPatch::default() };
-            change(accounts, &name, patch, &format!("has another password{line}")).await
+            change(accounts, &name, patch, &format!("has a new password{line}")).await
         }
     }
 }
@@ -152,7 +149,7 @@ async fn list(accounts: &Accounts) -> Result<String> {
     }
 }
 
-/// The password, and how it is told to the operator when it was made here.
+/// The password, and a line that shows it if it was generated.
 fn password(
     from_input: bool,
     accounts: &Accounts,
@@ -168,7 +165,7 @@ fn password(
     Ok((SecretString::from(line.trim_end_matches(['\r', '\n'])), String::new()))
 }
 
-/// What the API would tell field by field, in one sentence.
+/// Combines field errors into one sentence.
 fn explain(error: Error) -> Error {
     match error {
         Error::Validation(fields) => {

@@ -1,4 +1,4 @@
-//! `[accounts]`.
+//! `[accounts]`: access tokens, sessions, passwords and API keys.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,42 +8,42 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// Least memory of one password hash that OWASP's cheat sheet accepts, with enough iterations.
+/// The least memory that OWASP's password storage cheat sheet accepts for Argon2id (with five passes).
 const MIN_MEMORY_KIB: u32 = 7 * 1024;
 
 /// Logins, tokens and keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSettings {
-    /// Who issues access tokens.
+    /// The `iss` claim of access tokens.
     pub issuer: String,
-    /// Whom access tokens are for.
+    /// The `aud` claim of access tokens.
     pub audience: String,
-    /// An Ed25519 key in PEM (PKCS #8); empty: the tokens are signed with the secret.
+    /// An Ed25519 key in PEM (PKCS #8) that signs access tokens; empty: `secrets.jwt` signs them (HS256).
     pub signing_key_file: PathBuf,
-    /// How long an access token is good.
+    /// Lifetime of an access token.
     pub access_token_minutes: u32,
-    /// How much earlier or later than ours the clock of another instance may be.
+    /// Largest accepted clock difference between instances.
     pub clock_leeway_s: u32,
-    /// How long a refresh token is good.
+    /// Lifetime of a refresh token.
     pub refresh_token_days: u32,
-    /// How long a refresh token may be used again.
+    /// How long a used refresh token may be used again.
     pub refresh_grace_ms: u64,
-    /// How long a WebSocket ticket is good.
+    /// Lifetime of a WebSocket ticket.
     pub ticket_seconds: u32,
-    /// Longest time that an account is not looked at anew.
+    /// Longest time before a cached account is read from the database again.
     pub cache_ttl_ms: u64,
-    /// Most accounts kept in memory.
+    /// Most accounts, and most API keys, cached in memory.
     pub cache_capacity: u64,
-    /// How long a session is good, however often it is renewed.
+    /// Lifetime of a session, however often it is refreshed.
     pub session_days: u32,
-    /// Whether API keys may make API keys.
+    /// Whether an API key may create API keys.
     pub keys_make_keys: bool,
     /// How long security events are kept.
     pub security_event_retention_days: u32,
-    /// What a password hash costs.
+    /// Parameters of the password hash.
     pub passwords: PasswordSettings,
-    /// How guessing is slowed down.
+    /// Limits on failed logins.
     pub guessing: GuessingSettings,
 }
 
@@ -51,26 +51,24 @@ pub struct AccountSettings {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuessingSettings {
-    /// Failed log-ins of one address for one name that are not followed by a pause.
+    /// Failed logins from one address for one account name before that address must pause.
     pub attempts: u32,
-    /// Addresses that may fail for one name before unknown ones have to pause.
+    /// Addresses with failed logins for one account name before every unknown address must pause.
     pub addresses: u32,
-    /// The first pause; it doubles with each further failure.
+    /// The first pause. It doubles with each further failure.
     pub pause_ms: u64,
     /// The longest pause.
     pub longest_pause_ms: u64,
-    /// Failed log-ins that are recorded in one minute.
+    /// Failed logins recorded as security events per minute and instance.
     pub recorded_per_minute: u32,
 }
 
 impl GuessingSettings {
-    /// The first pause.
-    pub fn pause(&self) -> Duration {
+    pub(crate) fn pause(&self) -> Duration {
         Duration::from_millis(self.pause_ms)
     }
 
-    /// The longest pause.
-    pub fn longest_pause(&self) -> Duration {
+    pub(crate) fn longest_pause(&self) -> Duration {
         Duration::from_millis(self.longest_pause_ms)
     }
 
@@ -99,15 +97,15 @@ impl GuessingSettings {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordSettings {
-    /// Memory of one hash.
+    /// Argon2id memory of one hash.
     pub memory_kib: u32,
-    /// Passes over that memory.
+    /// Argon2id passes.
     pub iterations: u32,
-    /// Lanes of one hash.
+    /// Argon2id lanes.
     pub parallelism: u32,
-    /// Hashes at once; 0 is one for each core.
+    /// Most hashes computed at once; 0: one per core.
     pub hashers: usize,
-    /// Hashes that may wait.
+    /// Most hashes waiting for a hasher.
     pub queue: usize,
 }
 
@@ -146,11 +144,11 @@ impl AccountSettings {
             "accounts.passwords.memory_kib",
             "must be from 7168 to 1048576",
         )?;
-        // 19 MiB with two passes, 7 MiB with five: what lies between is held to the same work.
+        // OWASP accepts 19 MiB with two passes or 7 MiB with five; anything between needs the same amount of work.
         require(
             u64::from(passwords.memory_kib) * u64::from(passwords.iterations) >= 35 * 1024,
             "accounts.passwords.iterations",
-            "must be at least 2, and 5 with the least memory",
+            "must be at least 2, or at least 5 with 7168 KiB",
         )?;
         require(passwords.iterations <= 64, "accounts.passwords.iterations", "must be at most 64")?;
         require(
@@ -160,28 +158,23 @@ impl AccountSettings {
         )
     }
 
-    /// How long an access token is good.
-    pub fn access_token_ttl(&self) -> Duration {
+    pub(crate) fn access_token_ttl(&self) -> Duration {
         Duration::from_secs(u64::from(self.access_token_minutes) * 60)
     }
 
-    /// How long a refresh token is good.
-    pub fn refresh_token_ttl(&self) -> Duration {
+    pub(crate) fn refresh_token_ttl(&self) -> Duration {
         Duration::from_secs(u64::from(self.refresh_token_days) * 86_400)
     }
 
-    /// How long a session is good.
-    pub fn session(&self) -> Duration {
+    pub(crate) fn session(&self) -> Duration {
         Duration::from_secs(u64::from(self.session_days) * 86_400)
     }
 
-    /// How long a refresh token may be used again.
-    pub fn refresh_grace(&self) -> Duration {
+    pub(crate) fn refresh_grace(&self) -> Duration {
         Duration::from_millis(self.refresh_grace_ms)
     }
 
-    /// How long a WebSocket ticket is good.
-    pub fn ticket_ttl(&self) -> Duration {
+    pub(crate) fn ticket_ttl(&self) -> Duration {
         Duration::from_secs(u64::from(self.ticket_seconds))
     }
 }

@@ -1,4 +1,4 @@
-//! `[actors]`.
+//! `[actors]`: numbers of actors, mailbox capacities and restart limits.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// How many actors of which kind, and how much may wait before each.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+/// Actor threads, write batchers and mailboxes.
 pub struct ActorSettings {
-    /// Threads; 0 is one for each core.
+    /// Actor threads; 0: one per core.
     pub arbiters: usize,
-    /// Actors that group writes.
+    /// Number of write batchers.
     pub write_batchers: u32,
-    /// Most writes of one group.
+    /// Most writes in one transaction of a write batcher.
     pub write_group_size: usize,
-    /// Most writes that wait in one write batcher.
+    /// Most writes queued in one write batcher.
     pub write_queue_capacity: usize,
-    /// Most messages that wait before any other actor.
+    /// Mailbox capacity of every other actor.
     pub mailbox_capacity: usize,
     /// `[actors.applications]`
     pub applications: ApplicationActorSettings,
@@ -31,21 +31,22 @@ pub struct ActorSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationActorSettings {
-    /// Most applications in work at once.
+    /// Most applications processed at once.
     pub pool_size: usize,
 }
 
-/// When an actor that died is started again.
+/// Limits on restarting failed actors. An actor that fails more than `max_restarts` times within `within_ms` stays
+/// stopped.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestartSettings {
-    /// Most restarts...
+    /// Most restarts within `within_ms`.
     pub max_restarts: u32,
-    /// ...in this time.
+    /// Length of the window in which restarts count.
     pub within_ms: u64,
-    /// The first pause; it doubles.
+    /// Delay before the first restart. It doubles with each restart.
     pub backoff_base_ms: u64,
-    /// The longest pause.
+    /// Longest delay before a restart.
     pub backoff_max_ms: u64,
 }
 
@@ -71,8 +72,7 @@ impl ActorSettings {
         require(self.restart.within_ms > 0, "actors.restart.within_ms", "must be above 0")
     }
 
-    /// The number of actor threads.
-    pub fn arbiter_count(&self) -> usize {
+    pub(crate) fn arbiter_count(&self) -> usize {
         match self.arbiters {
             0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             n => n,
@@ -81,12 +81,11 @@ impl ActorSettings {
 }
 
 impl RestartSettings {
-    /// The time in which restarts are counted.
-    pub fn within(&self) -> Duration {
+    pub(crate) fn within(&self) -> Duration {
         Duration::from_millis(self.within_ms)
     }
 
-    /// The pause before restart number `count` (from 1).
+    /// The delay before restart number `count`, counted from 1.
     pub fn backoff(&self, count: u32) -> Duration {
         let doubled = self.backoff_base_ms.saturating_mul(1 << count.saturating_sub(1).min(20));
         Duration::from_millis(doubled.min(self.backoff_max_ms))

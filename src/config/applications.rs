@@ -1,4 +1,4 @@
-//! `[applications]`.
+//! `[applications]`: rules for new applications that hold in every country.
 
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -6,18 +6,16 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// Longest window of the duplicate rule: a month.
+/// Longest window of the duplicate rule: 31 days.
 const MAX_WINDOW_HOURS: u32 = 744;
 
-/// Rules about new applications that hold for every country.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+/// Duplicate applications and shared test documents.
 pub struct NewApplicationSettings {
-    /// For how long an open application keeps its account from another one for the same document; 0 switches the rule
-    /// off.
+    /// How long an open application blocks another one by the same account for the same document; 0: never.
     pub duplicate_window_hours: u32,
-    /// Whether a test document of the simulator may be used by several accounts without being reported as applied with
-    /// elsewhere.
+    /// Whether several accounts may use the same test document without a review for applications elsewhere.
     pub shared_test_documents: bool,
 }
 

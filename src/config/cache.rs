@@ -1,4 +1,4 @@
-//! `[cache]`: answers that are kept for a while.
+//! `[cache]`: cached answers.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// What is kept, how much of it and for how long.
+/// Limits on size and age of cache entries.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSettings {
-    /// Whether anything is kept at all.
+    /// Whether answers are cached at all.
     pub enabled: bool,
-    /// How long one application is kept.
+    /// Longest age of a cached application.
     pub application_ttl_ms: u64,
-    /// How long a part of a list is kept.
+    /// Longest age of a cached list page.
     pub list_ttl_ms: u64,
-    /// How long statistics are kept.
+    /// Longest age of cached statistics.
     pub statistics_ttl_ms: u64,
-    /// How old statistics of everybody's applications may be although something has changed.
+    /// How long statistics over all applications may be served after they have changed.
     pub statistics_grace_ms: u64,
-    /// Most memory of the copies of this instance.
+    /// Most memory used by this instance's cache entries.
     pub capacity_bytes: u64,
-    /// Changed applications that are remembered, to tell good copies from old ones.
+    /// Length of the change log that tells current cache entries from stale ones.
     pub remembered_changes: usize,
 }
 
@@ -39,7 +39,7 @@ impl CacheSettings {
         require(self.remembered_changes >= 1000, "cache.remembered_changes", "must be at least 1000")
     }
 
-    /// The longest time that any copy is kept.
+    /// The longest lifetime of any cache entry.
     pub fn longest_ttl(&self) -> Duration {
         Duration::from_millis(self.application_ttl_ms.max(self.list_ttl_ms).max(self.statistics_ttl_ms))
     }

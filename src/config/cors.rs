@@ -1,4 +1,4 @@
-//! `[cors]`: whose pages may call the API from a browser.
+//! `[cors]`: origins that may call the API from a browser.
 
 use serde::Deserialize;
 
@@ -6,13 +6,14 @@ use super::elsewhere::is_plaintext_to_elsewhere;
 use super::{Environment, require};
 use crate::error::Result;
 
-/// Cross-origin requests.
+/// Origins accepted in cross-origin requests.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorsSettings {
-    /// Origins as browsers write them: `https://console.example`, lower-case, with a port where it is not the scheme's own.
+    /// Origins as browsers serialize them: lower case, with a port only if it is not the scheme's default
+    /// (`https://console.example`).
     pub allowed_origins: Vec<String>,
-    /// How long a browser may remember the answer to a preflight.
+    /// How long a browser may cache the answer to a preflight request.
     pub max_age_seconds: usize,
 }
 
@@ -23,25 +24,26 @@ impl CorsSettings {
                 is_origin(origin),
                 "cors.allowed_origins",
                 &format!(
-                    "has {origin:?}, which is no origin such as \"https://console.example\" (\"*\" is not offered)"
+                    "has {origin:?}, which is not an origin such as \"https://console.example\" (\"*\" is not supported)"
                 ),
             )?;
         }
         Ok(())
     }
 
-    /// Refuses in production pages that somebody on the way can change.
+    /// In production, rejects origins served unencrypted from another machine: an attacker on the network can change
+    /// their pages.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         let is_open = |origin: &String| is_plaintext_to_elsewhere(origin);
         require(
             environment == Environment::Development || !self.allowed_origins.iter().any(is_open),
             "cors.allowed_origins",
-            "allows pages that come in the clear from another machine: use https:// origins",
+            "allows an unencrypted origin on another machine: use https://",
         )
     }
 }
 
-/// Scheme, host and perhaps a port (RFC 6454, section 6.2), nothing behind them.
+/// Whether the text is a serialized origin: a scheme, a host and an optional port (RFC 6454, section 6.2).
 fn is_origin(text: &str) -> bool {
     let Some(host) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
         return false;
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_a_scheme_and_a_host_and_nothing_more() {
+    fn an_origin_is_a_scheme_a_host_and_an_optional_port() {
         for good in ["https://console.example", "http://localhost:5173", "https://[::1]:8443"] {
             assert!(is_origin(good), "{good}");
         }

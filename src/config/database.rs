@@ -1,4 +1,4 @@
-//! `[database]` and `[embedded]`.
+//! `[database]` and `[embedded]`: the database and how it is reached.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,35 +8,35 @@ use serde::Deserialize;
 use super::{DatabaseUrl, Environment, require};
 use crate::error::Result;
 
-/// The database that everything is stored in.
+/// Connections to the database.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// Where it is; empty for the private one.
+    /// The database; empty: the embedded one.
     pub url: String,
-    /// As whom the schema is changed; empty: as `url` says.
+    /// Connects as the owner of the schema, for migrations; empty: `url`.
     pub migration_url: String,
-    /// Past a pooler, for what needs a connection of its own; empty: `url`.
+    /// Bypasses a connection pooler, for features that need a session (LISTEN, advisory locks); empty: `url`.
     pub direct_url: String,
-    /// A replica that lists and statistics are read from; empty: `url`.
+    /// A read replica for lists and statistics; empty: `url`.
     pub read_url: String,
-    /// Connections of the pool.
+    /// Size of the connection pool.
     pub pool_size: u32,
-    /// The share of the pool that may be lent for one account at once, in percent.
+    /// Largest share of the pool, in percent, that one account's requests may hold.
     pub account_share_percent: u32,
-    /// The share of the pool that may be lent for searches and exports at once, in percent.
+    /// Largest share of the pool, in percent, that all searches and exports may hold together.
     pub search_share_percent: u32,
     /// Longest wait for a connection.
     pub acquire_timeout_ms: u64,
-    /// Longest run time of a statement.
+    /// PostgreSQL's `statement_timeout`.
     pub statement_timeout_ms: u64,
-    /// Months that partitions are made ahead for.
+    /// Number of future months that have partitions.
     pub partitions_ahead_months: u32,
 }
 
 impl DatabaseSettings {
-    /// Refuses in production what is only convenient: a private database that was not asked for, and clear text to another
-    /// machine.
+    /// In production, rejects an embedded database that was not explicitly enabled, and unencrypted connections to
+    /// another machine.
     pub(super) fn validate_for(
         &self,
         environment: Environment,
@@ -48,19 +48,19 @@ impl DatabaseSettings {
         require(
             !self.url.is_empty() || embedded.use_in_production,
             "database.url",
-            "must be set in production: DATABASE_URL, or DATABASE_URL_FILE (or say that Aval is to run a private \
-             PostgreSQL in its data directory: AVAL__EMBEDDED__USE_IN_PRODUCTION=true)",
+            "must be set in production: set DATABASE_URL or DATABASE_URL_FILE, or set AVAL__EMBEDDED__USE_IN_PRODUCTION=true to \
+             run a private PostgreSQL in the data directory",
         )?;
         require(
             embedded.durable,
             "embedded.durable",
-            "must be true in production: without it a power cut loses what was answered with a 201",
+            "must be true in production: otherwise a power failure loses committed applications",
         )?;
         for (key, url) in self.urls() {
             require(
                 url.is_empty() || !DatabaseUrl::parse(url)?.may_be_plaintext_to_elsewhere(),
                 key,
-                "would send personal data to another machine in the clear: add sslmode=verify-full (or at least require)",
+                "would send personal data unencrypted to another machine: add sslmode=verify-full (or at least require)",
             )?;
         }
         Ok(())
@@ -79,13 +79,13 @@ impl DatabaseSettings {
         require(
             self.migration_url.is_empty() || !self.url.is_empty(),
             "database.migration_url",
-            "needs database.url: the private database has users of its own",
+            "needs database.url: the embedded database creates its own users",
         )?;
         for (key, url) in [("database.direct_url", &self.direct_url), ("database.read_url", &self.read_url)] {
             require(
                 url.is_empty() || !self.url.is_empty(),
                 key,
-                "needs database.url: the private database has neither pooler nor replica",
+                "needs database.url: the embedded database has neither a pooler nor a replica",
             )?;
         }
         for (_, url) in self.urls().into_iter().filter(|(_, url)| !url.is_empty()) {
@@ -106,36 +106,34 @@ impl DatabaseSettings {
         require(self.acquire_timeout_ms > 0, "database.acquire_timeout_ms", "must be above 0")
     }
 
-    /// Longest run time of a statement.
-    pub fn statement_timeout(&self) -> Duration {
+    pub(crate) fn statement_timeout(&self) -> Duration {
         Duration::from_millis(self.statement_timeout_ms)
     }
 
-    /// Longest wait for a connection.
-    pub fn acquire_timeout(&self) -> Duration {
+    pub(crate) fn acquire_timeout(&self) -> Duration {
         Duration::from_millis(self.acquire_timeout_ms)
     }
 }
 
 impl std::fmt::Debug for DatabaseSettings {
-    /// Without the URL: it holds a password.
+    /// Omits the URLs because they can contain passwords.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DatabaseSettings").field("pool_size", &self.pool_size).finish_non_exhaustive()
     }
 }
 
-/// The private PostgreSQL.
+/// The private PostgreSQL that Aval runs when `database.url` is empty.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedDatabaseSettings {
-    /// Aval's data folder.
+    /// Aval's data directory.
     pub data_dir: PathBuf,
-    /// Where the server binaries are; empty to search.
+    /// Directory of the PostgreSQL binaries; empty: searched for.
     pub bin_dir: PathBuf,
-    /// Whether commits survive a power cut.
+    /// Whether commits survive a power failure (`fsync`).
     pub durable: bool,
-    /// How long a start may take.
+    /// Longest time for PostgreSQL to start.
     pub start_timeout_ms: u64,
-    /// Says in production that the private database is meant.
+    /// Allows the embedded database in production.
     pub use_in_production: bool,
 }

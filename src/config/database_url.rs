@@ -1,9 +1,9 @@
-//! The address of a database, and how it is reached: in clear text or over TLS.
+//! Database URLs and their TLS settings.
 //!
-//! The text is what PostgreSQL's own programs take, a URL or `key=value` pairs, with their `sslmode` and `sslrootcert`
-//! (PostgreSQL, "SSL Support" of libpq). `prefer`, the default, and `require` encrypt without knowing with whom; `verify-ca`
-//! wants a certificate of the given authorities, `verify-full` also the right name in it. Without `sslrootcert` these are
-//! the public authorities. As in libpq, `require` with `sslrootcert` is `verify-ca`.
+//! A database URL has libpq's syntax, as a URL or as `key=value` pairs, and libpq's `sslmode` and `sslrootcert` ("SSL
+//! Support" in the PostgreSQL manual). `prefer` (the default) and `require` encrypt without authenticating the server.
+//! `verify-ca` requires a certificate from a trusted authority, and `verify-full` also a matching host name. Without
+//! `sslrootcert` the public authorities are trusted. As in libpq, `require` with `sslrootcert` means `verify-ca`.
 
 use std::path::PathBuf;
 
@@ -13,48 +13,48 @@ use tokio_postgres::config::{Host, SslMode};
 use super::elsewhere;
 use crate::error::{Error, Result};
 
-/// What a TLS connection proves about the server.
+/// How the server is authenticated over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerVerification {
-    /// Nothing: who listens in between is not noticed.
+    /// Not at all: a man in the middle goes unnoticed.
     None,
-    /// That it has a certificate of a trusted authority.
+    /// By a certificate from a trusted authority.
     Authority,
-    /// That the certificate is its own.
+    /// By a certificate from a trusted authority for the host name.
     AuthorityAndName,
 }
 
-/// A database's address.
+/// A parsed database URL.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    /// Everything but TLS.
+    /// All parameters except TLS.
     pub config: Config,
-    /// What is asked of the server where TLS is spoken.
+    /// How the server is authenticated when the connection uses TLS.
     pub proof: ServerVerification,
-    /// The authorities, PEM; `None` for the public ones.
+    /// Trusted authorities (PEM); `None`: the public ones.
     pub root_certificate_file: Option<PathBuf>,
 }
 
-/// A server whose host vanished without a word (a power cut, a failover, a dropped route) answers nothing, and no
-/// time-out of its own can end the statement: TCP alone would wait for a quarter of an hour, or for hours when it has
-/// nothing to send. Over a Unix socket these mean nothing. What the operator's URL sets stands.
+/// Detects a dead peer. When the server's host disappears (power failure, failover, dropped route), `statement_timeout`
+/// cannot end the statement, and TCP alone waits 15 minutes, or hours on an idle connection. Ignored on Unix sockets.
+/// Parameters in the operator's URL take precedence.
 const DEAD_PEER_SECONDS: [(&str, u32); 4] =
     [("connect_timeout", 5), ("keepalives_idle", 10), ("keepalives_interval", 5), ("tcp_user_timeout", 20)];
 
 impl DatabaseUrl {
-    /// Reads an address.
+    /// Parses a database URL.
     ///
     /// # Errors
-    /// [`Error::Configuration`] that never repeats the text: it may hold a password.
+    /// [`Error::Configuration`], which does not quote the URL: it may contain a password.
     pub fn parse(text: &str) -> Result<Self> {
         let (rest, settings) = without_tls_settings(text);
-        let mut config: Config = noticing_dead_peers(&rest).parse().map_err(|error| {
-            Error::configuration(format_args!("the database's URL cannot be read: {error}"))
-        })?;
+        let mut config: Config = with_dead_peer_timeouts(&rest)
+            .parse()
+            .map_err(|error| Error::configuration(format_args!("invalid database URL: {error}")))?;
         if !config.get_hostaddrs().is_empty() {
-            // An address beside the name would be dialled without the checks that go by the name.
+            // tokio-postgres connects to `hostaddr`, but the checks below use the host name.
             return Err(Error::configuration(
-                "a database's URL may not have hostaddr; give the address as host",
+                "a database URL must not contain hostaddr: use the address as the host",
             ));
         }
         let value =
@@ -69,17 +69,17 @@ impl DatabaseUrl {
             "verify-full" => (SslMode::Require, ServerVerification::AuthorityAndName),
             _ => {
                 return Err(Error::configuration(
-                    "sslmode of a database's URL must be disable, prefer, require, verify-ca or verify-full",
+                    "sslmode in a database URL must be disable, prefer, require, verify-ca or verify-full",
                 ));
             }
         };
         let is_local = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
-        // PostgreSQL speaks no TLS on Unix sockets; not asking saves a round trip.
+        // PostgreSQL does not support TLS on Unix sockets. Not requesting it saves a round trip.
         config.ssl_mode(if is_local { SslMode::Disable } else { mode });
         Ok(Self { config, proof, root_certificate_file })
     }
 
-    /// Whether everything that is sent can be read on the way to another machine.
+    /// Whether the connection may go unencrypted to another machine.
     pub fn may_be_plaintext_to_elsewhere(&self) -> bool {
         self.config.get_ssl_mode() != SslMode::Require && self.config.get_hosts().iter().any(is_elsewhere)
     }
@@ -92,8 +92,8 @@ fn is_elsewhere(host: &Host) -> bool {
     }
 }
 
-/// Takes out what tokio-postgres does not know, or knows less of. In `key=value` pairs, what is written with spaces or
-/// quotes stays, and is refused there.
+/// Splits off the TLS parameters that tokio-postgres does not support or supports only in part. In `key=value` form,
+/// parameters written with spaces or quotes are left in, and tokio-postgres rejects them.
 fn without_tls_settings(text: &str) -> (String, Vec<(String, String)>) {
     let mut taken = Vec::new();
     let mut take = |pair: &&str| match pair.split_once('=') {
@@ -118,7 +118,7 @@ fn without_tls_settings(text: &str) -> (String, Vec<(String, String)>) {
     }
 }
 
-/// A value of a URL's query (RFC 3986, section 2.1); what is no valid escape stands for itself.
+/// Decodes a value of a URL's query (RFC 3986, section 2.1). Invalid escapes are kept.
 fn percent_decoded(value: &str) -> String {
     let mut parts = value.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -132,8 +132,8 @@ fn percent_decoded(value: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The URL, or the list of `key=value` pairs, with [`DEAD_PEER_SECONDS`].
-fn noticing_dead_peers(url: &str) -> String {
+/// Adds the [`DEAD_PEER_SECONDS`] that the URL does not set.
+fn with_dead_peer_timeouts(url: &str) -> String {
     let is_url = url.contains("://");
     let mut url = url.to_owned();
     for (key, seconds) in DEAD_PEER_SECONDS {
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_a_url_gets_what_it_does_not_set_itself() {
+    fn missing_timeouts_are_added_to_urls_and_to_key_value_pairs() {
         let rest = "keepalives_idle=10&keepalives_interval=5&tcp_user_timeout=20";
         for (given, expected) in [
             ("postgres://db/aval", format!("postgres://db/aval?connect_timeout=5&{rest}")),
@@ -163,12 +163,12 @@ mod tests {
             ("postgres://db/aval?connect_timeout=1", format!("postgres://db/aval?connect_timeout=1&{rest}")),
             ("host=db", format!("host=db connect_timeout=5 {}", rest.replace('&', " "))),
         ] {
-            assert_eq!(noticing_dead_peers(given), expected);
+            assert_eq!(with_dead_peer_timeouts(given), expected);
         }
     }
 
     #[test]
-    fn an_address_beside_the_name_is_refused() {
+    fn hostaddr_is_rejected() {
         for text in [
             "hostaddr=10.9.9.9 sslmode=verify-full",
             "host=localhost hostaddr=10.9.9.9",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_modes_of_libpq_are_understood_in_every_form() {
+    fn every_sslmode_of_libpq_is_parsed_in_both_forms() {
         use ServerVerification::{Authority, AuthorityAndName, None};
         for (text, mode, proof, root) in [
             ("postgres://db/aval", SslMode::Prefer, None, Option::None),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_without_repeating_it() {
+    fn an_invalid_url_is_rejected_without_quoting_it() {
         for text in
             ["postgres://u:hunter2@db?sslmode=sometimes", "host=db password=hunter2 sslmode = verify-full"]
         {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_leaves_the_machine_in_the_clear_is_plaintext_to_elsewhere() {
+    fn only_unencrypted_connections_to_other_machines_are_plaintext_to_elsewhere() {
         for (text, expected) in [
             ("postgres://db.example/aval", true),
             ("postgres://10.0.0.5/aval?sslmode=disable", true),

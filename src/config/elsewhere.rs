@@ -1,8 +1,8 @@
-//! Whether what is sent to a host leaves this machine.
+//! Tells connections to this machine from connections to other machines.
 
 use std::net::IpAddr;
 
-/// Whether `host`, a name or an address, is another machine than this one. A name other than `localhost` is taken for one.
+/// Whether `host`, a name or an IP address, is another machine. Every name except `localhost` counts as one.
 pub(super) fn is_elsewhere(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
@@ -11,7 +11,7 @@ pub(super) fn is_elsewhere(host: &str) -> bool {
     }
 }
 
-/// Whether a request to `url` can be read on the way to another machine.
+/// Whether requests to `url` go unencrypted to another machine.
 pub(super) fn is_plaintext_to_elsewhere(url: &str) -> bool {
     let uri = url.parse::<actix_web::http::Uri>();
     uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_none_or(is_elsewhere))
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_stays_on_this_machine() {
+    fn only_unencrypted_non_loopback_urls_are_plaintext_to_elsewhere() {
         for (url, expected) in [
             ("http://bureau.example", true),
             ("HTTP://bureau.example", true),

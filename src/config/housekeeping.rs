@@ -1,4 +1,4 @@
-//! `[housekeeping]` and `[archive]`: recurring work, when it is done, and how long closed months stay among the living.
+//! `[housekeeping]` and `[archive]`: schedules of recurring work, and when closed months are archived.
 
 use std::str::FromStr as _;
 
@@ -11,20 +11,19 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// Milliseconds of a year.
 const YEAR_MS: u64 = 365 * 86_400_000;
 
-/// Recurring work of the leader.
+/// Schedules of the recurring work, and limits on its runs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HousekeepingSettings {
-    /// The time zone that the expressions are read in, by its IANA name.
+    /// Time zone of the cron expressions, an IANA name.
     pub time_zone: String,
-    /// How late a run may begin and still count as on time.
+    /// A run that starts later than this after its due time was missed.
     pub missed_after_ms: u64,
-    /// The pause before a run that failed is followed by another.
+    /// Delay before a failed run is retried.
     pub retry_pause_ms: u64,
-    /// The longest run.
+    /// Longest run.
     pub task_timeout_ms: u64,
     /// How long the history of runs is kept.
     pub run_retention_days: u32,
@@ -52,27 +51,27 @@ pub struct HousekeepingSettings {
     pub archive: TaskSchedule,
 }
 
-/// When one task is due.
+/// When a task is due.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSchedule {
-    /// The cron expression.
+    /// When the task is due.
     pub cron: CronExpression,
-    /// What becomes of a due time that passed while nobody led.
+    /// What happens to due times that passed while there was no leader.
     pub missed: MissedPolicy,
 }
 
-/// What becomes of a due time that passed while nobody led. However many passed, they are one.
+/// What happens to due times that passed while there was no leader. Several missed due times count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MissedPolicy {
-    /// The task runs as soon as somebody leads again.
+    /// The task runs as soon as there is a leader again.
     Run,
-    /// It waits for its next time.
+    /// The task waits for its next due time.
     Skip,
 }
 
-/// A cron expression of five fields, or none at all: `off`.
+/// A cron expression with five fields, or `off`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "String")]
 pub struct CronExpression {
@@ -81,7 +80,7 @@ pub struct CronExpression {
 }
 
 impl From<String> for CronExpression {
-    /// Never fails: what is wrong with it is told by the key's own validation, which knows its name.
+    /// Never fails: validation reports a parse error together with its key.
     fn from(text: String) -> Self {
         let parsed = match text.trim() {
             "" | "off" => Ok(None),
@@ -94,7 +93,7 @@ impl From<String> for CronExpression {
 fn parse(pattern: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     let cron = parser.parse(pattern).map_err(|error| error.to_string())?;
-    // The 30th of February is well formed, and never.
+    // "30 February" parses but never occurs.
     match cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false) {
         Ok(_) => Ok(cron),
         Err(error) => Err(error.to_string()),
@@ -102,15 +101,15 @@ fn parse(pattern: &str) -> Result<Cron, String> {
 }
 
 impl CronExpression {
-    /// As it stands in the configuration.
+    /// The expression as configured.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The last due time at or before `now`, to the second.
+    /// The latest due time at or before `now`, truncated to the second.
     pub fn last_due(&self, now: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let found = self.cron()?.find_previous_occurrence(&now.with_timezone(&zone), true).ok()?;
-        // One that matches the second is that second's beginning.
+        // The parser returns `now` with its fraction if its second matches.
         Some(whole_second(found.with_timezone(&Utc)))
     }
 
@@ -130,23 +129,19 @@ fn whole_second(time: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 impl HousekeepingSettings {
-    /// The time zone of the expressions.
-    pub fn zone(&self) -> Tz {
+    pub(crate) fn zone(&self) -> Tz {
         Tz::from_str(&self.time_zone).unwrap_or(Tz::UTC)
     }
 
-    /// How late a run may begin and still count as on time.
-    pub fn missed_after(&self) -> TimeDelta {
+    pub(crate) fn missed_after(&self) -> TimeDelta {
         milliseconds(self.missed_after_ms)
     }
 
-    /// The pause after a run that failed.
-    pub fn retry_pause(&self) -> TimeDelta {
+    pub(crate) fn retry_pause(&self) -> TimeDelta {
         milliseconds(self.retry_pause_ms)
     }
 
-    /// The longest run.
-    pub fn task_timeout(&self) -> std::time::Duration {
+    pub(crate) fn task_timeout(&self) -> std::time::Duration {
         std::time::Duration::from_millis(self.task_timeout_ms)
     }
 
@@ -168,16 +163,16 @@ impl HousekeepingSettings {
 
     pub(super) fn validate(&self) -> Result<()> {
         let known = Tz::from_str(&self.time_zone).is_ok();
-        require(known, "housekeeping.time_zone", "must be the IANA name of a time zone, such as UTC")?;
+        require(known, "housekeeping.time_zone", "must be an IANA time zone name such as UTC")?;
         require(
             (1000..=YEAR_MS).contains(&self.missed_after_ms),
             "housekeeping.missed_after_ms",
-            "must be from 1000 to a year",
+            "must be from 1000 to 31536000000 (a year)",
         )?;
         require(
             (1000..=YEAR_MS).contains(&self.retry_pause_ms),
             "housekeeping.retry_pause_ms",
-            "must be from 1000 to a year",
+            "must be from 1000 to 31536000000 (a year)",
         )?;
         require(self.task_timeout_ms >= 1000, "housekeeping.task_timeout_ms", "must be at least 1000")?;
         let days = 1..=36_500;
@@ -189,7 +184,7 @@ impl HousekeepingSettings {
         for (task, schedule) in self.tasks() {
             if let Err(reason) = &schedule.cron.parsed {
                 let rule = format!(
-                    "must be five cron fields (minute, hour, day of month, month, day of week) or off, and {:?} is not: {reason}",
+                    "must be five cron fields (minute, hour, day of month, month, day of week) or off, but is {:?}: {reason}",
                     schedule.cron.text
                 );
                 require(false, &format!("housekeeping.{task}.cron"), &rule)?;
@@ -203,13 +198,13 @@ fn milliseconds(count: u64) -> TimeDelta {
     TimeDelta::milliseconds(i64::try_from(count).unwrap_or(i64::MAX / 1000))
 }
 
-/// The archive of closed months.
+/// When and where closed months are archived.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveSettings {
-    /// How many whole months a month must be over before it is archived.
+    /// Number of full months that must have passed since the end of a month before it is archived.
     pub after_months: u32,
-    /// Where archived months are kept; empty: where they are.
+    /// Tablespace of the archive; empty: the partitions stay in their tablespace.
     pub tablespace: String,
 }
 
@@ -217,10 +212,14 @@ impl ArchiveSettings {
     pub(super) fn validate(&self) -> Result<()> {
         require((1..=1200).contains(&self.after_months), "archive.after_months", "must be from 1 to 1200")?;
         let name_fits = self.tablespace.len() < 64 && !self.tablespace.chars().any(char::is_control);
-        require(name_fits, "archive.tablespace", "must be the name of a tablespace")
+        require(
+            name_fits,
+            "archive.tablespace",
+            "must be the name of a tablespace: at most 63 bytes, without control characters",
+        )
     }
 
-    /// The tablespace, where one is named.
+    /// The configured tablespace, if any.
     pub fn tablespace(&self) -> Option<&str> {
         Some(self.tablespace.as_str()).filter(|name| !name.is_empty())
     }
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_three_o_clock_is_todays_from_three_on_and_yesterdays_before() {
+    fn the_last_due_time_is_today_once_it_has_passed_and_yesterday_before() {
         let three = expression("0 3 * * *");
         for (now, last, next) in [
             ("2026-03-01T03:00:00Z", "2026-03-01T03:00:00Z", "2026-03-02T03:00:00Z"),
@@ -253,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn three_o_clock_is_that_of_the_time_zone_also_where_the_clocks_are_changed() {
+    fn due_times_follow_the_time_zone_across_daylight_saving_changes() {
         let three = expression("30 2 * * *");
-        // In Madrid there is no half past two on the morning of 2026-03-29: the run is at three.
+        // 02:30 does not exist in Madrid on 2026-03-29: the run is due at 03:00.
         let next = three.next_due(at("2026-03-28T12:00:00Z"), Tz::Europe__Madrid).unwrap();
         assert_eq!(next, at("2026-03-29T01:00:00Z"));
         assert_eq!(
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_off_are_never_due() {
+    fn an_empty_expression_and_off_are_never_due() {
         for text in ["", "  ", "off"] {
             assert_eq!(expression(text).next_due(at("2026-03-01T00:00:00Z"), Tz::UTC), None, "{text:?}");
             assert!(expression(text).parsed.is_ok());
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_expression_of_five_fields_is_refused() {
+    fn invalid_cron_expressions_are_rejected() {
         for text in ["often", "0 3 * *", "0 0 3 * * *", "61 3 * * *", "0 0 30 2 *", "0 3 * * * 2030"] {
             assert!(expression(text).parsed.is_err(), "{text}");
         }

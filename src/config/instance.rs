@@ -1,4 +1,4 @@
-//! `[instance]`.
+//! `[instance]`: roles of this process.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,15 @@ use serde::Deserialize;
 use super::require;
 use crate::error::{Error, Result};
 
-/// A part that an instance plays. Any number of instances may play each.
+/// A role of an instance. Any number of instances may have each role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum InstanceRole {
     /// Serves REST and WebSocket clients.
     Api,
-    /// Works on jobs and stands by to keep house.
+    /// Runs jobs and is a candidate for the leadership of recurring work.
     Worker,
-    /// Stands by to publish events.
+    /// Is a candidate for publishing events.
     Relay,
 }
 
@@ -25,7 +25,7 @@ impl InstanceRole {
     /// Every role.
     pub const ALL: [Self; 3] = [Self::Api, Self::Worker, Self::Relay];
 
-    /// The name in configuration and on the command line.
+    /// The name in the configuration and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -41,7 +41,7 @@ impl FromStr for InstanceRole {
     fn from_str(text: &str) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|role| role.name() == text.trim());
         known.ok_or_else(|| {
-            Error::configuration(format_args!("{text:?} is no role; the roles are api, worker and relay"))
+            Error::configuration(format_args!("{text:?} is not a role: use api, worker or relay"))
         })
     }
 }
@@ -60,24 +60,22 @@ impl fmt::Display for InstanceRole {
     }
 }
 
-/// What this process is among the instances that share a database.
+/// This instance among those that share a database.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceSettings {
-    /// What it does.
+    /// The roles of this instance.
     pub roles: Vec<InstanceRole>,
-    /// How far its clock may be from the database's while it is ready.
+    /// Largest difference from the database's clock at which the instance is ready.
     pub max_clock_skew_ms: u64,
 }
 
 impl InstanceSettings {
-    /// Whether it plays this part.
-    pub fn is(&self, role: InstanceRole) -> bool {
+    pub(crate) fn is(&self, role: InstanceRole) -> bool {
         self.roles.contains(&role)
     }
 
-    /// How far its clock may be from the database's while it is ready.
-    pub fn max_clock_skew(&self) -> Duration {
+    pub(crate) fn max_clock_skew(&self) -> Duration {
         Duration::from_millis(self.max_clock_skew_ms)
     }
 
@@ -92,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_are_read_by_name_and_nothing_else_is_one() {
+    fn roles_parse_by_name_and_other_names_are_rejected() {
         for role in InstanceRole::ALL {
             assert_eq!(role.to_string().parse::<InstanceRole>().unwrap(), role);
         }

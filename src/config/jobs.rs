@@ -7,29 +7,29 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// The queue.
+/// The job queue.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSettings {
-    /// The backstop poll.
+    /// Poll interval in case a notification is lost.
     pub poll_interval_ms: u64,
-    /// Most jobs of one claim.
+    /// Most jobs claimed in one statement.
     pub claim_batch: u32,
-    /// Life of a lease without a heartbeat.
+    /// How long a lease lasts without a heartbeat.
     pub lease_ms: u64,
-    /// How often a lease is renewed.
+    /// Interval at which leases are renewed.
     pub heartbeat_ms: u64,
-    /// Attempts before a job is a dead letter.
+    /// Attempts before a job becomes a dead letter.
     pub max_attempts: i32,
-    /// The first retry's longest pause.
+    /// Upper bound of the delay before the first retry.
     pub retry_base_ms: u64,
-    /// Any retry's longest pause.
+    /// Upper bound of the delay before any retry.
     pub retry_max_ms: u64,
-    /// Longest run of one attempt, and longest wait for a bureau that asks for patience.
+    /// Longest attempt. Also the age at which a job stops waiting for a bureau that answers 429.
     pub timeout_ms: u64,
-    /// Pause of a job that found its bulkhead full.
+    /// Snooze of a job whose country's bulkhead is full.
     pub overflow_snooze_ms: u64,
-    /// How long finished jobs are kept, by whole months.
+    /// How long finished jobs are kept. Whole months are deleted.
     pub history_retention_days: u32,
 }
 
@@ -47,28 +47,28 @@ impl JobSettings {
         require(
             (7..=36_500).contains(&self.history_retention_days),
             "jobs.history_retention_days",
-            "must be from 7 to 36500: the database itself lets no younger month go",
+            "must be from 7 to 36500: the database refuses to drop younger months",
         )
     }
 
-    /// The longest pause after attempt number `attempt` (from 1) failed; the pause is drawn below it.
+    /// Upper bound of the delay after attempt number `attempt`, counted from 1. The delay is drawn uniformly below it.
     pub fn retry_ceiling(&self, attempt: i32) -> Duration {
         let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(30);
         Duration::from_millis(self.retry_base_ms.saturating_mul(1 << doublings).min(self.retry_max_ms))
     }
 }
 
-/// Relay and bus.
+/// The relay and the event bus.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutboxSettings {
-    /// Most events of one publication.
+    /// Most events published in one transaction.
     pub publish_batch: u32,
-    /// The backstop poll.
+    /// Poll interval in case a notification is lost.
     pub poll_interval_ms: u64,
-    /// How often leadership is tried for.
+    /// Interval at which an instance tries to become the leader.
     pub leader_retry_ms: u64,
-    /// How long events are kept.
+    /// How long published events are kept.
     pub retention_hours: u32,
 }
 
@@ -85,17 +85,17 @@ impl OutboxSettings {
     }
 }
 
-/// Deciding again what was decided without its bureau.
+/// Deciding applications again that were decided on fallback figures.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedecisionSettings {
-    /// Most applications queued a second for each country.
+    /// Most applications queued per second and country.
     pub per_second: u32,
-    /// The shortest time between two tries of one application.
+    /// Shortest interval between two decisions of one application.
     pub min_interval_ms: u64,
-    /// The longest.
+    /// Longest interval between two decisions of one application.
     pub max_interval_ms: u64,
-    /// How often the leader looks.
+    /// How often the leader looks for applications.
     pub tick_ms: u64,
 }
 

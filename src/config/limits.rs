@@ -1,8 +1,8 @@
-//! `[limits]`: how often a client may ask.
+//! `[limits]`: rate limits.
 //!
-//! Each class of routes has a rate for each address, which is counted before anybody knows who asks, and one for each
-//! account, by its role, or for each API key. A request must fit both, so that neither many accounts behind one address nor one account behind many
-//! addresses is a way round.
+//! Each class of routes has two limits. One applies to the client's address and is counted before authentication. The
+//! other applies to the account, by role, or to the API key. A request must pass both: this stops many accounts behind
+//! one address as well as one account behind many addresses.
 
 use std::num::NonZeroU32;
 
@@ -13,13 +13,13 @@ use crate::error::Result;
 
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
 
-/// So many a minute in the long run, and so many at once.
+/// A token bucket: a sustained rate and a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// Requests a minute.
+    /// Sustained requests per minute.
     pub per_minute: NonZeroU32,
-    /// Requests that may come together after a pause.
+    /// Most requests at once after a period without requests.
     pub burst: NonZeroU32,
 }
 
@@ -27,15 +27,15 @@ pub struct Rate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassRates {
-    /// For each client address, whoever asks.
+    /// For each client address.
     pub address: Rate,
-    /// For each account with the role `user`, and for each subject that is no account.
+    /// For each account with the role `user`, and for callers that are not accounts (bureaus, login names).
     pub user: Rate,
     /// For each account with the role `analyst`.
     pub analyst: Rate,
     /// For each account with the role `admin`.
     pub admin: Rate,
-    /// For each API key that has no rate of its own; that of a user when absent.
+    /// For each API key without a rate of its own; absent: the `user` rate.
     pub api_key: Option<Rate>,
 }
 
@@ -43,17 +43,17 @@ pub struct ClassRates {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Whether requests are counted at all.
+    /// Whether rate limits are enforced.
     pub enabled: bool,
-    /// Most clients that each rate remembers.
+    /// Most clients tracked per limit. Further clients share one allowance.
     pub max_clients: usize,
-    /// What a refused authentication costs its address besides the request itself.
+    /// Additional requests charged to an address for a failed authentication.
     pub failed_authentication_cost: u32,
-    /// Making applications.
+    /// `POST /api/v1/applications`.
     pub create: ClassRates,
-    /// Webhooks of bureaus.
+    /// Webhooks from bureaus.
     pub webhook: ClassRates,
-    /// Logging in.
+    /// `POST /api/v1/auth/login`.
     pub login: ClassRates,
     /// Everything else.
     pub standard: ClassRates,
@@ -78,7 +78,7 @@ impl LimitSettings {
                 require(
                     u64::from(rate.burst.get()) <= u64::from(rate.per_minute.get()) * MINUTES_OF_A_DAY,
                     &format!("limits.{class}"),
-                    "has a burst that is not earned again within a day",
+                    "has a burst that takes more than a day to refill",
                 )?;
             }
         }

@@ -1,4 +1,4 @@
-//! `[lists]` and `[statistics]`.
+//! `[lists]` and `[statistics]`: limits on counting and exporting.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// How far lists of applications are counted and exported.
+/// Limits on list totals and exports.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListSettings {
-    /// Most applications that are looked at for a total.
+    /// Totals up to this number of applications are exact; above it they are a lower bound.
     pub exact_up_to: u32,
     /// Most applications of an export.
     pub export_max_rows: u32,
-    /// Applications that an export reads at once.
+    /// Applications that an export reads per statement.
     pub export_page_rows: u32,
-    /// Longest run time of a statement of a list or a search.
+    /// PostgreSQL's `statement_timeout` for lists and searches.
     pub statement_timeout_ms: u64,
 }
 
@@ -32,21 +32,20 @@ impl ListSettings {
         require(self.statement_timeout_ms > 0, "lists.statement_timeout_ms", "must be above 0")
     }
 
-    /// Longest run time of a statement of a list or a search.
-    pub fn statement_timeout(&self) -> Duration {
+    pub(crate) fn statement_timeout(&self) -> Duration {
         Duration::from_millis(self.statement_timeout_ms)
     }
 }
 
-/// Counting what happens to applications.
+/// How the relay counts published events.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatisticsSettings {
-    /// Events that are counted in one transaction.
+    /// Most events counted in one transaction.
     pub batch: u32,
-    /// The shortest pause between two rounds of counting.
+    /// Shortest interval between two counting transactions.
     pub min_interval_ms: u64,
-    /// Most events of each kind that a reader adds to the counters itself.
+    /// Most events, of published and unpublished ones each, that a reader adds to the stored counters.
     pub max_uncounted: u32,
 }
 
@@ -62,8 +61,7 @@ impl StatisticsSettings {
         )
     }
 
-    /// The shortest pause between two rounds of counting.
-    pub fn min_interval(&self) -> Duration {
+    pub(crate) fn min_interval(&self) -> Duration {
         Duration::from_millis(self.min_interval_ms)
     }
 }

@@ -1,21 +1,21 @@
-//! `[log]`.
+//! `[log]`: log level and format.
 
 use serde::Deserialize;
 
-/// What is logged and how.
+/// The least severe level to log, and the format of log lines.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
-    /// The least severe level that is written.
+    /// The least severe level that is logged.
     pub level: LogLevel,
     /// The form of a line.
     pub format: LogFormat,
 }
 
-/// Severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names are slog's own")]
+/// Log levels.
 pub enum LogLevel {
     Trace,
     Debug,
@@ -26,13 +26,13 @@ pub enum LogLevel {
     Critical,
 }
 
-/// The form of a line.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For a person on a terminal, else JSON.
+    /// Text on a terminal, otherwise JSON.
     Auto,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// Coloured text.
     Terminal,

@@ -1,19 +1,19 @@
-//! What a command uses of the configuration.
+//! Which settings a command needs.
 
-/// What has to be there. A command is refused for what it uses, not for what only others do: a job that migrates the
-/// database holds no key to the personal data in it.
+/// The settings that a command needs. Settings that only other commands need are not checked: a migration job, for
+/// example, runs without encryption keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Keys and switches that name no other system: `aval decide`, `aval provider-sim`.
+    /// Only settings that name no other system: `aval decide`, `aval provider-sim`.
     Settings,
-    /// The database too: `aval migrate`.
+    /// Also the database: `aval migrate`.
     Database,
-    /// The secrets, and everything that serving needs.
+    /// All settings, including secrets.
     Everything,
 }
 
 impl Need {
-    /// Whether a key that names a system or holds a secret is used.
+    /// Whether the command needs `key`, which names a system or holds a secret.
     pub(super) fn uses(self, key: &str) -> bool {
         match self {
             Self::Settings => false,

@@ -1,7 +1,6 @@
-//! `[providers]` and `[simulator]`: how each country's bureau is reached and guarded.
+//! `[providers]` and `[simulator]`: how each country's bureau is called.
 //!
-//! A country's table may set any key of the defaults for itself alone; [`ProvidersSection::of`] gives the merged
-//! result, so that nobody else needs to know which of the two a value came from.
+//! A country's table can override any default. [`ProvidersSection::of`] returns the merged settings.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -37,72 +36,72 @@ macro_rules! overridable {
 }
 
 overridable! {
-    /// When a circuit breaker opens and how it closes again (docs/specification.md 4).
+    /// When a circuit breaker opens and closes (docs/specification.md 4).
     BreakerSettings, BreakerOverrides {
-        /// Failures in a row that open it.
+        /// Consecutive failures that open the breaker.
         consecutive_failures: u32,
         /// Length of the sliding window.
         window_ms: u64,
-        /// Calls in the window below which rates do not count.
+        /// Fewest calls in the window for the rates to apply.
         min_calls: u32,
-        /// Share of failures that opens it.
+        /// Failure rate that opens the breaker.
         failure_rate_percent: u32,
-        /// A call that takes longer is slow.
+        /// A slower call counts as slow.
         slow_call_ms: u64,
-        /// Share of slow calls that opens it.
+        /// Rate of slow calls that opens the breaker.
         slow_rate_percent: u32,
-        /// How long it stays open the first time.
+        /// How long the breaker stays open the first time. It doubles each time the breaker opens again.
         open_ms: u64,
-        /// How long at most.
+        /// Longest time that the breaker stays open.
         open_max_ms: u64,
-        /// Deviation of the open time, both ways.
+        /// Random deviation of the open time in either direction, which keeps instances from probing in step.
         open_jitter_percent: u32,
-        /// When an unanswered probe counts as a failure.
+        /// A probe without an answer fails after this time.
         probe_timeout_ms: u64,
     }
 }
 
 overridable! {
-    /// Time-outs, bulkhead and retries of one bureau.
+    /// Timeouts, bulkhead and retries of calls to one bureau.
     CallSettings, CallOverrides {
         /// Longest time to connect.
         connect_timeout_ms: u64,
-        /// Longest time for a whole call.
+        /// Longest time for a whole call, including the connection.
         call_timeout_ms: u64,
-        /// Largest accepted answer.
+        /// Largest accepted response body.
         max_body_bytes: usize,
-        /// Calls in flight.
+        /// Most calls in flight.
         max_in_flight: u32,
-        /// Calls that wait for a free place.
+        /// Most calls waiting for a permit of the bulkhead.
         max_queued: u32,
-        /// Further tries of one call.
+        /// Most retries of one call.
         retries: u32,
-        /// The first retry's longest pause.
+        /// Upper bound of the delay before the first retry. It doubles with each retry.
         retry_backoff_ms: u64,
-        /// Retries as a share of the calls of a minute.
+        /// Retries per minute as a share of the calls per minute.
         retry_budget_percent: u32,
-        /// Retries of a minute that are always allowed.
+        /// Retries per minute that are always allowed.
         retry_budget_min_per_minute: u32,
     }
 }
 
-/// How a bureau answers.
+/// How a bureau delivers its report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderMode {
-    /// On the spot.
+    /// In the response.
     Sync,
-    /// It may answer 202 with a reference, and post a webhook later.
+    /// The bureau may answer 202 with a reference and send the report in a webhook.
     Async,
 }
 
-/// What becomes of a country's jobs while its breaker is not closed.
+/// What happens to a country's jobs while its breaker is not closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenOpen {
-    /// They are decided on fallback figures, which leaves them to humans.
+    /// Applications are decided on fallback figures, which sends them to review.
     Fallback,
-    /// They wait in the queue.
+    /// Jobs wait in the queue.
     Pause,
 }
 
@@ -130,7 +129,7 @@ struct CountrySection {
     breaker: BreakerOverrides,
 }
 
-/// The tables of all bureaus.
+/// `[providers]`: the settings of every bureau.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProvidersSection {
@@ -143,22 +142,22 @@ pub struct ProvidersSection {
     br: CountrySection,
 }
 
-/// How one country's bureau is reached and guarded.
+/// Merged settings of one country's bureau.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderSettings {
-    /// Where the bureau is; `None` for the built-in simulator.
+    /// Base URL of the bureau; `None`: the built-in simulator.
     pub base_url: Option<String>,
-    /// How it answers.
+    /// How the bureau delivers its report.
     pub mode: ProviderMode,
-    /// How long a promised answer is waited for.
+    /// Longest wait for a report by webhook.
     pub async_timeout_ms: u64,
-    /// What becomes of jobs while the breaker is not closed.
+    /// What happens to jobs while the breaker is not closed.
     pub when_open: WhenOpen,
-    /// How long the breaker must not have been closed for jobs to wait.
+    /// With [`WhenOpen::Pause`], how long the breaker must not have been closed before jobs wait.
     pub pause_after_ms: u64,
-    /// Time-outs, bulkhead and retries.
+    /// Timeouts, bulkhead and retries.
     pub call: CallSettings,
-    /// The breaker.
+    /// The circuit breaker.
     pub breaker: BreakerSettings,
 }
 
@@ -174,7 +173,7 @@ impl ProvidersSection {
         }
     }
 
-    /// The settings of `country`'s bureau.
+    /// The merged settings of `country`'s bureau.
     pub fn of(&self, country: Country) -> ProviderSettings {
         let section = self.section(country);
         ProviderSettings {
@@ -188,7 +187,7 @@ impl ProvidersSection {
         }
     }
 
-    /// Refuses in production what is only convenient.
+    /// In production, requires a bureau or an explicit simulator for every country, and encrypted connections.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         if environment == Environment::Development {
             return Ok(());
@@ -199,13 +198,12 @@ impl ProvidersSection {
             require(
                 section.simulator || !section.base_url.is_empty(),
                 &name,
-                "needs a base_url, or simulator = true, in production",
+                "needs base_url or simulator = true in production",
             )?;
             require(
                 !is_plaintext_to_elsewhere(&section.base_url),
                 &format!("{name}.base_url"),
-                "would send personal data to another machine in the clear: use https://, or a proxy on this machine that \
-                 speaks TLS to the bureau",
+                "would send personal data to another machine unencrypted: use https://, or a TLS proxy on this machine",
             )?;
         }
         Ok(())
@@ -271,42 +269,40 @@ impl ProviderSettings {
 }
 
 impl CallSettings {
-    /// Longest time to connect.
-    pub fn connect_timeout(&self) -> Duration {
+    pub(crate) fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
     }
 
-    /// Longest time for a whole call.
-    pub fn call_timeout(&self) -> Duration {
+    pub(crate) fn call_timeout(&self) -> Duration {
         Duration::from_millis(self.call_timeout_ms)
     }
 }
 
-/// The built-in provider simulator.
+/// `[simulator]`: the built-in provider simulator.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatorSection {
-    /// The address it listens on.
+    /// Address to listen on.
     pub host: IpAddr,
-    /// The port; 0 takes a free one.
+    /// Port to listen on; 0: any free port.
     pub port: u16,
-    /// Where bureaus in asynchronous mode post their answers; empty is this instance's own address.
+    /// Base URL for the simulated bureaus' webhooks; empty: this instance.
     pub callback_url: String,
 }
 
 impl SimulatorSection {
-    /// Refuses in production what is only convenient.
+    /// In production, keeps the simulator on this machine: it has neither authentication nor TLS.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         let is_production = environment == Environment::Production;
         require(
             !is_production || self.host.is_loopback(),
             "simulator.host",
-            "must be a loopback address in production: the simulator has no password and speaks no TLS",
+            "must be a loopback address in production: the simulator has neither authentication nor TLS",
         )?;
         require(
             !is_production || !is_plaintext_to_elsewhere(&self.callback_url),
             "simulator.callback_url",
-            "would send personal data to another machine in the clear: use https://",
+            "would send personal data to another machine unencrypted: use https://",
         )
     }
 }

@@ -1,4 +1,4 @@
-//! `[redis]`: what instances share besides the database. Everything in it can be done without.
+//! `[redis]`: the optional Redis that instances share.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,54 +11,52 @@ use super::elsewhere::is_elsewhere;
 use super::{Environment, require};
 use crate::error::{Error, Result};
 
-/// How Redis is reached and what may be kept there.
+/// Connection to Redis, and limits on its use.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSettings {
-    /// Where it is; empty: there is none.
+    /// URL of Redis; empty: no Redis.
     pub url: SecretString,
-    /// The authorities of its certificate, PEM; empty for the public ones.
+    /// Trusted authorities (PEM); empty: the public ones.
     pub root_certificate_file: PathBuf,
-    /// Connections of the pool.
+    /// Size of the connection pool.
     pub pool_size: u32,
     /// Longest wait for a connection and an answer together.
     pub command_timeout_ms: u64,
-    /// Failures in a row after which it is left alone.
+    /// Consecutive failures that open the breaker.
     pub breaker_failures: u32,
-    /// For how long.
+    /// How long the breaker stays open before a probe.
     pub breaker_open_ms: u64,
-    /// What every key begins with.
+    /// Prefix of every key.
     pub key_prefix: String,
-    /// Events that the stream keeps, about.
+    /// Approximate number of events kept in the stream.
     pub stream_max_events: u32,
 }
 
 impl RedisSettings {
-    /// Whether there is a Redis.
-    pub fn is_configured(&self) -> bool {
+    pub(crate) fn is_configured(&self) -> bool {
         !self.url.expose_secret().is_empty()
     }
 
-    /// The address.
+    /// The parsed URL.
     ///
     /// # Errors
-    /// [`Error::Configuration`] that never repeats the text: it may hold a password.
+    /// [`Error::Configuration`], which does not quote the URL: it may contain a password.
     pub fn connection_info(&self) -> Result<ConnectionInfo> {
         let info = self.url.expose_secret().into_connection_info();
         let info = info.map_err(|error| {
-            Error::configuration(format_args!("redis.url (REDIS_URL) cannot be read: {:?}", error.kind()))
+            Error::configuration(format_args!("redis.url (REDIS_URL) is not valid: {:?}", error.kind()))
         })?;
         match info.addr() {
             ConnectionAddr::TcpTls { insecure: true, .. } => Err(Error::configuration(
-                "redis.url (REDIS_URL) may not end in #insecure; name the server's authorities in \
-                 redis.root_certificate_file",
+                "redis.url (REDIS_URL) must not end in #insecure; set redis.root_certificate_file to the server's \
+                 authorities",
             )),
             _ => Ok(info),
         }
     }
 
-    /// Longest wait for a connection and an answer together.
-    pub fn command_timeout(&self) -> Duration {
+    pub(crate) fn command_timeout(&self) -> Duration {
         Duration::from_millis(self.command_timeout_ms)
     }
 
@@ -68,7 +66,7 @@ impl RedisSettings {
             require(
                 environment == Environment::Development || !is_plaintext_to_elsewhere(info.addr()),
                 "redis.url (REDIS_URL)",
-                "would send to another machine in the clear: use rediss://",
+                "would send data to another machine unencrypted: use rediss://",
             )?;
         }
         let prefix_fits = !self.key_prefix.is_empty()
@@ -91,7 +89,7 @@ fn is_plaintext_to_elsewhere(address: &ConnectionAddr) -> bool {
     match address {
         ConnectionAddr::Tcp(host, _) => is_elsewhere(host),
         ConnectionAddr::TcpTls { .. } | ConnectionAddr::Unix(_) => false,
-        // A kind of address that this version does not know is not known to be safe.
+        // Kinds of addresses unknown to this version may be unencrypted.
         _ => true,
     }
 }
@@ -105,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_leaves_the_machine_in_the_clear_is_plaintext_to_elsewhere() {
+    fn only_unencrypted_connections_to_other_machines_are_plaintext_to_elsewhere() {
         for (url, expected) in [
             ("redis://cache.example:6379/0", true),
             ("redis://:secret@10.0.0.5", true),

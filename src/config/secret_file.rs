@@ -1,8 +1,8 @@
-//! Files that hold secrets: read, and held against who else may read them.
+//! Reads secrets from files and checks the files' permissions.
 //!
-//! The rule is that of PostgreSQL for its own keys ("Secure TCP/IP Connections with SSL"): a file of Aval's user is for
-//! that user alone; one of another user, as root gives to a service, may be readable by its group. Production refuses
-//! others; development says so in its log.
+//! The rule is PostgreSQL's rule for private keys ("Secure TCP/IP Connections with SSL"): a file owned by Aval's user
+//! must be accessible to that user only; a file owned by another user, such as root, may also be readable by its group.
+//! Production rejects other files; development logs a warning.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,10 +13,10 @@ use nix::unistd::Uid;
 use super::Environment;
 use crate::error::{Error, Result};
 
-/// What is not refused but should be changed, for the log.
+/// Problems that development logs and production rejects.
 pub(super) type Warnings = Vec<String>;
 
-/// The value of a variable, or of the file that `<variable>_FILE` names, without the line break at its end.
+/// The value of a variable, or the content of the file in `<variable>_FILE` without its trailing line break.
 pub(super) fn value_of<'v>(
     variable: &str,
     environment: Environment,
@@ -26,7 +26,7 @@ pub(super) fn value_of<'v>(
     let file_variable = format!("{variable}_FILE");
     match (get(variable), get(&file_variable)) {
         (Some(_), Some(_)) => Err(Error::configuration(format_args!(
-            "{variable} and {file_variable} are both set; one is enough"
+            "{variable} and {file_variable} are both set: set only one"
         ))),
         (Some(value), None) => Ok(Some(value.to_owned())),
         (None, Some(path)) => {
@@ -39,8 +39,8 @@ pub(super) fn value_of<'v>(
     }
 }
 
-/// Refuses, or in development warns of, a secret file that other users of the machine can read or change. One that is not
-/// there is for its reader to report.
+/// Rejects a secret file that other users can read or change. In development, adds a warning instead. A missing file is
+/// not checked: reading it reports the error.
 pub(super) fn check_mode(
     key: &str,
     path: &Path,
@@ -61,7 +61,7 @@ pub(super) fn check_mode(
     }
 }
 
-/// The mode of a file that is open to more than its readers.
+/// The file's mode if it grants more access than the rule allows.
 fn too_open(path: &Path) -> Option<u32> {
     let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let mode = found.mode() & 0o777;
@@ -69,7 +69,7 @@ fn too_open(path: &Path) -> Option<u32> {
     (mode & refused != 0).then_some(mode)
 }
 
-/// Whether a configuration file holds a secret, or a URL with a password in it.
+/// Whether a configuration file contains a secret or a URL with a password.
 pub(super) fn holds_secret(text: &str) -> bool {
     let Ok(table) = toml::from_str::<toml::Table>(text) else { return false };
     let any_in = |section: &str, is_secret: fn(&str) -> bool| {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_others_can_read_is_refused_in_production_and_told_of_in_development() {
+    fn a_file_that_others_can_read_is_rejected_in_production_and_a_warning_in_development() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (mode, is_open) in [
             (0o600, false),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_file_with_a_secret_or_a_password_in_it_is_a_secret_file() {
+    fn a_configuration_file_with_a_secret_or_a_password_is_recognized() {
         for (text, expected) in [
             ("[secrets]\njwt = \"x\"", true),
             ("[secrets.webhooks]\nes = \"x\"", true),
@@ -137,6 +137,6 @@ mod tests {
         ] {
             assert_eq!(holds_secret(text), expected, "{text}");
         }
-        assert!(!holds_secret(super::super::DEFAULT_TOML));
+        assert!(!holds_secret(super::super::load::DEFAULT_TOML));
     }
 }

@@ -1,4 +1,4 @@
-//! `[server]` and `[faults]`.
+//! `[server]` and `[faults]`: the HTTP server and fault injection.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,92 +10,92 @@ use serde::Deserialize;
 use super::{Environment, require};
 use crate::error::Result;
 
-/// The HTTP server.
+/// Address, limits and timeouts of the HTTP server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerSettings {
-    /// The address to listen on.
+    /// Address to listen on.
     pub host: IpAddr,
-    /// The port; 0 takes a free one.
+    /// Port to listen on; 0: any free port.
     pub port: u16,
-    /// Worker threads; 0 is one for each core.
+    /// Worker threads; 0: one per core.
     pub workers: usize,
-    /// Largest accepted body.
+    /// Largest accepted request body.
     pub body_limit_bytes: usize,
-    /// Longest accepted target of a request.
+    /// Longest accepted request target (path and query).
     pub max_uri_bytes: usize,
-    /// Most bytes of all header fields of a request.
+    /// Largest total size of a request's header fields.
     pub max_header_bytes: usize,
-    /// Longest time for one request.
+    /// Longest time to answer a request.
     pub request_timeout_ms: u64,
     /// Longest wait for the head of a connection's first request.
     pub request_head_timeout_ms: u64,
-    /// How long a connection may be open without a request in it.
+    /// How long a connection may be open without a request in progress.
     pub keep_alive_ms: u64,
-    /// Deadline of a graceful shutdown.
+    /// Longest graceful shutdown.
     pub shutdown_timeout_ms: u64,
-    /// How long readiness fails before anything else is stopped.
+    /// How long readiness fails before the shutdown stops anything.
     pub drain_delay_ms: u64,
-    /// When a silent TCP peer is given up.
+    /// How long a TCP peer may leave data unacknowledged before its connection is closed.
     pub tcp_user_timeout_ms: u64,
     /// Most open connections.
     pub max_connections: usize,
-    /// Most open connections of one address; 0 is no limit.
+    /// Most open connections per address; 0: unlimited.
     pub max_connections_per_address: usize,
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether a proxy in front speaks TLS for Aval.
+    /// Whether a proxy in front of Aval terminates TLS.
     pub plaintext_behind_proxy: bool,
-    /// TLS of its own.
+    /// TLS terminated by Aval.
     pub tls: TlsSettings,
 }
 
-/// The certificate that the server shows; without one it speaks plain HTTP.
+/// The server's certificate. Without one the server uses plain HTTP.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
-    /// The certificate and its intermediates, PEM; empty for plain HTTP.
+    /// Certificate and intermediates (PEM); empty: plain HTTP.
     pub certificate_file: PathBuf,
-    /// The private key, PEM; empty for plain HTTP.
+    /// Private key (PEM); empty: plain HTTP.
     pub private_key_file: PathBuf,
-    /// How often the files are looked at for a new certificate.
+    /// Interval at which the files are checked for a new certificate.
     pub reload_interval_ms: u64,
 }
 
 impl TlsSettings {
-    /// Whether the server speaks TLS.
+    /// Whether the server uses TLS.
     pub fn is_on(&self) -> bool {
         !self.certificate_file.as_os_str().is_empty()
     }
 
-    /// How often the files are looked at.
-    pub fn reload_interval(&self) -> Duration {
+    pub(crate) fn reload_interval(&self) -> Duration {
         Duration::from_millis(self.reload_interval_ms)
     }
 }
 
 impl ServerSettings {
-    /// Refuses in production what is only convenient. `is_named` says whether `AVAL_ENV` is set.
+    /// In production, requires TLS for other machines and narrow proxy networks. In development, a public address
+    /// requires an explicit `AVAL_ENV` (`is_named`).
     pub(super) fn validate_for(&self, environment: Environment, is_named: bool) -> Result<()> {
         if environment == Environment::Development {
             return require(
                 is_named || self.host.is_loopback(),
                 "server.host",
-                "is reachable from other machines, and AVAL_ENV is not set: set AVAL_ENV=production, or \
-                 AVAL_ENV=development to say that its open settings are meant to be reached",
+                "is reachable from other machines, but AVAL_ENV is not set: set AVAL_ENV=production, or AVAL_ENV=development \
+                 to expose the development settings",
             );
         }
         require(
             self.host.is_loopback() || self.tls.is_on() || self.plaintext_behind_proxy,
             "server.host",
-            "is reachable from other machines: set server.tls, or server.plaintext_behind_proxy = true when a proxy in \
-             front speaks TLS",
+            "is reachable from other machines: set server.tls, or server.plaintext_behind_proxy = true if a proxy \
+             terminates TLS",
         )?;
         require(
             !is_too_broad(&self.trusted_proxies),
             "server.trusted_proxies",
-            "trusts so many addresses that a client can be among them and choose the address that it is known by: name \
-             the networks of the proxies alone, such as 10.0.3.0/24",
+            "includes networks so wide that clients in them could forge their address: list only the proxies' networks, \
+             such as 10.0.3.0/24",
         )
     }
 
@@ -121,49 +121,44 @@ impl ServerSettings {
         require(
             self.tls.is_on() != self.tls.private_key_file.as_os_str().is_empty(),
             "server.tls",
-            "needs certificate_file and private_key_file, or neither",
+            "needs both certificate_file and private_key_file, or neither",
         )
     }
 
-    /// Longest time for one request.
-    pub fn request_timeout(&self) -> Duration {
+    pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }
 
-    /// Longest wait for the head of a connection's first request.
-    pub fn request_head_timeout(&self) -> Duration {
+    pub(crate) fn request_head_timeout(&self) -> Duration {
         Duration::from_millis(self.request_head_timeout_ms)
     }
 
-    /// How long a connection may be open without a request in it.
-    pub fn keep_alive(&self) -> Duration {
+    pub(crate) fn keep_alive(&self) -> Duration {
         Duration::from_millis(self.keep_alive_ms)
     }
 
-    /// Deadline of a graceful shutdown.
-    pub fn shutdown_timeout(&self) -> Duration {
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
     }
 
-    /// How long readiness fails before anything else is stopped.
-    pub fn drain_delay(&self) -> Duration {
+    pub(crate) fn drain_delay(&self) -> Duration {
         Duration::from_millis(self.drain_delay_ms)
     }
 
-    /// Whether clients reach Aval over TLS, its own or a proxy's.
+    /// Whether clients use TLS, terminated by Aval or by a proxy.
     pub fn is_reached_over_tls(&self) -> bool {
         self.tls.is_on() || self.plaintext_behind_proxy
     }
 }
 
-/// The widest network of proxies, as a length of its prefix: 10.0.0.0/8 is a whole private one.
+/// Shortest prefix of a proxy network: 10.0.0.0/8 is an entire private network.
 const WIDEST_IPV4: u8 = 8;
-/// The same for public IPv6; private networks (fc00::/7) may be as wide as they are.
+/// Shortest prefix of a public IPv6 network. Private networks (fc00::/7) may be of any size.
 const WIDEST_IPV6: u8 = 16;
-/// Most IPv4 addresses of all networks together: a sixteenth of all there are.
+/// Most IPv4 addresses in all networks together: one sixteenth of the address space.
 const MOST_IPV4: u64 = 1 << 28;
 
-/// Whether the networks hold addresses of clients too.
+/// Whether the networks are so wide that they would include clients.
 fn is_too_broad(networks: &[IpNet]) -> bool {
     let ipv4 = |network: &IpNet| match network {
         IpNet::V4(network) => Some(*network),
@@ -185,11 +180,11 @@ fn is_too_broad(networks: &[IpNet]) -> bool {
     too_wide_ipv6 || addresses > MOST_IPV4 || of_ipv4.iter().any(|network| network.prefix_len() < WIDEST_IPV4)
 }
 
-/// Fault injection.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+/// Fault injection.
 pub struct FaultSettings {
-    /// Whether faults can be injected over the API.
+    /// Whether `POST /api/v1/test/inject-failure` is enabled.
     pub injection: bool,
 }
 
@@ -198,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_that_hold_clients_too_are_too_broad() {
+    fn networks_wide_enough_for_clients_are_too_broad() {
         let halves: Vec<String> = (0..=255).step_by(2).map(|first| format!("{first}.0.0.0/8")).collect();
         let halves: Vec<&str> = halves.iter().map(String::as_str).collect();
         for (networks, expected) in [

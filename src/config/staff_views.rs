@@ -1,4 +1,4 @@
-//! `[staff_views]`.
+//! `[staff_views]`: audit views, the record of staff reading applications.
 
 use std::time::Duration;
 
@@ -8,28 +8,26 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// The record of what staff looks at.
+/// Retention and batching of audit views.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StaffViewSettings {
-    /// How long a view is kept.
+    /// How long an audit view is kept.
     pub retention_days: u32,
-    /// Views that are written at once, without waiting for the interval.
+    /// Audit views written at once without waiting for the interval.
     pub batch_size: usize,
-    /// Longest time that a view waits.
+    /// Longest delay before an audit view is written.
     pub flush_interval_ms: u64,
-    /// Most views that wait while the database is away.
+    /// Most audit views queued while the database is unavailable.
     pub queue: usize,
 }
 
 impl StaffViewSettings {
-    /// How long a view is kept.
-    pub fn retention(&self) -> TimeDelta {
+    pub(crate) fn retention(&self) -> TimeDelta {
         TimeDelta::days(i64::from(self.retention_days))
     }
 
-    /// Longest time that a view waits.
-    pub fn flush_interval(&self) -> Duration {
+    pub(crate) fn flush_interval(&self) -> Duration {
         Duration::from_millis(self.flush_interval_ms)
     }
 

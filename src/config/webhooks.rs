@@ -1,4 +1,4 @@
-//! `[webhooks]`: what bureaus and banks post to Aval.
+//! `[webhooks]`: webhooks from bureaus and banks.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use crate::domain::application::Country;
 use crate::domain::confirmation::LEGACY_MAX_AGE;
 use crate::error::Result;
 
-/// Inbound webhooks. Their secrets are in `[secrets]`.
+/// Limits on received webhooks. Their secrets are in `[secrets]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
     /// Largest accepted body.
     pub body_limit_bytes: usize,
-    /// How far a signature's time may be from Aval's, both ways.
+    /// Largest difference between a signature's timestamp and Aval's clock.
     pub tolerance_ms: u64,
-    /// How long events are remembered.
+    /// How long received webhooks are kept for detecting duplicates.
     pub retention_days: u32,
-    /// Attempts of Aval's own to apply an event.
+    /// Attempts to apply an event.
     pub max_attempts: i32,
-    /// Pause before the second attempt; it doubles with each.
+    /// Delay before the second attempt. It doubles with each attempt.
     pub retry_base_ms: u64,
-    /// The longest pause.
+    /// Longest delay before an attempt.
     pub retry_max_ms: u64,
     legacy: LegacySwitches,
 }
 
-/// Which bureaus may sign with `X-Webhook-Signature`.
+/// Bureaus that may sign with `X-Webhook-Signature`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LegacySwitches {
@@ -48,7 +48,7 @@ impl WebhookSettings {
         require(
             TimeDelta::days(self.retention_days.into()) > LEGACY_MAX_AGE,
             "webhooks.retention_days",
-            "must be at least 30: a legacy event is accepted for 29 days, and must be remembered for longer",
+            "must be at least 30: legacy events are accepted for 29 days and must be kept longer to detect duplicates",
         )?;
         require(self.max_attempts >= 1, "webhooks.max_attempts", "must be at least 1")?;
         require(self.retry_base_ms >= 1, "webhooks.retry_base_ms", "must be at least 1")?;
@@ -71,12 +71,11 @@ impl WebhookSettings {
         }
     }
 
-    /// How far a signature's time may be from Aval's, both ways.
-    pub fn tolerance(&self) -> Duration {
+    pub(crate) fn tolerance(&self) -> Duration {
         Duration::from_millis(self.tolerance_ms)
     }
 
-    /// The pause after attempt number `attempt` (from 1) failed; `None` when it was the last.
+    /// The delay after failed attempt number `attempt`, counted from 1; `None` after the last attempt.
     pub fn retry_pause(&self, attempt: i32) -> Option<Duration> {
         let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(30);
         let pause = self.retry_base_ms.saturating_mul(1 << doublings).min(self.retry_max_ms);

@@ -1,35 +1,35 @@
-//! `[websocket]`.
+//! `[websocket]`: limits on WebSocket connections.
 
 use serde::Deserialize;
 
 use super::require;
 use crate::error::Result;
 
-/// Bounds of one WebSocket connection.
+/// Limits and intervals of one WebSocket connection.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebSocketSettings {
-    /// How often the server pings.
+    /// Interval of the server's pings.
     pub ping_interval_ms: u64,
-    /// How long a pong may take.
+    /// Longest wait for a pong.
     pub pong_timeout_ms: u64,
-    /// Longest message of a client.
+    /// Largest message from a client.
     pub max_message_bytes: usize,
-    /// Most messages of a client in a second.
+    /// Most messages and pings from a client per second.
     pub max_messages_per_second: u32,
-    /// Most connections of one account.
+    /// Most connections of one account per instance.
     pub max_sockets_per_account: usize,
     /// How long a client may take to authenticate.
     pub auth_timeout_ms: u64,
-    /// How often a client's account is looked at again.
+    /// Interval at which a connection's credential is checked again.
     pub recheck_interval_ms: u64,
     /// Most subscriptions.
     pub max_subscriptions: usize,
-    /// Waiting bytes above which updates of one application are merged.
+    /// Queued bytes above which only the latest update of each application is kept.
     pub coalesce_above_bytes: usize,
-    /// Waiting bytes above which the connection is closed.
+    /// Queued bytes above which the connection is closed.
     pub close_above_bytes: usize,
-    /// Most events of one replay.
+    /// Most events replayed to a reconnecting client.
     pub max_replay: u32,
 }
 

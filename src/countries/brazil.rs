@@ -1,10 +1,10 @@
 //! Brazil: CPF, reais, Serasa Experian.
 //!
-//! **Document.** The Cadastro de Pessoas Físicas number has eleven digits, the last two checks (Receita
-//! Federal): the first nine weighted 10 down to 2 sum to `s`, and the first check digit is
-//! `11 - s mod 11`, or 0 where that is 10 or 11; the second is reckoned likewise over ten digits with weights 11 to
-//! 2. Numbers of eleven equal digits satisfy both and are never issued. Because two remainders share the digit 0,
-//! a single wrong digit may go unseen in a CPF whose first check digit is 0; in any other it shows.
+//! **Document.** The Cadastro de Pessoas Físicas number has eleven digits. The last two are check digits (Receita
+//! Federal). For the first, the first nine digits weighted 10 down to 2 sum to `s`, and the check digit is `11 - s mod
+//! 11`, or 0 if that is 10 or 11. The second is computed in the same way from ten digits with weights 11 to 2. Numbers
+//! with eleven equal digits pass both checks but are never issued. Because two remainders map to the digit 0, a single
+//! wrong digit may go undetected in a CPF whose first check digit is 0; in any other it is detected.
 //!
 //! **Rules.** Rejects: income below 2,000 reais, more than 100,000 reais, LTI above 5, DTI above 35 %, a score below
 //! 550 (mapped from Serasa's 0 to 1000). Reviews: active defaults.
@@ -25,7 +25,7 @@ use crate::domain::banking::CreditScore;
 use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
 
-/// Raised whenever the rules below would decide an old case differently with the same figures.
+/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// The members of `country_specific_data`.
@@ -34,38 +34,34 @@ pub(super) const DATA_MEMBERS: &[DataMember] = &[
     DataMember::open("sex", DataKind::Choice(&["female", "male", "non_binary"]), "The applicant's sex"),
     DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
     DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
-    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
     DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
     DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
     DataMember::open("employer", DataKind::Text(120), "The employer's name"),
-    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
     DataMember::open(
         "employment_status",
         DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
-        "How the applicant is employed",
+        "The applicant's employment status",
     ),
-    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
-    DataMember::open(
-        "dependents",
-        DataKind::Integer(0, 30),
-        "How many people live on the applicant's income",
-    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
+    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
     DataMember::open(
         "housing",
         DataKind::Choice(&["owned", "rented", "family", "other"]),
-        "How the applicant lives",
+        "The applicant's housing situation",
     ),
-    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
     DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
-    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
-    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
-    DataMember::personal("pix_key", DataKind::Text(77), "The Pix key to pay to"),
-    DataMember::personal("bank_account", DataKind::Code(6, 20), "The account to pay to"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
+    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
+    DataMember::personal("pix_key", DataKind::Text(77), "The Pix key for the payout"),
+    DataMember::personal("bank_account", DataKind::Code(6, 20), "The account for the payout"),
     DataMember::personal("rg", DataKind::Code(5, 14), "The number of the identity card (RG)"),
     DataMember::open("state", DataKind::Text(60), "The state of residence"),
 ];
 
-/// `config/countries/br.toml`, where each key is explained.
+/// `config/countries/br.toml`, which explains each key.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Thresholds {
@@ -77,8 +73,8 @@ struct Thresholds {
     min_credit_score: CreditScore,
 }
 
-/// Lending in Brazil.
 #[derive(Debug)]
+/// Rules for Brazil.
 pub struct Brazil {
     pack: RulePack,
 }
@@ -108,7 +104,7 @@ impl CountryRules for Brazil {
     fn describe(&self) -> CountryDescription {
         let document = DocumentDescription {
             kinds: vec![DocumentKind::Cpf],
-            description: "CPF (11 digits, the last two check digits)",
+            description: "CPF (11 digits, of which the last two are check digits)",
             format: "^[0-9]{11}$",
             sample: "12345678909",
         };
@@ -116,7 +112,7 @@ impl CountryRules for Brazil {
     }
 
     fn check_document(&self, text: &str, _as_of: DateTime<Utc>) -> DocumentVerdict {
-        check(text).unwrap_or_else(DocumentVerdict::unrecognised)
+        check(text).unwrap_or_else(DocumentVerdict::unrecognized)
     }
 
     fn evaluate(&self, case: &Case) -> Decision {
@@ -141,10 +137,10 @@ pub(super) fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     if check_digit(&nine) != first_check || check_digit(&ten) != second_check {
         reasons.push(ReasonCode::BadCheckDigit);
     }
-    Ok(DocumentVerdict::recognised(DocumentKind::Cpf, document::to_text(&normalized), reasons, None))
+    Ok(DocumentVerdict::recognized(DocumentKind::Cpf, document::to_text(&normalized), reasons, None))
 }
 
-/// The check digit of `digits`: the last of them weighs 2, each one before it one more.
+/// The check digit of `digits`. The last digit has weight 2, and each one before it one more.
 fn check_digit(digits: &[u32]) -> u32 {
     let sum: u32 = digits.iter().rev().zip(2..).map(|(digit, weight)| digit * weight).sum();
     (11 - sum % 11) % 11 % 10
@@ -152,13 +148,13 @@ fn check_digit(digits: &[u32]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, report, row};
     use crate::domain::application::Country;
     use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
     use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
 
     #[test]
-    fn documents_are_accepted_and_refused_as_the_table_says() {
+    fn documents_have_the_expected_verdicts() {
         assert_documents(
             Country::Br,
             &[
@@ -216,23 +212,23 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_decided_as_the_table_says() {
+    fn cases_have_the_expected_decisions() {
         assert_decisions(
             Country::Br,
             &[
                 // Plain cases.
-                row("20000", "8000", 36, told("500", 700), Approved, "25.36", &[]),
-                row("50000", "12000", 60, told("300", 660), Approved, "27.52", &[]),
+                row("20000", "8000", 36, report("500", 700), Approved, "25.36", &[]),
+                row("50000", "12000", 60, report("300", 660), Approved, "27.52", &[]),
                 // The score just below, at and just above its floor.
-                row("20000", "8000", 36, told("100", 549), Rejected, "52.06", &["SCORE_TOO_LOW"]),
-                row("20000", "8000", 36, told("100", 550), Approved, "31.99", &[]),
-                row("20000", "8000", 36, told("100", 551), Approved, "31.91", &[]),
-                // Defaults, and a standing that is not active.
+                row("20000", "8000", 36, report("100", 549), Rejected, "52.06", &["SCORE_TOO_LOW"]),
+                row("20000", "8000", 36, report("100", 550), Approved, "31.99", &[]),
+                row("20000", "8000", 36, report("100", 551), Approved, "31.91", &[]),
+                // Defaults, and accounts that are not active.
                 row(
                     "20000",
                     "8000",
                     36,
-                    told("100", 720).with_defaults(),
+                    report("100", 720).with_defaults(),
                     UnderReview,
                     "59.62",
                     &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -241,22 +237,30 @@ mod tests {
                     "20000",
                     "8000",
                     36,
-                    told("100", 720).with_defaults().standing(Closed),
+                    report("100", 720).with_defaults().account_status(Closed),
                     UnderReview,
                     "59.62",
                     &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
                 ),
-                row("20000", "8000", 36, told("100", 720).standing(Inactive), Approved, "29.62", &[]),
-                row("20000", "8000", 36, told("100", 720).standing(Suspended), Approved, "29.62", &[]),
-                row("20000", "8000", 36, told("100", 720).standing(Closed), Approved, "29.62", &[]),
-                row("20000", "8000", 36, told("100", 720).standing(Unknown), Approved, "29.62", &[]),
-                // What the bureau did not tell.
-                row("20000", "8000", 36, told("100", 720).standing_untold(), Approved, "19.62", &[]),
+                row("20000", "8000", 36, report("100", 720).account_status(Inactive), Approved, "29.62", &[]),
                 row(
                     "20000",
                     "8000",
                     36,
-                    told("100", 850).score_untold(),
+                    report("100", 720).account_status(Suspended),
+                    Approved,
+                    "29.62",
+                    &[],
+                ),
+                row("20000", "8000", 36, report("100", 720).account_status(Closed), Approved, "29.62", &[]),
+                row("20000", "8000", 36, report("100", 720).account_status(Unknown), Approved, "29.62", &[]),
+                // Values that the bureau did not report.
+                row("20000", "8000", 36, report("100", 720).without_account_status(), Approved, "19.62", &[]),
+                row(
+                    "20000",
+                    "8000",
+                    36,
+                    report("100", 850).without_score(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE"],
@@ -265,7 +269,7 @@ mod tests {
                     "20000",
                     "8000",
                     36,
-                    told("0", 720).obligations_untold(),
+                    report("0", 720).without_obligations(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_MONTHLY_OBLIGATIONS"],
@@ -274,7 +278,7 @@ mod tests {
                     "20000",
                     "8000",
                     36,
-                    told("100", 720).defaults_untold(),
+                    report("100", 720).without_defaults(),
                     UnderReview,
                     "19.62",
                     &["MISSING_HAS_DEFAULTS"],
@@ -283,7 +287,11 @@ mod tests {
                     "20000",
                     "8000",
                     36,
-                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    report("0", 850)
+                        .without_obligations()
+                        .without_score()
+                        .without_defaults()
+                        .without_account_status(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_MONTHLY_OBLIGATIONS", "MISSING_CREDIT_SCORE", "MISSING_HAS_DEFAULTS"],
@@ -292,28 +300,28 @@ mod tests {
                     "20000",
                     "8000",
                     36,
-                    told("0", 549).obligations_untold().with_defaults(),
+                    report("0", 549).without_obligations().with_defaults(),
                     Rejected,
                     UNKNOWN,
                     &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
                 ),
                 // The best and the worst score.
-                row("20000", "8000", 36, told("0", 850), Approved, "9.10", &[]),
-                row("20000", "8000", 36, told("0", 300), Rejected, "69.10", &["SCORE_TOO_LOW"]),
+                row("20000", "8000", 36, report("0", 850), Approved, "9.10", &[]),
+                row("20000", "8000", 36, report("0", 300), Rejected, "69.10", &["SCORE_TOO_LOW"]),
                 // Income just below, at and just above 2,000.
-                row("5000", "1999.99", 36, told("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
-                row("5000", "2000", 36, told("0", 780), Approved, "14.19", &[]),
-                row("5000", "2000.01", 36, told("0", 780), Approved, "14.19", &[]),
+                row("5000", "1999.99", 36, report("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
+                row("5000", "2000", 36, report("0", 780), Approved, "14.19", &[]),
+                row("5000", "2000.01", 36, report("0", 780), Approved, "14.19", &[]),
                 // The amount just below, at and just above 100,000.
-                row("99999.99", "20000", 60, told("0", 780), Approved, "18.96", &[]),
-                row("100000", "20000", 60, told("0", 780), Approved, "18.96", &[]),
-                row("100000.01", "20000", 60, told("0", 780), Rejected, "50.00", &["AMOUNT_TOO_HIGH"]),
+                row("99999.99", "20000", 60, report("0", 780), Approved, "18.96", &[]),
+                row("100000", "20000", 60, report("0", 780), Approved, "18.96", &[]),
+                row("100000.01", "20000", 60, report("0", 780), Rejected, "50.00", &["AMOUNT_TOO_HIGH"]),
                 // LTI just below, at and just above 5; amount and DTI break with it.
                 row(
                     "119999.99",
                     "2000",
                     84,
-                    told("0", 780),
+                    report("0", 780),
                     Rejected,
                     "75.09",
                     &["AMOUNT_TOO_HIGH", "DTI_TOO_HIGH"],
@@ -322,7 +330,7 @@ mod tests {
                     "120000",
                     "2000",
                     84,
-                    told("0", 780),
+                    report("0", 780),
                     Rejected,
                     "75.09",
                     &["AMOUNT_TOO_HIGH", "DTI_TOO_HIGH"],
@@ -331,21 +339,21 @@ mod tests {
                     "120000.01",
                     "2000",
                     84,
-                    told("0", 780),
+                    report("0", 780),
                     Rejected,
                     "95.09",
                     &["AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],
                 ),
                 // DTI just below, at and just above 35 %.
-                row("20000", "8000", 36, told("1950.96", 800), Approved, "33.64", &[]),
-                row("20000", "8000", 36, told("1950.97", 800), Approved, "33.64", &[]),
-                row("20000", "8000", 36, told("1950.98", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
-                // Risk from 50 on goes to a human, also without a broken rule.
+                row("20000", "8000", 36, report("1950.96", 800), Approved, "33.64", &[]),
+                row("20000", "8000", 36, report("1950.97", 800), Approved, "33.64", &[]),
+                row("20000", "8000", 36, report("1950.98", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
+                // A risk of 50 or more goes to review even if no rule is broken.
                 row(
                     "20000",
                     "8000",
                     36,
-                    told("1900", 560).standing(Unknown),
+                    report("1900", 560).account_status(Unknown),
                     UnderReview,
                     "60.54",
                     &["RISK_TOO_HIGH"],
@@ -355,22 +363,22 @@ mod tests {
                     "700000",
                     "1000",
                     6,
-                    told("1000", 300).with_defaults(),
+                    report("1000", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],
                 ),
-                // The extremes of a column.
+                // The limits of the database column.
                 row(
                     "9999999999.99",
                     "0.01",
                     6,
-                    told("9999999999.99", 300).with_defaults(),
+                    report("9999999999.99", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "LTI_TOO_HIGH", "DTI_TOO_HIGH"],
                 ),
-                row("0.01", "9999999999.99", 84, told("0", 850), Approved, "0.00", &[]),
+                row("0.01", "9999999999.99", 84, report("0", 850), Approved, "0.00", &[]),
             ],
         );
     }

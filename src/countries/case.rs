@@ -1,10 +1,9 @@
-//! Reading a case from JSON, with everything that is wrong with it at once.
+//! Parses a case from JSON and reports all problems at once.
 //!
-//! The what-if of `POST /countries/{code}/evaluations` and the lines of `aval decide` are read here. Each member is
-//! taken by its exact text, because an amount must be; each problem becomes a [`FieldError`](crate::error::FieldError) with a JSON pointer, so
-//! that a client sees all of them in one answer. A member that is not known, or stands there twice, is a problem
-//! too: it is a typing error that would otherwise silently change a decision. Of unknown
-//! members only the first few are told: a body full of them must not be answered with a larger one.
+//! Used by the what-if endpoint `POST /countries/{code}/evaluations` and by `aval decide`. Members are parsed from
+//! their exact text, which amounts require. Each problem becomes a [`FieldError`](crate::error::FieldError) with a JSON
+//! pointer. Unknown and duplicate members are problems too: they are mistakes that would otherwise change a decision
+//! silently. Only the first few unknown members are reported, which bounds the size of the answer.
 
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
@@ -22,15 +21,14 @@ use crate::domain::members::{
 };
 use crate::error::{Error, PublicMessage, Result};
 
-/// Deepest nesting of `additional_data`, itself being the first level.
+/// Deepest nesting of `additional_data`, counting itself as the first level.
 const MAX_DEPTH: usize = 8;
 
-/// Reads `{requested_amount, monthly_income, term_months?, applied_elsewhere?, banking_data}`. A member of `banking_data`
-/// that is absent or `null` was not told; `term_months` defaults to 36, `applied_elsewhere` to false.
+/// Parses `{requested_amount, monthly_income, term_months?, applied_elsewhere?, banking_data}`. A member of
+/// `banking_data` that is absent or `null` is unknown. `term_months` defaults to 36, `applied_elsewhere` to false.
 ///
 /// # Errors
-/// [`Error::Malformed`] when the text is not one JSON object; [`Error::Validation`] with the problems of its members
-/// otherwise.
+/// [`Error::Malformed`] if the text is not a JSON object; [`Error::Validation`] with the problems of its members.
 pub fn parse_case(json: &[u8]) -> Result<Case> {
     let members: Members<'_> = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
     let mut problems = Problems::default();
@@ -54,7 +52,7 @@ pub fn parse_case(json: &[u8]) -> Result<Case> {
     }
 }
 
-/// Says where the text stops being a JSON object, and nothing of what stands there.
+/// Reports the position of a syntax error without quoting the text.
 fn malformed(error: &serde_json::Error) -> Error {
     let what = if error.is_data() { "is not a JSON object" } else { "is not valid JSON" };
     let place = format!("the case {what} (line {}, column {})", error.line(), error.column());
@@ -120,7 +118,7 @@ mod tests {
         }
     }"#;
 
-    /// Pointer and code of each problem.
+    /// Pointers and codes of the problems.
     fn problems(json: &str) -> Vec<(String, &'static str)> {
         match parse_case(json.as_bytes()) {
             Err(Error::Validation(fields)) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
@@ -135,12 +133,12 @@ mod tests {
         format!("{{{}}}", members.join(", "))
     }
 
-    fn with_told(name: &str, value: &str) -> String {
+    fn with_banking_data(name: &str, value: &str) -> String {
         with("banking_data", &format!("{{\"{name}\": {value}}}"))
     }
 
     #[test]
-    fn a_whole_case_is_read_as_it_stands() {
+    fn a_complete_case_is_parsed_exactly() {
         let case = parse_case(WHOLE.as_bytes()).unwrap();
         assert_eq!(
             serde_json::to_value(&case).unwrap(),
@@ -163,11 +161,11 @@ mod tests {
             })
         );
         let written = serde_json::to_vec(&case).unwrap();
-        assert_eq!(parse_case(&written).unwrap(), case, "what Aval writes it also reads");
+        assert_eq!(parse_case(&written).unwrap(), case, "a serialized case can be parsed again");
     }
 
     #[test]
-    fn what_is_absent_or_null_was_not_told() {
+    fn absent_and_null_members_are_unknown() {
         let nulls = r#"{"requested_amount": 1, "monthly_income": 1, "term_months": null, "applied_elsewhere": null, "banking_data": {
             "provider_name": null, "account_status": null, "credit_score": null, "total_debt": null,
             "monthly_obligations": null, "has_defaults": null, "average_monthly_income": null,
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_member_is_named_with_its_reason() {
+    fn each_invalid_member_is_reported_with_its_reason() {
         for (json, pointer, code) in [
             (with("requested_amount", "0"), "/requested_amount", "not_positive"),
             (with("requested_amount", "null"), "/requested_amount", "required"),
@@ -200,23 +198,31 @@ mod tests {
             (with("banking_data", "[]"), "/banking_data", "bad_type"),
             (with("term", "36"), "/term", "unknown_field"),
             (with("a/b~c", "36"), "/a~1b~0c", "unknown_field"),
-            (with_told("credit_score", "299"), "/banking_data/credit_score", "out_of_range"),
-            (with_told("credit_score", "851"), "/banking_data/credit_score", "out_of_range"),
-            (with_told("credit_score", "true"), "/banking_data/credit_score", "bad_type"),
-            (with_told("monthly_obligations", "-0.01"), "/banking_data/monthly_obligations", "bad_amount"),
-            (with_told("has_defaults", "\"no\""), "/banking_data/has_defaults", "bad_type"),
-            (with_told("verified", "1"), "/banking_data/verified", "bad_type"),
-            (with_told("account_status", "{\"active\": null}"), "/banking_data/account_status", "bad_type"),
-            (with_told("provider_name", "7"), "/banking_data/provider_name", "bad_type"),
-            (with_told("additional_data", "[]"), "/banking_data/additional_data", "bad_type"),
-            (with_told("score", "700"), "/banking_data/score", "unknown_field"),
+            (with_banking_data("credit_score", "299"), "/banking_data/credit_score", "out_of_range"),
+            (with_banking_data("credit_score", "851"), "/banking_data/credit_score", "out_of_range"),
+            (with_banking_data("credit_score", "true"), "/banking_data/credit_score", "bad_type"),
+            (
+                with_banking_data("monthly_obligations", "-0.01"),
+                "/banking_data/monthly_obligations",
+                "bad_amount",
+            ),
+            (with_banking_data("has_defaults", "\"no\""), "/banking_data/has_defaults", "bad_type"),
+            (with_banking_data("verified", "1"), "/banking_data/verified", "bad_type"),
+            (
+                with_banking_data("account_status", "{\"active\": null}"),
+                "/banking_data/account_status",
+                "bad_type",
+            ),
+            (with_banking_data("provider_name", "7"), "/banking_data/provider_name", "bad_type"),
+            (with_banking_data("additional_data", "[]"), "/banking_data/additional_data", "bad_type"),
+            (with_banking_data("score", "700"), "/banking_data/score", "unknown_field"),
         ] {
             assert_eq!(problems(&json), [(pointer.to_owned(), code)], "{json}");
         }
     }
 
     #[test]
-    fn all_problems_come_in_one_answer() {
+    fn all_problems_are_reported_at_once() {
         let json = r#"{"requested_amount": "x", "term_months": 1, "term_months": 1, "colour": "red",
             "banking_data": {"credit_score": 1, "hat": 1}}"#;
         let found = problems(json);
@@ -237,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_object_is_malformed_and_is_not_repeated() {
+    fn other_texts_are_malformed_and_not_quoted() {
         let endless = "[".repeat(100_000);
         for text in ["", "secret", "[]", "1", "\"a\"", "null", "{", r#"{"a": }"#, "{} {}", &endless] {
             match parse_case(text.as_bytes()) {
@@ -249,26 +255,26 @@ mod tests {
     }
 
     #[test]
-    fn a_body_full_of_unknown_members_is_answered_with_a_few_of_them() {
+    fn only_the_first_unknown_members_are_reported() {
         let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
         let missing = problems("{}").len();
         assert_eq!(problems(&format!("{{{}}}", strangers.join(","))).len(), MAX_UNKNOWN_REPORTED + missing);
     }
 
     #[test]
-    fn endless_nesting_is_a_problem_of_its_field() {
+    fn deep_nesting_is_reported_for_its_field() {
         let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
-        let json = with_told("additional_data", &format!("{{\"a\": {deep}}}"));
+        let json = with_banking_data("additional_data", &format!("{{\"a\": {deep}}}"));
         assert_eq!(problems(&json), [("/banking_data/additional_data".to_owned(), "too_deep")]);
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in any::<String>(), bytes in any::<Vec<u8>>()) {
+        fn no_text_causes_a_panic(text in any::<String>(), bytes in any::<Vec<u8>>()) {
             let _ = parse_case(text.as_bytes());
             let _ = parse_case(&bytes);
             let _ = parse_case(with("requested_amount", &json!(text).to_string()).as_bytes());
-            let _ = parse_case(with_told("credit_score", &json!(text).to_string()).as_bytes());
+            let _ = parse_case(with_banking_data("credit_score", &json!(text).to_string()).as_bytes());
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Colombia: Cédula de Ciudadanía, Colombian pesos, DataCrédito.
 //!
-//! **Document.** Six to ten digits without a leading zero (Registraduría Nacional del Estado Civil). The number
-//! has no check digit, so a mistyped one cannot be told from another person's.
+//! **Document.** Six to ten digits without a leading zero (Registraduría Nacional del Estado Civil). The number has no
+//! check digit, so typing errors cannot be detected.
 //!
 //! **Rules.** Rejects: income below 1,500,000 pesos, more than 50,000,000 pesos, PTI above 40 %, a score below 600.
-//! Reviews: DataCrédito has no verified record, active defaults.
+//! Reviews: no verified record at DataCrédito, active defaults.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::domain::banking::CreditScore;
 use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
 
-/// Raised whenever the rules below would decide an old case differently with the same figures.
+/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// The members of `country_specific_data`.
@@ -31,37 +31,33 @@ pub(super) const DATA_MEMBERS: &[DataMember] = &[
     DataMember::open("sex", DataKind::Choice(&["female", "male", "non_binary"]), "The applicant's sex"),
     DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
     DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
-    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
     DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
     DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
     DataMember::open("employer", DataKind::Text(120), "The employer's name"),
-    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
     DataMember::open(
         "employment_status",
         DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
-        "How the applicant is employed",
+        "The applicant's employment status",
     ),
-    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
-    DataMember::open(
-        "dependents",
-        DataKind::Integer(0, 30),
-        "How many people live on the applicant's income",
-    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
+    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
     DataMember::open(
         "housing",
         DataKind::Choice(&["owned", "rented", "family", "other"]),
-        "How the applicant lives",
+        "The applicant's housing situation",
     ),
-    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
     DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
-    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
-    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
-    DataMember::personal("bank_account", DataKind::Code(6, 20), "The account to pay to"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
+    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
+    DataMember::personal("bank_account", DataKind::Code(6, 20), "The account for the payout"),
     DataMember::open("department", DataKind::Text(60), "The department of residence"),
     DataMember::open("stratum", DataKind::Integer(1, 6), "The socio-economic stratum of the residence"),
 ];
 
-/// `config/countries/co.toml`, where each key is explained.
+/// `config/countries/co.toml`, which explains each key.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Thresholds {
@@ -72,8 +68,8 @@ struct Thresholds {
     min_credit_score: CreditScore,
 }
 
-/// Lending in Colombia.
 #[derive(Debug)]
+/// Rules for Colombia.
 pub struct Colombia {
     pack: RulePack,
 }
@@ -111,7 +107,7 @@ impl CountryRules for Colombia {
     }
 
     fn check_document(&self, text: &str, _as_of: DateTime<Utc>) -> DocumentVerdict {
-        check(text).unwrap_or_else(DocumentVerdict::unrecognised)
+        check(text).unwrap_or_else(DocumentVerdict::unrecognized)
     }
 
     fn evaluate(&self, case: &Case) -> Decision {
@@ -123,7 +119,7 @@ impl CountryRules for Colombia {
     }
 }
 
-/// Before a cédula de ciudadanía, as registers and forms print it: C.C.
+/// Prefix of a cédula de ciudadanía in registers and forms: C.C.
 const PREFIXES: [&str; 1] = ["CC"];
 
 fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
@@ -135,18 +131,18 @@ fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     if normalized.starts_with('0') || !normalized.bytes().all(|b| b.is_ascii_digit()) {
         return Err(ReasonCode::BadFormat);
     }
-    Ok(DocumentVerdict::recognised(DocumentKind::Cedula, normalized, vec![], None))
+    Ok(DocumentVerdict::recognized(DocumentKind::Cedula, normalized, vec![], None))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, report, row};
     use crate::domain::application::Country;
     use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
     use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
 
     #[test]
-    fn documents_are_accepted_and_refused_as_the_table_says() {
+    fn documents_have_the_expected_verdicts() {
         assert_documents(
             Country::Co,
             &[
@@ -207,31 +203,31 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_decided_as_the_table_says() {
+    fn cases_have_the_expected_decisions() {
         assert_decisions(
             Country::Co,
             &[
                 // Plain cases.
-                row("10000000", "3000000", 36, told("100000", 700).verified(true), Approved, "20.85", &[]),
-                row("30000000", "5000000", 60, told("0", 660).verified(true), Approved, "27.03", &[]),
+                row("10000000", "3000000", 36, report("100000", 700).verified(true), Approved, "20.85", &[]),
+                row("30000000", "5000000", 60, report("0", 660).verified(true), Approved, "27.03", &[]),
                 // The score just below, at and just above its floor.
                 row(
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 599).verified(true),
+                    report("100", 599).verified(true),
                     Rejected,
                     "50.00",
                     &["SCORE_TOO_LOW"],
                 ),
-                row("10000000", "3000000", 36, told("100", 600).verified(true), Approved, "28.12", &[]),
-                row("10000000", "3000000", 36, told("100", 601).verified(true), Approved, "28.05", &[]),
-                // Defaults, and a standing that is not active.
+                row("10000000", "3000000", 36, report("100", 600).verified(true), Approved, "28.12", &[]),
+                row("10000000", "3000000", 36, report("100", 601).verified(true), Approved, "28.05", &[]),
+                // Defaults, and accounts that are not active.
                 row(
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).with_defaults().verified(true),
+                    report("100", 720).with_defaults().verified(true),
                     UnderReview,
                     "59.39",
                     &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -240,7 +236,7 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).with_defaults().standing(Closed).verified(true),
+                    report("100", 720).with_defaults().account_status(Closed).verified(true),
                     UnderReview,
                     "59.39",
                     &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -249,7 +245,7 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).standing(Inactive).verified(true),
+                    report("100", 720).account_status(Inactive).verified(true),
                     Approved,
                     "29.39",
                     &[],
@@ -258,7 +254,7 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).standing(Suspended).verified(true),
+                    report("100", 720).account_status(Suspended).verified(true),
                     Approved,
                     "29.39",
                     &[],
@@ -267,7 +263,7 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).standing(Closed).verified(true),
+                    report("100", 720).account_status(Closed).verified(true),
                     Approved,
                     "29.39",
                     &[],
@@ -276,17 +272,17 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).standing(Unknown).verified(true),
+                    report("100", 720).account_status(Unknown).verified(true),
                     Approved,
                     "29.39",
                     &[],
                 ),
-                // What the bureau did not tell.
+                // Values that the bureau did not report.
                 row(
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).standing_untold().verified(true),
+                    report("100", 720).without_account_status().verified(true),
                     Approved,
                     "19.39",
                     &[],
@@ -295,7 +291,7 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 850).score_untold().verified(true),
+                    report("100", 850).without_score().verified(true),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE"],
@@ -304,7 +300,7 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("0", 720).obligations_untold().verified(true),
+                    report("0", 720).without_obligations().verified(true),
                     Approved,
                     "19.39",
                     &[],
@@ -313,7 +309,7 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("100", 720).defaults_untold().verified(true),
+                    report("100", 720).without_defaults().verified(true),
                     UnderReview,
                     "19.39",
                     &["MISSING_HAS_DEFAULTS"],
@@ -322,7 +318,11 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    report("0", 850)
+                        .without_obligations()
+                        .without_score()
+                        .without_defaults()
+                        .without_account_status(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE", "MISSING_VERIFIED", "MISSING_HAS_DEFAULTS"],
@@ -331,18 +331,18 @@ mod tests {
                     "10000000",
                     "3000000",
                     36,
-                    told("0", 599).obligations_untold().with_defaults().verified(true),
+                    report("0", 599).without_obligations().with_defaults().verified(true),
                     Rejected,
                     "88.19",
                     &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS"],
                 ),
                 // The best and the worst score.
-                row("10000000", "3000000", 36, told("0", 850).verified(true), Approved, "9.94", &[]),
+                row("10000000", "3000000", 36, report("0", 850).verified(true), Approved, "9.94", &[]),
                 row(
                     "10000000",
                     "3000000",
                     36,
-                    told("0", 300).verified(true),
+                    report("0", 300).verified(true),
                     Rejected,
                     "69.94",
                     &["SCORE_TOO_LOW"],
@@ -352,65 +352,65 @@ mod tests {
                     "5000000",
                     "1499999.99",
                     36,
-                    told("0", 780).verified(true),
+                    report("0", 780).verified(true),
                     Rejected,
                     "50.00",
                     &["INCOME_TOO_LOW"],
                 ),
-                row("5000000", "1500000", 36, told("0", 780).verified(true), Approved, "15.03", &[]),
-                row("5000000", "1500000.01", 36, told("0", 780).verified(true), Approved, "15.03", &[]),
+                row("5000000", "1500000", 36, report("0", 780).verified(true), Approved, "15.03", &[]),
+                row("5000000", "1500000.01", 36, report("0", 780).verified(true), Approved, "15.03", &[]),
                 // The amount just below, at and just above 50,000,000.
-                row("49999999.99", "9000000", 60, told("0", 780).verified(true), Approved, "17.32", &[]),
-                row("50000000", "9000000", 60, told("0", 780).verified(true), Approved, "17.32", &[]),
+                row("49999999.99", "9000000", 60, report("0", 780).verified(true), Approved, "17.32", &[]),
+                row("50000000", "9000000", 60, report("0", 780).verified(true), Approved, "17.32", &[]),
                 row(
                     "50000000.01",
                     "9000000",
                     60,
-                    told("0", 780).verified(true),
+                    report("0", 780).verified(true),
                     Rejected,
                     "50.00",
                     &["AMOUNT_TOO_HIGH"],
                 ),
                 // PTI just below, at and just above 40 %.
-                row("20000000.00", "1987991.31", 36, told("0", 780).verified(true), Approved, "35.09", &[]),
-                row("20000000.00", "1987991.30", 36, told("0", 780).verified(true), Approved, "35.09", &[]),
+                row("20000000.00", "1987991.31", 36, report("0", 780).verified(true), Approved, "35.09", &[]),
+                row("20000000.00", "1987991.30", 36, report("0", 780).verified(true), Approved, "35.09", &[]),
                 row(
                     "20000000.00",
                     "1987991.29",
                     36,
-                    told("0", 780).verified(true),
+                    report("0", 780).verified(true),
                     Rejected,
                     "55.09",
                     &["PTI_TOO_HIGH"],
                 ),
-                // A record that is not verified, or of which nothing was told.
+                // A record that is not verified, or whose verification is unknown.
                 row(
                     "10000000",
                     "3000000",
                     36,
-                    told("0", 720).verified(false),
+                    report("0", 720).verified(false),
                     UnderReview,
                     "29.39",
                     &["RECORD_NOT_VERIFIED"],
                 ),
-                row("10000000", "3000000", 36, told("0", 720), UnderReview, "19.39", &["MISSING_VERIFIED"]),
+                row("10000000", "3000000", 36, report("0", 720), UnderReview, "19.39", &["MISSING_VERIFIED"]),
                 row(
                     "10000000",
                     "3000000",
                     36,
-                    told("0", 720).with_defaults().verified(false),
+                    report("0", 720).with_defaults().verified(false),
                     UnderReview,
                     "69.39",
                     &["RECORD_NOT_VERIFIED", "ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
                 ),
-                // Obligations do not count: PTI is the measure here.
-                row("10000000", "3000000", 36, told("2900000", 700).verified(true), Approved, "20.85", &[]),
-                // Risk from 50 on goes to a human, also without a broken rule.
+                // Obligations do not count: the measure is PTI.
+                row("10000000", "3000000", 36, report("2900000", 700).verified(true), Approved, "20.85", &[]),
+                // A risk of 50 or more goes to review even if no rule is broken.
                 row(
                     "15000000",
                     "1600000",
                     36,
-                    told("0", 601).standing(Inactive).verified(true),
+                    report("0", 601).account_status(Inactive).verified(true),
                     UnderReview,
                     "56.07",
                     &["RISK_TOO_HIGH"],
@@ -419,7 +419,7 @@ mod tests {
                     "10000000",
                     "1600000",
                     36,
-                    told("0", 601).standing(Inactive).verified(true),
+                    report("0", 601).account_status(Inactive).verified(true),
                     Approved,
                     "46.75",
                     &[],
@@ -429,22 +429,22 @@ mod tests {
                     "60000000",
                     "1000000",
                     6,
-                    told("1000", 300).with_defaults().verified(false),
+                    report("1000", 300).with_defaults().verified(false),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
                 ),
-                // The extremes of a column.
+                // The limits of the database column.
                 row(
                     "9999999999.99",
                     "0.01",
                     6,
-                    told("9999999999.99", 300).with_defaults().verified(true),
+                    report("9999999999.99", 300).with_defaults().verified(true),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
                 ),
-                row("0.01", "9999999999.99", 84, told("0", 850).verified(true), Approved, "0.00", &[]),
+                row("0.01", "9999999999.99", 84, report("0", 850).verified(true), Approved, "0.00", &[]),
             ],
         );
     }

@@ -1,7 +1,7 @@
-//! `country_specific_data`: which members a country's applications may have, and what each may hold.
+//! `country_specific_data`: the members that each country allows, and their values.
 //!
-//! Each country lists its own members. What is not in its list is refused, so that no personal data reaches a column that
-//! is not sealed. A name that is personal in one country is personal in every country that has it; a test checks that.
+//! Each country lists its members, and others are rejected. This keeps personal data out of the unencrypted column. A
+//! name that is personal in one country is personal in all that have it; a test checks this.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -15,57 +15,58 @@ use crate::domain::personal_data::BirthDate;
 /// A member of `country_specific_data`.
 #[derive(Debug, Clone, Copy)]
 pub struct DataMember {
-    /// Its name.
+    /// Name of the JSON member.
     pub name: &'static str,
-    /// What it may hold.
+    /// Allowed values.
     pub kind: DataKind,
-    /// Whether it is personal: sealed in the database, and hidden in answers but for its end.
+    /// Whether the member is personal: encrypted in the database, and masked in answers.
     pub personal: bool,
-    /// What it tells, in words.
+    /// The member's meaning, for clients.
     pub description: &'static str,
 }
 
-/// What a member may hold.
+/// The type of a member and its bounds.
 #[derive(Debug, Clone, Copy)]
 pub enum DataKind {
-    /// A text of 1 to so many characters, without control characters.
+    /// A text with 1 to this number of characters, without control characters.
     Text(usize),
     /// One of these texts.
     Choice(&'static [&'static str]),
-    /// A whole number within both bounds.
+    /// A whole number within the bounds, inclusive.
     Integer(i64, i64),
-    /// An amount in the country's currency, zero included.
+    /// An amount in the country's currency, which may be zero.
     Amount,
     /// `true` or `false`.
     Flag,
-    /// A day such as `1980-01-31`.
+    /// A date such as `1980-01-31`.
     Date,
     /// An e-mail address of at most 254 characters.
     Email,
-    /// So many ASCII letters and digits, at least and at most; spaces, points, hyphens and slashes are not counted.
+    /// A code with this minimum and maximum of ASCII letters and digits. Spaces, points, hyphens and slashes do not
+    /// count.
     Code(usize, usize),
 }
 
 /// Longest e-mail address (RFC 5321, erratum 1690).
 const MAX_EMAIL_CHARS: usize = 254;
-/// Longest text of a code, separators included.
+/// Longest code, in characters, including separators.
 const MAX_CODE_CHARS: usize = 64;
 
 impl DataMember {
-    /// A member that is stored in the clear.
+    /// A member that is stored unencrypted.
     pub(super) const fn open(name: &'static str, kind: DataKind, description: &'static str) -> Self {
         Self { name, kind, personal: false, description }
     }
 
-    /// A member that is sealed.
+    /// A member that is stored encrypted.
     pub(super) const fn personal(name: &'static str, kind: DataKind, description: &'static str) -> Self {
         Self { name, kind, personal: true, description }
     }
 
-    /// Reads a value. Amounts become texts with two decimals.
+    /// Parses a value. Amounts become strings with two decimals.
     ///
     /// # Errors
-    /// A refusal of a value that is of another type or out of bounds.
+    /// A refusal if the type is wrong or the value is out of bounds.
     pub fn read(&self, raw: &RawValue) -> Result<Value, Refusal> {
         match self.kind {
             DataKind::Text(max) => text(raw, max).map(Value::from),
@@ -79,7 +80,6 @@ impl DataMember {
         }
     }
 
-    /// How the country tells of it.
     pub(super) fn describe(&self) -> MemberDescription {
         MemberDescription {
             name: self.name,
@@ -112,7 +112,7 @@ impl DataKind {
             Self::Integer(min, max) => format!("{min} to {max}"),
             Self::Amount => "0.00 to 9999999999.99".to_owned(),
             Self::Flag => "true or false".to_owned(),
-            Self::Date => "a day such as 1980-01-31".to_owned(),
+            Self::Date => "a date such as 1980-01-31".to_owned(),
             Self::Email => format!("at most {MAX_EMAIL_CHARS} characters"),
             Self::Code(min, max) if min == max => format!("{min} letters and digits"),
             Self::Code(min, max) => format!("{min} to {max} letters and digits"),
@@ -120,22 +120,22 @@ impl DataKind {
     }
 }
 
-/// A member of `country_specific_data`, as a client needs to know it.
+/// A member of `country_specific_data`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MemberDescription {
-    /// Its name.
+    /// Name of the JSON member.
     #[schema(example = "employer")]
     pub name: &'static str,
     /// `text`, `choice`, `integer`, `amount`, `flag`, `date`, `email` or `code`.
     #[schema(example = "text")]
     pub kind: &'static str,
-    /// What it may hold, in words.
+    /// The allowed values, in words.
     #[schema(example = "1 to 120 characters")]
     pub bounds: String,
-    /// Whether it is personal: sealed in the database, hidden in answers but for its end, and not searchable.
+    /// Whether the member is personal: encrypted in the database, masked in answers and not searchable.
     #[schema(example = false)]
     pub personal: bool,
-    /// What it tells.
+    /// The meaning of the member.
     #[schema(example = "The employer's name")]
     pub description: &'static str,
 }
@@ -184,7 +184,7 @@ fn code(raw: &RawValue, min: usize, max: usize) -> Result<String, Refusal> {
     if fits { Ok(text) } else { Err(refusal()) }
 }
 
-/// The members of a country's data, in the order in which they are told.
+/// The members of a country's data, in the order of the description.
 pub const fn data_members(country: Country) -> &'static [DataMember] {
     match country {
         Country::Es => super::spain::DATA_MEMBERS,
@@ -196,7 +196,7 @@ pub const fn data_members(country: Country) -> &'static [DataMember] {
     }
 }
 
-/// Whether a member of that name is personal in any country.
+/// Whether a member with this name is personal in any country.
 pub fn is_personal(name: &str) -> bool {
     Country::ALL.into_iter().flat_map(data_members).any(|member| member.personal && member.name == name)
 }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_takes_what_is_within_its_bounds() {
+    fn each_kind_accepts_values_within_its_bounds() {
         use DataKind::{Amount, Choice, Code, Date, Email, Flag, Integer, Text};
         for (kind, json, expected) in [
             (Text(3), "\"añb\"", Ok("añb".into())),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_declared_once_a_country_and_is_personal_everywhere_or_nowhere() {
+    fn names_are_unique_per_country_and_personal_everywhere_or_nowhere() {
         let mut personal: BTreeMap<&str, BTreeSet<bool>> = BTreeMap::new();
         for country in Country::ALL {
             let mut names = BTreeSet::new();

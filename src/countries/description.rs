@@ -1,6 +1,6 @@
-//! What a country tells about itself: the answer of `GET /countries/{code}`.
+//! The description of a country: the answer of `GET /countries/{code}`.
 //!
-//! Everything in it follows from the same data that decides, so that what is told is what is done.
+//! It is derived from the data that decisions use, so it cannot disagree with them.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use super::evaluation::RulePack;
 use crate::domain::application::{Country, TermMonths};
 use crate::domain::decision::RuleKind;
 
-/// A country, as a client needs to know it.
+/// A country, its document and its rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CountryDescription {
     /// ISO 3166-1 alpha-2.
@@ -20,21 +20,21 @@ pub struct CountryDescription {
     /// The English name.
     #[schema(example = "Spain")]
     pub name: &'static str,
-    /// The document that an applicant needs.
+    /// The identity document of applicants.
     pub document: DocumentDescription,
     /// ISO 4217.
     #[schema(example = "EUR")]
     pub currency: &'static str,
-    /// The bureau that is asked.
+    /// The credit bureau.
     #[schema(example = "ASNEF-CIRBE")]
     pub provider: &'static str,
-    /// What a request may hold.
+    /// The limits on values in a request.
     pub limits: Limits,
-    /// The members that `country_specific_data` may have; any other is refused.
+    /// The members allowed in `country_specific_data`.
     pub country_specific_data: Vec<MemberDescription>,
-    /// The rules, in the order in which they are explained.
+    /// The rules, in the order of explanations.
     pub rules: Vec<RuleDescription>,
-    /// The content hash of the rules and their thresholds.
+    /// The content hash of the rules and thresholds.
     #[schema(example = "es-0123456789abcdef")]
     pub rules_version: String,
 }
@@ -42,19 +42,19 @@ pub struct CountryDescription {
 /// A country's identity documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DocumentDescription {
-    /// The kinds that are accepted.
+    /// The accepted kinds of documents.
     pub kinds: Vec<DocumentKind>,
-    /// What they are, in words.
+    /// The accepted kinds in words.
     pub description: &'static str,
-    /// The shape without separators, as a regular expression. A text of this shape may still fail its check digit.
+    /// The format without separators, as a regular expression. A text that matches may still have a wrong check digit.
     #[schema(example = "^([0-9]{8}|[XYZ][0-9]{7})[A-Z]$")]
     pub format: &'static str,
-    /// A valid one that belongs to nobody.
+    /// A valid document that does not belong to anyone.
     #[schema(example = "12345678Z")]
     pub sample: &'static str,
 }
 
-/// What a request may hold, before any rule looks at it.
+/// The limits on values in a request. They apply before the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Limits {
     /// The requested amount, in the country's currency.
@@ -63,23 +63,23 @@ pub struct Limits {
     pub monthly_income: AmountLimits,
     /// The term in months.
     pub term_months: TermLimits,
-    /// The nominal yearly rate of the instalment that the rules look at: `0.08` is 8 %.
+    /// The nominal annual rate of the instalment that the rules use: `0.08` is 8 %.
     #[schema(example = "0.08")]
     pub reference_annual_rate: String,
 }
 
-/// The least and the most that an amount may be, both accepted.
+/// The smallest and the largest allowed amount, inclusive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AmountLimits {
-    /// The least.
+    /// The smallest amount.
     #[schema(example = "0.01")]
     pub min: &'static str,
-    /// The most.
+    /// The largest amount.
     #[schema(example = "9999999999.99")]
     pub max: &'static str,
 }
 
-/// The shortest, longest and usual term, in months.
+/// The shortest, longest and default term, in months.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TermLimits {
     /// The shortest.
@@ -88,32 +88,32 @@ pub struct TermLimits {
     /// The longest.
     #[schema(example = 84)]
     pub max: u16,
-    /// What an application gets that names none.
+    /// The default term.
     #[schema(example = 36)]
     pub default: u16,
 }
 
-/// One rule.
+/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RuleDescription {
-    /// The stable code: the reason code of a decision in which it is broken.
+    /// The stable code. If the rule is broken, it is also the reason code.
     #[schema(example = "DTI_TOO_HIGH")]
     pub code: &'static str,
-    /// What breaking it leads to: `reject` or `review`.
+    /// The consequence of breaking the rule: `reject` or `review`.
     #[schema(value_type = String, example = "reject")]
     pub kind: RuleKind,
     /// The rule in words, with its threshold.
     pub description: String,
-    /// The limit, as text; `null` where there is none.
+    /// The limit as text; `null` if there is none.
     #[schema(example = "0.4")]
     pub threshold: Option<String>,
 }
 
-/// What [`Money`](crate::domain::money::Money) above zero can be.
+/// The limits of a [`Money`](crate::domain::money::Money) above zero.
 const ANY_AMOUNT: AmountLimits = AmountLimits { min: "0.01", max: "9999999999.99" };
 
 impl CountryDescription {
-    /// Describes `country` from what it decides with.
+    /// The description of `country`.
     pub(super) fn new(
         country: Country,
         document: DocumentDescription,

@@ -1,8 +1,7 @@
-//! Identity documents: the one normalisation, the reason codes and the verdict that all countries share.
+//! Identity documents: normalization, reason codes and verdicts.
 //!
-//! What a country adds is a single function from the normalised text to its findings. It sees ASCII letters and
-//! digits alone, in upper case, and as many of them as it asked for, so that no country ever handles unchecked
-//! text. Nothing here panics, whatever the text.
+//! A country only adds a function from a normalized text to its findings. The text consists of ASCII upper-case letters
+//! and digits and has the requested length, so countries never handle unchecked text. No text causes a panic.
 
 use std::fmt;
 
@@ -13,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::domain::personal_data::IdentityDocument;
 
-/// The age from which a person may apply (docs/specification.md 3.1).
+/// The minimum age of applicants (docs/specification.md 3).
 const ADULT_YEARS: u32 = 18;
 
 /// A kind of identity document.
@@ -37,7 +36,7 @@ pub enum DocumentKind {
 }
 
 impl DocumentKind {
-    /// The name as it stands in JSON.
+    /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dni => "DNI",
@@ -51,32 +50,32 @@ impl DocumentKind {
     }
 }
 
-/// Why a document is refused. The codes are stable.
+/// Why a document is rejected. The codes are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonCode {
-    /// Too short or too long, separators not counted; or over 50 characters with them.
+    /// Too short or too long without separators, or longer than 50 characters with separators.
     BadLength,
-    /// A character that a document does not have, or not at that place.
+    /// A character that is not allowed, or not at its position.
     BadFormat,
-    /// The check digit or letter does not belong to the rest.
+    /// The check digit or letter does not match.
     BadCheckDigit,
-    /// The birth date in the document is no day of the calendar, or lies in the future.
+    /// The birth date in the document does not exist or is in the future.
     BadDate,
-    /// The person in the document is not 18 yet.
+    /// The person is younger than 18.
     Underage,
-    /// The number is a company's, or another body's, not a person's.
+    /// The number belongs to a company or another organization.
     NotAPerson,
-    /// The document holds a word that the register never issues.
+    /// The document contains a word that is never issued.
     BlockedWord,
-    /// The document names a state of birth that does not exist.
+    /// The document contains an unknown state of birth.
     BadState,
-    /// All digits are the same: the check digits agree, but no such number is issued.
+    /// All digits are equal: the check digits match, but the number is never issued.
     RepeatedDigits,
 }
 
 impl ReasonCode {
-    /// The code as it stands in JSON.
+    /// The code in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadLength => "bad_length",
@@ -91,23 +90,23 @@ impl ReasonCode {
         }
     }
 
-    /// A sentence for the person who sent the document.
+    /// A sentence for the sender of the document.
     pub const fn detail(self) -> &'static str {
         match self {
             Self::BadLength => "The document has too few or too many characters.",
-            Self::BadFormat => "The document has a character that does not belong there.",
+            Self::BadFormat => "The document contains a character that is not allowed at its position.",
             Self::BadCheckDigit => "The check character does not match the rest of the document.",
-            Self::BadDate => "The birth date in the document is not a past day of the calendar.",
+            Self::BadDate => "The birth date in the document does not exist or is in the future.",
             Self::Underage => "The person in the document is under 18 years old.",
             Self::NotAPerson => "The document does not belong to a natural person.",
             Self::BlockedWord => "The document starts with a word that is never issued.",
-            Self::BadState => "The document names an unknown state of birth.",
-            Self::RepeatedDigits => "A document whose digits are all the same is never issued.",
+            Self::BadState => "The document contains an unknown state of birth.",
+            Self::RepeatedDigits => "A document with all digits equal is never issued.",
         }
     }
 }
 
-/// The sex that a document states.
+/// The sex stated in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sex {
@@ -115,16 +114,16 @@ pub enum Sex {
     Female,
     /// Male.
     Male,
-    /// Neither, which a CURP states as X.
+    /// Neither; a CURP states it as X.
     NonBinary,
 }
 
-/// What a document tells about its person. Personal data: its `Debug` says nothing.
+/// Data about a person from the document. `Debug` is masked: it is personal data.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct DocumentedPerson {
-    /// The day of birth, century resolved.
+    /// The birth date with the century resolved.
     pub birth_date: NaiveDate,
-    /// The sex.
+    /// The stated sex.
     pub sex: Sex,
 }
 
@@ -134,32 +133,32 @@ impl fmt::Debug for DocumentedPerson {
     }
 }
 
-/// What a country's rules say about one text. The document in it is personal data: its `Debug` is masked.
+/// The result of checking a document. `Debug` omits the document: it is personal data.
 #[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DocumentVerdict {
-    /// Whether the document may apply.
+    /// Whether the document is valid.
     pub valid: bool,
-    /// What kind of document it is; `null` when its shape is that of none.
+    /// The kind of document; `null` if the format matches none.
     pub kind: Option<DocumentKind>,
-    /// The document without separators, in upper case; `null` unless it is valid.
+    /// The document in upper case without separators; `null` if it is not valid.
     #[schema(example = "12345678Z")]
     pub normalized: Option<String>,
-    /// Everything that is wrong with it; empty when it is valid.
+    /// All problems; empty if the document is valid.
     pub reasons: Vec<ReasonCode>,
-    /// What the document tells about its person, where it does and is valid.
+    /// Data about the person, if the document is valid and contains any.
     #[serde(skip)]
     #[schema(ignore)]
     pub person: Option<DocumentedPerson>,
 }
 
 impl DocumentVerdict {
-    /// The text is of no kind that the country has.
-    pub(super) fn unrecognised(reason: ReasonCode) -> Self {
+    /// The text does not match any kind of the country's documents.
+    pub(super) fn unrecognized(reason: ReasonCode) -> Self {
         Self { valid: false, kind: None, normalized: None, reasons: vec![reason], person: None }
     }
 
-    /// The text has the shape of `kind`; it is valid when nothing was found wrong with it.
-    pub(super) fn recognised(
+    /// The text has the format of `kind`. It is valid if there are no `reasons`.
+    pub(super) fn recognized(
         kind: DocumentKind,
         text: String,
         reasons: Vec<ReasonCode>,
@@ -170,9 +169,9 @@ impl DocumentVerdict {
         Self { valid, kind: Some(kind), normalized, reasons, person }
     }
 
-    /// The verdict on bytes that are no text at all.
+    /// The verdict on bytes that are not text.
     pub fn not_text() -> Self {
-        Self::unrecognised(ReasonCode::BadFormat)
+        Self::unrecognized(ReasonCode::BadFormat)
     }
 }
 
@@ -186,12 +185,12 @@ impl fmt::Debug for DocumentVerdict {
     }
 }
 
-/// Trims ASCII whitespace, drops the separators space, point, hyphen and slash, and puts ASCII letters in upper
-/// case. What is left is ASCII letters and digits alone.
+/// Trims ASCII whitespace, removes the separators space, point, hyphen and slash, and converts ASCII letters to upper
+/// case. The result consists of ASCII letters and digits.
 ///
 /// # Errors
-/// [`ReasonCode::BadLength`] for more than 50 characters (separators included, as a client sends them);
-/// [`ReasonCode::BadFormat`] for any other character, and any that is not ASCII.
+/// [`ReasonCode::BadLength`] if the text has more than 50 characters including separators; [`ReasonCode::BadFormat`] if
+/// it contains any other character.
 pub(super) fn normalize(text: &str) -> Result<String, ReasonCode> {
     if text.chars().nth(IdentityDocument::MAX_CHARS).is_some() {
         return Err(ReasonCode::BadLength);
@@ -203,7 +202,7 @@ pub(super) fn normalize(text: &str) -> Result<String, ReasonCode> {
         .collect()
 }
 
-/// Normalises `text` to exactly `N` bytes, each an ASCII digit or upper-case letter.
+/// Normalizes `text` to exactly `N` ASCII digits or upper-case letters.
 ///
 /// # Errors
 /// As [`normalize`], and [`ReasonCode::BadLength`] for any other length.
@@ -211,8 +210,8 @@ pub(super) fn normalize_exactly<const N: usize>(text: &str) -> Result<[u8; N], R
     normalize_after(text, &[])
 }
 
-/// A normalised document as [`normalize_exactly`] reads it, without one of `prefixes` where it is longer and begins with
-/// one: what official forms and certificates print before the number.
+/// As [`normalize_exactly`], but removes one of `prefixes` from a longer text. Official forms and certificates print
+/// such prefixes before the number.
 ///
 /// # Errors
 /// As [`normalize_exactly`].
@@ -223,41 +222,39 @@ pub(super) fn normalize_after<const N: usize>(text: &str, prefixes: &[&str]) -> 
     bare.as_bytes().try_into().ok().ok_or(ReasonCode::BadLength)
 }
 
-/// A normalised document without the first of `prefixes` that it begins with.
+/// Removes the first of `prefixes` that matches.
 pub(super) fn without_prefix<'a>(normalized: &'a str, prefixes: &[&str]) -> &'a str {
     prefixes.iter().find_map(|prefix| normalized.strip_prefix(prefix)).unwrap_or(normalized)
 }
 
-/// A normalised document as text again.
 pub(super) fn to_text(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-/// The value of each byte, when all are decimal digits.
+/// The value of each byte if all are decimal digits.
 pub(super) fn digits<const N: usize>(bytes: [u8; N]) -> Option<[u32; N]> {
     bytes.iter().all(u8::is_ascii_digit).then(|| bytes.map(|b| u32::from(b.saturating_sub(b'0'))))
 }
 
-/// The number that a run of decimal digits writes.
+/// The number with these decimal digits.
 pub(super) fn number(digits: &[u32]) -> u32 {
     digits.iter().fold(0, |n, d| n * 10 + d)
 }
 
-/// The date at `moment` where the clocks are `zone`'s. At the ends of time, where no offset can be added, it is
-/// the date in UTC.
+/// The date at `moment` in the time zone. For extreme moments that cannot be converted, the date in UTC.
 pub(super) fn local_date(moment: DateTime<Utc>, zone: Tz) -> NaiveDate {
     let utc = moment.naive_utc();
     let offset = zone.offset_from_utc_datetime(&utc).fix();
     utc.checked_add_offset(offset).unwrap_or(utc).date()
 }
 
-/// Whether somebody born on `birth` is 18 on `today`. Born on 29 February, a person comes of age on 1 March.
+/// Whether a person born on `birth` is 18 on `today`. A person born on 29 February comes of age on 1 March.
 pub(super) fn is_adult(birth: NaiveDate, today: NaiveDate) -> bool {
     today.years_since(birth).is_some_and(|years| years >= ADULT_YEARS)
 }
 
-/// The latest day with these last two digits of the year that is not after `today`; at most the century before
-/// `today`'s is tried. `None` when no such day is in the calendar.
+/// The latest date with this two-digit year that is not after `today`, in the current or the previous century. `None`
+/// if there is no such date.
 pub(super) fn latest_past_date(
     year_of_century: u32,
     month: u32,
@@ -277,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn separators_and_case_are_dropped_and_nothing_else_is() {
+    fn only_separators_and_case_are_normalized() {
         assert_eq!(normalize(" \t12.345-678/z\r\n"), Ok("12345678Z".into()));
         assert_eq!(normalize(""), Ok(String::new()));
         for bad in ["1234\t5678", "12_34", "１２３", "ñ", "12\u{a0}34", "\u{b}1", "1\0", "é", "İ", "ß"]
@@ -287,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn fifty_characters_are_read_and_fifty_one_are_not() {
+    fn more_than_fifty_characters_are_rejected() {
         assert_eq!(normalize(&"-".repeat(50)), Ok(String::new()));
         assert_eq!(normalize(&"-".repeat(51)), Err(ReasonCode::BadLength));
         assert_eq!(normalize(&"é".repeat(51)), Err(ReasonCode::BadLength));
@@ -295,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_codes_in_json_are_the_codes_in_code() {
+    fn codes_are_the_same_in_json_and_text() {
         use ReasonCode as R;
         for reason in [
             R::BadLength,
@@ -317,10 +314,10 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_has_four_members_and_its_debug_output_gives_nothing_away() {
+    fn a_verdict_has_four_members_and_masked_debug_output() {
         let birth_date = NaiveDate::from_ymd_opt(1980, 1, 1).unwrap();
         let person = Some(DocumentedPerson { birth_date, sex: Sex::Male });
-        let verdict = DocumentVerdict::recognised(DocumentKind::Dni, "12345678Z".into(), vec![], person);
+        let verdict = DocumentVerdict::recognized(DocumentKind::Dni, "12345678Z".into(), vec![], person);
         assert_eq!(
             serde_json::to_string(&verdict).unwrap(),
             r#"{"valid":true,"kind":"DNI","normalized":"12345678Z","reasons":[]}"#
@@ -334,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_day_child_comes_of_age_on_the_first_of_march() {
+    fn a_person_born_on_a_leap_day_comes_of_age_on_the_first_of_march() {
         let day = |y, m, d| NaiveDate::from_ymd_opt(y, m, d).unwrap();
         assert!(!is_adult(day(2008, 2, 29), day(2026, 2, 28)));
         assert!(is_adult(day(2008, 2, 29), day(2026, 3, 1)));
@@ -342,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_century_is_the_latest_that_is_not_in_the_future() {
+    fn the_century_is_the_latest_without_a_future_date() {
         let day = |y, m, d| NaiveDate::from_ymd_opt(y, m, d).unwrap();
         let today = day(2026, 5, 20);
         assert_eq!(latest_past_date(26, 5, 20, today), Some(day(2026, 5, 20)));
@@ -354,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_have_a_date_everywhere() {
+    fn extreme_moments_have_a_date_in_every_zone() {
         for moment in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
             for zone in [chrono_tz::America::Mexico_City, chrono_tz::Europe::Rome] {
                 let _ = local_date(moment, zone);

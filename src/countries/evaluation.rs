@@ -1,25 +1,22 @@
-//! The engine that all countries share: a rule pack is a list of rules, and a decision is a pure function of it
-//! and a case.
+//! Evaluates rule packs. A decision is a pure function of a rule pack and a case.
 //!
-//! The decision (docs/specification.md 3.5): a broken reject rule rejects. Otherwise a broken review rule, a rule
-//! that could not be
-//! evaluated, a thin file, a risk of 50 and more, or another account's application with the same document on the same
-//! day sends the application to a human. What is left is approved. A
-//! person whom the bureau does not know can therefore still be rejected, by a rule that needs no bureau.
-//! Decisions on fallback figures are never more than a hand-over to a human: no bureau rule looks at those figures,
-//! and even a broken rule that needs no bureau only informs the human.
+//! The outcome (docs/specification.md 3): A broken reject rule rejects the application. Otherwise any of these sends it to review: a
+//! broken review rule, a rule that cannot be evaluated, a thin file, a risk score of 50 or more, or an application by
+//! another account with the same document on the same day. All other applications are approved. A person unknown to the
+//! bureau can therefore still be rejected by a rule that needs no bureau data. Decisions on fallback figures always
+//! lead to review: bureau rules are not evaluated, and broken rules that need no bureau data only inform the reviewer.
 //!
-//! A bureau that confirms an application later (docs/specification.md 6) may report an outcome of its own: when it
-//! rejects, or wants a human
-//! to look, that is the decision, whatever the rules say of its figures.
+//! A later confirmation by the bureau (docs/specification.md 6) may contain a verdict. If the bureau rejects the application or requests
+//! a review, that is the outcome, regardless of the rules.
 //!
-//! The reason codes rank so, each class in the order of the rule pack, and the first four are kept:
-//! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT`: nothing the bureau says is known, so it comes before whatever else is;
-//!    `PROVIDER_REJECTED` or `PROVIDER_NEEDS_REVIEW`: what it says is all that counts;
+//! Reason codes are ordered by these classes, and within a class in the order of the rule pack. The first four are
+//! kept:
+//! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT` if there is no bureau data; `PROVIDER_REJECTED` or
+//! `PROVIDER_NEEDS_REVIEW` if the bureau's verdict decides;
 //! 2. broken reject rules, then broken review rules, then `APPLIED_ELSEWHERE`;
-//! 3. `RISK_TOO_HIGH`, when the score is 50 or more and no rule rejects;
-//! 4. `THIN_FILE`, or else what was missing where a rule could not be evaluated (`MISSING_…`). With the bureau
-//!    unavailable or a thin file that one cause stands for all its effects.
+//! 3. `RISK_TOO_HIGH` if the risk score is 50 or more and no rule rejects;
+//! 4. `THIN_FILE`, or otherwise the missing inputs of rules that could not be evaluated (`MISSING_…`). If the bureau is
+//! unavailable or the file is thin, that single code covers all missing inputs.
 //!
 //! An approved application has no reasons.
 
@@ -40,12 +37,12 @@ use crate::domain::decision::{
 };
 use crate::error::{Error, Result};
 
-/// The reason code of a person whom the bureau does not know.
+/// Reason code: the bureau does not know the person.
 pub const THIN_FILE: &str = "THIN_FILE";
-/// The reason code of a risk score that is high enough to send an application to a human.
+/// Reason code: the risk score requires a review.
 pub const RISK_TOO_HIGH: &str = "RISK_TOO_HIGH";
 
-/// The reason codes that belong to no rule.
+/// Reason codes that do not belong to a rule.
 pub(super) const GENERAL_REASONS: [&str; 8] = [
     APPLIED_ELSEWHERE,
     MANUAL_REVIEW,
@@ -57,14 +54,14 @@ pub(super) const GENERAL_REASONS: [&str; 8] = [
     THIN_FILE,
 ];
 
-/// How many reason codes a decision keeps.
+/// Most reason codes of a decision.
 const MAX_REASONS: usize = 4;
 
-/// Raised whenever this engine would decide an old case differently with the same figures: it is part of every rule
+/// Incremented whenever this module would decide an old case differently with the same thresholds. Part of every rule
 /// pack's version.
 const ENGINE_REVISION: u32 = 2;
 
-/// A country's rules with their figures, ready to decide.
+/// A country's rules with their thresholds.
 #[derive(Debug)]
 pub(super) struct RulePack {
     version: String,
@@ -74,11 +71,11 @@ pub(super) struct RulePack {
 }
 
 impl RulePack {
-    /// Puts a pack together. `revision` counts the changes to the country's own code; `thresholds` are all the
-    /// figures that the rules were made of. Both are in the version.
+    /// `revision` counts the changes to the country's code, and `thresholds` are all figures that the rules use. Both
+    /// are part of the version.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the figures cannot be written down, which would be a defect of their types.
+    /// [`Error::Internal`] if the thresholds cannot be serialized, which is a bug.
     pub(super) fn new(
         country: Country,
         revision: u32,
@@ -96,23 +93,23 @@ impl RulePack {
         &self.version
     }
 
-    /// The nominal yearly rate of the instalment.
+    /// The nominal annual rate of the instalment.
     pub(super) const fn reference_annual_rate(&self) -> AnnualRate {
         self.reference_annual_rate
     }
 
-    /// The rules, in order.
+    /// In the order of explanations.
     pub(super) fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// Decides. Any case gets a decision.
+    /// Decides a case. Every case has a decision.
     pub(super) fn evaluate(&self, case: &Case) -> Decision {
         let bureau = BureauAnswer::of(&case.banking_data);
-        let nothing_told = BankingData::empty("");
-        let told = if bureau.is_missing() { &nothing_told } else { &case.banking_data };
+        let no_report = BankingData::empty("");
+        let report = if bureau.is_missing() { &no_report } else { &case.banking_data };
         let instalment = instalment(case.requested_amount, self.reference_annual_rate, case.term_months);
-        let facts = Facts { case, told, instalment };
+        let facts = Facts { case, report, instalment };
 
         let rules: Vec<RuleOutcome> = self.rules.iter().map(|rule| rule.apply(&facts)).collect();
         let broken = Broken {
@@ -161,20 +158,20 @@ impl RulePack {
     }
 }
 
-/// What kind of answer the figures are.
+/// The origin of the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BureauAnswer {
-    /// A report, complete or not.
+    /// A report, which may be incomplete.
     Report,
-    /// The bureau knows no such person.
+    /// The bureau does not know the person.
     ThinFile,
-    /// The bureau could not be asked: the figures are Aval's own.
+    /// The bureau was unavailable: these are fallback figures.
     Unavailable,
-    /// The bureau promised an answer that did not come: the figures are Aval's own.
+    /// The bureau announced a report but did not send it in time: these are fallback figures.
     TimedOut,
-    /// The bureau declines, whatever its figures.
+    /// The bureau rejects the application, regardless of the figures.
     Rejects,
-    /// The bureau leaves it to a human, whatever its figures.
+    /// The bureau requests a review, regardless of the figures.
     WantsReview,
 }
 
@@ -195,7 +192,7 @@ impl BureauAnswer {
         matches!(self, Self::Unavailable | Self::TimedOut)
     }
 
-    /// The code of an answer that is a reason by itself.
+    /// The reason code for this origin, if any.
     fn reason(self) -> Option<&'static str> {
         match self {
             Self::Unavailable => Some(PROVIDER_UNAVAILABLE),
@@ -226,7 +223,7 @@ fn status(outcomes: &[RuleOutcome], broken: Broken, risk: Option<Decimal>, burea
     }
 }
 
-/// Everything that can change a decision, in the order in which it is hashed.
+/// Everything that can change a decision, in the order of hashing.
 #[derive(Serialize)]
 struct Content<'a, T> {
     engine: u32,
@@ -234,7 +231,7 @@ struct Content<'a, T> {
     thresholds: &'a T,
 }
 
-/// The first 64 bits of the SHA-256 of the pack's content, after the country's code.
+/// The country code and the first 64 bits of the SHA-256 of the pack's content.
 fn version(country: Country, revision: u32, thresholds: &impl Serialize) -> Result<String> {
     let content = Content { engine: ENGINE_REVISION, rules: revision, thresholds };
     let canonical = serde_json::to_vec(&content).map_err(Error::internal)?;

@@ -1,19 +1,19 @@
 //! Italy: Codice Fiscale, euros, CRIF.
 //!
 //! **Document.** Sixteen characters (Decreto del Ministro delle Finanze, 23 December 1976): three letters of the
-//! surname, three of the name, two digits of the year of birth, a letter for the month, two digits for the day
-//! (women's days are 40 higher), the letter and three digits of the place of birth, a check letter. Where two
-//! people would share a code, the register replaces digits by letters (omocodia): `LMNPQRSTUV` stand for 0 to 9 in
-//! any of the seven places that hold digits. The check letter is reckoned over the code as it is written: each of
-//! the first fifteen characters has one value in odd and another in even places, and their sum modulo 26 is the
-//! letter. In each place the values of all characters allowed there differ, so any single wrong character shows.
+//! surname, three of the first name, two digits of the birth year, a letter for the month, two digits for the day (plus
+//! 40 for women), a letter and three digits for the place of birth, and a check letter. If two people would have the
+//! same code, the registry replaces digits with letters (omocodia): `LMNPQRSTUV` stand for 0 to 9 at any of the seven
+//! digit positions. The check letter is computed from the code as written: each of the first fifteen characters has one
+//! value at odd and another at even positions, and the sum modulo 26 selects the letter. At each position all allowed
+//! characters have different values, so any single wrong character is detected.
 //!
-//! The code has no century: it is the latest one in which the day is not in the future, in Rome. So whoever is
-//! past a hundred is taken for a child and refused as `underage`; a human can help them, a rule cannot.
-//! Whether the letters of a name are plausible is not checked: foreign names break every pattern.
+//! The code does not contain the century. It is the latest one in which the date is not in the future, in Rome. People
+//! over a hundred are therefore mistaken for children and rejected as `underage`; their applications need manual
+//! handling. The plausibility of name letters is not checked: foreign names follow no pattern.
 //!
 //! **Rules.** Rejects: income below 1,200 euros, more than 50,000 euros, DTI above 35 %, a score below 600, active
-//! defaults. Reviews: the bureau's average income is more than 20 % of the declared income away from it.
+//! defaults. Reviews: the average income reported by the bureau deviates from the declared income by more than 20 %.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -31,49 +31,45 @@ use crate::domain::banking::CreditScore;
 use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
 
-/// Raised whenever the rules below would decide an old case differently with the same figures.
+/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// The members of `country_specific_data`.
 pub(super) const DATA_MEMBERS: &[DataMember] = &[
-    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; the document tells it"),
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; taken from the document"),
     DataMember::open(
         "sex",
         DataKind::Choice(&["female", "male", "non_binary"]),
-        "The applicant's sex; the document tells it",
+        "The applicant's sex; taken from the document",
     ),
     DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
     DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
-    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
     DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
     DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
     DataMember::open("employer", DataKind::Text(120), "The employer's name"),
-    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
     DataMember::open(
         "employment_status",
         DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
-        "How the applicant is employed",
+        "The applicant's employment status",
     ),
-    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
-    DataMember::open(
-        "dependents",
-        DataKind::Integer(0, 30),
-        "How many people live on the applicant's income",
-    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
+    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
     DataMember::open(
         "housing",
         DataKind::Choice(&["owned", "rented", "family", "other"]),
-        "How the applicant lives",
+        "The applicant's housing situation",
     ),
-    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
     DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
-    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
-    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
-    DataMember::personal("iban", DataKind::Code(15, 34), "The account to pay to (IBAN)"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
+    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
+    DataMember::personal("iban", DataKind::Code(15, 34), "The account for the payout (IBAN)"),
     DataMember::open("province", DataKind::Text(60), "The province of residence"),
 ];
 
-/// `config/countries/it.toml`, where each key is explained.
+/// `config/countries/it.toml`, which explains each key.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Thresholds {
@@ -85,8 +81,8 @@ struct Thresholds {
     max_income_deviation: Ratio,
 }
 
-/// Lending in Italy.
 #[derive(Debug)]
+/// Rules for Italy.
 pub struct Italy {
     pack: RulePack,
 }
@@ -116,7 +112,7 @@ impl CountryRules for Italy {
     fn describe(&self) -> CountryDescription {
         let document = DocumentDescription {
             kinds: vec![DocumentKind::CodiceFiscale],
-            description: "Codice Fiscale (16 characters) of a person of 18 years or more",
+            description: "Codice Fiscale (16 characters) of a person aged 18 or over",
             format: "^[A-Z]{6}[0-9LMNP-V]{2}[ABCDEHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]$",
             sample: "RSSMRA80A01H501U",
         };
@@ -125,7 +121,7 @@ impl CountryRules for Italy {
 
     fn check_document(&self, text: &str, as_of: DateTime<Utc>) -> DocumentVerdict {
         let today = document::local_date(as_of, chrono_tz::Europe::Rome);
-        check(text, today).unwrap_or_else(DocumentVerdict::unrecognised)
+        check(text, today).unwrap_or_else(DocumentVerdict::unrecognized)
     }
 
     fn evaluate(&self, case: &Case) -> Decision {
@@ -143,12 +139,12 @@ const MONTHS: [u8; 12] = *b"ABCDEHLMPRST";
 /// The letters that stand for the digits 0 to 9 under omocodia.
 const OMOCODIA: [u8; 10] = *b"LMNPQRSTUV";
 
-/// The values of A to Z in odd places. The digits 0 to 9 have those of A to J.
+/// Values of A to Z at odd positions. The digits 0 to 9 have the values of A to J.
 const ODD_VALUES: [u32; 26] =
     [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
 
-/// Before a codice fiscale: the type of a tax number in certificates and in SPID's `fiscalNumber` (ETSI EN 319 412-1,
-/// 5.1.3). The prefix IT belongs to the VAT number, which is another one.
+/// Prefix of a codice fiscale: the type of tax number in certificates and in SPID's `fiscalNumber` (ETSI EN 319 412-1,
+/// 5.1.3). The prefix IT belongs to the VAT number, a different number.
 const PREFIXES: [&str; 1] = ["TINIT"];
 
 pub(super) fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
@@ -176,7 +172,7 @@ pub(super) fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, Rea
         reasons.push(ReasonCode::BadCheckDigit);
     }
     let kind = DocumentKind::CodiceFiscale;
-    Ok(DocumentVerdict::recognised(kind, document::to_text(&code), reasons, person))
+    Ok(DocumentVerdict::recognized(kind, document::to_text(&code), reasons, person))
 }
 
 fn person(year: u32, month: u32, day: u32, today: NaiveDate) -> Result<DocumentedPerson, ReasonCode> {
@@ -189,7 +185,7 @@ fn person(year: u32, month: u32, day: u32, today: NaiveDate) -> Result<Documente
     }
 }
 
-/// The number that the characters write, omocodia resolved.
+/// The number written by the characters, with omocodia resolved.
 fn written_number<const N: usize>(characters: [u8; N]) -> Option<u32> {
     let resolved = characters.map(|character| {
         (b'0'..=b'9').zip(OMOCODIA).find(|(_, letter)| *letter == character).map_or(character, |(d, _)| d)
@@ -219,7 +215,7 @@ fn odd_value(character: u8) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::table::moment;
-    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, report, row};
     use super::super::{Countries, DocumentVerdict, ReasonCode, Sex};
     use crate::domain::application::Country;
     use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
@@ -227,7 +223,7 @@ mod tests {
     use chrono::{DateTime, NaiveDate, Utc};
 
     #[test]
-    fn documents_are_accepted_and_refused_as_the_table_says() {
+    fn documents_have_the_expected_verdicts() {
         assert_documents(
             Country::It,
             &[
@@ -300,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_decided_as_the_table_says() {
+    fn cases_have_the_expected_decisions() {
         assert_decisions(
             Country::It,
             &[
@@ -309,30 +305,30 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 640).with_defaults().average("3000"),
+                    report("100", 640).with_defaults().average_income("3000"),
                     Rejected,
                     "77.08",
                     &["ACTIVE_DEFAULTS"],
                 ),
-                row("10000", "3000", 36, told("100", 640).average("3000"), Approved, "27.08", &[]),
+                row("10000", "3000", 36, report("100", 640).average_income("3000"), Approved, "27.08", &[]),
                 // The score just below, at and just above its floor.
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("100", 599).average("3000"),
+                    report("100", 599).average_income("3000"),
                     Rejected,
                     "50.06",
                     &["SCORE_TOO_LOW"],
                 ),
-                row("10000", "3000", 36, told("100", 600).average("3000"), Approved, "29.99", &[]),
-                row("10000", "3000", 36, told("100", 601).average("3000"), Approved, "29.92", &[]),
-                // Defaults, and a standing that is not active.
+                row("10000", "3000", 36, report("100", 600).average_income("3000"), Approved, "29.99", &[]),
+                row("10000", "3000", 36, report("100", 601).average_income("3000"), Approved, "29.92", &[]),
+                // Defaults, and accounts that are not active.
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).with_defaults().average("3000"),
+                    report("100", 720).with_defaults().average_income("3000"),
                     Rejected,
                     "71.26",
                     &["ACTIVE_DEFAULTS"],
@@ -341,7 +337,7 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).with_defaults().standing(Closed).average("3000"),
+                    report("100", 720).with_defaults().account_status(Closed).average_income("3000"),
                     Rejected,
                     "71.26",
                     &["ACTIVE_DEFAULTS"],
@@ -350,7 +346,7 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).standing(Inactive).average("3000"),
+                    report("100", 720).account_status(Inactive).average_income("3000"),
                     Approved,
                     "31.26",
                     &[],
@@ -359,7 +355,7 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).standing(Suspended).average("3000"),
+                    report("100", 720).account_status(Suspended).average_income("3000"),
                     Approved,
                     "31.26",
                     &[],
@@ -368,7 +364,7 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).standing(Closed).average("3000"),
+                    report("100", 720).account_status(Closed).average_income("3000"),
                     Approved,
                     "31.26",
                     &[],
@@ -377,17 +373,17 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).standing(Unknown).average("3000"),
+                    report("100", 720).account_status(Unknown).average_income("3000"),
                     Approved,
                     "31.26",
                     &[],
                 ),
-                // What the bureau did not tell.
+                // Values that the bureau did not report.
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).standing_untold().average("3000"),
+                    report("100", 720).without_account_status().average_income("3000"),
                     Approved,
                     "21.26",
                     &[],
@@ -396,7 +392,7 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 850).score_untold().average("3000"),
+                    report("100", 850).without_score().average_income("3000"),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE"],
@@ -405,7 +401,7 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("0", 720).obligations_untold().average("3000"),
+                    report("0", 720).without_obligations().average_income("3000"),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_MONTHLY_OBLIGATIONS"],
@@ -414,7 +410,7 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).defaults_untold().average("3000"),
+                    report("100", 720).without_defaults().average_income("3000"),
                     UnderReview,
                     "21.26",
                     &["MISSING_HAS_DEFAULTS"],
@@ -423,7 +419,11 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    report("0", 850)
+                        .without_obligations()
+                        .without_score()
+                        .without_defaults()
+                        .without_account_status(),
                     UnderReview,
                     UNKNOWN,
                     &[
@@ -437,18 +437,18 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("0", 599).obligations_untold().with_defaults().average("3000"),
+                    report("0", 599).without_obligations().with_defaults().average_income("3000"),
                     Rejected,
                     UNKNOWN,
                     &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
                 ),
                 // The best and the worst score.
-                row("10000", "3000", 36, told("0", 850).average("3000"), Approved, "8.95", &[]),
+                row("10000", "3000", 36, report("0", 850).average_income("3000"), Approved, "8.95", &[]),
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("0", 300).average("3000"),
+                    report("0", 300).average_income("3000"),
                     Rejected,
                     "68.95",
                     &["SCORE_TOO_LOW"],
@@ -458,64 +458,88 @@ mod tests {
                     "5000",
                     "1199.99",
                     36,
-                    told("0", 780).average("1199.99"),
+                    report("0", 780).average_income("1199.99"),
                     Rejected,
                     "50.00",
                     &["INCOME_TOO_LOW"],
                 ),
-                row("5000", "1200", 36, told("0", 780).average("1200"), Approved, "16.28", &[]),
-                row("5000", "1200.01", 36, told("0", 780).average("1200.01"), Approved, "16.28", &[]),
+                row("5000", "1200", 36, report("0", 780).average_income("1200"), Approved, "16.28", &[]),
+                row(
+                    "5000",
+                    "1200.01",
+                    36,
+                    report("0", 780).average_income("1200.01"),
+                    Approved,
+                    "16.28",
+                    &[],
+                ),
                 // The amount just below, at and just above 50,000.
-                row("49999.99", "9000", 84, told("0", 780).average("9000"), Approved, "12.51", &[]),
-                row("50000", "9000", 84, told("0", 780).average("9000"), Approved, "12.51", &[]),
+                row("49999.99", "9000", 84, report("0", 780).average_income("9000"), Approved, "12.51", &[]),
+                row("50000", "9000", 84, report("0", 780).average_income("9000"), Approved, "12.51", &[]),
                 row(
                     "50000.01",
                     "9000",
                     84,
-                    told("0", 780).average("9000"),
+                    report("0", 780).average_income("9000"),
                     Rejected,
                     "50.00",
                     &["AMOUNT_TOO_HIGH"],
                 ),
                 // DTI just below, at and just above 35 %.
-                row("10000", "3000", 36, told("736.63", 800).average("3000"), Approved, "33.64", &[]),
-                row("10000", "3000", 36, told("736.64", 800).average("3000"), Approved, "33.64", &[]),
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("736.65", 800).average("3000"),
+                    report("736.63", 800).average_income("3000"),
+                    Approved,
+                    "33.64",
+                    &[],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    report("736.64", 800).average_income("3000"),
+                    Approved,
+                    "33.64",
+                    &[],
+                ),
+                row(
+                    "10000",
+                    "3000",
+                    36,
+                    report("736.65", 800).average_income("3000"),
                     Rejected,
                     "53.64",
                     &["DTI_TOO_HIGH"],
                 ),
-                // The average income 20 % lower and higher still holds; a cent further does not.
-                row("10000", "3000", 36, told("100", 720).average("2400"), Approved, "21.26", &[]),
+                // A deviation of exactly 20 % passes in both directions; one cent more does not.
+                row("10000", "3000", 36, report("100", 720).average_income("2400"), Approved, "21.26", &[]),
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).average("2399.99"),
+                    report("100", 720).average_income("2399.99"),
                     UnderReview,
                     "31.26",
                     &["INCOME_MISMATCH"],
                 ),
-                row("10000", "3000", 36, told("100", 720).average("3600"), Approved, "21.26", &[]),
+                row("10000", "3000", 36, report("100", 720).average_income("3600"), Approved, "21.26", &[]),
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).average("3600.01"),
+                    report("100", 720).average_income("3600.01"),
                     UnderReview,
                     "31.26",
                     &["INCOME_MISMATCH"],
                 ),
-                // An average income that was not told.
+                // An unknown average income.
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("100", 720),
+                    report("100", 720),
                     UnderReview,
                     "21.26",
                     &["MISSING_AVERAGE_MONTHLY_INCOME"],
@@ -524,17 +548,17 @@ mod tests {
                     "10000",
                     "3000",
                     36,
-                    told("100", 720).average("0"),
+                    report("100", 720).average_income("0"),
                     UnderReview,
                     "31.26",
                     &["INCOME_MISMATCH"],
                 ),
-                // Risk from 50 on goes to a human, also without a broken rule.
+                // A risk of 50 or more goes to review even if no rule is broken.
                 row(
                     "10000",
                     "3000",
                     36,
-                    told("700", 605).standing(Inactive).average("3000"),
+                    report("700", 605).account_status(Inactive).average_income("3000"),
                     UnderReview,
                     "56.77",
                     &["RISK_TOO_HIGH"],
@@ -544,17 +568,17 @@ mod tests {
                     "60000",
                     "1000",
                     6,
-                    told("1000", 300).with_defaults().average("1"),
+                    report("1000", 300).with_defaults().average_income("1"),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
                 ),
-                // The extremes of a column.
+                // The limits of the database column.
                 row(
                     "9999999999.99",
                     "0.01",
                     6,
-                    told("9999999999.99", 300).with_defaults().average("9999999999.99"),
+                    report("9999999999.99", 300).with_defaults().average_income("9999999999.99"),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
@@ -563,7 +587,7 @@ mod tests {
                     "0.01",
                     "9999999999.99",
                     84,
-                    told("0", 850).average("9999999999.99"),
+                    report("0", 850).average_income("9999999999.99"),
                     Approved,
                     "0.00",
                     &[],
@@ -577,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn birth_date_and_sex_are_read_also_under_omocodia() {
+    fn birth_date_and_sex_are_read_even_with_omocodia() {
         for (text, year, month, day, sex) in [
             ("RSSMRA80A01H501U", 1980, 1, 1, Sex::Male),
             ("RSSMRA80A41H501Y", 1980, 1, 1, Sex::Female),

@@ -1,17 +1,17 @@
 //! Mexico: CURP, Mexican pesos, Buró de Crédito.
 //!
-//! **Document.** Eighteen characters (RENAPO, *Instructivo normativo para la asignación de la CURP*): the first
-//! letter and the first inner vowel of the first surname, the initials of the second surname and the name (X where
-//! there is none), the birth date as `YYMMDD`, the sex (H, M, or X), the state of birth, the first inner consonants
-//! of surnames and name, a character that tells homonyms apart, a check digit. The 17th is a digit for people born
-//! before 2000 and a letter after, which settles the century.
+//! **Document.** Eighteen characters (RENAPO, *Instructivo normativo para la asignación de la CURP*): the first letter
+//! and the first inner vowel of the first surname, the initials of the second surname and the first name (X if
+//! missing), the birth date as `YYMMDD`, the sex (H, M or X), the state of birth, the first inner consonants of the
+//! surnames and the first name, a character that distinguishes homonyms, and a check digit. The 17th character is a
+//! digit for people born before 2000 and otherwise a letter, which determines the century.
 //!
-//! The check digit weighs the values of the first seventeen characters with 18 down to 2; a value is the place in
-//! `0-9 A-N Ñ O-Z`, which counts Ñ although no document of ours holds one. Since it is reckoned modulo 10 and most
-//! weights share a factor with 10, some single wrong characters go unseen: those whose value differs by `d` in a
-//! place of weight `w` with `w * d` a multiple of 10.
+//! For the check digit, the values of the first seventeen characters are weighted 18 down to 2. A value is the position
+//! in `0-9 A-N Ñ O-Z`, including Ñ, although no valid CURP contains it. Because the sum is taken modulo 10 and most
+//! weights share a factor with 10, some single wrong characters go undetected: those whose value differs by `d` at a
+//! position with weight `w` if `w * d` is a multiple of 10.
 //!
-//! RENAPO never issues a CURP that starts with one of 81 rude words: it puts an X for the second letter.
+//! RENAPO never issues a CURP that starts with one of 81 offensive words: it replaces the second letter with X.
 //!
 //! **Rules.** Rejects: income below 5,000 pesos, LTI above 3, PTI above 30 %, a score below 550. Reviews: active
 //! defaults.
@@ -32,50 +32,46 @@ use crate::domain::banking::CreditScore;
 use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
 
-/// Raised whenever the rules below would decide an old case differently with the same figures.
+/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// The members of `country_specific_data`.
 pub(super) const DATA_MEMBERS: &[DataMember] = &[
-    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; the document tells it"),
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; taken from the document"),
     DataMember::open(
         "sex",
         DataKind::Choice(&["female", "male", "non_binary"]),
-        "The applicant's sex; the document tells it",
+        "The applicant's sex; taken from the document",
     ),
     DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
     DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
-    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
     DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
     DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
     DataMember::open("employer", DataKind::Text(120), "The employer's name"),
-    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
     DataMember::open(
         "employment_status",
         DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
-        "How the applicant is employed",
+        "The applicant's employment status",
     ),
-    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
-    DataMember::open(
-        "dependents",
-        DataKind::Integer(0, 30),
-        "How many people live on the applicant's income",
-    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
+    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
     DataMember::open(
         "housing",
         DataKind::Choice(&["owned", "rented", "family", "other"]),
-        "How the applicant lives",
+        "The applicant's housing situation",
     ),
-    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
     DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
-    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
-    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
-    DataMember::personal("clabe", DataKind::Code(18, 18), "The account to pay to (CLABE)"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
+    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
+    DataMember::personal("clabe", DataKind::Code(18, 18), "The account for the payout (CLABE)"),
     DataMember::personal("rfc", DataKind::Code(12, 13), "The tax number (RFC)"),
     DataMember::open("state", DataKind::Text(60), "The state of residence"),
 ];
 
-/// `config/countries/mx.toml`, where each key is explained.
+/// `config/countries/mx.toml`, which explains each key.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Thresholds {
@@ -86,8 +82,8 @@ struct Thresholds {
     min_credit_score: CreditScore,
 }
 
-/// Lending in Mexico.
 #[derive(Debug)]
+/// Rules for Mexico.
 pub struct Mexico {
     pack: RulePack,
 }
@@ -116,7 +112,7 @@ impl CountryRules for Mexico {
     fn describe(&self) -> CountryDescription {
         let document = DocumentDescription {
             kinds: vec![DocumentKind::Curp],
-            description: "CURP (18 characters) of a person of 18 years or more",
+            description: "CURP (18 characters) of a person aged 18 or over",
             format: "^[A-Z][AEIOUX][A-Z]{2}[0-9]{6}[HMX][A-Z]{2}[B-DF-HJ-NP-TV-Z]{3}[0-9A-Z][0-9]$",
             sample: "HERM850101MDFRRR08",
         };
@@ -125,7 +121,7 @@ impl CountryRules for Mexico {
 
     fn check_document(&self, text: &str, as_of: DateTime<Utc>) -> DocumentVerdict {
         let today = document::local_date(as_of, chrono_tz::America::Mexico_City);
-        check(text, today).unwrap_or_else(DocumentVerdict::unrecognised)
+        check(text, today).unwrap_or_else(DocumentVerdict::unrecognized)
     }
 
     fn evaluate(&self, case: &Case) -> Decision {
@@ -137,14 +133,14 @@ impl CountryRules for Mexico {
     }
 }
 
-/// The 32 states and NE for people born abroad.
+/// The 32 states, and NE for people born abroad.
 const STATES: [&[u8; 2]; 33] = [
     b"AS", b"BC", b"BS", b"CC", b"CL", b"CM", b"CS", b"CH", b"DF", b"DG", b"GT", b"GR", b"HG", b"JC", b"MC",
     b"MN", b"MS", b"NT", b"NL", b"OC", b"PL", b"QT", b"QR", b"SP", b"SL", b"SR", b"TC", b"TS", b"TL", b"VZ",
     b"YN", b"ZS", b"NE",
 ];
 
-/// RENAPO's list of words that no CURP starts with (*palabras altisonantes*).
+/// Words that no CURP starts with, from RENAPO's list (*palabras altisonantes*).
 const BLOCKED_WORDS: [&[u8; 4]; 81] = [
     b"BACA", b"BAKA", b"BUEI", b"BUEY", b"CACA", b"CACO", b"CAGA", b"CAGO", b"CAKA", b"CAKO", b"COGE",
     b"COGI", b"COJA", b"COJE", b"COJI", b"COJO", b"COLA", b"CULO", b"FALO", b"FETO", b"GETA", b"GUEI",
@@ -188,7 +184,7 @@ pub(super) fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, Rea
         reasons.push(ReasonCode::BadCheckDigit);
     }
     let person = birth_date.map(|birth_date| DocumentedPerson { birth_date, sex });
-    Ok(DocumentVerdict::recognised(DocumentKind::Curp, document::to_text(&curp), reasons, person))
+    Ok(DocumentVerdict::recognized(DocumentKind::Curp, document::to_text(&curp), reasons, person))
 }
 
 const fn is_vowel(letter: u8) -> bool {
@@ -204,8 +200,7 @@ const fn sex_of(letter: u8) -> Option<Sex> {
     }
 }
 
-/// The day that `YYMMDD` names in the century that the 17th character tells; `None` when the calendar does not
-/// have it or it is still to come.
+/// The date `YYMMDD` in the century given by the 17th character. `None` if it does not exist or is in the future.
 fn birth_date([y1, y2, m1, m2, d1, d2]: [u32; 6], homonym: u8, today: NaiveDate) -> Option<NaiveDate> {
     let century = if homonym.is_ascii_digit() { 1900 } else { 2000 };
     let year = i32::try_from(document::number(&[y1, y2])).ok()?;
@@ -220,7 +215,7 @@ fn check_digit(curp: [u8; 18]) -> u32 {
     (10 - sum % 10) % 10
 }
 
-/// The place in `0-9 A-N Ñ O-Z`: 0 to 36, where 24 is the Ñ.
+/// The position in `0-9 A-N Ñ O-Z`: 0 to 36, of which 24 is Ñ.
 fn value(character: u8) -> u32 {
     let (first, its_value) = match character {
         b'0'..=b'9' => (b'0', 0),
@@ -233,7 +228,7 @@ fn value(character: u8) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::table::moment;
-    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, report, row};
     use super::super::{Countries, DocumentVerdict, ReasonCode, Sex};
     use super::{BLOCKED_WORDS, STATES};
     use crate::domain::application::Country;
@@ -243,7 +238,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn documents_are_accepted_and_refused_as_the_table_says() {
+    fn documents_have_the_expected_verdicts() {
         assert_documents(
             Country::Mx,
             &[
@@ -335,23 +330,23 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_decided_as_the_table_says() {
+    fn cases_have_the_expected_decisions() {
         assert_decisions(
             Country::Mx,
             &[
                 // Plain cases.
-                row("60000", "20000", 36, told("1000", 700), Approved, "23.64", &[]),
-                row("100000", "30000", 48, told("0", 650), Approved, "26.55", &[]),
+                row("60000", "20000", 36, report("1000", 700), Approved, "23.64", &[]),
+                row("100000", "30000", 48, report("0", 650), Approved, "26.55", &[]),
                 // The score just below, at and just above its floor.
-                row("60000", "20000", 36, told("100", 549), Rejected, "54.63", &["SCORE_TOO_LOW"]),
-                row("60000", "20000", 36, told("100", 550), Approved, "34.55", &[]),
-                row("60000", "20000", 36, told("100", 551), Approved, "34.48", &[]),
-                // Defaults, and a standing that is not active.
+                row("60000", "20000", 36, report("100", 549), Rejected, "54.63", &["SCORE_TOO_LOW"]),
+                row("60000", "20000", 36, report("100", 550), Approved, "34.55", &[]),
+                row("60000", "20000", 36, report("100", 551), Approved, "34.48", &[]),
+                // Defaults, and accounts that are not active.
                 row(
                     "60000",
                     "20000",
                     36,
-                    told("100", 720).with_defaults(),
+                    report("100", 720).with_defaults(),
                     UnderReview,
                     "62.19",
                     &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
@@ -360,32 +355,56 @@ mod tests {
                     "60000",
                     "20000",
                     36,
-                    told("100", 720).with_defaults().standing(Closed),
+                    report("100", 720).with_defaults().account_status(Closed),
                     UnderReview,
                     "62.19",
                     &["ACTIVE_DEFAULTS", "RISK_TOO_HIGH"],
                 ),
-                row("60000", "20000", 36, told("100", 720).standing(Inactive), Approved, "32.19", &[]),
-                row("60000", "20000", 36, told("100", 720).standing(Suspended), Approved, "32.19", &[]),
-                row("60000", "20000", 36, told("100", 720).standing(Closed), Approved, "32.19", &[]),
-                row("60000", "20000", 36, told("100", 720).standing(Unknown), Approved, "32.19", &[]),
-                // What the bureau did not tell.
-                row("60000", "20000", 36, told("100", 720).standing_untold(), Approved, "22.19", &[]),
                 row(
                     "60000",
                     "20000",
                     36,
-                    told("100", 850).score_untold(),
+                    report("100", 720).account_status(Inactive),
+                    Approved,
+                    "32.19",
+                    &[],
+                ),
+                row(
+                    "60000",
+                    "20000",
+                    36,
+                    report("100", 720).account_status(Suspended),
+                    Approved,
+                    "32.19",
+                    &[],
+                ),
+                row("60000", "20000", 36, report("100", 720).account_status(Closed), Approved, "32.19", &[]),
+                row("60000", "20000", 36, report("100", 720).account_status(Unknown), Approved, "32.19", &[]),
+                // Values that the bureau did not report.
+                row(
+                    "60000",
+                    "20000",
+                    36,
+                    report("100", 720).without_account_status(),
+                    Approved,
+                    "22.19",
+                    &[],
+                ),
+                row(
+                    "60000",
+                    "20000",
+                    36,
+                    report("100", 850).without_score(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE"],
                 ),
-                row("60000", "20000", 36, told("0", 720).obligations_untold(), Approved, "22.19", &[]),
+                row("60000", "20000", 36, report("0", 720).without_obligations(), Approved, "22.19", &[]),
                 row(
                     "60000",
                     "20000",
                     36,
-                    told("100", 720).defaults_untold(),
+                    report("100", 720).without_defaults(),
                     UnderReview,
                     "22.19",
                     &["MISSING_HAS_DEFAULTS"],
@@ -394,7 +413,11 @@ mod tests {
                     "60000",
                     "20000",
                     36,
-                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    report("0", 850)
+                        .without_obligations()
+                        .without_score()
+                        .without_defaults()
+                        .without_account_status(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE", "MISSING_HAS_DEFAULTS"],
@@ -403,42 +426,42 @@ mod tests {
                     "60000",
                     "20000",
                     36,
-                    told("0", 549).obligations_untold().with_defaults(),
+                    report("0", 549).without_obligations().with_defaults(),
                     Rejected,
                     "94.63",
                     &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS"],
                 ),
                 // The best and the worst score.
-                row("60000", "20000", 36, told("0", 850), Approved, "12.74", &[]),
-                row("60000", "20000", 36, told("0", 300), Rejected, "72.74", &["SCORE_TOO_LOW"]),
+                row("60000", "20000", 36, report("0", 850), Approved, "12.74", &[]),
+                row("60000", "20000", 36, report("0", 300), Rejected, "72.74", &["SCORE_TOO_LOW"]),
                 // Income just below, at and just above 5,000.
-                row("10000", "4999.99", 36, told("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
-                row("10000", "5000", 36, told("0", 780), Approved, "13.58", &[]),
-                row("10000", "5000.01", 36, told("0", 780), Approved, "13.58", &[]),
+                row("10000", "4999.99", 36, report("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
+                row("10000", "5000", 36, report("0", 780), Approved, "13.58", &[]),
+                row("10000", "5000.01", 36, report("0", 780), Approved, "13.58", &[]),
                 // LTI just below, at and just above 3; PTI breaks with it.
-                row("719999.99", "20000", 84, told("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
-                row("720000", "20000", 84, told("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
+                row("719999.99", "20000", 84, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
+                row("720000", "20000", 84, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
                 row(
                     "720000.01",
                     "20000",
                     84,
-                    told("0", 780),
+                    report("0", 780),
                     Rejected,
                     "75.09",
                     &["LTI_TOO_HIGH", "PTI_TOO_HIGH"],
                 ),
                 // PTI just below, at and just above 30 %.
-                row("60000.00", "8490.31", 36, told("0", 780), Approved, "35.09", &[]),
-                row("60000.00", "8490.30", 36, told("0", 780), Approved, "35.09", &[]),
-                row("60000.00", "8490.29", 36, told("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
-                // Obligations do not count: PTI is the measure here.
-                row("60000", "20000", 36, told("19000", 700), Approved, "23.64", &[]),
-                // Risk from 50 on goes to a human, also without a broken rule.
+                row("60000.00", "8490.31", 36, report("0", 780), Approved, "35.09", &[]),
+                row("60000.00", "8490.30", 36, report("0", 780), Approved, "35.09", &[]),
+                row("60000.00", "8490.29", 36, report("0", 780), Rejected, "55.09", &["PTI_TOO_HIGH"]),
+                // Obligations do not count: the measure is PTI.
+                row("60000", "20000", 36, report("19000", 700), Approved, "23.64", &[]),
+                // A risk of 50 or more goes to review even if no rule is broken.
                 row(
                     "160000",
                     "23500",
                     36,
-                    told("0", 560).standing(Closed),
+                    report("0", 560).account_status(Closed),
                     UnderReview,
                     "59.99",
                     &["RISK_TOO_HIGH"],
@@ -448,22 +471,22 @@ mod tests {
                     "900000",
                     "4000",
                     6,
-                    told("1000", 300).with_defaults(),
+                    report("1000", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
                 ),
-                // The extremes of a column.
+                // The limits of the database column.
                 row(
                     "9999999999.99",
                     "0.01",
                     6,
-                    told("9999999999.99", 300).with_defaults(),
+                    report("9999999999.99", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "PTI_TOO_HIGH", "SCORE_TOO_LOW"],
                 ),
-                row("0.01", "9999999999.99", 84, told("0", 850), Approved, "0.00", &[]),
+                row("0.01", "9999999999.99", 84, report("0", 850), Approved, "0.00", &[]),
             ],
         );
     }
@@ -473,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn birth_date_and_sex_are_read_and_the_homonym_tells_the_century() {
+    fn birth_date_and_sex_are_read_with_the_century_of_the_homonym_character() {
         for (text, year, month, day, sex) in [
             ("HERM850101MDFRRR08", 1985, 1, 1, Sex::Female),
             ("HERM850101XDFRRR02", 1985, 1, 1, Sex::NonBinary),
@@ -497,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_are_complete_and_hold_nothing_twice() {
+    fn the_lists_are_complete_and_have_no_duplicates() {
         assert_eq!(STATES.iter().collect::<HashSet<_>>().len(), 33);
         assert_eq!(BLOCKED_WORDS.iter().collect::<HashSet<_>>().len(), 81);
     }

@@ -1,17 +1,16 @@
-//! Countries: each file holds ALL of one country, its document, its rules and their tests.
+//! Countries. Each has a file with its document, its rules and their tests.
 //!
 //! Adding a country touches its own file, [`Countries`] here, the enum migration, its thresholds file in
-//! `config/countries/` and its provider adapter; the compiler finds every other place, because the registry is an
-//! exhaustive match and [`CountryRules`] has no default methods.
+//! `config/countries/` and its provider adapter. The compiler finds all other places: the registry is an exhaustive
+//! match, and [`CountryRules`] has no default methods.
 //!
-//! Everything here is a pure function of its arguments: the clock comes in as `as_of`, thresholds were read at
-//! boot. Thresholds are data: the content hash of a country's rule pack is stored with every decision.
+//! All functions are pure: the clock is passed in as `as_of`, and thresholds are read at startup. The content hash of
+//! the rule pack and its thresholds is stored with every decision.
 //!
-//! What the countries share stands beside them, each in one file: the normalisation and verdict of documents
-//! ([`document`]), the kinds of threshold (`thresholds`), the instalment and ratios (`ratios`), the vocabulary of
-//! rules (`rule`), the risk score (`risk`), the engine that decides ([`evaluation`]), what a country tells about
-//! itself ([`description`]), the members of its data ([`data`]), personal data that a text must not contain
-//! ([`personal_text`]) and the reading of a case ([`case`]).
+//! Shared parts have files of their own: documents ([`document`]), types of thresholds (`thresholds`), the instalment
+//! and ratios (`ratios`), the kinds of rules (`rule`), the risk score (`risk`), the evaluation of rules
+//! ([`evaluation`]), the description of a country ([`description`]), country-specific data ([`data`]) and the parsing
+//! of cases ([`case`]).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
@@ -50,26 +49,26 @@ use crate::domain::decision::{Case, Decision};
 use crate::error::{Error, Result};
 use thresholds::ThresholdsFile;
 
-/// Everything that Aval knows about lending in one country.
+/// The rules of one country.
 pub trait CountryRules: Send + Sync {
-    /// The country.
+    /// The country that these rules belong to.
     fn country(&self) -> Country;
 
-    /// What the country tells about itself.
+    /// The answer of `GET /countries/{code}`.
     fn describe(&self) -> CountryDescription;
 
-    /// Checks an identity document as a client sent it. `as_of` is the moment of the application: ages are
-    /// reckoned on the country's own date at that moment.
+    /// Checks an identity document as sent by a client. `as_of` is the time of the application: ages are computed for
+    /// the local date at that time.
     fn check_document(&self, text: &str, as_of: DateTime<Utc>) -> DocumentVerdict;
 
-    /// Decides a case. Any case gets a decision, and the same case always the same one.
+    /// Decides a case. Every case has a decision, and the same case always has the same one.
     fn evaluate(&self, case: &Case) -> Decision;
 
-    /// The content hash of the rules and their thresholds, such as `es-0123456789abcdef`.
+    /// The content hash of the rules and thresholds, such as `es-0123456789abcdef`.
     fn rules_version(&self) -> &str;
 }
 
-/// The rules of every country, read once at boot.
+/// The rules of every country, read at startup.
 #[derive(Debug)]
 pub struct Countries {
     spain: spain::Spain,
@@ -81,22 +80,22 @@ pub struct Countries {
 }
 
 impl Countries {
-    /// Every country with the thresholds that are compiled in.
+    /// Every country with the built-in thresholds.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when they do not hold together, which the tests rule out.
+    /// [`Error::Configuration`] if they are not valid, which tests exclude.
     pub fn built_in() -> Result<Self> {
         Self::load(None)
     }
 
-    /// Every country; a file `<code>.toml` in `dir` replaces the thresholds that are compiled in.
+    /// Every country. A file `<code>.toml` in `dir` replaces the built-in thresholds.
     ///
     /// # Errors
-    /// [`Error::Configuration`], naming the file and the key, when a file cannot be read, is no country's, or
-    /// holds a figure that is missing, unknown or out of range.
+    /// [`Error::Configuration`], which names the file and the key, if a file cannot be read, does not belong to a
+    /// country, or contains a missing, unknown or out-of-range value.
     pub fn load(dir: Option<&Path>) -> Result<Self> {
         if let Some(dir) = dir {
-            refuse_strangers(dir)?;
+            refuse_unknown_files(dir)?;
         }
         let file = |country| thresholds_file(dir, country);
         Ok(Self {
@@ -109,7 +108,7 @@ impl Countries {
         })
     }
 
-    /// The rules of one country.
+    /// The rules of `country`.
     pub fn rules(&self, country: Country) -> &dyn CountryRules {
         match country {
             Country::Es => &self.spain,
@@ -122,7 +121,7 @@ impl Countries {
     }
 }
 
-/// The codes of every country's rules, each once, in alphabetical order.
+/// The codes of all rules, unique and in alphabetical order.
 pub fn rule_codes() -> Vec<&'static str> {
     let countries = Countries::built_in().into_iter();
     let described =
@@ -133,7 +132,7 @@ pub fn rule_codes() -> Vec<&'static str> {
     codes
 }
 
-/// Every code that a decision may give as a reason, each once, in alphabetical order.
+/// All possible reason codes, unique and in alphabetical order.
 pub fn reason_codes() -> Vec<&'static str> {
     let mut codes = rule_codes();
     codes.extend(evaluation::GENERAL_REASONS);
@@ -143,8 +142,8 @@ pub fn reason_codes() -> Vec<&'static str> {
     codes
 }
 
-/// A thresholds file that no country reads is a typing error that would otherwise go unnoticed.
-fn refuse_strangers(dir: &Path) -> Result<()> {
+/// Rejects threshold files that do not belong to a country, which would otherwise be ignored.
+fn refuse_unknown_files(dir: &Path) -> Result<()> {
     let unreadable = |error| Error::configuration(format_args!("{}: {error}", dir.display()));
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

@@ -1,14 +1,15 @@
 //! Portugal: NIF, euros, Banco de Portugal.
 //!
-//! **Document.** The Número de Identificação Fiscal has nine digits. The last is a check: the first eight, weighted
-//! 9 down to 2, sum to `s`, and it is `11 - s mod 11`, or 0 where that would be 10 or 11 (Decreto-Lei 14/2013 and
-//! the rules of the Autoridade Tributária). Because two remainders share the digit 0, a single wrong digit may go
-//! unseen in a NIF that ends in 0; in any other it shows. A NIF may be written with the country prefix `PT`, as in VAT
-//! numbers (VIES) and on invoices; the prefix is not part of the number and is not stored. Natural persons alone may apply: their numbers start with
-//! 1, 2 or 3, or with 45 for people who do not live in Portugal; 5 is a company, 6 the State, 7 to 9 other bodies.
+//! **Document.** The Número de Identificação Fiscal has nine digits, the last of which is a check digit. The first
+//! eight, weighted 9 down to 2, sum to `s`, and the check digit is `11 - s mod 11`, or 0 if that is 10 or 11
+//! (Decreto-Lei 14/2013 and the rules of the Autoridade Tributária). Because two remainders map to the digit 0, a
+//! single wrong digit may go undetected in a NIF that ends in 0; in any other it is detected. A NIF may be written with
+//! the country prefix `PT`, as in VAT numbers (VIES) and on invoices; the prefix is not part of the number and is not
+//! stored. Only natural persons may apply: their numbers start with 1, 2 or 3, or with 45 for non-residents; 5 is a
+//! company, 6 the State, 7 to 9 other organizations.
 //!
 //! **Rules.** Rejects: income below 800 euros, LTI above 4, DTI above 40 %, a score below 600, active defaults.
-//! No rule reviews.
+//! There are no review rules.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ use crate::domain::banking::CreditScore;
 use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
 
-/// Raised whenever the rules below would decide an old case differently with the same figures.
+/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// The members of `country_specific_data`.
@@ -35,36 +36,32 @@ pub(super) const DATA_MEMBERS: &[DataMember] = &[
     DataMember::open("sex", DataKind::Choice(&["female", "male", "non_binary"]), "The applicant's sex"),
     DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
     DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
-    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
     DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
     DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
     DataMember::open("employer", DataKind::Text(120), "The employer's name"),
-    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
     DataMember::open(
         "employment_status",
         DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
-        "How the applicant is employed",
+        "The applicant's employment status",
     ),
-    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
-    DataMember::open(
-        "dependents",
-        DataKind::Integer(0, 30),
-        "How many people live on the applicant's income",
-    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
+    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
     DataMember::open(
         "housing",
         DataKind::Choice(&["owned", "rented", "family", "other"]),
-        "How the applicant lives",
+        "The applicant's housing situation",
     ),
-    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
     DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
-    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
-    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
-    DataMember::personal("iban", DataKind::Code(15, 34), "The account to pay to (IBAN)"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
+    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
+    DataMember::personal("iban", DataKind::Code(15, 34), "The account for the payout (IBAN)"),
     DataMember::open("district", DataKind::Text(60), "The district of residence"),
 ];
 
-/// `config/countries/pt.toml`, where each key is explained.
+/// `config/countries/pt.toml`, which explains each key.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Thresholds {
@@ -75,8 +72,8 @@ struct Thresholds {
     min_credit_score: CreditScore,
 }
 
-/// Lending in Portugal.
 #[derive(Debug)]
+/// Rules for Portugal.
 pub struct Portugal {
     pack: RulePack,
 }
@@ -105,7 +102,7 @@ impl CountryRules for Portugal {
     fn describe(&self) -> CountryDescription {
         let document = DocumentDescription {
             kinds: vec![DocumentKind::Nif],
-            description: "NIF of a natural person (9 digits, the last one a check digit), with or without PT before it",
+            description: "NIF of a natural person (9 digits, of which the last is a check digit), optionally with the prefix PT",
             format: "^([123][0-9]|45)[0-9]{7}$",
             sample: "123456789",
         };
@@ -113,7 +110,7 @@ impl CountryRules for Portugal {
     }
 
     fn check_document(&self, text: &str, _as_of: DateTime<Utc>) -> DocumentVerdict {
-        check(text).unwrap_or_else(DocumentVerdict::unrecognised)
+        check(text).unwrap_or_else(DocumentVerdict::unrecognized)
     }
 
     fn evaluate(&self, case: &Case) -> Decision {
@@ -125,8 +122,8 @@ impl CountryRules for Portugal {
     }
 }
 
-/// Before a NIF: the country of a VAT number (Council Directive 2006/112/EC, article 215), and the type of a tax number in
-/// certificates (ETSI EN 319 412-1, 5.1.3).
+/// Prefixes of a NIF: the country in VAT numbers (Council Directive 2006/112/EC, article 215), and the type of tax
+/// number in certificates (ETSI EN 319 412-1, 5.1.3).
 const PREFIXES: [&str; 2] = ["TINPT", "PT"];
 
 pub(super) fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
@@ -141,18 +138,18 @@ pub(super) fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
     if (11 - sum % 11) % 11 % 10 != check {
         reasons.push(ReasonCode::BadCheckDigit);
     }
-    Ok(DocumentVerdict::recognised(DocumentKind::Nif, document::to_text(&normalized), reasons, None))
+    Ok(DocumentVerdict::recognized(DocumentKind::Nif, document::to_text(&normalized), reasons, None))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, report, row};
     use crate::domain::application::Country;
     use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
     use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
 
     #[test]
-    fn documents_are_accepted_and_refused_as_the_table_says() {
+    fn documents_have_the_expected_verdicts() {
         assert_documents(
             Country::Pt,
             &[
@@ -226,23 +223,23 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_decided_as_the_table_says() {
+    fn cases_have_the_expected_decisions() {
         assert_decisions(
             Country::Pt,
             &[
                 // Plain cases.
-                row("8000", "1500", 36, told("100", 720), Approved, "27.08", &[]),
-                row("12000", "2500", 60, told("250", 680), Approved, "27.25", &[]),
+                row("8000", "1500", 36, report("100", 720), Approved, "27.08", &[]),
+                row("12000", "2500", 60, report("250", 680), Approved, "27.25", &[]),
                 // The score just below, at and just above its floor.
-                row("8000", "1500", 36, told("100", 599), Rejected, "55.88", &["SCORE_TOO_LOW"]),
-                row("8000", "1500", 36, told("100", 600), Approved, "35.81", &[]),
-                row("8000", "1500", 36, told("100", 601), Approved, "35.74", &[]),
-                // Defaults, and a standing that is not active.
+                row("8000", "1500", 36, report("100", 599), Rejected, "55.88", &["SCORE_TOO_LOW"]),
+                row("8000", "1500", 36, report("100", 600), Approved, "35.81", &[]),
+                row("8000", "1500", 36, report("100", 601), Approved, "35.74", &[]),
+                // Defaults, and accounts that are not active.
                 row(
                     "8000",
                     "1500",
                     36,
-                    told("100", 720).with_defaults(),
+                    report("100", 720).with_defaults(),
                     Rejected,
                     "77.08",
                     &["ACTIVE_DEFAULTS"],
@@ -251,22 +248,22 @@ mod tests {
                     "8000",
                     "1500",
                     36,
-                    told("100", 720).with_defaults().standing(Closed),
+                    report("100", 720).with_defaults().account_status(Closed),
                     Rejected,
                     "77.08",
                     &["ACTIVE_DEFAULTS"],
                 ),
-                row("8000", "1500", 36, told("100", 720).standing(Inactive), Approved, "37.08", &[]),
-                row("8000", "1500", 36, told("100", 720).standing(Suspended), Approved, "37.08", &[]),
-                row("8000", "1500", 36, told("100", 720).standing(Closed), Approved, "37.08", &[]),
-                row("8000", "1500", 36, told("100", 720).standing(Unknown), Approved, "37.08", &[]),
-                // What the bureau did not tell.
-                row("8000", "1500", 36, told("100", 720).standing_untold(), Approved, "27.08", &[]),
+                row("8000", "1500", 36, report("100", 720).account_status(Inactive), Approved, "37.08", &[]),
+                row("8000", "1500", 36, report("100", 720).account_status(Suspended), Approved, "37.08", &[]),
+                row("8000", "1500", 36, report("100", 720).account_status(Closed), Approved, "37.08", &[]),
+                row("8000", "1500", 36, report("100", 720).account_status(Unknown), Approved, "37.08", &[]),
+                // Values that the bureau did not report.
+                row("8000", "1500", 36, report("100", 720).without_account_status(), Approved, "27.08", &[]),
                 row(
                     "8000",
                     "1500",
                     36,
-                    told("100", 850).score_untold(),
+                    report("100", 850).without_score(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE"],
@@ -275,7 +272,7 @@ mod tests {
                     "8000",
                     "1500",
                     36,
-                    told("0", 720).obligations_untold(),
+                    report("0", 720).without_obligations(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_MONTHLY_OBLIGATIONS"],
@@ -284,7 +281,7 @@ mod tests {
                     "8000",
                     "1500",
                     36,
-                    told("100", 720).defaults_untold(),
+                    report("100", 720).without_defaults(),
                     UnderReview,
                     "27.08",
                     &["MISSING_HAS_DEFAULTS"],
@@ -293,7 +290,11 @@ mod tests {
                     "8000",
                     "1500",
                     36,
-                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    report("0", 850)
+                        .without_obligations()
+                        .without_score()
+                        .without_defaults()
+                        .without_account_status(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_MONTHLY_OBLIGATIONS", "MISSING_CREDIT_SCORE", "MISSING_HAS_DEFAULTS"],
@@ -302,40 +303,40 @@ mod tests {
                     "8000",
                     "1500",
                     36,
-                    told("0", 599).obligations_untold().with_defaults(),
+                    report("0", 599).without_obligations().with_defaults(),
                     Rejected,
                     UNKNOWN,
                     &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
                 ),
                 // The best and the worst score.
-                row("8000", "1500", 36, told("0", 850), Approved, "12.63", &[]),
-                row("8000", "1500", 36, told("0", 300), Rejected, "72.63", &["SCORE_TOO_LOW"]),
+                row("8000", "1500", 36, report("0", 850), Approved, "12.63", &[]),
+                row("8000", "1500", 36, report("0", 300), Rejected, "72.63", &["SCORE_TOO_LOW"]),
                 // Income just below, at and just above 800.
-                row("2000", "799.99", 36, told("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
-                row("2000", "800", 36, told("0", 780), Approved, "11.01", &[]),
-                row("2000", "800.01", 36, told("0", 780), Approved, "11.01", &[]),
+                row("2000", "799.99", 36, report("0", 780), Rejected, "50.00", &["INCOME_TOO_LOW"]),
+                row("2000", "800", 36, report("0", 780), Approved, "11.01", &[]),
+                row("2000", "800.01", 36, report("0", 780), Approved, "11.01", &[]),
                 // LTI just below, at and just above 4; DTI breaks with it.
-                row("47999.99", "1000", 84, told("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
-                row("48000", "1000", 84, told("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
+                row("47999.99", "1000", 84, report("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
+                row("48000", "1000", 84, report("0", 780), Rejected, "55.09", &["DTI_TOO_HIGH"]),
                 row(
                     "48000.01",
                     "1000",
                     84,
-                    told("0", 780),
+                    report("0", 780),
                     Rejected,
                     "75.09",
                     &["LTI_TOO_HIGH", "DTI_TOO_HIGH"],
                 ),
-                // DTI just below, at and just above 40 %: at 40 % it still holds.
-                row("8000", "1500", 36, told("347.45", 800), Approved, "33.64", &[]),
-                row("8000", "1500", 36, told("347.46", 800), Approved, "33.64", &[]),
-                row("8000", "1500", 36, told("347.47", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
-                // Risk from 50 on goes to a human, also without a broken rule.
+                // DTI just below, at and just above 40 %: exactly 40 % passes.
+                row("8000", "1500", 36, report("347.45", 800), Approved, "33.64", &[]),
+                row("8000", "1500", 36, report("347.46", 800), Approved, "33.64", &[]),
+                row("8000", "1500", 36, report("347.47", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
+                // A risk of 50 or more goes to review even if no rule is broken.
                 row(
                     "8000",
                     "1500",
                     36,
-                    told("330", 601).standing(Closed),
+                    report("330", 601).account_status(Closed),
                     UnderReview,
                     "57.24",
                     &["RISK_TOO_HIGH"],
@@ -345,22 +346,22 @@ mod tests {
                     "50000",
                     "500",
                     6,
-                    told("1000", 300).with_defaults(),
+                    report("1000", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
                 ),
-                // The extremes of a column.
+                // The limits of the database column.
                 row(
                     "9999999999.99",
                     "0.01",
                     6,
-                    told("9999999999.99", 300).with_defaults(),
+                    report("9999999999.99", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["INCOME_TOO_LOW", "LTI_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
                 ),
-                row("0.01", "9999999999.99", 84, told("0", 850), Approved, "0.00", &[]),
+                row("0.01", "9999999999.99", 84, report("0", 850), Approved, "0.00", &[]),
             ],
         );
     }

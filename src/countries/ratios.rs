@@ -1,11 +1,11 @@
-//! The instalment and the three ratios, exactly (docs/specification.md 3.2).
+//! The instalment and the three ratios of docs/specification.md 3, in exact arithmetic.
 //!
-//! A ratio is never divided out before it is compared: `a / b > limit` is asked as `a > limit * b`, which decimals
-//! answer exactly, also for an income of zero. Only what a person reads is divided and rounded.
+//! Ratios are not divided before a comparison: `a / b > limit` is evaluated as `a > limit * b`, which is exact in
+//! decimals and valid for an income of zero. Only displayed values are divided and rounded.
 //!
-//! Nothing here can overflow. Amounts are below 10^10 with two decimals ([`Money`]),
-//! thresholds at most 10 with six decimals, yearly rates at most 5, terms at most 84 months: the largest product is
-//! of the order of 10^13 with eight decimals, and a [`Decimal`] holds 28 digits.
+//! Overflow is impossible. Amounts are below 10^10 with two decimals ([`Money`]), thresholds at most 10 with six
+//! decimals, annual rates at most 5, and terms at most 84 months. The largest product is of the order of 10^13 with
+//! eight decimals, and a [`Decimal`] holds 28 digits.
 
 use rust_decimal::{Decimal, MathematicalOps as _, RoundingStrategy};
 
@@ -13,13 +13,13 @@ use super::thresholds::{AnnualRate, Ratio};
 use crate::domain::application::TermMonths;
 use crate::domain::money::Money;
 
-/// The decimals of a ratio that is shown.
+/// Decimals of a displayed ratio.
 const SHOWN_DECIMALS: u32 = 6;
 
-/// The monthly instalment of `amount` over `term`: the annuity at a twelfth of the nominal yearly rate, or equal
-/// parts at no interest, rounded half-even to cents.
+/// The monthly instalment of `amount` over `term`, rounded half to even to cents: an annuity at one twelfth of the
+/// nominal annual rate, or equal parts without interest.
 ///
-/// With `i` the monthly rate and `v = (1 + i)^-n` it is `amount * i / (1 - v)`.
+/// With the monthly rate `i` and `v = (1 + i)^-n` it is `amount * i / (1 - v)`.
 pub(super) fn instalment(amount: Money, annual_rate: AnnualRate, term: TermMonths) -> Decimal {
     let months = Decimal::from(term.get());
     let monthly_rate = annual_rate.get() / Decimal::from(12);
@@ -32,27 +32,27 @@ pub(super) fn instalment(amount: Money, annual_rate: AnnualRate, term: TermMonth
     unrounded.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven)
 }
 
-/// A quotient that is kept as its two parts. The lower part is zero or more.
+/// An undivided quotient. The denominator is not negative.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quotient {
-    pub(super) upper: Decimal,
-    pub(super) lower: Decimal,
+    pub(super) numerator: Decimal,
+    pub(super) denominator: Decimal,
 }
 
 impl Quotient {
-    /// Whether the quotient is above `limit`. Something over nothing is above every limit.
+    /// Whether the quotient exceeds `limit`. A positive number over zero exceeds every limit.
     pub(super) fn is_above(self, limit: Ratio) -> bool {
-        self.upper > limit.get() * self.lower
+        self.numerator > limit.get() * self.denominator
     }
 
-    /// Whether the quotient is `limit` or above.
+    /// Whether the quotient is at least `limit`.
     pub(super) fn reaches(self, limit: Ratio) -> bool {
-        self.upper >= limit.get() * self.lower
+        self.numerator >= limit.get() * self.denominator
     }
 
-    /// The quotient for a reader, to six decimals; `None` over nothing.
-    pub(super) fn shown(self) -> Option<Decimal> {
-        let exact = self.upper.checked_div(self.lower)?;
+    /// The quotient for display, with six decimals; `None` if the denominator is zero.
+    pub(super) fn displayed(self) -> Option<Decimal> {
+        let exact = self.numerator.checked_div(self.denominator)?;
         Some(exact.round_dp_with_strategy(SHOWN_DECIMALS, RoundingStrategy::MidpointNearestEven).normalize())
     }
 }
@@ -67,9 +67,9 @@ mod tests {
         instalment(amount, rate, TermMonths::new(months).unwrap()).to_string()
     }
 
-    /// Expected figures were computed apart, in exact fractions.
+    /// The expected values were computed separately in exact fractions.
     #[test]
-    fn the_instalment_is_the_annuity_rounded_to_cents() {
+    fn the_instalment_is_an_annuity_rounded_to_cents() {
         for (amount, rate, months, expected) in [
             ("15000", "0.08", 36, "470.05"),
             ("25000", "0.08", 48, "610.32"),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn without_interest_it_is_equal_parts_rounded_half_even() {
+    fn without_interest_the_instalment_is_an_equal_part_rounded_half_to_even() {
         assert_eq!(instalment_of("3600", "0", 36), "100.00");
         assert_eq!(instalment_of("0.03", "0", 6), "0.00");
         assert_eq!(instalment_of("0.09", "0", 6), "0.02");

@@ -4,14 +4,13 @@
 //! |---|---|
 //! | credit | 40 × (850 − score) / 550 |
 //! | affordability | 30 × ratio / limit, at most 30: the country's DTI or PTI and its limit |
-//! | history | 30 with defaults, else 10 when the accounts are told to be anything but active |
+//! | history | 30 with defaults, else 10 when the accounts are report to be anything but active |
 //! | rules | 20 for each broken reject rule, 10 for each broken review rule |
 //!
-//! The score cannot be known without the credit score, nor without the ratio where that is the DTI and the
-//! obligations were not told. A standing or defaults that were not told add nothing.
+//! The score is unknown without the credit score, and also without the obligations if the ratio is the DTI. Unknown
+//! account states and defaults add nothing.
 //!
-//! Both fractions are brought over one denominator and divided once, so that a sum that lies exactly between two
-//! cents is rounded half-even as it is and not as two roundings before it left it.
+//! Both fractions are added over a common denominator and divided once: a single rounding, half to even, is exact.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -23,10 +22,10 @@ use crate::domain::decision::Outcome;
 
 /// The lowest score of a rejected application.
 const REJECTED_AT_LEAST: u32 = 50;
-/// The score from which a human looks at an application.
+/// The score at which an application requires a review.
 const REVIEW_FROM: u32 = 50;
 
-/// The ratio that tells whether a country's applicant can afford the instalment, with its limit.
+/// The affordability ratio of a country, with its limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Affordability {
     /// (Obligations + instalment) / income.
@@ -35,66 +34,70 @@ pub(super) enum Affordability {
     Pti(Ratio),
 }
 
-/// How many rules were broken.
+/// Numbers of broken rules.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Broken {
     pub(super) reject: usize,
     pub(super) review: usize,
 }
 
-/// The risk score with two decimals; `None` when a component cannot be known. What a rejection has at least is added by
-/// [`of_status`], once the status is known.
+/// The risk score with two decimals; `None` if a component is unknown. [`of_status`] applies the minimum for rejections
+/// once the status is known.
 pub(super) fn score(facts: &Facts<'_>, affordability: Affordability, broken: Broken) -> Option<Decimal> {
-    let credit = credit(facts.told.credit_score?);
+    let credit = credit(facts.report.credit_score?);
     let (ratio, limit) = match affordability {
         Affordability::Dti(limit) => (facts.dti()?, limit),
         Affordability::Pti(limit) => (facts.pti(), limit),
     };
     let affordability = affordability_points(ratio, limit);
-    let fractions = (credit.upper * affordability.lower + affordability.upper * credit.lower)
-        / (credit.lower * affordability.lower);
+    let fractions = (credit.numerator * affordability.denominator
+        + affordability.numerator * credit.denominator)
+        / (credit.denominator * affordability.denominator);
     let rules =
         Decimal::from(broken.reject) * Decimal::from(20) + Decimal::from(broken.review) * Decimal::TEN;
-    let total = (fractions + history(facts.told) + rules).clamp(Decimal::ZERO, Decimal::ONE_HUNDRED);
+    let total = (fractions + history(facts.report) + rules).clamp(Decimal::ZERO, Decimal::ONE_HUNDRED);
     let mut rounded = total.round_dp_with_strategy(2, RoundingStrategy::MidpointNearestEven);
     rounded.rescale(2);
     Some(rounded)
 }
 
-/// The score of an application that is decided so: a rejected one has at least 50.
+/// Applies the minimum of 50 for rejected applications.
 pub(super) fn of_status(score: Decimal, status: Outcome) -> Decimal {
     let mut floor = Decimal::from(REJECTED_AT_LEAST);
     floor.rescale(2);
     if status == Outcome::Rejected { score.max(floor) } else { score }
 }
 
-/// Whether a score this high goes to a human.
+/// Whether a score requires a review.
 pub(super) fn needs_review(score: Decimal) -> bool {
     score >= Decimal::from(REVIEW_FROM)
 }
 
-/// Between 0 and 40; a [`CreditScore`] is within 300 to 850, so nothing is left to clamp.
+/// From 0 to 40. No clamping is needed: a [`CreditScore`] is between 300 and 850.
 fn credit(score: CreditScore) -> Quotient {
     let short_of_best = CreditScore::MAX.saturating_sub(score.get());
     let range = CreditScore::MAX.saturating_sub(CreditScore::MIN);
-    Quotient { upper: Decimal::from(40) * Decimal::from(short_of_best), lower: Decimal::from(range) }
+    Quotient {
+        numerator: Decimal::from(40) * Decimal::from(short_of_best),
+        denominator: Decimal::from(range),
+    }
 }
 
-/// Between 0 and 30. The lower part is never zero: a ratio over nothing reaches every limit.
+/// From 0 to 30. The denominator is never zero: a ratio over zero reaches every limit.
 fn affordability_points(ratio: Quotient, limit: Ratio) -> Quotient {
     let most = Decimal::from(30);
     if ratio.reaches(limit) {
-        Quotient { upper: most, lower: Decimal::ONE }
+        Quotient { numerator: most, denominator: Decimal::ONE }
     } else {
-        Quotient { upper: most * ratio.upper, lower: ratio.lower * limit.get() }
+        Quotient { numerator: most * ratio.numerator, denominator: ratio.denominator * limit.get() }
     }
 }
 
-fn history(told: &BankingData) -> Decimal {
-    if told.has_defaults == Some(true) {
+fn history(report: &BankingData) -> Decimal {
+    if report.has_defaults == Some(true) {
         return Decimal::from(30);
     }
-    match told.account_status {
+    match report.account_status {
         None | Some(AccountStatus::Active) => Decimal::ZERO,
         Some(
             AccountStatus::Inactive

@@ -1,7 +1,7 @@
-//! One rule of a rule pack: what it tests, what breaking it leads to, and how it explains itself.
+//! A rule of a rule pack: its test, the consequence of breaking it, and its explanation.
 //!
-//! A country's rules are data: a list of [`Rule`]s over the closed vocabulary of [`Test`]. A new kind of test is a
-//! new variant, and the compiler then asks for its inputs, its threshold, its wording and its missing input.
+//! A country's rules are a list of [`Rule`]s made of the variants of [`Test`]. For a new variant the compiler requires
+//! its inputs, threshold, wording and missing input.
 
 use std::collections::BTreeMap;
 
@@ -13,28 +13,28 @@ use super::thresholds::{Amount, Ratio};
 use crate::domain::banking::{BankingData, CreditScore};
 use crate::domain::decision::{Case, RuleKind, RuleOutcome, RuleResult};
 
-/// What a rule demands. Each variant names what keeps it, so `AtMost` is broken above its limit and `Below` at it.
+/// The condition of a rule. The name states when it holds: `AtMost` fails above its limit, `Below` fails at its limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Test {
-    /// (Monthly obligations + instalment) / monthly income stays below.
+    /// (Monthly obligations + instalment) / monthly income is below the limit.
     DtiBelow(Ratio),
-    /// (Monthly obligations + instalment) / monthly income is at most.
+    /// (Monthly obligations + instalment) / monthly income is at most the limit.
     DtiAtMost(Ratio),
-    /// Instalment / monthly income is at most.
+    /// Instalment / monthly income is at most the limit.
     PtiAtMost(Ratio),
-    /// Requested amount / yearly income is at most.
+    /// Requested amount / annual income is at most the limit.
     LtiAtMost(Ratio),
-    /// The declared monthly income is at least.
+    /// The declared monthly income is at least the limit.
     IncomeAtLeast(Amount),
-    /// The requested amount is at most.
+    /// The requested amount is at most the limit.
     AmountAtMost(Amount),
-    /// The bureau's score is at least.
+    /// The credit score is at least the limit.
     ScoreAtLeast(CreditScore),
-    /// The bureau knows of no defaults.
+    /// The bureau reports no defaults.
     NoDefaults,
-    /// The bureau's average income lies at most this part of the declared income away from it, either way.
+    /// The average income from the bureau deviates from the declared income by at most this share, in either direction.
     AverageIncomeWithin(Ratio),
-    /// The bureau has a verified record of the person.
+    /// The bureau has verified the person's record.
     VerifiedRecord,
 }
 
@@ -47,38 +47,38 @@ pub(super) const MISSING_INPUTS: [&str; 5] = [
     "MISSING_VERIFIED",
 ];
 
-/// A rule of a country.
 #[derive(Debug, Clone, Copy)]
+/// A rule of a country.
 pub(super) struct Rule {
-    /// The stable code; the reason code of a decision when the rule is broken.
+    /// The stable code. If the rule is broken, it is also the reason code.
     pub(super) code: &'static str,
-    /// What breaking it leads to.
+    /// The consequence of breaking the rule.
     pub(super) kind: RuleKind,
-    /// What it demands.
+    /// The condition.
     pub(super) test: Test,
 }
 
 impl Rule {
-    /// A rule that declines when it is broken.
+    /// A rule that rejects the application if it is broken.
     pub(super) const fn reject(code: &'static str, test: Test) -> Self {
         Self { code, kind: RuleKind::Reject, test }
     }
 
-    /// A rule that sends to a human when it is broken.
+    /// A rule that sends the application to review if it is broken.
     pub(super) const fn review(code: &'static str, test: Test) -> Self {
         Self { code, kind: RuleKind::Review, test }
     }
 
-    /// Looks at `facts`, and explains what came of it.
+    /// Evaluates the rule and explains the result.
     pub(super) fn apply(&self, facts: &Facts<'_>) -> RuleOutcome {
-        let finding = self.test.look_at(facts);
+        let finding = self.test.evaluate(facts);
         RuleOutcome {
             code: self.code.to_owned(),
             kind: self.kind,
             description: self.test.description(),
             inputs: finding.inputs,
             threshold: self.test.threshold(),
-            result: match finding.kept {
+            result: match finding.passed {
                 Some(true) => RuleResult::Passed,
                 Some(false) => RuleResult::Broken,
                 None => RuleResult::NotEvaluated,
@@ -87,57 +87,60 @@ impl Rule {
     }
 }
 
-/// All that a rule may look at.
+/// The inputs of rules.
 pub(super) struct Facts<'a> {
-    /// What was asked for and declared.
+    /// The request and the declared figures.
     pub(super) case: &'a Case,
-    /// What the bureau told. Fallback figures are no report: they never get here.
-    pub(super) told: &'a BankingData,
+    /// The bureau's report, empty if there are only fallback figures.
+    pub(super) report: &'a BankingData,
     /// The monthly instalment, in cents.
     pub(super) instalment: Decimal,
 }
 
 impl Facts<'_> {
-    /// (Monthly obligations + instalment) / monthly income; `None` when the obligations are not told.
+    /// (Monthly obligations + instalment) / monthly income; `None` if the obligations are unknown.
     pub(super) fn dti(&self) -> Option<Quotient> {
-        let obligations = self.told.monthly_obligations?.amount();
-        Some(Quotient { upper: obligations + self.instalment, lower: self.case.monthly_income.amount() })
+        let obligations = self.report.monthly_obligations?.amount();
+        Some(Quotient {
+            numerator: obligations + self.instalment,
+            denominator: self.case.monthly_income.amount(),
+        })
     }
 
     /// Instalment / monthly income.
     pub(super) fn pti(&self) -> Quotient {
-        Quotient { upper: self.instalment, lower: self.case.monthly_income.amount() }
+        Quotient { numerator: self.instalment, denominator: self.case.monthly_income.amount() }
     }
 
-    /// Requested amount / yearly income.
+    /// Requested amount / annual income.
     fn lti(&self) -> Quotient {
         let yearly_income = self.case.monthly_income.amount() * Decimal::from(12);
-        Quotient { upper: self.case.requested_amount.amount(), lower: yearly_income }
+        Quotient { numerator: self.case.requested_amount.amount(), denominator: yearly_income }
     }
 
-    /// |average - declared| / declared; `None` when the average is not told.
+    /// |average - declared| / declared; `None` if the average is unknown.
     fn income_deviation(&self) -> Option<Quotient> {
         let declared = self.case.monthly_income.amount();
-        let average = self.told.average_monthly_income?.amount();
-        Some(Quotient { upper: (average - declared).abs(), lower: declared })
+        let average = self.report.average_monthly_income?.amount();
+        Some(Quotient { numerator: (average - declared).abs(), denominator: declared })
     }
 }
 
-/// What a test saw, and whether it was kept; `None` when nobody can tell.
+/// The inputs of a test and whether it passed; `None` if that is unknown.
 struct Finding {
     inputs: BTreeMap<String, Value>,
-    kept: Option<bool>,
+    passed: Option<bool>,
 }
 
 impl Finding {
-    fn new<const N: usize>(kept: Option<bool>, inputs: [(&str, Value); N]) -> Self {
-        Self { kept, inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+    fn new<const N: usize>(passed: Option<bool>, inputs: [(&str, Value); N]) -> Self {
+        Self { passed, inputs: inputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
     }
 }
 
 impl Test {
-    fn look_at(&self, facts: &Facts<'_>) -> Finding {
-        let Facts { case, told, instalment } = facts;
+    fn evaluate(&self, facts: &Facts<'_>) -> Finding {
+        let Facts { case, report, instalment } = facts;
         let income = json!(case.monthly_income);
         let monthly = json!(instalment.to_string());
         match *self {
@@ -156,35 +159,35 @@ impl Test {
                 Finding::new(Some(!lti.is_above(limit)), inputs)
             }
             Self::IncomeAtLeast(floor) => {
-                let kept = case.monthly_income.amount() >= floor.get();
-                Finding::new(Some(kept), [("monthly_income", income)])
+                let passed = case.monthly_income.amount() >= floor.get();
+                Finding::new(Some(passed), [("monthly_income", income)])
             }
             Self::AmountAtMost(ceiling) => {
-                let kept = case.requested_amount.amount() <= ceiling.get();
-                Finding::new(Some(kept), [("requested_amount", json!(case.requested_amount))])
+                let passed = case.requested_amount.amount() <= ceiling.get();
+                Finding::new(Some(passed), [("requested_amount", json!(case.requested_amount))])
             }
             Self::ScoreAtLeast(floor) => {
-                let kept = told.credit_score.map(|score| score >= floor);
-                Finding::new(kept, [("credit_score", json!(told.credit_score))])
+                let passed = report.credit_score.map(|score| score >= floor);
+                Finding::new(passed, [("credit_score", json!(report.credit_score))])
             }
             Self::NoDefaults => {
-                let kept = told.has_defaults.map(|defaults| !defaults);
-                Finding::new(kept, [("has_defaults", json!(told.has_defaults))])
+                let passed = report.has_defaults.map(|defaults| !defaults);
+                Finding::new(passed, [("has_defaults", json!(report.has_defaults))])
             }
             Self::AverageIncomeWithin(limit) => {
                 let deviation = facts.income_deviation();
                 let inputs = [
                     ("monthly_income", income),
-                    ("average_monthly_income", json!(told.average_monthly_income)),
+                    ("average_monthly_income", json!(report.average_monthly_income)),
                     ("deviation", shown(deviation)),
                 ];
                 Finding::new(deviation.map(|d| !d.is_above(limit)), inputs)
             }
-            Self::VerifiedRecord => Finding::new(told.verified, [("verified", json!(told.verified))]),
+            Self::VerifiedRecord => Finding::new(report.verified, [("verified", json!(report.verified))]),
         }
     }
 
-    /// The limit, as text; `None` for a test that has none.
+    /// The limit as text; `None` if the test has none.
     pub(super) fn threshold(&self) -> Option<String> {
         match self {
             Self::DtiBelow(limit)
@@ -198,18 +201,18 @@ impl Test {
         }
     }
 
-    /// The demand in words, with its limit.
+    /// The condition in words, with its limit.
     pub(super) fn description(&self) -> String {
         match self {
             Self::DtiBelow(limit) => {
                 format!(
-                    "Obligations and instalment together must stay below {} of the income.",
+                    "The obligations plus the instalment must stay below {} of the income.",
                     limit.percent()
                 )
             }
             Self::DtiAtMost(limit) => {
                 format!(
-                    "Obligations and instalment together must not exceed {} of the income.",
+                    "The obligations plus the instalment must not exceed {} of the income.",
                     limit.percent()
                 )
             }
@@ -217,22 +220,21 @@ impl Test {
                 format!("The instalment must not exceed {} of the income.", limit.percent())
             }
             Self::LtiAtMost(limit) => {
-                format!("The requested amount must not exceed {limit} times the yearly income.")
+                format!("The requested amount must not exceed {limit} times the annual income.")
             }
             Self::IncomeAtLeast(floor) => format!("The monthly income must be at least {floor}."),
             Self::AmountAtMost(ceiling) => format!("The requested amount must not exceed {ceiling}."),
             Self::ScoreAtLeast(floor) => format!("The credit score must be at least {}.", floor.get()),
-            Self::NoDefaults => "The bureau must know of no active defaults.".to_owned(),
+            Self::NoDefaults => "The bureau must report no active defaults.".to_owned(),
             Self::AverageIncomeWithin(limit) => format!(
-                "The bureau's average income must lie within {} of the declared income.",
+                "The average income reported by the bureau must be within {} of the declared income.",
                 limit.percent()
             ),
-            Self::VerifiedRecord => "The bureau must have a verified record of the person.".to_owned(),
+            Self::VerifiedRecord => "The bureau must have verified the record of the person.".to_owned(),
         }
     }
 
-    /// The reason code that tells which input was missing when the test could not be made; `None` for a test that
-    /// asks the bureau nothing.
+    /// The reason code for a missing input; `None` if the test needs no bureau data.
     pub(super) const fn missing_input(&self) -> Option<&'static str> {
         match self {
             Self::DtiBelow(_) | Self::DtiAtMost(_) => Some("MISSING_MONTHLY_OBLIGATIONS"),
@@ -245,17 +247,17 @@ impl Test {
     }
 }
 
-fn dti_finding(facts: &Facts<'_>, kept: Option<bool>) -> Finding {
+fn dti_finding(facts: &Facts<'_>, passed: Option<bool>) -> Finding {
     let inputs = [
-        ("monthly_obligations", json!(facts.told.monthly_obligations)),
+        ("monthly_obligations", json!(facts.report.monthly_obligations)),
         ("instalment", json!(facts.instalment.to_string())),
         ("monthly_income", json!(facts.case.monthly_income)),
         ("dti", shown(facts.dti())),
     ];
-    Finding::new(kept, inputs)
+    Finding::new(passed, inputs)
 }
 
-/// A quotient as an explanation shows it: rounded, `null` when there is none.
+/// The displayed quotient, rounded; `null` if there is none.
 fn shown(quotient: Option<Quotient>) -> Value {
-    json!(quotient.and_then(Quotient::shown).map(|ratio| ratio.to_string()))
+    json!(quotient.and_then(Quotient::displayed).map(|ratio| ratio.to_string()))
 }

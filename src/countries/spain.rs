@@ -1,11 +1,12 @@
 //! Spain: DNI and NIE, euros, ASNEF-CIRBE.
 //!
-//! **Documents.** A DNI is eight digits and a letter; a NIE is X, Y or Z, seven digits and a letter. The letter is
-//! a check: the number modulo 23 chooses it from a fixed alphabet, with X, Y and Z standing for 0, 1 and 2 (DNI:
-//! Real Decreto 1065/2007, article 19; NIE: Orden INT/2058/2008). 23 is prime and larger than ten, so any single wrong digit
-//! shows; only a first digit of 0, 1 or 2 replaced by X, Y or Z is another document with the same number.
-//! Company numbers (NIF with a leading letter) have another shape and are `bad_format`. A number may be written with the
-//! country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices; the prefix is not part of it and is not stored.
+//! **Documents.** A DNI has eight digits and a letter; a NIE has X, Y or Z, seven digits and a letter. The letter is a
+//! check letter: the number modulo 23 selects it from a fixed alphabet, with X, Y and Z standing for 0, 1 and 2 (DNI:
+//! Real Decreto 1065/2007, article 19; NIE: Orden INT/2058/2008). 23 is prime and greater than ten, so any single wrong
+//! digit is detected; only replacing a first digit 0, 1 or 2 with X, Y or Z results in another document with the same
+//! number. Company numbers (NIF with a leading letter) have a different format and are `bad_format`. A number may be
+//! written with the country prefix `ES`, as in VAT numbers (NIF-IVA, VIES) and on invoices; the prefix is not part of
+//! it and is not stored.
 //!
 //! **Rules.** Rejects: DTI of 40 % or more, a score below 600, active defaults. Reviews: more than 20,000 euros.
 
@@ -25,7 +26,7 @@ use crate::domain::banking::CreditScore;
 use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
 
-/// Raised whenever the rules below would decide an old case differently with the same figures.
+/// Incremented whenever the rules below would decide an old case differently with the same thresholds.
 const REVISION: u32 = 1;
 
 /// The members of `country_specific_data`.
@@ -34,36 +35,32 @@ pub(super) const DATA_MEMBERS: &[DataMember] = &[
     DataMember::open("sex", DataKind::Choice(&["female", "male", "non_binary"]), "The applicant's sex"),
     DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
     DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
-    DataMember::personal("address", DataKind::Text(200), "Where the applicant lives"),
+    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
     DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
     DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
     DataMember::open("employer", DataKind::Text(120), "The employer's name"),
-    DataMember::open("occupation", DataKind::Text(120), "What the applicant works as"),
+    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
     DataMember::open(
         "employment_status",
         DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
-        "How the applicant is employed",
+        "The applicant's employment status",
     ),
-    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the present employment"),
-    DataMember::open(
-        "dependents",
-        DataKind::Integer(0, 30),
-        "How many people live on the applicant's income",
-    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
+    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
     DataMember::open(
         "housing",
         DataKind::Choice(&["owned", "rented", "family", "other"]),
-        "How the applicant lives",
+        "The applicant's housing situation",
     ),
-    DataMember::open("monthly_rent", DataKind::Amount, "The rent paid each month"),
+    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
     DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
-    DataMember::open("loan_purpose", DataKind::Text(120), "What the money is for"),
-    DataMember::personal("note", DataKind::Text(500), "What else the applicant says"),
-    DataMember::personal("iban", DataKind::Code(15, 34), "The account to pay to (IBAN)"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
+    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
+    DataMember::personal("iban", DataKind::Code(15, 34), "The account for the payout (IBAN)"),
     DataMember::open("province", DataKind::Text(60), "The province of residence"),
 ];
 
-/// `config/countries/es.toml`, where each key is explained.
+/// `config/countries/es.toml`, which explains each key.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Thresholds {
@@ -73,8 +70,8 @@ struct Thresholds {
     review_amount_above: Amount,
 }
 
-/// Lending in Spain.
 #[derive(Debug)]
+/// Rules for Spain.
 pub struct Spain {
     pack: RulePack,
 }
@@ -102,7 +99,7 @@ impl CountryRules for Spain {
     fn describe(&self) -> CountryDescription {
         let document = DocumentDescription {
             kinds: vec![DocumentKind::Dni, DocumentKind::Nie],
-            description: "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter), with or without ES before it",
+            description: "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter), optionally with the prefix ES",
             format: "^([0-9]{8}|[XYZ][0-9]{7})[A-Z]$",
             sample: "12345678Z",
         };
@@ -110,7 +107,7 @@ impl CountryRules for Spain {
     }
 
     fn check_document(&self, text: &str, _as_of: DateTime<Utc>) -> DocumentVerdict {
-        check(text).unwrap_or_else(DocumentVerdict::unrecognised)
+        check(text).unwrap_or_else(DocumentVerdict::unrecognized)
     }
 
     fn evaluate(&self, case: &Case) -> Decision {
@@ -125,7 +122,7 @@ impl CountryRules for Spain {
 /// The check letters, by the number modulo 23.
 const LETTERS: [u8; 23] = *b"TRWAGMYFPDXBNJZSQVHLCKE";
 
-/// Before a DNI or NIE: the country of a VAT number (Council Directive 2006/112/EC, article 215), and the type of an
+/// Prefixes of a DNI or NIE: the country in VAT numbers (Council Directive 2006/112/EC, article 215), and the type of
 /// identity card or tax number in certificates (ETSI EN 319 412-1, 5.1.3).
 const PREFIXES: [&str; 3] = ["IDCES", "TINES", "ES"];
 
@@ -150,20 +147,20 @@ pub(super) fn check(text: &str) -> Result<DocumentVerdict, ReasonCode> {
         Some((expected, _)) if *expected == letter => vec![],
         _ => vec![ReasonCode::BadCheckDigit],
     };
-    Ok(DocumentVerdict::recognised(kind, document::to_text(&normalized), reasons, None))
+    Ok(DocumentVerdict::recognized(kind, document::to_text(&normalized), reasons, None))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::table::moment;
-    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, row, told};
+    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, report, row};
     use super::super::{Countries, DocumentKind};
     use crate::domain::application::Country;
     use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
     use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
 
     #[test]
-    fn documents_are_accepted_and_refused_as_the_table_says() {
+    fn documents_have_the_expected_verdicts() {
         assert_documents(
             Country::Es,
             &[
@@ -234,24 +231,24 @@ mod tests {
     }
 
     #[test]
-    fn cases_are_decided_as_the_table_says() {
+    fn cases_have_the_expected_decisions() {
         assert_decisions(
             Country::Es,
             &[
                 // The worked examples of the specification.
-                row("15000", "3500", 36, told("300", 720), Approved, "25.96", &[]),
-                row("15000", "3500", 36, told("920", 600), Approved, "47.97", &[]),
-                row("25000", "6000", 48, told("200", 780), UnderReview, "25.22", &["AMOUNT_NEEDS_REVIEW"]),
+                row("15000", "3500", 36, report("300", 720), Approved, "25.96", &[]),
+                row("15000", "3500", 36, report("920", 600), Approved, "47.97", &[]),
+                row("25000", "6000", 48, report("200", 780), UnderReview, "25.22", &["AMOUNT_NEEDS_REVIEW"]),
                 // The score just below, at and just above its floor.
-                row("15000", "3500", 36, told("100", 599), Rejected, "50.47", &["SCORE_TOO_LOW"]),
-                row("15000", "3500", 36, told("100", 600), Approved, "30.40", &[]),
-                row("15000", "3500", 36, told("100", 601), Approved, "30.32", &[]),
-                // Defaults, and a standing that is not active.
+                row("15000", "3500", 36, report("100", 599), Rejected, "50.47", &["SCORE_TOO_LOW"]),
+                row("15000", "3500", 36, report("100", 600), Approved, "30.40", &[]),
+                row("15000", "3500", 36, report("100", 601), Approved, "30.32", &[]),
+                // Defaults, and accounts that are not active.
                 row(
                     "15000",
                     "3500",
                     36,
-                    told("100", 720).with_defaults(),
+                    report("100", 720).with_defaults(),
                     Rejected,
                     "71.67",
                     &["ACTIVE_DEFAULTS"],
@@ -260,22 +257,30 @@ mod tests {
                     "15000",
                     "3500",
                     36,
-                    told("100", 720).with_defaults().standing(Closed),
+                    report("100", 720).with_defaults().account_status(Closed),
                     Rejected,
                     "71.67",
                     &["ACTIVE_DEFAULTS"],
                 ),
-                row("15000", "3500", 36, told("100", 720).standing(Inactive), Approved, "31.67", &[]),
-                row("15000", "3500", 36, told("100", 720).standing(Suspended), Approved, "31.67", &[]),
-                row("15000", "3500", 36, told("100", 720).standing(Closed), Approved, "31.67", &[]),
-                row("15000", "3500", 36, told("100", 720).standing(Unknown), Approved, "31.67", &[]),
-                // What the bureau did not tell.
-                row("15000", "3500", 36, told("100", 720).standing_untold(), Approved, "21.67", &[]),
+                row("15000", "3500", 36, report("100", 720).account_status(Inactive), Approved, "31.67", &[]),
                 row(
                     "15000",
                     "3500",
                     36,
-                    told("100", 850).score_untold(),
+                    report("100", 720).account_status(Suspended),
+                    Approved,
+                    "31.67",
+                    &[],
+                ),
+                row("15000", "3500", 36, report("100", 720).account_status(Closed), Approved, "31.67", &[]),
+                row("15000", "3500", 36, report("100", 720).account_status(Unknown), Approved, "31.67", &[]),
+                // Values that the bureau did not report.
+                row("15000", "3500", 36, report("100", 720).without_account_status(), Approved, "21.67", &[]),
+                row(
+                    "15000",
+                    "3500",
+                    36,
+                    report("100", 850).without_score(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_CREDIT_SCORE"],
@@ -284,7 +289,7 @@ mod tests {
                     "15000",
                     "3500",
                     36,
-                    told("0", 720).obligations_untold(),
+                    report("0", 720).without_obligations(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_MONTHLY_OBLIGATIONS"],
@@ -293,7 +298,7 @@ mod tests {
                     "15000",
                     "3500",
                     36,
-                    told("100", 720).defaults_untold(),
+                    report("100", 720).without_defaults(),
                     UnderReview,
                     "21.67",
                     &["MISSING_HAS_DEFAULTS"],
@@ -302,7 +307,11 @@ mod tests {
                     "15000",
                     "3500",
                     36,
-                    told("0", 850).obligations_untold().score_untold().defaults_untold().standing_untold(),
+                    report("0", 850)
+                        .without_obligations()
+                        .without_score()
+                        .without_defaults()
+                        .without_account_status(),
                     UnderReview,
                     UNKNOWN,
                     &["MISSING_MONTHLY_OBLIGATIONS", "MISSING_CREDIT_SCORE", "MISSING_HAS_DEFAULTS"],
@@ -311,28 +320,28 @@ mod tests {
                     "15000",
                     "3500",
                     36,
-                    told("0", 599).obligations_untold().with_defaults(),
+                    report("0", 599).without_obligations().with_defaults(),
                     Rejected,
                     UNKNOWN,
                     &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
                 ),
                 // The best and the worst score.
-                row("15000", "3500", 36, told("0", 850), Approved, "10.07", &[]),
-                row("15000", "3500", 36, told("0", 300), Rejected, "70.07", &["SCORE_TOO_LOW"]),
-                // DTI just below, at and just above 40 %: at 40 % it is broken already.
-                row("15000", "3500", 36, told("929.94", 800), Approved, "33.64", &[]),
-                row("15000", "3500", 36, told("929.95", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
-                row("15000", "3500", 36, told("929.96", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
+                row("15000", "3500", 36, report("0", 850), Approved, "10.07", &[]),
+                row("15000", "3500", 36, report("0", 300), Rejected, "70.07", &["SCORE_TOO_LOW"]),
+                // DTI just below, at and just above 40 %: exactly 40 % is broken.
+                row("15000", "3500", 36, report("929.94", 800), Approved, "33.64", &[]),
+                row("15000", "3500", 36, report("929.95", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
+                row("15000", "3500", 36, report("929.96", 800), Rejected, "53.64", &["DTI_TOO_HIGH"]),
                 // The amount just below, at and just above the review limit.
-                row("19999.99", "9000", 60, told("0", 800), Approved, "7.02", &[]),
-                row("20000", "9000", 60, told("0", 800), Approved, "7.02", &[]),
-                row("20000.01", "9000", 60, told("0", 800), UnderReview, "17.02", &["AMOUNT_NEEDS_REVIEW"]),
-                // Risk from 50 on goes to a human, also without a broken rule.
+                row("19999.99", "9000", 60, report("0", 800), Approved, "7.02", &[]),
+                row("20000", "9000", 60, report("0", 800), Approved, "7.02", &[]),
+                row("20000.01", "9000", 60, report("0", 800), UnderReview, "17.02", &["AMOUNT_NEEDS_REVIEW"]),
+                // A risk of 50 or more goes to review even if no rule is broken.
                 row(
                     "15000",
                     "3500",
                     36,
-                    told("900", 610).standing(Unknown),
+                    report("900", 610).account_status(Unknown),
                     UnderReview,
                     "56.81",
                     &["RISK_TOO_HIGH"],
@@ -341,41 +350,41 @@ mod tests {
                     "25000",
                     "9000",
                     60,
-                    told("2500", 600).standing(Suspended),
+                    report("2500", 600).account_status(Suspended),
                     UnderReview,
                     "63.24",
                     &["AMOUNT_NEEDS_REVIEW", "RISK_TOO_HIGH"],
                 ),
-                // A risk of 2.505 and one of 2.515 are rounded half-even.
-                row("1000", "3000", 36, told("68.86", 850), Approved, "2.50", &[]),
-                row("1000", "3000", 36, told("69.26", 850), Approved, "2.52", &[]),
-                // Everything at once: more than four reasons are cut, the risk ends at 100.
+                // Risks of 2.505 and 2.515 are rounded half to even.
+                row("1000", "3000", 36, report("68.86", 850), Approved, "2.50", &[]),
+                row("1000", "3000", 36, report("69.26", 850), Approved, "2.52", &[]),
+                // Everything at once: only four reasons are kept, and the risk is capped at 100.
                 row(
                     "30000",
                     "1000",
                     84,
-                    told("5000", 300).with_defaults(),
+                    report("5000", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["DTI_TOO_HIGH", "SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "AMOUNT_NEEDS_REVIEW"],
                 ),
-                // The extremes of a column.
+                // The limits of the database column.
                 row(
                     "9999999999.99",
                     "0.01",
                     6,
-                    told("9999999999.99", 300).with_defaults(),
+                    report("9999999999.99", 300).with_defaults(),
                     Rejected,
                     "100.00",
                     &["DTI_TOO_HIGH", "SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "AMOUNT_NEEDS_REVIEW"],
                 ),
-                row("0.01", "9999999999.99", 84, told("0", 850), Approved, "0.00", &[]),
+                row("0.01", "9999999999.99", 84, report("0", 850), Approved, "0.00", &[]),
             ],
         );
     }
 
     #[test]
-    fn a_dni_and_a_nie_are_told_apart() {
+    fn a_dni_and_a_nie_are_distinguished() {
         let countries = Countries::built_in().unwrap();
         let kind = |text| countries.rules(Country::Es).check_document(text, moment()).kind;
         assert_eq!(kind("12345678Z"), Some(DocumentKind::Dni));

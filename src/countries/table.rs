@@ -1,6 +1,6 @@
-//! What the table tests of the countries are written in: one row a document, one row a case.
+//! Table tests of the countries: one row per document, one row per case.
 //!
-//! Expected figures were worked out apart from this code, from the published algorithms, in exact fractions.
+//! The expected values were computed separately from the published algorithms, in exact fractions.
 
 use chrono::{DateTime, TimeZone as _, Utc};
 
@@ -10,18 +10,18 @@ use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::decision::{Case, Outcome, RuleResult};
 use crate::domain::money::Money;
 
-/// The risk of a row in which it cannot be known.
+/// The risk of a row with an unknown risk score.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// The moment of every table: noon of 20 May 2026.
+/// The time of all tables: noon on 20 May 2026.
 pub(super) fn moment() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 5, 20, 12, 0, 0).unwrap()
 }
 
-/// A text and what becomes of it: the normalised document, or the reasons against it.
+/// A text and its expected normalized document or reasons.
 pub(super) type DocumentRow = (&'static str, Result<&'static str, &'static [&'static str]>);
 
-/// Checks every row, and that the table is as long as it has to be.
+/// Checks every row and the minimum number of rows.
 pub(super) fn assert_documents(country: Country, rows: &[DocumentRow]) {
     assert!(rows.len() >= 40, "{country} has only {} documents", rows.len());
     let countries = Countries::built_in().unwrap();
@@ -36,51 +36,51 @@ pub(super) fn assert_documents(country: Country, rows: &[DocumentRow]) {
     }
 }
 
-/// A bureau's report, as a row states it.
-pub(super) struct Told(BankingData);
+/// The bureau report of a row.
+pub(super) struct ReportBuilder(BankingData);
 
-/// The usual report: these obligations and this score, accounts in order, no defaults.
-pub(super) fn told(obligations: &str, score: i64) -> Told {
+/// The default report: these obligations and this score, active accounts, no defaults.
+pub(super) fn report(obligations: &str, score: i64) -> ReportBuilder {
     let mut data = BankingData::empty("bureau");
     data.account_status = Some(AccountStatus::Active);
     data.credit_score = Some(CreditScore::new(score).unwrap());
     data.monthly_obligations = Some(Money::parse(obligations).unwrap());
     data.has_defaults = Some(false);
-    Told(data)
+    ReportBuilder(data)
 }
 
-impl Told {
+impl ReportBuilder {
     pub(super) fn with_defaults(mut self) -> Self {
         self.0.has_defaults = Some(true);
         self
     }
 
-    pub(super) fn defaults_untold(mut self) -> Self {
+    pub(super) fn without_defaults(mut self) -> Self {
         self.0.has_defaults = None;
         self
     }
 
-    pub(super) fn standing(mut self, status: AccountStatus) -> Self {
+    pub(super) fn account_status(mut self, status: AccountStatus) -> Self {
         self.0.account_status = Some(status);
         self
     }
 
-    pub(super) fn standing_untold(mut self) -> Self {
+    pub(super) fn without_account_status(mut self) -> Self {
         self.0.account_status = None;
         self
     }
 
-    pub(super) fn score_untold(mut self) -> Self {
+    pub(super) fn without_score(mut self) -> Self {
         self.0.credit_score = None;
         self
     }
 
-    pub(super) fn obligations_untold(mut self) -> Self {
+    pub(super) fn without_obligations(mut self) -> Self {
         self.0.monthly_obligations = None;
         self
     }
 
-    pub(super) fn average(mut self, income: &str) -> Self {
+    pub(super) fn average_income(mut self, income: &str) -> Self {
         self.0.average_monthly_income = Some(Money::parse(income).unwrap());
         self
     }
@@ -91,7 +91,7 @@ impl Told {
     }
 }
 
-/// A case and its decision.
+/// A case and its expected decision.
 pub(super) struct DecisionRow {
     case: Case,
     status: Outcome,
@@ -99,31 +99,30 @@ pub(super) struct DecisionRow {
     reasons: &'static [&'static str],
 }
 
-/// Amount, income, months and report; status, risk and reasons.
+/// Amount, income, months and report; expected status, risk and reasons.
 pub(super) fn row(
     amount: &str,
     income: &str,
     months: i64,
-    told: Told,
+    report: ReportBuilder,
     status: Outcome,
     risk: &'static str,
     reasons: &'static [&'static str],
 ) -> DecisionRow {
-    DecisionRow { case: case(amount, income, months, told), status, risk, reasons }
+    DecisionRow { case: case(amount, income, months, report), status, risk, reasons }
 }
 
-/// A case.
-pub(super) fn case(amount: &str, income: &str, months: i64, told: Told) -> Case {
+pub(super) fn case(amount: &str, income: &str, months: i64, report: ReportBuilder) -> Case {
     Case {
         requested_amount: Money::parse(amount).unwrap(),
         monthly_income: Money::parse(income).unwrap(),
         term_months: TermMonths::new(months).unwrap(),
-        banking_data: told.0,
+        banking_data: report.0,
         applied_elsewhere: false,
     }
 }
 
-/// Checks every row, that each broken rule explains itself, and that the table is as long as it has to be.
+/// Checks every row, the explanation of each rule, and the minimum number of rows.
 pub(super) fn assert_decisions(country: Country, rows: &[DecisionRow]) {
     assert!(rows.len() >= 25, "{country} has only {} cases", rows.len());
     let countries = Countries::built_in().unwrap();

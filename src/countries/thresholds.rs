@@ -1,11 +1,11 @@
-//! The figures that a country's rules compare with, read from `config/countries/<code>.toml`.
+//! The thresholds of a country's rules, read from `config/countries/<code>.toml`.
 //!
-//! Each country names its own figures in a struct of its own with `deny_unknown_fields`; the types here are the
-//! kinds of figure that such a struct is made of. Each checks its range while it is read, so that a bad figure is
-//! reported with its file, line and key, and no rule ever sees one. Figures are exact: a TOML float is refused.
+//! Each country defines its thresholds in a struct with `deny_unknown_fields`, made of the types in this file. They
+//! check their range while being parsed, so an invalid value is reported with its file, line and key. Values are exact:
+//! TOML floats are rejected.
 //!
-//! Each kind is written in one canonical form (`0.40` and `0.4` are the same figure), because the version of a
-//! rule pack is a hash over what is written.
+//! Each type has one canonical form (`0.40` and `0.4` are equal), because the version of a rule pack is a hash of the
+//! serialized thresholds.
 
 use std::fmt;
 
@@ -17,20 +17,19 @@ use crate::domain::application::Country;
 use crate::domain::money::Money;
 use crate::error::{Error, Result};
 
-/// The decimals that a ratio or a rate may have: enough for any real one, and few enough that no product of
-/// figures leaves the 96 bits of a [`Decimal`].
+/// Most decimals of a ratio or rate: enough in practice, and few enough that no product exceeds the 96 bits of a
+/// [`Decimal`].
 const MAX_SCALE: u32 = 6;
 
-/// A country's thresholds file, before it is read.
+/// An unparsed thresholds file.
 #[derive(Debug)]
 pub(super) struct ThresholdsFile {
-    /// Where the text is from, for the operator.
+    /// Where the text comes from, for error messages.
     origin: String,
     text: String,
 }
 
 impl ThresholdsFile {
-    /// The file that is compiled in.
     pub(super) fn built_in(country: Country) -> Self {
         let text = match country {
             Country::Es => include_str!("../../config/countries/es.toml"),
@@ -43,32 +42,31 @@ impl ThresholdsFile {
         Self::new(format!("built-in {}.toml", country.lower_code()), text.to_owned())
     }
 
-    /// A text from somewhere else.
     pub(super) fn new(origin: String, text: String) -> Self {
         Self { origin, text }
     }
 
-    /// Reads the figures.
+    /// Parses the thresholds.
     ///
     /// # Errors
-    /// [`Error::Configuration`] naming the file and the key, when a key is missing, unknown, or out of range.
+    /// [`Error::Configuration`], which names the file and the key, if a key is missing, unknown or out of range.
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         toml::from_str(&self.text)
             .map_err(|error| Error::configuration(format_args!("{}: {error}", self.origin)))
     }
 }
 
-/// A ratio: above 0, at most 10.
+/// A ratio: above 0 and at most 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ratio(Decimal);
 
 impl Ratio {
-    /// The ratio, where 1 is 100 %.
+    /// The ratio; 1 is 100 %.
     pub(super) const fn get(self) -> Decimal {
         self.0
     }
 
-    /// The ratio as a person reads it: `40 %`.
+    /// The ratio as a percentage, such as `40 %`.
     pub(super) fn percent(self) -> String {
         format!("{} %", (self.0 * Decimal::ONE_HUNDRED).normalize())
     }
@@ -91,17 +89,17 @@ impl<'de> Deserialize<'de> for Ratio {
         let value = exact_decimal(deserializer)?;
         let fits = value > Decimal::ZERO && value <= Decimal::TEN;
         fits.then_some(Self(value)).ok_or_else(|| {
-            D::Error::custom("must be a ratio above 0 and at most 10, such as \"0.40\" for 40 %")
+            D::Error::custom("must be a ratio above 0 and up to 10, such as \"0.40\" for 40 %")
         })
     }
 }
 
-/// A nominal yearly rate: 0 to 5.
+/// A nominal annual rate: 0 to 5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AnnualRate(Decimal);
 
 impl AnnualRate {
-    /// The rate, where 1 is 100 % a year.
+    /// The rate; 1 is 100 % a year.
     pub(super) const fn get(self) -> Decimal {
         self.0
     }
@@ -124,7 +122,7 @@ impl<'de> Deserialize<'de> for AnnualRate {
         let value = exact_decimal(deserializer)?;
         let fits = value >= Decimal::ZERO && value <= Decimal::from(5);
         fits.then_some(Self(value))
-            .ok_or_else(|| D::Error::custom("must be a yearly rate from 0 to 5, such as \"0.08\" for 8 %"))
+            .ok_or_else(|| D::Error::custom("must be an annual rate from 0 to 5, such as \"0.08\" for 8 %"))
     }
 }
 
@@ -133,7 +131,6 @@ impl<'de> Deserialize<'de> for AnnualRate {
 pub(super) struct Amount(Money);
 
 impl Amount {
-    /// The amount.
     pub(super) const fn get(self) -> Decimal {
         self.0.amount()
     }
@@ -158,7 +155,7 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
-/// Reads a decimal with at most [`MAX_SCALE`] decimals, in its canonical form.
+/// Parses a decimal with at most [`MAX_SCALE`] decimals into its canonical form.
 fn exact_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     let text = deserializer.deserialize_any(ExactText)?;
     let value = Decimal::from_str_exact(&text)
@@ -170,7 +167,7 @@ fn exact_decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, 
     Ok(value)
 }
 
-/// A quoted decimal, or a whole number without quotes.
+/// A quoted decimal, or an unquoted integer.
 struct ExactText;
 
 impl Visitor<'_> for ExactText {
@@ -206,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_exact_and_have_one_canonical_form() {
+    fn thresholds_are_exact_and_have_a_canonical_form() {
         let figures = read("ratio = \"0.400\"\nrate = 0\namount = 20000").unwrap();
         let json = serde_json::to_string(&figures).unwrap();
         assert_eq!(json, r#"{"ratio":"0.4","rate":"0","amount":"20000.00"}"#);
@@ -214,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_figure_is_reported_with_its_file_and_key() {
+    fn an_invalid_threshold_is_reported_with_its_file_and_key() {
         for (text, names) in [
             ("ratio = 0.4\nrate = 0\namount = 1", "ratio = 0.4"),
             ("ratio = \"0\"\nrate = 0\namount = 1", "ratio = \"0\""),

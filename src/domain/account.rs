@@ -1,4 +1,4 @@
-//! Accounts: what they may do, and how they are called.
+//! Roles, scopes and names of accounts.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -6,20 +6,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What an account may do; each role may do what the ones before it may.
+/// Permissions of an account. Each role includes the permissions of the roles before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Make applications, see its own and cancel them.
+    /// Create applications, and read and cancel its own.
     User,
-    /// See all applications and review them.
+    /// Read and review all applications.
     Analyst,
-    /// Everything, operations included.
+    /// Everything, including operations.
     Admin,
 }
 
 impl Role {
-    /// Every role, the least first.
+    /// Every role, in ascending order.
     pub const ALL: [Self; 3] = [Self::User, Self::Analyst, Self::Admin];
 
     /// The name used in JSON, SQL and tokens.
@@ -46,25 +46,25 @@ impl FromStr for Role {
     }
 }
 
-/// What an API key was made for. People have every scope of their role.
+/// Permissions of an API key. User accounts have every scope of their role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Scope {
-    /// Reading applications, countries and live updates.
+    /// Read applications, countries and live updates.
     #[serde(rename = "applications:read")]
     ApplicationsRead,
-    /// Making, changing and cancelling applications.
+    /// Create, change and cancel applications.
     #[serde(rename = "applications:write")]
     ApplicationsWrite,
-    /// Reviewing.
+    /// Review applications.
     #[serde(rename = "applications:review")]
     ApplicationsReview,
-    /// Reading metrics, and nothing else: for whoever collects them.
+    /// Read metrics only, for monitoring systems.
     #[serde(rename = "metrics:read")]
     MetricsRead,
-    /// Reading metrics, jobs and logs of access.
+    /// Read metrics, jobs and access logs.
     #[serde(rename = "operations:read")]
     OperationsRead,
-    /// Changing how Aval runs, and who may use it.
+    /// Change operations, accounts and API keys.
     #[serde(rename = "operations:write")]
     OperationsWrite,
 }
@@ -94,7 +94,7 @@ impl Scope {
 }
 
 impl Scope {
-    /// The least role that a key with this scope needs for the scope to be of any use: the route table asks for it.
+    /// The lowest role with which a key can use the scope. The route table requires it.
     pub const fn least_role(self) -> Role {
         match self {
             Self::ApplicationsRead | Self::ApplicationsWrite | Self::MetricsRead => Role::User,
@@ -118,41 +118,40 @@ impl FromStr for Scope {
     }
 }
 
-/// How often an API key may be used, where that differs from the configured limits.
+/// Rate limits of an API key; absent: the configured limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct KeyLimits {
-    /// Requests a minute, creations not counted.
+    /// Requests per minute, not counting created applications.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Applications created a minute.
+    /// Created applications per minute.
     pub applications_per_minute: Option<NonZeroU32>,
 }
 
 impl KeyLimits {
-    /// The most that either can be.
+    /// Largest allowed value of either limit.
     pub const MAX_PER_MINUTE: u32 = 100_000;
 }
 
-/// How an account is called: 3 to 64 of `a-z`, `0-9`, `.`, `_` and `-`. It stands in rows that nobody can erase, so that it
-/// must be no personal datum, and it never changes.
+/// The name of an account: 3 to 64 of `a-z`, `0-9`, `.`, `_` and `-`. It is stored in rows that cannot be erased, so it
+/// must not be personal data. It never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccountName(String);
 
 impl AccountName {
-    /// What an API key's account begins with. No person's name has a colon.
+    /// Prefix of an API key's account name. User names cannot contain a colon.
     pub const KEY_PREFIX: &'static str = "key:";
-    /// Longest name of a key, so that its account's name is no longer than a person's.
+    /// Longest name of a key, in characters. With the prefix it is as long as the longest user name.
     pub const KEY_MAX_CHARS: usize = 60;
     const CHARS: std::ops::RangeInclusive<usize> = 3..=64;
 
-    /// Checks a name.
+    /// `None` if the name is not valid.
     pub fn parse(text: &str) -> Option<Self> {
         let is_allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         (Self::CHARS.contains(&text.len()) && text.bytes().all(is_allowed)).then(|| Self(text.to_owned()))
     }
 
-    /// The name.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_admin_may_more_than_an_analyst_and_an_analyst_more_than_a_user() {
+    fn roles_are_ordered_by_permissions() {
         assert!(Role::User < Role::Analyst && Role::Analyst < Role::Admin);
         for role in Role::ALL {
             assert_eq!(role.as_str().parse(), Ok(role));
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_written_and_read_alike() {
+    fn scopes_parse_from_their_own_names() {
         for scope in Scope::ALL {
             assert_eq!(scope.as_str().parse(), Ok(scope));
             assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_short_plain_and_lower_case() {
+    fn account_names_are_short_lower_case_ascii() {
         for name in ["ana", "a.b-c_9", &"x".repeat(64)] {
             assert_eq!(AccountName::parse(name).unwrap().as_str(), name);
         }

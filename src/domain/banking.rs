@@ -1,4 +1,4 @@
-//! What a bureau says about a person, in one shape for all six bureaus.
+//! Bureau reports in a common format.
 
 use std::fmt;
 
@@ -8,29 +8,29 @@ use serde_json::{Map, Value, json};
 use super::money::Money;
 use super::personal_data::IdentityDocument;
 
-/// The standing of the person's accounts.
+/// The state of the person's bank accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountStatus {
-    /// In use and in order.
+    /// Open and in use.
     Active,
-    /// Open, but not used.
+    /// Open but not used.
     Inactive,
     /// Blocked by the bank.
     Suspended,
     /// Closed.
     Closed,
-    /// The bureau named another standing, or could not tell.
+    /// Any other or an unknown state.
     #[serde(other)]
     Unknown,
 }
 
 impl AccountStatus {
-    /// Every standing.
-    pub const ALL: [Self; 5] = [Self::Active, Self::Inactive, Self::Suspended, Self::Closed, Self::Unknown];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Active, Self::Inactive, Self::Suspended, Self::Closed, Self::Unknown];
 }
 
-/// A credit score on the common scale of 300 (worst) to 850 (best).
+/// A credit score on the common scale from 300 (worst) to 850 (best).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct CreditScore(u16);
@@ -41,14 +41,13 @@ impl CreditScore {
     /// The best score.
     pub const MAX: u16 = 850;
 
-    /// Checks the range.
+    /// `None` outside the range.
     pub fn new(score: i64) -> Option<Self> {
         let score = u16::try_from(score).ok()?;
         (Self::MIN..=Self::MAX).contains(&score).then_some(Self(score))
     }
 
-    /// The score.
-    pub const fn get(self) -> u16 {
+    pub(crate) const fn get(self) -> u16 {
         self.0
     }
 }
@@ -60,42 +59,42 @@ impl<'de> Deserialize<'de> for CreditScore {
     }
 }
 
-/// A bureau's report. What the bureau did not tell is `None` and is never assumed in anybody's favour or
-/// against (docs/specification.md 3.5).
+/// A bureau's report. `None` means that the bureau did not report the value. It is never replaced by an assumption in
+/// favor of or against the applicant (docs/specification.md 3).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {
     /// The bureau's name.
     #[serde(default)]
     pub provider_name: String,
-    /// The standing of the accounts.
+    /// The state of the accounts.
     #[serde(default)]
     pub account_status: Option<AccountStatus>,
     /// The score, on the common scale.
     #[serde(default)]
     pub credit_score: Option<CreditScore>,
-    /// Everything that is owed, in the country's currency.
+    /// Total debt in the country's currency.
     #[serde(default)]
     pub total_debt: Option<Money>,
-    /// What is paid on debts each month, in the country's currency.
+    /// Monthly payments on debts in the country's currency.
     #[serde(default)]
     pub monthly_obligations: Option<Money>,
-    /// Whether there are unpaid debts past due.
+    /// Whether there are overdue debts.
     #[serde(default)]
     pub has_defaults: Option<bool>,
-    /// What came in each month on average, in the country's currency.
+    /// Average monthly income in the country's currency.
     #[serde(default)]
     pub average_monthly_income: Option<Money>,
     /// Whether the bureau has verified the person's record (Colombia).
     #[serde(default)]
     pub verified: Option<bool>,
-    /// What else the bureau said that is not personal, and Aval's own marks (`fallback`, `thin_file`).
+    /// Other data from the bureau that is not personal, and Aval's markers (`fallback`, `thin_file`).
     #[serde(default)]
     pub additional_data: Map<String, Value>,
 }
 
 impl fmt::Debug for BankingData {
-    /// The figures that rules look at, without what else the bureau said.
+    /// Omits `additional_data`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BankingData")
             .field("provider_name", &self.provider_name)
@@ -111,7 +110,7 @@ impl fmt::Debug for BankingData {
 }
 
 impl BankingData {
-    /// A report that says nothing at all.
+    /// A report without any values.
     pub fn empty(provider_name: impl Into<String>) -> Self {
         Self {
             provider_name: provider_name.into(),
@@ -126,15 +125,15 @@ impl BankingData {
         }
     }
 
-    /// The bureau knows nobody by that document: a thin file.
+    /// The report for a person that the bureau does not know.
     pub fn thin_file(provider_name: impl Into<String>) -> Self {
         let mut data = Self::empty(provider_name);
         data.additional_data.insert("thin_file".to_owned(), json!(true));
         data
     }
 
-    /// The fallback figures (docs/specification.md 4). They are marked, and no bureau rule is
-    /// ever evaluated on them.
+    /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback, and bureau rules are
+    /// never evaluated on them.
     pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
         let whole = |text: &str| Money::parse(text).ok();
         let mut data = Self::empty(format!("{provider_name} (FALLBACK - {})", reason.title()));
@@ -152,8 +151,8 @@ impl BankingData {
         data
     }
 
-    /// The report without what the bureau said beside the figures and that repeats the person's document, hyphens or not:
-    /// reports are stored in the clear.
+    /// Removes additional data that contains the person's document, with or without hyphens: reports are stored
+    /// unencrypted.
     pub fn without_document(mut self, document: &IdentityDocument) -> Self {
         let repeats = |text: &str| text.replace('-', "").to_ascii_uppercase().contains(document.reveal());
         self.additional_data.retain(|_, value| !value.as_str().is_some_and(repeats));
@@ -165,27 +164,27 @@ impl BankingData {
         self.additional_data.get("fallback").and_then(Value::as_bool) == Some(true)
     }
 
-    /// Whether these are fallback figures for an answer that was promised and did not come in time.
+    /// Whether these are fallback figures because an announced report did not arrive in time.
     pub fn is_timed_out(&self) -> bool {
         self.is_fallback() && self.additional_data.get("timed_out").and_then(Value::as_bool) == Some(true)
     }
 
-    /// Whether the bureau knew nobody by that document.
+    /// Whether the bureau does not know the person.
     pub fn is_thin_file(&self) -> bool {
         self.additional_data.get("thin_file").and_then(Value::as_bool) == Some(true)
     }
 }
 
-/// Why fallback figures stand in for a report.
+/// Why fallback figures replace a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FallbackReason {
-    /// The circuit breaker is open: the bureau was not asked.
+    /// The circuit breaker was open, and the bureau was not called.
     CircuitOpen,
-    /// The bureau was asked and failed, at the job's last attempt.
+    /// Every call of the job's last attempt failed.
     CallsFailed,
-    /// The bureau asked to be left alone for longer than a job may wait.
+    /// The bureau asked for a longer delay than a job may wait.
     RateLimited,
-    /// The bureau took the question for later and let its time to answer pass.
+    /// The bureau announced a report but did not send it in time.
     NeverAnswered,
 }
 
@@ -205,10 +204,8 @@ impl fmt::Display for FallbackReason {
         f.write_str(match self {
             Self::CircuitOpen => "circuit breaker open: provider unavailable",
             Self::CallsFailed => "provider unavailable: every call of the last attempt failed",
-            Self::RateLimited => {
-                "provider unavailable: it asked to be left alone for longer than a job may wait"
-            }
-            Self::NeverAnswered => "the provider accepted the question and never answered it",
+            Self::RateLimited => "provider unavailable: it asked for a longer delay than a job may wait",
+            Self::NeverAnswered => "the provider accepted the request but did not answer in time",
         })
     }
 }
@@ -218,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fallback_figures_are_the_documented_ones_and_say_what_they_are() {
+    fn fallback_figures_are_the_documented_ones_and_are_marked() {
         let data = BankingData::fallback("ASNEF-CIRBE", FallbackReason::CircuitOpen, "open");
         assert!(data.is_fallback());
         let value = serde_json::to_value(&data).unwrap();
@@ -244,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_that_repeats_the_document_is_dropped_and_debug_output_has_figures_alone() {
+    fn references_with_the_document_are_dropped_and_debug_output_omits_additional_data() {
         let document = IdentityDocument::from_normalized("12345678Z".to_owned());
         for (reference, is_kept) in [("A-1", true), ("x-12345678z-9", false), ("1234-5678-Z", false)] {
             let mut data = BankingData::empty("CRIF");
@@ -258,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_told_stays_untold() {
+    fn unreported_values_stay_unknown() {
         let data: BankingData = serde_json::from_str(r#"{"credit_score": 700}"#).unwrap();
         assert_eq!(data.has_defaults, None);
         assert!(!data.is_thin_file() && BankingData::thin_file("x").is_thin_file());

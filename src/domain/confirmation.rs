@@ -1,8 +1,8 @@
-//! The payload of a webhook: what a bank or bureau reports about an application later (docs/specification.md 6).
+//! Confirmations: webhook payloads in which a bank or bureau reports on an application (docs/specification.md 6).
 //!
-//! It is read strictly, like a client's request: a figure under a mistyped name would otherwise be left out of a decision
-//! without anybody noticing. What it does not tell stays as it was known before. Its `reason` is free text of somebody
-//! else's making, so it is shown to people only when it does not name the applicant.
+//! Payloads are read strictly, like requests of clients. Otherwise a value under a misspelled name would silently be
+//! left out of a decision. Values that a payload omits keep their previous value. Its `reason` is free text and is
+//! shown to users only if it does not identify the applicant.
 
 use std::fmt;
 
@@ -17,40 +17,39 @@ use super::money::Money;
 use super::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
 
-/// Oldest event of the legacy scheme, whose signature knows no time: a day less than events are remembered, so that none
-/// can be sent again after its first delivery was forgotten.
+/// Oldest accepted event of the legacy scheme, whose signature has no timestamp. Deliveries are remembered for a day
+/// longer, which prevents replays.
 pub const LEGACY_MAX_AGE: TimeDelta = TimeDelta::days(29);
 
 /// Longest reference, in characters.
 const MAX_REFERENCE_CHARS: usize = 128;
 /// Longest reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
-/// A longer run of digits in a reason may be a document or an account.
+/// Longest run of digits in a reason that is shown. A longer one may be a document or account number.
 const MAX_SHOWN_DIGITS: usize = 4;
-/// A shorter word of a name is no name by itself ("de", "la").
+/// Shortest part of a name that is searched for. Shorter ones ("de", "la") are not names.
 const MIN_NAME_CHARS: usize = 3;
 
-/// The member of [`BankingData::additional_data`] that holds the reference under which the bureau promised to answer.
-const ISSUED: &str = "provider_reference";
-/// The member that holds what the bureau made of the application.
-const OUTCOME: &str = "reported_outcome";
+/// Key in [`BankingData::additional_data`] of the reference under which the bureau announced its report.
+const REFERENCE_KEY: &str = "provider_reference";
+/// Key in [`BankingData::additional_data`] of the reported outcome.
+const OUTCOME_KEY: &str = "reported_outcome";
 
-/// What the bureau makes of the application.
+/// The bureau's verdict on the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReportedOutcome {
-    /// Here are the figures: decide.
+    /// The report is complete: decide on the figures.
     Confirmed,
-    /// Decline.
+    /// Reject the application.
     Rejected,
-    /// A human should decide.
+    /// Send the application to review.
     NeedsReview,
 }
 
 impl ReportedOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Confirmed, Self::Rejected, Self::NeedsReview];
+    pub(crate) const ALL: [Self; 3] = [Self::Confirmed, Self::Rejected, Self::NeedsReview];
 
-    /// The word for it in a payload.
+    /// The name in payloads.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
@@ -60,37 +59,37 @@ impl ReportedOutcome {
     }
 }
 
-/// A confirmation.
 #[derive(Clone, PartialEq, Eq)]
+/// A parsed payload.
 pub struct Confirmation {
-    /// The bureau's own reference, which it gave when it was asked.
+    /// The bureau's reference from its first answer.
     pub provider_reference: String,
-    /// The application that it is about.
+    /// The application in question.
     pub application_id: ApplicationId,
-    /// What the bureau makes of it.
+    /// The bureau's verdict.
     pub outcome: ReportedOutcome,
-    /// The score, on the common scale.
+    /// On the common scale.
     pub credit_score: Option<CreditScore>,
-    /// Everything that is owed, in the country's currency.
+    /// Total debt in the country's currency.
     pub total_debt: Option<Money>,
-    /// What is paid on debts each month, in the country's currency.
+    /// Monthly payments on debts in the country's currency.
     pub monthly_obligations: Option<Money>,
-    /// Whether there are unpaid debts past due.
+    /// Whether there are overdue debts.
     pub has_defaults: Option<bool>,
-    /// The standing of the accounts.
+    /// The state of the accounts.
     pub account_status: Option<AccountStatus>,
-    /// What came in each month on average, in the country's currency: Italy's rules ask for it.
+    /// Average monthly income in the country's currency. Used by Italy's rules.
     pub average_monthly_income: Option<Money>,
-    /// Whether the person's record is verified: Colombia's rules ask for it.
+    /// Whether the person's record is verified. Used by Colombia's rules.
     pub verified: Option<bool>,
-    /// Why, in the bureau's words.
+    /// The bureau's reason.
     pub reason: Option<String>,
-    /// When it came about, by the bureau's clock.
+    /// The time of the event according to the bureau.
     pub occurred_at: DateTime<Utc>,
 }
 
 impl fmt::Debug for Confirmation {
-    /// Without the reason, which may name anybody.
+    /// Omits the reason because it may contain personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Confirmation")
             .field("application_id", &self.application_id)
@@ -100,10 +99,10 @@ impl fmt::Debug for Confirmation {
 }
 
 impl Confirmation {
-    /// Reads a payload.
+    /// Parses a payload.
     ///
     /// # Errors
-    /// [`Error::Validation`] with everything that is wrong.
+    /// [`Error::Validation`] with all problems.
     pub fn read(members: Members<'_>) -> Result<Self> {
         let mut problems = Problems::default();
         let mut fields = Fields::new(members, "", &mut problems);
@@ -143,11 +142,12 @@ impl Confirmation {
         }
     }
 
-    /// Checks that it came about by now, but for a `tolerance` between two clocks: an event from the future would outdate
-    /// every other of its application until then, and, where its signature knows no time, the memory of its delivery.
+    /// Checks that the event is not in the future, apart from a `tolerance` between clocks. A future event would
+    /// supersede all other events of its application until then. With a signature without a timestamp, it could also be
+    /// replayed after its delivery is forgotten.
     ///
     /// # Errors
-    /// [`Error::Validation`] when it is from the future.
+    /// [`Error::Validation`] if the event is in the future.
     pub fn check_not_ahead(&self, now: DateTime<Utc>, tolerance: TimeDelta) -> Result<()> {
         if self.occurred_at - now > tolerance {
             return Err(Error::field("/occurred_at", "in_the_future", "must not be in the future"));
@@ -155,10 +155,10 @@ impl Confirmation {
         Ok(())
     }
 
-    /// Checks what bounds the replay of an event whose signature knows no time: its own date.
+    /// Checks the age of an event whose signature has no timestamp: only its date limits replays.
     ///
     /// # Errors
-    /// [`Error::Validation`] when it is older than [`LEGACY_MAX_AGE`].
+    /// [`Error::Validation`] if the event is older than [`LEGACY_MAX_AGE`].
     pub fn check_legacy_age(&self, now: DateTime<Utc>) -> Result<()> {
         if now - self.occurred_at > LEGACY_MAX_AGE {
             let days = LEGACY_MAX_AGE.num_days();
@@ -167,8 +167,8 @@ impl Confirmation {
         Ok(())
     }
 
-    /// The figures to decide on: what was `known` before, with everything that this confirmation tells in its place.
-    /// Fallback figures were never known. `issued` is the reference that the bureau gave for its answer, if it did.
+    /// The figures for a decision: the `known` ones, overridden by those in this confirmation. Fallback figures do not
+    /// count as known. `issued` is the reference that the bureau announced, if any.
     pub fn merged_into(
         &self,
         known: Option<BankingData>,
@@ -180,7 +180,7 @@ impl Confirmation {
         if let Some(reference) = issued {
             set_issued_reference(&mut data, reference);
         }
-        if self.tells_figures() {
+        if self.has_figures() {
             data.additional_data.remove("thin_file");
         }
         data.credit_score = self.credit_score.or(data.credit_score);
@@ -190,11 +190,11 @@ impl Confirmation {
         data.account_status = self.account_status.or(data.account_status);
         data.average_monthly_income = self.average_monthly_income.or(data.average_monthly_income);
         data.verified = self.verified.or(data.verified);
-        data.additional_data.insert(OUTCOME.to_owned(), json!(self.outcome.as_str()));
+        data.additional_data.insert(OUTCOME_KEY.to_owned(), json!(self.outcome.as_str()));
         data
     }
 
-    fn tells_figures(&self) -> bool {
+    fn has_figures(&self) -> bool {
         self.credit_score.is_some()
             || self.total_debt.is_some()
             || self.monthly_obligations.is_some()
@@ -202,54 +202,54 @@ impl Confirmation {
             || self.average_monthly_income.is_some()
     }
 
-    /// The reason, unless it seems to hold personal data: a word of the applicant's name, the applicant's document, or a
-    /// run of digits that could be anybody's.
+    /// The reason, unless it may contain personal data: a part of the applicant's name, the applicant's document, or a
+    /// long run of digits.
     pub fn showable_reason(&self, name: &FullName, document: &IdentityDocument) -> Option<&str> {
         let reason = self.reason.as_deref()?;
         let mut runs = reason.split(|c: char| !c.is_ascii_digit());
         let has_number = runs.any(|run| run.len() > MAX_SHOWN_DIGITS);
-        (!names_applicant(reason, name, document) && !has_number).then_some(reason)
+        (!identifies_applicant(reason, name, document) && !has_number).then_some(reason)
     }
 
-    /// Checks that the reference, which is stored and listed in the clear, does not name the applicant. Numbers are what
-    /// references are made of.
+    /// Checks that the reference, which is stored and listed unencrypted, does not identify the applicant. Digits are
+    /// allowed because references consist of them.
     ///
     /// # Errors
-    /// [`Error::Validation`] when it holds a word of the applicant's name, or the applicant's document.
+    /// [`Error::Validation`] if it contains a part of the applicant's name or the document.
     pub fn check_reference_is_impersonal(&self, name: &FullName, document: &IdentityDocument) -> Result<()> {
-        if names_applicant(&self.provider_reference, name, document) {
-            let detail = "repeats the applicant's name or document";
+        if identifies_applicant(&self.provider_reference, name, document) {
+            let detail = "must not contain the applicant's name or document";
             return Err(Error::field("/provider_reference", "personal_data", detail));
         }
         Ok(())
     }
 }
 
-/// Whether a text holds a word of the applicant's name, however it is written, or the applicant's document.
-fn names_applicant(text: &str, name: &FullName, document: &IdentityDocument) -> bool {
+/// Whether a text contains a part of the applicant's name, ignoring case and accents, or the document.
+fn identifies_applicant(text: &str, name: &FullName, document: &IdentityDocument) -> bool {
     let folded: String = text.chars().map(fold).collect();
     let name: String = name.reveal().chars().map(fold).collect();
     let mut names = words(&name).filter(|word| word.chars().count() >= MIN_NAME_CHARS);
     document.stands_in(text) || names.any(|name| words(&folded).any(|word| word == name))
 }
 
-/// The reference under which the bureau of these figures promised to answer: no other may speak for the application.
+/// The reference under which the bureau announced its report. Confirmations with another reference are not accepted.
 pub fn issued_reference(data: &BankingData) -> Option<&str> {
-    data.additional_data.get(ISSUED)?.as_str()
+    data.additional_data.get(REFERENCE_KEY)?.as_str()
 }
 
-/// Notes the reference under which the bureau promised to answer.
+/// Stores the reference under which the bureau announced its report.
 pub fn set_issued_reference(data: &mut BankingData, reference: &str) {
-    data.additional_data.insert(ISSUED.to_owned(), json!(reference));
+    data.additional_data.insert(REFERENCE_KEY.to_owned(), json!(reference));
 }
 
-/// What the bureau itself made of the application, when the figures came with a confirmation.
+/// The bureau's verdict, if the figures come from a confirmation.
 pub fn reported_outcome(data: &BankingData) -> Option<ReportedOutcome> {
-    let word = data.additional_data.get(OUTCOME)?.as_str()?;
+    let word = data.additional_data.get(OUTCOME_KEY)?.as_str()?;
     ReportedOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
 }
 
-/// Reads a reference: 1 to 128 visible ASCII characters, so that it can stand in a row, a log or a list as it is.
+/// Parses a reference: 1 to 128 visible ASCII characters. It needs no escaping in rows, logs and lists.
 pub fn parse_reference(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.len() <= MAX_REFERENCE_CHARS;
     (fits && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
@@ -259,7 +259,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
-/// A letter in lower case and without its accent, as the six countries' languages have them.
+/// The letter in lower case without its accent, for the languages of the supported countries.
 fn fold(letter: char) -> char {
     let lower = letter.to_lowercase().next().unwrap_or(letter);
     match lower {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confirmation_tells_what_it_tells_and_nothing_else() {
+    fn optional_values_may_be_omitted() {
         let short = read(&with("")).unwrap();
         assert_eq!((short.outcome, short.credit_score), (ReportedOutcome::Confirmed, None));
         assert_eq!(short.occurred_at.to_rfc3339(), "2026-01-31T11:00:00+00:00");
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_a_payload_is_told_at_once() {
+    fn all_problems_of_a_payload_are_reported_at_once() {
         let problems = read(
             r#"{"provider_reference": "a b", "application_id": "7", "outcome": "CONFIRMED", "credit_score": 851,
                 "total_debt": "-1", "monthly_obligations": 1e3, "has_defaults": "no", "account_status": 1,
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legacy_event_is_accepted_for_29_days_and_none_before_it_came_about() {
+    fn legacy_events_are_accepted_for_29_days_and_future_events_are_rejected() {
         let event = read(&with("")).unwrap();
         let (tolerance, second) = (TimeDelta::seconds(300), TimeDelta::seconds(1));
         let old = |age: TimeDelta| event.check_legacy_age(event.occurred_at + age);
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_replaces_what_was_known_and_fallback_figures_were_never_known() {
+    fn a_confirmation_overrides_known_figures_and_discards_fallback_figures() {
         use crate::domain::banking::FallbackReason;
         let event = read(&with(r#", "credit_score": 700"#)).unwrap();
         let known: BankingData =
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_may_be_a_number_and_may_not_name_the_applicant() {
+    fn a_reference_may_contain_numbers_but_not_identify_the_applicant() {
         let name = FullName::parse("Ana García de la O").unwrap();
         let document = IdentityDocument::from_normalized("12345678Z".to_owned());
         let refused = |reference: &str| {
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_names_the_applicant_is_not_shown() {
+    fn a_reason_that_may_identify_someone_is_not_shown() {
         let name = FullName::parse("Ana García de la O").unwrap();
         let document = IdentityDocument::from_normalized("12345678Z".to_owned());
         let shown = |reason: &str| {

@@ -14,36 +14,37 @@ use super::ids::{ApplicationId, DecisionId};
 use super::money::Money;
 use super::status::Status;
 
-/// Everything that a country's rules look at: the same input always gives the same decision.
+/// The input of a country's rules. The same input always produces the same decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
-    /// How much is asked for.
+    /// In the country's currency.
     pub requested_amount: Money,
-    /// What the applicant declares to earn.
+    /// The declared income per month, in the country's currency.
     pub monthly_income: Money,
-    /// Over how many instalments.
+    /// The number of monthly instalments.
     pub term_months: TermMonths,
-    /// What the bureau said.
+    /// The bureau's report.
     pub banking_data: BankingData,
-    /// Another account applied with the same document within 24 hours (docs/specification.md 3.5). False when absent.
+    /// Whether another account applied with the same document within the previous day (docs/specification.md 3). Absent in old cases,
+    /// which were not checked.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }
 
-/// What a decision makes of an application.
+/// The result of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
-    /// Granted.
+    /// The application is granted.
     Approved,
-    /// Declined.
+    /// The application is declined.
     Rejected,
-    /// A human decides.
+    /// A person decides.
     UnderReview,
 }
 
 impl Outcome {
-    /// This one, or `best` where this is better for the applicant.
+    /// The less favorable of this outcome and `best`.
     #[must_use]
     pub fn at_best(self, best: Self) -> Self {
         let rank = |outcome: Self| match outcome {
@@ -65,7 +66,7 @@ impl From<Outcome> for Status {
     }
 }
 
-/// The risk score, 0 to 100 (docs/specification.md 3.4).
+/// Bands of the risk score, which is from 0 to 100 (docs/specification.md 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RiskBand {
@@ -80,7 +81,7 @@ pub enum RiskBand {
 }
 
 impl RiskBand {
-    /// Every band, from the lowest.
+    /// Every band, in ascending order.
     pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
 
     /// The name used in JSON.
@@ -93,7 +94,7 @@ impl RiskBand {
         }
     }
 
-    /// The band of a score.
+    /// The band that contains `score`.
     pub fn of(score: Decimal) -> Self {
         if score < Decimal::from(30) {
             Self::Low
@@ -106,7 +107,7 @@ impl RiskBand {
         }
     }
 
-    /// The scores of the band: from the first up to, but without, the second.
+    /// The scores of the band: from the first, inclusive, to the second, exclusive.
     pub const fn bounds(self) -> (u8, u8) {
         match self {
             Self::Low => (0, 30),
@@ -117,85 +118,85 @@ impl RiskBand {
     }
 }
 
-/// What a broken rule leads to.
+/// The consequence of a broken rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleKind {
     /// The application is declined.
     Reject,
-    /// A human looks at it.
+    /// A person reviews the application.
     Review,
 }
 
-/// How one rule came out.
+/// The result of evaluating a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleResult {
-    /// Kept.
+    /// The case complies with the rule.
     Passed,
-    /// Broken.
+    /// The case violates the rule.
     Broken,
-    /// An input was missing, so that nobody can tell.
+    /// An input is missing.
     NotEvaluated,
 }
 
-/// One rule of one decision, with all that it looked at.
+/// The evaluation of one rule, with its inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleOutcome {
-    /// The rule's stable code, such as `DTI_TOO_HIGH`: the reason code that a broken rule gives.
+    /// The rule's stable code, such as `DTI_TOO_HIGH`. If the rule is broken, it is also the reason code.
     pub code: String,
-    /// What breaking it leads to.
+    /// The consequence of breaking the rule.
     pub kind: RuleKind,
     /// The rule in words, with its threshold.
     pub description: String,
-    /// What it looked at, by name; `null` where the bureau did not tell.
+    /// The inputs by name; `null` if the bureau did not report the value.
     pub inputs: BTreeMap<String, Value>,
-    /// The limit that it compared with, as text; `null` where there is none.
+    /// The limit as text; `null` if there is none.
     pub threshold: Option<String>,
-    /// How it came out.
+    /// The result of the evaluation.
     pub result: RuleResult,
 }
 
-/// A decision, explained.
+/// A decision and its explanation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What becomes of the application.
+    /// The outcome for the application.
     pub status: Outcome,
-    /// 0.00 to 100.00, higher is riskier; `null` where a component cannot be known.
+    /// 0.00 to 100.00, higher is riskier; `null` if a component is unknown.
     #[serde(with = "rust_decimal::serde::str_option", default)]
     pub risk_score: Option<Decimal>,
-    /// Up to four reason codes, the weightiest first.
+    /// Up to four reason codes in descending order of weight.
     pub reasons: Vec<String>,
     /// Every rule, in the order of the rule pack.
     pub rules: Vec<RuleOutcome>,
-    /// The content hash of the rule pack that decided.
+    /// The content hash of the rule pack.
     pub rules_version: String,
 }
 
-/// The reason code of an application whose document another account applied with shortly before.
+/// Reason code: another account applied with the same document shortly before.
 pub const APPLIED_ELSEWHERE: &str = "APPLIED_ELSEWHERE";
 
-/// The reason code of a decision that was made without the bureau.
+/// Reason code: decided without a bureau report.
 pub const PROVIDER_UNAVAILABLE: &str = "PROVIDER_UNAVAILABLE";
 
-/// The reason code of a decision that was made because the bureau let its time to answer pass.
+/// Reason code: decided because the bureau did not answer in time.
 pub const PROVIDER_TIMEOUT: &str = "PROVIDER_TIMEOUT";
 
-/// The reason code of a decision that follows a bureau's own refusal.
+/// Reason code: the bureau rejected the application.
 pub const PROVIDER_REJECTED: &str = "PROVIDER_REJECTED";
 
-/// The reason code of a decision that a bureau leaves to a human.
+/// Reason code: the bureau requested a review.
 pub const PROVIDER_NEEDS_REVIEW: &str = "PROVIDER_NEEDS_REVIEW";
 
-/// The reason code that an applicant sees of an application that waits for a human for internal reasons alone.
+/// Reason code shown to applicants if a review has only internal reasons.
 pub const MANUAL_REVIEW: &str = "MANUAL_REVIEW";
 
-/// The reason codes that only staff see: the first tells of another account's application, the second of a bureau's
-/// request. Two kinds of cause stand behind [`MANUAL_REVIEW`], so that it does not tell which.
+/// Reason codes that only staff can see: one discloses another account's application, the other a bureau's request.
+/// [`MANUAL_REVIEW`] stands for either, so it discloses neither.
 pub const INTERNAL_REASONS: [&str; 2] = [APPLIED_ELSEWHERE, PROVIDER_NEEDS_REVIEW];
 
-/// The reason codes as an applicant sees them. Internal ones are left out; where nothing else is left of the reasons for
-/// a review, [`MANUAL_REVIEW`] stands for them.
+/// The reason codes shown to applicants, without internal ones. If a review has no other reasons, [`MANUAL_REVIEW`]
+/// replaces them.
 pub fn public_reasons(status: Outcome, reasons: Vec<String>) -> Vec<String> {
     let mut public: Vec<String> =
         reasons.into_iter().filter(|reason| !INTERNAL_REASONS.contains(&reason.as_str())).collect();
@@ -205,23 +206,23 @@ pub fn public_reasons(status: Outcome, reasons: Vec<String>) -> Vec<String> {
     public
 }
 
-/// A decision as it is stored.
+/// A stored decision.
 #[derive(Clone)]
 pub struct StoredDecision {
-    /// The identifier.
+    /// Identifies one evaluation.
     pub id: DecisionId,
-    /// Whose it is.
+    /// The application that was decided.
     pub application_id: ApplicationId,
-    /// What was decided on.
+    /// The case that was decided, as JSON.
     pub case: Value,
-    /// The decision.
+    /// The result and its explanation.
     pub decision: Decision,
-    /// When.
+    /// The time of the decision.
     pub decided_at: DateTime<Utc>,
 }
 
 impl fmt::Debug for StoredDecision {
-    /// Without the case, which holds the bureau's report.
+    /// Omits the case, which contains the bureau's report.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredDecision")
             .field("id", &self.id)
@@ -237,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_applicant_sees_no_internal_reason() {
+    fn internal_reasons_are_hidden_from_applicants() {
         let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>();
         for (status, stored, seen) in [
             (Outcome::UnderReview, vec![APPLIED_ELSEWHERE], vec![MANUAL_REVIEW]),
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_meet_without_gap_or_overlap() {
+    fn bands_have_no_gaps_and_no_overlaps() {
         for (score, band) in [
             ("0", RiskBand::Low),
             ("29.99", RiskBand::Low),

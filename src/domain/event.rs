@@ -1,4 +1,4 @@
-//! The data of the events `application.*`.
+//! Events in the outbox: an envelope modelled on CloudEvents 1.0, without personal data.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -9,25 +9,25 @@ use super::ids::ApplicationId;
 use super::published::EventData;
 use super::status::Status;
 
-/// A change of an application.
+/// The payload of an application event, for subscribers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplicationChanged {
-    /// The application.
+    /// The changed application.
     pub id: ApplicationId,
     /// Its country.
     pub country: Country,
-    /// Its status after the change.
+    /// The status after the change.
     pub status: Status,
-    /// Its status before; `null` at its creation.
+    /// The status before the change; `null` for the creation.
     pub previous_status: Option<Status>,
-    /// The risk score of the last decision, as text with two decimals.
+    /// The risk score of the latest decision, as text with two decimals.
     #[serde(with = "rust_decimal::serde::str_option", default)]
     pub risk_score: Option<Decimal>,
     /// The application's version after the change.
     pub version: i64,
-    /// The account that created the application: only this account and staff may see the event.
+    /// The account that created the application. Only it and staff may see the event.
     pub created_by: String,
-    /// When the change was made.
+    /// The time of the change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! Identifiers: one type for each thing that has one, so that they cannot be confused.
+//! Identifiers. Each kind has its own type, so they cannot be confused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ macro_rules! uuid_id {
                 Self(id)
             }
 
-            /// The UUID itself.
+            /// Unwraps the UUID.
             pub const fn as_uuid(self) -> Uuid {
                 self.0
             }
@@ -43,7 +43,7 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// A credit application. Always a version 7 UUID: its time of creation is part of it.
+    /// A credit application. Always a version 7 UUID, which contains the creation time.
     ApplicationId,
     /// A job of the queue.
     JobId,
@@ -51,21 +51,20 @@ uuid_id! {
     DecisionId,
     /// One event of the outbox.
     EventId,
-    /// One change of one application; a fresh one with each, so that a change without one is known to be
-    /// direct SQL.
+    /// A change of an application. Each change has a new one; changes without one are direct SQL.
     ChangeId,
 }
 
 impl ApplicationId {
-    /// When the application was made: the timestamp inside the identifier, to the millisecond (RFC 9562,
-    /// section 5.7). `None` for anything but a version 7 UUID.
+    /// The creation time: the timestamp in the identifier, in milliseconds (RFC 9562, section 5.7). `None` if it is not
+    /// a version 7 UUID.
     pub fn created_at(self) -> Option<DateTime<Utc>> {
         let (secs, nanos) = self.0.get_timestamp()?.to_unix();
         DateTime::from_timestamp(i64::try_from(secs).ok()?, nanos)
     }
 }
 
-/// The identifier of a request: the client's own `X-Request-ID` when it is acceptable, else one of ours.
+/// The identifier of a request: the client's `X-Request-ID` if valid, otherwise generated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RequestId(String);
@@ -74,8 +73,8 @@ impl RequestId {
     /// Longest accepted identifier, in characters.
     pub const MAX_LEN: usize = 128;
 
-    /// Accepts 1 to 128 characters of `A-Z a-z 0-9 . _ -`: enough for every tracing scheme, and safe to write
-    /// into a log line, a header or a row as it is.
+    /// Accepts 1 to 128 characters of `A-Z a-z 0-9 . _ -`. They suffice for every tracing scheme and need no escaping
+    /// in log lines, headers and rows.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= Self::MAX_LEN;
         let safe = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_id_is_short_and_harmless_or_refused() {
+    fn request_ids_with_other_characters_or_over_128_are_rejected() {
         assert!(RequestId::parse("01J9-abc_DEF.7").is_some());
         for bad in ["", "a b", "a\nb", "é", "a;b", &"x".repeat(129)] {
             assert_eq!(RequestId::parse(bad), None, "{bad:?}");
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_version_7_id_knows_when_it_was_made() {
+    fn only_version_7_ids_contain_a_creation_time() {
         assert_eq!(ApplicationId::new(Uuid::nil()).created_at(), None);
         let id: ApplicationId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
         assert_eq!(id.created_at().unwrap().timestamp_millis(), 0x0189_0a5d_ac96);

@@ -1,23 +1,23 @@
-//! JSON values that are kept as they were sent.
+//! JSON values that are stored without loss.
 //!
-//! A value passes through `serde_json::Value`, which holds numbers as 64-bit integers or floats, and through `jsonb`, which
-//! writes them out in full. A number that either would change is refused before it is stored, and so is a name that an
-//! object has twice, because only one of the two values could be kept.
+//! A value passes through `serde_json::Value`, which represents numbers as 64-bit integers or floats, and through
+//! `jsonb`, which writes them in full. Numbers that either would change are rejected, and so are duplicate names, of
+//! which only one value could be stored.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::members::{Members, Refusal, object, string};
 
-/// Most significant digits of a number that is not a 64-bit integer: a float keeps 15 whatever they are.
+/// Most significant digits of a number that is not a 64-bit integer. A float preserves any 15 digits.
 const MAX_DIGITS: usize = 15;
-/// Largest power of ten that a float has exactly.
+/// Largest power of ten that a float represents exactly.
 const MAX_EXPONENT: i64 = 22;
 
-/// Reads an object of which every number, text and name is kept exactly, at most `depth` levels deep.
+/// Parses an object whose numbers, texts and names can be stored exactly, with at most `depth` levels of nesting.
 ///
 /// # Errors
-/// A refusal of anything but an object, and of what would not be kept as it is.
+/// A refusal if it is not an object or cannot be stored exactly.
 pub fn exact_object(raw: &RawValue, depth: usize) -> Result<Map<String, Value>, Refusal> {
     let members: Members<'_> = object(raw)?;
     let depth = descend(depth)?;
@@ -25,7 +25,7 @@ pub fn exact_object(raw: &RawValue, depth: usize) -> Result<Map<String, Value>, 
     for (name, value) in members.iter() {
         let name = check_text(name.to_owned())?;
         if kept.insert(name, exact(value, depth)?).is_some() {
-            return Err(("duplicate_field", "has a name more than once".to_owned()));
+            return Err(("duplicate_field", "contains a name more than once".to_owned()));
         }
     }
     Ok(kept)
@@ -46,22 +46,22 @@ fn exact(raw: &RawValue, depth: usize) -> Result<Value, Refusal> {
 }
 
 fn descend(depth: usize) -> Result<usize, Refusal> {
-    depth.checked_sub(1).ok_or_else(|| ("too_deep", "is nested too deep".to_owned()))
+    depth.checked_sub(1).ok_or_else(|| ("too_deep", "is nested too deeply".to_owned()))
 }
 
 fn unreadable() -> Refusal {
-    ("bad_value", "holds a value that cannot be stored".to_owned())
+    ("bad_value", "contains a value that cannot be stored".to_owned())
 }
 
-/// `jsonb` has no NUL character.
+/// `jsonb` cannot store the NUL character.
 fn check_text(text: String) -> Result<String, Refusal> {
     if text.contains('\0') {
-        return Err(("nul_character", "must not hold the NUL character".to_owned()));
+        return Err(("nul_character", "must not contain the NUL character".to_owned()));
     }
     Ok(text)
 }
 
-/// A number: a 64-bit integer, or one of few enough digits that the nearest float is written with the same.
+/// A 64-bit integer, or a number with so few digits that converting it to a float and back preserves it.
 fn exact_number(raw: &RawValue) -> Result<Value, Refusal> {
     let text = raw.get();
     let is_integer = !text.contains(['.', 'e', 'E']);
@@ -69,8 +69,9 @@ fn exact_number(raw: &RawValue) -> Result<Value, Refusal> {
         .ok()
         .filter(|number: &Value| is_integer && (number.is_i64() || number.is_u64()) || is_short(text));
     number.ok_or_else(|| {
-        let detail =
-            format!("has a number of more than {MAX_DIGITS} digits or out of range: send it as a string");
+        let detail = format!(
+            "contains a number with more than {MAX_DIGITS} digits or out of range: send it as a string"
+        );
         ("inexact_number", detail)
     })
 }
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_kept_exactly_or_refused() {
+    fn a_value_is_stored_exactly_or_rejected() {
         for (value, code) in [
             ("1.7976931348623157e308", "inexact_number"),
             ("18446744073709551616", "inexact_number"),
@@ -130,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_short_decimal_is_written_as_it_was_read(digits in 1_u64..1_000_000_000_000_000, scale in 0_usize..22) {
+        fn short_decimals_survive_a_round_trip(digits in 1_u64..1_000_000_000_000_000, scale in 0_usize..22) {
             let padded = format!("{digits:0>width$}", width = scale + 1);
             let (whole, fraction) = padded.split_at(padded.len() - scale);
             let text = format!("{whole}.{fraction}0");
@@ -140,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in any::<String>()) {
+        fn no_text_causes_a_panic(text in any::<String>()) {
             let json = json!({ "a": text }).to_string();
             prop_assert_eq!(read(&json).is_err(), text.contains('\0'));
         }

@@ -1,30 +1,31 @@
-//! A word of a closed set, read from where a newer version may have written a word that this one does not know.
+//! Labels that this version may not know.
 //!
-//! Rolling upgrades add labels before every instance knows them. A list shows such a word as it is stored; what would have to
-//! decide by it fails alone ([`Error::UnknownLabel`](crate::error::Error::UnknownLabel)).
+//! During a rolling upgrade, a newer version may store labels that older instances do not know. Lists show such a label
+//! as stored; only operations that depend on its meaning fail
+//! ([`Error::UnknownLabel`](crate::error::Error::UnknownLabel)).
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A word that is known or not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A label that may be unknown to this version.
 pub enum Label<T> {
-    /// One of this version's words.
+    /// A label of this version.
     Known(T),
-    /// Another one.
+    /// A label of a newer version.
     Unknown(String),
 }
 
 impl<T: FromStr> Label<T> {
-    /// Reads a stored word.
+    /// Parses a stored label. Never fails.
     pub fn read(text: &str) -> Self {
         text.parse().map_or_else(|_unknown| Self::Unknown(text.to_owned()), Self::Known)
     }
 }
 
 impl<T: Copy> Label<T> {
-    /// The word, where it is known.
+    /// The label, if known.
     pub const fn known(&self) -> Option<T> {
         match self {
             Self::Known(word) => Some(*word),
@@ -32,7 +33,7 @@ impl<T: Copy> Label<T> {
         }
     }
 
-    /// The text, which `name` gives for a known word.
+    /// The text of the label; `name` converts a known one.
     pub fn text(&self, name: fn(T) -> &'static str) -> &str {
         match self {
             Self::Known(word) => name(*word),
@@ -42,7 +43,7 @@ impl<T: Copy> Label<T> {
 }
 
 impl<T> Label<T> {
-    /// The text of a word that is not known.
+    /// The text of an unknown label.
     pub fn unknown(&self) -> Option<&str> {
         match self {
             Self::Known(_) => None,
@@ -78,7 +79,7 @@ mod tests {
     use crate::domain::status::Status;
 
     #[test]
-    fn an_unknown_word_is_written_as_it_was_read() {
+    fn unknown_labels_survive_a_round_trip() {
         for (text, known) in [("APPROVED", Some(Status::Approved)), ("ON_HOLD", None)] {
             let label: Label<Status> = Label::read(text);
             assert_eq!((label.known(), label.text(Status::as_str)), (known, text));

@@ -1,10 +1,9 @@
-//! Reading the members of a JSON object by their exact text.
+//! Reads the members of a JSON object from their exact text.
 //!
-//! An amount must be taken by the text that was sent, and a client should see everything that is wrong with its
-//! request in one answer. So an object is read into its [`Members`] first, each still text, and a [`Fields`] then
-//! takes them one by one: what cannot be read becomes a [`FieldError`] with a JSON pointer. A member that nobody
-//! knows, or that stands there twice, is a problem too: it is a typing error that would otherwise silently change
-//! what happens.
+//! Amounts must be parsed from the exact text, and clients should get all problems of a request in one answer. An
+//! object is therefore first read into [`Members`], each still text. [`Fields`] then takes them one by one and turns
+//! each problem into a [`FieldError`] with a JSON pointer. Unknown and duplicate members are problems as well: they are
+//! mistakes that would otherwise be ignored silently.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,26 +17,26 @@ use super::application::{Country, TermMonths, UnknownCountry};
 use super::money::{Money, MoneyError, exact_text};
 use crate::error::FieldError;
 
-/// What is wrong with one value: a stable code and a sentence.
+/// A problem with a value: a stable code and a sentence.
 pub type Refusal = (&'static str, String);
 
-/// The refusal of a value that is of another type than `expected`.
+/// The refusal of a value whose type is not `expected`.
 pub fn bad_type(expected: &str) -> Refusal {
     ("bad_type", format!("must be {expected}"))
 }
 
-/// An amount, zero included.
+/// Parses an amount, which may be zero.
 ///
 /// # Errors
-/// The refusal of [`Money::parse`].
+/// As [`Money::parse`].
 pub fn money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse(exact_text(raw)).map_err(refuse_amount)
 }
 
-/// An amount above zero.
+/// Parses an amount above zero.
 ///
 /// # Errors
-/// The refusal of [`Money::parse_positive`].
+/// As [`Money::parse_positive`].
 pub fn positive_money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse_positive(exact_text(raw)).map_err(refuse_amount)
 }
@@ -46,28 +45,28 @@ fn refuse_amount(error: MoneyError) -> Refusal {
     (error.code(), error.to_string())
 }
 
-/// A term.
+/// Parses a term in months.
 ///
 /// # Errors
-/// A refusal unless it is a whole number from 6 to 84.
+/// `out_of_range` unless it is a whole number from 6 to 84.
 pub fn term_months(raw: &RawValue) -> Result<TermMonths, Refusal> {
     let refusal = || ("out_of_range", "must be a whole number from 6 to 84".to_owned());
     whole_number(raw)?.and_then(TermMonths::new).ok_or_else(refusal)
 }
 
-/// A country, in either case.
+/// Parses a country code in upper or lower case.
 ///
 /// # Errors
-/// A refusal of anything but the six codes.
+/// `unknown_country` if the country is not supported.
 pub fn country(raw: &RawValue) -> Result<Country, Refusal> {
     let refusal = |error: UnknownCountry| ("unknown_country", format!("is {error}"));
     string(raw)?.parse().map_err(refusal)
 }
 
-/// A JSON number; `None` when it is not a whole one, or one that no field could hold.
+/// Parses a whole number; `None` if it has a fraction or exceeds 64 bits.
 ///
 /// # Errors
-/// A refusal of anything but a number.
+/// `bad_type` if it is not a number.
 pub fn whole_number(raw: &RawValue) -> Result<Option<i64>, Refusal> {
     if !raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
         return Err(bad_type("a whole number"));
@@ -75,35 +74,35 @@ pub fn whole_number(raw: &RawValue) -> Result<Option<i64>, Refusal> {
     Ok(raw.get().parse().ok())
 }
 
-/// A string.
+/// Parses a string.
 ///
 /// # Errors
-/// A refusal of anything else, a string with half a surrogate pair included.
+/// `bad_type` if it is not a string or contains an unpaired surrogate.
 pub fn string(raw: &RawValue) -> Result<String, Refusal> {
     serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("a string"))
 }
 
-/// `true` or `false`.
+/// Parses `true` or `false`.
 ///
 /// # Errors
-/// A refusal of anything else.
+/// `bad_type` for anything else.
 pub fn boolean(raw: &RawValue) -> Result<bool, Refusal> {
     serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("true or false"))
 }
 
-/// An object.
+/// Parses an object.
 ///
 /// # Errors
-/// A refusal of anything else.
+/// `bad_type` for anything else.
 pub fn object(raw: &RawValue) -> Result<Members<'_>, Refusal> {
     serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an object"))
 }
 
-/// The members of a JSON object, in order, each by its exact text.
+/// The members of a JSON object, in order, each as exact text.
 pub struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl fmt::Debug for Members<'_> {
-    /// Without names and values: they are whatever a client sent.
+    /// Omits names and values: they may be personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Members({})", self.0.len())
     }
@@ -132,31 +131,31 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 impl<'a> Members<'a> {
-    /// The members, in the order in which they were sent.
+    /// In the order of the text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, raw)| (name.as_ref(), *raw))
     }
 
-    /// Whether there is a member of that name.
+    /// Whether there is a member with this name.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(member, _)| member == name)
     }
 
-    /// Whether a name stands there more than once.
+    /// Whether a name occurs more than once.
     pub fn has_duplicates(&self) -> bool {
         let mut seen = HashSet::with_capacity(self.0.len());
         self.0.iter().any(|(name, _)| !seen.insert(name))
     }
 }
 
-/// Everything that is wrong with a request.
+/// The problems found in a request.
 #[derive(Debug, Default)]
 pub struct Problems(pub Vec<FieldError>);
 
-/// Most unknown members that are reported: an answer need not be longer than a person reads.
+/// Most unknown members that are reported, which bounds the size of the answer.
 pub const MAX_UNKNOWN_REPORTED: usize = 20;
 
-/// The members of one object that are still to be read. Every problem goes to `problems`.
+/// The unread members of an object. Problems are added to `problems`.
 pub struct Fields<'a, 'p> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
     /// The JSON pointer of the object.
@@ -171,12 +170,12 @@ impl fmt::Debug for Fields<'_, '_> {
 }
 
 impl<'a, 'p> Fields<'a, 'p> {
-    /// The members of the object at `pointer`, which is empty for the whole request.
+    /// The members of the object at `pointer`, which is empty for the whole body.
     pub fn new(members: Members<'a>, pointer: &'static str, problems: &'p mut Problems) -> Self {
         Self { members: members.0, pointer, problems }
     }
 
-    /// Takes a member that must be there.
+    /// Takes a member that must be present.
     pub fn required<T>(
         &mut self,
         name: &str,
@@ -199,13 +198,13 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.read(name, raw, read)
     }
 
-    /// Takes a member of a JSON Merge Patch that may be absent and cannot be removed, as `null` would.
+    /// Takes a member of a JSON Merge Patch that may be absent but not `null`, which would remove it.
     pub fn changed<T>(&mut self, name: &str, read: impl Fn(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
         self.refuse_removal(name);
         self.optional(name, read)
     }
 
-    /// Refuses a member of a JSON Merge Patch that is `null`.
+    /// Reports a member of a JSON Merge Patch that is `null`.
     pub fn refuse_removal(&mut self, name: &str) {
         let is_null = |(member, raw): &(Cow<'_, str>, &RawValue)| member == name && raw.get() == "null";
         if self.members.iter().any(is_null) {
@@ -213,7 +212,7 @@ impl<'a, 'p> Fields<'a, 'p> {
         }
     }
 
-    /// Reports what nobody took, or the first of it.
+    /// Reports the members that were not taken, up to a limit.
     pub fn refuse_the_rest(&mut self) {
         for (name, _) in std::mem::take(&mut self.members).into_iter().take(MAX_UNKNOWN_REPORTED) {
             self.refuse(&name, "unknown_field", "is not a field of this object");
@@ -225,7 +224,7 @@ impl<'a, 'p> Fields<'a, 'p> {
             std::mem::take(&mut self.members).into_iter().partition(|(member, _)| member == name);
         self.members = rest;
         if found.len() > 1 {
-            self.refuse(name, "duplicate_field", "stands there more than once");
+            self.refuse(name, "duplicate_field", "occurs more than once");
         }
         found.first().map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
     }
@@ -245,7 +244,7 @@ impl<'a, 'p> Fields<'a, 'p> {
         }
     }
 
-    /// Reports a problem of one member.
+    /// Reports a problem with a member.
     pub fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
         self.problems.0.push(FieldError::new(
             format!("{}{}", self.pointer, pointer_step(name)),
@@ -254,13 +253,13 @@ impl<'a, 'p> Fields<'a, 'p> {
         ));
     }
 
-    /// Reports a problem of a member of a member, or of an entry of an array.
+    /// Reports a problem with a nested member or an array element.
     pub fn refuse_within(&mut self, name: &str, inner: &str, code: &'static str, detail: &str) {
         let pointer = format!("{}{}{}", self.pointer, pointer_step(name), pointer_step(inner));
         self.problems.0.push(FieldError::new(pointer, code, detail));
     }
 
-    /// The name under which a member was sent that had another name before: the deprecated one when only that is there.
+    /// The name that the client used for a renamed member: the deprecated one only if the current one is absent.
     pub fn name_sent(&self, name: &'static str, deprecated: &'static str) -> &'static str {
         let has = |wanted: &str| self.members.iter().any(|(member, _)| member == wanted);
         if has(deprecated) && !has(name) { deprecated } else { name }

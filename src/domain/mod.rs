@@ -1,7 +1,7 @@
-//! The nouns of credit: pure types and the rules that hold between them.
+//! Credit as pure types and functions.
 //!
-//! Nothing here knows of HTTP, SQL, actors, files or the clock. What decides anything is a pure function of its
-//! arguments, so that a decision made years ago can be replayed from what was stored with it.
+//! This module does not depend on HTTP, SQL, actors, files or the clock. Decisions are pure functions of their
+//! arguments, so they can be replayed years later from the stored input.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 pub mod account;

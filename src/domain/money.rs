@@ -1,9 +1,8 @@
-//! Money: exact decimals, never a binary fraction.
+//! Money as exact decimals, never binary floats.
 //!
-//! An amount is read from its exact text, whether it came as a JSON number or as a string, so that `1e3`,
-//! `1_000`, `+5` and `0.001` are refused instead of being guessed at (docs/specification.md 3.7). It is written as a
-//! string with two
-//! decimals. The currency is the country's and is not part of the amount.
+//! Amounts are parsed from the exact text of a JSON number or string. Ambiguous forms such as `1e3`, `1_000`, `+5` and
+//! `0.001` are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. The currency is that of the country
+//! and not part of the amount.
 
 use std::fmt;
 
@@ -12,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// An amount from 0.00 to 9,999,999,999.99, with at most two decimals, as `NUMERIC(12,2)` holds it.
+/// An amount from 0.00 to 9,999,999,999.99 with two decimals, the range of `NUMERIC(12,2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(Decimal);
 
@@ -22,7 +21,7 @@ pub enum MoneyError {
     /// The text is not 1 to 10 digits with at most two decimals.
     #[error("must be 1 to 10 digits, optionally followed by a point and 1 or 2 decimals")]
     BadFormat,
-    /// Zero, where an amount above zero is needed.
+    /// Zero where a positive amount is required.
     #[error("must be above zero")]
     NotPositive,
 }
@@ -38,13 +37,13 @@ impl MoneyError {
 }
 
 impl Money {
-    /// Nothing.
+    /// 0.00.
     pub const ZERO: Self = Self(Decimal::ZERO);
 
-    /// Reads an amount from its exact text: `\d{1,10}(\.\d{1,2})?`.
+    /// Parses an amount from its exact text: `\d{1,10}(\.\d{1,2})?`.
     ///
     /// # Errors
-    /// [`MoneyError::BadFormat`] for everything else.
+    /// [`MoneyError::BadFormat`] for any other text.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
         let (whole, fraction) = match text.split_once('.') {
             Some((whole, fraction)) => (whole, Some(fraction)),
@@ -59,7 +58,7 @@ impl Money {
         Ok(Self::rescaled(value))
     }
 
-    /// Reads an amount above zero.
+    /// Parses an amount above zero.
     ///
     /// # Errors
     /// As [`Money::parse`], and [`MoneyError::NotPositive`] for zero.
@@ -68,7 +67,7 @@ impl Money {
         if money.0.is_zero() { Err(MoneyError::NotPositive) } else { Ok(money) }
     }
 
-    /// Takes a decimal that is already in range and has at most two significant decimals; `None` otherwise.
+    /// `None` if the decimal is out of range or has more than two significant decimals.
     pub fn from_decimal(value: Decimal) -> Option<Self> {
         let fits = !value.is_sign_negative() || value.is_zero();
         let max = Decimal::from_i128_with_scale(999_999_999_999, 2);
@@ -100,15 +99,14 @@ impl Serialize for Money {
 }
 
 impl<'de> Deserialize<'de> for Money {
-    /// Works with JSON alone: the exact text of a number is only known there.
+    /// Works only with JSON, which preserves the exact text of a number.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         Self::parse(exact_text(&raw)).map_err(D::Error::custom)
     }
 }
 
-/// The text of a JSON number, or what stands between the quotes of a JSON string. A string with an escape
-/// keeps its backslash, which no amount has.
+/// The text of a JSON number, or the text between the quotes of a JSON string. Escapes are kept; amounts contain none.
 pub fn exact_text(raw: &RawValue) -> &str {
     let text = raw.get();
     text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text)
@@ -120,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn amounts_are_accepted_by_their_exact_text_alone() {
+    fn amounts_are_parsed_from_their_exact_text() {
         for (text, shown) in [
             ("0", "0.00"),
             ("1", "1.00"),
@@ -157,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn json_numbers_and_strings_are_the_same_amount() {
+    fn json_numbers_and_strings_parse_alike() {
         for json in ["15000", "15000.0", "15000.00", "\"15000\"", "\"15000.00\""] {
             assert_eq!(
                 serde_json::from_str::<Money>(json).unwrap(),
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_is_money_only_when_the_column_can_hold_it() {
+    fn decimals_outside_the_range_of_the_column_are_rejected() {
         let dec = |s: &str| Decimal::from_str_exact(s).unwrap();
         assert!(Money::from_decimal(dec("9999999999.99")).is_some());
         assert!(Money::from_decimal(dec("1.500")).is_some());
@@ -185,7 +183,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_amount_survives_its_own_text(cents in 0u64..=999_999_999_999) {
+        fn amounts_survive_a_round_trip_through_text(cents in 0u64..=999_999_999_999) {
             let text = format!("{}.{:02}", cents / 100, cents % 100);
             let money = Money::parse(&text).unwrap();
             prop_assert_eq!(money.to_string(), text);
@@ -193,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,20}") {
+        fn no_text_causes_a_panic(text in "\\PC{0,20}") {
             let _ = Money::parse(&text);
         }
     }

@@ -1,7 +1,7 @@
-//! Personal data as types that cannot be printed by accident.
+//! Types for personal data that cannot be printed by accident.
 //!
-//! None of these types has `Display` or `Serialize`, and their `Debug` is masked: a name, a document or a birth date
-//! reaches a row, a bureau or a client only through a method whose name says so.
+//! None of them has `Display` or `Serialize`, and `Debug` masks the value. Only `reveal` and the methods for storage
+//! return the plain text.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralC
 use icu_properties::{CodePointMapData, CodePointSetData};
 use serde_json::{Map, Value};
 
-/// A person's name, 1 to 255 characters, in Unicode normalisation form C.
+/// A person's name: 1 to 255 characters in Unicode normalization form C.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullName(String);
 
@@ -19,37 +19,38 @@ impl FullName {
     /// The longest accepted name, in characters.
     pub const MAX_CHARS: usize = 255;
 
-    /// Trims and normalises the name (NFC); `None` when it is too long, has no letter, or has a character that a name
-    /// does not have.
+    /// Trims and normalizes the name (NFC). `None` if it is too long, has no letter, or contains a character that is
+    /// not allowed in names.
     pub fn parse(text: &str) -> Option<Self> {
         let text = ComposingNormalizerBorrowed::new_nfc().normalize(text.trim()).into_owned();
         let categories = CodePointMapData::<GeneralCategory>::new();
         let has_letter =
             text.chars().any(|c| is_visible(c) && GeneralCategoryGroup::Letter.contains(categories.get(c)));
         let fits = text.chars().count() <= Self::MAX_CHARS;
-        (fits && has_letter && text.chars().all(may_stand_in_a_name)).then_some(Self(text))
+        (fits && has_letter && text.chars().all(is_allowed_in_names)).then_some(Self(text))
     }
 
-    /// A name that was checked before it was stored.
+    /// A name from the database, which has been checked before.
     pub fn from_storage(text: String) -> Self {
         Self(text)
     }
 
-    /// The name in the clear.
+    /// The name in plain text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a character has a glyph or changes one. Fillers such as U+3164 are letters by category and draw nothing.
+/// Whether the character is visible or modifies a visible one. Fillers such as U+3164 have the category letter but are
+/// invisible.
 fn is_visible(character: char) -> bool {
     !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// Whether a name may hold a character: no control, format, private, unassigned or line-breaking one, and none that is
-/// invisible. That excludes the bidirectional controls, with which a name reads as another one. The zero width joiner
-/// and non-joiner stay: Persian and Indic names are written with them.
-fn may_stand_in_a_name(character: char) -> bool {
+/// Whether a character is allowed in names. Control, format, private-use, unassigned, line-breaking and invisible
+/// characters are not, including bidirectional controls, which can disguise a name. The zero width joiner and
+/// non-joiner are allowed: Persian and Indic names need them.
+fn is_allowed_in_names(character: char) -> bool {
     const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
     let category = CodePointMapData::<GeneralCategory>::new().get(character);
     let is_other = GeneralCategoryGroup::Other.contains(category)
@@ -63,31 +64,31 @@ impl fmt::Debug for FullName {
     }
 }
 
-/// An identity document in its normalised form: ASCII, upper case, no separators.
+/// An identity document in normalized form: ASCII, upper case, without separators.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentityDocument(String);
 
 impl IdentityDocument {
-    /// The longest text accepted from a client, in characters, separators included.
+    /// Longest accepted text, in characters, including separators.
     pub const MAX_CHARS: usize = 50;
 
-    /// A document that its country's rules have normalised.
+    /// A document normalized by its country's rules.
     pub fn from_normalized(text: String) -> Self {
         Self(text)
     }
 
-    /// The document in the clear.
+    /// The document in plain text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether `text` repeats the document, with whatever separators and in either case.
+    /// Whether `text` contains the document, ignoring separators and case.
     pub fn stands_in(&self, text: &str) -> bool {
         let kept = text.chars().filter(|character| character.is_alphanumeric());
         kept.flat_map(char::to_uppercase).collect::<String>().contains(&self.0)
     }
 
-    /// What anybody may see: the last four characters.
+    /// The masked document: only the last four characters are shown.
     pub fn masked(&self) -> String {
         let hidden = self.0.chars().count().saturating_sub(4);
         let tail: String = self.0.chars().skip(hidden).collect();
@@ -101,28 +102,28 @@ impl fmt::Debug for IdentityDocument {
     }
 }
 
-/// The day that a person was born on, as an ISO 8601 date.
+/// A person's birth date in ISO 8601 format.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BirthDate(String);
 
 impl BirthDate {
-    /// A day of the calendar.
+    /// Formats `day` as ISO 8601.
     pub fn new(day: NaiveDate) -> Self {
         Self(day.to_string())
     }
 
-    /// A day written as `1980-01-31`; `None` for any other text.
+    /// Parses a date such as `1980-01-31`. `None` for any other format.
     pub fn parse(text: &str) -> Option<Self> {
         let day = Self::new(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?);
         (day.0 == text).then_some(day)
     }
 
-    /// What was stored.
+    /// A date from the database. Earlier versions stored any text.
     pub fn from_storage(text: String) -> Self {
         Self(text)
     }
 
-    /// The date in the clear.
+    /// The date in plain text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -134,32 +135,32 @@ impl fmt::Debug for BirthDate {
     }
 }
 
-/// The personal members of the country's data, such as an e-mail address, by name.
+/// Personal country-specific members, such as an e-mail address, by name.
 #[derive(Clone, Default, PartialEq)]
 pub struct PersonalMembers(Map<String, Value>);
 
 impl PersonalMembers {
-    /// Members that were checked.
+    /// Members that have been checked.
     pub fn new(members: Map<String, Value>) -> Self {
         Self(members)
     }
 
-    /// What [`PersonalMembers::to_storage`] made; `None` for any other text.
+    /// Parses the result of [`PersonalMembers::to_storage`].
     pub fn from_storage(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }
 
-    /// The members as JSON in the clear, to be sealed; `None` when there are none.
+    /// The members as plain JSON, to be encrypted; `None` if there are none.
     pub fn to_storage(&self) -> Option<String> {
         (!self.0.is_empty()).then(|| Value::Object(self.0.clone()).to_string())
     }
 
-    /// The members in the clear.
+    /// The members in plain text.
     pub fn reveal(&self) -> &Map<String, Value> {
         &self.0
     }
 
-    /// Adds or replaces a member; removes it without a value.
+    /// Sets a member, or removes it if `value` is `None`.
     pub fn set(&mut self, name: &str, value: Option<Value>) {
         match value {
             Some(value) => self.0.insert(name.to_owned(), value),
@@ -167,7 +168,7 @@ impl PersonalMembers {
         };
     }
 
-    /// Every member with its value hidden.
+    /// Every member with its masked value.
     pub fn masked(&self) -> impl Iterator<Item = (&str, Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), masked_value(value)))
     }
@@ -179,7 +180,7 @@ impl fmt::Debug for PersonalMembers {
     }
 }
 
-/// A personal value as clients see it: the last four characters of a text of at least eight, and nothing of any other.
+/// A masked personal value: the last four characters of a text with at least eight, otherwise none.
 pub fn masked_value(value: &Value) -> Value {
     let text = value.as_str().unwrap_or_default();
     let hidden = text.chars().count().saturating_sub(4);
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_gives_nothing_away() {
+    fn debug_output_is_masked() {
         let name = FullName::parse("  Ana García ").unwrap();
         assert_eq!(name.reveal(), "Ana García");
         assert_eq!(format!("{name:?}"), "FullName(****)");
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_birth_date_is_a_day_of_the_calendar_in_one_notation_and_never_printed() {
+    fn birth_dates_are_calendar_dates_in_iso_format_and_masked() {
         assert_eq!(BirthDate::parse("1980-02-29").unwrap().reveal(), "1980-02-29");
         assert_eq!(format!("{:?}", BirthDate::parse("1980-02-29")), "Some(BirthDate(****))");
         for text in ["", "1981-02-29", "80-1-1", "1980-1-31", "+1980-01-31", "1980-01-31 ", "31.01.1980"] {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_neither_empty_nor_endless_nor_a_terminal_escape() {
+    fn empty_overlong_and_control_character_names_are_rejected() {
         assert!(FullName::parse(" \t ").is_none());
         assert!(FullName::parse("A\u{1b}[31m").is_none());
         assert!(FullName::parse(&"é".repeat(255)).is_some());
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_can_be_seen_and_reads_as_it_is_stored() {
+    fn names_with_invisible_or_disguising_characters_are_rejected() {
         for text in [
             "\u{200b}",
             "\u{feff}",
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_personal_value_shows_its_end_at_most() {
+    fn masked_values_show_at_most_the_last_four_characters() {
         for (value, shown) in [
             (Value::from("ana@example.com"), "****.com"),
             (Value::from("1234567"), "****"),

@@ -1,63 +1,63 @@
 //! The status machine of an application, as one table.
 //!
-//! Code, documentation, API answers and tests follow [`EDGES`]; the database enforces the same table by trigger,
-//! and a test holds every pair of statuses against both.
+//! Code, documentation, API answers and tests are derived from [`EDGES`]. A database trigger enforces the same table,
+//! and a test compares every pair of statuses.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where an application stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+/// The status of an application.
 pub enum Status {
-    /// Accepted, nothing done yet.
+    /// Created but not processed yet.
     Pending,
-    /// Being checked by an application actor.
+    /// In progress.
     Validating,
-    /// Granted.
+    /// Granted; not disbursed yet.
     Approved,
     /// Declined. Final.
     Rejected,
-    /// Waiting for a human.
+    /// A person must decide.
     UnderReview,
-    /// Withdrawn before it was looked at. Final.
+    /// Withdrawn before processing. Final.
     Cancelled,
     /// Disbursed. Final.
     Completed,
 }
 
-/// Who asks for a status change.
+/// The initiator of a status change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Initiator {
-    /// The application actor, and the re-decision after a provider's outage.
+    /// The application actor, including decisions after a bureau's outage.
     ApplicationActor,
-    /// A bank's or bureau's signed confirmation.
+    /// A signed confirmation from a bank or bureau.
     Webhook,
     /// The applicant's own account.
     Owner,
-    /// A credit analyst or an administrator.
+    /// An analyst or an admin.
     Staff,
     /// The disbursement workflow.
     Disbursement,
 }
 
-/// One permitted change and who may make it.
+/// A permitted transition and its possible initiators.
 #[derive(Debug, Clone, Copy)]
 pub struct Edge {
-    /// The status before.
+    /// The status before the transition.
     pub from: Status,
-    /// The status after.
+    /// The status after the transition.
     pub to: Status,
-    /// Who may.
+    /// The possible initiators.
     pub by: &'static [Initiator],
 }
 
 use Initiator::{ApplicationActor, Disbursement, Owner, Staff, Webhook};
 use Status::{Approved, Cancelled, Completed, Pending, Rejected, UnderReview, Validating};
 
-/// Every permitted change. What is not here is illegal.
+/// Every permitted transition. All others are illegal.
 pub const EDGES: [Edge; 8] = [
     Edge { from: Pending, to: Validating, by: &[ApplicationActor, Webhook] },
     Edge { from: Pending, to: Cancelled, by: &[Owner, Staff] },
@@ -70,7 +70,7 @@ pub const EDGES: [Edge; 8] = [
 ];
 
 impl Status {
-    /// Every status, in the order of an application's life.
+    /// Every status, in the order of processing.
     pub const ALL: [Self; 7] = [Pending, Validating, Approved, Rejected, UnderReview, Cancelled, Completed];
 
     /// The name used in JSON, SQL and metrics.
@@ -86,23 +86,24 @@ impl Status {
         }
     }
 
-    /// Whether anybody may move an application from here to `to`.
+    /// Whether any initiator may change this status to `to`.
     pub fn may_become(self, to: Self) -> bool {
         EDGES.iter().any(|edge| edge.from == self && edge.to == to)
     }
 
-    /// Where `mover` may take an application from here.
-    pub fn next_for(self, mover: Initiator) -> impl Iterator<Item = Self> {
-        EDGES.iter().filter(move |edge| edge.from == self && edge.by.contains(&mover)).map(|edge| edge.to)
+    /// The statuses that `initiator` may change this status to.
+    pub fn next_for(self, initiator: Initiator) -> impl Iterator<Item = Self> {
+        EDGES.iter().filter(move |edge| edge.from == self && edge.by.contains(&initiator)).map(|edge| edge.to)
     }
 
-    /// Whether an application with this status is open, unless it is deleted: only one of an account may be for a document
-    /// within the duplicate window. The trigger `release_document_claim` has the same rule; a test compares them.
+    /// Whether an application with this status is open, unless it is deleted. An account may have one open application
+    /// per document within the duplicate window. The trigger `release_document_claim` implements the same rule; a test
+    /// compares them.
     pub fn is_open(self) -> bool {
         !self.is_final()
     }
 
-    /// Whether nothing follows.
+    /// Whether no transition leads from this status.
     pub fn is_final(self) -> bool {
         EDGES.iter().all(|edge| edge.from != self)
     }
@@ -114,7 +115,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// A text that names no status.
+/// A text that is not the name of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a status")]
 pub struct UnknownStatus;
@@ -132,13 +133,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_final_statuses_are_the_three_of_the_specification() {
+    fn the_final_statuses_match_the_specification() {
         let finals: Vec<_> = Status::ALL.into_iter().filter(|s| s.is_final()).collect();
         assert_eq!(finals, [Rejected, Cancelled, Completed]);
     }
 
     #[test]
-    fn no_edge_is_listed_twice_or_leads_back_to_itself() {
+    fn edges_are_unique_and_never_loops() {
         for (i, a) in EDGES.iter().enumerate() {
             assert_ne!(a.from, a.to);
             assert!(EDGES.iter().skip(i + 1).all(|b| (a.from, a.to) != (b.from, b.to)));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn people_may_cancel_what_is_pending_and_decide_what_is_under_review() {
+    fn staff_may_cancel_pending_and_decide_reviewed_applications() {
         assert_eq!(Pending.next_for(Staff).collect::<Vec<_>>(), [Cancelled]);
         assert_eq!(UnderReview.next_for(Staff).collect::<Vec<_>>(), [Approved, Rejected]);
         assert_eq!(UnderReview.next_for(Owner).count(), 0);
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_in_json_and_in_text() {
+    fn names_are_the_same_in_json_and_text() {
         for status in Status::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
             assert_eq!(status.as_str().parse(), Ok(status));

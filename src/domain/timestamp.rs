@@ -1,28 +1,22 @@
-//! The one text form of a moment: RFC 3339 in UTC, with `Z` and exactly six decimals.
+//! The text format of timestamps: RFC 3339 in UTC with `Z` and exactly six decimals.
 //!
-//! PostgreSQL keeps microseconds, so that nothing is lost, and texts of one form compare like the moments. The event
-//! triggers write the same form (`append_event`).
+//! It preserves PostgreSQL's microseconds, and texts sort in the order of time. The event triggers use the same format
+//! (`append_event`).
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serializer;
 
-/// A moment as text, such as `2026-01-31T12:00:00.000000Z`.
+/// Formats a timestamp, such as `2026-01-31T12:00:00.000000Z`.
 pub fn text(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// For `#[serde(serialize_with)]`.
-///
-/// # Errors
-/// Those of the serializer.
 pub fn serialize<S: Serializer>(moment: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&text(*moment))
 }
 
-/// For `#[serde(serialize_with)]` of what may be absent.
-///
-/// # Errors
-/// Those of the serializer.
+/// For `#[serde(serialize_with)]` on optional fields.
 pub fn serialize_option<S: Serializer>(
     moment: &Option<DateTime<Utc>>,
     serializer: S,
@@ -38,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_moment_has_six_decimals_and_a_z() {
+    fn timestamps_have_six_decimals_and_a_z() {
         for (given, written) in [
             ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000000Z"),
             ("2026-01-31T13:00:00.5+01:00", "2026-01-31T12:00:00.500000Z"),

@@ -1,6 +1,7 @@
-//! Makes the database's files and writes its configuration.
+//! Creates the database cluster and writes its configuration.
 //!
-//! `initdb` works in a directory of its own that is renamed into place when it has finished: whatever stands in
+//! `initdb` works in a temporary directory that is renamed to its final name when it has finished. A cluster is
+//! therefore always complete, and the next start removes the leftovers of an interrupted `initdb`.
 //! place is whole, and what an interrupted `initdb` left is swept away at the next start.
 
 use std::fs::{self, File};
@@ -15,28 +16,28 @@ use super::place::{DataDirectory, ServerUser, unusable};
 use super::{DATABASE, EmbeddedSettings, roles};
 use crate::error::{Error, Result};
 
-/// The start of the names of directories that `initdb` works in.
+/// Prefix of the temporary directories for `initdb`.
 const UNFINISHED: &str = "postgres-unfinished-";
 
-/// What of Aval's environment PostgreSQL's programs get: the rest can hold secrets, and whoever may read the server's
-/// process or run a program from SQL reads its environment.
-const PASSED_ON: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
-/// The one variable that Aval sets for them.
+/// The environment variables that PostgreSQL's programs inherit. The others can contain secrets, and anyone who can run
+/// a program from SQL can read the server's environment.
+const INHERITED_VARIABLES: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
+/// The one variable that Aval sets for PostgreSQL's programs.
 const LOCALE: (&str, &str) = ("LC_ALL", "C");
 
-/// Whether the superuser of the cluster may connect.
+/// Whether the cluster's superuser may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SuperuserAccess {
-    /// While Aval prepares the database; in tests always.
+    /// While Aval prepares the database, and always in tests.
     Allowed,
-    /// While Aval serves.
+    /// While Aval serves requests.
     Refused,
 }
 
-/// The major version that made the database, or `None` when there is no database yet.
+/// The major version of an existing cluster.
 ///
 /// # Errors
-/// [`Error::Configuration`] when something else stands in its place.
+/// [`Error::Configuration`] if the directory is not a PostgreSQL cluster.
 pub(super) fn existing_major(cluster: &Path) -> Result<Option<u32>> {
     if !cluster.exists() {
         return Ok(None);
@@ -45,14 +46,16 @@ pub(super) fn existing_major(cluster: &Path) -> Result<Option<u32>> {
     let text = fs::read_to_string(&file).map_err(|e| unusable(&file, &e))?;
     match installation::major(text.trim()) {
         Some(major) => Ok(Some(major)),
-        None => Err(Error::configuration(format!("{} does not hold a PostgreSQL version", file.display()))),
+        None => {
+            Err(Error::configuration(format!("{} does not contain a PostgreSQL version", file.display())))
+        }
     }
 }
 
-/// Makes the database's files when there are none.
+/// Creates the cluster unless it exists.
 ///
 /// # Errors
-/// [`Error::Unavailable`] with what `initdb` said when it fails.
+/// [`Error::Unavailable`] with the output of `initdb` if it fails.
 pub(super) async fn create_if_missing(
     place: &DataDirectory,
     installation: &Installation,
@@ -63,7 +66,7 @@ pub(super) async fn create_if_missing(
     if place.cluster.exists() {
         return Ok(());
     }
-    info!(logger, "making a private database"; "directory" => place.cluster.display().to_string(),
+    info!(logger, "creating the embedded database"; "directory" => place.cluster.display().to_string(),
         "postgresql" => installation.major);
     let work_dir = place.home.join(format!("{UNFINISHED}{}", std::process::id()));
     place.make_server_dir(&work_dir)?;
@@ -104,7 +107,7 @@ async fn run_initdb(
     ))
 }
 
-/// Removes what an interrupted `initdb` left. A leftover that cannot be removed does no harm.
+/// Removes the leftovers of an interrupted `initdb`. A leftover that cannot be removed is harmless.
 fn sweep_unfinished(home: &Path, logger: &Logger) {
     let Ok(entries) = fs::read_dir(home) else { return };
     let leftovers: Vec<PathBuf> = entries
@@ -115,33 +118,27 @@ fn sweep_unfinished(home: &Path, logger: &Logger) {
     for leftover in leftovers {
         match fs::remove_dir_all(&leftover) {
             Ok(()) => {
-                info!(logger, "removed an unfinished database"; "directory" => leftover.display().to_string())
+                info!(logger, "removed an incomplete database"; "directory" => leftover.display().to_string())
             }
-            Err(error) => warn!(logger, "cannot remove an unfinished database";
+            Err(error) => warn!(logger, "cannot remove an incomplete database";
                 "directory" => leftover.display().to_string(), "error" => error.to_string()),
         }
     }
 }
 
-/// Writes `postgresql.conf`, whole, at each start. What an operator sets with `ALTER SYSTEM` is kept by PostgreSQL in a
-/// file of its own and wins, except over the socket's place.
-///
-/// # Errors
-/// [`Error::Configuration`] when the file cannot be written.
+/// Replaces `postgresql.conf` at each start. Settings made with `ALTER SYSTEM` are in another file and take precedence,
+/// except for the socket directory.
 pub(super) fn write_configuration(place: &DataDirectory, durable: bool) -> Result<()> {
     place.write_server_file(&place.cluster.join("postgresql.conf"), &postgresql_conf(durable))
 }
 
-/// Writes `pg_hba.conf`. A server that runs already has to be told to read it again.
+/// Writes `pg_hba.conf`. A running server must reload it (SIGHUP).
 ///
-/// There are lines for the socket alone, whose directory keeps other system users out (see [`super::place`]), and none for
-/// the network.
-///
-/// # Errors
-/// [`Error::Configuration`] when the file cannot be written.
+/// It allows connections only through the Unix socket, whose directory is closed to other system users (see
+/// [`super::place`]).
 pub(super) fn write_access(place: &DataDirectory, superuser: SuperuserAccess) -> Result<()> {
     let mut lines = format!(
-        "# Written by Aval at each start. Access is governed by the mode of the socket's directory.\n\
+        "# Written by Aval at each start. The mode of the socket directory controls access.\n\
          local {DATABASE} {},{} trust\n",
         roles::OWNER,
         roles::SERVER
@@ -152,12 +149,12 @@ pub(super) fn write_access(place: &DataDirectory, superuser: SuperuserAccess) ->
     place.write_server_file(&place.cluster.join("pg_hba.conf"), &lines)
 }
 
-/// The settings, sized for a small machine that Aval shares. The server's log leaves out statements and details,
-/// because both can repeat personal data.
+/// Settings sized for a small machine that PostgreSQL shares with Aval. The server's log omits statements and details
+/// because both can contain personal data.
 fn postgresql_conf(durable: bool) -> String {
     let durability = if durable { "on" } else { "off" };
     format!(
-        "# Written by Aval at each start; use ALTER SYSTEM for settings of your own.\n\
+        "# Written by Aval at each start; use ALTER SYSTEM for your own settings.\n\
          fsync = {durability}\n\
          synchronous_commit = {durability}\n\
          full_page_writes = {durability}\n\
@@ -178,7 +175,7 @@ fn postgresql_conf(durable: bool) -> String {
     )
 }
 
-/// A PostgreSQL program, run as `user` and away from the working directory, which that user may not be allowed to read.
+/// A PostgreSQL program that runs as `user`, outside the working directory, which that user may not be able to read.
 pub(super) fn server_command(program: &Path, user: Option<ServerUser>) -> Command {
     let mut command = clean_command(program);
     command.current_dir("/").stdin(Stdio::null());
@@ -188,10 +185,10 @@ pub(super) fn server_command(program: &Path, user: Option<ServerUser>) -> Comman
     command
 }
 
-/// A program whose environment holds [`PASSED_ON`] and nothing else of Aval's own.
+/// A program that inherits only the variables in [`INHERITED_VARIABLES`].
 pub(super) fn clean_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env(LOCALE.0, LOCALE.1);
-    command.envs(PASSED_ON.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(INHERITED_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }

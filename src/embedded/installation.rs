@@ -1,25 +1,25 @@
 //! Finds the PostgreSQL server programs on this machine.
 //!
-//! `initdb` and `postgres` must be of one and the same release, and for a database that exists already they must
-//! be of the major version that made it: PostgreSQL never reads another major version's files. Debian keeps its
-//! server programs out of `PATH`, in one folder for each major version, and people put symbolic links to single
-//! programs into `PATH`; so a link is followed to the folder that it comes from before its neighbour is looked for.
+//! `initdb` and `postgres` must come from the same release, and for an existing cluster they must have its major
+//! version: PostgreSQL cannot read the files of another one. Debian installs the server programs outside `PATH`, in one
+//! directory per major version, and administrators link single programs into `PATH`. A link is therefore resolved
+//! before the other program is looked for next to it.
 
 use std::path::{Path, PathBuf};
 
 use super::cluster::clean_command;
 use crate::error::{Error, Result};
 
-/// The oldest major version that Aval's schema runs on (docs/specification.md 10).
+/// The oldest major version that Aval supports (docs/specification.md 10).
 const OLDEST_MAJOR: u32 = 14;
 
-/// How to get the programs; part of every error that misses them.
+/// How to install the programs; part of every error about missing programs.
 const HINT: &str = "install them (Debian and Ubuntu: apt-get install postgresql; Fedora: dnf install \
-                    postgresql-server; macOS: brew install postgresql), or name the folder that holds them in \
-                    AVAL_PG_BIN, or set DATABASE_URL to a server that runs already";
+                    postgresql-server; macOS: brew install postgresql), set AVAL_PG_BIN to the directory that \
+                    contains them, or set DATABASE_URL to a running server";
 
-/// Where packages put server programs that are not in `PATH`: a folder, and the start of the names in it that end
-/// in a major version; the programs are in `bin` below.
+/// Where packages install server programs outside `PATH`: a parent directory, and the prefix of directory names that
+/// end in the major version. The programs are in their `bin` directory.
 const VERSIONED_FOLDERS: [(&str, &str); 4] = [
     ("/usr/lib/postgresql", ""),
     ("/usr", "pgsql-"),
@@ -27,10 +27,10 @@ const VERSIONED_FOLDERS: [(&str, &str); 4] = [
     ("/usr/local/opt", "postgresql@"),
 ];
 
-/// One set of PostgreSQL server programs.
+/// A set of PostgreSQL server programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Installation {
-    /// The folder that holds `initdb` and `postgres`.
+    /// The directory of `initdb` and `postgres`.
     pub(super) bin_dir: PathBuf,
     /// The major version, such as 15.
     pub(super) major: u32,
@@ -43,12 +43,11 @@ impl Installation {
     }
 }
 
-/// Finds the programs to run: those in `bin_dir` when the operator named one, otherwise the first suitable ones of
-/// `PATH`, the packages' own folders (newest first) and `pg_config --bindir`. `existing_major` is the major version
-/// of the database that is there already.
+/// Finds the programs in `bin_dir` if configured; otherwise the first suitable ones in `PATH`, in the directories of
+/// packages (newest first) and in `pg_config --bindir`. `existing_major` is the major version of an existing cluster.
 ///
 /// # Errors
-/// [`Error::Configuration`], with what to install, when there are no suitable ones.
+/// [`Error::Configuration`] with installation instructions if no suitable programs are found.
 pub(super) async fn find(bin_dir: Option<&Path>, existing_major: Option<u32>) -> Result<Installation> {
     let folders = match bin_dir {
         Some(dir) => vec![dir.to_path_buf()],
@@ -70,27 +69,27 @@ fn choose(found: &[Installation], bin_dir: Option<&Path>, existing: Option<u32>)
         let place =
             bin_dir.map_or_else(|| "on this machine".to_owned(), |dir| format!("in {}", dir.display()));
         return Err(Error::configuration(format!(
-            "no PostgreSQL server programs (initdb and postgres of one release) {place}; {HINT}"
+            "no PostgreSQL server programs (initdb and postgres of the same release) {place}: {HINT}"
         )));
     }
     let majors = found.iter().map(|one| one.major.to_string()).collect::<Vec<_>>().join(", ");
     match existing {
         Some(major) => found.iter().find(|one| one.major == major).cloned().ok_or_else(|| {
             Error::configuration(format!(
-                "the database was made by PostgreSQL {major}, but the programs found are of version {majors}; \
-                 install version {major} (Debian and Ubuntu: apt-get install postgresql-{major}), or move the data \
-                 with that version's pg_dump, or begin again with an empty data directory"
+                "the database was created by PostgreSQL {major}, but only version {majors} is installed: install version {major} \
+                 (Debian and Ubuntu: apt-get install postgresql-{major}), migrate the data with that version's pg_dump, or \
+                 use an empty data directory"
             ))
         }),
         None => found.iter().find(|one| one.major >= OLDEST_MAJOR).cloned().ok_or_else(|| {
             Error::configuration(format!(
-                "the PostgreSQL found is too old (version {majors}; Aval needs {OLDEST_MAJOR} or newer); {HINT}"
+                "the installed PostgreSQL is too old (version {majors}; Aval needs {OLDEST_MAJOR} or newer): {HINT}"
             ))
         }),
     }
 }
 
-/// The folders worth looking into, the best first.
+/// Directories that may contain the programs, in order of preference.
 async fn candidate_folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -118,8 +117,8 @@ fn versioned_bin_folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// The installation in `folder`, or in the folder that its `postgres` is a link into; `None` when `initdb` is not
-/// beside it or is of another release.
+/// The installation in `folder`, or in the target directory if its `postgres` is a link. `None` without an `initdb` of
+/// the same release.
 async fn inspect(folder: &Path) -> Option<Installation> {
     let linked = std::fs::canonicalize(folder.join("postgres")).ok()?;
     let real = linked.parent()?.to_path_buf();
@@ -141,12 +140,12 @@ async fn output_of(program: &Path, argument: &str) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// `15.18` of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+/// Extracts `15.18` from `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
 fn release(version_line: &str) -> Option<&str> {
     version_line.split_once("(PostgreSQL)")?.1.split_whitespace().next()
 }
 
-/// `15` of `15.18`, `17` of `17beta1`.
+/// Extracts `15` from `15.18`, and `17` from `17beta1`.
 pub(super) fn major(release: &str) -> Option<u32> {
     release.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_read_from_packaged_plain_and_beta_releases() {
+    fn versions_of_packaged_plain_and_beta_releases_are_parsed() {
         for (line, expected) in [
             ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some(15)),
             ("initdb (PostgreSQL) 14.0", Some(14)),
@@ -174,21 +173,21 @@ mod tests {
     }
 
     #[test]
-    fn an_existing_database_gets_the_version_that_made_it_and_a_new_one_the_first_that_is_new_enough() {
+    fn an_existing_cluster_uses_its_own_version_and_a_new_one_the_first_supported() {
         let found = [installation(13), installation(17), installation(15)];
         assert_eq!(choose(&found, None, Some(15)).unwrap().major, 15);
         assert_eq!(choose(&found, None, None).unwrap().major, 17);
     }
 
     #[test]
-    fn a_machine_with_only_an_old_release_is_told_so() {
+    fn an_error_reports_that_the_installed_release_is_too_old() {
         let error = choose(&[installation(13)], None, None).unwrap_err().to_string();
         assert!(error.contains("too old (version 13"), "{error}");
         assert!(error.contains("apt-get install postgresql"), "{error}");
     }
 
     #[test]
-    fn the_newest_packaged_version_comes_first_by_number_not_by_letter() {
+    fn packaged_versions_are_ordered_numerically_newest_first() {
         let root = tempfile::tempdir().unwrap();
         for name in ["9", "14", "16", "common"] {
             std::fs::create_dir(root.path().join(name)).unwrap();

@@ -1,21 +1,22 @@
-//! The private PostgreSQL: what Aval runs on when no `DATABASE_URL` is set.
+//! The embedded PostgreSQL, used when `DATABASE_URL` is not set.
 //!
-//! It owns one database in Aval's data directory and the server process that serves it: makes it, starts it, watches
-//! it and stops it. The server is the machine's own PostgreSQL (14 or newer), run directly, so there is nothing to
-//! download and the data is ordinary PostgreSQL data. Durability is real: `fsync` is on, except in tests.
+//! This module creates a cluster in Aval's data directory, and starts, monitors and stops its server. The server is the
+//! PostgreSQL (14 or newer) that is installed on the machine. Nothing is downloaded, and the data is an ordinary
+//! cluster. Commits are durable: `fsync` is on, except in tests.
 //!
-//! What can go wrong, and what is done about it:
-//! - The programs are missing, too old, or of another major version than the data: an error that names the package.
-//! - Aval is killed (`kill -9`) and its server goes on: the next Aval finds and adopts it, never starts a second.
-//! - The server is killed: its stale `postmaster.pid` is cleared, and its last processes are waited for.
-//! - `initdb` is interrupted: it works beside the place and is renamed into it when finished (`cluster`).
-//! - Two Avals want one data directory: the second is refused (`place`).
-//! - Aval runs as root, which PostgreSQL refuses: the server runs as another user (`place`).
-//! - Somebody gets into the server: its environment holds no secret (`cluster`), and the user that serves owns nothing
-//!   (`roles`).
-//! - The server dies while Aval runs: [`EmbeddedPostgres::supervise`] starts it again.
+//! Failure modes:
+//! - The programs are missing, too old, or of another major version than the cluster: an error names the package.
+//! - Aval is killed (`kill -9`) and its server keeps running: the next Aval adopts that server instead of starting
+//! another.
+//! - The server is killed: its stale `postmaster.pid` is removed, and Aval waits for its remaining processes to end.
+//! - `initdb` is interrupted: it works in a temporary directory, which is renamed when it has finished (`cluster`).
+//! - Two processes use the same data directory: the second one is rejected (`place`).
+//! - Aval runs as root, which PostgreSQL rejects: the server runs as another user (`place`).
+//! - An attacker gains access to the server: its environment contains no secrets (`cluster`), and Aval's database user
+//! owns nothing (`roles`). A server that an earlier version started with Aval's whole environment is restarted.
+//! - The server ends while Aval runs: [`EmbeddedPostgres::supervise`] restarts it.
 //!
-//! Start-up reads and writes a few small files directly, without handing them to another thread: nothing else runs yet.
+//! Startup does blocking I/O on a few small files: nothing else runs on the thread yet.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,43 +40,43 @@ mod place;
 mod postmaster;
 mod roles;
 
-/// The name of the application's database.
+/// Name of the application's database.
 const DATABASE: &str = "aval";
 
-/// What the server says while processes of its killed predecessor are still attached to the data.
+/// The server's message while processes of a killed server are still attached to the cluster.
 const STILL_IN_USE: &str = "pre-existing shared memory block";
 
-/// How long to wait between two attempts to connect to a server that is starting.
+/// Delay between attempts to connect to a starting server.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a fast shutdown may take before the server is told to drop everything (it then recovers at next start).
+/// Longest fast shutdown. After it, an immediate shutdown follows, and the server recovers at the next start.
 const FAST_SHUTDOWN: Duration = Duration::from_secs(15);
 
-/// How long an immediate shutdown may take.
+/// Longest immediate shutdown.
 const IMMEDIATE_SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// The longest pause between two attempts to start a server that keeps dying.
+/// Longest delay between attempts to start a failing server.
 const LONGEST_RESTART_PAUSE: Duration = Duration::from_secs(30);
 
-/// What the private PostgreSQL needs to know.
+/// Settings of the embedded PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct EmbeddedSettings {
-    /// Aval's data directory; the database lives in `postgres` below it. Made when it is missing.
+    /// Aval's data directory. The cluster is in its subdirectory `postgres`. Created if missing.
     pub data_dir: PathBuf,
-    /// Under root, where the database lives when PostgreSQL's user cannot reach `data_dir`.
+    /// Directory for the cluster if Aval runs as root and PostgreSQL's user cannot access `data_dir`.
     pub fallback_dir: PathBuf,
-    /// Whether a commit survives a power cut. False only in tests.
+    /// Whether commits survive a power failure. False only in tests.
     pub durable: bool,
-    /// How long making, recovering and starting may each take.
+    /// Time limit for each of creating, recovering and starting the cluster.
     pub start_timeout: Duration,
-    /// The folder of `initdb` and `postgres` (`AVAL_PG_BIN`); `None` searches the machine.
+    /// Directory of `initdb` and `postgres` (`AVAL_PG_BIN`); `None`: searched for.
     pub bin_dir: Option<PathBuf>,
-    /// Whether the superuser may connect while Aval serves. True only in tests, which make databases of their own.
+    /// Whether the superuser may connect while Aval serves requests. True only in tests, which create databases.
     pub superuser_connects: bool,
 }
 
 impl EmbeddedSettings {
-    /// The settings for production, below `data_dir`.
+    /// The production settings for `data_dir`.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -88,15 +89,14 @@ impl EmbeddedSettings {
     }
 }
 
-/// A running private PostgreSQL. Dropping it asks the server to stop without waiting for it;
-/// [`EmbeddedPostgres::stop`] waits.
+/// A running embedded PostgreSQL. Dropping it requests a shutdown without waiting; [`EmbeddedPostgres::stop`] waits.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     start_timeout: Duration,
     superuser: SuperuserAccess,
     installation: Installation,
     place: DataDirectory,
-    /// `None` once it was detached or stopped.
+    /// `None` once detached or stopped.
     postmaster: Option<Postmaster>,
     serving_url: String,
     owner_url: String,
@@ -104,14 +104,14 @@ pub struct EmbeddedPostgres {
 }
 
 impl EmbeddedPostgres {
-    /// Makes the database when it is missing, starts its server (or adopts the one that a killed Aval left) and
-    /// returns when it answers.
+    /// Creates the cluster if missing, starts its server or adopts a running one, and returns when it accepts
+    /// connections.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the machine or the data directory must be changed first: programs missing, too
-    /// old or of another version than the data, a directory in use by another Aval or out of reach.
-    /// [`Error::Unavailable`], with the end of the server's log as its private cause, when the server does not start;
-    /// [`Error::Timeout`] when `initdb` takes too long.
+    /// [`Error::Configuration`] if the operator must act: the programs are missing, too old or of another version than
+    /// the cluster, or the data directory is inaccessible or used by another process. [`Error::Unavailable`], with the
+    /// end of the server's log as its private cause, if the server does not start. [`Error::Timeout`] if `initdb` takes
+    /// too long.
     pub async fn start(settings: EmbeddedSettings, logger: Logger) -> Result<Self> {
         let logger = logger.new(o!("part" => "embedded_postgres"));
         let place = DataDirectory::prepare(&settings)?;
@@ -121,7 +121,7 @@ impl EmbeddedPostgres {
             && let Some(closed) = place::closed_to(&installation.bin_dir, user)
         {
             return Err(Error::configuration(format!(
-                "PostgreSQL's processes (uid {}) cannot pass through {} to reach its programs",
+                "the PostgreSQL user (uid {}) has no access to its programs below {}",
                 user.uid,
                 closed.display()
             )));
@@ -145,41 +145,41 @@ impl EmbeddedPostgres {
         Ok(started)
     }
 
-    /// The URL of the application's database, for diesel-async and for `psql`, as the user that serves:
-    /// `postgresql:///aval?user=aval_server&host=<socket directory>`. It holds no secret, and the directory needs no
-    /// escaping. It stays the same for as long as this value lives.
+    /// The URL of the application's database for Aval's user, for diesel-async and `psql`:
+    /// `postgresql:///aval?user=aval_server&host=<socket directory>`. It contains no secret and no characters that need
+    /// escaping, and it does not change across restarts of the server.
     pub fn database_url(&self) -> &str {
         &self.serving_url
     }
 
-    /// The same as the user that owns the schema, for migrations.
+    /// The URL for the schema's owner, for migrations.
     pub fn owner_url(&self) -> &str {
         &self.owner_url
     }
 
-    /// The same as the superuser, who is let in only where [`EmbeddedSettings::superuser_connects`] says so.
+    /// The URL for the superuser, which may connect only if [`EmbeddedSettings::superuser_connects`] is set.
     pub fn superuser_url(&self) -> String {
         url(&self.place.socket_dir, DATABASE, roles::SUPERUSER)
     }
 
-    /// The directory that holds the database's files.
+    /// The directory of the cluster.
     pub fn directory(&self) -> &Path {
         &self.place.cluster
     }
 
-    /// The process id of the server.
+    /// The process id of the server; `None` once detached or stopped.
     pub fn pid(&self) -> Option<i32> {
         self.postmaster.as_ref().map(|postmaster| postmaster.pid.as_raw())
     }
 
-    /// Waits until the server has ended by itself.
+    /// Waits until the server has ended.
     pub async fn wait_exit(&self) {
         if let Some(postmaster) = &self.postmaster {
             postmaster.wait().await;
         }
     }
 
-    /// Starts a server that has ended again.
+    /// Restarts a server that has ended.
     ///
     /// # Errors
     /// As [`EmbeddedPostgres::start`].
@@ -187,8 +187,8 @@ impl EmbeddedPostgres {
         self.boot().await
     }
 
-    /// Keeps the server running until `shutdown` completes, then stops it. A server that ends in between is started
-    /// again, at once the first time and with growing pauses while it does not come up.
+    /// Keeps the server running until `shutdown` completes, and then stops it. A server that ends is restarted, first
+    /// at once and then with increasing delays.
     ///
     /// # Errors
     /// As [`EmbeddedPostgres::stop`].
@@ -199,7 +199,7 @@ impl EmbeddedPostgres {
                 () = &mut shutdown => return self.stop().await,
                 () = self.wait_exit() => {}
             }
-            error!(self.logger, "the database server ended by itself; starting it again");
+            error!(self.logger, "the database server ended unexpectedly; restarting it");
             tokio::select! {
                 () = &mut shutdown => return self.stop().await,
                 () = self.restart_until_it_runs() => {}
@@ -210,29 +210,29 @@ impl EmbeddedPostgres {
     async fn restart_until_it_runs(&mut self) {
         let mut pause = Duration::from_millis(500);
         while let Err(failure) = self.restart().await {
-            error!(self.logger, "the database server does not start"; "error" => failure.to_string(),
+            error!(self.logger, "the database server failed to start"; "error" => failure.to_string(),
                 "cause" => failure.private_cause(), "retry_in_ms" => pause.as_millis());
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_RESTART_PAUSE);
         }
     }
 
-    /// Stops the server and waits for it: connections are closed, what was committed is flushed.
+    /// Stops the server with a fast shutdown, which closes connections, and waits for it.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when it does not end even when told to drop everything.
+    /// [`Error::Timeout`] if even an immediate shutdown does not end it.
     pub async fn stop(mut self) -> Result<()> {
         let Some(postmaster) = self.postmaster.take() else { return Ok(()) };
         shut_down(&postmaster, &self.logger).await
     }
 
-    /// Lets go of the server and leaves it running, for the next [`EmbeddedPostgres::start`] on the same directory to
-    /// adopt; it is what a `kill -9` of Aval would leave. Test processes share one server this way.
+    /// Leaves the server running, as a `kill -9` of Aval would. The next [`EmbeddedPostgres::start`] for the same
+    /// directory adopts it. Test processes share a server this way.
     pub fn detach(mut self) {
         self.postmaster = None;
     }
 
-    /// Adopts or starts a server, waits until it answers, and prepares its users.
+    /// Adopts or starts a server, waits until it accepts connections, and creates its users.
     async fn boot(&mut self) -> Result<()> {
         let began = Instant::now();
         let deadline = began + self.start_timeout;
@@ -245,16 +245,16 @@ impl EmbeddedPostgres {
         match prepared {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                return Err(self.no_start(&format!("its users cannot be prepared: {error}"), log_start));
+                return Err(self.no_start(&format!("its users could not be created: {error}"), log_start));
             }
-            Err(_elapsed) => return Err(self.no_start("its users were not prepared in time", log_start)),
+            Err(_elapsed) => return Err(self.no_start("creating its users timed out", log_start)),
         }
         info!(self.logger, "database server ready"; "pid" => self.pid(), "adopted" => adopted,
             "directory" => self.place.cluster.display().to_string(), "took_ms" => began.elapsed().as_millis());
         Ok(())
     }
 
-    /// Tells whether the server that answers was adopted.
+    /// Returns whether the running server was adopted.
     async fn run_until_it_answers(&mut self, deadline: Instant) -> Result<bool> {
         loop {
             let log_start = log_length(&self.place.log_file);
@@ -264,31 +264,34 @@ impl EmbeddedPostgres {
             };
             let postmaster = self.postmaster.insert(postmaster);
             if adopted {
-                // It may refuse the superuser by now.
+                // Reload `pg_hba.conf`: the server may currently reject the superuser.
                 postmaster.signal(Signal::SIGHUP);
             }
             match timeout_at(deadline, ready(postmaster, &self.place.cluster)).await {
                 Ok(Ok(())) => {
-                    // A later restart keeps the adopted server's socket, so that the URLs stay true.
+                    // Restarts keep the adopted server's socket directory, and with it the URLs.
                     self.place.socket_dir.clone_from(&postmaster.socket_dir);
                     self.serving_url = url(&postmaster.socket_dir, DATABASE, roles::SERVER);
                     self.owner_url = url(&postmaster.socket_dir, DATABASE, roles::OWNER);
                     return Ok(adopted);
                 }
-                // An adopted server that was about to stop, or a killed one's last processes: gone in a moment.
+                // An adopted server that was shutting down, or the remaining processes of a killed server. Both end
+                // soon.
                 Ok(Err(_)) if adopted || log_tail(&self.place.log_file, log_start).contains(STILL_IN_USE) => {
                     if Instant::now() >= deadline {
-                        return Err(self.no_start("gave up waiting for its predecessor", log_start));
+                        return Err(self.no_start("the previous server did not end in time", log_start));
                     }
                     sleep(RETRY_PAUSE).await;
                 }
                 Ok(Err(how)) => return Err(self.no_start(&how, log_start)),
-                Err(_elapsed) => return Err(self.no_start("it does not answer in time", log_start)),
+                Err(_elapsed) => {
+                    return Err(self.no_start("it did not accept connections in time", log_start));
+                }
             }
         }
     }
 
-    /// Makes the users, and then lets the superuser in no more.
+    /// Creates the users and then denies access to the superuser.
     async fn prepare_users(&self) -> Result<()> {
         let superuser_url = self.superuser_url();
         let mut connection = AsyncPgConnection::establish(&superuser_url).await.map_err(Error::internal)?;
@@ -301,7 +304,7 @@ impl EmbeddedPostgres {
         if let Some(postmaster) = &self.postmaster {
             postmaster.signal(Signal::SIGHUP);
         }
-        // The server reads its files some time after the signal.
+        // The server reloads its files some time after the signal.
         while AsyncPgConnection::establish(&superuser_url).await.is_ok() {
             sleep(RETRY_PAUSE).await;
         }
@@ -323,11 +326,11 @@ impl Drop for EmbeddedPostgres {
     }
 }
 
-/// Stops a server and waits for it.
+/// Stops a server: a fast shutdown, followed by an immediate one if it takes too long.
 async fn shut_down(postmaster: &Postmaster, logger: &Logger) -> Result<()> {
     postmaster.signal(Signal::SIGINT);
     if timeout(FAST_SHUTDOWN, postmaster.wait()).await.is_err() {
-        warn!(logger, "the database server does not stop; stopping it at once");
+        warn!(logger, "fast shutdown of the database server timed out; sending an immediate shutdown");
         postmaster.signal(Signal::SIGQUIT);
         timeout(IMMEDIATE_SHUTDOWN, postmaster.wait()).await.map_err(|_elapsed| Error::Timeout {
             what: "stopping the embedded PostgreSQL",
@@ -338,8 +341,8 @@ async fn shut_down(postmaster: &Postmaster, logger: &Logger) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the server answers and the application's database is there. Runs until then or until the server has
-/// ended, and then says how it did: the caller sets the deadline.
+/// Waits until the server accepts connections and the application's database exists. Fails if the server has ended. The
+/// caller sets the deadline.
 async fn ready(postmaster: &Postmaster, cluster: &Path) -> Result<(), String> {
     loop {
         if let Some(how) = postmaster.ended() {
@@ -355,8 +358,8 @@ async fn ready(postmaster: &Postmaster, cluster: &Path) -> Result<(), String> {
     }
 }
 
-/// Makes sure that the server behind the socket serves `cluster` and has the application's database. Why it cannot
-/// yet is in the server's own log.
+/// Checks that the server behind the socket serves `cluster`, and creates the application's database if missing. The
+/// server's log has the reasons of failures.
 async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::QueryResult<()> {
     let refused = |error: diesel::ConnectionError| diesel::result::Error::QueryBuilderError(error.into());
     let mut server = AsyncPgConnection::establish(&url(socket_dir, "postgres", roles::SUPERUSER))
@@ -376,18 +379,17 @@ async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::Q
     Ok(())
 }
 
-/// The URL of the database that another Aval keeps running for this data directory, as the user that serves; `None` when
-/// none does.
+/// The URL of the database, for Aval's user, if another process keeps it running for this data directory.
 ///
 /// # Errors
-/// [`Error::Configuration`] when the data directory cannot be understood.
+/// [`Error::Configuration`] if the data directory is not readable.
 pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
     let cluster = place::known_cluster(settings)?;
     let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
     Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::SERVER)))
 }
 
-/// The socket's directory goes in as it is: `place` and `postmaster` hand out none that would need escaping.
+/// The socket directory is not escaped: `place` and `postmaster` return only directories that need no escaping.
 fn url(socket_dir: &Path, database: &str, user: &str) -> String {
     format!("postgresql:///{database}?user={user}&host={}", socket_dir.display())
 }

@@ -1,17 +1,17 @@
-//! Decides where the private database lives and which system user its processes run as.
+//! Chooses the directory of the cluster and the system user of its server.
 //!
-//! Normally it lives in `<data_dir>/postgres` and runs as whoever runs Aval. PostgreSQL refuses to run as root, so
-//! under root its processes run as the owner of an existing database, else as the user `postgres`, else `nobody`.
-//! That user must be able to reach the files, and a clone below `/root` (mode 0700) is out of its reach: the
-//! database is then placed in `<fallback_dir>/<id>`, and the id is kept in `<data_dir>/postgres.id`, so that
-//! deleting the data directory still means beginning anew and moving it still means keeping the data.
+//! Normally the cluster is in `<data_dir>/postgres`, and the server runs as Aval's own user. PostgreSQL refuses to run
+//! as root. As root, the server therefore runs as the owner of the existing cluster, or else as `postgres` or `nobody`.
+//! That user must have access to the files. If it has no access to the data directory, such as one below `/root` (mode
+//! 0700), the cluster is in `<fallback_dir>/<id>`. The id is in `<data_dir>/postgres.id`: deleting the data directory
+//! still means a new database, and moving it keeps the data.
 //!
-//! Nobody else gets in: PostgreSQL listens on no network address, and its Unix socket stands in a directory of mode
-//! 0700 that belongs to the user of its processes, normally the database's own directory, whose mode PostgreSQL
-//! checks itself at each start.
+//! Other users have no access: PostgreSQL listens on no network address, and its Unix socket is in a directory of mode
+//! 0700 that belongs to the server's user. Normally that is the cluster itself, whose mode PostgreSQL checks at each
+//! start.
 //!
-//! Everything that root writes below a directory of another user is made anew and never through a link, because
-//! that user could have put one there.
+//! As root, Aval creates every file below another user's directory anew and never follows a link, because that user
+//! could have planted one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -27,48 +27,48 @@ use super::EmbeddedSettings;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
-/// The longest socket path that every supported system takes: `sun_path` has 104 bytes on macOS and 108 on Linux,
-/// the last of which is a zero.
+/// Longest socket path that every supported system accepts: `sun_path` has 104 bytes on macOS and 108 on Linux,
+/// including the terminating zero.
 const LONGEST_SOCKET_PATH: usize = 103;
 
-/// The name that PostgreSQL gives its socket.
+/// PostgreSQL's name for its socket.
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
 
-/// The users that processes are given to under root, the preferred first.
+/// Users that the server can run as if Aval runs as root, in order of preference.
 const UNPRIVILEGED_USERS: [&str; 2] = ["postgres", "nobody"];
 
-/// Holds the id of a database that lives elsewhere.
+/// Contains the id of a cluster in the fallback directory.
 const ID_FILE: &str = "postgres.id";
 
-/// A system user by number, for a process to run as.
+/// The system user of PostgreSQL's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ServerUser {
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
 
-/// The decided places, held by a lock for as long as this value lives.
+/// The chosen directories, locked for the lifetime of this value.
 #[derive(Debug)]
 pub(super) struct DataDirectory {
-    /// The directory that holds `cluster` and `log_file`.
+    /// The directory of `cluster` and `log_file`.
     pub(super) home: PathBuf,
     /// PostgreSQL's data directory.
     pub(super) cluster: PathBuf,
-    /// What PostgreSQL prints.
+    /// The server's output.
     pub(super) log_file: PathBuf,
-    /// The directory of its socket.
+    /// The directory of the server's socket.
     pub(super) socket_dir: PathBuf,
-    /// Whom its processes run as; `None` is Aval's own user.
+    /// The server's user; `None`: Aval's own user.
     pub(super) server_user: Option<ServerUser>,
     _locks: Vec<File>,
 }
 
 impl DataDirectory {
-    /// Prepares the directories and locks them against another Aval.
+    /// Creates the directories and locks them against other Aval processes.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when another Aval holds the data directory, when it belongs to somebody else, or
-    /// when it cannot be made.
+    /// [`Error::Configuration`] if another process holds the lock, or if a directory belongs to another user or cannot
+    /// be created.
     pub(super) fn prepare(settings: &EmbeddedSettings) -> Result<Self> {
         let is_root = Uid::effective().is_root();
         let own_mode = if is_root { 0o711 } else { 0o700 };
@@ -97,12 +97,12 @@ impl DataDirectory {
         })
     }
 
-    /// Makes a directory below `home` that belongs to the user of PostgreSQL's processes, mode 0700.
+    /// Creates a directory below `home` with mode 0700 that belongs to the server's user.
     pub(super) fn make_server_dir(&self, path: &Path) -> Result<()> {
         make_owned_dir(path, self.server_user).map_err(|e| unusable(path, &e))
     }
 
-    /// Writes a file of PostgreSQL's, replacing the one before it whole.
+    /// Writes a file for the server, replacing an existing one atomically.
     pub(super) fn write_server_file(&self, path: &Path, text: &str) -> Result<()> {
         let fresh = path.with_extension("aval-new");
         let write = || -> std::io::Result<()> {
@@ -118,7 +118,7 @@ impl DataDirectory {
     }
 }
 
-/// Removes a file; it is fine when there is none.
+/// Removes a file if it exists.
 pub(super) fn remove_if_there(path: &Path) -> std::io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
@@ -126,15 +126,14 @@ pub(super) fn remove_if_there(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// A directory or file that cannot be used, told to the operator.
 pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Error {
     Error::configuration(format!("cannot use {}: {error}", path.display()))
 }
 
-/// Where the database of a data directory is that was prepared before; `None` when there is no such directory.
+/// The cluster of an existing data directory; `None` if the directory does not exist.
 ///
 /// # Errors
-/// [`Error::Configuration`] when what says so cannot be read.
+/// [`Error::Configuration`] if the id of a cluster in the fallback directory is not valid.
 pub(super) fn known_cluster(settings: &EmbeddedSettings) -> Result<Option<PathBuf>> {
     let Ok(data_dir) = fs::canonicalize(&settings.data_dir) else { return Ok(None) };
     let home = match recorded_home(&data_dir, settings)? {
@@ -144,7 +143,6 @@ pub(super) fn known_cluster(settings: &EmbeddedSettings) -> Result<Option<PathBu
     Ok(Some(home.join("postgres")))
 }
 
-/// Makes `path` and its parents when they are missing.
 fn make_dir(path: &Path, mode: u32) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -152,7 +150,7 @@ fn make_dir(path: &Path, mode: u32) -> Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path).map_err(|e| unusable(path, &e))
 }
 
-/// Takes the lock that keeps a second Aval out. The kernel gives it back when the process ends, however it ends.
+/// Takes the lock that excludes other Aval processes. The kernel releases it when the process ends.
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("aval.lock");
     let mut file = OpenOptions::new()
@@ -173,8 +171,7 @@ fn lock(dir: &Path) -> Result<File> {
             let mut holder = String::new();
             file.read_to_string(&mut holder).map_err(|e| unusable(&path, &e))?;
             Err(Error::configuration(format!(
-                "another Aval (process {holder}) uses the data directory {}; stop it, or give this one a data \
-                 directory of its own",
+                "another Aval (process {holder}) uses the data directory {}: stop it, or use another data directory",
                 dir.display()
             )))
         }
@@ -182,7 +179,7 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-/// The directory that holds the database: `data_dir`, unless root's unprivileged user cannot reach it.
+/// The directory of the cluster: `data_dir`, unless Aval runs as root and the server's user has no access to it.
 fn choose_home(data_dir: &Path, settings: &EmbeddedSettings, is_root: bool) -> Result<PathBuf> {
     if let Some(home) = recorded_home(data_dir, settings)? {
         return Ok(home);
@@ -197,19 +194,19 @@ fn choose_home(data_dir: &Path, settings: &EmbeddedSettings, is_root: bool) -> R
     Ok(settings.fallback_dir.join(id))
 }
 
-/// The directory elsewhere that was chosen before, if one was.
+/// The recorded directory in the fallback directory, if any.
 fn recorded_home(data_dir: &Path, settings: &EmbeddedSettings) -> Result<Option<PathBuf>> {
     let id_file = data_dir.join(ID_FILE);
     let Ok(id) = fs::read_to_string(&id_file) else { return Ok(None) };
-    // The id becomes part of a path that root works in: anything but an id must not lead it elsewhere.
+    // Root creates files in this path: an id that is not a UUID could lead anywhere.
     let id = uuid::Uuid::parse_str(id.trim()).map_err(|e| {
-        Error::configuration(format!("{} does not hold a database's id: {e}", id_file.display()))
+        Error::configuration(format!("{} does not contain a valid id: {e}", id_file.display()))
     })?;
     Ok(Some(settings.fallback_dir.join(id.simple().to_string())))
 }
 
-/// Whom the server runs as. An existing database is served as its owner, so that a data directory made by an
-/// ordinary user can also be run by root, and the other way round is refused with a clear word.
+/// The user that the server runs as. An existing cluster's server runs as the cluster's owner, which lets root run a
+/// cluster that an ordinary user created. The reverse is an error.
 fn choose_server_user(cluster: &Path, is_root: bool) -> Result<Option<ServerUser>> {
     let owner = match fs::symlink_metadata(cluster) {
         Ok(found) => Some(ServerUser { uid: found.uid(), gid: found.gid() }),
@@ -217,14 +214,13 @@ fn choose_server_user(cluster: &Path, is_root: bool) -> Result<Option<ServerUser
     };
     match (is_root, owner) {
         (true, Some(owner)) if owner.uid == 0 => Err(Error::configuration(format!(
-            "{} belongs to root, and PostgreSQL refuses to run as root; give it to another user (chown -R)",
+            "{} belongs to root, and PostgreSQL refuses to run as root: change the owner (chown -R)",
             cluster.display()
         ))),
         (true, Some(owner)) => Ok(Some(owner)),
         (true, None) => unprivileged_user().map(Some),
         (false, Some(owner)) if owner.uid != Uid::effective().as_raw() => Err(Error::configuration(format!(
-            "{} belongs to another user (uid {}); run Aval as that user or as root, or give it a data directory of \
-             its own",
+            "{} belongs to another user (uid {}): run Aval as that user or as root, or use another data directory",
             cluster.display(),
             owner.uid
         ))),
@@ -239,13 +235,12 @@ fn unprivileged_user() -> Result<ServerUser> {
         .map(|user| ServerUser { uid: user.uid.as_raw(), gid: user.gid.as_raw() })
         .ok_or_else(|| {
             Error::configuration(
-                "PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as; run Aval as \
-                 an ordinary user",
+                "PostgreSQL refuses to run as root, and neither the user postgres nor nobody exists: run Aval as an ordinary user",
             )
         })
 }
 
-/// Lets `user` pass through `home`, which is Aval's own (its secrets are files of mode 0600).
+/// Makes `home` passable for `user`. Aval's secrets in it are files of mode 0600.
 fn make_reachable(home: &Path, user: ServerUser) -> Result<()> {
     let mode = fs::metadata(home).map_err(|e| unusable(home, &e))?.mode();
     if !may_enter(home, user) {
@@ -255,8 +250,8 @@ fn make_reachable(home: &Path, user: ServerUser) -> Result<()> {
     match closed_to(home, user) {
         None => Ok(()),
         Some(closed) => Err(Error::configuration(format!(
-            "PostgreSQL's processes (uid {}) cannot pass through {} to reach the database in {}; allow it with \
-             chmod o+x {}, or move the data directory",
+            "the PostgreSQL user (uid {}) has no access to {}, which it needs to reach the database in {}: run chmod o+x \
+             {}, or move the data directory",
             user.uid,
             closed.display(),
             home.display(),
@@ -265,15 +260,15 @@ fn make_reachable(home: &Path, user: ServerUser) -> Result<()> {
     }
 }
 
-/// The first directory on the way to `path`, itself included, that `user` may not pass through.
+/// The first directory on the path to `path`, including `path`, that `user` cannot pass through.
 pub(super) fn closed_to(path: &Path, user: ServerUser) -> Option<PathBuf> {
     let mut way: Vec<&Path> = path.ancestors().collect();
     way.reverse();
     way.into_iter().find(|dir| !may_enter(dir, user)).map(Path::to_path_buf)
 }
 
-/// Whether the mode of `dir` lets `user` pass. Access control lists are not read: where they say more than the
-/// mode, PostgreSQL's own error will tell.
+/// Whether the mode of `dir` lets `user` pass. Access control lists are ignored: if they deny more than the mode,
+/// PostgreSQL reports the error.
 fn may_enter(dir: &Path, user: ServerUser) -> bool {
     let Ok(found) = fs::metadata(dir) else { return false };
     let needed = match (found.uid() == user.uid, found.gid() == user.gid) {
@@ -284,8 +279,8 @@ fn may_enter(dir: &Path, user: ServerUser) -> bool {
     found.mode() & needed != 0
 }
 
-/// The directory for the socket: the database's own, or, where that path is too long or has characters that
-/// connection strings give a meaning to, one below the temporary directory, the same at each start.
+/// The socket directory: the cluster, or a fixed directory below the temporary directory if the cluster's path is too
+/// long or has characters with a special meaning in connection strings.
 fn choose_socket_dir(cluster: &Path, user: Option<ServerUser>) -> Result<PathBuf> {
     if fit_for_socket(cluster) {
         return Ok(cluster.to_path_buf());
@@ -306,20 +301,20 @@ fn choose_socket_dir(cluster: &Path, user: Option<ServerUser>) -> Result<PathBuf
         }
         _ => {}
     }
-    // The temporary directory is everybody's: what stands there may be another user's trap.
+    // Anyone can create files in the temporary directory, including another user's trap.
     let found = fs::symlink_metadata(&dir).map_err(|e| unusable(&dir, &e))?;
     let owner = user.map_or_else(|| Uid::effective().as_raw(), |user| user.uid);
     if !found.is_dir() || found.uid() != owner || found.mode() & 0o077 != 0 {
         return Err(Error::configuration(format!(
-            "{} is not a directory of mode 0700 of uid {owner}, as PostgreSQL's socket needs it; remove it",
+            "{} must be a directory with mode 0700 that belongs to uid {owner}, for PostgreSQL's socket: remove it",
             dir.display()
         )));
     }
     Ok(dir)
 }
 
-/// Whether a socket in `dir` has a path that is short enough and means itself in a configuration file, a connection
-/// URL and a shell.
+/// Whether a socket in `dir` has a path that is short enough and needs no escaping in a configuration file, a
+/// connection URL and a shell.
 fn fit_for_socket(dir: &Path) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
     let bytes = dir.as_os_str().as_encoded_bytes();
@@ -339,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_path_that_is_long_or_has_a_meaning_elsewhere_is_not_used() {
+    fn long_socket_paths_and_paths_with_special_characters_are_not_used() {
         assert!(fit_for_socket(Path::new("/srv/aval-2/.aval/postgres")));
         assert!(fit_for_socket(&Path::new("/").join("d".repeat(88))));
         assert!(!fit_for_socket(&Path::new("/").join("d".repeat(89))));
@@ -349,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_closed_directory_on_the_way_is_named() {
+    fn the_first_inaccessible_directory_on_the_path_is_reported() {
         let stranger = ServerUser { uid: 12_345, gid: 12_345 };
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
@@ -364,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_file_that_holds_a_path_is_refused() {
+    fn an_id_file_that_contains_a_path_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("postgres.id"), "../../etc").unwrap();
         let settings = EmbeddedSettings::new(dir.path());

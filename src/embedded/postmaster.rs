@@ -1,9 +1,9 @@
-//! One running PostgreSQL server: started by us, or left behind by an Aval that was killed and adopted.
+//! A running PostgreSQL server: started by this process, or left running by a killed one and adopted.
 //!
-//! PostgreSQL writes who serves a directory into its `postmaster.pid`. After a `kill -9` that file may name a
-//! process that is gone, or by now something else entirely; then it is stale. Even if Aval judged wrongly, no
-//! second server could get at the files: PostgreSQL holds a shared memory segment that is keyed by the directory
-//! and refuses to start while any process is attached to it.
+//! PostgreSQL records the server of a cluster in `postmaster.pid`. After a `kill -9` the file may name a process that
+//! no longer exists, or an unrelated one; it is then stale. Even a wrong judgement here cannot start a second server:
+//! PostgreSQL's shared memory segment is keyed by the directory, and PostgreSQL does not start while a process is
+//! attached to it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -20,32 +20,31 @@ use super::installation::Installation;
 use super::place::{DataDirectory, remove_if_there, unusable};
 use crate::error::{Error, Result};
 
-/// How often an adopted server, which is not our child, is looked at.
+/// Interval at which an adopted server, which is not a child process, is checked.
 const ADOPTED_CHECK: Duration = Duration::from_millis(200);
 
-/// The log is put aside at start when it has grown beyond this many bytes.
+/// A larger log is rotated at startup.
 const LOG_KEPT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How much of the log an error repeats.
+/// Lines of the log that an error includes.
 const LOG_TAIL_LINES: usize = 12;
 
-/// A running server process.
 #[derive(Debug)]
+/// A running server process.
 pub(super) struct Postmaster {
-    /// Its process id.
     pub(super) pid: Pid,
-    /// The directory of its socket.
+    /// Directory of the server's socket.
     pub(super) socket_dir: PathBuf,
     cluster: PathBuf,
-    /// How it ended, once it has.
+    /// The exit status, once the server has ended.
     ended: watch::Receiver<Option<String>>,
 }
 
 impl Postmaster {
-    /// The server that serves `cluster` already, if there is one. A stale `postmaster.pid` is removed.
+    /// The running server of the cluster, if any. Removes a stale `postmaster.pid`.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the stale file cannot be removed.
+    /// [`Error::Configuration`] if the stale file cannot be removed.
     pub(super) fn running(place: &DataDirectory) -> Result<Option<Self>> {
         let cluster = &place.cluster;
         let path = cluster.join("postmaster.pid");
@@ -62,25 +61,22 @@ impl Postmaster {
             while serves(pid, &watched) {
                 check.tick().await;
             }
-            tell.send_replace(Some("gone".to_owned()));
+            tell.send_replace(Some("it no longer exists".to_owned()));
         });
-        // One that has only just started has not written its socket yet; it was told to put it where we would.
+        // A server that has just started has not written its socket directory yet. It was configured with ours.
         let socket_dir = socket_dir.unwrap_or_else(|| place.socket_dir.clone());
         Ok(Some(Self { pid, socket_dir, cluster: cluster.clone(), ended }))
     }
 
-    /// The socket directory of the server that serves `cluster`, if there is one. Looks, and touches nothing.
+    /// The socket directory of the running server of `cluster`, if any. Read-only.
     pub(super) fn socket_of(cluster: &Path) -> Option<PathBuf> {
         let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
         let recorded = PidFile::parse(&text).filter(|file| serves(file.pid, cluster))?;
         recorded.socket_dir
     }
 
-    /// Starts a server, in a process group of its own: a Ctrl-C in the terminal reaches Aval alone, which stops the
-    /// server when it has drained.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the program cannot be started.
+    /// Starts a server in its own process group: Ctrl-C in a terminal reaches only Aval, which stops the server after
+    /// draining.
     pub(super) fn spawn(place: &DataDirectory, installation: &Installation) -> Result<Self> {
         let failed =
             |e: std::io::Error| Error::unavailable("embedded PostgreSQL", format!("did not start: {e}"));
@@ -112,31 +108,31 @@ impl Postmaster {
         Ok(Self { pid, socket_dir: place.socket_dir.clone(), cluster: place.cluster.clone(), ended })
     }
 
-    /// How it ended, when it has.
+    /// The exit status, if the server has ended.
     pub(super) fn ended(&self) -> Option<String> {
         self.ended.borrow().clone()
     }
 
-    /// Waits until it has ended, and says how.
+    /// Waits until the server has ended and returns its exit status.
     pub(super) async fn wait(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
             Ok(how) => how.clone().unwrap_or_default(),
-            Err(_closed) => "its watcher ended".to_owned(),
+            Err(_closed) => "unknown exit status".to_owned(),
         }
     }
 
-    /// Sends a signal, unless the process is no longer this server.
+    /// Sends a signal unless the process is no longer this server.
     pub(super) fn signal(&self, signal: Signal) {
         if serves(self.pid, &self.cluster) {
-            // It may end between the look and the signal; that is what the signal wants anyway.
+            // The server may end before the signal arrives, which is the intended effect anyway.
             let _ended_meanwhile = kill(self.pid, signal);
         }
     }
 }
 
-/// The lines of `postmaster.pid` that matter here (PostgreSQL, `src/include/utils/pidfile.h`): the first is the
-/// process, the fifth the first socket directory.
+/// The lines of `postmaster.pid` that Aval uses (PostgreSQL, `src/include/utils/pidfile.h`): the first is the process
+/// id, the fifth the first socket directory.
 #[derive(Debug, PartialEq, Eq)]
 struct PidFile {
     pid: Pid,
@@ -152,8 +148,8 @@ impl PidFile {
     }
 }
 
-/// Whether the process is a PostgreSQL server that was started on `cluster`. Its own children rename themselves, so
-/// their command lines do not hold the directory.
+/// Whether the process is a PostgreSQL server started for `cluster`. Child processes change their title, so their
+/// command lines do not contain the directory.
 fn serves(pid: Pid, cluster: &Path) -> bool {
     let Some(arguments) = command_line(pid) else { return false };
     let mut arguments = arguments.into_iter();
@@ -163,14 +159,14 @@ fn serves(pid: Pid, cluster: &Path) -> bool {
     is_postgres && arguments.any(|argument| Path::new(&argument) == cluster)
 }
 
-/// The command line of a process; `None` when there is no such process, or it has ended and was not yet collected.
+/// The command line of a process; `None` if it does not exist or is a zombie.
 #[cfg(target_os = "linux")]
 fn command_line(pid: Pid) -> Option<Vec<String>> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     Some(bytes.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect())
 }
 
-/// The command line of a process, as far as `ps` tells it: a directory with a space in its name is not recognised.
+/// The command line of a process according to `ps`. A directory with a space in its name is not recognized.
 #[cfg(not(target_os = "linux"))]
 fn command_line(pid: Pid) -> Option<Vec<String>> {
     let output = std::process::Command::new("ps")
@@ -183,12 +179,12 @@ fn command_line(pid: Pid) -> Option<Vec<String>> {
     output.status.success().then(|| line.split_whitespace().map(str::to_owned).collect())
 }
 
-/// How long the log is now; an error later repeats only what came after.
+/// The current length of the log. Errors include only lines after it.
 pub(super) fn log_length(log_file: &Path) -> u64 {
     fs::metadata(log_file).map_or(0, |found| found.len())
 }
 
-/// The last lines that the server printed after the log had `from` bytes.
+/// The last lines of the log after the first `from` bytes.
 pub(super) fn log_tail(log_file: &Path, from: u64) -> String {
     let mut bytes = Vec::new();
     let read = File::open(log_file).and_then(|mut file| {
@@ -203,7 +199,7 @@ pub(super) fn log_tail(log_file: &Path, from: u64) -> String {
     lines.iter().skip(lines.len().saturating_sub(LOG_TAIL_LINES)).copied().collect::<Vec<_>>().join("\n")
 }
 
-/// Puts a log that has grown long aside, so that a machine that runs for years keeps two of bounded size.
+/// Rotates a large log. One old log is kept.
 pub(super) fn rotate_log(log_file: &Path) -> Result<()> {
     if log_length(log_file) > LOG_KEPT_BYTES {
         fs::rename(log_file, log_file.with_extension("log.1")).map_err(|e| unusable(log_file, &e))?;
@@ -225,28 +221,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pid_file_gives_the_process_and_its_socket() {
+    fn the_pid_file_contains_the_process_id_and_the_socket_directory() {
         let text = "4711\n/srv/aval/postgres\n1700000000\n5432\n/tmp/aval-1\n\n  1234567\nready   \n";
         let expected = PidFile { pid: Pid::from_raw(4711), socket_dir: Some(PathBuf::from("/tmp/aval-1")) };
         assert_eq!(PidFile::parse(text), Some(expected));
     }
 
     #[test]
-    fn a_pid_file_that_names_no_process_or_every_process_is_stale() {
+    fn a_pid_file_without_a_valid_process_id_is_stale() {
         for text in ["", "\n", "nonsense\n", "0\n", "-1\n", "1\n"] {
             assert_eq!(PidFile::parse(text), None, "{text:?}");
         }
     }
 
     #[test]
-    fn a_process_that_is_not_postgres_serves_nothing() {
+    fn a_process_that_is_not_postgres_does_not_serve_a_cluster() {
         let own = Pid::this();
         let argument = std::env::args().next().unwrap();
         assert!(!serves(own, Path::new(&argument)));
     }
 
     #[test]
-    fn the_log_tail_holds_the_last_lines_of_this_start_only() {
+    fn the_log_tail_contains_the_last_lines_since_this_start() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "old\n").unwrap();
         let from = log_length(file.path());

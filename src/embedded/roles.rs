@@ -1,33 +1,34 @@
-//! The users of the private database: one owns the schema and changes it, one serves and can only read and write rows.
+//! The database users of the embedded PostgreSQL: one owns the schema and runs migrations; the other reads and writes
+//! rows for Aval.
 //!
-//! They are those of `config/roles.sql`, as on a server of one's own. The superuser of the cluster belongs to neither
-//! migrations nor serving: it makes the users and the database while Aval starts, and `pg_hba.conf` then refuses it until
-//! the next start.
+//! `config/roles.sql` defines both, as for an external server. The cluster's superuser is used for neither: it creates
+//! the users and the database while Aval starts, and `pg_hba.conf` then rejects it until the next start. In databases
+//! of earlier versions, which had no other user, its objects are given to the owner.
 
 use diesel::dsl::sql;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
 
-/// The superuser that `initdb` makes.
+/// The superuser that `initdb` creates, named like the only user of earlier versions.
 pub(super) const SUPERUSER: &str = "aval";
-/// Owns the schema; migrations run as this user.
+/// Owns the schema and runs migrations.
 pub(super) const OWNER: &str = "aval_owner";
-/// Serves.
+/// Reads and writes rows for Aval.
 pub(super) const SERVER: &str = "aval_server";
 
-/// Makes both users and gives them their privileges.
+/// Creates both users and grants their privileges.
 const SCRIPT: &str = include_str!("../../config/roles.sql");
 
-/// Makes the users in the application's database and grants them what they need, unless that was done before. To be called
-/// as the superuser.
+/// Creates the users in the application's database and grants their privileges, unless that has been done. Must run as the
+/// superuser.
 ///
 /// # Errors
-/// When the server refuses a statement; then nothing has changed.
+/// If the server rejects a statement; then nothing has changed.
 pub(super) async fn prepare(connection: &mut AsyncPgConnection) -> diesel::result::QueryResult<()> {
     if is_prepared(connection).await? {
         return Ok(());
     }
-    // The statements of one batch are one transaction.
+    // The statements of one batch form one transaction.
     connection.batch_execute(SCRIPT).await
 }
 

@@ -1,6 +1,7 @@
-//! The promise of a bureau in asynchronous mode: a 202 that names the reference under which it will answer.
+//! The 202 answer of an asynchronous bureau, which contains the reference of its later report.
 //!
-//! Bureaus differ in their reports; the 202 and the webhook that follows have one form (docs/specification.md 4 and 6).
+//! The bureaus' reports differ, but the 202 answer and the later webhook have the same format for all of them (docs/specification.md 4,
+//! 6).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,23 +9,23 @@ use super::MalformedReport;
 use super::report_body::{json, malformed};
 use crate::domain::confirmation::parse_reference;
 
-/// The body of a 202.
+/// The body of a 202 answer.
 #[derive(Debug, Serialize, Deserialize)]
-struct Promise {
+struct Acceptance {
     provider_reference: String,
 }
 
-/// Reads the body of a 202: the reference under which the bureau will answer. Other members are left alone.
+/// Parses the body of a 202 answer and returns the reference. Other members are ignored.
 ///
 /// # Errors
-/// [`MalformedReport`] when there is no acceptable reference.
+/// [`MalformedReport`] if there is no valid reference.
 pub fn parse(body: &[u8]) -> Result<String, MalformedReport> {
-    let promise: Promise = json(body)?;
+    let promise: Acceptance = json(body)?;
     let refusal = || malformed("the reference is not 1 to 128 visible ASCII characters");
     parse_reference(&promise.provider_reference).ok_or_else(refusal)
 }
 
-/// Writes the body of a 202.
+/// The body of a 202 answer.
 pub fn write(provider_reference: &str) -> String {
     serde_json::json!({ "provider_reference": provider_reference }).to_string()
 }
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_promise_names_its_reference_and_one_without_is_malformed() {
+    fn an_acceptance_requires_a_valid_reference() {
         assert_eq!(parse(write("ES-1").as_bytes()).unwrap(), "ES-1");
         assert_eq!(parse(br#"{"provider_reference": "a", "eta": 60}"#).unwrap(), "a");
         for bad in ["", "{}", r#"{"provider_reference": ""}"#, r#"{"provider_reference": "a b"}"#, "<a/>"] {

@@ -1,8 +1,8 @@
-//! ASNEF-CIRBE, Spain: JSON with Spanish names and amounts as decimal text in euros.
+//! ASNEF-CIRBE, Spain: JSON with Spanish names and amounts as decimal strings in euros.
 //!
-//! One answer joins two registers: CIRBE, the central bank's register of risks (what is owed and paid each month),
-//! and ASNEF, the register of unpaid debts. The score is on the common scale already. A person who is known to
-//! only one of the registers has a report without the other's part, which then stays untold.
+//! A report combines two registers: CIRBE, the central bank's credit register (debts and monthly payments), and ASNEF,
+//! the register of unpaid debts. The score already uses the common scale. If a person is in only one of the registers,
+//! the values of the other are unknown.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,8 @@ use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
-/// The bureau of Spain.
 #[derive(Debug)]
+/// The adapter for Spain.
 pub struct AsnefCirbe;
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
-//! Banco de Portugal, Portugal: XML after the central credit register (Central de Responsabilidades de Crédito).
+//! Banco de Portugal, Portugal: XML modelled on the central credit register (Central de Responsabilidades de Crédito).
 //!
-//! Amounts are decimal text in euros; the currency stands on the element that holds them. Yes and no are `S` and
-//! `N`. The score (`classificacao`) is on the common scale already.
+//! Amounts are decimal strings in euros; the currency is an attribute of the enclosing element. Yes and no are `S` and
+//! `N`. The score (`classificacao`) already uses the common scale.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
-/// The bureau of Portugal.
 #[derive(Debug)]
+/// The adapter for Portugal.
 pub struct BancoDePortugal;
 
 #[derive(Serialize)]

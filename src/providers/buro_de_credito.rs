@@ -1,19 +1,19 @@
-//! Buró de Crédito, Mexico: one line of text in the manner of its INTL format.
+//! Buró de Crédito, Mexico: a single line of text modelled on its INTL format.
 //!
-//! An answer is a header of fixed width, then fields of a two-character tag, a two-digit length and a value. A tag
-//! of letters opens a segment, a tag of digits belongs to the segment that is open:
+//! An answer is a fixed-width header followed by fields, each with a two-character tag, a two-digit length and a value.
+//! A tag of letters opens a segment; a tag of digits is a field of the open segment:
 //!
 //! ```text
-//! INTL14 <control number, 25 wide> MX MXN                     header, 36 characters; the spaces are not part of it
-//! RS 02 01   00 04 0003   01 12 000003600000   02 12 …        summary: accounts, owed, paid monthly, …
+//! INTL14 <control number, 25 wide> MX MXN                     header, 36 characters without the spaces
+//! RS 02 01   00 04 0003   01 12 000003600000   02 12 …        summary: accounts, debt, monthly payments, …
 //! SC 08 BC SCORE   00 03 007   01 04 0750                     score
-//! ES 05 00135   00 02 **                                      end: length of the whole message, closing mark
+//! ES 05 00135   00 02 **                                      end: length of the whole message, end mark
 //! ```
 //!
-//! Amounts are centavos in 12 digits. Instead of a score there may be an exclusion code, `-001` to `-009` (the file
-//! is too new, has no accounts, …): the score then stays untold. The length in `ES` covers the whole message, so a
-//! cut line is noticed wherever it was cut. Segments and tags that are not listed here are skipped; one of ours
-//! that comes twice is refused. The format is ASCII: the request writes a name without its accents.
+//! Amounts are in centavos with 12 digits. The score may be an exclusion code from `-001` to `-009` (the file is too
+//! new, has no accounts, …); the score is then unknown. The length in `ES` is that of the whole message, so truncation
+//! is always detected. Unknown segments and tags are skipped, but a known one must not occur twice. The format is
+//! ASCII: requests contain names without accents.
 
 use std::collections::BTreeMap;
 
@@ -25,16 +25,16 @@ use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::money::Money;
 
-/// The bureau of Mexico.
 #[derive(Debug)]
+/// The adapter for Mexico.
 pub struct BuroDeCredito;
 
 const VERSION: &str = "INTL14";
 const CONTROL_NUMBER_WIDTH: usize = 25;
 const COUNTRY_AND_CURRENCY: &str = "MXMXN";
-/// The longest value that two digits of length can announce.
+/// Longest value that a two-digit length can describe.
 const MAX_VALUE_LEN: usize = 99;
-/// The segments that are read: summary and score.
+/// The segments that are parsed: summary and score.
 const KNOWN_SEGMENTS: [&str; 2] = ["RS", "SC"];
 
 impl BankingProvider for BuroDeCredito {
@@ -78,20 +78,20 @@ impl BankingProvider for BuroDeCredito {
     }
 }
 
-/// Appends one field. The value must be ASCII; what does not fit its two digits of length is cut.
+/// Appends a field. The value must be ASCII; it is truncated to the longest length.
 fn push_field(message: &mut String, tag: &str, value: &str) {
     let value = value.get(..MAX_VALUE_LEN).unwrap_or(value);
     message.push_str(&format!("{tag}{:02}{value}", value.len()));
 }
 
-/// Appends the closing segment with the length of the whole message, itself included.
+/// Appends the end segment with the length of the whole message, including itself.
 fn push_end(message: &mut String) {
     let length = message.len() + "ES05000000002**".len();
     push_field(message, "ES", &format!("{length:05}"));
     push_field(message, "00", "**");
 }
 
-/// The name in ASCII capitals: accents dropped, `Ñ` as `N`, whatever has no such form left out.
+/// The name in ASCII capitals without accents. Characters without an ASCII form are dropped.
 fn ascii_name(name: &str) -> String {
     name.chars()
         .flat_map(char::to_uppercase)
@@ -108,13 +108,13 @@ fn ascii_name(name: &str) -> String {
         .collect()
 }
 
-/// The control number without its padding, and what follows the header.
+/// The control number without padding, and the text after the header.
 fn header(message: &str) -> Option<(&str, &str)> {
     let (control_number, rest) = message.strip_prefix(VERSION)?.split_at_checked(CONTROL_NUMBER_WIDTH)?;
     Some((control_number.trim_end(), rest.strip_prefix(COUNTRY_AND_CURRENCY)?))
 }
 
-/// The known fields by segment and tag, from behind the header to the closing mark.
+/// The known fields by segment and tag, up to the end mark.
 fn read_fields(mut rest: &str, message_len: usize) -> Result<BTreeMap<(&str, &str), &str>, MalformedReport> {
     let mut fields = BTreeMap::new();
     let mut segment = "";
@@ -142,7 +142,7 @@ fn read_fields(mut rest: &str, message_len: usize) -> Result<BTreeMap<(&str, &st
     }
 }
 
-/// The tag and value of the field that `text` starts with, and what follows it.
+/// The first field of `text` as tag and value, and the rest of the text.
 fn split_field(text: &str) -> Option<(&str, &str, &str)> {
     let (tag, rest) = text.split_at_checked(2)?;
     let (length, rest) = rest.split_at_checked(2)?;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exclusion_code_leaves_the_score_untold() {
+    fn an_exclusion_code_means_an_unknown_score() {
         let parse =
             |value: &str| BuroDeCredito.parse(&answer(&format!("SC08BC SCORE01{:02}{value}", value.len())));
         assert_eq!(parse("-008").unwrap().credit_score, None);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_segments_are_skipped_and_known_fields_may_not_repeat() {
+    fn unknown_segments_are_skipped_and_known_fields_must_be_unique() {
         let twice_unknown = answer("TL02010105HOLA!TL02020105ADIOS");
         assert_eq!(BuroDeCredito.parse(&twice_unknown).unwrap().total_debt, None);
         for repeated in ["RS02010304ACTIRS0202", "RS02010302AC0302AC", "SC0101SC0102"] {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_announced_length_must_be_the_messages() {
+    fn the_stated_length_must_match_the_message() {
         let good = answer("RS0201");
         assert!(BuroDeCredito.parse(&good).is_ok());
         let text = String::from_utf8(good).unwrap();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_any_script_and_length_fits_its_field() {
+    fn names_of_any_script_and_length_fit_the_field() {
         assert_eq!(ascii_name("José Núñez Güemes"), "JOSE NUNEZ GUEMES");
         assert_eq!(ascii_name("李 Straße"), " STRASSE");
         let mut message = String::new();

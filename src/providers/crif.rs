@@ -1,7 +1,7 @@
-//! CRIF, Italy: nested JSON after its EURISC register, amounts as whole euro cents.
+//! CRIF, Italy: nested JSON modelled on its EURISC register, with amounts in whole euro cents.
 //!
-//! The only bureau whose average income a rule reads (docs/specification.md 3.3). The score names
-//! its own scale, and a report on any other than 300-850 is refused rather than misread.
+//! CRIF is the only bureau whose average income is used by a rule: docs/specification.md 3 compares it with the declared income. The
+//! score states its scale; a report with any scale other than 300-850 is rejected.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,8 @@ use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
 
-/// The bureau of Italy.
 #[derive(Debug)]
+/// The adapter for Italy.
 pub struct Crif;
 
 #[derive(Serialize)]

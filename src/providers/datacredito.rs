@@ -1,10 +1,9 @@
-//! DataCrédito, Colombia: a SOAP 1.1 envelope whose report keeps its figures in attributes.
+//! DataCrédito, Colombia: a SOAP 1.1 envelope with a report that keeps its figures in attributes.
 //!
-//! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850, half to even (`score_scale`). Amounts are
-//! decimal text in pesos. `verificado` says whether the bureau has matched the document with the national registry,
-//! which the rules need (docs/specification.md 3.3) because a cédula has no check digit. A SOAP fault inside a 200
-//! answer is a malformed
-//! report: it carries no figures.
+//! The score is *Acierta*, 150 to 950, mapped linearly onto 300-850 and rounded half to even (`score_scale`). Amounts
+//! are decimal strings in pesos. `verificado` states whether the bureau has matched the document with the national
+//! registry; docs/specification.md 3 requires this because a cédula has no check digit. A SOAP fault in a 200 answer is a malformed
+//! report because it contains no figures.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +15,8 @@ use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
-/// The bureau of Colombia.
 #[derive(Debug)]
+/// The adapter for Colombia.
 pub struct DataCredito;
 
 /// The range of the Acierta score.
@@ -50,7 +49,7 @@ struct Query<'a> {
 
 #[derive(Serialize)]
 struct Identification<'a> {
-    /// 1 is a cédula de ciudadanía.
+    /// 1: cédula de ciudadanía.
     #[serde(rename = "@tipo")]
     kind: &'static str,
     #[serde(rename = "@numero")]

@@ -1,8 +1,8 @@
-//! Bureaus: one adapter each, and which country asks which.
+//! Adapters for the credit bureaus, one per country.
 //!
-//! An adapter is a pure translator between Aval's [`BankingData`] and its bureau's own wire format: it builds a
-//! [`BureauRequest`] and reads a body, and never touches the network itself. Sending, time-outs, retries and
-//! circuit breaking are the provider gateway's (`actors::provider_gateway`).
+//! An adapter translates between [`BankingData`] and the bureau's wire format: it builds a [`BureauRequest`] and parses
+//! a report. It does no I/O: sending, timeouts, retries and circuit breaking belong to the provider gateway
+//! (`actors::provider_gateway`).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::fmt;
@@ -26,7 +26,7 @@ pub mod simulator;
 #[cfg(test)]
 mod tests;
 
-/// The bureau that `country` asks.
+/// The bureau of a country.
 pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
     match country {
         Country::Es => &asnef_cirbe::AsnefCirbe,
@@ -38,55 +38,55 @@ pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
     }
 }
 
-/// Whom a bureau is asked about.
+/// The person in question.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// The person's name.
+    /// Sent to the bureau together with the document.
     pub full_name: FullName,
-    /// The person's document, normalised.
+    /// The person's document, normalized.
     pub identity_document: IdentityDocument,
 }
 
-/// A request in a bureau's own format. It has no host: that is configuration. Documents never stand in a URL.
+/// A request in the bureau's format. The host is configured separately. URLs never contain documents.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BureauRequest {
-    /// The path below the bureau's `base_url`, starting with a slash. Always sent by `POST`.
+    /// The path below the bureau's `base_url`, with a leading slash. Requests are always `POST`.
     pub path: &'static str,
     /// The `Content-Type`.
     pub content_type: &'static str,
     /// The `Accept`.
     pub accept: &'static str,
-    /// The body.
+    /// In the bureau's format.
     pub body: Vec<u8>,
 }
 
 impl fmt::Debug for BureauRequest {
-    /// Without the body: it names the person.
+    /// Omits the body, which contains personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BureauRequest").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-/// A body that is not what the bureau promises. The text is for the log: it says where, never what, so that no
-/// personal data is in it.
+/// A body that violates the bureau's format. The text is for the log: it names the position but never quotes a value,
+/// which could be personal data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("malformed report: {0}")]
 pub struct MalformedReport(pub String);
 
-/// One bureau's wire format.
+/// The wire format of one bureau.
 pub trait BankingProvider: Send + Sync {
-    /// The bureau's name, as it stands in reports, metrics and logs.
+    /// The bureau's name in reports, metrics and logs.
     fn name(&self) -> &'static str;
 
-    /// The country that asks it.
+    /// The country that the bureau belongs to.
     fn country(&self) -> Country;
 
-    /// Writes the question about `subject`.
+    /// Builds the request for a report on `subject`.
     fn request(&self, subject: &Subject) -> BureauRequest;
 
-    /// Reads the body of a 200 answer, mapping the bureau's score to 300-850.
+    /// Parses the body of a 200 answer and maps the score to 300-850.
     ///
     /// # Errors
-    /// [`MalformedReport`] when the body is not in the bureau's format or holds a value out of its range.
+    /// [`MalformedReport`] if the body violates the format or contains a value out of range.
     fn parse(&self, body: &[u8]) -> Result<BankingData, MalformedReport>;
 }

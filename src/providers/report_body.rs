@@ -1,9 +1,8 @@
-//! What the six formats have in common once a body has arrived: its bounds, its text, and the values that may
-//! leave it.
+//! Parsing helpers that all bureau formats share.
 //!
-//! Bodies come from outside and are believed only as far as they are checked. An error text names the place and
-//! the rule, never the value: a bureau that puts a name where an amount belongs must not get that name into a log.
-//! For the same reason the messages of serde are not passed on, since they quote what they found.
+//! Bodies are untrusted. Error texts name the position and the rule but never quote a value: a bureau could put a name
+//! where an amount belongs, and it must not get into the log. For the same reason serde's messages, which quote values,
+//! are dropped.
 
 use std::ops::Deref;
 
@@ -15,19 +14,18 @@ use super::MalformedReport;
 use crate::domain::banking::{BankingData, CreditScore};
 use crate::domain::money::Money;
 
-/// The largest body that is read, in bytes. A report is under 2 KiB; this leaves room for a bureau that adds to
-/// its format, and none for one that floods.
+/// Largest accepted body, in bytes. Reports are below 2 KiB; the margin allows for additions to the format.
 pub(super) const MAX_BYTES: usize = 256 * 1024;
 
-/// The longest report reference that is kept, in characters.
+/// Longest accepted report reference, in characters.
 const MAX_REFERENCE_LEN: usize = 40;
 
-/// A malformed report, with the place or the rule.
+/// A malformed report, described by the position or the rule.
 pub(super) fn malformed(what: impl Into<String>) -> MalformedReport {
     MalformedReport(what.into())
 }
 
-/// The body as text: not empty, not over [`MAX_BYTES`], UTF-8.
+/// The body as text: not empty, at most [`MAX_BYTES`] long, valid UTF-8.
 pub(super) fn text(body: &[u8]) -> Result<&str, MalformedReport> {
     if body.len() > MAX_BYTES {
         return Err(malformed(format!("body of {} bytes, over the limit of {MAX_BYTES}", body.len())));
@@ -37,20 +35,19 @@ pub(super) fn text(body: &[u8]) -> Result<&str, MalformedReport> {
     if text.trim().is_empty() { Err(malformed("empty body")) } else { Ok(text) }
 }
 
-/// Reads JSON of the promised structure.
+/// Parses JSON.
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, MalformedReport> {
     serde_json::from_str(text(body)?).map_err(|error| {
         let kind = match error.classify() {
             serde_json::error::Category::Io | serde_json::error::Category::Syntax => "not JSON",
-            serde_json::error::Category::Data => "not the promised structure",
+            serde_json::error::Category::Data => "not the expected structure",
             serde_json::error::Category::Eof => "JSON that ends early",
         };
         malformed(format!("{kind}, at line {} column {}", error.line(), error.column()))
     })
 }
 
-/// Reads XML of the promised structure. `T` is an enum whose one variant is the root element, because quick-xml
-/// looks at the root's name for nothing else.
+/// Parses XML. `T` must be an enum whose single variant is the root element: only then does quick-xml check its name.
 pub(super) fn xml<T: DeserializeOwned>(body: &[u8]) -> Result<T, MalformedReport> {
     let text = text(body)?.trim_end();
     let mut reader = quick_xml::de::Deserializer::from_str(text);
@@ -58,8 +55,8 @@ pub(super) fn xml<T: DeserializeOwned>(body: &[u8]) -> Result<T, MalformedReport
     if reader.is_empty() { Ok(document) } else { Err(malformed("something after the XML's root element")) }
 }
 
-/// The text of an XML element or attribute, without the white space around it: `<score> 640 </score>` may be broken over
-/// lines, and XML Schema collapses white space before it reads a number (Part 2, section 4.3.6).
+/// The text of an XML element or attribute without surrounding white space. `<score> 640 </score>` may contain line
+/// breaks, and XML Schema collapses white space before parsing a number (Part 2, section 4.3.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct XmlText(String);
 
@@ -82,34 +79,34 @@ fn xml_error(error: &quick_xml::DeError) -> MalformedReport {
     malformed(match error {
         quick_xml::DeError::InvalidXml(_) => "not well-formed XML",
         quick_xml::DeError::UnexpectedEof => "XML that ends early",
-        _ => "not the promised elements",
+        _ => "not the expected elements",
     })
 }
 
-/// The bytes of a request in JSON. The requests are plain structures of text, which serde_json cannot fail on.
+/// A request as JSON. Requests consist of text only, so serialization cannot fail.
 pub(super) fn json_request(request: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(request).unwrap_or_default()
 }
 
-/// The bytes of a request in XML, with its declaration. As in [`json_request`], nothing here can fail.
+/// A request as XML with its declaration. As in [`json_request`], serialization cannot fail.
 pub(super) fn xml_request(request: &impl Serialize) -> Vec<u8> {
     let root = quick_xml::se::to_string(request).unwrap_or_default();
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{root}").into_bytes()
 }
 
-/// An amount as plain decimal text (`1234.56`), where there is one.
+/// Parses an optional amount, a plain decimal such as `1234.56`.
 pub(super) fn amount(field: &str, text: Option<&str>) -> Result<Option<Money>, MalformedReport> {
     text.map(|text| Money::parse(text).map_err(|error| malformed(format!("{field} {error}")))).transpose()
 }
 
-/// A score that the bureau gives on the common scale, where there is one.
+/// Checks the range of an optional score on the common scale.
 pub(super) fn common_score(field: &str, score: Option<i64>) -> Result<Option<CreditScore>, MalformedReport> {
     score
         .map(|score| CreditScore::new(score).ok_or_else(|| malformed(format!("{field} is not 300 to 850"))))
         .transpose()
 }
 
-/// A whole number as text, where there is one.
+/// Parses an optional whole number.
 pub(super) fn whole<N: std::str::FromStr>(
     field: &str,
     text: Option<&str>,
@@ -122,7 +119,7 @@ pub(super) fn whole<N: std::str::FromStr>(
         .transpose()
 }
 
-/// One of two words for yes and no, where there is one.
+/// Parses an optional yes or no.
 pub(super) fn yes_no(
     field: &str,
     text: Option<&str>,
@@ -136,16 +133,15 @@ pub(super) fn yes_no(
     .transpose()
 }
 
-/// Refuses amounts in another currency than the country's.
+/// Rejects amounts that are not in the country's currency.
 pub(super) fn check_currency(field: &str, found: &str, expected: &str) -> Result<(), MalformedReport> {
     if found == expected { Ok(()) } else { Err(malformed(format!("{field} is not {expected}"))) }
 }
 
-/// Puts what is worth keeping beside the figures into the report: the bureau's reference, for asking it about
-/// this report, and the number of accounts behind the figures. Neither is personal.
+/// Adds the bureau's reference, for questions about the report, and the number of accounts. Neither is personal.
 ///
 /// # Errors
-/// When the reference is empty, over 40 characters, or anything but letters, digits and `-`.
+/// If the reference is empty, longer than 40 characters, or contains anything but letters, digits and `-`.
 pub(super) fn add_extras(
     data: &mut BankingData,
     reference: &str,

@@ -1,31 +1,29 @@
-//! `Retry-After` of a bureau: seconds or a date (RFC 9110, section 10.2.3), kept within bounds.
+//! Parses a bureau's `Retry-After`: seconds or a date (RFC 9110, section 10.2.3), limited to a range.
 //!
-//! A number or a year beyond any range means "much later" and gets the longest pause. What cannot be read, lies in the past
-//! or is missing gets the shortest.
+//! Numbers and years beyond any range yield the longest delay. Invalid, past and missing values yield the shortest.
 
 use std::str::FromStr as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Month, NaiveDate, NaiveTime, Utc};
 
-/// The shortest pause.
+/// Shortest delay.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause: a bureau that is asked again after five minutes can say so again.
+/// Longest delay. After it a bureau may send `Retry-After` again.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// The pause that a header's text asks for.
-pub fn pause(asked: Option<&str>, now: DateTime<Utc>) -> Duration {
-    let asked = asked.map(str::trim).unwrap_or_default();
-    seconds(asked).or_else(|| wait_until(asked, now)).unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE)
+/// The delay requested by the header's value.
+pub fn pause(value: Option<&str>, now: DateTime<Utc>) -> Duration {
+    let value = value.map(str::trim).unwrap_or_default();
+    seconds(value).or_else(|| wait_until(value, now)).unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE)
 }
 
-/// `delay-seconds`, whatever its length.
+/// `delay-seconds` of any length.
 fn seconds(text: &str) -> Option<Duration> {
     is_number(text).then(|| text.parse().map_or(Duration::MAX, Duration::from_secs))
 }
 
-/// The time until an `HTTP-date` (RFC 9110, section 5.6.7): IMF-fixdate, RFC 850 or asctime. The name of the weekday says
-/// nothing that the date does not.
+/// The time until an `HTTP-date` (RFC 9110, section 5.6.7): IMF-fixdate, RFC 850 or asctime. The weekday is ignored.
 fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let words: Vec<&str> = text.split([' ', ',', '-']).filter(|word| !word.is_empty()).collect();
     let (day, month, year, time) = match *words.as_slice() {
@@ -46,7 +44,7 @@ fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((until - now).to_std().unwrap_or(Duration::ZERO))
 }
 
-/// The year with these last two digits that is at most 50 years ahead (RFC 9110, section 5.6.7).
+/// The year with these two digits that is at most 50 years in the future (RFC 9110, section 5.6.7).
 const fn full_year(last_two: i32, this_year: i32) -> i32 {
     let latest = this_year + 50;
     latest - (latest - last_two).rem_euclid(100)
@@ -61,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_in_every_form_and_kept_within_bounds() {
+    fn every_format_is_parsed_and_limited_to_the_range() {
         // Sunday, 6 November 1994, 08:49:37.
         let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
         let long = "9".repeat(400);
-        for (asked, seconds) in [
+        for (value, seconds) in [
             (Some("7"), 7),
             (Some(" 120 "), 120),
             (Some("0"), 1),
@@ -98,7 +96,7 @@ mod tests {
             (Some(""), 1),
             (None, 1),
         ] {
-            assert_eq!(pause(asked, now), Duration::from_secs(seconds), "{asked:?}");
+            assert_eq!(pause(value, now), Duration::from_secs(seconds), "{value:?}");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! From a bureau's own score to the common scale of 300 to 850.
+//! Maps a bureau's score to the common scale from 300 to 850.
 //!
-//! The mapping is linear, `300 + (score - low) * 550 / (high - low)`, in whole numbers and rounded half to even:
-//! no binary fraction is involved, so that the same report gives the same score on every machine and in every
-//! replay. Both ends of a native scale land exactly on the ends of the common one.
+//! The mapping is linear, `300 + (score - low) * 550 / (high - low)`, in integers and rounded half to even. Without
+//! floats, a report has the same score on every machine and in every replay. The ends of a native scale map exactly to
+//! the ends of the common one.
 
 use crate::domain::banking::CreditScore;
 
-/// A bureau's own range of scores, both ends included.
+/// A bureau's range of scores, inclusive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ScoreScale {
     /// The worst score.
@@ -26,8 +26,8 @@ impl ScoreScale {
         CreditScore::new(i64::from(CreditScore::MIN) + above_worst)
     }
 
-    /// The native score that lies nearest to `common`. For a scale at least as fine as the common one,
-    /// [`ScoreScale::to_common`] gives `common` back.
+    /// The native score closest to `common`. If the native scale is at least as fine as the common one,
+    /// [`ScoreScale::to_common`] is its inverse.
     pub(super) fn nearest_to(self, common: CreditScore) -> i64 {
         let common_span = i64::from(CreditScore::MAX - CreditScore::MIN);
         let above_worst = i64::from(common.get() - CreditScore::MIN);
@@ -35,7 +35,8 @@ impl ScoreScale {
     }
 }
 
-/// `numerator / denominator` for a numerator of at least zero and a denominator above it.
+/// `numerator / denominator`, rounded half to even. The numerator must not be negative, and the denominator must be
+/// positive.
 fn divide_half_even(numerator: i64, denominator: i64) -> i64 {
     let (quotient, remainder) = (numerator / denominator, numerator % denominator);
     let up = match (remainder * 2).cmp(&denominator) {
@@ -53,8 +54,8 @@ mod tests {
     const SERASA: ScoreScale = ScoreScale { low: 0, high: 1000 };
 
     #[test]
-    fn the_serasa_scale_is_mapped_linearly_and_half_to_even() {
-        // One native point is 0.55 of a common one, so the halves are at 10, 30, 50, ... (5.5, 16.5, 27.5).
+    fn the_serasa_scale_is_mapped_linearly_and_rounded_half_to_even() {
+        // One native point is 0.55 common points, so the halves are at 10, 30, 50, … (5.5, 16.5, 27.5).
         for (native, common) in [
             (0, 300),
             (1, 301),
@@ -72,14 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_outside_the_scale_is_mapped() {
+    fn scores_outside_the_scale_are_rejected() {
         for native in [-1, 1001, i64::MIN, i64::MAX] {
             assert_eq!(SERASA.to_common(native), None);
         }
     }
 
     #[test]
-    fn the_mapping_never_falls_as_the_score_rises_and_every_common_score_comes_back() {
+    fn the_mapping_is_monotonic_and_every_common_score_survives_a_round_trip() {
         for scale in [SERASA, ScoreScale { low: 150, high: 950 }] {
             let mapped: Vec<_> =
                 (scale.low..=scale.high).map(|native| scale.to_common(native).unwrap()).collect();

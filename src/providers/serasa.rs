@@ -1,8 +1,8 @@
-//! Serasa Experian, Brazil: JSON with a list of reports and amounts as Brazilians write them (`1.234,56`).
+//! Serasa Experian, Brazil: JSON with a list of reports and amounts in Brazilian notation (`1.234,56`).
 //!
-//! The Serasa Score runs from 0 to 1000 and is mapped linearly onto 300-850, half to even (`score_scale`).
-//! An amount needs its thousands points where they belong and exactly two decimals: a text that is merely close,
-//! such as `1.23,45` or `1234.56`, may mean a hundred times as much and is refused.
+//! The Serasa Score is from 0 to 1000 and is mapped linearly onto 300-850, rounded half to even (`score_scale`).
+//! Amounts must have correctly placed thousands separators and exactly two decimals. Similar texts such as `1.23,45` or
+//! `1234.56` are rejected because they could mean a hundred times as much.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
 
-/// The bureau of Brazil.
 #[derive(Debug)]
+/// The adapter for Brazil.
 pub struct Serasa;
 
 /// The range of the Serasa Score.
@@ -115,7 +115,7 @@ fn reais(field: &str, text: Option<&str>) -> Result<Option<Money>, MalformedRepo
     .transpose()
 }
 
-/// `1.234,56` as `1234.56`; `None` when the points are not before every third digit or the decimals are not two.
+/// Converts `1.234,56` to `1234.56`. `None` if the separators are misplaced or there are not exactly two decimals.
 fn plain_decimal(text: &str) -> Option<String> {
     let (whole, cents) = text.split_once(',')?;
     let mut groups = whole.split('.');
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brazilian_amounts_are_read_exactly_or_refused() {
+    fn brazilian_amounts_are_parsed_exactly_or_rejected() {
         for (text, shown) in [
             ("0,00", "0.00"),
             ("7,05", "7.05"),

@@ -1,14 +1,14 @@
-//! Signatures of webhooks. They are verified over the raw bytes before the body is parsed (docs/specification.md 6).
+//! Webhook signatures, which are verified over the raw bytes before a body is parsed (docs/specification.md 6).
 //!
-//! Two schemes are known. *Standard Webhooks* (standardwebhooks.com, version 1) signs `id.timestamp.body` with
-//! HMAC-SHA256 and sends a list of signatures, so that a sender can rotate its secret; the timestamp bounds how long a
-//! recorded request can be replayed. *Legacy* is the hex HMAC-SHA256 of the body alone; it knows no time, which is why
-//! its events have a greatest age of their own (`domain::confirmation`).
+//! Two schemes are supported. *Standard Webhooks* (standardwebhooks.com, version 1) signs `id.timestamp.body` with
+//! HMAC-SHA256. It sends a list of signatures, which lets senders rotate their secrets, and its timestamp limits
+//! replays. *Legacy* is the hex HMAC-SHA256 of the body. It has no timestamp, so its events have a maximum age instead
+//! (`domain::confirmation`).
 //!
-//! Headers are untrusted input. Identifier and timestamp must be exactly what the scheme says, within bounds. In the list of
-//! signatures, entries of other versions and malformed entries are ignored, as the reference libraries of Standard
-//! Webhooks do: a sender may add new kinds of signature, and one valid `v1` entry is enough. Comparisons take the same time wherever two signatures differ, and every signature of a header is
-//! compared whatever came of the ones before it.
+//! Headers are untrusted. Identifier and timestamp must follow the scheme exactly, within bounds. Signatures of other
+//! versions and malformed ones are ignored, as in the reference libraries of Standard Webhooks: one valid `v1`
+//! signature is enough. Comparisons take constant time, and every signature in a header is compared regardless of
+//! earlier results.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,29 +19,29 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-/// The one version of the list's entries that is known: HMAC-SHA256.
+/// The supported version of signatures: HMAC-SHA256.
 const VERSION: &str = "v1";
-/// Bytes of a block of SHA-256.
+/// Block size of SHA-256, in bytes.
 const BLOCK_BYTES: usize = 64;
-/// Bytes of an HMAC-SHA256.
+/// Size of an HMAC-SHA256, in bytes.
 const MAC_BYTES: usize = 32;
-/// Longest list, in bytes. It bounds the number of signatures that are compared to about forty.
+/// Longest list, in bytes. It limits the compared signatures to about forty.
 const MAX_LIST_BYTES: usize = 2048;
 /// Longest identifier of a message, in bytes.
 const MAX_ID_BYTES: usize = 128;
-/// Most digits of a timestamp; it reaches far beyond any that is timely.
+/// Most digits of a timestamp, which covers any relevant time.
 const MAX_TIMESTAMP_DIGITS: usize = 15;
-/// What some senders of the legacy scheme write before the hex digits.
+/// Prefix that some senders of the legacy scheme put before the hex digits.
 const LEGACY_PREFIX: &str = "sha256=";
 
-/// A key that signs and verifies. It cannot be printed.
+/// A key that signs and verifies. `Debug` masks it.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
 impl SigningKey {
-    /// The key of a secret's bytes.
+    /// A key from the bytes of a secret.
     pub fn new(secret: &[u8]) -> Self {
-        // HMAC hashes a key that is longer than a block, and takes any other as it is (RFC 2104, section 2).
+        // HMAC hashes keys that are longer than a block, and pads others (RFC 2104, section 2).
         let mut block = [0; BLOCK_BYTES];
         let hashed = Sha256::digest(secret);
         let key = if secret.len() > BLOCK_BYTES { hashed.as_slice() } else { secret };
@@ -49,13 +49,13 @@ impl SigningKey {
         Self(Hmac::new(&block.into()))
     }
 
-    /// The value of `webhook-signature` for a message with one signature.
+    /// The value of `webhook-signature` with a single signature.
     pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let mac = self.standard(id, &timestamp.to_string(), body).finalize().into_bytes();
         format!("{VERSION},{}", STANDARD.encode(mac))
     }
 
-    /// The value of `X-Webhook-Signature`: lower-case hex digits, without a prefix.
+    /// The value of `X-Webhook-Signature`: lower-case hex digits without a prefix.
     pub fn sign_legacy(&self, body: &[u8]) -> String {
         self.legacy(body).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -76,7 +76,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The signature that came with a message, read but not yet verified.
+/// The signature of a message, parsed but not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signature {
     /// Standard Webhooks.
@@ -86,7 +86,7 @@ pub enum Signature {
 }
 
 impl Signature {
-    /// Whether `key` made it for `body`.
+    /// Whether the signature was made with `key` for `body`.
     pub fn verifies(&self, key: &SigningKey, body: &[u8]) -> bool {
         match self {
             Self::Standard(signature) => signature.verifies(key, body),
@@ -94,7 +94,7 @@ impl Signature {
         }
     }
 
-    /// Whether it was made no longer than `tolerance` ago, and not further ahead. Legacy signatures know no time.
+    /// Whether the timestamp is within `tolerance` of `now`. Always true for legacy signatures, which have none.
     pub fn is_timely(&self, now: DateTime<Utc>, tolerance: Duration) -> bool {
         match self {
             Self::Standard(signature) => signature.is_timely(now, tolerance),
@@ -107,16 +107,16 @@ impl Signature {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandardSignature {
     id: String,
-    /// As it was sent, because it is part of what is signed.
+    /// As sent, because it is part of the signed text.
     timestamp: String,
     signatures: Vec<[u8; MAC_BYTES]>,
 }
 
 impl StandardSignature {
-    /// Reads `webhook-id`, `webhook-timestamp` and `webhook-signature`. An identifier is 1 to 128 visible ASCII
-    /// characters without a full stop, which would let one signature stand for two messages. A timestamp is a whole
-    /// number of seconds. The list has entries `version,signature` separated by spaces. Entries that are not a well-formed
-    /// signature of version 1 are ignored; at least one must be well-formed.
+    /// Parses `webhook-id`, `webhook-timestamp` and `webhook-signature`. An identifier consists of 1 to 128 visible
+    /// ASCII characters without a full stop; otherwise one signature could be valid for two messages. A timestamp is a
+    /// whole number of seconds. The list has space-separated entries `version,signature`. Entries that are not a
+    /// well-formed version 1 signature are ignored, but at least one is required.
     pub fn parse(id: &str, timestamp: &str, list: &str) -> Option<Self> {
         let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'.';
         let is_id = !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(visible);
@@ -131,7 +131,7 @@ impl StandardSignature {
         (!signatures.is_empty()).then_some(Self { id, timestamp, signatures })
     }
 
-    /// The message's identifier: the same at every try of its sender.
+    /// The message's identifier, which is the same for every delivery attempt.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -150,7 +150,7 @@ impl StandardSignature {
     }
 }
 
-/// The signature of a well-formed entry of version 1.
+/// Parses a version 1 signature.
 fn read_entry(entry: &str) -> Option<[u8; MAC_BYTES]> {
     let encoded = entry.strip_prefix(VERSION)?.strip_prefix(',')?;
     STANDARD.decode(encoded).ok()?.try_into().ok()
@@ -161,11 +161,11 @@ fn read_entry(entry: &str) -> Option<[u8; MAC_BYTES]> {
 pub struct LegacySignature([u8; MAC_BYTES]);
 
 impl LegacySignature {
-    /// Reads 64 hex digits of either case, with or without `sha256=` before them.
+    /// Parses 64 hex digits in upper or lower case, optionally with the prefix `sha256=`.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(LEGACY_PREFIX).unwrap_or(text);
         let nibble = |character: char| character.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        // A 65th digit would be looked at and refused; nothing longer is read.
+        // Read one digit more than allowed to reject longer texts.
         let nibbles: Vec<u8> = digits.chars().take(2 * MAC_BYTES + 1).map(nibble).collect::<Option<_>>()?;
         let (pairs, rest) = nibbles.as_chunks::<2>();
         let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();

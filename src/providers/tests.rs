@@ -1,4 +1,4 @@
-//! What holds for every adapter, and hand-written bodies for each.
+//! Properties of all adapters, and hand-written bodies for each.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn parse(country: Country, body: &str) -> Result<BankingData, MalformedReport> {
     provider_for(country).parse(body.as_bytes())
 }
 
-/// A report in full as each bureau may send it: spread over lines, with parts that no adapter reads.
+/// A complete report of each bureau, over several lines and with parts that the adapters ignore.
 const FULL: [(Country, &str); 6] = [
     (
         Country::Es,
@@ -90,7 +90,7 @@ const FULL: [(Country, &str); 6] = [
     ),
 ];
 
-/// The least that is a report: an envelope with its reference and nothing in it.
+/// The smallest valid report: an envelope that contains only a reference.
 const BARE: [(Country, &str); 6] = [
     (Country::Es, r#"{"referencia_informe": "R-2", "divisa": "EUR", "puntuacion": null, "asnef": {}}"#),
     (Country::Pt, "<respostaCRC><cabecalho><referencia>R-2</referencia></cabecalho></respostaCRC>"),
@@ -117,7 +117,7 @@ fn every_country_has_its_own_bureau() {
 }
 
 #[test]
-fn a_full_report_is_read_to_the_cent() {
+fn a_complete_report_is_parsed_exactly() {
     for (country, body) in FULL {
         let mut expected = BankingData::empty(provider_for(country).name());
         expected.account_status = Some(AccountStatus::Suspended);
@@ -136,7 +136,7 @@ fn a_full_report_is_read_to_the_cent() {
 }
 
 #[test]
-fn white_space_around_xml_text_is_not_part_of_it() {
+fn white_space_around_xml_text_is_ignored() {
     for country in [Country::Pt, Country::Co] {
         let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
         let values = [
@@ -168,7 +168,7 @@ fn white_space_around_xml_text_is_not_part_of_it() {
 }
 
 #[test]
-fn what_the_bureau_leaves_out_stays_untold() {
+fn omitted_values_are_unknown() {
     for (country, body) in BARE {
         let mut expected = BankingData::empty(provider_for(country).name());
         expected.additional_data.insert("report_reference".to_owned(), "R-2".into());
@@ -177,7 +177,7 @@ fn what_the_bureau_leaves_out_stays_untold() {
 }
 
 #[test]
-fn a_standing_that_no_adapter_knows_is_unknown() {
+fn an_unrecognized_account_state_is_unknown() {
     for (country, body) in FULL {
         let known = ["BLOQUEADA", "SUSPENSA", "SOSPESO", "0302SU", "EMBARGADA"];
         let word = known.into_iter().find(|word| body.contains(word)).unwrap();
@@ -187,7 +187,7 @@ fn a_standing_that_no_adapter_knows_is_unknown() {
     }
 }
 
-/// Replaces one part of the full report and expects it to be refused.
+/// Replaces a part of the complete report and expects a rejection.
 fn refuses(country: Country, part: &str, instead: &str) {
     let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
     assert!(full.contains(part), "{country} has no {part}");
@@ -196,7 +196,7 @@ fn refuses(country: Country, part: &str, instead: &str) {
 }
 
 #[test]
-fn wrong_types_and_values_out_of_range_are_refused() {
+fn wrong_types_and_out_of_range_values_are_rejected() {
     for (country, part, instead) in [
         (Country::Es, "640", "851"),
         (Country::Es, "640", "299"),
@@ -264,7 +264,7 @@ fn wrong_types_and_values_out_of_range_are_refused() {
 }
 
 #[test]
-fn bodies_that_are_no_report_are_refused() {
+fn other_bodies_are_rejected() {
     let html = "<!DOCTYPE html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>";
     let flood = "9".repeat(report_body::MAX_BYTES + 1);
     let deep_json = "[".repeat(100_000);
@@ -298,7 +298,7 @@ fn bodies_that_are_no_report_are_refused() {
 }
 
 #[test]
-fn parts_that_no_adapter_reads_may_be_deep_or_strange() {
+fn ignored_parts_may_have_any_content() {
     let nested = format!("{}{}", "<x y=\"1\">".repeat(12_000), "</x>".repeat(12_000));
     for (country, part) in [(Country::Pt, "<crc:incumprimento>"), (Country::Co, "<Score ")] {
         let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
@@ -313,7 +313,7 @@ fn parts_that_no_adapter_reads_may_be_deep_or_strange() {
 }
 
 #[test]
-fn a_body_in_another_encoding_is_refused() {
+fn other_encodings_are_rejected() {
     for (country, body) in FULL {
         let utf16: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let latin1 = [body.as_bytes(), b" \xe9"].concat();
@@ -327,7 +327,7 @@ fn a_body_in_another_encoding_is_refused() {
 }
 
 #[test]
-fn nothing_may_follow_a_report() {
+fn trailing_data_is_rejected() {
     for (country, body) in FULL {
         for tail in ["x", "{}", "<a/>", body] {
             assert!(parse(country, &format!("{}{tail}", body.trim_end())).is_err(), "{country}: {tail:.20}");
@@ -336,7 +336,7 @@ fn nothing_may_follow_a_report() {
 }
 
 #[test]
-fn an_error_text_never_repeats_what_the_bureau_sent() {
+fn error_texts_never_quote_the_body() {
     let secret = "PEREZ12345678Z";
     for (country, part) in [
         (Country::Es, "640"),
@@ -378,7 +378,7 @@ fn requests_escape_the_name_and_keep_documents_out_of_the_path() {
 }
 
 #[test]
-fn the_spanish_request_tells_a_foreigners_number_from_a_nationals() {
+fn the_spanish_request_distinguishes_dni_and_nie() {
     let kind = |document| {
         let body = provider_for(Country::Es).request(&subject("Ana", document)).body;
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -392,14 +392,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_bytes_make_an_adapter_panic(body in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn no_bytes_cause_a_panic(body in prop::collection::vec(any::<u8>(), 0..400)) {
         for country in Country::ALL {
             prop_assert!(provider_for(country).parse(&body).is_err());
         }
     }
 
     #[test]
-    fn no_text_of_the_formats_own_marks_makes_an_adapter_panic(
+    fn no_text_with_format_characters_causes_a_panic(
         body in "(INTL14 {25}MXMXN)?([<>{}\\[\\]\"':,/=&;]|RS02|SC08|ES05|0[0-9]{3}|Envelope|respostaCRC|reports| ){0,60}",
     ) {
         for country in Country::ALL {

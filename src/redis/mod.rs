@@ -1,13 +1,13 @@
-//! Redis: what instances share besides the database, and the one way in which Aval connects to it.
+//! Redis, which instances share in addition to the database, and the connections to it.
 //!
-//! Nothing here is needed to answer a request, and nothing is kept here that is not in the database too or may be
-//! forgotten. So a command that fails is no failure of whoever sent it: it gets [`Error::Unavailable`] within
-//! `redis.command_timeout_ms` and goes on without. After some failures in a row the [`Breaker`] opens, and until the next
-//! probe nobody even waits. Starting while Redis is away works like losing it later.
+//! Redis is optional: it contains only data that is also in the database or may be lost. A failed command returns
+//! [`Error::Unavailable`] within `redis.command_timeout_ms`, and the caller continues without Redis. After consecutive
+//! failures the [`Breaker`] opens, and commands fail at once until a probe succeeds. Aval starts even if Redis is
+//! unavailable.
 //!
-//! What can go wrong: Redis is slow, gone, out of memory, restarted empty, or another one than before. The rooms that keep
-//! something here (`bus`, `cache`, the rate limits of `http`) say what each of these does to them; `docs/redis.md` tells
-//! operators.
+//! Failure modes: Redis is slow, unreachable, out of memory, restarted without its data, or replaced by another
+//! instance. The modules that use Redis (`events::bus`, `cache` and the rate limits in `http`) document the effects;
+//! `docs/redis.md` is for operators.
 
 mod breaker;
 
@@ -29,23 +29,23 @@ use crate::config::RedisSettings;
 use crate::error::{Error, Result};
 use crate::telemetry::metrics::{Metrics, seconds};
 
-/// The part's name, in logs and errors.
+/// The component's name in logs and errors.
 pub const NAME: &str = "redis";
 
-/// Longest time in which a connection is made, its greeting included. Longer than any command waits: who comes next may
-/// find it ready.
+/// Longest time to connect, including the handshake. It exceeds the command timeout: the connection may be ready for a
+/// later command.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How Redis is, from this instance.
+/// The state of Redis as seen by this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisState {
     /// The last command was answered.
     Up,
-    /// The last command was not: what Redis is for is done without it.
+    /// The last command failed: Aval works without Redis.
     Degraded,
 }
 
-/// Redis. Cheap to clone.
+/// A client for Redis. Cheap to clone.
 #[derive(Clone)]
 pub struct Redis {
     inner: Arc<Inner>,
@@ -64,39 +64,41 @@ struct Inner {
     logger: Logger,
 }
 
-/// What is sent.
 enum Message<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
 }
 
-/// Why a command has no usable answer.
+/// Why a command has no usable result.
 enum Failure {
-    /// Redis does not answer, or answers that it cannot work.
-    Away(String),
-    /// Redis works, and what stands under the key is of a kind that Aval never puts there. Somebody else can write that: it
-    /// must not make Aval do without Redis.
-    Foreign(String),
+    /// Redis is unreachable, or reports that it cannot work.
+    Unavailable(String),
+    /// Redis works, but a key has an unexpected type. Another client can cause this, so it must not open the breaker.
+    UnexpectedType(String),
 }
 
 impl Failure {
     fn of(error: &RedisError) -> Self {
         let is_foreign = error.kind() == ErrorKind::UnexpectedReturnType || error.code() == Some("WRONGTYPE");
-        if is_foreign { Self::Foreign(error.to_string()) } else { Self::Away(error.to_string()) }
+        if is_foreign {
+            Self::UnexpectedType(error.to_string())
+        } else {
+            Self::Unavailable(error.to_string())
+        }
     }
 
     fn cause(self) -> String {
         match self {
-            Self::Away(cause) | Self::Foreign(cause) => cause,
+            Self::Unavailable(cause) | Self::UnexpectedType(cause) => cause,
         }
     }
 }
 
 impl Redis {
-    /// Redis, where there is one. Nothing is connected yet, so that it may be away.
+    /// Creates the client; `None` if Redis is not configured. Does not connect yet.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the address or the file of its authorities cannot be used.
+    /// [`Error::Configuration`] if the URL or the root certificate file is not valid.
     pub fn new(
         settings: &RedisSettings,
         clock: &Clock,
@@ -130,26 +132,24 @@ impl Redis {
         Ok(Some(Self { inner: Arc::new(inner) }))
     }
 
-    /// The whole name of a key.
+    /// The key with the configured prefix.
     pub fn key(&self, name: &str) -> String {
         format!("{}:{name}", self.inner.key_prefix)
     }
 
-    /// How it is.
-    pub fn state(&self) -> RedisState {
+    pub(crate) fn state(&self) -> RedisState {
         if self.breaker().last_failed() { RedisState::Degraded } else { RedisState::Up }
     }
 
-    /// Whether what Redis is for is done without it.
+    /// Whether Aval currently works without Redis.
     pub fn is_degraded(&self) -> bool {
         self.state() == RedisState::Degraded
     }
 
-    /// Sends a command. `operation` names it in metrics.
+    /// Sends a command. `operation` is its label in metrics.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when there is no answer in time, when the answer is an error, and at once while the breaker is
-    /// open.
+    /// [`Error::Unavailable`] if the command fails or times out, or if the breaker is open.
     pub async fn call<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
         self.send(operation, Message::Command(command)).await
     }
@@ -166,20 +166,17 @@ impl Redis {
         self.send(operation, Message::Script(script)).await
     }
 
-    /// Opens a connection outside the pool, for commands that wait for something to happen. Neither time-out nor breaker
-    /// guard it: its user does.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when Redis cannot be reached.
+    /// Opens a connection outside the pool, for blocking commands. It has no timeout and no breaker; the caller is
+    /// responsible for both.
     pub async fn dedicated(&self) -> Result<MultiplexedConnection> {
         connect(&self.inner.client).await.map_err(|error| Error::unavailable(NAME, error))
     }
 
-    /// Asks for a sign of life again and again, so that its state is known where nobody else asks, and its return is
-    /// noticed. Never ends.
+    /// Pings Redis periodically, which keeps the state current on idle instances and closes the breaker when Redis
+    /// recovers. Never returns.
     pub async fn keep_watch(self) {
         loop {
-            // The outcome is in the breaker.
+            // The breaker records the result.
             let _ = self.call::<String>("ping", &::redis::cmd("PING")).await;
             tokio::time::sleep(self.inner.watch_interval).await;
         }
@@ -191,22 +188,22 @@ impl Redis {
         let started = inner.clock.monotonic();
         if !self.breaker().admit(started) {
             count("refused");
-            return Err(Error::unavailable(NAME, "it did not answer lately, and is left alone for now"));
+            return Err(Error::unavailable(NAME, "the circuit breaker is open"));
         }
         let exchanged = tokio::time::timeout(inner.timeout, self.exchange(message)).await;
         let (result, answer) = match exchanged {
             Ok(Ok(answer)) => ("ok", Ok(answer)),
-            Ok(Err(failure @ Failure::Foreign(_))) => ("foreign", Err(failure)),
-            Ok(Err(failure @ Failure::Away(_))) => ("error", Err(failure)),
-            Err(_) => ("timeout", Err(Failure::Away("no answer in time".to_owned()))),
+            Ok(Err(failure @ Failure::UnexpectedType(_))) => ("foreign", Err(failure)),
+            Ok(Err(failure @ Failure::Unavailable(_))) => ("error", Err(failure)),
+            Err(_) => ("timeout", Err(Failure::Unavailable("the command timed out".to_owned()))),
         };
         count(result);
         let now = inner.clock.monotonic();
         let took = seconds(now.saturating_sub(started));
         inner.metrics.redis_call_duration_seconds.with_label_values(&[operation]).observe(took);
         let away = match &answer {
-            Err(Failure::Away(cause)) => Some(cause),
-            Ok(_) | Err(Failure::Foreign(_)) => None,
+            Err(Failure::Unavailable(cause)) => Some(cause),
+            Ok(_) | Err(Failure::UnexpectedType(_)) => None,
         };
         self.note(away, now);
         answer.map_err(|failure| Error::unavailable(NAME, failure.cause()))
@@ -217,12 +214,12 @@ impl Redis {
         let mut link = tokio::select! {
             biased;
             got = self.inner.pool.get() => got.map_err(|error| match error {
-                RunError::User(cause) => Failure::Away(cause.to_string()),
-                RunError::TimedOut => Failure::Away("no connection became free in time".to_owned()),
+                RunError::User(cause) => Failure::Unavailable(cause.to_string()),
+                RunError::TimedOut => Failure::Unavailable("no connection was available in time".to_owned()),
             })?,
-            () = refused => return Err(Failure::Away(self.inner.refused.cause())),
+            () = refused => return Err(Failure::Unavailable(self.inner.refused.cause())),
         };
-        // Whoever stops waiting leaves the link so, and nobody uses it again: what comes over it may never come.
+        // If the caller drops this future, the connection may still receive the old answer and must not be reused.
         link.broken = true;
         let connection = &mut link.connection;
         let answered: RedisResult<T> = match message {
@@ -247,9 +244,9 @@ impl Redis {
         inner.metrics.redis_breaker_state.set(i64::from(is_open));
         match (was_open, is_open, failure) {
             (false, true, Some(cause)) => {
-                warn!(inner.logger, "Redis does not answer and is done without"; "cause" => cause);
+                warn!(inner.logger, "Redis is unavailable; continuing without it"; "cause" => cause);
             }
-            (true, false, _) => info!(inner.logger, "Redis answers again"),
+            (true, false, _) => info!(inner.logger, "Redis is available again"),
             _ => {}
         }
     }
@@ -260,15 +257,15 @@ impl Redis {
 }
 
 impl std::fmt::Debug for Redis {
-    /// Without the address: it holds a password.
+    /// Omits the URL because it can contain a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Redis").field("state", &self.state()).finish_non_exhaustive()
     }
 }
 
 fn client(settings: &RedisSettings) -> Result<Client> {
-    // The client asks for the process's own provider of cryptography; like everywhere else it is ring. Whoever was
-    // first has chosen the same.
+    // The Redis client uses the process's default crypto provider. If another one is installed already, it is ring as
+    // well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let path = &settings.root_certificate_file;
     let unusable = |cause: &dyn std::fmt::Display| {
@@ -291,7 +288,7 @@ async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// A connection could not be made. The pool lets those who wait for one wait on: this tells them.
+/// Wakes waiting commands when a connection fails: the pool would let them wait until the timeout.
 #[derive(Default)]
 struct Refused {
     told: Notify,
@@ -309,13 +306,12 @@ impl Refused {
     }
 }
 
-/// Makes the pool's connections.
 struct Links {
     client: Client,
     refused: Arc<Refused>,
 }
 
-/// A connection, and whether it is good for nothing any more.
+/// A pooled connection, and whether it must be closed.
 struct Link {
     connection: MultiplexedConnection,
     broken: bool,

@@ -1,9 +1,9 @@
 //! The root logger.
 //!
-//! Loggers are handed down explicitly, each part adding its own fields (`logger`, `request_id`,
-//! `application_id`, `country`), so that a line says where it comes from without global state. Lines are written by a
-//! thread of their own; when it falls behind, lines are dropped and counted rather than slowing requests. Personal
-//! data never gets here: its types have no `Display` (see `domain::personal_data`).
+//! Loggers are passed explicitly. Each component adds its fields (`logger`, `request_id`, `application_id`, `country`),
+//! so log lines show their source without global state. A separate thread writes the lines; if it falls behind, lines
+//! are dropped and counted instead of slowing requests. Personal data cannot be logged: its types have no `Display`
+//! (see `domain::personal_data`).
 
 use std::io::{IsTerminal as _, Write};
 
@@ -14,8 +14,8 @@ use crate::clock::Clock;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::error::Error;
 
-/// The root logger, writing to standard error, and the guard that must be held until the process ends: when it goes,
-/// the last lines are written.
+/// The root logger, which writes to standard error, and its guard. Dropping the guard flushes the log; hold it until
+/// the process ends.
 pub fn root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
     let terminal = match settings.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
@@ -32,7 +32,7 @@ pub fn root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
     (filtered(queue, settings.level), guard)
 }
 
-/// A logger that writes one JSON object a line to `writer`, and all of them by the time its last clone is gone.
+/// A logger that writes one JSON object per line to `writer` and flushes when its last clone is dropped.
 pub fn to_writer<W: Write + Send + 'static>(writer: W, level: LogLevel, clock: &Clock) -> Logger {
     filtered(asynchronous(json(writer, clock)).build(), level)
 }
@@ -77,8 +77,8 @@ const fn slog_level(level: LogLevel) -> Level {
     }
 }
 
-/// Sends panics to the log instead of standard error. A message that was formatted at run time is withheld: it may quote
-/// what the panicking code was working on.
+/// Logs panics instead of printing them. Messages formatted at run time are withheld because they may contain personal
+/// data.
 pub fn take_panics(logger: &Logger) {
     let logger = logger.new(o!("logger" => "panic"));
     std::panic::set_hook(Box::new(move |panic| {
@@ -90,7 +90,7 @@ pub fn take_panics(logger: &Logger) {
 }
 
 impl slog::KV for Error {
-    /// An error as fields of a line: its code, its public text and its private cause.
+    /// Adds the error's code, public text and private cause to a line.
     fn serialize(&self, _: &Record<'_>, serializer: &mut dyn slog::Serializer) -> slog::Result {
         serializer.emit_str("error_code", self.code())?;
         serializer.emit_arguments("error", &format_args!("{self}"))?;

@@ -1,7 +1,7 @@
-//! Every metric, once: names, labels and help texts stand here and nowhere else (docs/specification.md 12).
+//! All metrics, with their names, labels and help texts (docs/specification.md 12).
 //!
-//! Labels are bounded: countries, statuses, route patterns, names of actors and tasks; never an identifier, a path or
-//! anything that a client chose.
+//! Label values are bounded: countries, statuses, route patterns, names of actors and tasks. Identifiers, paths and
+//! input from clients are never labels.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use prometheus::{
 
 use crate::error::{Error, Result};
 
-/// Seconds, from a cached answer to a bureau's time-out.
+/// Seconds, from cached answers to bureau timeouts.
 const LATENCY_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -25,10 +25,7 @@ macro_rules! metrics {
         }
 
         impl Metrics {
-            /// Registers every metric.
-            ///
-            /// # Errors
-            /// When two metrics have one name: a defect.
+            /// Registers all metrics. Fails only if two have the same name.
             pub fn new() -> Result<Self> {
                 let registry = Registry::new();
                 register_process(&registry)?;
@@ -47,147 +44,145 @@ macro_rules! metrics {
 metrics! {
     /// Requests answered, by method, route pattern and status code.
     http_requests_total: IntCounterVec ["method", "endpoint", "status_code"];
-    /// Time to the answer's head, in seconds.
+    /// Time until the response head is sent, in seconds.
     http_request_duration_seconds: HistogramVec ["method", "endpoint"];
-    /// Requests that are being answered.
+    /// Requests in progress.
     http_requests_in_progress: IntGaugeVec ["method", "endpoint"];
 
     /// Open connections.
     http_connections_active: IntGauge;
-    /// Connections that were refused or shut down: address_limit when their address had too many, connection_limit when all
-    /// were taken, no_request when none came in time, tls_handshake when TLS was not agreed on in time, flood when they went on
-    /// sending requests that are refused.
+    /// Connections refused or closed, by reason: address_limit (too many from one address), connection_limit (too many
+    /// in total), no_request (no request in time), tls_handshake (TLS handshake too slow), flood (kept sending rejected
+    /// requests).
     http_connections_refused_total: IntCounterVec ["reason"];
-    /// Log lines of requests without an account that were left out, because there were too many.
+    /// Log lines of unauthenticated requests that were omitted because there were too many.
     http_log_lines_omitted_total: IntCounter;
-    /// Requests that fitted no rate limit, by route pattern.
+    /// Requests over a rate limit, by route pattern.
     rate_limited_total: IntCounterVec ["route"];
-    /// Log-ins that were refused for their name or password.
+    /// Logins with a wrong name or password.
     login_failures_total: IntCounter;
-    /// Log-ins that were refused because their address, or their name, has to wait after failures.
+    /// Logins rejected because the address or the account name must pause after failures.
     login_pauses_total: IntCounter;
 
     /// Applications accepted.
     applications_created_total: IntCounterVec ["country"];
-    /// From accepted to decided, in seconds.
+    /// Time from creation to decision, in seconds.
     applications_processing_duration_seconds: Histogram;
-    /// Applications that lists show, as the leading relay counts them.
+    /// Applications in lists, as counted by the leading relay.
     applications_by_status: IntGaugeVec ["country", "status"];
-    /// Share of the approved among the decided, from 0 to 1, as the leading relay counts them.
+    /// Share of decided applications that were approved, from 0 to 1, as counted by the leading relay.
     approval_rate: GaugeVec ["country"];
-    /// Amounts approved in this month (UTC), in the country's currency, as the leading relay counts them.
+    /// Amount approved in the current month (UTC), in the country's currency, as counted by the leading relay.
     monthly_amount_approved: GaugeVec ["country"];
-    /// Decided applications by the band of their risk, as the leading relay counts them.
+    /// Decided applications by risk band, as counted by the leading relay.
     risk_score_distribution: IntGaugeVec ["country", "band"];
-    /// Applications refused at the door, by reason code.
+    /// Applications rejected by validation, by reason code.
     applications_validation_errors_total: IntCounterVec ["country", "error_type"];
 
-    /// Attempts at jobs, by how they ended.
+    /// Attempts at jobs, by outcome.
     worker_tasks_total: IntCounterVec ["task_name", "status"];
-    /// Run time of an attempt, in seconds.
+    /// Duration of an attempt, in seconds.
     worker_task_duration_seconds: HistogramVec ["task_name"];
-    /// Jobs in work on this instance.
+    /// Jobs running on this instance.
     worker_active_tasks: IntGaugeVec ["worker_id"];
-    /// Jobs that wait or run, as the leading instance counts them; beyond 10,000 an estimate.
+    /// Waiting and running jobs, as counted by the leading instance; an estimate above 10,000.
     worker_queue_depth: IntGauge;
-    /// Dead letters by status, as the leading instance counts them, up to 10,000 of each.
+    /// Dead letters by status, as counted by the leading instance, up to 10,000 of each.
     dlq_jobs: IntGaugeVec ["status"];
-    /// From due to claimed, in seconds.
+    /// Time from due to claimed, in seconds.
     worker_job_wait_seconds: Histogram;
 
-    /// Calls to bureaus, by how they ended; a call that the breaker refused counts as circuit_open.
+    /// Calls to bureaus, by outcome; circuit_open means rejected by the circuit breaker.
     provider_calls_total: IntCounterVec ["country", "provider", "status"];
-    /// Time of a call, in seconds.
+    /// Duration of a call to a bureau, in seconds.
     provider_call_duration_seconds: HistogramVec ["country", "provider"];
-    /// 0 closed, 1 open, 2 half-open.
+    /// State of the circuit breaker: 0 closed, 1 open, 2 half-open.
     provider_circuit_breaker_state: IntGaugeVec ["country", "provider"];
-    /// Whether operators have forced it: 0 auto, 1 forced open, 2 forced closed.
+    /// Override of the circuit breaker: 0 auto, 1 forced open, 2 forced closed.
     provider_circuit_breaker_mode: IntGaugeVec ["country", "provider"];
-    /// Changes of a breaker's state.
+    /// State changes of the circuit breaker.
     provider_circuit_breaker_transitions_total: IntCounterVec ["country", "provider", "to"];
 
-    /// Webhooks that came or were tried again, by the bureau they are about and what became of them.
+    /// Webhooks received or retried, by bureau and result.
     webhook_events_total: IntCounterVec ["provider", "result"];
 
-    /// Stored words and events of kinds that this version does not know, by table: a newer version writes them.
+    /// Stored labels and events unknown to this version, written by a newer one, by table.
     unknown_labels_total: IntCounterVec ["table"];
 
-    /// Connections of the pool that are in use.
+    /// Pooled connections in use.
     db_connections_active: IntGauge;
-    /// Connections of the pool that wait.
+    /// Idle pooled connections.
     db_connections_idle: IntGauge;
     /// 1 while lists and statistics are read from the replica.
     db_replica_up: IntGauge;
-    /// How far the replica is behind, in seconds; NaN when that is not known.
+    /// Replication lag in seconds; NaN if unknown.
     db_replica_lag_seconds: Gauge;
-    /// Reads that the database answered in the replica's place.
+    /// Replica reads that were served by the primary database instead.
     db_replica_fallbacks_total: IntCounter;
-    /// 1 while this instance is told of changes over the channel, postgres (LISTEN) or redis; 0 while it polls instead.
+    /// 1 while this instance receives notifications over the channel, postgres (LISTEN) or redis; 0 while it polls
+    /// instead.
     push_channel_up: IntGaugeVec ["channel"];
-    /// How often a channel was lost: its connection ended, or its heartbeat did not come back.
+    /// Losses of a notification channel: its connection ended or its heartbeat was missed.
     push_channel_losses_total: IntCounterVec ["channel"];
 
-    /// Answers that were given from a copy, by what they are about.
+    /// Answers served from the cache, by kind.
     cache_hits_total: IntCounterVec ["cache_key_pattern"];
-    /// Answers that had to be read from the database, by what they are about.
+    /// Answers read from the database, by kind.
     cache_misses_total: IntCounterVec ["cache_key_pattern"];
-    /// Time of get (with the load, on a miss), load, redis_get and redis_set, in seconds.
+    /// Duration of get (including the load on a miss), load, redis_get and redis_set, in seconds.
     cache_operation_duration_seconds: HistogramVec ["operation"];
 
-    /// Commands to Redis, by how they ended: ok, error, timeout, or refused by the open breaker.
+    /// Redis commands, by result: ok, error, foreign (unexpected type), timeout, or refused by the open breaker.
     redis_calls_total: IntCounterVec ["operation", "result"];
-    /// Time of a command to Redis, in seconds.
+    /// Duration of a Redis command, in seconds.
     redis_call_duration_seconds: HistogramVec ["operation"];
-    /// 0 when Redis is used, 1 while it is left alone.
+    /// State of the Redis breaker: 0 closed, 1 open.
     redis_breaker_state: IntGauge;
-    /// Events that this instance's readers got, by where from: redis or database.
+    /// Events read by this instance, by source: redis or database.
     bus_events_read_total: IntCounterVec ["source"];
 
     /// Open WebSocket connections.
     websocket_connections_active: IntGauge;
     /// Messages sent to WebSocket clients.
     websocket_messages_sent_total: IntCounterVec ["message_type"];
-    /// Updates that a slow client never got because a newer one replaced them, or because it was cut off.
+    /// Updates not sent to a slow client because a newer one replaced them or its connection was closed.
     websocket_messages_dropped_total: IntCounter;
 
-    /// Looks of staff at other people's applications that were recorded.
+    /// Audit views recorded.
     staff_views_recorded_total: IntCounter;
-    /// Looks of staff that found no room to wait for the database: they are in the log alone.
+    /// Audit views that are only in the log because the queue was full.
     staff_views_lost_total: IntCounter;
 
-    /// Runs of recurring tasks, by how they ended, as the leading instance counts them.
+    /// Runs of recurring tasks, by outcome, as counted by the leading instance.
     scheduled_runs_total: IntCounterVec ["task", "outcome"];
-    /// When a recurring task was last completed, in seconds since 1970; told by the leading instance alone.
+    /// Time of a recurring task's last success, in seconds since 1970; set only by the leading instance.
     scheduled_task_last_success_timestamp_seconds: IntGaugeVec ["task"];
-    /// For how many months to come every table has its partition; told by the leading instance.
+    /// Number of future months for which every table has a partition; set by the leading instance.
     partitions_ahead_months: IntGauge;
 
-    /// Messages or writes that wait before an actor.
+    /// Messages or writes queued for an actor.
     actor_mailbox_depth: IntGaugeVec ["actor"];
-    /// Restarts after a death.
+    /// Restarts of failed actors.
     actor_restarts_total: IntCounterVec ["actor"];
-    /// Age of the oldest event that was not published yet, in seconds, as the leading relay sees it.
+    /// Age of the oldest unpublished event, in seconds, as measured by the leading relay.
     outbox_lag_seconds: Histogram;
 }
 
-/// Registers what is known of this process (`process_*`): CPU time, memory, open files, threads, start.
+/// Registers the process metrics (`process_*`): CPU time, memory, open files, threads, start time.
 #[cfg(target_os = "linux")]
 fn register_process(registry: &Registry) -> Result<()> {
     let process = prometheus::process_collector::ProcessCollector::for_self();
     registry.register(Box::new(process)).map_err(Error::internal)
 }
 
-/// Elsewhere the system does not tell in `/proc`.
+/// Process metrics need `/proc`.
 #[cfg(not(target_os = "linux"))]
 fn register_process(_: &Registry) -> Result<()> {
     Ok(())
 }
 
 impl Metrics {
-    /// Everything in the Prometheus text format.
-    ///
-    /// # Errors
-    /// When a metric cannot be encoded: a defect.
+    /// All metrics in the Prometheus text format.
     pub fn render(&self) -> Result<String> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).map_err(Error::internal)?;
@@ -195,12 +190,11 @@ impl Metrics {
     }
 }
 
-/// Seconds as Prometheus has them.
-pub fn seconds(duration: Duration) -> f64 {
+pub(crate) fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-/// A kind of metric that can be made from its options.
+/// A type of metric that can be built from its options.
 trait Metric: Sized {
     fn build(opts: Opts, labels: &[&str]) -> prometheus::Result<Self>;
 }

@@ -30,7 +30,7 @@ fn stops_in_order(database: &TestDatabase, told: Signal) {
     let mut last = String::new();
     for line in BufReader::new(server.stderr.take().unwrap()).lines() {
         last = line.unwrap();
-        if last.contains("Aval serves") {
+        if last.contains("Aval is ready") {
             kill(pid, told).unwrap();
         }
     }

@@ -240,7 +240,7 @@ async fn a_directory_of_another_major_version_is_refused_with_the_package_to_ins
     fs::write(&version_file, "11\n").unwrap();
 
     let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await);
-    assert!(message.contains("made by PostgreSQL 11"), "{message}");
+    assert!(message.contains("created by PostgreSQL 11"), "{message}");
     assert!(message.contains("apt-get install postgresql-11"), "{message}");
 }
 

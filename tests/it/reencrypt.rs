@@ -362,7 +362,7 @@ async fn the_command_says_how_many_rows_it_sealed_again() {
     };
     let done = said(NEW_AND_OLD);
     let line = String::from_utf8(done.stdout).unwrap();
-    assert_eq!(line, "5 rows sealed again, 0 left with another key\n");
+    assert_eq!(line, "5 rows encrypted again, 0 left with another key\n");
     assert!(done.status.success());
     let refused = said(OLD);
     assert!(!refused.status.success());

@@ -1,4 +1,4 @@
-//! What the demonstration is told on its command line, and where its credentials come from.
+//! Arguments and credentials of `aval demo`.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -11,30 +11,29 @@ use super::journal::Phase;
 use crate::cli::credential;
 use crate::error::Result;
 
-/// How long an application may take when its bureau answers, and when it does not.
+/// Time limits for a decision, without and with outages.
 const DEADLINE_S: u64 = 30;
 const OUTAGE_DEADLINE_S: u64 = 240;
 
 /// Sends applications of every country and outcome to a running server and follows their decisions.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// The server, as `make run` starts it.
+    /// URL of the server; the default is that of `make run`
     #[arg(long, default_value = "http://127.0.0.1:8000")]
     pub url: String,
-    /// Reads an access token of an analyst or admin, as `aval token` prints it, from standard input; without it, from the
-    /// variable AVAL_TOKEN.
+    /// Read the access token of an analyst or admin from standard input instead of the variable AVAL_TOKEN
     #[arg(long, conflicts_with = "username")]
     pub token_stdin: bool,
-    /// Who logs in, instead of a token.
+    /// Log in with this account instead of a token
     #[arg(long)]
     pub username: Option<String>,
-    /// Reads the password of that account from standard input; without it, from the variable AVAL_PASSWORD.
+    /// Read the account's password from standard input instead of the variable AVAL_PASSWORD
     #[arg(long, requires = "username")]
     pub password_stdin: bool,
-    /// Refused: a credential is no argument.
+    /// Rejected: credentials must not be arguments
     #[arg(long = "token", hide = true)]
     pub refused_token: Option<SecretString>,
-    /// Refused: a credential is no argument.
+    /// Rejected: credentials must not be arguments
     #[arg(long = "password", hide = true)]
     pub refused_password: Option<SecretString>,
     /// The access token.
@@ -43,35 +42,36 @@ pub struct DemoArgs {
     /// The password.
     #[arg(skip)]
     pub password: Option<SecretString>,
-    /// How many applications; sixty show every rule of every country.
+    /// Number of applications; 60 cover every rule of every country
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub count: u16,
-    /// Most applications a second; without it, as fast as each phase allows.
+    /// Most applications per second; by default as fast as each phase allows
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rate: Option<u32>,
-    /// Seconds that a decision may take: 30, or 240 with outages.
+    /// Longest wait for a decision; by default 30, or 240 with outages
     #[arg(long, value_name = "SECONDS")]
     pub deadline: Option<u64>,
-    /// Adds applications whose bureau fails. They take up to a minute and open Brazil's circuit breaker.
+    /// Add applications whose bureau fails. They take up to a minute and open Brazil's circuit breaker
     #[arg(long)]
     pub with_outages: bool,
-    /// Prints the run as one JSON object instead of tables.
+    /// Print one JSON object instead of tables
     #[arg(long)]
     pub json: bool,
 }
 
-/// How to say who runs the demonstration.
-pub(in crate::cli) const WHO: &str = "set AVAL_TOKEN or give --token-stdin, or give --username with AVAL_PASSWORD set or \
-                              --password-stdin";
+/// The ways to authenticate.
+pub(in crate::cli) const AUTHENTICATION_HELP: &str = "set AVAL_TOKEN, or use --token-stdin, or use --username with AVAL_PASSWORD or \
+                     --password-stdin";
 
 impl DemoArgs {
-    /// Takes the credentials from where they are.
+    /// Reads the credentials from standard input or the environment.
     ///
     /// # Errors
-    /// [`Error::Malformed`](crate::error::Error::Malformed) for one that is an argument, and for a standard input without one.
+    /// [`Error::Malformed`](crate::error::Error::Malformed) if a credential is an argument or missing on standard
+    /// input.
     pub fn read_credentials(&mut self, input: impl BufRead) -> Result<()> {
-        credential::refuse_argument("--token", self.refused_token.as_ref(), WHO)?;
-        credential::refuse_argument("--password", self.refused_password.as_ref(), WHO)?;
+        credential::refuse_argument("--token", self.refused_token.as_ref(), AUTHENTICATION_HELP)?;
+        credential::refuse_argument("--password", self.refused_password.as_ref(), AUTHENTICATION_HELP)?;
         match (&self.username, self.token_stdin, self.password_stdin) {
             (None, true, _) => self.token = Some(credential::from_input(input)?),
             (None, false, _) => self.token = credential::from_variable("AVAL_TOKEN"),
@@ -81,8 +81,8 @@ impl DemoArgs {
         Ok(())
     }
 
-    /// Whether nobody has said who runs it, and this machine may: a token of this machine is for its own server, and is
-    /// never sent to another.
+    /// Whether to use a local admin's token: no credentials are given, and the server is on this machine. The token is
+    /// never sent to another machine.
     pub fn needs_local_token(&self) -> bool {
         let uri: Option<awc::http::Uri> = self.url.parse().ok();
         let host = uri.as_ref().and_then(awc::http::Uri::host).unwrap_or_default();
@@ -96,7 +96,7 @@ impl DemoArgs {
         Duration::from_secs(self.deadline.unwrap_or(usual))
     }
 
-    /// What is sent in which phase.
+    /// The cases of each phase.
     pub(super) fn phases(&self) -> Vec<(Phase, Vec<DemoCase>)> {
         let mut measured = cases::plan(usize::from(self.count));
         let burst = measured.split_off((measured.len() * 3).div_ceil(5));

@@ -1,4 +1,4 @@
-//! What is seen while a run goes on: a progress bar and, on a terminal, the newest decisions, drawn in place.
+//! Progress display of a run: a progress bar and, on a terminal, a table of the latest decisions.
 
 use std::time::Duration;
 
@@ -8,29 +8,26 @@ use super::journal::{Phase, Submission};
 use super::tables::{Surface, decisions};
 use crate::error::{Error, Result};
 
-/// Most lines of the table, so that it and the bar fit a terminal of 24 lines.
+/// Most lines of the table: together with the bar it fits a terminal of 24 lines.
 const MOST_LINES: usize = 21;
-/// Its lines that are no decision: the frame and the header.
+/// Lines of the table that are not decisions: frame and header.
 const FRAME_LINES: usize = 4;
 
-/// The moving part of the output.
+/// The progress display.
 pub(super) struct Board {
     bars: MultiProgress,
-    /// The table, as the message of a bar of its own; `None` when standard output is no terminal.
+    /// The table, shown as the message of another bar; `None` if standard output is not a terminal.
     table: Option<ProgressBar>,
     progress: ProgressBar,
     surface: Surface,
 }
 
 impl Board {
-    /// Often enough for the eye, seldom enough not to disturb what is measured.
+    /// Short enough to look live, long enough not to affect the measurements.
     pub(super) const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-    /// A board for `total` applications. With `live` it draws on standard output, which is a terminal then; otherwise
-    /// the bar alone is drawn, on standard error if that is a terminal.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the bar's template is wrong.
+    /// A display for `total` applications. If `live`, it uses standard output, which must be a terminal. Otherwise only
+    /// the bar is drawn, on standard error if that is a terminal.
     pub(super) fn new(total: usize, live: bool, surface: Surface) -> Result<Self> {
         let target = if live { ProgressDrawTarget::stdout() } else { ProgressDrawTarget::stderr() };
         let bars = MultiProgress::with_draw_target(target);
@@ -47,13 +44,13 @@ impl Board {
         Ok(Self { bars, table, progress, surface })
     }
 
-    /// Names the phase that begins.
+    /// Shows the name of the phase.
     pub(super) fn begin(&self, phase: Phase) {
         self.progress.set_message(phase.title());
         self.progress.tick();
     }
 
-    /// Shows how far the run is.
+    /// Updates the bar and the table.
     pub(super) fn show(&self, sent: &[Submission]) {
         let decided = sent.iter().filter(|sent| sent.decided.is_some()).count();
         self.progress.set_position(u64::try_from(decided).unwrap_or(u64::MAX));
@@ -62,18 +59,18 @@ impl Board {
         }
     }
 
-    /// Takes everything away again, so that the final tables stand alone.
+    /// Removes the display before the final tables are printed.
     pub(super) fn clear(&self) {
         self.progress.finish_and_clear();
         if let Some(table) = &self.table {
             table.finish_and_clear();
         }
-        // A terminal that is gone needs no clearing.
+        // Failing to clear a closed terminal is harmless.
         let _ = self.bars.clear();
     }
 }
 
-/// The table of as many of the newest as fit; on a narrow terminal a decision takes several lines.
+/// The table of the latest decisions that fit. On a narrow terminal a decision takes several lines.
 fn newest(surface: Surface, sent: &[Submission]) -> String {
     let mut rows = MOST_LINES - FRAME_LINES;
     loop {
@@ -97,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_counts_decisions_and_the_table_shows_the_newest() {
+    fn the_bar_counts_decisions_and_the_table_shows_the_latest() {
         let surface = Surface { coloured: false, width: None };
         let board = Board::new(6, true, surface).unwrap();
         let mut submissions = six_decided();
@@ -113,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_never_outgrows_a_small_terminal() {
+    fn the_table_fits_a_small_terminal() {
         let many: Vec<_> = std::iter::repeat_with(six_decided).take(5).flatten().collect();
         for width in [None, Some(80), Some(120)] {
             let table = newest(Surface { coloured: false, width }, &many);

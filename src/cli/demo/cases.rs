@@ -1,9 +1,8 @@
-//! Which applications the demonstration sends.
+//! The applications that the demonstration sends.
 //!
-//! Each country has a table of ten stories: people who meet, between them, every rule of that country and
-//! every kind of report that its bureau can give. Their documents are the simulator's test documents, so that the
-//! outcome is known beforehand; a test holds each expectation against the rules themselves. The names are
-//! invented. Only a server whose bureaus are the simulator decides as expected here.
+//! Each country has a table of ten stories with invented names. Together they trigger every rule of the country and
+//! every kind of report of its bureau. Their documents are the simulator's test documents, so the outcomes are known; a
+//! test checks them against the rules. Only a server with simulated bureaus produces these outcomes.
 
 use serde::Serialize;
 
@@ -18,23 +17,22 @@ use crate::providers::simulator::test_documents::TEST_DOCUMENTS;
 /// One application to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DemoCase {
-    /// Where it is made.
+    /// Country of the application.
     pub(super) country: Country,
     /// An invented name.
     pub(super) full_name: &'static str,
-    /// The test document that its bureau's answer is known by, normalised.
+    /// Test document that selects the simulator's answer, normalized.
     pub(super) document: &'static str,
-    /// Asked for, in whole units of the country's currency.
+    /// In whole units of the country's currency.
     pub(super) requested_amount: u64,
-    /// Declared, in whole units of the country's currency.
+    /// In whole units of the country's currency.
     pub(super) monthly_income: u64,
-    /// Over how many instalments.
     pub(super) term_months: u16,
-    /// What the rules make of it when the bureau is the simulator.
+    /// Status after the decision if the bureau is simulated.
     pub(super) expected: Status,
 }
 
-/// The body of the request that sends a case.
+/// Body of the request that creates an application.
 #[derive(Serialize)]
 pub(super) struct CreateRequest<'a> {
     country: Country,
@@ -46,7 +44,7 @@ pub(super) struct CreateRequest<'a> {
 }
 
 impl DemoCase {
-    /// The body of its request, with a document of its own.
+    /// The request body, with `document` instead of the test document.
     pub(super) fn request<'a>(&self, document: &'a str) -> CreateRequest<'a> {
         CreateRequest {
             country: self.country,
@@ -86,7 +84,7 @@ const SPAIN: [Story; STORIES_EACH] = [
     story(HighObligations, "Óscar Benítez Roca", (12_000, 2_500, 48), Rejected),
     story(Suspended, "Carmen Vidal Serra", (5_000, 2_800, 36), Approved),
     story(Defaults, "Raúl Cano Espinosa", (7_500, 2_400, 36), Rejected),
-    // More than 20,000 euros.
+    // Above 20,000 euros.
     story(Approve, "Lucía Fernández Ortega", (28_000, 6_000, 60), UnderReview),
     story(NoScore, "Iván Sancho Marín", (3_000, 2_100, 24), UnderReview),
     story(NoObligations, "Marta Quintana Leal", (8_000, 2_900, 36), UnderReview),
@@ -97,30 +95,30 @@ const PORTUGAL: [Story; STORIES_EACH] = [
     story(Approve, "Inês Carvalho Matos", (5_000, 1_600, 36), Approved),
     story(LowScore, "Tiago Moreira Pinto", (4_000, 1_500, 36), Rejected),
     story(NoScore, "Beatriz Lourenço Dias", (3_500, 1_700, 36), UnderReview),
-    // Less than 800 euros a month.
+    // Below 800 euros a month.
     story(Approve, "Inês Carvalho Matos", (1_500, 750, 36), Rejected),
     story(Suspended, "Rui Tavares Nogueira", (3_000, 1_900, 48), Approved),
     story(HighObligations, "Sofia Antunes Reis", (6_000, 1_500, 48), Rejected),
     story(ThinFile, "Duarte Faria Leite", (2_500, 1_300, 24), UnderReview),
     story(Defaults, "Vera Coelho Simões", (4_500, 1_800, 36), Rejected),
     story(NoObligations, "Nuno Barros Amaral", (5_500, 2_000, 36), UnderReview),
-    // More than four yearly incomes.
+    // Above four annual incomes.
     story(Approve, "Inês Carvalho Matos", (80_000, 1_600, 84), Rejected),
 ];
 
 const ITALY: [Story; STORIES_EACH] = [
     story(Approve, "Mario Rossetti", (10_000, 3_000, 36), Approved),
     story(Defaults, "Paolo Ferrante", (10_000, 3_000, 36), Rejected),
-    // CRIF knows of 900 euros a month.
+    // CRIF reports 900 euros a month.
     story(IncomeMismatch, "Davide Bellini", (8_000, 3_000, 36), UnderReview),
     story(LowScore, "Stefano Galli", (7_000, 3_000, 36), Rejected),
     story(Suspended, "Enrico Marchetti", (6_000, 3_000, 48), Approved),
     story(HighObligations, "Luca Santoro", (9_000, 3_000, 36), Rejected),
     story(ThinFile, "Andrea Colombo", (5_000, 3_000, 24), UnderReview),
-    // More than 50,000 euros.
+    // Above 50,000 euros.
     story(Approve, "Mario Rossetti", (55_000, 3_400, 84), Rejected),
     story(NoScore, "Fabio Grassi", (4_000, 3_000, 24), UnderReview),
-    // Less than 1,200 euros a month.
+    // Below 1,200 euros a month.
     story(Approve, "Mario Rossetti", (2_000, 1_100, 24), Rejected),
 ];
 
@@ -130,13 +128,13 @@ const MEXICO: [Story; STORIES_EACH] = [
     story(ThinFile, "Ximena Cárdenas Luna", (40_000, 18_000, 24), UnderReview),
     story(Suspended, "Fernanda Rosales Vega", (30_000, 20_000, 36), Approved),
     story(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
-    // More than 30 % of the income each month.
+    // Above 30 % of the income each month.
     story(Approve, "María Hernández Ríos", (200_000, 18_000, 36), Rejected),
     story(NoObligations, "Daniela Zamora Peña", (45_000, 21_000, 36), Approved),
-    // Less than 5,000 pesos a month.
+    // Below 5,000 pesos a month.
     story(Approve, "María Hernández Ríos", (9_000, 4_800, 36), Rejected),
     story(NoScore, "Teresa Olvera Campos", (35_000, 19_000, 36), UnderReview),
-    // More than three yearly incomes.
+    // Above three annual incomes.
     story(Approve, "María Hernández Ríos", (900_000, 20_000, 84), Rejected),
 ];
 
@@ -145,14 +143,14 @@ const COLOMBIA: [Story; STORIES_EACH] = [
     story(LowScore, "Paola Cifuentes Rojas", (8_000_000, 4_000_000, 36), Rejected),
     story(Unverified, "Camilo Ospina Vargas", (10_000_000, 4_200_000, 36), UnderReview),
     story(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
-    // More than 50,000,000 pesos.
+    // Above 50,000,000 pesos.
     story(Approve, "Andrés Restrepo Giraldo", (60_000_000, 9_000_000, 60), Rejected),
-    // Less than 1,500,000 pesos a month.
+    // Below 1,500,000 pesos a month.
     story(Approve, "Andrés Restrepo Giraldo", (2_000_000, 1_400_000, 36), Rejected),
     story(Defaults, "Héctor Quiroga Salazar", (7_000_000, 4_600_000, 36), UnderReview),
     story(Suspended, "Natalia Arango Mejía", (6_000_000, 4_400_000, 36), Approved),
     story(NoObligations, "Germán Pineda Castaño", (9_000_000, 4_800_000, 36), Approved),
-    // More than 40 % of the income each month.
+    // Above 40 % of the income each month.
     story(Approve, "Andrés Restrepo Giraldo", (45_000_000, 3_500_000, 36), Rejected),
 ];
 
@@ -163,16 +161,16 @@ const BRAZIL: [Story; STORIES_EACH] = [
     story(LowScore, "Gustavo Barreto Melo", (10_000, 6_000, 36), Rejected),
     story(Suspended, "Larissa Fontes Moura", (8_000, 6_200, 36), Approved),
     story(ThinFile, "Eduardo Sampaio Rocha", (9_000, 5_500, 24), UnderReview),
-    // Less than 2,000 reais a month.
+    // Below 2,000 reais a month.
     story(Approve, "Renata Azevedo Lima", (3_000, 1_900, 36), Rejected),
     story(NoObligations, "Camila Freitas Duarte", (11_000, 6_800, 36), UnderReview),
-    // More than 100,000 reais.
+    // Above 100,000 reais.
     story(Approve, "Renata Azevedo Lima", (120_000, 15_000, 60), Rejected),
-    // More than five yearly incomes.
+    // Above five annual incomes.
     story(Approve, "Renata Azevedo Lima", (200_000, 3_000, 84), Rejected),
 ];
 
-/// The bureau fails in every way it can. All in one country, so that one breaker alone opens.
+/// Every failure of a bureau. All are in one country, so only one breaker opens.
 const OUTAGES: [Story; 6] = [
     story(ServerError, "Bruno Cardoso Vieira", (10_000, 6_000, 36), UnderReview),
     story(Unavailable, "Aline Siqueira Bastos", (10_000, 6_000, 36), UnderReview),
@@ -193,8 +191,8 @@ const fn stories_of(country: Country) -> &'static [Story; STORIES_EACH] {
     }
 }
 
-/// The first `count` applications: the six countries in turn, each at another of its stories, so that even a short
-/// run shows every outcome; after sixty it begins anew.
+/// The first `count` applications. Countries alternate, each starting at a different story, so even a short run has
+/// every outcome. The sequence repeats after all stories.
 pub(super) fn plan(count: usize) -> Vec<DemoCase> {
     let rounds = (0..STORIES_EACH).cycle();
     let endless = rounds.flat_map(|round| {
@@ -206,12 +204,12 @@ pub(super) fn plan(count: usize) -> Vec<DemoCase> {
     endless.take(count).collect()
 }
 
-/// Applications whose bureau does not answer as it should.
+/// Applications whose bureau fails.
 pub(super) fn outages() -> Vec<DemoCase> {
     OUTAGES.iter().filter_map(|story| case(Br, story)).collect()
 }
 
-/// A story without a test document in its country is left out; a test rules it out.
+/// `None` if the country has no test document for the story; a test excludes that.
 fn case(country: Country, story: &Story) -> Option<DemoCase> {
     let row = TEST_DOCUMENTS.iter().find(|row| row.country == country && row.scenario == story.scenario)?;
     Some(DemoCase {
@@ -243,9 +241,9 @@ mod tests {
 
     const EVERY_STORY: usize = STORIES_EACH * Country::ALL.len();
 
-    /// What the adapters make of the record. CRIF, DataCrédito and Serasa alone tell the income, DataCrédito alone
-    /// whether the record is verified.
-    fn told(country: Country, record: BureauRecord) -> BankingData {
+    /// The adapters' result for a record. Only CRIF, DataCrédito and Serasa report the income, and only DataCrédito
+    /// reports verification.
+    fn reported(country: Country, record: BureauRecord) -> BankingData {
         let tells_income = matches!(country, It | Co | Br);
         let mut data = BankingData::empty("bureau");
         data.account_status = record.account_status;
@@ -260,7 +258,7 @@ mod tests {
 
     fn decide(case: &DemoCase) -> Decision {
         let banking_data = match outcome_of(case.country, case.document) {
-            Outcome::Report(record) => told(case.country, record),
+            Outcome::Report(record) => reported(case.country, record),
             Outcome::NotFound => BankingData::thin_file("bureau"),
             other => panic!("{case:?}: {other:?}"),
         };
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn every_case_is_decided_as_it_expects() {
+    fn every_case_has_the_expected_decision() {
         for case in plan(EVERY_STORY) {
             let decision = decide(&case);
             assert_eq!(Status::from(decision.status), case.expected, "{case:?}: {:?}", decision.reasons);
@@ -282,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn between_them_the_cases_break_every_rule_of_every_country() {
+    fn together_the_cases_break_every_rule_of_every_country() {
         let mut broken: BTreeMap<Country, BTreeSet<String>> = BTreeMap::new();
         for case in plan(EVERY_STORY) {
             broken.entry(case.country).or_default().extend(decide(&case).reasons);
@@ -296,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rejection_is_by_a_rule_that_rejects() {
+    fn each_rejection_comes_from_a_reject_rule() {
         for case in plan(EVERY_STORY).iter().filter(|case| case.expected == Rejected) {
             let decision = decide(case);
             let by = decision.rules.iter().find(|rule| decision.reasons.first() == Some(&rule.code));
@@ -305,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn every_story_has_a_document_and_every_country_every_outcome() {
+    fn every_story_has_a_document_and_every_country_has_every_outcome() {
         let cases = plan(EVERY_STORY);
         let mut outcomes: BTreeMap<Country, BTreeSet<Status>> = BTreeMap::new();
         for case in &cases {
@@ -320,14 +318,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_six_already_show_every_country_and_every_outcome() {
+    fn the_first_six_cover_every_country_and_every_outcome() {
         let cases = plan(6);
         assert_eq!(cases.iter().map(|case| case.country).collect::<Vec<_>>(), Country::ALL);
         assert_eq!(cases.iter().map(|case| case.expected).collect::<BTreeSet<_>>().len(), 3);
     }
 
     #[test]
-    fn a_long_run_begins_anew() {
+    fn a_long_run_repeats_the_cases() {
         let cases = plan(EVERY_STORY + 1);
         assert_eq!(cases.first(), cases.last());
         assert!(plan(0).is_empty());
@@ -343,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_holds_what_the_api_asks_for() {
+    fn a_request_has_the_fields_of_the_api() {
         let request = serde_json::to_value(plan(1)[0].request("12345678Z")).unwrap();
         assert_eq!(
             request,

@@ -1,5 +1,5 @@
-//! The demonstration's two connections to the server: requests over HTTP, and one WebSocket whose updates a task of
-//! its own reads, so that each gets the moment of its arrival whatever the demonstration is busy with.
+//! The demonstration's connections to the server: HTTP requests and one WebSocket. A separate task reads the WebSocket,
+//! so arrival times do not depend on what the demonstration is doing.
 
 use std::cell::Cell;
 use std::io::Write as _;
@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::domain::ids::ApplicationId;
 use crate::error::{Error, PublicMessage, Result};
 
-/// A WebSocket, as awc opens it.
+/// A WebSocket opened by awc.
 trait Socket:
     Stream<Item = Result<Frame, WsProtocolError>> + Sink<Message, Error = WsProtocolError> + Unpin
 {
@@ -35,33 +35,33 @@ impl<S> Socket for S where
 {
 }
 
-/// How long one request, and the opening of the WebSocket, may take.
+/// Time limit for a request and for opening the WebSocket.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest pause that a server may ask for before an application counts as refused.
+/// Longest `Retry-After` that is honored. A longer one counts as a refusal.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
-/// A client of one server.
+/// A client for one server.
 #[derive(Clone)]
 pub(super) struct Client {
     http: awc::Client,
     base_url: Rc<str>,
     token: Option<Rc<str>>,
     clock: Clock,
-    /// Whether the run has said that the server limits it.
-    is_limit_told: Rc<Cell<bool>>,
+    /// Whether the rate limit has been reported.
+    is_limit_reported: Rc<Cell<bool>>,
 }
 
-/// How the server answered a `POST`.
+/// The server's answer to `POST /applications`.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// 201.
+    /// Status 201.
     Accepted {
         /// The new application.
         id: ApplicationId,
-        /// When the answer was there.
+        /// When the answer arrived.
         at: Duration,
     },
-    /// Anything else, in a few words.
+    /// Any other status, in short form.
     Refused(String),
 }
 
@@ -75,13 +75,13 @@ struct LoggedIn {
     access_token: String,
 }
 
-/// The part of a decision that is shown.
+/// The displayed part of a decision.
 #[derive(Deserialize)]
 struct Explained {
     reasons: Vec<String>,
 }
 
-/// The part of an RFC 9457 problem that is shown.
+/// The displayed part of an RFC 9457 problem.
 #[derive(Default, Deserialize)]
 struct Problem {
     #[serde(default)]
@@ -96,7 +96,7 @@ struct ProblemField {
     code: String,
 }
 
-/// What the server says on the WebSocket.
+/// A message from the server.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ServerMessage {
@@ -110,11 +110,11 @@ enum ServerMessage {
 }
 
 impl Client {
-    /// A client of the server at `base_url`, such as `http://127.0.0.1:8000`, that proves itself with an access token.
-    /// Nothing is sent yet.
+    /// A client for the server at `base_url`, such as `http://127.0.0.1:8000`, that authenticates with an access token.
+    /// Does not connect yet.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when that is no absolute HTTP URL.
+    /// [`Error::Malformed`] if `base_url` is not an absolute HTTP URL.
     pub(super) fn new(base_url: &str, token: Option<&str>, clock: Clock) -> Result<Self> {
         let base_url = base_url.trim_end_matches('/');
         let usable = base_url.parse::<Uri>().is_ok_and(|uri| {
@@ -128,7 +128,7 @@ impl Client {
                 "--url must be an http(s) URL without a query, a user or a password",
             )));
         }
-        // awc takes the process's cryptography, and panics where there is none. An error says that there is one.
+        // awc panics without a default crypto provider. An error means that one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = awc::Client::builder().timeout(REQUEST_TIMEOUT).disable_redirects();
         let builder = match token {
@@ -136,18 +136,17 @@ impl Client {
             None => builder,
         };
         let (base_url, token) = (base_url.into(), token.map(Rc::from));
-        Ok(Self { http: builder.finish(), base_url, token, clock, is_limit_told: Rc::default() })
+        Ok(Self { http: builder.finish(), base_url, token, clock, is_limit_reported: Rc::default() })
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}/api/v1{path}", self.base_url)
     }
 
-    /// Logs in; gives the access token.
+    /// Logs in and returns the access token.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when the server does not know this account with this password; when there is no
-    /// answer, or one that cannot be read.
+    /// [`Error::Unauthenticated`] if the name or password is wrong; [`Error::Unavailable`] without a valid answer.
     pub(super) async fn login(&self, username: &str, password: &str) -> Result<String> {
         let body = json!({"username": username, "password": password});
         let request = self.http.post(self.url("/auth/login")).send_json(&body);
@@ -157,16 +156,16 @@ impl Client {
         match status {
             StatusCode::OK => Ok(read::<LoggedIn>(&body)?.access_token),
             StatusCode::UNAUTHORIZED => {
-                Err(Error::Unauthenticated(PublicMessage::new("the server refused the login")))
+                Err(Error::Unauthenticated(PublicMessage::new("the server rejected the name or password")))
             }
-            other => Err(unexpected(format!("the login is answered with {other}"))),
+            other => Err(unexpected(format!("unexpected status {other} for the login"))),
         }
     }
 
-    /// Sends an application, as often as the server says that it comes too early. Gives the moment of the last try.
+    /// Creates an application, retrying while the server rate-limits it. Also returns when the last attempt was sent.
     ///
     /// # Errors
-    /// When there is no answer, or one that cannot be read.
+    /// [`Error::Unavailable`] without a valid answer.
     pub(super) async fn create(&self, case: &DemoCase, document: &str) -> Result<(Duration, Answer)> {
         loop {
             let sent_at = self.clock.monotonic();
@@ -183,43 +182,42 @@ impl Client {
                 let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
                 return Ok((sent_at, Answer::Refused(describe(status, &problem))));
             };
-            self.tell_limit(pause);
+            self.report_limit(pause);
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Says once that the run will take longer than the server does.
-    fn tell_limit(&self, pause: Duration) {
-        if !self.is_limit_told.replace(true) {
+    /// Reports the rate limit, once per run.
+    fn report_limit(&self, pause: Duration) {
+        if !self.is_limit_reported.replace(true) {
             let _ = writeln!(
                 std::io::stderr().lock(),
-                "aval: the server limits how many applications an account may create (429); the run goes on as fast as it \
-                 allows, for now after {} s. A smaller --count ends sooner",
+                "aval: the server limits how many applications an account may create (429). The run continues at that rate, \
+                 next in {} s. A smaller --count takes less time",
                 pause.as_secs()
             );
         }
     }
 
-    /// The reason codes of an application's decision.
+    /// The reason codes of a decision.
     ///
     /// # Errors
-    /// When there is no answer, or one that cannot be read.
+    /// [`Error::Unavailable`] without a valid answer.
     pub(super) async fn reasons(&self, id: ApplicationId) -> Result<Vec<String>> {
         let request = self.http.get(self.url(&format!("/applications/{id}/decision"))).send();
         let mut response = request.await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
         if status != StatusCode::OK {
-            return Err(unexpected(format!("the decision of {id} is answered with {status}")));
+            return Err(unexpected(format!("unexpected status {status} for the decision of {id}")));
         }
         let body = response.body().await.map_err(|error| self.unreachable(error))?;
         Ok(read::<Explained>(&body)?.reasons)
     }
 
-    /// Opens the WebSocket, subscribes to every application and, once the server has confirmed, hands over what
-    /// comes.
+    /// Opens the WebSocket, subscribes to all applications and waits for the confirmation.
     ///
     /// # Errors
-    /// When the server cannot be reached or refuses the subscription.
+    /// [`Error::Unavailable`] or [`Error::Timeout`] if the subscription fails.
     pub(super) async fn subscribe(&self) -> Result<Updates> {
         let connecting = self.http.ws(self.url("/ws")).connect();
         let (_, mut socket) = connecting.await.map_err(|error| self.unreachable(error))?;
@@ -244,31 +242,31 @@ impl Client {
     }
 }
 
-/// The updates of a WebSocket, in the order of their arrival.
+/// The updates from a WebSocket in order of arrival.
 pub(super) struct Updates {
     receiver: mpsc::UnboundedReceiver<Result<Received>>,
     reader: JoinHandle<()>,
 }
 
 impl Updates {
-    /// The next update; waits for it. Dropping the future loses nothing.
+    /// Waits for the next update. Cancel-safe.
     ///
     /// # Errors
-    /// When the connection has ended, or something came that cannot be read.
+    /// [`Error::Unavailable`] if the connection has ended or a message is not valid.
     pub(super) async fn next(&mut self) -> Result<Received> {
-        let ended = || Err(Error::unavailable("the WebSocket", "it has ended"));
+        let ended = || Err(Error::unavailable("the WebSocket", "the connection has ended"));
         self.receiver.recv().await.unwrap_or_else(ended)
     }
 
-    /// Says goodbye to the server.
+    /// Closes the connection.
     pub(super) async fn close(mut self) {
         self.receiver.close();
-        // It can only have panicked, which its thread has reported.
+        // An error means that the task panicked, which the panic hook has reported.
         let _ = self.reader.await;
     }
 }
 
-/// Reads until the connection ends or nobody listens any more.
+/// Forwards updates until the connection ends or the receiver is closed.
 async fn read_updates(
     mut socket: impl Socket,
     sender: mpsc::UnboundedSender<Result<Received>>,
@@ -286,7 +284,9 @@ async fn read_updates(
         let item = match message {
             Ok(ServerMessage::ApplicationUpdate(update)) => Ok(Received { update, at }),
             Ok(ServerMessage::Subscribed | ServerMessage::Other) => continue,
-            Ok(ServerMessage::Error { code }) => Err(unexpected(format!("the WebSocket says {code}"))),
+            Ok(ServerMessage::Error { code }) => {
+                Err(unexpected(format!("error message {code} on the WebSocket")))
+            }
             Err(error) => Err(error),
         };
         let ended = item.is_err();
@@ -296,7 +296,7 @@ async fn read_updates(
     }
 }
 
-/// The next message; pings are answered on the way.
+/// The next message. Answers pings.
 async fn next_message(socket: &mut impl Socket) -> Result<ServerMessage> {
     loop {
         let frame = socket.next().await.ok_or_else(|| lost("the server closed the connection"))?;
@@ -313,23 +313,23 @@ fn lost(cause: impl std::fmt::Display) -> Error {
     Error::unavailable("the WebSocket", cause)
 }
 
-/// An answer that no Aval gives: another program, or another version, listens there.
+/// The answer is not from a compatible version of Aval.
 fn unexpected(cause: impl std::fmt::Display) -> Error {
-    Error::unavailable("a server that answers as Aval does", cause)
+    Error::unavailable("a compatible Aval server", cause)
 }
 
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     serde_json::from_slice(body).map_err(unexpected)
 }
 
-/// How long a server that refuses a request as too early asks to wait.
+/// The delay requested with a 429, unless it is too long.
 fn pause(status: StatusCode, retry_after: Option<&[u8]>) -> Option<Duration> {
     let seconds = std::str::from_utf8(retry_after?).ok()?.trim().parse().ok()?;
     let pause = Duration::from_secs(seconds);
     (status == StatusCode::TOO_MANY_REQUESTS && pause <= LONGEST_PAUSE).then_some(pause)
 }
 
-/// `422 validation_failed /identity_document bad_check_digit`.
+/// Short form of a problem, such as `422 validation_failed /identity_document bad_check_digit`.
 fn describe(status: StatusCode, problem: &Problem) -> String {
     let mut text = format!("{} {}", status.as_u16(), problem.code);
     for field in &problem.errors {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_the_server_are_told_apart_and_unknown_ones_are_no_error() {
+    fn server_messages_are_parsed_and_unknown_types_are_ignored() {
         let update = r#"{"type":"application_update","epoch":"0193b3a1-7a4e-7c7e-8f4e-0d6f2f9a1b2c","offset":7,
             "data":{"id":"0193b3a1-7a4e-7c7e-8f4e-0d6f2f9a1b2d","country":"MX","status":"REJECTED",
                     "previous_status":"VALIDATING","risk_score":"77.08","updated_at":"2026-01-02T03:04:05.678901Z"}}"#;
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_fields() {
+    fn a_problem_is_described_with_its_fields() {
         let body = r#"{"type":"about:blank","code":"validation_failed",
             "errors":[{"pointer":"/identity_document","code":"bad_check_digit","detail":"…"}]}"#;
         let problem: Problem = serde_json::from_str(body).unwrap();
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_429_that_says_how_long_is_waited_for() {
+    fn only_a_429_with_a_short_retry_after_is_retried() {
         let too_many = StatusCode::TOO_MANY_REQUESTS;
         for (status, header, seconds) in [
             (too_many, Some("6"), Some(6)),
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_http_url_is_a_server() {
+    fn only_an_absolute_http_url_is_accepted() {
         for url in ["http://127.0.0.1:8000", "http://localhost:8000/", "https://aval.example/base"] {
             let client = Client::new(url, None, Clock::system()).unwrap();
             assert_eq!(client.url("/ws"), format!("{}/api/v1/ws", url.trim_end_matches('/')));
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_server_that_is_not_there_is_named_together_with_how_to_start_it() {
+    async fn an_unreachable_server_is_reported_with_how_to_start_it() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);

@@ -1,5 +1,5 @@
-//! Unused documents: an account may have one open application for each (docs/specification.md 9), and several
-//! stories of the demonstration, or several of its runs on one day, need the same answer of a bureau.
+//! Unused documents. An account may have one open application per document (docs/specification.md 9), but several stories of a run, and
+//! several runs on one day, need the same answer from the simulator.
 
 use std::collections::HashMap;
 
@@ -13,32 +13,30 @@ use crate::error::{Error, Result};
 use crate::providers::simulator::families;
 use crate::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS, TestDocument};
 
-/// What check characters are made of.
+/// Possible check characters.
 const CHARACTERS: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// Hands out documents, each once.
+/// Generates documents and returns each once.
 pub(super) struct Documents {
     countries: Countries,
     now: DateTime<Utc>,
-    /// By the second, so that the next run begins behind the numbers of this one.
+    /// Derived from the current second: a later run starts after the numbers of this one.
     first: u32,
     used: HashMap<(Country, Scenario), u32>,
 }
 
 impl Documents {
-    /// The documents of a run that begins at `now`.
-    ///
-    /// # Errors
-    /// When the countries' built-in rules cannot be read: a defect.
+    /// The documents of a run that starts at `now`.
     pub(super) fn new(now: DateTime<Utc>) -> Result<Self> {
         let first = u32::try_from(now.timestamp().rem_euclid(i64::from(families::MEMBERS))).unwrap_or(0);
         Ok(Self { countries: Countries::built_in()?, now, first, used: HashMap::new() })
     }
 
-    /// A document for a case that does what the case's own does.
+    /// A document with the same simulated answer as the case's own.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the case's own is no test document, or none could be made: defects.
+    /// [`Error::Internal`] if the case's document is not a test document, or if no valid document exists; both are
+    /// bugs.
     pub(super) fn fresh(&mut self, case: &DemoCase) -> Result<IdentityDocument> {
         let own = |row: &&TestDocument| row.country == case.country && row.document == case.document;
         let row = TEST_DOCUMENTS.iter().find(own).ok_or_else(|| Error::internal("no test document"))?;
@@ -53,7 +51,7 @@ impl Documents {
     }
 }
 
-/// Every way to fill in the check characters.
+/// All documents that result from filling in the check characters.
 fn candidates(member: String) -> Vec<String> {
     let mut filled = vec![member];
     while filled.first().is_some_and(|document| document.contains('?')) {
@@ -74,7 +72,7 @@ mod tests {
     use crate::providers::simulator::test_documents::outcome_of;
 
     #[test]
-    fn each_document_is_valid_and_new_and_does_what_the_storys_own_does() {
+    fn each_document_is_valid_and_unused_and_selects_the_same_answer() {
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
         let mut documents = Documents::new(now).unwrap();
         let mut seen = HashSet::new();
@@ -89,7 +87,7 @@ mod tests {
         for case in plan(60) {
             assert!(
                 !seen.contains(&(case.country, next.fresh(&case).unwrap().reveal().to_owned())),
-                "a run soon after it"
+                "a later run"
             );
         }
     }

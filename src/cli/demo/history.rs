@@ -1,9 +1,8 @@
-//! What came over the WebSocket, and whether it came as promised: each change of an application once, in order, and
-//! offsets that only grow.
+//! The received updates, and whether they kept the server's promises: each change of an application is sent once and in
+//! order, and offsets only grow.
 //!
-//! Other clients may be at work on the same server. Their applications are recorded like ours, because whose an
-//! application is becomes known only with the answer to its request, which may come after its first update; they are
-//! not held to anything but the order of the offsets.
+//! Other clients may use the same server. Updates of their applications are recorded too, because an update can arrive
+//! before the answer that identifies our application. Only their offsets are checked.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -17,14 +16,12 @@ use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::domain::status::Status;
 
-/// An update as the server sends it.
+/// An update as sent by the server.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Update {
-    /// The sequence that `offset` is of.
+    /// The sequence of events that `offset` belongs to.
     pub(super) epoch: Uuid,
-    /// The place in it.
     pub(super) offset: i64,
-    /// What changed.
     pub(super) data: Change,
 }
 
@@ -40,40 +37,37 @@ pub(super) struct Change {
     pub(super) updated_at: DateTime<Utc>,
 }
 
-/// An update with the moment at which it was read from the socket.
+/// An update and the time at which it was read.
 #[derive(Debug, Clone)]
 pub(super) struct Received {
-    /// The update.
     pub(super) update: Update,
-    /// On the clock's monotonic scale.
+    /// Monotonic time.
     pub(super) at: Duration,
 }
 
-/// A change of status: before and after.
+/// A change of status: from, to.
 type Step = (Option<Status>, Status);
 
-/// What was wrong with the updates. All zero on a server that keeps its promise.
+/// Numbers of violations. All are zero if the server keeps its promises.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Faults {
-    /// Updates that had come before.
+    /// Updates that were sent before.
     pub(super) duplicates: usize,
-    /// Updates that came too early or too late, whose offset did not grow, or that show that one before them is
-    /// missing.
+    /// Updates in the wrong place, with an offset that did not grow, or after a missing update.
     pub(super) out_of_order: usize,
 }
 
-/// The moment of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A decision and its time.
 pub(super) struct Decided {
-    /// What was decided.
     pub(super) status: Status,
-    /// The risk, where it could be known.
+    /// The risk score, if known.
     pub(super) risk_score: Option<Decimal>,
     /// When the update was read.
     pub(super) at: Duration,
 }
 
-/// Everything that was received.
+/// All received updates.
 #[derive(Debug, Default)]
 pub(super) struct Histories {
     by_application: HashMap<ApplicationId, Vec<Received>>,
@@ -84,7 +78,7 @@ pub(super) struct Histories {
 }
 
 impl Histories {
-    /// Takes an update. An offset that was there before makes it a duplicate, which is counted and left out.
+    /// Adds an update. One with a known offset is counted as a duplicate and dropped.
     pub(super) fn feed(&mut self, received: Received) {
         self.received += 1;
         let Update { epoch, offset, .. } = received.update;
@@ -103,12 +97,12 @@ impl Histories {
         self.by_application.entry(received.update.data.id).or_default().push(received);
     }
 
-    /// How many updates came, those of other clients' applications included.
+    /// The number of received updates, including those of other clients.
     pub(super) fn received(&self) -> usize {
         self.received
     }
 
-    /// When and how `id` was decided: its first update that says neither `PENDING` nor `VALIDATING`.
+    /// The decision on `id`: its first update with a status other than `PENDING` and `VALIDATING`.
     pub(super) fn decided(&self, id: ApplicationId) -> Option<Decided> {
         let mut updates = self.by_application.get(&id)?.iter();
         let first = updates.find(|received| is_settled(received.update.data.status))?;
@@ -116,7 +110,7 @@ impl Histories {
         Some(Decided { status, risk_score, at: first.at })
     }
 
-    /// What was wrong with the offsets of all updates and with the changes of the applications `ours`.
+    /// Violations in the offsets of all updates and in the changes of `ours`.
     pub(super) fn faults(&self, ours: impl IntoIterator<Item = ApplicationId>) -> Faults {
         ours.into_iter().filter_map(|id| self.by_application.get(&id)).fold(self.by_offset, |sum, updates| {
             let changes = updates.iter().map(|received| {
@@ -132,13 +126,13 @@ impl Histories {
     }
 }
 
-/// Whether nothing more is to be waited for.
+/// Whether the status is the result of a decision.
 fn is_settled(status: Status) -> bool {
     !matches!(status, Status::Pending | Status::Validating)
 }
 
-/// Follows one application from nothing to `PENDING` and on, each change starting where the one before it ended. A
-/// change that leaves the status as it is (a new risk, another field) is in order.
+/// Checks the changes of one application, starting with its creation as `PENDING`. Each change must start from the
+/// status that the previous one ended with. Changes that keep the status (a new risk score, another field) are valid.
 fn faults_of(changes: impl Iterator<Item = Step>) -> Faults {
     let mut faults = Faults::default();
     let mut last = None;
@@ -170,9 +164,9 @@ mod tests {
     };
     use serde_json::json;
 
-    const BORN: Step = (None, Pending);
-    const TAKEN: Step = (Some(Pending), Validating);
-    const GRANTED: Step = (Some(Validating), Approved);
+    const CREATED: Step = (None, Pending);
+    const STARTED: Step = (Some(Pending), Validating);
+    const APPROVED: Step = (Some(Validating), Approved);
 
     fn id(number: u128) -> ApplicationId {
         ApplicationId::new(Uuid::from_u128(number))
@@ -203,16 +197,16 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_in_order_twice_or_out_of_order_as_the_table_says() {
+    fn duplicates_and_changes_out_of_order_are_counted() {
         let rows: &[(&str, &[Step], usize, usize)] = &[
-            ("nothing came", &[], 0, 0),
-            ("the usual way", &[BORN, TAKEN, GRANTED], 0, 0),
-            ("cancelled at once", &[BORN, (Some(Pending), Cancelled)], 0, 0),
+            ("no updates", &[], 0, 0),
+            ("the usual order", &[CREATED, STARTED, APPROVED], 0, 0),
+            ("cancelled at once", &[CREATED, (Some(Pending), Cancelled)], 0, 0),
             (
                 "reviewed, decided again, disbursed",
                 &[
-                    BORN,
-                    TAKEN,
+                    CREATED,
+                    STARTED,
                     (Some(Validating), UnderReview),
                     (Some(UnderReview), UnderReview),
                     (Some(UnderReview), Approved),
@@ -221,16 +215,16 @@ mod tests {
                 0,
                 0,
             ),
-            ("the beginning is missing", &[TAKEN, GRANTED], 0, 1),
-            ("the middle is missing", &[BORN, GRANTED], 0, 1),
-            ("all but the end is missing", &[GRANTED], 0, 1),
-            ("created twice", &[BORN, BORN, TAKEN, GRANTED], 1, 0),
-            ("decided twice", &[BORN, TAKEN, GRANTED, GRANTED], 1, 0),
-            ("all of it twice", &[BORN, TAKEN, GRANTED, BORN, TAKEN, GRANTED], 3, 0),
-            ("the middle comes last", &[BORN, GRANTED, TAKEN], 0, 2),
-            ("decided both ways", &[BORN, TAKEN, GRANTED, (Some(Validating), Rejected)], 0, 1),
-            ("a change that is not permitted", &[BORN, (Some(Pending), Approved)], 0, 1),
-            ("created as something else", &[(None, Approved)], 0, 1),
+            ("the beginning is missing", &[STARTED, APPROVED], 0, 1),
+            ("the middle is missing", &[CREATED, APPROVED], 0, 1),
+            ("all but the end is missing", &[APPROVED], 0, 1),
+            ("created twice", &[CREATED, CREATED, STARTED, APPROVED], 1, 0),
+            ("decided twice", &[CREATED, STARTED, APPROVED, APPROVED], 1, 0),
+            ("all of it twice", &[CREATED, STARTED, APPROVED, CREATED, STARTED, APPROVED], 3, 0),
+            ("the middle comes last", &[CREATED, APPROVED, STARTED], 0, 2),
+            ("decided both ways", &[CREATED, STARTED, APPROVED, (Some(Validating), Rejected)], 0, 1),
+            ("a change that is not permitted", &[CREATED, (Some(Pending), Approved)], 0, 1),
+            ("created with another status", &[(None, Approved)], 0, 1),
         ];
         for (name, changes, duplicates, out_of_order) in rows {
             let expected = Faults { duplicates: *duplicates, out_of_order: *out_of_order };
@@ -240,9 +234,9 @@ mod tests {
 
     #[test]
     fn a_decision_is_the_first_settled_status_and_its_moment() {
-        let histories = fed([update(1, 4, BORN), update(1, 5, TAKEN)]);
+        let histories = fed([update(1, 4, CREATED), update(1, 5, STARTED)]);
         assert_eq!(histories.decided(id(1)), None);
-        let histories = fed([update(1, 4, BORN), update(1, 5, TAKEN), update(1, 9, GRANTED)]);
+        let histories = fed([update(1, 4, CREATED), update(1, 5, STARTED), update(1, 9, APPROVED)]);
         let decided = histories.decided(id(1)).unwrap();
         assert_eq!((decided.status, decided.at), (Approved, Duration::from_millis(9)));
         assert_eq!(decided.risk_score.unwrap().to_string(), "25.96");
@@ -250,30 +244,34 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_comes_again_is_a_duplicate_by_its_offset_and_is_counted_once() {
-        let histories =
-            fed([update(1, 4, BORN), update(1, 5, TAKEN), update(1, 5, TAKEN), update(1, 9, GRANTED)]);
+    fn an_update_with_a_known_offset_is_counted_as_a_duplicate() {
+        let histories = fed([
+            update(1, 4, CREATED),
+            update(1, 5, STARTED),
+            update(1, 5, STARTED),
+            update(1, 9, APPROVED),
+        ]);
         assert_eq!(histories.faults([id(1)]), Faults { duplicates: 1, out_of_order: 0 });
         assert_eq!(histories.received(), 4);
     }
 
     #[test]
     fn offsets_must_grow_across_all_applications() {
-        let histories = fed([update(1, 4, BORN), update(2, 3, BORN), update(3, 5, BORN)]);
+        let histories = fed([update(1, 4, CREATED), update(2, 3, CREATED), update(3, 5, CREATED)]);
         assert_eq!(histories.faults([]), Faults { duplicates: 0, out_of_order: 1 });
     }
 
     #[test]
-    fn offsets_may_leave_gaps_and_start_anew_with_a_new_epoch() {
-        let mut elsewhere = update(2, 1, BORN);
+    fn offsets_may_have_gaps_and_restart_with_a_new_epoch() {
+        let mut elsewhere = update(2, 1, CREATED);
         elsewhere.update.epoch = Uuid::from_u128(7);
-        let histories = fed([update(1, 400, BORN), elsewhere]);
+        let histories = fed([update(1, 400, CREATED), elsewhere]);
         assert_eq!(histories.faults([id(1), id(2)]), Faults::default());
     }
 
     #[test]
-    fn applications_of_other_clients_are_not_held_to_anything() {
-        let histories = fed([update(1, 1, GRANTED), update(2, 2, BORN)]);
+    fn applications_of_other_clients_are_not_checked() {
+        let histories = fed([update(1, 1, APPROVED), update(2, 2, CREATED)]);
         assert_eq!(histories.faults([id(2)]), Faults::default());
         assert_eq!(histories.faults([id(1), id(2)]), Faults { duplicates: 0, out_of_order: 1 });
     }

@@ -1,4 +1,4 @@
-//! What became of each application of a run, and the figures that follow from it.
+//! The results of a run: each application, and statistics.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::domain::personal_data::IdentityDocument;
 use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 
-/// A part of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+/// A phase of the run.
 pub(super) enum Phase {
-    /// One application after the other, each sent when the one before it is decided: an idle server.
+    /// Sequential: each application is sent after the decision on the previous one. Measures an idle server.
     Measured,
-    /// Many at once.
+    /// Many concurrent applications.
     Burst,
-    /// Many at once, of people about whom the bureau does not answer.
+    /// Many concurrent applications whose bureau fails.
     Outages,
 }
 
 impl Phase {
-    /// As it is printed.
+    /// The printed name.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Measured => "measured",
@@ -37,23 +37,22 @@ impl Phase {
     }
 }
 
-/// An application that was sent.
+/// A sent application.
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) phase: Phase,
     pub(super) case: DemoCase,
-    /// The document that it was sent with, normalised.
+    /// Document in the request, normalized.
     pub(super) document: IdentityDocument,
-    /// When its request was sent.
     pub(super) sent_at: Duration,
     pub(super) answer: Answer,
     pub(super) decided: Option<Decided>,
-    /// The reason codes of the decision, once they have been asked for.
+    /// Reason codes of the decision, once fetched.
     pub(super) reasons: Option<Vec<String>>,
 }
 
 impl Submission {
-    /// Its identifier, if it was accepted.
+    /// The application's identifier, if it was accepted.
     pub(super) fn id(&self) -> Option<ApplicationId> {
         match self.answer {
             Answer::Accepted { id, .. } => Some(id),
@@ -61,16 +60,16 @@ impl Submission {
         }
     }
 
-    /// Whether it was accepted and its decision has not come.
+    /// Whether the application was accepted but not decided yet.
     pub(super) fn is_waiting(&self) -> bool {
         self.decided.is_none() && self.id().is_some()
     }
 
-    fn lacked_its_bureau(&self) -> bool {
+    fn was_decided_without_bureau(&self) -> bool {
         self.reasons.iter().flatten().any(|reason| reason == PROVIDER_UNAVAILABLE)
     }
 
-    /// From the 201 to the update with the decision. The update may overtake the answer; then it is zero.
+    /// Time from the 201 to the update with the decision. Zero if the update arrives first.
     pub(super) fn accepted_to_pushed(&self) -> Option<Duration> {
         match self.answer {
             Answer::Accepted { at, .. } => Some(self.decided?.at.saturating_sub(at)),
@@ -78,24 +77,23 @@ impl Submission {
         }
     }
 
-    /// From sending the request to the update with the decision.
+    /// Time from sending the request to the update with the decision.
     pub(super) fn sent_to_pushed(&self) -> Option<Duration> {
         Some(self.decided?.at.saturating_sub(self.sent_at))
     }
 
-    /// Its risk and the risk's band, once decided and where the risk is known.
+    /// The risk score and its band, if decided and known.
     pub(super) fn risk(&self) -> Option<(String, RiskBand)> {
         let score = self.decided?.risk_score?;
         Some((format!("{score:.2}"), RiskBand::of(score)))
     }
 
-    /// The document as anybody may see it.
     pub(super) fn masked_document(&self) -> String {
         self.document.masked()
     }
 }
 
-/// The figures of one phase.
+/// Statistics of one phase.
 #[derive(Debug, Serialize)]
 pub(super) struct PhaseFigures {
     pub(super) phase: Phase,
@@ -105,27 +103,27 @@ pub(super) struct PhaseFigures {
     pub(super) sent_to_pushed: Option<Figures>,
 }
 
-/// Whether the latency goal was met (docs/specification.md 1).
+/// Whether the latency goal of docs/specification.md 1 was met.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Goal {
     #[serde(rename = "p50_below_ms", serialize_with = "as_ms")]
     below: Duration,
-    /// `null` when nothing was measured.
+    /// `null` if nothing was measured.
     pub(super) met: Option<bool>,
 }
 
-/// What the WebSocket brought.
+/// Statistics of the WebSocket.
 #[derive(Debug, Serialize)]
 pub(super) struct Pushed {
-    /// Updates received, those of other clients' applications included.
+    /// Received updates, including those of other clients.
     pub(super) updates: usize,
-    /// Updates due to this run's applications: three for each that was decided.
+    /// Updates expected for this run: three per decided application.
     pub(super) expected_updates: usize,
     #[serde(flatten)]
     pub(super) faults: Faults,
 }
 
-/// One application, for `--json`.
+/// One application in the `--json` output.
 #[derive(Debug, Serialize)]
 struct ApplicationRecord<'a> {
     id: Option<ApplicationId>,
@@ -145,7 +143,7 @@ struct ApplicationRecord<'a> {
     accepted_to_pushed: Option<Duration>,
 }
 
-/// The whole run, for `--json` and for the closing lines.
+/// The report on a run, for `--json` and the closing lines.
 #[derive(Debug, Serialize)]
 pub(super) struct Report<'a> {
     pub(super) phases: Vec<PhaseFigures>,
@@ -153,18 +151,18 @@ pub(super) struct Report<'a> {
     pub(super) websocket: Pushed,
     pub(super) sent: usize,
     pub(super) decided: usize,
-    /// Decided as the rules say that a server with the simulator decides.
+    /// Decided as expected with simulated bureaus.
     pub(super) as_expected: usize,
-    /// Decided without a report of the bureau: its breaker is open, or it failed.
+    /// Decided without a report because the bureau failed or its breaker is open.
     pub(super) without_bureau: usize,
     pub(super) refused: usize,
-    /// Accepted, but not decided within the deadline.
+    /// Accepted but not decided within the deadline.
     pub(super) undecided: usize,
     applications: Vec<ApplicationRecord<'a>>,
 }
 
 impl<'a> Report<'a> {
-    /// Works everything out.
+    /// Computes the report.
     pub(super) fn new(submissions: &'a [Submission], histories: &Histories) -> Self {
         let phases: Vec<PhaseFigures> = [Phase::Measured, Phase::Burst, Phase::Outages]
             .into_iter()
@@ -184,7 +182,7 @@ impl<'a> Report<'a> {
             sent: submissions.len(),
             decided: count(|sent| sent.decided.is_some()),
             as_expected: count(|sent| sent.decided.is_some_and(|d| d.status == sent.case.expected)),
-            without_bureau: count(Submission::lacked_its_bureau),
+            without_bureau: count(Submission::was_decided_without_bureau),
             refused: count(|sent| sent.id().is_none()),
             undecided: count(Submission::is_waiting),
             applications: submissions.iter().map(ApplicationRecord::of).collect(),
@@ -192,11 +190,11 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Whether the run went as it must.
+    /// Whether the run succeeded.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when an application was not decided within `deadline`, [`Error::Conflict`] when one was
-    /// refused or when an update came twice or out of order.
+    /// [`Error::Timeout`] if an application was not decided within `deadline`; [`Error::Conflict`] if one was refused,
+    /// or if an update was duplicated or out of order.
     pub(super) fn verdict(&self, deadline: Duration) -> Result<()> {
         let Faults { duplicates, out_of_order } = self.websocket.faults;
         if self.undecided > 0 {
@@ -205,7 +203,7 @@ impl<'a> Report<'a> {
         if self.refused + duplicates + out_of_order > 0 {
             let refused = self.refused;
             return Err(Error::Conflict(PublicMessage::new(format!(
-                "{refused} applications refused, {duplicates} updates twice, {out_of_order} out of order"
+                "{refused} applications refused, {duplicates} updates duplicated, {out_of_order} out of order"
             ))));
         }
         Ok(())
@@ -237,7 +235,7 @@ impl<'a> ApplicationRecord<'a> {
     }
 }
 
-/// `None` for a phase in which nothing was sent.
+/// `None` for a phase without applications.
 fn figures_of(phase: Phase, submissions: &[Submission]) -> Option<PhaseFigures> {
     let of_phase = || submissions.iter().filter(|sent| sent.phase == phase);
     let sent = of_phase().count();
@@ -260,8 +258,8 @@ pub(super) mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    /// Six applications: sent each second, accepted after 5 ms, decided as expected 10 ms later and 1 ms more with
-    /// each.
+    /// Six applications: one sent each second, accepted after 5 ms and decided as expected after another 10 ms, plus 1
+    /// ms for each further application.
     pub(in crate::cli::demo) fn six_decided() -> Vec<Submission> {
         let cases = plan(6).into_iter().zip(1u32..);
         cases
@@ -291,7 +289,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_phase_has_its_own_figures_and_the_goal_is_of_the_measured_one() {
+    fn each_phase_has_figures_and_the_goal_applies_to_the_measured_phase() {
         let mut submissions = six_decided();
         let histories = Histories::default();
         let report = Report::new(&submissions, &histories);
@@ -311,7 +309,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_decision_that_overtakes_the_answer_took_no_time() {
+    fn a_decision_that_arrives_before_the_answer_has_zero_latency() {
         let mut sent = six_decided().remove(0);
         sent.decided.as_mut().unwrap().at = sent.sent_at + Duration::from_millis(2);
         assert_eq!(sent.accepted_to_pushed(), Some(Duration::ZERO));
@@ -319,7 +317,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_run_fails_when_something_is_undecided_or_refused() {
+    fn a_run_fails_if_an_application_is_undecided_or_refused() {
         let histories = Histories::default();
         let mut submissions = six_decided();
         Report::new(&submissions, &histories).verdict(DEADLINE).unwrap();
@@ -334,7 +332,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_run_fails_when_an_update_came_twice_or_out_of_order() {
+    fn a_run_fails_if_an_update_is_duplicated_or_out_of_order() {
         let submissions = six_decided();
         for faults in [Faults { duplicates: 1, out_of_order: 0 }, Faults { duplicates: 0, out_of_order: 1 }] {
             let mut report = Report::new(&submissions, &Histories::default());
@@ -344,7 +342,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn another_decision_than_expected_is_counted_and_is_no_failure() {
+    fn an_unexpected_decision_is_counted_but_is_not_a_failure() {
         let mut submissions = six_decided();
         submissions[0].decided.as_mut().unwrap().status = Status::UnderReview;
         submissions[0].reasons = Some(vec![PROVIDER_UNAVAILABLE.to_owned()]);
@@ -354,7 +352,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_report_as_json_has_no_document_in_the_clear() {
+    fn the_json_report_masks_documents() {
         let submissions = six_decided();
         let report = serde_json::to_value(Report::new(&submissions, &Histories::default())).unwrap();
         assert_eq!(report["applications"][0]["identity_document"], "****678Z");

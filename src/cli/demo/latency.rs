@@ -1,13 +1,13 @@
-//! How long things took, as a few figures.
+//! Latency statistics.
 
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// The latency goal from accepted to decided and pushed: the median on an idle machine (docs/specification.md 1).
+/// docs/specification.md 1: the median time from acceptance to the pushed decision on an idle machine is below this.
 pub(super) const GOAL_P50: Duration = Duration::from_millis(50);
 
-/// The figures of a set of durations; each is a duration that was really measured.
+/// Percentiles of measured durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Figures {
     #[serde(rename = "p50_ms", serialize_with = "as_ms")]
@@ -21,7 +21,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// The figures of `durations`; `None` when there are none.
+    /// `None` without durations.
     pub(super) fn of(durations: impl IntoIterator<Item = Duration>) -> Option<Self> {
         let mut sorted: Vec<Duration> = durations.into_iter().collect();
         sorted.sort_unstable();
@@ -34,25 +34,26 @@ impl Figures {
     }
 }
 
-/// The smallest of `sorted` that at least `percent` % of them do not exceed (nearest rank). `percent` is 1 to 100.
+/// The smallest value in `sorted` that at least `percent` % of the values do not exceed (nearest rank). `percent` is
+/// from 1 to 100.
 fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied()
 }
 
-/// `12.3`: milliseconds with one decimal, rounded up, so that nothing looks faster than it was.
+/// Milliseconds with one decimal, such as `12.3`, rounded up.
 pub(super) fn ms(duration: Duration) -> String {
     let tenths = duration.as_micros().div_ceil(100);
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// Milliseconds to the microsecond, as a JSON number.
+/// Serializes milliseconds as a JSON number with a resolution of a microsecond.
 pub(super) fn as_ms<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
     serializer.serialize_f64(f64::from(micros) / 1000.0)
 }
 
-/// As [`as_ms`]; `null` for what was not measured.
+/// As [`as_ms`]; `null` if there is no duration.
 pub(super) fn as_ms_or_null<S: Serializer>(
     duration: &Option<Duration>,
     serializer: S,

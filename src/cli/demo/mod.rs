@@ -1,15 +1,15 @@
-//! `aval demo`: sends applications of every country and every outcome to a running server, follows them over one
-//! WebSocket, and tells what became of them and how fast.
+//! `aval demo`: sends applications of every country and outcome to a running server, follows them over a WebSocket, and
+//! reports outcomes and latencies.
 //!
-//! A run has two phases. In the first, three fifths of the applications go one after the other, each when the one
-//! before it is decided: on an otherwise idle machine that measures the system and not a queue. In the second the rest
-//! goes at once. `--with-outages` adds a third, in which the bureau of one country fails in every way it can.
+//! A run has two phases. The first sends three fifths of the applications, each after the decision on the previous one:
+//! on an idle machine this measures the system without queueing. The second sends the rest at once. `--with-outages`
+//! adds a third phase in which the bureau of one country fails in every possible way.
 //!
-//! A server that limits how many applications an account may create gets them as fast as it allows, which the run says.
+//! A rate-limited run slows down and says so.
 //!
-//! The run fails when an application is refused or not decided within the deadline, and when an update came twice or
-//! out of order. A decision other than the expected one is counted and printed but is no failure: a breaker that is
-//! open, or thresholds of one's own, lead to it rightly.
+//! The run fails if an application is refused or not decided within the deadline, or if an update is duplicated or out
+//! of order. Unexpected decisions are counted but are not failures: an open breaker or custom thresholds can cause
+//! them.
 
 mod arguments;
 mod board;
@@ -29,8 +29,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, FuturesUnordered};
 use secrecy::ExposeSecret as _;
 
+pub(super) use self::arguments::AUTHENTICATION_HELP;
 pub use self::arguments::DemoArgs;
-pub(super) use self::arguments::WHO;
 use self::board::Board;
 use self::cases::DemoCase;
 use self::client::{Client, Updates};
@@ -43,14 +43,14 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::personal_data::IdentityDocument;
 use crate::error::{Error, PublicMessage, Result};
 
-/// Requests under way at once in the phases that send many.
+/// Concurrent requests in the phases that send many.
 const IN_FLIGHT: usize = 32;
-/// How long the run listens on after the last decision, for updates that should not come.
-const AFTERMATH: Duration = Duration::from_millis(300);
-/// Runs the demonstration and prints what came of it on `output`; what moves is drawn on the terminal itself.
+/// How long the run waits for superfluous updates after the last decision.
+const LATE_UPDATE_WAIT: Duration = Duration::from_millis(300);
+/// Runs the demonstration, prints the report to `output` and shows progress on the terminal.
 ///
 /// # Errors
-/// When the server cannot be reached, and when the run did not go as it must (see the module's documentation).
+/// If the server cannot be reached, or if the run fails (see the module documentation).
 pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()> {
     let phases = args.phases();
     let total = phases.iter().map(|(_, cases)| cases.len()).sum();
@@ -74,11 +74,11 @@ pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()>
     for (phase, cases) in phases {
         run.board.begin(phase);
         match phase {
-            Phase::Measured => run.one_by_one(phase, cases).await?,
-            Phase::Burst | Phase::Outages => run.at_once(phase, cases).await?,
+            Phase::Measured => run.send_sequentially(phase, cases).await?,
+            Phase::Burst | Phase::Outages => run.send_concurrently(phase, cases).await?,
         }
     }
-    run.listen_on().await?;
+    run.wait_for_late_updates().await?;
     run.board.clear();
     run.updates.close().await;
     let report = Report::new(&run.submissions, &run.histories);
@@ -86,7 +86,7 @@ pub async fn run(args: DemoArgs, clock: Clock, output: impl Write) -> Result<()>
     report.verdict(run.deadline)
 }
 
-/// A client that says who it is: by a token, or by one that a login gives.
+/// A client that authenticates with the given token, or with one from a login.
 async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
     let token = match (&args.token, &args.username, &args.password) {
         (Some(token), ..) => token.clone(),
@@ -94,55 +94,55 @@ async fn client(args: &DemoArgs, clock: &Clock) -> Result<Client> {
             let login = Client::new(&args.url, None, clock.clone())?;
             login.login(username, password.expose_secret()).await?.into()
         }
-        (None, ..) => return Err(Error::Unauthenticated(PublicMessage::new(WHO))),
+        (None, ..) => return Err(Error::Unauthenticated(PublicMessage::new(AUTHENTICATION_HELP))),
     };
     Client::new(&args.url, Some(token.expose_secret()), clock.clone())
 }
 
-/// Standard output. Colours are for terminals, and for people who did not refuse them (<https://no-color.org>).
+/// Properties of standard output. Respects `NO_COLOR` (<https://no-color.org>).
 fn surface(live: bool) -> Surface {
     let coloured = live && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = if live { comfy_table::Table::new().width() } else { None };
     Surface { coloured, width }
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run {
     client: Client,
     updates: Updates,
     documents: Documents,
     histories: Histories,
     submissions: Vec<Submission>,
-    /// The places in `submissions` of those that are not decided yet.
+    /// Indexes in `submissions` of the undecided applications.
     waiting: HashMap<ApplicationId, usize>,
     board: Board,
-    /// When the board is to be drawn again.
+    /// When the display is updated next.
     draw_at: Duration,
-    /// Between two applications.
+    /// Delay between applications.
     pause: Option<Duration>,
     deadline: Duration,
     clock: Clock,
 }
 
 impl Run {
-    /// Sends each case when the one before it is decided, or given up on.
-    async fn one_by_one(&mut self, phase: Phase, cases: Vec<DemoCase>) -> Result<()> {
+    /// Sends each case after the decision on the previous one, or after its deadline.
+    async fn send_sequentially(&mut self, phase: Phase, cases: Vec<DemoCase>) -> Result<()> {
         let mut pace = Pace::new(self.pause);
         for case in cases {
             pace.turn().await;
             let document = self.documents.fresh(&case)?;
             let sent = send(self.client.clone(), phase, case, document).await?;
-            self.note(sent);
+            self.record(sent);
             self.follow().await?;
             self.explain().await?;
-            self.show_now_and_then();
+            self.refresh_display();
         }
         self.board.show(&self.submissions);
         Ok(())
     }
 
-    /// Sends all cases without waiting for decisions, then waits for all of them.
-    async fn at_once(&mut self, phase: Phase, cases: Vec<DemoCase>) -> Result<()> {
+    /// Sends all cases without waiting for decisions, and then waits for all decisions.
+    async fn send_concurrently(&mut self, phase: Phase, cases: Vec<DemoCase>) -> Result<()> {
         let client = self.client.clone();
         let mut documented = Vec::with_capacity(cases.len());
         for case in cases {
@@ -161,12 +161,12 @@ impl Run {
         loop {
             tokio::select! {
                 sent = sending.next() => match sent {
-                    Some(sent) => self.note(sent?),
+                    Some(sent) => self.record(sent?),
                     None => break,
                 },
-                update = self.updates.next() => self.take(update?),
+                update = self.updates.next() => self.process(update?),
             }
-            self.show_now_and_then();
+            self.refresh_display();
         }
         self.follow().await?;
         self.explain().await?;
@@ -174,7 +174,7 @@ impl Run {
         Ok(())
     }
 
-    /// Takes updates until nothing is waited for any more, or for as long as a decision may take.
+    /// Processes updates until all decisions have arrived or the deadline has passed.
     async fn follow(&mut self) -> Result<()> {
         let give_up_at = self.clock.monotonic() + self.deadline;
         while !self.waiting.is_empty() {
@@ -184,54 +184,54 @@ impl Run {
             }
             let wait = left.min(Board::REDRAW_INTERVAL);
             match tokio::time::timeout(wait, self.updates.next()).await {
-                Ok(update) => self.take(update?),
-                Err(_elapsed) => self.show_now_and_then(),
+                Ok(update) => self.process(update?),
+                Err(_elapsed) => self.refresh_display(),
             }
         }
         Ok(())
     }
 
-    /// Takes what still comes when nothing more is due.
-    async fn listen_on(&mut self) -> Result<()> {
-        let end = self.clock.monotonic() + AFTERMATH;
+    /// Processes updates that arrive after the last decision.
+    async fn wait_for_late_updates(&mut self) -> Result<()> {
+        let end = self.clock.monotonic() + LATE_UPDATE_WAIT;
         loop {
             let left = end.saturating_sub(self.clock.monotonic());
             match tokio::time::timeout(left, self.updates.next()).await {
-                Ok(update) => self.take(update?),
+                Ok(update) => self.process(update?),
                 Err(_elapsed) => return Ok(()),
             }
         }
     }
 
-    /// Keeps an application that was sent. Its decision may be here before the answer that tells whose it is.
-    fn note(&mut self, sent: Submission) {
-        let place = self.submissions.len();
+    /// Records a sent application. Its decision may have arrived before the answer.
+    fn record(&mut self, sent: Submission) {
+        let index = self.submissions.len();
         let id = sent.id();
         self.submissions.push(sent);
         if let Some(id) = id {
-            self.waiting.insert(id, place);
-            self.look_up(id);
+            self.waiting.insert(id, index);
+            self.record_decision(id);
         }
     }
 
-    fn take(&mut self, received: Received) {
+    fn process(&mut self, received: Received) {
         let id = received.update.data.id;
         self.histories.feed(received);
-        self.look_up(id);
+        self.record_decision(id);
     }
 
-    /// Notes the decision of `id`, if it is waited for and has come.
-    fn look_up(&mut self, id: ApplicationId) {
-        let place = self.waiting.get(&id).copied();
-        let sent = place.and_then(|place| self.submissions.get_mut(place));
+    /// Records the decision on `id` if it has arrived and was not recorded before.
+    fn record_decision(&mut self, id: ApplicationId) {
+        let index = self.waiting.get(&id).copied();
+        let sent = index.and_then(|index| self.submissions.get_mut(index));
         if let (Some(sent), Some(decided)) = (sent, self.histories.decided(id)) {
             sent.decided = Some(decided);
             self.waiting.remove(&id);
         }
     }
 
-    /// Draws the newest, unless that was done a moment ago: drawing delays what is measured.
-    fn show_now_and_then(&mut self) {
+    /// Updates the display, but not too often: drawing delays the measured work.
+    fn refresh_display(&mut self) {
         let now = self.clock.monotonic();
         if now >= self.draw_at {
             self.board.show(&self.submissions);
@@ -239,7 +239,7 @@ impl Run {
         }
     }
 
-    /// Asks for the reasons of every decision that has none yet.
+    /// Fetches the reasons of decisions that have none yet.
     async fn explain(&mut self) -> Result<()> {
         let mut asking = FuturesUnordered::new();
         for sent in
@@ -258,7 +258,6 @@ impl Run {
     }
 }
 
-/// Sends one case.
 async fn send(
     client: Client,
     phase: Phase,
@@ -269,7 +268,7 @@ async fn send(
     Ok(Submission { phase, case, document, sent_at, answer, decided: None, reasons: None })
 }
 
-/// Lets applications go at most so often.
+/// Limits the rate of applications.
 struct Pace(Option<tokio::time::Interval>);
 
 impl Pace {
@@ -284,10 +283,7 @@ impl Pace {
     }
 }
 
-/// Prints a finished run.
-///
-/// # Errors
-/// When the output fails for another reason than that its reader has gone.
+/// Prints the report. A closed pipe is not an error.
 fn print(
     args: &DemoArgs,
     surface: Surface,

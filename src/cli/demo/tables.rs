@@ -1,4 +1,4 @@
-//! The tables that a run prints. Pure: what they look like follows from the run and from what they are shown on.
+//! The printed tables, as pure functions of the run and the output device.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::domain::application::Country;
 use crate::domain::decision::RiskBand;
 use crate::domain::status::Status;
 
-/// What tables are shown on.
+/// Properties of the output device.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surface {
-    /// Whether colours are understood and wanted.
+    /// Whether to use colors.
     pub(super) coloured: bool,
-    /// In columns; `None` where lines may be as long as they like.
+    /// Width in columns; `None`: unlimited.
     pub(super) width: Option<u16>,
 }
 
@@ -37,7 +37,7 @@ impl Surface {
     }
 }
 
-/// The decisions, one a line.
+/// The decisions, one per line.
 pub(super) fn decisions<'a>(surface: Surface, sent: impl IntoIterator<Item = &'a Submission>) -> Table {
     let header = ["Country", "Applicant", "Document", "Amount", "Status", "Risk", "Reasons", "Latency ms"];
     let mut table = surface.table(header);
@@ -82,7 +82,7 @@ fn reasons(sent: &Submission) -> String {
     }
 }
 
-/// How many of each country became what.
+/// Numbers of applications by country and status.
 pub(super) fn outcomes(surface: Surface, sent: &[Submission]) -> Table {
     let mut counts: BTreeMap<(Country, Status), usize> = BTreeMap::new();
     for sent in sent {
@@ -144,7 +144,7 @@ pub(super) fn closing_lines(report: &Report<'_>) -> String {
     };
     format!(
         "WebSocket: {} updates ({} due to this run), {} duplicates, {} out of order\n\
-         Decided {} of {}: {} as expected of the simulator's test documents, {} without their bureau's report\n\
+         Decided {} of {}: {} as expected for the simulator's test documents, {} without a bureau report\n\
          Goal, accepted to pushed p50 < {} ms on an idle machine: {goal}",
         pushed.updates,
         pushed.expected_updates,
@@ -162,7 +162,7 @@ fn right(content: impl ToString) -> Cell {
     Cell::new(content).set_alignment(CellAlignment::Right)
 }
 
-/// `15,000,000`.
+/// Groups digits by thousands, such as `15,000,000`.
 fn grouped(amount: u64) -> String {
     let digits = amount.to_string();
     let mut text = String::new();
@@ -209,7 +209,7 @@ mod tests {
     const PAPER: Surface = Surface { coloured: false, width: None };
 
     #[test]
-    fn the_decisions_are_a_line_each() {
+    fn each_decision_is_one_line() {
         let mut submissions = six_decided();
         submissions[1].decided = None;
         submissions[1].reasons = None;
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_counts_by_country_and_status_and_tells_the_latencies() {
+    fn the_summary_counts_by_country_and_status_and_shows_latencies() {
         let submissions = six_decided();
         let report = Report::new(&submissions, &Histories::default());
         let text = format!(
@@ -232,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_terminal_gets_a_narrow_table() {
+    fn the_table_fits_a_narrow_terminal() {
         let submissions = six_decided();
         let narrow = decisions(Surface { coloured: false, width: Some(80) }, &submissions).to_string();
         assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
     }
 
     #[test]
-    fn only_a_coloured_surface_gets_escape_sequences() {
+    fn escape_sequences_appear_only_with_colors() {
         let submissions = six_decided();
         let coloured = Surface { coloured: true, width: None };
         assert!(decisions(coloured, &submissions).to_string().contains('\u{1b}'));

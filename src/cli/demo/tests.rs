@@ -1,4 +1,4 @@
-//! The command line and what is printed at the end; a run against a real server is in `tests/it/demo.rs`.
+//! Tests of the arguments and the printed report. `tests/it/demo.rs` runs the demonstration against a server.
 
 use clap::Parser;
 
@@ -22,7 +22,7 @@ fn with_input(line: &[&str], input: &str) -> DemoArgs {
 }
 
 #[test]
-fn a_credential_comes_from_standard_input_and_is_refused_as_an_argument() {
+fn a_credential_is_read_from_standard_input_and_rejected_as_an_argument() {
     let token = with_input(&["--token-stdin"], "eyJ.x.y\n").token.unwrap();
     assert_eq!(token.expose_secret(), "eyJ.x.y");
     let password = with_input(&["--username", "ana", "--password-stdin"], "a b \n").password.unwrap();
@@ -40,13 +40,13 @@ fn sizes(args: &DemoArgs) -> Vec<(Phase, usize)> {
 }
 
 #[test]
-fn three_fifths_are_measured_one_by_one_and_the_rest_is_a_burst() {
+fn three_fifths_are_measured_sequentially_and_the_rest_is_a_burst() {
     assert_eq!(sizes(&args(&[])), [(Phase::Measured, 36), (Phase::Burst, 24)]);
     assert_eq!(sizes(&args(&["--count", "1"])), [(Phase::Measured, 1), (Phase::Burst, 0)]);
 }
 
 #[test]
-fn a_token_of_this_machine_is_for_its_own_server_alone() {
+fn a_local_token_is_used_only_for_a_local_server() {
     for url in ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000/"] {
         assert!(args(&["--url", url]).needs_local_token(), "{url}");
         assert!(!with_input(&["--url", url, "--token-stdin"], "t\n").needs_local_token());
@@ -60,27 +60,27 @@ fn a_token_of_this_machine_is_for_its_own_server_alone() {
 }
 
 #[test]
-fn outages_come_last_and_only_when_asked_for() {
+fn outages_come_last_and_only_if_requested() {
     let args = args(&["--count", "6", "--with-outages"]);
     assert_eq!(sizes(&args), [(Phase::Measured, 4), (Phase::Burst, 2), (Phase::Outages, 6)]);
 }
 
 #[test]
-fn outages_are_waited_for_longer_unless_the_deadline_is_given() {
+fn outages_have_a_longer_default_deadline() {
     assert_eq!(args(&[]).deadline(), Duration::from_secs(30));
     assert_eq!(args(&["--with-outages"]).deadline(), Duration::from_secs(240));
     assert_eq!(args(&["--with-outages", "--deadline", "5"]).deadline(), Duration::from_secs(5));
 }
 
 #[test]
-fn counts_and_rates_that_make_no_run_are_refused() {
+fn invalid_counts_and_rates_are_rejected() {
     for line in [["--count", "0"], ["--count", "10001"], ["--rate", "0"], ["--deadline", "-1"]] {
         assert!(Line::try_parse_from(["demo"].iter().chain(&line)).is_err(), "{line:?}");
     }
 }
 
 #[test]
-fn a_run_is_printed_as_tables_or_as_one_line_of_json() {
+fn a_report_is_printed_as_tables_or_as_one_line_of_json() {
     let submissions = six_decided();
     let report = Report::new(&submissions, &Histories::default());
     let printed = |line: &[&str]| {

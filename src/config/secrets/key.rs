@@ -1,4 +1,4 @@
-//! The keys themselves.
+//! Encryption keys, index keys and webhook secrets.
 
 use std::fmt;
 
@@ -12,25 +12,24 @@ use super::strength::{different, is_guessable, is_patterned, is_text};
 use crate::error::{Error, Result};
 
 const KEY_BYTES: usize = 32;
-/// How many different bytes a key has at least: 32 random ones have fewer once in 10^30 times.
+/// Fewest distinct bytes of a key. 32 random bytes have fewer with probability 10^-30.
 const KEY_MIN_DIFFERENT: usize = 12;
-/// What Standard Webhooks allows for a symmetric secret, in bytes.
+/// Sizes of a symmetric secret that Standard Webhooks allows, in bytes.
 const WEBHOOK_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const WEBHOOK_PREFIX: &str = "whsec_";
-/// The secret of the examples in the Standard Webhooks specification.
+/// The secret in the examples of the Standard Webhooks specification.
 const PUBLISHED_WEBHOOK_SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// A 256-bit key that seals personal data.
+/// A 256-bit key that encrypts personal data.
 #[derive(Clone)]
 pub struct SealingKey {
-    /// Names the key in what it sealed: the first bytes of its SHA-256, which tell nothing of it.
+    /// Identifies the key in the data that it encrypted: the first bytes of its SHA-256, which do not reveal the key.
     pub id: [u8; 4],
     key: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 impl SealingKey {
-    /// The key itself.
-    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+    pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
         &self.key
     }
 }
@@ -47,21 +46,20 @@ impl IndexKey {
         Ok(Self(key))
     }
 
-    /// The key itself.
-    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+    pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
 }
 
-/// The symmetric secret of a bureau's webhooks.
+/// The symmetric secret for a bureau's webhooks.
 #[derive(Clone)]
 pub struct WebhookSecret(Zeroizing<Vec<u8>>);
 
 impl WebhookSecret {
-    /// Reads secrets like `whsec_MfKQ…`, separated by commas.
+    /// Parses comma-separated secrets like `whsec_MfKQ…`.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for anything but the prefix and 24 to 64 bytes in base64.
+    /// [`Error::Configuration`] for anything but the prefix and 24 to 64 random bytes in base64.
     pub fn parse_all(secrets: &SecretString) -> Result<Vec<Self>> {
         listed(secrets).map(Self::parse).collect()
     }
@@ -69,7 +67,7 @@ impl WebhookSecret {
     fn parse(text: &str) -> Result<Self> {
         let bytes = text.strip_prefix(WEBHOOK_PREFIX).and_then(|encoded| BASE64.decode(encoded).ok());
         let is_strong = |bytes: &Zeroizing<Vec<u8>>| {
-            // A bureau may give a random text as the bytes.
+            // The decoded bytes may themselves be text.
             let guessable = std::str::from_utf8(bytes).is_ok_and(is_guessable) || is_patterned(bytes);
             WEBHOOK_BYTES.contains(&bytes.len()) && different(bytes) >= KEY_MIN_DIFFERENT && !guessable
         };
@@ -82,19 +80,18 @@ impl WebhookSecret {
         })
     }
 
-    /// Whether it is the one of the Standard Webhooks specification's examples, which everybody can sign with.
+    /// Whether it is the published example secret, with which anyone can sign.
     pub(super) fn is_published(&self) -> bool {
         BASE64.encode(self.expose()) == PUBLISHED_WEBHOOK_SECRET
     }
 
-    /// The bytes that sign.
-    pub fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// The keys of `ENCRYPTION_KEY`, the one that seals first. It must be a strong one; those behind it only open what they have
-/// sealed, until it is sealed again.
+/// The keys of `ENCRYPTION_KEY`. The first one encrypts and must be strong. The others only decrypt existing data until
+/// it has been encrypted again.
 pub(super) fn sealing_keys(secret: &SecretString) -> Result<Vec<SealingKey>> {
     const NAME: &str = "secrets.encryption (ENCRYPTION_KEY)";
     let mut keys: Vec<SealingKey> = Vec::new();
@@ -104,19 +101,19 @@ pub(super) fn sealing_keys(secret: &SecretString) -> Result<Vec<SealingKey>> {
             refuse_weak(
                 &key,
                 NAME,
-                "make one with: openssl rand -base64 32; a key that has sealed data stays behind the new one until \
-                 aval reencrypt has run",
+                "make one with: openssl rand -base64 32; keep a key that has encrypted data behind the new one until aval \
+                 reencrypt has run",
             )?;
         }
         let mut id = [0; 4];
         id.iter_mut().zip(Sha256::digest(key.as_slice())).for_each(|(to, byte)| *to = byte);
         if keys.iter().any(|other| other.id == id) {
-            return Err(Error::configuration(format_args!("{NAME} has one key twice")));
+            return Err(Error::configuration(format_args!("{NAME} contains a key twice")));
         }
         keys.push(SealingKey { id, key });
     }
     if keys.is_empty() {
-        return Err(Error::configuration(format_args!("{NAME} must have a key")));
+        return Err(Error::configuration(format_args!("{NAME} must contain a key")));
     }
     Ok(keys)
 }
@@ -139,7 +136,7 @@ fn key_bytes(text: &str, name: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>> {
 fn refuse_weak(key: &[u8; KEY_BYTES], name: &str, remedy: &str) -> Result<()> {
     if different(key) < KEY_MIN_DIFFERENT || is_patterned(key) || is_text(key) {
         return Err(Error::configuration(format_args!(
-            "{name} can be guessed: it follows a pattern or is a text; {remedy}"
+            "{name} can be guessed: it is text or follows a pattern; {remedy}"
         )));
     }
     Ok(())

@@ -1,10 +1,9 @@
-//! `[secrets]`: what only this deployment may know.
+//! `[secrets]`: the secrets of this deployment.
 //!
-//! A secret comes from its short variable (`JWT_SECRET`), from a file that `<variable>_FILE` names, or from a
-//! configuration file; none is ever printed, because every type here masks its `Debug` and has no `Display`. Production
-//! refuses to boot without all of them, and with one that is short or that everybody knows. In development the missing
-//! ones are made once and kept in the data directory ([`Secrets::complete`]): whoever deletes that file can no longer read
-//! what was sealed with it.
+//! A secret comes from its environment variable (`JWT_SECRET`), from the file in `<variable>_FILE`, or from a
+//! configuration file. Secrets are never printed: their types mask `Debug` and have no `Display`. Production refuses to
+//! start with a missing, weak or published secret. Development generates missing secrets once and keeps them in the
+//! data directory ([`Secrets::complete`]); without that file, encrypted data is lost.
 
 mod kept;
 mod key;
@@ -21,24 +20,24 @@ use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 
-/// Fewest characters of the secret that signs tokens: what HS256 is worth (RFC 7518, section 3.2).
+/// Shortest secret for signing tokens, in characters: HS256 needs a key of at least 256 bits (RFC 7518, section 3.2).
 const JWT_MIN_CHARS: usize = 32;
-/// Fewest different characters of it: a key pressed for long is no secret.
+/// Fewest distinct characters of that secret.
 const JWT_MIN_DIFFERENT: usize = 10;
 
-/// The secrets as they stand in files and variables; an empty one is missing.
+/// The configured secrets. An empty secret is missing.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretsSection {
     /// Signs access tokens.
     pub jwt: SecretString,
-    /// Keys that seal personal data, separated by commas.
+    /// Keys that encrypt personal data, comma-separated.
     pub encryption: SecretString,
     /// Key of the blind index.
     pub index: SecretString,
-    /// Webhook secrets of the countries without their own, separated by commas.
+    /// Webhook secrets of countries that have none of their own, comma-separated.
     pub webhook: SecretString,
-    /// Webhook secrets of single countries.
+    /// Webhook secrets per country.
     pub webhooks: WebhooksSection,
 }
 
@@ -67,29 +66,29 @@ impl WebhooksSection {
     }
 }
 
-/// The secrets, whole and checked.
+/// Complete and validated secrets.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     /// Signs access tokens; at least 32 characters.
     pub jwt: SecretString,
-    /// The keys of personal data: the first seals, all open. There is at least one.
+    /// Keys for personal data: the first encrypts, all decrypt. Never empty.
     pub sealing: Vec<SealingKey>,
-    /// The key of the blind index, and of what is derived from it.
+    /// The key of the blind index and of keys derived from it.
     pub index: IndexKey,
     webhooks: Vec<(Country, Vec<WebhookSecret>)>,
 }
 
 impl Secrets {
-    /// The live secrets of a country's bureau, the newest first: the first signs, all verify.
+    /// The secrets of a country's bureau, newest first: the first signs, all verify.
     pub fn webhooks(&self, country: Country) -> &[WebhookSecret] {
         self.webhooks.iter().find(|(of, _)| *of == country).map_or(&[], |(_, secrets)| secrets)
     }
 
-    fn refuse_what_everybody_knows(&self) -> Result<()> {
+    fn refuse_published(&self) -> Result<()> {
         for (country, secrets) in &self.webhooks {
             if secrets.is_empty() || secrets.iter().any(WebhookSecret::is_published) {
                 return Err(Error::configuration(format_args!(
-                    "secrets.webhooks.{} (WEBHOOK_SECRET) must be a secret that nobody else knows",
+                    "secrets.webhooks.{} (WEBHOOK_SECRET) must be set to a secret that is not published",
                     country.code().to_lowercase()
                 )));
             }
@@ -97,10 +96,7 @@ impl Secrets {
         Ok(())
     }
 
-    /// Reads what is configured; in development, what is missing is read from `data_dir` or made and kept there.
-    ///
-    /// # Errors
-    /// [`Error::Configuration`] that names the secret, never its value.
+    /// Parses the configured secrets. In development, missing ones are read from `data_dir` or generated there.
     pub fn complete(
         section: &SecretsSection,
         environment: Environment,
@@ -117,7 +113,7 @@ impl Secrets {
 }
 
 impl SecretsSection {
-    /// Checks what is there, and in production that all is there.
+    /// Validates the secrets that are set. In production, all must be set.
     pub(super) fn validate(&self, environment: Environment) -> Result<()> {
         if environment == Environment::Production {
             for (name, value) in self.required() {
@@ -125,7 +121,7 @@ impl SecretsSection {
                     return Err(Error::configuration(format_args!("{name} must be set in production")));
                 }
             }
-            return self.parse()?.refuse_what_everybody_knows();
+            return self.parse()?.refuse_published();
         }
         if !is_empty(&self.jwt) {
             check_jwt(&self.jwt)?;
@@ -157,7 +153,7 @@ impl SecretsSection {
         self.required().any(|(_, value)| is_empty(value))
     }
 
-    /// These secrets, and those of `other` where one is missing.
+    /// These secrets, with missing ones taken from `other`.
     fn or(&self, other: Self) -> Self {
         let pick =
             |ours: &SecretString, theirs: SecretString| if is_empty(ours) { theirs } else { ours.clone() };
@@ -180,9 +176,7 @@ impl SecretsSection {
         let webhooks = Country::ALL.iter().map(|country| Ok((*country, self.webhooks_of(*country)?)));
         let (sealing, index) = (key::sealing_keys(&self.encryption)?, IndexKey::parse(&self.index)?);
         if sealing.iter().any(|key| key.expose() == index.expose()) {
-            return Err(Error::configuration(
-                "INDEX_KEY must be a key of its own, not one of ENCRYPTION_KEY",
-            ));
+            return Err(Error::configuration("INDEX_KEY must differ from every key in ENCRYPTION_KEY"));
         }
         Ok(Secrets { jwt: self.jwt.clone(), sealing, index, webhooks: webhooks.collect::<Result<_>>()? })
     }

@@ -1,13 +1,13 @@
-//! Whether a secret can be guessed: what people write instead of a random one.
+//! Detects guessable secrets.
 //!
-//! No check can prove that a secret is random. These find repeats, sequences, rows of the keyboard and words of
-//! documentation, also where they are hidden in Base64 or hex. Each refuses a random secret less than once in a million.
+//! No check can prove that a secret is random. These checks find repetitions, sequences, keyboard rows and words from
+//! documentation, also behind Base64 or hex. Each rejects a random secret with a probability below one in a million.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-/// Words of the secrets that documentation and habit suggest.
+/// Words in the example secrets of documentation, and in common passwords.
 const KNOWN_WORDS: [&str; 13] = [
     "change",
     "secret",
@@ -27,20 +27,20 @@ const KNOWN_WORDS: [&str; 13] = [
 /// Rows of a keyboard.
 const ROWS: [&[u8]; 4] = [b"1234567890-=", b"qwertyuiop[]", b"asdfghjkl;'", b"zxcvbnm,./"];
 
-/// Neighbours up to this distance apart are compared: `a1b2c3` is a sequence of every second character.
+/// Distances at which bytes are compared. `a1b2c3` is a sequence at distance 2.
 const DISTANCES: std::ops::RangeInclusive<usize> = 1..=4;
 
-/// Fewest bytes that a decoded secret is looked at for: less says nothing.
+/// Fewest decoded bytes that are checked. Shorter ones allow no conclusion.
 const DECODED_MIN_BYTES: usize = 16;
-/// How many different bytes a decoded secret has at least.
+/// Fewest distinct bytes of a decoded secret.
 const DECODED_MIN_DIFFERENT: usize = 8;
 
-/// Whether bytes, such as those of a key, follow a pattern.
+/// Whether the bytes follow a pattern.
 pub(super) fn is_patterned(bytes: &[u8]) -> bool {
-    repeats(bytes) || steps(bytes) || is_mostly_one_byte(bytes) || follows_the_keyboard(bytes)
+    repeats(bytes) || steps(bytes) || is_mostly_one_byte(bytes) || follows_keyboard(bytes)
 }
 
-/// Whether a text follows a pattern, or is a pattern in Base64 or hex, or has a well-known word in it.
+/// Whether a text follows a pattern, also behind Base64 or hex, or contains a well-known word.
 pub(super) fn is_guessable(text: &str) -> bool {
     let lower = Zeroizing::new(text.to_lowercase());
     KNOWN_WORDS.iter().any(|word| lower.contains(word))
@@ -51,17 +51,17 @@ pub(super) fn is_guessable(text: &str) -> bool {
         })
 }
 
-/// Whether a key is a text that somebody typed: 24 random bytes are one once in 10^10 times.
+/// Whether a key consists of typed text. 24 random bytes do with probability 10^-10.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
 }
 
-/// How many different bytes there are.
+/// The number of distinct bytes.
 pub(super) fn different(bytes: &[u8]) -> usize {
     counts(bytes.iter().copied()).iter().filter(|count| **count > 0).count()
 }
 
-/// Whether three quarters of the bytes come again at one distance.
+/// Whether three quarters of the bytes repeat at one distance.
 fn repeats(bytes: &[u8]) -> bool {
     (1..=bytes.len() / 2).any(|period| {
         let pairs = bytes.iter().zip(bytes.iter().skip(period));
@@ -70,7 +70,7 @@ fn repeats(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether two fifths of the bytes are one and the same step away from a neighbour.
+/// Whether two fifths of the bytes differ from a neighbour by the same step.
 fn steps(bytes: &[u8]) -> bool {
     DISTANCES.filter(|distance| *distance < bytes.len()).any(|distance| {
         let pairs = bytes.iter().zip(bytes.iter().skip(distance));
@@ -83,14 +83,14 @@ fn is_mostly_one_byte(bytes: &[u8]) -> bool {
     counts(bytes.iter().copied()).into_iter().max().unwrap_or(0) * 2 >= bytes.len()
 }
 
-/// Whether half of the bytes stand beside their neighbour on a keyboard.
-fn follows_the_keyboard(bytes: &[u8]) -> bool {
-    let place = |byte: u8| {
+/// Whether half of the bytes are next to their predecessor on a keyboard.
+fn follows_keyboard(bytes: &[u8]) -> bool {
+    let position = |byte: u8| {
         let byte = byte.to_ascii_lowercase();
         let in_row = |(row, keys): (usize, &&[u8])| Some((row, keys.iter().position(|key| *key == byte)?));
         ROWS.iter().enumerate().find_map(in_row)
     };
-    let beside = |(a, b): (&u8, &u8)| match (place(*a), place(*b)) {
+    let beside = |(a, b): (&u8, &u8)| match (position(*a), position(*b)) {
         (Some((row, column)), Some((other_row, other))) => row == other_row && column.abs_diff(other) == 1,
         _ => false,
     };
@@ -98,7 +98,7 @@ fn follows_the_keyboard(bytes: &[u8]) -> bool {
     bytes.len() > 1 && neighbours * 2 >= bytes.len() - 1
 }
 
-/// What the text says in hex and in every form of Base64.
+/// The text decoded as hex and as every form of Base64.
 fn decoded(text: &str) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     let base64 = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     let base64 = base64.into_iter().filter_map(move |engine| engine.decode(text).ok());
@@ -112,7 +112,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
-/// How often each value comes.
+/// The number of occurrences of each value.
 fn counts(values: impl Iterator<Item = u8>) -> [usize; 256] {
     let mut counts = [0; 256];
     for value in values {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_instead_of_a_random_secret_is_guessable() {
+    fn typical_non_random_secrets_are_guessable() {
         let counting: Vec<u8> = (0..32).collect();
         let hex_counting: String = counting.iter().map(|byte| format!("{byte:02x}")).collect();
         for text in [

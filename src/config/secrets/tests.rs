@@ -48,7 +48,7 @@ fn production_refuses_a_missing_a_short_and_a_well_known_secret_by_name() {
     assert!(refusal([JWT, &format!("{KEY},{KEY}"), OTHER_KEY, WEBHOOK]).contains("twice"));
     assert!(refusal([JWT, KEY, KEY, WEBHOOK]).contains("INDEX_KEY"));
     for known in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", ","] {
-        assert!(refusal([JWT, KEY, OTHER_KEY, known]).contains("nobody else"), "{known}");
+        assert!(refusal([JWT, KEY, OTHER_KEY, known]).contains("not published"), "{known}");
     }
     let zeros = format!("whsec_{}", BASE64.encode([0_u8; 32]));
     let counting = format!("whsec_{counting}");
@@ -59,12 +59,12 @@ fn production_refuses_a_missing_a_short_and_a_well_known_secret_by_name() {
 }
 
 #[test]
-fn a_weak_key_may_stay_behind_a_strong_one_to_open_what_it_has_sealed() {
+fn a_weak_key_may_follow_a_strong_one_to_decrypt_old_data() {
     let counting = BASE64.encode((0..32).collect::<Vec<u8>>());
     let behind = section([JWT, &format!("{KEY},{counting}"), OTHER_KEY, WEBHOOK]);
     assert!(behind.validate(Environment::Production).is_ok());
     assert!(refusal([JWT, &format!("{counting},{KEY}"), OTHER_KEY, WEBHOOK]).contains("reencrypt"));
-    // What verifies can also be forged.
+    // A key that verifies can also sign.
     let weak = format!("{WEBHOOK},whsec_{counting}");
     assert!(refusal([JWT, KEY, OTHER_KEY, &weak]).contains("whsec_"));
 }
@@ -82,7 +82,7 @@ fn a_refusal_and_a_debug_output_never_repeat_a_secret() {
 }
 
 #[test]
-fn the_first_key_seals_and_a_country_may_have_secrets_of_its_own() {
+fn the_first_key_encrypts_and_a_country_may_have_its_own_secrets() {
     let mut section = section([JWT, &format!("{OTHER_KEY}, {KEY}"), THIRD_KEY, WEBHOOK]);
     section.webhooks.mx = SecretString::from(format!("whsec_{KEY},{WEBHOOK}"));
     let secrets = section.parse().unwrap();
@@ -93,7 +93,7 @@ fn the_first_key_seals_and_a_country_may_have_secrets_of_its_own() {
 }
 
 #[test]
-fn development_makes_what_is_missing_once_and_keeps_it_to_itself() {
+fn development_generates_missing_secrets_once_in_a_private_file() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let dir = tempfile::tempdir().unwrap();
@@ -104,10 +104,10 @@ fn development_makes_what_is_missing_once_and_keeps_it_to_itself() {
     let first = complete([""; 4]);
     let second = complete(["", KEY, "", ""]);
     assert_eq!(first.jwt.expose_secret(), second.jwt.expose_secret());
-    assert_eq!(BASE64.encode(second.sealing[0].expose()), KEY, "what is configured wins");
+    assert_eq!(BASE64.encode(second.sealing[0].expose()), KEY, "configured secrets take precedence");
     let file = data_dir.join("secrets.toml");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 1, "nothing else is left behind");
+    assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 1, "no temporary file remains");
 
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = Secrets::complete(&section([""; 4]), Environment::Development, &data_dir, &Clock::system());

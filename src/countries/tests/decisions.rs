@@ -1,4 +1,4 @@
-//! Properties of decisions, over any case that can be.
+//! Properties of decisions on arbitrary cases.
 
 use proptest::option::of;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::Countries;
 use super::super::evaluation::{RISK_TOO_HIGH, THIN_FILE};
-use super::super::table::{case, told};
+use super::super::table::{case, report};
 use crate::domain::application::{Country, TermMonths};
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore, FallbackReason};
 use crate::domain::decision::{
@@ -29,7 +29,7 @@ fn cents(cents: u64) -> Money {
     Money::parse(&format!("{}.{:02}", cents / 100, cents % 100)).unwrap()
 }
 
-/// Any amount of the column, also none; small and ordinary ones as often as enormous ones.
+/// Amounts of the column, including zero, with small, ordinary and huge ones in equal shares.
 fn money() -> impl Strategy<Value = Money> {
     prop_oneof![0u64..=100, 0u64..=10_000_000, 0u64..=999_999_999_999, Just(999_999_999_999)].prop_map(cents)
 }
@@ -38,8 +38,8 @@ fn banking_data() -> impl Strategy<Value = BankingData> {
     use AccountStatus::{Active, Closed, Inactive, Suspended, Unknown};
     let status = select(vec![Active, Inactive, Suspended, Closed, Unknown]);
     let score = (300i64..=850).prop_map(|score| CreditScore::new(score).unwrap());
-    let told = (of(status), of(score), of(money()), of(any::<bool>()), of(money()), of(any::<bool>()));
-    (told, 0u8..8).prop_map(|((status, score, obligations, defaults, average, verified), mark)| {
+    let report = (of(status), of(score), of(money()), of(any::<bool>()), of(money()), of(any::<bool>()));
+    (report, 0u8..8).prop_map(|((status, score, obligations, defaults, average, verified), mark)| {
         let mut data = BankingData::empty("bureau");
         data.account_status = status;
         data.credit_score = score;
@@ -73,7 +73,7 @@ fn country() -> impl Strategy<Value = Country> {
     select(Country::ALL.to_vec())
 }
 
-/// How good an outcome is for the applicant.
+/// Orders outcomes from worst to best for the applicant.
 fn rank(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Rejected => 0,
@@ -82,7 +82,7 @@ fn rank(outcome: Outcome) -> u8 {
     }
 }
 
-/// That `better` is nowhere worse than `worse`: neither in status nor in risk.
+/// Checks that `better` has neither a worse status nor a higher risk than `worse`.
 fn assert_no_worse(better: &Decision, worse: &Decision) -> Result<(), TestCaseError> {
     prop_assert!(rank(better.status) >= rank(worse.status), "{better:?}\n{worse:?}");
     if let (Some(low), Some(high)) = (better.risk_score, worse.risk_score) {
@@ -95,7 +95,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_case_has_one_consistent_decision(country in country(), case in any_case()) {
+    fn every_case_has_a_consistent_decision(country in country(), case in any_case()) {
         let decision = evaluate(country, &case);
         prop_assert_eq!(&decision, &evaluate(country, &case));
         let has = |kind, result| decision.rules.iter().any(|rule| rule.kind == kind && rule.result == result);
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn a_bureaus_own_verdict_is_the_decision_and_its_first_reason(country in country(), case in any_case()) {
+    fn the_verdict_of_a_bureau_is_the_outcome_and_the_first_reason(country in country(), case in any_case()) {
         for (word, status, reason) in [
             ("rejected", Outcome::Rejected, PROVIDER_REJECTED),
             ("needs_review", Outcome::UnderReview, PROVIDER_NEEDS_REVIEW),
@@ -130,7 +130,7 @@ proptest! {
             reported.banking_data.additional_data.insert("reported_outcome".to_owned(), json!(word));
             let decision = evaluate(country, &reported);
             if case.banking_data.is_fallback() {
-                prop_assert_eq!(&decision, &evaluate(country, &case), "fallback figures are nobody's verdict");
+                prop_assert_eq!(&decision, &evaluate(country, &case), "fallback figures contain no verdict");
                 continue;
             }
             prop_assert_eq!(decision.status, status);
@@ -166,7 +166,7 @@ proptest! {
         assert_no_worse(&with(a.min(b)), &with(a.max(b)))?;
     }
 
-    /// In Italy a higher declared income may lie further from the bureau's average, so that is left out of it.
+    /// In Italy a higher declared income may deviate more from the average, so the average is omitted.
     #[test]
     fn a_higher_income_never_harms(country in country(), mut case in any_case(), a in money(), b in money()) {
         case.banking_data.average_monthly_income = None;
@@ -186,14 +186,14 @@ proptest! {
 }
 
 #[test]
-fn fallback_figures_are_never_looked_at_and_never_reject() {
+fn fallback_figures_are_not_evaluated_and_never_reject() {
     for country in Country::ALL {
-        let mut hopeless = case("9999999999.99", "1", 6, told("0", 300));
+        let mut hopeless = case("9999999999.99", "1", 6, report("0", 300));
         hopeless.banking_data = BankingData::fallback("bureau", FallbackReason::CircuitOpen, "open");
         let decision = evaluate(country, &hopeless);
         assert_eq!((decision.status, decision.risk_score), (Outcome::UnderReview, None), "{country}");
         assert_eq!(decision.reasons[0], PROVIDER_UNAVAILABLE);
-        assert!(decision.reasons.len() > 1, "{country}: what is known without the bureau is told");
+        assert!(decision.reasons.len() > 1, "{country}: rules without bureau data are reported");
         for rule in &decision.rules {
             let of_the_bureau = rule.inputs.keys().any(|input| {
                 ["credit_score", "monthly_obligations", "has_defaults", "average_monthly_income", "verified"]
@@ -205,9 +205,9 @@ fn fallback_figures_are_never_looked_at_and_never_reject() {
 }
 
 #[test]
-fn a_person_whom_the_bureau_does_not_know_goes_to_a_human() {
+fn a_person_unknown_to_the_bureau_goes_to_review() {
     for country in Country::ALL {
-        let mut unknown = case("10000", "2000000", 36, told("0", 300));
+        let mut unknown = case("10000", "2000000", 36, report("0", 300));
         unknown.banking_data = BankingData::thin_file("bureau");
         let decision = evaluate(country, &unknown);
         assert_eq!((decision.status, decision.risk_score), (Outcome::UnderReview, None), "{country}");
@@ -216,8 +216,8 @@ fn a_person_whom_the_bureau_does_not_know_goes_to_a_human() {
 }
 
 #[test]
-fn a_thin_file_does_not_undo_a_rule_that_needs_no_bureau() {
-    let mut poor = case("10000", "700", 36, told("0", 300));
+fn a_thin_file_does_not_override_a_rule_without_bureau_data() {
+    let mut poor = case("10000", "700", 36, report("0", 300));
     poor.banking_data = BankingData::thin_file("bureau");
     let decision = evaluate(Country::Pt, &poor);
     assert_eq!(decision.status, Outcome::Rejected);
@@ -225,8 +225,8 @@ fn a_thin_file_does_not_undo_a_rule_that_needs_no_bureau() {
 }
 
 #[test]
-fn nothing_is_known_of_a_thin_file_even_when_figures_stand_in_it() {
-    let mut marked = case("15000", "3500", 36, told("300", 720));
+fn a_thin_file_goes_to_review_even_if_it_contains_figures() {
+    let mut marked = case("15000", "3500", 36, report("300", 720));
     marked.banking_data.additional_data.insert("thin_file".to_owned(), json!(true));
     let decision = evaluate(Country::Es, &marked);
     assert_eq!(decision.status, Outcome::UnderReview);
@@ -234,26 +234,26 @@ fn nothing_is_known_of_a_thin_file_even_when_figures_stand_in_it() {
 }
 
 #[test]
-fn a_document_that_another_account_applied_with_goes_to_a_human_and_costs_no_risk() {
-    let alone = case("15000", "3500", 36, told("300", 720));
+fn a_document_used_by_another_account_goes_to_review_without_added_risk() {
+    let alone = case("15000", "3500", 36, report("300", 720));
     let elsewhere = Case { applied_elsewhere: true, ..alone.clone() };
     let (alone, elsewhere) = (evaluate(Country::Es, &alone), evaluate(Country::Es, &elsewhere));
     assert_eq!((alone.status, elsewhere.status), (Outcome::Approved, Outcome::UnderReview));
     assert_eq!(elsewhere.reasons, [APPLIED_ELSEWHERE]);
     assert_eq!(elsewhere.risk_score, alone.risk_score);
 
-    let hopeless = Case { applied_elsewhere: true, ..case("15000", "1000", 36, told("900", 500)) };
+    let hopeless = Case { applied_elsewhere: true, ..case("15000", "1000", 36, report("900", 500)) };
     let rejected = evaluate(Country::Es, &hopeless);
-    assert_eq!(rejected.status, Outcome::Rejected, "it never helps");
+    assert_eq!(rejected.status, Outcome::Rejected, "it never improves the outcome");
     assert!(rejected.reasons.contains(&APPLIED_ELSEWHERE.to_owned()));
 }
 
 #[test]
-fn a_score_of_exactly_50_goes_to_a_human() {
+fn a_risk_of_exactly_50_goes_to_review() {
     // 40 * 250 / 550 = 18.18 for a score of 600 and 10 for the standing leave 21.82 of 30 for the DTI.
     let at = |obligations: &str| {
-        let told = told(obligations, 600).standing(AccountStatus::Closed);
-        evaluate(Country::Es, &case("15000", "3500", 36, told))
+        let report = report(obligations, 600).account_status(AccountStatus::Closed);
+        evaluate(Country::Es, &case("15000", "3500", 36, report))
     };
     let (below, reached) = (at("547.80"), at("548.10"));
     assert_eq!((below.status, below.risk_score.unwrap().to_string().as_str()), (Outcome::Approved, "49.99"));

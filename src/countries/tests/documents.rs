@@ -1,5 +1,5 @@
-//! Properties of documents, over generated ones. The generators are written apart from the checks, from the same
-//! published algorithms, and share no code with them.
+//! Properties of generated documents. The generators implement the same published algorithms as the checks but share no
+//! code with them.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -16,7 +16,7 @@ fn check(country: Country, text: &str) -> DocumentVerdict {
     COUNTRIES.with(|countries| countries.rules(country).check_document(text, moment()))
 }
 
-/// The digits of a text, each times its weight, added up.
+/// The sum of the digits multiplied by their weights.
 fn weighted(text: &str, first_weight: u32) -> u32 {
     text.chars().zip((2..=first_weight).rev()).map(|(c, weight)| c.to_digit(10).unwrap() * weight).sum()
 }
@@ -71,7 +71,7 @@ fn italian() -> impl Strategy<Value = String> {
     )
 }
 
-/// The decree's two tables, written out as it prints them: a line of characters above a line of values.
+/// The decree's two tables as printed: a line of characters above a line of values.
 fn italian_value(at: usize, c: char) -> usize {
     let odd = [
         ("0A", 1),
@@ -115,7 +115,7 @@ fn mexican() -> impl Strategy<Value = String> {
     let states =
         "AS BC BS CC CL CM CS CH DF DG GT GR HG JC MC MN MS NT NL OC PL QT QR SP SL SR TC TS TL VZ YN ZS NE";
     let states: Vec<&str> = states.split(' ').collect();
-    // A fourth letter Q is in no blocked word.
+    // No blocked word has Q as its fourth letter.
     let name = "[A-Z][AEIOUX][A-Z]Q";
     let day = (1900u32..2008, 1u32..=12, 1u32..=28);
     let end = ("[HMX]", select(states), "[B-DF-HJ-NP-TV-Z]{3}", "[0-9]", "[A-Z]");
@@ -155,7 +155,7 @@ fn any_valid() -> impl Strategy<Value = (Country, String)> {
     ]
 }
 
-/// `text` with another letter or digit at a place of it, and which place that is.
+/// `text` with a different character at a position, and that position.
 fn changed(text: &str, place: Index, replacement: char) -> Option<(String, usize)> {
     let place = place.index(text.len());
     let mut characters: Vec<char> = text.chars().collect();
@@ -172,14 +172,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn a_generated_valid_document_is_accepted_and_is_its_own_normal_form((country, text) in any_valid()) {
+    fn generated_documents_are_accepted_and_already_normalized((country, text) in any_valid()) {
         let verdict = check(country, &text);
         prop_assert!(verdict.valid, "{} {}: {:?}", country, text, verdict.reasons);
         prop_assert_eq!(verdict.normalized, Some(text));
     }
 
     #[test]
-    fn case_separators_and_white_space_around_do_not_matter(
+    fn case_separators_and_surrounding_white_space_are_ignored(
         (country, text) in any_valid(),
         separators in proptest::collection::vec(select(vec!["", "", "", " ", ".", "-", "/", "--"]), 20),
     ) {
@@ -191,7 +191,7 @@ proptest! {
         prop_assert_eq!(verdict.normalized, Some(text));
     }
 
-    /// Except a first digit 0, 1 or 2 for X, Y or Z and back: both write the same number.
+    /// Except for a first digit 0, 1 or 2 and the letter X, Y or Z: both stand for the same number.
     #[test]
     fn any_single_change_of_a_spanish_document_is_refused(
         text in spanish(), place in any::<Index>(), c in replacement(),
@@ -203,7 +203,7 @@ proptest! {
         prop_assert_eq!(check(Country::Es, &other).valid, twin, "{} -> {}", text, other);
     }
 
-    /// The digit 0 stands for two remainders, so only a NIF that ends in another digit is sure.
+    /// The digit 0 stands for two remainders, so only changes of a NIF with another last digit are always detected.
     #[test]
     fn any_single_change_of_a_nif_that_does_not_end_in_0_is_refused(
         text in portuguese(), place in any::<Index>(), c in replacement(),
@@ -223,7 +223,7 @@ proptest! {
         prop_assert!(!check(Country::It, &other).valid, "{} -> {}", text, other);
     }
 
-    /// Modulo 10, a change shows only when its weight times the difference of the values is no multiple of 10.
+    /// Modulo 10, a change is detected unless its weight times the difference of the values is a multiple of 10.
     #[test]
     fn any_single_change_of_a_curp_that_its_modulus_can_see_is_refused(
         text in mexican(), place in any::<Index>(), c in replacement(),
@@ -237,7 +237,7 @@ proptest! {
         prop_assert!(!check(Country::Mx, &other).valid, "{} -> {}", text, other);
     }
 
-    /// As in Portugal, 0 stands for two remainders; the first check digit sees every one of the nine digits.
+    /// As in Portugal, 0 stands for two remainders. The first check digit depends on all nine digits.
     #[test]
     fn any_single_change_of_a_cpf_whose_first_check_digit_is_not_0_is_refused(
         text in brazilian(), place in any::<Index>(), c in replacement(),
@@ -250,7 +250,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_and_no_date_make_it_panic_and_every_refusal_has_a_reason(
+    fn no_text_or_date_causes_a_panic_and_every_rejection_has_a_reason(
         text in prop_oneof![any::<String>(), "\\PC{0,60}", "[0-9A-Za-zÑñ ./-]{0,24}"],
         seconds in any::<i64>(),
     ) {
@@ -266,9 +266,9 @@ proptest! {
     }
 }
 
-/// The changes that the algorithms cannot see exist: the properties above do not leave out more than they must.
+/// Undetectable changes exist: the properties above do not exclude more than necessary.
 #[test]
-fn what_the_algorithms_cannot_see_is_accepted() {
+fn undetectable_changes_are_accepted() {
     for (country, text, unseen) in [
         (Country::Es, "12345678Z", "Y2345678Z"),
         (Country::Pt, "123456720", "163456720"),

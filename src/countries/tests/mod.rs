@@ -1,4 +1,4 @@
-//! What holds for all countries alike: the registry, and the properties of documents and decisions.
+//! Tests of all countries: the registry, and properties of documents and decisions.
 
 mod decisions;
 mod documents;

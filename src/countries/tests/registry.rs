@@ -1,10 +1,10 @@
-//! The registry: every country, its thresholds and how they are replaced.
+//! The registry: every country, its thresholds and their replacement.
 
 use std::fs;
 
 use tempfile::TempDir;
 
-use super::super::table::{case, moment, told};
+use super::super::table::{case, moment, report};
 use super::super::{Countries, DocumentKind, DocumentVerdict, ReasonCode};
 use crate::domain::application::Country;
 use crate::domain::decision::{Outcome, RuleKind};
@@ -21,7 +21,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 const SPAIN: &str = include_str!("../../../config/countries/es.toml");
 
 #[test]
-fn every_country_answers_for_itself_and_accepts_its_own_sample() {
+fn every_country_is_registered_under_its_code_and_accepts_its_sample() {
     let countries = Countries::built_in().unwrap();
     for country in Country::ALL {
         let rules = countries.rules(country);
@@ -36,9 +36,9 @@ fn every_country_answers_for_itself_and_accepts_its_own_sample() {
     }
 }
 
-/// The tables of docs/specification.md 3.1 and 3.3.
+/// The table in docs/specification.md 3.
 #[test]
-fn the_built_in_rules_are_those_of_the_specification() {
+fn the_built_in_rules_match_the_specification() {
     use RuleKind::{Reject, Review};
     let countries = Countries::built_in().unwrap();
     type Expected<'a> = (Country, &'a str, &'a str, &'a [(&'a str, RuleKind, Option<&'a str>)]);
@@ -131,7 +131,7 @@ fn the_built_in_rules_are_those_of_the_specification() {
 }
 
 #[test]
-fn a_country_tells_everything_that_a_client_needs() {
+fn a_country_description_has_everything_that_a_client_needs() {
     let description = Countries::built_in().unwrap().rules(Country::Es).describe();
     assert_eq!(description.document.kinds, [DocumentKind::Dni, DocumentKind::Nie]);
     let mut json = serde_json::to_value(&description).unwrap();
@@ -184,7 +184,7 @@ fn a_country_tells_everything_that_a_client_needs() {
 }
 
 #[test]
-fn the_schema_of_a_verdict_is_what_is_written() {
+fn the_schema_of_a_verdict_matches_its_json() {
     use utoipa::PartialSchema as _;
     let schema = serde_json::to_value(DocumentVerdict::schema()).unwrap();
     let mut properties: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
@@ -194,10 +194,11 @@ fn the_schema_of_a_verdict_is_what_is_written() {
     assert!(reasons["enum"].as_array().unwrap().contains(&"bad_check_digit".into()), "{reasons}");
 }
 
-/// Versions are stored with decisions for years. Whoever breaks this test has changed how cases are decided, and
-/// raises a revision or a figure on purpose; the hashes were worked out apart, over the documented content.
+/// Versions are stored with decisions for years. A failure of this test means that cases are decided differently:
+/// increment a revision or change a threshold on purpose. The hashes were computed separately from the documented
+/// content.
 #[test]
-fn the_version_of_a_rule_pack_does_not_change_by_accident() {
+fn rule_pack_versions_do_not_change_unintentionally() {
     let countries = Countries::built_in().unwrap();
     for (country, version) in [
         (Country::Es, "es-4a4024c70bb027c9"),
@@ -208,17 +209,17 @@ fn the_version_of_a_rule_pack_does_not_change_by_accident() {
         (Country::Br, "br-8061dd2ba4f72882"),
     ] {
         assert_eq!(countries.rules(country).rules_version(), version);
-        let decision = countries.rules(country).evaluate(&case("1000", "9000000", 36, told("0", 800)));
+        let decision = countries.rules(country).evaluate(&case("1000", "9000000", 36, report("0", 800)));
         assert_eq!(decision.rules_version, version);
     }
 }
 
 #[test]
-fn a_file_replaces_one_countrys_thresholds_and_with_them_its_decisions_and_version() {
+fn a_file_replaces_the_thresholds_of_one_country_and_changes_its_version() {
     let strict = SPAIN.replace("min_credit_score = 600", "min_credit_score = 750");
     let dir = folder(&[("es.toml", &strict), ("README.md", "not a country")]);
     let (own, built_in) = (Countries::load(Some(dir.path())).unwrap(), Countries::built_in().unwrap());
-    let case = case("15000", "3500", 36, told("300", 720));
+    let case = case("15000", "3500", 36, report("300", 720));
     assert_eq!(built_in.rules(Country::Es).evaluate(&case).status, Outcome::Approved);
     assert_eq!(own.rules(Country::Es).evaluate(&case).status, Outcome::Rejected);
     assert_ne!(own.rules(Country::Es).rules_version(), built_in.rules(Country::Es).rules_version());
@@ -226,7 +227,7 @@ fn a_file_replaces_one_countrys_thresholds_and_with_them_its_decisions_and_versi
 }
 
 #[test]
-fn another_way_of_writing_the_same_figures_is_the_same_version() {
+fn equal_thresholds_have_the_same_version_in_any_notation() {
     let rewritten = SPAIN
         .replace("dti_limit = \"0.40\"", "\n# A comment.\ndti_limit = \"0.4000\"")
         .replace("\"20000.00\"", "20000");
@@ -237,7 +238,7 @@ fn another_way_of_writing_the_same_figures_is_the_same_version() {
 }
 
 #[test]
-fn a_bad_file_stops_the_boot_and_says_which_and_where() {
+fn an_invalid_file_is_an_error_that_names_the_file_and_the_key() {
     let unknown_key = format!("{SPAIN}\nmax_age = 99\n");
     let missing_key = SPAIN.replace("min_credit_score = 600", "");
     let out_of_range = SPAIN.replace("min_credit_score = 600", "min_credit_score = 900");
@@ -260,7 +261,7 @@ fn a_bad_file_stops_the_boot_and_says_which_and_where() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_is_no_text_stops_the_boot() {
+fn a_file_that_is_not_text_is_an_error() {
     let dir = folder(&[]);
     fs::write(dir.path().join("mx.toml"), [0xff, 0xfe]).unwrap();
     let message = Countries::load(Some(dir.path())).unwrap_err().to_string();

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The vector of the Standard Webhooks specification.
+/// The test vector of the Standard Webhooks specification.
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const TIMESTAMP: i64 = 1_614_265_330;
@@ -28,7 +28,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 #[test]
-fn the_official_vector_is_signed_and_verified() {
+fn the_official_test_vector_is_signed_and_verified() {
     assert_eq!(key().sign(ID, TIMESTAMP, BODY), SIGNED);
     let signature = standard(SIGNED).unwrap();
     assert_eq!(signature.id(), ID);
@@ -38,7 +38,7 @@ fn the_official_vector_is_signed_and_verified() {
 }
 
 #[test]
-fn one_good_signature_of_a_list_is_enough_wherever_it_stands() {
+fn one_valid_signature_at_any_position_of_the_list_is_enough() {
     let other = other_key().sign(ID, TIMESTAMP, BODY);
     for list in [
         format!("{SIGNED} {other}"),
@@ -62,7 +62,7 @@ fn one_good_signature_of_a_list_is_enough_wherever_it_stands() {
 }
 
 #[test]
-fn a_message_is_timely_for_exactly_the_tolerance_both_ways() {
+fn timestamps_are_accepted_within_the_tolerance_in_both_directions() {
     let signature = Signature::Standard(standard(SIGNED).unwrap());
     for (seconds, timely) in [(0, true), (300, true), (301, false), (-300, true), (-301, false)] {
         assert_eq!(signature.is_timely(at(TIMESTAMP + seconds), TOLERANCE), timely, "{seconds}");
@@ -72,7 +72,7 @@ fn a_message_is_timely_for_exactly_the_tolerance_both_ways() {
 }
 
 #[test]
-fn headers_that_are_not_exactly_of_the_scheme_are_refused() {
+fn headers_that_violate_the_scheme_are_rejected() {
     let time = TIMESTAMP.to_string();
     let long_id = "x".repeat(129);
     for (id, timestamp) in [
@@ -130,7 +130,7 @@ fn the_legacy_signature_is_hex_in_either_case_with_or_without_its_prefix() {
 }
 
 #[test]
-fn keys_of_every_length_are_those_of_rfc_2104_and_cannot_be_printed() {
+fn keys_of_every_length_follow_rfc_2104_and_are_masked() {
     let long = [0xaa; 131];
     let body = b"Test Using Larger Than Block-Size Key - Hash Key First";
     let expected = "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54";
@@ -144,7 +144,7 @@ fn message() -> impl Strategy<Value = (String, i64, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn what_was_signed_verifies((id, timestamp, body) in message(), secret in proptest::collection::vec(any::<u8>(), 24..=64)) {
+    fn signatures_verify((id, timestamp, body) in message(), secret in proptest::collection::vec(any::<u8>(), 24..=64)) {
         let key = SigningKey::new(&secret);
         let list = key.sign(&id, timestamp, &body);
         let signature = StandardSignature::parse(&id, &timestamp.to_string(), &list).unwrap();
@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn one_flipped_bit_anywhere_fails((id, timestamp, mut body) in message(), bit in any::<prop::sample::Index>()) {
+    fn any_flipped_bit_fails_verification((id, timestamp, mut body) in message(), bit in any::<prop::sample::Index>()) {
         let (list, legacy) = (key().sign(&id, timestamp, &body), key().sign_legacy(&body));
         let mut signature = StandardSignature::parse(&id, &timestamp.to_string(), &list).unwrap();
         let mac = &mut signature.signatures[0];
@@ -172,7 +172,7 @@ proptest! {
         prop_assert!(!moved.verifies(&key(), &body), "the time is signed too");
     }
 
-    /// The fuzz target of the header parsers: whatever comes, they answer, and take nothing that does not verify.
+    /// Fuzzes the header parsers: they never panic, and random headers never verify.
     #[test]
     fn no_header_makes_the_parsers_panic(id in "\\PC{0,140}", timestamp in "\\PC{0,20}", list in "\\PC{0,300}") {
         if let Some(signature) = StandardSignature::parse(&id, &timestamp, &list) {
@@ -182,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn nearly_right_lists_are_read_or_refused_and_never_verify_by_chance(
+    fn malformed_lists_never_verify(
         entries in proptest::collection::vec("(v1|v2|v1a|V1|)(,|,,|)[A-Za-z0-9+/]{0,44}={0,3}", 0..20),
         gap in "[ ,\t]{1,2}",
     ) {

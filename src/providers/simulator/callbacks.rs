@@ -1,7 +1,8 @@
-//! The answers that a bureau has promised: written as webhooks, signed, and posted until they are taken.
+//! Delivers the reports of asynchronous bureaus as signed webhooks, with retries.
 //!
-//! Every try is signed anew, at its own time, under the same `webhook-id`, as Standard Webhooks wants it. A try that is not
-//! answered 2xx is followed by another after a pause that doubles, and after the last the bureau gives up, as real ones do.
+//! Each attempt is signed anew with the current time under the same `webhook-id`, as Standard Webhooks requires. An
+//! attempt without a 2xx answer is repeated after a delay that doubles. After the last attempt the simulator gives up,
+//! as real bureaus do.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,24 +16,24 @@ use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::providers::signature::SigningKey;
 
-/// Tries of one answer...
-const MAX_TRIES: u32 = 12;
-/// ...the pause after the first, and the longest.
+/// Most attempts to deliver a report.
+const MAX_ATTEMPTS: u32 = 12;
+/// Delay after the first attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long a try may take.
-const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of an attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where promised answers are posted, and the keys that sign them. A country without a key answers on the spot.
+/// The URL for webhooks and the signing keys. A country without a key answers synchronously.
 #[derive(Debug, Clone)]
 pub struct Callbacks {
-    /// The whole URL.
+    /// The complete URL.
     pub url: String,
-    /// Each country's key.
+    /// The signing key of each country.
     pub keys: BTreeMap<Country, SigningKey>,
 }
 
-/// One answer on its way.
+/// The delivery of one report.
 pub(super) struct Delivery {
     pub(super) country: Country,
     pub(super) key: SigningKey,
@@ -42,27 +43,27 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Posts the answer when its time has come, and again until it is taken. Must run on one of actix's threads.
-    pub(super) async fn carry_out(self, clock: Clock, logger: slog::Logger) {
+    /// Posts the report after its delay and retries until it is accepted. Must run on an actix thread.
+    pub(super) async fn run(self, clock: Clock, logger: slog::Logger) {
         tokio::time::sleep(self.delay).await;
-        // As in the provider gateway: awc panics where no cryptography is installed.
+        // As in the provider gateway: awc panics without a default crypto provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = awc::Client::builder().timeout(TRY_TIMEOUT).disable_redirects().finish();
+        let client = awc::Client::builder().timeout(ATTEMPT_TIMEOUT).disable_redirects().finish();
         let id = format!("msg_{}", clock.new_uuid().simple());
         let mut pause = FIRST_PAUSE;
-        for tried in 1..=MAX_TRIES {
+        for tried in 1..=MAX_ATTEMPTS {
             let answered = self.post(&client, &id, clock.now()).await;
-            slog::info!(logger, "answer posted"; "country" => self.country.code(), "try" => tried, "status" => answered);
+            slog::info!(logger, "report posted"; "country" => self.country.code(), "try" => tried, "status" => answered);
             if answered.is_some_and(|status| (200..300).contains(&status)) {
                 return;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        slog::warn!(logger, "answer given up"; "country" => self.country.code());
+        slog::warn!(logger, "report delivery abandoned"; "country" => self.country.code());
     }
 
-    /// One try: the status of its answer, if there was one.
+    /// One attempt. Returns the status of the answer, if any.
     async fn post(&self, client: &awc::Client, id: &str, now: DateTime<Utc>) -> Option<u16> {
         let time = now.timestamp();
         let request = client
@@ -75,7 +76,7 @@ impl Delivery {
     }
 }
 
-/// The body of the webhook that tells `outcome`; `None` for what a bureau answers on the spot.
+/// The body of the webhook for `outcome`; `None` if the bureau answers synchronously.
 pub(super) fn write(
     application: ApplicationId,
     reference: &str,
@@ -119,7 +120,7 @@ mod tests {
     use crate::domain::confirmation::Confirmation;
 
     #[test]
-    fn every_report_is_written_as_a_confirmation_that_can_be_read() {
+    fn every_report_is_a_confirmation_that_can_be_parsed() {
         let id: ApplicationId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
         for document in TEST_DOCUMENTS {
             let outcome = document.outcome();

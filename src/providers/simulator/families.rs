@@ -1,18 +1,17 @@
-//! Families of test documents: as many documents as anybody needs for each scenario.
+//! Families of test documents: many documents per scenario.
 //!
-//! While an application is open, its account cannot make another one for the same document (docs/specification.md 9).
-//! Whoever needs several
-//! applications of one outcome at a time therefore takes further members of a scenario's family. In each country's pattern
-//! `n` and `c` stand for a serial number (`c` writes it in consonants), `s` for the scenario, in the same two digits as in
-//! the table of test documents, and `?` for check characters.
+//! While an application is open, its account cannot create another one for the same document (docs/specification.md 9). For several
+//! concurrent applications with the same outcome, use further members of a scenario's family. In a country's pattern,
+//! `n` and `c` stand for digits of a serial number (`c` as consonants), `s` for the scenario's two digits from the
+//! table of test documents, and `?` for check characters.
 
 use super::test_documents::{Scenario, TEST_DOCUMENTS, TestDocument};
 use crate::domain::application::Country;
 
-/// Members of each family.
+/// Size of each family.
 pub const MEMBERS: u32 = 10_000;
 
-/// Digits of a serial number, written in consonants.
+/// The consonants that stand for the digits of a serial number.
 const CONSONANTS: &[u8; 10] = b"BCDFGHJKLM";
 
 /// The pattern of a country's families.
@@ -50,7 +49,7 @@ const fn code(scenario: Scenario) -> u32 {
     }
 }
 
-/// A member of a family, with `?` for its check characters: they are the country's rules to know.
+/// A member of a family, with `?` for the check characters, which depend on the country's rules.
 pub fn member(country: Country, scenario: Scenario, serial: u32) -> String {
     let serial = format!("{:04}", serial % MEMBERS);
     let scenario = format!("{:02}", code(scenario));
@@ -65,7 +64,7 @@ pub fn member(country: Country, scenario: Scenario, serial: u32) -> String {
     written.map(char::from).collect()
 }
 
-/// The test document whose family `document` belongs to.
+/// The test document of the family that `document` belongs to.
 pub(super) fn head_of(country: Country, document: &str) -> Option<&'static TestDocument> {
     let pattern = pattern(country);
     let mut number = 0;
@@ -96,7 +95,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_member_does_what_its_test_document_does() {
+    fn every_member_behaves_like_its_test_document() {
         for row in TEST_DOCUMENTS {
             for serial in [0, 7, 1234, 9999] {
                 let document = member(row.country, row.scenario, serial).replace('?', "5");
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_member_gets_a_report_of_its_own() {
+    fn similar_documents_get_a_generated_report() {
         for document in ["990042", "99004299A", "9900420", "9x004204S", "HERM710108MDFDBA0?"] {
             assert!(matches!(outcome_of(Country::Es, document), Outcome::Report(_)), "{document}");
             assert!(head_of(Country::Mx, document).is_none(), "{document}");
@@ -117,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_document_makes_it_panic(text in any::<String>()) {
+        fn no_document_causes_a_panic(text in any::<String>()) {
             for country in Country::ALL {
                 let _ = head_of(country, &text);
             }

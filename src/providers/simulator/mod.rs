@@ -1,20 +1,20 @@
-//! The provider simulator: all six bureaus as one real HTTP server.
+//! The provider simulator: an HTTP server for all bureaus.
 //!
-//! It speaks each bureau's own format under `/es`, `/pt`, …, so that nothing in Aval can tell it from the bureau
-//! itself: with no `base_url` configured the gateway calls it over loopback, and tests and demonstrations use it
-//! too. It answers from the document alone ([`record`]), except for the documented [`test_documents`], and can be
-//! told to misbehave ([`Script`]), in the process or over HTTP:
+//! It implements each bureau's format under `/es`, `/pt`, …, and behaves like the bureau. Without a `base_url` the
+//! gateway calls it over loopback; tests and demonstrations use it too. Answers depend only on the document
+//! ([`record`]), except for the documented [`test_documents`]. Faults can be injected ([`Script`]) in the process or
+//! over HTTP:
 //!
 //! - `PUT /control/{country}` with any of `fail_next`, `latency_ms`, `error_rate_percent`, `malformed`,
 //!   `callback_delay_ms`
-//! - `DELETE /control/{country}` ends that country's faults
+//! `DELETE /control/{country}` removes the country's faults
 //! - `GET /control` shows them all, with the number of calls
 //!
-//! Told where ([`Simulator::answer_later`]), it plays the asynchronous bureau as well: it answers a question that names its
-//! application with a promise (202), and posts the report as a signed webhook afterwards.
+//! With [`Simulator::answer_later`] it also simulates asynchronous bureaus: it answers a request that has an
+//! application id with a 202, and posts the report later as a signed webhook.
 //!
-//! It keeps nothing, and neither documents nor names reach its log. The control paths have no lock on them: the
-//! simulator belongs on loopback or on a network of trusted machines.
+//! It stores nothing and logs neither documents nor names. The control endpoints have no authentication: the simulator
+//! belongs on loopback or a trusted network.
 
 mod callbacks;
 pub mod families;
@@ -39,22 +39,22 @@ use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
 
-/// Where the simulator listens and how slow it can be.
+/// Address and delays of the simulator.
 #[derive(Debug, Clone)]
 pub struct SimulatorSettings {
     /// The address to listen on.
     pub host: IpAddr,
-    /// The port to listen on; 0 takes any that is free.
+    /// The port to listen on; 0: any free port.
     pub port: u16,
-    /// After how long a *slow* test document is answered.
+    /// Delay of the answer to a *slow* test document.
     pub slow_answer: Duration,
-    /// How long a *timeout* test document hangs, unless its client gives up first.
+    /// How long a *timeout* test document hangs unless the client disconnects.
     pub hang: Duration,
 }
 
 impl Default for SimulatorSettings {
-    /// Any port on loopback; 4 s slow, which is over the breaker's threshold of 3 s; 60 s hanging, which is over
-    /// every time limit.
+    /// Any port on loopback; 4 s for slow answers, which exceeds the breaker's threshold of 3 s; 60 s for hanging ones,
+    /// which exceeds every timeout.
     fn default() -> Self {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -74,10 +74,10 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// Binds and starts serving, on a thread of its own. Must be called inside a Tokio runtime.
+    /// Starts the server on a separate thread. Requires a Tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the address cannot be listened on.
+    /// [`Error::Configuration`] if the address is not available.
     pub async fn start(settings: SimulatorSettings, clock: Clock, logger: slog::Logger) -> Result<Self> {
         let wanted = SocketAddr::new(settings.host, settings.port);
         let shared = Arc::new(Shared::new(settings, clock, logger.clone()));
@@ -99,32 +99,32 @@ impl Simulator {
         format!("{}/{}", self.root_url(), country.lower_code())
     }
 
-    /// The URL that `/control` is below.
+    /// The base URL of `/control`.
     pub fn root_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Has the bureaus of these callbacks' countries answer later. Once told, it stays so.
+    /// Makes the bureaus with a key in `callbacks` asynchronous. Cannot be undone.
     pub fn answer_later(&self, callbacks: Callbacks) {
         let _ = self.shared.callbacks.set(callbacks);
     }
 
-    /// What the bureaus are told to do wrong.
+    /// The injected faults.
     pub fn script(&self) -> &Script {
         &self.shared.script
     }
 
-    /// How many questions have reached `country`'s bureau since the start, answered or not.
+    /// Number of requests to `country`'s bureau since the start, including unanswered ones.
     pub fn calls(&self, country: Country) -> u64 {
         self.shared.tally(country).arrived()
     }
 
-    /// How many questions `country`'s bureau is busy with now. A client that gives up is no longer counted.
+    /// Number of requests in progress at `country`'s bureau, excluding those of disconnected clients.
     pub fn in_flight(&self, country: Country) -> u64 {
         self.shared.tally(country).in_flight()
     }
 
-    /// Stops at once: listening ends and open connections, hanging ones too, are closed.
+    /// Stops listening and closes all connections, including hanging ones.
     pub async fn stop(self) {
         self.server.stop(false).await;
     }

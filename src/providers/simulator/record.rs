@@ -1,11 +1,11 @@
-//! What a simulated bureau holds about a person, and the believable records it makes up.
+//! The record that a simulated bureau has of a person, and generated records.
 //!
-//! A made-up record follows from its document alone: SHA-256 of country and document picks one of a million
-//! profiles, and everything else is worked out from the profile's number. The same document therefore gets the same
-//! report for ever, on every instance, with nothing stored. The profile's number, and not the hash, stands in the
-//! report's reference: documents are few enough to try them all, so that a hash of one would be personal data.
+//! A generated record depends only on the document: the SHA-256 of country and document selects one of a million
+//! profiles, and the profile's number determines all figures. The same document therefore always has the same report on
+//! every instance, without any storage. The report's reference contains the profile's number instead of the hash:
+//! documents are few enough to enumerate, so a hash would be personal data.
 //!
-//! Figures are of the country's own order of magnitude, and about nine in ten would pass its rules for a loan of
+//! Figures are typical of the country, and about nine in ten records pass its rules for an ordinary loan.
 //! ordinary size.
 
 use rust_decimal::Decimal;
@@ -15,34 +15,34 @@ use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, CreditScore};
 use crate::domain::money::Money;
 
-/// How many different profiles there are for each country.
+/// Number of profiles per country.
 const PROFILES: u64 = 1_000_000;
 
-/// What one bureau holds about one person. What is `None` the bureau leaves out of its report; what a format has
-/// no place for (`average_monthly_income`, `verified`) its report leaves out as well.
+/// A bureau's record of a person. Reports omit values that are `None` and values that the format does not support
+/// (`average_monthly_income`, `verified`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BureauRecord {
-    /// The bureau's own reference of the report: letters, digits and `-`, at most 25 characters.
+    /// The bureau's reference of the report: at most 25 letters, digits and `-`.
     pub reference: String,
-    /// How many accounts the figures come from.
+    /// The number of accounts behind the figures.
     pub accounts: Option<u16>,
-    /// The standing of the accounts.
+    /// The state of the accounts.
     pub account_status: Option<AccountStatus>,
-    /// The score on the common scale; a format with a scale of its own maps it back.
+    /// The score on the common scale. Formats with another scale convert it.
     pub credit_score: Option<CreditScore>,
-    /// Everything owed, in the country's currency.
+    /// Total debt in the country's currency.
     pub total_debt: Option<Money>,
-    /// Paid on debts each month, in the country's currency.
+    /// Monthly payments on debts in the country's currency.
     pub monthly_obligations: Option<Money>,
-    /// Whether there are unpaid debts past due.
+    /// Whether there are overdue debts.
     pub has_defaults: Option<bool>,
-    /// What comes in each month, in the country's currency. Told by CRIF, DataCrédito and Serasa.
+    /// Average monthly income in the country's currency. Reported by CRIF, DataCrédito and Serasa.
     pub average_monthly_income: Option<Money>,
-    /// Whether the person's record is verified. Told by DataCrédito.
+    /// Whether the person's record is verified. Reported by DataCrédito.
     pub verified: Option<bool>,
 }
 
-/// A monthly income that is ordinary for an applicant in `country`, in whole units of its currency.
+/// A typical monthly income of an applicant, in whole units of the country's currency.
 pub const fn typical_monthly_income(country: Country) -> u64 {
     match country {
         Country::Es => 2_500,
@@ -54,13 +54,13 @@ pub const fn typical_monthly_income(country: Country) -> u64 {
     }
 }
 
-/// An amount in whole units of the currency. Zero when it is beyond what [`Money`] holds, which none here is.
+/// An amount in whole units of the currency. Zero if it exceeds the range of [`Money`], which never happens here.
 pub(super) fn units(amount: u64) -> Money {
     Money::from_decimal(Decimal::from(amount)).unwrap_or_default()
 }
 
 impl BureauRecord {
-    /// The record that `country`'s bureau makes up for `document`.
+    /// The generated record for `document`.
     pub fn believable(country: Country, document: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(country.code());
@@ -71,8 +71,8 @@ impl BureauRecord {
         Self::of_profile(country, number % PROFILES)
     }
 
-    /// Works a profile's figures out of its number. The two lowest digits choose how good the record is, the rest
-    /// moves each figure within its band.
+    /// Derives the figures from the profile's number. The last two digits determine the quality of the record, and the
+    /// others vary each figure within its band.
     fn of_profile(country: Country, profile: u64) -> Self {
         let kind = profile % 100;
         let spread = profile / 100;
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_document_has_the_same_record_and_another_country_another() {
+    fn a_record_depends_on_document_and_country() {
         let one = BureauRecord::believable(Country::Es, "12345678Z");
         assert_eq!(one, BureauRecord::believable(Country::Es, "12345678Z"));
         assert_ne!(one.reference, BureauRecord::believable(Country::Es, "87654321X").reference);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_never_carries_its_document() {
+    fn a_record_never_contains_its_document() {
         let record = BureauRecord::believable(Country::Co, "1234567890");
         assert!(!format!("{record:?}").contains("1234567890"));
         assert_eq!(record.reference.len(), "CO-000000".len());

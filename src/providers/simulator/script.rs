@@ -1,7 +1,7 @@
-//! What an operator or a test has told the simulated bureaus to do wrong.
+//! Faults injected into the simulated bureaus, by an operator or a test.
 //!
-//! Faults lie over whatever a document would be answered, and are kept for each country apart. Which fault meets a
-//! request is settled when the request arrives, so that "the next three calls" are the next three to arrive, however
+//! Faults override the normal answers of a country. They are applied when a request arrives, so "the next three calls"
+//! are the next three to arrive, however long they take.
 //! long each of them takes.
 
 use std::collections::BTreeMap;
@@ -12,25 +12,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::application::Country;
 
-/// The longest latency that can be set: longer than any caller waits.
+/// Largest latency, which exceeds every client's timeout.
 pub const MAX_LATENCY: Duration = Duration::from_secs(600);
 
-/// What one country's bureau does wrong at present.
+/// The injected faults of one country's bureau.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Faults {
-    /// How many of the next calls are answered 503.
+    /// Number of next calls that fail with 503.
     pub fail_next: u32,
-    /// How long every answer is held back, in milliseconds, at most [`MAX_LATENCY`].
+    /// Additional latency of every answer in milliseconds, up to [`MAX_LATENCY`].
     pub latency_ms: u64,
-    /// How many calls in a hundred are answered 500, drawn at random.
+    /// Percentage of calls that fail with 500, chosen at random.
     pub error_rate_percent: u8,
-    /// Whether reports break off in the middle.
+    /// Whether reports are truncated.
     pub malformed: bool,
-    /// How long after its promise a bureau that answers later does so, in milliseconds, at most [`MAX_LATENCY`].
+    /// Delay of an asynchronous report in milliseconds, up to [`MAX_LATENCY`].
     pub callback_delay_ms: u64,
 }
 
-/// A change of [`Faults`]: what is left out stays as it is.
+/// A change of [`Faults`]. Absent members keep their value.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultChange {
@@ -46,70 +46,70 @@ pub struct FaultChange {
     pub callback_delay_ms: Option<u64>,
 }
 
-/// What meets one request, besides its latency.
+/// The fault applied to one request, apart from latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Injected {
-    /// One of the next N calls.
+    /// The call is one of the next N.
     Down,
-    /// Hit by the error rate.
+    /// The call was selected by the error rate.
     Error,
-    /// The report breaks off.
+    /// The report is truncated.
     Malformed,
 }
 
-/// The faults of all countries. Cheap to clone; clones share them.
+/// The faults of all countries. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     faults: Arc<Mutex<BTreeMap<Country, Faults>>>,
 }
 
 impl Script {
-    /// Answers the next `calls` calls 503.
+    /// Makes the next `calls` calls fail with 503.
     pub fn fail_next(&self, country: Country, calls: u32) {
         self.change(country, |faults| faults.fail_next = calls);
     }
 
-    /// Holds every answer back by `latency`, at most [`MAX_LATENCY`].
+    /// Sets the additional latency of every answer, up to [`MAX_LATENCY`].
     pub fn set_latency(&self, country: Country, latency: Duration) {
         let latency_ms = u64::try_from(latency.min(MAX_LATENCY).as_millis()).unwrap_or(u64::MAX);
         self.change(country, |faults| faults.latency_ms = latency_ms);
     }
 
-    /// Has answers that were promised come `delay` later, at most [`MAX_LATENCY`].
+    /// Sets the delay of asynchronous reports, up to [`MAX_LATENCY`].
     pub fn set_callback_delay(&self, country: Country, delay: Duration) {
         let delay_ms = u64::try_from(delay.min(MAX_LATENCY).as_millis()).unwrap_or(u64::MAX);
         self.change(country, |faults| faults.callback_delay_ms = delay_ms);
     }
 
-    /// Answers `percent` of the calls 500. More than 100 is 100.
+    /// Sets the percentage of calls that fail with 500, up to 100.
     pub fn set_error_rate(&self, country: Country, percent: u8) {
         self.change(country, |faults| faults.error_rate_percent = percent.min(100));
     }
 
-    /// Has every report break off in the middle, or no longer.
+    /// Sets whether reports are truncated.
     pub fn set_malformed(&self, country: Country, malformed: bool) {
         self.change(country, |faults| faults.malformed = malformed);
     }
 
-    /// Ends all faults of `country`.
+    /// Removes all faults of `country`.
     pub fn reset(&self, country: Country) {
         self.change(country, |faults| *faults = Faults::default());
     }
 
-    /// Ends all faults of all countries.
+    /// Removes all faults.
     pub fn reset_all(&self) {
         self.lock().clear();
     }
 
-    /// What `country`'s bureau does wrong at present.
+    /// The current faults of `country`.
     pub fn faults(&self, country: Country) -> Faults {
         self.lock().get(&country).copied().unwrap_or_default()
     }
 
-    /// Applies `change` and returns what holds from now on.
+    /// Applies `change` and returns the resulting faults.
     ///
     /// # Errors
-    /// A sentence for the operator when a value is out of its range; nothing is changed then.
+    /// A sentence for the operator if a value is out of range; nothing is changed.
     pub fn apply(&self, country: Country, change: FaultChange) -> Result<Faults, &'static str> {
         if change.error_rate_percent.is_some_and(|percent| percent > 100) {
             return Err("error_rate_percent must be 0 to 100");
@@ -129,8 +129,8 @@ impl Script {
         }))
     }
 
-    /// Settles what meets the call that has just arrived; `roll` is an even draw from 0 to 99.
-    pub(super) fn meet(&self, country: Country, roll: u8) -> (Option<Injected>, Duration) {
+    /// The fault and latency for a call that has just arrived. `roll` is a uniform draw from 0 to 99.
+    pub(super) fn next_fault(&self, country: Country, roll: u8) -> (Option<Injected>, Duration) {
         let mut all = self.lock();
         let faults = all.entry(country).or_default();
         let latency = Duration::from_millis(faults.latency_ms);
@@ -162,27 +162,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_calls_fail_and_then_no_more() {
+    fn only_the_next_calls_fail() {
         let script = Script::default();
         script.fail_next(Country::Es, 2);
-        let met: Vec<_> = (0..3).map(|_| script.meet(Country::Es, 0).0).collect();
+        let met: Vec<_> = (0..3).map(|_| script.next_fault(Country::Es, 0).0).collect();
         assert_eq!(met, [Some(Injected::Down), Some(Injected::Down), None]);
-        assert_eq!(script.meet(Country::Mx, 0), (None, Duration::ZERO));
+        assert_eq!(script.next_fault(Country::Mx, 0), (None, Duration::ZERO));
     }
 
     #[test]
-    fn the_error_rate_is_a_share_of_the_rolls() {
+    fn the_error_rate_selects_a_share_of_the_calls() {
         let script = Script::default();
         for (rate, expected) in [(0, 0), (30, 30), (100, 100), (255, 100)] {
             script.set_error_rate(Country::It, rate);
-            let hit =
-                (0..100).filter(|roll| script.meet(Country::It, *roll).0 == Some(Injected::Error)).count();
+            let hit = (0..100)
+                .filter(|roll| script.next_fault(Country::It, *roll).0 == Some(Injected::Error))
+                .count();
             assert_eq!(hit, expected);
         }
     }
 
     #[test]
-    fn a_change_touches_what_it_names_and_a_bad_one_nothing() {
+    fn a_change_affects_only_its_members_and_an_invalid_one_nothing() {
         let script = Script::default();
         script.set_latency(Country::Br, Duration::from_secs(3600));
         let change = FaultChange { malformed: Some(true), ..FaultChange::default() };

@@ -1,4 +1,4 @@
-//! The simulator's HTTP side: routes, the playing out of an answer, and the control paths.
+//! The simulator's HTTP server: routes of the bureaus and control endpoints.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +22,12 @@ use crate::domain::application::Country;
 use crate::domain::ids::RequestId;
 use crate::providers::acceptance;
 
-/// The largest question that is read, in bytes.
+/// Largest accepted request body.
 const MAX_QUESTION_BYTES: usize = 64 * 1024;
-/// What a rate-limited caller is told to wait, in seconds.
+/// `Retry-After` of rate-limited answers, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 
-/// What the handlers and the [`super::Simulator`] handle share.
+/// State shared by the handlers and [`super::Simulator`].
 pub(super) struct Shared {
     settings: SimulatorSettings,
     clock: Clock,
@@ -37,14 +37,14 @@ pub(super) struct Shared {
     tallies: [Tally; Country::ALL.len()],
 }
 
-/// The calls of one country.
+/// Call counters of one country.
 #[derive(Default)]
 pub(super) struct Tally {
     arrived: AtomicU64,
     left: AtomicU64,
 }
 
-/// Counts a call as left when it is dropped, which also happens when its client disconnects.
+/// Counts a call as finished when dropped, including when the client disconnects.
 struct InFlight<'a>(&'a Tally);
 
 impl Tally {
@@ -88,8 +88,8 @@ impl Shared {
     }
 }
 
-/// Binds `address` and builds the server: one worker, no signal handlers, and no patience with a client that has
-/// closed its side, so that a hanging answer ends with its connection.
+/// Binds `address` and builds the server with one worker and no signal handlers. A half-closed connection is closed at
+/// once, which ends hanging answers.
 pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<(SocketAddr, Server)> {
     let shared = Data::from(shared);
     let server = HttpServer::new(move || {
@@ -110,8 +110,7 @@ pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<
     Ok((bound, server.run()))
 }
 
-/// One bureau under its country's code. A path that does not exist is answered 400, here and outside: from a bureau,
-/// 404 means that it knows nobody by that document.
+/// The routes of one bureau. Unknown paths are answered 400, because from a bureau 404 means an unknown person.
 fn bureau(country: Country) -> actix_web::Scope {
     let format = format_of(country);
     let ask = move |shared: Data<Shared>, request: HttpRequest, body: Bytes| async move {
@@ -127,22 +126,22 @@ fn bureau(country: Country) -> actix_web::Scope {
 async fn answer(shared: &Data<Shared>, country: Country, request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let _in_flight = shared.tally(country).enter();
     let format = format_of(country);
-    let (injected, latency) = shared.script.meet(country, shared.clock.percent_roll());
+    let (injected, latency) = shared.script.next_fault(country, shared.clock.percent_roll());
     let outcome =
         format.read_document(body).map(|document| with_fault(outcome_of(country, &document), injected));
     let delay = latency + own_delay(&shared.settings, outcome.as_ref());
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    let later = outcome.as_ref().and_then(|outcome| promise(shared, country, request, outcome));
+    let later = outcome.as_ref().and_then(|outcome| accept_for_later(shared, country, request, outcome));
     let (word, mut response) = match outcome {
-        Some(outcome) => later.map_or_else(|| write(format, &outcome), |promise| ("promise", promise)),
+        Some(outcome) => later.map_or_else(|| write(format, &outcome), |response| ("accepted", response)),
         None => ("bad_request", error(format, StatusCode::BAD_REQUEST, "BAD_REQUEST")),
     };
     let header = |name: &str| request.headers().get(name);
     let request_id = header("x-request-id").and_then(|id| RequestId::parse(id.to_str().ok()?));
     let traced = header("traceparent").is_some();
-    slog::info!(shared.logger, "bureau asked";
+    slog::info!(shared.logger, "request to simulated bureau";
         "country" => country.code(),
         "request_id" => request_id.as_ref().map(RequestId::as_str),
         "traceparent" => traced,
@@ -152,8 +151,9 @@ async fn answer(shared: &Data<Shared>, country: Country, request: &HttpRequest, 
     response
 }
 
-/// The promise of a bureau that answers later, which it is already busy keeping; `None` when it answers at once.
-fn promise(
+/// The 202 answer of an asynchronous bureau, which also starts the delivery of the report; `None` if the bureau answers
+/// synchronously.
+fn accept_for_later(
     shared: &Data<Shared>,
     country: Country,
     request: &HttpRequest,
@@ -166,11 +166,11 @@ fn promise(
     let body = callbacks::write(application, &reference, outcome, shared.clock.now())?;
     let delay = Duration::from_millis(shared.script.faults(country).callback_delay_ms);
     let delivery = Delivery { country, key, url, body, delay };
-    actix_web::rt::spawn(delivery.carry_out(shared.clock.clone(), shared.logger.clone()));
+    actix_web::rt::spawn(delivery.run(shared.clock.clone(), shared.logger.clone()));
     Some(HttpResponse::Accepted().content_type("application/json").body(acceptance::write(&reference)))
 }
 
-/// Tells the caller which request id arrived and whether a trace came with it.
+/// Echoes the request id, and whether the request had a trace context.
 fn echo(response: &mut HttpResponse, request_id: Option<&RequestId>, traced: bool) {
     let headers = response.headers_mut();
     let traced = HeaderValue::from_static(if traced { "true" } else { "false" });
@@ -180,7 +180,7 @@ fn echo(response: &mut HttpResponse, request_id: Option<&RequestId>, traced: boo
     }
 }
 
-/// Lays what the script injected over what the document would be answered.
+/// Applies an injected fault to the normal outcome.
 fn with_fault(outcome: Outcome, injected: Option<Injected>) -> Outcome {
     match (injected, outcome) {
         (Some(Injected::Down), _) => Outcome::Unavailable,
@@ -200,7 +200,7 @@ fn own_delay(settings: &SimulatorSettings, outcome: Option<&Outcome>) -> Duratio
     }
 }
 
-/// The response to an outcome, and a word for it in the log.
+/// The response for an outcome, and its label in the log.
 fn write(format: &dyn WireFormat, outcome: &Outcome) -> (&'static str, HttpResponse) {
     match outcome {
         Outcome::Report(record) => ("report", body(format, StatusCode::OK, format.write_report(record))),
@@ -251,7 +251,7 @@ async fn change_control(shared: Data<Shared>, country: web::Path<String>, body: 
     };
     match shared.script.apply(country, change) {
         Ok(faults) => {
-            slog::info!(shared.logger, "bureau scripted"; "country" => country.code(), "faults" => ?faults);
+            slog::info!(shared.logger, "faults changed"; "country" => country.code(), "faults" => ?faults);
             HttpResponse::Ok().json(state(&shared, country))
         }
         Err(reason) => refused(StatusCode::UNPROCESSABLE_ENTITY, reason),
@@ -261,11 +261,11 @@ async fn change_control(shared: Data<Shared>, country: web::Path<String>, body: 
 async fn reset_control(shared: Data<Shared>, country: web::Path<String>) -> HttpResponse {
     let Ok(country) = country.parse() else { return unknown_country() };
     shared.script.reset(country);
-    slog::info!(shared.logger, "bureau scripted"; "country" => country.code(), "faults" => "none");
+    slog::info!(shared.logger, "faults changed"; "country" => country.code(), "faults" => "none");
     HttpResponse::Ok().json(state(&shared, country))
 }
 
-/// A country's faults and its number of calls.
+/// A country's faults and number of calls.
 fn state(shared: &Shared, country: Country) -> Value {
     let mut state = json!(shared.script.faults(country));
     if let Value::Object(members) = &mut state {
@@ -275,7 +275,7 @@ fn state(shared: &Shared, country: Country) -> Value {
 }
 
 fn unknown_country() -> HttpResponse {
-    refused(StatusCode::NOT_FOUND, "no such country: ES, PT, IT, MX, CO or BR")
+    refused(StatusCode::NOT_FOUND, "unknown country: use ES, PT, IT, MX, CO or BR")
 }
 
 fn refused(status: StatusCode, reason: &str) -> HttpResponse {

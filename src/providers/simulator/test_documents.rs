@@ -1,9 +1,9 @@
-//! The test documents: one document a country for each thing a bureau can answer.
+//! The test documents: one document per country and possible answer of a bureau.
 //!
-//! [`TEST_DOCUMENTS`] is the only place where they stand; the simulator looks its answers up here, tests walk
-//! through it, and `docs/providers.md` is held against it. Every document passes its country's official check.
-//! Apart from the clean samples of the specification, the same two digits mean the same scenario in every country
-//! (`90000004S`, `200000047`, `RSSMRA80A04H501D`, … all have defaults).
+//! [`TEST_DOCUMENTS`] is the single definition: the simulator looks up its answers there, tests iterate over it, and a
+//! test compares it with `docs/providers.md`. Every document passes its country's official check. Apart from the
+//! samples of the specification, the same two digits mean the same scenario in every country (`90000004S`, `200000047`,
+//! `RSSMRA80A04H501D`, … all have defaults).
 
 use super::families;
 use super::record::{BureauRecord, typical_monthly_income, units};
@@ -16,36 +16,36 @@ use Scenario::{
     RateLimited, ServerError, Slow, Suspended, ThinFile, Timeout, Unauthorized, Unavailable, Unverified,
 };
 
-/// What a test document is for.
+/// The scenario that a test document selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scenario {
     /// A clean record.
     Approve,
-    /// A score of 480, below every country's floor.
+    /// A score of 480, below every country's minimum.
     LowScore,
-    /// Obligations of four typical monthly incomes: over the DTI limit on any ordinary income.
+    /// Obligations of four typical monthly incomes, above the DTI limit for any ordinary income.
     HighObligations,
     /// Active defaults, score 640.
     Defaults,
     /// Accounts suspended, score 700.
     Suspended,
-    /// An average income of 900.00, more than 20 % off every income that Italy accepts.
+    /// An average income of 900.00, which deviates by more than 20 % from every income accepted in Italy.
     IncomeMismatch,
     /// A record that is not verified.
     Unverified,
-    /// Nobody by that document: 404.
+    /// An unknown person: 404.
     ThinFile,
     /// A report without a score.
     NoScore,
     /// A report without obligations and debts.
     NoObligations,
-    /// 500, every time.
+    /// 500 on every call.
     ServerError,
-    /// 503, every time.
+    /// 503 on every call.
     Unavailable,
-    /// No answer within any sensible time.
+    /// No answer within any timeout.
     Timeout,
-    /// 200 with a report that breaks off in the middle.
+    /// 200 with a truncated report.
     Malformed,
     /// 401, as for wrong credentials.
     Unauthorized,
@@ -55,18 +55,18 @@ pub enum Scenario {
     Slow,
 }
 
-/// One test document.
 #[derive(Debug, Clone, Copy)]
+/// A row of [`TEST_DOCUMENTS`].
 pub struct TestDocument {
-    /// The country whose bureau knows it.
+    /// The country of the document.
     pub country: Country,
-    /// The document, normalised.
+    /// The document, normalized.
     pub document: &'static str,
-    /// What it is for.
+    /// The scenario that it selects.
     pub scenario: Scenario,
 }
 
-/// Whether a normalised document is one of the test documents.
+/// Whether a normalized document is a test document.
 pub fn is_test_document(country: Country, document: &str) -> bool {
     TEST_DOCUMENTS.iter().any(|row| row.country == country && row.document == document)
 }
@@ -169,31 +169,31 @@ pub const TEST_DOCUMENTS: &[TestDocument] = &[
     row(Br, "10000001767", Slow),
 ];
 
-/// What the bureau does when it is asked about a document.
+/// The simulated bureau's reaction to a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Sends a report.
+    /// A report.
     Report(BureauRecord),
-    /// Sends a report, slowly.
+    /// A report after a delay.
     SlowReport(BureauRecord),
-    /// Sends the first half of a report.
+    /// The first half of a report.
     HalfReport(BureauRecord),
-    /// Knows nobody by that document: 404.
+    /// 404: the person is unknown.
     NotFound,
-    /// Fails: 500.
+    /// 500.
     ServerError,
-    /// Is down: 503.
+    /// 503.
     Unavailable,
-    /// Refuses the caller: 401.
+    /// 401.
     Unauthorized,
-    /// Is asked too often: 429.
+    /// 429.
     RateLimited,
-    /// Does not answer.
+    /// No answer.
     Hang,
 }
 
-/// What `country`'s bureau does about `document`: its test document's or its family's scenario, or else the report it makes
-/// up.
+/// The simulated reaction to `document`: the scenario of the test document or its family, or otherwise a generated
+/// report.
 pub fn outcome_of(country: Country, document: &str) -> Outcome {
     TEST_DOCUMENTS
         .iter()
@@ -203,7 +203,7 @@ pub fn outcome_of(country: Country, document: &str) -> Outcome {
 }
 
 impl TestDocument {
-    /// What the bureau does about this document.
+    /// The simulated reaction to this document.
     pub fn outcome(&self) -> Outcome {
         let mut record = clean(self.country);
         match self.scenario {
@@ -241,7 +241,7 @@ impl TestDocument {
         Outcome::Report(record)
     }
 
-    /// What the bureau answers, for the documentation.
+    /// The answer in words, for the documentation.
     pub const fn answer(&self) -> &'static str {
         match self.scenario {
             Approve => "clean record",
@@ -264,7 +264,7 @@ impl TestDocument {
         }
     }
 
-    /// What comes of an application that is otherwise fine, for the documentation.
+    /// The effect on an otherwise acceptable application, for the documentation.
     pub const fn effect(&self) -> &'static str {
         match (self.scenario, self.country) {
             (Approve | Suspended | Slow, _) | (NoObligations, Mx | Co) => "`APPROVED`",
@@ -280,7 +280,7 @@ impl TestDocument {
     }
 }
 
-/// The clean record of `country`: good score, small obligations, active, no defaults, verified.
+/// The clean record of `country`: good score, low obligations, active accounts, no defaults, verified.
 fn clean(country: Country) -> BureauRecord {
     let (score, monthly_obligations, total_debt) = match country {
         Es => (720, 300, 9_000),

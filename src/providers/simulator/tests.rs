@@ -1,4 +1,4 @@
-//! The simulator over real HTTP, its test documents, and the page that documents both.
+//! Tests of the simulator over HTTP, of the test documents and of `docs/providers.md`.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -19,7 +19,7 @@ use crate::providers::{BureauRequest, MalformedReport, Subject, provider_for};
 
 const NAME: &str = "Ana García López";
 
-/// The valid sample document of each country in the specification.
+/// The sample document of each country in the specification.
 const SAMPLES: [(Country, &str); 6] = [
     (Country::Es, "12345678Z"),
     (Country::Pt, "123456789"),
@@ -36,7 +36,7 @@ fn question(country: Country, document: &str) -> BureauRequest {
     })
 }
 
-/// A simulator whose slow answers take 60 ms, so that tests need not wait for four seconds.
+/// A simulator whose slow answers take 60 ms.
 async fn start() -> Simulator {
     start_with_logger(slog::Logger::root(slog::Discard, slog::o!())).await
 }
@@ -47,7 +47,7 @@ async fn start_with_logger(logger: slog::Logger) -> Simulator {
     Simulator::start(settings, Clock::system(), logger).await.unwrap()
 }
 
-/// A bureau's answer, as the gateway gets it.
+/// A bureau's answer as received by a client.
 struct Answer {
     status: StatusCode,
     retry_after: Option<String>,
@@ -87,7 +87,7 @@ async fn ask(simulator: &Simulator, country: Country, document: &str) -> Answer 
     ask_within(simulator, country, document, Duration::from_secs(20)).await.unwrap()
 }
 
-/// Sends a request to the control paths and returns status and JSON.
+/// Sends a request to a control endpoint and returns the status and the JSON.
 async fn control(simulator: &Simulator, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
     let mut response = awc::Client::default()
         .request(method, format!("{}{path}", simulator.root_url()))
@@ -97,7 +97,7 @@ async fn control(simulator: &Simulator, method: Method, path: &str, body: &str) 
     (response.status(), response.json().await.unwrap())
 }
 
-/// Waits until `condition` holds, at most ten seconds.
+/// Waits until `condition` holds, for at most ten seconds.
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
@@ -106,7 +106,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// What the adapter should make of `record`, by way of the format alone.
+/// The adapter's result for `record`, without HTTP.
 fn report_of(country: Country, record: &BureauRecord) -> BankingData {
     provider_for(country).parse(format_of(country).write_report(record).as_bytes()).unwrap()
 }
@@ -116,7 +116,7 @@ fn documents_for(scenario: Scenario) -> impl Iterator<Item = &'static TestDocume
 }
 
 #[actix_rt::test]
-async fn every_test_document_is_answered_as_its_row_says() {
+async fn every_test_document_has_the_answer_of_its_scenario() {
     let simulator = start().await;
     for row in TEST_DOCUMENTS {
         let context = format!("{} {}", row.country, row.document);
@@ -150,7 +150,7 @@ async fn every_test_document_is_answered_as_its_row_says() {
 }
 
 #[actix_rt::test]
-async fn the_samples_of_the_specification_are_clean() {
+async fn the_samples_of_the_specification_have_clean_records() {
     let simulator = start().await;
     for (country, document) in SAMPLES {
         let data = ask(&simulator, country, document).await.parsed(country).unwrap();
@@ -180,7 +180,7 @@ async fn any_other_document_always_gets_the_same_report() {
 }
 
 #[actix_rt::test]
-async fn a_hanging_answer_ends_when_its_client_gives_up() {
+async fn a_hanging_answer_ends_when_its_client_disconnects() {
     let simulator = start().await;
     for row in documents_for(Scenario::Timeout) {
         let patience = Duration::from_millis(150);
@@ -221,7 +221,7 @@ async fn the_next_calls_fail_and_then_the_bureau_recovers() {
 }
 
 #[actix_rt::test]
-async fn latency_error_rate_and_malformed_reports_are_scripted_and_reset() {
+async fn latency_error_rate_and_malformed_reports_can_be_set_and_reset() {
     let simulator = start().await;
     let (country, document) = SAMPLES[2];
     let script = simulator.script().clone();
@@ -246,7 +246,7 @@ async fn latency_error_rate_and_malformed_reports_are_scripted_and_reset() {
 }
 
 #[actix_rt::test]
-async fn the_script_is_in_reach_over_http() {
+async fn faults_can_be_changed_over_http() {
     let simulator = start().await;
     let change = r#"{"fail_next": 1, "latency_ms": 5, "callback_delay_ms": 7}"#;
     let (status, state) = control(&simulator, Method::PUT, "/control/es", change).await;
@@ -266,7 +266,7 @@ async fn the_script_is_in_reach_over_http() {
 }
 
 #[actix_rt::test]
-async fn a_wrong_control_request_is_explained_and_changes_nothing() {
+async fn an_invalid_control_request_is_explained_and_changes_nothing() {
     let simulator = start().await;
     for (path, body, expected) in [
         ("/control/fr", "{}", StatusCode::NOT_FOUND),
@@ -285,7 +285,7 @@ async fn a_wrong_control_request_is_explained_and_changes_nothing() {
 }
 
 #[actix_rt::test]
-async fn a_question_in_another_form_is_a_bad_request_and_never_a_thin_file() {
+async fn a_malformed_request_is_answered_400_and_never_404() {
     let simulator = start().await;
     let client = awc::Client::default();
     for country in Country::ALL {
@@ -307,7 +307,7 @@ async fn a_question_in_another_form_is_a_bad_request_and_never_a_thin_file() {
     simulator.stop().await;
 }
 
-/// A log that a test can read.
+/// A log that tests can read.
 #[derive(Clone, Default)]
 struct Captured(Arc<Mutex<Vec<u8>>>);
 
@@ -366,7 +366,7 @@ async fn the_request_id_and_the_arrival_of_a_trace_are_echoed() {
 }
 
 #[actix_rt::test]
-async fn a_taken_port_is_a_configuration_error_that_names_it() {
+async fn an_occupied_port_is_a_configuration_error_that_names_it() {
     let first = start().await;
     let settings = SimulatorSettings { port: first.address.port(), ..SimulatorSettings::default() };
     let logger = slog::Logger::root(slog::Discard, slog::o!());
@@ -388,7 +388,7 @@ fn the_default_delays_are_the_documented_ones() {
 }
 
 #[test]
-fn every_country_has_each_scenario_that_can_happen_there_exactly_once() {
+fn every_country_has_each_possible_scenario_exactly_once() {
     use Scenario::{HighObligations, IncomeMismatch, Unverified};
     let scenarios: std::collections::BTreeSet<_> = TEST_DOCUMENTS.iter().map(|row| row.scenario).collect();
     assert_eq!(scenarios.len(), 17);
@@ -413,8 +413,7 @@ fn every_country_has_each_scenario_that_can_happen_there_exactly_once() {
     assert_eq!(distinct.len(), TEST_DOCUMENTS.len());
 }
 
-/// The official check of each country's document, written here once more so that the table does not depend on the
-/// code it is meant to exercise.
+/// The official check of each country's documents, implemented separately from the code under test.
 fn passes_official_check(country: Country, document: &str) -> bool {
     let digits = |text: &str| text.bytes().map(|byte| u32::from(byte) - 48).collect::<Vec<_>>();
     let weighted = |digits: &[u32], first: u32| -> u32 {
@@ -484,7 +483,7 @@ fn every_test_document_passes_its_official_check() {
 const PAGE: &str = include_str!("../../../docs/providers.md");
 
 #[test]
-fn the_page_lists_every_test_document_with_its_answer_and_effect() {
+fn the_documentation_lists_every_test_document_with_its_answer_and_effect() {
     let missing: Vec<_> = TEST_DOCUMENTS
         .iter()
         .map(|row| format!("| {} | `{}` | {} | {} |", row.country, row.document, row.answer(), row.effect()))
@@ -498,7 +497,7 @@ fn the_page_lists_every_test_document_with_its_answer_and_effect() {
     assert_eq!(listed, TEST_DOCUMENTS.len(), "docs/providers.md lists documents that do not exist");
 }
 
-/// The fenced block that follows `<!-- name -->` on the page, its lines joined without their indentation.
+/// The fenced block after `<!-- name -->` in the documentation, with its lines joined without indentation.
 fn example(name: &str) -> String {
     let (_, rest) =
         PAGE.split_once(&format!("<!-- {name} -->")).unwrap_or_else(|| panic!("no example {name}"));
@@ -507,7 +506,7 @@ fn example(name: &str) -> String {
 }
 
 #[test]
-fn the_examples_on_the_page_are_what_is_sent_and_understood() {
+fn the_examples_in_the_documentation_match_requests_and_reports() {
     for (country, document) in SAMPLES {
         let code = country.lower_code();
         let (shown, sent) = (example(&format!("{code} request")), question(country, document));

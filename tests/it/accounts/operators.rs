@@ -99,7 +99,7 @@ async fn an_operator_makes_changes_and_lists_accounts() {
     assert!(listed.lines().any(|line| line.contains("rui.costa") && line.contains("user")), "{listed}");
 
     for (line, input, complaint) in [
-        (&["add", "Rui", "--role", "user"][..], "", "a name is"),
+        (&["add", "Rui", "--role", "user"][..], "", "a name must be"),
         (&["add", "rui.costa", "--role", "user"], "", "conflict"),
         (&["add", "ana.lopez", "--role", "user", "--password-stdin"], "short\n", "12 to 128"),
         (&["disable", "nobody-at-all"], "", "not found"),

@@ -164,14 +164,14 @@ async fn an_operator_archives_exports_and_verifies_from_the_command_line() {
         output.status.success()
     };
     assert!(says(&["list"], "2024-03  hot"));
-    assert!(says(&["detach", "2024-03"], "2024-03 is archived"));
+    assert!(says(&["detach", "2024-03"], "2024-03 has been moved to the archive"));
     assert!(!says(&["detach", "2024-03"], "archived already"));
-    assert!(!says(&["detach", "March"], "must be a month, as YYYY-MM"));
+    assert!(!says(&["detach", "March"], "must be a month in the form YYYY-MM"));
     assert!(says(&["list"], "2024-03  archived"));
-    assert!(says(&["export", "2024-03", "--output", &file], "2024-03: written"));
-    assert!(says(&["verify", &file], "sound, and the database holds the same"));
-    assert!(says(&["verify", &file, "--offline"], "2024-03: sound"));
-    assert!(says(&["attach", "2024-03"], "among the living again"));
+    assert!(says(&["export", "2024-03", "--output", &file], "2024-03: exported"));
+    assert!(says(&["verify", &file], "valid, and identical to the database"));
+    assert!(says(&["verify", &file, "--offline"], "2024-03: valid"));
+    assert!(says(&["attach", "2024-03"], "moved back from the archive"));
     let mut bytes = std::fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] = !bytes[middle];

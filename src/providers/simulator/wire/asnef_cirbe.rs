@@ -1,4 +1,4 @@
-//! ASNEF-CIRBE's side: JSON with Spanish names and decimal text.
+//! The server side of ASNEF-CIRBE's format: JSON with Spanish names and decimal strings.
 
 use serde_json::json;
 

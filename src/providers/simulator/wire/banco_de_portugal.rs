@@ -1,4 +1,4 @@
-//! Banco de Portugal's side: XML with elements.
+//! The server side of Banco de Portugal's format: XML elements.
 
 use serde::Deserialize;
 

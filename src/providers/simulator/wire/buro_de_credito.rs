@@ -1,4 +1,4 @@
-//! Buró de Crédito's side: the INTL line of tags, lengths and values, amounts in centavos.
+//! The server side of Buró de Crédito's format: the INTL line of tags, lengths and values, with amounts in centavos.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
@@ -10,9 +10,9 @@ use crate::providers::simulator::record::BureauRecord;
 
 pub(super) struct Format;
 
-/// `INTL14`, a reference of 25, product `001`, country `MX`.
+/// `INTL14`, a reference of 25 characters, product `001`, country `MX`.
 const QUESTION_HEADER_LEN: usize = 36;
-/// The closing segment: `ES`, five digits of length, and the closing mark.
+/// The end segment: `ES`, its length, five digits of message length, and the end mark.
 const END_LEN: usize = 15;
 
 impl WireFormat for Format {

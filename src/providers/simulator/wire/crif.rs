@@ -1,4 +1,4 @@
-//! CRIF's side: nested JSON, amounts in cents.
+//! The server side of CRIF's format: nested JSON with amounts in cents.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;

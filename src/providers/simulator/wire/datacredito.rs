@@ -1,4 +1,4 @@
-//! DataCrédito's side: a SOAP envelope with figures in attributes, a score from 150 to 950.
+//! The server side of DataCrédito's format: a SOAP envelope with figures in attributes and a score from 150 to 950.
 
 use serde::Deserialize;
 

@@ -1,8 +1,7 @@
-//! The six formats as the bureaus speak them: each reads its adapter's question and writes its own answer.
+//! The server side of the bureaus' formats: parses requests and writes answers.
 //!
-//! Written apart from the adapters on purpose, from the description in `docs/providers.md`: were both sides to share
-//! types, a mistake in them would agree with itself. Only the scales of the scores are shared, which have tests of
-//! their own.
+//! Written separately from the adapters, from the description in `docs/providers.md`: shared types would hide mistakes
+//! that both sides have in common. Only the score scales, which have their own tests, are shared.
 
 mod asnef_cirbe;
 mod banco_de_portugal;
@@ -18,25 +17,25 @@ use serde_json::Value;
 use super::record::BureauRecord;
 use crate::domain::application::Country;
 
-/// One bureau's side of its format.
+/// The server side of one bureau's format.
 pub(super) trait WireFormat: Sync {
-    /// The path below the country's base URL that the question is posted to.
+    /// The path of requests below the country's base URL.
     fn path(&self) -> &'static str;
 
     /// The `Content-Type` of every answer.
     fn content_type(&self) -> &'static str;
 
-    /// The document asked about; `None` when the question is not in the format.
+    /// The document in a request; `None` if the request violates the format.
     fn read_document(&self, body: &[u8]) -> Option<String>;
 
-    /// The report.
+    /// Writes a report.
     fn write_report(&self, record: &BureauRecord) -> String;
 
-    /// The answer that goes with an HTTP status other than 200. `code` is a word in capitals.
+    /// Writes the body of an answer with a status other than 200. `code` is in capitals.
     fn write_error(&self, code: &str) -> String;
 }
 
-/// The format that `country`'s bureau speaks.
+/// The format of `country`'s bureau.
 pub(super) fn format_of(country: Country) -> &'static dyn WireFormat {
     match country {
         Country::Es => &asnef_cirbe::Format,
@@ -48,13 +47,13 @@ pub(super) fn format_of(country: Country) -> &'static dyn WireFormat {
     }
 }
 
-/// The text at `pointer` (RFC 6901) in a JSON body.
+/// The string at `pointer` (RFC 6901) in a JSON body.
 fn json_text(body: &[u8], pointer: &str) -> Option<String> {
     let question: Value = serde_json::from_slice(body).ok()?;
     Some(question.pointer(pointer)?.as_str()?.to_owned())
 }
 
-/// `value` with every member that is null left out, at every depth.
+/// Removes null members at every depth.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => members
@@ -67,12 +66,12 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// ` name="value"`, or nothing when there is no value. The value needs no escaping: it is a number or a word.
+/// ` name="value"`, or nothing without a value. Does not escape: values are numbers or words.
 fn attribute(name: &str, value: Option<impl std::fmt::Display>) -> String {
     value.map(|value| format!(" {name}=\"{value}\"")).unwrap_or_default()
 }
 
-/// `<name>value</name>`, or nothing when there is no value. As [`attribute`], it escapes nothing.
+/// `<name>value</name>`, or nothing without a value. Does not escape, as in [`attribute`].
 fn element(name: &str, value: Option<impl std::fmt::Display>) -> String {
     value.map(|value| format!("<{name}>{value}</{name}>")).unwrap_or_default()
 }

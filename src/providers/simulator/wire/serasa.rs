@@ -1,4 +1,5 @@
-//! Serasa's side: a list of reports in JSON, a score from 0 to 1000, amounts such as `1.234,56`.
+//! The server side of Serasa's format: a list of reports in JSON, with a score from 0 to 1000 and amounts such as
+//! `1.234,56`.
 
 use serde_json::json;
 
@@ -55,7 +56,7 @@ impl WireFormat for Format {
     }
 }
 
-/// `1234.56` as `1.234,56`.
+/// Formats `1234.56` as `1.234,56`.
 fn reais(money: Money) -> String {
     let text = money.to_string();
     let (whole, cents) = text.split_once('.').unwrap_or((&text, "00"));

@@ -1,4 +1,4 @@
-//! Both sides of each format held against each other: what the simulator writes, the adapter reads.
+//! Round trips between the simulator and the adapters in each format.
 
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -50,7 +50,7 @@ prop_compose! {
     }
 }
 
-/// What an adapter should make of `record`.
+/// The report that an adapter should parse from `record`.
 fn expected(country: Country, record: &BureauRecord) -> BankingData {
     let mut data = BankingData::empty(provider_for(country).name());
     data.account_status = record.account_status;
@@ -71,7 +71,7 @@ fn expected(country: Country, record: &BureauRecord) -> BankingData {
     data
 }
 
-/// Whether every figure of `data` is one that [`Money`] and [`CreditScore`] would let in.
+/// Whether every value in `data` is in the range of [`Money`] and [`CreditScore`].
 fn in_range(data: &BankingData) -> bool {
     let amounts = [data.total_debt, data.monthly_obligations, data.average_monthly_income];
     let sound = |money: Money| Money::parse(&money.to_string()) == Ok(money);
@@ -82,7 +82,7 @@ fn in_range(data: &BankingData) -> bool {
 
 proptest! {
     #[test]
-    fn a_record_survives_the_wire_of_every_bureau(record in any_record()) {
+    fn a_record_survives_a_round_trip_in_every_format(record in any_record()) {
         for country in Country::ALL {
             let body = format_of(country).write_report(&record);
             prop_assert_eq!(provider_for(country).parse(body.as_bytes()), Ok(expected(country, &record)));
@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn a_question_survives_the_wire_of_every_bureau(name in "\\PC{1,255}", document in "[A-Z0-9]{6,18}") {
+    fn a_request_survives_a_round_trip_in_every_format(name in "\\PC{1,255}", document in "[A-Z0-9]{6,18}") {
         let subject = Subject {
             full_name: FullName::from_storage(name),
             identity_document: IdentityDocument::from_normalized(document.clone()),
@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn a_report_cut_anywhere_is_refused(record in any_record(), at in any::<prop::sample::Index>()) {
+    fn a_report_truncated_anywhere_is_rejected(record in any_record(), at in any::<prop::sample::Index>()) {
         for country in Country::ALL {
             let body = format_of(country).write_report(&record).into_bytes();
             let cut = &body[..at.index(body.len())];
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn a_report_with_one_byte_changed_is_refused_or_still_in_range(
+    fn a_report_with_a_changed_byte_is_rejected_or_in_range(
         record in any_record(),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_no_question(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn garbage_is_not_a_request(body in prop::collection::vec(any::<u8>(), 0..200)) {
         for country in Country::ALL {
             prop_assert_eq!(format_of(country).read_document(&body), None);
         }
@@ -136,7 +136,7 @@ proptest! {
 }
 
 #[test]
-fn no_bureau_takes_another_bureaus_report() {
+fn adapters_reject_the_reports_of_other_bureaus() {
     let record = BureauRecord::believable(Country::Es, "12345678Z");
     for writer in Country::ALL {
         for reader in Country::ALL {
@@ -147,7 +147,7 @@ fn no_bureau_takes_another_bureaus_report() {
 }
 
 #[test]
-fn an_error_answer_is_never_a_report() {
+fn an_error_answer_is_not_a_report() {
     for country in Country::ALL {
         let body = format_of(country).write_error("UNAVAILABLE");
         assert!(provider_for(country).parse(body.as_bytes()).is_err(), "{country}");
