@@ -415,12 +415,14 @@ async fn a_server_that_an_earlier_version_left_with_its_secrets_is_not_adopted_b
         .gid(owner.gid())
         .current_dir("/")
         .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
         .spawn()
         .unwrap();
     until("its pid file", || directory.join("postmaster.pid").exists()).await;
 
     let server = start(root.path()).await;
-    assert!(left.wait().await.unwrap().success());
+    let ended = tokio::time::timeout(PATIENCE, left.wait()).await;
+    assert!(ended.expect("the server that was left to be ended").unwrap().success());
     assert!(!environment_of(server.pid().unwrap()).contains(&"JWT_SECRET".to_owned()));
     assert_eq!(answer(&server, "1").await, "1");
     server.stop().await.unwrap();
