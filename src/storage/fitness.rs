@@ -142,8 +142,9 @@ mod tests {
         // The second met it at the same time: that says nothing of what was opened since.
         assert!(second.meet("0A000", "RevalidateCachedQuery"));
         assert!(!third.is_unfit());
+        let fourth = pool.of_new_session();
         assert!(third.meet("25006", "PreventCommandIfReadOnly"));
-        assert!(third.is_unfit() && !pool.of_new_session().is_unfit());
+        assert!(third.is_unfit() && fourth.is_unfit() && !pool.of_new_session().is_unfit());
     }
 
     #[test]

@@ -286,7 +286,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// Sessions that begin with `setup`.
-    fn new(connector: Connector, setup: &Arc<str>) -> Self {
+    pub(super) fn new(connector: Connector, setup: &Arc<str>) -> Self {
         Self { connector, setup: Arc::clone(setup), fitness: Arc::default(), refusal: Arc::default() }
     }
 

@@ -212,3 +212,22 @@ pub async fn replayed_until(connection: &mut AsyncPgConnection) -> Result<Option
     let row: ReplayedUntilRow = Prepared(ReplayedUntil).get_result(connection).await?;
     Ok(row.replayed_until)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::connect::Connector;
+
+    #[actix_rt::test]
+    async fn a_replica_that_is_far_behind_is_not_read() {
+        let connector = Connector::new("postgresql://aval@localhost/none").unwrap();
+        let sessions = Sessions::new(connector, &Arc::from(""));
+        let replica = Replica::new(Pool::builder().build_unchecked(sessions));
+        for (lag_ms, is_read) in
+            [(UNKNOWN, true), (0, true), (10_000, true), (10_001, false), (i64::MAX, false)]
+        {
+            replica.lag_ms.store(lag_ms, Ordering::Relaxed);
+            assert_eq!(replica.state().is_read, is_read, "{lag_ms}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish, with};
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{application, key_ring, settings};
-use crate::support::eventually;
+use crate::support::{PATIENCE, eventually};
 
 const SEARCH: &str = "/api/v1/applications/search";
 
@@ -181,10 +181,18 @@ async fn one_account_leaves_connections_for_everybody_else_on_every_route() {
 
 #[actix_rt::test]
 async fn a_search_that_takes_too_long_is_broken_off() {
-    let app = TestApp::start_idle_with(&[("AVAL__LISTS__STATEMENT_TIMEOUT_MS", "50")]).await;
+    // Nothing else ends it within the patience of the test.
+    let app = TestApp::start_idle_with(&[
+        ("AVAL__LISTS__STATEMENT_TIMEOUT_MS", "50"),
+        ("AVAL__DATABASE__STATEMENT_TIMEOUT_MS", "600000"),
+        ("AVAL__SERVER__REQUEST_TIMEOUT_MS", "600000"),
+    ])
+    .await;
     let mut sql = app.database.connect().await;
     lock_applications(&mut sql).await;
-    let search = app.post(SEARCH, &json!({"country": "ES"})).await;
+    let wanted = json!({"country": "ES"});
+    let search = tokio::time::timeout(PATIENCE, app.post(SEARCH, &wanted)).await;
+    let search = search.expect("the search to be broken off");
     assert_eq!((search.status.as_u16(), search.header("retry-after").is_empty()), (503, false));
     assert_eq!(app.get("/api/v1/applications").await.status.as_u16(), 503);
     sql.batch_execute("ROLLBACK").await.unwrap();

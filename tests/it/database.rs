@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use aval::storage::Database;
+use aval::storage::{Database, transaction};
 use diesel_async::SimpleAsyncConnection as _;
 
 use crate::support::app::TestApp;
@@ -38,7 +38,20 @@ async fn sessions_compile_no_statement_and_read_by_index_whatever_the_server_is_
     let pool =
         Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[]))).await.unwrap();
     let planner = "SELECT current_setting('jit') || ' ' || current_setting('enable_seqscan')";
-    assert_eq!(text(&mut pool.get().await.unwrap(), planner).await.as_deref(), Some("off off"));
+    let mut session = pool.get().await.unwrap();
+    assert_eq!(text(&mut session, planner).await.as_deref(), Some("off off"));
+
+    // Behind a pooler that lends other sessions, a transaction has the settings of its own.
+    execute(&mut session, "RESET ALL").await.unwrap();
+    let alternatives = "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings WHERE setting = 'on' AND name IN \
+        ('jit', 'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_sort')";
+    assert_eq!(
+        text(&mut session, alternatives).await.as_deref(),
+        Some("enable_bitmapscan enable_hashjoin enable_mergejoin enable_seqscan enable_sort jit")
+    );
+    let within =
+        transaction::single(&mut session, async |connection| Ok(text(connection, alternatives).await)).await;
+    assert_eq!(within.unwrap(), None);
 }
 
 #[actix_rt::test]

@@ -193,6 +193,27 @@ async fn sessions_that_became_read_only_are_replaced_when_they_are_used() {
 }
 
 #[actix_rt::test]
+async fn an_open_session_that_takes_no_writes_is_no_sign_of_life() {
+    let test = TestDatabase::create().await;
+    let database = open(&test, &[("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")]).await;
+    database.time().await.expect("a server that takes writes");
+    let size = settings(&[]).database.pool_size;
+    let lent = join_all((0..size).map(|_| database.get())).await;
+    let server = Server::of(&test);
+    let mut admin = connect(&server.url().replacen(&server.database, "postgres", 1)).await;
+    let name = &server.database;
+    let demote = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    execute(&mut admin, &demote).await.unwrap();
+    for session in lent {
+        execute(&mut session.unwrap(), "SET default_transaction_read_only = on").await.unwrap();
+    }
+    database.time().await.expect_err("neither an open session nor a new one takes writes");
+    let promote = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    execute(&mut admin, &promote).await.unwrap();
+    eventually("a session that takes writes", async || database.time().await.ok()).await;
+}
+
+#[actix_rt::test]
 async fn an_instance_does_not_start_on_a_server_that_takes_no_writes() {
     let test = TestDatabase::create().await;
     let server = Server::of(&test);

@@ -128,13 +128,15 @@ async fn connections_that_say_nothing_are_counted_and_hold_up_no_handshake() {
         ("AVAL__SERVER__WORKERS", "1"),
     ];
     let app = start(&authority, folder.path(), &limits).await;
+    let refused = &app.engine().resources.metrics.http_connections_refused_total;
     let mut silent = Vec::new();
     for _ in 0..299 {
         silent.push(TcpStream::connect(app.address()).await.unwrap());
     }
     let client = authority.client(HTTP_1);
     assert!(is_trusted(&client, &app).await);
-    let refused = &app.engine().resources.metrics.http_connections_refused_total;
+    let cut_off = refused.with_label_values(&["tls_handshake"]).get();
+    assert!(cut_off < 40, "{cut_off} silent connections gave way before the handshake was made");
     let address_limit = refused.with_label_values(&["address_limit"]);
     for _ in 0..310 {
         silent.push(TcpStream::connect(app.address()).await.unwrap());

@@ -110,6 +110,12 @@ async fn a_refusal_costs_as_much_as_the_most_expensive_hash_that_there_is() {
     let hash = older.hash(secret("correct horse")).await.unwrap();
     assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verified::Refused);
     assert_eq!(passwords.refusal_cost.load(Ordering::Relaxed), 512);
+
+    let cheaper = Passwords::new(&PasswordSettings { memory_kib: 16, ..CHEAP }, Clock::system()).unwrap();
+    let hash = cheaper.hash(secret("correct horse")).await.unwrap();
+    let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
+    assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verified::Refused);
+    assert_eq!(passwords.memory.blocks(), [48], "what is left of 64 KiB is spent on another hash");
 }
 
 #[actix_rt::test]

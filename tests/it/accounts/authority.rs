@@ -59,12 +59,14 @@ async fn a_request_whose_body_was_held_back_is_refused_when_its_sender_has_been_
     let new_key = |name: &str| json!({"name": name, "role": "admin", "scopes": ["operations:write", "applications:write"]});
     let (key_id, key) = make_key(&app, &app.token, &new_key("held")).await;
     let (bearer, with_key) = (format!("Authorization: Bearer {token}"), format!("X-API-Key: {key}"));
+    let soon = (chrono::Utc::now() + chrono::TimeDelta::hours(1)).to_rfc3339();
+    let forced_open = json!({"mode": "forced_open", "reason": "late", "expires_at": soon});
     let mut held = Vec::new();
     for (method, path, credential, body) in [
         ("POST", USERS, &bearer, json!({"username": "late.admin", "password": PASSWORD, "role": "admin"})),
         ("POST", KEYS, &bearer, new_key("late")),
         ("PATCH", path.as_str(), &bearer, json!({"disabled": false})),
-        ("PUT", "/api/v1/admin/circuits/ES", &bearer, json!({"state": "open", "reason": "late"})),
+        ("PUT", "/api/v1/admin/circuits/ES", &bearer, forced_open),
         ("POST", "/api/v1/applications", &with_key, crate::support::builders::spanish()),
     ] {
         held.push(held_back(&app, method, path, credential, &body).await);
@@ -90,7 +92,7 @@ async fn a_request_whose_body_was_held_back_is_refused_when_its_sender_has_been_
     }
     let made = "SELECT (SELECT count(*) FROM users WHERE username = 'late.admin' OR username = 'second-admin' \
                 AND disabled_at IS NULL) + (SELECT count(*) FROM api_keys WHERE name = 'late') + \
-                (SELECT count(*) FROM applications)";
+                (SELECT count(*) FROM applications) + (SELECT count(*) FROM circuit_overrides)";
     assert_eq!(app.sql(made).await, "0");
 }
 
@@ -199,6 +201,27 @@ async fn a_changed_password_overrides_neither_a_reset_nor_a_disabling_that_came_
     }
     assert_eq!(app.sql(&hash).await, original);
     login(&app, USER, "a longer horse battery").await.expect(401);
+}
+
+#[actix_rt::test]
+async fn a_login_that_a_reset_or_a_disabling_overtakes_begins_no_session() {
+    let app = TestApp::start_idle().await;
+    let original = app.sql(&format!("SELECT password_hash FROM users WHERE username = '{USER}'")).await;
+    for (overtaking, undo) in [
+        (
+            "password_hash = '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g'",
+            format!("password_hash = '{original}'"),
+        ),
+        ("disabled_at = now()", "disabled_at = NULL".to_owned()),
+    ] {
+        let change = format!("UPDATE users SET {overtaking} WHERE username = '{USER}'");
+        overtaken(&app, &change, login(&app, USER, PASSWORD)).await.expect(401);
+        app.execute(&format!("UPDATE users SET {undo} WHERE username = '{USER}'")).await;
+    }
+    let begun = "SELECT (SELECT count(*) FROM refresh_tokens) + \
+                 (SELECT count(*) FROM security_events WHERE kind = 'login_succeeded')";
+    assert_eq!(app.sql(begun).await, "0");
+    login(&app, USER, PASSWORD).await.expect(200);
 }
 
 #[actix_rt::test]

@@ -150,6 +150,20 @@ async fn copies_made_within_the_grace_do_not_multiply_and_a_session_ends_however
 }
 
 #[actix_rt::test]
+async fn a_refresh_token_is_exchanged_ten_times_within_its_grace_and_no_more() {
+    let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__REFRESH_GRACE_MS", "60000")]).await;
+    let (_, token) = session(&app, USER).await;
+    for _ in 0..10 {
+        refresh(&app, &token).await.expect(200);
+    }
+    for _ in 0..2 {
+        assert_eq!(refresh(&app, &token).await.expect(401)["code"], "credential_revoked");
+    }
+    let ended = "SELECT count(*) FROM security_events WHERE kind = 'refresh_token_reused'";
+    assert_eq!(app.sql(ended).await, "0", "within the grace it is no sign of a copy");
+}
+
+#[actix_rt::test]
 async fn a_hash_of_other_costs_is_replaced_at_a_login_that_ends_no_session() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__PASSWORDS__ITERATIONS", "3")]).await;
     let token = app.engine().accounts.operator_token(USER, Duration::from_secs(60)).await.unwrap();
