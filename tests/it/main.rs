@@ -47,6 +47,7 @@ mod dead_letters;
 mod demo;
 #[cfg(test)]
 mod embedded;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod faults;

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use slog::warn;
 use tokio::sync::Notify;
 
@@ -119,20 +119,26 @@ impl CircuitEvents {
 
     /// Notes a change. A breaker that waits for a probe has neither opened nor closed.
     pub(super) fn record(&self, country: Country, provider: &str, transition: &Transition) {
-        let mut data = json!({
-            "country": country,
-            "provider": provider,
-            "instance": &*self.instance,
-            "cause": transition.cause.as_str(),
-            "changed_at": timestamp::text(self.clock.now()),
-        });
-        let event_type = match transition.to {
+        let (instance, cause) = (&*self.instance, transition.cause.as_str());
+        let changed_at = timestamp::text(self.clock.now());
+        let (event_type, data) = match transition.to {
             State::Open => {
                 let open_ms = transition.open_for.and_then(|time| u64::try_from(time.as_millis()).ok());
-                data["open_ms"] = open_ms.map_or(Value::Null, Value::from);
-                OPENED
+                (
+                    OPENED,
+                    json!({
+                        "country": country, "provider": provider, "instance": instance, "cause": cause,
+                        "open_ms": open_ms, "changed_at": changed_at,
+                    }),
+                )
             }
-            State::Closed => CLOSED,
+            State::Closed => (
+                CLOSED,
+                json!({
+                    "country": country, "provider": provider, "instance": instance, "cause": cause,
+                    "changed_at": changed_at,
+                }),
+            ),
             State::HalfOpen => return,
         };
         let id = EventId::new(self.clock.new_uuid());
