@@ -6,17 +6,17 @@
 //! bureau can therefore still be rejected by a rule that needs no bureau data. Decisions on fallback figures always
 //! lead to review: bureau rules are not evaluated, and broken rules that need no bureau data only inform the reviewer.
 //!
-//! A later confirmation by the bureau (docs/specification.md 6) may contain a verdict. If the bureau rejects the application or requests
-//! a review, that is the outcome, regardless of the rules.
+//! A later confirmation by the bureau (docs/specification.md 6) may contain a verdict. If the bureau rejects the
+//! application or requests a review, that is the outcome, regardless of the rules.
 //!
 //! Reason codes are ordered by these classes, and within a class in the order of the rule pack. The first four are
 //! kept:
 //! 1. `PROVIDER_UNAVAILABLE` or `PROVIDER_TIMEOUT` if there is no bureau data; `PROVIDER_REJECTED` or
-//! `PROVIDER_NEEDS_REVIEW` if the bureau's verdict decides;
+//!    `PROVIDER_NEEDS_REVIEW` if the bureau's verdict decides;
 //! 2. broken reject rules, then broken review rules, then `APPLIED_ELSEWHERE`;
 //! 3. `RISK_TOO_HIGH` if the risk score is 50 or more and no rule rejects;
 //! 4. `THIN_FILE`, or otherwise the missing inputs of rules that could not be evaluated (`MISSING_…`). If the bureau is
-//! unavailable or the file is thin, that single code covers all missing inputs.
+//!    unavailable or the file is thin, that single code covers all missing inputs.
 //!
 //! An approved application has no reasons.
 

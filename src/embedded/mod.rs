@@ -7,13 +7,13 @@
 //! Failure modes:
 //! - The programs are missing, too old, or of another major version than the cluster: an error names the package.
 //! - Aval is killed (`kill -9`) and its server keeps running: the next Aval adopts that server instead of starting
-//! another.
+//!   another.
 //! - The server is killed: its stale `postmaster.pid` is removed, and Aval waits for its remaining processes to end.
 //! - `initdb` is interrupted: it works in a temporary directory, which is renamed when it has finished (`cluster`).
 //! - Two processes use the same data directory: the second one is rejected (`place`).
 //! - Aval runs as root, which PostgreSQL rejects: the server runs as another user (`place`).
 //! - An attacker gains access to the server: its environment contains no secrets (`cluster`), and Aval's database user
-//! owns nothing (`roles`). A server that an earlier version started with Aval's whole environment is restarted.
+//!   owns nothing (`roles`).
 //! - The server ends while Aval runs: [`EmbeddedPostgres::supervise`] restarts it.
 //!
 //! Startup does blocking I/O on a few small files: nothing else runs on the thread yet.

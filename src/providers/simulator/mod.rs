@@ -7,7 +7,7 @@
 //!
 //! - `PUT /control/{country}` with any of `fail_next`, `latency_ms`, `error_rate_percent`, `malformed`,
 //!   `callback_delay_ms`
-//! `DELETE /control/{country}` removes the country's faults
+//! - `DELETE /control/{country}` removes the country's faults
 //! - `GET /control` shows them all, with the number of calls
 //!
 //! With [`Simulator::answer_later`] it also simulates asynchronous bureaus: it answers a request that has an
