@@ -2,7 +2,7 @@
 //!
 //! | actor | count | owns | when it dies |
 //! |---|---|---|---|
-//! | [`supervisor`] | 1 | starting and restarting application actors | its replacement adopts the [`running_jobs`] |
+//! | [`supervisor`] | 1 | starting and restarting the actors of jobs | its replacement adopts the [running jobs](crate::queue::running_jobs) |
 //! | [`job`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job goes back |
 //! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | breakers are rebuilt closed, calls in flight answered with an error |
 //! | [`write_batcher`] | `actors.write_batchers` | the writes that wait | they are answered with an error |
@@ -27,7 +27,7 @@
 //!
 //! Messages are hints that carry identifiers; the database is the truth, and every actor that restarts reads it again.
 //! Mailboxes are bounded by `actors.mailbox_capacity` (write batchers by `actors.write_queue_capacity`), and a full one is an answer:
-//! a 503, or the job goes back. Every permanent actor is kept alive by the [`root`]; work that could panic runs as a task
+//! a 503, or the job goes back. Every permanent actor is kept alive by the [root](crate::supervision::root); work that could panic runs as a task
 //! whose `JoinError` comes back as a message.
 
 pub mod broadcaster;
