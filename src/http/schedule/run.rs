@@ -22,7 +22,11 @@ use crate::queue::scheduled_runs;
     responses(
         (status = 202, description = "It will run", body = RunView),
         (status = 404, description = "There is no such task"),
-        (status = 409, description = "A run of it is being asked for at this moment"),
+        (
+            status = 409,
+            description = "A run of it is being asked for at this moment; see Retry-After",
+            headers(("Retry-After" = i64, description = "Seconds until the request may be sent again")),
+        ),
     ),
 )]
 pub(in crate::http) async fn run(state: HttpState, principal: Principal, task: web::Path<String>) -> Answer {

@@ -81,8 +81,10 @@ async fn a_stored_message_that_cannot_be_read_any_more_stands_in_nobodys_way() {
     app.execute(BREAK).await;
     confirmed(&first).send(&app).await.expect(503);
     confirmed(&second).send(&app).await.expect(503);
-    app.execute(&format!("UPDATE webhook_events SET payload = '\\xff00' WHERE application_id = '{first}'"))
-        .await;
+    app.execute(&format!(
+        "UPDATE webhook_events SET payload = '\\x01ffffffff00' WHERE application_id = '{first}'"
+    ))
+    .await;
     app.execute(MEND).await;
     app.reaches(&second, "APPROVED").await;
     let left = format!(
