@@ -154,8 +154,8 @@ fn a_country_description_has_everything_that_a_client_needs() {
             "name": "Spain",
             "document": {
                 "kinds": ["DNI", "NIE"],
-                "description": "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter), with \
-                    or without ES before it",
+                "description": "DNI (8 digits and a check letter) or NIE (X, Y or Z, 7 digits and a check letter), \
+                    optionally with the prefix ES",
                 "format": "^([0-9]{8}|[XYZ][0-9]{7})[A-Z]$",
                 "sample": "12345678Z",
             },

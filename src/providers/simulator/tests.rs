@@ -334,7 +334,7 @@ async fn calls_are_logged_with_their_request_id_and_without_personal_data() {
     let calls: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|line| line["msg"] == "bureau asked")
+        .filter(|line| line["msg"] == "request to simulated bureau")
         .collect();
     assert_eq!(calls.len(), TEST_DOCUMENTS.iter().filter(|row| row.outcome() != Outcome::Hang).count());
     assert!(calls.iter().all(|call| call["request_id"] == "req-7" && call["traceparent"] == false));
