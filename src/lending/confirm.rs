@@ -16,7 +16,6 @@
 //! nobody may change any more, is kept and changes nothing. A job that waits for this answer, runs, or was not even
 //! claimed yet is completed by it; whoever works on it finds its lease gone.
 
-use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,6 +51,8 @@ const PATIENT_TRIES: u32 = 3;
 pub struct VerifiedMessage {
     /// The countries that the verifying secret speaks for.
     pub countries: Vec<Country>,
+    /// The bureau that it comes from, for metrics and logs.
+    pub bureau: &'static str,
     /// Which of the messages of its application's bureau it is.
     pub key: String,
     /// What it says.
@@ -126,17 +127,15 @@ impl WebhookReceiver {
     /// [`Error::Conflict`] when the key has another body;
     /// [`Error::Unavailable`] when the message is kept but could not be applied; or the database's error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
-        let (tries, provider) = (Cell::new(0), Cell::new(UNKNOWN_PROVIDER));
-        let work = async |connection: &mut AsyncPgConnection| {
-            tries.set(tries.get() + 1);
-            let id = message.confirmation.application_id;
+        let id = message.confirmation.application_id;
+        let work = async |connection: &mut AsyncPgConnection, tries: u32| {
             let country = find_country(connection, id, &message.countries).await?;
-            provider.set(provider_for(country).name());
-            self.store_and_apply(connection, message, country, tries.get() < PATIENT_TRIES).await
+            self.store_and_apply(connection, message, country, tries < PATIENT_TRIES).await
         };
         let Resources { database, logger, .. } = &self.resources;
-        let outcome = transaction::run(database, logger, "receive_webhook", work).await;
-        self.tell(provider.get(), message.confirmation.application_id, &outcome);
+        let outcome = transaction::run_counted(database, logger, "receive_webhook", work).await;
+        let is_absent = matches!(outcome, Err(Error::NotFound(_)));
+        self.tell(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
         match outcome? {
             Outcome::Settled(receipt) => Ok(receipt),
             Outcome::Failed(_) => Err(Error::unavailable("webhook", "kept, and tried again")),
@@ -149,21 +148,18 @@ impl WebhookReceiver {
     /// When the database fails; what was tried before stays tried.
     pub async fn retry_due(&self, limit: usize) -> Result<usize> {
         for tried in 0..limit {
-            let about = RefCell::new(None);
             let work = async |connection: &mut AsyncPgConnection| {
                 let now = self.resources.clock.now();
                 let Some(due) = webhooks::take_due(connection, self.keys(), now).await? else {
                     return Ok(None);
                 };
-                about.replace(Some((due.provider.clone(), due.application_id)));
-                self.retry(connection, due).await.map(Some)
+                let (provider, id) = (due.provider.clone(), due.application_id);
+                Ok(Some((provider, id, self.retry(connection, due).await?)))
             };
             let Resources { database, logger, .. } = &self.resources;
-            let outcome = transaction::run(database, logger, "retry_webhook", work).await?;
-            match (outcome, about.into_inner()) {
-                (Some(outcome), Some((provider, id))) => self.tell(&provider, id, &Ok(outcome)),
-                _ => return Ok(tried),
-            }
+            let retried = transaction::run(database, logger, "retry_webhook", work).await?;
+            let Some((provider, id, outcome)) = retried else { return Ok(tried) };
+            self.tell(&provider, id, &Ok(outcome));
         }
         Ok(limit)
     }

@@ -47,7 +47,7 @@ impl From<Abort> for Error {
 type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
 /// Runs `work` in a transaction, again when it failed for a passing reason of the database. `work` must have no effect
-/// outside the database.
+/// outside the database; it returns its results.
 ///
 /// # Errors
 /// What `work` returned, or the last database error.
@@ -57,11 +57,24 @@ pub async fn run<R>(
     name: &'static str,
     work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R, Abort>,
 ) -> Result<R> {
+    run_counted(database, logger, name, async |connection, _| work(connection).await).await
+}
+
+/// The same for `work` that is told which try it is, from 1.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_counted<R>(
+    database: &Database,
+    logger: &Logger,
+    name: &'static str,
+    work: impl AsyncFn(&mut AsyncPgConnection, u32) -> Result<R, Abort>,
+) -> Result<R> {
     let mut tries = 0;
     loop {
         tries += 1;
         let mut connection = database.get().await?;
-        match once(&mut connection, &work).await {
+        match once(&mut connection, async |connection| work(connection, tries).await).await {
             Err(error @ Error::Database { transient: true, .. }) if tries < MAX_TRIES => {
                 debug!(logger, "transaction is tried again"; "transaction" => name, "tries" => tries, error);
             }

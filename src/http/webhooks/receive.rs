@@ -152,12 +152,17 @@ pub(in crate::http) async fn receive(
     let (key, confirmation) = read(&state, &signature, &body).inspect_err(|_| {
         state.webhooks.receiver.count(sender.unwrap_or(UNKNOWN_PROVIDER), "invalid");
     })?;
-    if sender.is_none() {
-        let bureau = state.webhooks.receiver.bureau_of(confirmation.application_id, &countries).await?;
-        limits::check_subject(&request, bureau).await?;
-    }
+    let bureau = match sender {
+        Some(bureau) => bureau,
+        None => {
+            let bureau = state.webhooks.receiver.bureau_of(confirmation.application_id, &countries).await?;
+            limits::check_subject(&request, bureau).await?;
+            bureau
+        }
+    };
     let message = VerifiedMessage {
         countries,
+        bureau,
         key,
         confirmation,
         body,
