@@ -5,6 +5,7 @@
 //! says the same sentence whatever happened, because its cause is for the log alone. The request's identifier is
 //! added, and the cause logged, by the middleware that sees every answer (`middleware::observe`).
 
+mod body;
 mod reference;
 
 use std::fmt;
@@ -14,12 +15,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use crate::domain::ids::ApplicationId;
-use crate::error::{CredentialFault, Error, FieldError};
+use crate::error::{CredentialFault, Error};
 
+pub use self::body::{Problem, ProblemField};
 pub use self::reference::{FIELD_CODES, PAGES, markdown, page};
 
 /// The media type of a problem.
@@ -27,8 +27,6 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// Most field errors of one problem; a person reads no more.
 const MAX_ERRORS: usize = 50;
-/// Longest pointer of a field error, in characters: it may hold a name that the client made up.
-const MAX_POINTER_CHARS: usize = 200;
 
 /// What a 401 asks for (RFC 6750, section 3).
 const CHALLENGE: &str = r#"Bearer realm="aval""#;
@@ -360,116 +358,11 @@ fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A problem as it is sent (RFC 9457), with Aval's members `code`, `request_id` and `errors`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Problem {
-    /// The path of a page that explains this kind of problem.
-    #[serde(rename = "type")]
-    #[schema(example = "/problems/validation_failed")]
-    pub kind: String,
-    /// What it is, the same at every occurrence.
-    #[schema(example = "Some values are not acceptable")]
-    pub title: &'static str,
-    /// The HTTP status.
-    #[schema(example = 422)]
-    pub status: u16,
-    /// What it is this time.
-    #[schema(example = "See errors for each of them.")]
-    pub detail: String,
-    /// The stable code to match on.
-    #[schema(value_type = crate::http::schemas::ProblemCode, example = "validation_failed")]
-    pub code: &'static str,
-    /// The request's identifier, also in `X-Request-ID`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
-    pub request_id: Option<String>,
-    /// What is wrong with each value; with `validation_failed` alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<ProblemField>,
-    /// The status that the application has; with `illegal_transition` alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "APPROVED")]
-    pub from: Option<&'static str>,
-    /// The status that was asked for; with `illegal_transition` alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
-    pub to: Option<&'static str>,
-    /// The statuses that the caller could ask for instead; with `illegal_transition` alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<crate::http::schemas::ApplicationStatus>>)]
-    pub allowed: Option<Vec<&'static str>>,
-    /// The caller's open application; with `duplicate_application` alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
-    pub application_id: Option<ApplicationId>,
-    /// Until when that application keeps others for the same document away, unless it is rejected, cancelled, completed or
-    /// deleted before; with `duplicate_application` alone.
-    #[serde(
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "crate::domain::timestamp::serialize_option"
-    )]
-    pub open_until: Option<DateTime<Utc>>,
-}
-
-/// One value that is not acceptable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ProblemField {
-    /// An RFC 6901 JSON pointer into the body, or `?name` for a query parameter.
-    #[schema(example = "/identity_document")]
-    pub pointer: String,
-    /// The stable reason code.
-    #[schema(value_type = crate::http::schemas::FieldCode, example = "bad_check_digit")]
-    pub code: &'static str,
-    /// A sentence for the person who sent it.
-    #[schema(example = "The check character does not match the rest of the document.")]
-    pub detail: String,
-}
-
-impl From<&FieldError> for ProblemField {
-    fn from(field: &FieldError) -> Self {
-        let pointer = field.pointer.chars().take(MAX_POINTER_CHARS).collect();
-        Self { pointer, code: field.code, detail: field.detail.clone() }
-    }
-}
-
-impl Problem {
-    fn of(kind: Kind, detail: String, request_id: Option<&str>) -> Self {
-        Self {
-            kind: format!("{PAGES}{}", kind.code),
-            title: kind.title,
-            status: kind.status,
-            detail,
-            code: kind.code,
-            request_id: request_id.map(str::to_owned),
-            errors: Vec::new(),
-            from: None,
-            to: None,
-            allowed: None,
-            application_id: None,
-            open_until: None,
-        }
-    }
-
-    /// The problem of an answer that a library made, of which only the status is known.
-    pub fn of_status(status: StatusCode, request_id: Option<&str>) -> Self {
-        let same_status = CATALOGUE.iter().find(|kind| kind.status == status.as_u16());
-        let class = if status.is_server_error() { INTERNAL_ERROR } else { REQUEST_REFUSED };
-        let kind = Kind { status: status.as_u16(), ..same_status.copied().unwrap_or(class) };
-        let reason = status.canonical_reason().unwrap_or("Refused");
-        Self::of(kind, format!("{reason}."), request_id)
-    }
-
-    /// The answer with this problem.
-    pub fn response(&self) -> HttpResponse {
-        let body = serde_json::to_string(self).unwrap_or_default();
-        HttpResponse::build(status(self.status)).content_type(CONTENT_TYPE).body(body)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::body::MAX_POINTER_CHARS;
     use super::*;
-    use crate::error::{PrivateMessage, PublicMessage};
+    use crate::error::{FieldError, PrivateMessage, PublicMessage};
 
     const SECRET: &str = "password=hunter2";
 

@@ -48,15 +48,15 @@ impl KeyedWrite {
     }
 }
 
-/// Makes the sealed answer to a result.
-pub type Answering<'a, T> = Box<dyn Fn(&T) -> Result<SealedReply> + 'a>;
+/// Gives the sealed answer to a result.
+pub type SealAnswer<'a, T> = Box<dyn Fn(&T) -> Result<SealedReply> + 'a>;
 
 /// A keyed write whose result is a `T`, and how that result is answered. The answer is stored with the write.
 pub struct Keyed<'a, T> {
     /// The write.
     pub write: KeyedWrite,
     /// The sealed answer to a result.
-    pub answer: Answering<'a, T>,
+    pub answer: SealAnswer<'a, T>,
 }
 
 /// The result of a write that is made at most once.
