@@ -6,7 +6,7 @@
 //! A claim gives a worker a lease for a time and a fencing token for good: every later statement names the token, so that
 //! a worker that lost its lease can change nothing. The attempt is counted at the claim, so that a job that kills its
 //! worker uses its attempts up too. All times are the database's. Nothing here knows what a task is about, except
-//! [`begin()`] and [`move_to_dead_letters()`], which belong to the task `process_credit_application`.
+//! [`begin()`], which belongs to the task `process_credit_application`.
 //!
 //! A finished job leaves the table with the statement that finishes it: the row is deleted, and its line in `job_history`
 //! written, by one CTE. Moving finished jobs later, in batches, would write each row once more (the update that marks it
@@ -22,7 +22,7 @@ mod grouped;
 mod list;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{self, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -32,7 +32,7 @@ pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
 pub use self::grouped::Supersede;
 pub use self::list::{JobFilter, ListedJob, list_page};
-use super::statement::{Binder, FixedStatement, Prepared};
+use super::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::domain::ids::JobId;
 use crate::error::Result;
 
@@ -77,10 +77,12 @@ pub struct Heartbeat {
     pub lease_ms: i64,
 }
 
-struct RenewLeases {
-    job_id: Vec<Uuid>,
-    lease_token: Vec<i64>,
-    lease_ms: Vec<i64>,
+rows! {
+    struct RenewLeases of RenewRow {
+        job_id: Uuid as sql_types::Uuid,
+        lease_token: i64 as BigInt,
+        lease_ms: i64 as BigInt,
+    }
 }
 
 impl FixedStatement for RenewLeases {
@@ -88,7 +90,7 @@ impl FixedStatement for RenewLeases {
     /// ends would wait for each other. A job that is being changed just now is passed over and counts as held while its
     /// token is the same; its next renewal knows more.
     const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::bigint[]) AS w (job_id, lease_token, lease_ms)), \
+        WITH wanted AS (SELECT * FROM ?), \
         free AS (SELECT j.id, w.lease_ms FROM pending_jobs j \
             JOIN wanted w ON j.id = w.job_id AND j.lease_token = w.lease_token \
             WHERE j.id = ANY (ARRAY(SELECT job_id FROM wanted)) FOR UPDATE OF j SKIP LOCKED), \
@@ -99,9 +101,7 @@ impl FixedStatement for RenewLeases {
                 AND j.id = ANY (ARRAY(SELECT job_id FROM wanted))";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
-        binder.bind::<Array<BigInt>, _>(&self.lease_token)?;
-        binder.bind::<Array<BigInt>, _>(&self.lease_ms)
+        binder.bind_rows("w", self)
     }
 }
 
@@ -125,11 +125,12 @@ fn held(touched: &[Touched], lease: Lease) -> bool {
 /// # Errors
 /// When the database fails.
 pub async fn renew(connection: &mut AsyncPgConnection, beats: &[Heartbeat]) -> Result<Vec<bool>> {
-    let statement = RenewLeases {
-        job_id: beats.iter().map(|beat| beat.lease.job_id.as_uuid()).collect(),
-        lease_token: beats.iter().map(|beat| beat.lease.token).collect(),
-        lease_ms: beats.iter().map(|beat| beat.lease_ms).collect(),
+    let row = |beat: &Heartbeat| RenewRow {
+        job_id: beat.lease.job_id.as_uuid(),
+        lease_token: beat.lease.token,
+        lease_ms: beat.lease_ms,
     };
+    let statement: RenewLeases = beats.iter().map(row).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
     Ok(beats.iter().map(|beat| held(&touched, beat.lease)).collect())
 }
@@ -149,21 +150,36 @@ pub struct Release {
     pub provider_reference: Option<String>,
 }
 
-struct ReleaseJobs {
-    job_id: Vec<Uuid>,
-    lease_token: Vec<i64>,
-    delay_ms: Vec<i64>,
-    give_attempt_back: Vec<bool>,
-    error_type: Vec<Option<String>>,
-    error_message: Vec<Option<String>>,
-    provider_reference: Vec<Option<String>>,
+rows! {
+    struct ReleaseJobs of ReleaseRow {
+        job_id: Uuid as sql_types::Uuid,
+        lease_token: i64 as BigInt,
+        delay_ms: i64 as BigInt,
+        give_attempt_back: bool as Bool,
+        error_type: Option<String> as Nullable<Text>,
+        error_message: Option<String> as Nullable<Text>,
+        provider_reference: Option<String> as Nullable<Text>,
+    }
+}
+
+impl From<&Release> for ReleaseRow {
+    fn from(release: &Release) -> Self {
+        let (error_type, error_message) = release.error.clone().unzip();
+        Self {
+            job_id: release.lease.job_id.as_uuid(),
+            lease_token: release.lease.token,
+            delay_ms: release.delay_ms,
+            give_attempt_back: release.give_attempt_back,
+            error_type,
+            error_message,
+            provider_reference: release.provider_reference.clone(),
+        }
+    }
 }
 
 impl FixedStatement for ReleaseJobs {
     const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[], ?::bigint[], ?::boolean[], ?::text[], ?::text[], \
-            ?::text[]) AS w (job_id, lease_token, delay_ms, give_attempt_back, error_type, error_message, \
-            provider_reference)) \
+        WITH wanted AS (SELECT * FROM ?) \
         UPDATE pending_jobs j SET lease_token = NULL, leased_until = NULL, leased_by = NULL, \
             run_at = now() + w.delay_ms * interval '1 millisecond', updated_at = now(), \
             attempt = j.attempt - CASE WHEN w.give_attempt_back THEN 1 ELSE 0 END, \
@@ -175,13 +191,7 @@ impl FixedStatement for ReleaseJobs {
             AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING w.job_id AS id, w.lease_token";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
-        binder.bind::<Array<BigInt>, _>(&self.lease_token)?;
-        binder.bind::<Array<BigInt>, _>(&self.delay_ms)?;
-        binder.bind::<Array<Bool>, _>(&self.give_attempt_back)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.error_type)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.error_message)?;
-        binder.bind::<Array<Nullable<Text>>, _>(&self.provider_reference)
+        binder.bind_rows("w", self)
     }
 }
 
@@ -190,30 +200,21 @@ impl FixedStatement for ReleaseJobs {
 /// # Errors
 /// When the database fails.
 pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -> Result<Vec<bool>> {
-    let error = |pick: fn(&(String, String)) -> &String| {
-        releases.iter().map(|r| r.error.as_ref().map(|e| pick(e).clone())).collect()
-    };
-    let statement = ReleaseJobs {
-        job_id: releases.iter().map(|r| r.lease.job_id.as_uuid()).collect(),
-        lease_token: releases.iter().map(|r| r.lease.token).collect(),
-        delay_ms: releases.iter().map(|r| r.delay_ms).collect(),
-        give_attempt_back: releases.iter().map(|r| r.give_attempt_back).collect(),
-        error_type: error(|e| &e.0),
-        error_message: error(|e| &e.1),
-        provider_reference: releases.iter().map(|r| r.provider_reference.clone()).collect(),
-    };
+    let statement: ReleaseJobs = releases.iter().map(ReleaseRow::from).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
     Ok(releases.iter().map(|r| held(&touched, r.lease)).collect())
 }
 
-struct SupersedeJobs {
-    job_id: Vec<Uuid>,
-    lease_token: Vec<i64>,
+rows! {
+    struct SupersedeJobs of SupersedeRow {
+        job_id: Uuid as sql_types::Uuid,
+        lease_token: i64 as BigInt,
+    }
 }
 
 impl FixedStatement for SupersedeJobs {
     const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM unnest(?::uuid[], ?::bigint[]) AS w (job_id, lease_token)), \
+        WITH wanted AS (SELECT * FROM ?), \
         finished AS (DELETE FROM pending_jobs j USING wanted w \
             WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
                 AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING j.*), \
@@ -224,8 +225,7 @@ impl FixedStatement for SupersedeJobs {
         SELECT id, lease_token FROM finished";
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Array<diesel::sql_types::Uuid>, _>(&self.job_id)?;
-        binder.bind::<Array<BigInt>, _>(&self.lease_token)
+        binder.bind_rows("w", self)
     }
 }
 
@@ -234,10 +234,8 @@ impl FixedStatement for SupersedeJobs {
 /// # Errors
 /// When the database fails.
 pub async fn supersede(connection: &mut AsyncPgConnection, leases: &[Lease]) -> Result<Vec<bool>> {
-    let statement = SupersedeJobs {
-        job_id: leases.iter().map(|lease| lease.job_id.as_uuid()).collect(),
-        lease_token: leases.iter().map(|lease| lease.token).collect(),
-    };
+    let row = |lease: &Lease| SupersedeRow { job_id: lease.job_id.as_uuid(), lease_token: lease.token };
+    let statement: SupersedeJobs = leases.iter().map(row).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
     Ok(leases.iter().map(|lease| held(&touched, *lease)).collect())
 }
