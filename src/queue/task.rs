@@ -160,13 +160,14 @@ impl Tasks {
         lanes
     }
 
-    /// How many jobs this worker may claim from each lane at the moment. Jobs without a lane are always among them.
+    /// How many jobs this worker may claim from each lane at the moment: where tasks share a lane, the smallest of their
+    /// quotas. Jobs without a lane are always among them.
     pub async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
         let mut lanes = vec![Quota::whole("")];
         for task in self.0.iter() {
             for quota in task.quotas(running).await {
                 match lanes.iter_mut().find(|known| known.lane == quota.lane) {
-                    Some(known) => known.most = known.most.max(quota.most),
+                    Some(known) => known.most = known.most.min(quota.most),
                     None => lanes.push(quota),
                 }
             }
