@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +10,7 @@ use super::event_types::event_types;
 use super::shared::Shared;
 use crate::accounts::Accounts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
-use crate::actors::housekeeper::{self, Housekeeper};
+use crate::actors::housekeeper::{self, Housekeeper, TickWork};
 use crate::actors::job::JobParts;
 use crate::actors::outbox_relay::{self, OutboxRelay};
 use crate::actors::provider_gateway;
@@ -316,8 +317,12 @@ impl Engine {
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
         let webhooks = self.webhooks.clone();
+        let retry_webhooks: TickWork = Arc::new(move || {
+            let webhooks = webhooks.clone();
+            async move { webhooks.retry_due().await }.boxed_local()
+        });
         self.root.keep(&self.handles.housekeeper, move |line| {
-            Housekeeper::new(&resources, gateway.clone(), webhooks.clone(), line)
+            Housekeeper::new(&resources, gateway.clone(), Arc::clone(&retry_webhooks), line)
         });
     }
 

@@ -43,6 +43,9 @@ use crate::storage::webhooks::{self, Addressee, DueEvent, Entered, NewEvent, Web
 /// The provider's label while nobody knows whom a message is about.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
 
+/// Stored messages that are tried again in one round.
+const RETRY_BATCH: usize = 50;
+
 /// Tries of a transaction that fails for a passing reason, before the failure is noted.
 const PATIENT_TRIES: u32 = 3;
 
@@ -101,7 +104,7 @@ pub struct WebhookReceiver {
 }
 
 impl WebhookReceiver {
-    /// An receiver that tells `on_commit` of every change.
+    /// A receiver that calls `on_commit` of every change.
     pub fn new(resources: &Resources, countries: Arc<Countries>, on_commit: CommitHook) -> Self {
         Self { resources: resources.named("webhooks"), countries, on_commit }
     }
@@ -142,12 +145,12 @@ impl WebhookReceiver {
         }
     }
 
-    /// Tries again what could not be applied and is due, one message after the other; returns how many.
+    /// Tries again what could not be applied and is due, one message after the other, at most [`RETRY_BATCH`].
     ///
     /// # Errors
     /// When the database fails; what was tried before stays tried.
-    pub async fn retry_due(&self, limit: usize) -> Result<usize> {
-        for tried in 0..limit {
+    pub async fn retry_due(&self) -> Result<()> {
+        for _ in 0..RETRY_BATCH {
             let work = async |connection: &mut AsyncPgConnection| {
                 let now = self.resources.clock.now();
                 let Some(due) = webhooks::take_due(connection, self.keys(), now).await? else {
@@ -158,10 +161,10 @@ impl WebhookReceiver {
             };
             let Resources { database, logger, .. } = &self.resources;
             let retried = transaction::run(database, logger, "retry_webhook", work).await?;
-            let Some((provider, id, outcome)) = retried else { return Ok(tried) };
+            let Some((provider, id, outcome)) = retried else { break };
             self.tell(&provider, id, &Ok(outcome));
         }
-        Ok(limit)
+        Ok(())
     }
 
     /// Whatever is wrong with a stored message itself will be wrong again: nobody but its sender tries it again.

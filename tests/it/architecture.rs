@@ -22,7 +22,6 @@ const IMPORTS: [(&str, &[&str]); 17] = [
     (
         "actors",
         &[
-            "lending",
             "cache",
             "events",
             "queue",
@@ -96,24 +95,24 @@ fn imports(path: &Path) -> BTreeSet<String> {
     let named = lines.flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>());
     named
         .map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect())
-        .filter(|room: &String| !room.is_empty())
+        .filter(|module: &String| !module.is_empty())
         .collect()
 }
 
 #[test]
 fn every_import_is_allowed() {
-    let arrows: BTreeMap<_, _> = IMPORTS.into_iter().collect();
+    let allowed_imports: BTreeMap<_, _> = IMPORTS.into_iter().collect();
     let mut wrong = Vec::new();
     for path in sources(Path::new("src")) {
         let inside = path.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
-        let room = inside.split('/').next().unwrap().trim_end_matches(".rs");
-        let Some(allowed) = arrows.get(room) else { continue };
+        let module = inside.split('/').next().unwrap().trim_end_matches(".rs");
+        let Some(allowed) = allowed_imports.get(module) else { continue };
         if path.ends_with("tests.rs") || inside.contains("/tests/") {
             continue;
         }
         for import in imports(&path) {
-            let general = room != "domain" && SHARED.contains(&import.as_str());
-            if import != room && !general && !allowed.contains(&import.as_str()) {
+            let general = module != "domain" && SHARED.contains(&import.as_str());
+            if import != module && !general && !allowed.contains(&import.as_str()) {
                 wrong.push(format!("{inside} imports {import}"));
             }
         }
@@ -202,12 +201,12 @@ fn no_two_files_of_the_broadcaster_import_each_other() {
 
 #[test]
 fn every_module_is_listed() {
-    let judged: BTreeSet<&str> = IMPORTS.iter().map(|(room, _)| *room).collect();
+    let judged: BTreeSet<&str> = IMPORTS.iter().map(|(module, _)| *module).collect();
     let free = ["app", "startup", "shutdown", "lib", "main", "config", "error", "clock", "telemetry"];
     for entry in fs::read_dir("src").unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let room = name.trim_end_matches(".rs");
-        assert!(judged.contains(room) || free.contains(&room), "{room} is missing in IMPORTS");
+        let module = name.trim_end_matches(".rs");
+        assert!(judged.contains(module) || free.contains(&module), "{module} is missing in IMPORTS");
     }
 }
 

@@ -1,8 +1,8 @@
 //! The housekeeper: recurring work that one instance does for all.
 //!
 //! One instance leads, by advisory lock; when it is gone another takes over. At each tick the leader queues again the
-//! applications that were decided without their bureau, when that bureau has recovered ([`redecision`]), tries webhooks
-//! again that could not be applied, and begins the recurring task that is due ([`schedule`], [`tasks`]), one at a time and
+//! applications that were decided without their bureau, when that bureau has recovered ([`redecision`]), does the
+//! [`TickWork`] that it was given, and begins the recurring task that is due ([`schedule`], [`tasks`]), one at a time and
 //! in a task of its own, so that ticks go on beside it. What was run when is in the database ([`runs`]): another leader
 //! goes on where this one was.
 //!
@@ -15,9 +15,11 @@ mod runs;
 pub mod schedule;
 pub mod tasks;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use futures_util::future::LocalBoxFuture;
 use slog::{info, warn};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -25,7 +27,6 @@ use self::runs::Begun;
 use self::tasks::Lead;
 use crate::actors::provider_gateway::ProviderGateway;
 use crate::error::{Error, Result};
-use crate::lending::confirm::WebhookReceiver;
 use crate::resources::Resources;
 use crate::storage::leadership::Leadership;
 use crate::storage::{jobs, partitions};
@@ -35,10 +36,11 @@ use crate::supervision::handle::{Handle, LivenessGuard};
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
 
-/// Webhooks tried again in one round.
-const RETRY_BATCH: usize = 50;
 /// How often figures that change slowly are measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Work of another module that the leader does at every tick.
+pub type TickWork = Arc<dyn Fn() -> LocalBoxFuture<'static, Result<()>> + Send + Sync>;
 
 /// A bureau has recovered: look for applications that wait for it now.
 #[derive(Message, Clone, Copy)]
@@ -49,7 +51,7 @@ pub struct Wake;
 pub struct Housekeeper {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
-    webhooks: WebhookReceiver,
+    tick_work: TickWork,
     leadership: Option<Leadership>,
     /// The same, as the task that runs sees it.
     lead: Lead,
@@ -63,7 +65,7 @@ pub struct Housekeeper {
 struct Round {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
-    webhooks: WebhookReceiver,
+    tick_work: TickWork,
     leadership: Option<Leadership>,
     lead: Lead,
     /// Whether a recurring task may begin.
@@ -80,13 +82,13 @@ impl Housekeeper {
     pub fn new(
         resources: &Resources,
         gateway: Handle<ProviderGateway>,
-        webhooks: WebhookReceiver,
+        tick_work: TickWork,
         liveness: LivenessGuard,
     ) -> Self {
         Self {
             resources: resources.named(NAME),
             gateway,
-            webhooks,
+            tick_work,
             leadership: None,
             lead: Lead::default(),
             busy: false,
@@ -106,7 +108,7 @@ impl Housekeeper {
         let round = Round {
             resources: self.resources.clone(),
             gateway: self.gateway.clone(),
-            webhooks: self.webhooks.clone(),
+            tick_work: Arc::clone(&self.tick_work),
             leadership: self.leadership.take(),
             lead: self.lead.clone(),
             idle: !self.task_runs,
@@ -175,7 +177,7 @@ impl Round {
     async fn each_tick(&self) -> Result<()> {
         self.measure().await?;
         redecision::redecide(&self.resources, &self.gateway).await?;
-        self.webhooks.retry_due(RETRY_BATCH).await.map(drop)
+        (self.tick_work)().await
     }
 
     /// Keeps or wins leadership; `None` when another instance leads.
