@@ -1,34 +1,34 @@
-//! The actors: who owns what, and what happens when one dies.
+//! The actors: what each owns, and what happens when one ends.
 //!
 //! | actor | count | owns | when it dies |
 //! |---|---|---|---|
-//! | [`supervisor`] | 1 | starting and restarting the actors of jobs | its replacement adopts the [running jobs](crate::queue::running_jobs) |
+//! | [`supervisor`] | 1 | starting and restarting the actors of jobs | its replacement adopts the running jobs |
 //! | [`job`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job goes back |
 //! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | breakers are rebuilt closed, calls in flight answered with an error |
-//! | [`write_batcher`] | `actors.write_batchers` | the writes that wait | they are answered with an error |
-//! | [`scheduler`] | 1 | claiming jobs | leases run out by themselves |
+//! | [`write_batcher`] | `actors.write_batchers` | the writes in its queue | they are answered with an error |
+//! | [`scheduler`] | 1 | claiming jobs | leases expire |
 //! | [`outbox_relay`] | 1, one leads | the global offset, and counting what was published | another instance takes over |
-//! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position stand outside of it |
+//! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position are kept outside of it |
 //! | [`housekeeper`] | 1, one leads | recurring work | another instance takes over |
-//! | [`view_recorder`] | 1 | writing what staff looked at | the views that wait stand outside of it |
+//! | [`view_recorder`] | 1 | writing audit views | the views in its queue are kept outside of it |
 //!
-//! How messages go:
+//! Messages:
 //!
 //! ```text
-//!  http ──────────── NewApplication ──────────→ write batcher ── after the commit ─→ scheduler, outbox_relay
+//!  http ──────────── grouped writes ──────────→ write batcher ── after the commit ─→ scheduler, outbox_relay
 //!  LISTEN (notifications) ────────────────────→ scheduler, outbox_relay, broadcaster
-//!  scheduler ─────── StartJob ────────────────→ supervisor ── starts ─→ application
-//!  application ───── FetchBankingData ────────→ provider_gateway ── HTTP ─→ bureau
-//!  application ───── begin, store, renew, … ──→ write batcher
+//!  scheduler ─────── StartJob ────────────────→ supervisor ── starts ─→ job
+//!  job ───────────── FetchBankingData ────────→ provider_gateway ── HTTP ─→ bureau
+//!  job ───────────── grouped writes ──────────→ write batcher
 //!  outbox_relay ──── Wake ────────────────────→ broadcaster ── queues ─→ WebSocket sessions
 //!  provider_gateway ─ recovered ──────────────→ housekeeper, scheduler
 //!  http ──────────── StaffView ───────────────→ view_recorder
 //! ```
 //!
 //! Messages are hints that carry identifiers; the database is the truth, and every actor that restarts reads it again.
-//! Mailboxes are bounded by `actors.mailbox_capacity` (write batchers by `actors.write_queue_capacity`), and a full one is an answer:
-//! a 503, or the job goes back. Every permanent actor is kept alive by the [root](crate::supervision::root); work that could panic runs as a task
-//! whose `JoinError` comes back as a message.
+//! Mailboxes are bounded by `actors.mailbox_capacity` (those of write batchers by `actors.write_queue_capacity`). A full one
+//! answers with an error: the request gets a 503, or the job returns to the queue. The [root](crate::supervision::root)
+//! restarts every permanent actor. Work that could panic runs as a task whose `JoinError` comes back as a message.
 
 pub mod broadcaster;
 pub mod housekeeper;

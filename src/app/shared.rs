@@ -26,7 +26,7 @@ const REDIS_WATCH: &str = "redis_watch";
 /// How long the stream may take to bring what the database has announced.
 const STREAM_GRACE: Duration = Duration::from_millis(20);
 
-/// Takes an notification; it must not block.
+/// Takes a notification; it must not block.
 pub(super) type OnAnnounced = Arc<dyn Fn(Option<i64>) + Send + Sync>;
 
 /// What instances share besides the database, and the copies of answers.

@@ -258,7 +258,7 @@ async fn every_actor_that_is_made_to_panic_comes_back_and_applications_are_decid
 }
 
 #[actix_rt::test]
-async fn a_recorder_that_panics_costs_one_request_its_answer_and_no_other() {
+async fn a_write_batcher_that_panics_costs_one_request_its_answer_and_no_other() {
     let app = TestApp::start(&[]).await;
     let fault = json!({"failure_count": 1, "target": "write_batcher"});
     app.post("/api/v1/test/inject-failure", &fault).await.expect(200);

@@ -168,7 +168,7 @@ async fn the_log_is_read_page_by_page_newest_first() {
 }
 
 #[actix_rt::test]
-async fn a_recorder_that_panics_and_a_database_that_is_away_lose_no_look() {
+async fn a_view_recorder_that_panics_and_an_unavailable_database_lose_no_view() {
     let app = TestApp::start(&AT_ONCE).await;
     let fault = json!({"target": "view_recorder", "failure_count": 1});
     app.post("/api/v1/test/inject-failure", &fault).await.expect(200);

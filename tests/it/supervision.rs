@@ -65,7 +65,7 @@ async fn every_permanent_actor_survives_a_panic_and_work_goes_on() {
 }
 
 #[actix_rt::test]
-async fn a_recorder_that_panics_answers_with_an_error_and_the_next_one_writes() {
+async fn a_write_batcher_that_panics_answers_with_an_error_and_its_replacement_writes() {
     let test = TestEngine::start(&[("AVAL__ACTORS__WRITE_BATCHERS", "1")]).await;
     test.engine.resources.faults.arm(FaultPoint::WriteBatcher, None, 1).unwrap();
     let clock = &test.engine.resources.clock;
