@@ -1,9 +1,9 @@
-//! The one way in which a request is refused: RFC 9457 problem details.
+//! Error responses: RFC 9457 problem details.
 //!
-//! A [`Rejection`] is everything that a handler or an extractor can answer instead of success. Its [`Kind`] is one
-//! line of the [`CATALOGUE`], which the OpenAPI document lists too. What a 4xx says is meant for the client; every 5xx
-//! says the same sentence whatever happened, because its cause is for the log alone. The request's identifier is
-//! added, and the cause logged, by the middleware that sees every answer (`middleware::observe`).
+//! A [`Rejection`] is an error response of a handler or an extractor. Its [`Kind`] is one line of the [`CATALOGUE`],
+//! from which the OpenAPI document lists the problems. The text of a 4xx is written for the client. The text of a 5xx
+//! never names the cause, which is only logged. The middleware `middleware::observe` adds the request's identifier and
+//! logs the cause.
 
 mod body;
 mod reference;
@@ -25,15 +25,15 @@ pub use self::reference::{FIELD_CODES, PAGES, markdown, page};
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Most field errors of one problem; a person reads no more.
+/// The largest number of field errors in one problem.
 const MAX_ERRORS: usize = 50;
 
-/// What a 401 asks for (RFC 6750, section 3).
+/// The challenge of a 401 (RFC 6750, section 3).
 const CHALLENGE: &str = r#"Bearer realm="aval""#;
-/// The same for a credential that was sent and refused (RFC 6750, section 3.1).
+/// The challenge when a credential was sent and rejected (RFC 6750, section 3.1).
 const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer realm="aval", error="invalid_token""#;
 
-/// When to come back after a refusal that names no time of its own.
+/// `Retry-After` of errors that name no time of their own.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One kind of problem.
@@ -43,7 +43,7 @@ pub struct Kind {
     pub code: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What it is, the same at every occurrence.
+    /// The title, the same for every occurrence.
     pub title: &'static str,
 }
 
@@ -51,98 +51,98 @@ macro_rules! catalogue {
     ($($name:ident = $status:literal $code:literal $title:literal;)+) => {
         $(const $name: Kind = Kind { code: $code, status: $status, title: $title };)+
 
-        /// Every kind of problem that Aval answers.
+        /// Every kind of problem.
         pub const CATALOGUE: &[Kind] = &[$($name),+];
     };
 }
 
 catalogue! {
-    MALFORMED_REQUEST = 400 "malformed_request" "The request cannot be read";
-    UNAUTHENTICATED = 401 "unauthenticated" "Who asks is not known";
-    CREDENTIAL_MALFORMED = 401 "credential_malformed" "The credential is malformed";
-    CREDENTIAL_EXPIRED = 401 "credential_expired" "The credential has expired";
-    CREDENTIAL_REVOKED = 401 "credential_revoked" "The credential has been revoked";
-    WRONG_CREDENTIAL_KIND = 401 "wrong_credential_kind" "This kind of credential is not accepted here";
-    FORBIDDEN = 403 "forbidden" "This is not allowed";
-    NOT_FOUND = 404 "not_found" "There is no such thing";
-    METHOD_NOT_ALLOWED = 405 "method_not_allowed" "The resource does not know this method";
-    REQUEST_TIMEOUT = 408 "request_timeout" "The request did not arrive in time";
-    CONFLICT = 409 "conflict" "The state of the resource does not allow this";
-    DUPLICATE_APPLICATION = 409 "duplicate_application" "An open application for this document exists";
-    UNKNOWN_LABEL = 409 "unknown_label" "A newer version has written what this one does not know";
-    ARCHIVED = 409 "archived" "The application is archived and does not change";
-    IN_FLIGHT = 409 "in_flight" "An equal request is still being worked on";
-    ILLEGAL_TRANSITION = 409 "illegal_transition" "The status machine does not know this change";
-    EXPECTATION_FAILED = 417 "expectation_failed" "The expectation cannot be met";
-    PRECONDITION_FAILED = 412 "precondition_failed" "The resource has changed meanwhile";
-    PAYLOAD_TOO_LARGE = 413 "payload_too_large" "The body is too large";
-    TARGET_TOO_LONG = 414 "uri_too_long" "The path and query are too long";
-    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be JSON";
-    VALIDATION_FAILED = 422 "validation_failed" "Some values are not acceptable";
-    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "The key belongs to another request";
-    WEBSOCKET_VERSION = 426 "upgrade_required" "Another version of the WebSocket protocol is needed";
+    MALFORMED_REQUEST = 400 "malformed_request" "Malformed request";
+    UNAUTHENTICATED = 401 "unauthenticated" "Authentication failed";
+    CREDENTIAL_MALFORMED = 401 "credential_malformed" "Malformed credential";
+    CREDENTIAL_EXPIRED = 401 "credential_expired" "Expired credential";
+    CREDENTIAL_REVOKED = 401 "credential_revoked" "Revoked credential";
+    WRONG_CREDENTIAL_KIND = 401 "wrong_credential_kind" "Wrong kind of credential";
+    FORBIDDEN = 403 "forbidden" "Forbidden";
+    NOT_FOUND = 404 "not_found" "Not found";
+    METHOD_NOT_ALLOWED = 405 "method_not_allowed" "Method not allowed";
+    REQUEST_TIMEOUT = 408 "request_timeout" "Request timeout";
+    CONFLICT = 409 "conflict" "Conflict";
+    DUPLICATE_APPLICATION = 409 "duplicate_application" "Duplicate application";
+    UNKNOWN_LABEL = 409 "unknown_label" "Unknown label";
+    ARCHIVED = 409 "archived" "Archived application";
+    IN_FLIGHT = 409 "in_flight" "Request in progress";
+    ILLEGAL_TRANSITION = 409 "illegal_transition" "Illegal transition";
+    EXPECTATION_FAILED = 417 "expectation_failed" "Expectation failed";
+    PRECONDITION_FAILED = 412 "precondition_failed" "Precondition failed";
+    PAYLOAD_TOO_LARGE = 413 "payload_too_large" "Body too large";
+    TARGET_TOO_LONG = 414 "uri_too_long" "URI too long";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "Unsupported media type";
+    VALIDATION_FAILED = 422 "validation_failed" "Validation failed";
+    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "Idempotency key reused";
+    WEBSOCKET_VERSION = 426 "upgrade_required" "Upgrade required";
     RATE_LIMITED = 429 "rate_limited" "Too many requests";
-    HEADER_TOO_LARGE = 431 "header_too_large" "The header fields are too large";
-    REQUEST_REFUSED = 400 "request_refused" "The request was refused";
-    INTERNAL_ERROR = 500 "internal_error" "Something went wrong on our side";
-    OVERLOADED = 503 "overloaded" "Too much is waiting";
-    UNAVAILABLE = 503 "unavailable" "A part of the service cannot be reached";
-    TIMEOUT = 503 "timeout" "The request took too long";
+    HEADER_TOO_LARGE = 431 "header_too_large" "Header fields too large";
+    REQUEST_REFUSED = 400 "request_refused" "Request refused";
+    INTERNAL_ERROR = 500 "internal_error" "Internal error";
+    OVERLOADED = 503 "overloaded" "Overloaded";
+    UNAVAILABLE = 503 "unavailable" "Service unavailable";
+    TIMEOUT = 503 "timeout" "Timeout";
 }
 
-/// Why a request is not answered with success.
+/// An error response.
 #[derive(Debug, Clone)]
 pub enum Rejection {
-    /// An error of the house.
+    /// An error of a use case.
     Error(Error),
     /// No route has this path.
     UnknownRoute,
-    /// No route has this path, which ends with a slash.
+    /// No route has this path, and the path ends with a slash.
     TrailingSlash,
-    /// The path has routes, but for other methods: the value of `Allow`.
+    /// The path has routes for other methods: the value of `Allow`.
     MethodNotAllowed(String),
     /// The body is not `application/json` in UTF-8, or is compressed.
     UnsupportedMediaType,
     /// The body did not arrive in time.
     SlowBody,
-    /// Not everything stands yet; nothing is wrong.
+    /// The instance is still starting.
     Starting,
-    /// The body is larger than this.
+    /// The body exceeds its limit.
     PayloadTooLarge {
-        /// The most that is accepted, in bytes.
+        /// The limit, in bytes.
         limit_bytes: usize,
     },
-    /// The path and query are longer than this.
+    /// The path and query exceed their limit.
     TargetTooLong {
-        /// The most that is accepted, in bytes.
+        /// The limit, in bytes.
         limit_bytes: usize,
     },
-    /// The header fields are larger than this.
+    /// The header fields exceed their limit.
     HeaderTooLarge {
-        /// The most that is accepted, in bytes.
+        /// The limit, in bytes.
         limit_bytes: usize,
     },
-    /// A credential that is not good, or not good for this; the parameters of the challenge say why (RFC 6750, section 3).
+    /// A rejected or insufficient credential. The parameters of the challenge say why (RFC 6750, section 3).
     Challenged {
-        /// What it is.
+        /// The error.
         error: Error,
         /// `name="value"`, separated by commas.
         parameters: String,
     },
-    /// The handshake is of another version of the WebSocket protocol than 13.
+    /// The handshake asks for a version of the WebSocket protocol other than 13.
     WebSocketVersion,
-    /// The request expects something that the server does not do.
+    /// The request has an `Expect` header that the server does not support.
     Expectation,
     /// The account has this open application for the same document (docs/specification.md 9).
     DuplicateApplication {
         /// The open application.
         existing: ApplicationId,
-        /// Until when it keeps others away, unless it is over before.
+        /// When it stops blocking others, unless it is closed before.
         open_until: Option<DateTime<Utc>>,
     },
 }
 
-/// What a handler answers.
+/// The result of a handler.
 pub type Answer = Result<HttpResponse, Rejection>;
 
 impl From<Error> for Rejection {
@@ -152,12 +152,12 @@ impl From<Error> for Rejection {
 }
 
 impl Rejection {
-    /// Whether a session with the database failed the work, so that it can be done at once on another.
+    /// Whether a database session was lost. The request can be repeated immediately on another one.
     pub fn is_of_a_lost_session(&self) -> bool {
         matches!(self, Self::Error(Error::Database { session_lost: true, .. }))
     }
 
-    /// What kind of problem it is.
+    /// The kind of problem.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Challenged { error, .. } => Self::Error(error.clone()).kind(),
@@ -206,66 +206,66 @@ impl Rejection {
     fn detail(&self) -> String {
         match self {
             Self::Challenged { error, .. } => Self::Error(error.clone()).detail(),
-            Self::UnknownRoute => "No route has this path.".to_owned(),
+            Self::UnknownRoute => "No route matches this path.".to_owned(),
             Self::TrailingSlash => {
-                "No route has this path. Paths end without a slash: leave it out.".to_owned()
+                "No route matches this path. Remove the trailing slash.".to_owned()
             }
-            Self::MethodNotAllowed(allow) => format!("This path knows {allow}."),
+            Self::MethodNotAllowed(allow) => format!("This path accepts {allow}."),
             Self::UnsupportedMediaType => {
                 "Send the body as application/json (a PATCH also as application/merge-patch+json) in UTF-8, without Content-Encoding."
                     .to_owned()
             }
             Self::PayloadTooLarge { limit_bytes }
             | Self::TargetTooLong { limit_bytes }
-            | Self::HeaderTooLarge { limit_bytes } => format!("At most {limit_bytes} bytes are accepted."),
-            Self::SlowBody => "The body did not arrive in time; nothing was done.".to_owned(),
-            Self::Starting => "Aval is starting; try again in a moment.".to_owned(),
+            | Self::HeaderTooLarge { limit_bytes } => format!("The limit is {limit_bytes} bytes."),
+            Self::SlowBody => "The body was not received in time. Nothing was changed.".to_owned(),
+            Self::Starting => "The service is starting. Try again shortly.".to_owned(),
             Self::WebSocketVersion => "Sec-WebSocket-Version must be 13 (RFC 6455).".to_owned(),
-            Self::Expectation => "100-continue is the only expectation that is met.".to_owned(),
+            Self::Expectation => "The only supported expectation is 100-continue.".to_owned(),
             Self::DuplicateApplication { .. } => {
-                "You have an open application for the same document; application_id names it. It is open until it is \
-                 rejected, cancelled, completed or deleted, and keeps others away until open_until at the latest."
+                "You already have an open application for this document: application_id. A new one is accepted once it is \
+                 rejected, cancelled, completed or deleted, or after open_until."
                     .to_owned()
             }
             Self::Error(error) => match error {
-                Error::Validation(_) => "See errors for each of them.".to_owned(),
+                Error::Validation(_) => "The errors member lists every invalid value.".to_owned(),
                 Error::Malformed(text)
                 | Error::Conflict(text)
                 | Error::Unauthenticated(text)
                 | Error::Forbidden(text) => text.to_string(),
                 Error::Credential(fault) => fault.detail().to_owned(),
-                Error::RateLimited { .. } => "Retry-After says when the next one may come.".to_owned(),
+                Error::RateLimited { .. } => "The request limit was exceeded. Retry after the number of seconds in Retry-After.".to_owned(),
                 Error::InFlight { .. } => {
-                    "An equal request has no answer yet; Retry-After says when to ask again.".to_owned()
+                    "A request with the same Idempotency-Key is still in progress. Retry after the number of seconds in Retry-After.".to_owned()
                 }
                 Error::Archived => {
-                    "It can be read by its identifier; an operator can bring its month back.".to_owned()
+                    "Archived applications are read-only. An operator can restore the month of this one.".to_owned()
                 }
-                Error::StaleVersion => "Read the application again; its ETag is another one now.".to_owned(),
+                Error::StaleVersion => "The resource has changed since it was read. Read it again and send its current ETag.".to_owned(),
                 Error::KeyReused => {
-                    "This Idempotency-Key was used for another request; a new request needs a new key.".to_owned()
+                    "This Idempotency-Key was used for a different request. Send a new key with a new request.".to_owned()
                 }
                 Error::UnknownLabel { what, .. } => format!(
-                    "It has a {what} that this version of the service does not know. While a newer version is rolled out, \
-                     try again in a moment."
+                    "The resource has a {what} that this version of the service does not support. If a newer version is \
+                     being rolled out, try again shortly."
                 ),
-                Error::NotFound(what) => format!("There is no such {what}."),
+                Error::NotFound(what) => format!("The {what} does not exist."),
                 Error::IllegalTransition { from, to, .. } => {
-                    format!("An application cannot go from {from} to {to}.")
+                    format!("The status cannot change from {from} to {to}.")
                 }
                 Error::Timeout { .. } => {
-                    "It may still take effect: look before you send a change again.".to_owned()
+                    "The request may still take effect. Check the state of the resource before you repeat a change.".to_owned()
                 }
                 Error::Overloaded { .. }
                 | Error::Unavailable { .. }
                 | Error::Provider { .. }
-                | Error::Database { transient: true, .. } => "Try again in a moment.".to_owned(),
+                | Error::Database { transient: true, .. } => "Try again shortly.".to_owned(),
                 Error::Database { transient: false, .. }
                 | Error::LeaseLost
                 | Error::Panicked { .. }
                 | Error::Configuration(_)
                 | Error::Internal(_) => {
-                    "The cause is in our log, under the request_id of this answer.".to_owned()
+                    "The cause was logged under the request_id of this response.".to_owned()
                 }
             },
         }

@@ -130,7 +130,7 @@ async fn every_documented_operation_is_served() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let body = if method == Method::GET { "" } else { "{}" };
             let answer = app.send(method.clone(), &path, &[("Content-Type", "application/json")], body).await;
-            assert_ne!(answer.json["detail"], "No route has this path.", "{method} {path}");
+            assert_ne!(answer.json["detail"], "No route matches this path.", "{method} {path}");
             assert_ne!(answer.status, 405, "{method} {path}");
         }
     }
@@ -153,7 +153,7 @@ async fn without_fault_injection_there_is_no_such_route() {
     let app = TestApp::start(&[("AVAL__FAULTS__INJECTION", "false")]).await;
     let path = "/api/v1/test/inject-failure";
     let problem = app.post(path, &json!({"country": "ES", "failure_count": 1})).await.expect(404);
-    assert_eq!(problem["detail"], "No route has this path.");
+    assert_eq!(problem["detail"], "No route matches this path.");
     let document = app.get("/openapi.json").await.expect(200);
     assert!(document["paths"].get(path).is_none());
 }

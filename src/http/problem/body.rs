@@ -21,13 +21,13 @@ pub struct Problem {
     #[schema(example = "/problems/validation_failed")]
     pub kind: String,
     /// What it is, the same at every occurrence.
-    #[schema(example = "Some values are not acceptable")]
+    #[schema(example = "Validation failed")]
     pub title: &'static str,
     /// The HTTP status.
     #[schema(example = 422)]
     pub status: u16,
     /// What it is this time.
-    #[schema(example = "See errors for each of them.")]
+    #[schema(example = "The errors member lists every invalid value.")]
     pub detail: String,
     /// The stable code to match on.
     #[schema(value_type = crate::http::schemas::ProblemCode, example = "validation_failed")]

@@ -165,9 +165,12 @@ impl WsSession {
         });
     }
 
-    /// Closes on a client whose bytes cannot be read any further.
+    /// Closes after a message that could not be read, without waiting for the client's close frame. TCP ends with the
+    /// frames, except after a message that is too long: its unread bytes would reset the connection before the client
+    /// has read the close frame.
     fn abort(&mut self, ending: Ending, ctx: &mut WebsocketContext<Self>) {
         self.closing = true;
+        self.is_over.set(!matches!(ending, Ending::MessageTooLong));
         ctx.close(Some(ending.close_reason()));
         ctx.stop();
     }
@@ -329,8 +332,11 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
         let message = match message {
             Ok(message) => message,
             Err(ProtocolError::Overflow) => return self.abort(Ending::MessageTooLong, ctx),
-            // Text that is not UTF-8 comes as an I/O error; after a real one nobody reads the close frame.
-            Err(ProtocolError::Io(_)) => return self.abort(Ending::NotUtf8, ctx),
+            // actix reports reserved bits and text that is not UTF-8 as I/O errors, and real I/O errors too. After a
+            // real one the close frame has no reader.
+            Err(ProtocolError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
+                return self.abort(Ending::NotUtf8, ctx);
+            }
             Err(_) => return self.abort(Ending::Protocol, ctx),
         };
         self.undecoded.subtract(wire_size(payload_size(&message)));

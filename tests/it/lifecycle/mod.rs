@@ -14,23 +14,8 @@ use crate::support::accounts::ADMIN;
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
 use crate::support::db::execute;
-use crate::support::engine::application;
+use crate::support::engine::{RECURRING_TASKS, application, cron_key};
 use crate::support::eventually;
-
-/// The recurring tasks.
-const TASKS: [&str; 11] = [
-    "make_partitions",
-    "expire_credentials",
-    "expire_outbox",
-    "expire_idempotency_keys",
-    "expire_document_claims",
-    "expire_staff_views",
-    "expire_security_events",
-    "expire_webhooks",
-    "expire_job_history",
-    "expire_scheduled_runs",
-    "archive",
-];
 
 /// A schedule of these tasks alone: name, expression, what becomes of a missed time. A database's first start runs none of
 /// the others.
@@ -38,12 +23,11 @@ const TASKS: [&str; 11] = [
 /// Tests move their instances' clocks by days; the database's stays.
 fn only(tasks: &[(&str, &str, &str)]) -> Vec<(String, String)> {
     let mut keys = vec![("AVAL__INSTANCE__MAX_CLOCK_SKEW_MS".to_owned(), (400_i64 * 86_400_000).to_string())];
-    for task in TASKS {
+    for task in RECURRING_TASKS {
         let found = tasks.iter().find(|(name, _, _)| *name == task);
         let (_, cron, missed) = found.copied().unwrap_or((task, "off", "skip"));
-        let key = format!("AVAL__HOUSEKEEPING__{}", task.to_uppercase());
-        keys.push((format!("{key}__CRON"), cron.to_owned()));
-        keys.push((format!("{key}__MISSED"), missed.to_owned()));
+        keys.push((cron_key(task), cron.to_owned()));
+        keys.push((cron_key(task).replace("__CRON", "__MISSED"), missed.to_owned()));
     }
     keys
 }

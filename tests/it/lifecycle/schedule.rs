@@ -7,10 +7,11 @@ use aval::clock::Clock;
 use chrono::{TimeDelta, Timelike as _};
 use serde_json::{Value, json};
 
-use super::{TASKS, only, pairs, run, started};
+use super::{only, pairs, run, started};
 use crate::support::accounts::ADMIN;
 use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
+use crate::support::engine::{DEFAULT, RECURRING_TASKS as TASKS, cron_key};
 use crate::support::eventually;
 
 const RUNS: &str = "/api/v1/admin/scheduled-runs";
@@ -40,7 +41,10 @@ fn daily(clock: &Clock, hours: i64) -> String {
 
 #[actix_rt::test]
 async fn a_first_start_runs_each_task_once_and_tells_of_it() {
-    let app = TestApp::start(&[("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "off")]).await;
+    let keys = TASKS.map(cron_key);
+    let mut as_shipped: Vec<_> = keys.iter().map(|key| (key.as_str(), DEFAULT)).collect();
+    as_shipped.push(("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "off"));
+    let app = TestApp::start(&as_shipped).await;
     let completed = "SELECT count(*) FROM scheduled_runs WHERE outcome = 'completed'";
     // All but the archive, which is off.
     let all = (TASKS.len() - 1).to_string();

@@ -1,8 +1,12 @@
 //! What client and server say to each other on a WebSocket.
 
+use std::time::Duration;
+
 use actix_http::ws::{CloseCode, Frame, Item, Message};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use super::instance::{
     Client, Instance, PATIENCE, TestDatabase, count, insert, raw_client, read_to_end, send_raw_text,
@@ -145,6 +149,16 @@ async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_clos
     let reason = b"a text message must be UTF-8";
     let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x03, 0xEF][..], reason].concat();
     assert!(read_to_end(&mut raw).await.ends_with(&close), "text that is not UTF-8 is 1007");
+    // A close frame of one byte, a reserved bit, an unmasked frame, an unknown opcode: 1002, and TCP ends with it.
+    let malformed: [&[u8]; 4] =
+        [&[0x88, 0x81, 0, 0, 0, 0, 3], &[0xC1, 0x80, 0, 0, 0, 0], &[0x81, 1, b'a'], &[0x83, 0x80, 0, 0, 0, 0]];
+    for frame in malformed {
+        let mut raw = raw_client(instance.address).await;
+        raw.write_all(frame).await.unwrap();
+        let sent = timeout(Duration::from_secs(2), read_to_end(&mut raw)).await.expect("TCP ends at once");
+        let code = sent.windows(4).find(|bytes| bytes.starts_with(&[0x88])).map(|bytes| [bytes[2], bytes[3]]);
+        assert_eq!(code, Some(1002_u16.to_be_bytes()), "{frame:?}");
+    }
     until("all connections are gone", async || {
         instance.resources.metrics.websocket_connections_active.get() == 0
     })

@@ -1,5 +1,6 @@
 //! The engine on a database of its own, without HTTP.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use aval::app::Engine;
@@ -37,6 +38,27 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
+/// The recurring tasks. Those of a new database are due at its first start: they are off where they are not tested, so
+/// that none deletes what another test has made to expire.
+pub(crate) const RECURRING_TASKS: [&str; 11] = [
+    "make_partitions",
+    "expire_credentials",
+    "expire_outbox",
+    "expire_idempotency_keys",
+    "expire_document_claims",
+    "expire_staff_views",
+    "expire_security_events",
+    "expire_webhooks",
+    "expire_job_history",
+    "expire_scheduled_runs",
+    "archive",
+];
+
+/// The variable with the cron expression of a recurring task.
+pub(crate) fn cron_key(task: &str) -> String {
+    format!("AVAL__HOUSEKEEPING__{}__CRON", task.to_uppercase())
+}
+
 /// The secrets of every test, so that none makes its own in the working directory.
 pub(crate) const SECRETS: [(&str, &str); 4] = [
     ("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
@@ -45,14 +67,16 @@ pub(crate) const SECRETS: [(&str, &str); 4] = [
     ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
 ];
 
-/// The configuration of a test: [`QUICK`] and [`SECRETS`], then `overrides`.
+/// An override that gives a key the value of `config/default.toml` again.
+pub(crate) const DEFAULT: &str = "(default)";
+
+/// The configuration of a test: [`QUICK`] and [`SECRETS`] with no recurring task, then `overrides`.
 pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
-    let variables = QUICK
-        .iter()
-        .chain(&SECRETS)
-        .chain(overrides)
-        .map(|(key, value)| (key.to_string(), value.to_string()))
-        .collect();
+    let off = RECURRING_TASKS.map(|task| (cron_key(task), "off".to_owned()));
+    let given = QUICK.iter().chain(&SECRETS).chain(overrides);
+    let mut variables: HashMap<String, String> =
+        off.into_iter().chain(given.map(|(key, value)| (key.to_string(), value.to_string()))).collect();
+    variables.retain(|_, value| value != DEFAULT);
     Settings::from_variables(&variables).unwrap()
 }
 
