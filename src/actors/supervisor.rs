@@ -14,7 +14,6 @@ use actix::prelude::*;
 use slog::{info, warn};
 
 use super::job::{self, JobActor, JobParts, give_up, job_logger, panicked, release_after_failure};
-use crate::actors::scheduler::{Scheduler, SlotFreed};
 use crate::queue::running_jobs::{Slot, StartNumber, StopWork};
 use crate::storage::jobs::{ClaimedJob, Release};
 use crate::supervision::faults::FaultPoint;
@@ -26,6 +25,9 @@ pub const NAME: &str = "supervisor";
 
 /// The pause before the end of an actor is reported again to a supervisor that could not take the report.
 const REPORT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Tells the scheduler that a slot is free.
+pub type SlotFreed = Arc<dyn Fn() + Send + Sync>;
 
 /// Starts a claimed job on a place of the pool.
 #[derive(Message)]
@@ -52,7 +54,7 @@ pub struct Supervisor {
     parts: JobParts,
     arbiters: Arc<Arbiters>,
     own_handle: Handle<Self>,
-    scheduler: Handle<Scheduler>,
+    slot_freed: SlotFreed,
     _liveness: LivenessGuard,
 }
 
@@ -62,10 +64,10 @@ impl Supervisor {
         parts: JobParts,
         arbiters: Arc<Arbiters>,
         own_handle: Handle<Self>,
-        scheduler: Handle<Scheduler>,
+        slot_freed: SlotFreed,
         liveness: LivenessGuard,
     ) -> Self {
-        Self { parts, arbiters, own_handle, scheduler, _liveness: liveness }
+        Self { parts, arbiters, own_handle, slot_freed, _liveness: liveness }
     }
 
     fn start_actor(&self, job: &ClaimedJob) {
@@ -124,7 +126,7 @@ impl Supervisor {
     fn forget(&self, job: &ClaimedJob) {
         self.parts.running.remove(job);
         self.count_active();
-        self.scheduler.hint(SlotFreed);
+        (self.slot_freed)();
     }
 
     fn count_active(&self) {
@@ -169,7 +171,7 @@ impl Handler<ActorGone> for Supervisor {
             Some(budget) => self.restart(job, budget, ctx),
             None => {
                 self.count_active();
-                self.scheduler.hint(SlotFreed);
+                (self.slot_freed)();
             }
         }
     }

@@ -280,13 +280,14 @@ impl Engine {
             running: self.running.clone(),
         };
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
-        let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
+        let (supervisor, claims) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
+        let slot_freed: supervisor::SlotFreed = Arc::new(move || claims.hint(scheduler::SlotFreed));
         self.root.keep(&self.handles.supervisor, move |line| {
             Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
                 supervisor.clone(),
-                scheduler.clone(),
+                Arc::clone(&slot_freed),
                 line,
             )
         });

@@ -106,7 +106,7 @@ impl Shared {
             let watched = resources.named(replica::WATCH);
             root.keep_task(replica::WATCH, move || {
                 let Resources { database, metrics, logger, .. } = watched.clone();
-                replica::watch(database, metrics, logger)
+                database.watch_replica(metrics, logger)
             });
         }
         if let Some(bus) = self.watched.clone() {

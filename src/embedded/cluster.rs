@@ -6,24 +6,17 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use slog::{Logger, info, warn};
-use tokio::process::Command;
 
 use super::installation::{self, Installation};
 use super::place::{DataDirectory, ServerUser, unusable};
+use super::program::server_command;
 use super::{DATABASE, EmbeddedSettings, roles};
 use crate::error::{Error, Result};
 
 /// Prefix of the temporary directories for `initdb`.
 const UNFINISHED: &str = "postgres-unfinished-";
-
-/// The environment variables that PostgreSQL's programs inherit. The others can contain secrets, and anyone who can run
-/// a program from SQL can read the server's environment.
-const INHERITED_VARIABLES: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ"];
-/// The one variable that Aval sets for PostgreSQL's programs.
-const LOCALE: (&str, &str) = ("LC_ALL", "C");
 
 /// Whether the cluster's superuser may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,22 +166,4 @@ fn postgresql_conf(durable: bool) -> String {
          log_error_verbosity = terse\n\
          unix_socket_permissions = 0700\n"
     )
-}
-
-/// A PostgreSQL program that runs as `user`, outside the working directory, which that user may not be able to read.
-pub(super) fn server_command(program: &Path, user: Option<ServerUser>) -> Command {
-    let mut command = clean_command(program);
-    command.current_dir("/").stdin(Stdio::null());
-    if let Some(user) = user {
-        command.uid(user.uid).gid(user.gid);
-    }
-    command
-}
-
-/// A program that inherits only the variables in [`INHERITED_VARIABLES`].
-pub(super) fn clean_command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env(LOCALE.0, LOCALE.1);
-    command.envs(INHERITED_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-    command
 }

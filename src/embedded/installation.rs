@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cluster::clean_command;
+use super::program::clean_command;
 use crate::error::{Error, Result};
 
 /// The oldest major version that Aval supports (docs/specification.md 10).

@@ -38,6 +38,7 @@ mod cluster;
 mod installation;
 mod place;
 mod postmaster;
+mod program;
 mod roles;
 
 /// Name of the application's database.

@@ -15,9 +15,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::watch;
 
-use super::cluster::server_command;
 use super::installation::Installation;
 use super::place::{DataDirectory, remove_if_there, unusable};
+use super::program::server_command;
 use crate::error::{Error, Result};
 
 /// Interval at which an adopted server, which is not a child process, is checked.

@@ -17,7 +17,6 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
 
 use super::problem::Rejection;
-use super::routes::RouteRules;
 use super::{HttpServerState, auth};
 use crate::config::ServerSettings;
 use crate::domain::members::Members;
@@ -228,8 +227,7 @@ pub(super) async fn raw(
 
 /// The limit of a request's route.
 fn limit_of(request: &HttpRequest) -> BodyLimit {
-    let class = request.extensions().get::<RouteRules>().map_or(BodyClass::Command, |rules| rules.body);
-    class.limit()
+    request.extensions().get::<BodyClass>().copied().unwrap_or(BodyClass::Command).limit()
 }
 
 impl FromRequest for JsonObject {

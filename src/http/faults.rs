@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::HttpState;
 use super::body::JsonObject;
 use super::problem::Answer;
+use super::schemas::word_schemas;
 use crate::domain::application::Country;
 use crate::domain::members::{Fields, Problems, Refusal, country, string, whole_number};
 use crate::error::{Error, PublicMessage, Result};
@@ -39,9 +40,9 @@ const TARGETS: [(&str, Target); 10] = [
     ("view_recorder", Target::Actor(FaultPoint::ViewRecorder)),
 ];
 
-/// The names of everything that can be made to fail.
-pub(super) fn target_names() -> Vec<&'static str> {
-    TARGETS.iter().map(|(name, _)| *name).collect()
+word_schemas! {
+    /// The targets of fault injection.
+    FaultTarget: TARGETS.map(|(name, _)| name), "What is made to fail";
 }
 
 /// What to make fail.
@@ -57,7 +58,7 @@ pub struct FaultRequest {
     failure_count: u32,
     /// `provider` (the default), `application_actor`, `provider_gateway`, `write_batcher`, `scheduler`, `supervisor`,
     /// `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
-    #[schema(value_type = Option<crate::http::schemas::FaultTarget>, example = "provider")]
+    #[schema(value_type = Option<FaultTarget>, example = "provider")]
     target: Option<String>,
 }
 
@@ -65,7 +66,7 @@ pub struct FaultRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ArmedFault {
     /// What.
-    #[schema(value_type = crate::http::schemas::FaultTarget, example = "provider")]
+    #[schema(value_type = FaultTarget, example = "provider")]
     pub target: &'static str,
     /// Whose; `null` for all.
     #[schema(value_type = Option<super::schemas::CountryCode>)]
@@ -135,7 +136,8 @@ fn failure_count(raw: &RawValue) -> Result<u32, Refusal> {
 
 fn target(raw: &RawValue) -> Result<(&'static str, Target), Refusal> {
     let text = string(raw)?;
-    let refusal = || ("unknown_target", format!("must be one of {}", target_names().join(", ")));
+    let refusal =
+        || ("unknown_target", format!("must be one of {}", TARGETS.map(|(name, _)| name).join(", ")));
     TARGETS.into_iter().find(|(name, _)| *name == text).ok_or_else(refusal)
 }
 

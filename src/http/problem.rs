@@ -6,6 +6,7 @@
 //! logs the cause.
 
 mod body;
+pub mod catalogue;
 mod reference;
 
 use std::fmt;
@@ -20,7 +21,9 @@ use crate::domain::ids::ApplicationId;
 use crate::error::{CredentialFault, Error};
 
 pub use self::body::{Problem, ProblemField};
-pub use self::reference::{FIELD_CODES, PAGES, markdown, page};
+use self::catalogue::*;
+pub use self::catalogue::{CATALOGUE, FIELD_CODES, Kind};
+pub use self::reference::{PAGES, markdown, page};
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -35,60 +38,6 @@ const INVALID_TOKEN_CHALLENGE: &str = r#"Bearer realm="aval", error="invalid_tok
 
 /// `Retry-After` of errors that name no time of their own.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// One kind of problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    /// The stable code.
-    pub code: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-    /// The title, the same for every occurrence.
-    pub title: &'static str,
-}
-
-macro_rules! catalogue {
-    ($($name:ident = $status:literal $code:literal $title:literal;)+) => {
-        $(const $name: Kind = Kind { code: $code, status: $status, title: $title };)+
-
-        /// Every kind of problem.
-        pub const CATALOGUE: &[Kind] = &[$($name),+];
-    };
-}
-
-catalogue! {
-    MALFORMED_REQUEST = 400 "malformed_request" "Malformed request";
-    UNAUTHENTICATED = 401 "unauthenticated" "Authentication failed";
-    CREDENTIAL_MALFORMED = 401 "credential_malformed" "Malformed credential";
-    CREDENTIAL_EXPIRED = 401 "credential_expired" "Expired credential";
-    CREDENTIAL_REVOKED = 401 "credential_revoked" "Revoked credential";
-    WRONG_CREDENTIAL_KIND = 401 "wrong_credential_kind" "Wrong kind of credential";
-    FORBIDDEN = 403 "forbidden" "Forbidden";
-    NOT_FOUND = 404 "not_found" "Not found";
-    METHOD_NOT_ALLOWED = 405 "method_not_allowed" "Method not allowed";
-    REQUEST_TIMEOUT = 408 "request_timeout" "Request timeout";
-    CONFLICT = 409 "conflict" "Conflict";
-    DUPLICATE_APPLICATION = 409 "duplicate_application" "Duplicate application";
-    UNKNOWN_LABEL = 409 "unknown_label" "Unknown label";
-    ARCHIVED = 409 "archived" "Archived application";
-    IN_FLIGHT = 409 "in_flight" "Request in progress";
-    ILLEGAL_TRANSITION = 409 "illegal_transition" "Illegal transition";
-    EXPECTATION_FAILED = 417 "expectation_failed" "Expectation failed";
-    PRECONDITION_FAILED = 412 "precondition_failed" "Precondition failed";
-    PAYLOAD_TOO_LARGE = 413 "payload_too_large" "Body too large";
-    TARGET_TOO_LONG = 414 "uri_too_long" "URI too long";
-    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "Unsupported media type";
-    VALIDATION_FAILED = 422 "validation_failed" "Validation failed";
-    IDEMPOTENCY_KEY_REUSED = 422 "idempotency_key_reused" "Idempotency key reused";
-    WEBSOCKET_VERSION = 426 "upgrade_required" "Upgrade required";
-    RATE_LIMITED = 429 "rate_limited" "Too many requests";
-    HEADER_TOO_LARGE = 431 "header_too_large" "Header fields too large";
-    REQUEST_REFUSED = 400 "request_refused" "Request refused";
-    INTERNAL_ERROR = 500 "internal_error" "Internal error";
-    OVERLOADED = 503 "overloaded" "Overloaded";
-    UNAVAILABLE = 503 "unavailable" "Service unavailable";
-    TIMEOUT = 503 "timeout" "Timeout";
-}
 
 /// An error response.
 #[derive(Debug, Clone)]

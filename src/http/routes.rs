@@ -10,7 +10,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 use super::auth::{Access, Scope};
 use super::body::{BodyClass, MERGE_PATCH};
 use super::limits::LimitClass;
-use super::middleware;
+use super::middleware::{self, RouteRules};
 use super::problem::{Answer, Rejection};
 use super::{
     api_keys, applications, countries, dead_letters, docs, faults, health, metrics, operations, schedule,
@@ -39,17 +39,6 @@ pub struct RouteEntry {
     /// Whether its handler reads query parameters.
     pub has_query: bool,
     route: Route,
-}
-
-/// What a request is held to by its route. It stands in the request's extensions.
-#[derive(Debug, Clone, Copy)]
-pub struct RouteRules {
-    /// With which routes it is counted.
-    pub limit: LimitClass,
-    /// What kind of body it takes.
-    pub body: BodyClass,
-    /// Whether its answer holds a secret.
-    pub answers_secret: bool,
 }
 
 impl RouteEntry {

@@ -1,14 +1,13 @@
-//! The domain's closed sets of words, as schemas of the OpenAPI document.
+//! Enumerations as schemas of the OpenAPI document.
 //!
-//! The domain knows nothing of OpenAPI; each type here stands for one of its enumerations and is made of the same data,
-//! so that the two cannot drift apart.
+//! `domain` does not depend on OpenAPI. Each type here is the schema of one of its enumerations and takes its values from
+//! it. Modules of `http` with enumerations of their own declare them with [`word_schemas!`].
 
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::problem::{CATALOGUE, FIELD_CODES};
-use super::{faults, health};
+use super::problem::catalogue::{CATALOGUE, FIELD_CODES};
 use crate::countries;
 use crate::domain::account::{Role, Scope};
 use crate::domain::application::Country;
@@ -20,30 +19,32 @@ use crate::lending::audit_views::ViewAction;
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::State;
 
-fn words(words: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {
+pub(super) fn words(words: Vec<serde_json::Value>, description: &str) -> RefOr<Schema> {
     let example = words.first().cloned();
     let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(description));
     schema.enum_values(Some(words)).examples(example).into()
 }
 
-fn written<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::Value> {
+pub(super) fn written<T: serde::Serialize>(values: &[T]) -> Vec<serde_json::Value> {
     values.iter().filter_map(|value| serde_json::to_value(value).ok()).collect()
 }
 
 macro_rules! word_schemas {
     ($($(#[$doc:meta])* $name:ident: $values:expr, $description:literal;)+) => {$(
         $(#[$doc])*
-        pub(super) struct $name;
+        pub(in crate::http) struct $name;
 
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                words(written(&$values), $description)
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                $crate::http::schemas::words($crate::http::schemas::written(&$values), $description)
             }
         }
 
-        impl ToSchema for $name {}
+        impl utoipa::ToSchema for $name {}
     )+};
 }
+
+pub(super) use word_schemas;
 
 word_schemas! {
     /// [`Country`]
@@ -84,14 +85,6 @@ word_schemas! {
     LetterActionName: ["retry", "ignore", "review"], "What an operator did about a dead letter";
     /// [`ViewAction`]
     StaffViewAction: ViewAction::ALL.map(ViewAction::as_str), "What kind of data was looked at";
-    /// The targets of fault injection
-    FaultTarget: faults::target_names(), "What is made to fail";
-    /// The states of Redis, as `/health/detailed` reports them
-    RedisState: health::REDIS_STATES, "`absent`: not configured; `degraded`: it did not answer last, and everything works without it";
-    /// The states of an instance
-    HealthStatus: health::STATUSES, "`degraded`: an actor is down, a breaker is not closed, Redis is away, the replica is not read, or changes are not pushed; `down`: no work can be done";
-    /// The channels over which an instance is told of changes
-    PushChannel: health::PUSH_CHANNELS, "`postgres`: LISTEN; `redis`: the stream of events";
     /// The only state that a probe answers with 200
     ProbeStatus: ["ok"], "Any other state is a problem";
     /// The kinds of `countries::data`

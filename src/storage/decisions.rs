@@ -112,7 +112,7 @@ impl FixedStatement for StoreDecisions {
     /// decided again (its row ends never) and whose bureau is gone waits from now on like any other.
     ///
     /// `CASE` hides the status from the planner, and the condition on the array of identifiers is there for it alone, as in
-    /// [`jobs::begin`](crate::storage::jobs::begin).
+    /// [`begin`](crate::storage::applications::begin).
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?), \
         open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \

@@ -9,26 +9,27 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bb8::{ManageConnection, Pool, PooledConnection, RunError};
+use bb8::{Pool, PooledConnection, RunError};
 use chrono::{DateTime, Utc};
 use diesel::prelude::{QueryResult, QueryableByName};
 use diesel::result::ConnectionError;
 use diesel::sql_types::{Bool, Timestamptz};
-use diesel_async::pooled_connection::PoolableConnection as _;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _, SimpleAsyncConnection as _};
+use slog::Logger;
 
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 use crate::storage::connect::Connector;
 use crate::storage::describe_connection;
-use crate::storage::fitness::Fitness;
 use crate::storage::planner;
 use crate::storage::pooler::{self, Route};
-use crate::storage::replica::{Replica, ReplicaState};
+use crate::storage::replica::{self, Replica, ReplicaState};
 use crate::storage::seal::KeyRing;
 use crate::storage::session::Session;
+use crate::storage::sessions::{Refusal, Sessions};
 use crate::storage::shares::{Permits, Shared, Shares};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
+use crate::telemetry::metrics::Metrics;
 
 /// A connection lent by the pool.
 pub type Connection<'a> = Shared<PooledConnection<'a, Sessions>>;
@@ -212,7 +213,15 @@ impl Database {
         self.replica.is_some()
     }
 
-    /// How the replica is, where there is one.
+    /// Measures the lag of the replica and reports it in metrics and log. Never ends.
+    pub async fn watch_replica(self, metrics: Arc<Metrics>, logger: Logger) {
+        match &self.replica {
+            Some(replica) => replica::watch(replica, &metrics, &logger).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The state of the replica, if there is one.
     pub fn replica_state(&self) -> Option<ReplicaState> {
         self.replica.as_ref().map(|replica| replica.state())
     }
@@ -271,55 +280,6 @@ impl Database {
 
 fn unavailable(error: &ConnectionError) -> Error {
     Error::unavailable("database", describe_connection(error))
-}
-
-/// Why no session could be opened; `None` once one was.
-type Refusal = Arc<Mutex<Option<String>>>;
-
-/// Makes a pool's sessions, and takes those out that can no longer do the work.
-pub struct Sessions {
-    connector: Connector,
-    setup: Arc<str>,
-    fitness: Arc<Fitness>,
-    refusal: Refusal,
-}
-
-impl Sessions {
-    /// Sessions that begin with `setup`.
-    pub(super) fn new(connector: Connector, setup: &Arc<str>) -> Self {
-        Self { connector, setup: Arc::clone(setup), fitness: Arc::default(), refusal: Arc::default() }
-    }
-
-    async fn open(&self) -> std::result::Result<Session, ConnectionError> {
-        let mut session = self.connector.open(self.fitness.of_new_session()).await?;
-        session.notifications.close();
-        session.batch_execute(&self.setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
-        Ok(session)
-    }
-}
-
-impl ManageConnection for Sessions {
-    type Connection = Session;
-    type Error = ConnectionError;
-
-    async fn connect(&self) -> std::result::Result<Session, ConnectionError> {
-        let opened = self.open().await;
-        let refusal = opened.as_ref().err().map(describe_connection);
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
-        opened
-    }
-
-    async fn is_valid(&self, session: &mut Session) -> std::result::Result<(), ConnectionError> {
-        if self.has_broken(session) {
-            return Err(ConnectionError::BadConnection("the session can no longer be used".to_owned()));
-        }
-        session.facts.lend();
-        Ok(())
-    }
-
-    fn has_broken(&self, session: &mut Session) -> bool {
-        std::thread::panicking() || session.facts.is_unfit() || AsyncPgConnection::is_broken(session)
-    }
 }
 
 /// A statement that stays prepared, so that it fails where prepared statements do.

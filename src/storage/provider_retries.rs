@@ -34,7 +34,7 @@ impl FixedStatement for RequeueDue {
     /// Each try doubles the pause. An application that was decided or deleted meanwhile is passed over; one whose job is
     /// still active is left alone by the queue's unique index.
     ///
-    /// `CASE` hides the status from the planner, as in [`jobs::begin`](crate::storage::jobs::begin).
+    /// `CASE` hides the status from the planner, as in [`begin`](crate::storage::applications::begin).
     const SQL: &'static str = "\
         WITH input AS (SELECT ?::text::country AS country, ?::integer AS batch, ?::bigint AS min_ms, ?::bigint AS max_ms, \
             ?::smallint AS priority), \

@@ -17,10 +17,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use slog::{Logger, info, warn};
 use tokio::time::{sleep, timeout};
 
-use super::pool::Sessions;
+use super::sessions::Sessions;
 use super::statement::{Binder, FixedStatement, Prepared};
 use crate::error::{Error, Result};
-use crate::storage::Database;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 /// The name of the task that watches it.
@@ -139,9 +138,8 @@ impl Replica {
     }
 }
 
-/// Measures the lag of a database's replica every second, and tells of it in metrics and log. Never ends.
-pub async fn watch(database: Database, metrics: Arc<Metrics>, logger: Logger) {
-    let Some(replica) = &database.replica else { return std::future::pending().await };
+/// Measures the lag of a replica every second, and reports it in metrics and log. Never ends.
+pub(super) async fn watch(replica: &Replica, metrics: &Metrics, logger: &Logger) {
     let mut was_read = true;
     loop {
         replica.measure().await;

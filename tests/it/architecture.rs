@@ -175,28 +175,134 @@ fn events_and_the_relay_know_nothing_of_credit() {
     }
 }
 
-/// A file of a folder and the files of the same folder that it names by `super::`.
-fn siblings(folder: &Path) -> BTreeMap<String, BTreeSet<String>> {
-    let files = sources(folder).into_iter().filter(|path| path.parent() == Some(folder));
-    let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
-    let names: BTreeSet<String> = files.clone().map(|path| name(&path)).collect();
-    let used = |path: &PathBuf| {
-        let text = fs::read_to_string(path).unwrap();
-        names.iter().filter(|other| text.contains(&format!("super::{other}::"))).cloned().collect()
-    };
-    files.map(|path| (name(&path), used(&path))).collect()
+/// A module's path, such as `["storage", "jobs"]` for `src/storage/jobs/mod.rs`.
+type ModulePath = Vec<String>;
+
+fn module_path(file: &Path) -> ModulePath {
+    let inside = file.strip_prefix("src").unwrap().with_extension("");
+    let mut path: ModulePath = inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    path.pop_if(|last| ["mod", "lib", "main"].contains(&last.as_str()));
+    path
 }
 
-#[test]
-fn no_two_files_of_the_broadcaster_import_each_other() {
-    for folder in ["src/actors/broadcaster", "src/actors/broadcaster/sessions", "src/events"] {
-        let uses = siblings(Path::new(folder));
-        for (one, others) in &uses {
-            for other in others {
-                assert!(!uses[other].contains(one), "{folder}: {one} and {other}");
+/// The paths of a `use` tree: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(tree: &str, prefix: &str, paths: &mut Vec<String>) {
+    let Some((head, rest)) = tree.split_once('{') else {
+        paths.push(format!("{prefix}{tree}"));
+        return;
+    };
+    let inner = rest.rsplit_once('}').unwrap().0;
+    let (mut depth, mut start) = (0_usize, 0);
+    for (place, c) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                expand(&inner[start..place], &format!("{prefix}{head}"), paths);
+                start = place + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The paths that a file without its tests names from `crate`, `super` or `self`.
+fn named_paths(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let mut paths = Vec::new();
+    for statement in code.join("\n").split(';') {
+        let import = statement.split_once("use ").filter(|(before, tree)| {
+            let line = before.rsplit('\n').next().unwrap().trim();
+            let is_tree = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || "_:{},*".contains(c);
+            (line.is_empty() || line.starts_with("pub")) && tree.chars().all(is_tree)
+        });
+        if let Some((_, tree)) = import {
+            expand(&tree.split_whitespace().collect::<String>(), "", &mut paths);
+            continue;
+        }
+        for root in ["crate::", "super::"] {
+            for (place, _) in statement.match_indices(root) {
+                let is_path = |c: &char| c.is_ascii_alphanumeric() || [':', '_'].contains(c);
+                paths.push(statement[place..].chars().take_while(is_path).collect());
             }
         }
     }
+    paths
+}
+
+/// The modules that each module imports from. A module may use the items of the modules that it is part of.
+fn imports_of_files() -> BTreeMap<ModulePath, BTreeSet<ModulePath>> {
+    let files = sources(Path::new("src"));
+    let files: Vec<_> = files
+        .iter()
+        .filter(|file| !file.ends_with("tests.rs") && !file.iter().any(|part| part == "tests"))
+        .collect();
+    let modules: BTreeSet<ModulePath> = files.iter().map(|file| module_path(file)).collect();
+    let resolve = |own: &ModulePath, path: &str| {
+        let mut target = own.clone();
+        let mut segments = path.split("::").peekable();
+        match segments.peek() {
+            Some(&"crate") => target.clear(),
+            Some(&"self" | &"super") => {}
+            _ => return None,
+        }
+        for segment in segments {
+            match segment {
+                "crate" | "self" => {}
+                "super" => drop(target.pop()),
+                name => target.push(name.to_owned()),
+            }
+        }
+        while !modules.contains(&target) {
+            target.pop()?;
+        }
+        (!own.starts_with(&target)).then_some(target)
+    };
+    let imports = |file: &Path| {
+        let own = module_path(file);
+        let named = named_paths(file).iter().filter_map(|path| resolve(&own, path)).collect();
+        (own, named)
+    };
+    files.iter().map(|file| imports(file)).collect()
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let mut imports = imports_of_files();
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 1000, "imports are found");
+    // Files that import nothing are in no circle, and neither are those that only such files remain for.
+    loop {
+        let free: Vec<ModulePath> =
+            imports.iter().filter(|(_, named)| named.is_empty()).map(|(own, _)| own.clone()).collect();
+        if free.is_empty() {
+            break;
+        }
+        for module in &free {
+            imports.remove(module);
+            for named in imports.values_mut() {
+                named.remove(module);
+            }
+        }
+    }
+    // Those that remain are in a circle or import one.
+    loop {
+        let used: BTreeSet<ModulePath> = imports.values().flatten().cloned().collect();
+        let before = imports.len();
+        imports.retain(|module, _| used.contains(module));
+        if imports.len() == before {
+            break;
+        }
+    }
+    let circles: Vec<String> = imports
+        .iter()
+        .map(|(own, named)| {
+            let named: Vec<String> = named.iter().map(|path| path.join("::")).collect();
+            format!("{} imports {}", own.join("::"), named.join(", "))
+        })
+        .collect();
+    assert!(circles.is_empty(), "{circles:#?}");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aval::domain::application::Country;
 use aval::error::Error;
-use aval::storage::jobs::{self, BeginJob, Begun, Claim, Heartbeat, Quota, Release};
+use aval::storage::applications::{BeginJob, Begun};
+use aval::storage::jobs::{self, Claim, Heartbeat, Quota, Release};
 use diesel_async::AsyncPgConnection;
 
 use crate::support::db::{TestDatabase, execute, text};
@@ -253,7 +254,7 @@ async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::e
     let pid = text(&mut worker, "SELECT pg_backend_pid()").await.unwrap();
     let keys = key_ring(&settings(&[]));
     let jobs = [begin];
-    let begun = jobs::begin(&mut worker, &keys, &jobs);
+    let begun = aval::storage::applications::begin(&mut worker, &keys, &jobs);
     let commit = async {
         let waits = format!("SELECT wait_event_type FROM pg_stat_activity WHERE pid = {pid}");
         eventually("the worker to wait for the application", async || {

@@ -236,8 +236,9 @@ mod tests {
     use crate::domain::decision::{Case, Decision, RuleKind};
     use crate::domain::money::Money;
     use crate::domain::personal_data::FullName;
+    use crate::providers::simulator::families::outcome_of;
     use crate::providers::simulator::record::BureauRecord;
-    use crate::providers::simulator::test_documents::{Outcome, outcome_of};
+    use crate::providers::simulator::test_documents::Outcome;
 
     const EVERY_STORY: usize = STORIES_EACH * Country::ALL.len();
 

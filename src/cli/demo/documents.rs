@@ -69,7 +69,7 @@ mod tests {
 
     use super::super::cases::{outages, plan};
     use super::*;
-    use crate::providers::simulator::test_documents::outcome_of;
+    use crate::providers::simulator::families::outcome_of;
 
     #[test]
     fn each_document_is_valid_and_unused_and_selects_the_same_answer() {

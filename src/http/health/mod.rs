@@ -17,7 +17,6 @@ pub use self::report::{
     ActorHealth, BreakerHealth, DatabaseHealth, HealthReport, HealthSource, InstanceHealth,
     PushChannelHealth, RedisHealth, ReplicaHealth, SimulatorHealth,
 };
-pub(super) use self::report::{PUSH_CHANNELS, REDIS_STATES, STATUSES};
 use super::problem::Answer;
 use super::{HttpServerState, HttpState};
 use crate::error::{Error, Result};

@@ -9,8 +9,9 @@ use crate::domain::application::Country;
 use crate::events::bus;
 use crate::events::notifications;
 use crate::http::HttpState;
+use crate::http::schemas::word_schemas;
 use crate::providers::simulator::Simulator;
-use crate::redis::{Redis, RedisState};
+use crate::redis::{self, Redis};
 use crate::storage::replica::ReplicaState;
 
 /// Who knows how the parts are that HTTP does not know: the composition root.
@@ -108,25 +109,26 @@ impl From<ReplicaState> for ReplicaHealth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PushChannelHealth {
     /// Its name.
-    #[schema(value_type = crate::http::schemas::PushChannel, example = "postgres")]
+    #[schema(value_type = PushChannel, example = "postgres")]
     pub channel: &'static str,
     /// Whether its heartbeat comes back. Otherwise this instance polls, and updates are up to a second late.
     pub up: bool,
 }
 
-/// The names of the channels.
-pub(in crate::http) const PUSH_CHANNELS: [&str; 2] = [notifications::CHANNEL, bus::redis::CHANNEL];
-
-/// The states of Redis.
-pub(in crate::http) const REDIS_STATES: [&str; 3] = ["absent", "up", "degraded"];
-/// The states of an instance.
-pub(in crate::http) const STATUSES: [&str; 3] = ["ok", "degraded", "down"];
+word_schemas! {
+    /// The states of Redis.
+    RedisState: ["absent", "up", "degraded"], "`absent`: not configured; `degraded`: it did not answer last, and everything works without it";
+    /// The states of an instance.
+    HealthStatus: ["ok", "degraded", "down"], "`degraded`: an actor is down, a breaker is not closed, Redis is away, the replica is not read, or changes are not pushed; `down`: no work can be done";
+    /// The channels over which an instance is told of changes.
+    PushChannel: [notifications::CHANNEL, bus::redis::CHANNEL], "`postgres`: LISTEN; `redis`: the stream of events";
+}
 
 /// Redis, from this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RedisHealth {
     /// `absent` when none is configured; `up`; `degraded` when it did not answer last: everything works without it.
-    #[schema(value_type = crate::http::schemas::RedisState, example = "up")]
+    #[schema(value_type = RedisState, example = "up")]
     pub state: &'static str,
 }
 
@@ -134,8 +136,8 @@ impl RedisHealth {
     pub(super) fn of(redis: Option<&Redis>) -> Self {
         let state = match redis.map(Redis::state) {
             None => "absent",
-            Some(RedisState::Up) => "up",
-            Some(RedisState::Degraded) => "degraded",
+            Some(redis::RedisState::Up) => "up",
+            Some(redis::RedisState::Degraded) => "degraded",
         };
         Self { state }
     }
@@ -167,7 +169,7 @@ impl SimulatorHealth {
 pub struct InstanceHealth {
     /// `ok`; `degraded` when an actor is down, a breaker is not closed, Redis is away, the replica is not read, or
     /// changes are not pushed; `down` when no work can be done.
-    #[schema(value_type = crate::http::schemas::HealthStatus, example = "ok")]
+    #[schema(value_type = HealthStatus, example = "ok")]
     pub status: &'static str,
     /// The instance's name.
     #[schema(example = "host-1234")]

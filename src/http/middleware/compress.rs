@@ -14,7 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error as ActixError, HttpMessage as _};
 
 use super::boxed;
-use crate::http::routes::RouteRules;
+use super::route_rules::RouteRules;
 
 /// Answers below this are sent as they are: a packet is not shorter than itself.
 const SHORTEST_BYTES: u64 = 1024;

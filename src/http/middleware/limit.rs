@@ -9,13 +9,13 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
 
 use super::boxed;
+use super::route_rules::RouteRules;
 use crate::http::HttpServerState;
 use crate::http::auth::{self, Credential, Principal};
 use crate::http::client_address::ClientAddress;
 use crate::http::health::Phase;
 use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
 use crate::http::problem::Rejection;
-use crate::http::routes::RouteRules;
 
 /// Counts a request for its client's address, whom handlers find as [`ClientAddress`], and tells what all limits said of
 /// it. A credential that was none is charged to the address.
@@ -28,6 +28,7 @@ pub(in crate::http) async fn limit_address(
     let address = ClientAddress::of(request.request(), &server_state.settings().server.trusted_proxies);
     request.extensions_mut().insert(address);
     request.extensions_mut().insert(rules);
+    request.extensions_mut().insert(rules.body);
     request.extensions_mut().insert(RequestLimits::new(rules.limit));
     // How many applications a machine client may make is counted for its key, which is not known yet.
     let address_class = match rules.limit {

@@ -17,6 +17,7 @@ mod protect;
 mod query;
 mod repeat;
 mod request_context;
+mod route_rules;
 
 pub(super) use self::authorize::authorize;
 pub(super) use self::bounds::bounds;
@@ -28,6 +29,7 @@ pub(super) use self::observe::observe;
 pub(super) use self::protect::protect;
 pub(super) use self::query::refuse_query;
 pub(super) use self::repeat::repeat;
+pub(super) use self::route_rules::RouteRules;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{CATALOGUE, CONTENT_TYPE, INTERNAL_ERROR, Kind, PAGES, REQUEST_REFUSED, status};
+use super::catalogue::{CATALOGUE, INTERNAL_ERROR, Kind, REQUEST_REFUSED};
+use super::{CONTENT_TYPE, PAGES, status};
 use crate::domain::ids::ApplicationId;
 use crate::error::FieldError;
 

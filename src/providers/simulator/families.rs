@@ -5,7 +5,8 @@
 //! `n` and `c` stand for digits of a serial number (`c` as consonants), `s` for the scenario's two digits from the
 //! table of test documents, and `?` for check characters.
 
-use super::test_documents::{Scenario, TEST_DOCUMENTS, TestDocument};
+use super::record::BureauRecord;
+use super::test_documents::{Outcome, Scenario, TEST_DOCUMENTS, TestDocument};
 use crate::domain::application::Country;
 
 /// Size of each family.
@@ -64,8 +65,18 @@ pub fn member(country: Country, scenario: Scenario, serial: u32) -> String {
     written.map(char::from).collect()
 }
 
+/// The simulated reaction to `document`: the scenario of the test document or its family, or otherwise a generated
+/// report.
+pub fn outcome_of(country: Country, document: &str) -> Outcome {
+    TEST_DOCUMENTS
+        .iter()
+        .find(|row| row.country == country && row.document == document)
+        .or_else(|| head_of(country, document))
+        .map_or_else(|| Outcome::Report(BureauRecord::believable(country, document)), |row| row.outcome())
+}
+
 /// The test document of the family that `document` belongs to.
-pub(super) fn head_of(country: Country, document: &str) -> Option<&'static TestDocument> {
+fn head_of(country: Country, document: &str) -> Option<&'static TestDocument> {
     let pattern = pattern(country);
     let mut number = 0;
     for (place, byte) in pattern.bytes().zip(document.bytes()) {
@@ -90,7 +101,7 @@ pub(super) fn head_of(country: Country, document: &str) -> Option<&'static TestD
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_documents::{Outcome, outcome_of};
+
     use super::*;
     use proptest::prelude::*;
 

@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 
 use super::SimulatorSettings;
 use super::callbacks::{self, Callbacks, Delivery};
+use super::families::outcome_of;
 use super::script::{FaultChange, Injected, Script};
-use super::test_documents::{Outcome, outcome_of};
+use super::test_documents::Outcome;
 use super::wire::{WireFormat, format_of};
 use crate::clock::Clock;
 use crate::domain::application::Country;

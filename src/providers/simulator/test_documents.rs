@@ -5,7 +5,6 @@
 //! samples of the specification, the same two digits mean the same scenario in every country (`90000004S`, `200000047`,
 //! `RSSMRA80A04H501D`, … all have defaults).
 
-use super::families;
 use super::record::{BureauRecord, typical_monthly_income, units};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, CreditScore};
@@ -190,16 +189,6 @@ pub enum Outcome {
     RateLimited,
     /// No answer.
     Hang,
-}
-
-/// The simulated reaction to `document`: the scenario of the test document or its family, or otherwise a generated
-/// report.
-pub fn outcome_of(country: Country, document: &str) -> Outcome {
-    TEST_DOCUMENTS
-        .iter()
-        .find(|row| row.country == country && row.document == document)
-        .or_else(|| families::head_of(country, document))
-        .map_or_else(|| Outcome::Report(BureauRecord::believable(country, document)), |row| row.outcome())
 }
 
 impl TestDocument {

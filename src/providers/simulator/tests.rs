@@ -518,7 +518,7 @@ fn the_examples_in_the_documentation_match_requests_and_reports() {
             assert_eq!(shown, sent_text, "{country}");
         }
         assert!(PAGE.contains(&format!("`POST {}`", sent.path)), "{country}");
-        let Outcome::Report(record) = test_documents::outcome_of(country, document) else {
+        let Outcome::Report(record) = families::outcome_of(country, document) else {
             panic!("{country}'s sample has no report")
         };
         let parsed = provider_for(country).parse(example(&format!("{code} answer")).as_bytes());

@@ -167,7 +167,7 @@ async fn lock(
     let Some((status, deleted, owner, personal_data)) = locked else {
         return Err(refusal_of_absent(connection, id, visibility, change).await?.into());
     };
-    if visibility.reaches(&owner) {
+    if visibility.includes(&owner) {
         Ok(Locked { status: status.0, deleted, personal_data })
     } else {
         Err(Error::NotFound("application").into())
@@ -183,7 +183,7 @@ async fn refusal_of_absent(
 ) -> Result<Error> {
     let found = super::archived::find(connection, id).await?.filter(|row| {
         let may_be_deleted = matches!(change, Change::Restore);
-        visibility.reaches(&row.created_by) && (may_be_deleted || row.deleted_at.is_none())
+        visibility.includes(&row.created_by) && (may_be_deleted || row.deleted_at.is_none())
     });
     Ok(found.map_or(Error::NotFound("application"), |_| Error::Archived))
 }

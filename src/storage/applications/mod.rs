@@ -1,6 +1,7 @@
 //! Applications: reading one, and what reading, listing, inserting and changing share.
 
 mod archived;
+mod begin;
 mod change;
 mod claims;
 mod give_up;
@@ -16,6 +17,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use self::begin::{BeginJob, Begun, PendingCase, begin};
 pub use self::change::{Change, change};
 pub use self::claims::{delete_expired_claims, held_until};
 pub use self::give_up::GiveUp;
@@ -27,6 +29,7 @@ use super::schema::applications;
 use super::seal::{KeyRing, SealedField};
 use super::transaction::Abort;
 use super::types::{PgCountry, PgStatus};
+pub use super::visibility::Visibility;
 use crate::domain::application::{Application, Country, TermMonths};
 use crate::domain::ids::ApplicationId;
 use crate::domain::money::Money;
@@ -124,25 +127,6 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Whose applications a caller may see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Visibility {
-    /// Everybody's.
-    All,
-    /// Those that the account made.
-    OwnedBy(String),
-}
-
-impl Visibility {
-    /// Whether what `owner` made is among them.
-    fn reaches(&self, owner: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::OwnedBy(account) => account == owner,
-        }
-    }
-}
-
 /// Finds an application that was not deleted and that the caller may see, in the archive too.
 ///
 /// # Errors
@@ -166,7 +150,7 @@ pub async fn find(
         Some(row) => Some(row),
         None => archived::find(connection, id)
             .await?
-            .filter(|row| visibility.reaches(&row.created_by) && row.deleted_at.is_none()),
+            .filter(|row| visibility.includes(&row.created_by) && row.deleted_at.is_none()),
     };
     row.map(|row| row.open(keys)).transpose()
 }
@@ -190,7 +174,7 @@ pub async fn is_visible(
         Some(found) => Some(found),
         None => archived::find(connection, id).await?.map(|row| (row.created_by, row.deleted_at.is_some())),
     };
-    Ok(found.is_some_and(|(owner, is_deleted)| !is_deleted && visibility.reaches(&owner)))
+    Ok(found.is_some_and(|(owner, is_deleted)| !is_deleted && visibility.includes(&owner)))
 }
 
 /// Whose an application is, deleted or not.
@@ -224,7 +208,7 @@ pub async fn country(
         Some(found) => Some(found),
         None => archived::find(connection, id).await?.map(|row| (row.country, row.created_by)),
     };
-    let visible = found.filter(|(_, owner)| visibility.reaches(owner));
+    let visible = found.filter(|(_, owner)| visibility.includes(owner));
     visible.map(|(country, _)| country.0).ok_or(Error::NotFound("application"))
 }
 

@@ -14,7 +14,6 @@
 //! do it, whose absence nobody notices until claims are slow. So a claim costs the same whatever happened before; the benchmark
 //! `claims` measures it.
 
-mod begin;
 mod claim;
 mod dead_letter;
 mod figures;
@@ -26,7 +25,6 @@ use diesel::sql_types::{self, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-pub use self::begin::{BeginJob, Begun, PendingCase, begin};
 pub use self::claim::{Claim, Claimed, ClaimedJob, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};

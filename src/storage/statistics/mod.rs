@@ -25,8 +25,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::differences::differences;
-use super::applications::Visibility;
 use super::statement::{Binder, FixedStatement, Prepared};
+use super::visibility::Visibility;
 use crate::domain::application::Country;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};

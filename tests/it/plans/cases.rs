@@ -13,14 +13,14 @@ use aval::domain::status::{Initiator, Status};
 use aval::error::Error;
 use aval::resilience::circuit_breaker::CircuitMode;
 use aval::storage::applications::{
-    Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
+    BeginJob, Change, Insertion, ListFilter, PageStart, SortOrder, TotalBounds, Visibility,
 };
 use aval::storage::circuit_events::NewCircuitEvent;
 use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
-use aval::storage::jobs::{BeginJob, Claim, DeadLetter, Heartbeat, JobFilter, Quota, Release};
+use aval::storage::jobs::{Claim, DeadLetter, Heartbeat, JobFilter, Quota, Release};
 use aval::storage::lanes::LaneChange;
 use aval::storage::provider_retries::Requeue;
 use aval::storage::refresh_tokens::RefreshToken;
@@ -176,9 +176,9 @@ pub(super) const CASES: &[Case] = cases! {
     "idempotency::store" [0] [] |sql, w| async move { idempotency::store(sql, &keyed(w), &reply()).await };
     "idempotency::delete_expired" [0] ["idempotency_keys_expiry_idx"] |sql, w| idempotency::delete_expired(sql, w.now, 100);
 
-    "jobs::begin::begin" [2] ["pending_jobs_pkey", "applications_pkey"] |sql, w| async move {
+    "applications::begin::begin" [2] ["pending_jobs_pkey", "applications_pkey"] |sql, w| async move {
         let (lease, application_id, attribution) = (w.job.lease, w.job.application_id.unwrap(), w.attribution());
-        jobs::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, other_account_window_ms: 86_400_000 }]).await
+        applications::begin(sql, &w.keys, &[BeginJob { lease, application_id, attribution, traceparent: None, other_account_window_ms: 86_400_000 }]).await
     };
     "jobs::dead_letter::move_to_dead_letters" [1] ["pending_jobs_pkey"] |sql, w| async move { jobs::move_to_dead_letters(sql, &[dead_letter(w)]).await };
     "jobs::claim::claim" [0] ["pending_jobs_lanes_idx", "pending_jobs_pkey"] |sql, _w| async move { jobs::claim(sql, &claim()).await };

@@ -95,7 +95,7 @@ const TRANSACTIONS: [&str; 20] = [
     "decisions::store",
     "failed_jobs::mark",
     "idempotency::",
-    "jobs::begin",
+    "applications::begin",
     "jobs::dead_letter",
     "jobs::claim",
     "jobs::release",
@@ -213,7 +213,7 @@ async fn every_query_uses_its_index_also_when_planned_on_small_tables() {
 async fn jobs_are_found_by_their_keys_when_the_queue_has_grown_since_it_was_analysed() {
     const BY_KEY: [&str; 6] = [
         "decisions::store",
-        "jobs::begin::begin",
+        "applications::begin::begin",
         "jobs::dead_letter::move_to_dead_letters",
         "jobs::renew",
         "jobs::release",

@@ -6,14 +6,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::Lease;
+use super::{money, open_document, open_name, term};
 use crate::domain::application::{Attribution, Country, TermMonths};
 use crate::domain::ids::ApplicationId;
 use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::error::{Error, Result};
-use crate::storage::applications::{money, open_document, open_name, term};
 use crate::storage::group_write::{GroupWrite, Written};
+use crate::storage::jobs::Lease;
 use crate::storage::seal::KeyRing;
 use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::storage::transaction::Abort;

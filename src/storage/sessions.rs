@@ -1,0 +1,62 @@
+//! How a pool opens its sessions and discards those that can no longer be used.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bb8::ManageConnection;
+use diesel::result::ConnectionError;
+use diesel_async::pooled_connection::PoolableConnection as _;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
+
+use super::connect::Connector;
+use super::describe_connection;
+use super::fitness::Fitness;
+use super::session::Session;
+
+/// Why no session could be opened; `None` once one was.
+pub(super) type Refusal = Arc<Mutex<Option<String>>>;
+
+/// Makes a pool's sessions, and takes those out that can no longer do the work.
+pub struct Sessions {
+    connector: Connector,
+    setup: Arc<str>,
+    fitness: Arc<Fitness>,
+    pub(super) refusal: Refusal,
+}
+
+impl Sessions {
+    /// Sessions that begin with `setup`.
+    pub(super) fn new(connector: Connector, setup: &Arc<str>) -> Self {
+        Self { connector, setup: Arc::clone(setup), fitness: Arc::default(), refusal: Arc::default() }
+    }
+
+    async fn open(&self) -> std::result::Result<Session, ConnectionError> {
+        let mut session = self.connector.open(self.fitness.of_new_session()).await?;
+        session.notifications.close();
+        session.batch_execute(&self.setup).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(session)
+    }
+}
+
+impl ManageConnection for Sessions {
+    type Connection = Session;
+    type Error = ConnectionError;
+
+    async fn connect(&self) -> std::result::Result<Session, ConnectionError> {
+        let opened = self.open().await;
+        let refusal = opened.as_ref().err().map(describe_connection);
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        opened
+    }
+
+    async fn is_valid(&self, session: &mut Session) -> std::result::Result<(), ConnectionError> {
+        if self.has_broken(session) {
+            return Err(ConnectionError::BadConnection("the session can no longer be used".to_owned()));
+        }
+        session.facts.lend();
+        Ok(())
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        std::thread::panicking() || session.facts.is_unfit() || AsyncPgConnection::is_broken(session)
+    }
+}
