@@ -211,9 +211,6 @@ impl Accounts {
     }
 
     /// Keys, newest first, at most `limit`, made before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn keys(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<ApiKey>> {
         api_keys::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }

@@ -59,9 +59,6 @@ impl Directory {
     }
 
     /// A person's account.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn user(&self, id: Uuid) -> Result<Option<Arc<User>>> {
         let load = async {
             self.database.run(async |connection| users::get(connection, id).await).await.map(Arc::new)
@@ -70,9 +67,6 @@ impl Directory {
     }
 
     /// A machine client's key.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn key(&self, id: Uuid) -> Result<Option<Arc<ApiKey>>> {
         let load = async {
             let key = self.database.run(async |connection| api_keys::find(connection, id).await).await?;
@@ -82,9 +76,6 @@ impl Directory {
     }
 
     /// Notes that a key was used.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn touch(&self, key: &ApiKey) -> Result<()> {
         let now = self.clock.now();
         if !key.was_used_lately(now) {

@@ -10,9 +10,6 @@ pub use crate::storage::security_events::{EventFilter, RecordedEvent};
 
 impl Accounts {
     /// Security events, newest first, at most `limit`, recorded before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn security_events(
         &self,
         filter: &EventFilter,

@@ -91,9 +91,6 @@ impl Accounts {
     }
 
     /// Whether what a principal proved itself with is still good, and gives it the same role.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn is_still_good(&self, principal: &Principal) -> Result<bool> {
         match self.confirm(principal).await {
             Ok(()) => Ok(true),
@@ -212,9 +209,6 @@ impl Accounts {
 
     /// Ends a person's session, and at once every access token of the account. Other sessions of the account renew theirs
     /// with their own refresh tokens.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let Credential::Token { user_id, session, .. } = principal.credential else { return Ok(()) };

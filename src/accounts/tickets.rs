@@ -11,9 +11,6 @@ use crate::storage::ws_tickets::{self, WsTicket};
 
 impl Accounts {
     /// Makes a ticket for whoever asks; gives it and when it expires.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn issue_ticket(&self, principal: &Principal) -> Result<(SecretString, DateTime<Utc>)> {
         let ticket = secret::generate(&self.inner.clock);
         let digest = secret::digest(ticket.expose_secret())

@@ -181,9 +181,6 @@ impl Accounts {
     }
 
     /// Accounts, newest first, at most `limit`, made before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn users(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<ListedUser>> {
         users::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }
@@ -195,9 +192,6 @@ impl Accounts {
 
     /// Makes the first account, an admin with a random password, where there is none; of several instances that start
     /// at once, one does. Gives the name and the password, which stands nowhere else.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn make_first_admin(&self) -> Result<Option<(&'static str, SecretString)>> {
         let inner = &self.inner;
         if users::any(&mut *inner.database.get().await?).await? {

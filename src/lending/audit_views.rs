@@ -58,9 +58,6 @@ impl Lending {
     }
 
     /// Recorded views, newest first, at most `limit`, made before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn audit_views(
         &self,
         filter: &ViewFilter,

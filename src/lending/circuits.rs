@@ -11,17 +11,11 @@ use crate::storage::{circuit_overrides, transaction};
 pub use crate::storage::circuit_overrides::{CircuitOverride, SetOverride};
 
 /// The overrides that are known, of the countries that have one.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(resources: &Resources) -> Result<Vec<CircuitOverride>> {
     circuit_overrides::list(&mut *resources.database.get().await?).await
 }
 
 /// Forces a breaker open or closed on every instance, or ends that. `overrides` are this instance's.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set(
     resources: &Resources,
     overrides: &CircuitOverrides,

@@ -13,9 +13,6 @@ pub use crate::storage::statistics::{DAYS, Figures, MONTHS, PeriodCount, StatusC
 
 impl Lending {
     /// The figures of one country or of all: as of now or, from a replica, as of the last change that it has replayed.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn figures(&self, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {
         let max_uncounted = self.resources.settings.statistics.max_uncounted;
         let question = Question { visibility, country, max_uncounted };

@@ -22,9 +22,6 @@ impl Lending {
 }
 
 /// Whether an application exists that may be seen with this visibility.
-///
-/// # Errors
-/// When the database fails.
 pub async fn is_visible(database: &Database, id: ApplicationId, visibility: &Visibility) -> Result<bool> {
     applications::is_visible(&mut *database.get().await?, id, visibility).await
 }

@@ -147,9 +147,6 @@ pub struct NewApiKey<'a> {
 }
 
 /// Stores a key; `None` when the name is taken, be it by a key that was taken back.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> Result<Option<ApiKey>> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let row: Option<ApiKeyRow> = diesel::insert_into(api_keys::table)
@@ -176,27 +173,18 @@ pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> 
 }
 
 /// Finds a key.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
     let query = api_keys::table.select(ApiKeyRow::as_select()).find(id);
     Ok(query.first(connection).await.optional()?.map(ApiKey::from))
 }
 
 /// Finds a key, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
     let query = api_keys::table.select(ApiKeyRow::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?.map(ApiKey::from))
 }
 
 /// Keys, newest first, at most `limit`, made before `before`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     before: Option<Uuid>,
@@ -226,9 +214,6 @@ pub async fn revoke(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<
 }
 
 /// Notes that a key was used.
-///
-/// # Errors
-/// When the database fails.
 pub async fn touch(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<Utc>) -> Result<()> {
     diesel::update(api_keys::table.find(id)).set(api_keys::last_used_at.eq(now)).execute(connection).await?;
     Ok(())

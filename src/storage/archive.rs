@@ -67,9 +67,6 @@ struct MonthRow {
 }
 
 /// Every month that is there, oldest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn months(connection: &mut AsyncPgConnection) -> Result<Vec<ListedMonth>> {
     let rows: Vec<MonthRow> = diesel::sql_query(
         "SELECT replace(substring(c.relname FROM '\\d{4}_\\d{2}$'), '_', '-') AS month, \
@@ -93,9 +90,6 @@ pub async fn months(connection: &mut AsyncPgConnection) -> Result<Vec<ListedMont
 }
 
 /// Where a month is; `None` when it is nowhere.
-///
-/// # Errors
-/// When the database fails.
 pub async fn tier(connection: &mut AsyncPgConnection, month: Month) -> Result<Option<Tier>> {
     let known = months(connection).await?;
     Ok(known.into_iter().find(|listed| listed.month == month).map(|listed| listed.tier))
@@ -108,9 +102,6 @@ diesel::define_sql_function! {
 
 /// How many applications of a living month are still in work: neither decided nor deleted, with a job, or with a webhook
 /// that is to be tried again.
-///
-/// # Errors
-/// When the database fails.
 pub async fn open_applications(connection: &mut AsyncPgConnection, month: Month) -> Result<i64> {
     Ok(diesel::select(month_open_applications(month.first_day())).get_result(connection).await?)
 }
@@ -206,9 +197,6 @@ struct SealedElsewhere {
 
 /// The archived months with envelopes that the active key did not seal, and how many rows in each. `aval reencrypt` cannot
 /// reach them: the keys that sealed them must be kept.
-///
-/// # Errors
-/// When the database fails.
 pub async fn sealed_by_other_keys(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -278,26 +266,17 @@ pub async fn read_lines(
 }
 
 /// Begins a transaction in which every statement sees the same state, and none takes too long.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin_reading(connection: &mut AsyncPgConnection) -> Result<()> {
     let begin = "SET statement_timeout = 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     Ok(connection.batch_execute(begin).await?)
 }
 
 /// Ends it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn end_reading(connection: &mut AsyncPgConnection) -> Result<()> {
     Ok(connection.batch_execute("COMMIT").await?)
 }
 
 /// The newest migration that has run: what the columns of an export are of.
-///
-/// # Errors
-/// When the database fails.
 pub async fn schema_version(connection: &mut AsyncPgConnection) -> Result<String> {
     let query = "SELECT max(version)::text AS line FROM __diesel_schema_migrations";
     Ok(diesel::sql_query(query).get_result::<Line>(connection).await?.line)

@@ -173,9 +173,6 @@ impl AuditRow {
 
 /// Every change of an application, oldest first, archived or not. Members that `is_personal` names are hidden
 /// where plain SQL has stored them in the clear.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,

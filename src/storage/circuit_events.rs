@@ -22,9 +22,6 @@ pub struct NewCircuitEvent {
 }
 
 /// Writes an event to the outbox.
-///
-/// # Errors
-/// When the database fails.
 pub async fn record(connection: &mut AsyncPgConnection, event: &NewCircuitEvent) -> Result<()> {
     diesel::sql_query("SELECT record_event($1, $2, circuit_subject($3), NULL, $4)")
         .bind::<SqlUuid, _>(event.id.as_uuid())

@@ -53,9 +53,6 @@ struct InForceRow {
 }
 
 /// The overrides that are in force now.
-///
-/// # Errors
-/// When the database fails.
 pub async fn in_force(connection: &mut AsyncPgConnection) -> Result<Vec<InForce>> {
     let rows: Vec<InForceRow> = Prepared(ReadInForce).load(connection).await?;
     // One of a country or mode that this version does not know is for instances that do.
@@ -114,9 +111,6 @@ impl TryFrom<OverrideRow> for CircuitOverride {
 }
 
 /// The overrides that are in force now, as operators see them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<CircuitOverride>> {
     let rows: Vec<OverrideRow> = circuit_overrides::table
         .select(OverrideRow::as_select())
@@ -145,9 +139,6 @@ pub struct SetOverride {
 }
 
 /// Sets an override, or gives a breaker back; the log and the notification follow by trigger.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set(connection: &mut AsyncPgConnection, wanted: &SetOverride) -> Result<CircuitOverride, Abort> {
     let values = (
         circuit_overrides::mode.eq(wanted.mode.as_str()),

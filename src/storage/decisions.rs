@@ -164,9 +164,6 @@ struct StoredRow {
 /// Stores decisions: the row, the application's new state, and the end of the job, with audit and event by trigger.
 /// Must run in a transaction: applications are locked first, in the order of their ids, as everybody who changes them
 /// does before touching their jobs. The answer is in the order of `records`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord]) -> Result<Vec<Stored>> {
     let ids: Vec<Uuid> = records.iter().map(|record| record.application_id.as_uuid()).collect();
     let _locked: Vec<Uuid> = applications::table

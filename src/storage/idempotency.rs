@@ -188,9 +188,6 @@ pub fn in_flight() -> Error {
 }
 
 /// Takes the key of a write for the caller's transaction.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin(connection: &mut AsyncPgConnection, write: &KeyedWrite) -> Result<Begun, Abort> {
     let statement = BeginKeyedWrite { key_digest: write.key_digest, at: write.at };
     let row: BegunRow = Prepared(statement).get_result(connection).await?;
@@ -202,9 +199,6 @@ pub async fn begin(connection: &mut AsyncPgConnection, write: &KeyedWrite) -> Re
 }
 
 /// Stores the answer of a write, in the transaction that took its key by [`begin`].
-///
-/// # Errors
-/// When the database fails.
 pub async fn store(
     connection: &mut AsyncPgConnection,
     write: &KeyedWrite,
@@ -239,9 +233,6 @@ impl SealedReply {
 
 /// Deletes up to `limit` answers that expired before `now`; returns how many there were. What somebody has locked is
 /// being replaced.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,

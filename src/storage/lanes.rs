@@ -45,9 +45,6 @@ pub struct LaneChange {
 }
 
 /// The lanes that are paused now, by name.
-///
-/// # Errors
-/// When the database fails.
 pub async fn paused(connection: &mut AsyncPgConnection) -> crate::error::Result<Vec<PausedLane>> {
     Ok(paused_lanes::table
         .select(PausedLane::as_select())
@@ -62,9 +59,6 @@ pub async fn paused(connection: &mut AsyncPgConnection) -> crate::error::Result<
 }
 
 /// Pauses a lane or has it run again, and notes who did. Both may be asked for again. Runs in the caller's transaction.
-///
-/// # Errors
-/// When the database fails.
 pub async fn change(
     connection: &mut AsyncPgConnection,
     change: &LaneChange,

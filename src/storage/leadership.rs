@@ -44,9 +44,6 @@ pub struct Leadership {
 
 impl Leadership {
     /// Tries to become the leader of `role`; `None` while another instance is.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
     pub async fn try_acquire(database: &Database, role: &str) -> Result<Option<Self>> {
         let late = |_| Error::unavailable("database", "no answer to a try for leadership");
         tokio::time::timeout(PATIENCE, Self::apply(database, role)).await.map_err(late)?

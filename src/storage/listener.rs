@@ -65,9 +65,6 @@ pub struct Listener {
 
 impl Listener {
     /// Listens to all channels on a connection of its own.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
     pub async fn connect(database: &Database) -> Result<Self> {
         let mut session = database.dedicated().await?;
         let own_channel = format!("aval_heartbeat_{}", session.facts.process().unsigned_abs());

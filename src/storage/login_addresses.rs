@@ -12,9 +12,6 @@ use crate::error::Result;
 const MAX_OF_ACCOUNT: i64 = 20;
 
 /// Notes a log-in from an address, and forgets the addresses of the account that were used longest ago.
-///
-/// # Errors
-/// When the database fails.
 pub async fn remember(
     connection: &mut AsyncPgConnection,
     user_id: Uuid,
@@ -47,9 +44,6 @@ pub async fn remember(
 }
 
 /// Whether the account of this name has logged in from an address.
-///
-/// # Errors
-/// When the database fails.
 pub async fn is_known(connection: &mut AsyncPgConnection, username: &str, digest: &[u8]) -> Result<bool> {
     let logins = login_addresses::table
         .inner_join(users::table)
@@ -59,9 +53,6 @@ pub async fn is_known(connection: &mut AsyncPgConnection, username: &str, digest
 }
 
 /// Deletes addresses that were last used before `time`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_before(connection: &mut AsyncPgConnection, time: DateTime<Utc>) -> Result<usize> {
     let old = login_addresses::table.filter(login_addresses::last_login_at.lt(time));
     Ok(diesel::delete(old).execute(connection).await?)

@@ -60,18 +60,12 @@ impl FixedStatement for PublishOutbox {
 }
 
 /// Gives up to `limit` waiting events their place in the sequence and announces the new end, in one statement.
-///
-/// # Errors
-/// When the database fails.
 pub async fn publish(connection: &mut AsyncPgConnection, limit: u32) -> Result<Publication> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     Ok(Prepared(PublishOutbox { limit }).get_result(connection).await?)
 }
 
 /// The end of the sequence.
-///
-/// # Errors
-/// When the database fails.
 pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
     let (epoch, offset) = outbox_position::table
         .select((outbox_position::epoch, outbox_position::last_offset))
@@ -83,9 +77,6 @@ pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
 /// Begins a new epoch, if the sequence is still `known` and ends before `told_of`: events that others were told of are
 /// gone, as after a failover to a replica that had not got them. Offsets of different epochs cannot be compared, so that
 /// every client learns that it has missed something and loads anew. Tells whether it did.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin_new_epoch(connection: &mut AsyncPgConnection, known: Uuid, told_of: i64) -> Result<bool> {
     let ends_before = outbox_position::table
         .filter(outbox_position::epoch.eq(known))
@@ -98,9 +89,6 @@ pub async fn begin_new_epoch(connection: &mut AsyncPgConnection, known: Uuid, to
 }
 
 /// How long the oldest event that was not published yet has waited; `None` when none waits.
-///
-/// # Errors
-/// When the database fails.
 pub async fn oldest_wait(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Option<Duration>> {
     let oldest: Option<DateTime<Utc>> = outbox::table
         .select(outbox::time)
@@ -113,9 +101,6 @@ pub async fn oldest_wait(connection: &mut AsyncPgConnection, now: DateTime<Utc>)
 }
 
 /// The first offset that can still be read; `None` when nothing was published or everything has expired.
-///
-/// # Errors
-/// When the database fails.
 pub async fn oldest_offset(connection: &mut AsyncPgConnection) -> Result<Option<i64>> {
     Ok(outbox::table
         .select(outbox::relay_offset)
@@ -179,9 +164,6 @@ impl TryFrom<OutboxRow> for StoredEvent {
 }
 
 /// Reads up to `limit` published events after `offset`, in order.
-///
-/// # Errors
-/// When the database fails.
 pub async fn read_after(
     connection: &mut AsyncPgConnection,
     offset: i64,
@@ -199,9 +181,6 @@ pub async fn read_after(
 
 /// Deletes published events older than `retention`, at most `limit` at once; returns how many. What the statistics have
 /// not counted stays.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,

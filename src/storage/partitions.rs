@@ -68,9 +68,6 @@ diesel::define_sql_function! {
 }
 
 /// Makes the partitions of `month` and the `ahead` months after it, where they are missing; returns how many were made.
-///
-/// # Errors
-/// When the database fails.
 pub async fn ensure(connection: &mut AsyncPgConnection, month: DateTime<Utc>, ahead: u32) -> Result<i32> {
     let first: NaiveDate = month.date_naive();
     let months = i32::try_from(ahead).unwrap_or(i32::MAX).saturating_add(1);
@@ -84,9 +81,6 @@ struct Name {
 }
 
 /// For how many months after that of `now` every table has its partition, without a gap.
-///
-/// # Errors
-/// When the database fails.
 pub async fn months_ahead(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<u32> {
     let names: Vec<Name> = diesel::sql_query(
         "SELECT substring(c.relname FROM '\\d{4}_\\d{2}$') AS name \
@@ -113,9 +107,6 @@ diesel::define_sql_function! {
 }
 
 /// The months of finished jobs that are over before `before`, oldest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn job_history_before(
     connection: &mut AsyncPgConnection,
     before: DateTime<Utc>,

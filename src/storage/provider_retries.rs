@@ -65,9 +65,6 @@ struct Counted {
 }
 
 /// Queues applications of one country that are due to be decided again; returns how many.
-///
-/// # Errors
-/// When the database fails.
 pub async fn requeue_due(connection: &mut AsyncPgConnection, requeue: Requeue) -> Result<i64> {
     let statement =
         RequeueDue { country: requeue.country.code(), requeue, priority: Priority::Redecision.value() };
@@ -95,9 +92,6 @@ struct CountryDue {
 }
 
 /// The countries that have applications waiting to be decided again.
-///
-/// # Errors
-/// When the database fails.
 pub async fn countries_due(connection: &mut AsyncPgConnection) -> Result<Vec<Country>> {
     let due: Vec<CountryDue> = Prepared(CountriesDue).load(connection).await?;
     // A country that this version does not know waits for an instance that does.

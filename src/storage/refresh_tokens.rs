@@ -51,18 +51,12 @@ pub struct NewRefreshToken<'a> {
 }
 
 /// Stores a token.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, token: &NewRefreshToken<'_>) -> Result<()> {
     diesel::insert_into(refresh_tokens::table).values(token).execute(connection).await?;
     Ok(())
 }
 
 /// Finds a token by its hash.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, token_hash: &[u8]) -> Result<Option<RefreshToken>> {
     let query = refresh_tokens::table
         .select(RefreshToken::as_select())
@@ -71,9 +65,6 @@ pub async fn find(connection: &mut AsyncPgConnection, token_hash: &[u8]) -> Resu
 }
 
 /// Notes a use of a token, and what its first use gave.
-///
-/// # Errors
-/// When the database fails.
 pub async fn rotate(
     connection: &mut AsyncPgConnection,
     token: &RefreshToken,
@@ -90,9 +81,6 @@ pub async fn rotate(
 }
 
 /// Revokes all but the newest `keep` tokens of a session that were not used yet. The caller holds the lock of the account.
-///
-/// # Errors
-/// When the database fails.
 pub async fn revoke_surplus(
     connection: &mut AsyncPgConnection,
     family: Uuid,
@@ -119,9 +107,6 @@ pub async fn revoke_surplus(
 
 /// Ends a session: none of its tokens is good any more. The caller holds the lock of the account, so that no token of
 /// the family is being made meanwhile.
-///
-/// # Errors
-/// When the database fails.
 pub async fn revoke_family(
     connection: &mut AsyncPgConnection,
     family: Uuid,
@@ -137,9 +122,6 @@ pub async fn revoke_family(
 }
 
 /// Deletes tokens that have expired: they are refused with or without their row.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<usize> {
     let expired = refresh_tokens::table.filter(refresh_tokens::expires_at.le(now));
     Ok(diesel::delete(expired).execute(connection).await?)

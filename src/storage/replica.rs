@@ -205,9 +205,6 @@ struct ReplayedUntilRow {
 
 /// The time of the last transaction that the server shows, when it is a replica. What is read after this is at least
 /// as new.
-///
-/// # Errors
-/// When the database fails.
 pub async fn replayed_until(connection: &mut AsyncPgConnection) -> Result<Option<DateTime<Utc>>> {
     let row: ReplayedUntilRow = Prepared(ReplayedUntil).get_result(connection).await?;
     Ok(row.replayed_until)

@@ -73,9 +73,6 @@ pub async fn set_origin(
 }
 
 /// Says for the rest of the transaction that a new hash of the account belongs to the same password.
-///
-/// # Errors
-/// When the database fails.
 pub async fn keep_sessions_of(connection: &mut AsyncPgConnection, user_id: Uuid) -> Result<()> {
     set_local(connection, "aval.same_password", &user_id.to_string()).await
 }
@@ -87,9 +84,6 @@ async fn set_local(connection: &mut AsyncPgConnection, name: &str, value: &str) 
 }
 
 /// Records an event of the account or key `subject`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn record(
     connection: &mut AsyncPgConnection,
     event: SecurityEvent,
@@ -155,9 +149,6 @@ pub struct EventFilter {
 }
 
 /// A part of the list, newest first, after the event `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &EventFilter,
@@ -191,9 +182,6 @@ pub async fn list_page(
 }
 
 /// Deletes up to `limit` events from before `time`; returns how many there were.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_before(
     connection: &mut AsyncPgConnection,
     time: DateTime<Utc>,

@@ -123,9 +123,6 @@ impl FixedStatement for InsertViews {
 }
 
 /// Inserts views; those that are there already are left alone.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, views: &[StaffView]) -> Result<()> {
     let insert: InsertViews = views.iter().map(ViewRow::from).collect();
     Prepared(insert).execute(connection).await?;
@@ -148,9 +145,6 @@ pub struct ViewFilter {
 }
 
 /// A part of the list, newest first, after the view `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &ViewFilter,
@@ -189,9 +183,6 @@ diesel::define_sql_function! {
 }
 
 /// Deletes up to `limit` views whose time is over by the database's clock; returns how many there were.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, limit: u32) -> Result<usize> {
     let deleted = diesel::select(delete_expired_staff_views(i64::from(limit)));
     let deleted: i64 = deleted.get_result(connection).await?;

@@ -109,9 +109,6 @@ pub async fn single<R>(
 
 /// Begins a transaction, for a future that must be `Send` and so cannot be a closure's; [`end`] must follow. A transaction
 /// within another is a savepoint and has the settings of the outer one.
-///
-/// # Errors
-/// The database's error.
 pub async fn begin(connection: &mut AsyncPgConnection) -> diesel::QueryResult<()> {
     match Manager::transaction_manager_status_mut(connection).transaction_depth()? {
         None => Manager::begin_transaction_sql(connection, planner::BEGIN).await,
@@ -120,9 +117,6 @@ pub async fn begin(connection: &mut AsyncPgConnection) -> diesel::QueryResult<()
 }
 
 /// Begins a transaction by `begin`, one of [`planner`]'s, each of whose statements may take `longest`; [`end`] must follow.
-///
-/// # Errors
-/// The database's error.
 pub async fn begin_limited(
     connection: &mut AsyncPgConnection,
     begin: &str,

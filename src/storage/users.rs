@@ -137,9 +137,6 @@ fn values<'a>(user: &NewUser<'a>) -> Values<'a> {
 }
 
 /// Makes an account; `None` when the name is taken.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, user: &NewUser<'_>) -> Result<Option<User>> {
     Ok(diesel::insert_into(users::table)
         .values(values(user))
@@ -152,18 +149,12 @@ pub async fn insert(connection: &mut AsyncPgConnection, user: &NewUser<'_>) -> R
 }
 
 /// Whether there is any account.
-///
-/// # Errors
-/// When the database fails.
 pub async fn any(connection: &mut AsyncPgConnection) -> Result<bool> {
     let any = diesel::select(diesel::dsl::exists(users::table.select(users::id)));
     Ok(any.get_result(connection).await?)
 }
 
 /// Finds an account.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
     let query = users::table.select(User::as_select()).find(id);
     Ok(query.first(connection).await.optional()?)
@@ -206,18 +197,12 @@ pub async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(User,
 }
 
 /// Finds an account, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
     let query = users::table.select(User::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?)
 }
 
 /// Finds an account by its name, with the hash of its password.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_by_name(
     connection: &mut AsyncPgConnection,
     username: &str,
@@ -237,9 +222,6 @@ pub async fn password_hash(connection: &mut AsyncPgConnection, id: Uuid) -> Resu
 }
 
 /// Finds the oldest enabled admin.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_admin(connection: &mut AsyncPgConnection) -> Result<Option<User>> {
     let query = users::table
         .select(User::as_select())
@@ -250,9 +232,6 @@ pub async fn find_admin(connection: &mut AsyncPgConnection) -> Result<Option<Use
 }
 
 /// Accounts, newest first, at most `limit`, made before `before`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     before: Option<Uuid>,
@@ -268,9 +247,6 @@ pub async fn list_page(
 
 /// Keeps every enabled admin from being changed until the transaction ends, and says how many there are beside `id`.
 /// Two transactions that each take one of the last two admins away wait for each other here.
-///
-/// # Errors
-/// When the database fails.
 pub async fn lock_other_admins(connection: &mut AsyncPgConnection, id: Uuid) -> Result<usize> {
     let query = users::table
         .select(users::id)
@@ -308,9 +284,6 @@ pub async fn update(
 }
 
 /// Stores another hash of the same password, with which the account's sessions go on.
-///
-/// # Errors
-/// When the database fails.
 pub async fn rehash(connection: &mut AsyncPgConnection, id: Uuid, password_hash: &str) -> Result<()> {
     security_events::keep_sessions_of(connection, id).await?;
     diesel::update(users::table.find(id))
@@ -321,18 +294,12 @@ pub async fn rehash(connection: &mut AsyncPgConnection, id: Uuid, password_hash:
 }
 
 /// The costs that the passwords of all accounts were hashed at, as in their PHC strings: `m=19456,t=2,p=1`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn password_costs(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
     let costs = sql::<Text>("split_part(password_hash, '$', 4)");
     Ok(users::table.select(costs).distinct().load(connection).await?)
 }
 
 /// Ends all access tokens of an account.
-///
-/// # Errors
-/// When the database fails.
 pub async fn end_tokens(connection: &mut AsyncPgConnection, id: Uuid) -> Result<()> {
     diesel::update(users::table.find(id))
         .set(users::token_version.eq(users::token_version + 1))

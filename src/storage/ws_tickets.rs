@@ -27,18 +27,12 @@ pub struct WsTicket {
 }
 
 /// Stores a ticket.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, ticket: &WsTicket) -> Result<()> {
     diesel::insert_into(ws_tickets::table).values(ticket).execute(connection).await?;
     Ok(())
 }
 
 /// Takes a ticket away, so that nobody else can use it; `None` when there is none.
-///
-/// # Errors
-/// When the database fails.
 pub async fn take(connection: &mut AsyncPgConnection, ticket_hash: &[u8]) -> Result<Option<WsTicket>> {
     let taken = diesel::delete(ws_tickets::table.filter(ws_tickets::ticket_hash.eq(ticket_hash)))
         .returning(WsTicket::as_returning());
@@ -46,9 +40,6 @@ pub async fn take(connection: &mut AsyncPgConnection, ticket_hash: &[u8]) -> Res
 }
 
 /// Deletes tickets that nobody used in time.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<usize> {
     let expired = ws_tickets::table.filter(ws_tickets::expires_at.le(now));
     Ok(diesel::delete(expired).execute(connection).await?)

@@ -89,9 +89,6 @@ impl Months {
     }
 
     /// Every month that is there, oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list(&self) -> Result<Vec<MonthReport>> {
         let mut connection = self.database.get().await?;
         let mut reports = Vec::new();

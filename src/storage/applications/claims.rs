@@ -12,9 +12,6 @@ use crate::storage::seal::DocumentIndex;
 
 /// Until when an account's open application for a document keeps it from another one, unless it is over before; `None` when
 /// there is none.
-///
-/// # Errors
-/// When the database fails.
 pub async fn held_until(
     connection: &mut AsyncPgConnection,
     account: &str,
@@ -26,9 +23,6 @@ pub async fn held_until(
 
 /// Deletes up to `limit` claims that expired before `now`; returns how many there were. What somebody has locked is being
 /// taken over.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired_claims(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,

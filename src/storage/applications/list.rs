@@ -215,9 +215,6 @@ fn narrow<'a, ST>(
 }
 
 /// One page of a list, at most `limit` long.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,

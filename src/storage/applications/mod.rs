@@ -144,9 +144,6 @@ impl Visibility {
 }
 
 /// Finds an application that was not deleted and that the caller may see, in the archive too.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -172,9 +169,6 @@ pub async fn find(
 }
 
 /// Whether there is an application that was not deleted and that the caller may see, in the archive too.
-///
-/// # Errors
-/// When the database fails.
 pub async fn is_visible(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -266,9 +260,6 @@ diesel::define_sql_function! {
 
 /// Whether another account applied with an application's document within the time before it, whatever became of that:
 /// what decides it looks at ([`Case::applied_elsewhere`](crate::domain::decision::Case)). Never, without a `window`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn was_applied_elsewhere(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,

@@ -39,9 +39,6 @@ pub struct TotalBounds {
 }
 
 /// How many applications a list has in all.
-///
-/// # Errors
-/// When the database fails.
 pub async fn total(
     connection: &mut AsyncPgConnection,
     filter: &ListFilter,

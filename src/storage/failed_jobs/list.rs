@@ -61,9 +61,6 @@ impl LetterFilter {
 }
 
 /// A part of the letters, newest first, after the letter `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &LetterFilter,

@@ -103,9 +103,6 @@ pub struct Operator {
 }
 
 /// The dead letters about an application, newest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_of_application(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,

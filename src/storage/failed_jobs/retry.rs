@@ -109,9 +109,6 @@ pub struct Retried {
 
 /// Queues dead jobs again. Runs in the caller's transaction, which holds the locks of all of them: applications are locked in
 /// the order of their identifiers, as everybody does.
-///
-/// # Errors
-/// When the database fails.
 pub async fn retry_all(
     connection: &mut AsyncPgConnection,
     wanted: &RetryAll,

@@ -40,9 +40,6 @@ struct Batch<C> {
 }
 
 /// How many rows hold something that is not sealed by the active key, or stand in the blind index by another key.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
     let mut left = applications::count_left(connection, keys).await?;
     left += audit::count_left(connection, keys).await?;

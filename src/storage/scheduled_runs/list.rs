@@ -18,9 +18,6 @@ pub struct RunFilter {
 }
 
 /// A part of the list, newest first, after the run `after`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &RunFilter,
@@ -46,9 +43,6 @@ pub async fn list_page(
 }
 
 /// The run of each task that was begun or asked for last, in the order of `tasks`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn latest(connection: &mut AsyncPgConnection, tasks: &[&str]) -> Result<Vec<Option<Run>>> {
     let mut latest = Vec::new();
     for task in tasks {

@@ -160,9 +160,6 @@ pub struct NewRun<'a> {
 }
 
 /// Takes a due time; `false` when somebody else has, or the task is under way.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin(connection: &mut AsyncPgConnection, run: &NewRun<'_>) -> Result<bool> {
     let inserted = diesel::insert_into(scheduled_runs::table)
         .values((
@@ -181,9 +178,6 @@ pub async fn begin(connection: &mut AsyncPgConnection, run: &NewRun<'_>) -> Resu
 }
 
 /// Takes a run that somebody asked for; `false` when somebody else has, or the task is under way.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin_requested(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -221,9 +215,6 @@ pub struct Ending {
 }
 
 /// Writes down how a run ended; `false` when another leader has given it up already.
-///
-/// # Errors
-/// When the database fails.
 pub async fn finish(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -248,9 +239,6 @@ pub async fn finish(
 }
 
 /// Gives up every run that is under way, for a leader that runs none; gives the names of their tasks.
-///
-/// # Errors
-/// When the database fails.
 pub async fn abandon_orphans(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Vec<String>> {
     let running = scheduled_runs::table.filter(scheduled_runs::outcome.eq(Outcome::Running.as_str()));
     Ok(diesel::update(running)
@@ -266,9 +254,6 @@ pub async fn abandon_orphans(connection: &mut AsyncPgConnection, now: DateTime<U
 }
 
 /// Asks the leader to run a task; gives the run that waits, whether it is this one or was there before.
-///
-/// # Errors
-/// When the database fails.
 pub async fn request(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -307,9 +292,6 @@ pub async fn request(
 
 /// Deletes up to `limit` runs that were over before `before`; returns how many. The last of each task's schedule stays,
 /// for what is due follows from it.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired(
     connection: &mut AsyncPgConnection,
     before: DateTime<Utc>,

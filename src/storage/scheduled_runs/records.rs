@@ -98,9 +98,6 @@ impl RecordRow {
 }
 
 /// What is known of each of `tasks`, in their order.
-///
-/// # Errors
-/// When the database fails.
 pub async fn records(connection: &mut AsyncPgConnection, tasks: &[&str]) -> Result<Vec<TaskRecord>> {
     let statement = ReadRecords { tasks: tasks.iter().map(ToString::to_string).collect() };
     let rows: Vec<RecordRow> = Prepared(statement).load(connection).await?;

@@ -67,9 +67,6 @@ struct Difference {
 
 /// Compares the counters with a recount of everything; gives each difference as a sentence. For checkers: it reads every
 /// application.
-///
-/// # Errors
-/// When the database fails.
 pub async fn differences(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
     let rows: Vec<Difference> = diesel::sql_query(DIFFERENCES).load(connection).await?;
     Ok(rows.into_iter().map(|row| row.difference).collect())

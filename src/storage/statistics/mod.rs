@@ -42,9 +42,6 @@ diesel::define_sql_function! {
 }
 
 /// Counts up to `batch` published events that are not counted yet, in one transaction; returns how many it counted.
-///
-/// # Errors
-/// When the database fails.
 pub async fn project(connection: &mut AsyncPgConnection, batch: u32) -> Result<i64> {
     let batch = i32::try_from(batch).unwrap_or(i32::MAX);
     Ok(diesel::select(project_statistics(batch)).get_result(connection).await?)
@@ -230,9 +227,6 @@ struct FiguresRow {
 }
 
 /// Reads figures as of `now`, in one statement and with it at one moment of the database.
-///
-/// # Errors
-/// When the database fails.
 pub async fn read(
     connection: &mut AsyncPgConnection,
     question: &Question<'_>,
@@ -306,9 +300,6 @@ struct CountListedRow {
 
 /// How many applications a list shows that is narrowed by country and status alone; `None` when counting is so far behind
 /// that nobody can say.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_listed(
     connection: &mut AsyncPgConnection,
     question: &Question<'_>,
