@@ -1,4 +1,4 @@
-//! The actors: what each owns, and what happens when one ends.
+//! The actors: what each owns, and what happens when it dies.
 //!
 //! | actor | count | owns | when it dies |
 //! |---|---|---|---|
@@ -25,10 +25,11 @@
 //!  http ──────────── StaffView ───────────────→ view_recorder
 //! ```
 //!
-//! Messages are hints that carry identifiers; the database is the truth, and every actor that restarts reads it again.
-//! Mailboxes are bounded by `actors.mailbox_capacity` (those of write batchers by `actors.write_queue_capacity`). A full one
-//! answers with an error: the request gets a 503, or the job returns to the queue. The [root](crate::supervision::root)
-//! restarts every permanent actor. Work that could panic runs as a task whose `JoinError` comes back as a message.
+//! Messages are hints that carry identifiers. The database is the source of truth, and actors read it again after a
+//! restart. Mailboxes are bounded by `actors.mailbox_capacity` (those of write batchers by
+//! `actors.write_queue_capacity`). If a mailbox is full, the sender gets an error: the request gets a 503, or the job
+//! returns to the queue. The [root](crate::supervision::root) restarts permanent actors. Work that could panic runs as
+//! a task whose `JoinError` is returned as a message.
 
 pub mod broadcaster;
 pub mod housekeeper;
