@@ -1,4 +1,4 @@
-//! Recurring work, what it lets go, and the archive.
+//! Recurring work, retention and the archive.
 
 mod archive;
 mod export;
