@@ -150,8 +150,12 @@ async fn invalid_messages_get_errors_and_protocol_violations_close_the_connectio
     let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x03, 0xEF][..], reason].concat();
     assert!(read_to_end(&mut raw).await.ends_with(&close), "invalid UTF-8 must close with 1007");
     // A close frame of one byte, a reserved bit, an unmasked frame, an unknown opcode: 1002, and the server closes TCP.
-    let malformed: [&[u8]; 4] =
-        [&[0x88, 0x81, 0, 0, 0, 0, 3], &[0xC1, 0x80, 0, 0, 0, 0], &[0x81, 1, b'a'], &[0x83, 0x80, 0, 0, 0, 0]];
+    let malformed: [&[u8]; 4] = [
+        &[0x88, 0x81, 0, 0, 0, 0, 3],
+        &[0xC1, 0x80, 0, 0, 0, 0],
+        &[0x81, 1, b'a'],
+        &[0x83, 0x80, 0, 0, 0, 0],
+    ];
     for frame in malformed {
         let mut raw = raw_client(instance.address).await;
         raw.write_all(frame).await.unwrap();
