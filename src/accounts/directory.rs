@@ -76,7 +76,7 @@ impl Directory {
     /// Records the use of a key.
     pub(super) async fn touch(&self, key: &ApiKey) -> Result<()> {
         let now = self.clock.now();
-        if !key.was_used_lately(now) {
+        if !key.was_used_recently(now) {
             let touch = async |connection: &mut _| api_keys::touch(connection, key.id, now).await;
             self.database.run(touch).await?;
             self.keys.invalidate(&(self.generation.load(Ordering::SeqCst), key.id)).await;

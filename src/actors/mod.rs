@@ -3,14 +3,14 @@
 //! | actor | count | owns | when it dies |
 //! |---|---|---|---|
 //! | [`supervisor`] | 1 | starting and restarting the actors of jobs | its replacement adopts the running jobs |
-//! | [`job`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job goes back |
-//! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | breakers are rebuilt closed, calls in flight answered with an error |
-//! | [`write_batcher`] | `actors.write_batchers` | the writes in its queue | they are answered with an error |
+//! | [`job`] | 1 for each running job | one job's lease and progress | restarted within its budget, then the job returns to the queue |
+//! | [`provider_gateway`] | 1 | a breaker and a bulkhead for each country | its replacement starts with closed breakers; calls in flight get an error |
+//! | [`write_batcher`] | `actors.write_batchers` | the writes in its queue | queued writes get an error |
 //! | [`scheduler`] | 1 | claiming jobs | leases expire |
-//! | [`outbox_relay`] | 1, one leads | the global offset, and counting what was published | another instance takes over |
-//! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position are kept outside of it |
-//! | [`housekeeper`] | 1, one leads | recurring work | another instance takes over |
-//! | [`view_recorder`] | 1 | writing audit views | the views in its queue are kept outside of it |
+//! | [`outbox_relay`] | 1, one of them the leader | assigning offsets, and counting published events | another instance takes over |
+//! | [`broadcaster`] | 1 | reading the bus for its sessions | sessions and position are outside the actor |
+//! | [`housekeeper`] | 1, one of them the leader | recurring work | another instance takes over |
+//! | [`view_recorder`] | 1 | writing audit views | queued views are outside the actor |
 //!
 //! Messages:
 //!

@@ -106,7 +106,7 @@ mod tests {
     fn place(bulkhead: &Bulkhead) -> BulkheadPermit {
         match bulkhead.enter() {
             Entry::Free(place) => place,
-            Entry::Queued(_) | Entry::Full => panic!("no free place"),
+            Entry::Queued(_) | Entry::Full => panic!("no permit"),
         }
     }
 

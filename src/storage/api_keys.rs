@@ -77,7 +77,7 @@ impl ApiKey {
     }
 
     /// Whether `last_used_at` is at most ten minutes old. Writing it on every request would cost more than the request.
-    pub fn was_used_lately(&self, now: DateTime<Utc>) -> bool {
+    pub fn was_used_recently(&self, now: DateTime<Utc>) -> bool {
         self.last_used_at.is_some_and(|last| now - last < LAST_USED_GRAIN)
     }
 }

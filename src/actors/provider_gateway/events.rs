@@ -54,7 +54,7 @@ pub const TYPES: &[EventType] = &[
                 (
                     "open_ms",
                     nullable(integer(
-                        "Milliseconds until it lets a probe through; null when an operator forced it",
+                        "Milliseconds until it admits a probe; null if an operator forced it open",
                     )),
                 ),
                 ("changed_at", moment("When it opened, by the clock of the instance")),

@@ -30,7 +30,7 @@ use crate::config::BreakerSettings;
 /// Permission for one attempt. It must be returned with [`CircuitBreaker::record`] or [`CircuitBreaker::release`]. A
 /// lost permit of the half-open state expires.
 #[derive(Debug)]
-#[must_use = "a permit that is not given back keeps a half-open breaker waiting until it expires"]
+#[must_use = "a permit that is not returned keeps a half-open breaker waiting until it expires"]
 pub struct Permit {
     generation: u64,
     issued_at: Duration,

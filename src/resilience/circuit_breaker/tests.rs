@@ -475,7 +475,7 @@ impl Model {
             return;
         }
         match (self.state, failed) {
-            (State::Open, _) => panic!("an open breaker gives out no permits"),
+            (State::Open, _) => panic!("an open breaker issues no permits"),
             (State::HalfOpen, true) => self.open(self.now, drawn),
             (State::HalfOpen, false) => {
                 self.openings = 0;
