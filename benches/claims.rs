@@ -1,16 +1,12 @@
-//! Whether claiming and completing jobs costs more the more jobs have been finished before:
-//! `cargo bench --bench claims`, on the database that `DATABASE_URL` names, or on a private one.
+//! Measures whether claiming and completing jobs slows down with the number of finished jobs: `cargo bench --bench
+//! claims`, on the server of `DATABASE_URL` or a private one.
 //!
-//! Two databases stand side by side on one server: one without history, one with `--finished` finished jobs in `job_history`.
-//! Rounds go to them in turns, the first one changing with each round, because absolute times tell of the machine and ratios of
-//! the claims. A round queues a batch (not timed), claims it and completes it (timed). Both databases are made for the run and
-//! dropped after it; the one that `DATABASE_URL` names is not touched.
+//! The server has two databases: one without history, one with `--finished` jobs in `job_history`. Rounds alternate
+//! between them, and the order changes with each round, because absolute times depend on the machine and only ratios
+//! compare the claims. A round queues a batch (not timed), then claims and completes it (timed). Both databases are
+//! created for the run and dropped afterwards. The database of `DATABASE_URL` itself is not changed.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a benchmark that cannot run has nothing to say"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
@@ -26,19 +22,19 @@ const LANES: [&str; 6] = ["ES", "PT", "IT", "MX", "CO", "BR"];
 
 #[derive(Parser)]
 struct Options {
-    /// Finished jobs in the history of the second database.
+    /// The number of finished jobs in the history of the second database.
     #[arg(long, default_value_t = 5_000_000)]
     finished: u64,
-    /// Rounds that count, on each database; a tenth of them before warms up.
+    /// The number of measured rounds per database. A tenth as many before them warm up.
     #[arg(long, default_value_t = 600)]
     rounds: u32,
-    /// Jobs of a round.
+    /// The number of jobs per round.
     #[arg(long, default_value_t = 64)]
     batch: u32,
-    /// No round begins after so many seconds, whatever was asked for.
+    /// The time after which no further round begins, in seconds.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// Cargo passes it to every benchmark.
+    /// Cargo passes this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -56,7 +52,7 @@ struct Subject {
 async fn main() {
     let options = Options::parse();
     let folder = tempfile::tempdir().unwrap();
-    // Started by root, the server runs as somebody else, who must get in.
+    // If root starts the server, it runs as another user, who needs access.
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (url, private) = server(folder.path()).await;
     let mut admin = AsyncPgConnection::establish(&url).await.expect("the database answers");
@@ -76,7 +72,7 @@ async fn main() {
     }
 }
 
-/// Where the databases are made, and the server when it is our own.
+/// The server's URL, and the server itself if it is private.
 async fn server(folder: &std::path::Path) -> (String, Option<EmbeddedPostgres>) {
     if let Ok(url) = std::env::var("DATABASE_URL") {
         return (url, None);
@@ -102,7 +98,7 @@ impl Subject {
         let mut connection = AsyncPgConnection::establish(&own).await.unwrap();
         partitions::ensure(&mut connection, clock.now(), 1).await.unwrap();
         let started = Instant::now();
-        // As if they had all been finished this month, in the partition that today's jobs go to.
+        // As if all of them had finished this month, in the partition that the measured jobs use.
         let fill = format!(
             "INSERT INTO job_history (id, task_name, application_id, result, attempt, created_at) \
              SELECT uuid_v7_now(), 'process_credit_application', gen_random_uuid(), 'completed', 1, now() \
@@ -116,7 +112,7 @@ impl Subject {
         Self { name, finished, connection, claims: Vec::new(), rounds: Vec::new() }
     }
 
-    /// One round: how long the claim took, and all of it.
+    /// Runs one round. Returns the time of the claim and of the whole round.
     async fn round(&mut self, claim: &Claim) -> (Duration, Duration) {
         let queue = format!(
             "INSERT INTO pending_jobs (task_name, lane, run_at) SELECT 'process_credit_application', \
@@ -137,7 +133,7 @@ impl Subject {
     }
 }
 
-/// The same server's other database.
+/// The URL of another database on the same server.
 fn with_database(url: &str, name: &str) -> String {
     let (head, query) = url.split_once('?').map_or((url, None), |(head, query)| (head, Some(query)));
     let (server, _) = head.rsplit_once('/').expect("an address like postgres://user@host/database");
@@ -175,7 +171,7 @@ fn median<T: Copy + PartialOrd>(values: &mut [T]) -> Option<T> {
     values.get(values.len() / 2).copied()
 }
 
-/// The median of the rounds' own ratios: what slows the machine down for a while slows both of a round.
+/// The median of the ratios of each round. A temporary slowdown of the machine affects both sides of a round.
 fn ratio(times: &[Duration], base: &[Duration]) -> f64 {
     let pairs = times.iter().zip(base);
     let mut ratios: Vec<f64> = pairs.map(|(time, base)| time.as_secs_f64() / base.as_secs_f64()).collect();
@@ -186,7 +182,7 @@ fn report(options: &Options, subjects: &mut [Subject]) {
     subjects.sort_by_key(|subject| subject.finished);
     let Some(first) = subjects.first() else { return };
     println!(
-        "{} jobs a round, {} rounds each, in turns; ratios are of the same round",
+        "{} jobs per round, {} alternating rounds per database; ratios compare rounds pairwise",
         options.batch,
         first.rounds.len()
     );

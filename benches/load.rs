@@ -1,16 +1,12 @@
-//! How long `POST /api/v1/applications` takes on servers that are already running:
-//! `cargo bench --bench load -- --server http://127.0.0.1:8000 --server http://127.0.0.1:8001`.
+//! Measures the duration of `POST /api/v1/applications` on running servers: `cargo bench --bench load -- --server
+//! http://127.0.0.1:8000 --server http://127.0.0.1:8001`.
 //!
-//! Absolute times tell of the machine; ratios of servers that were measured in turns tell of the servers. So each round
-//! sends the same number of requests to every server, one after the other, and the order of the servers changes with each
-//! round. A server's figure is the median of its rounds' medians, and the first server is what the others are compared
-//! with. Each request carries a document of its own. Rate limits must be off, or they are what is measured.
+//! Absolute times depend on the machine, so servers are compared by ratios of interleaved measurements. Each round
+//! sends the same number of requests to every server in turn, and the order of the servers changes with each round. A
+//! server's result is the median of its rounds' medians, compared with the first server. Each request has its own
+//! document. Rate limits must be off.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a benchmark that cannot run has nothing to say"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
 use std::time::{Duration, Instant};
 
@@ -27,19 +23,19 @@ const LETTERS: [char; 23] = [
 
 #[derive(Parser)]
 struct Options {
-    /// A server's address; given once for each server. The variable AVAL_TOKEN holds the access token to use there.
+    /// A server's address; can be repeated. The variable AVAL_TOKEN contains the access token.
     #[arg(long = "server", value_parser = server)]
     servers: Vec<Server>,
-    /// Rounds that count; one before them warms up.
+    /// The number of measured rounds. One before them warms up.
     #[arg(long, default_value_t = 10)]
     rounds: u32,
-    /// Requests to each server in a round.
+    /// Requests per server and round.
     #[arg(long, default_value_t = 200)]
     requests: u32,
-    /// Requests under way at once.
+    /// Concurrent requests.
     #[arg(long, default_value_t = 1)]
     concurrency: u32,
-    /// Cargo passes it to every benchmark.
+    /// Cargo passes this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -58,7 +54,7 @@ fn server(text: &str) -> Result<Server, String> {
     Ok(Server { url: url.trim_end_matches('/').to_owned(), token })
 }
 
-/// Makes documents that no other run has used.
+/// Generates documents that no other run has used.
 struct Documents {
     next: u64,
 }
@@ -96,7 +92,7 @@ async fn main() {
     report(&options, medians);
 }
 
-/// One round of one server: the time of each request.
+/// One round on one server. Returns the duration of each request.
 async fn measure(
     client: &Client,
     server: &Server,
@@ -124,8 +120,8 @@ async fn post(client: &Client, server: &Server, document: String) -> Duration {
         request = request.bearer_auth(token);
     }
     let started = Instant::now();
-    let mut response = request.send_json(&body).await.expect("the server answers");
-    response.body().await.expect("the answer comes whole");
+    let mut response = request.send_json(&body).await.expect("a response");
+    response.body().await.expect("the whole body");
     let took = started.elapsed();
     assert_eq!(response.status().as_u16(), 201, "{}", server.url);
     took
@@ -138,7 +134,10 @@ fn median(times: &mut [Duration]) -> Duration {
 
 fn report(options: &Options, medians: Vec<Vec<Duration>>) {
     let mut base = None;
-    println!("{} rounds of {} requests, {} at once", options.rounds, options.requests, options.concurrency);
+    println!(
+        "{} rounds of {} requests, {} concurrent",
+        options.rounds, options.requests, options.concurrency
+    );
     for (server, mut rounds) in options.servers.iter().zip(medians) {
         let p50 = median(&mut rounds);
         let base = *base.get_or_insert(p50);

@@ -1,8 +1,8 @@
-//! How long a document check and a decision take, for each country: `cargo bench --bench rules`.
+//! Measures the duration of a document check and of a decision for each country: `cargo bench --bench rules`.
 //!
-//! Both lie on the way of every request, so they have to stay small beside a database round trip: microseconds.
+//! Every request needs both, so they must be short compared with a database round trip: microseconds.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot set itself up has nothing to measure")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 
 use std::hint::black_box;
 

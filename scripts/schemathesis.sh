@@ -22,7 +22,7 @@ fi
 # decision exists only after it was made (ensure_resource_availability), country codes are case-insensitive and empty
 # query parameters count as absent (negative_data_rejection). One worker: with more, Python's parser fails occasionally
 # ("AST constructor recursion depth mismatch").
-hold_against_the_document() {
+check_against_document() {
     (cd "$scratch" && exec "$venv/bin/schemathesis" run "$AVAL_URL/openapi.json" --url "$AVAL_URL" \
         --header "Authorization: Bearer $1" --phases examples,coverage,fuzzing --mode all \
         --exclude-checks positive_data_acceptance,negative_data_rejection,ensure_resource_availability,ignored_auth \
@@ -41,7 +41,7 @@ for role in user analyst admin; do
         "$aval" user add "schemathesis.$role" --role "$role" --password-stdin > /dev/null
     token=$("$aval" token --user "schemathesis.$role" --minutes 60)
     echo "schemathesis as $role, seed $seed"
-    if hold_against_the_document "$token"; then
+    if check_against_document "$token"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))

@@ -185,7 +185,7 @@ pub enum Error {
     Database {
         /// Whether the same statement may succeed if it is repeated.
         transient: bool,
-        /// Whether the connection failed before anything was done: the work can be repeated at once on another
+        /// Whether the connection failed before the work had any effect, so it can be repeated immediately on another
         /// connection.
         session_lost: bool,
         /// The cause, for the log.

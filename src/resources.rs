@@ -1,4 +1,4 @@
-//! What the engine's parts share: configuration, secrets, database, clock, metrics and logger.
+//! The resources shared by all parts of the engine.
 
 use std::sync::Arc;
 
@@ -11,40 +11,34 @@ use crate::supervision::faults::Faults;
 use crate::supervision::work_health::WorkHealth;
 use crate::telemetry::metrics::Metrics;
 
-/// What every actor is handed when it is made. Cheap to clone.
+/// The shared resources, passed to every actor. Cheap to clone.
 #[derive(Clone)]
 pub struct Resources {
-    /// The configuration.
     pub settings: Arc<Settings>,
-    /// What only this deployment may know.
     pub secrets: Arc<Secrets>,
-    /// The database.
     pub database: Database,
-    /// Time, identifiers and randomness.
     pub clock: Clock,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Whether jobs are claimed and events published.
+    /// Whether claiming and publishing succeed.
     pub work: Arc<WorkHealth>,
-    /// Injected faults.
     pub faults: Arc<Faults>,
-    /// The logger, with the actor's name added by [`Resources::named`].
+    /// With the actor's name added by [`Resources::named`].
     pub logger: Logger,
-    /// This instance's name, in leases and metrics.
+    /// This instance's name in leases and metrics.
     pub instance: Arc<str>,
 }
 
 impl Resources {
-    /// Logs and counts stored labels that this version does not know and shows as they are.
+    /// Logs and counts stored labels that this version does not know.
     pub fn note_unknown<'a>(&self, table: &'static str, labels: impl Iterator<Item = &'a str>) {
         for label in labels {
             self.metrics.unknown_labels_total.with_label_values(&[table]).inc();
-            slog::warn!(self.logger, "a row has a label that this version does not know";
+            slog::warn!(self.logger, "unknown label in a row";
                 "table" => table, "label" => label);
         }
     }
 
-    /// The same with a logger that says who writes.
+    /// The same resources, with a logger for `actor`.
     pub fn named(&self, actor: &'static str) -> Self {
         Self { logger: self.logger.new(slog::o!("logger" => actor)), ..self.clone() }
     }

@@ -1,8 +1,8 @@
-//! Access tokens: JSON Web Tokens (RFC 7519), good for an hour.
+//! Access tokens: JSON Web Tokens (RFC 7519), valid for one hour by default.
 //!
-//! One algorithm is accepted, the one that is configured: what the token's own header says is compared with it and never
-//! followed (RFC 8725, section 3.1). A token proves who asks. What that account may do, and whether it may still ask, is
-//! looked up ([`super::directory`]), so that a token of a disabled account is worth nothing.
+//! Only the configured algorithm is accepted. The algorithm in the token's header is compared with it and never
+//! followed (RFC 8725, section 3.1). A token only authenticates. The account's role and status are looked up on each
+//! request ([`super::directory`]), so a token of a disabled account grants nothing.
 
 use std::time::Duration;
 
@@ -25,24 +25,24 @@ use crate::domain::account::Role;
 use crate::error::{CredentialFault, Error, Result};
 use crate::storage::users::User;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
     pub(super) aud: String,
-    /// The account's identifier.
+    /// The id of the account.
     pub(super) sub: Uuid,
-    /// The account's name and role when it was issued, for clients; the server looks them up.
+    /// The account's name and role when the token was issued, for clients only. The server looks up the current ones.
     pub(super) name: String,
     pub(super) role: Role,
     /// The account's token version.
     pub(super) ver: i64,
-    /// The session, which is a family of refresh tokens; absent in tokens that an operator made.
+    /// The session, which is a family of refresh tokens. Absent in tokens that an operator created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sid: Option<Uuid>,
-    /// Seconds since 1970.
+    /// In seconds since 1970, like `nbf` and `exp`.
     pub(super) iat: i64,
-    /// Not valid before this time. Aval issues no token with it, but honours it (RFC 7519, section 4.1.5).
+    /// Aval issues no tokens with `nbf` but enforces it (RFC 7519, section 4.1.5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<i64>,
     pub(super) exp: i64,
@@ -50,7 +50,6 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// When the token expires.
     pub(super) fn expires_at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.exp, 0).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
@@ -68,13 +67,13 @@ pub(super) struct AccessTokens {
     clock: Clock,
 }
 
-/// The longest lifetime of a token in seconds: one day, which bounds `accounts.access_token_minutes` and
-/// `aval token --minutes`. A token that claims more was not issued by Aval.
+/// The longest lifetime of a token in seconds: one day, which also bounds `accounts.access_token_minutes` and `aval
+/// token --minutes`. Aval issues no token with a longer lifetime.
 const MAX_LIFETIME_S: i64 = 24 * 60 * 60;
 
 impl AccessTokens {
     /// # Errors
-    /// [`Error::Configuration`] when the key's file cannot be used.
+    /// [`Error::Configuration`] if the key file is unusable.
     pub(super) fn new(settings: &AccountSettings, secret: &SecretString, clock: Clock) -> Result<Self> {
         signature::install();
         let (algorithm, signing, verifying) = if settings.signing_key_file.as_os_str().is_empty() {
@@ -88,7 +87,7 @@ impl AccessTokens {
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // Against the clock that the rest of Aval reads.
+        // The expiry is checked with Aval's clock.
         validation.validate_exp = false;
         Ok(Self {
             header: Header::new(algorithm),
@@ -102,10 +101,10 @@ impl AccessTokens {
         })
     }
 
-    /// A token of `user`, as it is now.
+    /// A token for `user` in its current state.
     ///
     /// # Errors
-    /// [`Error::Internal`] when signing fails: a defect.
+    /// [`Error::Internal`] if signing fails, which is a bug.
     pub(super) fn issue(&self, user: &User, session: Option<Uuid>, ttl: Duration) -> Result<SecretString> {
         let now = self.clock.now().timestamp();
         let claims = Claims {
@@ -125,12 +124,12 @@ impl AccessTokens {
         token.map(SecretString::from).map_err(Error::internal)
     }
 
-    /// The claims of a token.
+    /// Verifies a token and returns its claims.
     ///
     /// # Errors
-    /// Why it is refused: it is not signed by this key, names an extension in `crit` (none is supported; RFC 7515, section
-    /// 4.1.11), is meant for another audience, is not valid yet, or has expired. Only who holds a token with a good
-    /// signature learns of its times.
+    /// The fault of a token that is not signed with this key, has a `crit` extension (none is supported; RFC 7515,
+    /// section 4.1.11), is for another audience, is not valid yet, or has expired. Faults about times are only reported
+    /// for valid signatures.
     pub(super) fn verify(&self, token: &str) -> Result<Claims, CredentialFault> {
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation);
         let claims = decoded.map_err(|error| fault(error.kind()))?.claims;
@@ -141,7 +140,7 @@ impl AccessTokens {
         Ok(claims)
     }
 
-    /// Compares whole seconds and saturates: the numbers are the sender's, and any `i64` may be among them.
+    /// Compares whole seconds and saturates, because the sender may send any `i64`.
     fn check_times(&self, claims: &Claims) -> Result<(), CredentialFault> {
         let now = self.clock.now().timestamp();
         let latest = now.saturating_add(self.leeway_s);
@@ -154,8 +153,7 @@ impl AccessTokens {
     }
 }
 
-/// Whether the header of a decoded token has the member `crit`, whatever its value. The decoder reads `null` as an absent
-/// member.
+/// Whether the header of a decoded token has the member `crit` with any value. The decoder treats `null` as absent.
 fn has_critical_extensions(token: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Crit<'a> {
@@ -168,7 +166,7 @@ fn has_critical_extensions(token: &str) -> bool {
     serde_json::from_slice::<Crit<'_>>(&json).is_ok_and(|header| !header.crit.get().is_empty())
 }
 
-/// What is wrong with a token that cannot be decoded. A library's error of an unknown kind proves nothing.
+/// The fault for a decoding error. Unknown kinds of library errors count as an invalid credential.
 fn fault(kind: &ErrorKind) -> CredentialFault {
     match kind {
         ErrorKind::InvalidToken

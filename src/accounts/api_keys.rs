@@ -1,11 +1,11 @@
 //! API keys: `aval_<identifier>_<secret>`.
 //!
-//! The identifier finds the row, the secret proves the key. A key never does more than its role, and of that only what
-//! its scopes say.
+//! The identifier selects the row; the secret authenticates. A key's permissions are those of its scopes, limited by
+//! its role.
 //!
-//! A key does not outlive the authority that it comes from. One that a person has made is revoked when that account is
-//! disabled, deleted, or falls below the key's role; one that another key has made ends no later than that key and is
-//! revoked with it. Triggers see to both. A key that an operator makes on the machine depends on no other.
+//! A key loses its permissions together with its creator. A key that a user created is revoked when that user is
+//! disabled, deleted, or gets a role below the key's. A key that another key created expires no later than it and is
+//! revoked with it. Triggers enforce both. A key that an operator creates on the machine is independent.
 
 use std::sync::Arc;
 
@@ -24,42 +24,39 @@ use crate::storage::api_keys::{self, ApiKey, NewApiKey};
 use crate::storage::idempotency::{self, Keyed, Once};
 use crate::storage::transaction::{self, Abort};
 
-/// A key to be made.
+/// A key to create.
 #[derive(Debug)]
 pub struct NewKey {
-    /// How it is called, for ever.
+    /// Immutable.
     pub name: AccountName,
-    /// The most that it may do.
+    /// The upper limit of the key's permissions.
     pub role: Role,
-    /// What it is for.
     pub scopes: Vec<Scope>,
-    /// Until when it is good; for ever when absent.
+    /// `None` if the key does not expire.
     pub expires_at: Option<DateTime<Utc>>,
-    /// How often it may be used.
     pub limits: KeyLimits,
 }
 
 impl NewKey {
-    /// The scopes that the key could never use, because every route that needs them asks for a higher role.
+    /// Scopes that the key cannot use, because every route for them requires a higher role.
     pub fn scopes_above_role(&self) -> impl Iterator<Item = Scope> {
         self.scopes.iter().copied().filter(|scope| scope.least_role() > self.role)
     }
 
-    /// Whether it may do what `maker` may not: no key is given what its maker does not have.
+    /// Whether the key would have permissions that `maker` does not have.
     fn exceeds(&self, maker: &Principal) -> bool {
         self.role > maker.role || self.scopes.iter().any(|scope| !maker.has_scope(*scope))
     }
 }
 
-/// A key that was made now, with its text, which is stored nowhere.
+/// A new key and its text, which is not stored.
 pub struct MadeKey {
-    /// The key.
     pub key: ApiKey,
-    /// Its text.
+    /// The whole key as given to the client.
     pub text: SecretString,
 }
 
-/// The secret of a key that is about to be made.
+/// The generated secret of a key to insert.
 struct MintedKey {
     accounts: Accounts,
     origin: Origin,
@@ -69,10 +66,10 @@ struct MintedKey {
 }
 
 impl MintedKey {
-    /// Inserts the key; gives it with its text.
+    /// Inserts the key and returns it with its text.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name was given before; as [`Accounts::begin_change`], or when the database fails.
+    /// [`Error::Conflict`] if the name was used before; those of [`Accounts::begin_change`].
     async fn insert(
         &self,
         connection: &mut AsyncPgConnection,
@@ -91,24 +88,28 @@ impl MintedKey {
             expires_at: key.expires_at,
             limits: key.limits,
         };
-        let taken = || Error::Conflict(PublicMessage::new("This name was given to a key before."));
+        let taken = || {
+            Error::Conflict(PublicMessage::new(
+                "An API key with this name was created before. Choose another name.",
+            ))
+        };
         let stored = api_keys::insert(connection, &new).await?.ok_or_else(taken)?;
         let text = format!("{}{}", stored.prefix(), self.secret.expose_secret());
         Ok((stored, SecretString::from(text)))
     }
 
-    /// Logs the key once it is made.
+    /// Logs the creation of the key.
     fn log(&self, key: &NewKey) {
-        info!(self.accounts.inner.logger, "API key made"; "key" => key.name.as_str(), "by" => self.origin.by());
+        info!(self.accounts.inner.logger, "API key created"; "key" => key.name.as_str(), "by" => self.origin.by());
     }
 }
 
 impl Accounts {
-    /// Who sent an API key.
+    /// Authenticates an API key.
     ///
     /// # Errors
-    /// [`Error::Credential`] for one that is refused, or when the database fails. Only who has the secret learns that a key
-    /// has ended.
+    /// [`Error::Credential`] for an invalid key. That a key has expired or was revoked is only reported if the secret
+    /// is correct.
     pub async fn authenticate_key(&self, text: &str) -> Result<Principal> {
         if matches!(secret::kind(text), Some(secret::Kind::AccessToken | secret::Kind::Opaque)) {
             return Err(Error::Credential(CredentialFault::WrongKind));
@@ -124,21 +125,21 @@ impl Accounts {
             return Err(Error::Credential(CredentialFault::Expired));
         }
         if let Err(error) = self.inner.directory.touch(&key).await {
-            warn!(self.inner.logger, "the use of an API key was not noted"; error);
+            warn!(self.inner.logger, "cannot record the use of an API key"; error);
         }
         principal(&key)
     }
 
-    /// The key as it is now; `None` when it is not good any more.
+    /// The current state of a key; `None` if it was revoked or has expired.
     pub(super) async fn live_key(&self, id: Uuid) -> Result<Option<Principal>> {
         let key = self.inner.directory.key(id).await?;
         key.filter(|key| key.is_live(self.inner.clock.now())).map(|key| principal(&key)).transpose()
     }
 
-    /// Makes a key; gives it with its text, which stands nowhere else.
+    /// Creates a key and returns it with its text, which is not stored.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name was given before.
+    /// [`Error::Conflict`] if the name was used before.
     pub async fn add_key(&self, key: &NewKey, origin: &Origin) -> Result<(ApiKey, SecretString)> {
         let inner = &self.inner;
         let minted = self.mint_key(origin)?;
@@ -150,11 +151,11 @@ impl Accounts {
         Ok(made)
     }
 
-    /// Makes a key on behalf of `maker`, once for its key where it has one.
+    /// Creates a key on behalf of `maker`, at most once per idempotency key.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when it may do what its maker may not, or when a key makes it and keys may not;
-    /// [`Error::Conflict`] when the name was given before; as [`idempotency::once`].
+    /// [`Error::Forbidden`] if the key would have permissions that its maker does not have, or if an API key creates it
+    /// and that is disabled; [`Error::Conflict`] if the name was used before; those of [`idempotency::once`].
     pub async fn create_key(
         &self,
         new: &NewKey,
@@ -163,7 +164,7 @@ impl Accounts {
         keyed: Option<&Keyed<'_, MadeKey>>,
     ) -> Result<Once<MadeKey>> {
         if new.exceeds(maker) {
-            let text = "A key cannot be given a role or a scope that its maker does not have.";
+            let text = "An API key cannot have a role or scope that its creator does not have.";
             return Err(Error::Forbidden(PublicMessage::new(text)));
         }
         let inner = &self.inner;
@@ -179,14 +180,14 @@ impl Accounts {
         Ok(made)
     }
 
-    /// Makes up the secret of a key: what is left is one row, which the transaction inserts.
+    /// Generates the secret of a key. What remains is one row, which the transaction inserts.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when a key makes it and keys may not; [`Error::Internal`] when the secret has no digest: a
-    /// defect.
+    /// [`Error::Forbidden`] if an API key creates it and that is disabled; [`Error::Internal`] if the secret has no
+    /// digest, which is a bug.
     fn mint_key(&self, origin: &Origin) -> Result<MintedKey> {
         if origin.key().is_some() && !self.inner.settings.keys_make_keys {
-            let text = "An API key cannot make API keys here (accounts.keys_make_keys).";
+            let text = "API keys cannot create API keys, because accounts.keys_make_keys is off.";
             return Err(Error::Forbidden(PublicMessage::new(text)));
         }
         let secret = secret::generate(&self.inner.clock);
@@ -201,27 +202,24 @@ impl Accounts {
         })
     }
 
-    /// A key.
+    /// Gets a key.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or when the database fails.
+    /// [`Error::NotFound`]
     pub async fn key(&self, id: Uuid) -> Result<ApiKey> {
         let found = api_keys::find(&mut *self.inner.database.get().await?, id).await?;
         found.ok_or(Error::NotFound("API key"))
     }
 
-    /// Keys, newest first, at most `limit`, made before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Up to `limit` keys created before the key `before`, newest first.
     pub async fn keys(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<ApiKey>> {
         api_keys::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }
 
-    /// Revokes a key and those that it has made. Doing it twice changes nothing.
+    /// Revokes a key and the keys that it created. Idempotent.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; as [`Accounts::begin_change`], or when the database fails.
+    /// [`Error::NotFound`]; those of [`Accounts::begin_change`].
     pub async fn revoke_key(&self, id: Uuid, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let now = inner.clock.now();
@@ -236,7 +234,7 @@ impl Accounts {
     }
 }
 
-/// Who a key acts as.
+/// The principal of a key.
 ///
 /// # Errors
 /// [`Error::UnknownLabel`] for a role that this version does not know.
@@ -253,7 +251,7 @@ fn principal(key: &ApiKey) -> Result<Principal> {
     })
 }
 
-/// The identifier and the digest of the secret.
+/// The identifier, and the digest of the secret.
 fn parse(text: &str) -> Option<(Uuid, [u8; secret::BYTES])> {
     let mut parts = text.splitn(3, '_');
     let (prefix, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
@@ -266,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_key_is_read() {
+    fn only_complete_keys_are_parsed() {
         let id = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
         let secret = "a_b-".repeat(10) + "xyz";
         let text = format!("aval_{}_{secret}", id.simple());

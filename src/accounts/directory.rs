@@ -1,9 +1,9 @@
-//! Live accounts and keys, as they are looked at by every request.
+//! Cached accounts and keys, which every request reads.
 //!
-//! A copy is kept for a few seconds, so that a request costs no round trip. Every change of an account is announced by
-//! the database to all instances, and the one that makes it does not wait for that: [`Directory::forget`] begins a new
-//! generation, of which nothing is known yet. A look-up that began before keeps its own generation, so that what it
-//! brings home too late is found by nobody. While the notifications cannot be heard, nothing is taken from memory.
+//! Entries are cached for a few seconds, so a request needs no round trip. The database notifies all instances of every
+//! change of an account. The instance that makes a change does not wait for the notification: [`Directory::forget`]
+//! starts a new, empty generation. A concurrent look-up stores its result under its own, old generation, where it is
+//! not found. While notifications are not received, the cache is bypassed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,10 +18,10 @@ use crate::storage::Database;
 use crate::storage::api_keys::{self, ApiKey};
 use crate::storage::users::{self, User};
 
-/// Copies of one kind, by generation and identifier.
+/// Cache entries of one kind, by generation and identifier.
 type Copies<T> = Cache<(u64, Uuid), Arc<T>>;
 
-/// The accounts and keys that were looked at lately.
+/// The cached accounts and keys.
 pub(super) struct Directory {
     database: Database,
     clock: Clock,
@@ -43,14 +43,14 @@ impl Directory {
         }
     }
 
-    /// Looks at everything anew from now on.
+    /// Invalidates all cached entries.
     pub(super) fn forget(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.users.invalidate_all();
         self.keys.invalidate_all();
     }
 
-    /// Whether changes that others make are heard of.
+    /// Sets whether notifications about changes are received.
     pub(super) fn set_listening(&self, listening: bool) {
         if listening {
             self.forget();
@@ -58,10 +58,6 @@ impl Directory {
         self.listening.store(listening, Ordering::SeqCst);
     }
 
-    /// A person's account.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn user(&self, id: Uuid) -> Result<Option<Arc<User>>> {
         let load = async {
             self.database.run(async |connection| users::get(connection, id).await).await.map(Arc::new)
@@ -69,10 +65,6 @@ impl Directory {
         self.look_up(&self.users, id, load).await
     }
 
-    /// A machine client's key.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn key(&self, id: Uuid) -> Result<Option<Arc<ApiKey>>> {
         let load = async {
             let key = self.database.run(async |connection| api_keys::find(connection, id).await).await?;
@@ -81,13 +73,10 @@ impl Directory {
         self.look_up(&self.keys, id, load).await
     }
 
-    /// Notes that a key was used.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records the use of a key.
     pub(super) async fn touch(&self, key: &ApiKey) -> Result<()> {
         let now = self.clock.now();
-        if !key.was_used_lately(now) {
+        if !key.was_used_recently(now) {
             let touch = async |connection: &mut _| api_keys::touch(connection, key.id, now).await;
             self.database.run(touch).await?;
             self.keys.invalidate(&(self.generation.load(Ordering::SeqCst), key.id)).await;
@@ -95,8 +84,8 @@ impl Directory {
         Ok(())
     }
 
-    /// Of those who look for the same at once, one asks the database. What is not there is not remembered: whoever makes
-    /// up identifiers would fill the memory.
+    /// Concurrent look-ups of the same identifier share one query. Missing rows are not cached, because made-up
+    /// identifiers would fill the cache.
     async fn look_up<T: Send + Sync + 'static>(
         &self,
         copies: &Copies<T>,

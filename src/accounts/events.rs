@@ -1,4 +1,4 @@
-//! The events `account.*`, which triggers write in the transaction of the change.
+//! The `account.*` events, which triggers write in the transaction of the change.
 
 use serde_json::json;
 use utoipa::openapi::Schema;
@@ -10,35 +10,35 @@ use crate::events::registry::{Audience, EventType, boolean, id, list, moment, nu
 pub const TYPES: &[EventType] = &[
     EventType {
         name: "account.created.v1",
-        description: "An account of a person was created.",
+        description: "A user account was created.",
         audience: Audience::Operations,
         schema: account,
         example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
     },
     EventType {
         name: "account.deleted.v1",
-        description: "An account was deleted, which only SQL does.",
+        description: "A user account was deleted. This is only possible with SQL.",
         audience: Audience::Operations,
         schema: account,
         example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
     },
     EventType {
         name: "account.disabled.v1",
-        description: "An account was disabled: it can no longer sign in, and its sessions ended.",
+        description: "A user account was disabled. It can no longer sign in, and its sessions have ended.",
         audience: Audience::Operations,
         schema: account,
         example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
     },
     EventType {
         name: "account.enabled.v1",
-        description: "A disabled account was enabled.",
+        description: "A disabled user account was enabled.",
         audience: Audience::Operations,
         schema: account,
         example: || json!({"account_id": ACCOUNT, "role": "analyst"}),
     },
     EventType {
         name: "account.role_changed.v1",
-        description: "An account has another role.",
+        description: "The role of a user account changed.",
         audience: Audience::Operations,
         schema: || {
             object([
@@ -51,12 +51,12 @@ pub const TYPES: &[EventType] = &[
     },
     EventType {
         name: "account.password_reset.v1",
-        description: "An account has another password.",
+        description: "The password of a user account changed.",
         audience: Audience::Operations,
         schema: || {
             object([
                 ("account_id", id("The account")),
-                ("by_owner", boolean("Whether the account changed it itself, and not an admin or SQL")),
+                ("by_owner", boolean("Whether the user changed the password, rather than an admin or SQL")),
             ])
         },
         example: || json!({"account_id": ACCOUNT, "by_owner": false}),
@@ -70,21 +70,21 @@ pub const TYPES: &[EventType] = &[
     },
     EventType {
         name: "account.key_changed.v1",
-        description: "An API key has another secret, role, scope or end, or a revoked one is valid again, which only SQL does.",
+        description: "The secret, role, scopes or expiry of an API key changed, or a revoked key became valid again. This is only possible with SQL.",
         audience: Audience::Operations,
         schema: key,
         example: || json!({"key_id": ACCOUNT, "role": "user", "scopes": ["applications:read"], "expires_at": null}),
     },
     EventType {
         name: "account.key_revoked.v1",
-        description: "An API key was revoked, by itself or with the account or key that created it.",
+        description: "An API key was revoked, individually or with the account or key that created it.",
         audience: Audience::Operations,
         schema: key,
         example: || json!({"key_id": ACCOUNT, "role": "user", "scopes": ["applications:read"], "expires_at": null}),
     },
     EventType {
         name: "account.key_deleted.v1",
-        description: "An API key was deleted, which only SQL does.",
+        description: "An API key was deleted. This is only possible with SQL.",
         audience: Audience::Operations,
         schema: key,
         example: || json!({"key_id": ACCOUNT, "role": "user", "scopes": ["applications:read"], "expires_at": null}),
@@ -102,6 +102,6 @@ fn key() -> Schema {
         ("key_id", id("The API key")),
         ("role", word(&Role::ALL, "Its role")),
         ("scopes", list(word(&Scope::ALL, "A scope"), "Its scopes")),
-        ("expires_at", nullable(moment("When it ends; null when it does not"))),
+        ("expires_at", nullable(moment("When the key expires; null if it does not"))),
     ])
 }

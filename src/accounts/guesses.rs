@@ -1,13 +1,13 @@
-//! Guessing passwords takes ever longer.
+//! Slows down password guessing.
 //!
-//! Failed log-ins are counted twice: for each name and address, and for each name the addresses that have failed. An
-//! address that has failed for a name too often has to wait, twice as long after each further failure. One address can
-//! therefore slow down only itself. Only when many addresses have failed for a name do all have to wait that the account
-//! has never used; from one that it has used, a correct password is accepted at any time. Names are counted alike whether
-//! an account has them or not.
+//! Failed sign-ins are counted per name and address, and for each name the addresses that have failed are counted. An
+//! address that has failed too often for a name must wait, twice as long after each further failure, so an address can
+//! only slow down itself. Once many addresses have failed for a name, all addresses that the account has never used
+//! must wait; from an address that it has used, a correct password is always accepted. Names are counted whether an
+//! account has them or not.
 //!
-//! Each instance counts for itself, in bounded memory: what does not fit shares counters. The rate limits of
-//! `[limits.login]` come before this and are shared by all instances.
+//! Each instance counts separately, in bounded memory; beyond that, names share counters. The rate limits of
+//! `[limits.login]` apply before and are shared by all instances.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
@@ -19,14 +19,14 @@ use crate::clock::Clock;
 use crate::config::GuessingSettings;
 use crate::error::{Error, Result};
 
-/// Names, and pairs of name and address, that are counted apart.
+/// The number of separately counted names, and of pairs of name and address.
 const CAPACITY: usize = 50_000;
-/// Counters that the rest shares.
+/// The number of counters shared by the rest.
 const SHARED: u64 = 64;
-/// Leading bits of an IPv6 address that name a customer's network (RFC 6177).
+/// The prefix length of a customer's IPv6 network (RFC 6177).
 const IPV6_NETWORK_BITS: u32 = 64;
 
-/// A name that is tried, and the address it is tried from.
+/// The name and the source address of a sign-in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Guesser<'a> {
     name: &'a str,
@@ -54,19 +54,19 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What a failed log-in is to its account.
+/// The result of counting a failed sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
     /// Failures of this address for this name.
     pub(super) attempts: u32,
     /// Addresses that have failed for this name.
     pub(super) networks: u32,
-    /// Whether so many addresses have failed just now that the name is protected from unknown ones.
+    /// Whether this failure made the name protected against unknown addresses.
     pub(super) is_alarming: bool,
-    /// Whether it is to be recorded: the first, second, fourth, eighth and so on of an address, and of all so many a
-    /// minute, so that nobody can fill the disk.
+    /// Whether to record it: failures 1, 2, 4, 8 and so on of an address, and at most a number per minute in total, so
+    /// an attacker cannot fill the disk.
     pub(super) is_recorded: bool,
-    /// Failures that were not recorded since the last that was.
+    /// Failures that were not recorded since the last recorded one.
     pub(super) unrecorded: u32,
 }
 
@@ -76,28 +76,29 @@ struct Count {
     last: Duration,
 }
 
-/// Counts by key, within [`CAPACITY`].
+/// Counts by key, up to [`CAPACITY`].
 #[derive(Debug, Default)]
 struct CountTable {
     by_key: HashMap<u64, Count>,
-    /// When old counts were last removed. It reads the whole table, so a full one is not read for every failure.
+    /// When old counts were last removed. A purge scans the whole table, so a full table is not purged on every
+    /// failure.
     purged_at: Duration,
 }
 
-/// How often old counts are removed from a full table at most.
+/// The minimum interval between purges of a full table.
 const PURGE_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct Counts {
     addresses: CountTable,
     names: CountTable,
-    /// The minute in which rows are counted, and how many there were.
+    /// The minute in which recorded rows are counted, and their number.
     minute: u64,
     recorded: u32,
     unrecorded: u32,
 }
 
-/// The failed log-ins of this instance.
+/// The failed sign-ins counted by this instance.
 pub(super) struct Guesses {
     settings: GuessingSettings,
     clock: Clock,
@@ -110,7 +111,7 @@ impl Guesses {
         Self { settings, clock, hasher: RandomState::new(), counts: Mutex::default() }
     }
 
-    /// Lets a log-in through when its address need not wait for this name.
+    /// Admits a sign-in if its address need not wait for this name.
     ///
     /// # Errors
     /// [`Error::RateLimited`]
@@ -120,7 +121,7 @@ impl Guesses {
         self.admit(count, self.settings.attempts)
     }
 
-    /// Lets a log-in through when addresses that the account has never used need not wait for this name.
+    /// Admits a sign-in if addresses that the account has never used need not wait for this name.
     ///
     /// # Errors
     /// [`Error::RateLimited`]
@@ -129,13 +130,13 @@ impl Guesses {
         self.admit(count, self.settings.addresses)
     }
 
-    /// Forgets the failures of an address for a name.
+    /// Clears the failures of an address for a name.
     pub(super) fn succeeded(&self, guesser: Guesser<'_>) {
         let key = self.key((guesser.name, guesser.network));
         self.lock().addresses.by_key.remove(&key);
     }
 
-    /// Counts a failed log-in.
+    /// Counts a failed sign-in.
     pub(super) fn failed(&self, guesser: Guesser<'_>) -> Failure {
         let now = self.clock.monotonic();
         let (address, name) = (self.key((guesser.name, guesser.network)), self.key(guesser.name));
@@ -163,7 +164,7 @@ impl Guesses {
         if left.is_zero() { Ok(()) } else { Err(Error::RateLimited { retry_after: left }) }
     }
 
-    /// The pause after so many failures: none at first, then doubling.
+    /// The wait after this many failures: none at first, then doubling.
     fn pause(&self, count: Count, free: u32) -> Duration {
         match count.failures.checked_sub(free) {
             None | Some(0) => Duration::ZERO,
@@ -188,7 +189,7 @@ impl Guesses {
 }
 
 impl Counts {
-    /// Whether one more row fits into this minute; it is counted then.
+    /// Whether another row may be recorded in this minute. If so, it is counted.
     fn has_room(&mut self, now: Duration, per_minute: u32) -> bool {
         let minute = now.as_secs() / 60;
         if self.minute != minute {
@@ -201,7 +202,7 @@ impl Counts {
 }
 
 impl CountTable {
-    /// Counts a failure; counts older than `forget_after` begin again.
+    /// Counts a failure. Counts older than `forget_after` restart.
     fn add(&mut self, key: u64, now: Duration, forget_after: Duration) -> u32 {
         let is_old = |count: &Count| now.saturating_sub(count.last) > forget_after;
         let is_new = !self.by_key.contains_key(&key);
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_waits_twice_as_long_after_each_failure_and_no_other_waits_with_it() {
+    fn an_address_waits_twice_as_long_after_each_failure_and_others_do_not_wait() {
         let (guesses, clock) = guesses();
         let (attacker, owner) = (from("admin", "203.0.113.9"), from("admin", "192.0.2.1"));
         for expected in [0, 0, 0, 1, 2, 4, 8, 8] {
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_protected_after_failures_of_many_addresses_and_not_of_one_network() {
+    fn a_name_is_protected_after_failures_of_many_addresses_but_not_of_one_network() {
         let (guesses, _) = guesses();
         for host in 1..200 {
             guesses.failed(from("admin", &format!("2001:db8::{host:x}")));
@@ -287,11 +288,11 @@ mod tests {
         assert_eq!((third.networks, third.is_alarming), (3, true));
         assert_eq!(wait(guesses.admit_name(from("admin", "192.0.2.1"))), 1);
         assert_eq!(wait(guesses.admit_name(from("other", "192.0.2.1"))), 0);
-        assert!(!guesses.failed(from("admin", "203.0.113.3")).is_alarming, "once is enough");
+        assert!(!guesses.failed(from("admin", "203.0.113.3")).is_alarming, "the alarm must be raised once");
     }
 
     #[test]
-    fn failures_are_forgotten_after_a_pause() {
+    fn failures_expire() {
         let (guesses, clock) = guesses();
         let attacker = from("admin", "203.0.113.9");
         for _ in 0..20 {
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn few_failures_are_recorded_however_many_there_are() {
+    fn the_number_of_recorded_failures_is_bounded() {
         let (guesses, clock) = guesses();
         let recorded: Vec<u32> = (0..100)
             .map(|_| guesses.failed(from("admin", "203.0.113.9")))
@@ -310,14 +311,14 @@ mod tests {
             .map(|failure| failure.attempts)
             .collect();
         assert_eq!(recorded, [1, 2, 4, 8, 16]);
-        assert!(!guesses.failed(from("x", "192.0.2.1")).is_recorded, "five in this minute");
+        assert!(!guesses.failed(from("x", "192.0.2.1")).is_recorded, "five were recorded in this minute");
         clock.advance(Duration::from_secs(60));
         let next = guesses.failed(from("x", "192.0.2.2"));
         assert_eq!((next.is_recorded, next.unrecorded), (true, 85));
     }
 
     #[test]
-    fn memory_is_bounded_and_the_rest_shares_counters() {
+    fn memory_is_bounded_and_further_names_share_counters() {
         let (guesses, _) = guesses();
         for name in 0..CAPACITY * 2 {
             guesses.failed(from(&name.to_string(), "203.0.113.9"));

@@ -1,4 +1,4 @@
-//! Log-ins: a name and a password give a session.
+//! Sign-in with a username and a password.
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -15,14 +15,14 @@ use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, User};
 use crate::storage::{login_addresses, refresh_tokens};
 
-const BAD_LOGIN: &str = "There is no enabled account with this username and password.";
+const BAD_LOGIN: &str = "No enabled account has this username and password.";
 
-/// A password that was found to be good.
+/// A verified password.
 struct Proven {
     user_id: Uuid,
-    /// The hash that it was compared with.
+    /// The hash that the password was compared with.
     hash: String,
-    /// The hash to store instead.
+    /// The hash that replaces it.
     new_hash: Option<String>,
 }
 
@@ -30,13 +30,13 @@ impl Accounts {
     /// Begins a session.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], whatever was wrong; [`Error::RateLimited`] after too many failures;
-    /// [`Error::Overloaded`] when too many log in at once.
+    /// [`Error::Unauthenticated`] for any wrong input; [`Error::RateLimited`] after too many failures;
+    /// [`Error::Overloaded`] during too many concurrent sign-ins.
     pub async fn login(&self, username: &str, password: SecretString, origin: &Origin) -> Result<TokenPair> {
         let inner = &self.inner;
         let guesser = Guesser::new(username, origin.address());
         self.admit_login(username, guesser).await?;
-        self.learn_password_costs().await?;
+        self.load_password_costs().await?;
         let known = match AccountName::parse(username) {
             Some(name) => {
                 let find = async |connection: &mut _| users::find_by_name(connection, name.as_str()).await;
@@ -69,8 +69,8 @@ impl Accounts {
         }
     }
 
-    /// Refuses an address after its own failures for this name; and after the failures of many addresses for it, every
-    /// address from which the account has not logged in before.
+    /// Rejects an address after its own failures for this name. After failures of many addresses for the name, also
+    /// rejects addresses from which the account has never signed in.
     async fn admit_login(&self, username: &str, guesser: Guesser<'_>) -> Result<()> {
         let inner = &self.inner;
         inner.guesses.admit_address(guesser)?;
@@ -80,7 +80,7 @@ impl Accounts {
         if inner.database.run(ask).await? { Ok(()) } else { Err(refusal) }
     }
 
-    /// `None` when the account has been disabled or has got another password meanwhile.
+    /// Returns `None` if the account was disabled or its password changed meanwhile.
     async fn begin_session(&self, proven: &Proven, origin: &Origin) -> Result<Option<TokenPair>> {
         let inner = &self.inner;
         let (fresh, family, now) = (self.fresh()?, inner.clock.new_uuid(), inner.clock.now());
@@ -103,7 +103,7 @@ impl Accounts {
             Ok(Some(user))
         });
         let Some(user) = user.await? else { return Ok(None) };
-        info!(inner.logger, "logged in"; "account" => &user.username);
+        info!(inner.logger, "signed in"; "account" => &user.username);
         self.pair(&user, family, fresh.token, now).map(Some)
     }
 
@@ -112,20 +112,20 @@ impl Accounts {
         self.inner.database.keys().keyed_hash("login-address", &[network.as_bytes()])
     }
 
-    /// Counts a failed log-in, and records it unless very many fail. The name is recorded only when it is an account's:
-    /// people type their passwords and e-mail addresses there.
+    /// Counts a failed sign-in, and records it unless there are too many. The name is recorded only if it belongs to an
+    /// account, because people mistakenly type passwords and e-mail addresses there.
     async fn note_failure(&self, user: Option<&User>, guesser: Guesser<'_>, origin: &Origin) {
         let inner = &self.inner;
         let failure = inner.guesses.failed(guesser);
         let subject = user.map(|user| user.username.as_str());
         if failure.is_alarming {
-            warn!(inner.logger, "passwords of an account are guessed from many addresses";
+            warn!(inner.logger, "password guessing from many addresses";
                 "account" => subject.unwrap_or("(unknown)"), "networks" => failure.networks);
         }
         if failure.is_recorded
             && let Err(error) = self.record_failure(subject, failure, origin).await
         {
-            warn!(inner.logger, "a failed log-in was not recorded"; error);
+            warn!(inner.logger, "cannot record a failed sign-in"; error);
         }
     }
 
@@ -141,17 +141,17 @@ impl Accounts {
         .await
     }
 
-    /// Learns once at what costs the stored passwords were hashed, because a refusal takes as long as the most expensive
-    /// of them: otherwise its time would tell which accounts have a hash of older costs.
-    async fn learn_password_costs(&self) -> Result<()> {
+    /// Loads the costs of the stored password hashes once. A rejection takes as long as the most expensive of them;
+    /// otherwise its duration would reveal which accounts have an older hash.
+    async fn load_password_costs(&self) -> Result<()> {
         let inner = &self.inner;
-        let learn = async || {
+        let load = async || {
             let costs =
                 inner.database.run(async |connection| users::password_costs(connection).await).await?;
             inner.passwords.expect_costs(&costs);
             Ok::<_, Error>(())
         };
-        inner.password_costs.get_or_try_init(learn).await?;
+        inner.password_costs.get_or_try_init(load).await?;
         Ok(())
     }
 }

@@ -1,27 +1,25 @@
-//! Who may come in: passwords, access and refresh tokens, API keys, WebSocket tickets.
+//! Authentication: passwords, access and refresh tokens, API keys and WebSocket tickets.
 //!
-//! Two kinds of account exist. A person logs in with a password and gets a short access token and a refresh token that
-//! renews it; both descend from that login, which is a *session*. A machine client sends an API key with each request and
-//! acts as the account `key:<name>`. Either way a [`Principal`] comes out, and nothing beyond this room knows which way it
-//! was, but for scopes.
+//! There are two kinds of account. A user signs in with a password and gets a short-lived access token and a refresh token
+//! that renews it. Both belong to a *session*. A machine client sends an API key with each request and acts as the account
+//! `key:<name>`. Both result in a [`Principal`]; outside this module, the kind only matters for scopes.
 //!
-//! What a token says is proof of who asks and of nothing else: whether that account is enabled, what its role is and
-//! whether its tokens have been ended since (`token_version`) is looked up at each request, from memory
-//! ([`directory`]). So:
+//! A token only proves the caller's identity. On each request, the account's status, role and token version
+//! (`token_version`) are looked up in memory ([`directory`]). Therefore:
 //!
-//! | what happens | access tokens | refresh tokens |
+//! | event | access tokens | refresh tokens |
 //! |---|---|---|
-//! | logout | every one of the account ends at once | those of this session end |
-//! | another role, enabled again | end at once | stay: they give tokens with the new role |
-//! | disabled, another password | end at once | every one of the account ends |
-//! | a refresh token is used again after the grace | end at once | those of its session end |
-//! | `accounts.session_days` after the log-in | end | end |
+//! | sign-out | all of the account end immediately | those of the session end |
+//! | role changed, account enabled | end immediately | stay valid and return tokens with the new role |
+//! | account disabled, password changed | end immediately | all of the account end |
+//! | refresh token reused after its grace period | end immediately | those of its session end |
+//! | `accounts.session_days` after the sign-in | end | end |
 //!
-//! Whether an account exists cannot be learned: a log-in with an unknown name, a disabled account and a wrong password
-//! takes the same work and gets the same answer.
+//! Responses do not reveal whether an account exists: an unknown name, a disabled account and a wrong password take the same
+//! work and get the same response.
 //!
-//! Each change of an account or a key looks again at who makes it, under lock ([`origin`]), and is recorded as a security
-//! event in the same transaction.
+//! Every change of an account or key verifies the actor again under a lock ([`origin`]) and is recorded as a security event
+//! in the same transaction.
 
 mod access_token;
 mod api_keys;
@@ -66,7 +64,7 @@ use crate::config::AccountSettings;
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::Database;
 
-/// Accounts, as the rest of Aval asks about them. Cheap to clone.
+/// The entry point to all operations on accounts. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts {
     inner: Arc<Inner>,
@@ -78,7 +76,7 @@ struct Inner {
     clock: Clock,
     logger: Logger,
     passwords: Passwords,
-    /// Filled once the costs of the stored passwords are known.
+    /// Set once the costs of the stored password hashes are loaded.
     password_costs: OnceCell<()>,
     guesses: Guesses,
     tokens: AccessTokens,
@@ -86,10 +84,10 @@ struct Inner {
 }
 
 impl Accounts {
-    /// Accounts in `database`; `jwt_secret` signs their tokens, where no key is configured.
+    /// Accounts in `database`. `jwt_secret` signs their tokens if no signing key is configured.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the signing key or the costs of passwords cannot be used.
+    /// [`Error::Configuration`] if the signing key or the password costs are invalid.
     pub fn new(
         database: Database,
         settings: &AccountSettings,
@@ -116,12 +114,13 @@ impl Accounts {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Some account or key has changed: what is remembered of them is not used any more.
+    /// Invalidates all cached accounts and keys.
     pub fn forget(&self) {
         self.inner.directory.forget();
     }
 
-    /// Whether changes that other instances make are heard of. Until they are, every request asks the database.
+    /// Sets whether notifications of other instances' changes are received. While they are not, every request queries
+    /// the database.
     pub fn set_listening(&self, listening: bool) {
         self.inner.directory.set_listening(listening);
     }
@@ -133,7 +132,7 @@ impl std::fmt::Debug for Accounts {
     }
 }
 
-/// The one answer to every log-in that is refused.
+/// The same error for every rejected sign-in.
 fn refused(text: &'static str) -> Error {
     Error::Unauthenticated(PublicMessage::new(text))
 }

@@ -1,9 +1,9 @@
-//! Where a change of accounts and keys comes from, and whether it may still be made.
+//! The origin of a change of accounts and keys, and whether its actor may still make it.
 //!
-//! A request is authorised before its body arrives, and may then wait: for its body, for a hash, for a connection. So
-//! every transaction that changes an account or a key begins with [`Accounts::begin_change`], which looks at the actor
-//! again and keeps its row from being changed until the transaction ends. Whoever disables an account or revokes a key
-//! therefore does so before such a change, which then fails, or after it.
+//! A request is authorised before its body arrives, and may then wait for the body, a hash or a connection. Therefore
+//! every transaction that changes an account or key begins with [`Accounts::begin_change`], which verifies the actor
+//! again and locks its row until the transaction ends. Disabling an account or revoking a key thus happens either
+//! before such a change, which then fails, or after it.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use super::principal::{Credential, Principal};
 use crate::error::{CredentialFault, Error, Result};
 use crate::storage::{api_keys, security_events, users};
 
-/// Where an operation comes from, as security events record it.
+/// The origin of an operation, as recorded in security events.
 #[derive(Debug, Clone)]
 pub struct Origin {
     actor: Actor,
@@ -27,24 +27,24 @@ pub struct Origin {
 enum Actor {
     /// A client that has not authenticated.
     Unknown,
-    /// A part of the system, or an operator on the machine.
+    /// A component of the system, or an operator on the machine.
     System(&'static str),
     Account(Principal),
 }
 
 impl Origin {
-    /// A part of the system, such as `system:operator`.
+    /// A component of the system, such as `system:operator`.
     pub fn system(name: &'static str) -> Self {
         Self { actor: Actor::System(name), address: None, request_id: None }
     }
 
-    /// A request; `principal` is absent before the client has authenticated.
+    /// A request. `principal` is `None` before the client has authenticated.
     pub fn request(principal: Option<Principal>, address: IpAddr, request_id: String) -> Self {
         let actor = principal.map_or(Actor::Unknown, Actor::Account);
         Self { actor, address: Some(address), request_id: Some(request_id) }
     }
 
-    /// The actor's name as it is stored; `None` when it is not known.
+    /// The name of the actor as stored; `None` if unauthenticated.
     pub fn actor(&self) -> Option<&str> {
         match &self.actor {
             Actor::Unknown => None,
@@ -53,17 +53,16 @@ impl Origin {
         }
     }
 
-    /// The same for columns and log lines that need a name.
+    /// The name of the actor for columns and log lines that require one.
     pub fn by(&self) -> &str {
         self.actor().unwrap_or("unknown")
     }
 
-    /// The client's address.
     pub fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// The person who acts.
+    /// The user who acts.
     pub(super) fn person(&self) -> Option<Uuid> {
         match &self.actor {
             Actor::Account(Principal { credential: Credential::Token { user_id, .. }, .. }) => Some(*user_id),
@@ -81,12 +80,12 @@ impl Origin {
 }
 
 impl Accounts {
-    /// Begins a change in the caller's transaction: fails when the actor is not as it was when its request was authorised,
-    /// keeps its row from being changed until the transaction ends, and has the transaction's events name it.
+    /// Begins a change in the caller's transaction: verifies that the actor is unchanged since its request was
+    /// authorised, locks its row until the transaction ends, and sets it as the origin of the transaction's events.
     ///
     /// # Errors
-    /// [`Error::Credential`] when the account was disabled, has another role or its tokens have ended, or when the key was
-    /// revoked or has expired; when the database fails.
+    /// [`Error::Credential`] if the account was disabled, its role changed or its tokens ended, or if the key was
+    /// revoked or has expired.
     pub(super) async fn begin_change(
         &self,
         connection: &mut AsyncPgConnection,
@@ -122,7 +121,7 @@ impl Accounts {
         if unchanged { Ok(()) } else { Err(Error::Credential(CredentialFault::Revoked)) }
     }
 
-    /// Has the events of the caller's transaction name their origin.
+    /// Sets the origin of the events of the caller's transaction.
     pub(super) async fn attribute(&self, connection: &mut AsyncPgConnection, origin: &Origin) -> Result<()> {
         let address = origin.address.map(|address| address.to_string());
         security_events::set_origin(

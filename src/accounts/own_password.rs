@@ -1,4 +1,4 @@
-//! A person's change of their own password.
+//! Changing one's own password.
 
 use secrecy::SecretString;
 use slog::info;
@@ -13,13 +13,13 @@ use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, UserChange};
 
 impl Accounts {
-    /// Changes a person's own password, ends every session and begins a new one.
+    /// Changes the caller's password, ends all its sessions and begins a new one.
     ///
-    /// Both hashes take time, in which an admin may disable the account or reset its password: neither is overridden.
+    /// Hashing takes time, during which an admin may disable the account or reset its password. Neither is overwritten.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when `current` is not the password; [`Error::Validation`] when `new` is not acceptable;
-    /// [`Error::Credential`] when the account has changed meanwhile.
+    /// [`Error::Forbidden`] if `current` is wrong; [`Error::Validation`] if `new` is not acceptable;
+    /// [`Error::Credential`] if the account changed meanwhile.
     pub async fn change_own_password(
         &self,
         principal: &Principal,
@@ -29,14 +29,14 @@ impl Accounts {
     ) -> Result<TokenPair> {
         let inner = &self.inner;
         let Credential::Token { user_id, .. } = principal.credential else {
-            return Err(Error::Forbidden(PublicMessage::new("An API key has no password.")));
+            return Err(Error::Forbidden(PublicMessage::new("API keys have no password.")));
         };
         let name = AccountName::parse(&principal.account).ok_or(Error::NotFound("account"))?;
         inner.passwords.accept("/new_password", &new, &name).await?;
         let read = async |connection: &mut _| users::password_hash(connection, user_id).await;
         let hash = inner.database.run(read).await?;
         if inner.passwords.verify(current, Some(hash.clone())).await? == Verified::Refused {
-            return Err(Error::Forbidden(PublicMessage::new("That is not the current password.")));
+            return Err(Error::Forbidden(PublicMessage::new("The current password is incorrect.")));
         }
         let new_hash = inner.passwords.hash(new).await?;
         let change = UserChange { password_hash: Some(new_hash), ..UserChange::default() };

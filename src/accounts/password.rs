@@ -1,14 +1,14 @@
-//! Passwords: what is acceptable, and how they are stored.
+//! Password rules and password hashing.
 //!
-//! Argon2id with the costs of OWASP's password storage cheat sheet. A hash takes some 20 MiB and tens of milliseconds by
-//! design. Only so many are therefore computed at once, on threads of their own and in memory that is used again
-//! ([`memory`]); only so many more may wait, and further ones are refused (503).
+//! Argon2id with the costs of OWASP's password storage cheat sheet. By design, a hash takes about 20 MiB and tens of
+//! milliseconds. Therefore the number of concurrent hashes is limited. They run on blocking threads with reused memory
+//! ([`memory`]). A limited number of further requests may wait; others are rejected (503).
 //!
-//! What is acceptable follows NIST SP 800-63B: a length, no rules of composition, no expiry, and no password that is tried
-//! first ([`strength`]). Before anything else it is normalised (NFKC, section 3.1.1.2), so that the same characters are the
-//! same password on every keyboard. A hash of other costs than the configured ones is replaced at the next log-in.
+//! The rules follow NIST SP 800-63B: a minimum length, no composition rules, no expiry, and no commonly used passwords
+//! ([`strength`]). Passwords are first normalised (NFKC, section 3.1.1.2), so the same characters are the same password
+//! on every keyboard. A hash with costs other than the configured ones is replaced at the next sign-in.
 //!
-//! A refusal takes the same time whatever it was compared with: after a hash of lower costs the rest is spent on another.
+//! A rejection takes constant time: after comparing with a cheaper hash, the remaining work is spent on a dummy hash.
 
 mod memory;
 mod strength;
@@ -33,28 +33,28 @@ use crate::config::PasswordSettings;
 use crate::domain::account::AccountName;
 use crate::error::{Error, Result};
 
-/// Bytes of a salt (RFC 9106, section 3.1).
+/// The length of a salt in bytes (RFC 9106, section 3.1).
 const SALT_BYTES: usize = 16;
-/// When to come back after being refused.
+/// When to retry after a rejection.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// The form of a password that is checked and hashed.
+/// The normalised password, which is checked and hashed.
 fn normalized(password: &SecretString) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfkc().normalize(password.expose_secret())
 }
 
-/// What became of comparing a password with a hash.
+/// The result of verifying a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verified {
-    /// It is another password, or there is no hash.
+    /// The password is wrong, or there is no hash.
     Refused,
-    /// It is the one.
+    /// The password is correct.
     Good,
-    /// It is the one, and should be hashed again: the costs have changed.
+    /// The password is correct, but its hash has outdated costs.
     Outdated,
 }
 
-/// Computes and compares password hashes. Cheap to clone.
+/// Computes and verifies password hashes. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Passwords {
     params: Params,
@@ -62,15 +62,15 @@ pub(super) struct Passwords {
     memory: HashMemory,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
-    /// A hash that no password has, for accounts that do not exist.
+    /// A hash that matches no password, for accounts that do not exist.
     unmatched: Arc<str>,
-    /// The costs of a refusal: those of the most expensive hash that is known.
+    /// The cost of a rejection: that of the most expensive known hash.
     refusal_cost: Arc<AtomicU64>,
 }
 
 impl Passwords {
     /// # Errors
-    /// [`Error::Configuration`] when the costs cannot be.
+    /// [`Error::Configuration`] if the costs are invalid.
     pub(super) fn new(settings: &PasswordSettings, clock: Clock) -> Result<Self> {
         let params = Params::new(settings.memory_kib, settings.iterations, settings.parallelism, None)
             .map_err(|error| Error::configuration(format_args!("accounts.passwords: {error}")))?;
@@ -98,7 +98,7 @@ impl Passwords {
         })
     }
 
-    /// Learns the costs that there are hashes of, as they stand in PHC strings; what cannot be read is no hash of ours.
+    /// Adds the costs of existing hashes, given as in their PHC strings. Unreadable ones are ignored.
     pub(super) fn expect_costs(&self, costs: &[String]) {
         for text in costs {
             let params = text.parse::<ParamsString>().ok();
@@ -108,10 +108,10 @@ impl Passwords {
         }
     }
 
-    /// Checks a password that somebody chose for `account`. `pointer` is its place in the request.
+    /// Checks a new password for `account`. `pointer` is its JSON pointer in the request.
     ///
     /// # Errors
-    /// [`Error::Validation`] when it is not acceptable; [`Error::Overloaded`] when too many wait.
+    /// [`Error::Validation`] if it is not acceptable; [`Error::Overloaded`] if too many requests wait.
     pub(super) async fn accept(
         &self,
         pointer: &'static str,
@@ -119,7 +119,7 @@ impl Passwords {
         account: &AccountName,
     ) -> Result<()> {
         let (password, account) = (password.clone(), account.clone());
-        // Estimating the strength of a long password takes a while.
+        // Estimating the strength of a long password takes time.
         let checked = self.compute(move || check(&password, &account)).await?;
         checked.map_err(|problem| Error::field(pointer, problem.code(), problem.detail()))
     }
@@ -127,7 +127,7 @@ impl Passwords {
     /// The hash of a password, in PHC string format.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when too many wait.
+    /// [`Error::Overloaded`] if too many requests wait.
     pub(super) async fn hash(&self, password: SecretString) -> Result<String> {
         let (params, memory) = (self.params.clone(), self.memory.clone());
         let salt = self.clock.random_bytes::<SALT_BYTES>();
@@ -146,10 +146,10 @@ impl Passwords {
         Ok(hash.await?.map_err(Error::internal)?.to_string())
     }
 
-    /// Whether `password` is the one that was hashed. Without a hash the answer is no, after the same work.
+    /// Verifies `password`. Without a hash, the password is rejected after the same work.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when too many wait.
+    /// [`Error::Overloaded`] if too many requests wait.
     pub(super) async fn verify(&self, password: SecretString, hash: Option<String>) -> Result<Verified> {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.unmatched.to_string());
@@ -185,7 +185,7 @@ impl Passwords {
         Ok(bool::from(output.ct_eq(expected.as_ref())))
     }
 
-    /// Computes until so much of the costs is spent.
+    /// Spends the remaining cost on dummy hashes.
     fn spend(&self, mut left: u64) -> argon2::password_hash::Result<()> {
         let passes = self.params.t_cost();
         let least = u64::from(Params::MIN_M_COST * self.params.p_cost()) * u64::from(passes);
@@ -200,8 +200,8 @@ impl Passwords {
         Ok(())
     }
 
-    /// Computes on a thread of its own, when it is this one's turn. A caller that goes away meanwhile gives its place back
-    /// only when the work is done.
+    /// Runs `work` on a blocking thread when a hasher is free. If the caller is cancelled, its place is released only
+    /// when the work is done.
     async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R> {
         let refused = |_full| Error::Overloaded { what: "password hashing", retry_after: RETRY_AFTER };
         let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(refused)?;
@@ -228,7 +228,7 @@ fn compute_into(
     })
 }
 
-/// The work of a hash, in KiB that are filled.
+/// The cost of a hash: the KiB that it fills.
 fn cost(params: &Params) -> u64 {
     u64::from(params.m_cost()) * u64::from(params.t_cost())
 }

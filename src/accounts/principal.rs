@@ -1,4 +1,4 @@
-//! Who asks, once that is proven.
+//! The authenticated caller of a request.
 
 use std::sync::Arc;
 
@@ -9,44 +9,33 @@ use crate::domain::account::{KeyLimits, Role, Scope};
 use crate::domain::status::Initiator;
 use crate::storage::applications::Visibility;
 
-/// The account that a request comes from.
+/// The account that sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The account's name, as it stands in rows and audit entries.
+    /// The account's name, as stored in rows and audit entries.
     pub account: String,
-    /// What it may do.
     pub role: Role,
-    /// What it proved itself with.
     pub credential: Credential,
-    /// When that expires; never when absent.
+    /// When the credential expires; `None` if it does not.
     pub valid_until: Option<DateTime<Utc>>,
 }
 
-/// What an account proved itself with.
+/// How an account authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// A person's access token.
+    /// A user's access token.
     Token {
-        /// The person's account.
         user_id: Uuid,
-        /// The account's token version.
         token_version: i64,
-        /// The session, when a login began one.
+        /// `None` for tokens that an operator created.
         session: Option<Uuid>,
     },
-    /// A machine client's key.
-    ApiKey {
-        /// The key.
-        key_id: Uuid,
-        /// What it was made for.
-        scopes: Arc<[Scope]>,
-        /// How often it may be used.
-        limits: KeyLimits,
-    },
+    /// A machine client's API key.
+    ApiKey { key_id: Uuid, scopes: Arc<[Scope]>, limits: KeyLimits },
 }
 
 impl Principal {
-    /// Whose applications it may see.
+    /// The applications that the account may see.
     pub fn visibility(&self) -> Visibility {
         match self.role {
             Role::User => Visibility::OwnedBy(self.account.clone()),
@@ -54,7 +43,7 @@ impl Principal {
         }
     }
 
-    /// Whose applications it may change: a key that was not made for reviewing has nothing to do with anybody else's.
+    /// The applications that the account may change. A key without the review scope can only change its own.
     pub fn visibility_for_changes(&self) -> Visibility {
         match self.mover() {
             Initiator::Staff => Visibility::All,
@@ -62,7 +51,7 @@ impl Principal {
         }
     }
 
-    /// As whom it asks for changes.
+    /// The initiator of the account's changes.
     pub fn mover(&self) -> Initiator {
         if self.role >= Role::Analyst && self.has_scope(Scope::ApplicationsReview) {
             Initiator::Staff
@@ -71,7 +60,7 @@ impl Principal {
         }
     }
 
-    /// Whether it may do what `scope` is about, its role aside. People may do all that their role lets them.
+    /// Whether the account has `scope`, regardless of its role. Users have all scopes.
     pub fn has_scope(&self, scope: Scope) -> bool {
         match &self.credential {
             Credential::Token { .. } => true,
@@ -79,7 +68,6 @@ impl Principal {
         }
     }
 
-    /// Whether it is a person.
     pub fn is_person(&self) -> bool {
         matches!(self.credential, Credential::Token { .. })
     }
@@ -94,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_sees_and_moves_its_own_and_staff_everything() {
+    fn users_see_and_change_their_own_applications_and_staff_all() {
         let token = || Credential::Token { user_id: Uuid::nil(), token_version: 0, session: None };
         let user = principal(Role::User, token());
         assert_eq!(user.visibility(), Visibility::OwnedBy("ana".to_owned()));
@@ -106,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_staff_changes_what_is_not_its_own_only_when_it_was_made_for_reviewing() {
+    fn a_staff_key_changes_others_applications_only_with_the_review_scope() {
         for role in Role::ALL {
             for scope in Scope::ALL {
                 let scopes = Arc::from([Scope::ApplicationsWrite, scope]);
@@ -122,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_has_every_scope_and_a_key_those_that_it_was_given() {
+    fn a_user_has_all_scopes_and_a_key_only_its_own() {
         let token = Credential::Token { user_id: Uuid::nil(), token_version: 0, session: None };
         let person = principal(Role::User, token);
         let scopes = Arc::from([Scope::ApplicationsRead]);

@@ -1,7 +1,7 @@
 //! Opaque secrets: refresh tokens, API keys and tickets.
 //!
-//! Each is 256 random bits. Only its SHA-256 is stored: nobody can guess the input of such a hash, so that a slow one, as
-//! passwords need it, would cost time at every request and add nothing.
+//! Each has 256 random bits, and only its SHA-256 hash is stored. A slow hash, as for passwords, would cost time on
+//! every request without benefit, because such an input cannot be guessed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,22 +11,22 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Clock;
 use crate::storage::api_keys::ApiKey;
 
-/// Bytes of a secret, and of its digest.
+/// The length of a secret and of its digest, in bytes.
 pub(super) const BYTES: usize = 32;
-/// Characters of a secret.
+/// The length of a secret's text.
 const CHARS: usize = 43;
 
-/// A new secret, as text that fits into headers and URLs.
+/// A new secret, encoded for headers and URLs.
 pub(super) fn generate(clock: &Clock) -> SecretString {
     URL_SAFE_NO_PAD.encode(clock.random_bytes::<BYTES>()).into()
 }
 
-/// What is stored of a secret; `None` of a text that cannot be one.
+/// The stored digest of a secret; `None` for a text that cannot be a secret.
 pub(super) fn digest(text: &str) -> Option<[u8; BYTES]> {
     (text.len() == CHARS && text.is_ascii()).then(|| Sha256::digest(text).into())
 }
 
-/// What a credential looks like.
+/// The kinds of credential, which differ in format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A JSON Web Token: three parts.
@@ -37,7 +37,7 @@ pub(super) enum Kind {
     Opaque,
 }
 
-/// The kind of a credential by its form; `None` when it has the form of none.
+/// The kind of a credential by its format; `None` if it matches none.
 pub(super) fn kind(text: &str) -> Option<Kind> {
     if ApiKey::is_key(text) {
         Some(Kind::ApiKey)
@@ -54,7 +54,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     #[test]
-    fn secrets_differ_and_only_texts_of_their_form_have_a_digest() {
+    fn secrets_are_unique_and_only_texts_of_their_format_have_a_digest() {
         let clock = Clock::system();
         let (one, two) = (generate(&clock), generate(&clock));
         assert_ne!(one.expose_secret(), two.expose_secret());

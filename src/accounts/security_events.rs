@@ -1,4 +1,4 @@
-//! Reading the security events: changes of accounts and keys, logins and their failures.
+//! Reading security events.
 
 use uuid::Uuid;
 
@@ -9,10 +9,7 @@ use crate::storage::security_events;
 pub use crate::storage::security_events::{EventFilter, RecordedEvent};
 
 impl Accounts {
-    /// Security events, newest first, at most `limit`, recorded before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Up to `limit` security events recorded before the event `before`, newest first.
     pub async fn security_events(
         &self,
         filter: &EventFilter,

@@ -1,9 +1,8 @@
-//! Sessions of people: their tokens, their renewal and their end.
+//! Sessions of users: tokens, renewal and end.
 //!
-//! A session begins with a log-in ([`super::login`]) and ends a fixed time after it, however often it is renewed. Its
-//! refresh tokens are a family. Within the grace a token may be exchanged again, a bounded number of times; and of the
-//! tokens that a family has not used yet only the newest few stay good, so that a copy of one cannot live beside it for
-//! ever.
+//! A session begins with a sign-in ([`super::login`]) and ends a fixed time later, however often it is renewed. Its
+//! refresh tokens form a family. Within its grace period, a token may be exchanged again a bounded number of times.
+//! Only the newest few unused tokens of a family stay valid, so a stolen copy does not stay usable indefinitely.
 
 use std::time::Duration;
 
@@ -22,33 +21,31 @@ use crate::storage::security_events::{self, SecurityEvent};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, User};
 
-/// How often one refresh token may be exchanged within its grace.
+/// How often a refresh token may be exchanged within its grace period.
 const MAX_USES: i32 = 10;
-/// Refresh tokens of one session that are good at the same time.
+/// The number of valid unused refresh tokens per session.
 const MAX_UNUSED: i64 = 10;
 
-/// What a session gives its client.
+/// The tokens for the client.
 #[derive(Debug)]
 pub struct TokenPair {
     /// For the `Authorization` header.
     pub access_token: SecretString,
-    /// How long it is good.
     pub access_ttl: Duration,
-    /// For one refresh.
+    /// For a single refresh.
     pub refresh_token: SecretString,
-    /// How long it is good.
     pub refresh_ttl: Duration,
 }
 
-/// What became of a refresh token.
+/// The result of a refresh.
 enum Refreshed {
     Renewed(User, RefreshToken),
     Refused(CredentialFault),
-    /// It was used before: somebody has a copy.
+    /// The token was used before, so there is a copy.
     Reused(User),
 }
 
-/// A refresh token that is about to be stored.
+/// A refresh token to store.
 pub(super) struct Fresh {
     id: Uuid,
     pub(super) token: SecretString,
@@ -56,10 +53,10 @@ pub(super) struct Fresh {
 }
 
 impl Accounts {
-    /// Who sent a bearer token: an access token, or an API key, which is recognised by how it begins.
+    /// Authenticates a bearer token: an access token, or an API key, which has a recognisable prefix.
     ///
     /// # Errors
-    /// [`Error::Credential`] for one that is refused, or when the database fails.
+    /// [`Error::Credential`] for an invalid token.
     pub async fn authenticate_token(&self, token: &str) -> Result<Principal> {
         match secret::kind(token) {
             Some(secret::Kind::ApiKey) => return self.authenticate_key(token).await,
@@ -73,7 +70,7 @@ impl Accounts {
         person.ok_or(Error::Credential(CredentialFault::Revoked))
     }
 
-    /// The person behind a credential as it is now; `None` when it is not good any more, and for keys.
+    /// The current principal of a credential; `None` if it is no longer valid, and for API keys.
     pub(super) async fn live_person(
         &self,
         credential: Credential,
@@ -90,10 +87,7 @@ impl Accounts {
         }))
     }
 
-    /// Whether what a principal proved itself with is still good, and gives it the same role.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Whether the principal's credential is still valid and has the same role.
     pub async fn is_still_good(&self, principal: &Principal) -> Result<bool> {
         match self.confirm(principal).await {
             Ok(()) => Ok(true),
@@ -102,11 +96,11 @@ impl Accounts {
         }
     }
 
-    /// Looks again at what a principal proved itself with. Whoever waits for a client after its request was authorised
-    /// calls it before anything is done.
+    /// Verifies a principal's credential again. Must be called before acting if the request waited for the client after
+    /// it was authorised.
     ///
     /// # Errors
-    /// [`Error::Credential`] when it is no longer good, or gives another role; when the database fails.
+    /// [`Error::Credential`] if the credential is no longer valid or has another role.
     pub async fn confirm(&self, principal: &Principal) -> Result<()> {
         let now = self.inner.clock.now();
         if principal.valid_until.is_some_and(|until| now >= until) {
@@ -124,11 +118,11 @@ impl Accounts {
         }
     }
 
-    /// Renews a session. The token is worthless from now on, but for a moment in which it may come again: two tabs of a
-    /// browser refresh at once, and an answer may be lost on its way.
+    /// Renews a session. The token becomes invalid, except for a short grace period: two browser tabs may refresh at
+    /// the same time, or a response may be lost.
     ///
     /// # Errors
-    /// [`Error::Credential`] when it is refused.
+    /// [`Error::Credential`] if the token is rejected.
     pub async fn refresh(&self, token: &str, origin: &Origin) -> Result<TokenPair> {
         let inner = &self.inner;
         let digest = match (secret::kind(token), secret::digest(token)) {
@@ -143,8 +137,8 @@ impl Accounts {
             let Some(known) = refresh_tokens::find(connection, &digest).await? else {
                 return Ok::<_, Abort>(unknown);
             };
-            // The account's lock comes first wherever tokens change, so that a family that is being ended gets no new
-            // member; the token is read again under it.
+            // The account is always locked first when tokens change, so a family that is being revoked gets no new
+            // token. The token is read again under the lock.
             let (user, _) = users::lock(connection, known.user_id).await?;
             let Some(token) = refresh_tokens::find(connection, &digest).await? else { return Ok(unknown) };
             if let Some(fault) = self.refresh_fault(&token, &user, now) {
@@ -154,7 +148,7 @@ impl Accounts {
                 self.end_reused(connection, &token, &user, origin, now).await?;
                 return Ok(Refreshed::Reused(user));
             }
-            // Only now: a token whose uses are exhausted still tells that somebody has a copy when its grace is over.
+            // Checked last: an exhausted token used after its grace period still shows that there is a copy.
             if token.uses >= MAX_USES {
                 return Ok(Refreshed::Refused(CredentialFault::Revoked));
             }
@@ -172,7 +166,7 @@ impl Accounts {
             Refreshed::Refused(fault) => Err(Error::Credential(fault)),
             Refreshed::Reused(user) => {
                 self.forget();
-                warn!(inner.logger, "a refresh token was used twice; its session is ended"; "account" => user.username);
+                warn!(inner.logger, "refresh token reused; session revoked"; "account" => user.username);
                 Err(Error::Credential(CredentialFault::Revoked))
             }
         }
@@ -194,7 +188,7 @@ impl Accounts {
         }
     }
 
-    /// Ends the session of a token that somebody has a copy of, and every access token of the account.
+    /// Revokes the session of a reused token and all access tokens of the account.
     async fn end_reused(
         &self,
         connection: &mut AsyncPgConnection,
@@ -210,11 +204,8 @@ impl Accounts {
         security_events::record(connection, SecurityEvent::RefreshTokenReused, None, subject, json!({})).await
     }
 
-    /// Ends a person's session, and at once every access token of the account. Other sessions of the account renew theirs
-    /// with their own refresh tokens.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Ends the caller's session and all access tokens of the account. Other sessions of the account renew theirs with
+    /// their own refresh tokens.
     pub async fn logout(&self, principal: &Principal, origin: &Origin) -> Result<()> {
         let inner = &self.inner;
         let Credential::Token { user_id, session, .. } = principal.credential else { return Ok(()) };
@@ -232,14 +223,14 @@ impl Accounts {
         })
         .await?;
         self.forget();
-        info!(inner.logger, "logged out"; "account" => &principal.account);
+        info!(inner.logger, "signed out"; "account" => &principal.account);
         Ok(())
     }
 
-    /// An access token for an operator on the machine, without a session.
+    /// An access token without a session, for an operator on the machine.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such account; [`Error::Forbidden`] when it is disabled.
+    /// [`Error::NotFound`] if the account does not exist; [`Error::Forbidden`] if it is disabled.
     pub async fn operator_token(&self, username: &str, ttl: Duration) -> Result<SecretString> {
         let known = users::find_by_name(&mut *self.inner.database.get().await?, username).await?;
         let (user, _) = known.ok_or(Error::NotFound("account"))?;
@@ -249,10 +240,10 @@ impl Accounts {
         self.issue_recorded(&user, ttl).await
     }
 
-    /// An access token of some enabled admin, for an operator on the machine.
+    /// An access token of an enabled admin, for an operator on the machine.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] when there is none.
+    /// [`Error::Unauthenticated`] if there is none.
     pub async fn admin_token(&self, ttl: Duration) -> Result<SecretString> {
         let admin = users::find_admin(&mut *self.inner.database.get().await?).await?;
         self.issue_recorded(&admin.ok_or_else(|| refused("There is no enabled admin."))?, ttl).await
@@ -271,7 +262,7 @@ impl Accounts {
         inner.tokens.issue(user, None, ttl)
     }
 
-    /// The tokens of a session that began at `started`: neither is good beyond the session's end.
+    /// The tokens of a session that began at `started`. Neither is valid beyond the end of the session.
     pub(super) fn pair(
         &self,
         user: &User,
@@ -290,7 +281,7 @@ impl Accounts {
         })
     }
 
-    /// When a session that began at `started` is over, however often it is renewed.
+    /// The end of a session that began at `started`, regardless of renewals.
     fn session_end(&self, started: DateTime<Utc>) -> DateTime<Utc> {
         started + span(self.inner.settings.session())
     }
@@ -322,7 +313,7 @@ impl Accounts {
     }
 }
 
-/// A configured time, which is never too long for a date.
+/// A configured duration, which always fits.
 fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }

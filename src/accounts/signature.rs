@@ -1,7 +1,7 @@
-//! The cryptography of access tokens: HMAC-SHA256 and Ed25519, by `ring`.
+//! The cryptography of access tokens: HMAC-SHA256 and Ed25519 with `ring`.
 //!
-//! `jsonwebtoken` leaves the choice to its user. `ring` is here for TLS already; the alternatives would bring a second
-//! implementation of everything, RSA with its timing side channel included (RUSTSEC-2023-0071), for two algorithms.
+//! `jsonwebtoken` needs a cryptography provider. `ring` is already used for TLS. The alternatives would add a second
+//! implementation of everything, including RSA with its timing side channel (RUSTSEC-2023-0071), for two algorithms.
 
 use std::sync::LazyLock;
 
@@ -18,10 +18,10 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes `ring` the cryptography of `jsonwebtoken` in this process.
+/// Makes `ring` the provider of `jsonwebtoken` in this process.
 pub(super) fn install() {
     static INSTALLED: LazyLock<()> = LazyLock::new(|| {
-        // An error says that there is one, which can only be ours: nothing else in the process uses the library.
+        // An error means that a provider is installed, which can only be this one: nothing else uses the library.
         let _ = PROVIDER.install_default();
     });
     LazyLock::force(&INSTALLED);

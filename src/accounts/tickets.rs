@@ -1,5 +1,5 @@
-//! Tickets for WebSockets. A page cannot set headers on one, and an access token must not stand in a URL, which proxies
-//! and browsers write down: a ticket opens one WebSocket, within seconds, and is nothing afterwards.
+//! Tickets for WebSockets. A web page cannot set headers when it opens one, and an access token must not be part of a
+//! URL, which proxies and browsers log. A ticket is valid for seconds and opens a single WebSocket.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -10,10 +10,7 @@ use crate::error::{CredentialFault, Error, Result};
 use crate::storage::ws_tickets::{self, WsTicket};
 
 impl Accounts {
-    /// Makes a ticket for whoever asks; gives it and when it expires.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Creates a ticket for the principal and returns it with its expiry.
     pub async fn issue_ticket(&self, principal: &Principal) -> Result<(SecretString, DateTime<Utc>)> {
         let ticket = secret::generate(&self.inner.clock);
         let digest = secret::digest(ticket.expose_secret())
@@ -36,15 +33,15 @@ impl Accounts {
         Ok((ticket, expires_at))
     }
 
-    /// Whom a ticket is for; it is used with that.
+    /// Redeems a ticket and returns its principal.
     ///
     /// # Errors
-    /// [`Error::Credential`] for one that is refused, or when the database fails.
+    /// [`Error::Credential`] for an invalid ticket.
     pub async fn redeem_ticket(&self, ticket: &str) -> Result<Principal> {
         let digest = secret::digest(ticket).ok_or(Error::Credential(CredentialFault::Malformed))?;
         let take = async |connection: &mut _| ws_tickets::take(connection, &digest).await;
         let taken = self.inner.database.run(take).await?;
-        // One that was used has no row any more.
+        // Used tickets have been deleted.
         let ticket = taken.ok_or(Error::Credential(CredentialFault::Unproven))?;
         if self.inner.clock.now() >= ticket.expires_at {
             return Err(Error::Credential(CredentialFault::Expired));

@@ -1,4 +1,4 @@
-//! People's accounts: made, changed and listed by admins and operators.
+//! User accounts, which admins and operators create, change and list.
 
 use diesel_async::AsyncPgConnection;
 use secrecy::SecretString;
@@ -12,23 +12,21 @@ use crate::storage::idempotency::{self, Keyed, Once};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::users::{self, ListedUser, NewUser, User, UserChange};
 
-/// The name of the account that a first start makes.
+/// The name of the admin that the first start creates.
 const FIRST_ADMIN: &str = "admin";
-/// Who makes it, in its row.
+/// The creator in its row.
 const FIRST_START: &str = "system:first-start";
 
-/// An account to be made.
+/// An account to create.
 #[derive(Debug)]
 pub struct NewAccount {
-    /// How it is called, for ever.
+    /// Immutable.
     pub name: AccountName,
-    /// Its password.
     pub password: SecretString,
-    /// What it may do.
     pub role: Role,
 }
 
-/// An account that is ready to be inserted.
+/// An account to insert.
 struct PreparedUser {
     accounts: Accounts,
     origin: Origin,
@@ -39,10 +37,10 @@ struct PreparedUser {
 }
 
 impl PreparedUser {
-    /// Inserts it.
+    /// Inserts the account.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when the name is taken; as [`Accounts::begin_change`], or when the database fails.
+    /// [`Error::Conflict`] if the name is taken; those of [`Accounts::begin_change`].
     async fn insert(&self, connection: &mut AsyncPgConnection) -> Result<User> {
         self.accounts.begin_change(connection, &self.origin).await?;
         let new = NewUser {
@@ -52,33 +50,30 @@ impl PreparedUser {
             role: self.role,
             created_by: self.origin.by(),
         };
-        let taken = || Error::Conflict(PublicMessage::new("There is an account with this username."));
+        let taken = || Error::Conflict(PublicMessage::new("An account with this username already exists."));
         users::insert(connection, &new).await?.ok_or_else(taken)
     }
 
-    /// Logs the account once it is made.
+    /// Logs the creation of the account.
     fn log(&self) {
-        info!(self.accounts.inner.logger, "account made"; "account" => self.name.as_str(),
+        info!(self.accounts.inner.logger, "account created"; "account" => self.name.as_str(),
             "role" => self.role.as_str(), "by" => self.origin.by());
     }
 }
 
-/// What is to change; nothing of what is `None`.
+/// The changes of an account. `None` leaves a value unchanged.
 #[derive(Debug, Default)]
 pub struct UserPatch {
-    /// Another role.
     pub role: Option<Role>,
-    /// Whether it may not log in.
     pub disabled: Option<bool>,
-    /// Another password.
     pub password: Option<SecretString>,
 }
 
 impl Accounts {
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
-    /// [`Error::Validation`] when the password is not acceptable; [`Error::Conflict`] when the name is taken.
+    /// [`Error::Validation`] if the password is not acceptable; [`Error::Conflict`] if the name is taken.
     pub async fn add_user(&self, account: NewAccount, origin: &Origin) -> Result<User> {
         let inner = &self.inner;
         let prepared = self.prepare_user(account, origin).await?;
@@ -90,10 +85,10 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Makes an account, once for its key where it has one.
+    /// Creates an account, at most once per idempotency key.
     ///
     /// # Errors
-    /// As [`Accounts::add_user`] and [`idempotency::once`].
+    /// Those of [`Accounts::add_user`] and [`idempotency::once`].
     pub async fn create_user(
         &self,
         account: NewAccount,
@@ -110,7 +105,7 @@ impl Accounts {
         Ok(made)
     }
 
-    /// Does everything for an account that takes time. What is left is one row, which the transaction inserts.
+    /// Does the slow work of creating an account. What remains is one row, which the transaction inserts.
     async fn prepare_user(&self, account: NewAccount, origin: &Origin) -> Result<PreparedUser> {
         let NewAccount { name, password, role } = account;
         self.inner.passwords.accept("/password", &password, &name).await?;
@@ -122,13 +117,14 @@ impl Accounts {
     /// Changes an account.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Validation`] when the password is not acceptable; [`Error::Forbidden`] for the actor's
-    /// own password, which takes the current one ([`Accounts::change_own_password`]); [`Error::Conflict`] when no enabled
-    /// admin would be left; as [`Accounts::begin_change`].
+    /// [`Error::NotFound`]; [`Error::Validation`] if the password is not acceptable; [`Error::Forbidden`] for the
+    /// actor's own password, which requires the current one ([`Accounts::change_own_password`]); [`Error::Conflict`] if
+    /// no enabled admin would remain; those of [`Accounts::begin_change`].
     pub async fn change_user(&self, id: Uuid, patch: UserPatch, origin: &Origin) -> Result<ListedUser> {
         let inner = &self.inner;
         if patch.password.is_some() && origin.person() == Some(id) {
-            let text = "Your own password is changed at POST /api/v1/auth/password, with the current one.";
+            let text =
+                "Change your own password with POST /api/v1/auth/password, which requires the current one.";
             return Err(Error::Forbidden(PublicMessage::new(text)));
         }
         let password_hash = match patch.password {
@@ -143,7 +139,7 @@ impl Accounts {
         let change = UserChange { role: patch.role, disabled: patch.disabled, password_hash };
         let now = inner.clock.now();
         let user = transaction::run(&inner.database, &inner.logger, "change_user", async |connection| {
-            // Before the account's own lock: two transactions that each take an admin away meet here and not in a deadlock.
+            // Locked before the account: two transactions that each remove an admin wait here instead of deadlocking.
             let others = users::lock_other_admins(connection, id).await?;
             self.begin_change(connection, origin).await?;
             let before = users::lock_listed(connection, id).await?;
@@ -151,7 +147,7 @@ impl Accounts {
             let stays =
                 change.role.or(role) == Some(Role::Admin) && !change.disabled.unwrap_or(!before.is_enabled());
             if role == Some(Role::Admin) && before.is_enabled() && !stays && others == 0 {
-                let text = "This is the last enabled admin.";
+                let text = "This is the last enabled admin. Enable or create another one first.";
                 return Err(Abort::from(Error::Conflict(PublicMessage::new(text))));
             }
             Ok(users::update(connection, &before, &change, now).await?)
@@ -163,41 +159,35 @@ impl Accounts {
         Ok(user)
     }
 
-    /// An account.
+    /// Gets an account.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or when the database fails.
+    /// [`Error::NotFound`]
     pub async fn user(&self, id: Uuid) -> Result<ListedUser> {
         users::get_listed(&mut *self.inner.database.get().await?, id).await
     }
 
-    /// An account by its name.
+    /// Gets an account by its name.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or when the database fails.
+    /// [`Error::NotFound`]
     pub async fn user_named(&self, name: &str) -> Result<User> {
         let found = users::find_by_name(&mut *self.inner.database.get().await?, name).await?;
         Ok(found.ok_or(Error::NotFound("account"))?.0)
     }
 
-    /// Accounts, newest first, at most `limit`, made before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Up to `limit` accounts created before the account `before`, newest first.
     pub async fn users(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<ListedUser>> {
         users::list_page(&mut *self.inner.database.get().await?, before, limit).await
     }
 
-    /// A password that nobody chose.
+    /// A random password.
     pub fn generate_password(&self) -> SecretString {
         secret::generate(&self.inner.clock)
     }
 
-    /// Makes the first account, an admin with a random password, where there is none; of several instances that start
-    /// at once, one does. Gives the name and the password, which stands nowhere else.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Creates the first account, an admin with a random password, if there is none. If several instances start
+    /// together, only one creates it. Returns the name and the password, which is not stored.
     pub async fn make_first_admin(&self) -> Result<Option<(&'static str, SecretString)>> {
         let inner = &self.inner;
         if users::any(&mut *inner.database.get().await?).await? {

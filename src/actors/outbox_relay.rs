@@ -1,14 +1,14 @@
-//! The outbox relay: gives every event its place in the one global sequence.
+//! The outbox relay: assigns every event its offset in the global sequence.
 //!
-//! One relay an instance, one leader among them, by advisory lock. The leader publishes what waits, batch by batch, as
-//! soon as it is told that something does ([`Wake`]: by the instance that wrote it, or by `NOTIFY`), and on a poll for
-//! hints that were lost. Where there is a Redis it appends what it has published to the stream there. Then it tells the
-//! local broadcaster at once; other instances hear it from the stream or the database. A [`Projection`] takes in what was
-//! published beside that.
+//! Each instance has one relay. One of them is the leader, which is elected by an advisory lock. The leader publishes
+//! waiting events in batches, after a hint ([`Wake`], from the instance that wrote the event or by `NOTIFY`) and on a
+//! poll in case a hint was lost. If Redis is configured, it appends published events to the stream. Then it notifies
+//! the local broadcaster; other instances are notified by the stream or the database. A [`Projection`] processes
+//! published events concurrently.
 //!
-//! What can go wrong: the leader's connection dies, and with it the lock. It then publishes on for at most one poll,
-//! which is harmless, because numbering locks the position's row; another instance takes over within
-//! `outbox.leader_retry_ms`. On any error of the database the relay lets go of its leadership and applies anew.
+//! If the leader's connection dies, so does the lock. The old leader may publish for at most one more poll, which is
+//! harmless because assigning offsets locks the row of the position. Another instance takes over within
+//! `outbox.leader_retry_ms`. After any database error, the relay releases its leadership and applies again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,47 +29,46 @@ use crate::supervision::handle::LivenessGuard;
 use crate::supervision::rounds::Rounds;
 use crate::telemetry::metrics::seconds;
 
-/// The role's name, in logs, metrics and the leader's lock.
+/// The actor's name in logs, metrics and the leader lock.
 pub const NAME: &str = "outbox_relay";
 
-/// The advisory lock's role.
+/// The role of the advisory lock.
 const ROLE: &str = "relay";
 
-/// A hint that events wait.
+/// A hint that events are waiting.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Wake;
 
-/// Publishes what waits, if this relay leads, then ends it and frees its leadership.
+/// Publishes waiting events if this relay is the leader, then stops it and releases its leadership.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct StopRelay;
 
-/// Told after each round that published something.
+/// Called after each round that published events.
 pub type OnPublished = Arc<dyn Fn() + Send + Sync>;
 
-/// The relay of one instance.
 pub struct OutboxRelay {
     resources: Resources,
     stream: Option<EventStream>,
     on_published: OnPublished,
-    /// Held between rounds; a round takes it along and brings it back.
+    /// Moved into a round while it runs.
     leadership: Option<Leadership>,
     rounds: Rounds,
     projection: Arc<dyn Projection>,
-    /// Rounds of the projection, which run beside those of publishing.
+    /// Rounds of the projection, which run concurrently with those of publishing.
     projecting: Rounds,
-    /// The next round first asks whether the lock is still held.
+    /// Whether the next round first checks that the lock is still held.
     check_due: bool,
-    /// The next round applies for leadership, if this relay follows.
+    /// Whether the next round applies for leadership, if this relay is not the leader.
     apply_due: bool,
     retiring: bool,
     _liveness: LivenessGuard,
 }
 
 impl OutboxRelay {
-    /// A relay that appends to `stream` what it publishes, and calls `on_published` after each round that published
-    /// something. While it leads, `projection` takes the events in.
+    /// A relay that appends published events to `stream` and calls `on_published` after each round that published any.
+    /// While it is the leader, `projection` processes the events.
     pub fn new(
         resources: &Resources,
         stream: Option<EventStream>,
@@ -105,11 +104,11 @@ impl OutboxRelay {
         let check = std::mem::take(&mut self.check_due);
         let (resources, on_published) = (self.resources.clone(), Arc::clone(&self.on_published));
         let (stream, is_new) = (self.stream.clone(), held.is_none());
-        // A task of its own: a panic in it comes back as an error, and the leadership it held is freed.
+        // Runs as a separate task, so a panic becomes an error and releases the leadership that it held.
         let task = actix_rt::spawn(async move {
             let leadership = lead(&resources, held, check).await?;
             if leadership.is_some() {
-                // Whoever begins to lead first finds out whether the database still has what was told of.
+                // A new leader first checks whether the database still has all announced events.
                 if let Some(stream) = stream.as_ref().filter(|_| is_new) {
                     stream.catch_up().await;
                 }
@@ -138,7 +137,7 @@ impl OutboxRelay {
             }
             Ok(Err(error)) => {
                 self.projection.withdraw();
-                warn!(self.resources.logger, "publishing failed; leadership let go";
+                warn!(self.resources.logger, "publishing failed; leadership released";
                     "error" => %error, "cause" => error.private_cause());
             }
             Err(panic) => {
@@ -151,7 +150,7 @@ impl OutboxRelay {
         }
     }
 
-    /// Lets the projection take in what was published, now or after its round that runs and the pause.
+    /// Runs the projection, now or after its current round and the pause.
     fn project(&mut self, ctx: &mut Context<Self>) {
         if !self.projecting.begin() {
             return;
@@ -162,8 +161,8 @@ impl OutboxRelay {
             let logger = &relay.resources.logger;
             match ended {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(logger, "projecting failed; tried again"; error),
-                Err(panic) => warn!(logger, "projecting panicked"; "cause" => %panic),
+                Ok(Err(error)) => warn!(logger, "projection failed; retrying"; error),
+                Err(panic) => warn!(logger, "projection panicked"; "cause" => %panic),
             }
             if relay.leads() {
                 ctx.run_later(relay.projection.pause(), Self::end_projecting);
@@ -180,12 +179,12 @@ impl OutboxRelay {
         }
     }
 
-    /// Whether this relay led when its last round ended; the round that runs has taken the leadership along.
+    /// Whether this relay was the leader after its last round. A running round holds the leadership.
     fn leads(&self) -> bool {
         self.leadership.is_some() || !self.rounds.is_idle()
     }
 
-    /// Ends the actor once the round that runs, if any, is the last.
+    /// Stops the actor after the current round, if any.
     fn retire(&mut self, ctx: &mut Context<Self>) {
         self.retiring = true;
         if self.rounds.is_idle() {
@@ -194,23 +193,23 @@ impl OutboxRelay {
     }
 }
 
-/// Keeps, checks or wins leadership; `None` when another instance leads.
+/// Keeps, checks or acquires leadership; `None` if another instance is the leader.
 async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> Result<Option<Leadership>> {
     if let Some(mut leadership) = held {
         if !check || leadership.holds().await {
             return Ok(Some(leadership));
         }
-        warn!(resources.logger, "leadership lost with its connection");
+        warn!(resources.logger, "leadership lost: connection closed");
         return Ok(None);
     }
     let won = Leadership::try_acquire(&resources.database, ROLE).await?;
     if won.is_some() {
-        info!(resources.logger, "this instance publishes events now"; "instance" => &*resources.instance);
+        info!(resources.logger, "this instance is now the leading relay"; "instance" => &*resources.instance);
     }
     Ok(won)
 }
 
-/// Publishes batches until one is not full, and tells of it.
+/// Publishes batches until one is not full, and announces them.
 async fn publish_all(
     resources: &Resources,
     stream: Option<&EventStream>,

@@ -1,11 +1,12 @@
-//! The scheduler: claims jobs for the free places of the pool and has them started.
+//! The scheduler: claims jobs for free slots and has the supervisor start them.
 //!
-//! No step waits for a timer while the database is reachable. The instance that queues a job nudges its own scheduler
-//! after the commit; the others hear of it by `NOTIFY`; a poll catches what both missed and what has become due by time.
-//! Wake-ups are coalesced: while a claim is under way, any number of them mean one more round.
+//! While the database is reachable, no step waits for a timer. The instance that queues a job wakes its own scheduler
+//! after the commit, `NOTIFY` wakes the others, and a poll finds missed jobs and those that have become due. Wake-ups
+//! are coalesced: any number of them during a claim cause one more round.
 //!
-//! Each round names the lanes that this worker serves just then: all that its tasks know, but for the countries whose jobs wait
-//! for their bureau (`crate::lending::lane_admission`). Lanes that operators have paused are left out by the claim itself.
+//! Each round names the lanes that this worker currently serves: all lanes of its tasks, except countries whose jobs
+//! wait for their bureau (`crate::lending::lane_admission`). The claim itself excludes lanes that operators have
+//! paused.
 
 use std::time::Duration;
 
@@ -23,25 +24,24 @@ use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::telemetry::metrics::seconds;
 
-/// The role's name, in logs and metrics.
+/// The actor's name in logs and metrics.
 pub const NAME: &str = "scheduler";
 
-/// There may be something to claim.
+/// A hint that there may be jobs to claim.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct Wake;
 
-/// A place of the pool has become free.
+/// A slot has become free.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct SlotFreed;
 
-/// Claims nothing more.
+/// Stops claiming.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct StopClaiming;
 
-/// The actor.
 pub struct Scheduler {
     parts: JobParts,
     supervisor: Handle<Supervisor>,
@@ -50,26 +50,26 @@ pub struct Scheduler {
     _liveness: LivenessGuard,
 }
 
-/// When to claim: one round at a time, and none in vain that would have to wait for the poll.
+/// Decides when to claim: one round at a time, and no rounds that cannot succeed before the next poll.
 #[derive(Debug, Default)]
 struct ClaimRounds {
     claiming: bool,
-    /// Somebody woke it while it claimed.
+    /// Whether it was woken during the current round.
     woken: bool,
-    /// A place became free while it claimed, perhaps after the round had looked for places.
+    /// Whether a slot became free during the current round, possibly after the round counted free slots.
     freed: bool,
-    /// The last round ended for want of places, not of jobs.
+    /// Whether the last round ended because of missing slots, not missing jobs.
     saturated: bool,
-    /// Rounds in a row that left jobs to others who claimed at the same moment.
+    /// Consecutive rounds that left jobs to concurrent claims of other workers.
     contended: u32,
 }
 
-/// Rounds that follow each other because others hold what they saw; then the poll is soon enough. A claim takes a
-/// millisecond, so that whoever holds a job for longer is no claim.
+/// The most consecutive rounds because of contention. A claim takes a millisecond, so rows that are locked for longer
+/// are not being claimed, and the poll is soon enough.
 const MAX_CONTENDED_ROUNDS: u32 = 3;
 
 impl ClaimRounds {
-    /// There may be jobs: whether a round begins now.
+    /// There may be jobs. Returns whether a round begins now.
     fn begin(&mut self) -> bool {
         if self.claiming {
             self.woken = true;
@@ -79,13 +79,13 @@ impl ClaimRounds {
         true
     }
 
-    /// A place is free: whether it is worth a round now.
-    fn place_freed(&mut self) -> bool {
+    /// A slot is free. Returns whether to begin a round now.
+    fn slot_freed(&mut self) -> bool {
         self.freed |= self.claiming;
         self.saturated && !self.claiming
     }
 
-    /// A round ended: whether another is worth it now.
+    /// A round ended. Returns whether to begin another one now.
     fn end(&mut self, saturated: bool, full_batch: bool, contended: bool) -> bool {
         self.claiming = false;
         self.saturated = saturated;
@@ -94,13 +94,13 @@ impl ClaimRounds {
         if saturated { self.freed } else { self.woken || full_batch || again }
     }
 
-    /// A round failed: the poll tries again.
+    /// A round failed. The poll retries.
     fn fail(&mut self) {
         self.claiming = false;
     }
 }
 
-/// What one round brought.
+/// The result of one round.
 struct Round {
     full_batch: bool,
     saturated: bool,
@@ -108,7 +108,7 @@ struct Round {
 }
 
 impl Scheduler {
-    /// A scheduler that fills the places of `parts.running`.
+    /// A scheduler that fills the slots of `parts.running`.
     pub fn new(mut parts: JobParts, supervisor: Handle<Supervisor>, liveness: LivenessGuard) -> Self {
         parts.resources = parts.resources.named(NAME);
         Self { parts, supervisor, rounds: ClaimRounds::default(), stopped: false, _liveness: liveness }
@@ -119,8 +119,8 @@ impl Scheduler {
             return;
         }
         let (parts, supervisor) = (self.parts.clone(), self.supervisor.clone());
-        // A task of its own: a panic in it comes back as an error. It hands over what it has claimed by itself, so that jobs
-        // are not held up by the end of the scheduler that wanted them.
+        // Runs as a separate task, so a panic becomes an error. It hands over the claimed jobs itself, so they are not
+        // delayed if the scheduler ends.
         let task = actix_rt::spawn(async move { claim_round(&parts, &supervisor).await });
         ctx.spawn(task.into_actor(self).map(|ended, scheduler, ctx| {
             let ended = ended.map_err(Error::internal).and_then(|round| round);
@@ -140,7 +140,7 @@ impl Scheduler {
         }));
     }
 
-    /// Jobs whose worker died at their last attempt are nobody's: they are taken over and given up.
+    /// Takes over jobs whose worker died during their last attempt, and gives them up.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         if self.stopped {
             return;
@@ -181,7 +181,7 @@ async fn claim_round(parts: &JobParts, supervisor: &Handle<Supervisor>) -> Resul
 async fn start(parts: &JobParts, supervisor: &Handle<Supervisor>, job: ClaimedJob, slot: Slot) {
     parts.resources.metrics.worker_job_wait_seconds.observe(seconds(job.waited));
     if let Err(error) = supervisor.tell(StartJob { job: job.clone(), slot }) {
-        warn!(parts.resources.logger, "the supervisor takes no job: it goes back"; error);
+        warn!(parts.resources.logger, "supervisor unavailable; returning job to the queue"; error);
         give_back(parts, &job).await;
     }
 }
@@ -226,7 +226,7 @@ async fn give_back(parts: &JobParts, job: &ClaimedJob) {
         provider_reference: None,
     };
     if let Err(error) = parts.write_batchers.write(release).await {
-        warn!(parts.resources.logger, "job not given back: its lease will run out"; error);
+        warn!(parts.resources.logger, "cannot return job to the queue; its lease will expire"; error);
     }
 }
 
@@ -257,7 +257,7 @@ impl Handler<SlotFreed> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, _: SlotFreed, ctx: &mut Self::Context) {
-        if self.rounds.place_freed() {
+        if self.rounds.slot_freed() {
             self.claim(ctx);
         }
     }
@@ -276,46 +276,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_that_becomes_free_during_a_round_that_found_none_leads_to_another() {
+    fn a_slot_freed_during_a_saturated_round_starts_another() {
         let mut rounds = ClaimRounds::default();
         assert!(rounds.begin());
-        assert!(!rounds.place_freed(), "the round may still find it");
+        assert!(!rounds.slot_freed(), "the running round may still find it");
         assert!(rounds.end(true, false, false));
         assert!(rounds.begin());
-        assert!(!rounds.end(true, false, false), "it was asked for once");
-        assert!(rounds.place_freed(), "now a free place is what it waits for");
+        assert!(!rounds.end(true, false, false), "it must be followed once");
+        assert!(rounds.slot_freed(), "a saturated scheduler must react to a free slot");
     }
 
     #[test]
-    fn wake_ups_during_a_round_mean_one_more_when_there_are_places() {
+    fn wake_ups_during_a_round_cause_one_more_if_there_are_slots() {
         let mut rounds = ClaimRounds::default();
         assert!(rounds.begin());
         assert!(!rounds.begin() && !rounds.begin());
         assert!(rounds.end(false, false, false));
         assert!(rounds.begin());
         assert!(!rounds.end(false, false, false));
-        assert!(!rounds.place_freed(), "there is nothing to claim");
+        assert!(!rounds.slot_freed(), "no jobs were left to claim");
         assert!(rounds.begin());
-        assert!(rounds.end(false, true, false), "a full batch leaves more behind");
+        assert!(rounds.end(false, true, false), "a full batch must be followed by a round");
     }
 
     #[test]
-    fn rounds_that_leave_jobs_to_others_are_followed_by_a_few_more_and_not_for_ever() {
+    fn contended_rounds_are_repeated_a_limited_number_of_times() {
         let mut rounds = ClaimRounds::default();
         for _ in 0..MAX_CONTENDED_ROUNDS {
             assert!(rounds.begin());
             assert!(rounds.end(false, false, true));
         }
         assert!(rounds.begin());
-        assert!(!rounds.end(false, false, true), "whoever holds them is no claim");
+        assert!(!rounds.end(false, false, true), "the rows are not held by claims");
         assert!(rounds.begin());
         assert!(!rounds.end(false, false, false));
         assert!(rounds.begin());
-        assert!(rounds.end(false, false, true), "the count begins anew");
+        assert!(rounds.end(false, false, true), "the count must restart");
     }
 
     #[test]
-    fn a_round_that_failed_does_not_keep_the_next_from_beginning() {
+    fn a_failed_round_does_not_block_the_next() {
         let mut rounds = ClaimRounds::default();
         assert!(rounds.begin());
         rounds.fail();

@@ -1,11 +1,11 @@
-//! The supervisor of the application actors.
+//! The supervisor of the job actors.
 //!
-//! It starts one actor for each claimed job and is told when one is gone. One that ended in order is forgotten; one that
-//! died is started again after a pause, within a budget; when the budget is used up, the job goes back to the queue with
-//! the reason, or, after its last attempt, to the dead letters: a job is never left `processing`.
+//! It starts one actor per claimed job and is notified when one ends. A job whose actor ended normally is removed. An
+//! actor that died is restarted after a pause, within a budget. If the budget is exhausted, the job returns to the
+//! queue with the reason or, after its last attempt, becomes a dead letter. No job stays `processing` forever.
 //!
-//! What it knows is in [`crate::queue::running_jobs::RunningJobs`], outside of it. When the supervisor itself dies, the root starts another, which
-//! looks after every job on the list whose actor is gone.
+//! Its state is in [`crate::queue::running_jobs::RunningJobs`], outside the actor. If the supervisor dies, the root
+//! starts a replacement, which takes care of every listed job whose actor is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,36 +20,33 @@ use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::root::{Arbiters, RestartBudget};
 
-/// The role's name, in logs and metrics.
+/// The actor's name in logs and metrics.
 pub const NAME: &str = "supervisor";
 
-/// The pause before the end of an actor is reported again to a supervisor that could not take the report.
+/// The delay before the end of an actor is reported again if the supervisor could not take the report.
 const REPORT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Tells the scheduler that a slot is free.
 pub type SlotFreed = Arc<dyn Fn() + Send + Sync>;
 
-/// Starts a claimed job on a place of the pool.
+/// Starts a claimed job in a slot.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct StartJob {
-    /// The job.
     pub job: ClaimedJob,
-    /// Its place.
     pub slot: Slot,
 }
 
-/// An application actor is gone.
+/// A job actor has ended.
 #[derive(Message, Clone)]
 #[rtype(result = "()")]
 struct ActorGone(ClaimedJob, StartNumber);
 
-/// Ends all work and gives every job back, without costing an attempt; answered with how many there were.
+/// Stops all work and returns all jobs to the queue without counting the attempt. The response is their number.
 #[derive(Message)]
 #[rtype(result = "usize")]
 pub struct GiveAllBack;
 
-/// The actor.
 pub struct Supervisor {
     parts: JobParts,
     arbiters: Arc<Arbiters>,
@@ -78,7 +75,7 @@ impl Supervisor {
             JobActor::start_in_arbiter(&self.arbiters.next(), move |_| JobActor::new(claimed, parts, line));
         self.parts.running.set_actor(job, addr.recipient());
         let (supervisor, gone) = (self.own_handle.clone(), ActorGone(job.clone(), start_number));
-        // Outlives this supervisor: the report reaches whoever supervises then.
+        // Outlives this supervisor, so the report reaches its replacement.
         actix_rt::spawn(async move {
             death.wait().await;
             while supervisor.tell(gone.clone()).is_err() {
@@ -96,7 +93,7 @@ impl Supervisor {
         self.parts.running.set_budget(&job, budget);
         match pause {
             Some(pause) => {
-                warn!(logger, "application actor died and is started again"; "pause_ms" => pause.as_millis());
+                warn!(logger, "job actor died; restarting"; "pause_ms" => pause.as_millis());
                 ctx.run_later(pause, move |supervisor, _| supervisor.start_actor(&job));
             }
             None => self.release_or_give_up(job, ctx),
@@ -107,15 +104,15 @@ impl Supervisor {
         let logger = job_logger(&self.parts.resources.logger, &job);
         let parts = self.parts.clone();
         let ending = async move {
-            let error = panicked("the actor died more often than its restart budget allows");
+            let error = panicked("the actor exceeded its restart budget");
             let settings = &parts.resources.settings.jobs;
             if job.attempt >= settings.max_attempts {
                 give_up(&parts, &logger, &job, &error).await;
             } else {
                 let release = release_after_failure(&parts, &job, &error);
-                warn!(logger, "restart budget used up: the job goes back to the queue"; "attempt" => job.attempt);
+                warn!(logger, "restart budget exhausted; returning job to the queue"; "attempt" => job.attempt);
                 if let Err(error) = parts.write_batchers.write(release).await {
-                    warn!(logger, "job not given back: its lease will run out"; error);
+                    warn!(logger, "cannot return job to the queue; its lease will expire"; error);
                 }
             }
             job
@@ -183,7 +180,7 @@ impl Handler<GiveAllBack> for Supervisor {
     fn handle(&mut self, _: GiveAllBack, _: &mut Self::Context) -> Self::Result {
         let jobs = self.parts.running.jobs();
         for actor in self.parts.running.actors() {
-            // A full mailbox of an actor that is being stopped: it ends with its thread.
+            // If the mailbox of a stopping actor is full, the actor ends with its thread.
             let _ = actor.try_send(StopWork);
         }
         let parts = self.parts.clone();

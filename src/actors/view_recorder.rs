@@ -1,10 +1,10 @@
-//! The view recorder: writes down what staff looks at, in batches, off the way of the requests.
+//! The view recorder: writes audit views in batches, outside of requests.
 //!
-//! A handler leaves a view in the [`ViewLog`] and goes on. The write batcher writes what waits when a batch is full, and
-//! otherwise after `staff_views.flush_interval_ms`. The queue stands outside of the actor, and a view leaves it only after
-//! its commit, so that neither a panic nor an hour without a database loses one: the next round writes it, and one that
-//! was written already is left alone by its identifier. What finds the queue full is logged whole and counted: never lost
-//! in silence. A shutdown writes the rest.
+//! A handler adds a view to the [`ViewLog`] and continues. The recorder writes the queue when a batch is full, and
+//! otherwise after `staff_views.flush_interval_ms`. The queue is outside the actor, and a view leaves it only after its
+//! commit, so neither a panic nor an hour without a database loses one. The next round writes it, and views that were
+//! already written are ignored by their identifier. A view that does not fit into the queue is logged completely and
+//! counted. A shutdown writes the rest.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::rounds::Rounds;
 use crate::telemetry::metrics::Metrics;
 
-/// The role's name, in logs and metrics.
+/// The actor's name in logs and metrics.
 pub const NAME: &str = "view_recorder";
 
 /// A hint that a batch is full.
@@ -30,7 +30,7 @@ pub const NAME: &str = "view_recorder";
 #[rtype(result = "()")]
 pub struct Wake;
 
-/// Where views wait. Cheap to clone.
+/// The queue of audit views. Cheap to clone.
 #[derive(Clone)]
 pub struct ViewLog {
     inner: Arc<Inner>,
@@ -47,7 +47,7 @@ struct Inner {
 }
 
 impl ViewLog {
-    /// An empty one, whose views `recorder` writes.
+    /// An empty queue that `recorder` writes.
     pub fn new(resources: &Resources, recorder: Handle<ViewRecorder>) -> Self {
         let settings = &resources.settings.staff_views;
         let inner = Inner {
@@ -62,14 +62,14 @@ impl ViewLog {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Takes a view; it is written soon.
+    /// Queues a view to be written soon.
     pub fn record(&self, view: StaffView) {
         let inner = &self.inner;
         let mut waiting = inner.lock();
         if waiting.len() >= inner.capacity {
             drop(waiting);
             inner.metrics.staff_views_lost_total.inc();
-            error!(inner.logger, "a look of staff is recorded here alone: too many wait for the database";
+            error!(inner.logger, "audit view not stored: the queue is full";
                 "account" => view.account, "action" => view.action, "filter" => view.filter.to_string(),
                 "application_id" => view.application_id.map(|id| id.to_string()), "request_id" => view.request_id);
             return;
@@ -83,10 +83,10 @@ impl ViewLog {
         }
     }
 
-    /// Writes everything that waits.
+    /// Writes all queued views.
     ///
     /// # Errors
-    /// When the database fails; what was not written goes on waiting.
+    /// If the database fails; unwritten views stay queued.
     pub async fn flush(&self) -> Result<()> {
         let inner = &self.inner;
         loop {
@@ -117,7 +117,6 @@ impl Inner {
     }
 }
 
-/// The actor.
 pub struct ViewRecorder {
     resources: Resources,
     log: ViewLog,
@@ -126,7 +125,7 @@ pub struct ViewRecorder {
 }
 
 impl ViewRecorder {
-    /// A write batcher of what waits in `log`.
+    /// A recorder that writes the views in `log`.
     pub fn new(resources: &Resources, log: ViewLog, liveness: LivenessGuard) -> Self {
         Self { resources: resources.named(NAME), log, rounds: Rounds::default(), _liveness: liveness }
     }
@@ -136,7 +135,7 @@ impl ViewRecorder {
             return;
         }
         let log = self.log.clone();
-        // A task of its own: a panic in it comes back as an error instead of ending the write batcher.
+        // Runs as a separate task, so a panic becomes an error instead of ending the actor.
         let task = actix_rt::spawn(async move { log.flush().await });
         ctx.spawn(task.into_actor(self).map(|ended, recorder, ctx| {
             let again = recorder.rounds.end();
@@ -144,9 +143,11 @@ impl ViewRecorder {
                 Ok(Ok(())) if again => recorder.begin(ctx),
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    warn!(recorder.resources.logger, "views of staff are not written yet"; error)
+                    warn!(recorder.resources.logger, "cannot write audit views; retrying"; error)
                 }
-                Err(panic) => warn!(recorder.resources.logger, "writing views panicked"; "cause" => %panic),
+                Err(panic) => {
+                    warn!(recorder.resources.logger, "writing audit views panicked"; "cause" => %panic)
+                }
             }
         }));
     }

@@ -1,4 +1,4 @@
-//! The engine: everything that works, without the HTTP server in front of it.
+//! The engine: everything except the HTTP server.
 
 use std::sync::Arc;
 
@@ -43,57 +43,42 @@ use crate::supervision::handle::Handle;
 use crate::supervision::root::{Arbiters, Root};
 use crate::telemetry::metrics::Metrics;
 
-/// The addresses of the permanent actors. Those of roles that this instance does not play stay vacant: hints to them go
-/// nowhere, because another instance hears the same from the database.
+/// The handles of the permanent actors. Those of roles that this instance does not have stay vacant, and hints to them
+/// are dropped, because the database notifies the instances with those roles.
 #[derive(Clone)]
 pub struct Handles {
-    /// Claims jobs.
     pub scheduler: Handle<Scheduler>,
-    /// Starts application actors.
     pub supervisor: Handle<Supervisor>,
-    /// Asks the bureaus.
     pub gateway: Handle<ProviderGateway>,
-    /// Publishes events.
     pub relay: Handle<OutboxRelay>,
-    /// Delivers events to WebSocket sessions.
     pub broadcaster: Handle<Broadcaster>,
-    /// Does recurring work.
     pub housekeeper: Handle<Housekeeper>,
-    /// Writes down what staff looks at.
     pub view_recorder: Handle<ViewRecorder>,
 }
 
-/// Everything that works, without the HTTP server.
+/// Everything except the HTTP server.
 pub struct Engine {
-    /// What every part is handed.
     pub resources: Resources,
-    /// Who may come in.
     pub accounts: Accounts,
-    /// Who writes.
     pub write_batchers: WriteBatchers,
-    /// The rules.
     pub countries: Arc<Countries>,
-    /// The built-in bureaus, when a country uses them.
+    /// The built-in simulator, if a country uses it.
     pub simulator: Option<Simulator>,
-    /// The permanent actors.
     pub handles: Handles,
-    /// The tasks that this version knows.
+    /// The registry of tasks.
     pub tasks: Tasks,
-    /// The jobs in work.
     pub running: RunningJobs,
-    /// What operators want of the circuit breakers.
     pub overrides: CircuitOverrides,
-    /// What staff looked at and is not written yet.
+    /// Audit views that are not written yet.
     pub views: ViewLog,
     /// The WebSocket sessions of this instance.
     pub sessions: Sessions,
-    /// Told after each commit.
+    /// Called after each commit.
     pub on_commit: CommitHook,
-    /// Who applies webhooks.
     pub webhooks: WebhookReceiver,
-    /// What instances share besides the database, and the copies of answers.
+    /// Redis, the event bus and the cache.
     pub shared: Shared,
-    /// Cancelled when a part that everything needs cannot be kept running.
+    /// Cancelled if an essential part cannot be kept running.
     pub fatal: CancellationToken,
     pub(super) write_batcher_handles: Vec<Handle<WriteBatcher>>,
     pub(super) root: Root,
@@ -101,10 +86,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Builds the engine on the database at `url`, which is up to date already, and starts its actors.
+    /// Builds the engine on the migrated database at `url` and starts its actors.
     ///
     /// # Errors
-    /// When a part cannot be built: the message names it.
+    /// If a part cannot be built; the message names it.
     pub async fn start(
         settings: Arc<Settings>,
         url: &str,
@@ -158,7 +143,7 @@ impl Engine {
             .map(|_| Handle::vacant(write_batcher::NAME))
             .collect();
         let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
-        // A new kind of background work is one more line.
+        // Register a new task here.
         let tasks: [Box<dyn AnyTask>; 1] = [Box::new(ProcessCreditApplication {
             resources: resources.clone(),
             write_batchers: write_batchers.clone(),
@@ -215,7 +200,7 @@ impl Engine {
         InstanceRole::ALL.into_iter().filter(|role| self.is(*role)).map(InstanceRole::name).collect()
     }
 
-    /// Actors start on threads of their own; work may come only when all of this instance's roles have.
+    /// Actors start on threads of their own. Work must wait until all actors of this instance's roles are alive.
     async fn wait_alive(&self) {
         for write_batcher in &self.write_batcher_handles {
             write_batcher.wait_alive().await;
@@ -309,7 +294,7 @@ impl Engine {
 
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
-        let (bus, types) = (self.shared.broadcasters_bus(), Arc::new(event_types()));
+        let (bus, types) = (self.shared.broadcaster_bus(), Arc::new(event_types()));
         self.root.keep(&self.handles.broadcaster, move |line| {
             Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
         });
@@ -337,16 +322,16 @@ impl Engine {
     fn keep_listening(&self) {
         let (resources, handles) = (self.resources.named(notifications::NAME), self.handles.clone());
         let (accounts, overrides) = (self.accounts.clone(), self.overrides.clone());
-        let on_announced = self.shared.on_announced(&self.handles.broadcaster);
+        let on_notification = self.shared.on_notification(&self.handles.broadcaster);
         self.root.keep_task(notifications::NAME, move || {
             let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
-            let (overrides, on_announced) = (overrides.clone(), Arc::clone(&on_announced));
+            let (overrides, on_notification) = (overrides.clone(), Arc::clone(&on_notification));
             let take = Arc::new(move |notification| match notification {
                 Notification::Circuits => overrides.wake(),
                 Notification::Accounts => accounts.forget(),
                 Notification::Jobs => handles.scheduler.hint(scheduler::Wake),
                 Notification::Outbox => handles.relay.hint(outbox_relay::Wake),
-                Notification::Published(end) => on_announced(end),
+                Notification::Published(end) => on_notification(end),
             });
             let on_listening = Arc::new(move |listening| told.set_listening(listening));
             notifications::forward(resources.clone(), take, on_listening)
@@ -354,7 +339,7 @@ impl Engine {
     }
 }
 
-/// After a commit the instance that made it goes on at once, without waiting for `NOTIFY`.
+/// Wakes the actors of this instance directly after its own commits, without waiting for `NOTIFY`.
 fn commit_hook(handles: &Handles) -> CommitHook {
     let handles = handles.clone();
     Arc::new(move |written: Written| {
@@ -367,7 +352,7 @@ fn commit_hook(handles: &Handles) -> CommitHook {
     })
 }
 
-/// Starts the built-in bureaus, when some country has no other and this instance asks them.
+/// Starts the built-in simulator, if a country uses it and this instance calls bureaus.
 async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
     let settings = &resources.settings;
     let all_real = Country::ALL.iter().all(|country| settings.providers.of(*country).base_url.is_some());
@@ -383,8 +368,8 @@ async fn start_simulator(resources: &Resources) -> Result<Option<Simulator>> {
         && Country::ALL.iter().any(answers_later)
     {
         return Err(Error::configuration(
-            "simulator.callback_url must name an instance with the role api: this one takes no webhooks, and its \
-             simulated bureaus answer by them",
+            "simulator.callback_url must point to an instance with the role api, because this instance receives no \
+             webhooks, and its simulated bureaus respond with webhooks",
         ));
     }
     let simulator = SimulatorSettings {

@@ -1,11 +1,10 @@
-//! Every event type of Aval: the families of all modules that write events.
+//! All event types: the families of all modules that write events.
 
 use crate::accounts;
 use crate::actors::provider_gateway;
 use crate::events::registry::EventRegistry;
 use crate::lending;
 
-/// Every event type.
 pub fn event_types() -> EventRegistry {
     EventRegistry::new(&[lending::events::TYPES, accounts::events::TYPES, provider_gateway::events::TYPES])
 }

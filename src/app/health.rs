@@ -1,4 +1,4 @@
-//! What health answers tell of the engine.
+//! The engine's part of health reports.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::resources::Resources;
 use crate::storage::outbox;
 use crate::supervision::handle::Handle;
 
-/// A part that does not answer in this time is not waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The timeout for the state of one part.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The engine's parts, as health looks at them.
+/// The parts of the engine that health reports include.
 pub(super) struct EngineHealth {
     resources: Resources,
     handles: Handles,
@@ -78,18 +78,18 @@ impl EngineHealth {
             .collect()
     }
 
-    /// Zero when nothing waits; `None` when the database does not say.
+    /// Zero when no events wait; `None` if the database does not respond.
     async fn outbox_lag_ms(&self) -> Option<u64> {
         let asking = async {
             let mut connection = self.resources.database.get().await?;
             outbox::oldest_wait(&mut connection, self.resources.clock.now()).await
         };
-        let wait = tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?;
+        let wait = tokio::time::timeout(TIMEOUT, asking).await.ok()?.ok()?;
         u64::try_from(wait.unwrap_or_default().as_millis()).ok()
     }
 
     async fn breakers(&self) -> Vec<BreakerHealth> {
-        let asked = tokio::time::timeout(PATIENCE, self.handles.gateway.ask(ReadBreakers)).await;
+        let asked = tokio::time::timeout(TIMEOUT, self.handles.gateway.ask(ReadBreakers)).await;
         let statuses = asked.ok().and_then(Result::ok).unwrap_or_default();
         let health = |status: crate::actors::provider_gateway::BreakerStatus| BreakerHealth {
             country: status.country,

@@ -1,8 +1,8 @@
-//! The composition root: builds everything once, by hand, in order.
+//! The composition root, which builds all parts explicitly and in order.
 //!
-//! [`Engine`] is what works: bureaus, rules and actors on a database. [`App`] starts the database, puts the HTTP server in
-//! front, and takes all of it down again. Both are built from [`Settings`] alone, so that a test boots what production
-//! boots.
+//! [`Engine`] consists of bureaus, rules and actors on a database. [`App`] starts the database, adds the HTTP server,
+//! and stops everything again. Both are built from [`Settings`] alone, so tests start the same composition as
+//! production.
 
 pub mod archive;
 mod engine;
@@ -41,9 +41,9 @@ use crate::shutdown::Shutdown;
 use crate::startup::{self, StartedDatabase};
 use crate::telemetry::metrics::Metrics;
 
-/// The least time of a stage of the shutdown that others depend on.
+/// The minimum time of essential stages of the shutdown.
 const MIN_STAGE_TIME: Duration = Duration::from_secs(2);
-/// How often the shutdown looks whether a stage is done.
+/// How often the shutdown checks whether a stage is done.
 const STAGE_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The running application.
@@ -57,19 +57,20 @@ pub struct App {
 }
 
 impl App {
-    /// Listens at once, answering 503, then starts the database, brings it up to date, starts the engine and lets requests
-    /// in.
+    /// Starts listening, with 503 responses, then starts and migrates the database, starts the engine and admits
+    /// requests.
     ///
     /// # Errors
-    /// When a part cannot be started: the message names it.
+    /// If a part cannot be started; the message names it.
     pub async fn start(settings: Settings, clock: Clock, logger: Logger) -> Result<Self> {
         Self::start_after(settings, clock, logger, async |_| Ok(())).await
     }
 
-    /// The same, with `prepare` between the start of the engine and the first request: readiness fails until it is done.
+    /// Like [`App::start`], and runs `prepare` between the start of the engine and the first request. Readiness fails
+    /// until it is done.
     ///
     /// # Errors
-    /// As [`App::start`], and what `prepare` fails with.
+    /// As [`App::start`], and the error of `prepare`.
     pub async fn start_after(
         settings: Settings,
         clock: Clock,
@@ -87,28 +88,27 @@ impl App {
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
         startup::prepare(&settings, &database, clock.now(), &logger).await?;
         let engine = Engine::start(settings, database.url(), metrics, clock, logger, fatal).await?;
-        have_bureaus_answer_later(&engine, address);
+        set_simulator_callbacks(&engine, address);
         prepare(&engine).await?;
         server_state.open(http_state(&engine));
         Ok(Self { engine, server_state, server: server_handle, served, address, database })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// Cancelled when a part that everything needs cannot be kept running.
+    /// Cancelled if an essential part cannot be kept running.
     pub fn fatal(&self) -> CancellationToken {
         self.engine.fatal.clone()
     }
 
-    /// Takes everything down in order (see [`crate::shutdown`]).
+    /// Stops everything in order (see [`crate::shutdown`]).
     pub async fn shutdown(self) {
         let Self { engine, server_state, server, served, database, .. } = self;
         let resources = engine.resources.clone();
@@ -120,9 +120,7 @@ impl App {
         server_state.drain();
         let settings = &resources.settings.server;
         if !settings.drain_delay().is_zero() {
-            shutdown
-                .stage("load balancers told", MIN_STAGE_TIME, tokio::time::sleep(settings.drain_delay()))
-                .await;
+            shutdown.stage("drain delay", MIN_STAGE_TIME, tokio::time::sleep(settings.drain_delay())).await;
         }
         shutdown
             .stage("stop claiming jobs", MIN_STAGE_TIME, engine.handles.scheduler.ask(StopClaiming))
@@ -132,15 +130,14 @@ impl App {
             server.stop(true).await;
             let _ = served.await;
         };
-        // A client that reads slowly may not use up the time of the jobs.
+        // A slow client must not use up the time of the jobs.
         let requests = tokio::time::timeout(settings.shutdown_timeout() / 2, requests);
         shutdown.stage("requests", MIN_STAGE_TIME, requests).await;
-        if let Some(Err(error)) = shutdown.stage("views of staff", MIN_STAGE_TIME, engine.views.flush()).await
-        {
-            warn!(resources.logger, "views of staff were not written"; error);
+        if let Some(Err(error)) = shutdown.stage("audit views", MIN_STAGE_TIME, engine.views.flush()).await {
+            warn!(resources.logger, "cannot write audit views"; error);
         }
         shutdown.stage("jobs", MIN_STAGE_TIME, finish_jobs(&engine)).await;
-        shutdown.stage("jobs given back", MIN_STAGE_TIME, give_jobs_back(&engine)).await;
+        shutdown.stage("return jobs", MIN_STAGE_TIME, return_jobs(&engine)).await;
         engine.root.stop_keeping();
         shutdown.stage("outbox", MIN_STAGE_TIME, publish_the_rest(&engine)).await;
         engine.arbiters.stop();
@@ -149,15 +146,15 @@ impl App {
             simulator.stop().await;
         }
         if let Some(Err(error)) = shutdown.stage("database", MIN_STAGE_TIME, database.stop()).await {
-            warn!(resources.logger, "the database did not stop in order"; error);
+            warn!(resources.logger, "cannot stop the database cleanly"; error);
         }
         info!(resources.logger, "stopped");
     }
 }
 
-/// Tells the built-in bureaus of countries in asynchronous mode where to post their answers: to this instance, unless the
-/// configuration names another place.
-fn have_bureaus_answer_later(engine: &Engine, address: SocketAddr) {
+/// Sets where simulated bureaus in asynchronous mode post their reports: this instance, unless another address is
+/// configured.
+fn set_simulator_callbacks(engine: &Engine, address: SocketAddr) {
     let settings = &engine.resources.settings;
     let simulated = |country: &Country| {
         let provider = settings.providers.of(*country);
@@ -222,25 +219,27 @@ fn http_state(engine: &Engine) -> HttpState {
     }
 }
 
-/// What runs may end, and what the last claim has brought.
+/// Waits for running jobs, including those of the last claim.
 async fn finish_jobs(engine: &Engine) {
     while !engine.running.is_idle() {
         tokio::time::sleep(STAGE_POLL_INTERVAL).await;
     }
 }
 
-/// What still runs goes back to the queue, for another instance or the next start.
-async fn give_jobs_back(engine: &Engine) {
+/// Returns the remaining jobs to the queue, for another instance or the next start.
+async fn return_jobs(engine: &Engine) {
     if engine.running.is_empty() {
         return;
     }
     match engine.handles.supervisor.ask(GiveAllBack).await {
-        Ok(count) => info!(engine.resources.logger, "jobs given back"; "count" => count),
-        Err(error) => warn!(engine.resources.logger, "jobs not given back: their leases will run out"; error),
+        Ok(count) => info!(engine.resources.logger, "returned jobs to the queue"; "count" => count),
+        Err(error) => {
+            warn!(engine.resources.logger, "cannot return jobs to the queue; their leases will expire"; error)
+        }
     }
 }
 
-/// The last events are published, and the lead is free for another instance.
+/// Publishes the last events and releases the leadership.
 async fn publish_the_rest(engine: &Engine) -> Result<(), Error> {
     engine.handles.relay.ask(StopRelay).await?;
     while engine.handles.relay.is_alive() {

@@ -1,4 +1,4 @@
-//! Sealing again, as an operator asks for it (see [`crate::storage::reencrypt`]).
+//! Re-encryption by an operator's command (see [`crate::storage::reencrypt`]).
 
 use std::sync::Arc;
 
@@ -14,25 +14,24 @@ use crate::storage::reencrypt::{count_left, pass};
 use crate::storage::seal::KeyRing;
 use crate::storage::{Connection, Database};
 
-/// Passes before it is said that something else seals with another key, as fast as this one seals again.
+/// The number of passes after which another instance must be sealing with another key as fast as this one reseals.
 const MAX_PASSES: usize = 20;
 
-/// How a run goes on.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// So many rows are to be sealed again.
+    /// The number of rows to reseal.
     Found(u64),
-    /// So many more are.
+    /// The number of rows resealed since the last report.
     Resealed(u64),
 }
 
-/// Seals with the active key what another one sealed, `batch` rows at a time, until nothing is left; gives the number of
-/// rows.
+/// Reseals everything that was sealed by another key with the active key, `batch` rows at a time. Returns the number of
+/// resealed rows.
 ///
 /// # Errors
-/// [`Error::Conflict`] when rows are left: they cannot be opened, another instance still seals with another key, or their
-/// months are archived.
-/// Otherwise when the database or the configuration fails.
+/// [`Error::Conflict`] if rows remain: they cannot be opened, another instance still seals with another key, or their
+/// months are archived. Also if the database or the configuration fails.
 pub async fn reencrypt(
     mut settings: Settings,
     batch: i64,
@@ -75,12 +74,12 @@ async fn until_nothing_is_left(
         }
     }
     Err(Error::Conflict(PublicMessage::new(format!(
-        "{left} rows are not sealed by the active key: {unopened} could not be opened (the log names them), and the \
-         others are written by an instance that seals with another key"
+        "{left} rows are not sealed by the active key: {unopened} could not be opened (see the log), and the \
+         others were written by an instance that seals with another key"
     ))))
 }
 
-/// The archive is read-only: what another key sealed there keeps needing that key, and whoever asks must know.
+/// The archive is read-only, so its data keeps needing the old keys. The operator must know that.
 async fn nothing_archived_is_left(database: &Database) -> Result<()> {
     let mut connection: Connection<'_> = database.get().await?;
     let found = archive::sealed_by_other_keys(&mut connection, database.keys()).await?;
@@ -90,9 +89,9 @@ async fn nothing_archived_is_left(database: &Database) -> Result<()> {
     let rows: u64 = found.iter().map(|(_, rows)| rows).sum();
     let months: Vec<&str> = found.iter().map(|(month, _)| month.as_str()).collect();
     Err(Error::Conflict(PublicMessage::new(format!(
-        "everything among the living is sealed by the active key, but {rows} archived applications are not ({}): keep the \
-         other keys as long as these months are archived, or bring them back (aval archive attach), seal again, and \
-         archive them again",
+        "all live data is sealed by the active key, but {rows} archived applications are not ({}). Keep the \
+         other keys while these months are archived, or restore the months (aval archive attach), run this command \
+         again, and archive them again",
         months.join(", ")
     ))))
 }

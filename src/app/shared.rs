@@ -1,4 +1,4 @@
-//! What instances share besides the database, and what each keeps of what it has heard: Redis, the bus, the cache.
+//! What instances share besides the database (Redis, the event bus), and the cache.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,31 +20,30 @@ use crate::storage::replica;
 use crate::supervision::handle::Handle;
 use crate::supervision::root::Root;
 
-/// The task that asks Redis for a sign of life.
+/// The name of the task that checks Redis.
 const REDIS_WATCH: &str = "redis_watch";
 
-/// How long the stream may take to bring what the database has announced.
+/// How long the stream may take to deliver events that the database has announced.
 const STREAM_GRACE: Duration = Duration::from_millis(20);
 
-/// Takes a notification; it must not block.
-pub(super) type OnAnnounced = Arc<dyn Fn(Option<i64>) + Send + Sync>;
+/// Handles a notification; must not block.
+pub(super) type OnNotification = Arc<dyn Fn(Option<i64>) + Send + Sync>;
 
-/// What instances share besides the database, and the copies of answers.
+/// Redis, the event bus and the cache.
 pub struct Shared {
-    /// Redis, where there is one.
+    /// `None` if Redis is not configured.
     pub redis: Option<Redis>,
-    /// Copies of answers.
     pub cache: Cache,
-    /// Where the leading relay appends what it publishes, where there is a Redis.
+    /// The stream that the leading relay appends to, if Redis is configured.
     pub(super) stream: Option<EventStream>,
     bus: Arc<dyn EventBus>,
     watched: Option<RedisBus>,
-    /// Tells the cache's follower that there is something to read.
+    /// Wakes the cache follower.
     published: Arc<Notify>,
 }
 
 impl Shared {
-    /// Everything, with nothing running yet.
+    /// All parts; no task is running yet.
     pub(super) fn new(resources: &Resources) -> Result<Self> {
         let Resources { settings, database, clock, metrics, logger, .. } = resources;
         let redis = Redis::new(&settings.redis, clock, metrics, logger)?;
@@ -59,12 +58,12 @@ impl Shared {
         Ok(Self { redis, cache, stream, bus, watched, published: Arc::default() })
     }
 
-    /// The bus that the broadcaster reads: what it tells its sessions, the cache knows before.
-    pub(super) fn broadcasters_bus(&self) -> Arc<dyn EventBus> {
+    /// The broadcaster's bus, which updates the cache before sessions get an event.
+    pub(super) fn broadcaster_bus(&self) -> Arc<dyn EventBus> {
         Arc::new(CacheUpdatingBus::new(Arc::clone(&self.bus), self.cache.clone()))
     }
 
-    /// Wakes everybody who reads the bus.
+    /// Wakes all readers of the bus.
     pub(super) fn on_published(&self, broadcaster: &Handle<Broadcaster>) -> OnPublished {
         let (broadcaster, published) = (broadcaster.clone(), Arc::clone(&self.published));
         Arc::new(move || {
@@ -73,12 +72,13 @@ impl Shared {
         })
     }
 
-    /// Takes what the database announces: that events are published, up to an offset where it is known.
+    /// Handles the notification that events were published, up to an offset if it is known.
     ///
-    /// The notification is out before the relay has appended the events to the stream. Whoever went for them at once would
-    /// not find them there and read the database, on every instance. So while the stream is watched its own wake is given a
-    /// moment; when that has not brought everything, the notification counts.
-    pub(super) fn on_announced(&self, broadcaster: &Handle<Broadcaster>) -> OnAnnounced {
+    /// The notification is sent before the relay has appended the events to the stream. A reader that reacted
+    /// immediately would miss them there and read the database, on every instance. Therefore, while the stream is
+    /// watched, its own wake-up gets a moment to arrive first. If that does not cover all events, the notification
+    /// wakes the readers.
+    pub(super) fn on_notification(&self, broadcaster: &Handle<Broadcaster>) -> OnNotification {
         let (on_published, watched) = (self.on_published(broadcaster), self.watched.clone());
         Arc::new(move |end| match (end, watched.clone().filter(RedisBus::is_watching)) {
             (Some(end), Some(bus)) => {
@@ -94,7 +94,7 @@ impl Shared {
         })
     }
 
-    /// Starts what runs by itself. Only who answers requests reads events.
+    /// Starts the background tasks. Only instances that serve requests read events.
     pub(super) fn keep(&self, root: &Root, resources: &Resources, broadcaster: &Handle<Broadcaster>) {
         if let Some(redis) = self.redis.clone() {
             root.keep_task(REDIS_WATCH, move || redis.clone().keep_watch());

@@ -1,15 +1,15 @@
-//! What has changed, and since when: the book in which a copy is looked up before it is used.
+//! The change log, which decides whether a cache entry is still valid.
 //!
-//! Events have offsets in one sequence without gaps (see `bus`), and this instance reads them all. So for each application,
-//! for each owner and for everything the offset of the last change is known. A copy carries the offset up to which its
-//! instance had read *before* it began to load, and it is good as long as nothing it is about has changed after that:
-//! no message has to reach the copy, so none can be lost on the way to it.
+//! Events have offsets in one sequence without gaps (see `bus`), and this instance reads all of them. Therefore it
+//! knows the offset of the last change of each application, of each owner's applications, and of all applications. An
+//! entry stores the offset up to which its instance had read *before* it began to load. It is valid as long as nothing
+//! that it depends on has changed since. No message has to reach the entry, so none can be lost.
 //!
-//! A change that this instance commits itself counts before its event comes round ([`ChangeLog::note_own`]), so that whoever
-//! got the answer to a write reads what was written.
+//! A change that this instance commits itself counts before its event arrives ([`ChangeLog::record_own`]), so a client
+//! that got the response to its write can read it.
 //!
-//! Only the newest changes are remembered, one by one. What was forgotten counts as changed at the horizon, the newest
-//! forgotten offset: a good copy may be thrown away, an old one is never used.
+//! Only the newest changes are kept individually. Everything older counts as changed at the horizon, the newest dropped
+//! offset. A valid entry may therefore be discarded, but an outdated one is never used.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -23,32 +23,32 @@ use crate::domain::published::Position;
 use crate::events::envelope::Envelope;
 use crate::storage::applications::Visibility;
 
-/// The state of what a copy is about. Copies that were loaded under one stamp are good under that stamp, and no stamp comes
-/// back while a copy of it can still be there.
+/// The state of what an entry depends on. An entry is valid as long as the stamp is the one that it was loaded under. A
+/// stamp does not recur while an entry with it may exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
-    /// The offset of the last change that was heard of.
+    /// The offset of the last known change.
     pub(super) changed: i64,
-    /// This instance's last own change whose event has not come; 0 when there is none.
+    /// This instance's last own change whose event has not arrived; 0 if there is none.
     pub(super) own: u64,
 }
 
-/// What a look-up has to know.
+/// The result of a look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct Lookup {
     pub(super) epoch: Uuid,
     pub(super) stamp: Stamp,
-    /// What is loaded from now on holds every change up to this offset.
+    /// Data loaded from now on includes every change up to this offset.
     pub(super) as_of: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Heard {
+struct LastChange {
     offset: i64,
     version: i64,
 }
 
-/// An entry of the history: what is forgotten first.
+/// An entry of the history, which is dropped oldest first.
 #[derive(Debug)]
 struct Entry {
     offset: i64,
@@ -64,40 +64,40 @@ struct OwnChange {
     at: Duration,
 }
 
-/// An account's own changes that wait for their event.
+/// An account's own changes whose events have not arrived.
 #[derive(Debug, Default)]
 struct Waiting {
     count: usize,
     last: u64,
 }
 
-/// The statistics of everybody's applications go by a stamp that is renewed only so often.
+/// The stamp of the statistics of all applications, which is renewed at a limited rate.
 #[derive(Debug, Clone, Copy)]
 struct GracedStamp {
     stamp: Stamp,
     taken_at: Duration,
 }
 
-/// The book.
+/// The change log.
 #[derive(Debug)]
 pub(super) struct ChangeLog {
     capacity: usize,
-    /// No copy is kept longer.
+    /// The longest lifetime of a cache entry.
     longest_ttl: Duration,
     grace: Duration,
     position: Option<Position>,
-    /// Until when what was heard counts as all there is to hear.
+    /// Until when the known events count as complete.
     following_until: Duration,
     horizon: i64,
     newest: i64,
-    applications: HashMap<Uuid, Heard>,
+    applications: HashMap<Uuid, LastChange>,
     owners: HashMap<String, i64>,
     history: VecDeque<Entry>,
     own: HashMap<Uuid, OwnChange>,
     waiting: HashMap<String, Waiting>,
     own_changes: u64,
-    /// Own changes found no room: nothing is known for sure until every copy of that time is gone.
-    overflown_until: Duration,
+    /// The capacity for own changes was exceeded, so no look-up is answered until every entry of that time has expired.
+    overflow_until: Duration,
     graced: Option<GracedStamp>,
 }
 
@@ -117,17 +117,17 @@ impl ChangeLog {
             own: HashMap::new(),
             waiting: HashMap::new(),
             own_changes: 0,
-            overflown_until: Duration::ZERO,
+            overflow_until: Duration::ZERO,
             graced: None,
         }
     }
 
-    /// How far the sequence was heard.
+    /// The position up to which events were applied.
     pub(super) const fn position(&self) -> Option<Position> {
         self.position
     }
 
-    /// Begins at `position`, knowing nothing of what was before.
+    /// Begins at `position`, without knowledge of earlier changes.
     pub(super) fn begin(&mut self, position: Position) {
         self.position = Some(position);
         self.horizon = position.offset;
@@ -138,31 +138,31 @@ impl ChangeLog {
         self.graced = None;
     }
 
-    /// Until `until`, what was heard counts as all there is to hear.
+    /// Declares the known events complete until `until`.
     pub(super) fn follow_until(&mut self, until: Duration, now: Duration) {
         self.following_until = until;
         self.settle_expired(now);
     }
 
-    /// The next events, without a gap after the position.
-    pub(super) fn hear(&mut self, events: &[Envelope]) {
-        self.hear_early(events);
+    /// Applies the next events, without a gap after the position.
+    pub(super) fn apply(&mut self, events: &[Envelope]) {
+        self.apply_early(events);
         if let (Some(position), Some(last)) = (&mut self.position, events.last()) {
             position.offset = position.offset.max(last.offset);
         }
     }
 
-    /// Events of the sequence that others were quicker to read; there may be gaps before and between them.
-    pub(super) fn hear_early(&mut self, events: &[Envelope]) {
+    /// Applies events that another reader of this instance read first. There may be gaps before and between them.
+    pub(super) fn apply_early(&mut self, events: &[Envelope]) {
         let Some(position) = self.position else { return };
         for event in events.iter().filter(|event| event.offset > position.offset) {
-            self.hear_one(event);
+            self.apply_one(event);
         }
     }
 
-    fn hear_one(&mut self, event: &Envelope) {
+    fn apply_one(&mut self, event: &Envelope) {
         if !event.is_of::<ApplicationChanged>() {
-            // No copy depends on it.
+            // No cache entry depends on it.
             return;
         }
         let Some(data) = event.data::<ApplicationChanged>() else {
@@ -172,29 +172,29 @@ impl ChangeLog {
             return;
         };
         let (id, owner) = (data.id.as_uuid(), &data.created_by);
-        let heard = Heard { offset: event.offset, version: data.version };
-        if self.applications.get(&id).is_some_and(|known| known.offset >= heard.offset) {
+        let change = LastChange { offset: event.offset, version: data.version };
+        if self.applications.get(&id).is_some_and(|known| known.offset >= change.offset) {
             return;
         }
-        self.newest = self.newest.max(heard.offset);
-        self.applications.insert(id, heard);
+        self.newest = self.newest.max(change.offset);
+        self.applications.insert(id, change);
         match self.owners.get_mut(owner) {
-            Some(last) => *last = heard.offset.max(*last),
-            None => drop(self.owners.insert(owner.clone(), heard.offset)),
+            Some(last) => *last = change.offset.max(*last),
+            None => drop(self.owners.insert(owner.clone(), change.offset)),
         }
-        self.history.push_back(Entry { offset: heard.offset, id, owner: owner.clone() });
-        if self.own.get(&id).is_some_and(|own| own.version <= heard.version) {
+        self.history.push_back(Entry { offset: change.offset, id, owner: owner.clone() });
+        if self.own.get(&id).is_some_and(|own| own.version <= change.version) {
             self.settle(id);
         }
         if self.history.len() > self.capacity {
-            self.forget_the_older_half();
+            self.drop_older_half();
         }
     }
 
-    fn forget_the_older_half(&mut self) {
+    fn drop_older_half(&mut self) {
         for entry in self.history.drain(..self.capacity / 2) {
             self.horizon = self.horizon.max(entry.offset);
-            if self.applications.get(&entry.id).is_some_and(|heard| heard.offset == entry.offset) {
+            if self.applications.get(&entry.id).is_some_and(|last| last.offset == entry.offset) {
                 self.applications.remove(&entry.id);
             }
             if self.owners.get(&entry.owner) == Some(&entry.offset) {
@@ -203,16 +203,16 @@ impl ChangeLog {
         }
     }
 
-    /// This instance has committed a change: `version` of an application that `owner` made.
-    pub(super) fn note_own(&mut self, id: ApplicationId, version: i64, owner: &str, now: Duration) {
+    /// Records that this instance committed `version` of an application of `owner`.
+    pub(super) fn record_own(&mut self, id: ApplicationId, version: i64, owner: &str, now: Duration) {
         let id = id.as_uuid();
-        // The event may have been quicker.
-        if self.applications.get(&id).is_some_and(|heard| heard.version >= version) {
+        // The event may have arrived first.
+        if self.applications.get(&id).is_some_and(|last| last.version >= version) {
             return;
         }
         self.settle(id);
         if self.own.len() >= self.capacity {
-            self.overflown_until = now + self.longest_ttl;
+            self.overflow_until = now + self.longest_ttl;
             return;
         }
         self.own_changes += 1;
@@ -233,7 +233,8 @@ impl ChangeLog {
         }
     }
 
-    /// An own change whose event has not come for longer than any copy is kept can make no copy old any more.
+    /// Drops own changes whose event has not arrived for longer than any entry lives. They can no longer outdate an
+    /// entry.
     fn settle_expired(&mut self, now: Duration) {
         let expired = |change: &OwnChange| now.saturating_sub(change.at) > self.longest_ttl;
         let ids: Vec<Uuid> =
@@ -241,20 +242,25 @@ impl ChangeLog {
         ids.into_iter().for_each(|id| self.settle(id));
     }
 
-    /// Under which stamp a copy must have been loaded to be good; `None` while nothing is known for sure.
-    pub(super) fn look(&mut self, subject: Subject, visibility: &Visibility, now: Duration) -> Option<Look> {
-        let position = self.position.filter(|_| now < self.following_until && now >= self.overflown_until)?;
+    /// The stamp that a valid entry must have; `None` if the known events may be incomplete.
+    pub(super) fn look_up(
+        &mut self,
+        subject: Subject,
+        visibility: &Visibility,
+        now: Duration,
+    ) -> Option<Lookup> {
+        let position = self.position.filter(|_| now < self.following_until && now >= self.overflow_until)?;
         let stamp = match (subject, visibility) {
             (Subject::Application(id), _) => self.stamp_of_application(id.as_uuid()),
             (Subject::List | Subject::Statistics, Visibility::OwnedBy(owner)) => self.stamp_of_owner(owner),
             (Subject::List, Visibility::All) => self.stamp_of_everything(),
             (Subject::Statistics, Visibility::All) => self.graced_stamp(now),
         };
-        Some(Look { epoch: position.epoch, stamp, as_of: position.offset })
+        Some(Lookup { epoch: position.epoch, stamp, as_of: position.offset })
     }
 
     fn stamp_of_application(&self, id: Uuid) -> Stamp {
-        let changed = self.applications.get(&id).map_or(self.horizon, |heard| heard.offset.max(self.horizon));
+        let changed = self.applications.get(&id).map_or(self.horizon, |last| last.offset.max(self.horizon));
         Stamp { changed, own: self.own.get(&id).map_or(0, |change| change.number) }
     }
 

@@ -1,12 +1,12 @@
-//! The cache's ear: reads every published event and tells the cache what it is about.
+//! The cache follower, which reads every published event and applies it to the change log.
 //!
-//! Not an actor: a task that reads the bus from where it last stopped, whenever it is told that something was published,
-//! and on a poll. While it has not reached the end within the last few polls, whatever the reason, the cache is bypassed;
-//! when it fails it says so at once. What it knows stands in the cache and outlives it, so that the next one goes on
+//! It is a task, not an actor. It reads the bus from its last position, after each notification and on a poll. If it
+//! has not reached the end within the last few polls, for any reason, the cache is bypassed; after an error it is
+//! bypassed immediately. Its position is stored in the cache and outlives the task, so a restarted follower continues
 //! without a gap.
 //!
-//! A client that hears of a change over its WebSocket may ask for the application at once. So the broadcaster's own bus
-//! tells the cache too, before anybody is told ([`CacheUpdatingBus`]).
+//! A client that receives a change over its WebSocket may read the application immediately. Therefore the broadcaster's
+//! own bus also updates the cache before the event is sent ([`CacheUpdatingBus`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,25 +23,25 @@ use crate::events::bus::{EventBus, Extent};
 use crate::events::envelope::Envelope;
 use crate::resources::Resources;
 
-/// The task's name, in logs and metrics.
+/// The name of the task in logs and metrics.
 pub const NAME: &str = "cache_follower";
 
-/// Events read at once.
+/// The number of events per read.
 const PAGE: u32 = 512;
 
-/// Polls that may go by without reaching the end before the cache is bypassed.
-const PATIENT_POLLS: u32 = 3;
+/// The number of polls without reaching the end before the cache is bypassed.
+const MISSED_POLLS: u32 = 3;
 
-/// Follows the bus, for ever. `published` is a hint that there is something to read.
+/// Follows the bus forever. `published` is a hint that there are new events.
 pub async fn follow(resources: Resources, bus: Arc<dyn EventBus>, cache: Cache, published: Arc<Notify>) {
     let poll = Duration::from_millis(resources.settings.outbox.poll_interval_ms);
     loop {
-        // Also when this task is dropped or panics, nobody may go on believing that it hears.
-        let deaf_again = BypassOnDrop(cache.clone());
-        if let Err(error) = listen(&resources, &*bus, &cache, &published, poll).await {
-            warn!(resources.logger, "the cache hears of no changes and is bypassed for now"; error);
+        // Bypasses the cache also when this task is dropped or panics.
+        let bypass_on_drop = BypassOnDrop(cache.clone());
+        if let Err(error) = run(&resources, &*bus, &cache, &published, poll).await {
+            warn!(resources.logger, "cache follower failed; bypassing the cache"; error);
         }
-        drop(deaf_again);
+        drop(bypass_on_drop);
         tokio::time::sleep(poll).await;
     }
 }
@@ -54,19 +54,19 @@ impl Drop for BypassOnDrop {
     }
 }
 
-async fn listen(
+async fn run(
     resources: &Resources,
     bus: &dyn EventBus,
     cache: &Cache,
     published: &Notify,
     poll: Duration,
 ) -> Result<()> {
-    info!(resources.logger, "the cache hears of changes");
+    info!(resources.logger, "cache follower started");
     loop {
         let asked_at = resources.clock.monotonic();
         read_to_the_end(bus, cache).await?;
-        cache.follow(asked_at, poll * PATIENT_POLLS);
-        // A hint that came meanwhile is kept for this.
+        cache.follow(asked_at, poll * MISSED_POLLS);
+        // A hint that arrived meanwhile is kept for this.
         let _ = tokio::time::timeout(poll, published.notified()).await;
     }
 }
@@ -86,25 +86,25 @@ async fn read_to_the_end(bus: &dyn EventBus, cache: &Cache) -> Result<()> {
             return Ok(());
         };
         if first.offset != position.offset + 1 {
-            // What came in between has expired.
+            // Events in between have expired.
             cache.begin(bus.position().await?);
             continue;
         }
-        cache.hear(&events);
+        cache.apply(&events);
         if events.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
             return Ok(());
         }
     }
 }
 
-/// A bus whose reader the cache overhears.
+/// A bus that updates the cache with all events that are read from it.
 pub struct CacheUpdatingBus {
     bus: Arc<dyn EventBus>,
     cache: Cache,
 }
 
 impl CacheUpdatingBus {
-    /// `bus`, with `cache` listening to what is read.
+    /// A bus that reads from `bus` and updates `cache`.
     pub fn new(bus: Arc<dyn EventBus>, cache: Cache) -> Self {
         Self { bus, cache }
     }
@@ -122,7 +122,7 @@ impl EventBus for CacheUpdatingBus {
     fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>> {
         async move {
             let events = self.bus.read_after(after, limit).await?;
-            self.cache.hear_early(&events);
+            self.cache.apply_early(&events);
             Ok(events)
         }
         .boxed()

@@ -1,8 +1,8 @@
-//! The copies of this instance.
+//! The in-memory cache of this instance.
 //!
-//! A copy stands under its key and the stamp that it was loaded under: when something changes, the stamp does, and the copy
-//! is found by nobody any more. A load that began before a change, and ends after it, leaves its copy under the old stamp
-//! too. Of those who ask for the same under the same stamp at once, one loads and the others wait for it.
+//! An entry is stored under its key and the stamp that it was loaded under. A change changes the stamp, so the entry is
+//! no longer found. A load that began before a change and ends after it also stores its entry under the old stamp.
+//! Concurrent requests for the same key and stamp share one load.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,24 +14,24 @@ use moka::future::Cache;
 use super::change_log::Stamp;
 use crate::error::Result;
 
-/// What a copy costs besides its bytes, about.
+/// The approximate size of an entry without its body.
 const OVERHEAD_BYTES: usize = 256;
 
-/// Where a copy stands.
+/// The key of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     pub(super) key: [u8; 32],
     pub(super) stamp: Stamp,
 }
 
-/// A copy, and how long it is kept from now on.
+/// An entry and its remaining lifetime.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub(super) body: Bytes,
     pub(super) ttl: Duration,
 }
 
-/// Each copy knows its time.
+/// Uses the lifetime of each entry.
 struct OwnTtl;
 
 impl Expiry<Slot, Kept> for OwnTtl {
@@ -40,7 +40,7 @@ impl Expiry<Slot, Kept> for OwnTtl {
     }
 }
 
-/// The copies.
+/// The cache entries.
 pub(super) struct Memory {
     copies: Cache<Slot, Kept>,
 }
@@ -55,7 +55,7 @@ impl Memory {
         Self { copies }
     }
 
-    /// The copy of a slot; when there is none, `fill` makes it.
+    /// The entry of a slot. If there is none, `fill` loads it.
     pub(super) async fn get_or_fill(
         &self,
         slot: Slot,
@@ -64,7 +64,7 @@ impl Memory {
         self.copies.try_get_with(slot, fill).await.map_err(Arc::unwrap_or_clone)
     }
 
-    /// Drops every copy.
+    /// Drops all entries.
     pub(super) fn clear(&self) {
         self.copies.invalidate_all();
     }

@@ -1,29 +1,29 @@
-//! Answers that are kept for a while: one application, a part of a list, statistics.
+//! Cached responses: single applications, pages of lists, and statistics.
 //!
-//! Never a source of truth. A copy is used only while this instance hears of every change, and only if nothing that it is
-//! about has changed since it was loaded; what counts as changed stands in the [`change_log`]. So a read is never older than
-//! the relay's lag, and whoever got the answer to a write through this instance reads what was written.
+//! The cache is never a source of truth. An entry is used only while this instance receives all changes, and only if
+//! nothing that it depends on has changed since it was loaded; the [`change_log`] decides that. A read is therefore
+//! never older than the relay's lag, and a client that got the response to a write through this instance can read it
+//! here.
 //!
-//! There are two levels. The first is this instance's memory ([`memory`]): bounded in bytes, with one load at a time for
-//! the same question. The second is Redis, where there is one ([`redis`]): it spares the database what another instance
-//! has loaded already, above all after a restart. It is a second level and not the only one, because a look into memory
-//! costs a microsecond and no connection, and because it is also the one that works when Redis does not. Nobody is told
-//! to delete anything from Redis: its copies carry the offset that they hold, and each reader judges them by its own
-//! change log. So nothing depends on an invalidation that could be lost while Redis is slow, away, or restarted with old
-//! contents, and a copy that was stored late is as harmless as any.
+//! There are two levels. The first is this instance's memory ([`memory`]), bounded in bytes, with one concurrent load
+//! per key. The second is Redis, if configured ([`redis`]): it saves loading what another instance has already loaded,
+//! mainly after a restart. Memory comes first because a look-up costs a microsecond and no connection, and because it
+//! works without Redis. Entries in Redis are not invalidated: each carries the offset up to which it is current, and
+//! each reader checks it against its own change log. No invalidation can be lost while Redis is slow, unavailable, or
+//! restarted with old contents, and an entry that is stored late is harmless.
 //!
-//! Copies are found by a keyed hash of what was asked and who may see the answer, and those in Redis are sealed, with
-//! their key as associated data. In memory they are in the clear, like everything that is being answered.
+//! Entries are found by a keyed hash of the query and of the reader's visibility. In Redis they are sealed, with their
+//! key as associated data. In memory they are in clear text, like all responses.
 //!
-//! Statistics over everybody's applications change with every event. So that a busy system does not compute them anew at
-//! every look, they may be `cache.statistics_grace_ms` (one second) older than the last change; an account's own
-//! statistics may not.
+//! Statistics of all applications change with every event. To avoid recomputing them for every request of a busy
+//! system, they may be `cache.statistics_grace_ms` (one second) older than the last change. An account's own statistics
+//! may not.
 //!
-//! What is read from a replica of the database may lack changes that were heard of long ago, so that nobody could say when
-//! a copy of it is old. Where lists and statistics come from one, they are not kept: the replica does that work.
+//! Reads from a replica may miss changes whose events were applied long ago, so the validity of an entry would be
+//! unknown. Lists and statistics that are read from a replica are therefore not cached; the replica takes the load.
 //!
-//! What can go wrong: the events cannot be read (copies are bypassed and dropped, until they can); memory is full (what is
-//! asked for least goes); the change log is full (older copies are not used any more).
+//! Failure modes: if events cannot be read, entries are bypassed and dropped until they can; if memory is full, the
+//! least used entries are evicted; if the change log is full, older entries become invalid.
 
 mod change_log;
 pub mod follower;
@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::change_log::{ChangeLog, Look};
+use self::change_log::{ChangeLog, Lookup};
 use self::memory::{Kept, Memory, Slot};
 use self::redis::SharedCopies;
 use crate::clock::Clock;
@@ -50,14 +50,14 @@ use crate::storage::Database;
 use crate::storage::applications::Visibility;
 use crate::telemetry::metrics::{Metrics, seconds};
 
-/// What an answer is about.
+/// What an entry depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// One application: changes with it.
+    /// One application.
     Application(ApplicationId),
-    /// A part of a list: changes with every application that its reader may see.
+    /// A page of a list: all applications that its reader may see.
     List,
-    /// Figures over many applications: change like lists, but may be a little late (see the module).
+    /// Statistics: like lists, but may be slightly outdated (see the module).
     Statistics,
 }
 
@@ -72,16 +72,15 @@ impl Subject {
     }
 }
 
-/// An answer that was just made.
+/// A loaded response.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The answer.
     pub body: Bytes,
-    /// Whether only an event can make it old.
+    /// Whether only an event can outdate it.
     pub may_be_kept: bool,
 }
 
-/// Kept answers. Cheap to clone.
+/// The cache. Cheap to clone.
 #[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,
@@ -98,7 +97,7 @@ struct Inner {
 }
 
 impl Cache {
-    /// An empty cache that hears nothing yet. `database` has the keys that seal what goes to Redis.
+    /// An empty cache without a position. `database` provides the keys that seal entries in Redis.
     pub fn new(
         settings: &CacheSettings,
         database: &Database,
@@ -120,16 +119,15 @@ impl Cache {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether anything is kept.
     pub fn is_enabled(&self) -> bool {
         self.inner.settings.enabled
     }
 
-    /// A kept answer, or what `load` gives, which is then kept. `query` tells questions about one subject apart, and must
-    /// hold everything that the answer depends on but the subject and who asks.
+    /// The cached response, or the result of `load`, which is then cached. `query` distinguishes queries about one
+    /// subject and must contain everything that the response depends on except the subject and the visibility.
     ///
     /// # Errors
-    /// What `load` fails with; that is not kept.
+    /// The error of `load`, which is not cached.
     pub async fn get(
         &self,
         subject: Subject,
@@ -141,7 +139,8 @@ impl Cache {
         self.get_if_kept(subject, visibility, query, load).await
     }
 
-    /// The same, where `load` knows whether its answer may be kept. One that may not is given to those who wait for it now.
+    /// Like [`Cache::get`], but `load` decides whether its response may be cached. One that may not is only returned to
+    /// the requests that currently wait for it.
     ///
     /// # Errors
     /// As [`Cache::get`].
@@ -155,14 +154,14 @@ impl Cache {
         let inner = &*self.inner;
         let pattern = [subject.pattern()];
         let started = inner.clock.monotonic();
-        let Some(look) = self.look(subject, visibility, started) else {
+        let Some(lookup) = self.look_up(subject, visibility, started) else {
             inner.metrics.cache_misses_total.with_label_values(&pattern).inc();
             return load.await.map(|loaded| loaded.body);
         };
-        let key = self.key(&look, subject, visibility, query);
+        let key = self.key(&lookup, subject, visibility, query);
         let was_loaded = AtomicBool::new(false);
         let fill = async {
-            if let Some(kept) = self.find_shared(&key, &look, self.ttl(subject)).await {
+            if let Some(kept) = self.find_shared(&key, &lookup, self.ttl(subject)).await {
                 return Ok(kept);
             }
             was_loaded.store(true, Ordering::Relaxed);
@@ -173,10 +172,10 @@ impl Cache {
                 return Ok(Kept { body, ttl: Duration::ZERO });
             }
             let kept = Kept { body, ttl: self.ttl(subject) };
-            self.share(&key, &look, &kept);
+            self.share(&key, &lookup, &kept);
             Ok(kept)
         };
-        let kept = inner.memory.get_or_fill(Slot { key, stamp: look.stamp }, fill).await;
+        let kept = inner.memory.get_or_fill(Slot { key, stamp: lookup.stamp }, fill).await;
         let counted = if was_loaded.into_inner() {
             &inner.metrics.cache_misses_total
         } else {
@@ -187,55 +186,55 @@ impl Cache {
         kept.map(|kept| kept.body)
     }
 
-    /// A change was committed through this instance: from now on nothing older is read here. To be called before the change
-    /// is answered.
+    /// Records a change that was committed through this instance, so nothing older is read here from now on. Must be
+    /// called before the response to the change is sent.
     pub fn note_change(&self, id: ApplicationId, version: i64, owner: &str) {
         if self.is_enabled() {
-            self.change_log().note_own(id, version, owner, self.inner.clock.monotonic());
+            self.change_log().record_own(id, version, owner, self.inner.clock.monotonic());
         }
     }
 
-    /// How far the events were heard; `None` before [`Cache::begin`].
+    /// The position up to which events were applied; `None` before [`Cache::begin`].
     pub fn position(&self) -> Option<Position> {
         self.change_log().position()
     }
 
-    /// Hears events from `position` on, and forgets everything from before.
+    /// Begins applying events at `position`, and drops all entries.
     pub fn begin(&self, position: Position) {
         self.change_log().begin(position);
         self.inner.memory.clear();
     }
 
-    /// Hears the next events after the position, without a gap.
-    pub fn hear(&self, events: &[Envelope]) {
-        self.change_log().hear(events);
+    /// Applies the next events, without a gap after the position.
+    pub fn apply(&self, events: &[Envelope]) {
+        self.change_log().apply(events);
     }
 
-    /// Hears events that somebody else of this instance is about to tell of. Whoever learns of a change from it must not
-    /// read an older copy.
-    pub fn hear_early(&self, events: &[Envelope]) {
-        self.change_log().hear_early(events);
+    /// Applies events that another reader of this instance is about to deliver, so a client that receives one cannot
+    /// read an older entry.
+    pub fn apply_early(&self, events: &[Envelope]) {
+        self.change_log().apply_early(events);
     }
 
-    /// At `asked_at` everything had been heard: that is good enough for `lease`.
+    /// Declares that all events were applied at `asked_at`, which is valid for `lease`.
     pub fn follow(&self, asked_at: Duration, lease: Duration) {
         self.change_log().follow_until(asked_at + lease, asked_at);
     }
 
-    /// Events cannot be heard: nothing is taken from copies, and those of this instance are dropped.
+    /// Stops using entries because events cannot be read, and drops those of this instance.
     pub fn stop_following(&self) {
         self.change_log().follow_until(Duration::ZERO, self.inner.clock.monotonic());
         self.inner.memory.clear();
     }
 
-    /// Whether copies are used now.
+    /// Whether entries are currently used.
     pub fn is_following(&self) -> bool {
         let now = self.inner.clock.monotonic();
-        self.look(Subject::Application(ApplicationId::new(uuid::Uuid::nil())), &Visibility::All, now)
+        self.look_up(Subject::Application(ApplicationId::new(uuid::Uuid::nil())), &Visibility::All, now)
             .is_some()
     }
 
-    fn look(&self, subject: Subject, visibility: &Visibility, now: Duration) -> Option<Look> {
+    fn look_up(&self, subject: Subject, visibility: &Visibility, now: Duration) -> Option<Lookup> {
         let is_from_replica = match subject {
             Subject::Application(_) => false,
             Subject::List | Subject::Statistics => self.inner.database.may_read_old(),
@@ -243,10 +242,10 @@ impl Cache {
         if !self.is_enabled() || is_from_replica {
             return None;
         }
-        self.change_log().look(subject, visibility, now)
+        self.change_log().look_up(subject, visibility, now)
     }
 
-    fn key(&self, look: &Look, subject: Subject, visibility: &Visibility, query: &str) -> [u8; 32] {
+    fn key(&self, lookup: &Lookup, subject: Subject, visibility: &Visibility, query: &str) -> [u8; 32] {
         let id = match subject {
             Subject::Application(id) => id.as_uuid(),
             Subject::List | Subject::Statistics => uuid::Uuid::nil(),
@@ -257,7 +256,7 @@ impl Cache {
         };
         let version = env!("CARGO_PKG_VERSION");
         let texts = [version, subject.pattern(), who, account, query].map(str::as_bytes);
-        let parts = [&[look.epoch.as_bytes().as_slice(), id.as_bytes()], texts.as_slice()].concat();
+        let parts = [&[lookup.epoch.as_bytes().as_slice(), id.as_bytes()], texts.as_slice()].concat();
         self.inner.database.keys().keyed_hash("cache-key-2", &parts)
     }
 
@@ -270,19 +269,19 @@ impl Cache {
         })
     }
 
-    /// A copy of another instance. While an own change waits for its event, the others' copies may be older than it.
-    async fn find_shared(&self, key: &[u8; 32], look: &Look, longest: Duration) -> Option<Kept> {
-        let shared = self.inner.shared.as_ref().filter(|_| look.stamp.own == 0)?;
+    /// An entry of another instance. While an own change waits for its event, such entries may be older than it.
+    async fn find_shared(&self, key: &[u8; 32], lookup: &Lookup, longest: Duration) -> Option<Kept> {
+        let shared = self.inner.shared.as_ref().filter(|_| lookup.stamp.own == 0)?;
         let began = self.inner.clock.monotonic();
-        let found = shared.find(key, look.stamp.changed, longest).await;
+        let found = shared.find(key, lookup.stamp.changed, longest).await;
         self.observe("redis_get", began);
         found
     }
 
-    /// Gives a copy to the others, without anybody waiting for it.
-    fn share(&self, key: &[u8; 32], look: &Look, kept: &Kept) {
+    /// Stores an entry for other instances in the background.
+    fn share(&self, key: &[u8; 32], lookup: &Lookup, kept: &Kept) {
         let Some(shared) = self.inner.shared.clone() else { return };
-        let (cache, key, as_of, kept) = (self.clone(), *key, look.as_of, kept.clone());
+        let (cache, key, as_of, kept) = (self.clone(), *key, lookup.as_of, kept.clone());
         tokio::spawn(async move {
             let began = cache.inner.clock.monotonic();
             shared.keep(&key, as_of, &kept).await;
@@ -296,7 +295,7 @@ impl Cache {
         durations.with_label_values(&[operation]).observe(seconds(took));
     }
 
-    /// Nobody panics under the lock in the middle of a change.
+    /// No code panics while it holds the lock.
     fn change_log(&self) -> MutexGuard<'_, ChangeLog> {
         self.inner.change_log.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,14 +1,13 @@
-//! The copies that instances share.
+//! The cache entries that instances share.
 //!
 //! ```text
-//! <prefix>:cache:<hex of the key>  =  sealed ( 8 bytes: the offset that it holds every change up to
-//!                                            | 8 bytes: when its time is over, in milliseconds since 1970 | body )
+//! <prefix>:cache:<hex of the key>  =  sealed ( 8 bytes: the offset up to which it includes every change
+//!                                            | 8 bytes: its expiry, in milliseconds since 1970 | body )
 //! ```
 //!
-//! The time is sealed too: whoever can write to Redis can set the one that Redis keeps.
+//! The expiry is sealed as well, because anyone with write access to Redis can change the one that Redis keeps.
 //!
-//! Whatever cannot be used is treated as not being there: an older copy, one that was sealed by a key that this instance
-//! does not know, something that somebody else wrote.
+//! Unusable entries count as missing: outdated entries, entries sealed by an unknown key, and foreign values.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::clock::Clock;
 use crate::redis::Redis;
 use crate::storage::Database;
 
-/// The copies in Redis.
+/// The cache entries in Redis.
 #[derive(Clone)]
 pub(super) struct SharedCopies {
     redis: Redis,
@@ -33,7 +32,7 @@ impl SharedCopies {
         Self { redis, database, clock }
     }
 
-    /// The copy of a key, if it holds every change up to `changed`. It is kept for `longest` at the most.
+    /// The entry of a key, if it includes every change up to `changed`. Its lifetime is at most `longest`.
     pub(super) async fn find(&self, key: &[u8; 32], changed: i64, longest: Duration) -> Option<Kept> {
         let name = self.name(key);
         let envelope: Option<Vec<u8>> =
@@ -49,7 +48,7 @@ impl SharedCopies {
         Some(Kept { body: Bytes::copy_from_slice(body), ttl })
     }
 
-    /// Keeps a copy that holds every change up to `as_of`. It is no loss if that fails.
+    /// Stores an entry that includes every change up to `as_of`. Failures are ignored.
     pub(super) async fn keep(&self, key: &[u8; 32], as_of: i64, kept: &Kept) {
         let name = self.name(key);
         let ttl_ms = i64::try_from(kept.ttl.as_millis()).unwrap_or(i64::MAX);
@@ -68,7 +67,7 @@ impl SharedCopies {
     fn name(&self, key: &[u8; 32]) -> String {
         let mut name = self.redis.key("cache:");
         for byte in key {
-            // Writing to a text never fails.
+            // Writing to a string never fails.
             let _ = write!(name, "{byte:02x}");
         }
         name

@@ -14,7 +14,6 @@ pub struct LogSettings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are slog's own")]
 /// Log levels.
 pub enum LogLevel {
     Trace,

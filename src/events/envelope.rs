@@ -1,10 +1,10 @@
-//! The envelope: a published event as it travels between instances.
+//! Envelopes: published events as they are passed between instances.
 //!
-//! The relay, the buses, the cache follower and the broadcaster carry envelopes. They know what every event has in common:
-//! an identifier, a type, a subject, a time and a place in the sequence. The data stays JSON text until a consumer that
-//! knows the type decodes it ([`Envelope::data`]); all consumers that are handed the same envelope share the result.
+//! The relay, the buses, the cache follower and the broadcaster pass envelopes. They only use what all events have in
+//! common: identifier, type, subject, time and offset. The data stays JSON text until a consumer that knows the type
+//! decodes it ([`Envelope::data`]). Consumers of the same envelope share the decoded data.
 //!
-//! As JSON an envelope is a CloudEvents 1.0 event in structured mode ([`Envelope::to_json`]).
+//! The JSON form of an envelope is a CloudEvents 1.0 event in structured mode ([`Envelope::to_json`]).
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -27,26 +27,24 @@ type Decoded = Option<Arc<dyn Any + Send + Sync>>;
 /// A published event.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// The identifier, the same at every delivery.
+    /// The same at every delivery.
     pub id: EventId,
     /// The type with its version, such as `application.status_changed.v1`.
     pub event_type: String,
-    /// The identifier of what changed.
+    /// The identifier of the changed object.
     pub subject: Uuid,
     /// When the event was written.
     pub time: DateTime<Utc>,
-    /// The place in the sequence.
     pub offset: i64,
-    /// The request that led to the event.
+    /// The request that caused the event.
     pub request_id: Option<RequestId>,
-    /// The W3C trace context of the change.
     pub traceparent: Option<String>,
     json: Box<RawValue>,
     decoded: OnceLock<Decoded>,
 }
 
-/// The JSON form that is written. Names of extension attributes have lower-case letters and digits only (CloudEvents 1.0,
-/// section 3.1); `sequence` is text because an integer of CloudEvents has 32 bits.
+/// The JSON form for writing. CloudEvents limits the names of extension attributes to lower-case letters and digits
+/// (1.0, section 3.1). `sequence` is a string because CloudEvents integers have 32 bits.
 #[derive(Serialize)]
 struct Written<'a> {
     specversion: &'static str,
@@ -67,7 +65,7 @@ struct Written<'a> {
     data: &'a RawValue,
 }
 
-/// The JSON form that is read: the attributes that an envelope keeps.
+/// The JSON form for reading: the attributes that an envelope keeps.
 #[derive(Deserialize)]
 struct Read {
     id: EventId,
@@ -83,18 +81,16 @@ struct Read {
 }
 
 impl Envelope {
-    /// The data as JSON.
     pub fn json(&self) -> &RawValue {
         &self.json
     }
 
-    /// Whether the type belongs to the family of `T`.
     pub fn is_of<T: EventData>(&self) -> bool {
         self.event_type.starts_with(T::FAMILY)
     }
 
-    /// The decoded data; `None` for a type of another family, and for data of a shape that this version does not know. It
-    /// is decoded once for each envelope.
+    /// The decoded data; `None` for a type of another family, or data of a shape that this version does not know. Each
+    /// envelope is decoded at most once.
     pub fn data<T: EventData>(&self) -> Option<&T> {
         if !self.is_of::<T>() {
             return None;
@@ -103,10 +99,10 @@ impl Envelope {
         self.decoded.get_or_init(decode).as_deref()?.downcast_ref()
     }
 
-    /// The envelope at its place in the sequence `epoch`, as CloudEvents JSON.
+    /// The CloudEvents JSON of the envelope in epoch `epoch`.
     ///
     /// # Errors
-    /// [`Error::Internal`] when it cannot be written, which no stored event causes.
+    /// [`Error::Internal`] if it cannot be serialised, which does not happen for stored events.
     pub fn to_json(&self, epoch: Uuid) -> Result<Vec<u8>> {
         let written = Written {
             specversion: "1.0",
@@ -125,7 +121,7 @@ impl Envelope {
         serde_json::to_vec(&written).map_err(Error::internal)
     }
 
-    /// Reads what [`Envelope::to_json`] has written. `None` when it is not the event at `position`.
+    /// Parses the output of [`Envelope::to_json`]. Returns `None` unless it is the event at `position`.
     pub fn from_json(json: &[u8], position: Position) -> Option<Self> {
         let read: Read = serde_json::from_slice(json).ok()?;
         let named = Position { epoch: read.epoch, offset: read.sequence.parse().ok()? };
@@ -164,7 +160,7 @@ pub(crate) mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// An envelope of some event.
+    /// An envelope with this type, offset and data.
     pub(crate) fn envelope(event_type: &str, offset: i64, data: &Value) -> Envelope {
         Envelope::from(StoredEvent {
             id: EventId::new(Uuid::from_u128(900)),
@@ -215,7 +211,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_envelope_is_read_back_at_its_own_position_only() {
+    fn an_envelope_is_parsed_at_its_own_position_only() {
         let at = |epoch, offset| Position { epoch: Uuid::from_u128(epoch), offset };
         let written = envelope("toy.made.v1", 9, &json!({"size": 3}));
         let json = written.to_json(Uuid::from_u128(1)).unwrap();
@@ -231,7 +227,10 @@ pub(crate) mod tests {
         let made = envelope("toy.made.v1", 1, &json!({"size": 3, "newer": [1e300]}));
         assert!(made.data::<Other>().is_none());
         assert_eq!(made.data(), Some(&Toy { size: 3 }));
-        assert!(std::ptr::eq(made.data::<Toy>().unwrap(), made.data::<Toy>().unwrap()), "decoded once");
+        assert!(
+            std::ptr::eq(made.data::<Toy>().unwrap(), made.data::<Toy>().unwrap()),
+            "data must be decoded once"
+        );
         for strange in [json!({}), json!([]), json!({"size": "large"})] {
             assert!(envelope("toy.made.v1", 1, &strange).data::<Toy>().is_none(), "{strange}");
         }

@@ -1,4 +1,5 @@
-//! Events: how committed changes reach every instance and its clients. Nothing here knows what an event is about.
+//! Events: how committed changes reach every instance and its clients. This module does not depend on the content of
+//! events.
 
 pub mod bus;
 pub mod envelope;

@@ -1,7 +1,7 @@
-//! Listening to what the database announces, for as long as the process lives.
+//! Forwards the database's notifications for the lifetime of the process.
 //!
-//! Not an actor: a task that turns each notification into a hint. When its connection is lost it connects again after a
-//! pause, and then gives every hint once, for what it may have missed.
+//! It is a task, not an actor, and turns each notification into a hint. When its connection is lost, it reconnects
+//! after a pause and then forwards every notification once, because some may have been missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::error::Result;
 use crate::resources::Resources;
 use crate::storage::listener::{Listener, Notification};
 
-/// The task's name, in logs and metrics.
+/// The name of the task in logs and metrics.
 pub const NAME: &str = "notifications";
 
-/// The channel's name, in metrics and health.
+/// The name of the channel in metrics and the health report.
 pub const CHANNEL: &str = "postgres";
 
-/// Takes a hint on; it must not block.
+/// Handles a notification; must not block.
 pub type OnNotification = Arc<dyn Fn(Notification) + Send + Sync>;
 
-/// Hears whether notifications are heard, for those who may rely on them only while they are.
+/// Called with whether notifications are being received, for code that relies on them.
 pub type OnListening = Arc<dyn Fn(bool) + Send + Sync>;
 
-/// Passes notifications on, for ever.
+/// Forwards notifications forever.
 pub async fn forward(resources: Resources, take: OnNotification, on_listening: OnListening) {
     let up = resources.metrics.push_channel_up.with_label_values(&[CHANNEL]);
     let on_listening: OnListening = Arc::new(move |listening| {
@@ -32,13 +32,13 @@ pub async fn forward(resources: Resources, take: OnNotification, on_listening: O
         on_listening(listening);
     });
     loop {
-        // Also when this task is dropped or panics, nothing may go on relying on it.
-        let deaf_again = ReportDownOnDrop(Arc::clone(&on_listening));
+        // Reports the loss also when this task is dropped or panics.
+        let report_on_drop = ReportDownOnDrop(Arc::clone(&on_listening));
         if let Err(error) = listen(&resources, &take, &on_listening).await {
             resources.metrics.push_channel_losses_total.with_label_values(&[CHANNEL]).inc();
-            warn!(resources.logger, "not listening to the database for now"; error);
+            warn!(resources.logger, "listening connection failed; reconnecting"; error);
         }
-        drop(deaf_again);
+        drop(report_on_drop);
         let pause = Duration::from_millis(resources.settings.outbox.leader_retry_ms);
         tokio::time::sleep(pause).await;
     }
@@ -54,7 +54,7 @@ impl Drop for ReportDownOnDrop {
 
 async fn listen(resources: &Resources, take: &OnNotification, on_listening: &OnListening) -> Result<()> {
     let mut listener = Listener::connect(&resources.database).await?;
-    info!(resources.logger, "listening to the database");
+    info!(resources.logger, "listening for database notifications");
     on_listening(true);
     for notification in Notification::ALL {
         take(notification);

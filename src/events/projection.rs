@@ -1,4 +1,4 @@
-//! Projections: tables or figures that follow the published events, kept by the leading relay.
+//! Projections: tables or figures derived from published events, maintained by the leading relay.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::error::Result;
 
-/// Work of the leading relay on the events that it has published. It runs beside publishing, one round at a time.
+/// Work of the leading relay on published events. It runs concurrently with publishing, one round at a time.
 pub trait Projection: Send + Sync + 'static {
-    /// Takes in the events that were published since the last round.
+    /// Applies the events published since the last round.
     ///
     /// # Errors
-    /// When the database fails; the next round tries again.
+    /// If the database fails; the next round retries.
     fn catch_up(&self) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Forgets what only a leader may report: another instance leads, or none. Called whenever a relay does not lead.
+    /// Withdraws figures that only a leader may report. Called whenever a relay is not the leader.
     fn withdraw(&self);
 
     /// The pause between two rounds.

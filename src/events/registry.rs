@@ -1,7 +1,7 @@
-//! The event types: what each is called, whom it is for, and what its data looks like.
+//! The event types: their names, audiences and data.
 //!
-//! A module that owns a family of events declares its types ([`EventType`]); [`EventRegistry`] brings the families
-//! together. Tests hold the rows of the outbox and the table in `docs/events.md` against it.
+//! A module that owns a family of events declares its types ([`EventType`]), and [`EventRegistry`] combines the
+//! families. Tests compare the rows of the outbox and the table in `docs/events.md` with it.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use serde_json::Value;
 use utoipa::openapi::schema::{SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{ArrayBuilder, KnownFormat, ObjectBuilder, RefOr, Schema};
 
-/// Whom an event is for.
+/// The recipients of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// The account that owns the subject, analysts and admins.
     Owner,
-    /// Admins: the channel `operations`.
+    /// Admins, over the channel `operations`.
     Operations,
 }
 
 impl Audience {
-    /// The audience as the documentation names it.
+    /// The name in the documentation.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner and staff",
@@ -28,47 +28,45 @@ impl Audience {
     }
 }
 
-/// One type of event.
+/// An event type.
 #[derive(Debug, Clone, Copy)]
 pub struct EventType {
-    /// The name with the version: `<family>.<past tense>.v<number>`. Data changes compatibly within a version: members are
-    /// added, and none is removed or gets another meaning.
+    /// The name with its version: `<family>.<past tense>.v<number>`. Within a version, changes to the data are
+    /// compatible: members may be added, but not removed or redefined.
     pub name: &'static str,
-    /// When it is written, in one sentence.
+    /// When the event is written, in one sentence.
     pub description: &'static str,
-    /// Whom it is for.
     pub audience: Audience,
     /// The JSON Schema of the data.
     pub schema: fn() -> Schema,
-    /// Data that fits the schema.
+    /// An example that matches the schema.
     pub example: fn() -> Value,
 }
 
-/// Every event type of the application.
+/// All event types of the application.
 #[derive(Debug, Clone, Default)]
 pub struct EventRegistry {
     types: BTreeMap<&'static str, EventType>,
 }
 
 impl EventRegistry {
-    /// The types of these families. Of two types with one name the last counts.
+    /// A registry of these families. If two types have the same name, the last one wins.
     pub fn new(families: &[&[EventType]]) -> Self {
         let types = families.iter().copied().flatten();
         Self { types: types.map(|event_type| (event_type.name, *event_type)).collect() }
     }
 
-    /// The type of this name.
     pub fn find(&self, name: &str) -> Option<&EventType> {
         self.types.get(name)
     }
 
-    /// Every type, by name.
+    /// All types, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &EventType> {
         self.types.values()
     }
 }
 
-/// The schema of an object with these members. Every member is required; later versions of Aval may add others.
+/// The schema of an object in which all members are required. Later versions of Aval may add members.
 pub fn object<const N: usize>(members: [(&str, Schema); N]) -> Schema {
     let object = ObjectBuilder::new().schema_type(Type::Object);
     let add =
@@ -76,43 +74,38 @@ pub fn object<const N: usize>(members: [(&str, Schema); N]) -> Schema {
     members.into_iter().fold(object, add).into()
 }
 
-/// A text.
 pub fn text(description: &str) -> Schema {
     of_type(Type::String, description).into()
 }
 
-/// One of some words.
+/// One of a list of values.
 pub fn word<T: serde::Serialize>(words: &[T], description: &str) -> Schema {
     let words = words.iter().filter_map(|word| serde_json::to_value(word).ok());
     of_type(Type::String, description).enum_values(Some(words)).into()
 }
 
-/// A UUID.
 pub fn id(description: &str) -> Schema {
     of_type(Type::String, description).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).into()
 }
 
-/// A moment: RFC 3339 in UTC with six decimals.
+/// A time: RFC 3339 in UTC with six decimals.
 pub fn moment(description: &str) -> Schema {
     of_type(Type::String, description).format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).into()
 }
 
-/// A whole number.
 pub fn integer(description: &str) -> Schema {
     of_type(Type::Integer, description).into()
 }
 
-/// True or false.
 pub fn boolean(description: &str) -> Schema {
     of_type(Type::Boolean, description).into()
 }
 
-/// A list.
 pub fn list(items: Schema, description: &str) -> Schema {
     ArrayBuilder::new().items(RefOr::from(items)).description(Some(description)).into()
 }
 
-/// The same, or `null`.
+/// The same schema, also accepting `null`.
 pub fn nullable(schema: Schema) -> Schema {
     let Schema::Object(mut object) = schema else { return schema };
     if let SchemaType::Type(one) = object.schema_type {

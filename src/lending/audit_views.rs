@@ -1,7 +1,8 @@
 //! Audit views: a record of each application and list that staff read.
 //!
-//! A view is recorded once it has been answered, without waiting: [`ViewLog`](crate::actors::view_recorder::ViewLog) writes it
-//! soon. An account's own applications are not recorded, and a user sees no others.
+//! A view is queued after the response, without waiting for it to be written
+//! ([`ViewLog`](crate::actors::view_recorder::ViewLog)). Views of an account's own applications are not recorded, and
+//! users see no others.
 
 use serde_json::{Map, Value, json};
 
@@ -19,9 +20,9 @@ pub use crate::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 /// What was read.
 #[derive(Debug, Clone, Copy)]
 pub enum Viewed<'a> {
-    /// One application of this owner, in some respect.
+    /// One application of this owner, and which part of it.
     One(ViewAction, ApplicationId, &'a str),
-    /// One application of this owner, as a change left it.
+    /// One application of this owner, returned by a change.
     Changed(ApplicationId, &'a str),
     /// A list with this filter.
     List(ViewAction, &'a ListFilter),
@@ -57,10 +58,7 @@ impl Lending {
         });
     }
 
-    /// Recorded views, newest first, at most `limit`, made before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Up to `limit` audit views recorded before the view `before`, newest first.
     pub async fn audit_views(
         &self,
         filter: &ViewFilter,
@@ -72,7 +70,7 @@ impl Lending {
     }
 }
 
-/// A filter without personal data: of searched members it only says that there were some.
+/// A filter without personal data. Of searched members it only includes that there were some.
 fn described(filter: &ListFilter) -> Value {
     let members = [
         ("country", filter.country.map(|country| json!(country.code()))),

@@ -1,4 +1,4 @@
-//! The account that calls a use case.
+//! The account that calls a use case, independent of HTTP.
 
 use crate::domain::account::Role;
 use crate::domain::application::Attribution;
@@ -9,19 +9,13 @@ use crate::storage::applications::Visibility;
 /// The account that calls a use case, and its request.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The account's name.
     pub account: String,
-    /// Its role.
     pub role: Role,
     /// The initiator of its status changes.
     pub initiator: Initiator,
-    /// The applications that it may see.
     pub may_see: Visibility,
-    /// The applications that it may change.
     pub may_change: Visibility,
-    /// The request.
     pub request_id: RequestId,
-    /// The W3C trace context of the request.
     pub traceparent: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! Changes that people make to one application: its status, its country's data, deletion and restoring.
+//! Changes of one application that a person requests: status, country data, deletion and restoration.
 //!
-//! A change may be bound to a version ([`ExpectedVersion`]). The version is compared twice: before anything is said about the
-//! change itself, and again under the row lock, because another change may come in between.
+//! A change can be conditional on a version ([`ExpectedVersion`]). The version is checked twice: before any other error
+//! about the change, and again under the row lock, because another change may have happened in between.
 
 use diesel_async::AsyncPgConnection;
 
@@ -17,15 +17,14 @@ use crate::storage::transaction::Abort;
 
 pub use crate::storage::applications::Change;
 
-/// Most bytes of an application's country-specific data, as JSON.
+/// The maximum size of an application's country-specific data, in bytes of JSON.
 pub const MAX_COUNTRY_DATA_BYTES: usize = 16 * 1024;
 
-/// The versions that a change is meant for.
+/// The versions that a change may apply to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedVersion {
-    /// Any: the application only has to exist.
+    /// Any version; the application only has to exist.
     Any,
-    /// One of these.
     OneOf(Vec<i64>),
 }
 
@@ -39,16 +38,14 @@ impl ExpectedVersion {
     }
 }
 
-/// A requested change.
 #[derive(Debug)]
 pub struct ChangeRequest {
-    /// The change.
     pub change: Change,
-    /// Why, for the audit trail.
+    /// The reason in the audit trail.
     pub reason: Option<String>,
-    /// A note of staff for staff, for the audit trail.
+    /// A note in the audit trail that only staff can read.
     pub internal_note: Option<String>,
-    /// The versions that it is meant for; any and none at all, when absent.
+    /// `None` for an unconditional change.
     pub expected: Option<ExpectedVersion>,
 }
 
@@ -66,19 +63,20 @@ impl ChangeRequest {
 }
 
 impl Lending {
-    /// The country of an application that the caller may change, deleted and archived ones included.
+    /// The country of an application that the caller may change, including deleted and archived ones.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or when the database fails.
+    /// [`Error::NotFound`]
     pub async fn country_to_change(&self, caller: &Caller, id: ApplicationId) -> Result<Country> {
         let read = async |connection: &mut _| applications::country(connection, id, &caller.may_change).await;
         self.resources.database.run(read).await
     }
 
-    /// Makes a change, once for its key where it has one. The result shows the application, which is recorded as a view.
+    /// Makes a change, at most once per idempotency key. The result contains the application, so it is recorded as a
+    /// view.
     ///
     /// # Errors
-    /// [`Error::StaleVersion`]; [`Error::Validation`] when the data would become too large; as
+    /// [`Error::StaleVersion`]; [`Error::Validation`] if the data would become too large; those of
     /// [`applications::change`] and [`idempotency::once`].
     pub async fn change(
         &self,
@@ -101,7 +99,7 @@ impl Lending {
         if !matches!(request.change, Change::Delete) {
             match &made {
                 Once::Made(changed) => self.note_view(caller, Viewed::Changed(id, &changed.created_by)),
-                // The answer was given before, and nothing was read now.
+                // The stored response was returned without reading the application.
                 Once::Replayed(_) => {
                     let read = async |connection: &mut _| applications::owner(connection, id).await;
                     self.note_view(caller, Viewed::Changed(id, &database.run(read).await?));
@@ -143,12 +141,12 @@ impl Lending {
     }
 }
 
-/// The bound holds for the data as a whole: several changes that each are within it may exceed it together.
+/// The limit applies to the data as a whole, because several small changes together may exceed it.
 fn check_size(changed: &Application) -> Result<()> {
     let bytes = serde_json::to_vec(&changed.country_specific_data).map_err(Error::internal)?.len();
     let sealed = changed.personal_data.to_storage().map_or(0, |text| text.len());
     if bytes + sealed > MAX_COUNTRY_DATA_BYTES {
-        let detail = format!("would be more than {MAX_COUNTRY_DATA_BYTES} bytes of JSON in all");
+        let detail = format!("must not exceed {MAX_COUNTRY_DATA_BYTES} bytes of JSON in total");
         return Err(Error::field("/country_specific_data", "too_large", detail));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Operators' overrides of the bureaus' circuit breakers.
+//! Operators' overrides of the circuit breakers.
 
 use diesel_async::AsyncPgConnection;
 use slog::warn;
@@ -10,18 +10,12 @@ use crate::storage::{circuit_overrides, transaction};
 
 pub use crate::storage::circuit_overrides::{CircuitOverride, SetOverride};
 
-/// The overrides that are known, of the countries that have one.
-///
-/// # Errors
-/// When the database fails.
+/// The overrides in force.
 pub async fn list(resources: &Resources) -> Result<Vec<CircuitOverride>> {
     circuit_overrides::list(&mut *resources.database.get().await?).await
 }
 
-/// Forces a breaker open or closed on every instance, or ends that. `overrides` are this instance's.
-///
-/// # Errors
-/// When the database fails.
+/// Sets or ends the override of a breaker on all instances. `overrides` are those of this instance.
 pub async fn set(
     resources: &Resources,
     overrides: &CircuitOverrides,
@@ -30,9 +24,10 @@ pub async fn set(
     let Resources { database, logger, .. } = resources;
     let work = async |connection: &mut AsyncPgConnection| circuit_overrides::set(connection, wanted).await;
     let known = transaction::run(database, logger, "set_circuit_override", work).await?;
-    warn!(logger, "an operator has set a circuit"; "country" => wanted.country.code(),
+    warn!(logger, "circuit breaker override set"; "country" => wanted.country.code(),
         "mode" => wanted.mode.as_str(), "account" => &wanted.account, "request_id" => &wanted.request_id);
-    // Also where this instance does not receive notifications now. What it cannot read yet, it reads at its next poll.
+    // Applies the override also if this instance currently receives no notifications. If the read fails, the next poll
+    // repeats it.
     if overrides.refresh(database).await.is_err() {
         overrides.wake();
     }

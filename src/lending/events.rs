@@ -1,4 +1,4 @@
-//! The events `application.*`, which triggers write in the transaction of the change.
+//! The `application.*` events, which triggers write in the transaction of the change.
 
 use serde_json::{Value, json};
 use utoipa::openapi::Schema;
@@ -10,12 +10,12 @@ use crate::events::registry::{Audience, EventType, id, integer, moment, nullable
 /// The event types of applications.
 pub const TYPES: &[EventType] = &[
     of("application.created.v1", "An application was created."),
-    of("application.status_changed.v1", "An application has another status."),
+    of("application.status_changed.v1", "The status of an application changed."),
     of(
         "application.evaluated.v1",
-        "An application has another bureau report or risk score, and the same status.",
+        "The bureau report or risk score of an application changed, but not its status.",
     ),
-    of("application.data_changed.v1", "Other data of an application changed."),
+    of("application.data_changed.v1", "The country-specific data of an application changed."),
     of("application.deleted.v1", "An application was deleted."),
     of("application.restored.v1", "A deleted application was restored."),
 ];
@@ -29,11 +29,14 @@ fn schema() -> Schema {
         ("id", id("The application")),
         ("country", word(&Country::ALL, "Its country")),
         ("status", word(&Status::ALL, "Its status after the change")),
-        ("previous_status", nullable(word(&Status::ALL, "Its status before; null at its creation"))),
+        (
+            "previous_status",
+            nullable(word(&Status::ALL, "Its status before the change; null for the creation")),
+        ),
         ("risk_score", nullable(text("The risk score of the last decision, with two decimals"))),
         ("version", integer("Its version after the change")),
         ("created_by", text("The account that created it")),
-        ("updated_at", moment("When the change was made")),
+        ("updated_at", moment("The time of the change")),
     ])
 }
 

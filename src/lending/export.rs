@@ -1,7 +1,7 @@
-//! Reading a whole list, page by page, as fast as its reader takes it.
+//! Exporting a whole list, page by page, at the speed of its reader.
 //!
-//! Each page is a statement of its own that starts after the last application of the page before. No transaction stays open,
-//! no connection is held between pages, and the whole list is never in memory.
+//! Each page is a separate statement that starts after the last application of the previous page. No transaction stays
+//! open, no connection is held between pages, and the list is never in memory as a whole.
 
 use diesel_async::AsyncPgConnection;
 use slog::{Logger, info, o};
@@ -28,17 +28,16 @@ pub struct Export {
 /// One page of an export.
 #[derive(Debug, Default)]
 pub struct ExportPage {
-    /// The applications.
     pub applications: Vec<ListedApplication>,
-    /// The most applications of an export, when the list goes on and the export ends here.
+    /// The maximum size of an export, if the list is longer and the export ends here.
     pub truncated_after: Option<u32>,
 }
 
 impl Lending {
-    /// Begins the export of a list of the applications that the caller may see.
+    /// Begins the export of a list of the applications visible to the caller.
     ///
     /// # Errors
-    /// [`Error::Validation`] when the list is longer than `lists.export_max_rows`, or when the database fails.
+    /// [`Error::Validation`] if the list is longer than `lists.export_max_rows`.
     pub async fn begin_export(
         &self,
         caller: &Caller,
@@ -70,8 +69,10 @@ impl Lending {
         if total.count <= i64::from(max_rows) {
             return Ok(());
         }
-        let detail =
-            format!("gives {} applications; an export has at most {max_rows}: narrow it", total.count);
+        let detail = format!(
+            "matches {} applications, but an export is limited to {max_rows}; narrow the filter",
+            total.count
+        );
         Err(Error::Validation(vec![FieldError::new("?", "too_many_rows", &detail)]))
     }
 }
@@ -87,14 +88,14 @@ impl Export {
         self.lending.note_view(&self.caller, Viewed::List(ViewAction::Export, &self.filter));
     }
 
-    /// Reads one page and moves on to the next. The connection is returned before anything is sent.
+    /// Reads the next page. The connection is returned before anything is sent.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when the share of searches is used up, or when the database fails.
+    /// [`Error::Overloaded`] if the share of searches is used up.
     pub async fn next_page(&mut self) -> Result<ExportPage> {
         let Some(start) = self.next.take() else { return Ok(ExportPage::default()) };
         let rows = self.lending.resources.settings.lists.export_page_rows.min(self.rows_left);
-        // One more than wanted tells whether the list goes on.
+        // One extra row shows whether the list continues.
         let mut page = self.read_rows(start, i64::from(rows) + 1).await?;
         self.lending.note_unknown(&page);
         let rows_wanted = usize::try_from(rows).unwrap_or(usize::MAX);
@@ -105,7 +106,7 @@ impl Export {
             page.last().filter(|_| goes_on && self.rows_left > 0).map(|last| PageStart::After(last.id));
         let is_truncated = goes_on && self.rows_left == 0;
         if is_truncated {
-            info!(self.logger, "an export was truncated"; "rows" => self.max_rows);
+            info!(self.logger, "export truncated"; "rows" => self.max_rows);
         }
         Ok(ExportPage { applications: page, truncated_after: is_truncated.then_some(self.max_rows) })
     }

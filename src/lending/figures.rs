@@ -1,4 +1,4 @@
-//! The figures of the applications that a caller may see.
+//! Statistics of the applications visible to a caller.
 
 use diesel_async::AsyncPgConnection;
 
@@ -12,10 +12,8 @@ use crate::storage::{Share, replica};
 pub use crate::storage::statistics::{DAYS, Figures, MONTHS, PeriodCount, StatusCount};
 
 impl Lending {
-    /// The figures of one country or of all: as of now or, from a replica, as of the last change that it has replayed.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The figures of one country or of all. They are current or, if read from a replica, as of its last replayed
+    /// change.
     pub async fn figures(&self, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {
         let max_uncounted = self.resources.settings.statistics.max_uncounted;
         let question = Question { visibility, country, max_uncounted };

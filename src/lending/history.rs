@@ -1,4 +1,4 @@
-//! How an application came to where it is: its last decision and its audit trail.
+//! The history of an application: its latest decision and its audit trail.
 
 use super::audit_views::{ViewAction, Viewed};
 use super::{Caller, Lending};
@@ -12,10 +12,10 @@ pub use crate::storage::audit::{AuditEntry, ValueChange};
 pub use crate::storage::types::AuditAction;
 
 impl Lending {
-    /// The last decision on an application that the caller may see.
+    /// The latest decision on an application that is visible to the caller.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the application or the decision, or when the database fails.
+    /// [`Error::NotFound`] for the application or the decision.
     pub async fn latest_decision(&self, caller: &Caller, id: ApplicationId) -> Result<StoredDecision> {
         let database = &self.resources.database;
         let mut connection = database.get().await?;
@@ -26,10 +26,10 @@ impl Lending {
         Ok(stored)
     }
 
-    /// Every change of an application that the caller may see, oldest first. Personal values are masked.
+    /// All changes of an application that is visible to the caller, oldest first, with personal values masked.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or when the database fails.
+    /// [`Error::NotFound`]
     pub async fn audit_trail(&self, caller: &Caller, id: ApplicationId) -> Result<Vec<AuditEntry>> {
         let database = &self.resources.database;
         let mut connection = database.get().await?;

@@ -1,9 +1,10 @@
-//! What a worker takes out of a country's lane while the bureau is away.
+//! How many jobs of a country's lane a worker takes while the bureau is unavailable.
 //!
-//! Where the operator chose `when_open = "pause"`, jobs of a country whose breaker has not been closed for longer than
-//! `pause_after_ms` stay in the queue. The breaker still has to find out when the bureau is back, and nobody calls any more: so
-//! one job goes through whenever it wants a probe. A claim and a call are two steps, and a second job may slip in between, or
-//! one that was claimed before; what such a job finds is not decided on but snoozed (`crate::actors::application`).
+//! With `when_open = "pause"`, jobs of a country whose breaker has not been closed for longer than `pause_after_ms`
+//! stay in the queue. Without calls, the breaker could not find out that the bureau has recovered. Therefore one job is
+//! admitted whenever the breaker wants a probe. A claim and a call are two steps, so another job may slip in between,
+//! or have been claimed before. Such a job is snoozed instead of decided with fallback figures
+//! (`crate::lending::process`).
 
 use std::time::Duration;
 
@@ -14,16 +15,16 @@ use crate::resilience::circuit_breaker::{Snapshot, State};
 /// How much of a lane may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LaneAdmission {
-    /// Whatever there is.
+    /// All jobs.
     Everything,
-    /// One job, to try the bureau with.
+    /// One job, as a probe.
     OneProbe,
-    /// Nothing: it waits.
+    /// No jobs.
     Nothing,
 }
 
 impl LaneAdmission {
-    /// What may run of a country's lane, as its breaker stands.
+    /// The admission for a country's lane, given the state of its breaker.
     pub fn of(settings: &ProviderSettings, breaker: &Snapshot) -> Self {
         match settings.when_open {
             WhenOpen::Fallback => Self::Everything,
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_waits_only_where_that_was_chosen_and_only_after_its_threshold() {
+    fn a_lane_waits_only_if_configured_and_only_after_its_threshold() {
         use CircuitMode::{Auto, ForcedClosed, ForcedOpen};
         use State::{Closed, HalfOpen, Open};
         for (breaker, expected) in [

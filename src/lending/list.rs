@@ -11,27 +11,24 @@ pub use crate::storage::Share;
 pub use crate::storage::applications::{ListFilter, ListedApplication, PageStart, SortOrder, Total};
 pub use crate::storage::seal::DocumentIndex;
 
-/// A part of a list.
+/// A request for a page of a list.
 #[derive(Debug)]
 pub struct ListRequest {
-    /// What the list is narrowed to.
     pub filter: ListFilter,
-    /// Its order.
     pub order: SortOrder,
-    /// Where the part starts.
     pub start: PageStart,
-    /// Whether the whole list is counted.
+    /// Whether to count the whole list.
     pub with_total: bool,
-    /// Most applications of the part.
+    /// The maximum number of applications.
     pub limit: i64,
 }
 
 impl Lending {
-    /// A part of a list of the applications that the caller may see, and the list's total where it is requested. `share` is
-    /// the share of the connections that the statement may use.
+    /// A page of a list of the applications visible to the caller, and the total if requested. `share` is the share of
+    /// the pool that the statement counts towards.
     ///
     /// # Errors
-    /// [`Error::Overloaded`](crate::error::Error::Overloaded) when the share is used up, or when the database fails.
+    /// [`Error::Overloaded`](crate::error::Error::Overloaded) if the share is used up.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -66,7 +63,7 @@ impl Lending {
         Ok((total, listed))
     }
 
-    /// How many rows are examined for a total.
+    /// The bounds on the work for a total.
     pub(super) fn total_bounds(&self) -> TotalBounds {
         let settings = &self.resources.settings;
         TotalBounds { examined: settings.lists.exact_up_to, uncounted: settings.statistics.max_uncounted }

@@ -1,8 +1,8 @@
 //! The use cases of credit, built on the engine: storage, queue, events and actors.
 //!
-//! One file per use case. Each takes plain, typed input and gives a typed result or an [`Error`](crate::error::Error); it knows
-//! nothing of HTTP. A use case owns its transaction and what follows the commit: the cache's change log, wake-ups of the queue
-//! and the relay, audit views, metrics.
+//! There is one file per use case. Each takes plain, typed input and returns a typed result or an
+//! [`Error`](crate::error::Error). It does not depend on HTTP. A use case owns its transaction and what follows the commit:
+//! the cache's change log, wake-ups of the queue and the relay, audit views, metrics.
 
 pub mod audit_views;
 pub mod caller;

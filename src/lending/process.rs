@@ -1,7 +1,7 @@
 //! Processing a credit application: the bureau's report, the country's rules, the decision.
 //!
-//! The steps of one attempt are committed by two grouped writes: the beginning (`PENDING` becomes `VALIDATING`) and the
-//! decision, which ends the job. Every step may be repeated.
+//! An attempt commits two grouped writes: the beginning (`PENDING` becomes `VALIDATING`), and the decision, which
+//! finishes the job. Every step can be repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,15 +36,11 @@ use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::Handle;
 use crate::telemetry::metrics::seconds;
 
-/// The task of deciding credit applications.
+/// The task that decides credit applications.
 pub struct ProcessCreditApplication {
-    /// The engine's shared resources.
     pub resources: Resources,
-    /// Write the beginning and the decision.
     pub write_batchers: WriteBatchers,
-    /// Calls the bureaus.
     pub gateway: Handle<ProviderGateway>,
-    /// The rules.
     pub countries: Arc<Countries>,
 }
 
@@ -55,8 +51,8 @@ impl Task for ProcessCreditApplication {
         Country::ALL.iter().map(|country| country.code()).collect()
     }
 
-    /// Everything in each country's lane. Breakers are read only where some country's jobs may have to wait for one; if they cannot
-    /// be read, every lane is served, and a job that meets an open breaker is snoozed.
+    /// All jobs of each country's lane. Breakers are only read if jobs of some country may have to wait for one. If
+    /// they cannot be read, all lanes are served, and a job that meets an open breaker is snoozed.
     async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
         let mut lanes: Vec<_> = Self::lanes().into_iter().map(Quota::whole).collect();
         let providers = &self.resources.settings.providers;
@@ -81,7 +77,7 @@ impl Task for ProcessCreditApplication {
         Work { job: &attempt.job, parts: self, logger: &attempt.logger }.process().await
     }
 
-    /// Leaves the application to a person, with the error as the reason.
+    /// Leaves the application to a reviewer, with the error as the reason.
     async fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> Result<bool> {
         let reason = format!("processing failed: {}", dead_letter.error_message);
         let give_up = GiveUp {
@@ -108,7 +104,7 @@ fn attribution(resources: &Resources, job: &ClaimedJob, reason: Option<String>) 
     }
 }
 
-/// One attempt at one application.
+/// One attempt to process an application.
 struct Work<'a> {
     job: &'a ClaimedJob,
     parts: &'a ProcessCreditApplication,
@@ -130,7 +126,7 @@ impl Work<'_> {
         };
         self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country));
         if let Some(reference) = &self.job.unanswered_reference {
-            warn!(self.logger, "the bureau has not answered in its time"; "provider_reference" => reference);
+            warn!(self.logger, "the bureau sent no webhook within its deadline"; "provider_reference" => reference);
             return self.decide_unanswered(&case, reference).await;
         }
         match self.ask_bureau(&case).await? {
@@ -151,11 +147,11 @@ impl Work<'_> {
                 Ok(Outcome::Snoozed(retry_after))
             }
             BankingAnswer::RateLimited { .. } => {
-                warn!(self.logger, "the bureau asks for more patience than a job has");
+                warn!(self.logger, "the bureau's rate limit outlasts the job's time limit");
                 self.decide_without_bureau(&case, FallbackReason::RateLimited).await
             }
             BankingAnswer::Failed { error } if self.is_last_attempt() => {
-                warn!(self.logger, "the bureau failed at the last attempt"; error);
+                warn!(self.logger, "the bureau failed on the last attempt"; error);
                 self.decide_without_bureau(&case, FallbackReason::CallsFailed).await
             }
             BankingAnswer::Failed { error } => Err(error),
@@ -187,7 +183,7 @@ impl Work<'_> {
         self.parts.gateway.ask(question).await?
     }
 
-    /// Whether jobs of this country stay in the queue while its breaker stands as it does.
+    /// Whether jobs of this country stay in the queue in the breaker's current state.
     async fn waits_for_its_bureau(&self, country: Country) -> Result<bool> {
         let provider = self.parts.resources.settings.providers.of(country);
         if provider.when_open == WhenOpen::Fallback {
@@ -205,8 +201,8 @@ impl Work<'_> {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
-    /// A promise that was not kept leaves the application to a human, or to the bureau's webhook when it comes after all:
-    /// asking again would only bring another promise.
+    /// An accepted request that was never answered leaves the application to a reviewer, or to the bureau's webhook if
+    /// it still arrives. Another request would only be accepted again.
     async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");
@@ -265,21 +261,21 @@ impl Work<'_> {
         }
     }
 
-    /// Writes, and tries again for as long as the database is unavailable.
+    /// Writes, and retries while the database is unavailable.
     async fn write<W: GroupWrite + Clone>(&self, write: W) -> Result<W::Outcome> {
         let write_once = async || self.parts.write_batchers.write(write.clone()).await;
         retry_unavailable(&self.parts.resources.clock, self.logger, write_once).await
     }
 
-    /// A long backlog of one country must not keep the queue busy with jobs that find no place: the longer it is
-    /// worked on, the longer its pause may be.
+    /// The pause grows with the time spent on the job, so a long backlog of one country does not keep the queue busy
+    /// with jobs that find no slot.
     fn overflow_pause(&self) -> Duration {
         let settings = &self.parts.resources.settings.jobs;
         let ceiling = self.job.worked_on_for.min(Duration::from_millis(settings.retry_max_ms));
         Duration::from_millis(settings.overflow_snooze_ms) + self.parts.resources.clock.jitter(ceiling / 2)
     }
 
-    /// A bureau that asks for patience for ever must not keep an applicant waiting as long.
+    /// Limits how long a job waits for a bureau that keeps responding 429.
     fn may_wait(&self) -> bool {
         self.job.worked_on_for < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
     }

@@ -8,10 +8,10 @@ use crate::storage::Database;
 use crate::storage::applications::{self, Visibility};
 
 impl Lending {
-    /// An application that the caller may see.
+    /// Gets an application that is visible to the caller.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound), or when the database fails.
+    /// [`Error::NotFound`](crate::error::Error::NotFound)
     pub async fn get(&self, caller: &Caller, id: ApplicationId) -> Result<Application> {
         let database = &self.resources.database;
         let read = async |connection: &mut _| {
@@ -21,10 +21,7 @@ impl Lending {
     }
 }
 
-/// Whether an application exists that may be seen with this visibility.
-///
-/// # Errors
-/// When the database fails.
+/// Whether an application exists and is visible.
 pub async fn is_visible(database: &Database, id: ApplicationId, visibility: &Visibility) -> Result<bool> {
     applications::is_visible(&mut *database.get().await?, id, visibility).await
 }

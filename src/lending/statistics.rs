@@ -1,5 +1,5 @@
-//! Counts published events for the statistics, and keeps the figures about all applications in the metrics. Only the leading
-//! relay does so; two instances that both believe to lead would count nothing twice either.
+//! Counts published events for the statistics, and publishes the figures of all applications as metrics. Only the
+//! leading relay does this; even two would not count an event twice.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,23 +20,22 @@ use crate::storage::statistics::{self, Figures, Question, StatusCount};
 use crate::storage::transaction;
 use crate::telemetry::metrics::Metrics;
 
-/// After this time the figures are read again even when nothing happened: a month may have ended.
+/// The age after which the figures are read again without new events, because a month may have ended.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// The statistics of applications.
 pub struct ApplicationStatistics {
     resources: Resources,
-    /// When the figures in the metrics were read, by the monotonic clock; `None` when the metrics have none.
+    /// When the figures in the metrics were read, in monotonic time; `None` if the metrics have none.
     figures_read_at: Mutex<Option<Duration>>,
 }
 
 impl ApplicationStatistics {
-    /// Statistics without figures in the metrics.
+    /// Statistics that have not published figures.
     pub fn new(resources: &Resources) -> Self {
         Self { resources: resources.clone(), figures_read_at: Mutex::default() }
     }
 
-    /// Counts batches until one is not full, and keeps the figures in the metrics up to date.
+    /// Counts batches until one is not full, and updates the metrics.
     async fn count(&self) -> Result<()> {
         let settings = &self.resources.settings.statistics;
         let mut connection = self.resources.database.get().await?;
@@ -107,7 +106,7 @@ fn publish(metrics: &Metrics, figures: &Figures) {
             let rate = ratio(approved, decided);
             metrics.approval_rate.with_label_values(&[country.code()]).set(rate);
         } else {
-            // There is no series that would not lie.
+            // Without decisions there is no meaningful rate.
             let _ = metrics.approval_rate.remove_label_values(&[country.code()]);
         }
         for (index, band) in RiskBand::ALL.into_iter().enumerate() {
@@ -122,7 +121,7 @@ fn publish(metrics: &Metrics, figures: &Figures) {
     }
 }
 
-/// A share as Prometheus has it.
+/// A ratio as a metric value.
 fn ratio(part: i64, whole: i64) -> f64 {
     rust_decimal::Decimal::from(part)
         .checked_div(rust_decimal::Decimal::from(whole))

@@ -1,7 +1,7 @@
 //! Submitting an application.
 //!
-//! The write batcher inserts it, together with its job, its audit row, its event and, for a keyed request, the answer. The
-//! application waits for its decision then.
+//! The write batcher inserts it together with its job, audit row, event and, for a keyed request, the stored response.
+//! Then the application waits for its decision.
 
 use std::fmt;
 
@@ -18,26 +18,23 @@ use crate::storage::idempotency::{Keyed, SealedReply, in_flight};
 
 use chrono::{DateTime, Utc};
 
-/// An application to be submitted, checked.
+/// A validated application to submit.
 #[derive(Clone)]
 pub struct Draft {
-    /// The country.
     pub country: Country,
-    /// The applicant's name.
     pub full_name: FullName,
-    /// The applicant's document, normalized.
+    /// In normalised form.
     pub identity_document: IdentityDocument,
-    /// The requested amount.
     pub requested_amount: Money,
-    /// The declared income.
+    /// As declared by the applicant.
     pub monthly_income: Money,
     /// The number of instalments.
     pub term_months: TermMonths,
-    /// The applicant's birth date, where it is known.
+    /// If known.
     pub birth_date: Option<BirthDate>,
-    /// The data of the country that are stored in the clear.
+    /// Country data that is stored in clear text.
     pub country_specific_data: Map<String, Value>,
-    /// The data of the country that are sealed.
+    /// Country data that is sealed.
     pub personal_data: PersonalMembers,
 }
 
@@ -49,25 +46,22 @@ impl fmt::Debug for Draft {
 
 /// The result of submitting an application.
 pub enum Submitted {
-    /// It was inserted.
     Made(Box<NewApplication>),
     /// The same request was answered before.
     Replayed(SealedReply),
     /// The account has an open application for the document.
     Duplicate {
-        /// The open application.
         existing: ApplicationId,
-        /// Until when it blocks others, unless it is closed before.
+        /// When its claim on the document expires, unless it is closed before.
         open_until: Option<DateTime<Utc>>,
     },
 }
 
 impl Lending {
-    /// Submits an application, once for its key where it has one.
+    /// Submits an application, at most once per idempotency key.
     ///
     /// # Errors
-    /// [`Error::KeyReused`](crate::error::Error::KeyReused), [`Error::InFlight`](crate::error::Error::InFlight), or when the
-    /// database fails.
+    /// [`Error::KeyReused`](crate::error::Error::KeyReused), [`Error::InFlight`](crate::error::Error::InFlight)
     pub async fn submit(
         &self,
         caller: Caller,

@@ -1,9 +1,8 @@
-//! The bulkhead (docs/specification.md 4): it bounds the calls of one country in flight and in the queue, and refuses
-//! more.
+//! The bulkhead (docs/specification.md 4): bounds a country's calls in flight and in the queue, and refuses others.
 //!
-//! BulkheadState are handed on in the order of arrival: one that becomes free goes to the longest waiting caller before
-//! anybody new can take it. A [`BulkheadPermit`] frees itself when it is dropped, so that a call that panics or whose caller went
-//! away cannot keep it.
+//! Permits are passed on in the order of arrival: a released permit goes to the longest waiting caller before a new one
+//! can take it. A [`BulkheadPermit`] is released when it is dropped, so a call that panics or is cancelled cannot keep
+//! it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,7 +10,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-/// The places of one country.
+/// The bulkhead of one country.
 pub struct Bulkhead(Rc<RefCell<BulkheadState>>);
 
 struct BulkheadState {
@@ -21,24 +20,24 @@ struct BulkheadState {
     queue: VecDeque<oneshot::Sender<BulkheadPermit>>,
 }
 
-/// What somebody finds who wants to make a call.
+/// The result of entering the bulkhead.
 pub enum Entry {
-    /// A free place.
+    /// A permit.
     Free(BulkheadPermit),
     /// A place in the queue.
     Queued(Waiting),
-    /// Neither.
+    /// The queue is full.
     Full,
 }
 
-/// Leave to have one call in flight, until it is dropped.
+/// Permission for one call in flight, until it is dropped.
 pub struct BulkheadPermit(Rc<RefCell<BulkheadState>>);
 
 /// A place in the queue, until it is dropped.
 pub struct Waiting(oneshot::Receiver<BulkheadPermit>);
 
 impl Bulkhead {
-    /// A bulkhead of `max_in_flight` permits and a queue of `max_queued` callers.
+    /// A bulkhead with `max_in_flight` permits and a queue for `max_queued` callers.
     pub fn new(max_in_flight: u32, max_queued: u32) -> Self {
         Self(Rc::new(RefCell::new(BulkheadState {
             max_in_flight,
@@ -48,37 +47,35 @@ impl Bulkhead {
         })))
     }
 
-    /// Takes a place, or one in the queue.
+    /// Takes a permit or a place in the queue.
     pub fn enter(&self) -> Entry {
-        let mut places = self.0.borrow_mut();
-        if places.in_flight < places.max_in_flight {
-            places.in_flight += 1;
+        let mut state = self.0.borrow_mut();
+        if state.in_flight < state.max_in_flight {
+            state.in_flight += 1;
             return Entry::Free(BulkheadPermit(Rc::clone(&self.0)));
         }
-        if places.queue.len() >= places.max_queued {
-            places.queue.retain(|waiter| !waiter.is_closed());
+        if state.queue.len() >= state.max_queued {
+            state.queue.retain(|waiter| !waiter.is_closed());
         }
-        if places.queue.len() >= places.max_queued {
+        if state.queue.len() >= state.max_queued {
             return Entry::Full;
         }
         let (tx, rx) = oneshot::channel();
-        places.queue.push_back(tx);
+        state.queue.push_back(tx);
         Entry::Queued(Waiting(rx))
     }
 
-    /// Calls in flight.
     pub fn in_flight(&self) -> u32 {
         self.0.borrow().in_flight
     }
 
-    /// Calls that wait.
     pub fn queued(&self) -> usize {
         self.0.borrow().queue.iter().filter(|waiter| !waiter.is_closed()).count()
     }
 }
 
 impl Waiting {
-    /// Waits for a place; `None` when the bulkhead is gone.
+    /// Waits for a permit; `None` if the bulkhead is gone.
     pub async fn turn(self) -> Option<BulkheadPermit> {
         self.0.await.ok()
     }
@@ -109,7 +106,7 @@ mod tests {
     fn place(bulkhead: &Bulkhead) -> BulkheadPermit {
         match bulkhead.enter() {
             Entry::Free(place) => place,
-            Entry::Queued(_) | Entry::Full => panic!("no free place"),
+            Entry::Queued(_) | Entry::Full => panic!("no permit"),
         }
     }
 
@@ -121,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_place_goes_to_the_longest_waiting_and_to_nobody_new() {
+    fn a_released_permit_goes_to_the_longest_waiting_caller() {
         let bulkhead = Bulkhead::new(1, 2);
         let held = place(&bulkhead);
         let (first, second) = (waiting(&bulkhead), waiting(&bulkhead));
@@ -138,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_goes_away_gives_up_the_place_or_the_turn() {
+    fn a_dropped_caller_gives_up_its_permit_or_place_in_the_queue() {
         let bulkhead = Bulkhead::new(1, 1);
         let held = place(&bulkhead);
         drop(waiting(&bulkhead));

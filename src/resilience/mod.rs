@@ -1,6 +1,6 @@
-//! Protection against services that fail or are slow: circuit breaker, bulkhead, retry budget, sliding window, retries.
+//! Protection against failing or slow services: circuit breaker, bulkhead, retry budget, sliding window, retries.
 //!
-//! Everything here is independent of what it protects. Time is injected.
+//! Nothing here depends on the protected service. Time is injected.
 
 pub mod bulkhead;
 pub mod circuit_breaker;

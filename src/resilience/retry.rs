@@ -1,9 +1,9 @@
-//! Writes that Aval's own database refuses for the moment.
+//! Retries of writes that Aval's own database temporarily rejects.
 //!
-//! A bureau that fails uses up a job's attempts; a database that is full, restarting or out of reach must not, or an
-//! outage of minutes would leave everything in work to humans. So a write that may succeed later is tried again, with the
-//! lease held by its heartbeat meanwhile. It ends with the lease: a worker whose job was given to another is stopped by its
-//! heartbeat, and what it still writes is refused by the fencing token.
+//! A failing bureau uses up a job's attempts. A database that is full, restarting or unreachable must not, or an outage
+//! of minutes would send all applications in progress to review. Therefore a write that may succeed later is retried,
+//! while the lease is renewed. The retries end with the lease: a worker whose job was given to another one is stopped
+//! when its renewal fails, and its late writes are rejected by the fencing token.
 
 use std::time::Duration;
 
@@ -12,15 +12,14 @@ use slog::{Logger, warn};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
-/// The longest first pause; it doubles with each try.
+/// The maximum of the first pause, which doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Writes until it is written or refused for good. Whoever calls bounds the time.
+/// Repeats a write until it succeeds or fails permanently. The caller must limit the time.
 ///
 /// # Errors
-/// The write's error that another try would not mend.
+/// The write's permanent error.
 pub async fn retry_unavailable<T>(
     clock: &Clock,
     logger: &Logger,
@@ -29,18 +28,18 @@ pub async fn retry_unavailable<T>(
     let mut ceiling = FIRST_PAUSE;
     loop {
         let error = match write().await {
-            Err(error) if is_ours_and_passes(&error) => error,
+            Err(error) if is_temporary(&error) => error,
             outcome => return outcome,
         };
         let pause = ceiling / 2 + clock.jitter(ceiling / 2);
-        warn!(logger, "the database did not take it; it is tried again"; "pause_ms" => pause.as_millis(), error);
+        warn!(logger, "write failed; retrying"; "pause_ms" => pause.as_millis(), error);
         tokio::time::sleep(pause).await;
         ceiling = (ceiling * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// Whether it is our own database or write batcher that cannot for the moment.
-fn is_ours_and_passes(error: &Error) -> bool {
+/// Whether Aval's own database or write batcher is temporarily unavailable.
+fn is_temporary(error: &Error) -> bool {
     matches!(
         error,
         Error::Database { transient: true, .. } | Error::Unavailable { .. } | Error::Overloaded { .. }
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[actix_rt::test]
-    async fn a_write_is_tried_until_it_is_taken_or_refused_for_good() {
+    async fn a_write_is_retried_until_it_succeeds_or_fails_permanently() {
         let logger = Logger::root(slog::Discard, slog::o!());
         let tries = Cell::new(0);
         let flaky = async || {

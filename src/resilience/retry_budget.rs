@@ -1,8 +1,8 @@
-//! The retry budget (docs/specification.md 4): it bounds the retries of the last minute to a share of its calls, with
-//! a floor.
+//! The retry budget (docs/specification.md 4): limits the retries of the last minute to a share of the calls, with a
+//! minimum.
 //!
-//! Without one, every call to a failing bureau becomes three just when it can bear least. The floor keeps retries
-//! possible where calls are rare and a share of them would be nothing.
+//! Without it, every call to a failing bureau would become three when the bureau can handle them least. The minimum
+//! allows retries where calls are rare.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::resilience::sliding_window::SlidingWindow;
 
 const WINDOW_MS: u64 = 60_000;
 
-/// One country's budget.
+/// The retry budget of one country.
 pub struct RetryBudget {
     percent: u32,
     floor: u32,
-    /// First tries, retries.
+    /// First attempts and retries.
     counts: SlidingWindow<2>,
 }
 
 impl RetryBudget {
-    /// A budget that has seen no call yet.
+    /// A budget without calls.
     pub fn new(settings: &CallSettings) -> Self {
         Self {
             percent: settings.retry_budget_percent,
@@ -29,12 +29,12 @@ impl RetryBudget {
         }
     }
 
-    /// Counts a first try.
+    /// Counts a first attempt.
     pub fn count_call(&mut self, now: Duration) {
         self.counts.add(now, [1, 0]);
     }
 
-    /// Takes one retry out of the budget; `false` when nothing is left.
+    /// Takes one retry from the budget; `false` if none is left.
     pub fn take(&mut self, now: Duration) -> bool {
         let [calls, retries] = self.counts.totals(now);
         let share = u64::from(calls) * u64::from(self.percent) / 100;
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grants_a_share_of_the_calls_and_never_less_than_the_floor() {
+    fn it_grants_a_share_of_the_calls_but_at_least_the_minimum() {
         for (calls, expected) in [(0, 10), (50, 10), (54, 10), (55, 11), (200, 40)] {
             let mut budget = budget(20, 10);
             for _ in 0..calls {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_minute_it_is_full_again() {
+    fn it_is_full_again_after_a_minute() {
         let mut budget = budget(20, 3);
         assert_eq!(taken(&mut budget, Duration::from_secs(5)), 3);
         assert_eq!(taken(&mut budget, Duration::from_secs(64)), 0);

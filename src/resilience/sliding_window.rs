@@ -1,21 +1,21 @@
-//! Counts over the last stretch of time, in bounded memory.
+//! Counts over a sliding time window, in bounded memory.
 //!
-//! The window is cut into at most [`SLOTS`] slots; a count leaves with its slot. So memory does not grow with traffic
-//! and every step costs amortised constant time. The price is a granularity of one slot: what happened counts for at
-//! least the window less one slot and at most for the whole window (rounded up to whole slots).
+//! The window is divided into at most [`SLOTS`] slots, and counts expire with their slot. Memory is independent of
+//! traffic, and every step takes amortised constant time. The price is the granularity of one slot: an event counts for
+//! at least the window less one slot, and at most for the whole window (rounded up to whole slots).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Into how many slots a window is cut at most.
+/// The maximum number of slots in a window.
 const SLOTS: u64 = 60;
 
-/// `N` counters that forget.
+/// `N` counters over a sliding window.
 #[derive(Debug)]
 pub(super) struct SlidingWindow<const N: usize> {
     slot_ms: u64,
     slots: u64,
-    /// The newest slot stands in front.
+    /// The newest slot comes first.
     counts: VecDeque<[u32; N]>,
     /// The number of the newest slot, counted from the clock's origin.
     newest: u64,
@@ -23,7 +23,7 @@ pub(super) struct SlidingWindow<const N: usize> {
 }
 
 impl<const N: usize> SlidingWindow<N> {
-    /// Counters over the last `window_ms` milliseconds; nothing has happened yet.
+    /// Counters over the last `window_ms` milliseconds.
     pub(super) fn new(window_ms: u64) -> Self {
         let slot_ms = window_ms.div_ceil(SLOTS).max(1);
         let slots = window_ms.div_ceil(slot_ms).max(1);
@@ -32,7 +32,7 @@ impl<const N: usize> SlidingWindow<N> {
 
     /// Adds to each counter at `now`.
     pub(super) fn add(&mut self, now: Duration, amounts: [u32; N]) {
-        self.forget(now);
+        self.expire(now);
         if self.counts.is_empty() {
             self.counts.push_front([0; N]);
         }
@@ -42,13 +42,13 @@ impl<const N: usize> SlidingWindow<N> {
         each(&mut self.totals, amounts, u32::saturating_add);
     }
 
-    /// What the window holds at `now`.
+    /// The totals of the window at `now`.
     pub(super) fn totals(&mut self, now: Duration) -> [u32; N] {
-        self.forget(now);
+        self.expire(now);
         self.totals
     }
 
-    fn forget(&mut self, now: Duration) {
+    fn expire(&mut self, now: Duration) {
         let current = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) / self.slot_ms;
         for _ in 0..current.saturating_sub(self.newest).min(self.slots) {
             self.counts.push_front([0; N]);
@@ -74,7 +74,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_count_leaves_with_its_slot() {
+    fn a_count_expires_with_its_slot() {
         let mut counts = SlidingWindow::<2>::new(60_000);
         counts.add(Duration::from_millis(999), [1, 0]);
         counts.add(Duration::from_millis(1_000), [1, 1]);
@@ -85,7 +85,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn totals_are_those_of_a_full_log_and_memory_stays_bounded(
+        fn totals_match_a_full_log_and_memory_stays_bounded(
             window_ms in 1_u64..500,
             steps in prop::collection::vec((0_u64..80, 0_u32..5), 1..120),
         ) {

@@ -1,4 +1,4 @@
-//! Keys of machine clients.
+//! API keys of machine clients.
 
 use std::num::NonZeroU32;
 
@@ -13,7 +13,7 @@ use crate::domain::account::{KeyLimits, Role, Scope};
 use crate::domain::label::Label;
 use crate::error::{Error, Result};
 
-/// How exact `last_used_at` is.
+/// The resolution of `last_used_at`.
 const LAST_USED_GRAIN: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Queryable, Selectable)]
@@ -33,54 +33,51 @@ struct ApiKeyRow {
     applications_per_minute: Option<i32>,
 }
 
-/// A key, without its secret.
+/// An API key without its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// The identifier, which is the public part of the key.
+    /// The public part of the key.
     pub id: Uuid,
-    /// The name, which never changes.
+    /// Unique and immutable.
     pub name: String,
     /// SHA-256 of the secret part.
     pub key_hash: Vec<u8>,
-    /// The most that it may do.
+    /// The upper limit of the key's permissions.
     pub role: Label<Role>,
-    /// What it was made for.
     pub scopes: Vec<Scope>,
-    /// Who made it.
+    /// The account that created the key.
     pub created_by: String,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// Until when it is good; for ever when absent.
+    /// `None` if the key does not expire.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was taken back.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it was last used, to ten minutes.
+    /// Accurate to ten minutes.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// How often it may be used.
     pub limits: KeyLimits,
 }
 
 impl ApiKey {
-    /// What every key begins with, so that it is recognised where it should not be.
+    /// The prefix of every key. It lets secret scanners recognise a leaked key.
     pub const WORD: &'static str = "aval";
 
-    /// Whether a text is meant as a key. No access token has an underscore among its first five characters.
+    /// Whether a text is meant to be an API key. Access tokens never have an underscore among their first five
+    /// characters.
     pub fn is_key(text: &str) -> bool {
         text.strip_prefix(Self::WORD).is_some_and(|rest| rest.starts_with('_'))
     }
 
-    /// The part before the secret, which tells the key from others.
+    /// The part before the secret, which identifies the key.
     pub fn prefix(&self) -> String {
         format!("{}_{}_", Self::WORD, self.id.simple())
     }
 
-    /// Whether it is good.
+    /// Whether the key is neither revoked nor expired.
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 
-    /// Whether its use was noted in the last ten minutes: a write at each request would cost more than the request.
-    pub fn was_used_lately(&self, now: DateTime<Utc>) -> bool {
+    /// Whether `last_used_at` is at most ten minutes old. Writing it on every request would cost more than the request.
+    pub fn was_used_recently(&self, now: DateTime<Utc>) -> bool {
         self.last_used_at.is_some_and(|last| now - last < LAST_USED_GRAIN)
     }
 }
@@ -92,7 +89,7 @@ impl std::fmt::Debug for ApiKey {
 }
 
 impl From<ApiKeyRow> for ApiKey {
-    /// A scope that this version does not know gives nothing: a newer one made the key.
+    /// Scopes that this version does not know grant nothing; a newer version created them.
     fn from(row: ApiKeyRow) -> Self {
         Self {
             id: row.id,
@@ -121,35 +118,25 @@ fn rate_column(per_minute: Option<NonZeroU32>) -> Option<i32> {
     per_minute.map(|rate| i32::try_from(rate.get()).unwrap_or(i32::MAX))
 }
 
-/// A key to be stored.
+/// A key to insert.
 #[derive(Debug, Clone)]
 pub struct NewApiKey<'a> {
-    /// The identifier.
     pub id: Uuid,
-    /// The name.
     pub name: &'a str,
     /// SHA-256 of the secret part.
     pub key_hash: &'a [u8],
-    /// The most that it may do.
     pub role: Role,
-    /// What it is made for.
     pub scopes: &'a [Scope],
-    /// Who makes it.
     pub created_by: &'a str,
-    /// The person who makes it: it is revoked when that account is disabled.
+    /// The user who creates the key. The key is revoked when that account is disabled.
     pub made_by_user: Option<Uuid>,
-    /// The key that makes it: it ends no later, and is revoked with it.
+    /// The key that creates this key. This key expires no later than it and is revoked with it.
     pub made_by_key: Option<Uuid>,
-    /// Until when it is good.
     pub expires_at: Option<DateTime<Utc>>,
-    /// How often it may be used.
     pub limits: KeyLimits,
 }
 
-/// Stores a key; `None` when the name is taken, be it by a key that was taken back.
-///
-/// # Errors
-/// When the database fails.
+/// Stores a key. Returns `None` when the name is taken, even by a revoked key.
 pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> Result<Option<ApiKey>> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let row: Option<ApiKeyRow> = diesel::insert_into(api_keys::table)
@@ -175,28 +162,18 @@ pub async fn insert(connection: &mut AsyncPgConnection, key: &NewApiKey<'_>) -> 
     Ok(row.map(ApiKey::from))
 }
 
-/// Finds a key.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
     let query = api_keys::table.select(ApiKeyRow::as_select()).find(id);
     Ok(query.first(connection).await.optional()?.map(ApiKey::from))
 }
 
-/// Finds a key, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
-///
-/// # Errors
-/// When the database fails.
+/// Finds a key and locks it against changes until the transaction ends. Several transactions can hold the lock.
 pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<ApiKey>> {
     let query = api_keys::table.select(ApiKeyRow::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?.map(ApiKey::from))
 }
 
-/// Keys, newest first, at most `limit`, made before `before`.
-///
-/// # Errors
-/// When the database fails.
+/// Up to `limit` keys created before the key `before`, newest first.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     before: Option<Uuid>,
@@ -211,12 +188,12 @@ pub async fn list_page(
     Ok(rows.into_iter().map(ApiKey::from).collect())
 }
 
-/// Revokes a key, and by trigger those that it has made. Doing it twice changes nothing.
+/// Revokes a key; a trigger revokes the keys that it created. Idempotent.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn revoke(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<Utc>) -> Result<()> {
-    // The condition is evaluated again on the newest row when another transaction revokes the key at the same time.
+    // The filter is evaluated again on the newest row version when another transaction revokes the key concurrently.
     let live = api_keys::table.find(id).filter(api_keys::revoked_at.is_null());
     let revoked = diesel::update(live).set(api_keys::revoked_at.eq(now)).execute(connection).await?;
     if revoked == 0 {
@@ -225,10 +202,7 @@ pub async fn revoke(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<
     Ok(())
 }
 
-/// Notes that a key was used.
-///
-/// # Errors
-/// When the database fails.
+/// Sets `last_used_at`.
 pub async fn touch(connection: &mut AsyncPgConnection, id: Uuid, now: DateTime<Utc>) -> Result<()> {
     diesel::update(api_keys::table.find(id)).set(api_keys::last_used_at.eq(now)).execute(connection).await?;
     Ok(())

@@ -1,14 +1,13 @@
-//! The archive: months whose applications are all closed, out of the way of everything that lists, and still found by
-//! their identifiers.
+//! The archive: months whose applications are all closed. Lists exclude them; lookups by identifier still find them.
 //!
-//! A month is three tables (applications, audit_logs, decisions), which hang either on the living tables or on those of the
-//! archive. Moving it is a change of parents in one short transaction; no row is copied. That takes a lock of the whole
-//! table for an instant, and everybody would wait behind a lock that is waited for: so the database gives up after a
-//! tenth of a second, and [`archive`] tries again. What takes long, checking that each row is within its month, happens
-//! before, and nobody waits for it.
+//! A month consists of three tables (applications, audit_logs, decisions), which are partitions of either the live or
+//! the archive tables. A move detaches and attaches them in one short transaction and copies no rows. That needs a
+//! brief lock on the whole parent table, and every other statement queues behind a pending lock. Therefore the lock
+//! attempt times out after a tenth of a second and [`archive`] retries. The slow part, validating that each row belongs
+//! to its month, runs before without blocking.
 //!
-//! A query that looks for one identifier asks the living tables first, and only when it finds nothing both, in one
-//! statement, so that it cannot fall between them while a month moves.
+//! A lookup by identifier queries the live tables first. If it finds nothing, it queries both in one statement, so a
+//! month that moves at that moment is not missed.
 
 use std::time::Duration;
 
@@ -21,22 +20,21 @@ use super::partitions::Month;
 use super::seal::KeyRing;
 use crate::error::{Error, PublicMessage, Result};
 
-/// Tries of a move, each of which gives up after a tenth of a second.
+/// Attempts of a move, each with a lock timeout of a tenth of a second.
 const MAX_TRIES: u32 = 20;
-/// The pause between two tries: nobody is held up for more than a tenth of the time.
+/// The pause between attempts, so that others are blocked for at most a tenth of the time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Where a month is.
+/// The tables that hold a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
-    /// Among the living.
+    /// In the live tables.
     Hot,
-    /// In the archive.
     Archived,
 }
 
 impl Tier {
-    /// The name that people read.
+    /// The name in output and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hot => "hot",
@@ -45,14 +43,12 @@ impl Tier {
     }
 }
 
-/// A month that is there.
+/// An existing month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedMonth {
-    /// Which.
     pub month: Month,
-    /// Where it is.
     pub tier: Tier,
-    /// How much room its three tables take, with their indexes.
+    /// The total size of its three tables with their indexes.
     pub bytes: i64,
 }
 
@@ -66,10 +62,7 @@ struct MonthRow {
     bytes: i64,
 }
 
-/// Every month that is there, oldest first.
-///
-/// # Errors
-/// When the database fails.
+/// All months, oldest first.
 pub async fn months(connection: &mut AsyncPgConnection) -> Result<Vec<ListedMonth>> {
     let rows: Vec<MonthRow> = diesel::sql_query(
         "SELECT replace(substring(c.relname FROM '\\d{4}_\\d{2}$'), '_', '-') AS month, \
@@ -92,38 +85,32 @@ pub async fn months(connection: &mut AsyncPgConnection) -> Result<Vec<ListedMont
     Ok(rows.into_iter().filter_map(listed).collect())
 }
 
-/// Where a month is; `None` when it is nowhere.
-///
-/// # Errors
-/// When the database fails.
+/// Where a month is stored, or `None` if it does not exist.
 pub async fn tier(connection: &mut AsyncPgConnection, month: Month) -> Result<Option<Tier>> {
     let known = months(connection).await?;
     Ok(known.into_iter().find(|listed| listed.month == month).map(|listed| listed.tier))
 }
 
 diesel::define_sql_function! {
-    /// How many applications of a month are still in work.
+    /// The number of applications of a month that are still open.
     fn month_open_applications(month: Date) -> BigInt;
 }
 
-/// How many applications of a living month are still in work: neither decided nor deleted, with a job, or with a webhook
-/// that is to be tried again.
-///
-/// # Errors
-/// When the database fails.
+/// The number of open applications of a live month: undecided and not deleted, with a job, or with a webhook event that
+/// will be retried.
 pub async fn open_applications(connection: &mut AsyncPgConnection, month: Month) -> Result<i64> {
     Ok(diesel::select(month_open_applications(month.first_day())).get_result(connection).await?)
 }
 
-/// Moves a month to the archive. The connection's statement timeout must leave room for reading the whole month once.
+/// Moves a month to the archive. The connection's statement timeout must allow reading the whole month once.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such month, [`Error::Conflict`] when it is archived, too young, or has applications
-/// in work; a passing error when its lock could not be had; or when the database fails.
+/// [`Error::NotFound`] if the month does not exist; [`Error::Conflict`] if it is archived, too recent, or has open
+/// applications; a transient error if the lock could not be acquired.
 pub async fn archive(connection: &mut AsyncPgConnection, month: Month, now: DateTime<Utc>) -> Result<()> {
     match tier(connection, month).await? {
         None => return Err(Error::NotFound("month")),
-        Some(Tier::Archived) => return Err(conflict(format!("{month} is archived already"))),
+        Some(Tier::Archived) => return Err(conflict(format!("{month} is already archived"))),
         Some(Tier::Hot) => {}
     }
     check_age(month, now)?;
@@ -131,28 +118,28 @@ pub async fn archive(connection: &mut AsyncPgConnection, month: Month, now: Date
     if open > 0 {
         return Err(conflict(format!("{month} has {open} applications that are not closed")));
     }
-    patiently(connection, "SELECT bound_month($1)", month).await?;
-    patiently(connection, "SELECT validate_month($1)", month).await?;
-    patiently(connection, "SELECT archive_month($1)", month).await
+    retry_on_lock_timeout(connection, "SELECT bound_month($1)", month).await?;
+    retry_on_lock_timeout(connection, "SELECT validate_month($1)", month).await?;
+    retry_on_lock_timeout(connection, "SELECT archive_month($1)", month).await
 }
 
-/// Moves an archived month back, whole.
+/// Moves an archived month back to the live tables.
 ///
 /// # Errors
-/// [`Error::NotFound`] when there is no such month, [`Error::Conflict`] when it is not archived; a passing error when its
-/// lock could not be had; or when the database fails.
+/// [`Error::NotFound`] if the month does not exist; [`Error::Conflict`] if it is not archived; a transient error if the
+/// lock could not be acquired.
 pub async fn restore(connection: &mut AsyncPgConnection, month: Month) -> Result<()> {
     match tier(connection, month).await? {
         None => Err(Error::NotFound("month")),
         Some(Tier::Hot) => Err(conflict(format!("{month} is not archived"))),
-        Some(Tier::Archived) => patiently(connection, "SELECT unarchive_month($1)", month).await,
+        Some(Tier::Archived) => retry_on_lock_timeout(connection, "SELECT unarchive_month($1)", month).await,
     }
 }
 
-/// Copies an archived month to a tablespace, where it is not there already; whether it was elsewhere.
+/// Moves an archived month to a tablespace. Returns false if it was already there.
 ///
 /// # Errors
-/// When there is no such tablespace, its lock could not be had, or the database fails.
+/// If the tablespace does not exist or the lock could not be acquired.
 pub async fn place(connection: &mut AsyncPgConnection, month: Month, tablespace: &str) -> Result<bool> {
     Ok(diesel::sql_query("SELECT place_archived_month($1, $2::name) AS moved")
         .bind::<Date, _>(month.first_day())
@@ -168,7 +155,7 @@ struct Moved {
     moved: bool,
 }
 
-/// The database refuses younger months by itself; this says so in words.
+/// The database also refuses recent months; this check gives a readable error.
 fn check_age(month: Month, now: DateTime<Utc>) -> Result<()> {
     if month.next().next().start() > now {
         return Err(conflict(format!("{month} has not been over for a month")));
@@ -180,8 +167,12 @@ fn conflict(text: String) -> Error {
     Error::Conflict(PublicMessage::new(text))
 }
 
-/// Runs a statement about a month, again when its lock could not be had in time.
-async fn patiently(connection: &mut AsyncPgConnection, statement: &str, month: Month) -> Result<()> {
+/// Runs a statement for a month and retries it when the lock timed out.
+async fn retry_on_lock_timeout(
+    connection: &mut AsyncPgConnection,
+    statement: &str,
+    month: Month,
+) -> Result<()> {
     let mut tries = 1;
     loop {
         let day: NaiveDate = month.first_day();
@@ -204,11 +195,8 @@ struct SealedElsewhere {
     rows: i64,
 }
 
-/// The archived months with envelopes that the active key did not seal, and how many rows in each. `aval reencrypt` cannot
-/// reach them: the keys that sealed them must be kept.
-///
-/// # Errors
-/// When the database fails.
+/// The archived months with values not sealed by the active key, and the number of such rows in each. `aval reencrypt`
+/// does not process the archive, so the keys that sealed them must be kept.
 pub async fn sealed_by_other_keys(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -229,26 +217,25 @@ pub async fn sealed_by_other_keys(
     found.into_iter().map(|row| Ok((row.month, u64::try_from(row.rows).map_err(Error::internal)?))).collect()
 }
 
-/// The tables of a month, as they stand in an export: name, key of the rows' order, columns that tell the application.
+/// The tables of a month in an export: name, sort key, and the column with the application's id.
 pub const TABLES: [(&str, &str, &str); 3] = [
     ("applications", "id", "id"),
     ("audit_logs", "application_id, version", "application_id"),
     ("decisions", "application_id, id", "application_id"),
 ];
 
-/// A row as a line of JSON.
 #[derive(QueryableByName)]
 struct Line {
     #[diesel(sql_type = Text)]
     line: String,
 }
 
-/// Gives every row of a month's table to `take`, in the order of its key, as one line of JSON each: PostgreSQL's own text
-/// of each column, with personal data sealed as it is. Must be called in a transaction that sees one state
+/// Passes each row of a month's table to `take` as one line of JSON, in the order of its key. Columns have PostgreSQL's
+/// own text format, and personal data stays sealed. Must be called in a transaction with a consistent snapshot
 /// ([`begin_reading`]).
 ///
 /// # Errors
-/// What `take` returns, or when the database fails.
+/// The error that `take` returns.
 pub async fn read_lines(
     connection: &mut AsyncPgConnection,
     (table, order, application): (&str, &str, &str),
@@ -277,27 +264,18 @@ pub async fn read_lines(
     Ok(())
 }
 
-/// Begins a transaction in which every statement sees the same state, and none takes too long.
-///
-/// # Errors
-/// When the database fails.
+/// Begins a read-only transaction with one snapshot for all statements and without a statement timeout.
 pub async fn begin_reading(connection: &mut AsyncPgConnection) -> Result<()> {
     let begin = "SET statement_timeout = 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     Ok(connection.batch_execute(begin).await?)
 }
 
-/// Ends it.
-///
-/// # Errors
-/// When the database fails.
+/// Ends the transaction of [`begin_reading`].
 pub async fn end_reading(connection: &mut AsyncPgConnection) -> Result<()> {
     Ok(connection.batch_execute("COMMIT").await?)
 }
 
-/// The newest migration that has run: what the columns of an export are of.
-///
-/// # Errors
-/// When the database fails.
+/// The newest applied migration, which defines the columns of an export.
 pub async fn schema_version(connection: &mut AsyncPgConnection) -> Result<String> {
     let query = "SELECT max(version)::text AS line FROM __diesel_schema_migrations";
     Ok(diesel::sql_query(query).get_result::<Line>(connection).await?.line)

@@ -1,7 +1,7 @@
-//! The history of an application. Written by trigger alone; only read here.
+//! The history of an application, which triggers write and this module only reads.
 //!
-//! A row keeps the old and the new value of what its change changed: in the clear, or, where a column is sealed, as the two
-//! envelopes, which the trigger copies without a key.
+//! An audit row holds the old and the new value of each changed column: in clear text or, for sealed columns, as the
+//! two envelopes, which the trigger copies without a key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,47 +23,38 @@ use crate::domain::personal_data::{PersonalMembers, masked_value};
 use crate::domain::status::Status;
 use crate::error::Result;
 
-/// One change.
+/// One change of an application.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
-    /// The identifier.
     pub id: Uuid,
     /// The application's version after the change.
     pub version: i64,
-    /// What kind of change.
     pub action: Label<AuditAction>,
-    /// The status before; `None` for the creation.
+    /// `None` for the creation.
     pub old_status: Option<Label<Status>>,
-    /// The status after.
     pub new_status: Label<Status>,
-    /// Who.
     pub changed_by: String,
-    /// Why.
     pub change_reason: Option<String>,
-    /// Whether the applicant may read why.
+    /// Whether the applicant may read the reason.
     pub reason_is_public: bool,
-    /// What staff noted for staff.
+    /// Shown to staff only.
     pub internal_note: Option<String>,
-    /// What it changed of the data.
     pub changes: Vec<ValueChange>,
-    /// On which request.
     pub request_id: Option<String>,
-    /// When.
     pub created_at: DateTime<Utc>,
 }
 
-/// A value before and after a change; `None` where there was none. Personal values are hidden but for their ends.
+/// A value before and after a change; `None` where it was absent. Personal values are masked except for their first and
+/// last characters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValueChange {
     /// The member, as a JSON pointer.
     pub pointer: String,
-    /// Before.
     pub old: Option<Value>,
-    /// After.
     pub new: Option<Value>,
 }
 
-/// What the trigger wrote beside the columns.
+/// The details that the trigger writes in `metadata`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Metadata {
@@ -104,7 +95,8 @@ impl Metadata {
     }
 }
 
-/// The members of an envelope, by the rest of their pointers. One that cannot be opened is one hidden value.
+/// The members in an envelope, keyed by the rest of their JSON pointers. An envelope that cannot be opened counts as
+/// one masked value.
 fn opened(keys: &KeyRing, application: Uuid, column: &str, envelope: Option<String>) -> Map<String, Value> {
     let Some(envelope) = envelope else { return Map::new() };
     let field = SealedField::of_application(column);
@@ -127,7 +119,7 @@ fn opened(keys: &KeyRing, application: Uuid, column: &str, envelope: Option<Stri
     }
 }
 
-/// The bytes of lower-case hex; `None` for any other text.
+/// Decodes lower-case hex; `None` for any other text.
 pub(super) fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
@@ -171,11 +163,8 @@ impl AuditRow {
     }
 }
 
-/// Every change of an application, oldest first, archived or not. Members that `is_personal` names are hidden
-/// where plain SQL has stored them in the clear.
-///
-/// # Errors
-/// When the database fails.
+/// All changes of an application, oldest first, archived or not. Members for which `is_personal` is true are masked
+/// even where plain SQL stored them in clear text.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -189,7 +178,8 @@ pub async fn list(
         .load(connection)
         .await?;
     if rows.is_empty() {
-        // Each has one at least. Both trees in one statement: its month may move at this moment.
+        // Every application has at least one row. One statement searches both the live and the archive tables, because
+        // the month may be moving.
         let query = "SELECT a.* FROM (SELECT * FROM audit_logs UNION ALL SELECT * FROM audit_logs_archive) a \
             WHERE a.application_id = $1 ORDER BY a.version";
         let query = diesel::sql_query(query).bind::<diesel::sql_types::Uuid, _>(id.as_uuid());

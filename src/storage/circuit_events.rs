@@ -1,4 +1,4 @@
-//! Events about the circuit breakers of an instance. A breaker lives in memory, so that no trigger sees it change.
+//! Events about circuit breakers. A breaker's state is in memory, so no trigger can write them.
 
 use diesel::sql_types::{Jsonb, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -8,23 +8,19 @@ use crate::domain::application::Country;
 use crate::domain::ids::EventId;
 use crate::error::Result;
 
-/// An event about a breaker.
+/// An event about a circuit breaker.
 #[derive(Debug, Clone)]
 pub struct NewCircuitEvent {
-    /// The identifier, the same at every attempt to write the event.
+    /// The same in every attempt to write the event.
     pub id: EventId,
-    /// The type with its version.
+    /// The event type with its version.
     pub event_type: &'static str,
-    /// The country whose bureau the breaker guards.
+    /// The country of the breaker's bureau.
     pub country: Country,
-    /// The data.
     pub data: Value,
 }
 
 /// Writes an event to the outbox.
-///
-/// # Errors
-/// When the database fails.
 pub async fn record(connection: &mut AsyncPgConnection, event: &NewCircuitEvent) -> Result<()> {
     diesel::sql_query("SELECT record_event($1, $2, circuit_subject($3), NULL, $4)")
         .bind::<SqlUuid, _>(event.id.as_uuid())

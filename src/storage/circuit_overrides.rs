@@ -1,7 +1,7 @@
-//! What operators want of the circuit breakers: one row a country, followed by every instance.
+//! Operators' overrides of the circuit breakers: one row per country, which every instance follows.
 //!
-//! Expiries are the database's to judge: [`in_force`] gives the time that is left, not the moment, so that an instance whose
-//! clock is wrong still ends an override when the others do.
+//! Only the database's clock decides when an override expires. [`in_force`] returns the remaining time instead of the
+//! expiry, so an instance whose clock is wrong ends an override at the same moment as the others.
 
 use std::time::Duration;
 
@@ -21,11 +21,10 @@ use crate::storage::transaction::Abort;
 /// An override that is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InForce {
-    /// Whose breaker.
     pub country: Country,
-    /// Forced which way; never [`CircuitMode::Auto`].
+    /// Never [`CircuitMode::Auto`].
     pub mode: CircuitMode,
-    /// For how long yet.
+    /// The remaining time.
     pub left: Duration,
 }
 
@@ -52,13 +51,9 @@ struct InForceRow {
     left_ms: i64,
 }
 
-/// The overrides that are in force now.
-///
-/// # Errors
-/// When the database fails.
 pub async fn in_force(connection: &mut AsyncPgConnection) -> Result<Vec<InForce>> {
     let rows: Vec<InForceRow> = Prepared(ReadInForce).load(connection).await?;
-    // One of a country or mode that this version does not know is for instances that do.
+    // Skips countries and modes that this version does not know.
     let read = |row: InForceRow| {
         Some(InForce {
             country: row.country.parse().ok()?,
@@ -72,17 +67,12 @@ pub async fn in_force(connection: &mut AsyncPgConnection) -> Result<Vec<InForce>
 /// An override as operators see it.
 #[derive(Debug, Clone)]
 pub struct CircuitOverride {
-    /// Whose breaker.
     pub country: Country,
-    /// What was wanted last.
     pub mode: CircuitMode,
-    /// Why.
     pub reason: Option<String>,
-    /// Who wanted it.
     pub set_by: String,
-    /// When.
     pub set_at: DateTime<Utc>,
-    /// Until when; `None` for [`CircuitMode::Auto`] alone.
+    /// `None` only for [`CircuitMode::Auto`].
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -114,9 +104,6 @@ impl TryFrom<OverrideRow> for CircuitOverride {
 }
 
 /// The overrides that are in force now, as operators see them.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<CircuitOverride>> {
     let rows: Vec<OverrideRow> = circuit_overrides::table
         .select(OverrideRow::as_select())
@@ -127,27 +114,20 @@ pub async fn list(connection: &mut AsyncPgConnection) -> Result<Vec<CircuitOverr
     Ok(rows.into_iter().filter_map(|row| CircuitOverride::try_from(row).ok()).collect())
 }
 
-/// What an operator asks for.
+/// A request to set or remove an override.
 #[derive(Debug, Clone)]
 pub struct SetOverride {
-    /// Whose breaker.
     pub country: Country,
-    /// What is wanted.
     pub mode: CircuitMode,
-    /// Why; required unless the breaker is given back.
+    /// Required unless the mode is [`CircuitMode::Auto`].
     pub reason: Option<String>,
-    /// Who wants it.
     pub account: String,
-    /// The request.
     pub request_id: String,
-    /// Until when; required unless the breaker is given back.
+    /// Required unless the mode is [`CircuitMode::Auto`].
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Sets an override, or gives a breaker back; the log and the notification follow by trigger.
-///
-/// # Errors
-/// When the database fails.
+/// Sets or removes an override. Triggers write the log and send the notification.
 pub async fn set(connection: &mut AsyncPgConnection, wanted: &SetOverride) -> Result<CircuitOverride, Abort> {
     let values = (
         circuit_overrides::mode.eq(wanted.mode.as_str()),

@@ -1,5 +1,5 @@
-//! The one way in which Aval connects to PostgreSQL: the pool, the listener, leaders and migrations all come through
-//! here, so that none of them forgets TLS.
+//! Opens all connections to PostgreSQL. The pool, the listener, leader locks and migrations use it, so TLS applies to
+//! all of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,33 +29,33 @@ use crate::storage::fitness::SessionFacts;
 use crate::storage::session::Session;
 use crate::storage::wire::{WatchPlain, WatchTls, Watched};
 
-/// Where PostgreSQL listens when the URL names no port.
+/// The port if the URL has none.
 const DEFAULT_PORT: u16 = 5432;
 
-/// Longest wait for a new connection.
+/// The default timeout for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for the other end to acknowledge what was sent.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
-/// How often a silent connection is tried.
-const KEEPALIVE: Duration = Duration::from_secs(5);
+/// The longest time that sent data may stay unacknowledged.
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(15);
+/// The interval of TCP keepalives on an idle connection.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How a database is reached. Cheap to clone.
+/// Opens sessions of one database. Cheap to clone.
 #[derive(Clone)]
 pub struct Connector {
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
-    /// With `sslmode=prefer`: the server spoke no TLS when it was last tried.
+    /// With `sslmode=prefer`: whether the server refused TLS on the last attempt.
     is_plain: Arc<AtomicBool>,
 }
 
 impl Connector {
-    /// Reads a database's URL and what it refers to.
+    /// Parses a database URL and reads the certificate file that it names.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the URL or the file of its authorities cannot be used.
+    /// [`Error::Configuration`] if the URL or the certificate file is invalid.
     pub fn new(url: &str) -> Result<Self> {
         let mut url = DatabaseUrl::parse(url)?;
-        notice_loss(&mut url.config);
+        set_peer_timeouts(&mut url.config);
         let tls = match url.config.get_ssl_mode() {
             SslMode::Disable => None,
             _ => Some(MakeRustlsConnect::new(client_config(&url)?)),
@@ -63,7 +63,7 @@ impl Connector {
         Ok(Self { config: url.config, tls, is_plain: Arc::default() })
     }
 
-    /// The same for work that writes: a server that takes no writes is passed over, whatever the URL says.
+    /// Restricts the connector to servers that accept writes, whatever the URL says.
     #[must_use]
     pub fn for_writing(mut self) -> Self {
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -73,13 +73,13 @@ impl Connector {
     /// Opens a session.
     ///
     /// # Errors
-    /// [`ConnectionError::BadConnection`] when the server cannot be reached, does not prove who it is, takes no writes
-    /// although it should, or refuses.
+    /// [`ConnectionError::BadConnection`] if the server is unreachable, fails TLS verification, is read-only although
+    /// writes are required, or refuses the connection.
     pub async fn connect(&self) -> std::result::Result<Session, ConnectionError> {
         self.open(Arc::default()).await
     }
 
-    /// Opens a session whose facts are kept in `facts`.
+    /// Opens a session that records its facts in `facts`.
     pub(super) async fn open(
         &self,
         facts: Arc<SessionFacts>,
@@ -92,10 +92,10 @@ impl Connector {
         if let Some(tls) = self.tls.clone().filter(|_| !self.is_plain.load(Ordering::Relaxed)) {
             let tls = WatchTls { tls, facts: Arc::clone(&facts) };
             let (client, connection) = self.config.connect(tls).await.map_err(failed)?;
-            if facts.has_spoken() || !prefers {
+            if facts.has_received() || !prefers {
                 return Session::begin(client, connection, facts).await;
             }
-            // The server speaks no TLS, so that this connection is in clear text and not watched.
+            // The server does not support TLS, so this connection is in clear text and not watched.
             self.is_plain.store(true, Ordering::Relaxed);
         }
         let mut config = self.config.clone();
@@ -108,12 +108,12 @@ impl Connector {
         Session::begin(client, connection, facts).await
     }
 
-    /// Opens a session over the first Unix socket that leads to one.
+    /// Opens a session over the first Unix socket that accepts one.
     async fn open_local(&self, facts: Arc<SessionFacts>) -> std::result::Result<Session, ConnectionError> {
         let mut config = self.config.clone();
         config.ssl_mode(SslMode::Disable);
         let ports = config.get_ports();
-        let mut refused = ConnectionError::BadConnection("the URL names no Unix socket".to_owned());
+        let mut refused = ConnectionError::BadConnection("the URL contains no Unix socket".to_owned());
         for (place, host) in config.get_hosts().iter().enumerate() {
             let Host::Unix(folder) = host else { continue };
             let port = ports.get(place).or(ports.first()).copied().unwrap_or(DEFAULT_PORT);
@@ -133,24 +133,24 @@ async fn open_socket(
     facts: Arc<SessionFacts>,
 ) -> std::result::Result<Session, ConnectionError> {
     let failed = |cause: &dyn std::fmt::Display| ConnectionError::BadConnection(cause.to_string());
-    let patience = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
+    let timeout = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
     let connecting = async {
         let stream = UnixStream::connect(socket).await.map_err(|error| failed(&error))?;
         let connected = config.connect_raw(Watched::new(stream, &facts), NoTls).await;
         connected.map_err(|error| failed(&describe(&error)))
     };
     let (client, connection) =
-        tokio::time::timeout(patience, connecting).await.map_err(|late| failed(&late))??;
+        tokio::time::timeout(timeout, connecting).await.map_err(|late| failed(&late))??;
     let mut session = Session::begin(client, connection, facts).await?;
     if config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
         && !takes_writes(&mut session).await?
     {
-        return Err(failed(&"the database takes no writes"));
+        return Err(failed(&"the database is read-only"));
     }
     Ok(session)
 }
 
-/// Whether transactions on this session can write: not on a standby, nor where `default_transaction_read_only` is on.
+/// Whether transactions in this session can write: false on a standby or with `default_transaction_read_only`.
 async fn takes_writes(session: &mut Session) -> std::result::Result<bool, ConnectionError> {
     use diesel_async::RunQueryDsl as _;
 
@@ -162,34 +162,34 @@ async fn takes_writes(session: &mut Session) -> std::result::Result<bool, Connec
     Ok(!is_read_only)
 }
 
-/// Has the operating system give up a connection within seconds when nobody is left at the other end, where the URL
-/// does not say otherwise: whoever waits for an answer on it then tries again instead of waiting for hours.
-fn notice_loss(config: &mut tokio_postgres::Config) {
+/// Sets TCP timeouts that the URL does not set, so that a dead peer is detected within seconds. Pending requests then
+/// fail and can be retried instead of hanging for hours.
+fn set_peer_timeouts(config: &mut tokio_postgres::Config) {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
     if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(UNACKNOWLEDGED);
+        config.tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT);
     }
-    // Two hours: the library's default, which nobody asks for on purpose.
+    // Two hours is the library's default, which is never intended.
     if config.get_keepalives_idle() >= Duration::from_secs(2 * 60 * 60) {
-        config.keepalives_idle(KEEPALIVE);
-        config.keepalives_interval(KEEPALIVE);
+        config.keepalives_idle(KEEPALIVE_INTERVAL);
+        config.keepalives_interval(KEEPALIVE_INTERVAL);
         config.keepalives_retries(2);
     }
 }
 
-/// Opens one connection to the database at `url`, on a server that takes writes.
+/// Opens one connection to the database at `url`, on a server that accepts writes.
 ///
 /// # Errors
-/// [`Error::Configuration`] when the URL cannot be used, [`Error::Unavailable`] when the database cannot be reached.
+/// [`Error::Configuration`] if the URL is invalid, [`Error::Unavailable`] if the database is unreachable.
 pub async fn connect(url: &str) -> Result<AsyncPgConnection> {
     let session = Connector::new(url)?.for_writing().connect().await;
     let failed = |error| Error::unavailable("database", describe_connection(&error));
     Ok(session.map_err(failed)?.into_connection())
 }
 
-/// An error with its causes: which of them says what is wrong differs.
+/// The error with its chain of causes, because the useful one varies.
 fn describe(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -216,14 +216,14 @@ fn client_config(url: &DatabaseUrl) -> Result<ClientConfig> {
     let verifier: Arc<dyn ServerCertVerifier> = match url.proof {
         ServerVerification::AuthorityAndName => authorities()?,
         ServerVerification::Authority => {
-            Arc::new(LessThanFull { authorities: Some(authorities()?), algorithms })
+            Arc::new(PartialVerifier { authorities: Some(authorities()?), algorithms })
         }
-        ServerVerification::None => Arc::new(LessThanFull { authorities: None, algorithms }),
+        ServerVerification::None => Arc::new(PartialVerifier { authorities: None, algorithms }),
     };
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// The authorities of the file that the URL names, or the public ones.
+/// The certificate authorities in the file that the URL names, or the public ones.
 fn roots(url: &DatabaseUrl) -> Result<RootCertStore> {
     let Some(path) = &url.root_certificate_file else {
         return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
@@ -237,20 +237,20 @@ fn roots(url: &DatabaseUrl) -> Result<RootCertStore> {
         roots.add(certificate).map_err(|error| unusable(&error))?;
     }
     if roots.is_empty() {
-        return Err(unusable(&"it holds no certificate"));
+        return Err(unusable(&"it contains no certificate"));
     }
     Ok(roots)
 }
 
-/// What `sslmode` asks of a server below `verify-full`: a certificate of the authorities, whatever the name in it, or
-/// none in particular. That the server has the certificate's key is proved in any case.
+/// Server verification for an `sslmode` below `verify-full`: a certificate of the authorities with any name, or any
+/// certificate. In both cases the server must prove that it holds the certificate's key.
 #[derive(Debug)]
-struct LessThanFull {
+struct PartialVerifier {
     authorities: Option<Arc<WebPkiServerVerifier>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for LessThanFull {
+impl ServerCertVerifier for PartialVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -262,7 +262,7 @@ impl ServerCertVerifier for LessThanFull {
         use CertificateError::{NotValidForName, NotValidForNameContext};
         let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
         match authorities.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
-            // The name is looked at last: everything else was in order.
+            // The name is checked last, so everything else is valid.
             Err(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
                 Ok(ServerCertVerified::assertion())
             }

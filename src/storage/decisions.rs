@@ -1,4 +1,4 @@
-//! Decisions: storing groups of them with everything that follows, in one statement, and reading the last one.
+//! Decisions: stores groups of them with all their consequences in one statement, and reads the latest.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -22,37 +22,31 @@ use crate::domain::ids::{ApplicationId, DecisionId};
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
 
-/// A decision that an application actor made, with its lease on the job.
+/// A decision to store, with the lease on its job.
 #[derive(Debug, Clone)]
 pub struct DecisionRecord {
-    /// The decision's identifier.
     pub id: DecisionId,
-    /// The application.
     pub application_id: ApplicationId,
-    /// The actor's hold on the job.
     pub lease: Lease,
-    /// What was decided on.
+    /// The input of the decision.
     pub case: Case,
-    /// The decision.
     pub decision: Decision,
-    /// Whether the bureau's own figures were decided on.
+    /// Whether the decision is based on the bureau's own figures.
     pub provider_available: bool,
-    /// The shortest time until it is made again, in milliseconds, if the bureau is to be asked again.
+    /// If the decision is to be repeated with the bureau's figures: the shortest delay in milliseconds.
     pub retry_after_ms: Option<i64>,
-    /// Who, why, which request.
     pub attribution: Attribution,
-    /// The W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// What became of a decision.
+/// The result of storing a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It is the application's state now.
+    /// The decision was applied.
     Applied,
-    /// The application had been decided, cancelled or deleted meanwhile: the job is over, nothing else changed.
+    /// The application was decided, cancelled or deleted meanwhile. The job is done and nothing else changed.
     Superseded,
-    /// The job was no longer this worker's: nothing changed.
+    /// This worker no longer holds the lease; nothing changed.
     LeaseLost,
 }
 
@@ -108,11 +102,12 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
 }
 
 impl FixedStatement for StoreDecisions {
-    /// `retry_after_ms` is null for a decision that stands until somebody makes another. An application that an operator has
-    /// decided again (its row ends never) and whose bureau is gone waits from now on like any other.
+    /// `retry_after_ms` is null for a decision that is not to be repeated automatically. An application that an
+    /// operator had decided again (its row has `next_at` = infinity) and whose bureau is unavailable is scheduled like
+    /// any other from now on.
     ///
-    /// `CASE` hides the status from the planner, and the condition on the array of identifiers is there for it alone, as in
-    /// [`begin`](crate::storage::applications::begin).
+    /// `CASE` hides the status from the planner, and the condition on the array of identifiers only guides the planner,
+    /// as in [`begin`](crate::storage::applications::begin).
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?), \
         open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \
@@ -161,12 +156,9 @@ struct StoredRow {
     applied: bool,
 }
 
-/// Stores decisions: the row, the application's new state, and the end of the job, with audit and event by trigger.
-/// Must run in a transaction: applications are locked first, in the order of their ids, as everybody who changes them
-/// does before touching their jobs. The answer is in the order of `records`.
-///
-/// # Errors
-/// When the database fails.
+/// Stores decisions: the decision row, the application's new state, and the end of the job, with audit row and event by
+/// trigger. Must run in a transaction. Applications are locked first, in the order of their ids; every writer locks
+/// applications before their jobs, in that order. The results are in the order of `records`.
 pub async fn store(connection: &mut AsyncPgConnection, records: &[DecisionRecord]) -> Result<Vec<Stored>> {
     let ids: Vec<Uuid> = records.iter().map(|record| record.application_id.as_uuid()).collect();
     let _locked: Vec<Uuid> = applications::table
@@ -245,15 +237,15 @@ impl TryFrom<DecisionRow> for StoredDecision {
     }
 }
 
-/// Decisions are only written by Aval: what this version cannot read, a newer one has written.
+/// Only Aval writes decisions, so an unreadable one was written by a newer version.
 fn of_another_version(error: serde_json::Error) -> Error {
     Error::unknown_label("decision", error)
 }
 
-/// The last decision of an application, archived or not, if there is one.
+/// The latest decision of an application, archived or not.
 ///
 /// # Errors
-/// [`Error::UnknownLabel`] for one that a newer version has written in another form, or when the database fails.
+/// [`Error::UnknownLabel`] if a newer version wrote the decision in another form.
 pub async fn find_latest(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -268,7 +260,7 @@ pub async fn find_latest(
     let row = match row {
         Some(row) => Some(row),
         None => {
-            // Both trees in one statement: its month may move at this moment.
+            // One statement searches both the live and the archive tables, because the month may be moving.
             let query = "SELECT d.* FROM (SELECT * FROM decisions UNION ALL SELECT * FROM decisions_archive) d \
                 WHERE d.application_id = $1 ORDER BY d.id DESC LIMIT 1";
             let query = diesel::sql_query(query).bind::<diesel::sql_types::Uuid, _>(id.as_uuid());

@@ -1,17 +1,17 @@
-//! What an error of PostgreSQL means for the work and for its session.
+//! Classification of PostgreSQL errors for the statement and for its session.
 //!
-//! The SQLSTATE decides (PostgreSQL, appendix A), and the name of the routine in the server that reported the error
-//! where a code alone is too broad. Neither depends on the server's language. Messages are for the log only.
+//! The SQLSTATE decides (PostgreSQL documentation, appendix A). Where it is too broad, the name of the reporting server
+//! routine decides as well. Neither depends on the server's language. Messages are only logged.
 
 use std::fmt;
 
-/// What follows from an error.
+/// The consequence of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The session can no longer do the work: its prepared statements are out of date, its server takes no writes, or
-    /// it has ended. The same work can be done at once on a new session.
+    /// The session is no longer usable: its prepared statements are outdated, its server is read-only, or it has ended.
+    /// The same work can be repeated immediately in a new session.
     Session,
-    /// What the session knows of the schema may be out of date. Only a session that has worked before can be the cause.
+    /// The session's cached schema may be outdated. This is only possible in a session that has worked before.
     Schema,
     /// The same statement may succeed later.
     Passing,
@@ -19,34 +19,34 @@ pub(super) enum Failure {
     Permanent,
 }
 
-/// Classes and codes of errors that end a session, or that every later statement of it would meet.
+/// Classes and codes of errors that end a session or affect all its later statements.
 const SESSION: [&str; 13] = [
     "08",    // connection exceptions
     "25006", // read_only_sql_transaction: the server was demoted, or is a standby
     "25P03", // idle_in_transaction_session_timeout
     "25P04", // transaction_timeout
-    "26000", // invalid_sql_statement_name: the server or a pooler has forgotten a prepared statement
-    "42P05", // duplicate_prepared_statement: a pooler gave this client the statements of another
+    "26000", // invalid_sql_statement_name: the server or a pooler no longer has the prepared statement
+    "42P05", // duplicate_prepared_statement: a pooler assigned a session with another client's statements
     "57P01", // admin_shutdown
     "57P02", // crash_shutdown
     "57P03", // cannot_connect_now
     "57P04", // database_dropped
     "57P05", // idle_session_timeout
-    "58000", // system_error: for one, a pooler that has lost its server
-    "F0",    // configuration file errors: a server on its way up or down
+    "58000", // system_error: for example, a pooler that lost its server connection
+    "F0",    // configuration file errors: the server is starting or stopping
 ];
 
-/// Codes that a change of the schema gives to statements that were prepared, or types that were looked up, before it.
+/// Codes that statements get after a schema change if they were prepared, or their types looked up, before it.
 const SCHEMA: [&str; 6] = [
     "42704", // undefined_object: a type was replaced
     "42804", // datatype_mismatch
     "42846", // cannot_coerce
     "42883", // undefined_function: no operator for a replaced type
     "42P18", // indeterminate_datatype
-    "XX000", // internal_error: "cache lookup failed" for what was dropped
+    "XX000", // internal_error: "cache lookup failed" for a dropped object
 ];
 
-/// Classes and codes of errors that pass.
+/// Classes and codes of transient errors.
 const PASSING: [&str; 7] = [
     "40",    // transaction rollback: serialisation failures and deadlocks
     "53",    // insufficient resources: disk full, out of memory, too many connections
@@ -57,12 +57,12 @@ const PASSING: [&str; 7] = [
     "72000", // snapshot_too_old
 ];
 
-/// The routine that notices that a prepared statement would give other columns than it did. Its code, `0A000`, means
-/// "feature not supported" and is permanent everywhere else.
+/// The routine that detects that a prepared statement's result columns have changed. Its code `0A000` means "feature
+/// not supported" and is permanent everywhere else.
 const REVALIDATION: &str = "RevalidateCachedQuery";
 
 impl Failure {
-    /// What an error with this SQLSTATE means that `routine` reported.
+    /// Classifies an error by its SQLSTATE and the routine that reported it.
     pub(super) fn of(code: &str, routine: &str) -> Self {
         let is_in = |codes: &[&str]| codes.iter().any(|known| code.starts_with(known));
         if is_in(&SESSION) || (code == "0A000" && routine == REVALIDATION) {
@@ -77,22 +77,22 @@ impl Failure {
     }
 }
 
-/// Where an error came from, as a [watched](super::wire) connection puts it in front of the error's message:
-/// `[57P01 ProcessInterrupts; session discarded] terminating connection …`.
+/// The origin of an error, which a [watched](super::wire) connection prepends to the error's message: `[57P01
+/// ProcessInterrupts; session discarded] terminating connection …`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin<'a> {
     /// The SQLSTATE.
     pub(super) code: &'a str,
-    /// The routine in the server; empty where the server, or a pooler, does not say.
+    /// The routine in the server; empty if the server or a pooler does not report it.
     pub(super) routine: &'a str,
-    /// The session is not used again, and the work can be done at once on another.
+    /// The session is not reused, and the same work can be repeated immediately in another.
     pub(super) session_discarded: bool,
 }
 
 const DISCARDED: &str = "; session discarded";
 
 impl<'a> Origin<'a> {
-    /// Reads what [`fmt::Display`] wrote at the start of a message.
+    /// Parses the prefix that [`fmt::Display`] writes.
     pub(super) fn read(message: &'a str) -> Option<Self> {
         let (origin, _) = message.strip_prefix('[')?.split_once("] ")?;
         let stripped = origin.strip_suffix(DISCARDED);
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_decides_and_the_routine_where_a_code_is_too_broad() {
+    fn errors_are_classified_by_code_and_where_needed_by_routine() {
         for (code, routine, failure) in [
             ("0A000", "RevalidateCachedQuery", Failure::Session),
             ("0A000", "transformLockingClause", Failure::Permanent),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_read_as_it_was_written_and_no_other_text_is_one() {
+    fn an_origin_round_trips_and_other_texts_are_not_parsed() {
         for origin in [
             Origin { code: "57P01", routine: "ProcessInterrupts", session_discarded: true },
             Origin { code: "08P01", routine: "", session_discarded: false },

@@ -1,7 +1,7 @@
-//! Writes that are grouped: the writes of many callers become one transaction.
+//! Grouped writes: the writes of many callers in one transaction.
 //!
-//! A kind of grouped write is one type that implements [`GroupWrite`]. The write batcher (`actors::write_batcher`) sorts what
-//! it has by type and calls [`GroupWrite::write`] once for each type.
+//! Each kind of grouped write is one type that implements [`GroupWrite`]. The write batcher (`actors::write_batcher`)
+//! sorts pending writes by type and calls [`GroupWrite::write`] once per type.
 
 use std::future::Future;
 
@@ -13,7 +13,7 @@ use super::seal::KeyRing;
 use super::transaction::{self, Abort};
 use crate::error::{Error, Result};
 
-/// What a committed group changed. The instance that committed it need not wait for `NOTIFY`.
+/// What a committed group changed. The instance that committed it need not wait for the `NOTIFY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
     /// Jobs were queued or returned to the queue.
@@ -31,29 +31,29 @@ impl Written {
 
 /// A write that can share a transaction with others.
 pub trait GroupWrite: Send + Sync + Sized + 'static {
-    /// What the caller learns.
+    /// The result for the caller.
     type Outcome: Send + 'static;
 
-    /// The types of a group are written in this order, lowest first. It is the same everywhere, because each type locks
-    /// rows: applications before their jobs.
+    /// The types of a group are written in this order, lowest first. The order is the same everywhere, because the
+    /// types lock rows: applications before their jobs.
     const ORDER: u8;
 
     /// What a commit changes.
     const WRITTEN: Written;
 
-    /// Whether a write is dropped when its caller stopped waiting before the group began.
+    /// Whether a write is dropped if its caller stopped waiting before the group began.
     const DROPPED_WITHOUT_CALLER: bool = false;
 
-    /// Writes all of `writes` in the transaction that is open; one outcome for each, in order. An error of the whole
-    /// rolls the group back; an error in an outcome is that write's alone.
+    /// Writes all of `writes` in the open transaction and returns one outcome per write, in order. Returning an error
+    /// rolls the group back; an error in an outcome affects only that write.
     fn write(
         connection: &mut AsyncPgConnection,
         keys: &KeyRing,
         writes: &[Self],
     ) -> impl Future<Output = Result<Vec<Result<Self::Outcome>>, Abort>>;
 
-    /// Writes one alone, after its group has failed, in a transaction of its own that is repeated after a transient
-    /// failure.
+    /// Writes a single write after its group failed, in a separate transaction that is repeated after transient
+    /// failures.
     ///
     /// # Errors
     /// The write's own error.
@@ -71,7 +71,7 @@ pub trait GroupWrite: Send + Sync + Sized + 'static {
     }
 }
 
-/// The outcomes of writes that can only succeed.
+/// The outcomes of writes that cannot fail individually.
 pub(super) fn all_succeeded<T>(outcomes: Vec<T>) -> Vec<Result<T>> {
     outcomes.into_iter().map(Ok).collect()
 }

@@ -1,8 +1,9 @@
-//! Answers of writes that came with an `Idempotency-Key`.
+//! Stored responses of requests with an `Idempotency-Key`.
 //!
-//! A key is taken and its answer stored in the write's own transaction: a crash leaves both or neither. Taking a key never
-//! waits ([`begin`]): the lock of a request in flight, on whatever instance, is an answer. Applications take theirs inside
-//! their own insert (`applications::insert`), which stays one statement. Every other write runs in [`once`].
+//! The key is taken and the response stored in the transaction of the write, so a crash leaves both or neither. Taking
+//! a key never waits ([`begin`]): if a request on any instance has it locked, that is reported immediately.
+//! Inserts of applications take their keys within the insert statement (`applications::insert`). Every other write uses
+//! [`once`].
 
 use std::time::Duration;
 
@@ -18,44 +19,43 @@ use super::statement::{Binder, FixedStatement, Prepared};
 use super::transaction::{self, Abort};
 use crate::error::{Error, Result};
 
-/// When to repeat a request whose key another request holds: a write takes milliseconds, `Retry-After` counts seconds.
+/// When to retry a request whose key is in use. A write takes milliseconds, but `Retry-After` counts seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A write that is made once for its key.
+/// A write to make at most once for its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyedWrite {
     /// Keyed digest of account, route and key.
     pub key_digest: [u8; 32],
-    /// Keyed digest of the whole request, its body by its value.
+    /// Keyed digest of the whole request. The body is compared by value, not by bytes.
     pub fingerprint: [u8; 32],
-    /// Whose key it is.
+    /// The account that sent the key.
     pub account: String,
     /// Method and path pattern.
     pub route: String,
-    /// When it came: older answers than this count as absent.
+    /// The time of the request. Responses that expired before it are ignored.
     pub at: DateTime<Utc>,
-    /// How long its answer is kept.
+    /// When the stored response expires.
     pub expires_at: DateTime<Utc>,
 }
 
 impl KeyedWrite {
-    /// The stored answer, if this is the request that it was given to.
+    /// The stored response, if it belongs to the same request.
     ///
     /// # Errors
-    /// [`Error::KeyReused`] when it is another one.
+    /// [`Error::KeyReused`] if the request differs.
     pub fn answer_of(&self, known: KnownReply) -> Result<SealedReply> {
         if known.fingerprint == self.fingerprint { Ok(known.reply) } else { Err(Error::KeyReused) }
     }
 }
 
-/// Gives the sealed answer to a result.
+/// Builds the sealed response for a result.
 pub type SealAnswer<'a, T> = Box<dyn Fn(&T) -> Result<SealedReply> + 'a>;
 
-/// A keyed write whose result is a `T`, and how that result is answered. The answer is stored with the write.
+/// A keyed write with result type `T`, and how to build its response, which is stored with the write.
 pub struct Keyed<'a, T> {
-    /// The write.
     pub write: KeyedWrite,
-    /// The sealed answer to a result.
+    /// Builds the sealed response for a result.
     pub answer: SealAnswer<'a, T>,
 }
 
@@ -64,11 +64,11 @@ pub struct Keyed<'a, T> {
 pub enum Once<T> {
     /// The write was made now.
     Made(T),
-    /// The write was made before; this was the answer.
+    /// The write was made before; this is its stored response.
     Replayed(SealedReply),
 }
 
-/// An answer, sealed, as it stands in its row.
+/// A sealed response as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedReply {
     /// The HTTP status.
@@ -77,23 +77,22 @@ pub struct SealedReply {
     pub envelope: Vec<u8>,
 }
 
-/// What there was under a key already.
+/// The stored response of a known key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownReply {
-    /// Of the request that was answered so.
+    /// The fingerprint of the request that it belongs to.
     pub fingerprint: Vec<u8>,
-    /// The answer.
     pub reply: SealedReply,
 }
 
-/// What a key allows.
+/// The result of taking a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// It is this transaction's: the write may be made, and its answer must be stored.
+    /// The key is new. The caller may write and must store the response.
     New,
     /// The write was made before.
     Known(KnownReply),
-    /// A transaction that has not ended yet has it.
+    /// Another transaction holds the key and has not ended.
     InFlight,
 }
 
@@ -113,7 +112,7 @@ impl FixedStatement for BeginKeyedWrite {
     }
 }
 
-/// What the database's functions tell of a known key; null for another verdict.
+/// The database functions' columns for a known key; null for other verdicts.
 #[derive(QueryableByName)]
 pub(super) struct StoredColumns {
     #[diesel(sql_type = Nullable<Binary>)]
@@ -130,7 +129,8 @@ impl StoredColumns {
             Some(SealedReply { status: u16::try_from(status).ok()?, envelope })
         });
         let known = self.stored_fingerprint.zip(reply);
-        let (fingerprint, reply) = known.ok_or_else(|| Error::internal("a known key without its answer"))?;
+        let (fingerprint, reply) =
+            known.ok_or_else(|| Error::internal("a known key without its response"))?;
         Ok(KnownReply { fingerprint, reply })
     }
 }
@@ -143,10 +143,10 @@ struct BegunRow {
     stored: StoredColumns,
 }
 
-/// Makes a write in a transaction of its own, at most once for its key. A failure of `work` leaves the key free.
+/// Makes a write in a transaction, at most once for its key. If `work` fails, the key remains free.
 ///
 /// # Errors
-/// The error of `work`, [`Error::KeyReused`], [`Error::InFlight`], or the database's error.
+/// The error of `work`, [`Error::KeyReused`], or [`Error::InFlight`].
 pub async fn once<T>(
     database: &Database,
     logger: &Logger,
@@ -182,15 +182,12 @@ enum Attempt<T> {
     InFlight,
 }
 
-/// The refusal of a request while another one holds its key, or its document.
+/// The error for a request whose key or document is held by a concurrent request.
 pub fn in_flight() -> Error {
     Error::InFlight { retry_after: RETRY_AFTER }
 }
 
-/// Takes the key of a write for the caller's transaction.
-///
-/// # Errors
-/// When the database fails.
+/// Takes the key of a write in the caller's transaction.
 pub async fn begin(connection: &mut AsyncPgConnection, write: &KeyedWrite) -> Result<Begun, Abort> {
     let statement = BeginKeyedWrite { key_digest: write.key_digest, at: write.at };
     let row: BegunRow = Prepared(statement).get_result(connection).await?;
@@ -201,10 +198,7 @@ pub async fn begin(connection: &mut AsyncPgConnection, write: &KeyedWrite) -> Re
     }
 }
 
-/// Stores the answer of a write, in the transaction that took its key by [`begin`].
-///
-/// # Errors
-/// When the database fails.
+/// Stores the response of a write, in the transaction that took its key with [`begin`].
 pub async fn store(
     connection: &mut AsyncPgConnection,
     write: &KeyedWrite,
@@ -231,17 +225,14 @@ pub async fn store(
 }
 
 impl SealedReply {
-    /// The status as its column has it.
+    /// The status as a column value.
     pub(super) fn status_column(&self) -> i16 {
         i16::try_from(self.status).unwrap_or(i16::MAX)
     }
 }
 
-/// Deletes up to `limit` answers that expired before `now`; returns how many there were. What somebody has locked is
-/// being replaced.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes up to `limit` responses that expired before `now` and returns how many it deleted. Locked rows are skipped:
+/// another transaction is replacing them.
 pub async fn delete_expired(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,

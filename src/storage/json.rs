@@ -1,7 +1,7 @@
-//! `jsonb` as it is read back.
+//! Reading `jsonb`.
 //!
-//! PostgreSQL keeps numbers of any size and precision. Aval stores none that it could not read again, but plain SQL can.
-//! Such a number must not make its row unreadable.
+//! PostgreSQL stores numbers of any size and precision. Aval stores none that it cannot read, but plain SQL can. Such a
+//! number must not make its row unreadable.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};
@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::domain::members::Members;
 
-/// What comes before the text in the binary form of `jsonb`.
+/// The version byte that precedes the text in the binary format of `jsonb`.
 const VERSION: u8 = 1;
 
-/// A `jsonb` value. A number that is out of the range of a float is read as the text of its digits.
+/// A `jsonb` value. A number outside the range of a float is read as a string of its digits.
 #[derive(Debug, Clone, PartialEq, FromSqlRow)]
 pub struct StoredJson(pub Value);
 
@@ -27,7 +27,7 @@ impl FromSql<Jsonb, Pg> for StoredJson {
     }
 }
 
-/// A `jsonb` value as the text that PostgreSQL writes for it.
+/// A `jsonb` value as PostgreSQL's text.
 #[derive(Debug, FromSqlRow)]
 pub(super) struct StoredText(pub(super) Box<RawValue>);
 
@@ -68,7 +68,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_number_out_of_range_is_read_as_its_digits_and_nothing_else_changes() {
+    fn only_numbers_out_of_range_are_read_as_strings() {
         let huge = "9".repeat(400);
         let text = format!(r#"{{"a": [1, {huge}, {{"b": -{huge}}}], "c": "x\"y", "d": null, "e": 1.5}}"#);
         let expected = json!({"a": [1, huge, {"b": format!("-{huge}")}], "c": "x\"y", "d": null, "e": 1.5});

@@ -1,7 +1,7 @@
 //! Lanes of the queue that operators have paused.
 //!
-//! A claim looks at this table itself, so that a pause holds on every instance from its commit on, and ends when it has
-//! expired, by the database's clock, without anybody's doing.
+//! Every claim reads this table, so a pause takes effect on all instances when it commits. It ends automatically when
+//! it expires by the database's clock.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -11,43 +11,32 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::schema::{paused_lane_log, paused_lanes};
 use crate::storage::transaction::Abort;
 
-/// A lane that is paused.
+/// A paused lane.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = paused_lanes, check_for_backend(diesel::pg::Pg))]
 pub struct PausedLane {
-    /// Which.
     pub lane: String,
-    /// Why.
     pub reason: String,
-    /// Who paused it.
     pub paused_by: String,
-    /// Since when.
     pub paused_at: DateTime<Utc>,
-    /// Until when; `None` until somebody ends it.
+    /// `None` for a pause without expiry.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// What an operator wants of a lane.
+/// An operator's request to pause or resume a lane.
 #[derive(Debug, Clone)]
 pub struct LaneChange {
-    /// Which.
     pub lane: String,
-    /// Whether it is to stand still.
+    /// Whether to pause or to resume.
     pub paused: bool,
-    /// Why.
     pub reason: String,
-    /// Who wants it.
     pub account: String,
-    /// The request.
     pub request_id: String,
-    /// Until when, by the database's clock; of a pause alone.
+    /// When a pause ends by the database's clock. Not used when resuming.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// The lanes that are paused now, by name.
-///
-/// # Errors
-/// When the database fails.
+/// The currently paused lanes, by name.
 pub async fn paused(connection: &mut AsyncPgConnection) -> crate::error::Result<Vec<PausedLane>> {
     Ok(paused_lanes::table
         .select(PausedLane::as_select())
@@ -61,10 +50,7 @@ pub async fn paused(connection: &mut AsyncPgConnection) -> crate::error::Result<
         .await?)
 }
 
-/// Pauses a lane or has it run again, and notes who did. Both may be asked for again. Runs in the caller's transaction.
-///
-/// # Errors
-/// When the database fails.
+/// Pauses or resumes a lane in the caller's transaction, and records the operator. Idempotent.
 pub async fn change(
     connection: &mut AsyncPgConnection,
     change: &LaneChange,

@@ -1,12 +1,11 @@
-//! `LISTEN`: what the database announces, as it commits.
+//! `LISTEN`: notifications that the database sends on commit.
 //!
-//! A notification is a hint. It is lost while no connection listens, so every consumer also polls, and each new
-//! connection announces every topic once, for what may have been missed.
+//! A notification is a hint. It is lost while no connection listens. Therefore every consumer also polls, and each new
+//! connection first reports every topic once, because notifications may have been missed.
 //!
-//! A connection whose other end has vanished, or of which a proxy has closed the server's half, is silent like one
-//! with nothing to tell. So each listener sends a notification to itself every second: when it does not come back,
-//! the connection is lost. The heartbeat also gives a quiet database a transaction every second, by which a replica's
-//! lag can be measured.
+//! A connection whose peer has vanished, or whose server side a proxy has closed, looks like an idle one. Therefore
+//! each listener notifies itself every second; if the notification does not return, the connection is lost. This
+//! heartbeat also produces a transaction every second on an idle database, which makes a replica's lag measurable.
 
 use std::time::Duration;
 
@@ -16,32 +15,31 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use crate::error::{Error, Result};
 use crate::storage::{Database, Session};
 
-/// How often a listener sends itself a notification.
+/// The interval of a listener's heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Longest wait for a notification to be sent. It must have come back when the next is due.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout for sending a heartbeat. It must return before the next one is due.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What was announced.
+/// The topic of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notification {
-    /// There are new jobs.
+    /// Jobs were queued.
     Jobs,
-    /// There are events that no relay has published.
+    /// The outbox has unpublished events.
     Outbox,
-    /// There are newly published events, up to this offset where it is known.
+    /// Events were published, up to this offset if it is known.
     Published(Option<i64>),
-    /// Some account or API key has changed.
+    /// An account or API key was changed.
     Accounts,
-    /// An operator wants something else of a circuit breaker.
+    /// An operator changed a circuit breaker override.
     Circuits,
 }
 
 impl Notification {
-    /// Every notification.
+    /// All topics.
     pub const ALL: [Self; 5] =
         [Self::Jobs, Self::Outbox, Self::Published(None), Self::Accounts, Self::Circuits];
 
-    /// The channel's name.
     pub const fn channel(self) -> &'static str {
         match self {
             Self::Jobs => "aval_jobs",
@@ -53,21 +51,18 @@ impl Notification {
     }
 }
 
-/// A connection that listens.
+/// A listening connection.
 pub struct Listener {
     session: Session,
-    /// A channel that no other connection listens to.
+    /// A channel that only this connection listens to.
     own_channel: String,
     heartbeat: Interval,
-    /// A notification to itself was sent and has not come back.
+    /// Whether a heartbeat was sent and has not returned.
     is_awaited: bool,
 }
 
 impl Listener {
-    /// Listens to all channels on a connection of its own.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
+    /// Opens a connection that listens to all channels.
     pub async fn connect(database: &Database) -> Result<Self> {
         let mut session = database.dedicated().await?;
         let own_channel = format!("aval_heartbeat_{}", session.facts.process().unsigned_abs());
@@ -83,7 +78,7 @@ impl Listener {
     /// Waits for the next notification.
     ///
     /// # Errors
-    /// When the connection is lost, or its heartbeat is: within some three seconds.
+    /// If the connection or its heartbeat is lost, which is detected within about three seconds.
     pub async fn next(&mut self) -> Result<Notification> {
         loop {
             let notification = tokio::select! {
@@ -111,12 +106,12 @@ impl Listener {
     }
 
     async fn beat(&mut self) -> Result<()> {
-        let silent = "the listening connection does not answer";
+        let silent = "the listening connection does not respond";
         if std::mem::replace(&mut self.is_awaited, true) {
             return Err(lost(silent));
         }
         let notify = format!("NOTIFY {}", self.own_channel);
-        timeout(PATIENCE, self.session.batch_execute(&notify)).await.map_err(|_late| lost(silent))??;
+        timeout(TIMEOUT, self.session.batch_execute(&notify)).await.map_err(|_late| lost(silent))??;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! From where accounts have logged in, as keyed hashes.
+//! The addresses that accounts have signed in from, as keyed hashes.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -8,13 +8,10 @@ use uuid::Uuid;
 use super::schema::{login_addresses, users};
 use crate::error::Result;
 
-/// Addresses that are kept of one account.
+/// The most addresses stored per account.
 const MAX_OF_ACCOUNT: i64 = 20;
 
-/// Notes a log-in from an address, and forgets the addresses of the account that were used longest ago.
-///
-/// # Errors
-/// When the database fails.
+/// Records a sign-in from an address and deletes the account's least recently used surplus addresses.
 pub async fn remember(
     connection: &mut AsyncPgConnection,
     user_id: Uuid,
@@ -46,10 +43,7 @@ pub async fn remember(
     Ok(())
 }
 
-/// Whether the account of this name has logged in from an address.
-///
-/// # Errors
-/// When the database fails.
+/// Whether the account with this name has signed in from an address.
 pub async fn is_known(connection: &mut AsyncPgConnection, username: &str, digest: &[u8]) -> Result<bool> {
     let logins = login_addresses::table
         .inner_join(users::table)
@@ -58,10 +52,7 @@ pub async fn is_known(connection: &mut AsyncPgConnection, username: &str, digest
     Ok(diesel::select(diesel::dsl::exists(logins)).get_result(connection).await?)
 }
 
-/// Deletes addresses that were last used before `time`.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes addresses last used before `time`.
 pub async fn delete_before(connection: &mut AsyncPgConnection, time: DateTime<Utc>) -> Result<usize> {
     let old = login_addresses::table.filter(login_addresses::last_login_at.lt(time));
     Ok(diesel::delete(old).execute(connection).await?)

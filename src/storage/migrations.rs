@@ -15,14 +15,13 @@ use crate::storage::pooler;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Brings the schema up to date; returns the names of the migrations that ran. Instances that start together take
-/// turns, by an advisory lock. Where nothing is left to run, nothing but reading is asked of the user.
+/// Runs the pending migrations and returns their names. An advisory lock serialises instances that start together. If
+/// nothing is pending, the user only needs read permission.
 ///
 /// # Errors
-/// [`Error::Configuration`] when the user may not change the schema, or when `url` leads through a pooler that works
-/// by transactions, where the lock of one migration would be left to another client; [`Error::Unavailable`] when the
-/// database cannot be reached; [`Error::Internal`] when a migration fails: it is rolled back, the ones before it
-/// stay.
+/// [`Error::Configuration`] if the user may not change the schema, or if `url` connects through a pooler in transaction
+/// mode, which would leave the migration lock to another client; [`Error::Unavailable`] if the database is unreachable;
+/// [`Error::Internal`] if a migration fails. A failed migration is rolled back; the ones before it stay applied.
 pub async fn run_pending(url: &str) -> Result<Vec<String>> {
     let mut connection = connect::connect(url).await?;
     if is_up_to_date(&mut connection).await {
@@ -40,7 +39,7 @@ pub async fn run_pending(url: &str) -> Result<Vec<String>> {
     .await
 }
 
-/// Refuses a user who cannot run what is pending, before PostgreSQL does so in the middle of a statement.
+/// Fails early if the user cannot run the pending migrations, instead of in the middle of a statement.
 async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
     #[derive(diesel::QueryableByName)]
     struct Standing {
@@ -64,7 +63,7 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
     )))
 }
 
-/// Whether every migration has run; no, when that cannot be found out.
+/// Whether all migrations have run; false if that cannot be determined.
 async fn is_up_to_date(connection: &mut AsyncPgConnection) -> bool {
     #[derive(diesel::QueryableByName)]
     struct Applied {
@@ -78,7 +77,7 @@ async fn is_up_to_date(connection: &mut AsyncPgConnection) -> bool {
     known.iter().all(|migration| applied.contains(&migration.name().version().to_string()))
 }
 
-/// Takes every migration back, newest first. For tests of reversibility.
+/// Reverts all migrations, newest first. For tests of reversibility.
 ///
 /// # Errors
 /// As [`run_pending`].
@@ -105,7 +104,7 @@ async fn with_harness<R: Send + 'static>(
     .map_err(Error::internal)?
 }
 
-/// The lock goes with the connection.
+/// The lock is released when the connection closes.
 fn lock(connection: &mut SyncConnection) -> Result<()> {
     Ok(connection.batch_execute("SELECT pg_advisory_lock(hashtext('aval.migrations'))")?)
 }

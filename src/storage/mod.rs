@@ -1,9 +1,9 @@
-//! PostgreSQL: the truth. Everything else holds hints, copies or work in progress.
+//! PostgreSQL, the source of truth. Caches and messages hold only copies and hints.
 //!
-//! One file a table or concern. Functions take a connection and a slice: one row is a slice of one, because writes
-//! are grouped by the write batcher and a group must cost one statement. Hot statements have a fixed text and stay prepared
-//! (`statement`); the rest is Diesel's query builder. State, event and job change in one transaction, most of it by
-//! trigger, so that nobody can forget a part.
+//! There is one file per table or concern. Write functions take a slice, because the write batcher groups writes and a
+//! group must cost one statement; a single row is a slice of one. Hot statements have a fixed text and stay prepared
+//! (`statement`). The others use Diesel's query builder. State, event and job change in one transaction, mostly by
+//! trigger, so a caller cannot omit one of them.
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 pub mod api_keys;
@@ -62,20 +62,20 @@ use crate::error::{Error, PrivateMessage};
 pub use pool::{Connection, Database, Share};
 pub use session::Session;
 
-/// The name that a change carries in its audit row when an application actor made it.
+/// The author in the audit rows of changes that the application task makes.
 pub const APPLICATION_ACTOR: &str = "system:application-actor";
 
-/// The trigger's name for an identifier that was made at another time than now.
-const ID_IS_OF_NOW: &str = "applications_id_is_of_now";
+/// The error that the trigger raises when the timestamp in an identifier is far from the database's time.
+const ID_TIMESTAMP_CONSTRAINT: &str = "applications_id_is_of_now";
 
 impl From<DieselError> for Error {
     /// Classifies a database error by its SQLSTATE: whether the same statement may succeed later, and whether the
-    /// session is at fault, so that it may succeed at once on another.
+    /// session is broken and another one may succeed immediately.
     fn from(error: DieselError) -> Self {
         if let DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, info) = &error
-            && info.constraint_name() == Some(ID_IS_OF_NOW)
+            && info.constraint_name() == Some(ID_TIMESTAMP_CONSTRAINT)
         {
-            return Self::unavailable("clock", "this machine's clock is far from the database's");
+            return Self::unavailable("clock", "this machine's clock differs too much from the database's");
         }
         if let Some(unknown) = types::UnknownLabel::cause_of(&error) {
             return Self::unknown_label(unknown.what, &unknown.label);
@@ -88,8 +88,8 @@ impl From<DieselError> for Error {
                     Failure::Session | Failure::Passing => true,
                     Failure::Schema | Failure::Permanent => false,
                 },
-                // Without a SQLSTATE: the connection, not the server.
-                (DieselError::DatabaseError(kind, _), None) => is_of_the_connection(kind),
+                // Without a SQLSTATE, the connection failed, not the server.
+                (DieselError::DatabaseError(kind, _), None) => is_connection_failure(kind),
                 (DieselError::BrokenTransactionManager, None) => true,
                 _ => false,
             };
@@ -97,7 +97,7 @@ impl From<DieselError> for Error {
     }
 }
 
-/// Where an error of the server came from, if its connection is [watched](wire).
+/// The origin of a server error, if its connection is [watched](wire).
 fn origin(error: &DieselError) -> Option<Origin<'_>> {
     match error {
         DieselError::DatabaseError(_, info) => Origin::read(info.message()),
@@ -105,8 +105,8 @@ fn origin(error: &DieselError) -> Option<Origin<'_>> {
     }
 }
 
-/// Whether Diesel's kind alone tells that the connection was lost, or that the transaction has to be tried again.
-fn is_of_the_connection(kind: &DatabaseErrorKind) -> bool {
+/// Whether Diesel's error kind alone shows that the connection was lost or the transaction must be retried.
+fn is_connection_failure(kind: &DatabaseErrorKind) -> bool {
     matches!(
         kind,
         DatabaseErrorKind::SerializationFailure
@@ -120,15 +120,16 @@ fn describe(error: &DieselError) -> String {
     match error {
         DieselError::DatabaseError(kind, info) => {
             let constraint = info.constraint_name().unwrap_or("-");
-            let forgotten = origin(error).is_some_and(|origin| STATEMENTS_FORGOTTEN.contains(&origin.code));
-            let remedy = if forgotten { FORGETFUL_POOLER } else { "" };
+            let statement_unknown =
+                origin(error).is_some_and(|origin| UNKNOWN_STATEMENT.contains(&origin.code));
+            let remedy = if statement_unknown { NO_PREPARED_STATEMENTS } else { "" };
             format!("{kind:?}: {} (constraint {constraint}){remedy}", info.message())
         }
         other => other.to_string(),
     }
 }
 
-/// Why no session could be opened.
+/// Why a session could not be opened.
 fn describe_connection(error: &ConnectionError) -> String {
     match error {
         ConnectionError::CouldntSetupConfiguration(error) => describe(error),
@@ -136,14 +137,15 @@ fn describe_connection(error: &ConnectionError) -> String {
     }
 }
 
-/// The SQLSTATEs of a prepared statement that the session does not know, or knows of another client.
-const STATEMENTS_FORGOTTEN: [&str; 2] = ["26000", "42P05"];
+/// The SQLSTATEs of a prepared statement that the session does not have, or that another client prepared under the same
+/// name.
+const UNKNOWN_STATEMENT: [&str; 2] = ["26000", "42P05"];
 
-const FORGETFUL_POOLER: &str = ": a pooler between Aval and PostgreSQL does not support prepared statements; PgBouncer \
+const NO_PREPARED_STATEMENTS: &str = ": a pooler between Aval and PostgreSQL does not support prepared statements; PgBouncer \
     needs version 1.21 or later with max_prepared_statements above 0";
 
-/// Whether a statement failed because a row's month has no partition yet: the one check that no constraint is named
-/// for.
+/// Whether a statement failed because the row's month has no partition. PostgreSQL reports this as a check violation
+/// without a constraint name.
 fn is_missing_partition(error: &DieselError) -> bool {
     origin(error).is_some_and(|origin| origin.code == "23514" && origin.routine == "ExecFindPartition")
 }
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn passing_failures_are_told_from_those_that_would_repeat_in_any_language() {
+    fn transient_and_permanent_failures_are_distinguished_in_any_language() {
         use DatabaseErrorKind::{
             CheckViolation, ClosedConnection, UnableToSendCommand, UniqueViolation, Unknown,
         };

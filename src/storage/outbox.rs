@@ -1,9 +1,10 @@
-//! The outbox: events on their way from the transaction that made them to everybody who listens.
+//! The outbox: events between the transaction that wrote them and their publication.
 //!
-//! Triggers write most events, [`circuit_events`](super::circuit_events) the rest. The leading relay gives each its place in the one global sequence ([`publish`]), in the order
-//! of insertion among those it can see. Within one application that is the true order, because changes of one
-//! application wait for its row lock. The position's own row is locked while a batch is numbered, so that even two relays
-//! that both believe to lead cannot give one place twice or leave a gap.
+//! Triggers write most events, [`circuit_events`](super::circuit_events) the others. The leading relay assigns offsets
+//! in the global sequence ([`publish`]), in the order of insertion among the visible rows. For events of one
+//! application that is the order of its changes, because they are serialised by the application's row lock. The row
+//! that holds the position is locked while a batch gets its offsets, so even two relays that both consider themselves
+//! the leader cannot assign an offset twice or leave a gap.
 
 use std::time::Duration;
 
@@ -21,10 +22,10 @@ use crate::domain::ids::{EventId, RequestId};
 use crate::domain::published::Position;
 use crate::error::{Error, Result};
 
-/// What one publication did.
+/// The result of one publication.
 #[derive(Debug, Clone, Copy, PartialEq, QueryableByName)]
 pub struct Publication {
-    /// How many events got their place.
+    /// The number of published events.
     #[diesel(sql_type = BigInt)]
     pub published: i64,
     /// How long the oldest of them had waited, in microseconds.
@@ -37,8 +38,8 @@ struct PublishOutbox {
 }
 
 impl FixedStatement for PublishOutbox {
-    /// The events depend on the position, so that its row is locked before theirs whatever the plan: two that publish at
-    /// once wait for each other in one order.
+    /// The events depend on the position, so its row is locked before theirs with any plan. Concurrent publications
+    /// therefore lock in the same order.
     const SQL: &'static str = "\
         WITH last AS (SELECT last_offset FROM outbox_position WHERE singleton FOR UPDATE), \
         batch AS (SELECT seq, row_number() OVER (ORDER BY seq) AS place FROM ( \
@@ -59,19 +60,13 @@ impl FixedStatement for PublishOutbox {
     }
 }
 
-/// Gives up to `limit` waiting events their place in the sequence and announces the new end, in one statement.
-///
-/// # Errors
-/// When the database fails.
+/// Assigns offsets to up to `limit` waiting events and notifies about the new end, in one statement.
 pub async fn publish(connection: &mut AsyncPgConnection, limit: u32) -> Result<Publication> {
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     Ok(Prepared(PublishOutbox { limit }).get_result(connection).await?)
 }
 
 /// The end of the sequence.
-///
-/// # Errors
-/// When the database fails.
 pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
     let (epoch, offset) = outbox_position::table
         .select((outbox_position::epoch, outbox_position::last_offset))
@@ -80,16 +75,17 @@ pub async fn position(connection: &mut AsyncPgConnection) -> Result<Position> {
     Ok(Position { epoch, offset })
 }
 
-/// Begins a new epoch, if the sequence is still `known` and ends before `told_of`: events that others were told of are
-/// gone, as after a failover to a replica that had not got them. Offsets of different epochs cannot be compared, so that
-/// every client learns that it has missed something and loads anew. Tells whether it did.
-///
-/// # Errors
-/// When the database fails.
-pub async fn begin_new_epoch(connection: &mut AsyncPgConnection, known: Uuid, told_of: i64) -> Result<bool> {
+/// Begins a new epoch if the epoch is still `known` and the sequence ends before `announced`. In that case announced
+/// events are lost, for example after a failover to a replica that had not received them. Offsets of different epochs
+/// are not comparable, so every client detects the gap and reloads. Returns whether a new epoch began.
+pub async fn begin_new_epoch(
+    connection: &mut AsyncPgConnection,
+    known: Uuid,
+    announced: i64,
+) -> Result<bool> {
     let ends_before = outbox_position::table
         .filter(outbox_position::epoch.eq(known))
-        .filter(outbox_position::last_offset.lt(told_of));
+        .filter(outbox_position::last_offset.lt(announced));
     let changed = diesel::update(ends_before)
         .set(outbox_position::epoch.eq(diesel::dsl::sql::<diesel::sql_types::Uuid>("gen_random_uuid()")))
         .execute(connection)
@@ -97,10 +93,7 @@ pub async fn begin_new_epoch(connection: &mut AsyncPgConnection, known: Uuid, to
     Ok(changed > 0)
 }
 
-/// How long the oldest event that was not published yet has waited; `None` when none waits.
-///
-/// # Errors
-/// When the database fails.
+/// How long the oldest unpublished event has waited; `None` if all are published.
 pub async fn oldest_wait(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Option<Duration>> {
     let oldest: Option<DateTime<Utc>> = outbox::table
         .select(outbox::time)
@@ -112,10 +105,7 @@ pub async fn oldest_wait(connection: &mut AsyncPgConnection, now: DateTime<Utc>)
     Ok(oldest.map(|time| (now - time).to_std().unwrap_or_default()))
 }
 
-/// The first offset that can still be read; `None` when nothing was published or everything has expired.
-///
-/// # Errors
-/// When the database fails.
+/// The first offset that can still be read; `None` if nothing was published or everything has expired.
 pub async fn oldest_offset(connection: &mut AsyncPgConnection) -> Result<Option<i64>> {
     Ok(outbox::table
         .select(outbox::relay_offset)
@@ -127,24 +117,21 @@ pub async fn oldest_offset(connection: &mut AsyncPgConnection) -> Result<Option<
         .flatten())
 }
 
-/// A published event as it is stored.
+/// A published event as stored.
 #[derive(Debug)]
 pub struct StoredEvent {
-    /// The identifier.
     pub id: EventId,
     /// The type with its version.
     pub event_type: String,
-    /// The identifier of what changed.
+    /// The identifier of the changed object.
     pub subject: Uuid,
     /// When the row was written.
     pub time: DateTime<Utc>,
-    /// The place in the sequence.
     pub offset: i64,
-    /// The request that led to the event.
+    /// The request that caused the event.
     pub request_id: Option<RequestId>,
-    /// The W3C trace context of the change.
     pub traceparent: Option<String>,
-    /// The data. It is decoded by consumers: a shape that one of them does not know holds up no other event.
+    /// The data. Consumers decode it, so a shape that one consumer does not know does not block other events.
     pub data: Box<RawValue>,
 }
 
@@ -179,9 +166,6 @@ impl TryFrom<OutboxRow> for StoredEvent {
 }
 
 /// Reads up to `limit` published events after `offset`, in order.
-///
-/// # Errors
-/// When the database fails.
 pub async fn read_after(
     connection: &mut AsyncPgConnection,
     offset: i64,
@@ -197,11 +181,8 @@ pub async fn read_after(
     rows.into_iter().map(StoredEvent::try_from).collect()
 }
 
-/// Deletes published events older than `retention`, at most `limit` at once; returns how many. What the statistics have
-/// not counted stays.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes up to `limit` published events older than `retention` and returns how many it deleted. Events that the
+/// statistics have not counted are kept.
 pub async fn delete_expired(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,

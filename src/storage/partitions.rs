@@ -1,4 +1,4 @@
-//! Monthly partitions: made ahead of time, and on demand, so that an insert never fails for want of one.
+//! Monthly partitions, created ahead of time and on demand, so an insert never fails because one is missing.
 
 use std::fmt;
 
@@ -9,18 +9,17 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
 
 use crate::error::Result;
 
-/// A calendar month, in UTC: what a partition holds.
+/// A calendar month in UTC, the range of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month(NaiveDate);
 
 impl Month {
-    /// The month of a moment.
     pub fn of(moment: DateTime<Utc>) -> Self {
         let day = moment.date_naive();
         Self(day.with_day(1).unwrap_or(day))
     }
 
-    /// Reads `YYYY-MM`.
+    /// Parses `YYYY-MM`.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         let (year, month) = text.split_once('-')?;
@@ -30,27 +29,24 @@ impl Month {
         NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1).map(Self)
     }
 
-    /// The month after it.
     pub fn next(self) -> Self {
         Self(self.0.checked_add_months(Months::new(1)).unwrap_or(self.0))
     }
 
-    /// The month `count` months before it.
     pub fn earlier_by(self, count: u32) -> Self {
         Self(self.0.checked_sub_months(Months::new(count)).unwrap_or(self.0))
     }
 
-    /// When it begins.
     pub fn start(self) -> DateTime<Utc> {
         self.0.and_time(chrono::NaiveTime::MIN).and_utc()
     }
 
-    /// Its first day, by which the database's functions know it.
+    /// The first day, which identifies the month in the database's functions.
     pub(super) fn first_day(self) -> NaiveDate {
         self.0
     }
 
-    /// How its tables' names end.
+    /// The suffix of the names of its tables.
     pub(super) fn suffix(self) -> String {
         self.0.format("%Y_%m").to_string()
     }
@@ -63,14 +59,11 @@ impl fmt::Display for Month {
 }
 
 diesel::define_sql_function! {
-    /// Makes missing partitions from a month on; returns how many it made.
+    /// Creates missing partitions from a month on and returns how many it created.
     fn ensure_month_partitions(first_month: Date, months: Integer) -> Integer;
 }
 
-/// Makes the partitions of `month` and the `ahead` months after it, where they are missing; returns how many were made.
-///
-/// # Errors
-/// When the database fails.
+/// Creates the missing partitions of `month` and the `ahead` months after it and returns how many it created.
 pub async fn ensure(connection: &mut AsyncPgConnection, month: DateTime<Utc>, ahead: u32) -> Result<i32> {
     let first: NaiveDate = month.date_naive();
     let months = i32::try_from(ahead).unwrap_or(i32::MAX).saturating_add(1);
@@ -83,10 +76,7 @@ struct Name {
     name: String,
 }
 
-/// For how many months after that of `now` every table has its partition, without a gap.
-///
-/// # Errors
-/// When the database fails.
+/// The number of months after that of `now` for which every table has a partition, without a gap.
 pub async fn months_ahead(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<u32> {
     let names: Vec<Name> = diesel::sql_query(
         "SELECT substring(c.relname FROM '\\d{4}_\\d{2}$') AS name \
@@ -108,14 +98,11 @@ pub async fn months_ahead(connection: &mut AsyncPgConnection, now: DateTime<Utc>
 }
 
 diesel::define_sql_function! {
-    /// Drops the finished jobs of a month that is long over; whether there were any.
+    /// Drops the finished jobs of a past month. Returns whether there were any.
     fn drop_job_history_month(month: Date) -> Bool;
 }
 
-/// The months of finished jobs that are over before `before`, oldest first.
-///
-/// # Errors
-/// When the database fails.
+/// The months of finished jobs that ended before `before`, oldest first.
 pub async fn job_history_before(
     connection: &mut AsyncPgConnection,
     before: DateTime<Utc>,
@@ -131,10 +118,10 @@ pub async fn job_history_before(
     Ok(months.filter(|month| month.next().start() <= before).collect())
 }
 
-/// Drops a month of finished jobs. It does not wait for whoever reads them: it fails with a passing error.
+/// Drops a month of finished jobs. It does not wait for readers but fails with a transient error.
 ///
 /// # Errors
-/// When the month is too young for it, somebody has it locked, or the database fails.
+/// If the month is too recent or locked.
 pub async fn drop_job_history(connection: &mut AsyncPgConnection, month: Month) -> Result<bool> {
     Ok(diesel::select(drop_job_history_month(month.first_day())).get_result(connection).await?)
 }
@@ -144,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_month_is_read_and_written_as_year_and_month() {
+    fn a_month_is_parsed_and_formatted_as_year_and_month() {
         let month = Month::parse("2025-12").unwrap();
         assert_eq!((month.to_string(), month.suffix()), ("2025-12".to_owned(), "2025_12".to_owned()));
         assert_eq!(month.next().to_string(), "2026-01");

@@ -1,11 +1,11 @@
-//! The pool of connections, and dedicated connections beside it.
+//! The connection pool, and dedicated connections outside it.
 //!
-//! A session is checked before it is lent, without a round trip: whether it is closed, and whether its errors, or
-//! those of other sessions, told that it can no longer do the work ([`fitness`](super::fitness)). A new one must be
-//! on a server that takes writes. Work that a session failed is done at once on another ([`Database::run`]). `LISTEN`
-//! and advisory locks need a connection of their own for their whole life ([`Database::dedicated`]), so that neither
-//! starves the pool; where a pooler stands before the database, they go past it ([`pooler`]). What may
-//! be a little old can be read from a [`replica`](super::replica) ([`Database::read`]).
+//! A session is checked without a round trip when it is taken from the pool: whether it is closed, and whether its
+//! errors or those of other sessions have made it unusable ([`fitness`](super::fitness)). A new session must be on a
+//! server that accepts writes. Work that failed because of its session is repeated immediately in another
+//! ([`Database::run`]). `LISTEN` and advisory locks hold a connection permanently and therefore use dedicated ones
+//! ([`Database::dedicated`]), which do not drain the pool and bypass a pooler ([`pooler`]). Reads that tolerate
+//! slightly old data can use a [`replica`](super::replica) ([`Database::read`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,58 +31,56 @@ use crate::storage::shares::{Permits, Shared, Shares};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::telemetry::metrics::Metrics;
 
-/// A connection lent by the pool.
+/// A connection from the pool.
 pub type Connection<'a> = Shared<PooledConnection<'a, Sessions>>;
 
-/// What every session begins with.
+/// The statements that begin every session.
 const SESSION_SETUP: &str = "SET application_name = 'aval'; SET TIME ZONE 'UTC';";
-/// Sessions that the same work is tried on. The first that fails takes all older ones out of the pool, so that the
-/// second is new. More are needed while a server is starting or being promoted.
+/// How many sessions the same work is tried in. The first failure removes all older sessions from the pool, so the
+/// second session is new. More are needed while a server is starting or being promoted.
 const MAX_SESSIONS: u32 = 4;
 
-/// The database, with the keys to the personal data in it. Cheap to clone.
+/// The database and the keys for its personal data. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Sessions>,
-    /// Why no session could be opened, since one last was.
+    /// Why sessions cannot be opened, since the last success.
     refusal: Refusal,
     pub(super) replica: Option<Arc<Replica>>,
     shares: Arc<Shares>,
-    /// For connections outside the pool.
+    /// Opens connections outside the pool.
     connector: Connector,
     session_setup: Arc<str>,
-    /// Connections outside the pool that wait for their next use.
+    /// Idle connections outside the pool.
     spares: Arc<Mutex<Vec<Session>>>,
     keys: Arc<KeyRing>,
 }
 
-/// Most connections that wait outside the pool: one for each role that instances try to lead in.
+/// The most idle connections outside the pool: one for each leader role.
 const MAX_SPARES: usize = 2;
 
-/// The share of the pool that a read takes its connection out of.
+/// The share of the pool that a read counts towards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
-    /// The account's.
+    /// Only the account's share.
     Account,
-    /// The account's, and that of searches.
+    /// The account's share and that of searches.
     Searches,
 }
 
-/// How busy the pool is.
+/// The usage of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolState {
     /// Connections in use.
     pub active: u32,
-    /// Connections that wait to be used.
     pub idle: u32,
 }
 
 impl Database {
-    /// Opens the pool; the first connection is made at once, so that a wrong URL is known at boot.
+    /// Opens the pool. The first connection is opened immediately, so a wrong URL is detected at startup.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when the URL cannot be used, [`Error::Unavailable`] when the database cannot be
-    /// reached.
+    /// [`Error::Configuration`] if the URL is invalid, [`Error::Unavailable`] if the database is unreachable.
     pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
         let direct_url = if settings.direct_url.is_empty() { url } else { &settings.direct_url };
         let connector = Connector::new(direct_url)?.for_writing();
@@ -129,26 +127,26 @@ impl Database {
         })
     }
 
-    /// What seals and opens the personal data in it.
+    /// The key ring that seals and opens personal data.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }
 
-    /// The same, to keep.
+    /// The same key ring, to keep.
     pub fn shared_keys(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys)
     }
 
-    /// Which part of the pool an account may hold.
+    /// The shares of the pool that accounts may use.
     pub fn shares(&self) -> &Shares {
         &self.shares
     }
 
-    /// Lends a connection.
+    /// Takes a connection from the pool.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when the account's share is used up, [`Error::Unavailable`] when no connection could be
-    /// had in time.
+    /// [`Error::Overloaded`] if the account's share is used up, [`Error::Unavailable`] if no connection became
+    /// available in time.
     pub async fn get(&self) -> Result<Connection<'_>> {
         let permits = self.shares.take().await?;
         Ok(Shared::new(self.lend().await?, permits))
@@ -159,17 +157,18 @@ impl Database {
             RunError::User(cause) => unavailable(&cause),
             RunError::TimedOut => {
                 let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-                let cause = refusal.as_deref().unwrap_or("no connection became free in time");
+                let cause = refusal.as_deref().unwrap_or("timed out waiting for a connection");
                 Error::unavailable("database", cause)
             }
         })
     }
 
-    /// Does work that is one statement or one transaction, or only reads, on a lent connection; at once again on
-    /// another when the session failed it. What was sent and not answered is not sent again.
+    /// Runs `work`, which must be a single statement, a single transaction, or reads, on a pooled connection. If the
+    /// session failed, `work` is repeated immediately on another. A statement that was sent without getting a response
+    /// is not repeated.
     ///
     /// # Errors
-    /// What `work` returned, and as [`Database::get`].
+    /// The error of `work`, and those of [`Database::get`].
     pub async fn run<R>(&self, work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R>) -> Result<R> {
         for _ in 1..MAX_SESSIONS {
             match work(&mut *self.get().await?).await {
@@ -180,11 +179,11 @@ impl Database {
         work(&mut *self.get().await?).await
     }
 
-    /// Reads what may be a little old, as part of `share`: from the replica, where there is one that answers;
-    /// otherwise at once from the database itself. `work` only reads.
+    /// Reads data that may be slightly old, counted towards `share`: from the replica if one is available, otherwise
+    /// from the primary. `work` must only read.
     ///
     /// # Errors
-    /// What `work` returned, and as [`Database::get`]; also when the share of searches is used up.
+    /// The error of `work`, and those of [`Database::get`]; also if the share of searches is used up.
     pub async fn read<R>(
         &self,
         share: Share,
@@ -208,7 +207,7 @@ impl Database {
         work(&mut *self.lend().await?).await
     }
 
-    /// Whether [`Database::read`] may read what is a little old.
+    /// Whether [`Database::read`] may return old data.
     pub fn may_read_old(&self) -> bool {
         self.replica.is_some()
     }
@@ -221,7 +220,7 @@ impl Database {
         }
     }
 
-    /// The state of the replica, if there is one.
+    /// The state of the replica, if one is configured.
     pub fn replica_state(&self) -> Option<ReplicaState> {
         self.replica.as_ref().map(|replica| replica.state())
     }
@@ -229,19 +228,19 @@ impl Database {
     /// Opens a connection outside the pool.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the database cannot be reached.
+    /// [`Error::Unavailable`] if the database is unreachable.
     pub async fn dedicated(&self) -> Result<Session> {
         let mut connection = self.connector.connect().await.map_err(|error| unavailable(&error))?;
         connection.batch_execute(&self.session_setup).await?;
         Ok(connection)
     }
 
-    /// A connection outside the pool that its last user did not need any more.
+    /// Takes an idle connection outside the pool.
     pub(super) fn take_spare(&self) -> Option<Session> {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Keeps a connection outside the pool for its next user.
+    /// Keeps a connection outside the pool for reuse.
     pub(super) fn keep_spare(&self, connection: Session) {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
         if spares.len() < MAX_SPARES {
@@ -249,17 +248,17 @@ impl Database {
         }
     }
 
-    /// Asks the database for a sign of life: its time of day, and whether it takes writes.
+    /// Checks that the database responds and accepts writes; returns its time.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no connection could be had or the database takes no writes, or the database's error.
+    /// [`Error::Unavailable`] if no connection was available or the database is read-only, or the database's error.
     pub async fn time(&self) -> Result<DateTime<Utc>> {
-        let mut found = Err(Error::unavailable("database", "it takes no writes"));
+        let mut found = Err(Error::unavailable("database", "it is read-only"));
         for _ in 0..MAX_SESSIONS {
             let mut connection = self.get().await?;
-            let row: QueryResult<SignOfLife> = Prepared(AskForLife).get_result(&mut connection).await;
+            let row: QueryResult<PingRow> = Prepared(Ping).get_result(&mut connection).await;
             match row.map_err(Error::from) {
-                Ok(row) if row.is_read_only => connection.facts.condemn(),
+                Ok(row) if row.is_read_only => connection.facts.mark_unfit(),
                 Ok(row) => return Ok(row.now),
                 Err(error @ Error::Database { session_lost: true, .. }) => found = Err(error),
                 Err(error) => return Err(error),
@@ -268,7 +267,6 @@ impl Database {
         found
     }
 
-    /// How busy the pool is.
     pub fn state(&self) -> PoolState {
         let state = self.pool.state();
         PoolState {
@@ -282,10 +280,10 @@ fn unavailable(error: &ConnectionError) -> Error {
     Error::unavailable("database", describe_connection(error))
 }
 
-/// A statement that stays prepared, so that it fails where prepared statements do.
-struct AskForLife;
+/// Stays prepared, so it fails where prepared statements fail.
+struct Ping;
 
-impl FixedStatement for AskForLife {
+impl FixedStatement for Ping {
     const SQL: &'static str =
         "SELECT clock_timestamp() AS now, current_setting('transaction_read_only')::bool AS is_read_only";
 
@@ -295,7 +293,7 @@ impl FixedStatement for AskForLife {
 }
 
 #[derive(QueryableByName)]
-struct SignOfLife {
+struct PingRow {
     #[diesel(sql_type = Timestamptz)]
     now: DateTime<Utc>,
     #[diesel(sql_type = Bool)]
@@ -303,7 +301,7 @@ struct SignOfLife {
 }
 
 impl std::fmt::Debug for Database {
-    /// Without the URL: it holds a password.
+    /// Omits the URL, which contains a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database").field("state", &self.state()).finish_non_exhaustive()
     }

@@ -1,10 +1,9 @@
-//! What stands between Aval and PostgreSQL: nothing, or a pooler such as PgBouncer.
+//! Detects a pooler such as PgBouncer between Aval and PostgreSQL.
 //!
-//! A pooler in transaction mode gives each transaction whichever session of the server is free. What belongs to a
-//! session is then lost, or lent to another client: settings, advisory locks, `LISTEN`, and, unless the pooler knows
-//! of them, prepared statements. So Aval finds out ([`examine`]): settings become the role's ([`set_for_role`]),
-//! whatever needs a session goes past the pooler by `database.direct_url`, and a pooler without prepared statements
-//! is refused with that cause.
+//! A pooler in transaction mode assigns each transaction any free server session. Session state is then lost or leaks
+//! to another client: settings, advisory locks, `LISTEN`, and prepared statements unless the pooler supports them.
+//! [`examine`] detects such a pooler. Settings are then stored for the role ([`set_for_role`]), and work that needs a
+//! session uses `database.direct_url`. A pooler without prepared statements is rejected with a clear error.
 
 use std::time::Duration;
 
@@ -15,25 +14,25 @@ use tokio::time::timeout;
 
 use super::connect::Connector;
 use super::statement::{Binder, FixedStatement, Prepared};
-use super::{STATEMENTS_FORGOTTEN, describe_connection, origin};
+use super::{UNKNOWN_STATEMENT, describe_connection, origin};
 use crate::error::{Error, Result};
 use crate::storage::Session;
 
-/// Longest wait for a session of the server while another client holds one.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout for a server session while another client holds one.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a pooler cannot be used.
+/// The error for an unsupported pooler.
 const NO_PREPARED_STATEMENTS: &str = "the pooler between Aval and PostgreSQL does not support prepared statements: \
     PgBouncer needs version 1.21 or later with max_prepared_statements above 0";
 
-/// The way from Aval to a session of PostgreSQL.
+/// How connections relate to sessions of PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
     /// A connection is a session.
     Direct,
-    /// A connection is a session for as long as it lasts.
+    /// A connection keeps one session.
     SessionPooler,
-    /// A connection has a session for a transaction.
+    /// A connection gets a session per transaction.
     TransactionPooler,
 }
 
@@ -57,7 +56,7 @@ async fn backend(session: &mut Session) -> Result<i32> {
     let row: QueryResult<BackendRow> = Prepared(Backend).get_result(session).await;
     match row {
         Ok(row) => Ok(row.process),
-        Err(error) if origin(&error).is_some_and(|origin| STATEMENTS_FORGOTTEN.contains(&origin.code)) => {
+        Err(error) if origin(&error).is_some_and(|origin| UNKNOWN_STATEMENT.contains(&origin.code)) => {
             Err(Error::configuration(NO_PREPARED_STATEMENTS))
         }
         Err(error) => Err(error.into()),
@@ -68,12 +67,12 @@ async fn open(connector: &Connector) -> Result<Session> {
     connector.connect().await.map_err(|error| Error::unavailable("database", describe_connection(&error)))
 }
 
-/// Finds out what is in between. A pooler greets clients with a process number of its own making; whether it works by
-/// transactions shows when a second client holds the session that the first has used.
+/// Detects whether there is a pooler. A pooler sends clients a process id of its own. Its mode shows when a second
+/// client holds the session that the first one used.
 ///
 /// # Errors
-/// [`Error::Configuration`] for a pooler without prepared statements, [`Error::Unavailable`] when the database cannot
-/// be reached.
+/// [`Error::Configuration`] for a pooler without prepared statements, [`Error::Unavailable`] if the database is
+/// unreachable.
 pub(super) async fn examine(connector: &Connector) -> Result<Route> {
     let mut first = open(connector).await?;
     let process = backend(&mut first).await?;
@@ -83,34 +82,34 @@ pub(super) async fn examine(connector: &Connector) -> Result<Route> {
     let mut second = open(connector).await?;
     second.batch_execute("BEGIN").await?;
     let held = backend(&mut second).await?;
-    match timeout(PATIENCE, backend(&mut first)).await {
+    match timeout(TIMEOUT, backend(&mut first)).await {
         Ok(Ok(again)) if again == process && held != process => Ok(Route::SessionPooler),
-        // Another session, or none at all while the only one is held.
+        // The first client got another session, or none because the only one is held.
         Ok(Ok(_)) | Err(_) => Ok(Route::TransactionPooler),
         Ok(Err(error)) => Err(error),
     }
 }
 
-/// Expects that a connection of `connector` keeps its session.
+/// Checks that a connection of `connector` keeps its session.
 ///
 /// # Errors
-/// [`Error::Configuration`] when a pooler in transaction mode is in between, and as [`examine`].
+/// [`Error::Configuration`] for a pooler in transaction mode, and those of [`examine`].
 pub(super) async fn expect_sessions(connector: &Connector) -> Result<()> {
     match examine(connector).await? {
         Route::Direct | Route::SessionPooler => Ok(()),
         Route::TransactionPooler => Err(Error::configuration(
-            "the database's URL leads through a pooler in transaction mode: set database.direct_url (DATABASE_DIRECT_URL) to \
+            "the database URL connects through a pooler in transaction mode: set database.direct_url (DATABASE_DIRECT_URL) to \
              PostgreSQL itself, for migrations, LISTEN and leadership",
         )),
     }
 }
 
-/// Makes a setting the default of the connected role in this database, for sessions that begin from now on. A setting
-/// of the session would be lost, or lent to the pooler's other clients. Instances that start at the same time wait for each
-/// other: PostgreSQL refuses concurrent changes of one role's settings.
+/// Makes a setting the default of the connected role in this database, for future sessions. A session setting would be
+/// lost or leak to other clients of the pooler. A lock serialises instances that start together, because PostgreSQL
+/// rejects concurrent changes of a role's settings.
 ///
 /// # Errors
-/// When the role may not, or the database fails.
+/// If the role may not change its settings.
 pub(super) async fn set_for_role(session: &mut Session, name: &str, value: &str) -> Result<()> {
     let statement = format!(
         "DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('aval.role_settings')); \

@@ -1,4 +1,4 @@
-//! Applications that were decided without their bureau and wait to be decided again.
+//! Applications that were decided without the bureau's figures and are scheduled for a re-decision.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, SmallInt, Text};
@@ -11,16 +11,16 @@ use super::types::PgLabel;
 use crate::domain::application::Country;
 use crate::error::Result;
 
-/// How many of one country's applications are queued again, and the pauses between the tries of one.
+/// How many applications of a country to queue, and the delay between re-decisions of one application.
 #[derive(Debug, Clone, Copy)]
 pub struct Requeue {
-    /// The country whose bureau may be asked again.
+    /// The country whose bureau is available again.
     pub country: Country,
-    /// Most applications.
+    /// The maximum number of applications.
     pub limit: i32,
-    /// The first pause, in milliseconds.
+    /// The first delay, in milliseconds.
     pub min_interval_ms: i64,
-    /// The longest pause, in milliseconds.
+    /// The maximum delay, in milliseconds.
     pub max_interval_ms: i64,
 }
 
@@ -31,8 +31,8 @@ struct RequeueDue {
 }
 
 impl FixedStatement for RequeueDue {
-    /// Each try doubles the pause. An application that was decided or deleted meanwhile is passed over; one whose job is
-    /// still active is left alone by the queue's unique index.
+    /// Each attempt doubles the delay. Applications that were decided or deleted meanwhile are skipped. The queue's
+    /// unique index skips those with an active job.
     ///
     /// `CASE` hides the status from the planner, as in [`begin`](crate::storage::applications::begin).
     const SQL: &'static str = "\
@@ -64,10 +64,7 @@ struct Counted {
     count: i64,
 }
 
-/// Queues applications of one country that are due to be decided again; returns how many.
-///
-/// # Errors
-/// When the database fails.
+/// Queues the due re-decisions of a country and returns how many it queued.
 pub async fn requeue_due(connection: &mut AsyncPgConnection, requeue: Requeue) -> Result<i64> {
     let statement =
         RequeueDue { country: requeue.country.code(), requeue, priority: Priority::Redecision.value() };
@@ -78,7 +75,7 @@ pub async fn requeue_due(connection: &mut AsyncPgConnection, requeue: Requeue) -
 struct CountriesDue;
 
 impl FixedStatement for CountriesDue {
-    /// One look into the index for each country, however many applications wait.
+    /// One index lookup per country, however many applications are scheduled.
     const SQL: &'static str = "\
         SELECT c.country FROM unnest(enum_range(NULL::country)) AS c (country) \
         WHERE (SELECT r.next_at FROM provider_retries r WHERE r.country = c.country ORDER BY r.next_at LIMIT 1) <= now()";
@@ -94,12 +91,9 @@ struct CountryDue {
     country: PgLabel<Country>,
 }
 
-/// The countries that have applications waiting to be decided again.
-///
-/// # Errors
-/// When the database fails.
+/// The countries with due re-decisions.
 pub async fn countries_due(connection: &mut AsyncPgConnection) -> Result<Vec<Country>> {
     let due: Vec<CountryDue> = Prepared(CountriesDue).load(connection).await?;
-    // A country that this version does not know waits for an instance that does.
+    // Countries that this version does not know are left to instances that do.
     Ok(due.into_iter().filter_map(|row| row.country.0.known()).collect())
 }

@@ -1,4 +1,4 @@
-//! Refresh tokens: each is good for one use, and the tokens that descend from one login are a family.
+//! Refresh tokens. Each can be used once. The tokens that descend from one sign-in form a family.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -8,61 +8,44 @@ use uuid::Uuid;
 use super::schema::refresh_tokens;
 use crate::error::Result;
 
-/// A stored token.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = refresh_tokens, check_for_backend(diesel::pg::Pg))]
 pub struct RefreshToken {
-    /// The identifier.
     pub id: Uuid,
-    /// The session that it belongs to.
+    /// The session.
     pub family: Uuid,
-    /// Whose it is.
     pub user_id: Uuid,
-    /// Until when it is good.
     pub expires_at: DateTime<Utc>,
-    /// When it was used first.
+    /// When it was first used.
     pub rotated_at: Option<DateTime<Utc>>,
-    /// When its family ended.
+    /// When its family was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When the session began.
     pub session_started_at: DateTime<Utc>,
     /// How often it was exchanged.
     pub uses: i32,
 }
 
-/// A token to be stored.
+/// A token to insert.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = refresh_tokens, check_for_backend(diesel::pg::Pg))]
 pub struct NewRefreshToken<'a> {
-    /// The identifier.
     pub id: Uuid,
     /// SHA-256 of the token.
     pub token_hash: &'a [u8],
-    /// The session that it belongs to.
+    /// The session.
     pub family: Uuid,
-    /// Whose it is.
     pub user_id: Uuid,
-    /// When it is given.
     pub issued_at: DateTime<Utc>,
-    /// Until when it is good.
     pub expires_at: DateTime<Utc>,
-    /// When the session began.
     pub session_started_at: DateTime<Utc>,
 }
 
-/// Stores a token.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, token: &NewRefreshToken<'_>) -> Result<()> {
     diesel::insert_into(refresh_tokens::table).values(token).execute(connection).await?;
     Ok(())
 }
 
 /// Finds a token by its hash.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, token_hash: &[u8]) -> Result<Option<RefreshToken>> {
     let query = refresh_tokens::table
         .select(RefreshToken::as_select())
@@ -70,10 +53,7 @@ pub async fn find(connection: &mut AsyncPgConnection, token_hash: &[u8]) -> Resu
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Notes a use of a token, and what its first use gave.
-///
-/// # Errors
-/// When the database fails.
+/// Records a use of a token, and the replacement that its first use returned.
 pub async fn rotate(
     connection: &mut AsyncPgConnection,
     token: &RefreshToken,
@@ -89,10 +69,7 @@ pub async fn rotate(
     Ok(())
 }
 
-/// Revokes all but the newest `keep` tokens of a session that were not used yet. The caller holds the lock of the account.
-///
-/// # Errors
-/// When the database fails.
+/// Revokes all unused tokens of a session except the newest `keep`. The caller must hold the lock of the account.
 pub async fn revoke_surplus(
     connection: &mut AsyncPgConnection,
     family: Uuid,
@@ -117,11 +94,8 @@ pub async fn revoke_surplus(
     Ok(())
 }
 
-/// Ends a session: none of its tokens is good any more. The caller holds the lock of the account, so that no token of
-/// the family is being made meanwhile.
-///
-/// # Errors
-/// When the database fails.
+/// Revokes all tokens of a session. The caller must hold the lock of the account, so that no token is added to the
+/// family concurrently.
 pub async fn revoke_family(
     connection: &mut AsyncPgConnection,
     family: Uuid,
@@ -136,10 +110,7 @@ pub async fn revoke_family(
     Ok(())
 }
 
-/// Deletes tokens that have expired: they are refused with or without their row.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes expired tokens, which are rejected with or without a row.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<usize> {
     let expired = refresh_tokens::table.filter(refresh_tokens::expires_at.le(now));
     Ok(diesel::delete(expired).execute(connection).await?)

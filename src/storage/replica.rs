@@ -1,9 +1,8 @@
-//! A copy of the database to read from: lists, exports and statistics, which may be a little old.
+//! Reading from a replica: lists, exports and statistics, which may be slightly old.
 //!
-//! Whatever is wrong with the replica is no failure of a request. One that gives no connection or no answer in time,
-//! fails a statement, or is far behind is left alone for a while, and the database itself is read at once. How far it
-//! is behind is measured every second ([`watch`]) by the time of the last transaction that it has replayed; the
-//! listeners' heartbeats see to it that there is one every second.
+//! Failures of the replica never fail a request. A replica that times out, fails a statement, or lags too far behind is
+//! not used for a while, and the primary is read immediately. The lag is measured every second ([`watch`]) from the
+//! time of the last replayed transaction; the listeners' heartbeats guarantee one every second.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,39 +21,39 @@ use super::statement::{Binder, FixedStatement, Prepared};
 use crate::error::{Error, Result};
 use crate::telemetry::metrics::{Metrics, seconds};
 
-/// The name of the task that watches it.
+/// The name of the monitoring task.
 pub const WATCH: &str = "replica_watch";
 
-/// Longest wait for a connection to the replica.
-const CONNECTION_PATIENCE: Duration = Duration::from_millis(500);
-/// Longest wait for what is read from the replica.
-const READ_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a replica that failed is left alone.
+/// Timeout for a connection to the replica.
+const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// Timeout for a read from the replica.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a replica is not used after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
-/// A replica that is further behind is not read.
+/// The maximum lag of a replica that is used.
 const MAX_LAG: Duration = Duration::from_secs(10);
-/// How often its lag is measured.
+/// The interval of the lag measurement.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A lag that was not measured.
+/// An unmeasured lag.
 const UNKNOWN: i64 = -1;
 
-/// A copy of the database.
+/// A replica of the database.
 pub(super) struct Replica {
     pool: Pool<Sessions>,
-    left_alone: Arc<AtomicBool>,
+    is_suspended: Arc<AtomicBool>,
     lag_ms: AtomicI64,
     fallbacks: AtomicU64,
-    /// Why it was last left alone.
+    /// The reason for the last suspension.
     cause: Mutex<String>,
 }
 
-/// How a replica is.
+/// The state of the replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplicaState {
-    /// Whether it is read; the database itself is read otherwise.
+    /// Whether reads use the replica instead of the primary.
     pub is_read: bool,
-    /// How far it is behind, where that is known.
+    /// The lag, if known.
     pub lag: Option<Duration>,
 }
 
@@ -62,7 +61,7 @@ impl Replica {
     pub(super) fn new(pool: Pool<Sessions>) -> Self {
         Self {
             pool,
-            left_alone: Arc::default(),
+            is_suspended: Arc::default(),
             lag_ms: AtomicI64::new(UNKNOWN),
             fallbacks: AtomicU64::new(0),
             cause: Mutex::default(),
@@ -73,10 +72,10 @@ impl Replica {
         let lag =
             u64::try_from(AtomicI64::load(&self.lag_ms, Ordering::Relaxed)).ok().map(Duration::from_millis);
         let is_near = lag.is_none_or(|lag| lag <= MAX_LAG);
-        ReplicaState { is_read: is_near && !AtomicBool::load(&self.left_alone, Ordering::Relaxed), lag }
+        ReplicaState { is_read: is_near && !AtomicBool::load(&self.is_suspended, Ordering::Relaxed), lag }
     }
 
-    /// Reads from the replica; `None` when the database itself has to be read.
+    /// Reads from the replica; `None` if the primary must be read.
     pub(super) async fn read<R>(
         &self,
         work: &impl AsyncFn(&mut AsyncPgConnection) -> Result<R>,
@@ -87,11 +86,12 @@ impl Replica {
         }
         match self.try_to_read(work).await {
             Ok(found) => Some(Ok(found)),
-            // A replica may fail any statement that the database does not: by a recovery conflict, or for want of a table.
+            // A replica can fail statements that succeed on the primary: after a recovery conflict, or because a table
+            // is missing.
             Err(error @ (Error::Database { .. } | Error::Unavailable { .. } | Error::Timeout { .. })) => {
                 self.fallbacks.fetch_add(1, Ordering::Relaxed);
                 if !matches!(error, Error::Database { .. }) {
-                    self.leave_alone(&error);
+                    self.suspend(&error);
                 }
                 None
             }
@@ -100,28 +100,28 @@ impl Replica {
     }
 
     async fn try_to_read<R>(&self, work: &impl AsyncFn(&mut AsyncPgConnection) -> Result<R>) -> Result<R> {
-        let lent = timeout(CONNECTION_PATIENCE, self.pool.get()).await;
-        let late = |_| Error::unavailable("replica", "no connection in time");
+        let lent = timeout(CONNECTION_TIMEOUT, self.pool.get()).await;
+        let late = |_| Error::unavailable("replica", "timed out waiting for a connection");
         let mut connection =
             lent.map_err(late)?.map_err(|error| Error::unavailable("replica", error.to_string()))?;
-        match timeout(READ_PATIENCE, work(&mut connection)).await {
+        match timeout(READ_TIMEOUT, work(&mut connection)).await {
             Ok(read) => read,
             Err(_) => {
-                // The statement still runs on it.
-                connection.facts.condemn();
-                Err(Error::Timeout { what: "the replica", after: READ_PATIENCE })
+                // The statement is still running in this session.
+                connection.facts.mark_unfit();
+                Err(Error::Timeout { what: "the replica", after: READ_TIMEOUT })
             }
         }
     }
 
-    fn leave_alone(&self, error: &Error) {
+    fn suspend(&self, error: &Error) {
         let cause = error.private_cause().map_or_else(|| error.to_string(), str::to_owned);
         *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause;
-        self.left_alone.store(true, Ordering::Relaxed);
-        let left_alone = Arc::clone(&self.left_alone);
+        self.is_suspended.store(true, Ordering::Relaxed);
+        let is_suspended = Arc::clone(&self.is_suspended);
         tokio::spawn(async move {
             sleep(PAUSE).await;
-            left_alone.store(false, Ordering::Relaxed);
+            is_suspended.store(false, Ordering::Relaxed);
         });
     }
 
@@ -133,7 +133,7 @@ impl Replica {
         };
         self.lag_ms.store(lag_ms, Ordering::Relaxed);
         if let Err(error) = measured {
-            self.leave_alone(&error);
+            self.suspend(&error);
         }
     }
 }
@@ -151,9 +151,9 @@ pub(super) async fn watch(replica: &Replica, metrics: &Metrics, logger: &Logger)
             (true, false) => {
                 let cause = replica.cause.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let lag_ms = state.lag.map(|lag| lag.as_millis());
-                warn!(logger, "the replica is not read for now"; "cause" => cause, "lag_ms" => lag_ms);
+                warn!(logger, "replica suspended"; "cause" => cause, "lag_ms" => lag_ms);
             }
-            (false, true) => info!(logger, "the replica is read again"),
+            (false, true) => info!(logger, "replica in use again"),
             (true, true) | (false, false) => {}
         }
         was_read = state.is_read;
@@ -178,7 +178,7 @@ struct LagRow {
     seconds: Option<f64>,
 }
 
-/// How far a server is behind; nothing for one that is no replica, `None` for one that has replayed nothing yet.
+/// The lag of a server: zero for a primary, `None` for a replica that has not replayed any transaction.
 async fn lag(connection: &mut AsyncPgConnection) -> Result<Option<Duration>> {
     let row: LagRow = Prepared(Lag).get_result(connection).await?;
     Ok(row.seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
@@ -201,11 +201,8 @@ struct ReplayedUntilRow {
     replayed_until: Option<DateTime<Utc>>,
 }
 
-/// The time of the last transaction that the server shows, when it is a replica. What is read after this is at least
-/// as new.
-///
-/// # Errors
-/// When the database fails.
+/// The time of the last transaction replayed by the server, if it is a replica. Later reads in this session are at
+/// least as recent.
 pub async fn replayed_until(connection: &mut AsyncPgConnection) -> Result<Option<DateTime<Utc>>> {
     let row: ReplayedUntilRow = Prepared(ReplayedUntil).get_result(connection).await?;
     Ok(row.replayed_until)
@@ -217,7 +214,7 @@ mod tests {
     use crate::storage::connect::Connector;
 
     #[actix_rt::test]
-    async fn a_replica_that_is_far_behind_is_not_read() {
+    async fn a_lagging_replica_is_not_read() {
         let connector = Connector::new("postgresql://aval@localhost/none").unwrap();
         let sessions = Sessions::new(connector, &Arc::from(""));
         let replica = Replica::new(Pool::builder().build_unchecked(sessions));

@@ -1,9 +1,8 @@
-//! Security events: changes of accounts and API keys, log-ins and their failures. Rows are only ever added.
+//! Security events: changes of accounts and API keys, sign-ins and failed sign-ins. The table is append-only.
 //!
-//! Changes of accounts and keys are recorded by trigger, in the transaction of the change, those of plain SQL too. What
-//! changes no such row ([`SecurityEvent`]) is recorded by [`record`]. Both use the SQL function
-//! `record_security_event`, which takes the actor, the address and the request from what [`set_origin`] has set for the
-//! transaction.
+//! Triggers record changes of accounts and keys in the transaction of the change, including those by plain SQL. Other
+//! events ([`SecurityEvent`]) are recorded by [`record`]. Both use the SQL function `record_security_event`, which
+//! takes actor, address and request from the settings that [`set_origin`] makes for the transaction.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -16,18 +15,17 @@ use super::schema::security_events;
 use super::seal::{KeyRing, SealedField};
 use crate::error::{Error, Result};
 
-/// An event that changes no account and no key.
+/// An event that changes no account or key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecurityEvent {
-    /// A session began.
     LoginSucceeded,
-    /// A password was refused.
+    /// A wrong password.
     LoginFailed,
     /// A session was ended by its account.
     LoggedOut,
-    /// A refresh token was used again after its grace.
+    /// A refresh token was reused after its grace period.
     RefreshTokenReused,
-    /// An operator made an access token on the machine.
+    /// An operator created an access token on the machine.
     AccessTokenIssued,
 }
 
@@ -45,19 +43,19 @@ impl SecurityEvent {
 }
 
 diesel::define_sql_function! {
-    /// Sets a parameter, until the transaction ends when `is_local`.
+    /// Sets a parameter, for the transaction only if `is_local`.
     fn set_config(name: Text, value: Text, is_local: Bool) -> Text;
 }
 
 diesel::define_sql_function! {
-    /// Deletes events after their retention; returns how many there were.
+    /// Deletes events past their retention and returns how many it deleted.
     fn delete_expired_security_events(older_than: Timestamptz, at_most: BigInt) -> BigInt;
 }
 
-/// Sets where the events of the transaction come from. `id` is random and new.
+/// Sets the origin of the transaction's events. `id` must be new and random.
 ///
 /// # Errors
-/// When the address cannot be sealed, or the database fails.
+/// If the address cannot be sealed or the statement fails.
 pub async fn set_origin(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -72,10 +70,8 @@ pub async fn set_origin(
     set_local(connection, "aval.origin", &origin.to_string()).await
 }
 
-/// Says for the rest of the transaction that a new hash of the account belongs to the same password.
-///
-/// # Errors
-/// When the database fails.
+/// Declares for the rest of the transaction that a new hash of the account is of the same password, so that its
+/// sessions continue.
 pub async fn keep_sessions_of(connection: &mut AsyncPgConnection, user_id: Uuid) -> Result<()> {
     set_local(connection, "aval.same_password", &user_id.to_string()).await
 }
@@ -86,10 +82,7 @@ async fn set_local(connection: &mut AsyncPgConnection, name: &str, value: &str) 
     Ok(())
 }
 
-/// Records an event of the account or key `subject`.
-///
-/// # Errors
-/// When the database fails.
+/// Records an event about the account or key `subject`.
 pub async fn record(
     connection: &mut AsyncPgConnection,
     event: SecurityEvent,
@@ -107,57 +100,49 @@ pub async fn record(
     Ok(())
 }
 
-/// An event as it was recorded.
+/// A recorded event.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = security_events, check_for_backend(diesel::pg::Pg))]
 pub struct RecordedEvent {
-    /// A version 7 UUID of the moment.
+    /// A version 7 UUID of the event's time.
     pub id: Uuid,
-    /// What happened. Newer versions know more kinds than this one.
+    /// The kind of event. Newer versions may have more kinds.
     pub kind: String,
-    /// Who did it.
     pub actor: Option<String>,
-    /// To which account or key.
+    /// The account or key that the event is about.
     pub subject: Option<String>,
-    /// Details, by kind.
+    /// Details that depend on the kind.
     pub detail: Value,
-    /// What the address is sealed under.
+    /// The row id in the associated data of `address`.
     pub origin_id: Option<Uuid>,
-    /// The client's address, sealed.
+    /// The sealed address of the client.
     pub address: Option<Vec<u8>>,
-    /// The request.
     pub request_id: Option<String>,
-    /// When.
     pub occurred_at: DateTime<Utc>,
 }
 
 impl RecordedEvent {
-    /// The client's address; `None` also when its key is gone: the rest of the event can still be read.
+    /// The client's address; `None` also if its key is missing, so the rest of the event remains readable.
     pub fn open_address(&self, keys: &KeyRing) -> Option<String> {
         let (id, envelope) = self.origin_id.zip(self.address.as_ref())?;
         keys.open(SealedField::SecurityEventAddress, id.as_bytes(), envelope).ok()
     }
 }
 
-/// What a list of events is narrowed to.
+/// The filter of a list of events. `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
-    /// One kind.
     pub kind: Option<String>,
-    /// One actor.
     pub actor: Option<String>,
-    /// One account or key.
+    /// The account or key that the event is about.
     pub subject: Option<String>,
-    /// At or after.
+    /// Inclusive.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
+    /// Exclusive.
     pub to: Option<DateTime<Utc>>,
 }
 
-/// A part of the list, newest first, after the event `after`.
-///
-/// # Errors
-/// When the database fails.
+/// One page of the list, newest first, starting after the event `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &EventFilter,
@@ -190,10 +175,7 @@ pub async fn list_page(
     Ok(query.load(connection).await?)
 }
 
-/// Deletes up to `limit` events from before `time`; returns how many there were.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes up to `limit` events older than `time` and returns how many it deleted.
 pub async fn delete_before(
     connection: &mut AsyncPgConnection,
     time: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! One session with the database: Diesel's connection, what is known of it, and what it is told of by the server.
+//! A database session: Diesel's connection, its state, and its notifications.
 
 use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
@@ -14,11 +14,11 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Notification};
 
 use super::fitness::SessionFacts;
 
-/// A session. Its connection is closed when it is dropped.
+/// A session. Dropping it closes the connection.
 pub struct Session {
     connection: AsyncPgConnection,
     pub(super) facts: Arc<SessionFacts>,
-    /// What came for the channels that it listens to.
+    /// Notifications of the channels that the session listens to.
     pub(super) notifications: UnboundedReceiver<Notification>,
     driver: AbortOnDrop,
 }
@@ -34,7 +34,7 @@ impl Drop for AbortOnDrop {
 }
 
 impl Session {
-    /// A session over a connection that has just been made.
+    /// Starts a session over a new connection.
     pub(super) async fn begin<S, T>(
         client: Client,
         connection: Connection<S, T>,
@@ -58,16 +58,16 @@ impl Session {
     }
 }
 
-/// Moves a connection's messages until it is closed.
-async fn drive<S, T>(mut connection: Connection<S, T>, told: UnboundedSender<Notification>)
+/// Processes a connection's messages until it is closed.
+async fn drive<S, T>(mut connection: Connection<S, T>, notifications: UnboundedSender<Notification>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: TlsStream + Unpin,
 {
-    // An error ends the connection; what waits for an answer learns it from the client.
+    // An error ends the connection. Pending requests get it from the client.
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
         if let AsyncMessage::Notification(notification) = message {
-            let _ = told.send(notification);
+            let _ = notifications.send(notification);
         }
     }
 }

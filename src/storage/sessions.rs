@@ -12,10 +12,10 @@ use super::describe_connection;
 use super::fitness::Fitness;
 use super::session::Session;
 
-/// Why no session could be opened; `None` once one was.
+/// The reason why no session could be opened; `None` after a success.
 pub(super) type Refusal = Arc<Mutex<Option<String>>>;
 
-/// Makes a pool's sessions, and takes those out that can no longer do the work.
+/// Opens a pool's sessions and removes those that are no longer usable.
 pub struct Sessions {
     connector: Connector,
     setup: Arc<str>,
@@ -50,7 +50,7 @@ impl ManageConnection for Sessions {
 
     async fn is_valid(&self, session: &mut Session) -> std::result::Result<(), ConnectionError> {
         if self.has_broken(session) {
-            return Err(ConnectionError::BadConnection("the session can no longer be used".to_owned()));
+            return Err(ConnectionError::BadConnection("the session is no longer usable".to_owned()));
         }
         session.facts.lend();
         Ok(())

@@ -1,11 +1,11 @@
-//! Which part of the pool may be lent for one account, and for searches.
+//! Limits how much of the pool one account, and searches, may use.
 //!
-//! A request runs [on behalf of](Shares::on_behalf_of) its account. While it does, each connection that it borrows takes a
-//! permit of the account's share, and one that it borrows for a search takes two more: of the account's share of
-//! searches, and of all searches together. So neither an account nor all searches together can empty the pool. Work
-//! without an account (actors, leaders, probes, log-ins) takes no permits.
+//! A request runs [on behalf of](Shares::on_behalf_of) its account. Each connection that it takes needs a permit of the
+//! account's share, and one for a search needs two more: of the account's share of searches, and of all searches
+//! together. Therefore neither an account nor all searches together can exhaust the pool. Work without an account
+//! (actors, leaders, probes, sign-ins) needs no permits.
 //!
-//! A request that holds one connection must not borrow another: with a share of one it would wait for itself.
+//! A request that holds one connection must not take another: with a share of one it would deadlock.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -18,17 +18,17 @@ use tokio::time::timeout;
 use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 
-/// When to come back after a share was used up for as long as a request waits.
+/// When to retry after a share stayed used up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// So many accounts are known before those without requests are dropped.
+/// The number of known accounts at which those without requests are dropped.
 const SWEEP_AT: usize = 1024;
 
 tokio::task_local! {
-    /// The account that the running task borrows for.
+    /// The account that the running task takes connections for.
     static BORROWER: Arc<AccountShare>;
 }
 
-/// What one account may borrow at once.
+/// The permits of one account.
 #[derive(Debug)]
 struct AccountShare {
     connections: Arc<Semaphore>,
@@ -38,19 +38,19 @@ struct AccountShare {
 /// The shares of all accounts, and of searches.
 #[derive(Debug)]
 pub struct Shares {
-    /// Accounts with requests under way.
+    /// Accounts with requests in progress.
     accounts: Mutex<HashMap<String, Weak<AccountShare>>>,
     searches: Arc<Semaphore>,
     per_account: usize,
     searches_per_account: usize,
-    patience: Duration,
+    acquire_timeout: Duration,
 }
 
-/// The permits of a lent connection.
+/// The permits of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Permits {
     _permits: Vec<OwnedSemaphorePermit>,
-    /// Kept as long as its permits: a new one for the same account would have all of them again.
+    /// Kept as long as its permits, because a new share for the same account would start with all permits free.
     _account: Option<Arc<AccountShare>>,
 }
 
@@ -62,11 +62,11 @@ impl Shares {
             searches: Arc::new(Semaphore::new(searches)),
             per_account: part(settings.pool_size, settings.account_share_percent),
             searches_per_account: (searches / 2).max(1),
-            patience: settings.acquire_timeout(),
+            acquire_timeout: settings.acquire_timeout(),
         }
     }
 
-    /// Runs `work`, whose connections count for `account`.
+    /// Runs `work`, counting its connections towards `account`.
     pub async fn on_behalf_of<F: Future>(&self, account: &str, work: F) -> F::Output {
         BORROWER.scope(self.share_of(account), work).await
     }
@@ -90,18 +90,18 @@ impl Shares {
     /// Takes the permits of one connection.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when the account's share stays used up.
+    /// [`Error::Overloaded`] if the account's share stays used up.
     pub(super) async fn take(&self) -> Result<Permits> {
         let Ok(account) = BORROWER.try_with(Arc::clone) else { return Ok(Permits::default()) };
         let permits = vec![self.acquire(&account.connections, "the account's share of connections").await?];
         Ok(Permits { _permits: permits, _account: Some(account) })
     }
 
-    /// Takes the permits of one connection for a search. The narrowest comes first: whoever waits for it keeps nobody else
-    /// waiting.
+    /// Takes the permits of one connection for a search. The most specific share comes first, so a task that waits for
+    /// it holds no others.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when a share stays used up.
+    /// [`Error::Overloaded`] if a share stays used up.
     pub(super) async fn take_for_search(&self) -> Result<Permits> {
         let account = BORROWER.try_with(Arc::clone).ok();
         let mut permits = Vec::with_capacity(3);
@@ -114,7 +114,7 @@ impl Shares {
     }
 
     async fn acquire(&self, of: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
-        match timeout(self.patience, Arc::clone(of).acquire_owned()).await {
+        match timeout(self.acquire_timeout, Arc::clone(of).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(closed)) => Err(Error::internal(closed)),
             Err(_elapsed) => Err(Error::Overloaded { what, retry_after: RETRY_AFTER }),
@@ -163,7 +163,7 @@ mod tests {
             searches: Arc::new(Semaphore::new(3)),
             per_account: 2,
             searches_per_account: 1,
-            patience: Duration::from_millis(1),
+            acquire_timeout: Duration::from_millis(1),
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_holds_its_share_and_no_more_and_others_have_theirs() {
+    async fn an_account_cannot_exceed_its_share_and_others_keep_theirs() {
         let shares = shares();
         let first = shares.on_behalf_of("ana", shares.take()).await.unwrap();
         let second = shares.on_behalf_of("ana", shares.take()).await.unwrap();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn searches_hold_their_share_together_and_each_account_a_part_of_it() {
+    async fn searches_are_limited_together_and_per_account() {
         let shares = shares();
         let mut held = Vec::new();
         for account in ["ana", "bea", "cleo"] {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn accounts_without_requests_are_forgotten() {
+    async fn accounts_without_requests_are_dropped() {
         let shares = shares();
         let held = shares.on_behalf_of("held", shares.take()).await.unwrap();
         for number in 0..2 * SWEEP_AT {
@@ -210,12 +210,12 @@ mod tests {
         assert!(shares.accounts.lock().unwrap().len() <= SWEEP_AT + 1);
         let again = shares.on_behalf_of("held", async { shares.take().await }).await;
         let more = shares.on_behalf_of("held", shares.take()).await;
-        assert!(again.is_ok() && is_refused(&more), "what is held stays counted");
+        assert!(again.is_ok() && is_refused(&more), "held permits must stay counted");
         drop(held);
     }
 
     #[test]
-    fn a_share_is_never_nothing() {
+    fn a_share_has_at_least_one_connection() {
         assert_eq!([part(16, 25), part(6, 25), part(2, 1)], [4, 1, 1]);
     }
 }

@@ -1,4 +1,5 @@
-//! What staff looked at: who, what, when, on which request. Rows are only ever added; each says how long it is kept.
+//! Audit views: which staff account read which applications, when and on which request. The table is append-only; each
+//! row has its own retention.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -11,27 +12,24 @@ use super::schema::staff_views;
 use super::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::error::{Error, Result};
 
-/// What was looked at.
+/// What was viewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ViewAction {
-    /// One application.
     Application,
-    /// Where one application stands.
+    /// The status of one application.
     Status,
-    /// One application's history.
+    /// The history of one application.
     Audit,
-    /// One application's last decision.
+    /// The last decision of one application.
     Decision,
-    /// A part of a list.
+    /// A page of a list.
     List,
-    /// A part of what a search found.
+    /// A page of search results.
     Search,
-    /// An export.
     Export,
 }
 
 impl ViewAction {
-    /// Every action.
     pub const ALL: [Self; 7] = [
         Self::Application,
         Self::Status,
@@ -56,27 +54,24 @@ impl ViewAction {
     }
 }
 
-/// One look.
+/// One audit view.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = staff_views, check_for_backend(diesel::pg::Pg))]
 pub struct StaffView {
-    /// A version 7 UUID of the moment.
+    /// A version 7 UUID of the time.
     pub id: Uuid,
-    /// Who.
     pub account: String,
-    /// A [`ViewAction`]'s name.
+    /// The name of a [`ViewAction`].
     pub action: String,
-    /// The application, where it was one.
+    /// `None` for lists, searches and exports.
     pub application_id: Option<Uuid>,
     /// The blind index of the document that was searched for.
     pub document_index: Option<Vec<u8>>,
-    /// What a list was narrowed to, without personal data.
+    /// The filter of a list, without personal data.
     pub filter: Value,
-    /// The request.
     pub request_id: Option<String>,
-    /// When.
     pub viewed_at: DateTime<Utc>,
-    /// How long the row is kept.
+    /// When the row expires.
     pub keep_until: DateTime<Utc>,
 }
 
@@ -111,7 +106,8 @@ impl From<&StaffView> for ViewRow {
 }
 
 impl FixedStatement for InsertViews {
-    /// A batch whose answer was lost is written again: its identifiers are random.
+    /// A batch whose result was lost is written again. Its identifiers are random, so a conflict can only be with
+    /// itself.
     const SQL: &'static str = "\
         INSERT INTO staff_views (?) SELECT * FROM ? \
         ON CONFLICT (id) DO NOTHING";
@@ -122,35 +118,26 @@ impl FixedStatement for InsertViews {
     }
 }
 
-/// Inserts views; those that are there already are left alone.
-///
-/// # Errors
-/// When the database fails.
+/// Inserts views, ignoring those that exist.
 pub async fn insert(connection: &mut AsyncPgConnection, views: &[StaffView]) -> Result<()> {
     let insert: InsertViews = views.iter().map(ViewRow::from).collect();
     Prepared(insert).execute(connection).await?;
     Ok(())
 }
 
-/// What the list of views is narrowed to.
+/// The filter of the list of views. `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct ViewFilter {
-    /// One account.
     pub account: Option<String>,
-    /// One kind.
     pub action: Option<ViewAction>,
-    /// One application.
     pub application_id: Option<Uuid>,
-    /// At or after.
+    /// Inclusive.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
+    /// Exclusive.
     pub to: Option<DateTime<Utc>>,
 }
 
-/// A part of the list, newest first, after the view `after`.
-///
-/// # Errors
-/// When the database fails.
+/// One page of the list, newest first, starting after the view `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &ViewFilter,
@@ -184,14 +171,11 @@ pub async fn list_page(
 }
 
 diesel::define_sql_function! {
-    /// Deletes views whose time is over; returns how many there were.
+    /// Deletes expired views and returns how many it deleted.
     fn delete_expired_staff_views(at_most: BigInt) -> BigInt;
 }
 
-/// Deletes up to `limit` views whose time is over by the database's clock; returns how many there were.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes up to `limit` views that have expired by the database's clock and returns how many it deleted.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, limit: u32) -> Result<usize> {
     let deleted = diesel::select(delete_expired_staff_views(i64::from(limit)));
     let deleted: i64 = deleted.get_result(connection).await?;

@@ -1,8 +1,8 @@
-//! Statements of a fixed text, which stay prepared on their connection.
+//! Statements with a fixed text, which stay prepared on their connection.
 //!
-//! Diesel's `sql_query` is parsed and planned anew at each call, which doubles the round trips of a small statement.
-//! A [`FixedStatement`] has one text for ever, so that its type can serve as the key of the connection's cache. Each
-//! `?` in the text is bound once, in order.
+//! Diesel parses and plans a `sql_query` on every call, which doubles the round trips of a small statement. The text of
+//! a [`FixedStatement`] never changes, so its type can be the key in the connection's statement cache. Each `?` in the
+//! text is bound once, in order.
 
 use std::str::Split;
 
@@ -17,18 +17,17 @@ pub(super) trait FixedStatement {
     /// The text, with a `?` for each bound value.
     const SQL: &'static str;
 
-    /// Binds the values, in the order of the text.
+    /// Binds the values in the order of the text.
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()>;
 }
 
-/// Writes the text and the values of a statement, turn by turn.
+/// Writes the text and the values of a statement alternately.
 pub(super) struct Binder<'a, 'b> {
     pieces: Split<'static, char>,
     out: AstPass<'a, 'b, Pg>,
 }
 
 impl<'b> Binder<'_, 'b> {
-    /// Binds the next value.
     pub(super) fn bind<ST, T>(&mut self, value: &'b T) -> QueryResult<()>
     where
         Pg: HasSqlType<ST>,
@@ -67,9 +66,9 @@ impl<'b> Binder<'_, 'b> {
     }
 }
 
-/// The rows that a set-based statement takes, one array for each column; declared by [`rows!`].
+/// The rows of a set-based statement, as one array per column; declared by [`rows!`].
 pub(super) trait Rows {
-    /// The columns' names, in order.
+    /// The names of the columns, in order.
     fn names(&self) -> &'static [&'static str];
 
     /// Binds the columns, in order.
@@ -83,7 +82,6 @@ pub(super) struct Arrays<'a, 'b> {
 }
 
 impl<'b> Arrays<'_, 'b> {
-    /// Binds the next column.
     pub(super) fn bind<ST, T>(&mut self, values: &'b Vec<T>) -> QueryResult<()>
     where
         ST: SingleValue,
@@ -95,8 +93,8 @@ impl<'b> Arrays<'_, 'b> {
     }
 }
 
-/// Declares the rows of a set-based statement: a struct for one row, and one that holds an array for each column. The
-/// arrays' types, their order and the columns' names in the statement all come from this one list.
+/// Declares the rows of a set-based statement: a struct for one row, and one with an array per column. The types and
+/// order of the arrays and the column names in the statement all come from this list.
 macro_rules! rows {
     ($(#[$meta:meta])* struct $rows:ident of $row:ident { $($column:ident: $value:ty as $sql:ty,)* }) => {
         struct $row {
@@ -140,7 +138,7 @@ macro_rules! rows {
 }
 pub(super) use rows;
 
-/// A [`FixedStatement`] as Diesel sees it.
+/// Adapts a [`FixedStatement`] to Diesel.
 pub(super) struct Prepared<S>(pub(super) S);
 
 impl<S: FixedStatement> QueryFragment<Pg> for Prepared<S> {
@@ -161,7 +159,7 @@ impl<S> Query for Prepared<S> {
     type SqlType = Untyped;
 }
 
-/// A [`FixedStatement`] that is planned and not run.
+/// A [`FixedStatement`] that is planned but not run.
 pub(super) struct Explained<S>(pub(super) S);
 
 impl<S: FixedStatement> QueryFragment<Pg> for Explained<S> {

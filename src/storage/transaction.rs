@@ -1,5 +1,4 @@
-//! One way to run a transaction: named, tried again when the database asks for it, and with plans that do not depend on
-//! statistics.
+//! Named transactions that are retried after transient failures and whose plans do not depend on statistics.
 
 use std::time::Duration;
 
@@ -10,16 +9,14 @@ use slog::{Logger, debug};
 use crate::error::{Error, Result};
 use crate::storage::{Database, planner};
 
-/// Tries of one transaction: deadlocks and serialisation failures are rare, and one more try nearly always settles
-/// them.
+/// Attempts of one transaction. Deadlocks and serialisation failures are rare, and one retry nearly always succeeds.
 const MAX_TRIES: u32 = 4;
 
-/// A failure inside a transaction; either kind rolls it back.
+/// A failure inside a transaction. Both kinds roll it back.
 #[derive(Debug)]
 pub enum Abort {
-    /// The database's own.
     Database(DieselError),
-    /// Ours.
+    /// An error of Aval.
     Error(Error),
 }
 
@@ -46,11 +43,11 @@ impl From<Abort> for Error {
 
 type Manager = <AsyncPgConnection as AsyncConnection>::TransactionManager;
 
-/// Runs `work` in a transaction, again when it failed for a passing reason of the database. `work` must have no effect
-/// outside the database; it returns its results.
+/// Runs `work` in a transaction and repeats it after transient database failures. `work` must have no effects outside
+/// the database; it returns its results.
 ///
 /// # Errors
-/// What `work` returned, or the last database error.
+/// The error of `work`, or the last database error.
 pub async fn run<R>(
     database: &Database,
     logger: &Logger,
@@ -60,7 +57,7 @@ pub async fn run<R>(
     run_counted(database, logger, name, async |connection, _| work(connection).await).await
 }
 
-/// The same for `work` that is told which try it is, from 1.
+/// Like [`run`], and passes the number of the attempt to `work`, starting at 1.
 ///
 /// # Errors
 /// As [`run`].
@@ -76,17 +73,17 @@ pub async fn run_counted<R>(
         let mut connection = database.get().await?;
         match once(&mut connection, async |connection| work(connection, tries).await).await {
             Err(error @ Error::Database { transient: true, .. }) if tries < MAX_TRIES => {
-                debug!(logger, "transaction is tried again"; "transaction" => name, "tries" => tries, error);
+                debug!(logger, "retrying transaction"; "transaction" => name, "tries" => tries, error);
             }
             other => return other,
         }
     }
 }
 
-/// Runs `work` in a transaction of `connection`, once.
+/// Runs `work` once, in a transaction of `connection`.
 ///
 /// # Errors
-/// What `work` returned, or the database's error.
+/// The error of `work`, or the database's error.
 pub async fn once<R>(
     connection: &mut AsyncPgConnection,
     work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R, Abort>,
@@ -96,10 +93,11 @@ pub async fn once<R>(
     end(connection, outcome).await
 }
 
-/// Runs `work` in a transaction of `connection`, once: for statements that would stand alone but for their plans.
+/// Runs `work` once, in a transaction of `connection`. For single statements that need a transaction only for the
+/// planner settings.
 ///
 /// # Errors
-/// What `work` returned, or the database's error.
+/// The error of `work`, or the database's error.
 pub async fn single<R>(
     connection: &mut AsyncPgConnection,
     work: impl AsyncFn(&mut AsyncPgConnection) -> Result<R>,
@@ -107,11 +105,8 @@ pub async fn single<R>(
     once(connection, async |connection| Ok(work(connection).await?)).await
 }
 
-/// Begins a transaction, for a future that must be `Send` and so cannot be a closure's; [`end`] must follow. A transaction
-/// within another is a savepoint and has the settings of the outer one.
-///
-/// # Errors
-/// The database's error.
+/// Begins a transaction, for futures that must be `Send` and therefore cannot use a closure. [`end`] must follow. A
+/// nested transaction is a savepoint with the settings of the outer one.
 pub async fn begin(connection: &mut AsyncPgConnection) -> diesel::QueryResult<()> {
     match Manager::transaction_manager_status_mut(connection).transaction_depth()? {
         None => Manager::begin_transaction_sql(connection, planner::BEGIN).await,
@@ -119,10 +114,8 @@ pub async fn begin(connection: &mut AsyncPgConnection) -> diesel::QueryResult<()
     }
 }
 
-/// Begins a transaction by `begin`, one of [`planner`]'s, each of whose statements may take `longest`; [`end`] must follow.
-///
-/// # Errors
-/// The database's error.
+/// Begins a transaction with `begin`, a constant of [`planner`], and a statement timeout of `longest`. [`end`] must
+/// follow.
 pub async fn begin_limited(
     connection: &mut AsyncPgConnection,
     begin: &str,
@@ -132,7 +125,7 @@ pub async fn begin_limited(
     Manager::begin_transaction_sql(connection, &begin).await
 }
 
-/// Commits what succeeded and rolls back what failed.
+/// Commits on success and rolls back on failure.
 ///
 /// # Errors
 /// The error of `outcome`, or the database's.
@@ -146,7 +139,7 @@ pub async fn end<R, E: Into<Error>>(
             Ok(value)
         }
         Err(error) => {
-            // The first error is the one to tell; a connection whose rollback failed is not lent again.
+            // Reports the first error. A connection whose rollback failed is not reused.
             let _ = Manager::rollback_transaction(connection).await;
             Err(error.into())
         }

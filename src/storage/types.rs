@@ -1,7 +1,8 @@
-//! How the domain's enumerations stand in PostgreSQL.
+//! Mapping of the domain's enumerations to PostgreSQL enums.
 //!
-//! The domain knows nothing of Diesel, so each enumeration has a wrapper here that converts both ways. Reading by it fails
-//! for a label that this version does not know; lists read by [`PgLabel`], which does not.
+//! The domain does not depend on Diesel, so each enumeration has a wrapper here that converts both ways. Reading
+//! through the wrapper fails for a label that this version does not know. Lists use [`PgLabel`], which accepts unknown
+//! labels.
 
 use std::io::Write as _;
 
@@ -17,18 +18,17 @@ use crate::domain::application::Country;
 use crate::domain::label::Label;
 use crate::domain::status::Status;
 
-/// A label that this version does not know, in a row that cannot be used without it.
+/// A label that this version does not know, in a row that is unusable without it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an unknown {what}: {label}")]
 pub struct UnknownLabel {
-    /// Which enumeration.
+    /// The enumeration.
     pub what: &'static str,
-    /// The label.
     pub label: String,
 }
 
 impl UnknownLabel {
-    /// The unknown label that made a row unreadable, if that was the cause.
+    /// The unknown label that made a row unreadable, if there is one.
     pub(super) fn cause_of(error: &DieselError) -> Option<&Self> {
         let DieselError::DeserializationError(error) = error else { return None };
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
@@ -45,7 +45,7 @@ impl UnknownLabel {
     }
 }
 
-/// A column of an enumeration in a row that can be shown whatever its label.
+/// An enumeration column in a row that can be shown with any label.
 #[derive(Debug, Clone, PartialEq, Eq, FromSqlRow)]
 pub struct PgLabel<T>(pub Label<T>);
 
@@ -105,21 +105,17 @@ pg_enum! {
     PgStatus(Status), "status", sql_types::ApplicationStatus, Status::as_str
 }
 
-/// What kind of change an audit row tells of.
+/// The kind of change in an audit row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuditAction {
-    /// The application was made.
     Created,
-    /// It went from one status to another.
     StatusChanged,
-    /// It was decided again, with the same status.
+    /// Decided again, with the same status.
     Evaluated,
-    /// Its country's data were changed.
+    /// The country data changed.
     DataChanged,
-    /// It was deleted.
     Deleted,
-    /// It was restored.
     Restored,
 }
 
@@ -155,17 +151,17 @@ pg_enum! {
     PgAuditAction(AuditAction), "kind of change", sql_types::AuditAction, AuditAction::as_str
 }
 
-/// What became of a webhook.
+/// The processing status of a webhook event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WebhookStatus {
-    /// It is being stored; nobody outside that transaction sees it so.
+    /// Being stored. Not visible outside that transaction.
     Received,
     /// It changed its application.
     Applied,
-    /// There was nothing left to change.
+    /// There was nothing to change.
     Ignored,
-    /// It could not be applied and is to be tried again.
+    /// It could not be applied and will be retried.
     Failed,
 }
 
@@ -177,7 +173,7 @@ impl WebhookStatus {
         (Self::Failed, "failed"),
     ];
 
-    /// The name used in JSON and SQL.
+    /// The name in JSON and SQL.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
     }
@@ -197,15 +193,15 @@ pg_enum! {
     PgWebhookStatus(WebhookStatus), "webhook status", sql_types::WebhookStatus, WebhookStatus::as_str
 }
 
-/// Where a job stands that is not finished.
+/// The status of an unfinished job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
-    /// It waits to be claimed.
+    /// Waiting to be claimed.
     Pending,
-    /// A worker has it.
+    /// Claimed by a worker.
     Processing,
-    /// It waits for its bureau's webhook.
+    /// Waiting for the bureau's webhook.
     WaitingExternal,
 }
 
@@ -216,7 +212,7 @@ impl JobStatus {
         (Self::WaitingExternal, "waiting_external"),
     ];
 
-    /// The name used in JSON and SQL.
+    /// The name in JSON and SQL.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
     }
@@ -236,22 +232,21 @@ pg_enum! {
     PgJobStatus(JobStatus), "job status", sql_types::JobStatus, JobStatus::as_str
 }
 
-/// What operators made of a dead letter.
+/// The status of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailedJobStatus {
-    /// Nothing yet.
     Pending,
-    /// Somebody has looked at it.
+    /// An operator has looked at it.
     Reviewed,
     /// Its job was queued again.
     Reprocessed,
-    /// It needs nothing.
+    /// No action is needed.
     Ignored,
 }
 
 impl FailedJobStatus {
-    /// Every status, with its name.
+    /// All statuses with their names.
     pub const ALL: [(Self, &'static str); 4] = [
         (Self::Pending, "pending"),
         (Self::Reviewed, "reviewed"),
@@ -259,13 +254,13 @@ impl FailedJobStatus {
         (Self::Ignored, "ignored"),
     ];
 
-    /// The name used in JSON and SQL.
+    /// The name in JSON and SQL.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
     }
 
-    /// What it may become: the one table of it. An ignored letter can be taken up again by reviewing it; a job that was
-    /// queued again and dies again leaves a letter of its own.
+    /// The permitted transitions. An ignored letter can be reopened by reviewing it. A requeued job that fails again
+    /// creates a new letter.
     pub const fn next(self) -> &'static [Self] {
         match self {
             Self::Pending => &[Self::Reviewed, Self::Reprocessed, Self::Ignored],

@@ -1,7 +1,7 @@
-//! People who may log in.
+//! Users.
 //!
-//! What ends tokens (`token_version`) and sessions is done by trigger, for plain SQL too, and every change is announced
-//! to all instances (see the migrations).
+//! Triggers invalidate access tokens (`token_version`) and sessions and notify all instances of every change, including
+//! changes by plain SQL (see the migrations).
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -16,46 +16,34 @@ use super::types::{PgLabel, PgRole};
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
 
-/// A person's account, without its password.
+/// A user's account without the password hash.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
 pub struct User {
-    /// The identifier.
     pub id: Uuid,
-    /// The name, which never changes.
+    /// Unique and immutable.
     pub username: String,
-    /// What it may do.
     #[diesel(deserialize_as = PgRole)]
     pub role: Role,
-    /// What its access tokens must carry.
+    /// The version that valid access tokens must carry.
     pub token_version: i64,
-    /// Since when it may not log in.
     pub disabled_at: Option<DateTime<Utc>>,
-    /// Who made it.
     pub created_by: String,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// A person's account in a list, whatever its role.
+/// A user's account in a list. Its role may be unknown to this version.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
 pub struct ListedUser {
-    /// The identifier.
     pub id: Uuid,
-    /// The name, which never changes.
+    /// Unique and immutable.
     pub username: String,
-    /// What it may do.
     pub role: PgLabel<Role>,
-    /// Since when it may not log in.
     pub disabled_at: Option<DateTime<Utc>>,
-    /// Who made it.
     pub created_by: String,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -74,47 +62,38 @@ impl From<User> for ListedUser {
 }
 
 impl ListedUser {
-    /// Whether the account may log in.
     pub fn is_enabled(&self) -> bool {
         self.disabled_at.is_none()
     }
 
-    /// The stored name of the role.
+    /// The name of the role as stored.
     pub fn role_name(&self) -> &str {
         self.role.0.text(Role::as_str)
     }
 }
 
 impl User {
-    /// Whether it may log in.
     pub fn is_enabled(&self) -> bool {
         self.disabled_at.is_none()
     }
 }
 
-/// An account to be made.
+/// An account to insert.
 #[derive(Debug, Clone)]
 pub struct NewUser<'a> {
-    /// The identifier.
     pub id: Uuid,
-    /// The name.
     pub username: &'a str,
     /// Argon2id, in PHC string format.
     pub password_hash: &'a str,
-    /// What it may do.
     pub role: Role,
-    /// Who makes it.
     pub created_by: &'a str,
 }
 
-/// What is to change; nothing of what is `None`.
+/// The changes of an account. `None` leaves a value unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct UserChange {
-    /// Another role.
     pub role: Option<Role>,
-    /// Whether it may not log in.
     pub disabled: Option<bool>,
-    /// Another password's hash.
     pub password_hash: Option<String>,
 }
 
@@ -136,10 +115,7 @@ fn values<'a>(user: &NewUser<'a>) -> Values<'a> {
     )
 }
 
-/// Makes an account; `None` when the name is taken.
-///
-/// # Errors
-/// When the database fails.
+/// Creates an account. Returns `None` when the name is taken.
 pub async fn insert(connection: &mut AsyncPgConnection, user: &NewUser<'_>) -> Result<Option<User>> {
     Ok(diesel::insert_into(users::table)
         .values(values(user))
@@ -151,19 +127,11 @@ pub async fn insert(connection: &mut AsyncPgConnection, user: &NewUser<'_>) -> R
         .optional()?)
 }
 
-/// Whether there is any account.
-///
-/// # Errors
-/// When the database fails.
 pub async fn any(connection: &mut AsyncPgConnection) -> Result<bool> {
     let any = diesel::select(diesel::dsl::exists(users::table.select(users::id)));
     Ok(any.get_result(connection).await?)
 }
 
-/// Finds an account.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
     let query = users::table.select(User::as_select()).find(id);
     Ok(query.first(connection).await.optional()?)
@@ -172,52 +140,46 @@ pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option
 /// Gets an account.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<User> {
     find(connection, id).await?.ok_or(Error::NotFound("account"))
 }
 
-/// Gets an account whatever its role.
+/// Gets an account, even if this version does not know its role.
 ///
 /// # Errors
-/// [`Error::NotFound`].
+/// [`Error::NotFound`]
 pub async fn get_listed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<ListedUser> {
     let query = users::table.select(ListedUser::as_select()).find(id);
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
-/// Gets an account whatever its role, and keeps it from being changed until the transaction ends.
+/// Like [`get_listed`], and locks the account against changes until the transaction ends.
 ///
 /// # Errors
-/// [`Error::NotFound`].
+/// [`Error::NotFound`]
 pub async fn lock_listed(connection: &mut AsyncPgConnection, id: Uuid) -> Result<ListedUser> {
     let query = users::table.select(ListedUser::as_select()).find(id).for_no_key_update();
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
-/// Gets an account with the hash of its password, and keeps it from being changed until the transaction ends.
+/// Gets an account with its password hash and locks it against changes until the transaction ends.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(User, String)> {
     let columns = (User::as_select(), users::password_hash);
     let query = users::table.select(columns).find(id).for_no_key_update();
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
-/// Finds an account, and keeps it from being changed until the transaction ends. Several transactions may hold the lock.
-///
-/// # Errors
-/// When the database fails.
+/// Finds an account and locks it against changes until the transaction ends. Several transactions can hold the lock.
 pub async fn find_unchanging(connection: &mut AsyncPgConnection, id: Uuid) -> Result<Option<User>> {
     let query = users::table.select(User::as_select()).find(id).for_share();
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Finds an account by its name, with the hash of its password.
-///
-/// # Errors
-/// When the database fails.
+/// Finds an account by its name, with its password hash.
 pub async fn find_by_name(
     connection: &mut AsyncPgConnection,
     username: &str,
@@ -227,19 +189,15 @@ pub async fn find_by_name(
     Ok(query.first(connection).await.optional()?)
 }
 
-/// The hash of an account's password.
+/// The password hash of an account.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn password_hash(connection: &mut AsyncPgConnection, id: Uuid) -> Result<String> {
     let query = users::table.select(users::password_hash).find(id);
     query.first(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
-/// Finds the oldest enabled admin.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_admin(connection: &mut AsyncPgConnection) -> Result<Option<User>> {
     let query = users::table
         .select(User::as_select())
@@ -249,10 +207,7 @@ pub async fn find_admin(connection: &mut AsyncPgConnection) -> Result<Option<Use
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Accounts, newest first, at most `limit`, made before `before`.
-///
-/// # Errors
-/// When the database fails.
+/// Up to `limit` accounts created before the account `before`, newest first.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     before: Option<Uuid>,
@@ -266,11 +221,8 @@ pub async fn list_page(
     Ok(query.load(connection).await?)
 }
 
-/// Keeps every enabled admin from being changed until the transaction ends, and says how many there are beside `id`.
-/// Two transactions that each take one of the last two admins away wait for each other here.
-///
-/// # Errors
-/// When the database fails.
+/// Locks all enabled admins against changes until the transaction ends, and returns their number without `id`. The lock
+/// serialises two transactions that would each remove one of the last two admins.
 pub async fn lock_other_admins(connection: &mut AsyncPgConnection, id: Uuid) -> Result<usize> {
     let query = users::table
         .select(users::id)
@@ -282,10 +234,10 @@ pub async fn lock_other_admins(connection: &mut AsyncPgConnection, id: Uuid) -> 
     Ok(admins.into_iter().filter(|admin| *admin != id).count())
 }
 
-/// Changes an account. Disabling one that is disabled keeps the moment.
+/// Changes an account. Disabling a disabled account keeps its `disabled_at`.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn update(
     connection: &mut AsyncPgConnection,
     before: &ListedUser,
@@ -307,10 +259,7 @@ pub async fn update(
     updated.get_result(connection).await.optional()?.ok_or(Error::NotFound("account"))
 }
 
-/// Stores another hash of the same password, with which the account's sessions go on.
-///
-/// # Errors
-/// When the database fails.
+/// Stores a new hash of the same password. The account's sessions continue.
 pub async fn rehash(connection: &mut AsyncPgConnection, id: Uuid, password_hash: &str) -> Result<()> {
     security_events::keep_sessions_of(connection, id).await?;
     diesel::update(users::table.find(id))
@@ -320,19 +269,13 @@ pub async fn rehash(connection: &mut AsyncPgConnection, id: Uuid, password_hash:
     Ok(())
 }
 
-/// The costs that the passwords of all accounts were hashed at, as in their PHC strings: `m=19456,t=2,p=1`.
-///
-/// # Errors
-/// When the database fails.
+/// The cost parameters of all stored password hashes, as in their PHC strings: `m=19456,t=2,p=1`.
 pub async fn password_costs(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
     let costs = sql::<Text>("split_part(password_hash, '$', 4)");
     Ok(users::table.select(costs).distinct().load(connection).await?)
 }
 
-/// Ends all access tokens of an account.
-///
-/// # Errors
-/// When the database fails.
+/// Invalidates all access tokens of an account.
 pub async fn end_tokens(connection: &mut AsyncPgConnection, id: Uuid) -> Result<()> {
     diesel::update(users::table.find(id))
         .set(users::token_version.eq(users::token_version + 1))

@@ -1,11 +1,11 @@
-//! A watched connection: what the server says of an error besides its text.
+//! Watched connections, which add the SQLSTATE to error messages.
 //!
-//! Diesel passes an error's message on, whose language is the server's, and drops its SQLSTATE. A [`Watched`] stream
-//! reads the frames that the server sends (PostgreSQL, "Message Formats") and puts the SQLSTATE in front of the
-//! message of each `ErrorResponse`, as an [`Origin`]. It also tells the session's [`SessionFacts`] of errors after
-//! which the session must not be used again. Everything else passes unchanged.
+//! Diesel returns an error's message, whose language is the server's, and drops its SQLSTATE. A [`Watched`] stream
+//! reads the server's frames (PostgreSQL documentation, "Message Formats") and prepends the SQLSTATE to the message of
+//! each `ErrorResponse`, as an [`Origin`]. It also records errors after which the session must not be reused in
+//! [`SessionFacts`]. All other bytes pass unchanged.
 
-use std::future::{Ready, ready as at_once};
+use std::future::{Ready, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::failure::Origin;
 use super::fitness::SessionFacts;
 
-/// Read at once.
+/// The size of one read.
 const READ_BYTES: usize = 8 * 1024;
-/// Larger errors pass unread. PostgreSQL's are smaller by far.
+/// Larger errors pass unread. PostgreSQL's are far smaller.
 const MAX_FRAME_BYTES: usize = 256 * 1024;
 
 const ERROR_RESPONSE: u8 = b'E';
 const BACKEND_KEY_DATA: u8 = b'K';
 
-/// A connection to a server whose frames are read on the way.
+/// A connection whose incoming frames are read.
 pub(super) struct Watched<S> {
     stream: S,
     frames: Frames,
@@ -83,28 +83,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// The frames of one connection, from the server.
+/// The incoming frames of one connection.
 #[derive(Default)]
 struct Frames {
     facts: Arc<SessionFacts>,
-    /// Arrived, and not yet passed on.
+    /// Received and not yet processed.
     incoming: BytesMut,
-    /// To be passed on.
+    /// Processed and not yet read by the client.
     outgoing: BytesMut,
-    /// Bytes of the present frame that pass unread.
+    /// Remaining bytes of the current frame, which pass unread.
     passing: usize,
 }
 
 impl Frames {
     fn take(&mut self, bytes: &[u8]) {
-        self.facts.speak();
+        self.facts.note_received();
         self.incoming.extend_from_slice(bytes);
         loop {
             let passing = self.passing.min(self.incoming.len());
             self.outgoing.extend_from_slice(&self.incoming.split_to(passing));
             self.passing -= passing;
             let Some(&[kind, length @ ..]) = self.incoming.first_chunk::<5>() else { return };
-            // The length counts itself and not the kind.
+            // The length includes itself but not the kind.
             let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
             let frame_bytes = length.saturating_add(1);
             let is_read = matches!(kind, ERROR_RESPONSE | BACKEND_KEY_DATA);
@@ -130,14 +130,14 @@ impl Frames {
         }
     }
 
-    /// The connection ended within a frame: what there is of it is passed on.
+    /// The connection ended within a frame; passes on the rest.
     fn give_up(&mut self) {
         let rest = self.incoming.split();
         self.outgoing.extend_from_slice(&rest);
     }
 }
 
-/// An `ErrorResponse` with its origin in front of its message; `None` for what has no SQLSTATE.
+/// An `ErrorResponse` with its origin prepended to the message; `None` if it has no SQLSTATE.
 fn annotated(body: &[u8], facts: &SessionFacts) -> Option<BytesMut> {
     let fields = || {
         body.split(|byte| *byte == 0)
@@ -147,7 +147,7 @@ fn annotated(body: &[u8], facts: &SessionFacts) -> Option<BytesMut> {
     let text = |wanted| fields().find_map(|(name, text)| (name == wanted).then_some(text));
     let code = std::str::from_utf8(text(b'C')?).ok()?;
     let routine = std::str::from_utf8(text(b'R').unwrap_or_default()).ok()?;
-    let origin = Origin { code, routine, session_discarded: facts.meet(code, routine) }.to_string();
+    let origin = Origin { code, routine, session_discarded: facts.record_error(code, routine) }.to_string();
     let mut frame = BytesMut::with_capacity(body.len() + origin.len() + 6);
     frame.put_u8(ERROR_RESPONSE);
     frame.put_u32(u32::try_from(body.len() + origin.len() + 4).ok()?);
@@ -169,7 +169,7 @@ impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
     }
 }
 
-/// A stream in clear text, where tokio-postgres expects one over TLS.
+/// A clear-text stream in place of the TLS stream that tokio-postgres expects.
 pub(super) struct Plain<S>(S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for Plain<S> {
@@ -206,8 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Plain<S> {
     }
 }
 
-/// Watches connections in clear text. tokio-postgres lets a connection be wrapped only where it would speak TLS; with
-/// `sslnegotiation=direct` it asks the server for nothing first.
+/// Watches clear-text connections. tokio-postgres only allows a connection to be wrapped as a TLS stream. With
+/// `sslnegotiation=direct` it sends nothing to the server before.
 #[derive(Clone)]
 pub(super) struct WatchPlain(pub(super) Arc<SessionFacts>);
 
@@ -227,14 +227,13 @@ impl TlsConnect<Socket> for WatchPlain {
     type Future = Ready<io::Result<Self::Stream>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
-        at_once(Ok(Watched::new(Plain(socket), &self.0)))
+        ready(Ok(Watched::new(Plain(socket), &self.0)))
     }
 }
 
 type Tls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 type OverTls = <Tls as TlsConnect<Socket>>::Stream;
 
-/// Watches connections over TLS.
 #[derive(Clone)]
 pub(super) struct WatchTls<T> {
     pub(super) tls: T,
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_annotated_and_all_else_passes_however_it_is_cut() {
+    fn errors_are_annotated_and_other_frames_pass_in_chunks_of_any_size() {
         let error = frame(b'E', b"SFEHLER\0VERROR\0C40P01\0MVerklemmung\0RDeadLockReport\0\0");
         let annotated =
             frame(b'E', b"SFEHLER\0VERROR\0C40P01\0M[40P01 DeadLockReport] Verklemmung\0RDeadLockReport\0\0");
@@ -286,14 +285,14 @@ mod tests {
         for piece in [1, 3, 7, 64, sent.len()] {
             let mut frames = Frames::default();
             sent.chunks(piece).for_each(|bytes| frames.take(bytes));
-            assert_eq!(frames.outgoing, expected, "in pieces of {piece}");
+            assert_eq!(frames.outgoing, expected, "in chunks of {piece}");
             assert_eq!(frames.facts.process(), 258);
             assert!(!frames.facts.is_unfit());
         }
     }
 
     #[test]
-    fn a_session_that_cannot_go_on_is_known_by_its_errors() {
+    fn errors_that_end_a_session_mark_it_unfit() {
         for (body, unfit) in [
             (&b"SERROR\0C0A000\0Mcached plan\0RRevalidateCachedQuery\0\0"[..], true),
             (b"SERROR\0C0A000\0Mno\0Rother\0\0", false),
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_passes() {
+    fn invalid_frames_pass_unchanged() {
         for sent in [&b"E\0\0\0\x01"[..], b"E\xff\xff\xff\xff rest", b"HTTP/1.1 400 Bad Request\r\n"] {
             let mut frames = Frames::default();
             frames.take(sent);

@@ -1,4 +1,4 @@
-//! Tickets that open one WebSocket each.
+//! Single-use tickets that open a WebSocket.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -8,47 +8,35 @@ use uuid::Uuid;
 use super::schema::ws_tickets;
 use crate::error::Result;
 
-/// A ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = ws_tickets, check_for_backend(diesel::pg::Pg))]
 pub struct WsTicket {
     /// SHA-256 of the ticket.
     pub ticket_hash: Vec<u8>,
-    /// The person that it is for.
+    /// The user, unless the ticket is for an API key.
     pub user_id: Option<Uuid>,
-    /// What that person's access tokens carried.
+    /// The version of the user's access tokens.
     pub token_version: Option<i64>,
-    /// The API key that it is for.
+    /// The API key, unless the ticket is for a user.
     pub api_key_id: Option<Uuid>,
-    /// Until when the WebSocket may stay.
+    /// When the WebSocket is closed.
     pub session_until: Option<DateTime<Utc>>,
-    /// Until when it opens one.
+    /// When the ticket expires.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Stores a ticket.
-///
-/// # Errors
-/// When the database fails.
 pub async fn insert(connection: &mut AsyncPgConnection, ticket: &WsTicket) -> Result<()> {
     diesel::insert_into(ws_tickets::table).values(ticket).execute(connection).await?;
     Ok(())
 }
 
-/// Takes a ticket away, so that nobody else can use it; `None` when there is none.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes and returns a ticket, so it can be used only once. Returns `None` if it does not exist.
 pub async fn take(connection: &mut AsyncPgConnection, ticket_hash: &[u8]) -> Result<Option<WsTicket>> {
     let taken = diesel::delete(ws_tickets::table.filter(ws_tickets::ticket_hash.eq(ticket_hash)))
         .returning(WsTicket::as_returning());
     Ok(taken.get_result(connection).await.optional()?)
 }
 
-/// Deletes tickets that nobody used in time.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<usize> {
     let expired = ws_tickets::table.filter(ws_tickets::expires_at.le(now));
     Ok(diesel::delete(expired).execute(connection).await?)

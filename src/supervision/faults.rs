@@ -1,8 +1,8 @@
-//! Fault injection: panics on demand, at named points inside the actors.
+//! Fault injection: panics on demand, at named points in the actors.
 //!
-//! Supervision that was never seen to work does not work. Where `faults.injection` is on, an operator or a test arms a
-//! [`FaultPoint`]; the next actors that pass it panic, mid-message, as a defect would make them. Where it is off,
-//! nothing can be armed. Failures of bureaus are not injected here: the simulator plays them.
+//! Supervision is only reliable if it is exercised. If `faults.injection` is on, an operator or a test arms a
+//! [`FaultPoint`], and the next actors that pass it panic during a message, as with a bug. If it is off, nothing can be
+//! armed. Failures of bureaus are simulated by the bureau simulator instead.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,18 +10,18 @@ use std::sync::Mutex;
 use crate::domain::application::Country;
 use crate::error::{Error, PublicMessage, Result};
 
-/// A place where an actor can be made to panic.
+/// A point where an actor can be made to panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultPoint {
-    /// The application actor, in the middle of a job.
+    /// The job actor, during a job.
     ApplicationActor,
-    /// The provider gateway, while it takes a request.
+    /// The provider gateway, while it handles a request.
     ProviderGateway,
-    /// A write batcher, while it takes a write.
+    /// A write batcher, while it accepts a write.
     WriteBatcher,
     /// The scheduler, while it handles a wake-up.
     Scheduler,
-    /// The supervisor of the application actors, while it starts a job.
+    /// The supervisor of the job actors, while it starts a job.
     Supervisor,
     /// The outbox relay, while it handles a wake-up.
     OutboxRelay,
@@ -34,35 +34,33 @@ pub enum FaultPoint {
 }
 
 impl FaultPoint {
-    /// Whether an actor that passes here works for one country, so that the fault can be another country's.
+    /// Whether work at this point belongs to one country, so the fault can be limited to a country.
     pub fn knows_the_country(self) -> bool {
         matches!(self, Self::ApplicationActor | Self::ProviderGateway)
     }
 }
 
-/// The armed faults of one process.
+/// The armed faults of a process.
 #[derive(Debug, Default)]
 pub struct Faults {
     enabled: bool,
-    /// How often each point still panics, for one country or for any.
+    /// The remaining panics of each point, for one country or for all.
     armed: Mutex<HashMap<(FaultPoint, Option<Country>), u32>>,
 }
 
 impl Faults {
-    /// Faults that can be armed, or not.
     pub fn new(enabled: bool) -> Self {
         Self { enabled, armed: Mutex::default() }
     }
 
-    /// Whether faults can be armed.
     pub fn enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Makes the next `count` passages of `point` panic: those for `country`, or all.
+    /// Makes the next `count` passes of `point` panic, those for `country` or all.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] where injection is off.
+    /// [`Error::Forbidden`] if fault injection is off.
     pub fn arm(&self, point: FaultPoint, country: Option<Country>, count: u32) -> Result<()> {
         if !self.enabled {
             return Err(Error::Forbidden(PublicMessage::new("fault injection is off")));
@@ -71,10 +69,10 @@ impl Faults {
         Ok(())
     }
 
-    /// Panics when `point` is armed for `country` or for all.
+    /// Panics if `point` is armed for `country` or for all.
     ///
     /// # Panics
-    /// That is its purpose.
+    /// On purpose.
     pub fn pass(&self, point: FaultPoint, country: Option<Country>) {
         if self.enabled && (self.take(point, country) || country.is_some() && self.take(point, None)) {
             panic!("injected fault at {point:?}");
@@ -103,7 +101,7 @@ mod tests {
     use std::panic::catch_unwind;
 
     #[test]
-    fn an_armed_point_panics_exactly_as_often_as_asked_and_only_for_its_country() {
+    fn an_armed_point_panics_the_given_number_of_times_and_only_for_its_country() {
         let faults = Faults::new(true);
         faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), 2).unwrap();
         let passes =
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_armed_where_injection_is_off() {
+    fn nothing_can_be_armed_if_injection_is_off() {
         let faults = Faults::new(false);
         assert!(matches!(faults.arm(FaultPoint::WriteBatcher, None, 1), Err(Error::Forbidden(_))));
         faults.pass(FaultPoint::WriteBatcher, None);

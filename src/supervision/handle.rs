@@ -1,9 +1,9 @@
-//! How a death is noticed, and how others reach whoever lives now.
+//! Detecting the end of an actor, and reaching its replacement.
 //!
-//! actix's own `Supervisor` does not survive a panic: it ends with the task that holds both. So each supervised actor
-//! holds a [`LivenessGuard`]. However the actor ends, by a panic inside a message, by stopping itself, or with its thread,
-//! it is dropped, the line breaks, and whoever waits on the other end ([`LivenessGuard::pair`]) knows at once, without
-//! polling. Clients of a permanent actor hold a [`Handle`], which always points at the newest actor.
+//! actix's own `Supervisor` does not survive a panic, because it runs in the same task as the actor. Therefore each
+//! supervised actor holds a [`LivenessGuard`]. However the actor ends (a panic in a message, stopping itself, or the
+//! end of its thread), the guard is dropped, and the other end ([`LivenessGuard::pair`]) resolves immediately, without
+//! polling. Clients of a permanent actor hold a [`Handle`], which always refers to the newest actor.
 
 use std::sync::{Arc, RwLock};
 
@@ -19,12 +19,12 @@ pub struct LivenessGuard {
     _end: oneshot::Sender<()>,
 }
 
-/// The watcher's end: resolves when the actor is gone.
+/// Resolves when the actor has ended.
 #[derive(Debug)]
 pub struct Termination(oneshot::Receiver<()>);
 
 impl LivenessGuard {
-    /// A line and its other end.
+    /// A guard and its other end.
     pub fn pair() -> (Self, Termination) {
         let (tx, rx) = oneshot::channel();
         (Self { _end: tx }, Termination(rx))
@@ -32,56 +32,56 @@ impl LivenessGuard {
 }
 
 impl Termination {
-    /// Waits until the actor is gone.
+    /// Waits until the actor has ended.
     pub async fn wait(self) {
         let _ = self.0.await;
     }
 }
 
-/// The address of a permanent actor, whichever actor lives now.
+/// The address of a permanent actor, which stays valid across restarts.
 pub struct Handle<A: Actor> {
     name: &'static str,
-    place: Arc<Place<A>>,
+    target: Arc<Target<A>>,
 }
 
-/// Where the newest actor can be reached, and word of a change.
-struct Place<A: Actor> {
+/// The address of the newest actor, and a notification of changes.
+struct Target<A: Actor> {
     current: RwLock<Option<Addr<A>>>,
     changed: Notify,
 }
 
 impl<A: Actor> Clone for Handle<A> {
     fn clone(&self) -> Self {
-        Self { name: self.name, place: Arc::clone(&self.place) }
+        Self { name: self.name, target: Arc::clone(&self.target) }
     }
 }
 
 impl<A: Actor> Handle<A> {
-    /// A handle that points at nobody yet.
+    /// A handle without an actor.
     pub fn vacant(name: &'static str) -> Self {
-        Self { name, place: Arc::new(Place { current: RwLock::default(), changed: Notify::new() }) }
+        Self { name, target: Arc::new(Target { current: RwLock::default(), changed: Notify::new() }) }
     }
 
-    /// The actor's role, for logs and metrics.
+    /// The actor's name in logs and metrics.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Points the handle, and every clone of it, at a replacement.
+    /// Points this handle and all its clones to a new actor.
     pub fn point_at(&self, addr: Addr<A>) {
-        *self.place.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(addr);
-        self.place.changed.notify_waiters();
+        *self.target.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(addr);
+        self.target.changed.notify_waiters();
     }
 
-    /// Whether somebody lives there now.
+    /// Whether the actor is alive.
     pub fn is_alive(&self) -> bool {
         self.addr().is_some_and(|addr| addr.connected())
     }
 
-    /// Waits until somebody lives there.
+    /// Waits until an actor is alive.
     pub async fn wait_alive(&self) {
         loop {
-            let changed = self.place.changed.notified();
+            let changed = self.target.changed.notified();
             if self.is_alive() {
                 return;
             }
@@ -90,13 +90,13 @@ impl<A: Actor> Handle<A> {
     }
 
     fn addr(&self) -> Option<Addr<A>> {
-        self.place.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.target.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Sends a message and waits for the answer, within the mailbox's bound.
+    /// Sends a message and waits for the response, within the mailbox's bound.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the actor is dead or dies before it answers.
+    /// [`Error::Unavailable`] if the actor is dead or dies before it responds.
     pub async fn ask<M>(&self, message: M) -> Result<M::Result>
     where
         M: Message + Send + 'static,
@@ -108,10 +108,10 @@ impl<A: Actor> Handle<A> {
         addr.send(message).await.map_err(|error| Error::unavailable(self.name, error))
     }
 
-    /// Leaves a message without waiting.
+    /// Sends a message without waiting.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when the mailbox is full, [`Error::Unavailable`] when the actor is dead.
+    /// [`Error::Overloaded`] if the mailbox is full, [`Error::Unavailable`] if the actor is dead.
     pub fn tell<M>(&self, message: M) -> Result<()>
     where
         M: Message + Send + 'static,
@@ -128,8 +128,7 @@ impl<A: Actor> Handle<A> {
         })
     }
 
-    /// Leaves a hint: when it cannot be delivered, the receiver finds out by itself (it polls, or it is new and looks
-    /// first).
+    /// Sends a hint, ignoring failures. The receiver does not depend on hints: it polls, and a new actor checks first.
     pub fn hint<M>(&self, message: M)
     where
         M: Message + Send + 'static,
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_panic_inside_a_message_breaks_the_lifeline_and_closes_the_mailbox() {
+    async fn a_panic_in_a_message_drops_the_guard_and_closes_the_mailbox() {
         let handle = Handle::<Fragile>::vacant("fragile");
         assert!(matches!(handle.ask(Touch { hard: false }).await, Err(Error::Unavailable { .. })));
         let (line, death) = LivenessGuard::pair();

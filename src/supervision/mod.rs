@@ -1,7 +1,7 @@
-//! Supervision: keeps the permanent actors alive, whatever ends them.
+//! Supervision: keeps the permanent actors running.
 //!
-//! [`root`] restarts an actor whose [`handle::LivenessGuard`] was dropped, with backoff and within a budget; callers hold a
-//! [`handle::Handle`], which follows the restarts. [`faults`] makes actors panic on demand, so that tests prove it.
+//! [`root`] restarts an actor whose [`handle::LivenessGuard`] was dropped, with backoff and within a budget. Callers
+//! hold a [`handle::Handle`], which follows restarts. [`faults`] makes actors panic on demand to test this.
 
 pub mod faults;
 pub mod handle;

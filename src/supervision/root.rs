@@ -1,10 +1,10 @@
-//! The root: keeps the permanent actors alive.
+//! The root: keeps the permanent actors running.
 //!
-//! Each permanent actor has one keeper, a task that waits on its liveness. When the actor dies, the keeper starts a new
-//! actor after a pause that doubles, points the actor's [`Handle`] at it, and counts the restart. More deaths than
-//! the budget allows in its time mean that restarting does not help: the keeper escalates, and the process ends in an
-//! orderly way, so that whoever runs it starts it anew. Tasks that are not actors but must go on for ever are kept the same
-//! way ([`Root::keep_task`]).
+//! Each permanent actor has a keeper, a task that waits for its end. When the actor dies, the keeper starts a new one
+//! after a pause that doubles, points the actor's [`Handle`] to it, and counts the restart. If the actor dies more
+//! often than the budget allows, restarting does not help. The keeper then escalates: the process shuts down gracefully
+//! and is restarted by its environment. Tasks that are not actors but must run forever are kept in the same way
+//! ([`Root::keep_task`]).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -19,7 +19,7 @@ use crate::config::RestartSettings;
 use crate::resources::Resources;
 use crate::supervision::handle::{Handle, LivenessGuard};
 
-/// Threads that actors live on, taken in turn.
+/// The threads that actors run on, assigned in turn.
 pub struct Arbiters {
     arbiters: Vec<Arbiter>,
     next: std::sync::atomic::AtomicUsize,
@@ -31,13 +31,13 @@ impl Arbiters {
         Self { arbiters: (0..count.max(1)).map(|_| Arbiter::new()).collect(), next: 0.into() }
     }
 
-    /// The next thread in turn; the caller's own when there is none.
+    /// The next thread in turn; the caller's own if there are none.
     pub fn next(&self) -> ArbiterHandle {
         let turn = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % self.arbiters.len().max(1);
         self.arbiters.get(turn).map_or_else(Arbiter::current, Arbiter::handle)
     }
 
-    /// Ends the threads, with every actor that is still on them.
+    /// Stops the threads and all actors that still run on them.
     pub fn stop(&self) {
         for arbiter in &self.arbiters {
             arbiter.stop();
@@ -45,7 +45,7 @@ impl Arbiters {
     }
 }
 
-/// Counts deaths: so many in so much time may be answered with a restart.
+/// Limits restarts to a number per period.
 #[derive(Debug, Clone)]
 pub struct RestartBudget {
     settings: RestartSettings,
@@ -53,12 +53,12 @@ pub struct RestartBudget {
 }
 
 impl RestartBudget {
-    /// A budget that nothing was taken from.
+    /// An unused budget.
     pub fn new(settings: &RestartSettings) -> Self {
         Self { settings: settings.clone(), deaths: VecDeque::new() }
     }
 
-    /// Takes one restart for a death at `now`: the pause before it, or `None` when the budget is used up.
+    /// Takes one restart for a death at `now`. Returns the pause before it, or `None` if the budget is exhausted.
     pub fn take(&mut self, now: Duration) -> Option<Duration> {
         let window = self.settings.within();
         while self.deaths.front().is_some_and(|death| now.saturating_sub(*death) > window) {
@@ -70,7 +70,7 @@ impl RestartBudget {
     }
 }
 
-/// The keepers of one process.
+/// The keepers of a process.
 pub struct Root {
     resources: Resources,
     arbiters: std::sync::Arc<Arbiters>,
@@ -80,7 +80,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// A root without actors. `fatal` is cancelled when an actor cannot be kept alive.
+    /// A root without actors. `fatal` is cancelled when an actor exceeds its restart budget.
     pub fn new(resources: &Resources, arbiters: std::sync::Arc<Arbiters>, fatal: CancellationToken) -> Self {
         Self {
             resources: resources.named("root"),
@@ -91,8 +91,8 @@ impl Root {
         }
     }
 
-    /// Keeps an actor alive behind `handle`: `build` makes each replacement, on its thread; the actor must hold the
-    /// liveness.
+    /// Keeps an actor running behind `handle`. `build` creates each instance on its thread; the actor must hold the
+    /// guard.
     pub fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
     where
         A: Actor<Context = Context<A>>,
@@ -107,7 +107,7 @@ impl Root {
         });
     }
 
-    /// Keeps a task that should never end running; one that ends or panics is started again.
+    /// Keeps a task running that should never end. It is restarted when it ends or panics.
     pub fn keep_task<F>(&self, name: &'static str, start: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -141,11 +141,11 @@ impl Root {
                 }
                 resources.metrics.actor_restarts_total.with_label_values(&[name]).inc();
                 let Some(pause) = budget.take(resources.clock.monotonic()) else {
-                    crit!(logger, "actor dies again and again: the process ends");
+                    crit!(logger, "restart budget of a permanent actor exhausted; stopping the process");
                     fatal.cancel();
                     return;
                 };
-                warn!(logger, "actor died and is started again"; "pause_ms" => pause.as_millis());
+                warn!(logger, "actor died; restarting"; "pause_ms" => pause.as_millis());
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = stopping.cancelled() => return,
@@ -154,16 +154,16 @@ impl Root {
         });
     }
 
-    /// Lets actors end from now on: a death is no longer answered with a restart.
+    /// Stops restarting actors.
     pub fn stop_keeping(&self) {
         self.stopping.cancel();
     }
 
-    /// Waits until no keeper is left, for at most `deadline`.
+    /// Waits until all keepers have ended, for at most `deadline`.
     pub async fn wait(&self, deadline: Duration) {
         self.keepers.close();
         if tokio::time::timeout(deadline, self.keepers.wait()).await.is_err() {
-            error!(self.resources.logger, "some actors did not end in time");
+            error!(self.resources.logger, "some actors did not stop in time");
         }
     }
 }
@@ -173,14 +173,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_allows_so_many_restarts_in_its_time_and_recovers_with_it() {
+    fn a_budget_allows_a_number_of_restarts_per_period() {
         let settings =
             RestartSettings { max_restarts: 2, within_ms: 1000, backoff_base_ms: 10, backoff_max_ms: 15 };
         let mut budget = RestartBudget::new(&settings);
         let at = Duration::from_millis;
         assert_eq!(budget.take(at(0)), Some(at(10)));
-        assert_eq!(budget.take(at(1)), Some(at(15)), "the pause doubles up to its bound");
+        assert_eq!(budget.take(at(1)), Some(at(15)), "the pause must double up to its maximum");
         assert_eq!(budget.take(at(2)), None);
-        assert_eq!(budget.take(at(1500)), Some(at(10)), "deaths are forgotten after the window");
+        assert_eq!(budget.take(at(1500)), Some(at(10)), "deaths must expire after the window");
     }
 }

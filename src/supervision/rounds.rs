@@ -1,6 +1,6 @@
-//! One round of work at a time, however many hints ask for it.
+//! Coalescing of hints into rounds of work, one at a time.
 
-/// Whether a round runs, and whether another was asked for meanwhile.
+/// Whether a round is running, and whether another was requested meanwhile.
 #[derive(Debug, Default)]
 pub struct Rounds {
     running: bool,
@@ -8,18 +8,18 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Whether a round may begin now; if not, the one that runs will be followed by another.
+    /// Whether a round may begin now. If not, the running one will be followed by another.
     pub fn begin(&mut self) -> bool {
         self.again |= self.running;
         !std::mem::replace(&mut self.running, true)
     }
 
-    /// Whether no round runs.
+    /// Whether no round is running.
     pub fn is_idle(&self) -> bool {
         !self.running
     }
 
-    /// Ends the round; whether another was asked for since it began.
+    /// Ends the round. Returns whether another was requested since it began.
     pub fn end(&mut self) -> bool {
         self.running = false;
         std::mem::take(&mut self.again)
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hints_during_a_round_lead_to_one_more_and_no_further() {
+    fn hints_during_a_round_cause_exactly_one_more() {
         let mut rounds = Rounds::default();
         assert!(rounds.begin());
         assert!(!rounds.begin() && !rounds.begin());

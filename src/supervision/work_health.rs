@@ -1,15 +1,15 @@
-//! Whether the loops that all work passes through succeed: claiming jobs, and publishing events.
+//! The health of the loops that all work depends on: claiming jobs and publishing events.
 //!
-//! A database can answer and take writes while these statements fail, for instance after a change of the schema that this
-//! version does not know. Readiness then fails, so that a load balancer and an operator notice. One failure is no reason:
-//! the loops are tried again within a second.
+//! A database can respond and accept writes while these statements fail, for example after a schema change that this
+//! version does not know. In that case readiness fails, which a load balancer and an operator can notice. A single
+//! failure does not count, because the loops are retried within a second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long a loop must have failed without a success in between before it counts as failing.
+/// How long a loop must have failed without a success before it counts as failing.
 const FAILING_AFTER: Duration = Duration::from_secs(10);
-/// Stands for a loop that succeeded last.
+/// The value for a loop whose last round succeeded.
 const NOT_FAILING: u64 = u64::MAX;
 
 /// The loops of an instance.
@@ -22,16 +22,16 @@ pub struct WorkHealth {
 }
 
 impl WorkHealth {
-    /// Whether no loop has been failing for ten seconds. `now` is the monotonic clock's time.
+    /// Whether no loop has been failing for ten seconds. `now` is monotonic time.
     pub fn is_done(&self, now: Duration) -> bool {
         !self.claiming.is_failing(now) && !self.publishing.is_failing(now)
     }
 }
 
-/// How one loop fares.
+/// The health of one loop.
 #[derive(Debug)]
 pub struct LoopHealth {
-    /// Since when it has failed, in milliseconds of the monotonic clock.
+    /// When it began to fail, in milliseconds of the monotonic clock.
     failing_since_ms: AtomicU64,
 }
 
@@ -42,7 +42,7 @@ impl Default for LoopHealth {
 }
 
 impl LoopHealth {
-    /// Records how a round ended.
+    /// Records the result of a round.
     pub fn record(&self, succeeded: bool, now: Duration) {
         if succeeded {
             self.failing_since_ms.store(NOT_FAILING, Ordering::Relaxed);

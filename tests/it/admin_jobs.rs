@@ -1,4 +1,4 @@
-//! What operators see of the queue and of the actors.
+//! Operators' views of the queue and of the actors.
 
 use aval::domain::application::Country;
 use aval::storage::jobs::{QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
@@ -16,7 +16,7 @@ fn jobs(page: &Value) -> usize {
 }
 
 #[actix_rt::test]
-async fn the_queue_is_listed_and_narrowed_without_anything_personal() {
+async fn the_queue_is_listed_and_filtered_without_personal_data() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     app.submit(&body(Country::Mx, "HERM850101MDFRRR08")).await;
@@ -55,7 +55,7 @@ async fn the_queue_is_listed_and_narrowed_without_anything_personal() {
 }
 
 #[actix_rt::test]
-async fn the_figures_tell_lanes_pauses_dead_letters_and_what_runs_here() {
+async fn the_figures_include_lanes_pauses_dead_letters_and_running_jobs() {
     let app = TestApp::start_idle().await;
     app.submit(&spanish()).await;
     app.submit(&spanish()).await;
@@ -109,7 +109,7 @@ async fn a_long_queue_is_not_counted_to_its_end() {
     assert_eq!(
         depth(&mut sql).await.unwrap(),
         25_000,
-        "beyond the limit, what the database's statistics say"
+        "beyond the limit, the estimate of the database's statistics"
     );
     let figures = lane_figures(&mut sql).await.unwrap();
     let counted: Vec<_> = figures.iter().map(|lane| (lane.lane.as_str(), lane.jobs)).collect();
@@ -118,12 +118,12 @@ async fn a_long_queue_is_not_counted_to_its_end() {
     let old = "DELETE FROM pending_jobs \
                WHERE created_at < (SELECT max(created_at) FROM pending_jobs) - interval '99.5 seconds'";
     execute(&mut sql, old).await.unwrap();
-    assert_eq!(depth(&mut sql).await.unwrap(), 50, "below it, exact whatever they say");
+    assert_eq!(depth(&mut sql).await.unwrap(), 50, "below the limit, the exact number");
     assert!(dead_letters(&mut sql).await.unwrap().iter().all(|letters| letters.jobs == 0));
 }
 
 #[actix_rt::test]
-async fn every_permanent_actor_is_told_of_with_what_waits_before_it() {
+async fn every_permanent_actor_is_listed_with_its_queue() {
     let app = TestApp::start(&[("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "7")]).await;
     let list = app.get("/api/v1/admin/actors").await.expect(200);
     assert_eq!(list["instance"], json!(&*app.engine().resources.instance));

@@ -1,4 +1,4 @@
-//! What the applicant's account sees of its application, and what becomes of old values.
+//! What applicants see of their applications, and how old values are stored.
 
 use aval::domain::application::Country;
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ fn path(id: &str) -> String {
     format!("/api/v1/applications/{id}")
 }
 
-/// The audit entry of an action.
+/// The audit entry with an action.
 fn entry<'a>(trail: &'a Value, action: &str) -> &'a Value {
     let entries = trail["entries"].as_array().unwrap();
     entries.iter().rev().find(|entry| entry["action"] == action).unwrap()
 }
 
 #[actix_rt::test]
-async fn an_applicant_learns_nothing_of_other_applicants_and_of_staff_what_is_meant_for_it() {
+async fn an_applicant_sees_no_other_applicants_and_only_public_notes_of_staff() {
     let window = ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24");
     let app = TestApp::start(&[window]).await;
     let (user, other, analyst) =
@@ -52,7 +52,7 @@ async fn an_applicant_learns_nothing_of_other_applicants_and_of_staff_what_is_me
         assert!(!seen.text().contains(hidden), "{hidden} in {}", seen.text());
     }
 
-    // Reasons of before there were notes were written for staff.
+    // Reasons without the public flag were written for staff.
     app.execute(&format!(
         "UPDATE applications SET status = 'COMPLETED', change_id = gen_random_uuid(), changed_by = '{ANALYST}', \
          change_reason = 'old suspicion' WHERE id = '{id}'"
@@ -66,8 +66,7 @@ async fn an_applicant_learns_nothing_of_other_applicants_and_of_staff_what_is_me
 }
 
 #[actix_rt::test]
-async fn old_and_new_values_are_kept_sealed_where_personal_and_a_decided_application_is_not_its_owners_to_change()
- {
+async fn changed_values_are_audited_sealed_if_personal_and_owners_cannot_change_decided_applications() {
     let app = TestApp::start_idle().await;
     let (user, analyst) = (app.acting_as(USER).await, app.acting_as(ANALYST).await);
     let data = json!({"employer": "Acme", "email": "quiteria@example.net"});
@@ -91,7 +90,7 @@ async fn old_and_new_values_are_kept_sealed_where_personal_and_a_decided_applica
     let sealed = "SELECT count(*) FROM audit_logs WHERE metadata #>> '{sealed,personal_data,old}' LIKE '01%'";
     assert_eq!(app.sql(sealed).await, "1");
 
-    // Direct SQL leaves its old values too.
+    // Direct SQL is audited with old values too.
     app.execute(&format!("UPDATE applications SET requested_amount = 7 WHERE id = '{id}'")).await;
     let trail = analyst.get(&audit).await.expect(200);
     let amount = json!([{"pointer": "/requested_amount", "old": "6000.00", "new": "7.00"}]);
@@ -118,7 +117,7 @@ async fn old_and_new_values_are_kept_sealed_where_personal_and_a_decided_applica
 }
 
 #[actix_rt::test]
-async fn personal_members_that_plain_sql_stored_in_the_clear_are_hidden() {
+async fn personal_members_stored_in_clear_text_by_plain_sql_are_masked() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     let told = r#"{"email": "quiteria@example.net", "a": 1.7976931348623157e308}"#;

@@ -1,4 +1,4 @@
-//! The life of an application over HTTP.
+//! The life cycle of an application over HTTP.
 
 use std::time::Duration;
 
@@ -52,19 +52,19 @@ async fn every_sample_document_is_accepted_decided_and_explained() {
 }
 
 #[actix_rt::test]
-async fn every_test_document_comes_to_the_end_that_its_documentation_names() {
+async fn every_test_document_has_its_documented_result() {
     let app = TestApp::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "150"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "10000"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__MIN_CALLS", "10000"),
         ("AVAL__REDECISION__MIN_INTERVAL_MS", "60000"),
-        // Eighty who ask as fast as copies are given would leave this thread, which also carries connections to the
-        // database, no time for anything else.
+        // Eighty clients that read as fast as the cache responds would starve this thread, which also serves the
+        // database connections.
         ("AVAL__CACHE__ENABLED", "false"),
     ])
     .await;
-    // A slow report would take longer than this test waits for a call; a bureau that limits us keeps its whole country
-    // waiting, which a test of its own looks at.
+    // A slow report would take longer than this test waits for a call. A bureau rate limit delays its whole country,
+    // which has a test of its own.
     let rows =
         TEST_DOCUMENTS.iter().filter(|row| !matches!(row.scenario, Scenario::Slow | Scenario::RateLimited));
     let followed = rows.map(|row| async {
@@ -82,7 +82,7 @@ async fn every_test_document_comes_to_the_end_that_its_documentation_names() {
 }
 
 #[actix_rt::test]
-async fn the_worked_examples_of_the_specification_come_out_to_the_cent() {
+async fn the_worked_examples_of_the_specification_match_to_the_cent() {
     let app = TestApp::start(&[]).await;
     let evaluate = async |country: &str, amount: &str, income: &str, term: u16, report: Value| {
         let case = json!({"requested_amount": amount, "monthly_income": income, "term_months": term, "banking_data": report});
@@ -108,7 +108,7 @@ async fn the_worked_examples_of_the_specification_come_out_to_the_cent() {
     assert_eq!(app.get(&path(&id)).await.expect(200)["risk_score"], "25.96");
 }
 
-/// Takes a fresh application to `status` by plain SQL, along the edges of the status machine.
+/// Moves a new application to `status` by plain SQL, along the transitions of the status machine.
 async fn application_in(app: &TestApp, status: Status) -> String {
     let id = app.submit(&spanish()).await;
     let steps: &[Status] = match status {
@@ -124,7 +124,7 @@ async fn application_in(app: &TestApp, status: Status) -> String {
 }
 
 #[actix_rt::test]
-async fn people_may_make_the_changes_of_the_table_and_every_other_one_is_refused_by_name() {
+async fn people_can_make_the_permitted_transitions_and_no_others() {
     let app = TestApp::start_idle().await;
     let mut allowed_pairs = 0;
     for from in Status::ALL {
@@ -140,7 +140,7 @@ async fn people_may_make_the_changes_of_the_table_and_every_other_one_is_refused
             }
         }
         let now = app.get(&path(&untouched)).await.expect(200);
-        assert_eq!(now["status"], from.as_str(), "a refused change changes nothing");
+        assert_eq!(now["status"], from.as_str(), "a rejected change must change nothing");
         for to in allowed {
             allowed_pairs += 1;
             let ids = [application_in(&app, from).await, application_in(&app, from).await];
@@ -154,10 +154,10 @@ async fn people_may_make_the_changes_of_the_table_and_every_other_one_is_refused
             }
         }
     }
-    assert_eq!(allowed_pairs, 3, "PENDING may be cancelled, UNDER_REVIEW approved and rejected");
+    assert_eq!(allowed_pairs, 3, "PENDING to CANCELLED, UNDER_REVIEW to APPROVED and REJECTED");
 }
 
-/// Asks for a status by `PUT` of the first application and by `PATCH` of the second.
+/// Requests a status with `PUT` on the first application and with `PATCH` on the second.
 async fn change_both_ways(app: &TestApp, ids: [&str; 2], to: Status) -> [Answer; 2] {
     let wanted = json!({"status": to, "reason": "because"});
     [app.put(&format!("{}/status", path(ids[0])), &wanted).await, app.patch(&path(ids[1]), &wanted).await]
@@ -182,7 +182,7 @@ async fn restore(app: &TestApp, id: &str) -> Answer {
 }
 
 #[actix_rt::test]
-async fn a_deleted_application_is_gone_and_a_restored_one_is_worked_on_again() {
+async fn a_deleted_application_is_not_found_and_a_restored_one_is_processed() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     assert_eq!(app.delete(&path(&id)).await.status, 204);
@@ -213,13 +213,13 @@ async fn deleting_a_decided_application_leaves_its_history_in_the_database() {
     assert_eq!(
         app.sql("SELECT count(*) FROM pending_jobs").await,
         "0",
-        "what is decided is not queued again"
+        "a decided application must not be queued again"
     );
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED APPROVED APPROVED");
 }
 
 #[actix_rt::test]
-async fn what_the_document_tells_of_the_person_is_kept_and_cannot_be_changed() {
+async fn data_derived_from_the_document_is_stored_and_read_only() {
     let app = TestApp::start_idle().await;
     for (country, document, birth_date, sex) in [
         (Country::It, "RSSMRA80A01H501U", "1980-01-01", "male"),
@@ -243,7 +243,7 @@ async fn what_the_document_tells_of_the_person_is_kept_and_cannot_be_changed() {
 }
 
 #[actix_rt::test]
-async fn a_stale_change_is_refused_and_a_known_version_is_not_sent_again() {
+async fn a_stale_change_is_rejected_and_a_known_version_is_not_sent_again() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     let send = async |method: &str, header: (&str, &str), body: &Value| {
@@ -269,7 +269,7 @@ async fn a_stale_change_is_refused_and_a_known_version_is_not_sent_again() {
 }
 
 #[actix_rt::test]
-async fn a_request_is_known_by_its_identifier_from_the_answer_to_the_bureau() {
+async fn the_request_id_is_traceable_from_the_response_to_the_bureau() {
     const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let app = TestApp::start(&[]).await;
     let headers =
@@ -295,7 +295,7 @@ async fn a_request_is_known_by_its_identifier_from_the_answer_to_the_bureau() {
     let loggers: std::collections::BTreeSet<&str> =
         of_request.filter_map(|line| line["logger"].as_str()).collect();
     for logger in ["http", "job", "simulator"] {
-        assert!(loggers.contains(logger), "{logger} is not among {loggers:?}");
+        assert!(loggers.contains(logger), "{logger} is missing in {loggers:?}");
     }
 }
 
@@ -311,7 +311,7 @@ async fn an_unacceptable_request_identifier_is_replaced() {
 }
 
 #[actix_rt::test]
-async fn amounts_are_taken_by_their_exact_text_and_documents_as_people_write_them() {
+async fn amounts_are_exact_and_documents_are_accepted_in_common_spellings() {
     let app = TestApp::start_idle().await;
     for (amount, shown) in [
         (json!("9999999999.99"), "9999999999.99"),
@@ -334,7 +334,7 @@ async fn amounts_are_taken_by_their_exact_text_and_documents_as_people_write_the
 }
 
 #[actix_rt::test]
-async fn an_application_looks_like_this_when_it_is_accepted_and_when_it_is_decided() {
+async fn accepted_and_decided_applications_match_their_snapshots() {
     let app = TestApp::start(&[]).await;
     let created = app.post("/api/v1/applications", &spanish()).await.expect(201);
     let id = created["id"].as_str().unwrap().to_owned();
@@ -351,7 +351,7 @@ async fn an_application_looks_like_this_when_it_is_accepted_and_when_it_is_decid
 }
 
 #[actix_rt::test]
-async fn accepted_to_pushed_takes_no_timer() {
+async fn from_acceptance_to_push_no_step_waits_for_a_timer() {
     let app = TestApp::start(&[
         ("AVAL__JOBS__POLL_INTERVAL_MS", "60000"),
         ("AVAL__OUTBOX__POLL_INTERVAL_MS", "60000"),
@@ -363,8 +363,12 @@ async fn accepted_to_pushed_takes_no_timer() {
         let started = std::time::Instant::now();
         let id = app.submit(&spanish()).await;
         let seen = socket.updates_until(&id, "APPROVED").await;
-        assert_eq!(seen, ["PENDING", "VALIDATING", "APPROVED"], "each change once and in order");
-        assert!(started.elapsed() < Duration::from_secs(10), "with every timer at a minute");
+        assert_eq!(
+            seen,
+            ["PENDING", "VALIDATING", "APPROVED"],
+            "each change must be pushed once and in order"
+        );
+        assert!(started.elapsed() < Duration::from_secs(10), "although every timer is set to a minute");
     }
 }
 

@@ -1,4 +1,5 @@
-//! One open application for each account and document in a day; another account's is a reason to look twice.
+//! The duplicate rule: one open application per account and document within a day. Applications of other accounts cause
+//! a review.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ fn assert_duplicate_of(answer: &Answer, id: &str) {
     assert!((23..=24).contains(&left.num_hours()) && open_until.len() == 27, "{open_until}");
 }
 
-/// An application of the account `tester`, made `ago`.
+/// An application of the account `tester`, created `ago`.
 async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> NewApplication {
     let clock = Clock::manual(Clock::system().now() - ago);
     let row = application(&clock, Country::Es, document);
@@ -41,7 +42,7 @@ async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> New
 }
 
 #[actix_rt::test]
-async fn while_an_application_is_open_another_for_the_same_document_is_refused_and_named() {
+async fn while_an_application_is_open_a_duplicate_is_rejected_and_names_it() {
     let app = TestApp::start_idle_with(&[RULE]).await;
     let first = app.submit(&spanish()).await;
     for again in
@@ -61,7 +62,7 @@ async fn while_an_application_is_open_another_for_the_same_document_is_refused_a
 }
 
 #[actix_rt::test]
-async fn a_restored_application_holds_its_document_again() {
+async fn a_restored_application_claims_its_document_again() {
     let app = TestApp::start_idle_with(&[RULE]).await;
     let first = app.submit(&spanish()).await;
     app.delete(&path(&first)).await.expect(204);
@@ -70,7 +71,7 @@ async fn a_restored_application_holds_its_document_again() {
 }
 
 #[actix_rt::test]
-async fn an_owner_cannot_delete_what_is_being_decided_or_was_granted_and_so_keeps_its_document() {
+async fn an_owner_cannot_release_a_document_by_deleting_an_undecided_or_approved_application() {
     let app = TestApp::start_idle_with(&[RULE]).await;
     let owner = app.acting_as(USER).await;
     let id = owner.submit(&spanish()).await;
@@ -100,7 +101,7 @@ async fn an_owner_cannot_delete_what_is_being_decided_or_was_granted_and_so_keep
 }
 
 #[actix_rt::test]
-async fn a_rejected_application_is_over_and_an_approved_one_is_not() {
+async fn a_rejected_application_releases_its_document_and_an_approved_one_does_not() {
     let app = TestApp::start(&[RULE]).await;
     let first = app.submit(&with(spanish(), "requested_amount", "900000")).await;
     app.reaches(&first, "REJECTED").await;
@@ -119,7 +120,7 @@ async fn a_rejected_application_is_over_and_an_approved_one_is_not() {
 }
 
 #[actix_rt::test]
-async fn of_fifty_at_once_on_two_instances_one_is_made_and_the_others_learn_which() {
+async fn fifty_concurrent_duplicates_on_two_instances_create_one_application_and_name_it() {
     let database = Rc::new(TestDatabase::create().await);
     let here = TestApp::start_on(Rc::clone(&database), &[RULE]).await;
     let there = TestApp::start_on(Rc::clone(&database), &[RULE]).await;
@@ -140,7 +141,7 @@ async fn of_fifty_at_once_on_two_instances_one_is_made_and_the_others_learn_whic
 }
 
 #[actix_rt::test]
-async fn a_repeated_request_is_answered_again_and_not_called_a_duplicate() {
+async fn a_repeated_request_is_replayed_instead_of_rejected_as_a_duplicate() {
     let app = TestApp::start_idle_with(&[RULE]).await;
     let post = async |key: &str| {
         let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
@@ -150,11 +151,15 @@ async fn a_repeated_request_is_answered_again_and_not_called_a_duplicate() {
     let again = post("one").await;
     assert_eq!((again.header("idempotency-replayed"), &again.json), ("true", &first));
     assert_duplicate_of(&post("two").await, first["id"].as_str().unwrap());
-    assert_eq!(app.sql("SELECT count(*) FROM idempotency_keys").await, "1", "a refusal burns no key");
+    assert_eq!(
+        app.sql("SELECT count(*) FROM idempotency_keys").await,
+        "1",
+        "a rejected request must not use up its key"
+    );
 }
 
 #[actix_rt::test]
-async fn an_application_that_another_account_made_with_the_document_goes_to_a_human() {
+async fn a_document_used_by_another_account_causes_a_review() {
     let app = TestApp::start(&[RULE]).await;
     let theirs = by_another_account(&app, Duration::from_secs(3600), "12345678Z").await;
     let ours = app.submit(&spanish()).await;
@@ -169,7 +174,7 @@ async fn an_application_that_another_account_made_with_the_document_goes_to_a_hu
 }
 
 #[actix_rt::test]
-async fn test_documents_may_be_shared_and_others_may_not() {
+async fn only_test_documents_may_be_shared_by_accounts() {
     let app = TestApp::start(&[RULE, ("AVAL__APPLICATIONS__SHARED_TEST_DOCUMENTS", "true")]).await;
     for (document, status) in [("12345678Z", "APPROVED"), ("48214907F", "UNDER_REVIEW")] {
         by_another_account(&app, Duration::from_secs(60), document).await;
@@ -179,7 +184,7 @@ async fn test_documents_may_be_shared_and_others_may_not() {
 }
 
 #[actix_rt::test]
-async fn an_application_elsewhere_counts_within_its_time_alone() {
+async fn applications_of_other_accounts_count_only_within_the_window() {
     let app = TestApp::start(&[("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "1")]).await;
     by_another_account(&app, Duration::from_secs(2 * 3600), "12345678Z").await;
     let first = app.submit(&spanish()).await;

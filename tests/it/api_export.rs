@@ -1,4 +1,4 @@
-//! The list of applications as a CSV file.
+//! The CSV export of the list of applications.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::support::{PATIENCE, eventually};
 
 const EXPORT: &str = "/api/v1/applications/export.csv";
 
-/// The records of a file that ends as it should; the first are the names of the columns.
+/// The records of a complete file. The first one contains the column names.
 fn records(text: &str) -> Vec<Vec<String>> {
     let text = text.strip_prefix('\u{feff}').expect("a byte order mark");
     assert!(text.ends_with("\r\n"));
@@ -39,7 +39,7 @@ async fn fill(app: &TestApp, count: usize) {
 }
 
 #[actix_rt::test]
-async fn a_file_has_the_lines_of_the_list_in_its_order_with_documents_masked() {
+async fn a_file_contains_the_list_in_order_with_masked_documents() {
     let app = TestApp::start_idle_with(&[("AVAL__LISTS__EXPORT_PAGE_ROWS", "4")]).await;
     for (country, document) in SAMPLES {
         app.submit(&body(country, document)).await;
@@ -53,7 +53,7 @@ async fn a_file_has_the_lines_of_the_list_in_its_order_with_documents_masked() {
         assert!(answer.header("content-disposition").starts_with("attachment; filename=\"applications-20"));
         let text = answer.text();
         for (_, document) in SAMPLES {
-            assert!(!text.contains(document), "documents are masked");
+            assert!(!text.contains(document), "documents must be masked");
         }
         let exported = records(&text);
         let separator = if query.is_empty() { "?" } else { "&" };
@@ -81,7 +81,7 @@ fn moment(text: &str) -> i64 {
 }
 
 #[actix_rt::test]
-async fn no_cell_is_a_formula() {
+async fn cells_are_never_formulas() {
     let app = TestApp::start_idle().await;
     for name in
         ["=HYPERLINK(\"http://example.com\",\"x\")", "+1", "-2+3", "@SUM(A1)", "Ana;=cmd|'/C calc'!A0;x"]
@@ -110,7 +110,7 @@ async fn no_cell_is_a_formula() {
 }
 
 #[actix_rt::test]
-async fn everybody_exports_what_it_may_list_and_staff_is_noted() {
+async fn an_export_contains_what_the_caller_may_list_and_exports_by_staff_are_recorded() {
     let app = TestApp::start_idle_with(&[("AVAL__STAFF_VIEWS__BATCH_SIZE", "1")]).await;
     let (user, other) = (app.acting_as(USER).await, app.acting_as(OTHER).await);
     let own = user.submit(&spanish()).await;
@@ -132,7 +132,7 @@ async fn everybody_exports_what_it_may_list_and_staff_is_noted() {
 }
 
 #[actix_rt::test]
-async fn a_list_that_is_too_long_is_refused_or_says_where_it_was_cut() {
+async fn a_list_that_is_too_long_is_rejected_or_ends_with_a_truncation_line() {
     let app = TestApp::start_idle_with(&[
         ("AVAL__LISTS__EXPORT_MAX_ROWS", "10"),
         ("AVAL__LISTS__EXPORT_PAGE_ROWS", "4"),
@@ -140,7 +140,7 @@ async fn a_list_that_is_too_long_is_refused_or_says_where_it_was_cut() {
     ])
     .await;
     fill(&app, 10).await;
-    assert_eq!(records(&app.get(EXPORT).await.text()).len(), 11, "as many as there may be");
+    assert_eq!(records(&app.get(EXPORT).await.text()).len(), 11, "up to the maximum");
     fill(&app, 2).await;
     assert_eq!(app.get(EXPORT).await.field_errors(), ["? too_many_rows"]);
     assert_eq!(records(&app.get(&format!("{EXPORT}?country=ES")).await.text()).len(), 4);
@@ -154,7 +154,7 @@ async fn a_list_that_is_too_long_is_refused_or_says_where_it_was_cut() {
     );
 }
 
-/// So many applications that the buffers of a connection do not hold their file.
+/// Enough applications to exceed the buffers of a connection.
 async fn fill_beyond_every_buffer(app: &TestApp) {
     let keys = key_ring(&settings(&[]));
     let clock = Clock::system();
@@ -175,7 +175,7 @@ async fn fill_beyond_every_buffer(app: &TestApp) {
     diesel_async::RunQueryDsl::execute(insert, &mut sql).await.unwrap();
 }
 
-/// A download that has begun and is not read on.
+/// A download that has begun and is not read further.
 async fn begin_download(app: &TestApp) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -191,13 +191,14 @@ async fn begin_download(app: &TestApp) -> TcpStream {
 
 async fn rest_of(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
-    // A connection that was reset has ended too.
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("an end in time");
+    // A reset connection has also ended.
+    let _ =
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the end of the response");
     rest
 }
 
 #[actix_rt::test]
-async fn a_download_that_the_database_fails_does_not_end_like_a_whole_one() {
+async fn a_download_interrupted_by_the_database_does_not_look_complete() {
     let app = TestApp::start_idle().await;
     fill_beyond_every_buffer(&app).await;
     let mut stream = begin_download(&app).await;
@@ -211,14 +212,15 @@ async fn a_download_that_the_database_fails_does_not_end_like_a_whole_one() {
     let mut reading = whole;
     let mut rest = Vec::new();
     while !rest.ends_with(b"\r\n0\r\n\r\n") {
-        let read = tokio::time::timeout(PATIENCE, reading.read_buf(&mut rest)).await.expect("more in time");
-        assert!(read.unwrap() > 0, "a whole file ends with its last chunk");
+        let read =
+            tokio::time::timeout(PATIENCE, reading.read_buf(&mut rest)).await.expect("more of the response");
+        assert!(read.unwrap() > 0, "a complete file must end with its last chunk");
     }
     assert!(rest.len() > cut.len());
 }
 
 #[actix_rt::test]
-async fn a_client_that_stops_reading_holds_no_connection_of_the_database_and_is_cut_off() {
+async fn a_client_that_stops_reading_holds_no_database_connection_and_is_disconnected() {
     let app = TestApp::start_idle_with(&[
         ("AVAL__SERVER__TCP_USER_TIMEOUT_MS", "1000"),
         ("AVAL__SERVER__REQUEST_TIMEOUT_MS", "1000"),

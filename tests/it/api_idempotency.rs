@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: whatever is sent again, and wherever, is made once.
+//! `Idempotency-Key`: repeated requests take effect once, on any instance.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -25,14 +25,14 @@ async fn count(app: &TestApp) -> String {
     app.sql("SELECT count(*) FROM applications").await
 }
 
-/// What the client can tell two answers apart by, but for the sign that one was given before.
+/// The parts of a response that a client can compare, without the replay marker.
 fn essence(answer: &Answer) -> (u16, String, String, String) {
     let header = |name| answer.header(name).to_owned();
     (answer.status.as_u16(), header("location"), header("etag"), answer.text())
 }
 
 #[actix_rt::test]
-async fn a_repeated_request_gets_the_same_answer_and_makes_nothing() {
+async fn a_repeated_request_gets_the_same_response_and_creates_nothing() {
     let app = TestApp::start_idle().await;
     let first = post_with(&app, APPLICATIONS, "key-1", &spanish()).await;
     assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (201, ""));
@@ -41,17 +41,17 @@ async fn a_repeated_request_gets_the_same_answer_and_makes_nothing() {
         assert_eq!(essence(&again), essence(&first));
         assert_eq!(again.header("content-type"), first.header("content-type"));
         assert_eq!(again.header("idempotency-replayed"), "true");
-        assert_ne!(again.header("x-request-id"), first.header("x-request-id"), "it is another request");
+        assert_ne!(again.header("x-request-id"), first.header("x-request-id"), "it is a different request");
     }
     assert_eq!(count(&app).await, "1");
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "1");
     let read = app.get(first.header("location")).await;
-    assert_eq!(read.json, first.json, "what was answered is what there is");
+    assert_eq!(read.json, first.json, "the response must match the stored application");
     assert_eq!(app.metric("applications_created_total{country=\"ES\"}").await, 1.0);
 }
 
 #[actix_rt::test]
-async fn fifty_equal_requests_at_once_make_one_application_whatever_instance_they_reach() {
+async fn fifty_concurrent_equal_requests_create_one_application_on_any_instance() {
     let database = Rc::new(TestDatabase::create().await);
     let window = [("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24")];
     let here = TestApp::start_on(Rc::clone(&database), &window).await;
@@ -78,18 +78,18 @@ async fn fifty_equal_requests_at_once_make_one_application_whatever_instance_the
 }
 
 #[actix_rt::test]
-async fn many_keys_and_documents_at_once_on_two_instances_neither_block_nor_lose_each_other() {
+async fn many_concurrent_keys_and_documents_on_two_instances_do_not_block_each_other() {
     let database = Rc::new(TestDatabase::create().await);
     let window = [("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24")];
     let here = TestApp::start_on(Rc::clone(&database), &window).await;
     let there = TestApp::start_on(Rc::clone(&database), &window).await;
     let ids = async |n: usize| {
-        // Every key comes three times, in an order that differs from instance to instance.
+        // Every key is sent three times, in a different order to each instance.
         let app = if n.is_multiple_of(2) { &here } else { &there };
         let which = (n * 7) % 60;
         let request = body(Country::Co, &(1_000_000_000 + which).to_string());
         let key = which.to_string();
-        let answer = eventually("an answer that is final", async || {
+        let answer = eventually("a final response", async || {
             let answer = post_with(app, APPLICATIONS, &key, &request).await;
             (answer.status.as_u16() != 409).then_some(answer)
         })
@@ -105,7 +105,7 @@ async fn many_keys_and_documents_at_once_on_two_instances_neither_block_nor_lose
 }
 
 #[actix_rt::test]
-async fn another_body_route_or_path_under_a_used_key_is_told_apart() {
+async fn a_used_key_with_another_body_or_path_is_rejected_and_keys_are_per_route() {
     let app = TestApp::start_idle().await;
     let id = post_with(&app, APPLICATIONS, "key", &spanish()).await.expect(201)["id"].clone();
     let other = post_with(&app, APPLICATIONS, "key", &with(spanish(), "term_months", 12)).await;
@@ -118,7 +118,7 @@ async fn another_body_route_or_path_under_a_used_key_is_told_apart() {
     assert_eq!(
         (restored.status.as_u16(), restored.header("etag")),
         (200, "\"v3\""),
-        "the key is a route's own"
+        "keys must be per route"
     );
     let again = app.send(Method::POST, &restore, &[("Idempotency-Key", "key")], "").await;
     assert_eq!(essence(&again), essence(&restored));
@@ -130,7 +130,7 @@ async fn another_body_route_or_path_under_a_used_key_is_told_apart() {
 }
 
 #[actix_rt::test]
-async fn a_refused_request_leaves_its_key_free() {
+async fn a_rejected_request_does_not_use_up_its_key() {
     let app = TestApp::start_idle().await;
     let bad = with(spanish(), "identity_document", "12345678A");
     assert_eq!(post_with(&app, APPLICATIONS, "key", &bad).await.status.as_u16(), 422);
@@ -145,25 +145,25 @@ async fn a_refused_request_leaves_its_key_free() {
 }
 
 #[actix_rt::test]
-async fn a_key_that_another_instance_is_writing_is_a_409_that_says_when_to_come_back() {
+async fn a_key_in_use_by_another_instance_is_a_409_with_retry_after() {
     let app = TestApp::start_idle().await;
     let first = post_with(&app, APPLICATIONS, "key", &spanish()).await;
     let mut elsewhere = app.database.connect().await;
-    // As the other instance does: the lock is held until its transaction ends.
+    // As another instance does: the lock is held until its transaction ends.
     execute(&mut elsewhere, "BEGIN").await.unwrap();
     let take = "SELECT verdict FROM idempotency_keys k, begin_keyed_write(k.key_digest, now())";
     assert_eq!(text(&mut elsewhere, take).await.as_deref(), Some("known"));
     let meanwhile = post_with(&app, APPLICATIONS, "key", &spanish()).await;
     assert_eq!((meanwhile.header("retry-after"), &meanwhile.json["code"]), ("1", &"in_flight".into()));
     let other = post_with(&app, APPLICATIONS, "another", &spanish()).await;
-    assert_eq!(other.status.as_u16(), 201, "nobody else waits");
+    assert_eq!(other.status.as_u16(), 201, "other requests must not wait");
     execute(&mut elsewhere, "ROLLBACK").await.unwrap();
     let after = post_with(&app, APPLICATIONS, "key", &spanish()).await;
     assert_eq!(essence(&after), essence(&first));
 }
 
 #[actix_rt::test]
-async fn an_expired_key_is_a_new_one_and_the_housekeeper_deletes_it() {
+async fn an_expired_key_counts_as_new_and_is_deleted_by_the_housekeeper() {
     let app = TestApp::start_idle().await;
     let first = post_with(&app, APPLICATIONS, "key", &spanish()).await.expect(201);
     let lifetime =
@@ -184,7 +184,7 @@ async fn an_expired_key_is_a_new_one_and_the_housekeeper_deletes_it() {
 }
 
 #[actix_rt::test]
-async fn a_key_that_is_none_is_refused_before_anything_is_made() {
+async fn an_invalid_key_is_rejected_before_anything_is_created() {
     let app = TestApp::start_idle().await;
     for key in ["", "a b", "\"unfinished", &"x".repeat(256)] {
         let refused = post_with(&app, APPLICATIONS, key, &spanish()).await;
@@ -198,7 +198,7 @@ async fn a_key_that_is_none_is_refused_before_anything_is_made() {
 }
 
 #[actix_rt::test]
-async fn an_application_whose_answer_was_lost_is_answered_when_it_is_sent_again() {
+async fn a_lost_response_is_replayed_when_the_request_is_repeated() {
     let app = TestApp::start_idle().await;
     let mut lock = app.database.connect().await;
     execute(&mut lock, "BEGIN").await.unwrap();
@@ -209,7 +209,7 @@ async fn an_application_whose_answer_was_lost_is_answered_when_it_is_sent_again(
         let request = post_with(&app, APPLICATIONS, "key", &application);
         let under_way =
             eventually("the insert to wait", async || (app.sql(waits).await == "1").then_some(()));
-        // The client goes away while its application is being written.
+        // The client disconnects while its application is being written.
         tokio::select! {
             answer = request => panic!("{answer:?}"),
             () = under_way => {}
@@ -223,7 +223,7 @@ async fn an_application_whose_answer_was_lost_is_answered_when_it_is_sent_again(
 }
 
 #[actix_rt::test]
-async fn two_accounts_may_choose_the_same_key() {
+async fn two_accounts_can_use_the_same_key() {
     let app = TestApp::start_idle().await;
     let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "key")];
     let mut ids = HashSet::new();
@@ -238,7 +238,7 @@ async fn two_accounts_may_choose_the_same_key() {
 }
 
 #[actix_rt::test]
-async fn accounts_and_api_keys_are_made_once_too_and_the_text_of_a_key_is_told_once_and_kept_nowhere() {
+async fn accounts_and_api_keys_are_created_once_and_the_text_of_a_key_is_never_stored() {
     let app = TestApp::start_idle().await;
     let user = json!({"username": "new.analyst", "password": "correct horse battery", "role": "analyst"});
     let key = json!({"name": "bank", "role": "user", "scopes": ["applications:read"]});
@@ -255,7 +255,7 @@ async fn accounts_and_api_keys_are_made_once_too_and_the_text_of_a_key_is_told_o
         assert_eq!(
             post_with(&app, path, "another", &request).await.status.as_u16(),
             409,
-            "the name is taken"
+            "the name must be taken"
         );
         if let Some(text) = first.json["key"].as_str() {
             app.with_key(text).get("/api/v1/applications").await.expect(200);
@@ -265,7 +265,7 @@ async fn accounts_and_api_keys_are_made_once_too_and_the_text_of_a_key_is_told_o
 }
 
 #[actix_rt::test]
-async fn a_body_is_the_same_when_its_value_is() {
+async fn bodies_are_compared_by_value() {
     let app = TestApp::start_idle().await;
     let key = [("Content-Type", "application/json"), ("Idempotency-Key", "\"a key\"")];
     let send = async |body: &str| app.send(Method::POST, APPLICATIONS, &key, body.to_owned()).await;

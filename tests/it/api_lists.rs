@@ -12,7 +12,7 @@ use crate::support::app::TestApp;
 use crate::support::builders::{SAMPLES, body};
 use crate::support::engine::application;
 
-/// Puts `count` applications of all countries into the database, amounts 1.00, 2.00 and so on.
+/// Inserts `count` applications of all countries with amounts 1.00, 2.00 and so on.
 async fn fill(app: &TestApp, count: usize) {
     let clock = &app.engine().resources.clock;
     let rows = (0..count).map(|n| {
@@ -41,7 +41,7 @@ async fn walk(app: &TestApp, query: &str, after_each_page: impl AsyncFn()) -> Ve
     let mut cursor = String::new();
     loop {
         let page = app.get(&format!("/api/v1/applications?{query}{cursor}")).await.expect(200);
-        assert!(page.get("total").is_none(), "a cursor walk counts nothing");
+        assert!(page.get("total").is_none(), "pages after a cursor must have no total");
         rows.extend_from_slice(applications(&page));
         after_each_page().await;
         match page["next_cursor"].as_str() {
@@ -56,7 +56,7 @@ fn column(rows: &[Value], name: &str) -> Vec<String> {
 }
 
 #[actix_rt::test]
-async fn a_cursor_reads_250_applications_once_each_and_in_order_while_new_ones_come() {
+async fn a_cursor_reads_250_applications_once_and_in_order_while_new_ones_are_created() {
     let app = TestApp::start_idle().await;
     fill(&app, 250).await;
     let listed = walk(&app, "page_size=100", async || {}).await;
@@ -68,17 +68,17 @@ async fn a_cursor_reads_250_applications_once_each_and_in_order_while_new_ones_c
 
     let newest_first = column(&walk(&app, "page_size=37", one_more).await, "id");
     let expected: Vec<String> = at_first.iter().rev().cloned().collect();
-    assert_eq!(newest_first, expected, "what comes meanwhile stands before the first page");
+    assert_eq!(newest_first, expected, "new applications must sort before the first page");
 
     let oldest_first = column(&walk(&app, "page_size=100&sort=created_at", one_more).await, "id");
-    assert!(oldest_first.is_sorted(), "identifiers order like times");
+    assert!(oldest_first.is_sorted(), "identifiers must sort like times");
     let seen: BTreeSet<String> = oldest_first.iter().cloned().collect();
-    assert_eq!(seen.len(), oldest_first.len(), "nothing comes twice");
+    assert_eq!(seen.len(), oldest_first.len(), "no application may be listed twice");
     assert!(oldest_first.starts_with(&at_first.iter().cloned().collect::<Vec<_>>()));
 }
 
 #[actix_rt::test]
-async fn pages_have_a_total_and_a_cursor_that_goes_on_from_them() {
+async fn numbered_pages_have_a_total_and_a_cursor_to_continue() {
     let app = TestApp::start_idle().await;
     fill(&app, 45).await;
     let all = column(&walk(&app, "page_size=100", async || {}).await, "id");
@@ -96,11 +96,11 @@ async fn pages_have_a_total_and_a_cursor_that_goes_on_from_them() {
     let rest = app.get(&format!("/api/v1/applications?cursor={cursor}")).await.expect(200);
     assert_eq!(ids(&rest), all[40..]);
     let exact = app.get("/api/v1/applications?page_size=45").await.expect(200);
-    assert!(exact["next_cursor"].is_null(), "a list that ends with its page does not go on");
+    assert!(exact["next_cursor"].is_null(), "the last page must have no cursor");
 }
 
 #[actix_rt::test]
-async fn a_cursor_is_refused_by_every_list_but_its_own() {
+async fn a_cursor_is_only_valid_for_its_own_list() {
     let app = TestApp::start_idle().await;
     fill(&app, 30).await;
     let page = app.get("/api/v1/applications?country=ES&page_size=2").await.expect(200);
@@ -123,11 +123,11 @@ async fn a_cursor_is_refused_by_every_list_but_its_own() {
     let both = app.get(&format!("/api/v1/applications?country=ES&page=1&cursor={cursor}")).await;
     assert_eq!(both.field_errors(), ["?cursor ambiguous"]);
     let its_own = app.get(&format!("/api/v1/applications?country=es&page_size=3&cursor={cursor}")).await;
-    assert_eq!(applications(&its_own.expect(200)).len(), 3, "pages may change their size");
+    assert_eq!(applications(&its_own.expect(200)).len(), 3, "the page size may change");
 }
 
 #[actix_rt::test]
-async fn lists_are_narrowed_by_country_status_and_amount() {
+async fn lists_are_filtered_by_country_status_and_amount() {
     let app = TestApp::start_idle().await;
     fill(&app, 60).await;
     app.execute("UPDATE applications SET status = 'CANCELLED' WHERE requested_amount <= 6").await;
@@ -155,7 +155,7 @@ async fn lists_are_narrowed_by_country_status_and_amount() {
 }
 
 #[actix_rt::test]
-async fn a_total_is_exact_where_it_is_counted_and_a_lower_bound_where_too_much_would_have_to_be_looked_at() {
+async fn a_total_is_exact_if_counted_and_otherwise_a_bounded_lower_bound() {
     let app = TestApp::start_idle_with(&[("AVAL__LISTS__EXACT_UP_TO", "40")]).await;
     fill(&app, 60).await;
     app.execute("UPDATE applications SET status = 'CANCELLED' WHERE requested_amount <= 6").await;
@@ -196,7 +196,7 @@ async fn a_total_is_exact_where_it_is_counted_and_a_lower_bound_where_too_much_w
 }
 
 #[actix_rt::test]
-async fn from_and_to_cut_at_the_millisecond_and_at_whole_days() {
+async fn from_and_to_filter_by_milliseconds_and_by_whole_days() {
     let app = TestApp::start_idle().await;
     for _ in 0..12 {
         fill(&app, 2).await;
@@ -208,20 +208,20 @@ async fn from_and_to_cut_at_the_millisecond_and_at_whole_days() {
         let query = |name: &str| format!("sort=created_at&{name}={}", moment.replace('+', "%2B"));
         let since = column(&walk(&app, &query("from"), async || {}).await, "created_at");
         let until = column(&walk(&app, &query("to"), async || {}).await, "created_at");
-        assert!(since.iter().all(|time| time >= moment), "from is included");
-        assert!(until.iter().all(|time| time < moment), "to is not");
+        assert!(since.iter().all(|time| time >= moment), "from must be inclusive");
+        assert!(until.iter().all(|time| time < moment), "to must be exclusive");
         assert_eq!([until, since].concat(), all);
     }
     let today = &all[0][..10];
     let count = async |query: String| walk(&app, &query, async || {}).await.len();
     assert_eq!(count(format!("from={today}")).await, 24);
-    assert_eq!(count(format!("to={}", &all[23][..10])).await, 24, "a date is its whole day");
+    assert_eq!(count(format!("to={}", &all[23][..10])).await, 24, "a date must mean its whole day");
     assert_eq!(count("to=2020-01-01".to_owned()).await, 0);
     assert_eq!(count("from=2099-12-31T23:59:59Z".to_owned()).await, 0);
 }
 
 #[actix_rt::test]
-async fn lists_are_narrowed_by_the_band_of_the_risk() {
+async fn lists_are_filtered_by_risk_band() {
     let app = TestApp::start(&[]).await;
     let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
     for row in TEST_DOCUMENTS.iter().filter(|row| wanted.contains(&row.scenario)) {
@@ -240,13 +240,13 @@ async fn lists_are_narrowed_by_the_band_of_the_risk() {
         assert_eq!(listed, of_band);
         found += usize::from(!listed.is_empty());
     }
-    assert!(found >= 3, "the scenarios give risks of several bands");
+    assert!(found >= 3, "the scenarios must cover several bands");
     let without_risk = all.iter().filter(|row| row["risk_band"].is_null()).count();
-    assert_eq!(without_risk, Country::ALL.len(), "no score, no risk, no band");
+    assert_eq!(without_risk, Country::ALL.len(), "applications without a score must have no band");
 }
 
 #[actix_rt::test]
-async fn a_line_of_a_list_is_what_the_application_says_of_itself() {
+async fn entries_of_a_list_match_their_applications() {
     let app = TestApp::start_idle().await;
     fill(&app, 6).await;
     for line in walk(&app, "", async || {}).await {
@@ -259,7 +259,7 @@ async fn a_line_of_a_list_is_what_the_application_says_of_itself() {
 }
 
 #[actix_rt::test]
-async fn what_was_changed_since_is_listed_in_the_order_of_the_changes() {
+async fn changed_applications_are_listed_in_the_order_of_their_changes() {
     let app = TestApp::start_idle().await;
     let mut ids = Vec::new();
     for (country, document) in SAMPLES {
@@ -270,7 +270,7 @@ async fn what_was_changed_since_is_listed_in_the_order_of_the_changes() {
         let lines = page["applications"].as_array().unwrap().iter();
         lines.map(|line| line["id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(listed(&all), ids, "the least recently changed first");
+    assert_eq!(listed(&all), ids, "the least recently changed must come first");
     let since = all["applications"][5]["updated_at"].as_str().unwrap().replace('+', "%2B");
     app.patch(
         &format!("/api/v1/applications/{}", ids[1]),

@@ -1,4 +1,4 @@
-//! What operators see and do: health, metrics, the documentation, and faults on demand.
+//! Operators' routes: health, metrics, documentation and fault injection.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::engine::settings;
 use crate::support::eventually;
 
 #[actix_rt::test]
-async fn every_health_answer_is_good_and_the_details_name_every_part() {
+async fn health_is_good_and_its_details_include_every_part() {
     let app = TestApp::start(&[]).await;
     for prefix in ["", "/api/v1"] {
         for probe in ["/health", "/health/live", "/health/ready"] {
@@ -32,8 +32,8 @@ async fn every_health_answer_is_good_and_the_details_name_every_part() {
 }
 
 #[actix_rt::test]
-async fn before_the_database_stands_only_the_liveness_probe_is_good() {
-    // It takes connections and never answers.
+async fn before_the_database_is_available_only_the_liveness_probe_succeeds() {
+    // Accepts connections and never responds.
     let silent_database = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let database = format!("postgres://aval@{}/aval", silent_database.local_addr().unwrap());
     let free_port =
@@ -101,7 +101,7 @@ async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
         (r#"applications_validation_errors_total{country="ES",error_type="required"}"#, 4.0),
         ("websocket_connections_active", 1.0),
     ] {
-        // Some are counted a moment after the commit that everybody can see.
+        // Some are counted shortly after the commit becomes visible.
         eventually(series, async || (app.metric(series).await == value).then_some(())).await;
     }
     assert!(!text.contains("no/such/path"));
@@ -149,7 +149,7 @@ async fn the_documentation_is_served() {
 }
 
 #[actix_rt::test]
-async fn without_fault_injection_there_is_no_such_route() {
+async fn without_fault_injection_its_route_does_not_exist() {
     let app = TestApp::start(&[("AVAL__FAULTS__INJECTION", "false")]).await;
     let path = "/api/v1/test/inject-failure";
     let problem = app.post(path, &json!({"country": "ES", "failure_count": 1})).await.expect(404);
@@ -159,7 +159,7 @@ async fn without_fault_injection_there_is_no_such_route() {
 }
 
 #[actix_rt::test]
-async fn bad_faults_are_refused() {
+async fn invalid_faults_are_rejected() {
     let app = TestApp::start_idle().await;
     for (fault, expected) in [
         (json!({"failure_count": 1}), "/country required"),
@@ -174,14 +174,14 @@ async fn bad_faults_are_refused() {
 }
 
 #[actix_rt::test]
-async fn five_injected_failures_open_spains_breaker_and_what_fell_back_is_decided_again() {
+async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_repeated() {
     let app = TestApp::start(&[("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "1500")]).await;
     let mut socket = app.websocket().await;
     socket.subscribe(&json!({"country": "ES"})).await;
     let fault = json!({"country": "ES", "failure_count": 5});
     let armed = app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
     assert_eq!(armed, json!({"target": "provider", "country": "ES", "failure_count": 5}));
-    // Alone, so that its calls come one after the other: three of its first attempt, two of its second.
+    // Alone, so its calls are sequential: three in its first attempt, two in its second.
     let failed = app.submit(&spanish()).await;
     let state = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
     eventually("the breaker to open", async || (app.metric(state).await == 1.0).then_some(())).await;
@@ -202,7 +202,7 @@ async fn five_injected_failures_open_spains_breaker_and_what_fell_back_is_decide
         &figures["monthly_obligations"],
     );
     assert_eq!(told, (&true.into(), &500.into(), &"50000.00".into(), &"2000.00".into()));
-    assert_eq!(app.simulator().calls(Country::Es), calls, "an open breaker calls nobody");
+    assert_eq!(app.simulator().calls(Country::Es), calls, "an open breaker must make no calls");
     assert_eq!(app.get("/health/detailed").await.expect(200)["status"], "degraded");
     app.get("/health/ready").await.expect(200);
 
@@ -217,27 +217,28 @@ async fn five_injected_failures_open_spains_breaker_and_what_fell_back_is_decide
 }
 
 #[actix_rt::test]
-async fn a_bureau_that_asks_for_patience_is_asked_again_when_it_said_and_no_attempt_is_lost() {
+async fn a_rate_limiting_bureau_is_called_again_after_its_pause_without_using_an_attempt() {
     let app = TestApp::start(&[]).await;
     let id = app.submit(&body(Country::Es, "90000016G")).await;
     let limited = r#"provider_calls_total{country="ES",provider="ASNEF-CIRBE",status="rate_limited"}"#;
-    eventually("the bureau to refuse", async || (app.metric(limited).await >= 1.0).then_some(())).await;
+    eventually("the bureau to limit the rate", async || (app.metric(limited).await >= 1.0).then_some(()))
+        .await;
     let first = std::time::Instant::now();
-    eventually("the bureau to be asked again", async || {
+    eventually("the bureau to be called again", async || {
         (app.simulator().calls(Country::Es) >= 2).then_some(())
     })
     .await;
-    assert!(first.elapsed() > Duration::from_secs(1), "it asked for two seconds");
+    assert!(first.elapsed() > Duration::from_secs(1), "the requested pause is two seconds");
     let jobs = "SELECT count(*) || ' ' || (max(attempt) <= 1) FROM pending_jobs";
     assert_eq!(app.sql(jobs).await, "1 true");
     let status = app.get(&format!("/api/v1/applications/{id}/status")).await.expect(200);
     assert_eq!(status["status"], "VALIDATING");
     let breaker = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
-    assert_eq!(app.metric(breaker).await, 0.0, "being limited is no failure");
+    assert_eq!(app.metric(breaker).await, 0.0, "a 429 must not count as a failure");
 }
 
 #[actix_rt::test]
-async fn every_actor_that_is_made_to_panic_comes_back_and_applications_are_decided_and_pushed() {
+async fn every_actor_survives_an_injected_panic_and_applications_are_decided_and_pushed() {
     let app = TestApp::start(&[]).await;
     let mut socket = app.websocket().await;
     socket.subscribe(&json!({"channel": "applications"})).await;
@@ -250,7 +251,11 @@ async fn every_actor_that_is_made_to_panic_comes_back_and_applications_are_decid
         assert_eq!(app.decided(&id).await, "APPROVED", "{target}");
         assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED", "{target}");
         let seen = socket.updates_until(&id, "APPROVED").await;
-        assert_eq!(seen, ["PENDING", "VALIDATING", "APPROVED"], "{target}: each change once and in order");
+        assert_eq!(
+            seen,
+            ["PENDING", "VALIDATING", "APPROVED"],
+            "{target}: each change must be pushed once and in order"
+        );
         let actor = if target == "application_actor" { "job" } else { target };
         let restarts = format!("actor_restarts_total{{actor=\"{actor}\"}}");
         eventually(target, async || (app.metric(&restarts).await == 1.0).then_some(())).await;
@@ -258,13 +263,13 @@ async fn every_actor_that_is_made_to_panic_comes_back_and_applications_are_decid
 }
 
 #[actix_rt::test]
-async fn a_write_batcher_that_panics_costs_one_request_its_answer_and_no_other() {
+async fn a_panic_of_the_write_batcher_fails_only_one_request() {
     let app = TestApp::start(&[]).await;
     let fault = json!({"failure_count": 1, "target": "write_batcher"});
     app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
     let hit = app.post("/api/v1/applications", &spanish()).await;
     assert!(hit.status == 201 || hit.status == 503, "{:?}", hit.json);
-    let accepted = eventually("the write_batcher to come back", async || {
+    let accepted = eventually("the write batcher to be restarted", async || {
         let answer = app.post("/api/v1/applications", &spanish()).await;
         (answer.status == 201).then(|| answer.json["id"].as_str().unwrap().to_owned())
     })
@@ -273,7 +278,7 @@ async fn a_write_batcher_that_panics_costs_one_request_its_answer_and_no_other()
 }
 
 #[actix_rt::test]
-async fn a_websocket_client_that_comes_back_gets_what_it_missed() {
+async fn a_reconnecting_websocket_client_gets_missed_events() {
     let app = TestApp::start(&[]).await;
     let mut socket = app.websocket().await;
     let position = socket.subscribe(&json!({"channel": "applications"})).await;
@@ -315,7 +320,7 @@ async fn a_websocket_client_that_comes_back_gets_what_it_missed() {
 }
 
 #[actix_rt::test]
-async fn a_body_that_never_arrives_is_a_408_and_a_plain_request_is_no_websocket() {
+async fn a_body_that_never_arrives_is_a_408_and_a_plain_request_to_the_websocket_is_rejected() {
     let app = TestApp::start_idle().await;
     app.get("/api/v1/ws").await.expect(400);
     let slow = TestApp::start(&[("AVAL__SERVER__REQUEST_TIMEOUT_MS", "200")]).await;
@@ -331,7 +336,7 @@ async fn a_body_that_never_arrives_is_a_408_and_a_plain_request_is_no_websocket(
 }
 
 #[test]
-fn the_catalogue_of_problems_is_this() {
+fn the_catalogue_of_problems_matches_its_snapshot() {
     let catalogue: Vec<String> = aval::http::problem::CATALOGUE
         .iter()
         .map(|kind| format!("{} {}: {}", kind.status, kind.code, kind.title))

@@ -1,4 +1,4 @@
-//! Names and documents stay where they belong: in the sealed columns, and in answers to those who may read them.
+//! Personal data only appears in sealed columns and in responses to authorised readers.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -11,14 +11,14 @@ use crate::support::builders::{SAMPLES, body, with};
 use crate::support::engine::SECRETS;
 
 const NAME: &str = "Xochiquetzalina Quetzalcoatlzin";
-/// What a name is searched by: the whole would miss half of it.
+/// The parts to search for. Searching for the whole name would miss partial leaks.
 const NAMES: [&str; 2] = ["Xochiquetzalina", "Quetzalcoatlzin"];
-/// Malformed report, server error, thin file, and one that nobody scripted; the samples' reports are clean.
+/// Malformed report, server error, thin file, and an unscripted one. The samples' reports are clean.
 const SPANISH: [&str; 4] = ["90000014W", "90000011E", "90000008L", "48214907F"];
-/// What the Italian and the Mexican sample tell, and what a client tells of a Spaniard.
+/// Encoded in the Italian and the Mexican sample, and given by the client of a Spanish applicant.
 const BIRTH_DATES: [&str; 3] = ["1980-01-01", "1985-01-01", "1971-03-29"];
 
-/// What applicants tell beside their application.
+/// Contact data in applications.
 const CONTACTS: [&str; 5] = [
     "quiteria.zz@example.net",
     "ES9121000418450200051332",
@@ -27,12 +27,12 @@ const CONTACTS: [&str; 5] = [
     "+34 699 123 987",
 ];
 
-/// A text as it could stand in a dump: plain, in hexadecimal, and in base64 at each of its three alignments.
+/// The forms in which a text may appear in a dump: plain, hexadecimal, and Base64 at each of its three alignments.
 fn forms(secret: &str) -> Vec<String> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let aligned = |offset: usize| {
         let encoded = BASE64.encode([vec![0; offset], secret.as_bytes().to_vec()].concat());
-        // Characters that hold bits of a neighbour are left out.
+        // Characters that contain bits of a neighbour are omitted.
         encoded[(offset * 8).div_ceil(6)..(offset + secret.len()) * 8 / 6].to_owned()
     };
     vec![
@@ -59,7 +59,7 @@ fn assert_private(place: &str, text: &str, secrets: &[&str]) {
     }
 }
 
-/// The whole database as `pg_dump` writes it.
+/// The whole database as dumped by `pg_dump`.
 async fn dump(app: &TestApp) -> String {
     let postmaster = app.sql("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)").await;
     let postgres = std::fs::read_link(format!("/proc/{postmaster}/exe")).unwrap();
@@ -71,7 +71,7 @@ async fn dump(app: &TestApp) -> String {
     String::from_utf8(dumped.stdout).unwrap()
 }
 
-/// Applications of every country and with every kind of report, decided; the last one panics its actor.
+/// Decided applications of every country with every kind of report. The last one panics its actor.
 async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
     let mut ids = Vec::new();
     let told = json!({"birth_date": BIRTH_DATES[2], "employer": "kept", "email": CONTACTS[0], "iban": CONTACTS[1], 
@@ -95,7 +95,7 @@ async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
     ids
 }
 
-/// Every kind of refusal of what names a person.
+/// Every kind of rejected request that contains personal data.
 async fn refusals(app: &TestApp, id: &str) -> String {
     let path = format!("/api/v1/applications/{id}");
     let mut refusals = Vec::new();
@@ -125,7 +125,7 @@ async fn refusals(app: &TestApp, id: &str) -> String {
 }
 
 #[actix_rt::test]
-async fn nobody_can_be_told_from_what_is_stored_logged_or_sent() {
+async fn stored_logged_and_pushed_data_identifies_no_one() {
     let app = TestApp::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "10000"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__MIN_CALLS", "10000"),
@@ -185,7 +185,7 @@ async fn nobody_can_be_told_from_what_is_stored_logged_or_sent() {
 }
 
 #[actix_rt::test]
-async fn who_may_read_an_application_is_told_the_birth_date_and_a_change_keeps_it() {
+async fn authorised_readers_see_the_birth_date_and_changes_keep_it() {
     let app = TestApp::start_idle().await;
     let created = app.post("/api/v1/applications", &body(Country::It, "RSSMRA80A01H501U")).await.expect(201);
     let data = json!({"birth_date": "1980-01-01", "sex": "male"});
@@ -203,7 +203,7 @@ async fn who_may_read_an_application_is_told_the_birth_date_and_a_change_keeps_i
 }
 
 #[actix_rt::test]
-async fn what_is_refused_is_repeated_neither_in_the_answer_nor_in_the_log() {
+async fn rejected_values_appear_neither_in_the_response_nor_in_the_log() {
     let app = TestApp::start_idle().await;
     let wrong = "48214907A";
     let refused = app.post("/api/v1/applications", &with(body(Country::Es, wrong), "full_name", NAME)).await;
@@ -232,9 +232,9 @@ async fn what_is_refused_is_repeated_neither_in_the_answer_nor_in_the_log() {
 }
 
 #[actix_rt::test]
-async fn a_database_that_refuses_a_row_does_not_quote_it_in_the_log() {
+async fn a_row_rejected_by_the_database_is_not_quoted_in_the_log() {
     let app = TestApp::start_idle().await;
-    // PostgreSQL's own message for a broken CHECK quotes the whole row.
+    // PostgreSQL's own message for a violated CHECK quotes the whole row.
     app.execute("ALTER TABLE applications ADD CONSTRAINT refuse_all CHECK (requested_amount < 0) NOT VALID")
         .await;
     let refused =
@@ -245,7 +245,7 @@ async fn a_database_that_refuses_a_row_does_not_quote_it_in_the_log() {
 }
 
 #[test]
-fn a_secret_is_found_in_a_dump_in_every_form_that_it_may_have() {
+fn a_secret_in_a_dump_is_found_in_every_form() {
     let secret = "RSSMRA80A01H501U";
     let inside = |before: &str| [before.as_bytes(), secret.as_bytes(), b"..."].concat();
     for text in ["", "a", "ab"] {

@@ -1,4 +1,4 @@
-//! Bad input of every kind: each gets its 4xx problem, and no request, however malformed, gives a 500 or a panic.
+//! Invalid input of every kind gets its 4xx problem, and no malformed request causes a 500 or a panic.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -64,7 +64,7 @@ async fn a_body_that_is_not_json_in_utf_8_is_415() {
 }
 
 #[actix_rt::test]
-async fn a_body_that_cannot_be_read_is_400_and_repeats_nothing_of_it() {
+async fn an_unreadable_body_is_400_and_is_not_quoted() {
     let app = TestApp::start_idle().await;
     let duplicate = spanish().to_string().replacen('{', "{\"country\":\"SECRET\",", 1);
     let deep = format!("{{\"SECRET\":{}{}}}", "[".repeat(20_000), "]".repeat(20_000));
@@ -113,7 +113,7 @@ async fn an_oversized_body_is_413_by_its_header_and_by_its_stream() {
 }
 
 #[actix_rt::test]
-async fn a_body_has_the_size_and_the_number_of_values_that_its_route_takes() {
+async fn the_size_and_number_of_values_of_a_body_are_limited_per_route() {
     let app = TestApp::start_idle().await;
     let padded = |bytes: usize| format!("{{\"username\":\"{}\",\"password\":\"x\"}}", "x".repeat(bytes));
     let members = |count: usize| {
@@ -139,7 +139,7 @@ async fn a_body_has_the_size_and_the_number_of_values_that_its_route_takes() {
 }
 
 #[actix_rt::test]
-async fn every_amount_that_is_not_plain_is_refused_by_name() {
+async fn every_amount_that_is_not_plain_is_rejected() {
     let app = TestApp::start_idle().await;
     let raw = [
         "1e3",
@@ -191,7 +191,7 @@ async fn every_amount_that_is_not_plain_is_refused_by_name() {
 }
 
 #[actix_rt::test]
-async fn every_member_is_checked_and_everything_wrong_is_told_at_once() {
+async fn every_member_is_validated_and_all_errors_are_reported_together() {
     let app = TestApp::start_idle().await;
     for (name, value, expected) in [
         ("country", json!("FR"), "/country unknown_country"),
@@ -241,7 +241,7 @@ async fn every_member_is_checked_and_everything_wrong_is_told_at_once() {
 }
 
 #[actix_rt::test]
-async fn a_bad_document_is_refused_with_its_reasons() {
+async fn an_invalid_document_is_rejected_with_reasons() {
     let app = TestApp::start_idle().await;
     for (country, document, reason) in [
         (Country::Es, "12345678A", "bad_check_digit"),
@@ -261,12 +261,12 @@ async fn a_bad_document_is_refused_with_its_reasons() {
         let errors = answer.field_errors();
         let wanted = format!("/identity_document {reason}");
         assert!(errors.contains(&wanted), "{country:?} {document}: {errors:?}");
-        assert!(!answer.expect(422).to_string().contains(document), "the document is not repeated");
+        assert!(!answer.expect(422).to_string().contains(document), "the document must not be quoted");
     }
 }
 
 #[actix_rt::test]
-async fn bad_identifiers_and_bad_queries_are_refused_by_name() {
+async fn invalid_identifiers_and_queries_are_rejected_with_field_errors() {
     let app = TestApp::start_idle().await;
     for id in ["1", "not-a-uuid", "%00", "{id}", "019a5d2e7c1a7b3e9a540d7a3c1f5e21", "..%2f..", "%ff"] {
         for rest in ["", "/status", "/audit", "/decision"] {
@@ -317,7 +317,7 @@ async fn bad_identifiers_and_bad_queries_are_refused_by_name() {
 }
 
 #[actix_rt::test]
-async fn bad_changes_are_refused_by_name() {
+async fn invalid_changes_are_rejected_with_field_errors() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     let path = format!("{APPLICATIONS}/{id}");
@@ -344,7 +344,7 @@ async fn bad_changes_are_refused_by_name() {
 }
 
 #[actix_rt::test]
-async fn bytes_that_are_no_http_are_refused_and_the_server_goes_on() {
+async fn invalid_http_is_rejected_and_the_server_keeps_running() {
     let app = TestApp::start_idle().await;
     let long_head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200_000));
     let noise: [&[u8]; 7] = [
@@ -358,13 +358,13 @@ async fn bytes_that_are_no_http_are_refused_and_the_server_goes_on() {
     ];
     for bytes in noise {
         let answer = app.send_raw(bytes).await;
-        // What does not even parse is answered below the application, by a bare status.
+        // Bytes that cannot be parsed are answered below the application with a bare status.
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
     app.get("/health").await.expect(200);
 }
 
-/// What a member of a body may be replaced by.
+/// Possible replacements for a member of a body.
 fn odd_value() -> impl Strategy<Value = String> {
     prop_oneof![
         "-?[0-9]{1,30}(\\.[0-9]{0,5})?(e-?[0-9]{1,4})?",
@@ -379,7 +379,7 @@ fn odd_value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A body that is nearly right.
+/// A nearly valid body.
 fn odd_body() -> impl Strategy<Value = Vec<u8>> {
     let names = [
         "country",
@@ -450,8 +450,8 @@ fn odd_header() -> impl Strategy<Value = (String, String)> {
 }
 
 #[actix_rt::test]
-async fn no_random_request_gives_a_500_or_a_panic() {
-    // Else the requests may ask for panics, and get them.
+async fn random_requests_cause_no_500_and_no_panic() {
+    // Otherwise the requests could inject panics.
     let app = TestApp::start(&[("AVAL__FAULTS__INJECTION", "false")]).await;
     let id = app.submit(&spanish()).await;
     let seed: [u8; 32] = match std::env::var("AVAL_FUZZ_SEED") {
@@ -484,19 +484,19 @@ async fn no_random_request_gives_a_500_or_a_panic() {
         assert!(answer.status.as_u16() < 500, "{method} {path}: {}", answer.json);
         refused += usize::from(answer.status.is_client_error());
     }
-    assert!(refused > 100, "{refused} of the requests were bad");
+    assert!(refused > 100, "only {refused} of the requests were invalid");
     app.get("/health").await.expect(200);
     let panicked = app.log.lines().await.into_iter().find(is_unexpected);
     assert_eq!(panicked, None);
 }
 
-/// A panic that nobody injected, or a failure of our own.
+/// A panic that was not injected, or a failure of Aval itself.
 fn is_unexpected(line: &Value) -> bool {
     let text = line.to_string().to_lowercase();
     (text.contains("panic") && !text.contains("inject")) || text.contains("internal_error")
 }
 
-/// Every line of the route table with a path that can be asked.
+/// Every line of the route table with a concrete path.
 fn routes() -> Vec<(Method, String)> {
     let known = [
         ("{id}", "01890a5d-ac96-774b-bcce-b302099a8057"),
@@ -512,7 +512,7 @@ fn routes() -> Vec<(Method, String)> {
 }
 
 #[actix_rt::test]
-async fn a_query_parameter_that_a_route_does_not_have_is_refused_by_every_route() {
+async fn unknown_query_parameters_are_rejected_on_every_route() {
     let app = TestApp::start_idle().await;
     let json = [("Content-Type", "application/json")];
     for (method, path) in routes() {
@@ -526,7 +526,7 @@ async fn a_query_parameter_that_a_route_does_not_have_is_refused_by_every_route(
 }
 
 #[actix_rt::test]
-async fn a_body_that_is_no_json_is_malformed_on_every_route() {
+async fn a_body_that_is_not_json_is_malformed_on_every_route() {
     let app = TestApp::start_idle().await;
     let document = serde_json::to_value(aval::http::openapi::document(true)).unwrap();
     let json = [("Content-Type", "application/json")];
@@ -538,7 +538,7 @@ async fn a_body_that_is_no_json_is_malformed_on_every_route() {
             },
         );
         let operation = &document["paths"][pattern.unwrap()][method.as_str().to_lowercase()];
-        // Webhooks are read when their signature is verified; `webhooks::answers` sends these.
+        // Webhooks are parsed after their signature is verified; `webhooks::answers` tests them.
         if operation["requestBody"].is_null() || path.contains("/webhooks/") {
             continue;
         }
@@ -558,7 +558,7 @@ fn fits(pattern: &str, path: &str) -> bool {
 }
 
 #[actix_rt::test]
-async fn the_type_of_a_problem_is_the_path_of_a_page_that_explains_it() {
+async fn the_type_of_a_problem_is_the_path_of_its_documentation() {
     let app = TestApp::start_idle().await;
     let problem = app.get("/api/v1/applications/1").await.expect(400);
     let page = app.anonymous().get(problem["type"].as_str().unwrap()).await;

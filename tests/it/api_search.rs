@@ -1,4 +1,4 @@
-//! Searching: by document and by what the data hold, with nothing personal in a URL.
+//! Searching by document and by data, without personal data in URLs.
 
 use aval::clock::Clock;
 use aval::domain::application::Country;
@@ -23,7 +23,7 @@ async fn found(app: &TestApp, search: &Value) -> Vec<String> {
 }
 
 #[actix_rt::test]
-async fn a_document_finds_its_own_applications_however_it_is_written() {
+async fn a_document_is_found_in_any_spelling() {
     let app = TestApp::start_idle().await;
     let first = app.submit(&spanish()).await;
     let second = app.submit(&spanish()).await;
@@ -31,7 +31,7 @@ async fn a_document_finds_its_own_applications_however_it_is_written() {
     app.submit(&body(Country::Co, "12345678")).await;
     for document in ["12345678Z", "12.345.678-z"] {
         let search = json!({"country": "ES", "identity_document": document});
-        assert_eq!(found(&app, &search).await, [second.as_str(), &first], "newest first");
+        assert_eq!(found(&app, &search).await, [second.as_str(), &first], "the newest must come first");
     }
     let oldest = json!({"country": "ES", "identity_document": "12345678Z", "sort": "created_at"});
     assert_eq!(found(&app, &oldest).await, [first.as_str(), &second]);
@@ -41,7 +41,7 @@ async fn a_document_finds_its_own_applications_however_it_is_written() {
 }
 
 #[actix_rt::test]
-async fn data_are_found_by_what_they_hold() {
+async fn applications_are_found_by_their_data() {
     let app = TestApp::start(&[]).await;
     let data = json!({"employer": "Acme", "years_employed": 3});
     let id = app.submit(&with(spanish(), "country_specific_data", data)).await;
@@ -69,7 +69,7 @@ async fn data_are_found_by_what_they_hold() {
 }
 
 #[actix_rt::test]
-async fn a_search_goes_on_by_its_cursor_and_no_other_search_does() {
+async fn a_cursor_is_only_valid_for_its_own_search() {
     let app = TestApp::start_idle().await;
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -102,7 +102,7 @@ async fn plan(sql: &mut diesel_async::AsyncPgConnection, query: &str) -> String 
 }
 
 #[actix_rt::test]
-async fn searches_read_their_indexes() {
+async fn searches_use_their_indexes() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     let clock = Clock::system();
@@ -140,13 +140,13 @@ async fn searches_read_their_indexes() {
     assert!(found.contains("document_index_id_idx") && !found.contains("Seq Scan"), "{found}");
 }
 
-/// Has every read of applications wait until the transaction of `sql` ends.
+/// Makes all reads of applications wait until the transaction of `sql` ends.
 async fn lock_applications(sql: &mut diesel_async::AsyncPgConnection) {
     sql.batch_execute("BEGIN; LOCK TABLE applications IN ACCESS EXCLUSIVE MODE").await.unwrap();
 }
 
 #[actix_rt::test]
-async fn one_account_leaves_connections_for_everybody_else_on_every_route() {
+async fn one_account_leaves_connections_for_others_on_every_route() {
     let app = TestApp::start_idle().await;
     let (analyst, mut sql) = (app.acting_as(ANALYST).await, app.database.connect().await);
     let id = app.submit(&spanish()).await;
@@ -157,13 +157,13 @@ async fn one_account_leaves_connections_for_everybody_else_on_every_route() {
     let reads = join_all((0..10).map(|_| analyst.get(&decision)));
     let others = async {
         let requests = &app.engine().resources.metrics.http_requests_in_progress;
-        eventually("every request to be under way", async || {
+        eventually("every request to be in progress", async || {
             let under_way = |labels: [&str; 2]| requests.with_label_values(&labels).get();
             let decisions = under_way(["GET", "/api/v1/applications/{id}/decision"]);
             (under_way(["POST", SEARCH]) == 10 && decisions == 10).then_some(())
         })
         .await;
-        // The pool has six connections; each account has one, and counting for the statistics may wait as well.
+        // The pool has six connections. Each account may use one, and counting for the statistics may also wait.
         app.get("/health/ready").await.expect(200);
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
             AND wait_event_type = 'Lock'";
@@ -180,8 +180,8 @@ async fn one_account_leaves_connections_for_everybody_else_on_every_route() {
 }
 
 #[actix_rt::test]
-async fn a_search_that_takes_too_long_is_broken_off() {
-    // Nothing else ends it within the patience of the test.
+async fn a_slow_search_is_cancelled() {
+    // Nothing else ends it within the timeout of the test.
     let app = TestApp::start_idle_with(&[
         ("AVAL__LISTS__STATEMENT_TIMEOUT_MS", "50"),
         ("AVAL__DATABASE__STATEMENT_TIMEOUT_MS", "600000"),
@@ -192,7 +192,7 @@ async fn a_search_that_takes_too_long_is_broken_off() {
     lock_applications(&mut sql).await;
     let wanted = json!({"country": "ES"});
     let search = tokio::time::timeout(PATIENCE, app.post(SEARCH, &wanted)).await;
-    let search = search.expect("the search to be broken off");
+    let search = search.expect("the search to be cancelled");
     assert_eq!((search.status.as_u16(), search.header("retry-after").is_empty()), (503, false));
     assert_eq!(app.get("/api/v1/applications").await.status.as_u16(), 503);
     sql.batch_execute("ROLLBACK").await.unwrap();
@@ -200,13 +200,13 @@ async fn a_search_that_takes_too_long_is_broken_off() {
 }
 
 #[actix_rt::test]
-async fn a_user_finds_its_own_and_looks_into_no_report() {
+async fn a_user_finds_its_own_applications_and_cannot_search_reports() {
     let app = TestApp::start_idle().await;
     let (user, other) = (app.acting_as(USER).await, app.acting_as(OTHER).await);
     let own = user.submit(&spanish()).await;
     let theirs = other.submit(&spanish()).await;
     let search = json!({"country": "ES", "identity_document": "12345678Z"});
-    assert_eq!(found(&app, &search).await, [theirs, own.clone()], "an admin finds all");
+    assert_eq!(found(&app, &search).await, [theirs, own.clone()], "an admin must find all");
     let page = user.post(SEARCH, &search).await.expect(200);
     assert_eq!(page["applications"].as_array().unwrap().len(), 1);
     assert_eq!(page["applications"][0]["id"], own.as_str());

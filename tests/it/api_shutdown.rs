@@ -1,4 +1,4 @@
-//! The end in good order: nothing accepted is lost, and another instance goes on.
+//! Graceful shutdown: no accepted work is lost, and another instance continues.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::support::app::{Heard, TestApp, TestSocket};
 use crate::support::builders::{SAMPLES, body, spanish};
 
 const IN_FLIGHT: usize = 100;
-/// What a shutdown may take beyond its deadline: the stages that always get their time.
+/// The time that a shutdown may take beyond its deadline, for stages with a minimum time.
 const GRACE: Duration = Duration::from_secs(4);
 
 async fn submit_many(app: &TestApp) -> BTreeSet<String> {
@@ -23,7 +23,7 @@ async fn submit_many(app: &TestApp) -> BTreeSet<String> {
     futures_util::future::join_all(bodies).await.into_iter().collect()
 }
 
-/// Reads to the end; gives the close code.
+/// Reads to the end. Returns the close code.
 async fn until_closed(mut socket: TestSocket) -> Option<CloseCode> {
     loop {
         if let Heard::Closed(code) = socket.hear().await {
@@ -32,19 +32,15 @@ async fn until_closed(mut socket: TestSocket) -> Option<CloseCode> {
     }
 }
 
-/// Starts another instance and sees that it finishes everything, once.
+/// Starts another instance and checks that it finishes everything exactly once.
 async fn finish_on_another(database: Rc<crate::support::db::TestDatabase>, accepted: &BTreeSet<String>) {
     let next = TestApp::start_on(database, &[]).await;
     for id in accepted {
         assert_eq!(next.decided(id).await, "APPROVED");
     }
     let expected = accepted.len().to_string();
-    assert_eq!(
-        next.sql("SELECT count(*) FROM applications").await,
-        expected,
-        "no more and no less than accepted"
-    );
-    assert_eq!(next.sql("SELECT count(*) FROM decisions").await, expected, "each decided once");
+    assert_eq!(next.sql("SELECT count(*) FROM applications").await, expected, "exactly the accepted ones");
+    assert_eq!(next.sql("SELECT count(*) FROM decisions").await, expected, "each must be decided once");
     let trails = "SELECT count(*) FROM (SELECT string_agg(new_status::text, ' ' ORDER BY version) AS trail \
         FROM audit_logs GROUP BY application_id) AS t WHERE trail = 'PENDING VALIDATING APPROVED'";
     assert_eq!(next.sql(trails).await, expected);
@@ -53,9 +49,9 @@ async fn finish_on_another(database: Rc<crate::support::db::TestDatabase>, accep
 }
 
 #[actix_rt::test]
-async fn a_hundred_applications_in_flight_survive_a_shutdown_and_their_leases_are_given_back() {
+async fn a_hundred_applications_in_flight_survive_a_shutdown_and_their_leases_are_released() {
     let app = TestApp::start(&[("AVAL__SERVER__SHUTDOWN_TIMEOUT_MS", "1500")]).await;
-    // Longer than the shutdown may take, so that running jobs must be given back.
+    // Longer than the shutdown may take, so running jobs must be returned to the queue.
     for country in Country::ALL {
         app.simulator().script().set_latency(country, Duration::from_secs(8));
     }
@@ -72,12 +68,12 @@ async fn a_hundred_applications_in_flight_survive_a_shutdown_and_their_leases_ar
     let jobs = "SELECT count(*) FILTER (WHERE status = 'processing') || ' ' || count(*) FILTER (WHERE attempt > 0) \
         || ' ' || count(*) FROM pending_jobs";
     let jobs = crate::support::db::text(&mut sql, jobs).await.unwrap();
-    assert_eq!(jobs, format!("0 0 {IN_FLIGHT}"), "none is held, none has lost an attempt, none is gone");
+    assert_eq!(jobs, format!("0 0 {IN_FLIGHT}"), "no job may be held, lost or have used an attempt");
     finish_on_another(database, &accepted).await;
 }
 
 #[actix_rt::test]
-async fn jobs_that_can_end_within_the_deadline_do() {
+async fn jobs_finish_if_the_deadline_permits() {
     let app = TestApp::start(&[]).await;
     for country in Country::ALL {
         app.simulator().script().set_latency(country, Duration::from_millis(100));
@@ -92,7 +88,7 @@ async fn jobs_that_can_end_within_the_deadline_do() {
 }
 
 #[actix_rt::test]
-async fn requests_that_come_during_a_shutdown_are_accepted_for_good_or_not_at_all() {
+async fn requests_during_a_shutdown_are_either_accepted_permanently_or_not_at_all() {
     let app = TestApp::start(&[]).await;
     let (client, url, token) = (app.client.clone(), app.url("/api/v1/applications"), app.token.clone());
     let database = Rc::clone(&app.database);
@@ -123,7 +119,7 @@ async fn requests_that_come_during_a_shutdown_are_accepted_for_good_or_not_at_al
 }
 
 #[actix_rt::test]
-async fn an_instance_that_shuts_down_leaves_its_work_to_one_that_goes_on() {
+async fn an_instance_that_shuts_down_leaves_its_work_to_another() {
     let first = TestApp::start(&[]).await;
     let second = TestApp::start_on(Rc::clone(&first.database), &[]).await;
     let mut socket = second.websocket().await;

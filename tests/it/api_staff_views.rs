@@ -1,4 +1,4 @@
-//! What staff looks at is recorded, whatever happens meanwhile, and cannot be unmade.
+//! Audit views: recorded despite failures, and immutable.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -15,8 +15,8 @@ use crate::support::eventually;
 const VIEWS: &str = "/api/v1/admin/staff-views";
 const AT_ONCE: [(&str, &str); 1] = [("AVAL__STAFF_VIEWS__BATCH_SIZE", "1")];
 
-/// An application of the account `tester`, which is not the one that looks.
-async fn somebody_elses(app: &TestApp) -> String {
+/// An application of the account `tester`, which is not the reader.
+async fn application_of_another(app: &TestApp) -> String {
     let row = application(&app.engine().resources.clock, Country::Es, "12345678Z");
     let id = row.id.to_string();
     app.engine().write_batchers.insert(Insertion::from(row)).await.unwrap();
@@ -29,12 +29,12 @@ async fn views(app: &TestApp, query: &str) -> Vec<Value> {
 }
 
 #[actix_rt::test]
-async fn looks_at_other_peoples_applications_are_recorded_and_those_at_ones_own_are_not() {
+async fn views_of_others_applications_are_recorded_and_those_of_ones_own_are_not() {
     let app = TestApp::start(&AT_ONCE).await;
     let own = app.submit(&spanish()).await;
     app.decided(&own).await;
     app.get(&format!("/api/v1/applications/{own}")).await.expect(200);
-    let id = somebody_elses(&app).await;
+    let id = application_of_another(&app).await;
     let known = app.sql("SELECT count(*) FROM staff_views").await;
     for (part, action) in [
         ("", "application"),
@@ -57,12 +57,12 @@ async fn looks_at_other_peoples_applications_are_recorded_and_those_at_ones_own_
         assert_eq!((&found["filter"], &found["document_index"]), (&json!({}), &Value::Null));
     }
     app.get("/api/v1/applications/01890a5d-ac96-774b-bcce-b302099a8057").await.expect(404);
-    assert!(known.parse::<u32>().unwrap() > 0, "the waiting for the decision looked at its status");
+    assert!(known.parse::<u32>().unwrap() > 0, "the test itself polled the status");
     assert_eq!(views(&app, &format!("?application_id={own}")).await, Vec::<Value>::new());
 }
 
 #[actix_rt::test]
-async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_answered() {
+async fn a_change_returns_the_application_and_each_response_is_recorded_as_a_view() {
     let app = TestApp::start_idle_with(&AT_ONCE).await;
     let (user, admin) = (app.acting_as(USER).await, app.acting_as(ADMIN).await);
     let id = user.submit(&spanish()).await;
@@ -94,7 +94,7 @@ async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_a
         }
     }
     let deleting = "SELECT count(*) FROM staff_views WHERE request_id = 'deleted'";
-    assert_eq!(app.sql(deleting).await, "0", "it shows nothing");
+    assert_eq!(app.sql(deleting).await, "0", "a deletion must not count as a view");
 
     let own = admin.submit(&spanish()).await;
     admin.patch(&format!("/api/v1/applications/{own}"), &json!({"status": "CANCELLED"})).await.expect(200);
@@ -108,9 +108,9 @@ async fn a_change_shows_the_application_and_is_a_look_too_each_time_that_it_is_a
 }
 
 #[actix_rt::test]
-async fn lists_and_searches_are_recorded_once_each_with_what_they_were_narrowed_to_and_nothing_personal() {
+async fn lists_and_searches_are_recorded_once_with_their_filter_and_without_personal_data() {
     let app = TestApp::start(&AT_ONCE).await;
-    somebody_elses(&app).await;
+    application_of_another(&app).await;
     app.get("/api/v1/applications?country=ES&min_amount=10&from=2026-01-01").await.expect(200);
     let search = json!({"country": "ES", "identity_document": "12345678Z", "country_specific_data": {"employer": "García"}});
     app.post("/api/v1/applications/search", &search).await.expect(200);
@@ -132,7 +132,7 @@ async fn lists_and_searches_are_recorded_once_each_with_what_they_were_narrowed_
 }
 
 #[actix_rt::test]
-async fn the_log_is_read_page_by_page_newest_first() {
+async fn views_are_read_page_by_page_newest_first() {
     let app = TestApp::start(&AT_ONCE).await;
     for n in 1..=5 {
         app.get(&format!("/api/v1/applications?page_size={n}")).await.expect(200);
@@ -168,7 +168,7 @@ async fn the_log_is_read_page_by_page_newest_first() {
 }
 
 #[actix_rt::test]
-async fn a_view_recorder_that_panics_and_an_unavailable_database_lose_no_view() {
+async fn no_view_is_lost_by_a_panic_or_an_unavailable_database() {
     let app = TestApp::start(&AT_ONCE).await;
     let fault = json!({"target": "view_recorder", "failure_count": 1});
     app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
@@ -194,7 +194,7 @@ async fn a_view_recorder_that_panics_and_an_unavailable_database_lose_no_view() 
 }
 
 #[actix_rt::test]
-async fn a_look_that_finds_no_room_is_in_the_log_and_counted() {
+async fn a_view_that_exceeds_the_queue_is_logged_and_counted() {
     let app =
         TestApp::start(&[("AVAL__STAFF_VIEWS__BATCH_SIZE", "1"), ("AVAL__STAFF_VIEWS__QUEUE", "1")]).await;
     let mut lock = app.database.connect().await;
@@ -205,16 +205,16 @@ async fn a_look_that_finds_no_room_is_in_the_log_and_counted() {
     }
     assert_eq!(app.metric("staff_views_lost_total").await, 2.0);
     let log = app.log.text().await;
-    assert_eq!(log.matches("a look of staff is recorded here alone").count(), 2, "{log}");
+    assert_eq!(log.matches("audit view not stored").count(), 2, "{log}");
     execute(&mut lock, "COMMIT").await.unwrap();
-    eventually("the one that waited", async || {
+    eventually("the queued view", async || {
         (app.sql("SELECT count(*) FROM staff_views").await == "1").then_some(())
     })
     .await;
 }
 
 #[actix_rt::test]
-async fn a_shutdown_writes_what_still_waits() {
+async fn a_shutdown_writes_queued_views() {
     let app = TestApp::start(&[("AVAL__STAFF_VIEWS__FLUSH_INTERVAL_MS", "600000")]).await;
     app.get("/api/v1/applications").await.expect(200);
     let database = std::rc::Rc::clone(&app.database);
@@ -226,7 +226,7 @@ async fn a_shutdown_writes_what_still_waits() {
 }
 
 #[actix_rt::test]
-async fn the_log_can_be_added_to_and_forgets_only_what_is_old_enough() {
+async fn views_are_append_only_until_their_retention_ends() {
     let app = TestApp::start(&AT_ONCE).await;
     app.get("/api/v1/applications").await.expect(200);
     eventually("the look", async || (app.sql("SELECT count(*) FROM staff_views").await == "1").then_some(()))
@@ -246,7 +246,7 @@ async fn the_log_can_be_added_to_and_forgets_only_what_is_old_enough() {
 }
 
 #[actix_rt::test]
-async fn an_admin_reads_what_analysts_looked_at_and_users_leave_no_trace() {
+async fn an_admin_reads_the_views_of_analysts_and_users_cause_none() {
     let app = TestApp::start(&AT_ONCE).await;
     let (user, analyst) = (app.acting_as(USER).await, app.acting_as(ANALYST).await);
     let id = user.submit(&spanish()).await;

@@ -1,4 +1,4 @@
-//! The structure: which module may import which, and a schema file that matches the database.
+//! The structure of the code: permitted imports, and a generated schema that matches the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -87,7 +87,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The modules that a file names by `crate::module`, without its tests.
+/// The modules that a file uses as `crate::module`, without its tests.
 fn imports(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
@@ -124,7 +124,7 @@ fn every_import_is_allowed() {
 /// replica in the health report, and the handle that WebSocket sessions pass to a use case.
 const STORAGE_IN_HTTP: [&str; 4] = ["seal::", "idempotency::{Keyed,", "replica::ReplicaState", "Database;"];
 
-/// What opens a connection or a transaction.
+/// Code that opens a connection or a transaction.
 const DATABASE_WORK: [&str; 7] = [
     "diesel",
     "transaction::",
@@ -136,7 +136,7 @@ const DATABASE_WORK: [&str; 7] = [
 ];
 
 #[test]
-fn http_opens_no_connection_and_decides_on_no_rows() {
+fn http_uses_no_connections_and_no_rows() {
     let mut wrong = Vec::new();
     for path in sources(Path::new("src/http")) {
         let text = fs::read_to_string(&path).unwrap();
@@ -153,7 +153,7 @@ fn http_opens_no_connection_and_decides_on_no_rows() {
 }
 
 #[test]
-fn events_and_the_relay_know_nothing_of_credit() {
+fn events_and_the_relay_do_not_depend_on_credit() {
     let engine =
         sources(Path::new("src/events")).into_iter().chain([PathBuf::from("src/actors/outbox_relay.rs")]);
     let nouns = [
@@ -317,10 +317,10 @@ fn every_module_is_listed() {
 }
 
 #[test]
-fn the_clock_and_dice_are_read_in_one_file() {
+fn time_and_randomness_are_read_in_one_file() {
     let offenders: Vec<_> = sources(Path::new("src"))
         .into_iter()
-        // The private PostgreSQL's deadlines are the runtime's own timers.
+        // The private PostgreSQL uses the runtime's own timers for its deadlines.
         .filter(|path| {
             !path.ends_with("clock.rs") && !path.ends_with("tests.rs") && !path.ends_with("embedded/mod.rs")
         })
@@ -335,7 +335,7 @@ fn the_clock_and_dice_are_read_in_one_file() {
     assert!(offenders.is_empty(), "{offenders:?}");
 }
 
-/// `table (column -> Type, …)` as the generated file has it.
+/// The columns of the generated file: `table (column -> Type, …)`.
 fn schema_file() -> BTreeMap<String, Vec<(String, String)>> {
     let text = fs::read_to_string("src/storage/schema.rs").unwrap();
     let mut tables = BTreeMap::new();
@@ -379,7 +379,7 @@ fn diesel_type(udt: &str, nullable: bool) -> String {
         "job_result" => "JobResult",
         "job_status" => "JobStatus",
         "webhook_status" => "WebhookStatus",
-        other => panic!("a type that the schema file has no name for: {other}"),
+        other => panic!("unknown database type: {other}"),
     };
     if nullable { format!("Nullable<{name}>") } else { name.to_owned() }
 }
@@ -408,7 +408,7 @@ async fn the_generated_schema_matches_the_migrated_database() {
 }
 
 #[actix_rt::test]
-async fn every_table_says_what_it_is_for() {
+async fn every_table_has_a_comment() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     let silent = text(
@@ -418,4 +418,15 @@ async fn every_table_says_what_it_is_for() {
     )
     .await;
     assert_eq!(silent, None);
+}
+
+/// `missing_docs` is off, because it would require a comment on every field. Modules need one.
+#[test]
+fn every_module_has_a_comment() {
+    let undocumented: Vec<_> = sources(Path::new("src"))
+        .into_iter()
+        .filter(|path| !path.ends_with("tests.rs") && !path.ends_with("storage/schema.rs"))
+        .filter(|path| !fs::read_to_string(path).unwrap().starts_with("//!"))
+        .collect();
+    assert!(undocumented.is_empty(), "{undocumented:?}");
 }

@@ -1,4 +1,4 @@
-//! Bureaus that promise an answer and post it later.
+//! Bureaus in asynchronous mode, which post their report later.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const NEVER: Duration = Duration::from_secs(600);
 const JOBS: &str = "SELECT string_agg(concat_ws(' ', status, attempt, lease_token IS NULL, run_at > now()), ', ') \
     FROM pending_jobs";
 
-/// An application whose bureau has promised an answer that it keeps back, and the bureau's reference.
+/// An application whose bureau has accepted the request without responding, and the bureau's reference.
 async fn promised(app: &TestApp) -> (String, String) {
     app.simulator().script().set_callback_delay(Country::Es, NEVER);
     let id = app.submit(&spanish()).await;
@@ -32,7 +32,7 @@ async fn promised(app: &TestApp) -> (String, String) {
 }
 
 #[actix_rt::test]
-async fn every_bureau_s_promise_is_kept_by_a_signed_webhook_that_decides() {
+async fn every_accepted_request_is_answered_by_a_signed_webhook_that_decides() {
     let app = TestApp::start(&[ASYNC]).await;
     for (country, document) in SAMPLES {
         let id = app.submit(&body(country, document)).await;
@@ -50,7 +50,7 @@ async fn every_bureau_s_promise_is_kept_by_a_signed_webhook_that_decides() {
 }
 
 #[actix_rt::test]
-async fn the_documented_test_documents_mean_the_same_later() {
+async fn the_documented_test_documents_have_the_same_results_asynchronously() {
     let app = TestApp::start(&[ASYNC]).await;
     for (document, status, reason) in [
         ("90000002J", "REJECTED", "SCORE_TOO_LOW"),
@@ -65,7 +65,7 @@ async fn the_documented_test_documents_mean_the_same_later() {
 }
 
 #[actix_rt::test]
-async fn a_job_that_waits_costs_no_attempt_no_lease_and_no_place_of_the_pool() {
+async fn a_waiting_job_uses_no_attempt_no_lease_and_no_slot() {
     let app = TestApp::start(&[ASYNC, ("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "1")]).await;
     let (id, reference) = promised(&app).await;
     assert_eq!(app.sql(JOBS).await, "waiting_external 0 t t");
@@ -76,12 +76,12 @@ async fn a_job_that_waits_costs_no_attempt_no_lease_and_no_place_of_the_pool() {
     assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "0");
     let message = confirmed(&id).with("provider_reference", reference);
     assert_eq!(message.send(&app).await.expect(200)["status"], "APPROVED");
-    assert_eq!(app.sql(JOBS).await, "waiting_external 0 t t", "the other one waits on");
+    assert_eq!(app.sql(JOBS).await, "waiting_external 0 t t", "the other one must keep waiting");
     assert_eq!(app.simulator().calls(Country::Es), 2);
 }
 
 #[actix_rt::test]
-async fn a_promise_that_is_not_kept_in_time_leaves_the_application_to_a_human_or_to_a_late_webhook() {
+async fn an_unanswered_request_leaves_the_application_to_review_or_to_a_late_webhook() {
     let app = TestApp::start(&[ASYNC, ("AVAL__PROVIDERS__ES__ASYNC_TIMEOUT_MS", "300")]).await;
     let (id, reference) = promised(&app).await;
     app.reaches(&id, "UNDER_REVIEW").await;
@@ -97,7 +97,7 @@ async fn a_promise_that_is_not_kept_in_time_leaves_the_application_to_a_human_or
     ] {
         assert_eq!(app.sql(query).await, expected, "{query}");
     }
-    assert_eq!(app.simulator().calls(Country::Es), 1, "another question would bring another promise");
+    assert_eq!(app.simulator().calls(Country::Es), 1, "the bureau must not be called again");
     confirmed(&id).with("provider_reference", "ES-guess").send(&app).await.expect(422);
     let late = confirmed(&id).with("provider_reference", reference);
     assert_eq!(late.send(&app).await.expect(200)["status"], "APPROVED");
@@ -105,9 +105,9 @@ async fn a_promise_that_is_not_kept_in_time_leaves_the_application_to_a_human_or
 }
 
 #[actix_rt::test]
-async fn an_answer_that_overtakes_its_own_promise_is_not_lost() {
+async fn a_report_that_overtakes_its_acceptance_is_not_lost() {
     let app = TestApp::start(&[ASYNC]).await;
-    // The webhooks are on their way while the jobs are still being told to wait for them.
+    // The webhooks are sent while the jobs are still being set to wait for them.
     let submissions = (0..60).map(|n| {
         let (country, document) = SAMPLES[n % 6];
         let application = body(country, document);
@@ -127,7 +127,7 @@ async fn an_answer_that_overtakes_its_own_promise_is_not_lost() {
 }
 
 #[actix_rt::test]
-async fn a_worker_that_dies_over_an_unkept_promise_does_not_ask_again() {
+async fn a_crash_while_handling_an_unanswered_request_does_not_repeat_it() {
     let app = TestApp::start(&[ASYNC]).await;
     let (id, _) = promised(&app).await;
     app.execute(
@@ -141,7 +141,7 @@ async fn a_worker_that_dies_over_an_unkept_promise_does_not_ask_again() {
 }
 
 #[actix_rt::test]
-async fn deleting_ends_the_wait_and_restoring_asks_anew() {
+async fn deletion_ends_the_wait_and_restoration_calls_the_bureau_again() {
     let app = TestApp::start(&[ASYNC]).await;
     let (id, first) = promised(&app).await;
     app.delete(&format!("/api/v1/applications/{id}")).await;
@@ -160,11 +160,11 @@ async fn deleting_ends_the_wait_and_restoring_asks_anew() {
 }
 
 #[actix_rt::test]
-async fn a_bureau_posts_its_answer_until_it_is_taken() {
+async fn a_bureau_posts_its_report_until_it_is_accepted() {
     let app = TestApp::start(&[ASYNC]).await;
     app.execute("ALTER TABLE decisions ADD CONSTRAINT broken CHECK (false) NOT VALID").await;
     let id = app.submit(&spanish()).await;
-    eventually("the answer to be refused twice", async || {
+    eventually("the report to be rejected twice", async || {
         (app.sql("SELECT attempts > 1 FROM webhook_events").await == "true").then_some(())
     })
     .await;
@@ -175,7 +175,7 @@ async fn a_bureau_posts_its_answer_until_it_is_taken() {
 }
 
 #[actix_rt::test]
-async fn a_bureau_outside_of_the_process_answers_to_where_it_was_told() {
+async fn an_external_bureau_posts_to_the_configured_address() {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let bureau = Simulator::start(SimulatorSettings::default(), Clock::system(), logger).await.unwrap();
     let base_url = bureau.base_url(Country::Es);
@@ -189,7 +189,7 @@ async fn a_bureau_outside_of_the_process_answers_to_where_it_was_told() {
 }
 
 #[actix_rt::test]
-async fn a_bureau_in_asynchronous_mode_may_still_answer_on_the_spot() {
+async fn a_bureau_in_asynchronous_mode_may_respond_synchronously() {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let bureau = Simulator::start(SimulatorSettings::default(), Clock::system(), logger).await.unwrap();
     let base_url = bureau.base_url(Country::Es);

@@ -1,4 +1,4 @@
-//! The built binary, as an operator starts and stops it.
+//! The built binary, started and stopped as by an operator.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use crate::support::db::TestDatabase;
 
 #[actix_rt::test]
-async fn a_server_that_is_told_to_stop_ends_in_order_and_its_last_line_says_so() {
+async fn a_server_stops_gracefully_on_a_signal_and_logs_it_last() {
     let database = TestDatabase::create().await;
     for told in [Signal::SIGTERM, Signal::SIGHUP] {
         stops_in_order(&database, told);
@@ -39,7 +39,7 @@ fn stops_in_order(database: &TestDatabase, told: Signal) {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_run_with_is_refused_in_one_sentence() {
+fn an_invalid_configuration_is_rejected_in_one_sentence() {
     let refused = Command::new(env!("CARGO_BIN_EXE_aval"))
         .arg("serve")
         .env("AVAL__SERVER__REQUEST_TIMEOUT_MS", "1")
@@ -54,7 +54,7 @@ fn a_configuration_that_cannot_be_run_with_is_refused_in_one_sentence() {
 }
 
 #[actix_rt::test]
-async fn a_job_that_migrates_in_production_needs_no_secret_and_says_in_one_line_what_it_ran() {
+async fn migrating_in_production_needs_no_secrets_and_prints_one_line() {
     let database = TestDatabase::create_empty().await;
     let migrated = Command::new(env!("CARGO_BIN_EXE_aval"))
         .arg("migrate")
@@ -70,7 +70,7 @@ async fn a_job_that_migrates_in_production_needs_no_secret_and_says_in_one_line_
 }
 
 #[test]
-fn in_production_no_command_makes_a_private_database_that_was_not_asked_for() {
+fn in_production_no_command_creates_a_private_database_unasked() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     for line in [&["serve"][..], &["migrate"], &["token", "--user", "ana"], &["user", "list"], &["reencrypt"]]
@@ -88,7 +88,7 @@ fn in_production_no_command_makes_a_private_database_that_was_not_asked_for() {
 }
 
 #[test]
-fn output_whose_reader_has_gone_ends_quietly() {
+fn a_closed_output_pipe_ends_a_command_silently() {
     let mut printing =
         Command::new(env!("CARGO_BIN_EXE_aval")).arg("openapi").stdout(Stdio::piped()).spawn().unwrap();
     drop(printing.stdout.take());

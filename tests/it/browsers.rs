@@ -1,4 +1,4 @@
-//! What browsers are told: security fields and cross-origin requests.
+//! Browser security: security headers and cross-origin requests.
 
 use actix_web::http::Method;
 
@@ -7,7 +7,7 @@ use crate::support::app::TestApp;
 const CONSOLE: &str = "https://console.example";
 
 #[actix_rt::test]
-async fn every_answer_carries_the_security_fields_and_none_says_what_serves_it() {
+async fn every_response_has_the_security_headers_and_none_names_the_server() {
     let app = TestApp::start_idle().await;
     for path in
         ["/api/v1/applications", "/api/v1/applications/x", "/nowhere", "/health", "/metrics", "/docs/"]
@@ -36,13 +36,13 @@ async fn every_answer_carries_the_security_fields_and_none_says_what_serves_it()
 }
 
 #[actix_rt::test]
-async fn behind_a_proxy_that_speaks_tls_browsers_are_told_to_stay_with_it() {
+async fn behind_a_tls_proxy_browsers_are_told_to_keep_using_tls() {
     let app = TestApp::start(&[("AVAL__SERVER__PLAINTEXT_BEHIND_PROXY", "true")]).await;
     assert_eq!(app.get("/health").await.header("strict-transport-security"), "max-age=31536000");
 }
 
 #[actix_rt::test]
-async fn the_documentation_holds_no_script_that_its_policy_would_stop() {
+async fn the_documentation_contains_no_script_that_its_policy_blocks() {
     let app = TestApp::start_idle().await;
     let page = app.get("/docs/").await.text();
     let inline =
@@ -52,7 +52,7 @@ async fn the_documentation_holds_no_script_that_its_policy_would_stop() {
 }
 
 #[actix_rt::test]
-async fn pages_of_other_origins_may_nothing_unless_they_are_allowed() {
+async fn pages_of_other_origins_are_blocked_unless_allowed() {
     let app = TestApp::start_idle().await;
     let preflight = [
         ("Origin", CONSOLE),
@@ -72,7 +72,7 @@ async fn pages_of_other_origins_may_nothing_unless_they_are_allowed() {
     let other = [("Origin", "https://evil.example"), preflight[1]];
     let refused = app.send(Method::OPTIONS, "/api/v1/applications", &other, "").await;
     assert_eq!(refused.header("access-control-allow-origin"), "");
-    // A refusal can be read by the page as well.
+    // The page can read error responses too.
     for path in ["/api/v1/countries", "/api/v1/applications/x"] {
         let read = app.send(Method::GET, path, &[("Origin", CONSOLE)], "").await;
         assert_eq!(read.header("access-control-allow-origin"), CONSOLE, "{path}");
@@ -85,7 +85,7 @@ async fn pages_of_other_origins_may_nothing_unless_they_are_allowed() {
 }
 
 #[actix_rt::test]
-async fn an_allowed_page_may_open_a_websocket_and_another_may_not() {
+async fn only_allowed_pages_may_open_a_websocket() {
     let app = TestApp::start(&[("AVAL__CORS__ALLOWED_ORIGINS", CONSOLE)]).await;
     let handshake = |origin: &str| {
         format!(

@@ -13,7 +13,7 @@ use crate::support::eventually;
 const LIST: &str = "/api/v1/admin/circuits";
 const SPAIN: &str = "/api/v1/admin/circuits/es";
 
-/// A request that ends in so many seconds.
+/// A request whose override ends after this many seconds.
 fn forced(app: &TestApp, mode: &str, seconds: i64) -> Value {
     let end = app.engine().resources.clock.now() + chrono::TimeDelta::seconds(seconds);
     json!({"mode": mode, "reason": "The bureau has announced maintenance", "expires_at": end.to_rfc3339()})
@@ -37,13 +37,13 @@ fn mode_metric(country: &str, provider: &str) -> String {
 }
 
 #[actix_rt::test]
-async fn what_an_operator_forces_on_one_instance_every_instance_follows_and_none_calls_the_bureau() {
+async fn an_override_on_one_instance_applies_to_all_and_stops_all_calls() {
     let first = TestApp::start(&[]).await;
-    // Its poll comes too late to have helped.
+    // Its poll is too slow to have helped.
     let second =
         TestApp::start_on(Rc::clone(&first.database), &[("AVAL__JOBS__POLL_INTERVAL_MS", "3600000")]).await;
     let answer = first.put(SPAIN, &forced(&first, "forced_open", 600)).await.expect(200);
-    assert_eq!(answer["here"]["state"], "open", "the answering instance follows before it answers");
+    assert_eq!(answer["here"]["state"], "open", "the instance must apply it before it responds");
     assert_eq!(answer["override"]["set_by"], "test-admin");
     follows(&second, "forced_open", "open").await;
 
@@ -71,11 +71,11 @@ async fn what_an_operator_forces_on_one_instance_every_instance_follows_and_none
     let mut sql = first.database.connect().await;
     let rewriting =
         crate::support::db::execute(&mut sql, "UPDATE circuit_override_log SET changed_by = 'x'").await;
-    assert!(rewriting.is_err(), "what was asked for stays");
+    assert!(rewriting.is_err(), "the log of overrides must be immutable");
 }
 
 #[actix_rt::test]
-async fn an_override_ends_by_itself_also_where_no_poll_comes() {
+async fn an_override_expires_without_a_poll() {
     let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "3600000")]).await;
     app.put(SPAIN, &forced(&app, "forced_open", 2)).await.expect(200);
     follows(&app, "forced_open", "open").await;
@@ -85,7 +85,7 @@ async fn an_override_ends_by_itself_also_where_no_poll_comes() {
 }
 
 #[actix_rt::test]
-async fn an_override_that_nobody_announces_is_found_by_the_poll() {
+async fn an_override_without_notification_is_found_by_the_poll() {
     let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     app.execute("ALTER TABLE circuit_overrides DISABLE TRIGGER circuit_overrides_log").await;
     app.execute(
@@ -99,7 +99,7 @@ async fn an_override_that_nobody_announces_is_found_by_the_poll() {
 }
 
 #[actix_rt::test]
-async fn a_gateway_that_is_started_anew_follows_from_its_first_call_on() {
+async fn a_restarted_gateway_applies_overrides_from_its_first_call() {
     let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "100")]).await;
     app.put(SPAIN, &forced(&app, "forced_open", 600)).await.expect(200);
     app.engine().resources.faults.arm(FaultPoint::ProviderGateway, None, 1).unwrap();
@@ -111,7 +111,7 @@ async fn a_gateway_that_is_started_anew_follows_from_its_first_call_on() {
 }
 
 #[actix_rt::test]
-async fn an_instance_that_starts_under_an_override_follows_it_from_its_first_call_on() {
+async fn a_new_instance_applies_overrides_from_its_first_call() {
     let first = TestApp::start_idle().await;
     first.put(SPAIN, &forced(&first, "forced_open", 600)).await.expect(200);
     first.submit(&spanish()).await;
@@ -124,7 +124,7 @@ async fn an_instance_that_starts_under_an_override_follows_it_from_its_first_cal
 }
 
 #[actix_rt::test]
-async fn forced_closed_calls_go_whatever_they_bring_and_are_counted() {
+async fn forced_closed_calls_are_made_and_counted_despite_failures() {
     let app = TestApp::start(&[
         ("AVAL__PROVIDERS__ES__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__PROVIDERS__ES__CALL__RETRIES", "0"),
@@ -147,7 +147,7 @@ async fn forced_closed_calls_go_whatever_they_bring_and_are_counted() {
 }
 
 #[actix_rt::test]
-async fn a_circuit_that_is_forced_open_pauses_its_country_where_that_was_chosen() {
+async fn a_forced_open_breaker_pauses_its_country_if_configured() {
     let app = TestApp::start(&[("AVAL__PROVIDERS__ES__WHEN_OPEN", "pause")]).await;
     app.put(SPAIN, &forced(&app, "forced_open", 600)).await.expect(200);
     let waiting = app.submit(&spanish()).await;
@@ -162,7 +162,7 @@ async fn a_circuit_that_is_forced_open_pauses_its_country_where_that_was_chosen(
 }
 
 #[actix_rt::test]
-async fn an_instance_that_asks_no_bureaus_sets_overrides_and_tells_of_no_breakers() {
+async fn an_instance_without_the_worker_role_sets_overrides_and_reports_no_breakers() {
     let worker = TestApp::start(&[]).await;
     let api = [("AVAL__INSTANCE__ROLES", "api")];
     let api = TestApp::start_on(Rc::clone(&worker.database), &api).await;
@@ -177,7 +177,7 @@ async fn an_instance_that_asks_no_bureaus_sets_overrides_and_tells_of_no_breaker
 }
 
 #[actix_rt::test]
-async fn a_request_that_forces_without_saying_why_or_until_when_is_refused() {
+async fn an_override_without_reason_or_expiry_is_rejected() {
     let app = TestApp::start_idle().await;
     let whole = forced(&app, "forced_closed", 600);
     for (request, error) in [

@@ -13,7 +13,7 @@ use crate::support::engine::{key_ring, settings};
 use crate::support::eventually;
 
 #[actix_rt::test]
-async fn an_ordinary_database_user_can_serve() {
+async fn an_unprivileged_database_user_can_serve() {
     let database = TestDatabase::create().await;
     let mut admin = database.connect().await;
     let user = format!("ordinary_{}", uuid::Uuid::new_v4().simple());
@@ -30,7 +30,7 @@ async fn an_ordinary_database_user_can_serve() {
 }
 
 #[actix_rt::test]
-async fn sessions_compile_no_statement_and_read_by_index_whatever_the_server_is_set_to() {
+async fn sessions_use_indexes_and_no_jit_whatever_the_server_settings() {
     let database = TestDatabase::create().await;
     let mut admin = database.connect().await;
     let name = text(&mut admin, "SELECT current_database()").await.unwrap();
@@ -41,7 +41,7 @@ async fn sessions_compile_no_statement_and_read_by_index_whatever_the_server_is_
     let mut session = pool.get().await.unwrap();
     assert_eq!(text(&mut session, planner).await.as_deref(), Some("off off"));
 
-    // Behind a pooler that lends other sessions, a transaction has the settings of its own.
+    // Behind a pooler that assigns other sessions, a transaction makes its own settings.
     execute(&mut session, "RESET ALL").await.unwrap();
     let alternatives = "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings WHERE setting = 'on' AND name IN \
         ('jit', 'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_sort')";
@@ -55,8 +55,8 @@ async fn sessions_compile_no_statement_and_read_by_index_whatever_the_server_is_
 }
 
 #[actix_rt::test]
-async fn lists_are_read_from_a_replica_while_it_is_there_and_everything_else_is_not() {
-    // A database with other rows stands for one that lags behind.
+async fn only_lists_are_read_from_a_replica_while_it_is_available() {
+    // A database with other rows stands in for a lagging replica.
     let replica = TestDatabase::create().await;
     let app = TestApp::start(&[("DATABASE_READ_URL", replica.url())]).await;
     let id = app.submit(&spanish()).await;
@@ -64,16 +64,16 @@ async fn lists_are_read_from_a_replica_while_it_is_there_and_everything_else_is_
         async || app.get("/api/v1/applications").await.expect(200)["applications"].as_array().unwrap().len();
     assert_eq!(listed().await, 0);
     app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
-    // Its connections end with it, and there are no new ones.
+    // Its connections end, and new ones fail.
     drop(replica);
-    eventually("lists to be read from the database itself", async || {
+    eventually("lists to be read from the primary", async || {
         (app.get("/api/v1/applications").await.json["applications"].as_array()?.len() == 1).then_some(())
     })
     .await;
 }
 
 #[actix_rt::test]
-async fn listening_and_leading_go_past_a_pooler_and_requests_through_it() {
+async fn listening_and_leadership_bypass_a_pooler_and_requests_use_it() {
     let database = Rc::new(TestDatabase::create().await);
     let server = Server::of(&database);
     let proxy = || ChaosProxy::start(Upstream::Unix(server.socket_file()));
@@ -86,7 +86,10 @@ async fn listening_and_leading_go_past_a_pooler_and_requests_through_it() {
     let app = TestApp::start_on(Rc::clone(&database), &urls).await;
     let id = app.submit(&spanish()).await;
     assert_eq!(app.decided(&id).await, "APPROVED");
-    // The listener and the two leaders; nothing else is opened outside the pool.
-    eventually("three connections past the pooler", async || (direct.connections() == 3).then_some(())).await;
+    // The listener and the two leader locks; nothing else is opened outside the pool.
+    eventually("three connections that bypass the pooler", async || {
+        (direct.connections() == 3).then_some(())
+    })
+    .await;
     assert!(pooler.connections() > 0);
 }

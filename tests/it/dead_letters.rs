@@ -1,4 +1,4 @@
-//! Dead letters, and what operators do about them.
+//! Dead letters, and operators' actions on them.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use crate::support::db::execute;
 use crate::support::eventually;
 
 const LIST: &str = "/api/v1/admin/failed-jobs";
-/// Panics that use up a job's attempts: each attempt dies once more than it is restarted.
+/// Panics that use up a job's attempts: in each attempt, the actor dies once more than its restart budget allows.
 const DEADLY: u32 = 12;
 
 fn because(reason: &str) -> Value {
     json!({ "reason": reason })
 }
 
-/// An application whose job dies; gives both.
+/// An application whose job becomes a dead letter. Returns both.
 async fn die(app: &TestApp, country: Country, application: &Value) -> (String, String) {
     app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country), DEADLY).unwrap();
     let id = app.submit(application).await;
@@ -33,7 +33,7 @@ async fn die(app: &TestApp, country: Country, application: &Value) -> (String, S
 }
 
 #[actix_rt::test]
-async fn a_retry_decides_the_application_again_in_place_with_a_new_job() {
+async fn a_retry_decides_the_application_in_place_with_a_new_job() {
     let app = TestApp::start(&[]).await;
     let (id, letter) = die(&app, Country::Es, &spanish()).await;
     let whole = app.get(&format!("{LIST}/{letter}")).await.expect(200);
@@ -65,11 +65,11 @@ async fn a_retry_decides_the_application_again_in_place_with_a_new_job() {
     );
     assert!(action["request_id"].is_string());
     let mut sql = app.database.connect().await;
-    assert!(execute(&mut sql, "DELETE FROM failed_job_actions").await.is_err(), "history stays");
+    assert!(execute(&mut sql, "DELETE FROM failed_job_actions").await.is_err(), "actions must be immutable");
 }
 
 #[actix_rt::test]
-async fn what_a_human_decided_meanwhile_stands() {
+async fn a_reviewers_decision_prevents_a_retry() {
     let app = TestApp::start(&[]).await;
     let (id, letter) = die(&app, Country::Es, &spanish()).await;
     let path = format!("/api/v1/applications/{id}/status");
@@ -87,7 +87,7 @@ async fn what_a_human_decided_meanwhile_stands() {
 }
 
 #[actix_rt::test]
-async fn a_human_who_decides_while_the_retry_waits_wins_over_it() {
+async fn a_reviewers_decision_wins_over_a_waiting_retry() {
     let app = TestApp::start(&[]).await;
     let (id, letter) = die(&app, Country::Es, &spanish()).await;
     let pause = json!({"paused": true, "reason": "test"});
@@ -106,7 +106,7 @@ async fn a_human_who_decides_while_the_retry_waits_wins_over_it() {
 }
 
 #[actix_rt::test]
-async fn a_job_that_dies_again_leaves_another_letter_and_nobody_but_an_operator_tries_it_again() {
+async fn a_retried_job_that_fails_again_leaves_another_letter_and_is_not_retried_automatically() {
     let app = TestApp::start(&[("AVAL__REDECISION__MIN_INTERVAL_MS", "1")]).await;
     let (id, letter) = die(&app, Country::Es, &spanish()).await;
     app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), DEADLY).unwrap();
@@ -128,7 +128,7 @@ async fn a_job_that_dies_again_leaves_another_letter_and_nobody_but_an_operator_
 }
 
 #[actix_rt::test]
-async fn a_retry_that_finds_the_bureau_gone_waits_for_it_like_any_other() {
+async fn a_retry_during_an_outage_waits_for_the_bureau() {
     let app = TestApp::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     let (id, letter) = die(&app, Country::Es, &spanish()).await;
     let end = app.engine().resources.clock.now() + chrono::TimeDelta::minutes(10);
@@ -144,7 +144,7 @@ async fn a_retry_that_finds_the_bureau_gone_waits_for_it_like_any_other() {
 }
 
 #[actix_rt::test]
-async fn of_two_operators_who_retry_at_once_one_wins() {
+async fn one_of_two_concurrent_retries_wins() {
     let app = TestApp::start(&[]).await;
     let (id, letter) = die(&app, Country::Es, &spanish()).await;
     let path = format!("{LIST}/{letter}/retry");
@@ -158,7 +158,7 @@ async fn of_two_operators_who_retry_at_once_one_wins() {
 }
 
 #[actix_rt::test]
-async fn a_letter_goes_only_where_the_table_lets_it() {
+async fn a_letter_can_only_make_the_permitted_transitions() {
     let app = TestApp::start(&[]).await;
     let (_, letter) = die(&app, Country::Es, &spanish()).await;
     for (step, status) in [
@@ -186,7 +186,7 @@ async fn a_letter_goes_only_where_the_table_lets_it() {
 }
 
 #[actix_rt::test]
-async fn a_retry_that_is_sent_again_under_its_key_is_made_once() {
+async fn a_retry_repeated_with_its_idempotency_key_takes_effect_once() {
     let app = TestApp::start(&[]).await;
     let (_, letter) = die(&app, Country::Es, &spanish()).await;
     let path = format!("{LIST}/{letter}/retry");
@@ -199,7 +199,7 @@ async fn a_retry_that_is_sent_again_under_its_key_is_made_once() {
 }
 
 #[actix_rt::test]
-async fn many_are_retried_by_filter_after_a_look_at_what_that_would_do() {
+async fn many_are_retried_by_filter_after_a_dry_run() {
     let app = TestApp::start(&[]).await;
     let mut spanish_ones = Vec::new();
     for _ in 0..3 {
@@ -244,7 +244,7 @@ async fn many_are_retried_by_filter_after_a_look_at_what_that_would_do() {
 }
 
 #[actix_rt::test]
-async fn the_list_is_read_page_by_page_and_narrowed() {
+async fn the_list_is_paginated_and_filtered() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&spanish()).await;
     app.execute(&format!(

@@ -1,4 +1,4 @@
-//! The demonstration against the whole application: what `make demo` shows a newcomer is true.
+//! The demonstration (`make demo`) against the whole application.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
     }
 }
 
-/// Runs the demonstration against an application of its own.
+/// Runs the demonstration against its own application.
 async fn demonstrate(with_outages: bool) -> Value {
     demonstrate_with(&[], |args| DemoArgs { with_outages, ..args }).await
 }
@@ -60,7 +60,7 @@ async fn demonstrate_with(overrides: &[(&str, &str)], changed: impl Fn(DemoArgs)
 }
 
 #[actix_rt::test]
-async fn every_story_is_decided_as_expected_and_pushed_once_in_order() {
+async fn every_demonstrated_case_is_decided_as_expected_and_pushed_once_in_order() {
     let report = demonstrate(false).await;
     for (member, expected) in
         [("sent", 60), ("decided", 60), ("as_expected", 60), ("without_bureau", 0), ("refused", 0)]
@@ -77,7 +77,7 @@ async fn every_story_is_decided_as_expected_and_pushed_once_in_order() {
 }
 
 #[actix_rt::test]
-async fn a_server_that_limits_creations_gets_them_as_fast_as_it_allows() {
+async fn the_demonstration_adapts_to_rate_limits() {
     let limits = [
         ("AVAL__LIMITS__ENABLED", "true"),
         ("AVAL__LIMITS__CREATE__ANALYST__PER_MINUTE", "120"),
@@ -88,7 +88,7 @@ async fn a_server_that_limits_creations_gets_them_as_fast_as_it_allows() {
 }
 
 #[actix_rt::test]
-async fn outages_end_under_review_without_a_report_of_the_bureau() {
+async fn outages_end_under_review_without_a_bureau_report() {
     let report = demonstrate(true).await;
     assert_eq!((&report["sent"], &report["decided"]), (&json!(66), &json!(66)), "{report:#}");
     assert_eq!(report["without_bureau"], 6, "{report:#}");
@@ -97,7 +97,7 @@ async fn outages_end_under_review_without_a_report_of_the_bureau() {
 }
 
 #[actix_rt::test]
-async fn a_server_that_is_not_there_ends_the_demonstration_before_it_began() {
+async fn without_a_server_the_demonstration_fails_immediately() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

@@ -1,4 +1,4 @@
-//! The private PostgreSQL, on real servers: durability is off, everything else is as in production.
+//! The private PostgreSQL on real servers. Durability is off; everything else is as in production.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -19,12 +19,12 @@ fn quiet() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
 }
 
-/// A directory that the server's user can pass through, also when the tests run as root.
+/// A directory that the server's user can access, even when the tests run as root.
 fn open_dir() -> TempDir {
     tempfile::Builder::new().prefix("aval-it-").permissions(Permissions::from_mode(0o755)).tempdir().unwrap()
 }
 
-/// Settings for a database below `root`; under root, one out of reach is placed in `root/fallback`.
+/// Settings for a database below `root`. If the tests run as root, an inaccessible one is placed in `root/fallback`.
 fn settings(root: &Path) -> EmbeddedSettings {
     EmbeddedSettings {
         durable: false,
@@ -65,7 +65,7 @@ async fn answer(server: &EmbeddedPostgres, expression: &str) -> String {
     query.get_result::<Row>(&mut connection).await.unwrap().value
 }
 
-/// The processes whose command line names `directory`: the servers started on it.
+/// The processes whose command line contains `directory`: the servers started on it.
 fn servers_on(directory: &Path) -> Vec<i32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let named = |pid: &i32| {
@@ -108,7 +108,7 @@ async fn by_default_a_commit_is_durable() {
 }
 
 #[tokio::test]
-async fn a_second_start_keeps_the_data_and_makes_nothing_anew() {
+async fn a_second_start_keeps_the_data_and_creates_nothing() {
     let root = open_dir();
     let server = start(root.path()).await;
     execute(&server, "CREATE TABLE kept AS SELECT 'still here'::text AS word").await;
@@ -122,7 +122,7 @@ async fn a_second_start_keeps_the_data_and_makes_nothing_anew() {
 }
 
 #[tokio::test]
-async fn a_killed_server_is_started_again_with_its_data() {
+async fn a_killed_server_is_restarted_with_its_data() {
     let root = open_dir();
     let server = start(root.path()).await;
     let kept = "SET synchronous_commit = on; CREATE TABLE kept AS SELECT 'still here'::text AS word";
@@ -140,14 +140,14 @@ async fn a_killed_server_is_started_again_with_its_data() {
 }
 
 #[tokio::test]
-async fn a_pid_file_that_names_a_process_of_another_kind_is_stale() {
+async fn a_pid_file_of_another_kind_of_process_is_stale() {
     let root = open_dir();
     let server = start(root.path()).await;
     let pid_file = server.directory().join("postmaster.pid");
     let recorded = fs::read_to_string(&pid_file).unwrap();
     server.stop().await.unwrap();
 
-    // This test's own process stands for one that was given the dead server's number.
+    // This test's own process stands in for one that was assigned the dead server's pid.
     let reused = recorded.replacen(recorded.lines().next().unwrap(), &std::process::id().to_string(), 1);
     fs::write(&pid_file, reused).unwrap();
     let server = start(root.path()).await;
@@ -174,7 +174,7 @@ async fn a_server_left_by_a_killed_aval_is_adopted_and_can_be_stopped() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_still_stopping_is_waited_for() {
+async fn a_start_waits_for_a_server_that_is_still_stopping() {
     let root = open_dir();
     let server = start(root.path()).await;
     let stopping = server.pid().unwrap();
@@ -186,7 +186,7 @@ async fn a_server_that_is_still_stopping_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_dies_while_aval_runs_is_started_again_under_the_same_url_until_shutdown() {
+async fn a_server_that_dies_is_restarted_under_the_same_url_until_shutdown() {
     let root = open_dir();
     let server = start(root.path()).await;
     let (killed, url, directory) =
@@ -198,14 +198,14 @@ async fn a_server_that_dies_while_aval_runs_is_started_again_under_the_same_url_
     kill(Pid::from_raw(killed), Signal::SIGKILL).unwrap();
 
     until("another server", || servers_on(&directory).iter().any(|pid| *pid != killed)).await;
-    eventually("the new server to answer", async || AsyncPgConnection::establish(&url).await.ok()).await;
+    eventually("the new server to respond", async || AsyncPgConnection::establish(&url).await.ok()).await;
     shut_down.send(()).unwrap();
     supervised.await.unwrap().unwrap();
     assert_eq!(servers_on(&directory), Vec::<i32>::new());
 }
 
 #[tokio::test]
-async fn a_second_aval_on_the_same_directory_is_refused_and_the_first_goes_on() {
+async fn a_second_aval_on_the_same_directory_is_rejected_and_the_first_keeps_running() {
     let root = open_dir();
     let first = start(root.path()).await;
     let message = refusal(EmbeddedPostgres::start(settings(root.path()), quiet()).await);
@@ -216,7 +216,7 @@ async fn a_second_aval_on_the_same_directory_is_refused_and_the_first_goes_on() 
 }
 
 #[tokio::test]
-async fn a_copied_data_directory_that_points_to_the_same_database_is_refused_while_the_first_runs() {
+async fn a_copied_data_directory_of_the_same_database_is_rejected_while_the_first_runs() {
     let root = open_dir();
     let pointing = |name: &str| {
         let data_dir = root.path().join(name);
@@ -232,7 +232,7 @@ async fn a_copied_data_directory_that_points_to_the_same_database_is_refused_whi
 }
 
 #[tokio::test]
-async fn a_directory_of_another_major_version_is_refused_with_the_package_to_install() {
+async fn a_directory_of_another_major_version_is_rejected_with_the_package_to_install() {
     let root = open_dir();
     let server = start(root.path()).await;
     let version_file = server.directory().join("PG_VERSION");
@@ -245,7 +245,7 @@ async fn a_directory_of_another_major_version_is_refused_with_the_package_to_ins
 }
 
 #[tokio::test]
-async fn a_machine_without_the_programs_is_told_what_to_install() {
+async fn without_the_programs_the_error_names_the_package_to_install() {
     let root = open_dir();
     let empty = root.path().join("empty");
     fs::create_dir(&empty).unwrap();
@@ -256,7 +256,7 @@ async fn a_machine_without_the_programs_is_told_what_to_install() {
 }
 
 #[tokio::test]
-async fn an_initdb_that_was_cut_short_is_swept_away() {
+async fn an_interrupted_initdb_is_cleaned_up() {
     let root = open_dir();
     let leftover = root.path().join("data/postgres-unfinished-1");
     fs::create_dir_all(leftover.join("base")).unwrap();
@@ -281,13 +281,16 @@ async fn a_path_too_long_for_a_socket_works_and_the_socket_is_private() {
     server.stop().await.unwrap();
 
     let again = start(&deep).await;
-    assert!(again.database_url().ends_with(socket_dir.to_str().unwrap()), "the same at each start");
+    assert!(
+        again.database_url().ends_with(socket_dir.to_str().unwrap()),
+        "the socket directory must be the same at each start"
+    );
     again.stop().await.unwrap();
     fs::remove_dir(&socket_dir).unwrap();
 }
 
 #[tokio::test]
-async fn a_folder_closed_to_other_users_works_and_keeps_its_data() {
+async fn an_inaccessible_folder_works_and_keeps_its_data() {
     let root = open_dir();
     let closed = root.path().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -305,17 +308,17 @@ async fn a_folder_closed_to_other_users_works_and_keeps_its_data() {
     assert_eq!(server.directory(), directory);
     assert_eq!(answer(&server, "SELECT word FROM kept").await, "still here");
     server.stop().await.unwrap();
-    assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o777, 0o700, "the closed folder stays closed");
+    assert_eq!(fs::metadata(&closed).unwrap().mode() & 0o777, 0o700, "the folder must stay inaccessible");
 }
 
-/// The names of the variables that the server was started with.
+/// The names of the server's environment variables.
 fn environment_of(pid: i32) -> Vec<String> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap();
     let text = String::from_utf8(bytes).unwrap();
     text.split_terminator('\0').map(|variable| variable.split('=').next().unwrap().to_owned()).collect()
 }
 
-/// What a user of the database is told who runs `statement`.
+/// The error that a database user gets for `statement`.
 async fn refused(url: &str, statement: &str) -> String {
     let mut connection = AsyncPgConnection::establish(url).await.unwrap();
     let outcome = diesel::sql_query(statement).execute(&mut connection).await;
@@ -323,7 +326,7 @@ async fn refused(url: &str, statement: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_server_gets_no_secret_and_its_users_can_run_no_program() {
+async fn the_server_gets_no_secrets_and_its_users_cannot_run_programs() {
     let root = open_dir();
     let server = start(root.path()).await;
     let environment = environment_of(server.pid().unwrap());
@@ -348,14 +351,14 @@ async fn the_server_gets_no_secret_and_its_users_can_run_no_program() {
         assert!(said.contains("permission denied"), "{statement}: {said}");
     }
     let superuser = AsyncPgConnection::establish(&server.superuser_url()).await;
-    assert!(superuser.is_err(), "the superuser connects only while Aval starts");
+    assert!(superuser.is_err(), "the superuser must only be able to connect while Aval starts");
     let elsewhere = server.owner_url().replacen("/aval?", "/postgres?", 1);
     assert!(AsyncPgConnection::establish(&elsewhere).await.is_err());
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_database_that_was_dropped_and_made_anew_can_be_served() {
+async fn a_dropped_and_recreated_database_can_be_served() {
     let root = open_dir();
     let earlier = EmbeddedSettings { superuser_connects: true, ..settings(root.path()) };
     let server = EmbeddedPostgres::start(earlier, quiet()).await.unwrap();
@@ -384,9 +387,9 @@ async fn the_server_never_runs_as_root() {
     server.stop().await.unwrap();
 }
 
-/// Runs two of the tests above again as an ordinary user: as `nobody` when these run as root.
+/// Runs two of the tests above as an unprivileged user, which is `nobody` if these run as root.
 #[tokio::test]
-async fn an_ordinary_user_can_run_it() {
+async fn an_unprivileged_user_can_run_it() {
     let root = open_dir();
     let program = root.path().join("tests");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
@@ -397,7 +400,7 @@ async fn an_ordinary_user_can_run_it() {
     let mut tests = tokio::process::Command::new(&program);
     tests
         .args(["--exact", "embedded::it_starts_on_an_empty_directory_answers_and_stops"])
-        .args(["embedded::a_folder_closed_to_other_users_works_and_keeps_its_data"])
+        .args(["embedded::an_inaccessible_folder_works_and_keeps_its_data"])
         .env("TMPDIR", &temp_dir)
         .current_dir(&temp_dir);
     if Uid::effective().is_root() {

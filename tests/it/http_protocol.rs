@@ -1,4 +1,4 @@
-//! HTTP itself: what a client may send besides plain requests, and how answers are framed.
+//! The HTTP protocol: unusual requests, and the framing of responses.
 
 use std::io::Read as _;
 
@@ -11,7 +11,7 @@ use crate::support::PATIENCE;
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
 
-/// Sends `bytes` on one connection; gives all that comes until the server closes it.
+/// Sends `bytes` on one connection. Returns everything received until the server closes it.
 async fn exchange(app: &TestApp, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -28,7 +28,7 @@ async fn text(app: &TestApp, request: &str) -> String {
 const LAST: &str = "GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 #[actix_rt::test]
-async fn an_upgrade_that_the_server_does_not_know_is_ignored_and_the_connection_stays() {
+async fn an_unknown_upgrade_is_ignored_and_the_connection_stays_open() {
     let app = TestApp::start_idle().await;
     let login = r#"{"username": "x", "password": "y"}"#;
     let posted = format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{login}", login.len());
@@ -52,7 +52,7 @@ async fn an_upgrade_that_the_server_does_not_know_is_ignored_and_the_connection_
 }
 
 #[actix_rt::test]
-async fn a_body_is_asked_for_only_when_it_is_read() {
+async fn a_body_is_only_requested_when_it_is_read() {
     let app = TestApp::start_idle().await;
     let body = spanish().to_string();
     let head = |fields: &str, length: usize| {
@@ -85,7 +85,7 @@ async fn a_body_is_asked_for_only_when_it_is_read() {
 }
 
 #[actix_rt::test]
-async fn an_answer_to_http_1_0_has_no_chunks() {
+async fn a_response_to_http_1_0_is_not_chunked() {
     let app = TestApp::start_idle().await;
     app.submit(&spanish()).await;
     let export = |version: &str| {
@@ -104,7 +104,7 @@ async fn an_answer_to_http_1_0_has_no_chunks() {
 }
 
 #[actix_rt::test]
-async fn a_long_answer_is_compressed_for_those_that_accept_it() {
+async fn a_long_response_is_compressed_if_accepted() {
     let app = TestApp::start_idle().await;
     let document = async |accepted: &str| {
         let request = format!("GET /openapi.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{accepted}\r\n");
@@ -140,7 +140,7 @@ async fn a_long_answer_is_compressed_for_those_that_accept_it() {
 }
 
 #[actix_rt::test]
-async fn an_answer_with_a_weak_tag_is_compressed_and_one_with_a_strong_tag_is_not() {
+async fn responses_with_weak_tags_are_compressed_and_those_with_strong_tags_are_not() {
     let app = TestApp::start_idle().await;
     let made = app.post("/api/v1/applications", &spanish()).await.expect(201);
     let one = format!("/api/v1/applications/{}", made["id"].as_str().unwrap());
@@ -158,7 +158,7 @@ async fn an_answer_with_a_weak_tag_is_compressed_and_one_with_a_strong_tag_is_no
 }
 
 #[actix_rt::test]
-async fn a_path_with_a_slash_too_many_is_told_so() {
+async fn a_path_with_a_trailing_slash_gets_a_hint() {
     let app = TestApp::start_idle().await;
     for path in ["/api/v1/applications/", "/health/", "/nowhere/"] {
         let problem = app.get(path).await.expect(404);

@@ -1,4 +1,4 @@
-//! Lanes of the queue: priorities, pauses, and what a claim reads and locks.
+//! Lanes of the queue: priorities, pauses, and the rows that a claim reads and locks.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn lanes_of(jobs: &[ClaimedJob]) -> Vec<&str> {
 }
 
 #[actix_rt::test]
-async fn an_application_waits_in_its_countrys_lane_also_when_it_was_restored() {
+async fn an_application_waits_in_its_countrys_lane_even_after_a_restoration() {
     let app = TestApp::start_idle().await;
     let id = app.submit(&body(Country::Mx, "HERM850101MDFRRR08")).await;
     let queued = "SELECT string_agg(lane || ' ' || priority, ', ') FROM pending_jobs";
@@ -53,7 +53,7 @@ async fn an_application_waits_in_its_countrys_lane_also_when_it_was_restored() {
 }
 
 #[actix_rt::test]
-async fn due_jobs_of_all_lanes_go_by_priority_and_then_by_age() {
+async fn due_jobs_of_all_lanes_are_claimed_by_priority_and_then_by_age() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, "ES", 0, 10, 2).await;
@@ -68,11 +68,11 @@ async fn due_jobs_of_all_lanes_go_by_priority_and_then_by_age() {
         assert!(!claimed.contended);
     }
     let rest = jobs::claim(&mut sql, &claim(64, &["ES", "MX", "PT", "BR"])).await.unwrap();
-    assert_eq!(lanes_of(&rest.jobs), ["PT", "PT"], "a lane that nobody serves is left alone");
+    assert_eq!(lanes_of(&rest.jobs), ["PT", "PT"], "a lane that is not served must be left");
 }
 
 #[actix_rt::test]
-async fn a_claim_locks_what_it_takes_and_nothing_else() {
+async fn a_claim_locks_only_the_jobs_that_it_takes() {
     let database = TestDatabase::create().await;
     let (mut first, mut second) = (database.connect().await, database.connect().await);
     let lanes = ["ES", "PT", "IT"];
@@ -82,15 +82,15 @@ async fn a_claim_locks_what_it_takes_and_nothing_else() {
     execute(&mut first, "BEGIN").await.unwrap();
     assert_eq!(jobs::claim(&mut first, &claim(5, &lanes)).await.unwrap().jobs.len(), 5);
     let others = jobs::claim(&mut second, &claim(64, &lanes)).await.unwrap();
-    assert_eq!(others.jobs.len(), 7, "all that the first has not taken");
-    assert!(others.contended, "it saw the first one's jobs too, and cannot know what becomes of them");
+    assert_eq!(others.jobs.len(), 7, "all jobs that the first claim has not taken");
+    assert!(others.contended, "the outcome of the first claim's jobs is unknown");
     execute(&mut first, "COMMIT").await.unwrap();
     let nothing = jobs::claim(&mut second, &claim(64, &lanes)).await.unwrap();
     assert!(nothing.jobs.is_empty() && !nothing.contended);
 }
 
 #[actix_rt::test]
-async fn a_claim_that_finds_the_first_of_its_lanes_taken_says_that_it_may_have_missed_something() {
+async fn a_claim_that_skips_locked_jobs_reports_contention() {
     let database = TestDatabase::create().await;
     let (mut first, mut second) = (database.connect().await, database.connect().await);
     queue(&mut first, "ES", 5, 10, 1).await;
@@ -104,7 +104,7 @@ async fn a_claim_that_finds_the_first_of_its_lanes_taken_says_that_it_may_have_m
 }
 
 #[actix_rt::test]
-async fn a_claim_takes_no_more_from_a_lane_than_its_quota() {
+async fn a_claim_respects_the_quota_of_a_lane() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, "ES", 0, 99, 5).await;
@@ -140,11 +140,11 @@ async fn thousands_of_paused_jobs_at_the_head_are_not_even_read() {
     let over = "UPDATE paused_lanes SET expires_at = now() - interval '1 second'";
     execute(&mut sql, over).await.unwrap();
     let claimed = jobs::claim(&mut sql, &served).await.unwrap().jobs;
-    assert_eq!(claimed.len(), 64, "a pause that is over holds nothing up");
+    assert_eq!(claimed.len(), 64, "an expired pause must have no effect");
 }
 
 #[actix_rt::test]
-async fn neither_a_dead_workers_job_nor_an_unanswered_one_runs_in_a_paused_lane() {
+async fn expired_and_unanswered_jobs_do_not_run_in_a_paused_lane() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, "ES", 0, 10, 2).await;
@@ -164,7 +164,7 @@ async fn neither_a_dead_workers_job_nor_an_unanswered_one_runs_in_a_paused_lane(
 }
 
 #[actix_rt::test]
-async fn what_is_decided_again_after_an_outage_runs_below_new_applications() {
+async fn re_decisions_after_an_outage_have_a_lower_priority_than_new_applications() {
     let app = TestApp::start_idle().await;
     let old = app.submit(&spanish()).await;
     let mut sql = app.database.connect().await;
@@ -185,7 +185,7 @@ async fn what_is_decided_again_after_an_outage_runs_below_new_applications() {
 }
 
 #[actix_rt::test]
-async fn a_lane_that_an_operator_pauses_stands_still_until_it_is_to_run_again() {
+async fn a_lane_paused_by_an_operator_stays_paused_until_resumed() {
     let app = TestApp::start(&[]).await;
     let lane = "/api/v1/admin/jobs/lanes/es";
     let pause = json!({"paused": true, "reason": "The bureau sends wrong reports"});
@@ -207,13 +207,13 @@ async fn a_lane_that_an_operator_pauses_stands_still_until_it_is_to_run_again() 
     assert_eq!(app.put(lane, &run).await.expect(200)["pause"], json!(null));
     assert_eq!(app.decided(&waiting).await, "APPROVED");
     let attempts = app.sql("SELECT max(attempt) FROM job_history").await;
-    assert_eq!(attempts, "1", "waiting costs nothing");
+    assert_eq!(attempts, "1", "waiting must not use an attempt");
     let log = "SELECT string_agg(concat_ws(' ', lane, paused, changed_by), ', ' ORDER BY changed_at) FROM paused_lane_log";
     assert_eq!(app.sql(log).await, "ES t test-admin, ES f test-admin");
 }
 
 #[actix_rt::test]
-async fn a_lane_cannot_be_paused_without_a_reason_nor_one_that_is_none() {
+async fn pausing_requires_a_reason_and_an_existing_lane() {
     let app = TestApp::start_idle().await;
     app.put("/api/v1/admin/jobs/lanes/XX", &json!({"paused": true, "reason": "x"})).await.expect(404);
     let lane = "/api/v1/admin/jobs/lanes/ES";
@@ -235,7 +235,7 @@ async fn a_lane_cannot_be_paused_without_a_reason_nor_one_that_is_none() {
     }
 }
 
-/// Where nobody wants to decide without Spain's bureau.
+/// Pauses applications while Spain's bureau is unavailable.
 const PAUSING: [(&str, &str); 5] = [
     ("AVAL__PROVIDERS__ES__WHEN_OPEN", "pause"),
     ("AVAL__PROVIDERS__ES__PAUSE_AFTER_MS", "0"),
@@ -245,7 +245,7 @@ const PAUSING: [(&str, &str); 5] = [
 ];
 
 #[actix_rt::test]
-async fn jobs_of_a_bureau_that_is_away_wait_and_its_breaker_recovers_by_their_probes_alone() {
+async fn jobs_of_an_unavailable_bureau_wait_and_its_breaker_recovers_by_their_probes() {
     let test = TestEngine::start(&PAUSING).await;
     let simulator = test.engine.simulator.as_ref().unwrap();
     simulator.script().fail_next(Country::Es, 3);
@@ -262,12 +262,12 @@ async fn jobs_of_a_bureau_that_is_away_wait_and_its_breaker_recovers_by_their_pr
     let fallbacks = "SELECT count(*) FROM decisions WHERE NOT provider_available";
     assert_eq!(test.text(fallbacks).await.as_deref(), Some("0"));
     let attempts = test.text("SELECT max(attempt) FROM job_history").await;
-    assert_eq!(attempts.as_deref(), Some("1"), "waiting for a bureau costs no attempt");
-    assert_eq!(simulator.calls(Country::Es), 9, "three failures, and one call for each application");
+    assert_eq!(attempts.as_deref(), Some("1"), "waiting for a bureau must not use an attempt");
+    assert_eq!(simulator.calls(Country::Es), 9, "three failures and one call per application");
 }
 
 #[actix_rt::test]
-async fn before_the_threshold_jobs_are_decided_without_their_bureau_also_where_they_would_wait_later() {
+async fn before_the_threshold_jobs_are_decided_with_fallback_figures() {
     let patient = ("AVAL__PROVIDERS__ES__PAUSE_AFTER_MS", "3600000");
     let test = TestEngine::start(&[&PAUSING[..], &[patient]].concat()).await;
     test.engine.simulator.as_ref().unwrap().script().fail_next(Country::Es, 1);
@@ -276,7 +276,7 @@ async fn before_the_threshold_jobs_are_decided_without_their_bureau_also_where_t
 }
 
 #[actix_rt::test]
-async fn an_attempt_that_outlives_its_time_is_ended_and_tried_again_until_it_is_given_up() {
+async fn an_attempt_that_times_out_is_retried_until_the_job_is_given_up() {
     let test = TestEngine::start(&[
         ("AVAL__JOBS__TIMEOUT_MS", "1000"),
         ("AVAL__PROVIDERS__ES__CALL__CALL_TIMEOUT_MS", "60000"),
@@ -288,16 +288,16 @@ async fn an_attempt_that_outlives_its_time_is_ended_and_tried_again_until_it_is_
     test.reaches(id, "UNDER_REVIEW").await;
     let letter = test.text("SELECT concat_ws(' ', error_type, attempts, lane) FROM failed_jobs").await;
     assert_eq!(letter.as_deref(), Some("timeout 3 ES"));
-    eventually("every place to be free", async || test.engine.running.is_idle().then_some(())).await;
+    eventually("every slot to be free", async || test.engine.running.is_idle().then_some(())).await;
 }
 
 #[actix_rt::test]
-async fn a_heartbeat_that_meets_its_own_jobs_end_does_not_call_the_lease_lost() {
+async fn a_renewal_during_the_end_of_its_job_does_not_report_a_lost_lease() {
     let app = TestApp::start(&[("AVAL__JOBS__HEARTBEAT_MS", "3")]).await;
     for _ in 0..12 {
         let id = app.submit(&spanish()).await;
         app.decided(&id).await;
     }
     let log = app.log.text().await;
-    assert!(!log.contains("the lease was lost"), "a job that ended was not lost");
+    assert!(!log.contains("the lease was lost"), "a finished job must not be reported as lost");
 }

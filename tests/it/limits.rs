@@ -1,4 +1,4 @@
-//! How much a client may ask: rate limits, connections, sizes.
+//! Limits on clients: rate limits, connections, sizes.
 
 use actix_web::http::Method;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::support::{PATIENCE, eventually, trickle};
 const ON: (&str, &str) = ("AVAL__LIMITS__ENABLED", "true");
 const TRUST_LOOPBACK: (&str, &str) = ("AVAL__SERVER__TRUSTED_PROXIES", "127.0.0.0/8");
 
-/// The remaining requests of a limit, as `RateLimit` tells.
+/// The remaining requests of a limit, from the `RateLimit` header.
 fn remaining(answer: &Answer, limit: &str) -> Option<u32> {
     let item =
         answer.header("ratelimit").split(", ").find(|item| item.starts_with(&format!("\"{limit}\"")))?;
@@ -20,7 +20,7 @@ fn remaining(answer: &Answer, limit: &str) -> Option<u32> {
 }
 
 #[actix_rt::test]
-async fn the_eleventh_application_of_a_minute_is_refused_and_told_when_to_come_back() {
+async fn the_eleventh_application_of_a_minute_is_rejected_with_retry_after() {
     let app = TestApp::start(&[ON, ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "5000")]).await;
     for left in (0..10).rev() {
         let created = app.post("/api/v1/applications", &spanish()).await;
@@ -28,7 +28,7 @@ async fn the_eleventh_application_of_a_minute_is_refused_and_told_when_to_come_b
         assert_eq!((created.status.as_u16(), created.header("ratelimit-policy")), (201, policies));
         assert_eq!(remaining(&created, "create-address"), Some(left));
     }
-    let refused = app.post("/api/v1/applications", &json!({"not": "even looked at"})).await;
+    let refused = app.post("/api/v1/applications", &json!({"not": "parsed"})).await;
     assert_eq!((refused.status.as_u16(), &refused.json["code"]), (429, &json!("rate_limited")));
     let wait: u32 = refused.header("retry-after").parse().unwrap();
     assert!((1..=6).contains(&wait), "{wait}");
@@ -42,7 +42,7 @@ async fn the_eleventh_application_of_a_minute_is_refused_and_told_when_to_come_b
 }
 
 #[actix_rt::test]
-async fn one_account_behind_many_addresses_is_still_one_account() {
+async fn an_account_is_limited_across_addresses() {
     let app = TestApp::start(&[ON, TRUST_LOOPBACK]).await;
     let mut accepted = 0;
     for host in 0..15 {
@@ -56,7 +56,7 @@ async fn one_account_behind_many_addresses_is_still_one_account() {
 }
 
 #[actix_rt::test]
-async fn an_address_that_a_stranger_makes_up_counts_for_nothing() {
+async fn a_forged_forwarded_address_is_ignored() {
     let app = TestApp::start(&[ON]).await;
     let mut last = None;
     for host in 0..3 {
@@ -69,7 +69,7 @@ async fn an_address_that_a_stranger_makes_up_counts_for_nothing() {
 }
 
 #[actix_rt::test]
-async fn probes_are_never_refused_and_nothing_is_where_limits_are_off() {
+async fn probes_are_never_limited_and_without_limits_nothing_is() {
     let tight = [
         ON,
         ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "1"),
@@ -100,14 +100,14 @@ async fn a_target_or_a_header_that_is_too_large_is_a_problem() {
     assert_eq!((refused.status.as_u16(), &refused.json["code"]), (431, &json!("header_too_large")));
 }
 
-/// A connection that says `bytes` and then nothing.
+/// A connection that sends `bytes` and then nothing.
 async fn silent_after(app: &TestApp, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     stream
 }
 
-/// Reads until the server closes; gives what it said.
+/// Reads until the server closes. Returns the response.
 async fn until_closed(mut stream: TcpStream) -> String {
     let mut said = Vec::new();
     let reading = async { while stream.read_buf(&mut said).await.is_ok_and(|length| length > 0) {} };
@@ -116,7 +116,7 @@ async fn until_closed(mut stream: TcpStream) -> String {
 }
 
 #[actix_rt::test]
-async fn clients_that_send_their_heads_slowly_are_cut_off_in_the_first_request_and_in_later_ones() {
+async fn clients_with_slow_request_heads_are_disconnected_in_first_and_later_requests() {
     let times = [("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "500"), ("AVAL__SERVER__KEEP_ALIVE_MS", "1500")];
     let app = TestApp::start(&times).await;
     let first = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
@@ -130,7 +130,7 @@ async fn clients_that_send_their_heads_slowly_are_cut_off_in_the_first_request_a
 }
 
 #[actix_rt::test]
-async fn a_websocket_is_a_request_for_as_long_as_it_is_open() {
+async fn an_open_websocket_counts_as_a_request() {
     let app = TestApp::start(&[("AVAL__SERVER__KEEP_ALIVE_MS", "200")]).await;
     let mut socket = app.websocket().await;
     let idle = silent_after(&app, b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -140,7 +140,7 @@ async fn a_websocket_is_a_request_for_as_long_as_it_is_open() {
 }
 
 #[actix_rt::test]
-async fn an_address_has_only_so_many_connections_and_gets_others_when_it_closes_some() {
+async fn the_number_of_connections_per_address_is_limited() {
     let app = TestApp::start(&[("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "3")]).await;
     let request = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut open = Vec::new();
@@ -163,7 +163,7 @@ async fn an_address_has_only_so_many_connections_and_gets_others_when_it_closes_
 }
 
 #[actix_rt::test]
-async fn connections_of_a_trusted_proxy_are_its_clients_and_not_counted() {
+async fn connections_of_a_trusted_proxy_are_not_limited() {
     let app = TestApp::start(&[("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "1"), TRUST_LOOPBACK]).await;
     let mut open = Vec::new();
     for _ in 0..5 {
@@ -175,13 +175,13 @@ async fn connections_of_a_trusted_proxy_are_its_clients_and_not_counted() {
     assert_eq!(open.len(), 5);
 }
 
-/// Sends `bytes` on one connection; gives all answers, up to the end of the connection.
+/// Sends `bytes` on one connection. Returns all responses up to the end of the connection.
 async fn all_answers(app: &TestApp, bytes: &[u8]) -> String {
     until_closed(silent_after(app, bytes).await).await
 }
 
 #[actix_rt::test]
-async fn requests_that_no_route_takes_are_counted_for_their_address() {
+async fn requests_without_a_route_count_for_their_address() {
     let tight = [
         ON,
         ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "6"),
@@ -210,7 +210,7 @@ async fn requests_that_no_route_takes_are_counted_for_their_address() {
 }
 
 #[actix_rt::test]
-async fn a_connection_that_goes_on_sending_refused_requests_is_closed_and_its_log_lines_are_limited() {
+async fn a_connection_that_keeps_sending_limited_requests_is_closed_and_its_log_lines_are_limited() {
     let app = TestApp::start_idle().await;
     let flood = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n".repeat(500);
     for _ in 0..8 {
@@ -223,7 +223,7 @@ async fn a_connection_that_goes_on_sending_refused_requests_is_closed_and_its_lo
 }
 
 #[actix_rt::test]
-async fn requests_that_come_at_once_on_one_connection_take_turns_with_those_on_others() {
+async fn pipelined_requests_are_interleaved_with_those_of_other_connections() {
     const PIPELINED: u64 = 2_000;
     let app = TestApp::start(&[("AVAL__SERVER__WORKERS", "1")]).await;
     let request = "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -234,7 +234,7 @@ async fn requests_that_come_at_once_on_one_connection_take_turns_with_those_on_o
     let answered = || requests.with_label_values(&["GET", "/health/live", "200"]).get();
     let mut greedy = silent_after(&app, request.repeat(2_000).as_bytes()).await;
     greedy.read_exact(&mut answer).await.unwrap();
-    assert!(answered() < PIPELINED, "the first answer came after all were worked on");
+    assert!(answered() < PIPELINED, "the first response came after all were processed");
     other.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     assert!(until_closed(other).await.contains("HTTP/1.1 404"));
     assert!(answered() < PIPELINED, "the other connection waited for all of them");
@@ -242,7 +242,7 @@ async fn requests_that_come_at_once_on_one_connection_take_turns_with_those_on_o
 }
 
 #[actix_rt::test]
-async fn a_full_server_answers_probes_and_says_that_it_is_full() {
+async fn a_full_server_answers_probes_and_rejects_other_requests() {
     let app = TestApp::start(&[("AVAL__SERVER__MAX_CONNECTIONS", "2")]).await;
     let mut open = Vec::new();
     for _ in 0..2 {
@@ -251,7 +251,7 @@ async fn a_full_server_answers_probes_and_says_that_it_is_full() {
         stream.read_exact(&mut answer).await.unwrap();
         open.push(stream);
     }
-    // More silent connections than there are spare ones.
+    // More silent connections than spare ones.
     for _ in 0..80 {
         open.push(TcpStream::connect(app.address()).await.unwrap());
     }
@@ -269,7 +269,7 @@ async fn a_full_server_answers_probes_and_says_that_it_is_full() {
 }
 
 #[actix_rt::test]
-async fn a_key_has_limits_of_its_own_which_its_address_does_not_narrow() {
+async fn an_api_key_has_its_own_limits_independent_of_its_address() {
     let app = TestApp::start(&[ON, ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0")]).await;
     let make = async |name: &str, limits: serde_json::Value| {
         let scopes = ["applications:read", "applications:write"];
@@ -295,8 +295,8 @@ async fn a_key_has_limits_of_its_own_which_its_address_does_not_narrow() {
     assert_eq!(
         usual.post("/api/v1/applications", &spanish()).await.status,
         201,
-        "another key, another limit"
+        "another key must have its own limit"
     );
     let refused = app.with_key("aval_0_0").post("/api/v1/applications", &spanish()).await;
-    assert_eq!(refused.status, 401, "what only looks like a key creates nothing");
+    assert_eq!(refused.status, 401, "an invalid key must create nothing");
 }

@@ -1,4 +1,4 @@
-//! What a newer version has written, read by this one.
+//! Rows written by a newer version, read by this one.
 
 use aval::domain::application::Country;
 use diesel_async::SimpleAsyncConnection as _;
@@ -8,14 +8,14 @@ use crate::support::accounts::{ANALYST, PASSWORD, USER};
 use crate::support::app::TestApp;
 use crate::support::builders::{body, spanish};
 
-/// Writes past the triggers, as a newer version's own would let it.
+/// Writes without this version's triggers, as a newer version's triggers would.
 async fn write(app: &TestApp, sql: &str) {
     let mut connection = app.database.connect().await;
     connection.batch_execute(&format!("SET session_replication_role = replica; {sql}")).await.unwrap();
 }
 
 #[actix_rt::test]
-async fn an_unknown_label_fails_alone_and_lists_go_on() {
+async fn an_unknown_label_affects_only_its_row() {
     let app =
         TestApp::start_idle().await.with_newer_labels(&["ON_HOLD", "FR", "auditor", "escalated", "parked"]);
     let kept = app.submit(&spanish()).await;
@@ -83,7 +83,7 @@ async fn an_unknown_label_fails_alone_and_lists_go_on() {
 }
 
 #[actix_rt::test]
-async fn events_of_an_unknown_type_or_shape_hold_up_no_delivery_and_no_counting() {
+async fn events_of_an_unknown_type_or_shape_block_neither_delivery_nor_counting() {
     let app = TestApp::start(&[]).await;
     let mut socket = app.websocket().await;
     socket.subscribe(&json!({"channel": "applications"})).await;
@@ -110,7 +110,7 @@ async fn events_of_an_unknown_type_or_shape_hold_up_no_delivery_and_no_counting(
         ))
         .await;
     }
-    // An identifier of another version holds no time, and so names no day to count.
+    // The identifier of another UUID version contains no time, and therefore no day to count for.
     let data =
         "{\"country\": \"ES\", \"status\": \"PENDING\", \"created_by\": \"ana\", \"risk_score\": \"zz\"}";
     app.execute(&format!(
@@ -138,6 +138,6 @@ async fn events_of_an_unknown_type_or_shape_hold_up_no_delivery_and_no_counting(
     .await;
     assert_eq!(app.get(&decision).await.expect(409)["code"], "unknown_label");
     let least = "SELECT min(applications)::text FROM application_counts";
-    assert_eq!(app.sql(least).await, "0", "no event is counted by half");
+    assert_eq!(app.sql(least).await, "0", "no event may be counted partly");
     assert!(app.metric("unknown_labels_total{table=\"outbox\"}").await >= 5.0);
 }

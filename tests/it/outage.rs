@@ -1,4 +1,4 @@
-//! Bureaus that fail: breakers, fallback figures and decisions made again after the recovery.
+//! Failing bureaus: breakers, fallback figures, and re-decisions after the recovery.
 
 use aval::actors::provider_gateway::{BankingAnswer, FetchBankingData, ReadBreakers};
 use aval::domain::application::Country;
@@ -24,7 +24,7 @@ async fn reasons(test: &TestEngine, id: ApplicationId) -> String {
 }
 
 #[actix_rt::test]
-async fn five_failures_open_spains_breaker_and_what_fell_back_is_decided_again_by_itself() {
+async fn five_failures_open_spains_breaker_and_fallback_decisions_are_repeated_automatically() {
     let test = TestEngine::start(&[("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "2000")]).await;
     let simulator = test.engine.simulator.as_ref().unwrap();
     simulator.script().fail_next(Country::Es, 5);
@@ -36,15 +36,12 @@ async fn five_failures_open_spains_breaker_and_what_fell_back_is_decided_again_b
         (state(&test, Country::Es).await == State::Open).then_some(())
     })
     .await;
-    eventually("the calls that were under way", async || {
-        (simulator.in_flight(Country::Es) == 0).then_some(())
-    })
-    .await;
+    eventually("the calls in flight", async || (simulator.in_flight(Country::Es) == 0).then_some(())).await;
     let calls = simulator.calls(Country::Es);
     let sixth = test.submit(Country::Es, "12345678Z").await;
     spanish.push(sixth);
     test.reaches(sixth, "UNDER_REVIEW").await;
-    assert_eq!(simulator.calls(Country::Es), calls, "an open breaker calls nobody");
+    assert_eq!(simulator.calls(Country::Es), calls, "an open breaker must make no calls");
     assert_eq!(reasons(&test, sixth).await, "[\"PROVIDER_UNAVAILABLE\"] UNDER_REVIEW false");
     let figures = test
         .text(&format!(
@@ -68,7 +65,7 @@ async fn five_failures_open_spains_breaker_and_what_fell_back_is_decided_again_b
 }
 
 #[actix_rt::test]
-async fn a_humans_decision_made_meanwhile_stands() {
+async fn a_reviewers_decision_made_meanwhile_is_kept() {
     let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__REDECISION__MIN_INTERVAL_MS", "1"),
@@ -87,7 +84,7 @@ async fn a_humans_decision_made_meanwhile_stands() {
 }
 
 #[actix_rt::test]
-async fn calls_that_fail_at_the_last_attempt_end_under_review_with_the_job_completed() {
+async fn calls_that_fail_in_the_last_attempt_end_under_review_with_the_job_completed() {
     let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "100"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__MIN_CALLS", "100"),
@@ -105,7 +102,7 @@ async fn calls_that_fail_at_the_last_attempt_end_under_review_with_the_job_compl
 }
 
 #[actix_rt::test]
-async fn an_open_breaker_answers_within_a_millisecond() {
+async fn an_open_breaker_responds_within_a_millisecond() {
     let test = TestEngine::start(&[
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__CONSECUTIVE_FAILURES", "1"),
         ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "60000"),
@@ -156,17 +153,17 @@ async fn a_full_bulkhead_snoozes_jobs_without_costing_attempts() {
 }
 
 #[actix_rt::test]
-async fn a_bureau_that_asks_for_patience_for_ever_does_not_keep_the_applicant_waiting() {
+async fn a_bureau_that_always_responds_429_does_not_delay_the_decision_forever() {
     let test = TestEngine::start(&[("AVAL__JOBS__TIMEOUT_MS", "1000")]).await;
     let id = test.submit(Country::Es, "90000016G").await;
     test.reaches(id, "UNDER_REVIEW").await;
     assert_eq!(reasons(&test, id).await, "[\"PROVIDER_UNAVAILABLE\"] UNDER_REVIEW false");
     assert_eq!(test.trail(id).await, "PENDING VALIDATING UNDER_REVIEW");
-    assert_eq!(state(&test, Country::Es).await, State::Closed, "being limited is no failure");
+    assert_eq!(state(&test, Country::Es).await, State::Closed, "a 429 must not count as a failure");
 }
 
 #[actix_rt::test]
-async fn a_bureau_that_hangs_leaves_room_for_the_other_countries() {
+async fn a_hanging_bureau_does_not_block_other_countries() {
     let test = TestEngine::start(&[("AVAL__PROVIDERS__ES__CALL__CALL_TIMEOUT_MS", "60000")]).await;
     let simulator = test.engine.simulator.as_ref().unwrap();
     simulator.script().set_latency(Country::Es, std::time::Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! The way of one application, from the row to the decision, without HTTP.
+//! Processing of an application from the row to the decision, without HTTP.
 
 use aval::clock::Clock;
 use aval::domain::application::Country;
@@ -75,7 +75,7 @@ async fn the_queue_shows_the_row_that_the_trigger_wrote() {
 }
 
 #[actix_rt::test]
-async fn an_insert_makes_its_months_partitions_when_they_are_missing() {
+async fn an_insert_creates_the_missing_partitions_of_its_month() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     let drop_all = "DO $$ DECLARE name text; BEGIN FOR name IN SELECT relname FROM pg_class c JOIN pg_namespace n \
@@ -113,7 +113,7 @@ const SAMPLES: [&str; 6] =
     ["12345678Z", "123456789", "RSSMRA80A01H501U", "HERM850101MDFRRR08", "1234567890", "12345678909"];
 
 #[actix_rt::test]
-async fn a_bad_row_fails_alone_in_its_group() {
+async fn a_bad_row_in_a_group_fails_alone() {
     let test = TestEngine::start(&[("AVAL__ACTORS__WRITE_BATCHERS", "1")]).await;
     let clock = &test.engine.resources.clock;
     let mut bad = application(clock, Country::Es, "12345678Z");

@@ -1,4 +1,4 @@
-//! The queue: leases, fencing, attempts and dead letters, by its storage functions and with a core on top.
+//! The queue: leases, fencing, attempts and dead letters, through its storage functions and a running engine.
 
 use std::time::Duration;
 
@@ -51,12 +51,15 @@ async fn two_claims_never_get_the_same_job() {
 }
 
 #[actix_rt::test]
-async fn a_worker_that_lost_its_lease_can_change_nothing() {
+async fn a_worker_that_lost_its_lease_cannot_change_anything() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
     let first = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
-    assert!(jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.is_empty(), "a live lease is respected");
+    assert!(
+        jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.is_empty(),
+        "a valid lease must be respected"
+    );
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
     let second = jobs::claim(&mut sql, &claim(1)).await.unwrap().jobs.remove(0);
     assert_eq!((first.lease.job_id, first.attempt, second.attempt), (second.lease.job_id, 1, 2));
@@ -79,7 +82,7 @@ async fn a_worker_that_lost_its_lease_can_change_nothing() {
 }
 
 #[actix_rt::test]
-async fn a_job_whose_worker_died_is_claimed_before_a_queue_that_never_empties() {
+async fn an_expired_job_is_claimed_even_if_the_queue_is_never_empty() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
@@ -87,7 +90,7 @@ async fn a_job_whose_worker_died_is_claimed_before_a_queue_that_never_empties() 
     execute(&mut sql, "UPDATE pending_jobs SET leased_until = now() - interval '1 second'").await.unwrap();
     queue(&mut sql, 5).await;
     let claimed = jobs::claim(&mut sql, &claim(2)).await.unwrap().jobs;
-    assert_eq!(claimed.len(), 2, "an expired job leaves the rest of the batch to those that are due");
+    assert_eq!(claimed.len(), 2, "expired jobs must leave room for due jobs in the batch");
     assert!(claimed.iter().any(|job| job.lease.job_id == lost.lease.job_id && job.attempt == 2));
 }
 
@@ -113,7 +116,7 @@ async fn a_renewal_does_not_wait_for_a_job_that_another_transaction_is_ending() 
 }
 
 #[actix_rt::test]
-async fn a_snooze_gives_the_attempt_back_and_a_failure_keeps_it() {
+async fn a_snooze_does_not_use_an_attempt_and_a_failure_does() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
@@ -129,7 +132,7 @@ async fn a_snooze_gives_the_attempt_back_and_a_failure_keeps_it() {
 }
 
 #[actix_rt::test]
-async fn a_job_that_killed_its_worker_at_the_last_attempt_is_given_up() {
+async fn a_job_whose_worker_died_in_the_last_attempt_is_given_up() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
@@ -153,7 +156,7 @@ async fn a_job_that_killed_its_worker_at_the_last_attempt_is_given_up() {
 }
 
 #[actix_rt::test]
-async fn a_job_of_a_dead_instance_runs_elsewhere_when_its_lease_is_over() {
+async fn a_job_of_a_dead_instance_runs_on_another_after_its_lease() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 5).await;
@@ -169,7 +172,7 @@ async fn a_job_of_a_dead_instance_runs_elsewhere_when_its_lease_is_over() {
 }
 
 #[actix_rt::test]
-async fn a_task_that_this_version_does_not_know_is_left_to_one_that_does() {
+async fn jobs_of_unknown_tasks_are_left_to_other_versions() {
     let test = TestEngine::start(&[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
     let mut sql = test.database.connect().await;
     execute(&mut sql, "INSERT INTO pending_jobs (task_name, priority) VALUES ('brew_coffee', 9)")
@@ -182,7 +185,7 @@ async fn a_task_that_this_version_does_not_know_is_left_to_one_that_does() {
 }
 
 #[actix_rt::test]
-async fn more_jobs_than_places_are_all_done() {
+async fn more_jobs_than_slots_are_all_done() {
     let test = TestEngine::start(&[
         ("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "3"),
         ("AVAL__JOBS__POLL_INTERVAL_MS", "60000"),
@@ -198,7 +201,7 @@ async fn more_jobs_than_places_are_all_done() {
 }
 
 #[actix_rt::test]
-async fn a_pending_application_that_is_deleted_ends_its_job_quietly() {
+async fn deleting_a_pending_application_ends_its_job_without_errors() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
@@ -207,14 +210,14 @@ async fn a_pending_application_that_is_deleted_ends_its_job_quietly() {
     assert_eq!(
         jobs::supersede(&mut sql, &[job.lease]).await.unwrap(),
         [false],
-        "the trigger closed it already"
+        "already closed by the trigger"
     );
     assert_eq!(text(&mut sql, "SELECT result FROM job_history").await.as_deref(), Some("superseded"));
     assert_eq!(text(&mut sql, "SELECT count(*) FROM failed_jobs").await.as_deref(), Some("0"));
 }
 
 #[actix_rt::test]
-async fn what_a_job_waited_before_it_was_claimed_is_not_counted_as_work_on_it() {
+async fn the_time_before_the_claim_does_not_count_as_work_on_a_job() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     queue(&mut sql, 1).await;
@@ -229,7 +232,8 @@ async fn what_a_job_waited_before_it_was_claimed_is_not_counted_as_work_on_it() 
     assert!(second.worked_on_for >= Duration::from_secs(60), "{second:?}");
 }
 
-/// Begins the only job while another session's uncommitted `change` holds its application, then commits that change.
+/// Begins the only job while another session's uncommitted `change` holds the lock of its application, then commits
+/// that change.
 async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::error::Result<Begun>) {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
@@ -267,10 +271,10 @@ async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::e
     (database, sql, begun.unwrap().remove(0))
 }
 
-/// The statement sees the application as `PENDING` in its snapshot and cannot move it: it must not conclude from that
-/// that the application needs no job any more.
+/// In its snapshot, the statement sees the application as `PENDING` and cannot change it. It must not conclude that the
+/// application needs no job.
 #[actix_rt::test]
-async fn a_job_whose_application_moves_on_while_it_begins_stays_and_is_begun_again() {
+async fn a_job_whose_application_changes_while_it_begins_is_kept_and_begun_again() {
     let moved = "UPDATE applications SET status = 'VALIDATING'";
     let (_database, mut sql, begun) = begin_during(moved).await;
     assert!(matches!(begun, Err(Error::Unavailable { .. })), "{begun:?}");
@@ -279,7 +283,7 @@ async fn a_job_whose_application_moves_on_while_it_begins_stays_and_is_begun_aga
 }
 
 #[actix_rt::test]
-async fn a_job_whose_application_is_cancelled_while_it_begins_is_not_worked_on() {
+async fn a_job_whose_application_is_cancelled_while_it_begins_is_not_processed() {
     let cancelled = "UPDATE applications SET status = 'CANCELLED'";
     let (_database, mut sql, begun) = begin_during(cancelled).await;
     assert!(!matches!(begun, Ok(Begun::Ready(_))), "{begun:?}");

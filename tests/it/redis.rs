@@ -1,4 +1,4 @@
-//! Two instances on one database and one Redis, and what becomes of them when Redis does.
+//! Two instances with one database and one Redis, and failures of Redis.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Pair {
         let other = TestApp::start_on(database, &settings).await;
         let pair = Self { one, other };
         for app in pair.both() {
-            eventually("the cache to hear of changes", async || {
+            eventually("the cache to follow events", async || {
                 app.engine().shared.cache.is_following().then_some(())
             })
             .await;
@@ -40,7 +40,7 @@ impl Pair {
         pair
     }
 
-    /// The same, and nobody works on applications.
+    /// Like [`Pair::start`], without processing applications.
     async fn start_idle(redis: &RedisServer, overrides: &[(&str, &str)]) -> Self {
         let pair = Self::start(redis, overrides).await;
         for app in pair.both() {
@@ -54,10 +54,10 @@ impl Pair {
         [&self.one, &self.other]
     }
 
-    /// Waits until both instances say this of Redis.
-    async fn say(&self, status: &str, redis: &str) {
+    /// Waits until the health of both instances reports this state of Redis.
+    async fn reports(&self, status: &str, redis: &str) {
         for app in self.both() {
-            eventually(&format!("health to say {status}"), async || {
+            eventually(&format!("health to report {status}"), async || {
                 let health = app.get("/health/detailed").await.expect(200);
                 (health["status"] == status && health["redis"]["state"] == redis).then_some(())
             })
@@ -73,7 +73,7 @@ async fn subscriber(app: &TestApp) -> TestSocket {
     socket
 }
 
-/// The next updates' offsets, up to and including `last`.
+/// The offsets of the next updates, up to and including `last`.
 async fn offsets_up_to(socket: &mut TestSocket, last: i64) -> Vec<i64> {
     let mut offsets = Vec::new();
     while offsets.last().is_none_or(|offset| *offset < last) {
@@ -107,16 +107,16 @@ async fn set(app: &TestApp, id: &str, member: &str, value: impl Into<Value>) {
 }
 
 #[actix_rt::test]
-async fn an_application_made_on_one_instance_is_pushed_to_a_socket_on_the_other() {
+async fn an_application_created_on_one_instance_is_pushed_to_sockets_of_the_other() {
     let redis = RedisServer::start();
     let pair = Pair::start(&redis, &[]).await;
     let mut socket = subscriber(&pair.other).await;
     let id = pair.one.submit(&spanish()).await;
     assert_eq!(socket.updates_until(&id, "APPROVED").await, ["PENDING", "VALIDATING", "APPROVED"]);
-    pair.say("ok", "up").await;
+    pair.reports("ok", "up").await;
     for app in pair.both() {
-        // An instance whose socket nobody opened reads for its cache alone.
-        eventually("events to come out of Redis", async || {
+        // An instance without sockets only reads for its cache.
+        eventually("events to be read from Redis", async || {
             pair.one.submit(&spanish()).await;
             let read = app.metric(r#"bus_events_read_total{source="redis"}"#).await;
             (read > 0.0).then_some(())
@@ -126,7 +126,7 @@ async fn an_application_made_on_one_instance_is_pushed_to_a_socket_on_the_other(
 }
 
 #[actix_rt::test]
-async fn no_event_is_lost_or_repeated_and_no_request_fails_whatever_happens_to_redis() {
+async fn no_event_is_lost_or_repeated_and_no_request_fails_during_failures_of_redis() {
     const ROUND: usize = 12;
     let mut redis = RedisServer::start();
     let pair = Pair::start_idle(&redis, &[]).await;
@@ -156,11 +156,11 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_whatever_happens_to_r
         }
         seen = end;
         match disaster {
-            "kill" | "still dead" | "pause" => pair.say("degraded", "degraded").await,
-            _ => pair.say("ok", "up").await,
+            "kill" | "still dead" | "pause" => pair.reports("degraded", "degraded").await,
+            _ => pair.reports("ok", "up").await,
         }
     }
-    // The stream is whole again: its newest entries are the last events, without a gap.
+    // The stream is complete again: its newest entries are the last events, without a gap.
     let key: Vec<String> = ::redis::cmd("KEYS").arg("aval:events:*").query(&mut redis.connection()).unwrap();
     let entries: ::redis::streams::StreamRangeReply =
         ::redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut redis.connection()).unwrap();
@@ -170,7 +170,7 @@ async fn no_event_is_lost_or_repeated_and_no_request_fails_whatever_happens_to_r
 }
 
 #[actix_rt::test]
-async fn a_database_that_has_lost_events_begins_a_new_sequence_and_its_clients_are_told() {
+async fn a_database_that_lost_events_begins_a_new_epoch_and_clients_are_told() {
     let redis = RedisServer::start();
     let pair = Pair::start_idle(&redis, &[]).await;
     for _ in 0..3 {
@@ -184,7 +184,7 @@ async fn a_database_that_has_lost_events_begins_a_new_sequence_and_its_clients_a
     .await;
     let epoch = "SELECT epoch FROM outbox_position";
     let old = pair.one.sql(epoch).await;
-    // As a failover to a replica that had not got the last two commits; connections are lost with it.
+    // Like a failover to a replica that missed the last two commits; connections are lost with it.
     pair.one.execute("DELETE FROM outbox WHERE relay_offset > 1").await;
     pair.one.execute("UPDATE outbox_position SET last_offset = 1").await;
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -192,8 +192,8 @@ async fn a_database_that_has_lost_events_begins_a_new_sequence_and_its_clients_a
     pair.one.execute(cut).await;
     eventually("a new sequence", async || (pair.one.sql(epoch).await != old).then_some(())).await;
     let subscribe = json!({"action": "subscribe", "channel": "applications", "epoch": old, "offset": 3});
-    // Whoever still listens to the old sequence is closed, to come back.
-    let mut socket = eventually("a subscription that is told", async || {
+    // Listeners of the old epoch are closed and reconnect.
+    let mut socket = eventually("a subscription that is not recovered", async || {
         let mut socket = pair.other.websocket().await;
         let sent = socket.try_send(&subscribe).await;
         match socket.hear_within(Duration::from_secs(2)).await {
@@ -207,7 +207,7 @@ async fn a_database_that_has_lost_events_begins_a_new_sequence_and_its_clients_a
     assert_eq!((&update["data"]["id"], &update["offset"]), (&json!(after), &json!(2)));
 }
 
-/// What somebody who can write to Redis may put in the place of the stream, or behind its last entry.
+/// Values that an attacker with write access to Redis may put in place of the stream or behind its last entry.
 fn planted(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let words = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
     let add = |id: &str, field: &[u8], value: &[u8]| {
@@ -231,7 +231,7 @@ fn planted(key: &str, genuine: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 #[actix_rt::test]
-async fn whatever_is_planted_in_redis_no_socket_ends_no_epoch_changes_and_redis_stays_in_use() {
+async fn foreign_values_in_redis_affect_neither_sockets_nor_the_epoch_nor_the_use_of_redis() {
     let redis = RedisServer::start();
     let limits = [
         ("AVAL__LIMITS__ENABLED", "true"),
@@ -276,7 +276,7 @@ async fn whatever_is_planted_in_redis_no_socket_ends_no_epoch_changes_and_redis_
             assert_eq!(offsets_up_to(socket, end).await, [end], "{command:?}");
         }
         let name = format!("{end}-1");
-        eventually("the stream to hold Aval's events alone", async || {
+        eventually("the stream to contain only Aval's events", async || {
             newest(&mut ask).filter(|reply| reply.ids.first().is_some_and(|entry| entry.id == name))
         })
         .await;
@@ -293,7 +293,7 @@ async fn whatever_is_planted_in_redis_no_socket_ends_no_epoch_changes_and_redis_
             app.get(APPLICATIONS).await.expect(200);
         }
     }
-    pair.say("ok", "up").await;
+    pair.reports("ok", "up").await;
     assert_eq!(
         pair.one.metric("redis_breaker_state").await + pair.other.metric("redis_breaker_state").await,
         0.0
@@ -301,7 +301,7 @@ async fn whatever_is_planted_in_redis_no_socket_ends_no_epoch_changes_and_redis_
 }
 
 #[actix_rt::test]
-async fn a_client_that_reconnects_to_the_other_instance_gets_what_it_missed_also_when_redis_forgot_it() {
+async fn a_client_that_reconnects_to_the_other_instance_gets_missed_events_even_without_redis() {
     let redis = RedisServer::start();
     let pair = Pair::start_idle(&redis, &[]).await;
     let mut socket = subscriber(&pair.one).await;
@@ -324,14 +324,14 @@ async fn a_client_that_reconnects_to_the_other_instance_gets_what_it_missed_also
 }
 
 #[actix_rt::test]
-async fn a_change_on_one_instance_is_read_on_the_other_as_soon_as_its_event_is_heard_there() {
+async fn a_change_on_one_instance_is_read_on_the_other_once_its_event_arrives() {
     let redis = RedisServer::start();
     let pair = Pair::start_idle(&redis, &[]).await;
     let mut socket = subscriber(&pair.other).await;
     let id = pair.one.submit(&spanish()).await;
     assert!(matches!(socket.hear().await, Heard::Json(_)));
     for number in 0..40 {
-        // Both have a copy before the change, in memory and in Redis.
+        // Both have cached it before the change, in memory and in Redis.
         for app in pair.both() {
             amount_of(app, &id, "years_employed").await;
             app.get(APPLICATIONS).await.expect(200);
@@ -340,7 +340,11 @@ async fn a_change_on_one_instance_is_read_on_the_other_as_soon_as_its_event_is_h
             redis.flush();
         }
         set(&pair.one, &id, "years_employed", number).await;
-        assert_eq!(amount_of(&pair.one, &id, "years_employed").await, number, "what was written is read");
+        assert_eq!(
+            amount_of(&pair.one, &id, "years_employed").await,
+            number,
+            "an instance must read its own writes"
+        );
         let Heard::Json(update) = socket.hear().await else { panic!("closed") };
         assert_eq!(amount_of(&pair.other, &id, "years_employed").await, number);
         let list = pair.other.get(APPLICATIONS).await.expect(200);
@@ -353,21 +357,21 @@ async fn a_change_on_one_instance_is_read_on_the_other_as_soon_as_its_event_is_h
 }
 
 #[actix_rt::test]
-async fn what_one_instance_has_read_spares_the_other_the_database_unless_it_may_not_see_it() {
+async fn a_response_cached_by_one_instance_is_used_by_the_other_for_permitted_readers() {
     let redis = RedisServer::start();
     let pair = Pair::start_idle(&redis, &[]).await;
     let id = pair.one.submit(&spanish()).await;
     let path = format!("{APPLICATIONS}/{id}");
     let end = end_of_events(&pair.one).await;
     for app in pair.both() {
-        eventually("the event to be heard", async || {
+        eventually("the event to arrive", async || {
             app.engine().shared.cache.position().filter(|position| position.offset == end).map(drop)
         })
         .await;
     }
     let first = pair.one.get(&path).await;
     let misses = r#"cache_misses_total{cache_key_pattern="application"}"#;
-    eventually("the copy to be in Redis", async || {
+    eventually("the entry to be in Redis", async || {
         let kept: Vec<String> =
             ::redis::cmd("KEYS").arg("aval:cache:*").query(&mut redis.connection()).unwrap();
         (!kept.is_empty()).then_some(())
@@ -384,11 +388,11 @@ async fn what_one_instance_has_read_spares_the_other_the_database_unless_it_may_
     stranger.get(&path).await.expect(404);
     assert_eq!(stranger.get(APPLICATIONS).await.expect(200)["applications"], json!([]));
 
-    // A look is a look, also at a copy.
+    // A view of a cached response is also recorded.
     let analyst = pair.other.acting_as("test-analyst").await;
     analyst.get(&path).await.expect(200);
     analyst.get(&path).await.expect(200);
-    eventually("both looks to be recorded", async || {
+    eventually("both views to be recorded", async || {
         let query = format!(
             "SELECT count(*) FROM staff_views WHERE application_id = '{id}' AND account = 'test-analyst'"
         );
@@ -396,12 +400,12 @@ async fn what_one_instance_has_read_spares_the_other_the_database_unless_it_may_
     })
     .await;
 
-    // What can be found in Redis tells nobody who applied.
+    // The values in Redis do not identify applicants.
     let dump = redis.dump();
     assert!(!dump.is_empty());
     for personal in ["Ana Garc", "García", "López", "12345678", "test-user", "127.0.0.1"] {
         let found = dump.windows(personal.len()).any(|window| window == personal.as_bytes());
-        assert!(!found, "{personal} stands in Redis");
+        assert!(!found, "{personal} is in Redis");
     }
 }
 
@@ -412,7 +416,7 @@ fn remaining(headers: &HeaderMap, limit: &str) -> Option<u32> {
 }
 
 #[actix_rt::test]
-async fn requests_to_all_instances_are_counted_together_and_by_each_alone_while_redis_is_away() {
+async fn requests_are_counted_across_instances_and_per_instance_while_redis_is_unavailable() {
     const ON: (&str, &str) = ("AVAL__LIMITS__ENABLED", "true");
     const BURST: (&str, &str) = ("AVAL__LIMITS__STANDARD__ADDRESS__BURST", "5000");
     let mut redis = RedisServer::start();
@@ -437,13 +441,13 @@ async fn requests_to_all_instances_are_counted_together_and_by_each_alone_while_
         let wait: u32 = refused.header("retry-after").parse().unwrap();
         assert!(refused.status.as_u16() == 429 && (1..=6).contains(&wait), "{wait}");
     }
-    // A guess on one instance is paid for on the other.
+    // A wrong password on one instance also counts on the other.
     let standard =
         async |app: &TestApp| remaining(&app.get("/api/v1/countries").await.headers, "standard-address");
     let before = standard(&pair.other).await.unwrap();
     pair.one.with_token("no.such.token").get("/api/v1/auth/me").await.expect(401);
     let after = standard(&pair.other).await.unwrap();
-    assert!(before - after >= 10, "{before} and then {after}");
+    assert!(before - after >= 10, "{before}, then {after}");
 
     redis.kill();
     for number in 0..20 {
@@ -453,15 +457,15 @@ async fn requests_to_all_instances_are_counted_together_and_by_each_alone_while_
         app.post(APPLICATIONS, &spanish()).await.expect(429);
     }
     redis.restart();
-    eventually("they count together again", async || {
-        // Redis has forgotten everything; the memories have not.
+    eventually("instances to count together again", async || {
+        // Redis has lost its counters; the instances' memory has not.
         (post(0).await.status.as_u16() == 201).then_some(())
     })
     .await;
 }
 
 #[actix_rt::test]
-async fn an_instance_starts_while_redis_is_away_and_uses_it_when_it_comes() {
+async fn an_instance_starts_without_redis_and_uses_it_when_available() {
     let mut redis = RedisServer::start_with_port();
     redis.kill();
     let pair = Pair::start_idle(&redis, &[]).await;
@@ -469,10 +473,10 @@ async fn an_instance_starts_while_redis_is_away_and_uses_it_when_it_comes() {
     pair.one.submit(&spanish()).await;
     let end = end_of_events(&pair.one).await;
     assert_eq!(offsets_up_to(&mut socket, end).await, [1]);
-    pair.say("degraded", "degraded").await;
+    pair.reports("degraded", "degraded").await;
     assert!((pair.one.metric("redis_breaker_state").await - 1.0).abs() < f64::EPSILON);
     redis.restart();
-    pair.say("ok", "up").await;
+    pair.reports("ok", "up").await;
     pair.one.submit(&spanish()).await;
     assert_eq!(offsets_up_to(&mut socket, 2).await, [2]);
     eventually("the stream to begin", async || {
@@ -484,14 +488,12 @@ async fn an_instance_starts_while_redis_is_away_and_uses_it_when_it_comes() {
 }
 
 #[actix_rt::test]
-async fn without_redis_health_says_so_and_copies_are_kept_in_memory_alone() {
+async fn without_redis_health_reports_it_and_responses_are_cached_in_memory() {
     let app = TestApp::start_idle().await;
     let health = app.get("/health/detailed").await.expect(200);
     assert_eq!((&health["status"], &health["redis"]["state"]), (&json!("ok"), &json!("absent")));
-    eventually("the cache to hear of changes", async || {
-        app.engine().shared.cache.is_following().then_some(())
-    })
-    .await;
+    eventually("the cache to follow events", async || app.engine().shared.cache.is_following().then_some(()))
+        .await;
     let id = app.submit(&spanish()).await;
     for number in 0..10 {
         set(&app, &id, "years_employed", number).await;
@@ -504,8 +506,9 @@ async fn without_redis_health_says_so_and_copies_are_kept_in_memory_alone() {
         );
     }
     for path in ["/api/v1/stats", "/api/v1/stats/countries/ES"] {
-        // An event of the last change may still come between two reads, and then the second is no copy of the first.
-        eventually("statistics to be given from a copy", async || {
+        // An event of the last change may still arrive between two reads, and then the second response is not from the
+        // cache.
+        eventually("statistics to be served from the cache", async || {
             let (first, again) = (app.get(path).await.expect(200), app.get(path).await.expect(200));
             assert_eq!(first["total"], 1);
             (first["as_of"] == again["as_of"]).then_some(())
@@ -521,7 +524,7 @@ async fn without_redis_health_says_so_and_copies_are_kept_in_memory_alone() {
 }
 
 #[actix_rt::test]
-async fn a_connection_to_redis_is_encrypted_and_goes_to_nobody_else() {
+async fn connections_to_redis_are_encrypted_and_verified() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let (certificate, key) = authority.write_pair(&["127.0.0.1"], folders[0].path());

@@ -1,4 +1,4 @@
-//! Changing the keys of personal data, while Aval serves.
+//! Re-encryption of personal data without downtime.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -51,7 +51,7 @@ async fn run(
     reencrypt(settings, 7, &Clock::system(), &logger, on_progress).await
 }
 
-/// The first bytes of every envelope there is.
+/// The prefixes of all envelopes.
 async fn prefixes(database: &TestDatabase) -> String {
     text(
         &mut database.connect().await,
@@ -66,7 +66,7 @@ fn prefix_of(variable: (&str, &str)) -> String {
     key_ring(&settings(&[variable])).active_prefix().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Everything about the applications but how they are sealed.
+/// Everything about the applications except their envelopes.
 async fn trace(database: &TestDatabase) -> Vec<String> {
     let mut sql = database.connect().await;
     let mut trace = Vec::new();
@@ -83,7 +83,7 @@ async fn trace(database: &TestDatabase) -> Vec<String> {
 }
 
 #[actix_rt::test]
-async fn keys_change_under_load_and_nothing_fails() {
+async fn keys_are_rotated_under_load_without_failures() {
     let database = Rc::new(TestDatabase::create().await);
     let old = sealed_with_the_old_key(&database, 150).await;
     let app = TestApp::start_on(Rc::clone(&database), &[NEW_AND_OLD]).await;
@@ -130,7 +130,7 @@ async fn keys_change_under_load_and_nothing_fails() {
 }
 
 #[actix_rt::test]
-async fn a_change_of_keys_leaves_no_trace_in_versions_audit_events_or_jobs() {
+async fn re_encryption_changes_no_versions_audit_rows_events_or_jobs() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 20).await;
     let before = trace(&database).await;
@@ -148,7 +148,7 @@ async fn a_change_of_keys_leaves_no_trace_in_versions_audit_events_or_jobs() {
 }
 
 #[actix_rt::test]
-async fn a_run_that_was_broken_off_goes_on_where_it_was() {
+async fn an_interrupted_run_can_be_continued() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 40).await;
     let (told, mut hear) = tokio::sync::mpsc::unbounded_channel();
@@ -160,7 +160,7 @@ async fn a_run_that_was_broken_off_goes_on_where_it_was() {
     let done = tokio::select! {
         biased;
         rows = hear.recv() => rows.unwrap(),
-        _ = first => panic!("it ended before its first batch was told of"),
+        _ = first => panic!("it ended before its first batch was reported"),
     };
     assert!((1..40).contains(&done), "{done}");
     let rest = run(&database, &[NEW_AND_OLD], |_| {}).await.unwrap();
@@ -169,7 +169,7 @@ async fn a_run_that_was_broken_off_goes_on_where_it_was() {
 }
 
 #[actix_rt::test]
-async fn who_changes_a_row_meanwhile_wins() {
+async fn concurrent_changes_win() {
     let database = TestDatabase::create().await;
     let rows = sealed_with_the_old_key(&database, 1).await;
     let id = rows[0].id;
@@ -191,7 +191,7 @@ async fn who_changes_a_row_meanwhile_wins() {
         execute(&mut other, "COMMIT").await.unwrap();
     };
     let (resealed, ()) = futures_util::join!(running, committing);
-    // The row, and the audit row of its change, which has the old envelope and the new one.
+    // The row, and the audit row of its change with the old and the new envelope.
     assert_eq!(resealed.unwrap(), 2);
     let app = TestApp::start_on(Rc::new(database), &[NEW]).await;
     let read = app.get(&format!("/api/v1/applications/{id}")).await.expect(200);
@@ -199,7 +199,7 @@ async fn who_changes_a_row_meanwhile_wins() {
 }
 
 #[actix_rt::test]
-async fn personal_members_and_old_values_are_sealed_again_too() {
+async fn personal_members_and_old_values_are_resealed() {
     let database = Rc::new(TestDatabase::create().await);
     let app = TestApp::start_on(Rc::clone(&database), &[OLD]).await;
     let told = serde_json::json!({"email": "quiteria@example.net"});
@@ -225,7 +225,7 @@ async fn personal_members_and_old_values_are_sealed_again_too() {
 }
 
 #[actix_rt::test]
-async fn what_cannot_be_opened_is_left_and_told() {
+async fn unreadable_rows_are_left_and_reported() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 3).await;
     let in_the_clear = "INSERT INTO applications (id, country, full_name, identity_document, requested_amount, \
@@ -242,7 +242,7 @@ async fn what_cannot_be_opened_is_left_and_told() {
 }
 
 #[actix_rt::test]
-async fn another_index_key_makes_the_blind_index_anew() {
+async fn a_new_index_key_rebuilds_the_blind_index() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 9).await;
     let entries = async || {
@@ -257,14 +257,15 @@ async fn another_index_key_makes_the_blind_index_anew() {
     assert!(after.split(' ').all(|entry| !before.contains(entry)));
 }
 
-/// The other tables in their least form, in a schema of their own that comes first: the walk needs a key and a column.
+/// Minimal versions of the other tables, in a schema that precedes the real one. Re-encryption only needs a key and a
+/// column.
 const OTHER_TABLES: &str = "CREATE SCHEMA small; \
     CREATE TABLE small.webhook_events (id uuid PRIMARY KEY, payload bytea NOT NULL); \
     CREATE TABLE small.idempotency_keys (key_digest bytea PRIMARY KEY, reply bytea NOT NULL); \
     DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = small, public', current_database()); END $$";
 
 #[actix_rt::test]
-async fn what_other_tables_hold_is_sealed_again_too() {
+async fn other_tables_are_resealed() {
     let database = TestDatabase::create().await;
     database.connect().await.batch_execute(OTHER_TABLES).await.unwrap();
     let mut sql = database.connect().await;
@@ -312,7 +313,7 @@ async fn what_other_tables_hold_is_sealed_again_too() {
 }
 
 #[actix_rt::test]
-async fn only_a_change_of_envelopes_alone_passes_without_a_version() {
+async fn only_changes_of_nothing_but_envelopes_create_no_version() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 1).await;
     let mut sql = database.connect().await;
@@ -352,7 +353,7 @@ async fn only_a_change_of_envelopes_alone_passes_without_a_version() {
 }
 
 #[actix_rt::test]
-async fn the_command_says_how_many_rows_it_sealed_again() {
+async fn the_command_reports_the_number_of_resealed_rows() {
     let database = TestDatabase::create().await;
     sealed_with_the_old_key(&database, 5).await;
     let said = |variable: (&str, &str)| {

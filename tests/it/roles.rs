@@ -1,4 +1,4 @@
-//! Two database users: one changes the schema, one serves and can do no more than that.
+//! Separate database users: one owns and changes the schema, the other only serves.
 
 use std::rc::Rc;
 
@@ -10,12 +10,12 @@ use crate::support::db::{TestDatabase, connect, execute, text};
 
 const SCRIPT: &str = include_str!("../../config/roles.sql");
 
-/// What `url` is for another user.
+/// `url` for another user.
 fn as_user(url: &str, user: &str) -> String {
     url.replacen("user=aval", &format!("user={user}"), 1)
 }
 
-/// A database that the owner has migrated, and that both users may use.
+/// A database that the owner has migrated and both users may use.
 async fn separated() -> TestDatabase {
     let database = TestDatabase::create_empty().await;
     database.connect().await.batch_execute(SCRIPT).await.unwrap();
@@ -28,7 +28,7 @@ async fn serving(database: &TestDatabase) -> AsyncPgConnection {
 }
 
 #[actix_rt::test]
-async fn aval_migrates_as_the_owner_and_serves_as_a_user_that_owns_nothing() {
+async fn aval_migrates_as_the_owner_and_serves_as_a_user_without_ownership() {
     let database = TestDatabase::create_empty().await;
     database.connect().await.batch_execute(SCRIPT).await.unwrap();
     let (server, owner) = (as_user(database.url(), "aval_server"), as_user(database.url(), "aval_owner"));
@@ -43,14 +43,14 @@ async fn aval_migrates_as_the_owner_and_serves_as_a_user_that_owns_nothing() {
     assert_eq!(app.sql(owned).await, "0");
     app.stop().await;
 
-    // Nothing is left to migrate: the owner is not needed.
+    // No migration is pending, so the owner is not needed.
     let app = TestApp::start_on(database, &urls[..1]).await;
     let id = app.submit(&spanish()).await;
     assert_eq!(app.decided(&id).await, "APPROVED");
 }
 
 #[actix_rt::test]
-async fn an_insert_that_finds_no_partition_has_it_made_also_as_the_serving_user() {
+async fn a_missing_partition_is_created_on_insert_by_the_serving_user() {
     let database = separated().await;
     let mut owner = connect(&as_user(database.url(), "aval_owner")).await;
     let made =
@@ -59,7 +59,7 @@ async fn an_insert_that_finds_no_partition_has_it_made_also_as_the_serving_user(
     assert_eq!(made.as_deref(), Some("0"));
     let url = as_user(database.url(), "aval_server");
     let app = TestApp::start_on(Rc::new(database), &[("AVAL__DATABASE__URL", &url)]).await;
-    // All at once, and not while the housekeeper makes them.
+    // Concurrently, and not while the housekeeper creates partitions.
     app.execute(
         "DO $$ DECLARE child text; BEGIN PERFORM pg_advisory_xact_lock(hashtext('aval.partitions')); \
          FOR child IN SELECT inhrelid::regclass FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid \
@@ -126,7 +126,7 @@ async fn the_serving_user_can_neither_rewrite_history_nor_change_the_schema() {
 }
 
 #[actix_rt::test]
-async fn the_serving_user_changes_what_became_of_a_message_or_a_dead_letter_and_nothing_else_of_it() {
+async fn the_serving_user_can_only_change_the_status_of_webhook_events_and_dead_letters() {
     let database = separated().await;
     let mut sql = serving(&database).await;
     for insert in [
@@ -139,7 +139,7 @@ async fn the_serving_user_changes_what_became_of_a_message_or_a_dead_letter_and_
         execute(&mut sql, insert).await.unwrap();
     }
     for statement in [
-        // Sealed again by another key.
+        // Resealed by another key.
         "UPDATE webhook_events SET payload = '\\x010000000102'",
         "UPDATE failed_jobs SET status = 'ignored', updated_at = now()",
     ] {
@@ -167,7 +167,7 @@ async fn the_serving_user_changes_what_became_of_a_message_or_a_dead_letter_and_
 }
 
 #[actix_rt::test]
-async fn every_append_only_table_is_locked_whether_the_script_runs_before_or_after_the_migrations() {
+async fn append_only_tables_are_protected_whether_the_script_runs_before_or_after_the_migrations() {
     let held = "SELECT string_agg(DISTINCT c.relname || ':' || g.privilege_type, ' ') FROM pg_trigger t \
                 JOIN pg_class c ON c.oid = t.tgrelid CROSS JOIN LATERAL aclexplode(c.relacl) g \
                 WHERE t.tgfoid = 'refuse_change'::regproc AND g.grantee = 'aval_server'::regrole \
@@ -185,7 +185,7 @@ async fn every_append_only_table_is_locked_whether_the_script_runs_before_or_aft
 }
 
 #[actix_rt::test]
-async fn a_server_that_may_not_migrate_and_has_to_ends_with_the_reason() {
+async fn a_server_that_cannot_run_pending_migrations_exits_with_the_reason() {
     let database = TestDatabase::create_empty().await;
     database.connect().await.batch_execute(SCRIPT).await.unwrap();
     let server = as_user(database.url(), "aval_server");

@@ -1,4 +1,4 @@
-//! Sessions with PostgreSQL that can no longer do the work, and replicas and poolers that do it badly.
+//! Sessions with PostgreSQL that are no longer usable, and failing replicas and poolers.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::support::eventually;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::standby::Replicated;
 
-/// Requests at once: twice the pool's connections, so that every session has prepared every statement.
+/// Concurrent requests: twice the pool's connections, so every session has prepared every statement.
 const AT_ONCE: usize = 12;
-/// Within this time a part that went silent must have been noticed.
+/// The time within which a silent part must be detected.
 const SECONDS: Duration = Duration::from_secs(8);
 
-/// No answer is a copy, and nothing waits long for a connection.
+/// Disables the cache and long waits for connections.
 const STRICT: [(&str, &str); 2] =
     [("AVAL__CACHE__ENABLED", "false"), ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")];
 
@@ -51,7 +51,7 @@ async fn failing(connection: &mut AsyncPgConnection, code: &str) -> Result<(), E
 }
 
 #[actix_rt::test]
-async fn an_error_is_judged_by_its_sqlstate_whatever_its_message_says() {
+async fn errors_are_classified_by_sqlstate_and_not_by_message() {
     let test = TestDatabase::create().await;
     let database = open(&test, &[]).await;
     for (code, transient, lost) in [
@@ -77,7 +77,7 @@ async fn an_error_is_judged_by_its_sqlstate_whatever_its_message_says() {
 }
 
 #[actix_rt::test]
-async fn changes_of_the_schema_fail_no_request_and_leave_nothing_undecided() {
+async fn schema_changes_fail_no_request_and_leave_nothing_undecided() {
     let app = TestApp::start(&STRICT).await;
     let mut sql = app.database.connect().await;
     let first = app.submit(&sample()).await;
@@ -113,7 +113,7 @@ async fn changes_of_the_schema_fail_no_request_and_leave_nothing_undecided() {
 }
 
 #[actix_rt::test]
-async fn a_log_in_and_a_request_of_an_operator_are_done_again_when_their_session_failed_them() {
+async fn sign_ins_and_operators_requests_are_repeated_when_their_session_fails() {
     let app = TestApp::start_idle_with(&STRICT).await;
     let login = json!({"username": USER, "password": PASSWORD});
     let (anonymous, run) = (app.anonymous(), "/api/v1/admin/schedule/expire_webhooks/run");
@@ -149,7 +149,7 @@ async fn an_instance_whose_jobs_cannot_be_claimed_is_not_ready() {
 }
 
 #[actix_rt::test]
-async fn a_demoted_server_is_not_ready_and_costs_no_request_once_it_takes_writes() {
+async fn a_demoted_server_is_not_ready_and_recovers_without_failed_requests() {
     let app = TestApp::start(&STRICT).await;
     let server = Server::of(&app.database);
     let mut admin = connect(&server.url().replacen(&server.database, "postgres", 1)).await;
@@ -175,7 +175,7 @@ async fn a_demoted_server_is_not_ready_and_costs_no_request_once_it_takes_writes
 }
 
 #[actix_rt::test]
-async fn sessions_that_became_read_only_are_replaced_when_they_are_used() {
+async fn read_only_sessions_are_replaced_when_used() {
     let app = TestApp::start(&STRICT).await;
     let database = app.engine().resources.database.clone();
     let size = app.engine().resources.settings.database.pool_size;
@@ -193,10 +193,10 @@ async fn sessions_that_became_read_only_are_replaced_when_they_are_used() {
 }
 
 #[actix_rt::test]
-async fn an_open_session_that_takes_no_writes_is_no_sign_of_life() {
+async fn a_read_only_session_fails_the_health_check() {
     let test = TestDatabase::create().await;
     let database = open(&test, &[("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")]).await;
-    database.time().await.expect("a server that takes writes");
+    database.time().await.expect("a writable server");
     let size = settings(&[]).database.pool_size;
     let lent = join_all((0..size).map(|_| database.get())).await;
     let server = Server::of(&test);
@@ -207,14 +207,14 @@ async fn an_open_session_that_takes_no_writes_is_no_sign_of_life() {
     for session in lent {
         execute(&mut session.unwrap(), "SET default_transaction_read_only = on").await.unwrap();
     }
-    database.time().await.expect_err("neither an open session nor a new one takes writes");
+    database.time().await.expect_err("all sessions must be read-only");
     let promote = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
     execute(&mut admin, &promote).await.unwrap();
-    eventually("a session that takes writes", async || database.time().await.ok()).await;
+    eventually("a writable session", async || database.time().await.ok()).await;
 }
 
 #[actix_rt::test]
-async fn an_instance_does_not_start_on_a_server_that_takes_no_writes() {
+async fn an_instance_does_not_start_on_a_read_only_server() {
     let test = TestDatabase::create().await;
     let server = Server::of(&test);
     let mut admin = connect(&server.url().replacen(&server.database, "postgres", 1)).await;
@@ -233,7 +233,7 @@ async fn an_instance_does_not_start_on_a_server_that_takes_no_writes() {
 }
 
 #[actix_rt::test]
-async fn a_silent_listener_is_noticed_and_replaced_within_seconds() {
+async fn a_silent_listener_is_detected_and_replaced_within_seconds() {
     let database = Rc::new(TestDatabase::create().await);
     let server = Server::of(&database);
     let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
@@ -263,7 +263,7 @@ async fn a_silent_listener_is_noticed_and_replaced_within_seconds() {
 }
 
 #[actix_rt::test]
-async fn a_leadership_whose_connection_is_silent_is_not_held() {
+async fn a_leadership_with_a_silent_connection_is_lost() {
     let test = TestDatabase::create().await;
     let server = Server::of(&test);
     let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
@@ -277,7 +277,7 @@ async fn a_leadership_whose_connection_is_silent_is_not_held() {
     assert_eq!(holds.ok(), Some(false));
 }
 
-/// The parts of a replica's health that a test looks at.
+/// The parts of a replica's health that a test checks.
 async fn replica(app: &TestApp) -> (bool, bool) {
     let health = app.get("/health/detailed").await.expect(200);
     let replica = &health["database"]["replica"];
@@ -285,7 +285,7 @@ async fn replica(app: &TestApp) -> (bool, bool) {
 }
 
 #[actix_rt::test]
-async fn statistics_from_a_replica_tell_its_time_and_a_replica_that_fails_is_done_without() {
+async fn statistics_from_a_replica_have_its_time_and_a_failing_replica_is_bypassed() {
     let servers = Replicated::start().await;
     let proxy = ChaosProxy::start(Upstream::Unix(servers.standby_socket()));
     let read_url = format!("postgresql://aval@{}/aval?sslmode=disable", proxy.address());
@@ -300,11 +300,11 @@ async fn statistics_from_a_replica_tell_its_time_and_a_replica_that_fails_is_don
     let stats = async || app.get("/api/v1/stats").await.expect(200);
     let as_of =
         |stats: &Value| stats["as_of"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
-    eventually("the replica to be read", async || (replica(&app).await == (true, true)).then_some(())).await;
+    eventually("the replica to be used", async || (replica(&app).await == (true, true)).then_some(())).await;
 
     let mut standby = connect(&servers.standby_url()).await;
     execute(&mut standby, "SELECT pg_wal_replay_pause()").await.unwrap();
-    eventually("replay to stand", async || {
+    eventually("replay to be paused", async || {
         let state = text(&mut standby, "SELECT pg_get_wal_replay_pause_state()").await;
         (state.as_deref() == Some("paused")).then_some(())
     })
@@ -312,18 +312,18 @@ async fn statistics_from_a_replica_tell_its_time_and_a_replica_that_fails_is_don
     let paused_at = Clock::system().now();
     app.submit(&sample()).await;
     let old = stats().await;
-    assert!(as_of(&old) <= paused_at, "{old} was read of a replica that stood still at {paused_at}");
+    assert!(as_of(&old) <= paused_at, "{old} was read from a replica paused at {paused_at}");
     execute(&mut standby, "SELECT pg_wal_replay_resume()").await.unwrap();
     eventually("the replica to catch up", async || (as_of(&stats().await) > paused_at).then_some(())).await;
 
     proxy.set(Link::Silent);
     let lists =
         tokio::time::timeout(SECONDS, join_all((0..AT_ONCE).map(|_| app.get("/api/v1/applications"))));
-    for answer in lists.await.expect("answers from the database itself") {
+    for answer in lists.await.expect("responses from the primary") {
         answer.expect(200);
     }
-    eventually("health to tell", async || (!replica(&app).await.0).then_some(())).await;
-    eventually("metrics to tell", async || {
+    eventually("health to report it", async || (!replica(&app).await.0).then_some(())).await;
+    eventually("metrics to report it", async || {
         let fallbacks = app.metric("db_replica_fallbacks_total").await;
         (fallbacks >= 1.0 && app.metric("db_replica_up").await == 0.0).then_some(())
     })
@@ -331,7 +331,7 @@ async fn statistics_from_a_replica_tell_its_time_and_a_replica_that_fails_is_don
 }
 
 #[actix_rt::test]
-async fn a_replica_that_lacks_what_is_read_is_done_without() {
+async fn a_replica_that_lacks_a_table_is_bypassed() {
     let empty = TestDatabase::create_empty().await;
     let app = TestApp::start(&[("AVAL__DATABASE__READ_URL", empty.url())]).await;
     app.submit(&sample()).await;
@@ -341,7 +341,7 @@ async fn a_replica_that_lacks_what_is_read_is_done_without() {
 }
 
 #[actix_rt::test]
-async fn a_pooler_in_transaction_mode_is_refused_where_sessions_are_needed_and_used_where_not() {
+async fn a_pooler_in_transaction_mode_is_rejected_where_sessions_are_needed_and_used_elsewhere() {
     let test = Rc::new(TestDatabase::create().await);
     let pooler = PgBouncer::start(&Server::of(&test)).await;
     let empty = TestDatabase::create_empty().await;
@@ -367,5 +367,5 @@ async fn a_pooler_in_transaction_mode_is_refused_where_sessions_are_needed_and_u
     let shown = "SELECT concat_ws(' ', current_setting('jit'), current_setting('enable_seqscan'), \
         (SELECT setting FROM pg_settings WHERE name = 'statement_timeout'))";
     let of_role = db::text(&mut test.connect().await, shown).await;
-    assert_eq!(of_role, Some(format!("off off {own}")), "they are the role's");
+    assert_eq!(of_role, Some(format!("off off {own}")), "they must be set for the role");
 }

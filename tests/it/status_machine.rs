@@ -1,10 +1,10 @@
-//! The status machine: the same table in code and in the database.
+//! The status machine: equal tables in code and database.
 
 use aval::domain::status::Status;
 
 use crate::support::db::{TestDatabase, execute, text};
 
-/// Puts the one application into a status past every trigger, as no client can.
+/// Sets the status of the only application without any trigger, as no client can.
 async fn force(sql: &mut diesel_async::AsyncPgConnection, status: Status) {
     execute(sql, "SET session_replication_role = replica").await.unwrap();
     execute(sql, &format!("UPDATE applications SET status = '{status}'")).await.unwrap();
@@ -20,7 +20,7 @@ async fn insert(sql: &mut diesel_async::AsyncPgConnection, status: Status) -> di
 }
 
 #[actix_rt::test]
-async fn every_pair_of_statuses_is_judged_alike_by_code_and_trigger() {
+async fn code_and_trigger_agree_on_every_transition() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     insert(&mut sql, Status::Pending).await.unwrap();
@@ -38,7 +38,7 @@ async fn every_pair_of_statuses_is_judged_alike_by_code_and_trigger() {
 }
 
 #[actix_rt::test]
-async fn an_application_can_be_inserted_as_pending_alone() {
+async fn an_application_can_only_be_inserted_as_pending() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     for status in Status::ALL {
@@ -47,7 +47,7 @@ async fn an_application_can_be_inserted_as_pending_alone() {
 }
 
 #[actix_rt::test]
-async fn history_can_neither_be_changed_nor_deleted_and_applications_never_vanish() {
+async fn history_is_immutable_and_applications_cannot_be_deleted() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     insert(&mut sql, Status::Pending).await.unwrap();
@@ -65,7 +65,7 @@ async fn history_can_neither_be_changed_nor_deleted_and_applications_never_vanis
 }
 
 #[actix_rt::test]
-async fn an_id_that_is_not_a_version_7_of_about_now_is_refused() {
+async fn an_id_must_be_a_version_7_uuid_of_the_current_time() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     for id in [
@@ -106,7 +106,7 @@ async fn cancelling_or_deleting_closes_the_job_and_restoring_queues_it_again() {
 }
 
 #[actix_rt::test]
-async fn every_migration_can_be_taken_back_and_run_again() {
+async fn every_migration_can_be_reverted_and_run_again() {
     let database = TestDatabase::create().await;
     let reverted = aval::storage::migrations::revert_all(database.url()).await.unwrap();
     let mut sql = database.connect().await;

@@ -1,17 +1,17 @@
-//! Actors that die: restarted, counted, and nothing lost.
+//! Actors that die are restarted and counted, and nothing is lost.
 
 use aval::domain::application::Country;
 use aval::supervision::faults::FaultPoint;
 
 use crate::support::engine::TestEngine;
 
-/// Restarts that the configuration allows before a job goes back.
+/// Restarts permitted before a job returns to the queue.
 const RESTARTS: u32 = 3;
-/// Attempts that a job has.
+/// Attempts of a job.
 const ATTEMPTS: u32 = 3;
 
 #[actix_rt::test]
-async fn an_application_actor_that_panics_is_restarted_and_its_application_decided() {
+async fn a_job_actor_that_panics_is_restarted_and_its_application_decided() {
     let test = TestEngine::start(&[]).await;
     test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), 2).unwrap();
     let id = test.submit(Country::Es, "12345678Z").await;
@@ -20,7 +20,7 @@ async fn an_application_actor_that_panics_is_restarted_and_its_application_decid
     let restarts = &test.engine.resources.metrics.actor_restarts_total;
     assert_eq!(restarts.with_label_values(&["job"]).get(), 2);
     let attempts = test.text("SELECT attempt FROM job_history").await;
-    assert_eq!(attempts.as_deref(), Some("1"), "a restart within the budget costs no attempt");
+    assert_eq!(attempts.as_deref(), Some("1"), "a restart within the budget must not use an attempt");
 }
 
 #[actix_rt::test]
@@ -48,7 +48,7 @@ async fn a_panic_loop_exhausts_the_budget_and_ends_under_review_with_the_reason(
 }
 
 #[actix_rt::test]
-async fn every_permanent_actor_survives_a_panic_and_work_goes_on() {
+async fn every_permanent_actor_survives_a_panic_and_work_continues() {
     for (point, name) in [
         (FaultPoint::ProviderGateway, "provider_gateway"),
         (FaultPoint::Scheduler, "scheduler"),
@@ -65,21 +65,21 @@ async fn every_permanent_actor_survives_a_panic_and_work_goes_on() {
 }
 
 #[actix_rt::test]
-async fn a_write_batcher_that_panics_answers_with_an_error_and_its_replacement_writes() {
+async fn a_panicking_write_batcher_returns_an_error_and_its_replacement_writes() {
     let test = TestEngine::start(&[("AVAL__ACTORS__WRITE_BATCHERS", "1")]).await;
     test.engine.resources.faults.arm(FaultPoint::WriteBatcher, None, 1).unwrap();
     let clock = &test.engine.resources.clock;
     let row = || crate::support::engine::application(clock, Country::Es, "12345678Z");
-    let error = test.engine.write_batchers.insert(row()).await.expect_err("the write_batcher died with it");
+    let error = test.engine.write_batchers.insert(row()).await.expect_err("the write batcher must have died");
     assert!(error.retryable(), "{error}");
-    crate::support::eventually("the next write_batcher", async || {
+    crate::support::eventually("the next write batcher", async || {
         test.engine.write_batchers.insert(row()).await.ok()
     })
     .await;
 }
 
 #[actix_rt::test]
-async fn an_actor_that_dies_again_and_again_ends_the_process() {
+async fn an_actor_that_keeps_dying_ends_the_process() {
     let test = TestEngine::start(&[]).await;
     test.engine.resources.faults.arm(FaultPoint::Scheduler, None, 1000).unwrap();
     for _ in 0..=RESTARTS {

@@ -26,7 +26,7 @@ use crate::support::{PATIENCE, eventually};
 const HTTP_1: &[&str] = &["http/1.1"];
 const HTTP_2: &[&str] = &["h2", "http/1.1"];
 
-/// An application that shows a certificate of `authority`, whose files are in `folder`.
+/// An application with a certificate of `authority`, whose files are in `folder`.
 async fn start(authority: &Authority, folder: &Path, more: &[(&str, &str)]) -> TestApp {
     let (certificate, key) = authority.write_pair(&["localhost"], folder);
     let own = [
@@ -43,12 +43,12 @@ fn url(app: &TestApp) -> String {
 
 async fn is_trusted(client: &awc::Client, app: &TestApp) -> bool {
     let Ok(mut answer) = client.get(url(app)).send().await else { return false };
-    // A connection whose answer was read stays open for the next request.
+    // A connection whose response was read stays open for the next request.
     answer.body().await.is_ok() && answer.status().is_success()
 }
 
 #[actix_rt::test]
-async fn with_a_certificate_the_port_speaks_tls_and_http_2_and_nothing_else() {
+async fn with_a_certificate_the_port_only_accepts_tls_with_http_1_or_2() {
     let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
     let app = start(&authority, folder.path(), &[]).await;
     for (protocols, version) in [(HTTP_1, Version::HTTP_11), (HTTP_2, Version::HTTP_2)] {
@@ -62,20 +62,20 @@ async fn with_a_certificate_the_port_speaks_tls_and_http_2_and_nothing_else() {
 }
 
 #[actix_rt::test]
-async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() {
+async fn a_new_certificate_is_used_without_a_restart_unless_it_is_invalid() {
     let (old, new, folder) = (Authority::new(), Authority::new(), TempDir::new().unwrap());
     let app = start(&old, folder.path(), &[]).await;
     assert!(is_trusted(&old.client(HTTP_1), &app).await);
 
     fs::write(folder.path().join("server.crt"), "not a certificate").unwrap();
-    eventually("the broken certificate to be noticed", async || {
+    eventually("the invalid certificate to be detected", async || {
         app.log.text().await.contains("the new certificate cannot be used").then_some(())
     })
     .await;
     assert!(is_trusted(&old.client(HTTP_1), &app).await);
 
     new.write_pair(&["localhost"], folder.path());
-    eventually("the new certificate to be shown", async || {
+    eventually("the new certificate to be used", async || {
         is_trusted(&new.client(HTTP_1), &app).await.then_some(())
     })
     .await;
@@ -83,7 +83,7 @@ async fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() 
 }
 
 #[actix_rt::test]
-async fn a_pair_that_cannot_be_used_is_refused_at_the_start() {
+async fn an_unusable_pair_is_rejected_at_startup() {
     let folder = TempDir::new().unwrap();
     let (certificate, _) = Authority::new().write_pair(&["localhost"], folder.path());
     let elsewhere = TempDir::new().unwrap();
@@ -104,23 +104,23 @@ async fn a_pair_that_cannot_be_used_is_refused_at_the_start() {
 }
 
 #[actix_rt::test]
-async fn connections_are_watched_below_tls_too() {
+async fn connection_limits_apply_below_tls() {
     let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
     let limits =
         [("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "1"), ("AVAL__SERVER__KEEP_ALIVE_MS", "60000")];
     let app = start(&authority, folder.path(), &limits).await;
     let first = authority.client(HTTP_1);
     assert!(is_trusted(&first, &app).await);
-    assert!(!is_trusted(&authority.client(HTTP_1), &app).await, "its connection would be the second");
+    assert!(!is_trusted(&authority.client(HTTP_1), &app).await, "its connection must be the second");
     drop(first);
-    eventually("the first connection to be gone", async || {
+    eventually("the first connection to be closed", async || {
         is_trusted(&authority.client(HTTP_1), &app).await.then_some(())
     })
     .await;
 }
 
 #[actix_rt::test]
-async fn connections_that_say_nothing_are_counted_and_hold_up_no_handshake() {
+async fn silent_connections_are_counted_and_do_not_block_handshakes() {
     let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
     let limits = [
         ("AVAL__SERVER__MAX_CONNECTIONS_PER_ADDRESS", "300"),
@@ -136,12 +136,12 @@ async fn connections_that_say_nothing_are_counted_and_hold_up_no_handshake() {
     let client = authority.client(HTTP_1);
     assert!(is_trusted(&client, &app).await);
     let cut_off = refused.with_label_values(&["tls_handshake"]).get();
-    assert!(cut_off < 40, "{cut_off} silent connections gave way before the handshake was made");
+    assert!(cut_off < 40, "{cut_off} silent connections were closed before the handshake");
     let address_limit = refused.with_label_values(&["address_limit"]);
     for _ in 0..310 {
         silent.push(TcpStream::connect(app.address()).await.unwrap());
     }
-    eventually("a connection to be refused", async || (address_limit.get() > 0).then_some(())).await;
+    eventually("a connection to be rejected", async || (address_limit.get() > 0).then_some(())).await;
     let mut said = Vec::new();
     let mut first = silent.swap_remove(0);
     let reading = first.read_to_end(&mut said);
@@ -150,7 +150,7 @@ async fn connections_that_say_nothing_are_counted_and_hold_up_no_handshake() {
 }
 
 #[actix_rt::test]
-async fn a_client_that_never_finishes_its_handshake_is_cut_off() {
+async fn a_client_that_never_finishes_its_handshake_is_disconnected() {
     let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
     let app = start(&authority, folder.path(), &[("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "200")]).await;
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_client_that_never_finishes_its_handshake_is_cut_off() {
     let _closed_or_reset = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close it");
 }
 
-/// A PostgreSQL that listens on a port and wants TLS.
+/// A PostgreSQL that listens on a port and requires TLS.
 struct TlsPostgres {
     server: Child,
     port: u16,
@@ -168,7 +168,7 @@ struct TlsPostgres {
 }
 
 impl TlsPostgres {
-    /// Makes one whose certificate is for `names`.
+    /// Starts one with a certificate for `names`.
     async fn start(authority: &Authority, names: &[&str]) -> Self {
         let open = fs::Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().prefix("aval-tls-").permissions(open).tempdir().unwrap();
@@ -206,7 +206,7 @@ impl TlsPostgres {
             .unwrap();
         let started = Self { server, port, folder };
         let url = started.url("sslmode=require");
-        eventually("PostgreSQL to answer", async || connect(&url).await.ok()).await;
+        eventually("PostgreSQL to respond", async || connect(&url).await.ok()).await;
         started
     }
 
@@ -225,7 +225,7 @@ impl Drop for TlsPostgres {
 const IS_ENCRYPTED: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
 
 #[actix_rt::test]
-async fn every_way_to_the_database_is_encrypted_and_verified() {
+async fn every_database_connection_is_encrypted_and_verified() {
     let authority = Authority::new();
     let postgres = TlsPostgres::start(&authority, &["127.0.0.1"]).await;
     let root = authority.write(postgres.folder.path());
@@ -246,7 +246,7 @@ async fn every_way_to_the_database_is_encrypted_and_verified() {
 }
 
 #[actix_rt::test]
-async fn each_sslmode_proves_what_it_promises() {
+async fn each_sslmode_verifies_as_documented() {
     let authority = Authority::new();
     let postgres = TlsPostgres::start(&authority, &["db.example"]).await;
     let root = authority.write(postgres.folder.path());

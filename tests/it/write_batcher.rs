@@ -1,4 +1,4 @@
-//! The write batcher when writing is slow or impossible.
+//! The write batcher when writes are slow or impossible.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::support::engine::{TestEngine, application};
 use crate::support::eventually;
 
 #[actix_rt::test]
-async fn an_application_whose_client_gave_up_before_its_turn_is_not_written() {
+async fn an_application_whose_client_disconnected_while_queued_is_not_written() {
     let test = TestEngine::start(&[("AVAL__ACTORS__WRITE_BATCHERS", "1")]).await;
     let row = || application(&test.engine.resources.clock, Country::Es, "12345678Z");
     let mut sql = test.database.connect().await;
@@ -33,7 +33,7 @@ async fn an_application_whose_client_gave_up_before_its_turn_is_not_written() {
 }
 
 #[actix_rt::test]
-async fn writes_without_a_database_are_all_answered_soon_and_later_ones_written() {
+async fn writes_without_a_database_fail_quickly_and_later_ones_succeed() {
     let test = TestEngine::start(&[
         ("AVAL__ACTORS__WRITE_BATCHERS", "1"),
         ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "500"),
@@ -50,9 +50,9 @@ async fn writes_without_a_database_are_all_answered_soon_and_later_ones_written(
     let began = Instant::now();
     let answers =
         futures_util::future::join_all((0..60).map(|_| test.engine.write_batchers.insert(row()))).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "one by one they take half a minute");
+    assert!(began.elapsed() < Duration::from_secs(10), "individual timeouts would take half a minute");
     for answer in answers {
-        assert!(answer.expect_err("there is no database").retryable());
+        assert!(answer.expect_err("the database is unavailable").retryable());
     }
 
     execute(&mut admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.unwrap();

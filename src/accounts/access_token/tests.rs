@@ -43,7 +43,7 @@ fn issue(tokens: &AccessTokens) -> String {
     tokens.issue(&user(), Some(Uuid::from_u128(9)), HOUR).unwrap().expose_secret().to_owned()
 }
 
-/// The token with one part replaced by what `change` makes of it; the signature stays.
+/// The token with one part changed by `change`, and its original signature.
 fn with_part(token: &str, part: usize, change: impl Fn(&mut Value)) -> String {
     let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
     let mut json: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&parts[part]).unwrap()).unwrap();
@@ -53,7 +53,7 @@ fn with_part(token: &str, part: usize, change: impl Fn(&mut Value)) -> String {
 }
 
 #[test]
-fn a_token_says_who_it_is_for_until_it_expires() {
+fn a_token_identifies_its_account_until_it_expires() {
     let clock = clock();
     let tokens = tokens(&settings(), SECRET, &clock);
     let token = issue(&tokens);
@@ -61,13 +61,13 @@ fn a_token_says_who_it_is_for_until_it_expires() {
     assert_eq!((claims.sub, claims.name.as_str(), claims.role), (Uuid::from_u128(7), "ana", Role::Analyst));
     assert_eq!((claims.ver, claims.sid, claims.exp - claims.iat), (3, Some(Uuid::from_u128(9)), 3600));
     clock.advance(HOUR + Duration::from_secs(4));
-    assert!(tokens.verify(&token).is_ok(), "another instance's clock may be a little late");
+    assert!(tokens.verify(&token).is_ok(), "the leeway must cover small clock differences");
     clock.advance(Duration::from_secs(1));
     assert_eq!(tokens.verify(&token), Err(CredentialFault::Expired));
 }
 
 #[test]
-fn a_token_of_another_key_issuer_audience_or_time_is_nobodys() {
+fn a_token_of_another_key_issuer_audience_or_time_is_rejected() {
     let clock = clock();
     let ours = tokens(&settings(), SECRET, &clock);
     let others = [
@@ -81,11 +81,11 @@ fn a_token_of_another_key_issuer_audience_or_time_is_nobodys() {
     }
     let early = clock.clone();
     let late = Clock::manual(early.now() + TimeDelta::seconds(30));
-    assert!(ours.verify(&issue(&tokens(&settings(), SECRET, &late))).is_err(), "it comes from the future");
+    assert!(ours.verify(&issue(&tokens(&settings(), SECRET, &late))).is_err(), "issued in the future");
 }
 
 #[test]
-fn a_token_that_names_another_algorithm_or_was_changed_is_nobodys() {
+fn a_modified_token_or_one_with_another_algorithm_is_rejected() {
     let ours = tokens(&settings(), SECRET, &clock());
     let token = issue(&ours);
     for algorithm in ["none", "None", "HS384", "HS512", "RS256", "EdDSA", "ES256"] {
@@ -111,7 +111,7 @@ fn a_token_that_names_another_algorithm_or_was_changed_is_nobodys() {
     }
 }
 
-/// A token with these changes to the header and the claims of a good one, signed with the right key.
+/// A validly signed token with this header and modified claims.
 fn signed_with(header: &Header, change: impl Fn(&mut Value)) -> String {
     let good = issue(&tokens(&settings(), SECRET, &clock()));
     let mut claims = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(&good).unwrap();
@@ -120,7 +120,7 @@ fn signed_with(header: &Header, change: impl Fn(&mut Value)) -> String {
 }
 
 #[test]
-fn a_token_with_a_critical_extension_is_refused_because_none_is_supported() {
+fn a_token_with_a_critical_extension_is_rejected() {
     let ours = tokens(&settings(), SECRET, &clock());
     assert!(ours.verify(&signed_with(&Header::new(Algorithm::HS256), |_| ())).is_ok());
     for names in [vec!["b64"], vec!["exp"], vec!["http://example.com/unknown", "b64"], vec![]] {
@@ -131,7 +131,7 @@ fn a_token_with_a_critical_extension_is_refused_because_none_is_supported() {
 }
 
 #[test]
-fn a_token_whose_critical_extensions_are_null_is_refused_too() {
+fn a_token_whose_critical_extensions_are_null_is_rejected() {
     let ours = tokens(&settings(), SECRET, &clock());
     let good = issue(&ours);
     let payload = good.split('.').nth(1).unwrap();
@@ -148,7 +148,7 @@ fn a_token_whose_critical_extensions_are_null_is_refused_too() {
 }
 
 #[test]
-fn any_number_as_a_time_is_compared_and_never_panics() {
+fn any_number_as_a_time_is_handled_without_panicking() {
     let ours = tokens(&settings(), SECRET, &clock());
     let now = clock().now().timestamp();
     let header = Header::new(Algorithm::HS256);
@@ -180,7 +180,7 @@ fn any_number_as_a_time_is_compared_and_never_panics() {
 }
 
 #[test]
-fn with_an_ed25519_key_tokens_are_signed_with_it_and_nothing_else_is_accepted() {
+fn with_an_ed25519_key_only_tokens_signed_with_it_are_accepted() {
     let clock = clock();
     let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -192,14 +192,14 @@ fn with_an_ed25519_key_tokens_are_signed_with_it_and_nothing_else_is_accepted() 
     assert_eq!(ed.verify(&token).unwrap().name, "ana");
     assert!(hs.verify(&token).is_err() && ed.verify(&issue(&hs)).is_err());
 
-    // The classic confusion: the public key, which is no secret, used as the secret of HMAC.
+    // Algorithm confusion: the public key used as an HMAC secret.
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document.as_ref()).unwrap();
     let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(&token).unwrap();
     let key = EncodingKey::from_secret(pair.public_key().as_ref());
     let confused = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap();
     assert!(ed.verify(&confused).is_err());
 
-    std::fs::write(file.path(), "no key").unwrap();
+    std::fs::write(file.path(), "not a key").unwrap();
     let refused = AccessTokens::new(&with_key, &SecretString::from(SECRET), clock);
     assert!(refused.err().unwrap().to_string().contains("accounts.signing_key_file"));
 }

@@ -1,26 +1,25 @@
-//! The memory of password hashes, which is used again.
+//! Reused memory for password hashing.
 //!
-//! A hash fills some 20 MiB. Allocated anew for each on whatever thread computes it, that memory stays with the
-//! allocator's arenas, as many times as there are threads. A buffer that is kept costs it once for each hash that is
-//! computed at the same time, of which there are few.
+//! A hash needs about 20 MiB. Allocating it on whichever thread computes the hash would leave a copy in the allocator's
+//! arena of every such thread. With reused buffers, only as many exist as there are concurrent hashes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::Block;
 
-/// The buffers that are not in use. Cheap to clone.
+/// The free buffers. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct HashMemory {
     free: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl HashMemory {
-    /// Lends `blocks` blocks to `work`.
+    /// Calls `work` with a buffer of `blocks` blocks.
     pub(super) fn lend<R>(&self, blocks: usize, work: impl FnOnce(&mut [Block]) -> R) -> R {
         let kept = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut buffer = kept.unwrap_or_default();
         if buffer.len() < blocks {
-            // Replaced instead of extended: nothing in it needs to be copied.
+            // Replaced instead of extended, because its content need not be copied.
             buffer = vec![Block::new(); blocks];
         }
         let (lent, _) = buffer.split_at_mut(blocks);
@@ -29,7 +28,7 @@ impl HashMemory {
         result
     }
 
-    /// How many blocks are kept.
+    /// The sizes of the free buffers, in blocks.
     #[cfg(test)]
     pub(super) fn blocks(&self) -> Vec<usize> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Vec::len).collect()

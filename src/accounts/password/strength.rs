@@ -1,24 +1,24 @@
-//! Which passwords are acceptable.
+//! Password rules.
 //!
-//! SP 800-63B asks for a comparison with passwords that are commonly used, expected or compromised. A list alone knows
-//! `password1234` and not `Password@1234`: `zxcvbn` looks for the entries of such lists, for names, words, sequences,
-//! repetitions, dates and rows of a keyboard inside the password, and estimates how many guesses find it.
+//! NIST SP 800-63B requires a comparison with commonly used, expected or compromised passwords. A list matches
+//! `password1234` but not `Password@1234`. Therefore `zxcvbn` looks for list entries, names, words, sequences,
+//! repetitions, dates and keyboard patterns within the password, and estimates the number of guesses needed.
 
 use secrecy::SecretString;
 
 use super::normalized;
 use crate::domain::account::AccountName;
 
-/// Fewest and most characters, after normalisation.
+/// The minimum and maximum length in characters, after normalisation.
 const MIN_CHARS: usize = 12;
 const MAX_CHARS: usize = 128;
-/// Characters of which the strength is estimated: the time that it takes grows with their third power.
+/// The number of characters for the strength estimate, whose duration grows with their third power.
 const ESTIMATED_CHARS: usize = 40;
-/// Decimal digits of the number of guesses that a password must withstand.
+/// The minimum number of guesses, as a decimal logarithm.
 const MIN_GUESSES_LOG10: f64 = 9.0;
 
-/// Words that `zxcvbn`, which is English, does not know, and that passwords are made of in the languages of the countries
-/// that Aval serves; and the product itself.
+/// Common words in passwords in the languages of Aval's countries, which `zxcvbn` (English) does not know, and the name
+/// of the product.
 const COMMON_WORDS: [&str; 48] = [
     "aval",
     "contraseña",
@@ -73,18 +73,17 @@ const COMMON_WORDS: [&str; 48] = [
 /// Why a password is not acceptable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordProblem {
-    /// It has fewer than 12 characters.
+    /// Fewer than 12 characters.
     TooShort,
-    /// It has more than 128 characters.
+    /// More than 128 characters.
     TooLong,
-    /// It is the account's name.
+    /// Equal to the account's name.
     IsAccountName,
-    /// It is among the first that are tried.
+    /// Too easy to guess.
     TooCommon,
 }
 
 impl PasswordProblem {
-    /// The stable reason code.
     pub const fn code(self) -> &'static str {
         match self {
             Self::TooShort | Self::TooLong => "bad_length",
@@ -93,7 +92,7 @@ impl PasswordProblem {
         }
     }
 
-    /// A sentence for the person who chose it.
+    /// The detail of the field error.
     pub const fn detail(self) -> &'static str {
         match self {
             Self::TooShort | Self::TooLong => "must have 12 to 128 characters",
@@ -105,10 +104,10 @@ impl PasswordProblem {
     }
 }
 
-/// Checks the length of a password that somebody chose, before it is known for whom.
+/// Checks the length of a new password before its account is known.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The violated rule.
 pub fn check_length(password: &SecretString) -> Result<(), PasswordProblem> {
     match normalized(password).chars().count() {
         ..MIN_CHARS => Err(PasswordProblem::TooShort),
@@ -117,10 +116,10 @@ pub fn check_length(password: &SecretString) -> Result<(), PasswordProblem> {
     }
 }
 
-/// Checks a password that somebody chose.
+/// Checks a new password.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The violated rule.
 pub fn check(password: &SecretString, account: &AccountName) -> Result<(), PasswordProblem> {
     check_length(password)?;
     let password = normalized(password);

@@ -8,7 +8,7 @@ fn secret(text: &str) -> SecretString {
 }
 
 #[test]
-fn length_counts_and_composition_does_not() {
+fn length_is_required_but_no_composition() {
     let account = AccountName::parse("ana.maria.lopez").unwrap();
     for (password, expected) in [
         ("elevenchars", Err(PasswordProblem::TooShort)),
@@ -18,7 +18,7 @@ fn length_counts_and_composition_does_not() {
         (&"plum-Trak7 ".repeat(11), Ok(())),
         (&"x".repeat(129), Err(PasswordProblem::TooLong)),
         ("Ana.Maria.Lopez", Err(PasswordProblem::IsAccountName)),
-        // Eleven characters, one of them sent as two.
+        // Eleven characters, one of them sent as two code points.
         ("elevenchare\u{301}", Err(PasswordProblem::TooShort)),
     ] {
         assert_eq!(check(&secret(password), &account), expected, "{password}");
@@ -26,7 +26,7 @@ fn length_counts_and_composition_does_not() {
 }
 
 #[test]
-fn passwords_that_are_tried_first_are_refused_in_every_spelling() {
+fn common_passwords_are_rejected_in_every_spelling() {
     let account = AccountName::parse("ana.maria.lopez").unwrap();
     for password in [
         "123456789012",
@@ -60,7 +60,7 @@ fn passwords_that_are_tried_first_are_refused_in_every_spelling() {
 }
 
 #[actix_rt::test]
-async fn a_hash_is_salted_argon2id_and_knows_its_password_alone() {
+async fn a_hash_is_salted_argon2id_and_matches_only_its_password() {
     let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
     let hash = passwords.hash(secret("correct horse")).await.unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
@@ -70,7 +70,7 @@ async fn a_hash_is_salted_argon2id_and_knows_its_password_alone() {
     };
     assert_eq!(verify("correct horse", Some(&hash)).await, Verified::Good);
     assert_eq!(verify("correct hors", Some(&hash)).await, Verified::Refused);
-    assert_eq!(verify("correct horse", None).await, Verified::Refused, "the work is done, not skipped");
+    assert_eq!(verify("correct horse", None).await, Verified::Refused, "an unknown account must not match");
     assert!(passwords.verify(secret("x"), Some("no hash".to_owned())).await.is_err());
 }
 
@@ -89,18 +89,18 @@ async fn the_same_characters_are_the_same_password() {
 }
 
 #[actix_rt::test]
-async fn a_hash_of_other_costs_is_outdated_and_the_memory_of_hashes_is_used_again() {
+async fn a_hash_with_other_costs_is_outdated_and_hash_memory_is_reused() {
     let old = Passwords::new(&PasswordSettings { memory_kib: 32, ..CHEAP }, Clock::system()).unwrap();
     let passwords = Passwords::new(&PasswordSettings { queue: 100, ..CHEAP }, Clock::system()).unwrap();
     let hash = old.hash(secret("correct horse")).await.unwrap();
     assert_eq!(passwords.verify(secret("correct horse"), Some(hash)).await.unwrap(), Verified::Outdated);
     let hashes = (0..50).map(|_| passwords.hash(secret("correct horse")));
     futures_util::future::try_join_all(hashes).await.unwrap();
-    assert_eq!(passwords.memory.blocks(), [64], "one hash at a time needs one buffer");
+    assert_eq!(passwords.memory.blocks(), [64], "one hash at a time must need only one buffer");
 }
 
 #[actix_rt::test]
-async fn a_refusal_costs_as_much_as_the_most_expensive_hash_that_there_is() {
+async fn a_rejection_costs_as_much_as_the_most_expensive_known_hash() {
     let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
     passwords.expect_costs(&["m=128,t=3,p=1".to_owned(), "m=16,t=1,p=1".to_owned(), "nonsense".to_owned()]);
     assert_eq!(passwords.refusal_cost.load(Ordering::Relaxed), 384);
@@ -115,11 +115,11 @@ async fn a_refusal_costs_as_much_as_the_most_expensive_hash_that_there_is() {
     let hash = cheaper.hash(secret("correct horse")).await.unwrap();
     let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
     assert_eq!(passwords.verify(secret("wrong horse"), Some(hash)).await.unwrap(), Verified::Refused);
-    assert_eq!(passwords.memory.blocks(), [48], "what is left of 64 KiB is spent on another hash");
+    assert_eq!(passwords.memory.blocks(), [48], "the rest of 64 KiB must be spent on another hash");
 }
 
 #[actix_rt::test]
-async fn more_than_may_wait_are_sent_away_and_places_come_back() {
+async fn requests_beyond_the_queue_are_rejected_until_a_place_is_free() {
     let passwords = Passwords::new(&CHEAP, Clock::system()).unwrap();
     let held = Arc::clone(&passwords.running).acquire_owned().await.unwrap();
     let mut waiting = std::pin::pin!(passwords.hash(secret("one")));

@@ -1,7 +1,7 @@
-//! Where an event goes: its topics, who may see it, and the frame that it becomes.
+//! Maps events to topics, viewers and frames.
 //!
-//! This is the one part of the broadcaster that knows families of events. `application.*` goes to the application's topics.
-//! Any other type goes where its audience in the [registry](crate::events::registry) says.
+//! Only this part of the broadcaster knows the families of events. `application.*` events go to the application's
+//! topics. All others go to the audience that the [registry](crate::events::registry) declares.
 
 use uuid::Uuid;
 
@@ -13,13 +13,13 @@ use crate::domain::published::Position;
 use crate::events::envelope::Envelope;
 use crate::events::registry::{Audience, EventRegistry};
 
-/// An event on its way to sessions. Its frame is made once.
+/// An event to deliver to sessions. Its frame is built once.
 #[derive(Debug, Clone)]
 pub(super) struct Update {
     pub(super) offset: i64,
     pub(super) topics: Vec<Topic>,
     pub(super) viewers: Viewers,
-    /// The application whose older updates a slow client may miss. An update without one is never replaced.
+    /// The application, if a slow client may miss older updates of it. Other updates are never replaced.
     pub(super) application: Option<ApplicationId>,
     pub(super) frame: Frame,
 }
@@ -27,14 +27,14 @@ pub(super) struct Update {
 /// Who may see an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Viewers {
-    /// This account, and accounts that see all applications.
+    /// This account, and all accounts that see all applications.
     OwnerAndStaff(String),
-    /// Accounts that see the channel `operations`.
+    /// Accounts that may see the channel `operations`.
     Operators,
 }
 
 impl Update {
-    /// `None` for an event of a type or shape that this version does not know: it is delivered to no session.
+    /// `None` for an event of a type or shape that this version does not know. It is not delivered.
     pub(super) fn new(types: &EventRegistry, epoch: Uuid, event: &Envelope) -> Option<Self> {
         let offset = event.offset;
         if let Some(changed) = event.data::<ApplicationChanged>() {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_an_application_goes_to_its_topics_for_its_owner_and_staff() {
+    fn an_application_event_goes_to_its_topics_and_is_visible_to_owner_and_staff() {
         let update = update("application.created.v1", &changed()).unwrap();
         let id = ID.parse().unwrap();
         let topics =
@@ -105,17 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn an_event_for_operations_goes_to_operators_whatever_its_data() {
+    fn an_operations_event_goes_to_operators_with_any_data() {
         let update = update("account.disabled.v1", &json!([1])).unwrap();
         assert_eq!(update.topics, [Topic::Operations]);
         assert_eq!((update.viewers, update.application), (Viewers::Operators, None));
     }
 
     #[test]
-    fn an_event_of_an_unknown_type_or_shape_goes_nowhere() {
+    fn an_event_of_an_unknown_type_or_shape_is_not_delivered() {
         assert!(update("account.disabled.v9", &json!({})).is_none());
         assert!(update("loan.granted.v1", &changed()).is_none());
         assert!(update("application.created.v1", &json!({"id": ID})).is_none());
-        assert!(update("application.escalated.v9", &changed()).is_some(), "the family has one shape");
+        assert!(
+            update("application.escalated.v9", &changed()).is_some(),
+            "all types of the family have the same shape"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What the server says on a WebSocket: every frame's JSON, in one place.
+//! The server's WebSocket frames: the JSON of all of them.
 
 use std::sync::Arc;
 
@@ -18,27 +18,23 @@ use crate::domain::status::Status;
 use crate::domain::timestamp;
 use crate::events::envelope::Envelope;
 
-/// The kind of a frame: its `type`, and its label in the metrics.
+/// The kind of a frame: its `type`, and its label in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
-    /// An application changed.
     ApplicationUpdate,
-    /// An account, an API key or a circuit breaker changed.
     OperationsUpdate,
-    /// A subscription stands.
+    /// The subscription is active.
     Subscribed,
-    /// A subscription has ended.
     Unsubscribed,
-    /// A message of the client was refused.
+    /// A client message was rejected.
     Error,
-    /// The answer to a ping in JSON.
+    /// The response to a JSON ping.
     Pong,
-    /// The client is known.
+    /// The client has authenticated.
     Authenticated,
 }
 
 impl FrameKind {
-    /// The frame's `type`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApplicationUpdate => "application_update",
@@ -51,24 +47,21 @@ impl FrameKind {
         }
     }
 
-    /// Whether it carries an event.
     pub(super) const fn is_update(self) -> bool {
         matches!(self, Self::ApplicationUpdate | Self::OperationsUpdate)
     }
 }
 
-/// One text frame. Its text is shared by all sessions that it goes to.
+/// A text frame. All sessions that it is sent to share its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is.
     pub kind: FrameKind,
-    /// Its JSON.
     pub text: Arc<str>,
-    /// The position that its JSON names.
+    /// The position in its JSON.
     position: Option<Position>,
 }
 
-/// Every frame that the server sends.
+/// The contents of all frames.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Content<'a> {
@@ -112,7 +105,7 @@ enum Content<'a> {
     },
 }
 
-/// What a subscriber may know of a change: neither its version nor who made the application.
+/// The part of a change that subscribers may see: without version and owner.
 #[derive(Serialize)]
 struct UpdateData<'a> {
     id: ApplicationId,
@@ -125,7 +118,7 @@ struct UpdateData<'a> {
     updated_at: &'a DateTime<Utc>,
 }
 
-/// A topic as the client named it.
+/// A topic in the form that the client used.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Echo {
@@ -172,23 +165,23 @@ impl Content<'_> {
 
 impl From<Content<'_>> for Frame {
     fn from(content: Content<'_>) -> Self {
-        // Writing to memory fails only for maps whose keys are not text, and there are none.
+        // Serialisation only fails for maps whose keys are not strings, and there are none.
         let text = serde_json::to_string(&content).unwrap_or_default();
         Self { kind: content.kind(), text: text.into(), position: content.position() }
     }
 }
 
 impl Frame {
-    /// A frame of a test.
+    /// A frame for a test.
     #[cfg(test)]
     pub(super) fn of_text(kind: FrameKind, text: &str) -> Self {
         Self { kind, text: text.into(), position: None }
     }
 
-    /// The same frame with another number for its offset, if it has one.
+    /// The frame with another value for `offset`, if it has one.
     pub fn with_offset(&self, number: impl FnOnce(Position) -> i64) -> Self {
         let Some(position) = self.position else { return self.clone() };
-        // The first member of this name: what comes before it is a topic, which has no text of a client's making.
+        // Replaces the first member with this name. Only a topic precedes it, which contains no client text.
         let (own, other) =
             (format!("\"offset\":{}", position.offset), format!("\"offset\":{}", number(position)));
         Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
@@ -207,40 +200,38 @@ impl Frame {
         Content::ApplicationUpdate { epoch: position.epoch, offset: position.offset, data }.into()
     }
 
-    /// `operations_update`: an event for admins, with its data as it was published.
+    /// `operations_update`: an event for admins, with its published data.
     pub(super) fn operations_update(epoch: Uuid, event: &Envelope) -> Self {
         let Envelope { event_type, time, offset, .. } = event;
         Content::OperationsUpdate { epoch, offset: *offset, event_type, time, data: event.json() }.into()
     }
 
-    /// `subscribed`: every event of the topic after `position` follows. `recovered` answers a client that asked for
-    /// what it had missed.
+    /// `subscribed`: every event of the topic after `position` follows. `recovered` is set for clients that resumed.
     pub fn subscribed(topic: Topic, position: Position, recovered: Option<bool>) -> Self {
         let Position { epoch, offset } = position;
         Content::Subscribed { topic: topic.into(), epoch, offset, recovered }.into()
     }
 
-    /// `authenticated`: who the client is, and until when.
+    /// `authenticated`: the client's account and how long the session is valid.
     pub fn authenticated(account: &str, role: Role, valid_until: Option<DateTime<Utc>>) -> Self {
         Content::Authenticated { account, role, valid_until }.into()
     }
 
-    /// `unsubscribed`: nothing of the topic follows.
+    /// `unsubscribed`: no further events of the topic follow.
     pub fn unsubscribed(topic: Topic) -> Self {
         Content::Unsubscribed { topic: topic.into() }.into()
     }
 
-    /// `error`: a message was refused, and why. The connection stays.
+    /// `error`: a message was rejected. The connection stays open.
     pub fn error(code: &str, detail: &str) -> Self {
         Content::Error { code, detail, topic: None }.into()
     }
 
-    /// `error`: a subscription to `topic` was refused, and why.
+    /// `error`: a subscription to `topic` was rejected.
     pub fn subscription_refused(topic: Topic, code: &str, detail: &str) -> Self {
         Content::Error { code, detail, topic: Some(topic.into()) }.into()
     }
 
-    /// `pong`.
     pub fn pong() -> Self {
         Content::Pong.into()
     }
@@ -254,7 +245,7 @@ mod tests {
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
     #[test]
-    fn every_frame_reads_as_documented() {
+    fn every_frame_has_the_documented_json() {
         let position = Position { epoch: Uuid::nil(), offset: 7 };
         let nil = Uuid::nil();
         let application = Topic::Application(ID.parse().unwrap());
@@ -285,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_update_has_what_a_subscriber_may_know_and_no_more() {
+    fn an_application_update_contains_only_what_a_subscriber_may_see() {
         let changed = ApplicationChanged {
             id: ID.parse().unwrap(),
             country: Country::Br,
@@ -306,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operations_update_has_the_type_the_time_and_the_data_of_its_event() {
+    fn an_operations_update_contains_type_time_and_data_of_its_event() {
         let event = envelope("account.disabled.v1", 9, &serde_json::json!({"role": "user"}));
         let nil = Uuid::nil();
         let frame = Frame::operations_update(nil, &event);

@@ -1,13 +1,13 @@
-//! The broadcaster: from the bus to every subscribed WebSocket session of this instance.
+//! The broadcaster: delivers events from the bus to the subscribed WebSocket sessions of this instance.
 //!
-//! It reads the bus from where it last stopped whenever it is told that something was published ([`Wake`]), and on a
-//! poll for hints that were lost; an event's JSON is made once and shared by all who get it. What must survive its death
-//! lives in [`Sessions`], outside it. Clients that reconnect get what they missed from the bus ([`Sessions`] says how);
-//! that runs beside the live events, so that a thousand clients that come back at once do not hold them up.
+//! It reads the bus from its last position after each hint ([`Wake`]), and on a poll in case a hint was lost. The JSON
+//! of an event is built once and shared. State that must survive a restart is in [`Sessions`], outside the actor.
+//! Clients that reconnect get missed events from the bus (see [`Sessions`]). This replay runs concurrently with live
+//! delivery, so a thousand reconnecting clients do not delay live events.
 //!
-//! What can go wrong: the bus cannot be read (it tries again at the next poll; nobody misses anything, everybody waits);
-//! the broadcaster dies (the next one goes on; queues ignore what they already have); a client does not read (its
-//! [`SessionQueue`] bounds itself).
+//! Failure modes: if the bus cannot be read, delivery is delayed until a later poll succeeds, and no event is lost; if
+//! the broadcaster dies, its replacement continues, and queues ignore events that they already have; if a client does
+//! not read, its [`SessionQueue`] stays bounded.
 
 mod feed;
 mod frame;
@@ -38,18 +38,17 @@ pub use self::session_queue::{Closing, SessionQueue, Taken};
 pub use self::sessions::{Membership, Sessions, Subscription, Viewer};
 pub use self::topic::Topic;
 
-/// The role's name, in logs and metrics.
+/// The actor's name in logs and metrics.
 pub const NAME: &str = "broadcaster";
 
-/// Events read at once, live or missed.
+/// The number of events per read, live or replayed.
 const PAGE: u32 = 512;
 
-/// A hint that events were published, or that a session waits for an answer or for more of its replay.
+/// A hint that events were published, or that a session needs a response or can continue its replay.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Wake;
 
-/// The broadcaster of one instance.
 pub struct Broadcaster {
     resources: Resources,
     bus: Arc<dyn EventBus>,
@@ -61,7 +60,7 @@ pub struct Broadcaster {
 }
 
 impl Broadcaster {
-    /// A broadcaster that takes over `sessions` as they are.
+    /// A broadcaster that takes over existing `sessions`.
     pub fn new(
         resources: &Resources,
         bus: Arc<dyn EventBus>,
@@ -80,7 +79,7 @@ impl Broadcaster {
         }
     }
 
-    /// Delivers what is new, then sees to those who missed something.
+    /// Delivers new events, then continues replays.
     fn deliver(&mut self, ctx: &mut Context<Self>) {
         if !self.delivering.begin() {
             return;
@@ -88,7 +87,7 @@ impl Broadcaster {
         let (resources, bus, sessions) =
             (self.resources.clone(), Arc::clone(&self.bus), self.sessions.clone());
         let types = Arc::clone(&self.types);
-        // A task of its own: a panic in it comes back as an error instead of ending the broadcaster.
+        // Runs as a separate task, so a panic becomes an error instead of ending the actor.
         let task = actix_rt::spawn(async move { deliver_new(&resources, &*bus, &types, &sessions).await });
         ctx.spawn(task.into_actor(self).map(|ended, broadcaster, ctx| {
             let again = broadcaster.delivering.end();
@@ -102,7 +101,7 @@ impl Broadcaster {
     }
 
     fn recover(&mut self, ctx: &mut Context<Self>) {
-        if !self.sessions.anybody_recovers() || !self.recovering.begin() {
+        if !self.sessions.needs_recovery() || !self.recovering.begin() {
             return;
         }
         let (bus, types, sessions) = (Arc::clone(&self.bus), Arc::clone(&self.types), self.sessions.clone());
@@ -115,7 +114,7 @@ impl Broadcaster {
         }));
     }
 
-    /// Logs a failure; the next poll tries again.
+    /// Logs a failure. The next poll retries.
     fn succeeded(&self, what: &'static str, ended: Result<Result<()>, JoinError>) -> bool {
         match &ended {
             Ok(Ok(())) => {}
@@ -127,23 +126,23 @@ impl Broadcaster {
     }
 }
 
-/// Reads the bus from the position to its end. Where nobody listens, the position just moves there.
+/// Reads the bus from the current position to its end. Without listeners, it only moves the position.
 async fn deliver_new(
     resources: &Resources,
     bus: &dyn EventBus,
     types: &EventRegistry,
     sessions: &Sessions,
 ) -> Result<()> {
-    if sessions.position().is_none() || !sessions.anybody_listens() {
+    if sessions.position().is_none() || !sessions.has_listeners() {
         sessions.skip_to(bus.position().await?);
     }
-    while sessions.anybody_listens()
+    while sessions.has_listeners()
         && let Some(position) = sessions.position()
     {
         let events = bus.read_after(position, PAGE).await?;
         let is_full = events.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
         if events.is_empty() {
-            // Nothing new, or the sequence started anew.
+            // There are no new events, or a new epoch began.
             sessions.skip_to(bus.position().await?);
         }
         let end = events.last().map(|event| event.offset);
@@ -162,14 +161,14 @@ async fn deliver_new(
     Ok(())
 }
 
-/// Instances of a version that knows the type or shape deliver the event.
+/// Instances whose version knows the type or shape deliver the event.
 fn note_unknown(resources: &Resources, event: &Envelope) {
     resources.metrics.unknown_labels_total.with_label_values(&["outbox"]).inc();
-    warn!(resources.logger, "an event of an unknown type or shape is not delivered"; "id" => %event.id,
+    warn!(resources.logger, "skipping an event of unknown type or shape"; "id" => %event.id,
         "type" => &event.event_type, "offset" => event.offset);
 }
 
-/// Answers the subscriptions that wait and replays, page by page, until nobody can take more.
+/// Answers waiting subscriptions and replays, page by page, until no session can take more.
 async fn recover_all(bus: &dyn EventBus, types: &EventRegistry, sessions: &Sessions) -> Result<()> {
     let extent = bus.extent().await?;
     sessions.skip_to(extent.end);

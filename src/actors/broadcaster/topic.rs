@@ -1,12 +1,12 @@
-//! Topics: what a session can subscribe to.
+//! Topics that a session can subscribe to.
 
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 
-/// A part of the one sequence of events.
+/// A subset of the sequence of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// Every application: the channel `applications`.
+    /// All applications: the channel `applications`.
     All,
     /// The applications of one country.
     Country(Country),
@@ -17,13 +17,13 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// The name of the channel that is [`Topic::All`].
+    /// The channel of [`Topic::All`].
     pub const ALL_CHANNEL: &'static str = "applications";
-    /// The name of the channel that is [`Topic::Operations`].
+    /// The channel of [`Topic::Operations`].
     pub const OPERATIONS_CHANNEL: &'static str = "operations";
 
-    /// Whether some event could belong to both. An application's country is not known here, so that one application
-    /// may be in any country.
+    /// Whether an event can belong to both topics. The country of an application is unknown here, so an application may
+    /// be in any country.
     pub(super) fn may_overlap(self, other: Self) -> bool {
         match (self, other) {
             (Self::Country(one), Self::Country(two)) => one == two,

@@ -1,20 +1,20 @@
-//! One attempt over HTTP, and what its outcome means (docs/specification.md 4).
+//! A single HTTP request to a bureau, and the meaning of its result (docs/specification.md 4).
 //!
-//! | the bureau                                   | outcome        | for the breaker | tried again here |
+//! | the bureau's response                        | result         | for the breaker | retried          |
 //! |----------------------------------------------|----------------|-----------------|------------------|
 //! | 200 with a report                            | the report     | success         |                  |
 //! | 202 with a reference, in asynchronous mode   | comes later    | success         |                  |
 //! | 404                                          | a thin file    | success         |                  |
-//! | 429                                          | comes later    | no result      | no               |
+//! | 429                                          | comes later    | no result       | no               |
 //! | any other 4xx                                | refused        | success         | no               |
 //! | 401, 403                                     | unauthorized   | failure, alert  | no               |
 //! | 5xx                                          | server error   | failure         | yes              |
-//! | no connection, or one that breaks            | connect        | failure         | yes              |
-//! | nothing within the call time-out             | timeout        | failure         | yes              |
+//! | no connection, or a broken one               | connect        | failure         | yes              |
+//! | none within the call timeout                 | timeout        | failure         | yes              |
 //! | an unreadable or oversized body, other codes | malformed      | failure         | yes              |
 //!
-//! Redirects are never followed: a question holds personal data, and where it goes is for the configuration to say. A
-//! redirect is thus a status like any other that no report comes with.
+//! Redirects are never followed, because requests contain personal data and only the configuration decides where they are
+//! sent. A redirect is treated like any other unexpected status.
 
 use std::time::Duration;
 
@@ -31,31 +31,36 @@ use crate::providers::retry_after::pause;
 use crate::providers::{BureauRequest, acceptance};
 use crate::resilience::circuit_breaker::CallResult;
 
-/// How an attempt ended.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(super) enum BureauAnswer {
-    /// A report.
     Report(BankingData),
-    /// The bureau will answer later, under this reference.
-    Accepted { provider_reference: String },
-    /// The bureau knows nobody by that document.
+    /// The bureau will respond later, under this reference.
+    Accepted {
+        provider_reference: String,
+    },
+    /// The bureau has no record of the document.
     NotFound,
-    /// Too many questions: the next is welcome after this time.
-    RateLimited { retry_after: Duration },
-    /// The bureau understood the question and does not answer it.
-    Refused { status: StatusCode },
-    /// The bureau failed.
+    /// The bureau's rate limit is exceeded; retry after this time.
+    RateLimited {
+        retry_after: Duration,
+    },
+    /// The bureau understood the request and rejected it.
+    Refused {
+        status: StatusCode,
+    },
+    /// The call failed.
     Failed(Failure),
 }
 
-/// A failure with its details, which are for the log and hold no personal data.
+/// A failure with its details, which are only logged and contain no personal data.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) kind: FailureKind,
     pub(super) cause: String,
 }
 
-/// What kind of failure it was.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FailureKind {
     Timeout,
@@ -66,7 +71,7 @@ pub(super) enum FailureKind {
 }
 
 impl FailureKind {
-    /// The word for it in metrics, logs and errors.
+    /// The name in metrics, logs and errors.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -77,8 +82,8 @@ impl FailureKind {
         }
     }
 
-    /// Whether another try may help. Credentials that were refused stay refused, and insisting locks accounts.
-    pub(super) const fn worth_another_try(self) -> bool {
+    /// Whether a retry may help. Rejected credentials stay rejected, and repeating them can lock the account.
+    pub(super) const fn is_retryable(self) -> bool {
         match self {
             Self::Timeout | Self::Connect | Self::ServerError | Self::Malformed => true,
             Self::Unauthorized => false,
@@ -99,7 +104,7 @@ impl BureauAnswer {
         }
     }
 
-    /// What the breaker learns from it; `None`: nothing.
+    /// The result for the breaker, or `None` if the attempt says nothing about the bureau.
     pub(super) const fn result(&self) -> Option<CallResult> {
         match self {
             Self::Report(_) | Self::Accepted { .. } | Self::NotFound | Self::Refused { .. } => {
@@ -111,10 +116,10 @@ impl BureauAnswer {
     }
 }
 
-/// The HTTP client of one country, with connections of its own.
+/// The HTTP client of one country, with its own connections.
 pub(super) fn client(settings: &CallSettings) -> awc::Client {
-    // awc's constructors take the process's cryptography and panic where there is none, even for plain HTTP. An error
-    // means that somebody has installed one already, which serves as well.
+    // awc's constructors use the process's crypto provider and panic without one, even for plain HTTP. An error means
+    // that one is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let connector = awc::Connector::new()
         .timeout(settings.connect_timeout())
@@ -123,7 +128,7 @@ pub(super) fn client(settings: &CallSettings) -> awc::Client {
     awc::Client::builder().connector(connector).disable_timeout().disable_redirects().finish()
 }
 
-/// Asks once. Never longer than the call time-out, which covers connecting, the head and the body.
+/// Sends one request. The call timeout covers connecting, the head and the body.
 pub(super) async fn send(
     client: &awc::Client,
     endpoint: &Endpoint,
@@ -135,7 +140,7 @@ pub(super) async fn send(
     match tokio::time::timeout(limit, exchange(client, endpoint, question, ask, now)).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(failure)) => BureauAnswer::Failed(failure),
-        Err(_elapsed) => failed(FailureKind::Timeout, format!("no answer within {limit:?}")),
+        Err(_elapsed) => failed(FailureKind::Timeout, format!("no response within {limit:?}")),
     }
 }
 
@@ -169,12 +174,12 @@ async fn exchange(
     if promised { read_promise(&body, ask) } else { read(endpoint, &body, ask) }
 }
 
-/// References are stored in the clear: one that repeats the person's document is no reference.
+/// References are stored in clear text, so one that contains the document is rejected.
 fn read_promise(body: &Bytes, ask: &FetchBankingData) -> Result<BureauAnswer, Failure> {
     let malformed = |cause: String| Failure { kind: FailureKind::Malformed, cause };
     let provider_reference = acceptance::parse(body).map_err(|error| malformed(error.to_string()))?;
     if ask.subject.identity_document.stands_in(&provider_reference) {
-        return Err(malformed("the reference repeats the document".to_owned()));
+        return Err(malformed("the reference contains the document".to_owned()));
     }
     Ok(BureauAnswer::Accepted { provider_reference })
 }
@@ -230,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_has_its_meaning() {
+    fn every_status_is_classified() {
         let meaning = |code: u16| {
             let status = StatusCode::from_u16(code).unwrap();
             let reply = without_report(status, &HeaderMap::new(), DateTime::UNIX_EPOCH);

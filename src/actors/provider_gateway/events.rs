@@ -1,12 +1,12 @@
-//! The events `circuit.*`.
+//! The `circuit.*` events.
 //!
-//! A breaker opens and closes in memory, on the path of a call. The lane only puts the change into a bounded queue
-//! ([`CircuitEvents::record`]); a task of its own writes it to the outbox ([`CircuitEvents::write`]). While the database does
-//! not answer, changes wait in the queue and the oldest are dropped from a full one. What waits when the process ends is
-//! lost: these events inform operators, and nothing is computed from them. Overrides are rows, so that a trigger writes their
-//! events in the same transaction.
+//! A breaker changes its state in memory, during a call. The lane only adds the change to a bounded queue
+//! ([`CircuitEvents::record`]), and a separate task writes it to the outbox ([`CircuitEvents::write`]). While the
+//! database is unavailable, changes wait in the queue, and the oldest are dropped when it is full. Events that wait
+//! when the process stops are lost. That is acceptable because they only inform operators. Overrides are rows, so a
+//! trigger writes their events in the same transaction.
 //!
-//! A breaker of an instance that has just started is closed, and no event says so.
+//! The breakers of a new instance are closed, and no event reports that.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,13 +26,13 @@ use crate::resilience::circuit_breaker::{Cause, CircuitMode, State, Transition};
 use crate::resources::Resources;
 use crate::storage::circuit_events::{self, NewCircuitEvent};
 
-/// The task's name, in logs and metrics.
+/// The name of the task in logs and metrics.
 pub const NAME: &str = "circuit_events";
 
-/// Changes that may wait for the database.
+/// The capacity of the queue.
 const CAPACITY: usize = 256;
 
-/// The pause after a failure of the database.
+/// The delay after a database error.
 const RETRY: Duration = Duration::from_secs(1);
 
 const OPENED: &str = "circuit.opened.v1";
@@ -43,7 +43,7 @@ const OVERRIDDEN: &str = "circuit.overridden.v1";
 pub const TYPES: &[EventType] = &[
     EventType {
         name: OPENED,
-        description: "A circuit breaker of one instance opened: the instance stops calling the bureau.",
+        description: "A circuit breaker of one instance opened. The instance stops calling the bureau.",
         audience: Audience::Operations,
         schema: || {
             object([
@@ -54,7 +54,7 @@ pub const TYPES: &[EventType] = &[
                 (
                     "open_ms",
                     nullable(integer(
-                        "Milliseconds until it lets a probe through; null when an operator forced it",
+                        "Milliseconds until it admits a probe; null if an operator forced it open",
                     )),
                 ),
                 ("changed_at", moment("When it opened, by the clock of the instance")),
@@ -69,7 +69,7 @@ pub const TYPES: &[EventType] = &[
     },
     EventType {
         name: CLOSED,
-        description: "A circuit breaker of one instance closed: the instance calls the bureau again.",
+        description: "A circuit breaker of one instance closed. The instance calls the bureau again.",
         audience: Audience::Operations,
         schema: || {
             object([
@@ -89,12 +89,12 @@ pub const TYPES: &[EventType] = &[
     },
     EventType {
         name: OVERRIDDEN,
-        description: "An operator forced the circuit breakers of a country, or gave them back (mode `auto`).",
+        description: "An operator overrode the circuit breakers of a country, or ended the override (mode `auto`).",
         audience: Audience::Operations,
         schema: || {
             object([
                 ("country", word(&Country::ALL, "The country of the bureau")),
-                ("mode", word(&CircuitMode::ALL.map(CircuitMode::as_str), "What the breakers follow")),
+                ("mode", word(&CircuitMode::ALL.map(CircuitMode::as_str), "The mode of the breakers")),
                 ("expires_at", nullable(moment("When the override ends; null for `auto`"))),
             ])
         },
@@ -102,7 +102,7 @@ pub const TYPES: &[EventType] = &[
     },
 ];
 
-/// Changes of this instance's breakers on their way to the outbox. Cheap to clone.
+/// The queue of changes of this instance's breakers. Cheap to clone.
 #[derive(Clone)]
 pub struct CircuitEvents {
     clock: Clock,
@@ -112,12 +112,11 @@ pub struct CircuitEvents {
 }
 
 impl CircuitEvents {
-    /// No changes yet.
     pub fn new(clock: Clock, instance: Arc<str>) -> Self {
         Self { clock, instance, waiting: Arc::default(), added: Arc::default() }
     }
 
-    /// Notes a change. A breaker that waits for a probe has neither opened nor closed.
+    /// Adds a change. Half-open breakers cause no event.
     pub(super) fn record(&self, country: Country, provider: &str, transition: &Transition) {
         let (instance, cause) = (&*self.instance, transition.cause.as_str());
         let changed_at = timestamp::text(self.clock.now());
@@ -151,21 +150,21 @@ impl CircuitEvents {
         self.added.notify_one();
     }
 
-    /// Writes changes as they come. Never ends.
+    /// Writes changes as they arrive. Never returns.
     pub async fn write(self, resources: Resources) {
         loop {
             match self.write_waiting(&resources).await {
                 Ok(()) => self.added.notified().await,
                 Err(error) => {
-                    warn!(resources.logger, "events of circuit breakers were not written; tried again"; error);
+                    warn!(resources.logger, "cannot write circuit breaker events; retrying"; error);
                     tokio::time::sleep(RETRY).await;
                 }
             }
         }
     }
 
-    /// An event leaves the queue once it is written. After a connection is lost during a write, the event may be written
-    /// twice, with one identifier.
+    /// An event leaves the queue once it is written. If the connection is lost during a write, the event may be written
+    /// twice with the same identifier.
     async fn write_waiting(&self, resources: &Resources) -> Result<()> {
         loop {
             let Some(event) = self.waiting().front().cloned() else { return Ok(()) };
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opened_and_a_closed_breaker_are_noted_with_their_instance_and_a_half_open_one_is_not() {
+    fn opening_and_closing_are_recorded_with_the_instance_but_half_open_is_not() {
         let events = CircuitEvents::new(Clock::manual(DateTime::UNIX_EPOCH), "one".into());
         for to in [State::Open, State::HalfOpen, State::Closed] {
             events.record(Country::Es, "bureau", &transition(to));

@@ -1,8 +1,9 @@
-//! One country's lane to its bureau: breaker, bulkhead, retry budget and pause, apart from every other country's.
+//! A country's lane to its bureau: circuit breaker, bulkhead, retry budget and pause, separate from those of other
+//! countries.
 //!
-//! A call passes three doors: the breaker, the pause that a 429 asked for, the bulkhead. Refusals are answered on the
-//! spot, inside the actor's handler. Calls run as tasks on the actor's thread and share the lane with it; no borrow of
-//! its cells is held across an `await`.
+//! A call must be admitted by the breaker, the pause after a 429, and the bulkhead. Refusals are returned immediately
+//! by the actor's handler. Calls run as tasks on the actor's thread and share the lane with it. No borrow of its cells
+//! is held across an `await`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -41,24 +42,24 @@ pub(super) struct Lane {
     breaker: RefCell<CircuitBreaker>,
     budget: RefCell<RetryBudget>,
     bulkhead: Bulkhead,
-    /// Until when the bureau wants to be left alone (429), on the clock's monotonic time.
+    /// When the pause after a 429 ends, in the clock's monotonic time.
     paused_until: Cell<Duration>,
 }
 
-/// Why a call is not made now.
+/// Why a call is not made.
 pub(super) enum Refusal {
     CircuitOpen,
     RateLimited { retry_after: Duration },
     BulkheadFull,
 }
 
-/// Where a call stands that was not refused.
+/// An admitted call.
 pub(super) enum AdmittedCall {
     Start(Attempt, BulkheadPermit),
     Wait(Waiting),
 }
 
-/// A permit of the breaker for one attempt. One that is dropped goes back without a result.
+/// A breaker permit for one attempt. Dropping it releases the permit without a result.
 pub(super) struct Attempt {
     lane: Rc<Lane>,
     permit: Option<Permit>,
@@ -124,7 +125,7 @@ impl Lane {
         }
     }
 
-    /// Passes the doors, or says which is shut. A caller that has to wait holds no permit meanwhile.
+    /// Admits a call or returns the refusal. A waiting caller holds no permit.
     pub(super) fn enter(self: &Rc<Self>) -> Result<AdmittedCall, Refusal> {
         let attempt = self.admit()?;
         match self.bulkhead.enter() {
@@ -146,7 +147,7 @@ impl Lane {
         }
     }
 
-    /// The answer to a call that is not made.
+    /// The response to a refused call.
     pub(super) fn refuse(&self, refusal: &Refusal) -> BankingAnswer {
         let (status, answer) = match refusal {
             Refusal::CircuitOpen => ("circuit_open", self.fallback()),
@@ -164,7 +165,7 @@ impl Lane {
         BankingAnswer::CircuitOpen(BankingData::fallback(self.provider(), FallbackReason::CircuitOpen, state))
     }
 
-    /// Carries a call out, with its retries, once it is its turn. It panics where an adapter does.
+    /// Makes an admitted call with its retries. Panics if the adapter does.
     pub(super) async fn carry_out(
         self: Rc<Self>,
         admission: AdmittedCall,
@@ -176,8 +177,8 @@ impl Lane {
         }
     }
 
-    /// Whoever has waited asks the breaker only now. When a call's end has shut the door, its place goes through the
-    /// whole queue in no time: each of those who wait gets it, is refused and leaves it to the next.
+    /// A waiting caller asks the breaker for its permit only now. If the breaker opened meanwhile, the bulkhead permit
+    /// passes through the whole queue immediately, and each waiting caller is refused.
     async fn pass(self: &Rc<Self>, admission: AdmittedCall) -> Result<(Attempt, BulkheadPermit), Refusal> {
         match admission {
             AdmittedCall::Start(attempt, place) => Ok((attempt, place)),
@@ -197,7 +198,7 @@ impl Lane {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
-            // Also when no retry is left: another attempt of the job would only find the breaker open.
+            // Also without remaining retries: another attempt of the job would only find the breaker open.
             if self.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
@@ -215,12 +216,12 @@ impl Lane {
     }
 
     fn may_retry(&self, kind: FailureKind, retries: u32) -> bool {
-        kind.worth_another_try()
+        kind.is_retryable()
             && retries < self.endpoint.call.retries
             && self.budget.borrow_mut().take(self.clock.monotonic())
     }
 
-    /// One attempt, told to breaker, metrics and log.
+    /// Makes one attempt and records it in breaker, metrics and log.
     async fn attempt(
         &self,
         attempt: Attempt,
@@ -263,7 +264,7 @@ impl Lane {
         self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
     }
 
-    /// The one way to the breaker: it follows operators first, and whatever a step changes is announced.
+    /// All access to the breaker. Applies the operator's override first and publishes every transition.
     fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
         let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
         let wanted = self.overrides.mode(self.country);
@@ -285,7 +286,7 @@ impl Lane {
         let labels = [self.country.code(), self.provider()];
         let gauge = &self.metrics.provider_circuit_breaker_mode;
         gauge.with_label_values(&labels).set(metric_value(mode));
-        warn!(self.log, "circuit breaker follows an operator"; "mode" => mode.as_str());
+        warn!(self.log, "circuit breaker override changed"; "mode" => mode.as_str());
     }
 
     fn announce(&self, transition: &Transition) {
@@ -303,7 +304,7 @@ impl Lane {
                 let open_ms = transition.open_for.map_or(0, |time| time.as_millis());
                 warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms);
             }
-            State::HalfOpen => info!(log, "circuit breaker waits for a probe"; "cause" => cause),
+            State::HalfOpen => info!(log, "circuit breaker half-open"; "cause" => cause),
             State::Closed => {
                 let word = match transition.cause {
                     Cause::ProbeSucceeded => ": the bureau has recovered",
@@ -342,21 +343,21 @@ impl Lane {
         match reply {
             BureauAnswer::Report(_) | BureauAnswer::Accepted { .. } | BureauAnswer::NotFound => {}
             BureauAnswer::RateLimited { retry_after } => {
-                info!(log, "bureau wants to be asked later"; "retry_after_ms" => retry_after.as_millis());
+                info!(log, "bureau rate limit exceeded"; "retry_after_ms" => retry_after.as_millis());
             }
             BureauAnswer::Refused { status } => {
-                warn!(log, "bureau refused the question"; "code" => status.as_u16())
+                warn!(log, "bureau rejected the request"; "code" => status.as_u16())
             }
             BureauAnswer::Failed(Failure { kind: FailureKind::Unauthorized, cause }) => {
-                crit!(log, "bureau does not accept our credentials";
+                crit!(log, "bureau rejected the credentials";
                     "cause" => cause, "alert" => "provider_credentials");
             }
-            BureauAnswer::Failed(failure) => warn!(log, "call to bureau failed"; "cause" => &failure.cause),
+            BureauAnswer::Failed(failure) => warn!(log, "bureau call failed"; "cause" => &failure.cause),
         }
     }
 }
 
-/// The mode as `provider_circuit_breaker_mode` shows it.
+/// The mode as a value of `provider_circuit_breaker_mode`.
 const fn metric_value(mode: CircuitMode) -> i64 {
     match mode {
         CircuitMode::Auto => 0,

@@ -1,17 +1,17 @@
-//! The provider gateway (docs/specification.md 4; docs/ARCHITECTURE.md): the one way to the bureaus.
+//! The provider gateway (docs/specification.md 4; docs/ARCHITECTURE.md), which makes all calls to bureaus.
 //!
-//! One actor for each instance owns a `lane` for each country: circuit breaker, bulkhead and retry budget. All of it
-//! is local to the instance, so that one instance's bad network does not shut a country everywhere, and nothing is
-//! shared between countries, connections included.
+//! Each instance has one actor with a `lane` per country: circuit breaker, bulkhead and retry budget. They are local to the
+//! instance, so a network problem of one instance does not block a country everywhere. Countries share nothing, not even
+//! connections.
 //!
-//! The handler decides at once what needs no bureau: a refusal by the breaker is answered with fallback figures without
-//! leaving it. Everything else runs as a task on the actor's thread, which ends early
-//! - when it panics, as an [`Error::Panicked`] for that call alone;
-//! - when its caller goes away: place and permit are free again, without a result on the bureau;
-//! - when the actor dies: callers get a mailbox error, and its replacement starts with closed breakers, or
-//!   as operators have forced them.
+//! The handler immediately answers calls that the breaker refuses, with fallback figures. All other calls run as tasks on
+//! the actor's thread. A task ends early
+//! - if it panics, with an [`Error::Panicked`] for that call only;
+//! - if its caller is dropped, which releases its permits without a result for the bureau;
+//! - if the actor dies. Callers get a mailbox error, and the replacement starts with closed breakers or with the operators'
+//!   overrides.
 //!
-//! A message that nobody waits for the answer of (`try_send`) makes no call.
+//! A message whose response is not awaited (`try_send`) makes no call.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -47,14 +47,13 @@ pub mod overrides;
 
 use lane::{AdmittedCall, Lane};
 
-/// The role's name, in logs and metrics.
+/// The actor's name in logs and metrics.
 pub const NAME: &str = "provider_gateway";
 
-/// Told when a country's breaker has closed after having been open. Called on the gateway's thread: it may leave a
-/// hint somewhere and must not block.
+/// Called when a country's breaker closes after it was open, on the gateway's thread. Must not block.
 pub type Recovered = Arc<dyn Fn(Country) + Send + Sync>;
 
-/// One country's bureau: its format, where it is and how it is guarded.
+/// The bureau of one country: adapter, address and limits.
 #[derive(Clone)]
 pub struct Endpoint {
     adapter: &'static dyn BankingProvider,
@@ -65,11 +64,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The bureau of the adapter's country at `base_url`: the configured one, or the simulator's.
+    /// The bureau of the adapter's country at `base_url`, which is the configured address or the simulator's.
     ///
     /// # Errors
-    /// [`Error::Configuration`] when `base_url` is not an absolute HTTP URL. It is checked here so that a restart of
-    /// the gateway cannot fail.
+    /// [`Error::Configuration`] if `base_url` is not an absolute HTTP URL. It is checked here so that a restart of the
+    /// gateway cannot fail.
     pub fn new(
         adapter: &'static dyn BankingProvider,
         base_url: &str,
@@ -91,114 +90,97 @@ impl Endpoint {
         Ok(Self { adapter, base_url, mode: ProviderMode::Sync, call, breaker })
     }
 
-    /// The same bureau, answering in this mode.
+    /// Sets whether the bureau responds synchronously.
     #[must_use]
     pub fn answering(self, mode: ProviderMode) -> Self {
         Self { mode, ..self }
     }
 }
 
-/// What a gateway is made of. Cheap to clone, so that each replacement can be made from the same.
+/// The parts of a gateway. Cheap to clone, because each replacement is built from them.
 #[derive(Clone)]
 pub struct GatewayParts {
-    /// The bureaus, one for each country.
+    /// One per country.
     pub endpoints: Vec<Endpoint>,
-    /// Messages that may wait in the mailbox.
+    /// The capacity of the mailbox.
     pub mailbox_capacity: usize,
-    /// Time and dice.
     pub clock: Clock,
-    /// Where calls and breakers are counted.
     pub metrics: Arc<Metrics>,
-    /// Faults that tests and operators inject.
     pub faults: Arc<Faults>,
-    /// What operators want of the breakers; known before the first call.
+    /// The operators' overrides, known before the first call.
     pub overrides: CircuitOverrides,
-    /// Where changes of the breakers become events.
     pub events: CircuitEvents,
-    /// The log.
     pub logger: Logger,
-    /// Who is told of recoveries.
+    /// Called when a bureau has recovered.
     pub on_recovered: Option<Recovered>,
 }
 
-/// The actor.
 pub struct ProviderGateway {
     lanes: Vec<Rc<Lane>>,
     mailbox_capacity: usize,
     faults: Arc<Faults>,
     log: Logger,
-    /// Ends the calls in flight with the actor.
+    /// Cancels the calls in flight when the actor ends.
     alive: CancellationToken,
     _end_of_calls: DropGuard,
     _liveness: LivenessGuard,
 }
 
-/// Asks a country's bureau about a person.
+/// Requests the report of a person from a country's bureau.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<BankingAnswer>")]
 pub struct FetchBankingData {
-    /// Whose bureau.
     pub country: Country,
-    /// About whom.
     pub subject: Subject,
-    /// For which application; for the log.
+    /// For the log.
     pub application_id: ApplicationId,
-    /// The request that led here, passed on as `X-Request-ID`.
+    /// The request that caused the call, passed on as `X-Request-ID`.
     pub request_id: Option<RequestId>,
-    /// Its W3C trace context, passed on as it is.
+    /// Its W3C trace context, passed on unchanged.
     pub traceparent: Option<String>,
 }
 
-/// What came of it. Errors beside it are ours ([`Error::Panicked`], [`Error::Internal`]), never a bureau's.
+/// The result of a request to a bureau. Errors returned instead ([`Error::Panicked`], [`Error::Internal`]) are Aval's
+/// own.
 #[derive(Debug, Clone)]
 pub enum BankingAnswer {
-    /// The bureau's report; a thin file when it knows nobody by that document.
+    /// The bureau's report, or a thin file if it has no record of the document.
     Report(BankingData),
-    /// The bureau took the question and will post its answer as a webhook under this reference.
-    Accepted {
-        /// The bureau's own name for the question.
-        provider_reference: String,
-    },
-    /// The breaker is not closed, or opened over this very call: fallback figures.
+    /// The bureau accepted the request and will post its report as a webhook under this reference.
+    Accepted { provider_reference: String },
+    /// Fallback figures, because the breaker is not closed or opened during this call.
     CircuitOpen(BankingData),
-    /// Too many calls are in flight and waiting: come back later. It counts as no failure.
+    /// Too many calls are in flight and waiting. Does not count as a failure.
     BulkheadFull,
-    /// The bureau asked to be left alone for this time (429). It counts as no failure.
-    RateLimited {
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// The bureau failed, retries included, or refused the question.
+    /// The bureau's rate limit is exceeded (429). Does not count as a failure.
+    RateLimited { retry_after: Duration },
+    /// All attempts failed, or the bureau rejected the request.
     Failed {
-        /// An [`Error::Provider`], whose `reason` is a status of `provider_calls_total`.
+        /// An [`Error::Provider`] whose `reason` is a status of `provider_calls_total`.
         error: Error,
     },
 }
 
-/// Asks how the breakers stand, in the order of the endpoints.
+/// Reads the state of the breakers, in the order of the endpoints.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Vec<BreakerStatus>")]
 pub struct ReadBreakers;
 
-/// How one country's lane stands.
+/// The state of one country's lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerStatus {
-    /// The country.
     pub country: Country,
-    /// Its bureau.
     pub provider: &'static str,
-    /// The breaker.
     pub snapshot: Snapshot,
-    /// Calls in flight.
     pub in_flight: u32,
-    /// Calls that wait for a place.
+    /// Calls that wait for a bulkhead permit.
     pub queued: usize,
-    /// How long the bureau still wants to be left alone, if it does.
+    /// The remaining pause after a 429, if any.
     pub paused_for: Option<Duration>,
 }
 
 impl ProviderGateway {
-    /// A gateway whose breakers are closed. To be called on the thread that it will run on.
+    /// A gateway with closed breakers. Must be called on the thread that it will run on.
     pub fn new(parts: GatewayParts, liveness: LivenessGuard) -> Self {
         let logger = parts.logger.new(o!("logger" => "provider_gateway"));
         let parts = GatewayParts { logger, ..parts };
@@ -256,11 +238,9 @@ impl Handler<FetchBankingData> for ProviderGateway {
     }
 }
 
-/// The gateway's response to [`FetchBankingData`]: the answer, or a call that will give it.
+/// The response to [`FetchBankingData`]: immediate, or from a call.
 pub enum Response {
-    /// The answer.
     Now(Result<BankingAnswer>),
-    /// The call.
     Later(Box<Call>),
 }
 
@@ -280,7 +260,7 @@ impl MessageResponse<ProviderGateway, FetchBankingData> for Response {
     }
 }
 
-/// A call that was let in.
+/// An admitted call.
 pub struct Call {
     lane: Rc<Lane>,
     admission: AdmittedCall,
@@ -301,17 +281,17 @@ impl Call {
         };
         let answer = answer.map_err(|panic| {
             let error = Error::Panicked { what: "provider call", cause: what_panicked(&*panic) };
-            error!(log, "a call to a bureau panicked"; &error);
+            error!(log, "bureau call panicked"; &error);
             error
         });
         let _ = caller.send(answer);
     }
 }
 
-/// The text of a panic, when it is one that was written in the source. A text that was formatted at run time may quote
-/// what was being read, which can be personal data, and is withheld.
+/// The message of a panic, if it is a literal. A message that was formatted at run time is withheld, because it may
+/// contain personal data.
 fn what_panicked(panic: &(dyn Any + Send)) -> PrivateMessage {
-    PrivateMessage::new(*panic.downcast_ref::<&'static str>().unwrap_or(&"the text is withheld"))
+    PrivateMessage::new(*panic.downcast_ref::<&'static str>().unwrap_or(&"message withheld"))
 }
 
 #[cfg(test)]

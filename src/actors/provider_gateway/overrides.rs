@@ -1,11 +1,11 @@
-//! Operators' overrides of the circuit breakers, as this instance knows them.
+//! The operators' circuit breaker overrides, as known to this instance.
 //!
-//! The database is the truth; here stands what it said last, with the moment at which each override ends by this instance's
-//! own monotonic clock. Lanes of the provider gateway look at it with every step they take, so that a gateway that has just
-//! been started follows it from its first call on, and an override ends on time even while the database is away.
+//! The database is the source of truth. This is the state of the last read, with expiries on this instance's monotonic
+//! clock. The gateway's lanes check it on every step. Therefore a new gateway applies the overrides from its first
+//! call, and an override ends on time even while the database is unavailable.
 //!
-//! [`CircuitOverrides::follow`] reads the table when a change is announced, when somebody here made one, when an override ends,
-//! and at each poll, for what was announced while nobody listened.
+//! [`CircuitOverrides::follow`] reads the table after a notification, after a change by this instance, when an override
+//! ends, and on a poll, in case a notification was lost.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,13 +24,13 @@ use crate::storage::Database;
 use crate::storage::circuit_overrides::{InForce, in_force};
 use crate::supervision::handle::Handle;
 
-/// The task's name, in logs and metrics.
+/// The name of the task in logs and metrics.
 pub const NAME: &str = "circuit_overrides";
 
 #[derive(Debug, Clone, Copy)]
 struct Forced {
     mode: CircuitMode,
-    /// On the clock's monotonic time.
+    /// In the clock's monotonic time.
     until: Duration,
 }
 
@@ -40,24 +40,23 @@ pub struct CircuitOverrides {
     clock: Clock,
     known: Arc<RwLock<HashMap<Country, Forced>>>,
     changed: Arc<Notify>,
-    /// One reader at a time, so that what was read last is what stands.
+    /// Serialises reads, so the latest read determines the state.
     reading: Arc<Mutex<()>>,
 }
 
 impl CircuitOverrides {
-    /// None yet.
     pub fn new(clock: Clock) -> Self {
         Self { clock, known: Arc::default(), changed: Arc::default(), reading: Arc::default() }
     }
 
-    /// What operators want of a country's breaker now.
+    /// The current mode of a country's breaker.
     pub fn mode(&self, country: Country) -> CircuitMode {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let forced = known.get(&country).filter(|forced| self.clock.monotonic() < forced.until);
         forced.map_or(CircuitMode::Auto, |forced| forced.mode)
     }
 
-    /// Replaces what is known.
+    /// Replaces the overrides.
     pub fn set(&self, in_force: &[InForce]) {
         let now = self.clock.monotonic();
         let forced = |known: &InForce| (known.country, Forced { mode: known.mode, until: now + known.left });
@@ -65,10 +64,10 @@ impl CircuitOverrides {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
-    /// Reads what is in force.
+    /// Reads the overrides in force.
     ///
     /// # Errors
-    /// When the database fails; what was known stays.
+    /// If the database fails; the overrides are unchanged then.
     pub async fn refresh(&self, database: &Database) -> Result<()> {
         let _turn = self.reading.lock().await;
         let in_force = database.run(in_force).await?;
@@ -76,25 +75,25 @@ impl CircuitOverrides {
         Ok(())
     }
 
-    /// There may be something new in the table.
+    /// Signals that the table may have changed.
     pub fn wake(&self) {
         self.changed.notify_one();
     }
 
-    /// How long until the next override ends.
+    /// The time until the next override ends.
     fn next_end(&self) -> Option<Duration> {
         let now = self.clock.monotonic();
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.values().map(|forced| forced.until.saturating_sub(now)).filter(|left| !left.is_zero()).min()
     }
 
-    /// Follows the table, for ever. Asking the gateway how its breakers stand has it take what is new to heart at once, also
-    /// where nobody calls; where none runs, nobody answers.
+    /// Follows the table forever. Reading the breakers makes the gateway apply changes immediately, even without calls.
+    /// The result is ignored, because some instances run no gateway.
     pub async fn follow(self, resources: Resources, gateway: Handle<ProviderGateway>) {
         let poll = Duration::from_millis(resources.settings.jobs.poll_interval_ms);
         loop {
             if let Err(error) = self.refresh(&resources.database).await {
-                warn!(resources.logger, "circuit overrides could not be read"; error);
+                warn!(resources.logger, "cannot read circuit breaker overrides"; error);
             }
             let _ = gateway.ask(ReadBreakers).await;
             let pause = self.next_end().map_or(poll, |end| end.min(poll));
@@ -109,7 +108,7 @@ mod tests {
     use chrono::DateTime;
 
     #[test]
-    fn an_override_ends_by_itself_and_says_when() {
+    fn an_override_expires_and_reports_when() {
         let clock = Clock::manual(DateTime::UNIX_EPOCH);
         let overrides = CircuitOverrides::new(clock.clone());
         let left = Duration::from_secs(10);
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_replaces_what_was_known() {
+    fn a_read_replaces_all_overrides() {
         let overrides = CircuitOverrides::new(Clock::manual(DateTime::UNIX_EPOCH));
         let forced =
             |country| InForce { country, mode: CircuitMode::ForcedClosed, left: Duration::from_secs(1) };

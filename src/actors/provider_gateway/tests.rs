@@ -1,6 +1,6 @@
-//! The gateway against a scripted bureau: a real HTTP server that plays a list of steps for each country.
+//! Tests the gateway against a scripted bureau: a real HTTP server that plays a list of steps for each country.
 //!
-//! The clock is a manual one, so open times pass when a test says so. Only call time-outs are real time.
+//! The clock is manual, so open times only pass when a test advances it. Only call timeouts are real time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -27,7 +27,7 @@ const NAME: &str = "Ximena Inventada";
 const DOCUMENT: &str = "99887766Q";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// A bureau that speaks `BankingData` itself.
+/// A bureau whose wire format is `BankingData`.
 struct PlainFormat(Country);
 
 impl BankingProvider for PlainFormat {
@@ -40,7 +40,7 @@ impl BankingProvider for PlainFormat {
     }
 
     fn request(&self, subject: &Subject) -> BureauRequest {
-        assert_ne!(subject.full_name.reveal(), "Panic", "the adapter cannot write this question");
+        assert_ne!(subject.full_name.reveal(), "Panic", "the adapter cannot build this request");
         BureauRequest {
             path: "/reports",
             content_type: "application/json",
@@ -61,17 +61,17 @@ enum Step {
     Report,
     Status(u16),
     /// A status with one header.
-    Told(u16, &'static str, &'static str),
+    StatusWithHeader(u16, &'static str, &'static str),
     Body(String),
-    /// A body that breaks off.
+    /// A truncated body.
     BreakOff,
-    /// No answer at all.
+    /// No response.
     Hang,
-    /// A report, once the test opens the gate.
+    /// A report after the test opens the gate.
     Gate,
-    /// A failure, once the test opens the gate.
+    /// A failure after the test opens the gate.
     GateThenFail,
-    /// A report; the clock moves on meanwhile.
+    /// A report, with the clock advanced meanwhile.
     Slow(Duration),
 }
 
@@ -82,7 +82,7 @@ struct Seen {
     body: String,
 }
 
-/// The script, and what the bureau saw.
+/// The script, and the requests that the bureau received.
 struct Script {
     clock: Clock,
     steps: Mutex<HashMap<String, VecDeque<Step>>>,
@@ -116,7 +116,9 @@ async fn report(
     match step.unwrap_or(Step::Report) {
         Step::Report => {}
         Step::Status(code) => return status(code).finish(),
-        Step::Told(code, name, value) => return status(code).insert_header((name, value)).finish(),
+        Step::StatusWithHeader(code, name, value) => {
+            return status(code).insert_header((name, value)).finish();
+        }
         Step::Body(text) => return HttpResponse::Ok().body(text),
         Step::BreakOff => {
             let start = Ok(web::Bytes::from_static(b"{\"credit_"));
@@ -177,7 +179,7 @@ impl std::io::Write for Lines {
     }
 }
 
-/// A gateway to a scripted bureau in Spain and in Mexico.
+/// A gateway to scripted bureaus in Spain and Mexico.
 struct Rig {
     gateway: Addr<ProviderGateway>,
     parts: GatewayParts,
@@ -192,7 +194,7 @@ impl Rig {
         Self::with(|_| {})
     }
 
-    /// A rig whose Spanish endpoint is changed by `change`.
+    /// A rig whose Spanish endpoint is modified by `change`.
     fn with(change: impl FnOnce(&mut Endpoint)) -> Self {
         let clock = Clock::manual(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
         let script = Arc::new(Script {
@@ -268,7 +270,7 @@ impl Rig {
         self.status(country).await.snapshot.state
     }
 
-    /// Opens Spain's breaker by five failures.
+    /// Opens Spain's breaker with five failures.
     async fn open_spain(&self) {
         self.script.play(Country::Es, vec![Step::Status(500); 5]);
         for _ in 0..5 {
@@ -326,7 +328,7 @@ fn reason(answer: &BankingAnswer) -> &'static str {
 }
 
 #[test]
-fn a_base_url_is_absolute_or_refused() {
+fn a_base_url_must_be_absolute() {
     for bad in ["", "bureau", "/v1", "ftp://bureau/v1", "http://", "http://bureau/v1?key=1"] {
         let endpoint = Endpoint::new(&PlainFormat(Country::Es), bad, call_settings(), breaker_settings());
         assert!(matches!(endpoint, Err(Error::Configuration(_))), "{bad:?}");
@@ -334,7 +336,7 @@ fn a_base_url_is_absolute_or_refused() {
 }
 
 #[actix_rt::test]
-async fn a_report_arrives_and_the_question_carries_its_headers() {
+async fn a_report_is_returned_and_the_request_carries_its_headers() {
     let rig = Rig::new();
     assert_eq!((rig.gauge(Country::Es), rig.gauge(Country::Mx)), (0, 0));
     assert!(is_report(&rig.fetch(Country::Es).await));
@@ -353,7 +355,7 @@ async fn a_report_arrives_and_the_question_carries_its_headers() {
 }
 
 #[actix_rt::test]
-async fn each_kind_of_failure_is_told_apart_and_counts_for_the_breaker() {
+async fn each_kind_of_failure_is_distinguished_and_counts_for_the_breaker() {
     let rig = Rig::with(|spain| {
         spain.call.call_timeout_ms = 300;
         spain.breaker.consecutive_failures = 100;
@@ -365,7 +367,7 @@ async fn each_kind_of_failure_is_told_apart_and_counts_for_the_breaker() {
         (Step::Status(401), "unauthorized"),
         (Step::Status(403), "unauthorized"),
         (Step::Status(204), "malformed"),
-        (Step::Told(307, "location", "/mx/reports"), "malformed"),
+        (Step::StatusWithHeader(307, "location", "/mx/reports"), "malformed"),
         (Step::Body("<html>".to_owned()), "malformed"),
         (Step::Body(format!("{{{}}}", " ".repeat(9_999))), "malformed"),
         (Step::BreakOff, "connect"),
@@ -379,7 +381,7 @@ async fn each_kind_of_failure_is_told_apart_and_counts_for_the_breaker() {
         assert_eq!(
             rig.script.hits(),
             usize::try_from(failures).unwrap(),
-            "nothing is redirected or repeated"
+            "no request is redirected or repeated"
         );
     }
 }
@@ -392,20 +394,20 @@ async fn the_largest_allowed_body_is_read() {
 }
 
 #[actix_rt::test]
-async fn a_bureau_that_cannot_be_reached_is_a_failed_connection() {
+async fn an_unreachable_bureau_is_a_failed_connection() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rig = Rig::with(|spain| spain.base_url = format!("http://{free}"));
     assert_eq!(reason(&rig.fetch(Country::Es).await), "connect");
 }
 
 #[actix_rt::test]
-async fn a_failed_tls_handshake_is_a_failed_connection_and_no_panic() {
+async fn a_failed_tls_handshake_is_a_failed_connection_without_panic() {
     let rig = Rig::with(|spain| spain.base_url = spain.base_url.replace("http://", "https://"));
     assert_eq!(reason(&rig.fetch(Country::Es).await), "connect");
 }
 
 #[actix_rt::test]
-async fn other_client_errors_are_answers() {
+async fn other_client_errors_count_as_success() {
     let rig = Rig::new();
     rig.script
         .play(Country::Es, [Step::Status(500), Step::Status(404), Step::Status(500), Step::Status(422)]);
@@ -419,7 +421,7 @@ async fn other_client_errors_are_answers() {
 }
 
 #[actix_rt::test]
-async fn refused_credentials_alert_and_are_not_tried_again() {
+async fn rejected_credentials_alert_and_are_not_retried() {
     let rig = Rig::with(|spain| spain.call.retries = 2);
     rig.script.play(Country::Es, [Step::Status(401)]);
     assert_eq!(reason(&rig.fetch(Country::Es).await), "unauthorized");
@@ -431,7 +433,7 @@ async fn refused_credentials_alert_and_are_not_tried_again() {
 }
 
 #[actix_rt::test]
-async fn five_failures_open_the_breaker_and_the_sixth_call_falls_back_unmade() {
+async fn five_failures_open_the_breaker_and_the_sixth_call_falls_back_without_a_request() {
     let rig = Rig::new();
     rig.open_spain().await;
     assert_eq!((rig.gauge(Country::Es), rig.script.hits()), (1, 5));
@@ -447,7 +449,7 @@ async fn five_failures_open_the_breaker_and_the_sixth_call_falls_back_unmade() {
 }
 
 #[actix_rt::test]
-async fn falling_back_takes_less_than_a_millisecond_and_no_call() {
+async fn a_fallback_takes_less_than_a_millisecond_and_makes_no_call() {
     let rig = Rig::new();
     rig.open_spain().await;
     let began = Instant::now();
@@ -457,12 +459,12 @@ async fn falling_back_takes_less_than_a_millisecond_and_no_call() {
     let each = began.elapsed() / 2_000;
     assert!(each < Duration::from_millis(1), "{each:?}, mailbox included");
     assert_eq!(rig.script.hits(), 5);
-    // The first answer came with the failure that opened it.
+    // The first fallback was the response to the failure that opened the breaker.
     assert_eq!(rig.counted(Country::Es, "circuit_open"), 2_001);
 }
 
 #[actix_rt::test]
-async fn of_a_hundred_calls_at_half_open_exactly_one_reaches_the_bureau() {
+async fn exactly_one_of_a_hundred_half_open_calls_reaches_the_bureau() {
     let rig = Rig::new();
     rig.open_spain().await;
     rig.parts.clock.advance(Duration::from_secs(60));
@@ -489,7 +491,7 @@ async fn of_a_hundred_calls_at_half_open_exactly_one_reaches_the_bureau() {
 }
 
 #[actix_rt::test]
-async fn a_probe_that_succeeds_closes_the_breaker_and_tells_of_the_recovery_once() {
+async fn a_successful_probe_closes_the_breaker_and_reports_the_recovery_once() {
     let rig = Rig::new();
     rig.open_spain().await;
     assert!(rig.recovered.lock().unwrap().is_empty());
@@ -506,14 +508,14 @@ async fn a_probe_that_succeeds_closes_the_breaker_and_tells_of_the_recovery_once
 }
 
 #[actix_rt::test]
-async fn a_probe_that_fails_opens_it_again_for_twice_as_long() {
+async fn a_failed_probe_opens_the_breaker_for_twice_as_long() {
     let rig = Rig::with(|spain| spain.call.retries = 2);
     rig.script.play(Country::Es, vec![Step::Status(500); 6]);
     rig.fetch(Country::Es).await;
     rig.fetch(Country::Es).await;
     rig.parts.clock.advance(Duration::from_secs(60));
     assert!(is_fallback(&rig.fetch(Country::Es).await));
-    assert_eq!(rig.script.hits(), 6, "a probe is not retried");
+    assert_eq!(rig.script.hits(), 6, "a probe must not be retried");
     assert_eq!(rig.status(Country::Es).await.snapshot.retry_in, Duration::from_secs(120));
 }
 
@@ -530,11 +532,11 @@ async fn a_failing_call_is_retried_and_every_attempt_counts() {
     assert_eq!(rig.script.hits(), 6);
     let opened_on_the_way = rig.fetch(Country::Es).await;
     assert!(is_fallback(&opened_on_the_way), "{opened_on_the_way:?}");
-    assert_eq!(rig.script.hits(), 8, "the fifth failure in a row ends the retries");
+    assert_eq!(rig.script.hits(), 8, "the fifth consecutive failure must end the retries");
 }
 
 #[actix_rt::test]
-async fn retries_end_with_their_budget_and_begin_again_with_the_next_minute() {
+async fn retries_stop_when_the_budget_is_exhausted_and_resume_a_minute_later() {
     let rig = Rig::with(|spain| {
         spain.call.retries = 2;
         spain.call.retry_budget_min_per_minute = 3;
@@ -555,7 +557,7 @@ async fn retries_end_with_their_budget_and_begin_again_with_the_next_minute() {
 }
 
 #[actix_rt::test]
-async fn slow_answers_open_the_breaker() {
+async fn slow_responses_open_the_breaker() {
     let rig = Rig::with(|spain| spain.breaker.min_calls = 4);
     rig.script.play(Country::Es, vec![Step::Slow(Duration::from_millis(3_001)); 4]);
     for _ in 0..4 {
@@ -566,7 +568,7 @@ async fn slow_answers_open_the_breaker() {
 }
 
 #[actix_rt::test]
-async fn a_full_bulkhead_turns_calls_away_and_serves_the_others_in_order() {
+async fn a_full_bulkhead_refuses_calls_and_serves_the_others_in_order() {
     let rig = Rig::with(|spain| {
         spain.call.max_in_flight = 1;
         spain.call.max_queued = 3;
@@ -585,7 +587,7 @@ async fn a_full_bulkhead_turns_calls_away_and_serves_the_others_in_order() {
         rig.wait_for_spain("one in flight, three waiting", |spain| (spain.in_flight, spain.queued) == (1, 3))
             .await;
         assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::BulkheadFull));
-        assert!(is_report(&rig.fetch(Country::Mx).await), "Mexico has places of its own");
+        assert!(is_report(&rig.fetch(Country::Mx).await), "Mexico must have its own permits");
         rig.script.gate.add_permits(4);
     };
     tokio::join!(calls, others);
@@ -596,7 +598,7 @@ async fn a_full_bulkhead_turns_calls_away_and_serves_the_others_in_order() {
 }
 
 #[actix_rt::test]
-async fn when_the_breaker_opens_those_who_wait_fall_back_at_once() {
+async fn waiting_calls_fall_back_immediately_when_the_breaker_opens() {
     let rig = Rig::with(|spain| {
         spain.call.max_in_flight = 2;
         spain.breaker.consecutive_failures = 1;
@@ -612,11 +614,11 @@ async fn when_the_breaker_opens_those_who_wait_fall_back_at_once() {
         assert!(is_fallback(&waiting.await.unwrap().unwrap().unwrap()));
     }
     assert_eq!(rig.script.hits(), 2);
-    assert_eq!(rig.status(Country::Es).await.in_flight, 1, "the hanging call still is");
+    assert_eq!(rig.status(Country::Es).await.in_flight, 1, "the hanging call must remain");
 }
 
 #[actix_rt::test]
-async fn a_caller_that_goes_away_holds_neither_place_nor_turn() {
+async fn a_dropped_caller_releases_its_permit_and_its_place_in_the_queue() {
     let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
     rig.script.play(Country::Es, [Step::Hang]);
     let flying = actix_rt::spawn(rig.ask(Country::Es));
@@ -624,15 +626,19 @@ async fn a_caller_that_goes_away_holds_neither_place_nor_turn() {
     let waiting = actix_rt::spawn(rig.ask(Country::Es));
     rig.wait_for_spain("one waits", |spain| spain.queued == 1).await;
     waiting.abort();
-    rig.wait_for_spain("nobody waits", |spain| spain.queued == 0).await;
+    rig.wait_for_spain("the queue is empty", |spain| spain.queued == 0).await;
     flying.abort();
     rig.wait_for_spain("nothing is in flight", |spain| spain.in_flight == 0).await;
-    assert_eq!(rig.status(Country::Es).await.snapshot.calls, 0, "nothing was learnt about the bureau");
+    assert_eq!(
+        rig.status(Country::Es).await.snapshot.calls,
+        0,
+        "an aborted call must not count for the breaker"
+    );
     assert!(is_report(&rig.fetch(Country::Es).await));
 }
 
 #[actix_rt::test]
-async fn a_prober_that_goes_away_leaves_the_probe_to_the_next() {
+async fn a_dropped_probe_is_left_to_the_next_call() {
     let rig = Rig::new();
     rig.open_spain().await;
     rig.parts.clock.advance(Duration::from_secs(60));
@@ -647,9 +653,9 @@ async fn a_prober_that_goes_away_leaves_the_probe_to_the_next() {
 }
 
 #[actix_rt::test]
-async fn a_bureau_that_says_429_is_left_alone_for_as_long_as_it_asks() {
+async fn a_bureau_that_responds_429_is_not_called_during_the_requested_pause() {
     let rig = Rig::with(|spain| spain.call.retries = 2);
-    rig.script.play(Country::Es, [Step::Told(429, "retry-after", "30")]);
+    rig.script.play(Country::Es, [Step::StatusWithHeader(429, "retry-after", "30")]);
     let seconds = |answer: &BankingAnswer| match answer {
         BankingAnswer::RateLimited { retry_after } => retry_after.as_secs(),
         other => panic!("{other:?}"),
@@ -667,9 +673,9 @@ async fn a_bureau_that_says_429_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[actix_rt::test]
-async fn those_who_wait_behind_a_429_are_told_at_once() {
+async fn calls_waiting_behind_a_429_are_answered_immediately() {
     let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
-    rig.script.play(Country::Es, [Step::Told(429, "retry-after", "9")]);
+    rig.script.play(Country::Es, [Step::StatusWithHeader(429, "retry-after", "9")]);
     for answer in join_all((0..20).map(|_| rig.fetch(Country::Es))).await {
         assert!(matches!(answer, BankingAnswer::RateLimited { retry_after } if retry_after.as_secs() == 9));
     }
@@ -677,11 +683,11 @@ async fn those_who_wait_behind_a_429_are_told_at_once() {
 }
 
 #[actix_rt::test]
-async fn a_probe_that_meets_429_leaves_the_breaker_half_open() {
+async fn a_probe_with_429_leaves_the_breaker_half_open() {
     let rig = Rig::new();
     rig.open_spain().await;
     rig.parts.clock.advance(Duration::from_secs(60));
-    rig.script.play(Country::Es, [Step::Told(429, "retry-after", "5")]);
+    rig.script.play(Country::Es, [Step::StatusWithHeader(429, "retry-after", "5")]);
     assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::RateLimited { .. }));
     assert!(matches!(rig.fetch(Country::Es).await, BankingAnswer::RateLimited { .. }));
     assert_eq!((rig.state(Country::Es).await, rig.script.hits()), (State::HalfOpen, 6));
@@ -691,7 +697,7 @@ async fn a_probe_that_meets_429_leaves_the_breaker_half_open() {
 }
 
 #[actix_rt::test]
-async fn a_panic_of_the_gateway_ends_its_calls_and_the_next_one_starts_closed() {
+async fn a_panic_of_the_gateway_ends_its_calls_and_its_replacement_starts_closed() {
     let rig = Rig::new();
     rig.open_spain().await;
     rig.script.play(Country::Mx, [Step::Hang]);
@@ -700,7 +706,7 @@ async fn a_panic_of_the_gateway_ends_its_calls_and_the_next_one_starts_closed() 
     rig.parts.faults.arm(FaultPoint::ProviderGateway, Some(Country::Es), 1).unwrap();
     assert!(rig.ask(Country::Es).await.is_err(), "a mailbox error");
     rig.death.wait().await;
-    assert!(flying.await.unwrap().is_err(), "calls in flight end with the actor");
+    assert!(flying.await.unwrap().is_err(), "calls in flight must end with the actor");
 
     let (liveness, _death) = LivenessGuard::pair();
     let next = ProviderGateway::new(rig.parts.clone(), liveness).start();
@@ -711,7 +717,7 @@ async fn a_panic_of_the_gateway_ends_its_calls_and_the_next_one_starts_closed() 
 }
 
 #[actix_rt::test]
-async fn what_an_operator_forces_holds_from_the_next_call_on_for_every_incarnation_and_until_it_ends() {
+async fn an_override_applies_from_the_next_call_survives_restarts_and_expires() {
     let rig = Rig::new();
     assert!(is_report(&rig.fetch(Country::Es).await));
     let left = Duration::from_secs(60);
@@ -729,11 +735,15 @@ async fn what_an_operator_forces_holds_from_the_next_call_on_for_every_incarnati
     rig.parts.clock.advance(left);
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!((mode.get(), rig.state(Country::Es).await), (0, State::Closed));
-    assert_eq!(*rig.recovered.lock().unwrap(), [Country::Es], "what was decided meanwhile is decided again");
+    assert_eq!(
+        *rig.recovered.lock().unwrap(),
+        [Country::Es],
+        "the end of the override must report the recovery"
+    );
 }
 
 #[actix_rt::test]
-async fn a_panic_of_an_adapter_fails_its_call_alone() {
+async fn a_panic_of_an_adapter_fails_only_its_call() {
     let rig = Rig::with(|spain| spain.call.max_in_flight = 1);
     rig.script.play(Country::Es, [Step::Body(format!("surprise {DOCUMENT}"))]);
     for name in [NAME, "Panic"] {
@@ -743,18 +753,18 @@ async fn a_panic_of_an_adapter_fails_its_call_alone() {
     let spain = rig.status(Country::Es).await;
     assert_eq!((spain.in_flight, spain.snapshot.calls), (0, 0));
     assert!(is_report(&rig.fetch(Country::Es).await));
-    assert!(rig.log().contains("a call to a bureau panicked"));
+    assert!(rig.log().contains("bureau call panicked"));
     assert!(!rig.log().contains(DOCUMENT), "{}", rig.log());
 }
 
 #[actix_rt::test]
-async fn a_country_without_a_bureau_is_a_defect_of_ours() {
+async fn a_country_without_a_bureau_is_an_internal_error() {
     let rig = Rig::new();
     assert!(matches!(rig.ask(Country::Pt).await.unwrap(), Err(Error::Internal(_))));
 }
 
 #[actix_rt::test]
-async fn a_question_that_nobody_waits_for_is_not_asked() {
+async fn a_message_whose_response_is_not_awaited_makes_no_call() {
     let rig = Rig::new();
     rig.gateway
         .try_send(FetchBankingData {
@@ -774,7 +784,7 @@ async fn a_question_that_nobody_waits_for_is_not_asked() {
 }
 
 #[actix_rt::test]
-async fn logs_say_what_happened_and_nothing_about_whom() {
+async fn logs_describe_calls_without_personal_data() {
     let rig = Rig::with(|spain| spain.call.retries = 1);
     rig.script
         .play(Country::Es, [Step::Status(500), Step::Body(format!("{{\"document\": \"{DOCUMENT}\"}}"))]);
@@ -786,7 +796,7 @@ async fn logs_say_what_happened_and_nothing_about_whom() {
     rig.fetch(Country::Es).await;
     let log = rig.log();
     for expected in [
-        "call to bureau failed",
+        "bureau call failed",
         "\"status\":\"malformed\"",
         "\"application_id\":\"00000000-0000-0000-0000-000000000000\"",
         "\"request_id\":\"req-1\"",
@@ -794,7 +804,7 @@ async fn logs_say_what_happened_and_nothing_about_whom() {
         "\"logger\":\"provider_gateway\"",
         "circuit breaker opened",
         "\"open_ms\":60000",
-        "waits for a probe",
+        "circuit breaker half-open",
         "the bureau has recovered",
     ] {
         assert!(log.contains(expected), "{expected}: {log}");

@@ -1,4 +1,4 @@
-//! A group of writes: sorted by type, written together, answered one by one.
+//! A group of writes, which are sorted by type, written together and answered individually.
 
 use std::any::Any;
 
@@ -15,15 +15,15 @@ use crate::storage::group_write::{GroupWrite, Written};
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
 
-/// Carries a write's outcome to its caller.
+/// Sends a write's outcome to its caller.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
 
 /// A write of any type, with its caller.
 pub(super) trait QueuedWrite: Send {
-    /// Answers with an error.
+    /// Responds with an error.
     fn refuse(self: Box<Self>, error: Error);
 
-    /// Puts the write with those of its type.
+    /// Adds the write to those of its type.
     fn join(self: Box<Self>, group: &mut Group);
 }
 
@@ -80,17 +80,17 @@ trait AnyBatch {
 
     fn len(&self) -> usize;
 
-    /// Writes all in the open transaction.
+    /// Writes all of them in the open transaction.
     fn write<'a>(
         &'a self,
         connection: &'a mut AsyncPgConnection,
         keys: &'a KeyRing,
     ) -> LocalBoxFuture<'a, Result<Outcomes, Abort>>;
 
-    /// Answers with what [`AnyBatch::write`] returned.
+    /// Responds with the outcomes that [`AnyBatch::write`] returned.
     fn answer(self: Box<Self>, outcomes: Outcomes);
 
-    /// Writes each alone and answers it. When one finds no database, neither would the rest: they are refused with its
+    /// Writes and answers each individually. If the database is unavailable for one, the remaining writes get the same
     /// error, which is returned.
     fn write_one_by_one<'a>(
         self: Box<Self>,
@@ -130,8 +130,8 @@ impl<W: GroupWrite> AnyBatch for Batch<W> {
 
     fn answer(self: Box<Self>, outcomes: Outcomes) {
         let outcomes = outcomes.downcast::<Vec<Result<W::Outcome>>>().unwrap_or_default();
-        // A reply without an outcome is dropped, which its caller receives as an error. A caller that stopped waiting
-        // is no failure: what was written stays written.
+        // A reply without an outcome is dropped, which the caller receives as an error. A dropped caller is not a
+        // failure: the write remains committed.
         for (reply, outcome) in self.replies.into_iter().zip(*outcomes) {
             let _ = reply.send(outcome);
         }
@@ -175,7 +175,7 @@ impl Group {
         group
     }
 
-    /// Writes the group, or each write alone when the group fails, and answers every caller.
+    /// Writes the group, or each write individually if the group fails, and answers all callers.
     pub(super) async fn write(self, resources: &Resources, on_commit: &CommitHook) {
         if self.batches.is_empty() {
             return;
@@ -191,7 +191,7 @@ impl Group {
             Err(error) => {
                 let size: usize = self.batches.iter().map(|batch| batch.len()).sum();
                 if size > 1 {
-                    warn!(resources.logger, "group write failed: writing one by one"; "size" => size, error);
+                    warn!(resources.logger, "group write failed; writing one by one"; "size" => size, error);
                 }
                 let mut database_error = None;
                 for batch in self.batches {

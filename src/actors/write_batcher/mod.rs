@@ -1,14 +1,14 @@
-//! The write batcher: writes that wait are written together.
+//! The write batcher: writes waiting writes together.
 //!
-//! A commit costs a disk's round trip whatever is in it. So writes do not go to the database one by one: a write batcher takes
-//! all that wait, writes them as one transaction of set-based statements, and answers each after the commit. It never
-//! waits for more to come: when nothing waits, a write goes alone, at once. While one group is being written the next
-//! gathers.
+//! The cost of a commit is a disk round trip, whatever its size. A write batcher therefore takes all waiting writes,
+//! writes them in one transaction of set-based statements, and answers each after the commit. It does not wait for
+//! further writes: without others, a write is written immediately. While one group is being written, the next one
+//! accumulates.
 //!
-//! What can go wrong: one bad row fails its whole group, so a failed group is tried again write by write, and the bad one
-//! fails alone. A month without partitions shows itself that way too, and is made on the spot. When the write batcher dies, its
-//! waiting writes are answered with an error that says so; whether they were committed is then unknown, which is why every
-//! write can be sent again: inserts have their id, the others are fenced by their lease.
+//! A single bad row fails its whole group. A failed group is therefore retried write by write, and only the bad one
+//! fails. A missing partition also shows up in that way and is created then. When the write batcher dies, its waiting
+//! writes get an error, and it is unknown whether they were committed. Therefore every write can be repeated: inserts
+//! have an id, the others are fenced by their lease.
 
 mod group;
 
@@ -30,26 +30,25 @@ pub use crate::storage::group_write::Written;
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 
-/// The role's name, in logs and metrics.
+/// The actor's name in logs and metrics.
 pub const NAME: &str = "write_batcher";
 
-/// How long an application waits for the end of another one's transaction, try by try. Most take a few milliseconds.
+/// The delays between attempts of an insert that contends with another transaction. Most last a few milliseconds.
 const CONTENTION_PAUSES: [Duration; 3] =
     [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
 
-/// Hands a write to the write batcher.
+/// Passes a write to the write batcher.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Enqueue(Box<dyn QueuedWrite>);
 
-/// Called after each commit, to wake the scheduler and the relay of this instance. It must not block.
+/// Called after each commit to wake the scheduler and the relay of this instance. Must not block.
 pub type CommitHook = Arc<dyn Fn(Written) + Send + Sync>;
 
-/// One write batcher.
 pub struct WriteBatcher {
     resources: Resources,
     waiting: VecDeque<Box<dyn QueuedWrite>>,
-    /// What this write batcher has added to the gauge of all write batchers.
+    /// This write batcher's contribution to the shared gauge.
     measured: i64,
     writing: bool,
     on_commit: CommitHook,
@@ -57,7 +56,7 @@ pub struct WriteBatcher {
 }
 
 impl WriteBatcher {
-    /// A write batcher that tells `on_commit` of every group.
+    /// A write batcher that calls `on_commit` after every group.
     pub fn new(resources: &Resources, on_commit: CommitHook, liveness: LivenessGuard) -> Self {
         Self {
             resources: resources.named(NAME),
@@ -76,7 +75,7 @@ impl WriteBatcher {
         self.measured = depth;
     }
 
-    /// Starts to write what waits, unless a group is being written already.
+    /// Writes the next group, unless one is being written.
     fn write_next_group(&mut self, ctx: &mut Context<Self>) {
         if self.writing || self.waiting.is_empty() {
             return;
@@ -86,7 +85,7 @@ impl WriteBatcher {
         self.measure();
         self.writing = true;
         let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-        // A task of its own: a panic in it comes back as an error instead of ending the write batcher.
+        // Runs as a separate task, so a panic becomes an error instead of ending the actor.
         let task = actix_rt::spawn(async move { group.write(&resources, &on_commit).await });
         ctx.spawn(task.into_actor(self).map(|ended, write_batcher, ctx| {
             if let Err(panic) = ended {
@@ -103,12 +102,12 @@ impl Actor for WriteBatcher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.resources.settings.actors.write_queue_capacity);
-        debug!(self.resources.logger, "write_batcher started");
+        debug!(self.resources.logger, "write batcher started");
     }
 }
 
 impl Drop for WriteBatcher {
-    /// What waited is answered with an error, and waits no more.
+    /// Waiting writes are answered with an error when they are dropped.
     fn drop(&mut self) {
         self.waiting.clear();
         self.measure();
@@ -130,7 +129,7 @@ impl Handler<Enqueue> for WriteBatcher {
     }
 }
 
-/// The write batchers of an instance, as their clients see them. Cheap to clone.
+/// The write batchers of an instance, for their callers. Cheap to clone.
 #[derive(Clone)]
 pub struct WriteBatchers {
     handles: Arc<[Handle<WriteBatcher>]>,
@@ -138,17 +137,17 @@ pub struct WriteBatchers {
 }
 
 impl WriteBatchers {
-    /// Clients of these write batchers.
     pub fn new(handles: impl IntoIterator<Item = Handle<WriteBatcher>>) -> Self {
         Self { handles: handles.into_iter().collect(), next: Arc::default() }
     }
 
-    /// Inserts an application, if its terms admit it; answered after the commit. One that meets another for the same
-    /// document on its way is tried again a few times, so that its answer can name the other; no group waits for that.
+    /// Inserts an application if it meets its conditions; returns after the commit. An insert that contends with
+    /// another one for the same document is retried a few times, so its response can name the other application. No
+    /// group waits for that.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when too much waits, [`Error::Unavailable`] when the write batcher or the database is not there,
-    /// or the database's error.
+    /// [`Error::Overloaded`] if the queue is full, [`Error::Unavailable`] if the write batcher or the database is
+    /// unavailable, or the database's error.
     pub async fn insert(&self, insertion: impl Into<Insertion>) -> Result<InsertOutcome> {
         let insertion = insertion.into();
         let mut pauses = CONTENTION_PAUSES.into_iter();
@@ -161,10 +160,10 @@ impl WriteBatchers {
         }
     }
 
-    /// Hands a write to a write batcher; answered after the commit.
+    /// Passes a write to a write batcher; returns after the commit.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] when its queue is full, [`Error::Unavailable`] when the write batcher or the database is
+    /// [`Error::Overloaded`] if the queue is full, [`Error::Unavailable`] if the write batcher or the database is
     /// unavailable, or the write's own error.
     pub async fn write<W: GroupWrite>(&self, write: W) -> Result<W::Outcome> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len().max(1);

@@ -1,8 +1,9 @@
-//! The file of an exported month: gzip of lines of JSON.
+//! The file format of an exported month: gzip-compressed lines of JSON.
 //!
-//! The first line is the [`Header`]: which month, by which schema, and for each table how many rows and their SHA-256. The
-//! rows follow, table by table in the header's order, one a line. The hash of a table is that of its lines, each with its
-//! line feed. Any tool can read it: `gunzip -c FILE | head -1`. Personal data stand in it as in the database, sealed.
+//! The first line is the [`Header`]: the month, the schema version, and for each table the number of rows and their
+//! SHA-256. The rows follow, one per line, table by table in the order of the header. The hash of a table covers its
+//! lines with their line feeds. Any tool can read the file: `gunzip -c FILE | head -1`. Personal data is sealed as in
+//! the database.
 
 use std::io::{BufRead, BufReader, Read, Write};
 
@@ -18,40 +19,35 @@ use super::{Month, damaged, failed};
 use crate::error::{Error, Result};
 use crate::storage::archive::TABLES;
 
-/// What the header calls itself.
+/// The `format` of the header.
 pub const FORMAT: &str = "aval-archive";
 /// The version of the format.
 pub const VERSION: u32 = 1;
-/// Longest line that is read, in bytes: many times what a row can be.
+/// The maximum length of a line in bytes, many times that of any row.
 const MAX_LINE_BYTES: u64 = 64 << 20;
-/// Bytes of a gzip header without a name.
+/// The length of a gzip header without a name.
 const GZIP_HEADER_BYTES: usize = 10;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// [`FORMAT`].
     pub format: String,
-    /// [`VERSION`].
     pub version: u32,
-    /// The month, as `YYYY-MM`.
+    /// As `YYYY-MM`.
     pub month: String,
-    /// The newest migration of the database that it is from.
+    /// The newest migration of the source database.
     pub schema_version: String,
-    /// When it was written.
     pub exported_at: DateTime<Utc>,
-    /// The tables, in the order of the file.
+    /// In the order of the file.
     pub tables: Vec<TableSummary>,
 }
 
-/// What a table holds.
+/// The name, row count and hash of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSummary {
-    /// The table.
     pub name: String,
-    /// Its rows.
     pub rows: u64,
     /// SHA-256 of its lines, in hex.
     pub sha256: String,
@@ -65,28 +61,27 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Adds a row.
     pub fn add(&mut self, line: &str) {
         self.rows += 1;
         self.hash.update(line.as_bytes());
         self.hash.update(b"\n");
     }
 
-    /// What they come to.
+    /// The summary of the added rows.
     pub fn summary(self, name: &str) -> TableSummary {
         let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         TableSummary { name: name.to_owned(), rows: self.rows, sha256 }
     }
 }
 
-/// Writes a file.
+/// Writes an export.
 pub struct Writer<W: Write>(GzEncoder<W>);
 
 impl<W: Write> Writer<W> {
-    /// Begins with the header.
+    /// Writes the header.
     ///
     /// # Errors
-    /// When the file fails.
+    /// If the file cannot be written.
     pub fn begin(file: W, header: &Header) -> Result<Self> {
         let mut writer = Self(GzEncoder::new(file, Compression::default()));
         writer.line(&serde_json::to_string(header).map_err(Error::internal)?)?;
@@ -96,37 +91,37 @@ impl<W: Write> Writer<W> {
     /// Writes a row.
     ///
     /// # Errors
-    /// When the file fails.
+    /// If the file cannot be written.
     pub fn line(&mut self, line: &str) -> Result<()> {
         self.0.write_all(line.as_bytes()).and_then(|()| self.0.write_all(b"\n")).map_err(failed)
     }
 
-    /// Ends it.
+    /// Completes the file.
     ///
     /// # Errors
-    /// When the file fails.
+    /// If the file cannot be written.
     pub fn finish(self) -> Result<W> {
         self.0.finish().map_err(failed)
     }
 }
 
-/// The names of the members that tell what a row is about: the month is that of the application's identifier.
+/// The ids in a row. The month is that of the application's id.
 #[derive(Deserialize)]
 struct About {
     id: Uuid,
     application_id: Option<Uuid>,
 }
 
-/// Reads a whole file and holds it against its header.
+/// Reads a whole file and verifies it against its header.
 ///
 /// # Errors
-/// [`Error::Conflict`] that says what is wrong with it, [`Error::Unavailable`] when it cannot be read.
+/// [`Error::Conflict`] with the defect, [`Error::Unavailable`] if it cannot be read.
 pub fn read(mut file: impl BufRead) -> Result<Header> {
     let mut beginning = [0; GZIP_HEADER_BYTES];
-    file.read_exact(&mut beginning).map_err(|_short| damaged("it is no gzip"))?;
-    // These bytes are under no checksum, so there is one way to write them.
+    file.read_exact(&mut beginning).map_err(|_short| damaged("it is not a gzip file"))?;
+    // No checksum covers these bytes, so they must have their only valid value.
     if beginning.as_slice() != gzip_header()? {
-        return Err(damaged("it is no gzip of an export"));
+        return Err(damaged("its gzip header is not that of an export"));
     }
     let mut lines = BufReader::new(GzDecoder::new(beginning.as_slice().chain(&mut file)));
     let mut line = String::new();
@@ -134,11 +129,11 @@ pub fn read(mut file: impl BufRead) -> Result<Header> {
     let header: Header =
         serde_json::from_str(&line).map_err(|_other| damaged("its header cannot be read"))?;
     if header.format != FORMAT || header.version != VERSION {
-        return Err(damaged("it has another format or version"));
+        return Err(damaged("its format or version is unknown"));
     }
-    let month = Month::parse(&header.month).ok_or_else(|| damaged("it names no month"))?;
+    let month = Month::parse(&header.month).ok_or_else(|| damaged("it does not name a month"))?;
     if !header.tables.iter().map(|table| table.name.as_str()).eq(TABLES.map(|(name, _, _)| name)) {
-        return Err(damaged("it does not name the tables that an export has"));
+        return Err(damaged("it does not name the tables of an export"));
     }
     for table in &header.tables {
         let mut contents = Contents::default();
@@ -148,27 +143,27 @@ pub fn read(mut file: impl BufRead) -> Result<Header> {
             contents.add(&line);
         }
         if contents.summary(&table.name) != *table {
-            return Err(damaged(&format!("the rows of {} are not those that were written", table.name)));
+            return Err(damaged(&format!("the rows of {} do not match the header", table.name)));
         }
     }
-    // Reading to the end makes gzip compare its own checksum.
+    // Reading to the end verifies gzip's own checksum.
     let mut rest = [0; 1];
     match lines.read(&mut rest) {
         Ok(0) => {}
-        Ok(_) => return Err(damaged("it has more rows than its header says")),
+        Ok(_) => return Err(damaged("it has more rows than its header states")),
         Err(_) => return Err(damaged("its end is missing or wrong")),
     }
     match file.read(&mut rest).map_err(failed)? {
         0 => Ok(header),
-        _ => Err(damaged("something follows it")),
+        _ => Err(damaged("it has trailing data")),
     }
 }
 
-/// Reads the next line, without its end.
+/// Reads the next line, without its line feed.
 fn next(lines: &mut impl BufRead, line: &mut String) -> Result<()> {
     line.clear();
     let read =
-        lines.take(MAX_LINE_BYTES).read_line(line).map_err(|_broken| damaged("it cannot be unpacked"))?;
+        lines.take(MAX_LINE_BYTES).read_line(line).map_err(|_broken| damaged("it cannot be decompressed"))?;
     if read == 0 || line.pop() != Some('\n') {
         return Err(damaged("it ends too early"));
     }
@@ -176,10 +171,10 @@ fn next(lines: &mut impl BufRead, line: &mut String) -> Result<()> {
 }
 
 fn check_month(line: &str, month: Month) -> Result<()> {
-    let about: About = serde_json::from_str(line).map_err(|_other| damaged("a row is no row"))?;
+    let about: About = serde_json::from_str(line).map_err(|_other| damaged("a row is malformed"))?;
     let id = about.application_id.unwrap_or(about.id);
     let made = crate::domain::ids::ApplicationId::new(id).created_at();
-    if made.map(Month::of) == Some(month) { Ok(()) } else { Err(damaged("a row is of another month")) }
+    if made.map(Month::of) == Some(month) { Ok(()) } else { Err(damaged("a row belongs to another month")) }
 }
 
 /// The bytes that every file begins with.
@@ -227,13 +222,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn an_export_round_trips() {
         let (lines, header) = (lines(), header(&lines()));
         assert_eq!(read(written(&header, &lines).as_slice()).unwrap(), header);
     }
 
     #[test]
-    fn a_changed_byte_is_noticed_wherever_it_is() {
+    fn any_changed_byte_is_detected() {
         let bytes = written(&header(&lines()), &lines());
         for position in 0..bytes.len() {
             let mut changed = bytes.clone();
@@ -243,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_or_continued_is_noticed() {
+    fn a_truncated_or_extended_file_is_detected() {
         let bytes = written(&header(&lines()), &lines());
         for length in 0..bytes.len() {
             assert!(read(&bytes[..length]).is_err(), "{length} bytes");
@@ -253,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_leaves_a_table_out_is_no_export_however_sound() {
+    fn a_valid_file_without_one_of_the_tables_is_rejected() {
         let whole = header(&lines());
         for tables in [Vec::new(), whole.tables[..2].to_vec()] {
             let lines = if tables.is_empty() { Vec::new() } else { lines() };
@@ -264,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_not_those_of_the_header_are_noticed_also_in_sound_gzip() {
+    fn rows_that_do_not_match_the_header_are_detected_in_valid_gzip() {
         let (all, header) = (lines(), header(&lines()));
         let mut other = all.clone();
         other[2] = other[2].replace("REJECTED", "APPROVED");

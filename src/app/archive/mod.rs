@@ -1,7 +1,8 @@
-//! Months, as an operator moves and exports them (see [`crate::storage::archive`]).
+//! Operators' commands that archive, restore and export months (see [`crate::storage::archive`]).
 //!
-//! It works beside running instances, as the user that serves or as the owner: the database's own functions do what needs
-//! the owner. An export is written beside its place, read again, and moved there when it is sound; nothing is ever deleted.
+//! They run beside running instances, as the serving user or the owner; database functions do what requires the owner.
+//! An export is written to a temporary file, read back, and moved to its destination if it is valid. Nothing is ever
+//! deleted.
 
 pub mod file;
 
@@ -26,7 +27,7 @@ pub use crate::storage::archive::{ListedMonth, Tier};
 pub use crate::storage::partitions::Month;
 use crate::storage::seal::KeyRing;
 
-/// A database whose months are moved and exported.
+/// A database whose months are archived and exported.
 pub struct Months {
     started: StartedDatabase,
     database: Database,
@@ -34,32 +35,29 @@ pub struct Months {
     now: DateTime<Utc>,
 }
 
-/// A month and what keeps it from the archive.
+/// A month, and the number of open applications that prevent archiving it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MonthReport {
-    /// Which, where, how large.
     pub listed: ListedMonth,
-    /// Applications in work.
     pub open: i64,
 }
 
-/// What an export was found to be.
+/// The result of verifying an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// What it says of itself, which it is.
     pub header: Header,
-    /// Whether the database holds the same.
+    /// How it compares with the database.
     pub comparison: Comparison,
 }
 
 /// How an export compares with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
-    /// The database holds the same rows.
+    /// The database has the same rows.
     Same,
-    /// It does not hold the month.
+    /// The database does not have the month.
     Absent,
-    /// Its tables have changed since, so that the rows cannot be compared.
+    /// The tables have changed since the export, so the rows cannot be compared.
     OtherSchema,
 }
 
@@ -67,9 +65,9 @@ impl Months {
     /// Finds or starts the configured database.
     ///
     /// # Errors
-    /// When it cannot be reached, or the configuration cannot be used.
+    /// If it is unreachable or the configuration is invalid.
     pub async fn open(mut settings: Settings, clock: &Clock, logger: &Logger) -> Result<Self> {
-        // Checking and reading a whole month takes as long as it takes.
+        // Validating and reading a whole month has no time limit.
         settings.database.statement_timeout_ms = 0;
         settings.database.pool_size = 2;
         let keys = KeyRing::of(&settings.complete_secrets(clock)?)?;
@@ -82,16 +80,13 @@ impl Months {
     /// Stops what was started.
     ///
     /// # Errors
-    /// When the private database does not stop.
+    /// If the private database does not stop.
     pub async fn close(self) -> Result<()> {
         drop(self.database);
         self.started.stop().await
     }
 
-    /// Every month that is there, oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// All months, oldest first.
     pub async fn list(&self) -> Result<Vec<MonthReport>> {
         let mut connection = self.database.get().await?;
         let mut reports = Vec::new();
@@ -105,7 +100,7 @@ impl Months {
         Ok(reports)
     }
 
-    /// Moves a month to the archive, and to its tablespace where one is configured.
+    /// Archives a month, and moves it to the archive's tablespace if one is configured.
     ///
     /// # Errors
     /// As [`archive::archive`] and [`archive::place`].
@@ -118,7 +113,7 @@ impl Months {
         Ok(())
     }
 
-    /// Moves an archived month back among the living.
+    /// Restores an archived month to the live tables.
     ///
     /// # Errors
     /// As [`archive::restore`].
@@ -126,19 +121,19 @@ impl Months {
         archive::restore(&mut *self.database.get().await?, month).await
     }
 
-    /// Writes a month to a file that is not there yet, and reads it again.
+    /// Writes a month to a new file and reads it back.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such month, [`Error::Conflict`] when it is not over, has applications in work,
-    /// or the file exists; or when the database or the file fails.
+    /// [`Error::NotFound`] if the month does not exist; [`Error::Conflict`] if it has not ended, has open applications,
+    /// or the file exists. Also if the file cannot be written.
     pub async fn export(&self, month: Month, path: &Path) -> Result<Header> {
         if path.exists() {
-            return Err(conflict(format!("{} exists already", path.display())));
+            return Err(conflict(format!("{} already exists", path.display())));
         }
         if month.next().start() > self.now {
             return Err(conflict(format!("{month} is not over")));
         }
-        // Its own, so that a transaction that is broken off ends with it.
+        // A dedicated connection, which closes with an aborted transaction.
         let mut connection = self.database.dedicated().await?;
         archive::begin_reading(&mut connection).await?;
         let tier = archive::tier(&mut connection, month).await?.ok_or(Error::NotFound("month"))?;
@@ -162,20 +157,20 @@ impl Months {
         archive::end_reading(&mut connection).await?;
         writer.finish()?.sync_all().map_err(failed)?;
         if read(&partial.0)? != header {
-            return Err(Error::internal("the export does not read as it was written"));
+            return Err(Error::internal("the export differs when it is read back"));
         }
         partial.keep_as(path)?;
         Ok(header)
     }
 
-    /// Reads an export and compares it with the database, where that has the month.
+    /// Reads an export and compares it with the database, if that has the month.
     ///
     /// # Errors
-    /// As [`verify_file`]; [`Error::Conflict`] when the database holds other rows; or when the database fails.
+    /// As [`verify_file`]; [`Error::Conflict`] if the rows in the database differ.
     pub async fn verify(&self, path: &Path) -> Result<Verified> {
         let header = read(path)?;
-        let month = Month::parse(&header.month).ok_or_else(|| damaged("it names no month"))?;
-        // Its own, so that a transaction that is broken off ends with it.
+        let month = Month::parse(&header.month).ok_or_else(|| damaged("it does not name a month"))?;
+        // A dedicated connection, which closes with an aborted transaction.
         let mut connection = self.database.dedicated().await?;
         archive::begin_reading(&mut connection).await?;
         let Some(tier) = archive::tier(&mut connection, month).await? else {
@@ -186,11 +181,11 @@ impl Months {
         }
         let held = summarise(&mut connection, tier, month).await?;
         archive::end_reading(&mut connection).await?;
-        // Reading has seen to it that the file names every table.
+        // Reading has verified that the file names every table.
         for (written, held) in header.tables.iter().zip(&held) {
             if written != held {
                 let text = format!(
-                    "the database holds something else: {} has {} rows there and {} in the file, and they are not the same",
+                    "the export differs from the database: {} has {} rows in the database and {} in the file",
                     held.name, held.rows, written.rows
                 );
                 return Err(conflict(text));
@@ -200,10 +195,10 @@ impl Months {
     }
 }
 
-/// Reads an export, without a database.
+/// Verifies an export without a database.
 ///
 /// # Errors
-/// [`Error::Conflict`] when it is damaged or none at all, [`Error::Unavailable`] when it cannot be read.
+/// [`Error::Conflict`] if it is damaged or not an export, [`Error::Unavailable`] if it cannot be read.
 pub fn verify_file(path: &Path) -> Result<Header> {
     read(path)
 }
@@ -213,7 +208,7 @@ fn read(path: &Path) -> Result<Header> {
     file::read(BufReader::new(opened))
 }
 
-/// What a month's tables hold.
+/// The summaries of a month's tables.
 async fn summarise(
     connection: &mut AsyncPgConnection,
     tier: Tier,
@@ -232,24 +227,24 @@ async fn summarise(
     Ok(tables)
 }
 
-/// A file that is being written; it goes unless it is kept.
+/// A partially written file, which is deleted unless it is kept.
 struct Partial(PathBuf);
 
 impl Partial {
     fn beside(path: &Path) -> Result<Self> {
-        let name = path.file_name().ok_or_else(|| conflict(format!("{} is no file", path.display())))?;
+        let name = path.file_name().ok_or_else(|| conflict(format!("{} is not a file", path.display())))?;
         let mut name = name.to_owned();
         name.push(".partial");
         Ok(Self(path.with_file_name(name)))
     }
 
-    /// For its owner's eyes alone. What an export that was broken off has left is written over.
+    /// Readable only by the owner. Overwrites the rest of an aborted export.
     fn create(&self) -> Result<File> {
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0).map_err(failed)
     }
 
     fn keep_as(mut self, path: &Path) -> Result<()> {
-        // A link fails where a file has come meanwhile; a rename would replace it.
+        // A link fails if the destination was created meanwhile. A rename would replace it.
         std::fs::hard_link(&self.0, path).map_err(failed)?;
         let _ = std::fs::remove_file(std::mem::take(&mut self.0));
         Ok(())
@@ -269,7 +264,7 @@ fn conflict(text: String) -> Error {
 }
 
 fn damaged(what: &str) -> Error {
-    conflict(format!("the file is damaged or no export: {what}"))
+    conflict(format!("the file is damaged or not an export: {what}"))
 }
 
 fn failed(error: std::io::Error) -> Error {

@@ -47,37 +47,37 @@ fn owned_by(account: &str) -> Visibility {
 }
 
 fn stamp(change_log: &mut ChangeLog, subject: Subject, visibility: &Visibility) -> Stamp {
-    change_log.look(subject, visibility, NOW).unwrap().stamp
+    change_log.look_up(subject, visibility, NOW).unwrap().stamp
 }
 
 #[test]
-fn an_event_of_another_family_changes_nothing_and_an_unreadable_one_of_applications_everything() {
+fn events_of_other_families_change_nothing_and_unreadable_ones_of_applications_everything() {
     let mut change_log = change_log(100, 0);
     let subject = Subject::Application(id(1));
     let before = stamp(&mut change_log, subject, &Visibility::All);
-    change_log.hear(&[envelope("account.disabled.v1", 1, &serde_json::json!({}))]);
+    change_log.apply(&[envelope("account.disabled.v1", 1, &serde_json::json!({}))]);
     assert_eq!(stamp(&mut change_log, subject, &Visibility::All), before);
     assert_eq!(change_log.position().unwrap().offset, 1);
-    change_log.hear(&[envelope("application.escalated.v9", 2, &serde_json::json!({}))]);
+    change_log.apply(&[envelope("application.escalated.v9", 2, &serde_json::json!({}))]);
     assert_eq!(stamp(&mut change_log, subject, &Visibility::All).changed, 2);
 }
 
 #[test]
-fn nothing_is_known_before_it_begins_and_when_it_no_longer_follows() {
+fn look_ups_fail_before_the_beginning_and_when_events_may_be_missing() {
     let mut change_log = ChangeLog::new(10, TTL, GRACE);
-    assert_eq!(change_log.look(Subject::List, &Visibility::All, NOW), None);
+    assert_eq!(change_log.look_up(Subject::List, &Visibility::All, NOW), None);
     change_log.begin(Position { epoch: EPOCH, offset: 5 });
-    assert_eq!(change_log.look(Subject::List, &Visibility::All, NOW), None);
+    assert_eq!(change_log.look_up(Subject::List, &Visibility::All, NOW), None);
     change_log.follow_until(Duration::from_secs(3), NOW);
-    let look = change_log.look(Subject::List, &Visibility::All, Duration::from_secs(2)).unwrap();
-    assert_eq!((look.as_of, look.stamp), (5, Stamp { changed: 5, own: 0 }));
-    assert_eq!(change_log.look(Subject::List, &Visibility::All, Duration::from_secs(3)), None);
+    let lookup = change_log.look_up(Subject::List, &Visibility::All, Duration::from_secs(2)).unwrap();
+    assert_eq!((lookup.as_of, lookup.stamp), (5, Stamp { changed: 5, own: 0 }));
+    assert_eq!(change_log.look_up(Subject::List, &Visibility::All, Duration::from_secs(3)), None);
 }
 
 #[test]
-fn an_event_concerns_its_application_its_owner_and_everything_and_nobody_else() {
+fn an_event_changes_its_application_its_owner_and_all_but_no_others() {
     let mut change_log = change_log(10, 0);
-    change_log.hear(&[event(1, 7, 1, ANA), event(2, 8, 1, BEN)]);
+    change_log.apply(&[event(1, 7, 1, ANA), event(2, 8, 1, BEN)]);
     let mut changed = |subject, visibility: &Visibility| stamp(&mut change_log, subject, visibility).changed;
     assert_eq!(changed(Subject::Application(id(7)), &Visibility::All), 1);
     assert_eq!(changed(Subject::Application(id(8)), &owned_by(BEN)), 2);
@@ -89,10 +89,10 @@ fn an_event_concerns_its_application_its_owner_and_everything_and_nobody_else() 
 }
 
 #[test]
-fn an_own_change_counts_until_its_event_comes_whichever_is_first() {
+fn an_own_change_counts_until_its_event_arrives_in_either_order() {
     let mut change_log = change_log(10, 0);
     let before = stamp(&mut change_log, Subject::List, &owned_by(ANA));
-    change_log.note_own(id(7), 2, ANA, NOW);
+    change_log.record_own(id(7), 2, ANA, NOW);
     for (subject, visibility) in [
         (Subject::Application(id(7)), &Visibility::All),
         (Subject::List, &owned_by(ANA)),
@@ -101,23 +101,23 @@ fn an_own_change_counts_until_its_event_comes_whichever_is_first() {
         assert_ne!(stamp(&mut change_log, subject, visibility).own, 0, "{subject:?}");
     }
     assert_eq!(stamp(&mut change_log, Subject::List, &owned_by(BEN)), before);
-    change_log.hear(&[event(1, 7, 1, ANA)]);
+    change_log.apply(&[event(1, 7, 1, ANA)]);
     assert_ne!(
         stamp(&mut change_log, Subject::Application(id(7)), &Visibility::All).own,
         0,
         "an older event"
     );
-    change_log.hear(&[event(2, 7, 2, ANA)]);
-    change_log.note_own(id(7), 2, ANA, NOW);
+    change_log.apply(&[event(2, 7, 2, ANA)]);
+    change_log.record_own(id(7), 2, ANA, NOW);
     for subject in [Subject::Application(id(7)), Subject::List] {
         assert_eq!(stamp(&mut change_log, subject, &owned_by(ANA)), Stamp { changed: 2, own: 0 });
     }
 }
 
 #[test]
-fn an_own_change_whose_event_never_comes_is_given_up_when_no_older_copy_can_be_left() {
+fn an_own_change_without_event_expires_with_the_oldest_entries() {
     let mut change_log = change_log(10, 0);
-    change_log.note_own(id(7), 2, ANA, NOW);
+    change_log.record_own(id(7), 2, ANA, NOW);
     change_log.follow_until(TTL * 3, TTL);
     assert_ne!(stamp(&mut change_log, Subject::List, &owned_by(ANA)).own, 0);
     change_log.follow_until(TTL * 3, TTL + GRACE);
@@ -125,36 +125,40 @@ fn an_own_change_whose_event_never_comes_is_given_up_when_no_older_copy_can_be_l
 }
 
 #[test]
-fn with_more_own_changes_than_it_can_hold_it_vouches_for_nothing_for_a_while() {
+fn too_many_own_changes_suspend_look_ups_for_a_while() {
     let mut change_log = change_log(4, 0);
-    (0..5).for_each(|number| change_log.note_own(id(number), 1, ANA, NOW));
+    (0..5).for_each(|number| change_log.record_own(id(number), 1, ANA, NOW));
     change_log.follow_until(TTL * 3, NOW);
-    assert_eq!(change_log.look(Subject::List, &owned_by(BEN), TTL - GRACE), None);
-    assert!(change_log.look(Subject::List, &owned_by(BEN), TTL).is_some());
+    assert_eq!(change_log.look_up(Subject::List, &owned_by(BEN), TTL - GRACE), None);
+    assert!(change_log.look_up(Subject::List, &owned_by(BEN), TTL).is_some());
 }
 
 #[test]
-fn statistics_of_everything_are_renewed_only_so_often_and_an_accounts_own_at_once() {
+fn statistics_of_all_are_renewed_at_a_limited_rate_and_an_accounts_own_immediately() {
     let mut change_log = change_log(10, 0);
     let mut changed = |events: &[Envelope], visibility: &Visibility, ms| {
-        change_log.hear(events);
+        change_log.apply(events);
         let now = Duration::from_millis(ms);
-        change_log.look(Subject::Statistics, visibility, now).unwrap().stamp.changed
+        change_log.look_up(Subject::Statistics, visibility, now).unwrap().stamp.changed
     };
     assert_eq!(changed(&[], &Visibility::All, 0), 0);
-    assert_eq!(changed(&[event(1, 7, 1, ANA)], &Visibility::All, 5000), 1, "the first change after a pause");
+    assert_eq!(
+        changed(&[event(1, 7, 1, ANA)], &Visibility::All, 5000),
+        1,
+        "the first change after a pause must count"
+    );
     assert_eq!(changed(&[event(2, 7, 2, ANA)], &Visibility::All, 5999), 1);
     assert_eq!(changed(&[], &owned_by(ANA), 5999), 2);
     assert_eq!(changed(&[], &Visibility::All, 6000), 2);
 }
 
-/// What two instances and a store between them do.
+/// The steps of two instances and the shared store.
 #[derive(Debug, Clone)]
 enum Step {
     Commit { on: usize, number: usize },
     Publish,
-    Hear { on: usize, most: usize },
-    HearEarly { on: usize },
+    Apply { on: usize, most: usize },
+    ApplyEarly { on: usize },
     Load { on: usize, number: usize },
     FinishLoad,
     Read { on: usize, number: usize },
@@ -166,8 +170,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (on.clone(), number.clone()).prop_map(|(on, number)| Step::Commit { on, number }),
         Just(Step::Publish),
-        (on.clone(), 1..4_usize).prop_map(|(on, most)| Step::Hear { on, most }),
-        on.clone().prop_map(|on| Step::HearEarly { on }),
+        (on.clone(), 1..4_usize).prop_map(|(on, most)| Step::Apply { on, most }),
+        on.clone().prop_map(|on| Step::ApplyEarly { on }),
         (on.clone(), number.clone()).prop_map(|(on, number)| Step::Load { on, number }),
         Just(Step::FinishLoad),
         (on.clone(), number).prop_map(|(on, number)| Step::Read { on, number }),
@@ -178,7 +182,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Instance {
     change_log: ChangeLog,
     memory: HashMap<(usize, Stamp), i64>,
-    /// The versions that this instance may not fall behind: what it heard or committed itself.
+    /// The minimum versions that this instance may return: those that it has applied or committed.
     floor: [i64; 4],
 }
 
@@ -187,9 +191,9 @@ struct World {
     versions: [i64; 4],
     unpublished: VecDeque<(usize, i64)>,
     published: Vec<Envelope>,
-    /// The store: version by application, and the offset that it holds.
+    /// The shared store: version and covered offset, by application.
     shared: HashMap<usize, (i64, i64)>,
-    loads: VecDeque<(usize, usize, Look, i64)>,
+    loads: VecDeque<(usize, usize, Lookup, i64)>,
 }
 
 impl World {
@@ -200,7 +204,7 @@ impl World {
                 let version = self.versions[number];
                 self.unpublished.push_back((number, version));
                 let instance = &mut instances[on];
-                instance.change_log.note_own(id(number as u128), version, ANA, NOW);
+                instance.change_log.record_own(id(number as u128), version, ANA, NOW);
                 instance.floor[number] = version;
             }
             Step::Publish => {
@@ -208,34 +212,34 @@ impl World {
                 let offset = self.published.len() as i64 + 1;
                 self.published.push(event(offset, number as u128, version, ANA));
             }
-            Step::Hear { on, most } => {
+            Step::Apply { on, most } => {
                 let from = instances[on].change_log.position().unwrap().offset as usize;
                 let until = self.published.len().min(from + most);
-                hear(&mut instances[on], &self.published[from..until], ChangeLog::hear);
+                apply(&mut instances[on], &self.published[from..until], ChangeLog::apply);
             }
-            Step::HearEarly { on } => {
+            Step::ApplyEarly { on } => {
                 let newest = self.published.len().saturating_sub(1);
-                hear(&mut instances[on], &self.published[newest..], ChangeLog::hear_early);
+                apply(&mut instances[on], &self.published[newest..], ChangeLog::apply_early);
             }
             Step::Load { on, number } => {
                 let subject = Subject::Application(id(number as u128));
-                let look = instances[on].change_log.look(subject, &Visibility::All, NOW).unwrap();
-                self.loads.push_back((on, number, look, self.versions[number]));
+                let lookup = instances[on].change_log.look_up(subject, &Visibility::All, NOW).unwrap();
+                self.loads.push_back((on, number, lookup, self.versions[number]));
             }
             Step::FinishLoad => {
-                let Some((on, number, look, version)) = self.loads.pop_front() else { return };
-                instances[on].memory.insert((number, look.stamp), version);
-                self.shared.insert(number, (version, look.as_of));
+                let Some((on, number, lookup, version)) = self.loads.pop_front() else { return };
+                instances[on].memory.insert((number, lookup.stamp), version);
+                self.shared.insert(number, (version, lookup.as_of));
             }
             Step::Read { on, number } => {
                 let instance = &mut instances[on];
                 let subject = Subject::Application(id(number as u128));
-                let look = instance.change_log.look(subject, &Visibility::All, NOW).unwrap();
+                let lookup = instance.change_log.look_up(subject, &Visibility::All, NOW).unwrap();
                 let shared = || {
                     let (version, as_of) = self.shared.get(&number)?;
-                    (look.stamp.own == 0 && *as_of >= look.stamp.changed).then_some(*version)
+                    (lookup.stamp.own == 0 && *as_of >= lookup.stamp.changed).then_some(*version)
                 };
-                let read = instance.memory.get(&(number, look.stamp)).copied().or_else(shared);
+                let read = instance.memory.get(&(number, lookup.stamp)).copied().or_else(shared);
                 let read = read.unwrap_or(self.versions[number]);
                 assert!(read >= instance.floor[number], "{read} of {number} after {:?}", instance.floor);
             }
@@ -252,7 +256,7 @@ impl World {
     }
 }
 
-fn hear(instance: &mut Instance, events: &[Envelope], how: fn(&mut ChangeLog, &[Envelope])) {
+fn apply(instance: &mut Instance, events: &[Envelope], how: fn(&mut ChangeLog, &[Envelope])) {
     how(&mut instance.change_log, events);
     for event in events {
         let floor = &mut instance.floor[data(event).id.as_uuid().as_u128() as usize];
@@ -268,7 +272,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_read_is_older_than_what_its_instance_heard_or_committed(
+    fn no_read_is_older_than_the_events_and_commits_of_its_instance(
         steps in prop::collection::vec(step(), 1..120),
     ) {
         let (mut world, mut instances) = (World::default(), [instance(0), instance(0)]);

@@ -1,10 +1,9 @@
-//! The bus: how published events reach every instance.
+//! The event bus, which brings published events to every instance.
 //!
-//! There is one global sequence of events; the leading relay gives each its offset, without gaps. Every instance reads
-//! the whole sequence from a position of its own, so nothing is acknowledged and no reader can hold up another. The
-//! default bus is the outbox itself ([`postgres`]): what wakes a reader is a hint (an in-process call, `NOTIFY`), what
-//! it reads is the truth, and a poll makes up for lost hints. Where there is a Redis, the newest events stand there too
-//! ([`redis`]).
+//! There is one global sequence of events, in which the leading relay assigns offsets without gaps. Every instance
+//! reads the whole sequence from its own position. Nothing is acknowledged, and no reader can delay another. The
+//! default bus is the outbox table itself ([`postgres`]): hints (an in-process call, `NOTIFY`) wake readers, and a poll
+//! compensates for lost hints. If Redis is configured, it also holds the newest events ([`redis`]).
 
 pub mod postgres;
 pub mod redis;
@@ -15,18 +14,18 @@ use crate::domain::published::Position;
 use crate::error::Result;
 use crate::events::envelope::Envelope;
 
-/// What the bus still holds of the sequence.
+/// The range of events that the bus can deliver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// The end of the sequence.
     pub end: Position,
-    /// The first offset that can still be read; `None` when none can.
+    /// The first offset that can still be read; `None` if there is none.
     pub oldest_offset: Option<i64>,
 }
 
 impl Extent {
-    /// Whether everything after `position` can be read: it is of this sequence, not beyond its end, and nothing after
-    /// it has expired.
+    /// Whether all events after `position` can be read: it belongs to this sequence, is not beyond its end, and no
+    /// event after it has expired.
     pub fn holds_everything_after(&self, position: Position) -> bool {
         let known = position.epoch == self.end.epoch && (0..=self.end.offset).contains(&position.offset);
         let whole = || self.oldest_offset.is_some_and(|oldest| oldest <= position.offset.saturating_add(1));
@@ -34,25 +33,25 @@ impl Extent {
     }
 }
 
-/// A place where published events can be read, in order.
+/// A source of published events, in order.
 pub trait EventBus: Send + Sync + 'static {
     /// The end of the sequence.
     ///
     /// # Errors
-    /// When the bus cannot be reached.
+    /// If the bus is unreachable.
     fn position(&self) -> BoxFuture<'_, Result<Position>>;
 
-    /// What can be read, from where to where.
+    /// The range of events that can be read.
     ///
     /// # Errors
-    /// When the bus cannot be reached.
+    /// If the bus is unreachable.
     fn extent(&self) -> BoxFuture<'_, Result<Extent>>;
 
-    /// The next events after a position, in order and without gaps, at most `limit`. What follows a position of a sequence
-    /// that has ended is unspecified: whoever gets nothing asks where the end is.
+    /// The next events after a position, in order and without gaps, at most `limit`. The result for a position of a
+    /// former epoch is unspecified; a reader that gets no events must check the end of the sequence.
     ///
     /// # Errors
-    /// When the bus cannot be reached.
+    /// If the bus is unreachable.
     fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>>;
 }
 
@@ -62,7 +61,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn only_a_position_of_this_sequence_with_nothing_expired_after_it_can_be_resumed() {
+    fn only_positions_of_this_sequence_without_expired_successors_can_be_resumed() {
         let epoch = Uuid::from_u128(1);
         let at = |offset| Position { epoch, offset };
         let extent = |end, oldest_offset| Extent { end: at(end), oldest_offset };

@@ -1,6 +1,7 @@
-//! The default bus: the outbox, tailed by each instance.
+//! The default bus, which reads the outbox table.
 //!
-//! Reading costs one index range scan a batch. It reaches as far back as the outbox is kept (`outbox.retention_hours`).
+//! Each read is one index range scan. Events are available for as long as the outbox is kept
+//! (`outbox.retention_hours`).
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 
@@ -10,14 +11,13 @@ use crate::error::{Error, Result};
 use crate::events::envelope::Envelope;
 use crate::storage::{Database, outbox, transaction};
 
-/// The outbox as a bus.
+/// The outbox table as a bus.
 #[derive(Debug, Clone)]
 pub struct PostgresBus {
     database: Database,
 }
 
 impl PostgresBus {
-    /// The bus in `database`.
     pub fn new(database: Database) -> Self {
         Self { database }
     }
@@ -38,7 +38,7 @@ impl EventBus for PostgresBus {
 
     fn extent(&self) -> BoxFuture<'_, Result<Extent>> {
         async {
-            // The end first: what is published in between is then no gap.
+            // The end is read first, so events published in between are not taken for a gap.
             let end = self.database.run(outbox::position).await?;
             Ok(Extent { end, oldest_offset: self.database.run(outbox::oldest_offset).await? })
         }

@@ -1,22 +1,22 @@
-//! The bus over Redis: the newest events in a stream, and the database for whatever the stream lacks.
+//! The bus over Redis: a stream with the newest events, backed by the database.
 //!
 //! ```text
 //! <prefix>:events:<epoch>    a stream; entry <offset>-1 has one field, the sealed envelope as JSON
 //! ```
 //!
-//! The leading relay appends what it has published ([`EventStream::catch_up`]). The script that does it refuses to leave a
-//! gap and ignores what is already there, so that it does not matter who appends, how often, or what Redis has forgotten
-//! meanwhile: after a pause the relay reads from the database what is missing, and after a loss of everything a new stream
+//! The leading relay appends published events ([`EventStream::catch_up`]). The script that appends them refuses to leave a
+//! gap and ignores existing entries. It therefore does not matter which relay appends, how often, or what Redis has lost
+//! meanwhile: after a pause the relay reads the missing events from the database, and after a total loss a new stream
 //! begins with the newest events.
 //!
-//! Readers keep their own position. They take from the stream what follows it without a gap, and everything else from the
-//! database: what is not there yet, what was trimmed, all of it while Redis is away ([`RedisBus::read_after`]). So the
-//! stream is an index of nothing and a backlog of nobody; it saves the database one read of each event for each
-//! instance, and wakes them ([`RedisBus::watch`]). `NOTIFY` and the poll wake them too, for what does not come that way.
+//! Readers keep their own position. They take events from the stream as long as they follow without a gap, and all others
+//! from the database: events not yet appended, trimmed events, and all events while Redis is unavailable
+//! ([`RedisBus::read_after`]). The stream saves the database one read of each event per instance, and wakes readers
+//! ([`RedisBus::watch`]). `NOTIFY` and the poll wake them as well.
 //!
-//! Nothing in the stream is believed before it is opened: anybody who can write to Redis can add entries, of any shape and
-//! with any number. An entry counts when its seal holds for its place, the epoch and the offset in its name. A stream whose
-//! newest entry does not count is [`Newest::Foreign`]: its readers take the database, and the relay begins it anew.
+//! Entries are not trusted before they are opened, because anyone with write access to Redis can add entries of any shape
+//! with any id. An entry is valid if it was sealed for its location: the epoch and the offset in its id. If the newest entry
+//! of a stream is invalid ([`Newest::Foreign`]), readers use the database and the relay recreates the stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -38,30 +38,30 @@ use crate::storage::seal::KeyRing;
 use crate::storage::{Database, outbox, transaction};
 use crate::telemetry::metrics::Metrics;
 
-/// The watch's name, in logs and metrics.
+/// The name of the watch in logs and metrics.
 pub const WATCH: &str = "event_stream_watch";
 
-/// The channel's name, in metrics and health.
+/// The name of the channel in metrics and the health report.
 pub const CHANNEL: &str = "redis";
 
 /// The field of an entry.
 const FIELD: &str = "e";
-/// Events that are read from the database and appended at once.
+/// The number of events to read from the database and append at a time.
 const APPEND_PAGE: u32 = 512;
-/// Longest wait for the next entry: the answer that there is none tells that the connection is whole.
+/// How long a read waits for the next entry. The empty result also shows that the connection is intact.
 const WATCH_WAIT: Duration = Duration::from_secs(1);
-/// Longest wait for that answer beyond it.
-const WATCH_PATIENCE: Duration = Duration::from_secs(2);
-/// After so many waits in vain the watch looks at the epoch again.
-const WAITS_OF_AN_EPOCH: u32 = 5;
-/// Pause of the watch after a failure.
+/// The additional time that the result may take.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(2);
+/// After this many empty waits, the watch checks the epoch again.
+const WAITS_PER_EPOCH_CHECK: u32 = 5;
+/// The delay of the watch after a failure.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
 
-/// Appends events after the newest entry, without a gap; returns the offset of the newest entry then, or -1 when that
-/// is not one that Aval could have appended. A number of 15 digits is exact in Lua.
+/// Appends events after the newest entry, without a gap. Returns the offset of the then newest entry, or -1 if Aval
+/// cannot have appended that entry. Numbers of 15 digits are exact in Lua.
 ///
-/// KEYS: the stream. ARGV: entries to keep, milliseconds to keep the stream, `1` to begin it anew; then for each event its
-/// offset and the sealed event.
+/// KEYS: the stream. ARGV: entries to keep, milliseconds to keep the stream, `1` to recreate it; then for each event
+/// its offset and the sealed event.
 const APPEND: &str = "\
 local top = 0
 if ARGV[3] == '1' then
@@ -85,21 +85,21 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return top";
 
-/// The newest entry, as a list of at most one. For a key that is no stream, a list with something that is no entry.
+/// The newest entry, as a list of at most one. For a key that is not a stream, a list with an invalid entry.
 const NEWEST: &str = "\
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return {} end
 if kind ~= 'stream' then return {kind} end
 return redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)";
 
-/// What a stream ends with.
+/// The newest entry of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Newest {
-    /// Nothing: it is empty or is not there.
+    /// The stream is empty or does not exist.
     None,
-    /// An event that this deployment has sealed for its place.
+    /// An event that this deployment sealed for its location.
     Event(i64),
-    /// Something else.
+    /// Anything else.
     Foreign,
 }
 
@@ -112,7 +112,7 @@ pub struct EventStream {
     newest: Arc<Script>,
     max_events: u32,
     keep_ms: u64,
-    /// The stream may lack what was published.
+    /// Whether the stream may lack published events.
     behind: Arc<AtomicBool>,
     logger: Logger,
 }
@@ -132,24 +132,24 @@ impl EventStream {
         }
     }
 
-    /// Whether the stream may lack what was published.
+    /// Whether the stream may lack published events.
     pub fn is_behind(&self) -> bool {
         self.behind.load(Ordering::Relaxed)
     }
 
-    /// Appends everything that was published and is not there. A failure is no failure of the relay: readers find the
-    /// events in the database, and the next call goes on where this one stopped.
+    /// Appends all published events that the stream lacks. A failure does not affect the relay: readers get the events
+    /// from the database, and the next call continues.
     pub async fn catch_up(&self) {
         self.behind.store(true, Ordering::Relaxed);
-        // Its watch notices when it is back; until then nobody need ask the database what it lacks.
+        // The stream's watch detects when Redis is available again. Until then there is no need to query the database.
         if self.redis.is_degraded() {
             return;
         }
         match self.append_missing().await {
             Ok(()) => self.behind.store(false, Ordering::Relaxed),
-            // Redis itself tells once that it is away.
+            // The Redis client logs its own unavailability.
             Err(Error::Unavailable { .. }) => {}
-            Err(error) => warn!(self.logger, "events were not appended"; error),
+            Err(error) => warn!(self.logger, "cannot append events to the stream"; error),
         }
     }
 
@@ -160,24 +160,24 @@ impl EventStream {
             Newest::Event(offset) => offset,
             Newest::Foreign => {
                 let key = self.key(end.epoch);
-                warn!(self.logger, "the newest entry of the stream is not Aval's: the stream begins anew"; "key" => &key);
+                warn!(self.logger, "newest stream entry was not written by Aval; recreating the stream"; "key" => &key);
                 self.redis.call::<Value>("stream_drop", ::redis::cmd("DEL").arg(&key)).await?;
                 0
             }
         };
-        // Unless another relay has published meanwhile, the database has lost what the stream still tells.
+        // Unless another relay has published meanwhile, the database has lost events that the stream has.
         if top > end.offset
             && self
                 .database
                 .run(async |connection| outbox::begin_new_epoch(connection, end.epoch, top).await)
                 .await?
         {
-            warn!(self.logger, "the database has lost events that were told of: their sequence begins anew";
+            warn!(self.logger, "the database has lost announced events; beginning a new epoch";
                 "told_of" => top, "kept" => end.offset);
             end = self.database.run(outbox::position).await?;
             top = 0;
         }
-        // A stream that is too far behind is as good as none.
+        // A stream that is too far behind is recreated.
         let mut anew = top == 0 || end.offset - top > i64::from(self.max_events);
         if anew {
             top = (end.offset - i64::from(APPEND_PAGE)).max(0);
@@ -186,16 +186,16 @@ impl EventStream {
             let events = self.read_after(top).await?;
             let Some(first) = events.first() else { break };
             if first.offset != top + 1 && !anew {
-                info!(self.logger, "what the stream lacks has expired: it begins anew"; "offset" => first.offset);
+                info!(self.logger, "events missing from the stream have expired; recreating the stream"; "offset" => first.offset);
                 anew = true;
             }
             let appended = events.last().map_or(top, |event| event.offset);
             top = self.append(end.epoch, &events, std::mem::take(&mut anew)).await?;
             if top != appended {
-                // Another relay, or somebody else, writes to the stream: the next call finds out which.
+                // Another writer uses the stream. The next call finds out whether it is a relay.
                 return Err(Error::unavailable(
                     crate::redis::NAME,
-                    "the stream does not end with what was appended",
+                    "the newest entry is not the appended one",
                 ));
             }
         }
@@ -209,7 +209,7 @@ impl EventStream {
         Ok(events.into_iter().map(Envelope::from).collect())
     }
 
-    /// What the stream ends with.
+    /// The newest entry of the stream.
     async fn newest(&self, epoch: Uuid) -> Result<Newest> {
         let key = self.key(epoch);
         let reply: Value = self.redis.run("stream_newest", &self.newest.key(&key)).await?;
@@ -231,7 +231,7 @@ impl EventStream {
         self.redis.run("stream_append", &script).await
     }
 
-    /// The entries right after `offset`, at most `limit`.
+    /// The entries directly after `offset`, at most `limit`.
     async fn read(&self, after: Position, limit: u32) -> Result<Vec<Envelope>> {
         let key = self.key(after.epoch);
         let mut range = ::redis::cmd("XRANGE");
@@ -254,7 +254,7 @@ fn seal(keys: &KeyRing, key: &str, epoch: Uuid, event: &Envelope) -> Result<Vec<
     keys.seal_copy(&place(key, event.offset), &event.to_json(epoch)?)
 }
 
-/// `None` for what cannot be used, whatever the reason: the database has it too.
+/// `None` for any invalid entry; the database has the event too.
 fn open(keys: &KeyRing, key: &str, epoch: Uuid, entry: &Value) -> Option<Envelope> {
     let [name, fields] = elements(entry) else { return None };
     let [field, sealed] = elements(fields) else { return None };
@@ -266,18 +266,18 @@ fn open(keys: &KeyRing, key: &str, epoch: Uuid, entry: &Value) -> Option<Envelop
     Envelope::from_json(&json, Position { epoch, offset })
 }
 
-/// What an entry is sealed for: it opens at no other offset and in no other stream.
+/// The location that an entry is sealed for. It cannot be opened at another offset or in another stream.
 fn place(key: &str, offset: i64) -> String {
     format!("{key}/{offset}")
 }
 
-/// The offset in the name of an entry that Aval could have appended.
+/// The offset in the id of an entry, if Aval can have appended it.
 fn offset_of(entry_id: &str) -> Option<i64> {
     let digits = entry_id.strip_suffix("-1")?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// The elements of an array; none of anything else.
+/// The elements of an array; empty for any other value.
 fn elements(value: &Value) -> &[Value] {
     match value {
         Value::Array(elements) => elements,
@@ -285,7 +285,7 @@ fn elements(value: &Value) -> &[Value] {
     }
 }
 
-/// The bytes of a text; `None` for anything else.
+/// The bytes of a string; `None` for any other value.
 fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
@@ -293,48 +293,47 @@ fn bytes(value: &Value) -> Option<&[u8]> {
     }
 }
 
-/// The stream and the database behind it, for one reader or several.
+/// The stream with the database as its fallback. Several readers can share it.
 #[derive(Clone)]
 pub struct RedisBus {
     stream: EventStream,
     database: PostgresBus,
-    /// The offset up to which the watch has seen the stream; [`UNWATCHED`] while it does not look.
+    /// The offset up to which the watch has seen the stream; [`UNWATCHED`] while it is not watching.
     seen: Arc<AtomicI64>,
     metrics: Arc<Metrics>,
 }
 
-/// No offset.
+/// The value of [`RedisBus::seen`] while the stream is not watched.
 const UNWATCHED: i64 = -1;
 
 impl RedisBus {
-    /// The bus over `stream`.
     pub fn new(stream: EventStream, database: Database, metrics: Arc<Metrics>) -> Self {
         let seen = Arc::new(AtomicI64::new(UNWATCHED));
         Self { stream, database: PostgresBus::new(database), seen, metrics }
     }
 
-    /// Whether the watch sees the stream, so that it wakes its readers.
+    /// Whether the stream is watched, so the watch wakes readers.
     pub fn is_watching(&self) -> bool {
         self.seen.load(Ordering::SeqCst) != UNWATCHED && !self.stream.redis.is_degraded()
     }
 
-    /// Whether the watch has seen everything up to `offset`, and has told of it.
+    /// Whether the watch has seen all events up to `offset` and called its callback.
     pub fn has_seen(&self, offset: i64) -> bool {
         self.seen.load(Ordering::SeqCst) >= offset
     }
 
-    /// Calls `on_published` whenever the stream has grown. Never ends.
+    /// Calls `on_published` whenever the stream has grown. Never returns.
     pub async fn watch(self, on_published: Arc<dyn Fn() + Send + Sync>) {
         loop {
-            let blind_again = Blind(Arc::clone(&self.seen));
+            let unwatch_on_drop = UnwatchOnDrop(Arc::clone(&self.seen));
             let watched = self.watch_once(&*on_published).await;
-            drop(blind_again);
+            drop(unwatch_on_drop);
             self.metrics.push_channel_up.with_label_values(&[CHANNEL]).set(0);
             self.metrics.push_channel_losses_total.with_label_values(&[CHANNEL]).inc();
             if let Err(error) = watched
                 && !matches!(error, Error::Unavailable { .. })
             {
-                warn!(self.stream.logger, "not watching the stream for now"; error);
+                warn!(self.stream.logger, "stream watch failed; retrying"; error);
             }
             tokio::time::sleep(WATCH_RETRY).await;
         }
@@ -347,15 +346,15 @@ impl RedisBus {
         loop {
             let epoch = self.database.position().await?.epoch;
             let key = self.stream.key(epoch);
-            let mut in_vain = 0;
-            while in_vain < WAITS_OF_AN_EPOCH {
+            let mut empty_waits = 0;
+            while empty_waits < WAITS_PER_EPOCH_CHECK {
                 let last = match self.stream.newest(epoch).await? {
                     Newest::None => 0,
                     Newest::Event(offset) => offset,
-                    // Waiting behind it would end at once, for ever.
+                    // Waiting for entries after it would return immediately, forever.
                     Newest::Foreign => return Ok(()),
                 };
-                // Also for what came while nobody watched.
+                // For entries that were added while the stream was not watched.
                 on_published();
                 self.seen.store(last, Ordering::SeqCst);
                 up.set(1);
@@ -363,24 +362,25 @@ impl RedisBus {
                 read.arg("COUNT").arg(1).arg("BLOCK").arg(wait_ms).arg("STREAMS").arg(&key);
                 read.arg(format!("{last}-1"));
                 let waiting = read.query_async::<Value>(&mut connection);
-                let answered = tokio::time::timeout(WATCH_WAIT + WATCH_PATIENCE, waiting).await;
-                let grown = answered.map_err(|late| away(&late))?.map_err(|error| away(&error))?;
-                in_vain = if grown == Value::Nil { in_vain + 1 } else { 0 };
+                let answered = tokio::time::timeout(WATCH_WAIT + WATCH_TIMEOUT, waiting).await;
+                let grown =
+                    answered.map_err(|late| unavailable(&late))?.map_err(|error| unavailable(&error))?;
+                empty_waits = if grown == Value::Nil { empty_waits + 1 } else { 0 };
             }
         }
     }
 }
 
-/// Also when the watch is dropped or panics, nobody may go on relying on it.
-struct Blind(Arc<AtomicI64>);
+/// Resets `seen` also when the watch is dropped or panics.
+struct UnwatchOnDrop(Arc<AtomicI64>);
 
-impl Drop for Blind {
+impl Drop for UnwatchOnDrop {
     fn drop(&mut self) {
         self.0.store(UNWATCHED, Ordering::SeqCst);
     }
 }
 
-fn away(cause: &dyn std::fmt::Display) -> Error {
+fn unavailable(cause: &dyn std::fmt::Display) -> Error {
     Error::unavailable(crate::redis::NAME, cause)
 }
 
@@ -417,7 +417,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_offset_of_an_entry_is_the_first_half_of_its_name() {
+    fn the_offset_is_the_first_part_of_an_entry_id() {
         for (name, offset) in [
             ("17-1", Some(17)),
             ("9223372036854775807-1", Some(i64::MAX)),

@@ -1,8 +1,8 @@
 //! The circuit breaker (docs/specification.md 4): a pure state machine without clock, randomness or I/O.
 //!
-//! Every method is told what time it is (`Clock::monotonic`) and is handed a die roll (`Clock::percent_roll`) for the
-//! case that it has to draw an open time. Time passes for the breaker only in these calls, but what it decides does not
-//! depend on how often it is asked: an open time ends and a probe expires when they do, not when somebody looks.
+//! Every method takes the current time (`Clock::monotonic`) and a die roll (`Clock::percent_roll`) for drawing an open
+//! time. The state only advances in these calls, but does not depend on how often they are made: open times end and probes
+//! expire at their own time, not when the breaker is next called.
 //!
 //! ```text
 //!              too many failures, too many slow calls
@@ -11,12 +11,11 @@
 //!        └───────────── the probe succeeds ──── HALF-OPEN (one permit) ─────────┘ or expires
 //! ```
 //!
-//! Operators may force it either way ([`CircuitBreaker::set_mode`]): forced open it refuses every call until it is given back,
-//! forced closed it lets every call through, counts what comes of it, and does not open over it. Given back, it starts closed
-//! and counts anew.
+//! Operators can override it ([`CircuitBreaker::set_mode`]). Forced open, it refuses every call. Forced closed, it admits
+//! every call and counts results without opening. When an override ends, the breaker starts closed with fresh counts.
 //!
-//! Each transition starts a new generation. A [`Permit`] belongs to the generation that gave it out, and an answer to a
-//! permit of an earlier one changes nothing: a call that hung for ten seconds says nothing about the bureau of now.
+//! Each transition starts a new generation. A [`Permit`] belongs to the generation that issued it, and a result for a permit
+//! of an earlier generation has no effect: a call that hung for ten seconds says nothing about the bureau's current state.
 
 mod mode;
 mod standing;
@@ -28,37 +27,35 @@ pub use self::standing::{Cause, Snapshot, State, Transition};
 use super::sliding_window::SlidingWindow;
 use crate::config::BreakerSettings;
 
-/// Leave to make one attempt. It is given back by [`CircuitBreaker::record`] or [`CircuitBreaker::release`]; one that is
-/// lost in the half-open state expires.
+/// Permission for one attempt. It must be returned with [`CircuitBreaker::record`] or [`CircuitBreaker::release`]. A
+/// lost permit of the half-open state expires.
 #[derive(Debug)]
-#[must_use = "a permit that is not given back keeps a half-open breaker waiting until it expires"]
+#[must_use = "a permit that is not returned keeps a half-open breaker waiting until it expires"]
 pub struct Permit {
     generation: u64,
     issued_at: Duration,
 }
 
-/// The answer to whether a call may be made.
+/// The answer to a request for a permit.
 #[derive(Debug)]
 pub enum Admission {
-    /// It may.
     Admitted(Permit),
-    /// It may not.
     Refused {
-        /// When asking again is worth it, at the earliest.
+        /// The earliest time until another request may be admitted.
         retry_in: Duration,
     },
 }
 
-/// What an attempt said about the bureau's health.
+/// The result of an attempt with regard to the bureau's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallResult {
-    /// The bureau answered.
+    /// The bureau responded.
     Success,
-    /// It did not, or with nonsense.
+    /// The bureau did not respond, or with an invalid response.
     Failure,
 }
 
-/// Calls, failures, slow calls.
+/// Counts of calls, failures and slow calls.
 type Window = SlidingWindow<3>;
 
 #[derive(Debug)]
@@ -71,7 +68,7 @@ enum Phase {
         until: Duration,
     },
     HalfOpen {
-        /// When the permit that is out expires; `None` when none is.
+        /// When the issued permit expires; `None` if none is issued.
         expires: Option<Duration>,
     },
 }
@@ -95,15 +92,14 @@ pub struct CircuitBreaker {
     /// When it left the closed state.
     not_closed_since: Option<Duration>,
     generation: u64,
-    /// Openings since the last success that closed it.
+    /// Openings since it was last closed by a success.
     openings_in_a_row: u32,
     opened_count: u64,
-    /// Transitions that [`CircuitBreaker::take_transitions`] has not handed out yet.
+    /// Transitions that [`CircuitBreaker::take_transitions`] has not returned yet.
     transitions: Vec<Transition>,
 }
 
 impl CircuitBreaker {
-    /// A closed breaker.
     pub fn new(settings: BreakerSettings) -> Self {
         let phase = closed(&settings);
         Self {
@@ -118,8 +114,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// Follows an operator. Asking for the mode that it has changes nothing; every other change starts a generation, so that
-    /// calls that were let in before say nothing about what comes after.
+    /// Sets the mode that an operator requested. Setting the current mode has no effect. Every other change starts a
+    /// new generation, so results of calls admitted before do not count.
     pub fn set_mode(&mut self, mode: CircuitMode, now: Duration, roll: u8) {
         self.settle(now, roll);
         if mode == self.mode {
@@ -136,12 +132,11 @@ impl CircuitBreaker {
         }
     }
 
-    /// Who decides what it does with calls.
     pub fn mode(&self) -> CircuitMode {
         self.mode
     }
 
-    /// Asks for leave to make one attempt. Each retry is an attempt of its own.
+    /// Requests a permit for one attempt. Each retry needs its own permit.
     pub fn admit(&mut self, now: Duration, roll: u8) -> Admission {
         self.settle(now, roll);
         let wait = self.retry_in(now);
@@ -154,7 +149,7 @@ impl CircuitBreaker {
         Admission::Admitted(Permit { generation: self.generation, issued_at: now })
     }
 
-    /// Gives a permit back with what the attempt showed. An attempt that took longer than `slow_call_ms` since its
+    /// Returns a permit with the result of the attempt. An attempt that took longer than `slow_call_ms` since its
     /// permit was issued counts as slow, whatever its result.
     pub fn record(&mut self, permit: Permit, now: Duration, result: CallResult, roll: u8) {
         self.settle(now, roll);
@@ -182,7 +177,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Gives a permit back without a result: the attempt was never made, or ended without telling anything.
+    /// Returns a permit without a result, because the attempt was not made or was inconclusive.
     pub fn release(&mut self, permit: Permit, now: Duration, roll: u8) {
         self.settle(now, roll);
         if let Phase::HalfOpen { expires } = &mut self.phase
@@ -192,13 +187,13 @@ impl CircuitBreaker {
         }
     }
 
-    /// What it does with calls at `now`.
+    /// The state at `now`.
     pub fn state(&mut self, now: Duration, roll: u8) -> State {
         self.settle(now, roll);
         self.phase.state()
     }
 
-    /// How it stands at `now`.
+    /// The state and counts at `now`.
     pub fn snapshot(&mut self, now: Duration, roll: u8) -> Snapshot {
         self.settle(now, roll);
         let (consecutive_failures, [calls, failures, slow]) = match &mut self.phase {
@@ -218,13 +213,13 @@ impl CircuitBreaker {
         }
     }
 
-    /// The transitions since the last time, oldest first. Whoever owns the breaker takes them after each step.
+    /// The transitions since the last call, oldest first. The owner must take them after each step.
     pub fn take_transitions(&mut self) -> Vec<Transition> {
         std::mem::take(&mut self.transitions)
     }
 
-    /// Lets time take its course up to `now`. A probe that expires re-opens the breaker at the moment of its expiry,
-    /// so one call may take two steps.
+    /// Advances the state to `now`. A probe that expired opens the breaker at the time of its expiry, so one call may
+    /// cause two transitions.
     fn settle(&mut self, now: Duration, roll: u8) {
         if let Phase::HalfOpen { expires: Some(at) } = self.phase
             && now >= at
@@ -289,9 +284,9 @@ fn reason_to_open(
     }
 }
 
-/// `open_ms`, doubled with each opening after the first up to `open_max_ms`, then moved by up to `open_jitter_percent`
-/// either way: a roll of 0 gives the shortest time, 99 the longest. The jitter goes on top of the maximum, so that
-/// instances that have all reached it do not probe in step either. Never zero.
+/// `open_ms`, doubled with each consecutive opening up to `open_max_ms`, plus or minus up to `open_jitter_percent`: a
+/// roll of 0 gives the shortest time, 99 the longest. The jitter also applies at the maximum, so instances that have
+/// reached it do not probe simultaneously. Never zero.
 fn open_time(settings: &BreakerSettings, opening: u32, roll: u8) -> Duration {
     let doubled = 2_u64.saturating_pow(opening.saturating_sub(1)).saturating_mul(settings.open_ms);
     let base = doubled.min(settings.open_max_ms);

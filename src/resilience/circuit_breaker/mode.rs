@@ -1,4 +1,4 @@
-//! The operators' control of a circuit breaker.
+//! The modes of a circuit breaker that operators can set.
 
 /// How an operator controls a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,6 @@ pub enum CircuitMode {
 }
 
 impl CircuitMode {
-    /// Every mode.
     pub const ALL: [Self; 3] = [Self::Auto, Self::ForcedOpen, Self::ForcedClosed];
 
     /// The name in JSON and SQL.

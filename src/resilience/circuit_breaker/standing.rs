@@ -1,4 +1,4 @@
-//! How a breaker stands, and what changed it: the words that logs, metrics, answers and the re-decision use.
+//! The state and transitions of a breaker, with their names in logs, metrics and responses.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use super::mode::CircuitMode;
 /// What a breaker does with calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Lets every call through.
+    /// All calls are admitted.
     Closed,
-    /// Refuses every call.
+    /// All calls are refused.
     Open,
-    /// Lets one call through, to see whether the bureau is back.
+    /// One call is admitted as a probe.
     HalfOpen,
 }
 
 impl State {
-    /// The state's name in logs, metrics and answers.
+    /// The name in logs, metrics and responses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -25,7 +25,7 @@ impl State {
         }
     }
 
-    /// The state as `provider_circuit_breaker_state` shows it (docs/specification.md 12).
+    /// The value of the metric `provider_circuit_breaker_state` (docs/specification.md 12).
     pub const fn metric_value(self) -> i64 {
         match self {
             Self::Closed => 0,
@@ -38,19 +38,16 @@ impl State {
 /// Why a breaker changed its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// So many failures in a row.
+    /// Too many consecutive failures.
     ConsecutiveFailures,
-    /// The window's share of failures.
+    /// Too many failures among the calls in the window.
     FailureRate,
-    /// The window's share of slow calls.
+    /// Too many slow calls among the calls in the window.
     SlowRate,
-    /// The open time is over.
     OpenTimeOver,
-    /// The probe succeeded.
     ProbeSucceeded,
-    /// The probe failed.
     ProbeFailed,
-    /// The probe was never answered.
+    /// The probe returned no result in time.
     ProbeExpired,
     /// An operator forced it.
     Forced,
@@ -59,7 +56,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Every cause.
     pub const ALL: [Self; 9] = [
         Self::ConsecutiveFailures,
         Self::FailureRate,
@@ -72,7 +68,7 @@ impl Cause {
         Self::GivenBack,
     ];
 
-    /// The cause's name in logs.
+    /// The name in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ConsecutiveFailures => "consecutive_failures",
@@ -88,46 +84,41 @@ impl Cause {
     }
 }
 
-/// One change of state.
+/// A change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
-    /// The state before.
     pub from: State,
-    /// The state after.
     pub to: State,
-    /// Why.
     pub cause: Cause,
-    /// When, on the breaker's time.
+    /// The time of the transition on the breaker's clock.
     pub at: Duration,
-    /// How long it stays open, when it opened.
+    /// For an opening: how long the breaker stays open.
     pub open_for: Option<Duration>,
 }
 
-/// A breaker as health checks, operators and the re-decision see it.
+/// The state of a breaker for health checks, operators and re-decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// What it does with calls.
     pub state: State,
-    /// Whether an operator has forced it to.
     pub mode: CircuitMode,
-    /// For how long it has not been closed; zero while it is.
+    /// How long it has not been closed; zero while it is closed.
     pub not_closed_for: Duration,
-    /// Failures in a row, while closed.
+    /// Only counted while closed.
     pub consecutive_failures: u32,
-    /// Calls in the window, while closed.
+    /// Calls in the window, only counted while closed.
     pub calls: u32,
-    /// Failures among them.
+    /// Failures among these calls.
     pub failures: u32,
-    /// Slow calls among them.
+    /// Slow calls among these calls.
     pub slow: u32,
-    /// When a call may be let through at the earliest; zero: the next one is.
+    /// The time until a call may be admitted; zero if the next one may.
     pub retry_in: Duration,
-    /// How often it has opened since it was made.
+    /// The number of openings since its creation.
     pub opened_count: u64,
 }
 
 impl Snapshot {
-    /// Whether it waits for a call to try the bureau with.
+    /// Whether it waits for a probe.
     pub fn wants_probe(&self) -> bool {
         self.state == State::HalfOpen && self.retry_in.is_zero()
     }

@@ -1,4 +1,4 @@
-//! One test for each rule and its boundary, and a model that random histories are compared with.
+//! One test per rule and its boundary, and a reference model that random histories are compared with.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn settings() -> BreakerSettings {
     }
 }
 
-/// A breaker with its own time, which only moves when told.
+/// A breaker with a manual clock.
 struct Bench {
     breaker: CircuitBreaker,
     now: Duration,
@@ -85,7 +85,7 @@ impl Bench {
 }
 
 #[test]
-fn five_failures_in_a_row_open_it_and_a_success_between_starts_the_count_again() {
+fn five_consecutive_failures_open_it_and_a_success_resets_the_count() {
     let mut bench = Bench::new(settings());
     bench.fail(4);
     bench.succeed(1);
@@ -97,7 +97,7 @@ fn five_failures_in_a_row_open_it_and_a_success_between_starts_the_count_again()
 }
 
 #[test]
-fn forced_open_it_refuses_every_call_for_as_long_as_it_is_forced() {
+fn forced_open_it_refuses_every_call_until_the_override_ends() {
     let mut bench = Bench::new(settings());
     let under_way = bench.admit().expect("closed");
     bench.breaker.set_mode(CircuitMode::ForcedOpen, bench.now, bench.roll);
@@ -114,7 +114,7 @@ fn forced_open_it_refuses_every_call_for_as_long_as_it_is_forced() {
 }
 
 #[test]
-fn forced_closed_it_counts_and_does_not_open_and_given_back_it_counts_anew() {
+fn forced_closed_it_counts_without_opening_and_afterwards_counts_from_zero() {
     let mut bench = Bench::new(settings());
     bench.breaker.set_mode(CircuitMode::ForcedClosed, bench.now, bench.roll);
     bench.fail(20);
@@ -129,12 +129,12 @@ fn forced_closed_it_counts_and_does_not_open_and_given_back_it_counts_anew() {
     assert_eq!(
         bench.causes(),
         [(State::Open, Cause::ConsecutiveFailures)],
-        "no change of state, no transition"
+        "without a change of state there must be no transition"
     );
 }
 
 #[test]
-fn given_back_after_being_open_it_starts_closed_with_the_shortest_open_time() {
+fn after_an_override_of_an_open_breaker_it_starts_closed_with_the_shortest_open_time() {
     let mut bench = Bench::new(settings());
     bench.fail(5);
     bench.now += ms(60_000);
@@ -142,7 +142,7 @@ fn given_back_after_being_open_it_starts_closed_with_the_shortest_open_time() {
     bench.breaker.set_mode(CircuitMode::ForcedOpen, bench.now, bench.roll);
     bench.breaker.set_mode(CircuitMode::Auto, bench.now, bench.roll);
     bench.record(probe, CallResult::Failure);
-    assert_eq!(bench.state(), State::Closed, "what was let in before says nothing");
+    assert_eq!(bench.state(), State::Closed, "calls admitted before the override must not count");
     bench.fail(5);
     assert_eq!(bench.retry_in(), ms(60_000));
     let to: Vec<_> = bench.causes().into_iter().map(|(to, _)| to).collect();
@@ -150,7 +150,7 @@ fn given_back_after_being_open_it_starts_closed_with_the_shortest_open_time() {
 }
 
 #[test]
-fn how_long_it_has_not_been_closed_counts_through_its_probes() {
+fn the_time_since_it_was_closed_includes_probes() {
     let mut bench = Bench::new(settings());
     bench.fail(5);
     let opened = bench.now;
@@ -171,9 +171,13 @@ fn half_of_ten_calls_failing_opens_it_but_not_of_nine() {
         bench.succeed(1);
     }
     bench.fail(1);
-    assert_eq!(bench.state(), State::Closed, "5 of 9 failed, but 9 calls are too few");
+    assert_eq!(bench.state(), State::Closed, "5 of 9 failed, but 9 calls must be too few");
     bench.succeed(1);
-    assert_eq!(bench.causes(), [(State::Open, Cause::FailureRate)], "5 of 10: also when the tenth succeeds");
+    assert_eq!(
+        bench.causes(),
+        [(State::Open, Cause::FailureRate)],
+        "5 of 10 failed, although the tenth succeeded"
+    );
 }
 
 #[test]
@@ -196,7 +200,7 @@ fn just_under_half_of_the_calls_failing_leaves_it_closed() {
 }
 
 #[test]
-fn slow_calls_open_it_although_they_succeed_and_exactly_the_limit_is_not_slow() {
+fn successful_slow_calls_open_it_and_exactly_the_limit_is_not_slow() {
     let mut bench = Bench::new(settings());
     for _ in 0..10 {
         bench.call(CallResult::Success, ms(3_000));
@@ -215,7 +219,7 @@ fn slow_calls_open_it_although_they_succeed_and_exactly_the_limit_is_not_slow() 
 }
 
 #[test]
-fn what_has_left_the_window_does_not_count() {
+fn calls_outside_the_window_do_not_count() {
     let mut bench = Bench::new(settings());
     for _ in 0..4 {
         bench.fail(1);
@@ -229,7 +233,7 @@ fn what_has_left_the_window_does_not_count() {
 }
 
 #[test]
-fn it_stays_open_for_the_whole_open_time_and_then_gives_out_one_permit() {
+fn it_stays_open_for_the_open_time_and_then_issues_one_permit() {
     let mut bench = Bench::new(settings());
     bench.fail(5);
     assert_eq!(bench.retry_in(), ms(60_000));
@@ -253,7 +257,7 @@ fn it_stays_open_for_the_whole_open_time_and_then_gives_out_one_permit() {
 }
 
 #[test]
-fn the_open_time_doubles_up_to_its_maximum_and_starts_again_after_a_success() {
+fn the_open_time_doubles_up_to_its_maximum_and_is_reset_by_a_success() {
     let mut bench = Bench::new(settings());
     bench.fail(5);
     for expected in [60_000, 120_000, 240_000, 300_000, 300_000] {
@@ -270,18 +274,18 @@ fn the_open_time_doubles_up_to_its_maximum_and_starts_again_after_a_success() {
 }
 
 #[test]
-fn the_roll_moves_the_open_time_both_ways_and_no_further() {
+fn the_roll_varies_the_open_time_within_the_jitter() {
     let jittery = BreakerSettings { open_jitter_percent: 10, ..settings() };
     assert_eq!(open_time(&jittery, 1, SHORTEST), ms(54_000));
     assert_eq!(open_time(&jittery, 1, LONGEST), ms(66_000));
     assert_eq!(open_time(&jittery, 1, u8::MAX), ms(66_000));
     assert_eq!(open_time(&jittery, u32::MAX, LONGEST), ms(330_000));
     let rolled: Vec<_> = (0..100).map(|roll| open_time(&jittery, 1, roll)).collect();
-    assert!(rolled.is_sorted_by(|a, b| a < b), "every roll gives a time of its own");
+    assert!(rolled.is_sorted_by(|a, b| a < b), "every roll must give a different time");
 }
 
 #[test]
-fn a_probe_that_is_never_answered_fails_at_its_expiry_even_if_nobody_looks() {
+fn an_unanswered_probe_fails_at_its_expiry_even_without_calls() {
     let mut bench = Bench::new(settings());
     bench.fail(5);
     bench.now += ms(60_000);
@@ -292,18 +296,18 @@ fn a_probe_that_is_never_answered_fails_at_its_expiry_even_if_nobody_looks() {
     assert_eq!(bench.state(), State::Open);
     assert_eq!(bench.retry_in(), ms(119_999), "counted from the expiry, doubled");
     bench.record(probe, CallResult::Success);
-    assert_eq!(bench.state(), State::Open, "the late answer is one of an earlier generation");
+    assert_eq!(bench.state(), State::Open, "the late result belongs to an earlier generation");
 
     bench.now += ms(119_999);
     drop(bench.admit().expect("the second probe"));
     bench.breaker.take_transitions();
     bench.now += ms(30_000 + 240_000);
-    assert!(bench.admit().is_some(), "expired, re-opened and half-open again without anybody looking");
+    assert!(bench.admit().is_some(), "it must have expired, re-opened and become half-open without calls");
     assert_eq!(bench.causes(), [(State::Open, Cause::ProbeExpired), (State::HalfOpen, Cause::OpenTimeOver)]);
 }
 
 #[test]
-fn a_released_permit_frees_the_probe_and_says_nothing() {
+fn a_released_permit_frees_the_probe_without_a_result() {
     let mut bench = Bench::new(settings());
     bench.fail(5);
     bench.now += ms(60_000);
@@ -320,7 +324,7 @@ fn a_released_permit_frees_the_probe_and_says_nothing() {
 }
 
 #[test]
-fn an_old_permit_neither_frees_nor_decides_a_later_probe() {
+fn an_old_permit_does_not_affect_a_later_probe() {
     let mut bench = Bench::new(settings());
     let (first, second) = (bench.admit().unwrap(), bench.admit().unwrap());
     bench.fail(5);
@@ -335,7 +339,7 @@ fn an_old_permit_neither_frees_nor_decides_a_later_probe() {
 }
 
 #[test]
-fn answers_from_before_an_opening_do_not_count_after_the_recovery() {
+fn results_from_before_an_opening_do_not_count_after_the_recovery() {
     let mut bench = Bench::new(settings());
     let old: Vec<_> = (0..20).map(|_| bench.admit().unwrap()).collect();
     bench.fail(5);
@@ -370,7 +374,7 @@ fn steps() -> impl Strategy<Value = Vec<(Step, u8)>> {
     prop::collection::vec((step, 0_u8..100), 0..300)
 }
 
-/// Small numbers, so that random histories get everywhere.
+/// Small numbers, so random histories reach all states.
 fn model_settings() -> BreakerSettings {
     BreakerSettings {
         consecutive_failures: 4,
@@ -386,12 +390,12 @@ fn model_settings() -> BreakerSettings {
     }
 }
 
-/// The specification once more, written for clarity: it keeps every answer of the current era in a list and counts
-/// anew each time. The one thing it takes from the breaker is the drawn open time, after checking its range.
+/// The specification again, written for clarity: it lists all results of the current era and counts them each time. It
+/// only takes the drawn open times from the breaker, after checking their range.
 struct Model {
     now: u64,
     state: State,
-    /// Grows with every change of state.
+    /// Incremented by every change of state.
     era: u32,
     answers: Vec<(u64, bool, bool)>,
     open_until: u64,
@@ -452,7 +456,7 @@ impl Model {
         }
     }
 
-    /// Answers that count at this moment: those of the last 60 slots of 10 ms.
+    /// The results that count now: those of the last 60 slots of 10 ms.
     fn window(&self) -> Vec<(bool, bool)> {
         let in_window = |at: u64| at / 10 + 60 > self.now / 10;
         self.answers
@@ -471,7 +475,7 @@ impl Model {
             return;
         }
         match (self.state, failed) {
-            (State::Open, _) => panic!("an open breaker gives out no permits"),
+            (State::Open, _) => panic!("an open breaker issues no permits"),
             (State::HalfOpen, true) => self.open(self.now, drawn),
             (State::HalfOpen, false) => {
                 self.openings = 0;
@@ -501,7 +505,7 @@ fn compare(history: &[(Step, u8)]) {
             model.now += by;
         }
         let now = ms(model.now);
-        // The breaker goes first, so that the open times it drew are there for the model.
+        // The breaker goes first, because the model uses the open times that it drew.
         let taken = match step {
             Step::Answer { which, .. } | Step::Release { which } | Step::Forget { which }
                 if !out.is_empty() =>
@@ -567,12 +571,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn every_history_ends_as_the_model_says(history in steps()) {
+    fn every_history_matches_the_model(history in steps()) {
         compare(&history);
     }
 
     #[test]
-    fn looking_more_often_changes_nothing(history in steps(), looks in 1_u64..8) {
+    fn more_frequent_calls_change_nothing(history in steps(), looks in 1_u64..8) {
         let run = |looks: u64| {
             let mut breaker = CircuitBreaker::new(BreakerSettings { open_jitter_percent: 0, ..model_settings() });
             let (mut now, mut out, mut seen) = (0, Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Finding an application that is not among the living.
+//! Finding an application in the archive.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -7,8 +7,8 @@ use super::ApplicationRow;
 use crate::domain::ids::ApplicationId;
 use crate::error::Result;
 
-/// Looks into both trees, in one statement: an application whose month moves at this moment is in one of them. The
-/// identifier leaves one partition to look into.
+/// Searches the live and the archive tables in one statement, because the application's month may be moving between
+/// them. The identifier limits the search to one partition of each.
 pub(super) async fn find(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,

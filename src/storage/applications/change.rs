@@ -1,4 +1,4 @@
-//! The changes that people make to one application.
+//! Changes of one application that a person requests.
 
 use std::fmt;
 
@@ -16,21 +16,21 @@ use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
 use crate::storage::types::PgStatus;
 
-/// A change that a person asks for.
+/// A requested change.
 #[derive(Clone)]
 pub enum Change {
-    /// To another status.
+    /// A new status.
     Status(Status),
-    /// Of the country's data: what the document told (birth date, sex) stays.
+    /// New country data. Values derived from the document (birth date, sex) stay.
     CountryData(DataChange),
-    /// Into the bin.
+    /// Soft deletion.
     Delete,
-    /// Out of it.
+    /// Reverts a soft deletion.
     Restore,
 }
 
 impl fmt::Debug for Change {
-    /// Without the data, which are whatever a client sent.
+    /// Omits the data, which clients choose freely.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => f.debug_tuple("Status").field(status).finish(),
@@ -47,29 +47,26 @@ struct Locked {
     personal_data: Option<Vec<u8>>,
 }
 
-/// Makes a change that `mover` asks for, with what staff note for staff beside the reason, inside the caller's transaction. The row is locked first, so that the answer is
-/// about the state that the change met.
+/// Makes a change on behalf of `initiator` in the caller's transaction. `internal_note` is shown to staff only. The row
+/// is locked first, and the result describes the state that the change was applied to.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Archived`], [`Error::IllegalTransition`] with what `mover` could ask for instead, [`Error::Conflict`], or
-/// when the database fails.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is another part of who asks for what, and nothing goes by pairs"
-)]
+/// [`Error::NotFound`], [`Error::Archived`], [`Error::IllegalTransition`] with the transitions that `initiator` may
+/// request, or [`Error::Conflict`].
+#[expect(clippy::too_many_arguments, reason = "the arguments are independent of each other")]
 pub async fn change(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
     id: ApplicationId,
     visibility: &Visibility,
-    mover: Initiator,
+    initiator: Initiator,
     change: &Change,
     attribution: &Attribution,
     internal_note: Option<&str>,
     traceparent: Option<&str>,
 ) -> Result<Application, Abort> {
     let locked = lock(connection, id, visibility, change).await?;
-    check(&locked, mover, change)?;
+    check(&locked, initiator, change)?;
     let who = (
         applications::change_details.eq(details(attribution, internal_note)),
         applications::change_id.eq(attribution.change_id.as_uuid()),
@@ -120,8 +117,8 @@ pub async fn change(
     Ok(changed.open(keys)?)
 }
 
-/// What the trigger copies to the audit row of this change, and of no other. Reasons that are not marked as public, such
-/// as those of plain SQL, are shown to staff alone.
+/// The details that the trigger copies to the audit row of this change only. Reasons without `reason_is_public`, such
+/// as those of plain SQL, are shown to staff only.
 fn details(attribution: &Attribution, internal_note: Option<&str>) -> Value {
     let change_id = attribution.change_id.as_uuid();
     match internal_note {
@@ -130,7 +127,6 @@ fn details(attribution: &Attribution, internal_note: Option<&str>) -> Value {
     }
 }
 
-/// The sealed members after a change.
 fn seal_changed(
     keys: &KeyRing,
     id: ApplicationId,
@@ -174,7 +170,8 @@ async fn lock(
     }
 }
 
-/// Why an application that is not among the living cannot be changed: an archived one says so to whoever may see it.
+/// The error for an application that is not in the live tables: `Archived` if it is in the archive and visible to the
+/// caller.
 async fn refusal_of_absent(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -188,32 +185,33 @@ async fn refusal_of_absent(
     Ok(found.map_or(Error::NotFound("application"), |_| Error::Archived))
 }
 
-/// Whether `mover` may make `change`. Deleting lets go of the document and empties the queue of the reviewers: what is
-/// being decided, or was granted, is not its owner's to delete. What was decided on is not its owner's to change.
-fn check(locked: &Locked, mover: Initiator, change: &Change) -> Result<()> {
-    let may_edit = mover != Initiator::Owner || matches!(locked.status, Status::Pending | Status::Validating);
+/// Whether `initiator` may make `change`. Deletion releases the claim on the document and removes the application from
+/// the review queue. Therefore owners cannot delete applications that are being decided or were approved, and cannot
+/// change the data that a decision is based on.
+fn check(locked: &Locked, initiator: Initiator, change: &Change) -> Result<()> {
+    let may_edit =
+        initiator != Initiator::Owner || matches!(locked.status, Status::Pending | Status::Validating);
     let may_delete =
-        mover != Initiator::Owner || locked.status == Status::Pending || locked.status.is_final();
+        initiator != Initiator::Owner || locked.status == Status::Pending || locked.status.is_final();
     match change {
         Change::Restore if locked.deleted => Ok(()),
         Change::Restore => Err(Error::Conflict(PublicMessage::new("the application is not deleted"))),
         _ if locked.deleted => Err(Error::NotFound("application")),
-        Change::Status(to) if !locked.status.next_for(mover).any(|next| next == *to) => {
+        Change::Status(to) if !locked.status.next_for(initiator).any(|next| next == *to) => {
             Err(Error::IllegalTransition {
                 from: locked.status.as_str(),
                 to: to.as_str(),
-                allowed: locked.status.next_for(mover).map(Status::as_str).collect(),
+                allowed: locked.status.next_for(initiator).map(Status::as_str).collect(),
             })
         }
         Change::Delete if !may_delete => {
             let status = locked.status;
-            let text =
-                format!("an application that is {status} cannot be deleted by its owner, only by staff");
+            let text = format!("only staff can delete an application whose status is {status}");
             Err(Error::Conflict(PublicMessage::new(text)))
         }
         Change::CountryData(_) if !may_edit => {
             let status = locked.status;
-            let text = format!("the data of an application that is {status} are changed by staff alone");
+            let text = format!("only staff can change the data of an application whose status is {status}");
             Err(Error::Conflict(PublicMessage::new(text)))
         }
         Change::Status(_) | Change::CountryData(_) | Change::Delete => Ok(()),

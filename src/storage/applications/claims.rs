@@ -1,5 +1,5 @@
-//! Claims on documents, which enforce the duplicate rule (docs/specification.md 9). The insert takes them, a trigger
-//! releases them.
+//! Claims on documents, which enforce the duplicate rule (docs/specification.md 9). The insert creates them and a
+//! trigger releases them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -10,11 +10,8 @@ use crate::error::Result;
 use crate::storage::schema::document_claims;
 use crate::storage::seal::DocumentIndex;
 
-/// Until when an account's open application for a document keeps it from another one, unless it is over before; `None` when
-/// there is none.
-///
-/// # Errors
-/// When the database fails.
+/// When the account's claim on a document expires, or `None` if it has no open application for the document. The claim
+/// may be released earlier.
 pub async fn held_until(
     connection: &mut AsyncPgConnection,
     account: &str,
@@ -24,11 +21,8 @@ pub async fn held_until(
     Ok(claim.select(document_claims::expires_at).first(connection).await.optional()?)
 }
 
-/// Deletes up to `limit` claims that expired before `now`; returns how many there were. What somebody has locked is being
-/// taken over.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes up to `limit` claims that expired before `now` and returns how many it deleted. Locked claims are skipped:
+/// another transaction is taking them over.
 pub async fn delete_expired_claims(
     connection: &mut AsyncPgConnection,
     now: DateTime<Utc>,

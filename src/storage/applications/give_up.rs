@@ -1,4 +1,4 @@
-//! Applications whose job is given up: each is left to a person.
+//! Giving up the job of an application, which sends the application to review.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -16,30 +16,29 @@ use crate::storage::seal::KeyRing;
 use crate::storage::transaction::Abort;
 use crate::storage::types::PgStatus;
 
-/// Gives up the job of an application.
+/// Moves a job to the dead letters and its application to review.
 #[derive(Debug, Clone)]
 pub struct GiveUp {
-    /// The job.
     pub dead_letter: DeadLetter,
-    /// Its application, when the job names one.
+    /// `None` if the job names no application.
     pub application_id: Option<ApplicationId>,
     /// Author, reason and request of the application's last change.
     pub attribution: Attribution,
-    /// A further new identifier, for the change before it when the application is still `PENDING`.
+    /// The identifier of the additional change through `VALIDATING`, used if the application is still `PENDING`.
     pub first_change_id: ChangeId,
-    /// The W3C trace context.
     pub traceparent: Option<String>,
 }
 
 impl GroupWrite for GiveUp {
-    /// Whether the lease was still held; if not, nothing changed.
+    /// Whether the lease was still held. If not, nothing changed.
     type Outcome = bool;
 
     const ORDER: u8 = 6;
     const WRITTEN: Written = Written { jobs: false, events: true };
 
-    /// Moves the jobs to the dead letters, and their applications to `UNDER_REVIEW` with the error; one that is still
-    /// `PENDING` passes through `VALIDATING`, with two audit rows. This is rare, so the applications are changed one by one.
+    /// Moves the jobs to the dead letters, and their applications to `UNDER_REVIEW` with the error. `PENDING`
+    /// applications pass through `VALIDATING`, which adds a second audit row. Applications are changed one by one,
+    /// because this is rare.
     async fn write(
         connection: &mut AsyncPgConnection,
         _: &KeyRing,

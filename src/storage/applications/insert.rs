@@ -1,9 +1,8 @@
-//! Inserting groups of applications, one statement a group.
+//! Inserts groups of applications, one statement per group.
 //!
-//! Each row is judged by the database as it is inserted (`admit_application`): its `Idempotency-Key` may be known, or its
-//! document be claimed by another open application of the account (docs/specification.md 9). Such a row fails alone,
-//! without another round
-//! trip, and nothing is ever waited for.
+//! The database admits or refuses each row as it is inserted (`admit_application`): its `Idempotency-Key` may be known,
+//! or its document may be claimed by another open application of the account (docs/specification.md 9). A refused row
+//! does not affect the others, needs no further round trip, and never waits for a lock.
 
 use std::collections::HashMap;
 
@@ -29,37 +28,36 @@ use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::storage::transaction::Abort;
 use crate::storage::{Database, is_missing_partition, partitions};
 
-/// An application that is to be inserted, and on what terms.
+/// An application to insert, with its conditions.
 #[derive(Debug, Clone)]
 pub struct Insertion {
-    /// The application.
     pub application: NewApplication,
-    /// Until when no other of the account's applications may be open for the document; `None` when any may.
+    /// When the claim on the document expires; `None` to insert without a claim, which allows duplicates.
     pub claim_until: Option<DateTime<Utc>>,
-    /// The key that it came with, and the answer that is to be kept.
+    /// The idempotency key and the reply to store for it.
     pub keyed: Option<(KeyedWrite, SealedReply)>,
 }
 
 impl From<NewApplication> for Insertion {
-    /// On no terms at all.
+    /// Without conditions.
     fn from(application: NewApplication) -> Self {
         Self { application, claim_until: None, keyed: None }
     }
 }
 
-/// What became of an application.
+/// The result of inserting one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InsertOutcome {
-    /// It is there, as it was given: its first version, changed last when it was made.
+    /// Inserted as given, at version 1.
     Inserted,
-    /// Its key was used before: nothing was inserted now.
+    /// The key was used before, so nothing was inserted.
     Known(KnownReply),
-    /// Its key is in use by a transaction that has not ended yet.
+    /// The key is in use by a transaction that has not ended.
     InFlight,
     /// The account has this open application for the same document.
     Duplicate(ApplicationId),
-    /// The account's other application for the same document is being inserted at this moment: who will have been first is
-    /// known when that has ended.
+    /// Another transaction is inserting an application of the account for the same document. Its outcome is not known
+    /// yet.
     Contended,
 }
 
@@ -130,12 +128,13 @@ impl NewRow {
     }
 }
 
-/// The columns of [`InsertApplications`] that `applications` has, without the country, whose text has to be cast.
+/// The columns of [`InsertApplications`] that are stored in `applications`, without the country, whose text needs a
+/// cast.
 const STORED_COLUMNS: usize = 17;
 
 impl FixedStatement for InsertApplications {
-    /// `judged` is evaluated once for each row, in order. So the second of two rows of one statement finds what the first
-    /// has claimed.
+    /// `judged` is evaluated once per row, in order, so the second of two rows in one statement sees the claim of the
+    /// first.
     const SQL: &'static str = "\
         WITH judged AS MATERIALIZED (SELECT * FROM ?, \
             admit_application(id, created_by, document_index, claim_until, key_digest, route, fingerprint, \
@@ -178,11 +177,11 @@ impl JudgedRow {
     }
 }
 
-/// Inserts the applications that their terms admit, in one statement and one round trip, with their personal data sealed.
-/// Triggers queue their jobs and write their first audit rows and events. The answer is in the order of `rows`.
+/// Inserts the applications that meet their conditions, in one statement, with their personal data sealed. Triggers
+/// queue their jobs and write their first audit rows and events. The results are in the order of `rows`.
 ///
 /// # Errors
-/// When sealing or the database fails; nothing is inserted then.
+/// If sealing or the statement fails; nothing is inserted then.
 pub async fn insert(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -204,8 +203,8 @@ impl GroupWrite for Insertion {
 
     const ORDER: u8 = 0;
     const WRITTEN: Written = Written { jobs: true, events: true };
-    /// Its client was told that the outcome is unknown and will send the application again: inserting the first one as
-    /// well, perhaps minutes later, would make two.
+    /// The client was told that the outcome is unknown and will retry. If the first attempt were still inserted,
+    /// perhaps minutes later, there would be two applications.
     const DROPPED_WITHOUT_CALLER: bool = true;
 
     async fn write(
@@ -224,11 +223,11 @@ impl GroupWrite for Insertion {
     }
 }
 
-/// Inserts one application, making its month's partitions first when they are missing. One that is there already was
-/// inserted by an earlier try whose answer was lost: its id is random.
+/// Inserts one application, and first creates the partitions of its month if they are missing. Because its id is
+/// random, an existing row with that id was inserted by an earlier attempt whose response was lost.
 ///
 /// # Errors
-/// When sealing or the database fails.
+/// If sealing or the statement fails.
 pub async fn insert_making_partitions(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,

@@ -1,4 +1,4 @@
-//! Lists: filters, and keyset pages by id.
+//! Lists of applications: filters and keyset pagination by id.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -23,35 +23,31 @@ use crate::storage::schema::applications;
 use crate::storage::seal::{DocumentIndex, KeyRing};
 use crate::storage::types::PgLabel;
 
-/// What a list is narrowed to.
+/// The filters of a list. `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct ListFilter {
-    /// One country.
     pub country: Option<Country>,
-    /// One status.
     pub status: Option<Status>,
-    /// Made at or after.
+    /// Created at or after.
     pub from: Option<DateTime<Utc>>,
-    /// Made before.
+    /// Created before.
     pub to: Option<DateTime<Utc>>,
     /// Last changed at or after.
     pub updated_since: Option<DateTime<Utc>>,
-    /// At least this much asked for.
+    /// Inclusive.
     pub min_amount: Option<Money>,
-    /// At most this much asked for.
+    /// Inclusive.
     pub max_amount: Option<Money>,
-    /// One risk band.
     pub risk_band: Option<RiskBand>,
-    /// One document of one country.
     pub document: Option<DocumentIndex>,
-    /// Members that the country's data have, with these values.
+    /// Members and values that the country data must contain.
     pub country_data: Option<Map<String, Value>>,
-    /// Members that the bureau's report has, with these values.
+    /// Members and values that the bureau's report must contain.
     pub banking_data: Option<Map<String, Value>>,
 }
 
 impl ListFilter {
-    /// How the transaction that reads such a list begins.
+    /// The statement that begins the transaction of such a list.
     pub fn begin(&self) -> &'static str {
         match self.country_data.is_some() || self.banking_data.is_some() {
             true => planner::BEGIN_SEARCH,
@@ -60,7 +56,6 @@ impl ListFilter {
     }
 }
 
-/// Newest or oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortOrder {
     /// `-created_at`
@@ -68,51 +63,41 @@ pub enum SortOrder {
     NewestFirst,
     /// `created_at`
     OldestFirst,
-    /// `updated_at`: what was changed last comes last, so that a list is read to what is new.
+    /// `updated_at`: the most recent change comes last, so a client can poll for changes.
     LeastRecentlyUpdated,
 }
 
 /// Where a page starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageStart {
-    /// At the beginning.
     Beginning,
     /// After this application, in the order of the list.
     After(ApplicationId),
-    /// After this application as it was changed at this time, in the order of changes.
+    /// After this application as changed at this time, when sorted by change.
     AfterUpdate(DateTime<Utc>, ApplicationId),
-    /// After so many applications.
+    /// After this many applications.
     Offset(i64),
 }
 
-/// One line of a list: what lists show, and no more columns.
+/// One entry of a list: only the columns that lists show.
 #[derive(Debug, Clone)]
 pub struct ListedApplication {
-    /// The identifier.
     pub id: ApplicationId,
-    /// The country.
     pub country: Label<Country>,
     /// ISO 4217.
     pub currency: String,
-    /// The applicant's name.
     pub full_name: FullName,
-    /// The applicant's document.
     pub identity_document: IdentityDocument,
-    /// How much is asked for.
     pub requested_amount: Money,
-    /// What the applicant declares to earn.
+    /// As declared by the applicant.
     pub monthly_income: Money,
-    /// Over how many instalments.
+    /// The number of instalments.
     pub term_months: TermMonths,
-    /// Where it stands.
     pub status: Label<Status>,
-    /// The last decision's risk.
+    /// From the last decision.
     pub risk_score: Option<Decimal>,
-    /// The number of its last change.
     pub version: i64,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -155,8 +140,8 @@ impl ListedRow {
     }
 }
 
-/// The smallest version 7 UUID made at `moment`: times become bounds of the id, so that only the months in question
-/// are read.
+/// The smallest version 7 UUID of `moment`. Filtering by time as a range of ids limits a query to the partitions of
+/// those months.
 pub(super) fn uuid_floor(moment: DateTime<Utc>) -> Uuid {
     let ms = u128::try_from(moment.timestamp_millis().max(0)).unwrap_or(0);
     Uuid::from_u128(ms << 80)
@@ -173,8 +158,8 @@ fn narrow<'a, ST>(
     if let Visibility::OwnedBy(account) = visibility {
         query = query.filter(applications::created_by.eq(account.clone()));
     }
-    // Words of ours, and part of the text on purpose: a plan that is kept for any status would not know that some are rare,
-    // and look for one of them among all applications.
+    // The literals come from this crate and are part of the SQL text on purpose. A generic plan for any status would
+    // not account for rare statuses, and would search all applications for one.
     if let Some(country) = filter.country {
         query = query.filter(sql::<Bool>(&format!("applications.country = '{}'", country.code())));
     }
@@ -214,10 +199,7 @@ fn narrow<'a, ST>(
     query
 }
 
-/// One page of a list, at most `limit` long.
-///
-/// # Errors
-/// When the database fails.
+/// One page of a list, with at most `limit` entries.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -243,7 +225,7 @@ pub async fn list_page(
         (PageStart::After(id), SortOrder::OldestFirst | SortOrder::LeastRecentlyUpdated) => {
             query.filter(applications::id.gt(id.as_uuid()))
         }
-        // The first condition is the index's; few applications share a time.
+        // The first condition uses the index. Few applications share a time.
         (PageStart::AfterUpdate(at, id), _) => query
             .filter(applications::updated_at.ge(at))
             .filter(applications::updated_at.gt(at).or(applications::id.gt(id.as_uuid()))),

@@ -1,4 +1,4 @@
-//! Applications: reading one, and what reading, listing, inserting and changing share.
+//! Applications: reading one, and the code shared by reading, listing, inserting and changing.
 
 mod archived;
 mod begin;
@@ -105,7 +105,8 @@ fn open_birth_date(keys: &KeyRing, row: Uuid, envelope: &[u8]) -> Result<BirthDa
 fn open_personal(keys: &KeyRing, row: Uuid, envelope: Option<&[u8]>) -> Result<PersonalMembers> {
     let Some(envelope) = envelope else { return Ok(PersonalMembers::default()) };
     let text = keys.open(SealedField::PersonalData, row, envelope)?;
-    PersonalMembers::from_storage(&text).ok_or_else(|| Error::internal("sealed members that are no object"))
+    PersonalMembers::from_storage(&text)
+        .ok_or_else(|| Error::internal("the sealed personal data is not a JSON object"))
 }
 
 fn seal_personal(keys: &KeyRing, row: Uuid, members: &PersonalMembers) -> Result<Option<Vec<u8>>> {
@@ -127,10 +128,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Finds an application that was not deleted and that the caller may see, in the archive too.
-///
-/// # Errors
-/// When the database fails.
+/// Finds an application that is not deleted and is visible to the caller, in the archive too.
 pub async fn find(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -155,10 +153,7 @@ pub async fn find(
     row.map(|row| row.open(keys)).transpose()
 }
 
-/// Whether there is an application that was not deleted and that the caller may see, in the archive too.
-///
-/// # Errors
-/// When the database fails.
+/// Whether an application exists, is not deleted and is visible to the caller, in the archive too.
 pub async fn is_visible(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -177,10 +172,10 @@ pub async fn is_visible(
     Ok(found.is_some_and(|(owner, is_deleted)| !is_deleted && visibility.includes(&owner)))
 }
 
-/// Whose an application is, deleted or not.
+/// The owner of an application, including deleted and archived ones.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn owner(connection: &mut AsyncPgConnection, id: ApplicationId) -> Result<String> {
     let owner = applications::table.find(id.as_uuid()).select(applications::created_by);
     match owner.first(connection).await.optional()? {
@@ -192,10 +187,10 @@ pub async fn owner(connection: &mut AsyncPgConnection, id: ApplicationId) -> Res
     }
 }
 
-/// The country of an application that the caller may see, deleted and archived ones included.
+/// The country of an application that is visible to the caller, including deleted and archived ones.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn country(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -212,10 +207,10 @@ pub async fn country(
     visible.map(|(country, _)| country.0).ok_or(Error::NotFound("application"))
 }
 
-/// Whose an application is and how often it was changed, deleted or not.
+/// The owner and version of an application, including deleted ones.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn owner_and_version(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -225,10 +220,10 @@ pub async fn owner_and_version(
     found.first(connection).await.optional()?.ok_or(Error::NotFound("application"))
 }
 
-/// Gets an application that was not deleted and that the caller may see.
+/// Gets an application that is not deleted and is visible to the caller.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn get(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -239,7 +234,7 @@ pub async fn get(
 }
 
 diesel::define_sql_function! {
-    /// Whether another account applied with the same document in the time before.
+    /// Whether another account applied with the same document within the preceding interval.
     fn applied_elsewhere(
         application: diesel::sql_types::Uuid,
         account: diesel::sql_types::Text,
@@ -248,11 +243,9 @@ diesel::define_sql_function! {
     ) -> diesel::sql_types::Bool;
 }
 
-/// Whether another account applied with an application's document within the time before it, whatever became of that:
-/// what decides it looks at ([`Case::applied_elsewhere`](crate::domain::decision::Case)). Never, without a `window`.
-///
-/// # Errors
-/// When the database fails.
+/// Whether another account applied with this application's document within `window` before it, regardless of the
+/// outcome. Used by the decision ([`Case::applied_elsewhere`](crate::domain::decision::Case)). Always false without a
+/// `window`.
 pub async fn was_applied_elsewhere(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,

@@ -1,8 +1,8 @@
 //! Totals of lists, at a bounded cost.
 //!
-//! A list that is narrowed by country and status alone is counted by the statistics, exactly. For any other the newest
-//! applications that may belong to it are looked at, so many and no more, whether they fit or not: a filter that fits
-//! nothing costs what one costs that fits everything.
+//! Totals of lists filtered only by country and status come from the statistics and are exact. For other lists, a
+//! bounded number of the newest candidates is examined, whether they match or not. A filter that matches nothing costs
+//! no more than one that matches everything.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Numeric, Text};
@@ -20,28 +20,23 @@ use crate::error::Result;
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::storage::statistics;
 
-/// How many applications a list has in all.
+/// The total number of applications in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Total {
-    /// How many; at least so many when it is not exact.
+    /// A lower bound when not exact.
     pub count: i64,
-    /// Whether there are no more.
     pub is_exact: bool,
 }
 
-/// How much is looked at for a total.
+/// The bounds on the work for a total.
 #[derive(Debug, Clone, Copy)]
 pub struct TotalBounds {
-    /// Most applications that are looked at.
+    /// The most applications to examine.
     pub examined: u32,
-    /// Most events that are added to the counters ([`statistics::Question`]).
+    /// The most events to add to the counters ([`statistics::Question`]).
     pub uncounted: u32,
 }
 
-/// How many applications a list has in all.
-///
-/// # Errors
-/// When the database fails.
 pub async fn total(
     connection: &mut AsyncPgConnection,
     filter: &ListFilter,
@@ -57,7 +52,7 @@ pub async fn total(
     examine(connection, filter, visibility, bounds.examined).await
 }
 
-/// The country and status of a list that is narrowed by nothing else.
+/// The country and status of a list without any other filter.
 fn counted_group(filter: &ListFilter) -> Option<(Option<Country>, Option<Status>)> {
     match *filter {
         ListFilter {
@@ -104,7 +99,7 @@ async fn examine(
     Ok(Total { count: found.fitting, is_exact: found.examined <= i64::from(at_most) })
 }
 
-/// A [`ListFilter`] as a statement takes it; what is null narrows nothing.
+/// A [`ListFilter`] as statement parameters. A null parameter does not filter.
 struct Conditions {
     first_id: Uuid,
     end_id: Uuid,
@@ -158,7 +153,7 @@ impl Conditions {
     }
 }
 
-/// A statement that looks at a window of applications: one more than asked for tells that there are more.
+/// A statement that examines a window of applications. It reads one more than requested to detect further ones.
 macro_rules! examining {
     ($window:literal) => {
         concat!(
@@ -203,8 +198,8 @@ struct ExamineOwn {
 }
 
 impl FixedStatement for ExamineOwn {
-    /// Two bounds instead of an equality keep the account in the order, which then one index alone has: by another one
-    /// all applications might be read in search of this account's.
+    /// A range instead of an equality keeps the account in the sort order, which only one index supports. With another
+    /// index, the planner might read all applications to find those of this account.
     const SQL: &'static str = examining!(
         "AND a.deleted_at IS NULL AND a.created_by >= ?::text AND a.created_by <= ?::text ORDER BY a.created_by, a.id DESC"
     );
@@ -223,7 +218,7 @@ struct ExamineStatus {
 }
 
 impl FixedStatement for ExamineStatus {
-    /// Two bounds, as in [`ExamineOwn`].
+    /// A range instead of an equality, as in [`ExamineOwn`].
     const SQL: &'static str = examining!(
         "AND a.deleted_at IS NULL AND a.status >= ?::text::application_status AND a.status <= ?::text::application_status \
          ORDER BY a.status, a.id DESC"

@@ -1,4 +1,4 @@
-//! Finding dead letters.
+//! Listing dead letters.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -12,27 +12,22 @@ use crate::error::Result;
 use crate::storage::schema::failed_jobs;
 use crate::storage::types::{FailedJobStatus, PgFailedJobStatus};
 
-/// What letters are narrowed to.
+/// The filter of a list of dead letters. `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct LetterFilter {
-    /// One status.
     pub status: Option<FailedJobStatus>,
-    /// One task.
     pub task: Option<String>,
-    /// One error.
     pub error_type: Option<String>,
-    /// One lane.
     pub lane: Option<String>,
-    /// One application.
     pub application_id: Option<ApplicationId>,
-    /// Given up at or after this moment...
+    /// Dead-lettered at or after this time.
     pub from: Option<DateTime<Utc>>,
-    /// ...and before this one.
+    /// Dead-lettered before this time.
     pub until: Option<DateTime<Utc>>,
 }
 
 impl LetterFilter {
-    /// The letters that it lets through, in no order.
+    /// A query for the matching letters, without an order.
     pub(super) fn query(&self) -> failed_jobs::BoxedQuery<'_, Pg> {
         let mut query = failed_jobs::table.into_boxed();
         if let Some(status) = self.status {
@@ -60,10 +55,7 @@ impl LetterFilter {
     }
 }
 
-/// A part of the letters, newest first, after the letter `after`.
-///
-/// # Errors
-/// When the database fails.
+/// One page of the list, newest first, starting after the letter `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &LetterFilter,

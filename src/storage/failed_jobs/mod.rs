@@ -1,9 +1,9 @@
-//! Dead letters: jobs that failed for good, and what operators make of them.
+//! Dead letters: jobs that failed permanently, and the actions of operators on them.
 //!
-//! A letter is worked on under its row lock, so that of two operators one wins and the other is told what became of it. Which
-//! status may follow which is [`FailedJobStatus::next`]. Every step leaves a row in `failed_job_actions`, which nobody can
-//! change. Locks are taken in the order letter, application, job; a dead_letter takes the last two in the same order and only adds
-//! letters.
+//! A letter is changed under its row lock, so one of two concurrent operators wins and the other gets a conflict that
+//! states the new status. [`FailedJobStatus::next`] defines the permitted transitions. Every action adds an immutable
+//! row to `failed_job_actions`. Locks are taken in the order letter, application, job. Moving a job to the dead letters
+//! takes the last two in the same order and only inserts letters.
 
 mod list;
 mod retry;
@@ -22,90 +22,69 @@ use crate::domain::ids::ApplicationId;
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::transaction::Abort;
 
-/// A job that failed for good.
+/// A job that failed permanently.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = failed_jobs, check_for_backend(diesel::pg::Pg))]
 pub struct FailedJob {
-    /// The dead letter's identifier.
     pub id: Uuid,
-    /// The job's.
     pub job_id: Uuid,
-    /// What it was to do.
+    /// The name of the job's task.
     pub task_name: String,
-    /// The lane that it waited in.
     pub lane: String,
-    /// The application that it was about.
     pub application_id: Option<Uuid>,
-    /// The code of its last error.
     pub error_type: String,
-    /// The last error, for operators.
+    /// The message of the last error, for operators.
     pub error_message: String,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// What operators made of it.
     pub status: PgLabel<FailedJobStatus>,
-    /// The request that had led to the job.
+    /// The request that caused the job.
     pub request_id: Option<String>,
-    /// The job that was queued in its place.
+    /// The job that a retry queued.
     pub retried_as: Option<Uuid>,
-    /// When it was given up.
+    /// When the job became a dead letter.
     pub created_at: DateTime<Utc>,
-    /// When an operator last did something about it.
+    /// The time of the last operator action.
     pub updated_at: DateTime<Utc>,
 }
 
-/// A dead letter with everything that was kept of its job.
+/// A dead letter with all stored data of its job.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
 #[diesel(table_name = failed_jobs, check_for_backend(diesel::pg::Pg))]
 pub struct WholeLetter {
-    /// The letter.
     #[diesel(embed)]
     pub letter: FailedJob,
-    /// The job's arguments.
     pub job_args: Value,
-    /// The chain of causes, where there is one.
+    /// The chain of causes, if there is one.
     pub backtrace: Option<String>,
 }
 
-/// What an operator did to a dead letter.
+/// An operator's action on a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = failed_job_actions, check_for_backend(diesel::pg::Pg))]
 pub struct LetterAction {
     /// `retry`, `ignore` or `review`.
     pub action: String,
-    /// The status before.
     pub old_status: PgLabel<FailedJobStatus>,
-    /// The status after.
     pub new_status: PgLabel<FailedJobStatus>,
-    /// Who.
     pub actor: String,
-    /// Why.
     pub reason: String,
-    /// The request.
     pub request_id: Option<String>,
     /// The job that a retry queued.
     pub job_id: Option<Uuid>,
-    /// When.
     pub created_at: DateTime<Utc>,
 }
 
-/// Who works on letters, and why.
+/// The operator of an action, with the reason and the request.
 #[derive(Debug, Clone)]
 pub struct Operator {
-    /// The account.
     pub account: String,
-    /// Why.
     pub reason: String,
-    /// The request.
     pub request_id: String,
-    /// Its W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// The dead letters about an application, newest first.
-///
-/// # Errors
-/// When the database fails.
+/// The dead letters of an application, newest first.
 pub async fn list_of_application(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -118,10 +97,10 @@ pub async fn list_of_application(
         .await?)
 }
 
-/// One dead letter and what was done to it, oldest first.
+/// A dead letter with its actions, oldest first.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails.
+/// [`Error::NotFound`]
 pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(WholeLetter, Vec<LetterAction>)> {
     let letter = failed_jobs::table
         .select(WholeLetter::as_select())
@@ -139,10 +118,10 @@ pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(WholeL
     Ok((letter, actions))
 }
 
-/// Marks a letter as reviewed or ignored. Runs in the caller's transaction.
+/// Marks a letter as reviewed or ignored, in the caller's transaction.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Conflict`] when it may not become that any more, or when the database fails.
+/// [`Error::NotFound`], or [`Error::Conflict`] if its status does not permit the transition.
 pub async fn mark(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -165,9 +144,10 @@ async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<FailedJob,
     Ok(letter.ok_or(Error::NotFound("dead letter"))?)
 }
 
+/// Checks that a letter may change from one status to another.
+///
 /// # Errors
-/// [`Error::Conflict`] with both statuses, unless the one may follow the other; [`Error::UnknownLabel`] for a status that
-/// this version does not know.
+/// [`Error::Conflict`] with both statuses if not; [`Error::UnknownLabel`] for a status that this version does not know.
 fn check(from: &PgLabel<FailedJobStatus>, to: FailedJobStatus) -> Result<()> {
     let unknown = || Error::unknown_label("status of a dead letter", from.0.text(FailedJobStatus::as_str));
     let from = from.0.known().ok_or_else(unknown)?;
@@ -175,11 +155,11 @@ fn check(from: &PgLabel<FailedJobStatus>, to: FailedJobStatus) -> Result<()> {
         return Ok(());
     }
     let (from, to) = (from.as_str(), to.as_str());
-    let text = format!("The dead letter is {from}, which cannot become {to}.");
+    let text = format!("A dead letter with status {from} cannot be changed to {to}.");
     Err(Error::Conflict(PublicMessage::new(text)))
 }
 
-/// Gives a locked letter its new status, with the job that was queued in its place, and notes who did.
+/// Sets the new status of a locked letter and the id of the job that a retry queued, and records the operator.
 async fn settle(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,

@@ -1,9 +1,9 @@
-//! Queueing a dead job again.
+//! Retrying dead letters.
 //!
-//! The new job has an identifier and attempts of its own. For an application that still waits to be decided that is all; one
-//! that its dead_letter left `UNDER_REVIEW` is decided again in place, as after an outage of its bureau: a row of
-//! `provider_retries` is the leave to do so, and a human who decides first takes that leave away. Such a row's `next_at` is
-//! infinity, so that nobody but an operator tries again what dies of a defect.
+//! A retry queues a new job with its own identifier and attempts. If the application is still undecided, nothing else
+//! is needed. If the failure left it `UNDER_REVIEW`, it is decided again in place, as after a bureau's outage: a row in
+//! `provider_retries` permits that, and a decision by a reviewer removes the row. Its `next_at` is infinity, so a job
+//! that fails because of a bug is never retried automatically.
 
 use std::collections::BTreeMap;
 
@@ -19,23 +19,21 @@ use crate::storage::schema::{applications, failed_jobs, pending_jobs, provider_r
 use crate::storage::transaction::Abort;
 use crate::storage::types::{FailedJobStatus, PgCountry, PgFailedJobStatus, PgStatus};
 
-/// Why a dead job is not queued again.
+/// The reason why a dead letter cannot be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Obstacle {
-    /// Its letter was reprocessed or ignored.
+    /// The letter was reprocessed or ignored.
     NotRetryable,
-    /// Its application was decided meanwhile, by a human, a bureau or another job.
+    /// The application was decided meanwhile by a person or another job.
     Decided,
-    /// Its application was deleted.
     Deleted,
-    /// Its application does not exist.
     Missing,
-    /// A job for its application is active already.
+    /// The application already has an active job.
     AlreadyQueued,
 }
 
 impl Obstacle {
-    /// The stable word for it in answers.
+    /// The stable code in responses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotRetryable => "not_retryable",
@@ -49,27 +47,27 @@ impl Obstacle {
     fn error(self) -> Error {
         let text = match self {
             Self::NotRetryable => "The dead letter can no longer be retried.",
-            Self::Decided => "The application was decided meanwhile: that stands.",
-            Self::Deleted => "The application was deleted.",
+            Self::Decided => "The application has been decided since the job failed.",
+            Self::Deleted => "The application is deleted.",
             Self::Missing => "The application does not exist.",
-            Self::AlreadyQueued => "A job for the application is active already.",
+            Self::AlreadyQueued => "The application already has an active job.",
         };
         Error::Conflict(PublicMessage::new(text))
     }
 }
 
-/// What a job's application makes of a retry.
+/// What a retry requires.
 enum Need {
-    /// It only has to be queued.
+    /// Queueing the job.
     Queue,
-    /// It has to be decided again in place.
+    /// Also permitting a re-decision in place.
     DecideAgain(PgCountry),
 }
 
-/// Queues a dead job again and gives its letter. Runs in the caller's transaction.
+/// Retries a dead letter in the caller's transaction and returns the letter.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Conflict`] when the letter or the application do not allow it; or when the database fails.
+/// [`Error::NotFound`], or [`Error::Conflict`] if the state of the letter or the application does not permit a retry.
 pub async fn retry(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -83,35 +81,32 @@ pub async fn retry(
     }
 }
 
-/// Which dead jobs are queued again together.
+/// A retry of many dead letters.
 #[derive(Debug, Clone)]
 pub struct RetryAll {
-    /// Narrowed to these. Without a status: those that can be retried.
+    /// Selects the letters. Without a status, all that can be retried.
     pub filter: LetterFilter,
-    /// At most so many, the oldest first.
+    /// The maximum number of letters; the oldest come first.
     pub limit: i64,
-    /// Only look what would happen.
+    /// Only report what a retry would do.
     pub dry_run: bool,
 }
 
-/// What came of it.
+/// The result of retrying many dead letters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retried {
-    /// Letters that the filter found, at most the limit.
+    /// Letters that the filter matched, up to the limit.
     pub matched: u64,
-    /// Jobs that were queued, or would be.
+    /// Jobs that were queued, or would be in a dry run.
     pub retried: u64,
-    /// How many were not, by reason.
+    /// Letters that were not retried, counted by reason.
     pub skipped: BTreeMap<Obstacle, u64>,
-    /// The filter finds more than the limit.
+    /// The filter matches more letters than the limit.
     pub more: bool,
 }
 
-/// Queues dead jobs again. Runs in the caller's transaction, which holds the locks of all of them: applications are locked in
-/// the order of their identifiers, as everybody does.
-///
-/// # Errors
-/// When the database fails.
+/// Retries dead letters in the caller's transaction, which locks all of them. Applications are locked in the order of
+/// their identifiers, as everywhere.
 pub async fn retry_all(
     connection: &mut AsyncPgConnection,
     wanted: &RetryAll,
@@ -162,7 +157,7 @@ pub async fn retry_all(
     Ok(outcome)
 }
 
-/// Queues the job of a locked letter again, unless something is in the way or it is only asked.
+/// Queues the job of a locked letter again, unless there is an obstacle or it is a dry run.
 async fn requeue(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
@@ -192,8 +187,8 @@ async fn requeue(
     }
 }
 
-/// What the application needs, under its lock. `UNDER_REVIEW` needs a decision as long as nothing but the failure has led
-/// there: a decision by anybody takes the noted error away.
+/// What a retry requires for the application, which this locks. `UNDER_REVIEW` requires a re-decision only while the
+/// failure is its sole cause: every decision clears the recorded error.
 async fn need(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,
@@ -258,7 +253,7 @@ async fn allow_redecision(
     Ok(())
 }
 
-/// The new job; `None` when another one took its place at this moment.
+/// The new job, or `None` if a concurrent transaction queued one for the application.
 async fn queue(
     connection: &mut AsyncPgConnection,
     letter: &FailedJob,

@@ -1,4 +1,4 @@
-//! The walk through `applications`: four envelopes and the blind index.
+//! Re-encryption of `applications`: four envelopes and the blind index.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text};
@@ -14,7 +14,7 @@ use crate::storage::schema::applications;
 use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
-/// What makes a row one to seal again; `$1` is the prefix of envelopes, `$2` that of the blind index.
+/// Selects the rows to reseal; `$1` is the prefix of envelopes, `$2` that of the blind index.
 const LEFT: &str = "(substring(full_name FOR 5) <> $1 OR substring(identity_document FOR 5) <> $1 \
     OR substring(birth_date FOR 5) <> $1 OR substring(personal_data FOR 5) <> $1 \
     OR document_index IS NULL OR substring(document_index FOR 4) <> $2)";
@@ -34,7 +34,7 @@ pub(super) async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRin
     u64::try_from(left.rows).map_err(Error::internal)
 }
 
-/// A row as it was found.
+/// A row as read.
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -51,7 +51,7 @@ struct Found {
     personal_data: Option<Vec<u8>>,
 }
 
-/// Rows as they were found and as they are to be, column by column.
+/// The old and new values of a batch of rows, as one array per column.
 #[derive(Default)]
 struct Reseal {
     id: Vec<Uuid>,
@@ -93,7 +93,7 @@ impl Reseal {
         Ok(())
     }
 
-    /// Writes the rows that still are as they were found; returns how many those are.
+    /// Writes the rows that are unchanged since they were read and returns their number.
     async fn write(&self, connection: &mut AsyncPgConnection) -> QueryResult<usize> {
         let _locked: Vec<Uuid> = applications::table
             .select(applications::id)
@@ -128,7 +128,7 @@ impl Reseal {
     }
 }
 
-/// Seals the next rows again, those after `after`.
+/// Reseals the next batch of rows after `after`.
 pub(super) async fn reseal_batch(
     database: &Database,
     logger: &Logger,

@@ -1,5 +1,5 @@
-//! The walk through `audit_logs`: the envelopes that the trigger copied, in `metadata`. The table is append-only; its owner's
-//! function `reseal_audit_log` replaces these envelopes and nothing else.
+//! Re-encryption of `audit_logs`: the envelopes that the trigger copied to `metadata`. The table is append-only; its
+//! owner's function `reseal_audit_log` replaces these envelopes and nothing else.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::storage::audit::bytes_of_hex;
 use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
-/// What makes a row one to seal again; `$1` is the prefix of envelopes.
+/// Selects the rows to reseal; `$1` is the prefix of envelopes.
 const LEFT: &str = "metadata ? 'sealed' AND EXISTS (SELECT FROM jsonb_each(metadata -> 'sealed') f, \
     jsonb_each_text(f.value) e WHERE left(e.value, 10) <> encode($1, 'hex'))";
 
@@ -35,7 +35,7 @@ pub(super) async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRin
     u64::try_from(left.rows).map_err(Error::internal)
 }
 
-/// A row as it was found.
+/// A row as read.
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -47,11 +47,11 @@ struct Found {
 }
 
 impl Found {
-    /// The envelopes as they are to be.
+    /// The resealed envelopes.
     fn resealed(&self, keys: &KeyRing) -> Result<Value> {
         type Envelopes = BTreeMap<String, BTreeMap<String, Option<String>>>;
         let mut columns: Envelopes = serde_json::from_value(self.sealed.clone()).map_err(Error::internal)?;
-        let unknown = || Error::internal("an audit row names an unknown column or holds no hex");
+        let unknown = || Error::internal("an audit row contains an unknown column or invalid hex");
         for (column, sides) in &mut columns {
             let field = SealedField::of_application(column).ok_or_else(unknown)?;
             for envelope in sides.values_mut().flatten() {
@@ -67,7 +67,7 @@ impl Found {
 /// The key of a row: its application and version.
 pub(super) type RowId = (Uuid, i64);
 
-/// Seals the next rows again, those after `after`.
+/// Reseals the next batch of rows after `after`.
 pub(super) async fn reseal_batch(
     database: &Database,
     logger: &Logger,

@@ -1,4 +1,4 @@
-//! The walk through a table with one sealed column.
+//! Re-encryption of a table with a single sealed column.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
@@ -18,7 +18,7 @@ impl RowKey {
         }
     }
 
-    /// SQL for the key's bytes, as they are in the authenticated place.
+    /// SQL for the key's bytes, as used in the associated data.
     fn to_bytes(self) -> String {
         match self {
             Self::Uuid(column) => format!("uuid_send({column})"),
@@ -26,7 +26,7 @@ impl RowKey {
         }
     }
 
-    /// SQL for the key out of its bytes, so that comparing uses the key's own index.
+    /// SQL for the key from its bytes, so that comparisons can use the key's index.
     fn of_bytes(self, bytes: &str) -> String {
         match self {
             Self::Uuid(_) => format!("encode({bytes}, 'hex')::uuid"),
@@ -42,11 +42,11 @@ struct Left {
 }
 
 diesel::define_sql_function! {
-    /// The table of a name; null when there is none.
+    /// The table with a name; null if it does not exist.
     fn to_regclass(name: Text) -> Nullable<Oid>;
 }
 
-/// Whether the migrations have made the column's table yet.
+/// Whether the column's table has been created by the migrations.
 pub(super) async fn exists(connection: &mut AsyncPgConnection, field: SealedField) -> Result<bool> {
     let (table, _, _) = field.place();
     Ok(diesel::select(to_regclass(table).is_not_null()).get_result(connection).await?)
@@ -64,7 +64,7 @@ pub(super) async fn count_left(
     u64::try_from(left.rows).map_err(Error::internal)
 }
 
-/// A row as it was found.
+/// A row as read.
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = Binary)]
@@ -73,7 +73,7 @@ struct Found {
     envelope: Vec<u8>,
 }
 
-/// Seals the next rows again, those after the key `after`.
+/// Reseals the next batch of rows after the key `after`.
 pub(super) async fn reseal_batch(
     database: &Database,
     logger: &Logger,
@@ -135,8 +135,8 @@ async fn find(
     Ok(found)
 }
 
-/// Rows are locked in the order of their keys, and written where the old envelope still stands. An append-only table has
-/// a function for it, because the serving role may not update one.
+/// Locks rows in the order of their keys, and writes only where the old envelope is unchanged. Append-only tables have
+/// a function for it, because the serving role may not update them.
 fn update(field: SealedField) -> String {
     if field == SealedField::SecurityEventAddress {
         return "SELECT reseal_security_events($1, $2, $3)".to_owned();

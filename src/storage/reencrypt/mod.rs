@@ -1,16 +1,16 @@
-//! Sealing again: everything that another key sealed is sealed by the active one, while Aval serves.
+//! Re-encryption: reseals everything that was sealed by another key with the active key, without downtime.
 //!
-//! What is left to do can be read off the rows themselves: an envelope begins with its key's id, an entry of the blind
-//! index with that of the index key. No state of a run is stored: an interrupted run continues when it is started again,
-//! and a run is over when nothing is left.
+//! The rows themselves show what remains: an envelope begins with the id of its key, an entry of the blind index with
+//! that of the index key. No progress is stored. An interrupted run continues when it is started again, and a run is
+//! complete when no rows remain.
 //!
-//! A walk goes through a table in the order of its key, in small batches. Opening and sealing happen before anything is
-//! locked; each new envelope is opened once more and compared before it is written. The rows of a batch are locked
-//! together, in the order of their ids, for one short statement that writes only where the old bytes still stand: whoever
-//! changed a row meanwhile wins, and the next pass looks at it again. The triggers let such a write pass without a new
-//! version, an audit row or an event, because nothing that it holds has changed.
+//! Each table is processed in the order of its key, in small batches. Opening and sealing happen before any lock is
+//! taken, and each new envelope is opened and compared before it is written. The rows of a batch are locked together,
+//! in the order of their ids, for one short statement that writes only where the old bytes are unchanged. Concurrent
+//! changes therefore win, and the next pass processes those rows again. Triggers exempt such writes from a new version,
+//! an audit row and an event, because no value changes.
 //!
-//! A row that cannot be opened is left as it is and counted: a key is missing, or somebody changed it.
+//! A row that cannot be opened is left unchanged and counted: either a key is missing or the row was tampered with.
 
 mod applications;
 mod audit;
@@ -23,26 +23,23 @@ use crate::error::Result;
 use crate::storage::Database;
 use crate::storage::seal::{KeyRing, SealedField};
 
-/// What a pass through all tables did.
+/// The result of a pass through all tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pass {
-    /// Rows that are sealed by the active key now.
+    /// Rows that were resealed with the active key.
     pub resealed: u64,
     /// Rows that could not be opened.
     pub unopened: u64,
 }
 
-/// What became of one batch.
+/// The result of one batch.
 struct Batch<C> {
     pass: Pass,
-    /// Where the next one begins; `None` at the end.
+    /// Where the next batch begins; `None` at the end.
     next: Option<C>,
 }
 
-/// How many rows hold something that is not sealed by the active key, or stand in the blind index by another key.
-///
-/// # Errors
-/// When the database fails.
+/// The number of rows with a value that is not sealed by the active key, or with a blind index of another index key.
 pub async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
     let mut left = applications::count_left(connection, keys).await?;
     left += audit::count_left(connection, keys).await?;
@@ -52,11 +49,11 @@ pub async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> R
     Ok(left)
 }
 
-/// Goes once through every sealed column, `batch` rows at a time, and tells `on_progress` after each batch how many rows
-/// were sealed in it. A row that somebody changes meanwhile may be left for another pass.
+/// Processes every sealed column once, `batch` rows at a time. `on_progress` gets the number of resealed rows after
+/// each batch. Rows that change concurrently may remain for another pass.
 ///
 /// # Errors
-/// When the database fails, or when sealing does.
+/// If the database or sealing fails.
 pub async fn pass(
     database: &Database,
     logger: &Logger,
@@ -102,7 +99,7 @@ pub async fn pass(
     Ok(total)
 }
 
-/// The sealed columns that stand alone in their tables: those of `applications` are walked together.
+/// Sealed columns outside `applications`, whose columns are processed together.
 async fn other_columns(connection: &mut AsyncPgConnection) -> Result<Vec<SealedField>> {
     let mut columns = Vec::new();
     for field in SealedField::ALL.into_iter().filter(|field| field.place().0 != "applications") {
@@ -113,7 +110,7 @@ async fn other_columns(connection: &mut AsyncPgConnection) -> Result<Vec<SealedF
     Ok(columns)
 }
 
-/// The envelope to write in the place of `envelope`: itself when the active key sealed it.
+/// The envelope to replace `envelope` with; the same one if the active key sealed it.
 fn resealed(keys: &KeyRing, field: SealedField, row: &[u8], envelope: &[u8]) -> Result<Vec<u8>> {
     if envelope.starts_with(&keys.active_prefix()) {
         return Ok(envelope.to_vec());
@@ -122,16 +119,16 @@ fn resealed(keys: &KeyRing, field: SealedField, row: &[u8], envelope: &[u8]) -> 
     sealed_and_verified(keys, field, row, &plain)
 }
 
-/// Seals, and opens again: nothing is written over that could not be read afterwards.
+/// Seals and verifies by opening, so nothing is overwritten with an unreadable envelope.
 fn sealed_and_verified(keys: &KeyRing, field: SealedField, row: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     let envelope = keys.seal_bytes(field, row, plain)?;
     if keys.open_bytes(field, row, &envelope)? == plain {
         Ok(envelope)
     } else {
-        Err(crate::error::Error::internal(format_args!("{field} does not open to what was sealed")))
+        Err(crate::error::Error::internal(format_args!("{field} does not open to the sealed value")))
     }
 }
 
 fn warn_unopened(logger: &Logger, table: &str, row: &str, error: crate::error::Error) {
-    warn!(logger, "a row is not sealed again"; "table" => table, "row" => row, error);
+    warn!(logger, "cannot reseal a row"; "table" => table, "row" => row, error);
 }

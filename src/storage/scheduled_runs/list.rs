@@ -1,4 +1,4 @@
-//! What operators see of the history.
+//! Listing the history for operators.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -8,19 +8,14 @@ use super::{Outcome, Run, RunRow};
 use crate::error::Result;
 use crate::storage::schema::scheduled_runs;
 
-/// What the list of runs is narrowed to.
+/// The filter of a list of runs. `None` does not filter.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
-    /// One task.
     pub task: Option<&'static str>,
-    /// One outcome.
     pub outcome: Option<Outcome>,
 }
 
-/// A part of the list, newest first, after the run `after`.
-///
-/// # Errors
-/// When the database fails.
+/// One page of the list, newest first, starting after the run `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &RunFilter,
@@ -45,10 +40,7 @@ pub async fn list_page(
     rows.into_iter().map(Run::try_from).collect()
 }
 
-/// The run of each task that was begun or asked for last, in the order of `tasks`.
-///
-/// # Errors
-/// When the database fails.
+/// The most recent run or request of each task, in the order of `tasks`.
 pub async fn latest(connection: &mut AsyncPgConnection, tasks: &[&str]) -> Result<Vec<Option<Run>>> {
     let mut latest = Vec::new();
     for task in tasks {

@@ -1,8 +1,8 @@
-//! The history of recurring work, and the memory of what is due: one row a run.
+//! The history of recurring work, which also determines what is due. There is one row per run.
 //!
-//! A due time is taken by inserting its row ([`begin`]); the unique key on task and due time lets one instance do so,
-//! whoever believes to lead. A row that says `running` while the leader runs nothing is of an instance that died or lost
-//! the lead ([`abandon_orphans`]).
+//! A run is claimed by inserting its row ([`begin`]). The unique key on task and due time ensures that only one
+//! instance can, even if several consider themselves the leader. A row with outcome `running` while the leader runs
+//! nothing belongs to an instance that died or lost leadership ([`abandon_orphans`]).
 
 mod list;
 mod records;
@@ -29,10 +29,9 @@ macro_rules! words {
         }
 
         impl $name {
-            /// Every one.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word in the table and in JSON.
+            /// The value in the table and in JSON.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
@@ -41,66 +40,55 @@ macro_rules! words {
 
             fn read(text: &str) -> Result<Self> {
                 let found = Self::ALL.iter().find(|known| known.as_str() == text);
-                found.copied().ok_or_else(|| Error::internal(format_args!("an unknown word: {text}")))
+                found.copied().ok_or_else(|| Error::internal(format_args!("an unknown value: {text}")))
             }
         }
     };
 }
 
 words! {
-    /// Why a task is run.
+    /// Why a task runs.
     Cause {
-        /// Its time has come.
+        /// It was due by its schedule.
         Schedule = "schedule",
-        /// The run before it failed, or was abandoned.
+        /// The previous run failed or was abandoned.
         Retry = "retry",
-        /// Somebody asked for it.
+        /// An operator requested it.
         Request = "request",
     }
 }
 
 words! {
-    /// What became of a run.
+    /// The state or result of a run.
     Outcome {
-        /// It waits for the leader.
+        /// Waiting for the leader.
         Requested = "requested",
-        /// It is under way.
         Running = "running",
-        /// It did what it was to do.
         Completed = "completed",
-        /// It could not.
         Failed = "failed",
-        /// Its instance died, or stopped leading, before it was over.
+        /// The instance died or lost leadership during the run.
         Abandoned = "abandoned",
     }
 }
 
-/// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// The row.
     pub id: Uuid,
-    /// The task's name.
     pub task: String,
-    /// Why it was run.
     pub cause: Cause,
-    /// When it was due.
     pub due_at: DateTime<Utc>,
-    /// What became of it.
     pub outcome: Outcome,
-    /// When it began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
     pub finished_at: Option<DateTime<Utc>>,
-    /// What it did, in figures.
+    /// The figures that the task reported.
     pub detail: Value,
-    /// The code of its error.
+    /// The error code.
     pub error_type: Option<String>,
-    /// Its error, without personal data.
+    /// The error message, without personal data.
     pub error_message: Option<String>,
-    /// Who ran it.
+    /// The instance that ran it.
     pub instance: Option<String>,
-    /// Who asked for it.
+    /// The account that requested it.
     pub requested_by: Option<String>,
 }
 
@@ -142,27 +130,19 @@ impl TryFrom<RunRow> for Run {
     }
 }
 
-/// A run that is about to begin.
+/// A run to begin.
 #[derive(Debug, Clone)]
 pub struct NewRun<'a> {
-    /// The row.
     pub id: Uuid,
-    /// The task's name.
     pub task: &'a str,
-    /// Why.
     pub cause: Cause,
-    /// When it was due.
     pub due_at: DateTime<Utc>,
-    /// Now.
     pub started_at: DateTime<Utc>,
-    /// Who runs it.
+    /// The instance that runs it.
     pub instance: &'a str,
 }
 
-/// Takes a due time; `false` when somebody else has, or the task is under way.
-///
-/// # Errors
-/// When the database fails.
+/// Claims a due time. Returns `false` if another instance did, or if the task is running.
 pub async fn begin(connection: &mut AsyncPgConnection, run: &NewRun<'_>) -> Result<bool> {
     let inserted = diesel::insert_into(scheduled_runs::table)
         .values((
@@ -180,10 +160,7 @@ pub async fn begin(connection: &mut AsyncPgConnection, run: &NewRun<'_>) -> Resu
     Ok(inserted == 1)
 }
 
-/// Takes a run that somebody asked for; `false` when somebody else has, or the task is under way.
-///
-/// # Errors
-/// When the database fails.
+/// Claims a requested run. Returns `false` if another instance did, or if the task is running.
 pub async fn begin_requested(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -209,21 +186,18 @@ pub async fn begin_requested(
     Ok(begun == 1)
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     /// Completed, failed or abandoned.
     pub outcome: Outcome,
-    /// What it did.
+    /// The figures that the task reported.
     pub detail: Value,
-    /// Why it did no more: code and text.
+    /// The error code and message.
     pub error: Option<(String, String)>,
 }
 
-/// Writes down how a run ended; `false` when another leader has given it up already.
-///
-/// # Errors
-/// When the database fails.
+/// Records the result of a run. Returns `false` if another leader has already abandoned the run.
 pub async fn finish(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -247,10 +221,7 @@ pub async fn finish(
     Ok(finished == 1)
 }
 
-/// Gives up every run that is under way, for a leader that runs none; gives the names of their tasks.
-///
-/// # Errors
-/// When the database fails.
+/// Marks all running runs as abandoned, for a leader that runs none. Returns the names of their tasks.
 pub async fn abandon_orphans(connection: &mut AsyncPgConnection, now: DateTime<Utc>) -> Result<Vec<String>> {
     let running = scheduled_runs::table.filter(scheduled_runs::outcome.eq(Outcome::Running.as_str()));
     Ok(diesel::update(running)
@@ -258,17 +229,14 @@ pub async fn abandon_orphans(connection: &mut AsyncPgConnection, now: DateTime<U
             scheduled_runs::outcome.eq(Outcome::Abandoned.as_str()),
             scheduled_runs::finished_at.eq(now),
             scheduled_runs::error_type.eq("abandoned"),
-            scheduled_runs::error_message.eq("its instance stopped, or lost the lead, before it was over"),
+            scheduled_runs::error_message.eq("the instance stopped or lost leadership during the run"),
         ))
         .returning(scheduled_runs::task)
         .get_results(connection)
         .await?)
 }
 
-/// Asks the leader to run a task; gives the run that waits, whether it is this one or was there before.
-///
-/// # Errors
-/// When the database fails.
+/// Requests a run of a task from the leader. Returns the waiting run, which may be from an earlier request.
 pub async fn request(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -288,7 +256,7 @@ pub async fn request(
         .on_conflict_do_nothing()
         .execute(connection)
         .await?;
-    // Ours, which the leader may have begun already, or the one that waited before it.
+    // The new row, which the leader may already have begun, or an earlier request that is still waiting.
     let waiting =
         scheduled_runs::table
             .select(RunRow::as_select())
@@ -305,11 +273,8 @@ pub async fn request(
     )
 }
 
-/// Deletes up to `limit` runs that were over before `before`; returns how many. The last of each task's schedule stays,
-/// for what is due follows from it.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes up to `limit` runs that finished before `before` and returns how many it deleted. The last scheduled run of
+/// each task is kept, because it determines what is due.
 pub async fn delete_expired(
     connection: &mut AsyncPgConnection,
     before: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! What the history knows of each task: all that is needed to say what is due.
+//! The summary of each task's history from which its next due time is computed.
 
 use std::collections::HashMap;
 
@@ -12,27 +12,25 @@ use super::{Cause, Outcome};
 use crate::error::{Error, Result};
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 
-/// The end of a run that is not under way any more.
+/// The last run of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastRun {
-    /// Why it was run.
     pub cause: Cause,
-    /// What became of it.
     pub outcome: Outcome,
-    /// When it was over; `None` while it is not.
+    /// `None` while it is running.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// What the table knows of one task.
+/// The history of one task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskRecord {
-    /// The latest due time of the schedule that was dealt with.
+    /// The latest due time of the schedule that has been handled.
     pub scheduled_until: Option<DateTime<Utc>>,
-    /// The run that was begun last.
+    /// The last run that began.
     pub last: Option<LastRun>,
-    /// A run that somebody asked for, and since when.
+    /// A requested run, and when it was requested.
     pub requested: Option<(Uuid, DateTime<Utc>)>,
-    /// When it was last completed.
+    /// The end of the last completed run.
     pub completed_at: Option<DateTime<Utc>>,
 }
 
@@ -97,10 +95,7 @@ impl RecordRow {
     }
 }
 
-/// What is known of each of `tasks`, in their order.
-///
-/// # Errors
-/// When the database fails.
+/// The records of `tasks`, in their order.
 pub async fn records(connection: &mut AsyncPgConnection, tasks: &[&str]) -> Result<Vec<TaskRecord>> {
     let statement = ReadRecords { tasks: tasks.iter().map(ToString::to_string).collect() };
     let rows: Vec<RecordRow> = Prepared(statement).load(connection).await?;

@@ -1,9 +1,9 @@
-//! The blind index: documents can be looked for without being readable.
+//! The blind index, which makes documents searchable without making them readable.
 //!
-//! It is a keyed hash, cut to 128 bits, behind the id of its key. Equal documents of one country have equal entries,
-//! and that is what it gives away: who reads the table learns which applications are one person's, not whose. Without
-//! the key nothing can be tried, although documents are few enough to be listed; with the key everything can, which is why
-//! it is a secret of its own, apart from the keys that seal.
+//! An entry is the id of the key followed by a keyed hash, truncated to 128 bits. Equal documents of one country have
+//! equal entries, so a reader of the table learns which applications belong to the same person, but not who it is. The
+//! number of possible documents is small enough to enumerate, so anyone with the key can test all of them. Therefore it
+//! is separate from the sealing keys.
 
 use std::fmt;
 
@@ -14,15 +14,15 @@ use super::{KEY_ID_BYTES, KeyRing, place};
 use crate::domain::application::Country;
 use crate::domain::personal_data::IdentityDocument;
 
-/// Bytes of the hash that are kept: with 2^32 documents two share an entry by chance once in 2^65.
+/// The length of the truncated hash in bytes. Among 2^32 documents, the probability of any collision is about 2^-65.
 const HASH_BYTES: usize = 16;
 
-/// An entry of the blind index: 4 bytes of the key's id, 16 of the hash.
+/// An entry of the blind index: 4 bytes of key id, 16 bytes of hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DocumentIndex([u8; KEY_ID_BYTES + HASH_BYTES]);
 
 impl DocumentIndex {
-    /// As it stands in `applications.document_index`.
+    /// The bytes stored in `applications.document_index`.
     pub const fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -35,7 +35,7 @@ impl fmt::Debug for DocumentIndex {
 }
 
 impl KeyRing {
-    /// The entry of a document, which its country's rules have normalised.
+    /// The entry of a document in its country's normalised form.
     pub fn document_index(&self, country: Country, document: &IdentityDocument) -> DocumentIndex {
         let hash = self.keyed_hash("document", &[country.code().as_bytes(), document.reveal().as_bytes()]);
         let bytes = self.index_prefix().into_iter().chain(hash);
@@ -44,14 +44,14 @@ impl KeyRing {
         DocumentIndex(entry)
     }
 
-    /// What every entry begins with that was made with this ring's key.
+    /// The prefix of every entry made with this ring's index key.
     pub fn index_prefix(&self) -> [u8; KEY_ID_BYTES] {
         let [a, b, c, d, ..] = self.keyed_hash("key-id", &[]);
         [a, b, c, d]
     }
 
-    /// A hash that nobody can compute without the index key: HMAC-SHA256 of `parts`, each with its length. Hashes for
-    /// different purposes have nothing in common.
+    /// HMAC-SHA256 of `parts` with the index key, each part prefixed with its length. Hashes for different purposes are
+    /// independent.
     pub fn keyed_hash(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         let mut data = Vec::with_capacity(96);
         place::append(&mut data, b"aval.index.v1");

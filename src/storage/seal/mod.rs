@@ -1,28 +1,25 @@
-//! The envelopes that personal data is stored in, and the keys that open them.
+//! Encryption of personal data at rest: envelopes and the key ring.
 //!
-//! Names, documents, birth dates and whatever repeats them are sealed here, before the database sees them: neither a key
-//! nor a plain text is ever part of a statement, so that neither is in the database's log, its statistics, its backups or
-//! its replicas. An envelope is
+//! Names, documents, birth dates and their copies are sealed before they are sent to the database. Keys and plain text are
+//! never part of a statement, so they cannot appear in the database's log, statistics, backups or replicas. An envelope is
 //!
 //! ```text
-//! 1 byte kind (1) | 4 bytes key id | 24 bytes nonce | ciphertext and its 16 bytes of authentication
+//! 1 byte kind (1) | 4 bytes key id | 24 bytes nonce | ciphertext and 16-byte authentication tag
 //! ```
 //!
-//! sealed by XChaCha20-Poly1305. Nonces are random: with 192 bits two instances never need to agree on a counter. They come
-//! from the operating system and not from [`Clock`](crate::clock::Clock), because a nonce must differ even where a
-//! process or a whole machine is copied while it runs, and because nothing that a test can set may ever repeat one. Table,
-//! column, row and key id are authenticated with the text, each with its length, so that an envelope opens nowhere but
-//! where it was sealed: whoever can write to the database can destroy data, but can neither forge a name nor move one
-//! person's to another's row.
+//! sealed with XChaCha20-Poly1305. Nonces are random; at 192 bits, instances need no shared counter. They come from the
+//! operating system and not from [`Clock`](crate::clock::Clock), because a nonce must differ even when a process or a whole
+//! machine is cloned while it runs, and no test setting may ever repeat one. Table, column, row and key id are
+//! authenticated as associated data, each with its length, so an envelope only opens where it was sealed. An attacker with
+//! write access to the database can destroy data, but cannot forge a name or move one to another person's row.
 //!
-//! What this does not hide: that two envelopes of one column have texts of different length; when a row was written;
-//! which rows belong to one document, which is what the blind index is for ([`KeyRing::document_index`]); anything from
-//! whoever holds the keys, which is every running instance; the members of `country_specific_data` that are not declared
-//! personal.
+//! Sealing does not hide the length of a text, the time at which a row was written, which rows belong to the same document
+//! (the purpose of the blind index, [`KeyRing::document_index`]), or members of `country_specific_data` that are not
+//! declared personal. It does not protect against anyone who holds the keys, which includes every running instance.
 //!
-//! A key ring has several keys: the first seals, each opens. To change keys, every instance first learns the new key behind
-//! the old one, then seals with it, and `aval reencrypt` ([`crate::storage::reencrypt`]) seals again what the old one
-//! sealed; then the old one goes.
+//! A key ring has several keys: the first seals, all open. To rotate keys, first add the new key behind the old one on
+//! every instance, then move it to the front. `aval reencrypt` ([`crate::storage::reencrypt`]) then reseals the data, and
+//! the old key can be removed.
 
 mod document_index;
 mod place;
@@ -44,10 +41,10 @@ const SEALED: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
-/// What stands before the ciphertext.
+/// The length of everything before the ciphertext.
 const HEADER_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_BYTES;
 
-/// What an envelope begins with: its kind and the key that sealed it.
+/// The prefix of an envelope: its kind and the id of the key that sealed it.
 pub type EnvelopePrefix = [u8; 1 + KEY_ID_BYTES];
 
 struct RingKey {
@@ -55,16 +52,16 @@ struct RingKey {
     cipher: XChaCha20Poly1305,
 }
 
-/// The keys. Wiped from memory when dropped.
+/// The keys. They are wiped from memory when dropped.
 pub struct KeyRing {
     active: RingKey,
     retired: Vec<RingKey>,
-    /// Keyed and ready to be copied for each document.
+    /// Initialised with its key, and cloned for each document.
     index: Hmac<Sha256>,
 }
 
 impl KeyRing {
-    /// The ring of a deployment's secrets.
+    /// The key ring of a deployment's secrets.
     ///
     /// # Errors
     /// As [`KeyRing::new`].
@@ -73,10 +70,10 @@ impl KeyRing {
         Self::new(sealing, secrets.index.expose())
     }
 
-    /// A ring of `sealing` keys, each with its id: the first seals, all open. `index` is the blind index's own.
+    /// A key ring of `sealing` keys with their ids: the first seals, all open. `index` is the key of the blind index.
     ///
     /// # Errors
-    /// [`Error::Configuration`] without any key.
+    /// [`Error::Configuration`] without a sealing key.
     pub fn new<'a>(
         sealing: impl IntoIterator<Item = ([u8; KEY_ID_BYTES], &'a [u8; 32])>,
         index: &[u8; 32],
@@ -85,7 +82,7 @@ impl KeyRing {
             XChaCha20Poly1305::new_from_slice(key).ok().map(|cipher| RingKey { id, cipher })
         };
         let mut keys = sealing.into_iter().map(ring_key);
-        let unusable = || Error::configuration("secrets.encryption (ENCRYPTION_KEY) must have a key");
+        let unusable = || Error::configuration("secrets.encryption (ENCRYPTION_KEY) must contain a key");
         let active = keys.next().flatten().ok_or_else(unusable)?;
         let retired = keys.collect::<Option<_>>().ok_or_else(unusable)?;
         let index = document_index::keyed(index).ok_or_else(unusable)?;
@@ -95,12 +92,12 @@ impl KeyRing {
     /// Seals `plain` for `field` of `row`.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the system has no randomness, or for more than 256 GiB.
+    /// [`Error::Internal`] if the system has no randomness, or for more than 256 GiB.
     pub fn seal_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, plain: &[u8]) -> Result<Vec<u8>> {
         self.seal_at(EnvelopeLocation::of(field, row.as_ref()), plain)
     }
 
-    /// Seals what is kept outside the database, under `key`.
+    /// Seals a value that is stored outside the database under `key`.
     ///
     /// # Errors
     /// As [`KeyRing::seal_bytes`].
@@ -108,7 +105,7 @@ impl KeyRing {
         self.seal_at(EnvelopeLocation::copy(key.as_bytes()), plain)
     }
 
-    /// Opens what is kept outside the database, under `key`.
+    /// Opens a value that is stored outside the database under `key`.
     ///
     /// # Errors
     /// As [`KeyRing::open_bytes`].
@@ -141,7 +138,7 @@ impl KeyRing {
     /// Opens the envelope of `field` of `row`.
     ///
     /// # Errors
-    /// [`Error::Internal`] for an envelope of an unknown kind or key, of another place, or that was changed.
+    /// [`Error::Internal`] if the kind or key is unknown, or the envelope was moved or modified.
     pub fn open_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<Vec<u8>> {
         self.open_at(EnvelopeLocation::of(field, row.as_ref()), envelope)
     }
@@ -149,14 +146,14 @@ impl KeyRing {
     /// Opens the envelope of a text of `field` of `row`.
     ///
     /// # Errors
-    /// As [`KeyRing::open_bytes`], and for what is no UTF-8.
+    /// As [`KeyRing::open_bytes`], and if the value is not UTF-8.
     pub fn open(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<String> {
         let bytes = self.open_bytes(field, row, envelope)?;
         let place = EnvelopeLocation::of(field, &[]);
-        String::from_utf8(bytes).ok().ok_or_else(|| unopened(place, "it holds no text"))
+        String::from_utf8(bytes).ok().ok_or_else(|| unopened(place, "it is not valid UTF-8"))
     }
 
-    /// What every envelope begins with that needs no new one.
+    /// The prefix of envelopes that need no resealing.
     pub fn active_prefix(&self) -> EnvelopePrefix {
         let [a, b, c, d] = self.active.id;
         [SEALED, a, b, c, d]
@@ -173,7 +170,7 @@ impl KeyRing {
         let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or_else(short)?;
         let authenticated = place.associated_data(*id);
         let mut known = false;
-        // Ids are short: two keys may share one.
+        // Ids are short, so two keys may share one.
         for key in std::iter::once(&self.active).chain(&self.retired).filter(|key| key.id == *id) {
             known = true;
             let mut plain = text.to_vec();
@@ -187,7 +184,7 @@ impl KeyRing {
                 return Ok(plain);
             }
         }
-        let why = if known { "it was changed or moved" } else { "its key is not in the key ring" };
+        let why = if known { "it was modified or moved" } else { "its key is not in the key ring" };
         Err(unopened(place, why))
     }
 }

@@ -1,39 +1,35 @@
-//! Every place that holds envelopes: the one list that sealing, opening and `aval reencrypt` go by.
+//! The list of all sealed columns, which sealing, opening and `aval reencrypt` share.
 
 use std::fmt;
 
 use super::KEY_ID_BYTES;
 
-/// A column that holds envelopes. A new one is a line of [`SealedField::place`] and a name here.
+/// A sealed column. A new one needs a variant and a line in [`SealedField::place`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealedField {
-    /// The applicant's name.
     FullName,
-    /// The applicant's document.
     IdentityDocument,
-    /// The applicant's birth date.
     BirthDate,
-    /// The personal members of the country's data.
+    /// The personal members of the country data.
     PersonalData,
-    /// An answer that is kept to be given again.
+    /// A stored response for an idempotency key.
     IdempotentReply,
-    /// What a bureau or a bank posted.
+    /// The payload of a webhook from a bureau or bank.
     WebhookPayload,
-    /// The client's address of a security event.
+    /// The client's address in a security event.
     SecurityEventAddress,
 }
 
-/// The column that names a row, and how its value stands in the authenticated place of an envelope.
+/// The key column of a table, and how its value is encoded in the associated data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowKey {
-    /// A UUID: its 16 bytes.
+    /// A UUID, as its 16 bytes.
     Uuid(&'static str),
-    /// Bytes as they are.
+    /// Bytes, unchanged.
     Bytes(&'static str),
 }
 
 impl SealedField {
-    /// Every one.
     pub const ALL: [Self; 7] = [
         Self::FullName,
         Self::IdentityDocument,
@@ -59,7 +55,7 @@ impl SealedField {
 }
 
 impl SealedField {
-    /// The sealed column of `applications` of that name.
+    /// The sealed column of `applications` with this name.
     pub fn of_application(column: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|field| {
             let (table, name, _) = field.place();
@@ -75,7 +71,7 @@ impl fmt::Display for SealedField {
     }
 }
 
-/// Where an envelope is.
+/// The location of an envelope.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EnvelopeLocation<'a> {
     table: &'static str,
@@ -89,13 +85,13 @@ impl<'a> EnvelopeLocation<'a> {
         Self { table, column, row }
     }
 
-    /// A copy outside the database; no table has this name.
+    /// A value outside the database. No table has this name.
     pub(super) const fn copy(key: &'a [u8]) -> Self {
         Self { table: "redis", column: "value", row: key }
     }
 
-    /// The bytes that are authenticated with an envelope. Each part that can vary in length has its length before it, so
-    /// that no two places have the same bytes.
+    /// The associated data of an envelope. Parts of variable length are prefixed with their length, so different
+    /// locations never have the same bytes.
     pub(super) fn associated_data(self, key: [u8; KEY_ID_BYTES]) -> Vec<u8> {
         let mut data = Vec::with_capacity(80);
         for part in [b"aval.sealed.v1".as_slice(), self.table.as_bytes(), self.column.as_bytes(), self.row] {
@@ -112,7 +108,7 @@ impl fmt::Display for EnvelopeLocation<'_> {
     }
 }
 
-/// Appends a part after its length.
+/// Appends a part, prefixed with its length.
 pub(super) fn append(data: &mut Vec<u8>, part: &[u8]) {
     let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
     data.extend_from_slice(&length.to_be_bytes());

@@ -7,7 +7,7 @@ use crate::domain::personal_data::IdentityDocument;
 
 const OLD: ([u8; 4], &[u8; 32]) = ([1, 1, 1, 1], &[1; 32]);
 const NEW: ([u8; 4], &[u8; 32]) = ([2, 2, 2, 2], &[2; 32]);
-/// Another key whose id is that of [`NEW`] by chance.
+/// Another key with the id of [`NEW`].
 const TWIN: ([u8; 4], &[u8; 32]) = ([2, 2, 2, 2], &[3; 32]);
 const ROW: Uuid = Uuid::from_u128(7);
 
@@ -20,7 +20,7 @@ fn cause(result: Result<impl fmt::Debug>) -> String {
 }
 
 #[test]
-fn an_envelope_opens_to_what_was_sealed_and_shows_nothing_of_it() {
+fn an_envelope_opens_to_its_text_and_does_not_reveal_it() {
     let keys = ring(&[NEW]);
     let envelope = keys.seal(SealedField::FullName, ROW, "Ana García").unwrap();
     assert_eq!(keys.open(SealedField::FullName, ROW, &envelope).unwrap(), "Ana García");
@@ -28,18 +28,18 @@ fn an_envelope_opens_to_what_was_sealed_and_shows_nothing_of_it() {
     assert_eq!(envelope.len(), HEADER_BYTES + "Ana García".len() + TAG_BYTES);
     assert!(!envelope.windows(3).any(|window| window == b"Ana"));
     let again = keys.seal(SealedField::FullName, ROW, "Ana García").unwrap();
-    assert_ne!(again, envelope, "equal texts cannot be told by their envelopes");
+    assert_ne!(again, envelope, "equal texts must have different envelopes");
     assert_eq!(keys.open(SealedField::FullName, ROW, &again).unwrap(), "Ana García");
     assert_eq!(format!("{keys:?}"), "KeyRing { keys: 1, .. }");
 }
 
 #[test]
-fn a_copy_outside_the_database_opens_under_its_own_key_alone() {
+fn a_copy_outside_the_database_opens_only_under_its_own_key() {
     let keys = ring(&[NEW]);
     let sealed = keys.seal_copy("aval:cache:1", b"Ana").unwrap();
     assert_eq!(keys.open_copy("aval:cache:1", &sealed).unwrap(), b"Ana");
-    assert!(cause(keys.open_copy("aval:cache:2", &sealed)).contains("changed or moved"));
-    assert!(cause(keys.open(SealedField::FullName, b"aval:cache:1", &sealed)).contains("changed or moved"));
+    assert!(cause(keys.open_copy("aval:cache:2", &sealed)).contains("modified or moved"));
+    assert!(cause(keys.open(SealedField::FullName, b"aval:cache:1", &sealed)).contains("modified or moved"));
     for strange in [&[0, b'A'][..], &[], &[SEALED, 1]] {
         assert!(keys.open_copy("aval:cache:1", strange).is_err());
     }
@@ -60,19 +60,19 @@ fn the_first_key_seals_and_each_opens_what_it_sealed() {
 }
 
 #[test]
-fn an_envelope_opens_nowhere_but_in_its_place() {
+fn an_envelope_opens_only_where_it_was_sealed() {
     let keys = ring(&[NEW]);
     for field in SealedField::ALL {
         let envelope = keys.seal(field, ROW, "text").unwrap();
         for other in SealedField::ALL {
             assert_eq!(keys.open(other, ROW, &envelope).is_ok(), other == field, "{field} as {other}");
         }
-        assert!(cause(keys.open(field, Uuid::from_u128(8), &envelope)).contains("changed or moved"));
+        assert!(cause(keys.open(field, Uuid::from_u128(8), &envelope)).contains("modified or moved"));
     }
 }
 
 #[test]
-fn no_two_places_are_the_same_bytes() {
+fn locations_have_distinct_associated_data() {
     let mut places = std::collections::HashSet::new();
     for field in SealedField::ALL {
         for row in [&b""[..], b"a", b"ab", ROW.as_bytes()] {
@@ -84,7 +84,7 @@ fn no_two_places_are_the_same_bytes() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_told_by_its_column_alone() {
+fn errors_name_the_column_but_not_the_content() {
     let keys = ring(&[NEW]);
     for broken in [&[][..], b"\0Ana", b"\x02Ana", b"\x01", b"\x01Ana Ana Ana Ana"] {
         let why = cause(keys.open(SealedField::FullName, ROW, broken));
@@ -114,7 +114,7 @@ fn the_blind_index_is_equal_for_equal_documents_of_one_country_under_one_key() {
 }
 
 #[test]
-fn keyed_hashes_depend_on_purpose_and_on_where_each_part_ends() {
+fn keyed_hashes_depend_on_the_purpose_and_the_boundaries_of_parts() {
     let keys = ring(&[NEW]);
     let parts: [&[&[u8]]; 5] = [&[b"ab"], &[b"a", b"b"], &[b"", b"ab"], &[b"ab", b""], &[]];
     let hashes: std::collections::HashSet<_> = parts
@@ -126,7 +126,7 @@ fn keyed_hashes_depend_on_purpose_and_on_where_each_part_ends() {
 
 proptest! {
     #[test]
-    fn any_text_comes_back(text in any::<String>(), row in any::<[u8; 16]>()) {
+    fn any_text_round_trips(text in any::<String>(), row in any::<[u8; 16]>()) {
         let keys = ring(&[NEW, OLD]);
         let envelope = keys.seal(SealedField::FullName, row, &text).unwrap();
         prop_assert_eq!(keys.open(SealedField::FullName, row, &envelope).unwrap(), text);
@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn an_envelope_with_any_bit_changed_or_any_end_missing_never_opens(
+    fn a_modified_or_truncated_envelope_never_opens(
         text in any::<Vec<u8>>(),
         at in any::<prop::sample::Index>(),
         bit in 0..8u32,

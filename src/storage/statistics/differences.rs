@@ -1,4 +1,4 @@
-//! Holding the counters against the applications themselves.
+//! Verifying the counters against the applications.
 
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
@@ -6,11 +6,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::error::Result;
 
-/// Every group whose counter, with the events that are not counted yet, is not what a recount gives. One statement, so
-/// that it may run while applications are written. Groups of nothing count as absent.
+/// Selects every group whose counter, including uncounted events, differs from a recount. A single statement, so it can
+/// run while applications are written. A group of zeros equals an absent one.
 ///
-/// Days are recounted from what is not archived: once a month is archived, a day may have more than its recount, and only
-/// less is a difference.
+/// Days are recounted from the live tables. Once a month is archived, the counter of a day may exceed its recount, so
+/// only a lower counter is a difference.
 const DIFFERENCES: &str = "\
     WITH uncounted AS MATERIALIZED (SELECT o.type, o.subject, o.data FROM outbox o \
         WHERE o.relay_offset IS NULL OR o.relay_offset > (SELECT last_offset FROM statistics_position)), \
@@ -43,7 +43,7 @@ const DIFFERENCES: &str = "\
     archive AS (SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = to_regclass('public.applications_archive')) \
         AS has_months) \
     SELECT format('applications of %s in %s that are %s: counted %s, recounted %s', \
-            coalesce(nullif(owner, ''), 'everybody'), country, status, to_jsonb(c), to_jsonb(r)) AS difference \
+            coalesce(nullif(owner, ''), 'all owners'), country, status, to_jsonb(c), to_jsonb(r)) AS difference \
         FROM counted c FULL JOIN recounted r USING (owner, country, status) \
         WHERE (coalesce(c.applications, 0), coalesce(c.amount, 0), coalesce(c.low, 0), coalesce(c.medium, 0), \
                 coalesce(c.high, 0), coalesce(c.critical, 0), coalesce(c.risk, 0)) \
@@ -51,7 +51,7 @@ const DIFFERENCES: &str = "\
                 coalesce(r.high, 0), coalesce(r.critical, 0), coalesce(r.risk, 0)) \
     UNION ALL \
     SELECT format('%s of %s in %s: counted %s, recounted %s', \
-            day, coalesce(nullif(owner, ''), 'everybody'), country, to_jsonb(c), to_jsonb(r)) \
+            day, coalesce(nullif(owner, ''), 'all owners'), country, to_jsonb(c), to_jsonb(r)) \
         FROM days c FULL JOIN recounted_days r USING (owner, day, country) \
         CROSS JOIN LATERAL (SELECT ARRAY[c.created, c.amount, c.approved, c.rejected, c.under_review, c.cancelled, \
             c.approved_amount] AS has, ARRAY[r.created, r.amount, r.approved, r.rejected, r.under_review, r.cancelled, \
@@ -65,11 +65,8 @@ struct Difference {
     difference: String,
 }
 
-/// Compares the counters with a recount of everything; gives each difference as a sentence. For checkers: it reads every
-/// application.
-///
-/// # Errors
-/// When the database fails.
+/// Compares the counters with a full recount and returns each difference as a sentence. For verification only: it reads
+/// every application.
 pub async fn differences(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
     let rows: Vec<Difference> = diesel::sql_query(DIFFERENCES).load(connection).await?;
     Ok(rows.into_iter().map(|row| row.difference).collect())

@@ -1,17 +1,17 @@
-//! Statistics: figures that cost the same however many applications there are.
+//! Statistics whose cost does not depend on the number of applications.
 //!
-//! Nothing is counted where applications are written. Every change is an event of the outbox; the leading relay has
-//! published events folded into the counters ([`project`]), in the order of their offsets and in one transaction with the
-//! cursor, whose row lock keeps two projectors from counting anything twice. Readers add the events that are not folded
-//! yet, published or not, in the same statement: figures are exact at the moment they are read, and whoever has just made
-//! an application finds it counted.
+//! Writes of applications do not update counters. Every change is an event in the outbox, and the leading relay adds
+//! published events to the counters ([`project`]), in the order of their offsets and in one transaction with the
+//! cursor. The cursor's row lock prevents two projectors from counting an event twice. Readers add the remaining
+//! events, published or not, in the same statement. The figures are therefore exact at the time of the read and include
+//! the caller's own writes.
 //!
-//! What an event adds is defined once, in the database (`statistics_count_changes`, `statistics_day_changes`), and what the
-//! counters should hold once more, from the applications and their history ([`differences()`]). The archive takes whole
-//! months out of the counters by itself (`statistics_forget_applications`).
+//! The effect of an event is defined once, in the database (`statistics_count_changes`, `statistics_day_changes`). What
+//! the counters should contain is defined independently, from the applications and their history ([`differences()`]).
+//! Archiving removes whole months from the counters (`statistics_forget_applications`).
 //!
-//! What can go wrong: while the projection is far behind, so many events are left that no reader could add them all. A
-//! reader then looks at a bounded number and says so.
+//! While the projection is far behind, a reader cannot add all remaining events. It then adds a bounded number and
+//! reports the time that the figures are accurate for.
 
 mod differences;
 
@@ -31,20 +31,17 @@ use crate::domain::application::Country;
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
 
-/// Days that are told one by one, today included.
+/// The number of days that are listed individually, including today.
 pub const DAYS: u64 = 30;
-/// Months that are told one by one, this one included.
+/// The number of months that are listed individually, including this one.
 pub const MONTHS: u32 = 12;
 
 diesel::define_sql_function! {
-    /// Counts published events; returns how many.
+    /// Counts published events and returns how many.
     fn project_statistics(batch: Integer) -> BigInt;
 }
 
-/// Counts up to `batch` published events that are not counted yet, in one transaction; returns how many it counted.
-///
-/// # Errors
-/// When the database fails.
+/// Counts up to `batch` published, uncounted events in one transaction and returns how many it counted.
 pub async fn project(connection: &mut AsyncPgConnection, batch: u32) -> Result<i64> {
     let batch = i32::try_from(batch).unwrap_or(i32::MAX);
     Ok(diesel::select(project_statistics(batch)).get_result(connection).await?)
@@ -53,73 +50,66 @@ pub async fn project(connection: &mut AsyncPgConnection, batch: u32) -> Result<i
 /// The applications of one country and status.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StatusCount {
-    /// The country.
     pub country: Country,
-    /// The status.
     pub status: Status,
-    /// How many.
     pub applications: i64,
-    /// What they ask for together, in the country's currency.
+    /// The total requested amount in the country's currency.
     #[serde(with = "rust_decimal::serde::str")]
     pub requested_amount: Decimal,
-    /// With a known risk of each band, for statuses in which the risk stands: low, medium, high, critical.
+    /// Applications with a known risk by band (low, medium, high, critical), for statuses to which the risk applies.
     pub risk_bands: [i64; 4],
-    /// Sum of these risks.
+    /// The sum of these risks.
     #[serde(with = "rust_decimal::serde::str")]
     pub risk_sum: Decimal,
 }
 
-/// What happened in one country on a day or in a month.
+/// The activity in one country on a day or in a month.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PeriodCount {
-    /// The day, or the first of the month; UTC.
+    /// The day, or the first day of the month, in UTC.
     pub period: NaiveDate,
-    /// The country.
     pub country: Country,
-    /// Applications made.
+    /// Applications created.
     pub created: i64,
-    /// What they ask for together, in the country's currency.
+    /// The total requested amount of the created applications, in the country's currency.
     #[serde(with = "rust_decimal::serde::str")]
     pub requested_amount: Decimal,
-    /// Applications that were approved, whenever they were made.
+    /// Applications approved, whenever they were created.
     pub approved: i64,
-    /// Applications that were rejected.
     pub rejected: i64,
-    /// Applications that went to a human.
+    /// Applications sent to review.
     pub under_review: i64,
-    /// Applications that were cancelled.
     pub cancelled: i64,
-    /// What the approved ones ask for together.
+    /// The total requested amount of the approved applications.
     #[serde(with = "rust_decimal::serde::str")]
     pub approved_amount: Decimal,
 }
 
-/// Figures about the applications that somebody may see.
+/// Figures about the applications visible to an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figures {
-    /// The moment that they tell of: now, or that of the last change that was added when counting is far behind.
+    /// The time of the figures: now, or that of the last included change if counting is far behind.
     pub as_of: DateTime<Utc>,
-    /// Applications that lists show, by country and status; groups without any are left out.
+    /// Applications that lists show, by country and status, without empty groups.
     pub counts: Vec<StatusCount>,
-    /// The last [`DAYS`] days, oldest first; days without anything are left out.
+    /// The last [`DAYS`] days, oldest first, without empty days.
     pub days: Vec<PeriodCount>,
-    /// The last [`MONTHS`] months, oldest first; months without anything are left out.
+    /// The last [`MONTHS`] months, oldest first, without empty months.
     pub months: Vec<PeriodCount>,
 }
 
-/// Which figures are read, and how.
+/// Which figures to read, and how.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
-    /// Whose applications.
     pub visibility: &'a Visibility,
-    /// One country's alone.
+    /// `None` for all countries.
     pub country: Option<Country>,
-    /// Most events of each kind (published and waiting) that are added to the counters.
+    /// The most events of each kind (published and unpublished) to add to the counters.
     pub max_uncounted: u32,
 }
 
 impl Question<'_> {
-    /// As `application_counts.owner` has it.
+    /// The value in `application_counts.owner`.
     fn owner(&self) -> &str {
         match self.visibility {
             Visibility::All => "",
@@ -136,8 +126,9 @@ impl Question<'_> {
     }
 }
 
-/// The first common table expressions of every reading: `wanted`, with the values of a [`Question`], and `uncounted`, the
-/// events that the counters lack. `published` and `waiting` are as long as `wanted.bound` when there may be more.
+/// The common table expressions that every query begins with: `wanted` with the values of a [`Question`], and
+/// `uncounted` with the events that the counters lack. If `published` or `waiting` has `wanted.bound` rows, there may
+/// be more.
 macro_rules! reading {
     ($($rest:literal),+ $(,)?) => {
         concat!(
@@ -165,7 +156,7 @@ struct ReadFigures {
 }
 
 impl FixedStatement for ReadFigures {
-    /// Amounts are text: a JSON number would lose decimals on its way.
+    /// Amounts are text, because a JSON number would lose decimals.
     const SQL: &'static str = reading!(
         "periods AS (SELECT ?::date AS first_day, ?::date AS first_month), \
         counts AS (SELECT c.country, c.status, sum(c.applications)::bigint AS applications, \
@@ -229,10 +220,7 @@ struct FiguresRow {
     months: Value,
 }
 
-/// Reads figures as of `now`, in one statement and with it at one moment of the database.
-///
-/// # Errors
-/// When the database fails.
+/// Reads the figures as of `now`, in one statement and thus one snapshot.
 pub async fn read(
     connection: &mut AsyncPgConnection,
     question: &Question<'_>,
@@ -256,7 +244,7 @@ pub async fn read(
     })
 }
 
-/// The groups of rows whose country and status this version knows: a newer version's are not its to show.
+/// The groups whose country and status this version knows. Those of newer versions are omitted.
 fn known<T: DeserializeOwned>(rows: Value) -> Result<Vec<T>> {
     let rows: Vec<Value> = serde_json::from_value(rows).map_err(Error::internal)?;
     let is_known = |row: &Value| {
@@ -304,11 +292,7 @@ struct CountListedRow {
     applications: i64,
 }
 
-/// How many applications a list shows that is narrowed by country and status alone; `None` when counting is so far behind
-/// that nobody can say.
-///
-/// # Errors
-/// When the database fails.
+/// The number of applications in a list filtered only by country and status; `None` if counting is too far behind.
 pub async fn count_listed(
     connection: &mut AsyncPgConnection,
     question: &Question<'_>,

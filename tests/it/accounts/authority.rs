@@ -1,4 +1,4 @@
-//! Nobody acts on an authority that has ended meanwhile, and what was done can be read afterwards.
+//! Actors whose authority has ended cannot complete a change, and all changes are recorded.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const KEYS: &str = "/api/v1/api-keys";
 const EVENTS: &str = "/api/v1/admin/security-events";
 const SECOND: &str = "second-admin";
 
-/// Makes a second admin; gives its path and an access token.
+/// Creates a second admin. Returns its path and an access token.
 async fn second_admin(app: &TestApp) -> (String, String) {
     let body = json!({"username": SECOND, "password": "a long enough password", "role": "admin"});
     let made = app.post(USERS, &body).await.expect(201);
@@ -32,8 +32,8 @@ async fn make_key(app: &TestApp, token: &str, body: &Value) -> (String, String) 
     (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
 }
 
-/// A request whose body is held back after its first byte.
-async fn held_back(
+/// A request that stops sending its body after the first byte.
+async fn stalled(
     app: &TestApp,
     method: &str,
     path: &str,
@@ -53,7 +53,7 @@ async fn held_back(
 }
 
 #[actix_rt::test]
-async fn a_request_whose_body_was_held_back_is_refused_when_its_sender_has_been_disabled_meanwhile() {
+async fn a_request_with_a_slow_body_is_rejected_if_its_sender_is_disabled_meanwhile() {
     let app = TestApp::start_idle().await;
     let (path, token) = second_admin(&app).await;
     let new_key = |name: &str| json!({"name": name, "role": "admin", "scopes": ["operations:write", "applications:write"]});
@@ -69,7 +69,7 @@ async fn a_request_whose_body_was_held_back_is_refused_when_its_sender_has_been_
         ("PUT", "/api/v1/admin/circuits/ES", &bearer, forced_open),
         ("POST", "/api/v1/applications", &with_key, crate::support::builders::spanish()),
     ] {
-        held.push(held_back(&app, method, path, credential, &body).await);
+        held.push(stalled(&app, method, path, credential, &body).await);
     }
     eventually("the requests to wait for their bodies", async || {
         let metrics = app.get("/metrics").await.text();
@@ -113,7 +113,7 @@ async fn overtaken<R>(app: &TestApp, change: &str, request: impl Future<Output =
 }
 
 #[actix_rt::test]
-async fn changes_of_accounts_and_keys_fail_when_their_actor_changes_before_they_commit() {
+async fn changes_of_accounts_and_keys_fail_if_their_actor_changes_before_they_commit() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__KEYS_MAKE_KEYS", "true")]).await;
     let (path, token) = second_admin(&app).await;
     let caller = app.with_token(&token);
@@ -165,7 +165,7 @@ async fn changes_of_accounts_and_keys_fail_when_their_actor_changes_before_they_
 }
 
 #[actix_rt::test]
-async fn a_changed_password_overrides_neither_a_reset_nor_a_disabling_that_came_first() {
+async fn changing_ones_password_does_not_override_an_earlier_reset_or_disabling() {
     let app = TestApp::start_idle().await;
     let change = json!({"current_password": PASSWORD, "new_password": "a longer horse battery"});
     let hash = format!("SELECT password_hash FROM users WHERE username = '{USER}'");
@@ -204,7 +204,7 @@ async fn a_changed_password_overrides_neither_a_reset_nor_a_disabling_that_came_
 }
 
 #[actix_rt::test]
-async fn a_login_that_a_reset_or_a_disabling_overtakes_begins_no_session() {
+async fn a_sign_in_overtaken_by_a_reset_or_disabling_begins_no_session() {
     let app = TestApp::start_idle().await;
     let original = app.sql(&format!("SELECT password_hash FROM users WHERE username = '{USER}'")).await;
     for (overtaking, undo) in [
@@ -225,7 +225,7 @@ async fn a_login_that_a_reset_or_a_disabling_overtakes_begins_no_session() {
 }
 
 #[actix_rt::test]
-async fn ones_own_password_needs_the_current_one_on_every_path() {
+async fn changing_ones_own_password_always_requires_the_current_one() {
     let app = TestApp::start_idle().await;
     let path = user_path(&app, ADMIN).await;
     app.patch(&path, &json!({"password": "a longer horse battery"})).await.expect(403);
@@ -236,7 +236,7 @@ async fn ones_own_password_needs_the_current_one_on_every_path() {
 }
 
 #[actix_rt::test]
-async fn a_key_ends_with_what_made_it() {
+async fn a_key_ends_with_its_creator() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__KEYS_MAKE_KEYS", "true")]).await;
     let (path, token) = second_admin(&app).await;
     let key = |name: &str, expires_at: Option<&str>| json!({"name": name, "role": "admin", "scopes": ["operations:write", "operations:read"], "expires_at": expires_at});
@@ -261,7 +261,7 @@ async fn a_key_ends_with_what_made_it() {
     let grandchild = app.with_key(&texts[1]).post(KEYS, &short(&key("grandchild", None))).await.expect(201);
     assert!(grandchild["expires_at"].as_str().unwrap().starts_with("2099-01-01"));
     texts.push(grandchild["key"].as_str().unwrap().to_owned());
-    // A key whose end is brought forward takes the others with it.
+    // Shortening the lifetime of a key also shortens that of the keys it created.
     app.execute(&format!("UPDATE api_keys SET expires_at = '2097-01-01T00:00:00Z' WHERE id = '{parent}'"))
         .await;
     assert_eq!(app.sql("SELECT count(*) FROM api_keys WHERE expires_at > '2097-01-02'").await, "0");
@@ -272,7 +272,7 @@ async fn a_key_ends_with_what_made_it() {
         assert_eq!(app.with_key(text).get(ME).await.expect(401)["code"], "credential_revoked");
     }
     app.with_key(&sibling).get(ME).await.expect(200);
-    // An admin who is one no longer leaves no admin's key behind, and a disabled person none at all.
+    // Keys of a demoted admin and of a disabled user are revoked.
     app.patch(&path, &json!({"role": "analyst"})).await.expect(200);
     app.with_key(&sibling).get(ME).await.expect(401);
     app.patch(&path, &json!({"role": "admin"})).await.expect(200);
@@ -285,7 +285,7 @@ async fn a_key_ends_with_what_made_it() {
 }
 
 #[actix_rt::test]
-async fn keys_make_no_keys_unless_the_configuration_says_so() {
+async fn keys_cannot_create_keys_unless_configured() {
     let app = TestApp::start_idle().await;
     let body = json!({"name": "maker", "role": "admin", "scopes": ["operations:write"]});
     let (_, key) = make_key(&app, &app.token, &body).await;
@@ -294,7 +294,7 @@ async fn keys_make_no_keys_unless_the_configuration_says_so() {
 }
 
 #[actix_rt::test]
-async fn what_happens_to_accounts_and_keys_can_be_read_afterwards_and_not_be_changed() {
+async fn security_events_record_changes_of_accounts_and_keys_and_are_immutable() {
     let app = TestApp::start_idle().await;
     let (path, _) = second_admin(&app).await;
     app.patch(&path, &json!({"role": "analyst"})).await.expect(200);
@@ -375,5 +375,5 @@ async fn what_happens_to_accounts_and_keys_can_be_read_afterwards_and_not_be_cha
         assert!(execute(&mut sql, statement).await.is_err(), "{statement}");
     }
     let delete = "SELECT delete_expired_security_events(now() + interval '1 year', 1000)";
-    assert_eq!(text(&mut sql, delete).await.as_deref(), Some("0"), "90 days stay");
+    assert_eq!(text(&mut sql, delete).await.as_deref(), Some("0"), "events of the last 90 days must be kept");
 }

@@ -1,4 +1,4 @@
-//! Guessing passwords takes long, and keeps nobody else out.
+//! Password guessing is slowed down without locking out the owner.
 
 use actix_web::http::Method;
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::{LOGIN, login};
 use crate::support::accounts::{ADMIN, ANALYST, PASSWORD, USER};
 use crate::support::app::{Answer, TestApp};
 
-/// Logs in through a proxy, from `address`.
+/// Signs in through a proxy, from `address`.
 async fn login_from(app: &TestApp, address: &str, username: &str, password: &str) -> Answer {
     let body = json!({"username": username, "password": password}).to_string();
     let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", address)];
@@ -15,7 +15,7 @@ async fn login_from(app: &TestApp, address: &str, username: &str, password: &str
 }
 
 #[actix_rt::test]
-async fn guesses_of_one_address_keep_only_that_address_out_and_those_of_many_no_known_one() {
+async fn guesses_from_one_address_block_only_it_and_those_from_many_no_known_address() {
     let app = TestApp::start_idle_with(&[
         ("AVAL__LIMITS__ENABLED", "true"),
         ("AVAL__LIMITS__LOGIN__ADDRESS__BURST", "1000"),
@@ -46,12 +46,12 @@ async fn guesses_of_one_address_keep_only_that_address_out_and_those_of_many_no_
         login_from(&app, address, ADMIN, PASSWORD).await.expect(200);
     }
     login_from(&app, "198.51.100.78", USER, PASSWORD).await.expect(200);
-    assert!(app.log.text().await.contains("guessed from many addresses"));
+    assert!(app.log.text().await.contains("password guessing from many addresses"));
     assert!(app.metric("login_pauses_total").await >= 4.0 && app.metric("login_failures_total").await >= 8.0);
 }
 
 #[actix_rt::test]
-async fn guessing_is_slowed_down_and_does_not_tell_whether_the_name_exists() {
+async fn guessing_is_slowed_down_without_revealing_whether_the_name_exists() {
     let rates = |address: &'static str| {
         [
             ("AVAL__LIMITS__ENABLED", "true"),

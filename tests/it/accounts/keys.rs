@@ -20,7 +20,7 @@ async fn make(app: &TestApp, name: &str, role: &str, scopes: &[&str]) -> (String
 }
 
 #[actix_rt::test]
-async fn a_key_acts_as_an_account_of_its_own_and_its_text_stands_nowhere() {
+async fn a_key_acts_as_its_own_account_and_its_text_is_not_stored() {
     let app = TestApp::start_idle().await;
     let (_, key) = make(&app, "core-banking", "user", &["applications:read", "applications:write"]).await;
     let caller = app.with_key(&key);
@@ -52,7 +52,7 @@ fn spanish_of_another() -> serde_json::Value {
 }
 
 #[actix_rt::test]
-async fn a_key_that_was_altered_taken_back_or_has_expired_is_nobodys() {
+async fn a_modified_revoked_or_expired_key_is_rejected() {
     let app = TestApp::start_idle().await;
     let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     app.with_key(&key).get(ME).await.expect(200);
@@ -67,7 +67,7 @@ async fn a_key_that_was_altered_taken_back_or_has_expired_is_nobodys() {
     eventually("the key to expire", async || (app.with_key(&key).get(ME).await.status == 401).then_some(()))
         .await;
     app.execute(&format!("UPDATE api_keys SET expires_at = NULL WHERE id = '{id}'")).await;
-    eventually("the key to be good again", async || {
+    eventually("the key to be valid again", async || {
         (app.with_key(&key).get(ME).await.status == 200).then_some(())
     })
     .await;
@@ -79,9 +79,9 @@ async fn a_key_that_was_altered_taken_back_or_has_expired_is_nobodys() {
     app.post(KEYS, &again).await.expect(409);
 }
 
-/// The second revocation finds the key live in its snapshot and waits for the first, which commits meanwhile.
+/// The second revocation finds the key valid in its snapshot and waits for the first, which commits meanwhile.
 #[actix_rt::test]
-async fn a_key_that_is_revoked_twice_at_once_keeps_the_time_of_the_first() {
+async fn concurrent_revocations_of_a_key_keep_the_time_of_the_first() {
     let app = TestApp::start_idle().await;
     let (id, _) = make(&app, "twice", "user", &["applications:read"]).await;
     let (mut first, mut second) = (app.database.connect().await, app.database.connect().await);
@@ -106,7 +106,7 @@ async fn a_key_that_is_revoked_twice_at_once_keeps_the_time_of_the_first() {
 }
 
 #[actix_rt::test]
-async fn a_key_can_make_no_key_that_may_more_than_itself() {
+async fn a_key_cannot_create_a_key_with_more_permissions() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__KEYS_MAKE_KEYS", "true")]).await;
     let (_, key) = make(&app, "provisioner", "admin", &["operations:write", "applications:read"]).await;
     let caller = app.with_key(&key);
@@ -117,7 +117,7 @@ async fn a_key_can_make_no_key_that_may_more_than_itself() {
 }
 
 #[actix_rt::test]
-async fn two_credentials_are_one_too_many() {
+async fn two_credentials_in_a_request_are_rejected() {
     let app = TestApp::start_idle().await;
     let (_, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     let both = app.admin();
@@ -125,7 +125,7 @@ async fn two_credentials_are_one_too_many() {
 }
 
 #[actix_rt::test]
-async fn a_refused_credential_has_a_code_that_tells_its_holder_why() {
+async fn a_rejected_credential_has_a_code_with_the_reason() {
     let app = TestApp::start_idle().await;
     let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     let (access, renewal) = super::session(&app, crate::support::accounts::USER).await;
@@ -151,14 +151,14 @@ async fn a_refused_credential_has_a_code_that_tells_its_holder_why() {
         (app.with_key(&renewal), "wrong_credential_kind"),
         (app.with_key(&key), "credential_revoked"),
         (app.with_key(&expired), "credential_expired"),
-        // Only the secret's holder learns that a key has ended.
+        // Only the holder of the secret is told that a key has expired.
         (app.with_key(&stranger), "unauthenticated"),
     ] {
         let answer = caller.get(ME).await;
         assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="aval", error="invalid_token""#);
         assert_eq!(answer.expect(401)["code"], code, "{:?}", caller.credential);
     }
-    // The leeway of clocks: it is over five seconds later.
+    // Because of the leeway, it expires five seconds later.
     eventually("the token to expire", async || {
         let answer = bearer(&short).get(ME).await;
         (answer.status == 401).then(|| assert_eq!(answer.json["code"], "credential_expired"))
@@ -174,7 +174,7 @@ async fn a_refused_credential_has_a_code_that_tells_its_holder_why() {
 }
 
 #[actix_rt::test]
-async fn a_key_is_a_bearer_token_too_and_a_bad_one_is_refused_alike() {
+async fn a_key_can_also_be_a_bearer_token_with_the_same_errors() {
     let app = TestApp::start_idle().await;
     let (id, key) = make(&app, "core-banking", "user", &["applications:read"]).await;
     let me = app.with_token(&key).get(ME).await.expect(200);
@@ -187,7 +187,7 @@ async fn a_key_is_a_bearer_token_too_and_a_bad_one_is_refused_alike() {
 }
 
 #[actix_rt::test]
-async fn whatever_is_created_can_be_read_where_its_location_says() {
+async fn created_resources_can_be_read_at_their_location() {
     let app = TestApp::start_idle().await;
     let user = json!({"username": "ana.lopez", "password": "correct horse battery", "role": "analyst"});
     let key = json!({"name": "bank", "role": "user", "scopes": ["applications:read"]});
@@ -201,7 +201,7 @@ async fn whatever_is_created_can_be_read_where_its_location_says() {
 }
 
 #[actix_rt::test]
-async fn a_scope_that_the_role_can_never_use_is_refused_with_everything_else_that_is_wrong() {
+async fn a_scope_above_the_role_is_rejected_together_with_other_errors() {
     let app = TestApp::start_idle().await;
     let scopes = ["applications:read", "applications:review", "operations:read", "x"];
     let refused = app.post(KEYS, &json!({"name": "B", "role": "user", "scopes": scopes})).await;

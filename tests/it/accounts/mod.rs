@@ -1,4 +1,4 @@
-//! Who may come in, and how far.
+//! Authentication and authorisation.
 
 mod authority;
 mod guessing;
@@ -18,12 +18,12 @@ const LOGIN: &str = "/api/v1/auth/login";
 const REFRESH: &str = "/api/v1/auth/refresh";
 const ME: &str = "/api/v1/auth/me";
 
-/// Logs in, and gives the answer.
+/// Signs in and returns the response.
 async fn login(app: &TestApp, username: &str, password: &str) -> Answer {
     app.anonymous().post(LOGIN, &json!({"username": username, "password": password})).await
 }
 
-/// Logs in with the password of every test account; gives the access and the refresh token.
+/// Signs in with the password of all test accounts. Returns the access and the refresh token.
 async fn session(app: &TestApp, username: &str) -> (String, String) {
     pair(&login(app, username, PASSWORD).await.expect(200))
 }
@@ -37,7 +37,7 @@ async fn refresh(app: &TestApp, token: &str) -> Answer {
     app.anonymous().post(REFRESH, &json!({"refresh_token": token})).await
 }
 
-/// The status of asking who one is.
+/// The status of reading one's own account.
 async fn me(app: &TestApp, token: &str) -> u16 {
     app.with_token(token).get(ME).await.status.as_u16()
 }

@@ -1,4 +1,4 @@
-//! What operators do on the machine: the first account, `aval user`, `aval token`, and what production hides.
+//! Operators' commands: the first account, `aval user`, `aval token`; and what production hides.
 
 use std::io::Cursor;
 
@@ -32,7 +32,7 @@ fn quiet() -> slog::Logger {
     slog::Logger::root(slog::Discard, slog::o!())
 }
 
-/// Runs `aval user …` on the database of `app`; gives what it prints, or the error.
+/// Runs `aval user …` on the database of `app`. Returns its output or the error.
 async fn run(app: &TestApp, line: &[&str], input: &str) -> Result<String, String> {
     let args = UserLine::try_parse_from(["user"].iter().chain(line)).map_err(|error| error.to_string())?.args;
     let settings = settings(&[("DATABASE_URL", app.database.url())]);
@@ -44,7 +44,7 @@ async fn run(app: &TestApp, line: &[&str], input: &str) -> Result<String, String
 }
 
 #[actix_rt::test]
-async fn the_first_start_makes_one_admin_also_when_two_instances_start_at_once() {
+async fn the_first_start_creates_one_admin_even_if_two_instances_start_together() {
     let app = TestApp::start_idle().await;
     app.execute("DELETE FROM users").await;
     let other = TestApp::start_on(std::rc::Rc::clone(&app.database), &[]).await;
@@ -54,7 +54,7 @@ async fn the_first_start_makes_one_admin_also_when_two_instances_start_at_once()
         other.engine().accounts.make_first_admin()
     );
     let made: Vec<_> = [one.unwrap(), two.unwrap()].into_iter().flatten().collect();
-    let [(name, password)] = &made[..] else { panic!("{} admins were made", made.len()) };
+    let [(name, password)] = &made[..] else { panic!("{} admins were created", made.len()) };
     login(&app, name, password.expose_secret()).await.expect(200);
     assert!(app.engine().accounts.make_first_admin().await.unwrap().is_none());
     assert!(!app.log.text().await.contains(password.expose_secret()));
@@ -81,7 +81,7 @@ async fn an_instance_is_not_ready_before_the_first_account_exists() {
 }
 
 #[actix_rt::test]
-async fn an_operator_makes_changes_and_lists_accounts() {
+async fn an_operator_creates_changes_and_lists_accounts() {
     let app = TestApp::start_idle().await;
     let made = run(&app, &["add", "rui.costa", "--role", "analyst"], "").await.unwrap();
     let password = made.split("password: ").nth(1).unwrap().trim();
@@ -131,7 +131,7 @@ async fn an_operator_gets_tokens_and_keys_that_work() {
 }
 
 #[actix_rt::test]
-async fn production_shows_its_inside_to_admins_and_keys_made_for_it_alone() {
+async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
     let simulators =
         ["ES", "PT", "IT", "MX", "CO", "BR"].map(|country| format!("AVAL__PROVIDERS__{country}__SIMULATOR"));
     let mut overrides = vec![
@@ -159,7 +159,7 @@ async fn production_shows_its_inside_to_admins_and_keys_made_for_it_alone() {
     let key = app.post("/api/v1/api-keys", &body).await.expect(201)["key"].as_str().unwrap().to_owned();
     for caller in [app.with_key(&key), app.with_token(&key)] {
         let metrics = caller.get("/metrics").await.text();
-        assert!(metrics.contains("\nprocess_resident_memory_bytes "), "what Prometheus scrapes");
+        assert!(metrics.contains("\nprocess_resident_memory_bytes "), "the metrics for Prometheus");
         for other in ["/openapi.json", "/health/detailed", "/api/v1/applications", "/api/v1/admin/jobs"] {
             caller.get(other).await.expect(403);
         }

@@ -1,4 +1,4 @@
-//! Accounts as admins make and change them.
+//! User accounts, as admins create and change them.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn new(username: &str, role: &str) -> Value {
 }
 
 #[actix_rt::test]
-async fn an_account_is_made_found_and_listed_without_its_password() {
+async fn an_account_is_created_read_and_listed_without_its_password() {
     let app = TestApp::start_idle().await;
     let made = app.post(USERS, &new("rui.costa", "analyst")).await;
     let location = made.header("location").to_owned();
@@ -32,13 +32,13 @@ async fn an_account_is_made_found_and_listed_without_its_password() {
         path = format!("{USERS}?page_size=2&cursor={cursor}");
     }
     assert_eq!(names.len(), 5);
-    assert_eq!(names[0], "rui.costa", "newest first");
+    assert_eq!(names[0], "rui.costa", "the newest must come first");
     app.get(&format!("{USERS}?cursor=x")).await.expect(422);
     app.get(&format!("{USERS}/01890a5d-ac96-774b-bcce-b302099a8057")).await.expect(404);
 }
 
 #[actix_rt::test]
-async fn what_cannot_be_an_account_is_refused_by_name() {
+async fn invalid_accounts_are_rejected_with_field_errors() {
     let app = TestApp::start_idle().await;
     app.post(USERS, &new(USER, "user")).await.expect(409);
     for (body, error) in [
@@ -72,7 +72,7 @@ async fn what_cannot_be_an_account_is_refused_by_name() {
 }
 
 #[actix_rt::test]
-async fn another_role_is_in_force_at_once_and_the_session_goes_on_with_it() {
+async fn a_role_change_takes_effect_immediately_and_the_session_continues() {
     let app = TestApp::start_idle().await;
     let (access, renewal) = session(&app, USER).await;
     app.patch(&user_path(&app, USER).await, &json!({"role": "analyst"})).await.expect(200);
@@ -82,7 +82,7 @@ async fn another_role_is_in_force_at_once_and_the_session_goes_on_with_it() {
 }
 
 #[actix_rt::test]
-async fn a_disabled_account_is_out_at_once_and_comes_back_only_by_a_login() {
+async fn a_disabled_account_loses_access_immediately_and_must_sign_in_again() {
     let app = TestApp::start_idle().await;
     let path = user_path(&app, USER).await;
     let (access, renewal) = session(&app, USER).await;
@@ -98,7 +98,7 @@ async fn a_disabled_account_is_out_at_once_and_comes_back_only_by_a_login() {
 }
 
 #[actix_rt::test]
-async fn the_last_enabled_admin_stays_one_also_when_two_go_at_once() {
+async fn the_last_enabled_admin_cannot_be_removed_even_concurrently() {
     let app = TestApp::start_idle().await;
     let path = user_path(&app, ADMIN).await;
     for change in [json!({"role": "user"}), json!({"disabled": true})] {
@@ -113,7 +113,7 @@ async fn the_last_enabled_admin_stays_one_also_when_two_go_at_once() {
         let change = if round % 2 == 0 { json!({"role": "analyst"}) } else { json!({"disabled": true}) };
         let (one, two) =
             futures_util::join!(caller.patch(&path, &change), caller.patch(&second_path, &change));
-        // Whoever comes second is refused for being the last, or is no admin any more itself.
+        // The second one is rejected either as the last admin or because it is no longer an admin.
         assert!(one.status == 200 || two.status == 200, "{} {}", one.status, two.status);
         assert_eq!(app.sql(admins).await, "1");
         app.execute("UPDATE users SET role = 'admin', disabled_at = NULL WHERE username IN ('test-admin', 'second-admin')")
@@ -122,7 +122,7 @@ async fn the_last_enabled_admin_stays_one_also_when_two_go_at_once() {
 }
 
 #[actix_rt::test]
-async fn names_never_change_and_token_versions_never_go_back_whatever_sql_says() {
+async fn sql_cannot_change_names_or_decrease_token_versions() {
     let app = TestApp::start_idle().await;
     let mut sql = app.database.connect().await;
     for statement in [

@@ -1,4 +1,4 @@
-//! Every route of the OpenAPI document, asked by those who may not.
+//! Authorisation of every operation in the OpenAPI document.
 
 use actix_web::http::Method;
 use aval::domain::account::{Role, Scope};
@@ -9,8 +9,8 @@ use crate::support::accounts::{ANALYST, Caller, OTHER, USER};
 use crate::support::app::{Answer, TestApp};
 use crate::support::builders::spanish;
 
-/// What development opens to everybody stands behind a role in production; the rest of these is open by intent, and
-/// whoever opens another route has to say so here.
+/// Operations without authentication. Some of them are public in development only. An additional public route must be
+/// listed here.
 const OPEN: [&str; 11] = [
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
@@ -26,7 +26,7 @@ const OPEN: [&str; 11] = [
 ];
 const ALSO_OPEN: &str = "GET /api/v1/health/ready";
 
-/// An operation of the document, with a path that can be asked.
+/// An operation of the document, with a concrete path.
 struct Operation {
     name: String,
     method: Method,
@@ -34,7 +34,7 @@ struct Operation {
     access: Access,
 }
 
-/// Every operation that the document has; each must have its line, and with it its access, in the route table.
+/// All operations of the document. Each must be in the route table, which has its access rule.
 fn operations(document: &Value, application: &str) -> Vec<Operation> {
     let table = aval::http::routes::table(true);
     let mut operations = Vec::new();
@@ -74,18 +74,18 @@ async fn documented(app: &TestApp) -> Vec<Operation> {
 }
 
 #[actix_rt::test]
-async fn whoever_does_not_say_who_it_is_gets_nowhere_but_through_the_open_doors() {
+async fn requests_without_credentials_only_reach_public_routes() {
     let app = TestApp::start_idle().await;
     for operation in documented(&app).await {
         let name = operation.name.as_str();
         let is_open = OPEN.contains(&name) || name == ALSO_OPEN;
         match operation.access {
-            Access::Public | Access::Signed => assert!(is_open, "{name} is open and nobody says why"),
+            Access::Public | Access::Signed => assert!(is_open, "{name} is public but not listed"),
             Access::Metrics | Access::Operators => {
                 assert_ne!(
                     ask(&app.anonymous(), &operation).await.status,
                     401,
-                    "{name}: development is open"
+                    "{name}: public in development"
                 );
             }
             Access::Anyone | Access::People(_) | Access::AtLeast(..) => {
@@ -99,7 +99,7 @@ async fn whoever_does_not_say_who_it_is_gets_nowhere_but_through_the_open_doors(
 }
 
 #[actix_rt::test]
-async fn a_credential_that_is_not_good_is_worth_nothing_on_any_route() {
+async fn an_invalid_credential_is_rejected_on_every_route() {
     let app = TestApp::start_idle().await;
     let part = |index: usize| app.token.split('.').nth(index).unwrap().to_owned();
     let none = base64_url(r#"{"typ":"JWT","alg":"none"}"#);
@@ -131,7 +131,7 @@ async fn a_credential_that_is_not_good_is_worth_nothing_on_any_route() {
         }
         ask(&app.with_key("aval_0_0"), operation).await.expect(401);
     }
-    // The other instance believes its own.
+    // The other instance accepts its own.
     other_key.get("/api/v1/auth/me").await.expect(200);
 }
 
@@ -141,7 +141,7 @@ fn base64_url(text: &str) -> String {
 }
 
 #[actix_rt::test]
-async fn a_role_that_does_not_reach_is_told_so_and_one_that_does_is_let_in() {
+async fn every_route_requires_its_role() {
     let app = TestApp::start_idle().await;
     let (user, analyst) = (app.acting_as(USER).await, app.acting_as(ANALYST).await);
     let mut refusals = 0;
@@ -198,7 +198,7 @@ async fn a_key_needs_the_scope_of_the_route() {
 }
 
 #[actix_rt::test]
-async fn a_key_of_staff_changes_nobody_elses_application_unless_it_was_made_for_reviewing() {
+async fn a_staff_key_changes_others_applications_only_with_the_review_scope() {
     let app = TestApp::start_idle().await;
     let id = app.acting_as(USER).await.submit(&spanish()).await;
     let path = format!("/api/v1/applications/{id}");
@@ -217,7 +217,7 @@ async fn a_key_of_staff_changes_nobody_elses_application_unless_it_was_made_for_
 }
 
 #[actix_rt::test]
-async fn anothers_application_is_not_there_on_any_route() {
+async fn the_application_of_another_user_is_not_found_on_any_route() {
     let app = TestApp::start_idle().await;
     let id = app.acting_as(USER).await.submit(&spanish()).await;
     let other = app.acting_as(OTHER).await;
@@ -247,7 +247,7 @@ async fn anothers_application_is_not_there_on_any_route() {
 }
 
 #[actix_rt::test]
-async fn the_document_says_of_every_operation_who_may_use_it() {
+async fn the_document_states_the_access_rule_of_every_operation() {
     let document = serde_json::to_value(aval::http::openapi::document(true)).unwrap();
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
     assert_eq!(schemes["access_token"]["scheme"], "bearer");

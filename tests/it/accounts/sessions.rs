@@ -1,4 +1,4 @@
-//! Sessions of people: login, refresh, logout.
+//! Sessions of users: sign-in, refresh, sign-out.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::app::TestApp;
 use crate::support::eventually;
 
 #[actix_rt::test]
-async fn a_login_gives_tokens_that_say_who_one_is() {
+async fn a_sign_in_returns_tokens_for_the_account() {
     let app = TestApp::start_idle().await;
     let answer = login(&app, ANALYST, PASSWORD).await;
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -24,7 +24,7 @@ async fn a_login_gives_tokens_that_say_who_one_is() {
         (&me["account"], &me["role"], &me["credential"]),
         (&json!(ANALYST), &json!("analyst"), &json!("access_token"))
     );
-    // Neither token stands anywhere in the database, nor in the log.
+    // Neither token is stored in the database or the log.
     let (access, renewal) = pair(&tokens);
     let stored = app.sql("SELECT string_agg(t::text, ' ') FROM refresh_tokens t").await;
     let log = app.log.text().await;
@@ -34,7 +34,7 @@ async fn a_login_gives_tokens_that_say_who_one_is() {
 }
 
 #[actix_rt::test]
-async fn an_unknown_a_disabled_and_a_wrong_login_are_answered_alike_after_the_same_work() {
+async fn unknown_disabled_and_wrong_sign_ins_get_the_same_response_after_the_same_work() {
     let app = TestApp::start_idle().await;
     app.patch(&user_path(&app, USER).await, &json!({"disabled": true})).await.expect(200);
     let mut answers = Vec::new();
@@ -56,14 +56,14 @@ async fn an_unknown_a_disabled_and_a_wrong_login_are_answered_alike_after_the_sa
         fastest.push(best);
     }
     assert!(answers.windows(2).all(|two| two[0] == two[1]), "{answers:#?}");
-    // A hash is most of the time of each: none may be a hash faster than another.
+    // A hash takes most of the time of each. None may be faster by a hash.
     let least = fastest.iter().min().unwrap();
     let most = fastest.iter().max().unwrap();
     assert!(*least * 3 > *most, "{fastest:?}");
 }
 
 #[actix_rt::test]
-async fn a_refresh_token_is_good_once_and_its_second_use_within_the_grace_stays_in_the_session() {
+async fn a_refresh_token_is_valid_once_and_a_second_use_within_the_grace_keeps_the_session() {
     let app = TestApp::start_idle().await;
     let (_, first) = session(&app, USER).await;
     let (access, second) = pair(&refresh(&app, &first).await.expect(200));
@@ -79,7 +79,7 @@ async fn a_refresh_token_is_good_once_and_its_second_use_within_the_grace_stays_
 }
 
 #[actix_rt::test]
-async fn a_refresh_token_that_comes_again_after_the_grace_ends_its_session_and_every_access_token() {
+async fn a_refresh_token_reused_after_the_grace_ends_its_session_and_all_access_tokens() {
     let app = TestApp::start_idle().await;
     let (_, stolen) = session(&app, USER).await;
     let (access, newest) = pair(&refresh(&app, &stolen).await.expect(200));
@@ -93,12 +93,12 @@ async fn a_refresh_token_that_comes_again_after_the_grace_ends_its_session_and_e
 }
 
 #[actix_rt::test]
-async fn fifty_refreshes_at_once_leave_one_session_and_a_reuse_beside_them_ends_all_of_it() {
+async fn fifty_concurrent_refreshes_leave_one_session_and_a_concurrent_reuse_ends_it() {
     let app = TestApp::start_idle().await;
     let (_, token) = session(&app, USER).await;
     let answers = futures_util::future::join_all((0..50).map(|_| refresh(&app, &token))).await;
     let (answers, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
-    assert_eq!((answers.len(), refused.len()), (10, 40), "the grace is for a few tabs");
+    assert_eq!((answers.len(), refused.len()), (10, 40), "the grace period must allow ten uses");
     let rotated = "SELECT count(*) FROM refresh_tokens WHERE rotated_at IS NOT NULL";
     assert_eq!(app.sql(rotated).await, "1");
 
@@ -111,15 +111,15 @@ async fn fifty_refreshes_at_once_leave_one_session_and_a_reuse_beside_them_ends_
     reuse.expect(401);
     assert!(renewals.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 401)));
     let alive = "SELECT count(*) FROM refresh_tokens WHERE revoked_at IS NULL";
-    assert_eq!(app.sql(alive).await, "0", "no token slips through between");
+    assert_eq!(app.sql(alive).await, "0", "no token may survive");
 }
 
 #[actix_rt::test]
-async fn copies_made_within_the_grace_do_not_multiply_and_a_session_ends_however_often_it_is_renewed() {
+async fn tokens_do_not_multiply_within_the_grace_and_a_session_ends_despite_renewals() {
     let app = TestApp::start_idle().await;
     let (_, first) = session(&app, USER).await;
     let mut tokens = vec![first.clone()];
-    // Each token is exchanged twice, and so are those that it gives.
+    // Each token is exchanged twice, and so are its replacements.
     for round in 0..31 {
         for _ in 0..2 {
             let answer = refresh(&app, &tokens[round]).await;
@@ -150,7 +150,7 @@ async fn copies_made_within_the_grace_do_not_multiply_and_a_session_ends_however
 }
 
 #[actix_rt::test]
-async fn a_refresh_token_is_exchanged_ten_times_within_its_grace_and_no_more() {
+async fn a_refresh_token_is_exchanged_at_most_ten_times_within_its_grace() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__REFRESH_GRACE_MS", "60000")]).await;
     let (_, token) = session(&app, USER).await;
     for _ in 0..10 {
@@ -160,11 +160,11 @@ async fn a_refresh_token_is_exchanged_ten_times_within_its_grace_and_no_more() {
         assert_eq!(refresh(&app, &token).await.expect(401)["code"], "credential_revoked");
     }
     let ended = "SELECT count(*) FROM security_events WHERE kind = 'refresh_token_reused'";
-    assert_eq!(app.sql(ended).await, "0", "within the grace it is no sign of a copy");
+    assert_eq!(app.sql(ended).await, "0", "a use within the grace must not count as reuse");
 }
 
 #[actix_rt::test]
-async fn a_hash_of_other_costs_is_replaced_at_a_login_that_ends_no_session() {
+async fn a_hash_with_other_costs_is_replaced_at_sign_in_without_ending_sessions() {
     let app = TestApp::start_idle_with(&[("AVAL__ACCOUNTS__PASSWORDS__ITERATIONS", "3")]).await;
     let token = app.engine().accounts.operator_token(USER, Duration::from_secs(60)).await.unwrap();
     let hash = format!("SELECT password_hash FROM users WHERE username = '{USER}'");
@@ -180,7 +180,7 @@ async fn a_hash_of_other_costs_is_replaced_at_a_login_that_ends_no_session() {
 }
 
 #[actix_rt::test]
-async fn a_logout_ends_the_session_and_at_once_every_access_token_of_the_account() {
+async fn a_sign_out_ends_the_session_and_immediately_all_access_tokens_of_the_account() {
     let app = TestApp::start_idle().await;
     let (access, renewal) = session(&app, USER).await;
     let (other_access, other_renewal) = session(&app, USER).await;
@@ -192,7 +192,7 @@ async fn a_logout_ends_the_session_and_at_once_every_access_token_of_the_account
 }
 
 #[actix_rt::test]
-async fn what_one_instance_ends_is_over_on_the_others_and_so_is_what_plain_sql_ends() {
+async fn revocations_by_another_instance_or_plain_sql_take_effect() {
     let one = TestApp::start_idle().await;
     let two =
         TestApp::start_on(std::rc::Rc::clone(&one.database), &[("AVAL__ACCOUNTS__CACHE_TTL_MS", "300000")])
@@ -200,13 +200,13 @@ async fn what_one_instance_ends_is_over_on_the_others_and_so_is_what_plain_sql_e
     let (access, _) = session(&one, USER).await;
     assert_eq!((me(&one, &access).await, me(&two, &access).await), (200, 200));
     one.with_token(&access).post("/api/v1/auth/logout", &json!({})).await.expect(204);
-    eventually("the other instance to hear of it", async || (me(&two, &access).await == 401).then_some(()))
+    eventually("the other instance to be notified", async || (me(&two, &access).await == 401).then_some(()))
         .await;
 
     let (access, renewal) = session(&one, USER).await;
     assert_eq!(me(&two, &access).await, 200);
     one.execute(&format!("UPDATE users SET disabled_at = now() WHERE username = '{USER}'")).await;
-    eventually("both to hear of it", async || {
+    eventually("both to be notified", async || {
         (me(&one, &access).await == 401 && me(&two, &access).await == 401).then_some(())
     })
     .await;
@@ -214,7 +214,7 @@ async fn what_one_instance_ends_is_over_on_the_others_and_so_is_what_plain_sql_e
 }
 
 #[actix_rt::test]
-async fn while_announcements_cannot_be_heard_nothing_is_taken_from_memory() {
+async fn without_notifications_cached_accounts_are_not_used() {
     let app = TestApp::start(&[("AVAL__ACCOUNTS__CACHE_TTL_MS", "300000")]).await;
     let (access, _) = session(&app, USER).await;
     assert_eq!(me(&app, &access).await, 200);
@@ -225,7 +225,7 @@ async fn while_announcements_cannot_be_heard_nothing_is_taken_from_memory() {
 }
 
 #[actix_rt::test]
-async fn a_changed_password_ends_every_session_and_begins_a_new_one() {
+async fn a_password_change_ends_all_sessions_and_begins_a_new_one() {
     let app = TestApp::start_idle().await;
     let (access, renewal) = session(&app, USER).await;
     let change = |current: &str, new: &str| json!({"current_password": current, "new_password": new});
@@ -242,14 +242,14 @@ async fn a_changed_password_ends_every_session_and_begins_a_new_one() {
 }
 
 #[actix_rt::test]
-async fn more_logins_than_can_be_hashed_are_sent_away_and_later_ones_served() {
+async fn sign_ins_beyond_the_hashing_capacity_are_rejected_and_later_ones_served() {
     let app = TestApp::start(&[
         ("AVAL__ACCOUNTS__PASSWORDS__HASHERS", "1"),
         ("AVAL__ACCOUNTS__PASSWORDS__QUEUE", "1"),
         ("AVAL__ACCOUNTS__PASSWORDS__ITERATIONS", "8"),
     ])
     .await;
-    // An unknown account is hashed at the configured cost.
+    // The password of an unknown account is hashed at the configured cost.
     let answers =
         futures_util::future::join_all((0..20).map(|_| login(&app, "nobody-at-all", PASSWORD))).await;
     let (refused, sent_away): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 401);

@@ -1,4 +1,4 @@
-//! Who is let in on a WebSocket, and for how long.
+//! Authentication of WebSockets.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ async fn token(app: &TestApp, username: &str, ttl: Duration) -> String {
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[actix_rt::test]
-async fn nothing_is_answered_before_the_client_has_said_who_it_is() {
+async fn messages_before_authentication_are_rejected() {
     let app = TestApp::start_idle().await;
     let mut socket = app.silent_websocket("").await;
     socket.send(&json!({"action": "subscribe", "channel": "applications"})).await;
@@ -44,7 +44,7 @@ async fn nothing_is_answered_before_the_client_has_said_who_it_is() {
 }
 
 #[actix_rt::test]
-async fn a_client_that_says_nothing_or_proves_nothing_is_told_why_and_closed_with_4401() {
+async fn a_client_without_a_valid_credential_gets_the_reason_and_is_closed_with_4401() {
     let app = TestApp::start(&[("AVAL__WEBSOCKET__AUTH_TIMEOUT_MS", "300")]).await;
     let mut silent = app.silent_websocket("").await;
     let refused = silent.json().await;
@@ -63,7 +63,7 @@ async fn a_client_that_says_nothing_or_proves_nothing_is_told_why_and_closed_wit
     assert_eq!(handshake_status(&app, "", &[("X-API-Key", key)]).await, 403);
 }
 
-/// The status of a handshake that is refused.
+/// The status of a rejected handshake.
 async fn handshake_status(app: &TestApp, query: &str, headers: &[(&str, &str)]) -> u16 {
     let mut request = app.client.ws(app.url(&format!("/api/v1/ws{query}")));
     for (name, value) in headers {
@@ -76,7 +76,7 @@ async fn handshake_status(app: &TestApp, query: &str, headers: &[(&str, &str)]) 
 }
 
 #[actix_rt::test]
-async fn the_fields_of_the_handshake_authenticate_as_on_any_request() {
+async fn header_fields_of_the_handshake_authenticate_as_on_any_request() {
     let app = TestApp::start_idle().await;
     let bearer = format!("Bearer {}", token(&app, USER, HOUR).await);
     let request = app.client.ws(app.url("/api/v1/ws")).set_header("Authorization", bearer.as_str());
@@ -88,7 +88,7 @@ async fn the_fields_of_the_handshake_authenticate_as_on_any_request() {
 }
 
 #[actix_rt::test]
-async fn a_new_token_extends_a_connection_and_one_of_another_account_changes_nothing() {
+async fn a_new_token_extends_a_connection_but_not_one_of_another_account() {
     let app = TestApp::start_idle().await;
     let mut socket = app.silent_websocket("").await;
     let first = socket.authenticate(&token(&app, USER, Duration::from_secs(3)).await).await;
@@ -105,11 +105,11 @@ async fn a_new_token_extends_a_connection_and_one_of_another_account_changes_not
     socket.subscribe(&json!({"channel": "applications"})).await;
     assert_eq!(socket.authenticate("a.b.c").await["code"], "invalid_credential");
     assert_eq!(socket.authenticate("a.b.c").await["code"], "invalid_credential");
-    assert_eq!(close_code(&mut socket).await, 4401, "the third in a row is the last");
+    assert_eq!(close_code(&mut socket).await, 4401, "the third failure in a row must close it");
 }
 
 #[actix_rt::test]
-async fn a_subscription_to_an_application_that_the_account_may_not_see_is_refused() {
+async fn a_subscription_to_an_invisible_application_is_rejected() {
     let app = TestApp::start_idle().await;
     let foreign = app.acting_as(OTHER).await.submit(&spanish()).await;
     let own = app.acting_as(USER).await.submit(&spanish()).await;
@@ -127,7 +127,7 @@ async fn a_subscription_to_an_application_that_the_account_may_not_see_is_refuse
 }
 
 #[actix_rt::test]
-async fn a_credential_that_is_refused_on_a_websocket_is_charged_to_the_address() {
+async fn a_credential_rejected_on_a_websocket_counts_for_the_address() {
     let app = TestApp::start(&[
         ("AVAL__LIMITS__ENABLED", "true"),
         ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1"),
@@ -138,9 +138,9 @@ async fn a_credential_that_is_refused_on_a_websocket_is_charged_to_the_address()
         let mut liar = app.silent_websocket("").await;
         assert_eq!(liar.authenticate("a.b.c").await["code"], "invalid_credential");
     }
-    // Of 25 requests the two credentials have cost all but one. What they cost is charged beside the answer.
+    // The two credentials have cost all but one of 25 requests. The cost is charged concurrently with the response.
     let mut admitted = 0;
-    eventually("the address to be refused", async || {
+    eventually("the address to be limited", async || {
         let is_refused = app.get("/api/v1/countries").await.status.as_u16() == 429;
         admitted += u32::from(!is_refused);
         is_refused.then_some(())
@@ -150,7 +150,7 @@ async fn a_credential_that_is_refused_on_a_websocket_is_charged_to_the_address()
     assert_eq!(handshake_status(&app, "", &[]).await, 429);
 }
 
-/// The handshake of a WebSocket, with these fields besides those that stay the same.
+/// The handshake of a WebSocket with these fields in addition to the fixed ones.
 fn handshake(fields: &str) -> String {
     format!(
         "GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n{fields}\r\n"
@@ -160,7 +160,7 @@ fn handshake(fields: &str) -> String {
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 #[actix_rt::test]
-async fn a_handshake_of_another_version_or_with_a_bad_key_is_refused() {
+async fn a_handshake_with_another_version_or_a_bad_key_is_rejected() {
     let app = TestApp::start(&[("AVAL__WEBSOCKET__AUTH_TIMEOUT_MS", "100")]).await;
     for (fields, status) in [
         (format!("Sec-WebSocket-Version: 13\r\n{KEY}"), "101"),
@@ -183,7 +183,7 @@ async fn a_handshake_of_another_version_or_with_a_bad_key_is_refused() {
 }
 
 #[actix_rt::test]
-async fn the_server_closes_tcp_as_soon_as_both_have_said_goodbye() {
+async fn the_server_closes_tcp_after_both_close_frames() {
     let app = TestApp::start_idle().await;
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     let fields = format!("Sec-WebSocket-Version: 13\r\n{KEY}");
@@ -193,7 +193,7 @@ async fn the_server_closes_tcp_as_soon_as_both_have_said_goodbye() {
         assert!(stream.read_buf(&mut head).await.unwrap() > 0);
     }
     let begun = Instant::now();
-    // A close frame with 1000 under a mask of zeroes.
+    // A close frame with 1000, masked with zeroes.
     stream.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]).await.unwrap();
     let mut rest = Vec::new();
     tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap().unwrap();
@@ -202,12 +202,12 @@ async fn the_server_closes_tcp_as_soon_as_both_have_said_goodbye() {
 }
 
 #[actix_rt::test]
-async fn a_ticket_opens_one_websocket_and_no_second() {
+async fn a_ticket_opens_only_one_websocket() {
     let app = TestApp::start_idle().await;
     let user = app.acting_as(USER).await;
     let made = user.send(Method::POST, TICKETS, &[], "").await.expect(201);
     let query = format!("?ticket={}", made["ticket"].as_str().unwrap());
-    // Whatever opens nothing uses nothing up.
+    // A failed attempt does not use up a ticket.
     app.anonymous().get(&format!("/api/v1/ws{query}")).await.expect(400);
     let mut socket = app.silent_websocket(&query).await;
     assert_eq!(socket.json().await["account"], USER);
@@ -223,7 +223,7 @@ async fn a_ticket_opens_one_websocket_and_no_second() {
 }
 
 #[actix_rt::test]
-async fn a_websocket_ends_with_the_credential_that_opened_it() {
+async fn a_websocket_ends_with_its_credential() {
     let app = TestApp::start(&[("AVAL__WEBSOCKET__RECHECK_INTERVAL_MS", "50")]).await;
     let mut short = app.silent_websocket("").await;
     short.authenticate(&token(&app, USER, Duration::from_secs(1)).await).await;
@@ -248,7 +248,7 @@ async fn a_websocket_ends_with_the_credential_that_opened_it() {
 }
 
 #[actix_rt::test]
-async fn a_user_hears_of_its_own_applications_alone() {
+async fn a_user_gets_updates_of_its_own_applications_only() {
     let app = TestApp::start(&[]).await;
     let user = app.acting_as(USER).await;
     let mut socket = app.silent_websocket("").await;
@@ -266,7 +266,7 @@ async fn a_user_hears_of_its_own_applications_alone() {
 }
 
 #[actix_rt::test]
-async fn a_user_resumes_by_offsets_that_do_not_tell_how_much_happened() {
+async fn a_users_offsets_do_not_reveal_the_number_of_other_events() {
     let app = TestApp::start(&[]).await;
     let user = app.acting_as(USER).await;
     let topic = json!({"channel": "applications"});
@@ -302,7 +302,7 @@ async fn a_user_resumes_by_offsets_that_do_not_tell_how_much_happened() {
 }
 
 #[actix_rt::test]
-async fn too_many_sockets_of_an_account_and_too_many_messages_are_closed_with_4429() {
+async fn too_many_sockets_or_messages_of_an_account_are_closed_with_4429() {
     let app = TestApp::start(&[
         ("AVAL__WEBSOCKET__MAX_SOCKETS_PER_ACCOUNT", "2"),
         ("AVAL__WEBSOCKET__MAX_MESSAGES_PER_SECOND", "5"),
@@ -314,7 +314,7 @@ async fn too_many_sockets_of_an_account_and_too_many_messages_are_closed_with_44
     three.send(&json!({"action": "auth", "token": app.token})).await;
     assert_eq!(close_code(&mut three).await, 4429);
     drop(two);
-    eventually("the place to be free", async || {
+    eventually("a socket to be allowed again", async || {
         let mut again = app.silent_websocket("").await;
         again.send(&json!({"action": "auth", "token": app.token})).await;
         matches!(again.hear().await, Heard::Json(answer) if answer["type"] == "authenticated").then_some(())

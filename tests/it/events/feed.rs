@@ -36,7 +36,7 @@ async fn only_admins_may_subscribe_to_operations() {
 }
 
 #[actix_rt::test]
-async fn an_admin_sees_changes_of_accounts_and_keys_those_of_plain_sql_too() {
+async fn an_admin_gets_events_of_accounts_and_keys_including_plain_sql() {
     let app = TestApp::start_idle().await;
     let mut socket = app.websocket().await;
     socket.subscribe(&operations()).await;
@@ -73,11 +73,11 @@ async fn an_admin_sees_changes_of_accounts_and_keys_those_of_plain_sql_too() {
     assert_eq!(next(&mut socket, "account.key_revoked.v1").await["data"], data);
 
     let names = "SELECT count(*) FROM outbox WHERE data::text ~ '(new-colleague|feed|test-admin)'";
-    assert_eq!(app.sql(names).await, "0", "data has no names");
+    assert_eq!(app.sql(names).await, "0", "event data must not contain names");
 }
 
 #[actix_rt::test]
-async fn an_admin_sees_breakers_open_and_close_and_operators_force_them() {
+async fn an_admin_gets_events_of_breakers_and_overrides() {
     let app = TestApp::start(&NERVOUS).await;
     let mut socket = app.websocket().await;
     socket.subscribe(&operations()).await;
@@ -87,7 +87,7 @@ async fn an_admin_sees_breakers_open_and_close_and_operators_force_them() {
     assert_eq!(opened["data"]["country"], "ES");
     assert_eq!(opened["data"]["cause"], "consecutive_failures");
     assert_eq!(opened["data"]["instance"], json!(&*app.engine().resources.instance));
-    // The application is decided again with the bureau's report, by the call that probes.
+    // The probe's report causes the re-decision.
     eventually("a report", async || {
         (app.sql("SELECT string_agg(status::text, ' ') FROM applications").await == "APPROVED").then_some(())
     })
@@ -107,7 +107,7 @@ async fn an_admin_sees_breakers_open_and_close_and_operators_force_them() {
         (&told[1]["data"]["country"], &told[1]["data"]["mode"]),
         (&json!("ES"), &json!("forced_open"))
     );
-    assert!(told[1]["data"].get("reason").is_none(), "a reason may have personal data");
+    assert!(told[1]["data"].get("reason").is_none(), "a reason may contain personal data");
     app.execute("DELETE FROM circuit_overrides").await;
     let mut told = [socket.json().await, socket.json().await].map(|update| update["event_type"].to_string());
     told.sort();
@@ -117,7 +117,7 @@ async fn an_admin_sees_breakers_open_and_close_and_operators_force_them() {
 }
 
 #[actix_rt::test]
-async fn an_admin_that_reconnects_gets_the_events_that_it_missed() {
+async fn a_reconnecting_admin_gets_missed_events() {
     let app = TestApp::start_idle().await;
     let mut socket = app.websocket().await;
     let position = socket.subscribe(&operations()).await;
@@ -136,7 +136,7 @@ async fn an_admin_that_reconnects_gets_the_events_that_it_missed() {
 }
 
 #[actix_rt::test]
-async fn an_admin_who_loses_the_role_loses_the_connection_and_gets_nothing_more() {
+async fn a_demoted_admin_is_disconnected_and_gets_no_further_events() {
     let app = TestApp::start(&NERVOUS).await;
     app.execute(&format!("UPDATE users SET role = 'admin' WHERE username = '{OTHER}'")).await;
     let mut socket = socket_of(&app, OTHER).await;
@@ -145,7 +145,7 @@ async fn an_admin_who_loses_the_role_loses_the_connection_and_gets_nothing_more(
     loop {
         match socket.hear().await {
             Heard::Closed(code) => break assert_eq!(code.map(u16::from), Some(4401)),
-            // The event of the change itself may be quicker than the look at the account.
+            // The event of the change itself may arrive before the account is checked again.
             Heard::Json(heard) => assert!(
                 heard["code"] == "credential_revoked" || heard["event_type"] == "account.role_changed.v1",
                 "{heard}"
@@ -158,7 +158,7 @@ async fn an_admin_who_loses_the_role_loses_the_connection_and_gets_nothing_more(
 }
 
 #[actix_rt::test]
-async fn events_of_other_families_do_not_disturb_who_follows_applications() {
+async fn events_of_other_families_do_not_affect_subscribers_of_applications() {
     let app = TestApp::start(&[]).await;
     let mut user = socket_of(&app, USER).await;
     user.subscribe(&json!({"channel": "applications"})).await;

@@ -1,4 +1,4 @@
-//! Events beside those of applications: what is written, and who hears of it.
+//! Events other than those of applications: what is written, and who gets it.
 
 mod feed;
 mod types;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::{TestApp, TestSocket};
 
-/// A breaker that opens at the first failure and soon lets a probe through.
+/// A breaker that opens at the first failure and soon admits a probe.
 const NERVOUS: [(&str, &str); 4] = [
     ("AVAL__PROVIDERS__ES__BREAKER__CONSECUTIVE_FAILURES", "1"),
     ("AVAL__PROVIDERS__ES__BREAKER__OPEN_MS", "200"),
@@ -31,7 +31,7 @@ fn operations() -> Value {
     json!({"channel": "operations"})
 }
 
-/// The next update, which must be one of operations and of this type.
+/// The next update, which must be an operations update of this type.
 async fn next(socket: &mut TestSocket, event_type: &str) -> Value {
     let update = socket.json().await;
     assert_eq!(

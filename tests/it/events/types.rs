@@ -1,4 +1,4 @@
-//! The registry of event types against what is written, and against the documentation.
+//! Compares the registry of event types with the written events and the documentation.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn schema(event_type: &EventType) -> Value {
 }
 
 #[test]
-fn every_type_has_a_name_with_a_version_and_an_example_that_fits_its_schema() {
+fn every_type_has_a_versioned_name_and_a_valid_example() {
     let contract = Contract::new();
     for event_type in event_types().iter() {
         let parts: Vec<&str> = event_type.name.split('.').collect();
@@ -48,7 +48,7 @@ fn the_documentation_lists_every_type() {
 }
 
 #[actix_rt::test]
-async fn every_row_of_the_outbox_fits_the_type_that_is_declared_for_it_and_every_type_is_written() {
+async fn every_outbox_row_matches_its_declared_type_and_every_type_is_written() {
     let app = TestApp::start(&NERVOUS).await;
     app.simulator().script().fail_next(Country::Es, 1);
     let id = app.submit(&spanish()).await;

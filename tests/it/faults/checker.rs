@@ -1,7 +1,7 @@
-//! The one judge: holds the database and what clients have seen against what Aval promises.
+//! The checker: compares the database and the clients' history with Aval's promises.
 //!
-//! It is run when everything has been healed and has come to rest, and knows nothing of the fault. In the manner of a
-//! Jepsen checker it takes the whole history and gives every violation that it finds, as sentences.
+//! It runs after everything has been healed and is idle, and does not depend on the fault. Like a Jepsen checker, it
+//! takes the whole history and returns every violation as a sentence.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::workload::{History, Subscription};
 
-/// Promises that the database can be asked about alone: what each breach is, and a query that gives a line for each.
+/// Promises that can be checked in the database alone: the violation, and a query with one row for each.
 const PROMISES: [(&str, &str); 14] = [
     (
         "an application was accepted twice",
@@ -23,12 +23,12 @@ const PROMISES: [(&str, &str); 14] = [
     ),
     ("an application waits for a bureau that is there", "SELECT application_id FROM provider_retries"),
     (
-        "an application was decided more than once, or never, by its first decision",
+        "an application does not have exactly one first decision",
         "SELECT application_id || ' ' || count(*) FILTER (WHERE old_status = 'VALIDATING') FROM audit_logs \
       GROUP BY application_id HAVING count(*) FILTER (WHERE old_status = 'VALIDATING') <> 1",
     ),
     (
-        "a change has no legal way from the one before",
+        "a change is not a permitted transition from the one before",
         "SELECT application_id || ' ' || version || ' ' || coalesce(old_status::text, '-') || ' ' || new_status FROM ( \
         SELECT *, lag(new_status) OVER w AS before, lag(version) OVER w AS version_before FROM audit_logs \
         WINDOW w AS (PARTITION BY application_id ORDER BY version)) AS chain \
@@ -37,12 +37,12 @@ const PROMISES: [(&str, &str); 14] = [
            ELSE new_status <> old_status AND NOT status_may_become(old_status, new_status) END",
     ),
     (
-        "an application is not where its history ends",
+        "an application does not have the status that its history ends with",
         "SELECT a.id || ' ' || a.status || ' ' || a.version FROM applications a LEFT JOIN audit_logs l \
         ON l.application_id = a.id AND l.version = a.version AND l.new_status = a.status WHERE l.id IS NULL",
     ),
     (
-        "an application has no decision that says what it is",
+        "an application has no decision that matches its status",
         "SELECT a.id || ' ' || a.status FROM applications a WHERE a.status <> 'CANCELLED' AND a.status IS DISTINCT FROM \
         (SELECT d.status FROM decisions d WHERE d.application_id = a.id ORDER BY d.decided_at DESC LIMIT 1)",
     ),
@@ -67,7 +67,7 @@ const PROMISES: [(&str, &str); 14] = [
     ),
     ("an event was never published", "SELECT seq::text FROM outbox WHERE relay_offset IS NULL"),
     (
-        "the sequence has a gap or a place given twice",
+        "the sequence has a gap or a duplicate offset",
         "SELECT 'last ' || p.last_offset || ' events ' || count(o.seq) || ' from ' || min(o.relay_offset) || ' to ' \
         || max(o.relay_offset) FROM outbox_position p LEFT JOIN outbox o ON true GROUP BY p.last_offset \
       HAVING count(DISTINCT o.relay_offset) <> p.last_offset OR max(o.relay_offset) <> p.last_offset",
@@ -92,7 +92,7 @@ async fn lines(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
     found.into_iter().map(|line| line.value).collect()
 }
 
-/// Every violation, as a sentence. An empty list is what is promised.
+/// All violations, as sentences.
 pub(crate) async fn violations(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let mut found = history.anomalies.clone();
     for (breach, query) in PROMISES {
@@ -105,7 +105,7 @@ pub(crate) async fn violations(connection: &mut AsyncPgConnection, history: &His
     found
 }
 
-/// Whatever was accepted is there, and nothing else.
+/// All accepted applications exist, and no others.
 async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let stored = lines(connection, "SELECT requested_amount || ' ' || id FROM applications").await;
     let stored: BTreeMap<String, String> = stored
@@ -117,17 +117,19 @@ async fn lost_or_invented(connection: &mut AsyncPgConnection, history: &History)
     for submission in &history.submissions {
         match (&submission.accepted, stored.get(&submission.amount)) {
             (Some(id), Some(there)) if id == there => {}
-            (Some(id), there) => found.push(format!("{id} was accepted and is not there, but {there:?}")),
-            (None, _) => found.push(format!("{} was never accepted, though all was healed", submission.key)),
+            (Some(id), there) => found.push(format!("{id} was accepted but is {there:?} in the database")),
+            (None, _) => {
+                found.push(format!("{} was never accepted, although everything was healed", submission.key))
+            }
         }
     }
     let sent: HashSet<&str> = history.submissions.iter().map(|sent| sent.amount.as_str()).collect();
     let invented = stored.iter().filter(|(amount, _)| !sent.contains(amount.as_str()));
-    found.extend(invented.map(|(_, id)| format!("nobody applied for {id}")));
+    found.extend(invented.map(|(_, id)| format!("{id} was not sent by any client")));
     found
 }
 
-/// A reader sees no state that never was, and through one instance never an older one after a newer.
+/// Readers only see states that existed and, through one instance, never an older version after a newer one.
 async fn untrue_looks(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let states =
         lines(connection, "SELECT application_id || ' ' || version || ' ' || new_status FROM audit_logs")
@@ -138,7 +140,7 @@ async fn untrue_looks(connection: &mut AsyncPgConnection, history: &History) -> 
     for look in &history.looks {
         let state = format!("{} {} {}", look.id, look.version, look.status);
         if !states.contains(state.as_str()) {
-            found.push(format!("a reader saw what never was: {state}"));
+            found.push(format!("a reader saw a state that never existed: {state}"));
         }
         let before = newest.entry((look.instance, &look.id)).or_default();
         if look.version < *before {
@@ -149,7 +151,7 @@ async fn untrue_looks(connection: &mut AsyncPgConnection, history: &History) -> 
     found
 }
 
-/// Each subscriber heard every event since its beginning at least once, and those of one application in order.
+/// Each subscriber got every event since its beginning at least once, and those of one application in order.
 async fn undelivered(connection: &mut AsyncPgConnection, history: &History) -> Vec<String> {
     let events = lines(
         connection,
@@ -171,24 +173,24 @@ async fn undelivered(connection: &mut AsyncPgConnection, history: &History) -> V
 }
 
 fn judge(subscription: &Subscription, events: &BTreeMap<i64, String>) -> Vec<String> {
-    let Some(from) = subscription.from else { return vec!["was never let in".to_owned()] };
+    let Some(from) = subscription.from else { return vec!["was never admitted".to_owned()] };
     let mut found = Vec::new();
     let epochs: BTreeSet<&str> =
         subscription.deliveries.iter().map(|delivery| delivery.epoch.as_str()).collect();
     if epochs.len() > 1 {
-        found.push(format!("heard of {} sequences", epochs.len()));
+        found.push(format!("got events of {} epochs", epochs.len()));
     }
     let mut heard = HashSet::new();
     let mut newest: HashMap<&str, i64> = HashMap::new();
     for delivery in &subscription.deliveries {
         let said = format!("{} {}", delivery.id, delivery.status);
         if events.get(&delivery.offset) != Some(&said) {
-            found.push(format!("heard what nobody said: {} {said}", delivery.offset));
+            found.push(format!("got an event that was not published: {} {said}", delivery.offset));
         }
-        // The same again is allowed; something older for the first time is not.
+        // A duplicate is allowed, but not an older event for the first time.
         let before = newest.entry(&delivery.id).or_default();
         if heard.insert(delivery.offset) && delivery.offset < *before {
-            found.push(format!("heard {} after {before}", delivery.offset));
+            found.push(format!("got {} after {before}", delivery.offset));
         }
         *before = delivery.offset.max(*before);
     }

@@ -1,4 +1,4 @@
-//! Instances whose clocks are wrong, each in its own way. They live in this process, because the clock is injected.
+//! Instances with wrong clocks. They run in this process, because the clock is injected.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::{PAUSE, SOME, rounds, seed, settle};
 use crate::support::app::TestApp;
 use crate::support::eventually;
 
-/// How far a clock is off: less than a new application's identifier may be, and more; both ways.
+/// Clock errors in both directions: within and beyond the tolerance for the time in a new application's identifier.
 const ERRORS: [TimeDelta; 4] =
     [TimeDelta::minutes(5), TimeDelta::minutes(-5), TimeDelta::minutes(40), TimeDelta::minutes(-40)];
 
@@ -26,16 +26,16 @@ async fn nothing_is_lost_when_the_clocks_of_instances_are_wrong() {
             let before = workload.accepted();
             eventually(what, async || (workload.accepted() >= before + SOME).then_some(())).await;
         };
-        going_on("clients to be under way").await;
+        going_on("clients to be running").await;
         for (error, app) in ERRORS.into_iter().zip([&first, &second].into_iter().cycle()) {
             app.engine().resources.clock.set_off_by(error);
-            going_on(&format!("work to go on with a clock that is off by {error}")).await;
+            going_on(&format!("work to continue with a clock error of {error}")).await;
             app.anonymous().get("/health/ready").await.expect(503);
             app.engine().resources.clock.set_off_by(TimeDelta::zero());
         }
         let (history, violations) = settle(first.database.url(), workload).await;
         let run = Run {
-            name: "clocks off by 5 and 40 minutes, both ways",
+            name: "clock errors of 5 and 40 minutes in both directions",
             seed,
             history: &history,
             violations: &violations,

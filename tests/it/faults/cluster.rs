@@ -1,4 +1,4 @@
-//! Instances of Aval as processes on one database, with a proxy on every link between two parts.
+//! A cluster: instances of Aval as processes on one database, with a proxy on every connection between two parts.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use crate::support::process::{ServerProcess, free_port};
 use crate::support::redis::RedisServer;
 use crate::support::{eventually, pace};
 
-/// What a lease of the cluster lasts. Short, so that a run is; the figures of production are multiples of it.
+/// The lease time in the cluster, which is short to keep runs short. Production times are multiples of it.
 pub(crate) const LEASE: Duration = Duration::from_millis(2000);
 
-/// How long a cluster may take to come to rest after everything was healed.
+/// How long a cluster may take to become idle after everything was healed.
 const REST_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long what was held on to may take to be let go of.
+/// How long held resources may take to be released.
 const LEAK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Times that let a fault, and the recovery from it, fit into seconds.
+/// Short times, so a fault and the recovery from it take seconds.
 const SETTINGS: [(&str, &str); 16] = [
     ("AVAL__LOG__FORMAT", "json"),
     ("AVAL__FAULTS__INJECTION", "true"),
@@ -44,7 +44,7 @@ const SETTINGS: [(&str, &str); 16] = [
     ("AVAL__SERVER__DRAIN_DELAY_MS", "500"),
 ];
 
-/// One instance and its links.
+/// An instance and its links.
 pub(crate) struct Instance {
     pub(crate) process: ServerProcess,
     /// Between clients and the instance.
@@ -53,19 +53,19 @@ pub(crate) struct Instance {
     database: ChaosProxy,
     /// Between PostgreSQL and the instance's connections outside the pool: `LISTEN` and the leaders' locks.
     pub(crate) direct: ChaosProxy,
-    /// Between the instance and Redis, where there is one.
+    /// Between the instance and Redis, if there is one.
     pub(crate) redis: Option<ChaosProxy>,
     serves_clients: bool,
 }
 
 impl Instance {
-    /// Changes every link to PostgreSQL.
+    /// Sets all links to PostgreSQL.
     pub(crate) fn set_database(&self, link: Link) {
         self.database.set(link);
         self.direct.set(link);
     }
 
-    /// Waits until it takes requests.
+    /// Waits until it accepts requests.
     pub(crate) async fn is_ready(&self, client: &awc::Client) {
         let url = format!("http://{}/health/ready", self.process.address());
         eventually("an instance to be ready", async || {
@@ -76,15 +76,15 @@ impl Instance {
     }
 }
 
-/// A connection to a database that may be on its way back.
+/// Connects to a database that may be restarting.
 pub(crate) async fn connect(url: &str) -> AsyncPgConnection {
     eventually("the database to answer", async || AsyncPgConnection::establish(url).await.ok()).await
 }
 
-/// Waits until nothing is left to do, and gives the end of the sequence.
+/// Waits until no work is left, and returns the end of the sequence.
 ///
 /// # Errors
-/// What is left when it takes too long.
+/// The remaining work, after a timeout.
 pub(crate) async fn come_to_rest(sql: &mut AsyncPgConnection) -> Result<i64, String> {
     let left = "SELECT concat_ws(' ', (SELECT count(*) FROM pending_jobs), (SELECT count(*) FROM provider_retries), \
         (SELECT count(*) FROM outbox WHERE relay_offset IS NULL), \
@@ -106,7 +106,7 @@ pub(crate) async fn come_to_rest(sql: &mut AsyncPgConnection) -> Result<i64, Str
     }
 }
 
-/// Instances, their bureaus, and what stands between.
+/// Instances, their bureaus, and the proxies between them.
 pub(crate) struct Cluster {
     pub(crate) instances: Vec<Instance>,
     pub(crate) bureau: ServerProcess,
@@ -120,17 +120,17 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `count` instances on `server`, and waits until all take requests.
+    /// Starts `count` instances on `server`, and waits until all accept requests.
     pub(crate) async fn start(server: Server, count: usize) -> Self {
         Self::start_with_roles(server, None, &vec!["api,worker,relay"; count]).await
     }
 
-    /// The same with a Redis of their own.
+    /// Like [`Cluster::start`], with a Redis.
     pub(crate) async fn start_with_redis(server: Server, count: usize) -> Self {
         Self::start_with_roles(server, Some(RedisServer::start()), &vec!["api,worker,relay"; count]).await
     }
 
-    /// Starts an instance for each list of roles, and waits until all take requests.
+    /// Starts an instance for each list of roles, and waits until all accept requests.
     pub(crate) async fn start_with_roles(server: Server, redis: Option<RedisServer>, roles: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -155,7 +155,7 @@ impl Cluster {
         for (number, roles) in roles.iter().enumerate() {
             let mut instance = cluster.instance(number, roles);
             instance.process.spawn();
-            // The first one brings an empty database up to date.
+            // The first one migrates the empty database.
             instance.is_ready(&cluster.client).await;
             cluster.instances.push(instance);
         }
@@ -198,12 +198,12 @@ impl Cluster {
         Instance { process, clients, database, direct, redis, serves_clients: roles.contains("api") }
     }
 
-    /// A connection past every proxy.
+    /// A connection that bypasses all proxies.
     pub(crate) async fn sql(&self) -> AsyncPgConnection {
         connect(&self.server.url()).await
     }
 
-    /// An access token that the operator's command prints.
+    /// An access token printed by the operator's command.
     fn mint(&self) -> String {
         let printed = Command::new(env!("CARGO_BIN_EXE_aval"))
             .args(["token", "--user", ADMIN, "--minutes", "600"])
@@ -215,20 +215,20 @@ impl Cluster {
         String::from_utf8(printed.stdout).unwrap().trim().to_owned()
     }
 
-    /// Where clients reach the instances that serve them.
+    /// The addresses of the instances that serve clients.
     pub(crate) fn urls(&self) -> Vec<String> {
         let serving = self.instances.iter().filter(|instance| instance.serves_clients);
         serving.map(|instance| format!("http://{}", instance.clients.address())).collect()
     }
 
-    /// Which instance has led first: as long as nothing was broken, it still does.
+    /// The instance that first became the leading relay. It still is, as long as nothing was broken.
     pub(crate) fn leader(&self) -> usize {
         let leads =
-            |instance: &Instance| instance.process.log().contains("this instance publishes events now");
-        self.instances.iter().position(leads).expect("somebody publishes")
+            |instance: &Instance| instance.process.log().contains("this instance is now the leading relay");
+        self.instances.iter().position(leads).expect("a leading relay")
     }
 
-    /// Every link is whole again and every instance runs.
+    /// Heals all links and restarts all instances.
     pub(crate) async fn heal(&mut self) {
         self.bureau_link.set(Link::Whole);
         if !self.bureau.runs() {
@@ -254,11 +254,12 @@ impl Cluster {
         }
     }
 
-    /// What the instances still hold on to some time after nothing was left to do: connections, running work, transactions.
+    /// The resources that the instances still hold some time after all work is done: connections, running work,
+    /// transactions.
     pub(crate) async fn leaks(&self) -> Vec<String> {
         let deadline = Instant::now() + LEAK_PATIENCE;
         loop {
-            // What recurs, such as keeping house, holds a connection for a moment.
+            // Recurring work briefly holds a connection.
             let held = self.held().await;
             if held.is_empty() || Instant::now() > deadline {
                 return held;
@@ -291,14 +292,14 @@ impl Cluster {
             text(&mut self.sql().await, &query).await.unwrap().parse().unwrap()
         };
         let open = count("application_name = 'aval'").await;
-        // The pool, the listener, and one connection for each role that it leads or stands by for.
+        // The pool, the listener, and one connection for each leader role that it holds or applies for.
         let allowed = self.instances.len() * (6 + 3);
         if open > allowed {
             held.push(format!("{open} connections are open, more than {allowed}"));
         }
         let stuck = count("state LIKE 'idle in transaction%'").await;
         if stuck > 0 {
-            held.push(format!("{stuck} connections stand in a transaction"));
+            held.push(format!("{stuck} connections are idle in a transaction"));
         }
         held
     }
@@ -309,7 +310,7 @@ impl Cluster {
         String::from_utf8(answer.body().limit(8 << 20).await.unwrap().to_vec()).unwrap()
     }
 
-    /// The end of each log, for a run that fails.
+    /// The end of each log, for failed runs.
     pub(crate) fn last_words(&self) -> String {
         let tail = |process: &ServerProcess| {
             let log = process.log();

@@ -1,4 +1,4 @@
-//! A private PostgreSQL that is killed, or whose disk is full.
+//! A private PostgreSQL that is killed or whose disk is full.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -18,12 +18,12 @@ use super::{judge, rounds, seed, work};
 use crate::support::db::{Server, execute};
 use crate::support::{PATIENCE, eventually, pace};
 
-/// Room for a fresh cluster of databases, its log and little else.
+/// Room for a new database cluster, its log and little else.
 const DISK_MIB: u32 = 256;
 /// How long the disk stays full.
 const FULL_FOR: Duration = Duration::from_secs(3);
 
-/// A PostgreSQL of its own that is started again when it dies, as Aval does with its private one.
+/// A separate PostgreSQL that is restarted when it dies, as Aval does with its private one.
 struct Private {
     directory: PathBuf,
     stop: CancellationToken,
@@ -48,7 +48,7 @@ impl Private {
         (Self { directory, stop, supervised }, server)
     }
 
-    /// The process number of the server that runs, if one does.
+    /// The process id of the running server.
     fn pid(&self) -> Option<Pid> {
         let file = fs::read_to_string(self.directory.join("postmaster.pid")).ok()?;
         Some(Pid::from_raw(file.lines().next()?.parse().ok()?))
@@ -81,13 +81,13 @@ async fn nothing_is_lost_when_postgresql_is_killed() {
     }
 }
 
-/// A file system in memory of [`DISK_MIB`].
+/// An in-memory file system of [`DISK_MIB`].
 struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
-    /// `None` where nobody may mount anything.
+    /// `None` without permission to mount.
     fn mount() -> Option<Self> {
         let folder = open_dir();
         let options = format!("size={DISK_MIB}m,mode=0755");
@@ -103,7 +103,7 @@ impl SmallDisk {
         self.folder.path().join("filler")
     }
 
-    /// Takes all the room that is left.
+    /// Fills the remaining space.
     fn fill(&self) {
         let mut filler = fs::File::create(self.filler()).unwrap();
         let piece = vec![0; 64 << 10];
@@ -122,7 +122,7 @@ impl Drop for SmallDisk {
 }
 
 #[actix_rt::test]
-async fn nothing_is_lost_when_the_disk_of_the_database_is_full() {
+async fn nothing_is_lost_when_the_databases_disk_is_full() {
     for round in 0..rounds() {
         match SmallDisk::mount() {
             Some(disk) => survive_a_full_disk(disk, seed(round)).await,
@@ -143,7 +143,7 @@ async fn survive_a_full_disk(disk: SmallDisk, seed: u64) {
     postgres.stop().await;
 }
 
-/// Stands in for a full disk where none can be made.
+/// Stands in for a full disk where none can be mounted.
 async fn survive_a_database_that_only_reads(seed: u64) {
     let root = open_dir();
     let (postgres, server) = Private::start(root.path()).await;

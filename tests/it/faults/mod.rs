@@ -1,10 +1,11 @@
-//! What Aval promises, while its parts are killed, frozen, cut off, slow, out of space or in another time.
+//! Aval's promises, tested while its parts are killed, frozen, disconnected, slow, out of disk space or have wrong
+//! clocks.
 //!
-//! Each test starts a [`cluster`] of processes, puts clients to work ([`workload`]), breaks one thing, heals it, waits until
-//! nothing is left to do, and has one [`checker`] judge the database and everything that the clients have seen. The seed
-//! decides what is sent, where and when: `AVAL_FAULT_SEED` repeats a run, as far as processes and networks can be
-//! repeated. `make faults` runs each fault `AVAL_FAULT_ROUNDS` times and writes the table of docs/reliability.md from the
-//! lines that [`report`] appends.
+//! Each test starts a [`cluster`] of processes, runs clients ([`workload`]), breaks one part, heals it, waits until no
+//! work is left, and has the [`checker`] compare the database and the clients' history with the promises. The seed
+//! determines what is sent, where and when. `AVAL_FAULT_SEED` repeats a run, as far as processes and networks can be
+//! repeated. `make faults` runs each fault `AVAL_FAULT_ROUNDS` times and writes the table of docs/reliability.md from
+//! the lines of [`report`].
 
 mod checker;
 mod clock;
@@ -28,12 +29,12 @@ use crate::support::chaos_proxy::Link;
 use crate::support::db::{Server, TestDatabase, execute};
 use crate::support::{eventually, pace};
 
-/// Applications that are accepted before a fault, and again after it.
+/// The number of applications accepted before a fault, and again after it.
 const SOME: usize = 12;
-/// Between two requests of a client.
+/// The pause between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// What is broken.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     KillInstance,
@@ -60,16 +61,16 @@ enum Fault {
 }
 
 impl Fault {
-    /// As the table names it.
+    /// The name in the table.
     const fn name(self) -> &'static str {
         match self {
-            Self::KillInstance => "`kill -9` of the instance that leads, and its restart",
-            Self::FreezeInstance => "an instance frozen (SIGSTOP) for longer than its leases, then going on",
+            Self::KillInstance => "`kill -9` of the leading instance, and its restart",
+            Self::FreezeInstance => "an instance frozen (SIGSTOP) for longer than its leases, then resumed",
             Self::CutInstanceFromDatabase => "one instance cut off from PostgreSQL",
             Self::CutAllFromDatabase => "every instance cut off from PostgreSQL",
-            Self::SilenceDatabase => "PostgreSQL silent for one instance; what was sent arrives late",
-            Self::SlowDatabase => "every piece to and from PostgreSQL 40 ms late",
-            Self::StaleStatements => "a column's type changed under prepared statements, again and again",
+            Self::SilenceDatabase => "PostgreSQL silent for one instance; data arrives late",
+            Self::SlowDatabase => "PostgreSQL delayed by 40 ms in each direction",
+            Self::StaleStatements => "a column's type changed under prepared statements, repeatedly",
             Self::DemoteDatabase => "PostgreSQL demoted (read-only, its sessions killed), and promoted again",
             Self::SilenceListeners => "every `LISTEN` connection and leader's lock half-open",
             Self::CutBureaus => "bureaus cut off",
@@ -77,17 +78,17 @@ impl Fault {
             Self::SlowBureaus => "bureaus 300 ms late",
             Self::KillBureaus => "`kill -9` of the bureaus, and their restart",
             Self::CutClients => "clients cut off in the middle of requests",
-            Self::SilenceClients => "answers that arrive after their clients gave up",
-            Self::KillRedis => "`kill -9` of Redis, and its restart with nothing in it",
-            Self::FlushRedis => "Redis flushed, again and again",
-            Self::FreezeRedis => "Redis frozen (SIGSTOP), then going on",
+            Self::SilenceClients => "responses that arrive after their clients timed out",
+            Self::KillRedis => "`kill -9` of Redis, and its restart without data",
+            Self::FlushRedis => "Redis flushed, repeatedly",
+            Self::FreezeRedis => "Redis frozen (SIGSTOP), then resumed",
             Self::CutRedis => "one instance cut off from Redis",
-            Self::SilenceRedis => "Redis silent for one instance; what was sent arrives late",
-            Self::SlowRedis => "every piece to and from Redis 80 ms late, beyond what a call may take",
+            Self::SilenceRedis => "Redis silent for one instance; data arrives late",
+            Self::SlowRedis => "Redis delayed by 80 ms in each direction, more than a call may take",
         }
     }
 
-    /// Whether it needs a Redis.
+    /// Whether it requires Redis.
     const fn is_of_redis(self) -> bool {
         matches!(
             self,
@@ -100,12 +101,12 @@ impl Fault {
         )
     }
 
-    /// Whether no request may fail meanwhile.
+    /// Whether no request may fail during the fault.
     const fn fails_no_request(self) -> bool {
         matches!(self, Self::StaleStatements | Self::SilenceListeners)
     }
 
-    /// Breaks it and leaves it broken for a while.
+    /// Breaks a part and leaves it broken for a while.
     async fn inject(self, cluster: &mut Cluster, dice: &mut SmallRng) {
         let a_while = Duration::from_millis(dice.random_range(1000..2500));
         let victim = match self {
@@ -193,23 +194,23 @@ impl Fault {
     }
 }
 
-/// The seed of a round.
+/// The seed of a run.
 fn seed(round: u64) -> u64 {
     let given = std::env::var("AVAL_FAULT_SEED").ok().and_then(|text| text.parse::<u64>().ok());
     given.unwrap_or_else(|| rand::rng().random_range(0..1_000_000)) + round
 }
 
-/// How often each fault is tried.
+/// The number of runs per fault.
 fn rounds() -> u64 {
     std::env::var("AVAL_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
-/// Tries a fault, and expects that no promise is broken.
+/// Runs a fault and checks that no promise is broken.
 async fn survive(fault: Fault) {
     for round in 0..rounds() {
         let seed = seed(round);
         let database = TestDatabase::create().await;
-        // Whatever else is broken must not matter to those with a Redis nor to those without.
+        // Other faults run with and without Redis, which must not matter.
         let mut cluster = if fault.is_of_redis() || seed.is_multiple_of(2) {
             Cluster::start_with_redis(Server::of(&database), 2).await
         } else {
@@ -222,17 +223,17 @@ async fn survive(fault: Fault) {
     }
 }
 
-/// Sets clients to work, and waits until they are under way.
+/// Starts clients, and waits until they are running.
 async fn work(cluster: &Cluster, seed: u64) -> Workload {
     let workload = Workload::start(&cluster.urls(), &cluster.token, seed, PAUSE);
-    eventually("clients to be under way", async || {
-        (workload.everybody_listens() && workload.accepted() >= SOME).then_some(())
+    eventually("clients to be running", async || {
+        (workload.all_admitted() && workload.accepted() >= SOME).then_some(())
     })
     .await;
     workload
 }
 
-/// Heals everything, sees that work goes on, lets it come to rest, and judges.
+/// Heals everything, checks that work continues, waits until it is idle, and checks the promises.
 async fn judge(name: &str, seed: u64, cluster: &mut Cluster, workload: Workload, fails_no_request: bool) {
     cluster.heal().await;
     let (history, mut violations) = settle(cluster.server.url().as_str(), workload).await;
@@ -245,10 +246,10 @@ async fn judge(name: &str, seed: u64, cluster: &mut Cluster, workload: Workload,
     assert!(violations.is_empty(), "{run}\n{}", cluster.last_words());
 }
 
-/// Waits until nothing is left to do on the database at `url`, and gives what the clients have seen, with every violation.
+/// Waits until no work is left on the database at `url`. Returns the clients' history and all violations.
 async fn settle(url: &str, mut workload: Workload) -> (History, Vec<String>) {
     let before = workload.accepted();
-    eventually("work to go on", async || (workload.accepted() >= before + SOME).then_some(())).await;
+    eventually("work to continue", async || (workload.accepted() >= before + SOME).then_some(())).await;
     workload.finish_writing().await;
     let mut sql = cluster::connect(url).await;
     let mut violations = Vec::new();
@@ -256,9 +257,9 @@ async fn settle(url: &str, mut workload: Workload) -> (History, Vec<String>) {
         violations.push(left);
         0
     });
-    // Who has not heard everything by then is named by the checker.
+    // The checker reports subscribers that have not received everything by then.
     let _ = tokio::time::timeout(crate::support::PATIENCE, async {
-        while workload.heard_up_to() < last {
+        while workload.received_up_to() < last {
             pace(Duration::from_millis(20)).await;
         }
     })
@@ -274,22 +275,22 @@ async fn nothing_is_lost_when_the_leading_instance_is_killed() {
 }
 
 #[actix_rt::test]
-async fn nothing_happens_twice_when_a_frozen_instance_goes_on() {
+async fn nothing_happens_twice_when_a_frozen_instance_resumes() {
     survive(Fault::FreezeInstance).await;
 }
 
 #[actix_rt::test]
-async fn nothing_is_lost_when_an_instance_is_cut_off_from_its_database() {
+async fn nothing_is_lost_when_an_instance_is_disconnected_from_the_database() {
     survive(Fault::CutInstanceFromDatabase).await;
 }
 
 #[actix_rt::test]
-async fn nothing_is_lost_when_every_instance_is_cut_off_from_the_database() {
+async fn nothing_is_lost_when_every_instance_is_disconnected_from_the_database() {
     survive(Fault::CutAllFromDatabase).await;
 }
 
 #[actix_rt::test]
-async fn nothing_happens_twice_when_the_database_hears_an_instance_late() {
+async fn nothing_happens_twice_when_data_reaches_the_database_late() {
     survive(Fault::SilenceDatabase).await;
 }
 
@@ -314,32 +315,32 @@ async fn no_request_fails_when_listeners_and_leaders_are_half_open() {
 }
 
 #[actix_rt::test]
-async fn everybody_is_decided_when_bureaus_are_cut_off_for_a_while() {
+async fn everything_is_decided_when_bureaus_are_disconnected_for_a_while() {
     survive(Fault::CutBureaus).await;
 }
 
 #[actix_rt::test]
-async fn everybody_is_decided_when_bureaus_are_silent_for_a_while() {
+async fn everything_is_decided_when_bureaus_are_silent_for_a_while() {
     survive(Fault::SilenceBureaus).await;
 }
 
 #[actix_rt::test]
-async fn everybody_is_decided_when_bureaus_are_slow() {
+async fn everything_is_decided_when_bureaus_are_slow() {
     survive(Fault::SlowBureaus).await;
 }
 
 #[actix_rt::test]
-async fn everybody_is_decided_when_bureaus_are_killed() {
+async fn everything_is_decided_when_bureaus_are_killed() {
     survive(Fault::KillBureaus).await;
 }
 
 #[actix_rt::test]
-async fn nothing_is_accepted_twice_when_clients_are_cut_off() {
+async fn nothing_is_accepted_twice_when_clients_are_disconnected() {
     survive(Fault::CutClients).await;
 }
 
 #[actix_rt::test]
-async fn nothing_is_accepted_twice_when_answers_come_too_late() {
+async fn nothing_is_accepted_twice_when_responses_arrive_too_late() {
     survive(Fault::SilenceClients).await;
 }
 
@@ -354,17 +355,17 @@ async fn nothing_is_lost_when_redis_is_flushed() {
 }
 
 #[actix_rt::test]
-async fn nothing_is_lost_when_redis_stands_still() {
+async fn nothing_is_lost_when_redis_is_frozen() {
     survive(Fault::FreezeRedis).await;
 }
 
 #[actix_rt::test]
-async fn nothing_is_lost_when_an_instance_is_cut_off_from_redis() {
+async fn nothing_is_lost_when_an_instance_is_disconnected_from_redis() {
     survive(Fault::CutRedis).await;
 }
 
 #[actix_rt::test]
-async fn nothing_is_lost_when_redis_hears_an_instance_late() {
+async fn nothing_is_lost_when_data_reaches_redis_late() {
     survive(Fault::SilenceRedis).await;
 }
 

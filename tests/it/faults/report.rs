@@ -1,4 +1,4 @@
-//! What a run amounted to, for people and for the table of docs/reliability.md.
+//! The result of a run, for people and for the table of docs/reliability.md.
 
 use std::fmt;
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use super::workload::History;
 
-/// One run of one fault.
+/// One run of a fault.
 pub(crate) struct Run<'a> {
     pub(crate) name: &'a str,
     pub(crate) seed: u64,
@@ -15,8 +15,8 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Appends a line to the file that `AVAL_FAULT_REPORT` names, if any: name, applications accepted, requests that failed,
-    /// events delivered, violations, separated by tabs.
+    /// Appends a line to the file named by `AVAL_FAULT_REPORT`, if it is set: name, applications accepted, requests
+    /// that failed, events delivered, violations, separated by tabs.
     pub(crate) fn append(&self) {
         let Some(path) = std::env::var_os("AVAL_FAULT_REPORT") else { return };
         let delivered: usize = self.history.subscriptions.iter().map(|heard| heard.deliveries.len()).sum();
@@ -27,7 +27,7 @@ impl Run<'_> {
             self.history.failures.values().sum::<u32>(),
             self.violations.len(),
         );
-        // One write of a short line: runs in other processes append to the same file.
+        // A single short write, because runs in other processes append to the same file.
         File::options().create(true).append(true).open(path).unwrap().write_all(line.as_bytes()).unwrap();
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Run<'_> {
         let retried = self.history.submissions.iter().filter(|sent| sent.attempts > 1).count();
         writeln!(
             f,
-            "accepted {}, sent more than once {retried}; clients had to live with {:?}",
+            "accepted {}, sent more than once {retried}; failures seen by clients: {:?}",
             self.history.accepted().len(),
             self.history.failures
         )

@@ -1,4 +1,4 @@
-//! Instances that each do a part of the work, and how soon another takes over.
+//! Instances with separate roles, and how soon another one takes over.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use crate::support::chaos_proxy::Link;
 use crate::support::db::{Server, TestDatabase, text};
 use crate::support::eventually;
 
-/// Beyond the lease itself: the look for what has expired, and the work.
+/// The time beyond the lease itself: detecting the expiry, and the work.
 const BEYOND_THE_LEASE: Duration = Duration::from_secs(2);
-/// How soon another relay publishes when the leader was killed.
+/// How soon another relay publishes after the leader was killed.
 const TAKEOVER: Duration = Duration::from_secs(3);
 
 const SEPARATE: [&str; 6] = ["api", "api", "worker", "worker", "relay", "relay"];
 
 #[actix_rt::test]
-async fn roles_apart_do_the_whole_work_and_survive_the_death_of_any_of_them() {
+async fn separate_roles_do_all_work_and_survive_the_death_of_any_instance() {
     for round in 0..rounds() {
         let seed = seed(round);
         let database = TestDatabase::create().await;
@@ -30,16 +30,18 @@ async fn roles_apart_do_the_whole_work_and_survive_the_death_of_any_of_them() {
         assert_eq!(SEPARATE[leader], "relay");
         cluster.instances[leader].process.kill();
         let killed = Instant::now();
-        let heard = workload.heard_up_to();
-        eventually("another relay to publish", async || (workload.heard_up_to() > heard + 3).then_some(()))
-            .await;
+        let heard = workload.received_up_to();
+        eventually("another relay to publish", async || {
+            (workload.received_up_to() > heard + 3).then_some(())
+        })
+        .await;
         assert!(killed.elapsed() < TAKEOVER, "{:?}", killed.elapsed());
         for place in [0, 2] {
             cluster.instances[place].process.kill();
             going_on(&workload).await;
         }
         judge(
-            "`kill -9` of an api, a worker and the leading relay apart",
+            "`kill -9` of an api, a worker and the leading relay with separate roles",
             seed,
             &mut cluster,
             workload,
@@ -51,11 +53,11 @@ async fn roles_apart_do_the_whole_work_and_survive_the_death_of_any_of_them() {
 
 async fn going_on(workload: &Workload) {
     let before = workload.accepted();
-    eventually("work to go on", async || (workload.accepted() >= before + SOME).then_some(())).await;
+    eventually("work to continue", async || (workload.accepted() >= before + SOME).then_some(())).await;
 }
 
 #[actix_rt::test]
-async fn an_instance_that_serves_no_clients_answers_its_operators_alone() {
+async fn an_instance_without_the_api_role_only_serves_operators() {
     let database = TestDatabase::create().await;
     let cluster = Cluster::start_with_roles(Server::of(&database), None, &["worker,relay"]).await;
     let address = cluster.instances[0].process.address();
@@ -72,7 +74,7 @@ async fn an_instance_that_serves_no_clients_answers_its_operators_alone() {
 }
 
 #[actix_rt::test]
-async fn the_jobs_of_a_killed_instance_are_finished_by_another_within_the_lease_and_two_seconds() {
+async fn the_jobs_of_a_killed_instance_are_finished_within_the_lease_and_two_seconds() {
     let database = TestDatabase::create().await;
     let mut cluster = Cluster::start_with_redis(Server::of(&database), 2).await;
     cluster.bureau_link.set(Link::Silent);
@@ -97,25 +99,27 @@ async fn the_jobs_of_a_killed_instance_are_finished_by_another_within_the_lease_
     let took = killed.elapsed();
     assert!(took <= LEASE + BEYOND_THE_LEASE, "{took:?}");
     let decided = "SELECT count(*) FROM decisions";
-    assert_eq!(text(&mut sql, decided).await.as_deref(), Some("24"), "each is decided once");
+    assert_eq!(text(&mut sql, decided).await.as_deref(), Some("24"), "each must be decided once");
 }
 
 #[actix_rt::test]
-async fn what_one_instance_takes_in_is_pushed_to_a_socket_of_another() {
+async fn applications_accepted_by_one_instance_are_pushed_to_sockets_of_another() {
     let database = TestDatabase::create().await;
     let cluster = Cluster::start_with_redis(Server::of(&database), 2).await;
     let seed = seed(0);
     let onto_the_second = [cluster.urls()[1].clone()];
     let listening = Workload::listening(&onto_the_second, &cluster.token);
-    eventually("the subscriber to be let in", async || listening.everybody_listens().then_some(())).await;
+    eventually("the subscriber to be admitted", async || listening.all_admitted().then_some(())).await;
     let onto_the_first = [cluster.urls()[0].clone()];
     let mut writing = Workload::start(&onto_the_first, &cluster.token, seed, PAUSE);
     eventually("some applications", async || (writing.accepted() >= SOME).then_some(())).await;
     writing.finish_writing().await;
     let mut sql = cluster.sql().await;
     let last = super::cluster::come_to_rest(&mut sql).await.unwrap();
-    eventually("every event on the other instance", async || (listening.heard_up_to() >= last).then_some(()))
-        .await;
+    eventually("every event on the other instance", async || {
+        (listening.received_up_to() >= last).then_some(())
+    })
+    .await;
     let mut history = writing.finish().await;
     history.subscriptions = listening.finish().await.subscriptions;
     assert_eq!(super::checker::violations(&mut sql, &history).await, Vec::<String>::new());

@@ -1,4 +1,4 @@
-//! A rolling restart of three instances behind a load balancer, under load: no request fails, no update is lost.
+//! A rolling restart of three instances behind a load balancer under load. No request fails, and no update is lost.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use crate::support::chaos_proxy::{ChaosProxy, Upstream};
 use crate::support::db::{Server, TestDatabase, execute};
 use crate::support::{eventually, pace};
 
-/// How often the balancer asks each instance whether it is ready.
+/// How often the load balancer checks each instance's readiness.
 const HEALTH_CHECK: Duration = Duration::from_millis(50);
 
-/// Keeps the list of those that say that they are ready.
+/// Maintains the list of ready instances.
 async fn watch_readiness(
     client: awc::Client,
     instances: Vec<SocketAddr>,
@@ -43,14 +43,14 @@ async fn watch_readiness(
 }
 
 #[actix_rt::test]
-async fn three_instances_are_restarted_one_after_another_without_a_failed_request() {
+async fn a_rolling_restart_of_three_instances_fails_no_request() {
     for round in 0..rounds() {
         restart_all("rolling restart (SIGTERM) of three instances behind a load balancer", &[], seed(round))
             .await;
     }
 }
 
-/// What a later version's migrations may do while instances of the present one serve.
+/// Permitted migrations of a later version while instances of the current one serve.
 const MIGRATIONS: [&str; 4] = [
     "ALTER TABLE applications ADD COLUMN added_later text",
     "ALTER TYPE application_status ADD VALUE 'ADDED_LATER'",
@@ -66,7 +66,7 @@ async fn a_rolling_upgrade_that_changes_the_schema_fails_no_request_and_leaves_n
     }
 }
 
-/// Changes the schema as `migrations` say, and restarts every instance, under load.
+/// Runs `migrations` and restarts every instance under load.
 async fn restart_all(name: &str, migrations: &[&str], seed: u64) {
     let database = TestDatabase::create().await;
     let mut cluster = Cluster::start_with_redis(Server::of(&database), 3).await;
@@ -83,15 +83,15 @@ async fn restart_all(name: &str, migrations: &[&str], seed: u64) {
     ));
     let front = [format!("http://{}", balancer.address())];
     let workload = Workload::start(&front, &cluster.token, seed, PAUSE);
-    eventually("clients to be under way", async || {
-        (workload.everybody_listens() && workload.accepted() >= SOME).then_some(())
+    eventually("clients to be running", async || {
+        (workload.all_admitted() && workload.accepted() >= SOME).then_some(())
     })
     .await;
 
     for migration in migrations {
         execute(&mut cluster.sql().await, migration).await.unwrap();
         let before = workload.accepted();
-        eventually("work to go on", async || (workload.accepted() >= before + SOME).then_some(())).await;
+        eventually("work to continue", async || (workload.accepted() >= before + SOME).then_some(())).await;
     }
     for (instance, address) in cluster.instances.iter_mut().zip(&addresses) {
         instance.process.signal(Signal::SIGTERM);
@@ -101,7 +101,7 @@ async fn restart_all(name: &str, migrations: &[&str], seed: u64) {
         eventually("the instance to be back", async || ready.lock().unwrap().contains(address).then_some(()))
             .await;
         let before = workload.accepted();
-        eventually("work to go on", async || (workload.accepted() >= before + SOME).then_some(())).await;
+        eventually("work to continue", async || (workload.accepted() >= before + SOME).then_some(())).await;
     }
 
     let (history, mut violations) = settle(&cluster.server.url(), workload).await;

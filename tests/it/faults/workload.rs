@@ -1,7 +1,7 @@
-//! Clients that go on whatever happens, and what they have seen.
+//! Clients that continue through any fault, and their history.
 //!
-//! Writers send each application until it is accepted for good, under one `Idempotency-Key` and to whichever instance
-//! answers; readers look at what was accepted; subscribers follow every event and come back to where they were.
+//! Writers send each application until it is accepted, with one `Idempotency-Key` and to any instance that responds.
+//! Readers read accepted applications. Subscribers follow every event and resume from their last position.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,11 +19,11 @@ use crate::support::builders::{SAMPLES, body, with};
 use crate::support::pace;
 
 const WRITERS: usize = 3;
-/// A request that takes longer is given up and sent again.
+/// The timeout after which a request is repeated.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(4);
-/// How long a writer tries to have one application accepted.
+/// How long a writer tries to get one application accepted.
 const WRITER_PATIENCE: Duration = Duration::from_secs(60);
-/// A subscriber that hears nothing for so many looks opens another connection.
+/// A subscriber reconnects after this many polls without a message.
 const SILENT_LOOKS: u32 = 4;
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -32,15 +32,15 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct Submission {
     /// Its `Idempotency-Key`.
     pub(crate) key: String,
-    /// What tells it from all others.
+    /// The amount, which is unique.
     pub(crate) amount: String,
-    /// Its identifier, once it was accepted.
+    /// Its identifier, once accepted.
     pub(crate) accepted: Option<String>,
     /// How often it was sent.
     pub(crate) attempts: u32,
 }
 
-/// An event that a subscriber heard.
+/// An event that a subscriber received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery {
     pub(crate) epoch: String,
@@ -49,10 +49,10 @@ pub(crate) struct Delivery {
     pub(crate) status: String,
 }
 
-/// What one subscriber heard, in order.
+/// The events that one subscriber received, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subscription {
-    /// The offset after which it wanted everything; `None` until it was let in for the first time.
+    /// The offset after which it expects everything; `None` until it was admitted for the first time.
     pub(crate) from: Option<i64>,
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) connections: u32,
@@ -67,15 +67,15 @@ pub(crate) struct Look {
     pub(crate) status: String,
 }
 
-/// Everything that the clients have seen.
+/// Everything that the clients have observed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     pub(crate) submissions: Vec<Submission>,
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) looks: Vec<Look>,
-    /// Answers that must never come, whatever is broken.
+    /// Responses that must not occur during any fault.
     pub(crate) anomalies: Vec<String>,
-    /// Answers and errors that clients had to live with, counted by kind.
+    /// Responses and errors that clients had to handle, by kind.
     pub(crate) failures: BTreeMap<String, u32>,
 }
 
@@ -84,23 +84,23 @@ impl History {
         *self.failures.entry(kind.into()).or_default() += 1;
     }
 
-    /// Each failure as a violation, where no request may fail.
+    /// Each failure as a violation, for faults during which no request may fail.
     pub(crate) fn failed_requests(&self) -> impl Iterator<Item = String> {
         self.failures.iter().map(|(kind, count)| format!("a request failed: {kind} ({count})"))
     }
 
-    /// The identifiers of all that was accepted.
+    /// The identifiers of all accepted applications.
     pub(crate) fn accepted(&self) -> Vec<String> {
         self.submissions.iter().filter_map(|submission| submission.accepted.clone()).collect()
     }
 }
 
-/// The clients' common ground.
+/// The state that the clients share.
 #[derive(Clone)]
 struct Ground {
     client: Client,
     token: Rc<str>,
-    /// Where each instance is reached.
+    /// The address of each instance.
     instances: Rc<[String]>,
     history: Rc<RefCell<History>>,
     stop: CancellationToken,
@@ -115,7 +115,7 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Sets writers, a reader and a subscriber for each instance to work. `instances` are base URLs.
+    /// Starts writers, a reader, and a subscriber per instance. `instances` are base URLs.
     pub(crate) fn start(instances: &[String], token: &str, seed: u64, pause: Duration) -> Self {
         let mut workload = Self::listening(instances, token);
         let ground = &workload.ground;
@@ -128,7 +128,7 @@ impl Workload {
         workload
     }
 
-    /// Sets a subscriber for each instance to work, and nobody else.
+    /// Starts only a subscriber per instance.
     pub(crate) fn listening(instances: &[String], token: &str) -> Self {
         let ground = Ground {
             client: Client::builder().timeout(REQUEST_PATIENCE).finish(),
@@ -145,18 +145,18 @@ impl Workload {
         Self { ground, writers: Vec::new(), others: subscribers, subscribers_stop }
     }
 
-    /// How many applications were accepted so far.
+    /// The number of applications accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         self.ground.history.borrow().accepted().len()
     }
 
-    /// Whether every subscriber has been let in at least once.
-    pub(crate) fn everybody_listens(&self) -> bool {
+    /// Whether every subscriber has been admitted at least once.
+    pub(crate) fn all_admitted(&self) -> bool {
         self.ground.history.borrow().subscriptions.iter().all(|subscription| subscription.from.is_some())
     }
 
     /// The lowest offset that every subscriber has reached.
-    pub(crate) fn heard_up_to(&self) -> i64 {
+    pub(crate) fn received_up_to(&self) -> i64 {
         let history = self.ground.history.borrow();
         let last = |subscription: &Subscription| {
             subscription.deliveries.iter().map(|delivery| delivery.offset).max().unwrap_or(0)
@@ -164,15 +164,15 @@ impl Workload {
         history.subscriptions.iter().map(last).min().unwrap_or(0)
     }
 
-    /// Lets each writer finish what it has begun; subscribers go on.
+    /// Lets each writer finish its current application. Subscribers continue.
     pub(crate) async fn finish_writing(&mut self) {
         self.ground.stop.cancel();
         for writer in self.writers.drain(..) {
-            writer.await.expect("a writer gave up");
+            writer.await.expect("a writer panicked");
         }
     }
 
-    /// Ends the subscribers too, and gives what all have seen.
+    /// Stops the subscribers too, and returns the history.
     pub(crate) async fn finish(mut self) -> History {
         self.finish_writing().await;
         self.subscribers_stop.cancel();
@@ -190,7 +190,7 @@ impl Ground {
             number += 1;
             let (country, document) = SAMPLES[dice.random_range(0..SAMPLES.len())];
             let base = body(country, document);
-            // No two applications ask for the same amount: it tells them apart in the database.
+            // Each application has a unique amount, which identifies it in the database.
             let whole = base["requested_amount"].as_str().unwrap().split('.').next().unwrap().to_owned();
             let amount = format!(
                 "{}.{:02}",
@@ -209,7 +209,7 @@ impl Ground {
         }
     }
 
-    /// Sends one application until somebody accepts it.
+    /// Sends one application until it is accepted.
     async fn submit(&self, mut submission: Submission, application: &Value, dice: &mut SmallRng) {
         let deadline = Instant::now() + WRITER_PATIENCE;
         let mut instance = dice.random_range(0..self.instances.len());
@@ -228,15 +228,15 @@ impl Ground {
                         submission.accepted = created["id"].as_str().map(ToOwned::to_owned);
                         break;
                     }
-                    // A cut in the middle of the answer.
+                    // The connection broke during the response.
                     (201, Err(_)) => "broken answer".to_owned(),
-                    // 401: an instance whose clock is wrong takes tokens for expired, or not good yet.
+                    // 401: to an instance with a wrong clock, a token may be expired or not yet valid.
                     (status @ (401 | 409 | 429 | 500..=599), body) => {
                         let code = body.ok().and_then(|body| body["code"].as_str().map(ToOwned::to_owned));
                         format!("{status} {}", code.unwrap_or_default())
                     }
                     (status, body) => {
-                        let anomaly = format!("{} was answered {status}: {body:?}", submission.key);
+                        let anomaly = format!("{} got {status}: {body:?}", submission.key);
                         self.history.borrow_mut().anomalies.push(anomaly);
                         break;
                     }
@@ -320,7 +320,7 @@ impl Ground {
         }
     }
 
-    /// Where a subscriber wants to go on.
+    /// The position that a subscriber resumes from.
     fn last_position(&self, place: usize) -> Option<(String, i64)> {
         let history = self.history.borrow();
         let last = history.subscriptions[place].deliveries.iter().max_by_key(|delivery| delivery.offset)?;
@@ -342,26 +342,26 @@ impl Ground {
             }
             ("subscribed", Some(offset)) => {
                 if message["recovered"] == false {
-                    history.anomalies.push(format!("subscriber {place} missed events: {message}"));
+                    history.anomalies.push(format!("subscriber {place} lost events: {message}"));
                 }
                 let subscription = &mut history.subscriptions[place];
-                // Without a delivery it asked for no position: it starts at the present again.
+                // Without a delivery, it gave no position and starts at the current one.
                 if subscription.deliveries.is_empty() {
                     subscription.from = Some(offset);
                 }
             }
-            ("error", _) => history.anomalies.push(format!("subscriber {place} was told {message}")),
+            ("error", _) => history.anomalies.push(format!("subscriber {place} got {message}")),
             _ => {}
         }
     }
 }
 
-/// The kind of an error, without what differs from one to the next.
+/// The kind of an error, without details that vary.
 fn kind_of(error: &awc::error::SendRequestError) -> String {
     use awc::error::SendRequestError;
 
     match error {
-        SendRequestError::Timeout => "no answer in time",
+        SendRequestError::Timeout => "timeout",
         SendRequestError::Connect(_) => "no connection",
         _ => "connection lost",
     }

@@ -1,4 +1,4 @@
-//! The archive: months that leave the lists and are still found, and come back.
+//! The archive: archived months leave the lists, can still be read, and can be restored.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use crate::webhooks::confirmed;
 
 const PARTS: [&str; 4] = ["", "/status", "/audit", "/decision"];
 
-/// The database, for an operator.
+/// The database, opened for an operator.
 async fn months(app: &TestApp) -> Months {
     let settings = settings(&[("DATABASE_URL", app.database.url())]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
@@ -30,7 +30,7 @@ fn month(text: &str) -> Month {
     Month::parse(text).unwrap()
 }
 
-/// What the four reads of an application answer: tag and body of each.
+/// The tag and body of the four reads of an application.
 async fn reads(app: &TestApp, id: &str) -> Vec<(String, Value)> {
     let mut answers = Vec::new();
     for part in PARTS {
@@ -40,13 +40,13 @@ async fn reads(app: &TestApp, id: &str) -> Vec<(String, Value)> {
     answers
 }
 
-/// How many applications the list has.
+/// The number of applications in the list.
 async fn listed(app: &TestApp) -> Value {
     app.get("/api/v1/applications?page=1").await.expect(200)["total"].clone()
 }
 
 #[actix_rt::test]
-async fn an_archived_application_reads_as_before_in_no_list_and_comes_back_whole() {
+async fn an_archived_application_reads_as_before_is_in_no_list_and_can_be_restored() {
     let app = started(&[]).await;
     let model = model(&app).await;
     let id = old_application(&app, "2024-03", &model).await;
@@ -68,7 +68,7 @@ async fn an_archived_application_reads_as_before_in_no_list_and_comes_back_whole
     for part in PARTS {
         other.get(&format!("{path}{part}")).await.expect(404);
     }
-    // The reads of an application of today, and of none, are what they were.
+    // Reads of a current application and of a missing one are unchanged.
     app.get(&format!("/api/v1/applications/{model}/decision")).await.expect(200);
     app.get("/api/v1/applications/018e1c3e-0000-7000-8000-000000000000").await.expect(404);
 
@@ -77,11 +77,11 @@ async fn an_archived_application_reads_as_before_in_no_list_and_comes_back_whole
     assert_eq!(listed(&app).await, 2);
     let changed = json!({"country_specific_data": {"note": "back"}});
     app.patch(&path, &changed).await.expect(200);
-    assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED APPROVED", "its triggers are back");
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED APPROVED", "its triggers must be restored");
 }
 
 #[actix_rt::test]
-async fn an_archived_application_refuses_changes_with_a_problem_of_its_own() {
+async fn changes_of_an_archived_application_are_rejected_with_their_own_problem() {
     let app = started(&[]).await;
     let model = model(&app).await;
     let id = old_application(&app, "2024-03", &model).await;
@@ -106,7 +106,7 @@ async fn an_archived_application_refuses_changes_with_a_problem_of_its_own() {
     }
     let json = [("Content-Type", "application/json"), ("If-Match", "\"v99\"")];
     app.send(Method::PATCH, &path, &json, data.to_string()).await.expect(412);
-    // Whoever may not see it learns nothing of it.
+    // Accounts that may not see it cannot tell that it exists.
     let other = app.acting_as(OTHER).await;
     assert_eq!(other.patch(&path, &data).await.expect(404)["code"], "not_found");
     app.patch(&format!("/api/v1/applications/{deleted}"), &data).await.expect(404);
@@ -119,7 +119,7 @@ async fn an_archived_application_refuses_changes_with_a_problem_of_its_own() {
 }
 
 #[actix_rt::test]
-async fn a_month_with_work_left_in_it_stays_and_the_others_go() {
+async fn a_month_with_open_applications_is_not_archived_and_others_are() {
     let app = started(&[]).await;
     let model = model(&app).await;
     let mut sql = app.database.connect().await;
@@ -136,7 +136,7 @@ async fn a_month_with_work_left_in_it_stays_and_the_others_go() {
              (uuid_v7_now(), 'k', 'x', 'ES', '{id}', 'r', 'confirmed', decode(repeat('00', 32), 'hex'), '', 'failed', \
               now(), now(), now() + interval '1 day')",
         ),
-        // Deleted while it was open: nobody works on it.
+        // It was deleted while open, so it needs no work.
         ("2024-05", "UPDATE applications SET status = 'PENDING', deleted_at = now() WHERE id = '{id}'"),
     ] {
         let id = old_application(&app, month, &model).await;
@@ -149,7 +149,7 @@ async fn a_month_with_work_left_in_it_stays_and_the_others_go() {
     let operator = months(&app).await;
     let refused = operator.detach(month("2024-01")).await.unwrap_err().to_string();
     assert!(refused.contains("2024-01 has 1 applications that are not closed"), "{refused}");
-    // The database itself says no, whoever asks.
+    // The database itself also rejects it.
     for statement in ["SELECT bound_month('2024-01-01')", "SELECT validate_month('2024-01-01')"] {
         execute(&mut sql, statement).await.unwrap();
     }
@@ -180,7 +180,7 @@ async fn a_month_with_work_left_in_it_stays_and_the_others_go() {
 }
 
 #[actix_rt::test]
-async fn applications_are_made_and_read_while_a_month_moves_to_and_fro() {
+async fn applications_are_created_and_read_while_a_month_is_archived_and_restored() {
     let app = started(&[]).await;
     let model = model(&app).await;
     let id = old_application(&app, "2024-03", &model).await;
@@ -209,7 +209,7 @@ async fn applications_are_made_and_read_while_a_month_moves_to_and_fro() {
 }
 
 #[actix_rt::test]
-async fn a_month_whose_table_is_in_use_is_tried_again_until_it_is_free() {
+async fn archiving_retries_while_the_table_is_locked() {
     let app = started(&[]).await;
     let model = model(&app).await;
     old_application(&app, "2024-03", &model).await;
@@ -218,7 +218,7 @@ async fn a_month_whose_table_is_in_use_is_tried_again_until_it_is_free() {
     text(&mut reader, "SELECT count(*) FROM applications").await;
     let operator = months(&app).await;
     let waiting = async {
-        // Nobody else waits behind it.
+        // Other statements do not queue behind it.
         for _ in 0..5 {
             app.submit(&spanish()).await;
         }
@@ -229,7 +229,7 @@ async fn a_month_whose_table_is_in_use_is_tried_again_until_it_is_free() {
 }
 
 #[actix_rt::test]
-async fn archived_rows_cannot_be_changed_by_anybody() {
+async fn archived_rows_are_immutable() {
     let app = started(&[]).await;
     let model = model(&app).await;
     old_application(&app, "2024-03", &model).await;
@@ -260,7 +260,7 @@ async fn archived_rows_cannot_be_changed_by_anybody() {
 }
 
 #[actix_rt::test]
-async fn the_user_that_serves_archives_and_can_write_nothing_there() {
+async fn the_serving_user_can_archive_but_not_write_to_the_archive() {
     const SCRIPT: &str = include_str!("../../../config/roles.sql");
     let as_user = |url: &str, user: &str| url.replacen("user=aval", &format!("user={user}"), 1);
     let database = Rc::new(TestDatabase::create_empty().await);
@@ -275,7 +275,7 @@ async fn the_user_that_serves_archives_and_can_write_nothing_there() {
     let app = TestApp::start_on(Rc::clone(&database), &overrides).await;
     let model = model(&app).await;
     let mut admin = database.connect().await;
-    // A partition that a superuser makes is not the owner's to move.
+    // The owner cannot move a partition that a superuser created.
     connect(&owner).await.batch_execute("SELECT ensure_month_partitions('2024-03-01', 1)").await.unwrap();
     let id = old_application(&app, "2024-03", &model).await;
     let before = reads(&app, &id).await;
@@ -311,7 +311,7 @@ async fn the_user_that_serves_archives_and_can_write_nothing_there() {
 }
 
 #[actix_rt::test]
-async fn a_configured_tablespace_takes_the_archived_months() {
+async fn archived_months_are_moved_to_the_configured_tablespace() {
     let keys = only(&[]);
     let database = Rc::new(TestDatabase::create().await);
     let name = format!("cold_{}", uuid::Uuid::new_v4().simple());
@@ -348,7 +348,7 @@ fn database_name(database: &TestDatabase) -> String {
 }
 
 #[actix_rt::test]
-async fn a_change_of_keys_says_which_archived_months_still_need_the_old_one() {
+async fn re_encryption_names_the_archived_months_that_still_need_the_old_key() {
     const NEW: &str = "b7Qx2NfLr9Yk4TzW1vHc8mGd3PjSe6uAoXi5RtZq0Bw=";
     const OLD: &str = "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc=";
     let app = started(&[]).await;
@@ -370,7 +370,7 @@ async fn a_change_of_keys_says_which_archived_months_still_need_the_old_one() {
 }
 
 #[actix_rt::test]
-async fn the_archive_has_the_columns_and_checks_of_the_living() {
+async fn the_archive_has_the_columns_and_checks_of_the_live_tables() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     for tree in ["applications", "audit_logs", "decisions"] {

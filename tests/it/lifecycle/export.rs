@@ -1,4 +1,4 @@
-//! Exported months: written, read again, and held against the database.
+//! Exports of months: written, read back, and compared with the database.
 
 use std::process::{Command, Output};
 
@@ -34,7 +34,7 @@ async fn with_old_month() -> TestApp {
 }
 
 #[actix_rt::test]
-async fn an_export_reads_as_the_database_wherever_the_month_is() {
+async fn an_export_matches_the_database_for_live_and_archived_months() {
     let app = with_old_month().await;
     let operator = months(&app.database).await;
     let folder = tempfile::tempdir().unwrap();
@@ -45,15 +45,15 @@ async fn an_export_reads_as_the_database_wherever_the_month_is() {
     assert_eq!(rows, [("applications", 3), ("audit_logs", 9), ("decisions", 3)]);
     run(&app, "archive").await;
     let archived = operator.export(month("2024-03"), &warm).await.unwrap();
-    assert_eq!(archived.tables, header.tables, "moving changes nothing");
+    assert_eq!(archived.tables, header.tables, "archiving must change nothing");
     for file in [&hot, &warm] {
         assert_eq!(verify_file(file).unwrap().tables, header.tables);
         assert_eq!(operator.verify(file).await.unwrap().comparison, Comparison::Same);
     }
-    assert_eq!(app.sql("SELECT count(*) FROM applications_archive").await, "3", "nothing is deleted");
+    assert_eq!(app.sql("SELECT count(*) FROM applications_archive").await, "3", "nothing must be deleted");
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 2, "{left:?}");
-    // Personal data stand in it as in the database.
+    // Personal data is sealed as in the database.
     let packed = std::fs::read(&hot).unwrap();
     let mut text = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut text).unwrap();
@@ -66,7 +66,7 @@ async fn an_export_reads_as_the_database_wherever_the_month_is() {
 }
 
 #[actix_rt::test]
-async fn a_file_is_brought_back_as_the_documentation_says() {
+async fn an_export_can_be_imported_as_documented() {
     let app = with_old_month().await;
     let operator = months(&app.database).await;
     let folder = tempfile::tempdir().unwrap();
@@ -94,7 +94,7 @@ async fn a_file_is_brought_back_as_the_documentation_says() {
     sql.batch_execute(rest).await.unwrap();
     assert_eq!(operator.verify(&file).await.unwrap().comparison, Comparison::Same);
     for move_away in [true, false] {
-        // No event told of the rows that this test made, so that no day has them.
+        // This test inserted its rows without events, so the statistics have no days for them.
         let mut wrong = statistics::differences(&mut sql).await.unwrap();
         wrong.retain(|difference| difference.starts_with("applications of"));
         assert_eq!(wrong, Vec::<String>::new());
@@ -105,7 +105,7 @@ async fn a_file_is_brought_back_as_the_documentation_says() {
 }
 
 #[actix_rt::test]
-async fn an_export_that_is_not_what_was_written_is_noticed() {
+async fn a_modified_export_is_detected() {
     let app = with_old_month().await;
     let operator = months(&app.database).await;
     let folder = tempfile::tempdir().unwrap();
@@ -123,11 +123,11 @@ async fn an_export_that_is_not_what_was_written_is_noticed() {
     execute(&mut sql, "SET session_replication_role = replica").await.unwrap();
     execute(&mut sql, "UPDATE applications SET term_months = 12 WHERE created_by = 'tester'").await.unwrap();
     let differs = operator.verify(&file).await.unwrap_err().to_string();
-    assert!(differs.contains("the database holds something else: applications"), "{differs}");
+    assert!(differs.contains("the export differs from the database: applications"), "{differs}");
 }
 
 #[actix_rt::test]
-async fn what_cannot_be_exported_is_refused_and_leaves_no_file() {
+async fn a_rejected_export_leaves_no_file() {
     let app = with_old_month().await;
     let operator = months(&app.database).await;
     let folder = tempfile::tempdir().unwrap();
@@ -143,7 +143,7 @@ async fn what_cannot_be_exported_is_refused_and_leaves_no_file() {
     assert!(said(month("2024-03")).await.contains("3 applications that are not closed"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     std::fs::write(&file, "precious").unwrap();
-    assert!(said(month("2024-03")).await.contains("exists already"));
+    assert!(said(month("2024-03")).await.contains("already exists"));
     assert_eq!(std::fs::read(&file).unwrap(), b"precious");
 }
 
@@ -165,7 +165,7 @@ async fn an_operator_archives_exports_and_verifies_from_the_command_line() {
     };
     assert!(says(&["list"], "2024-03  hot"));
     assert!(says(&["detach", "2024-03"], "2024-03 has been moved to the archive"));
-    assert!(!says(&["detach", "2024-03"], "archived already"));
+    assert!(!says(&["detach", "2024-03"], "already archived"));
     assert!(!says(&["detach", "March"], "must be a month in the form YYYY-MM"));
     assert!(says(&["list"], "2024-03  archived"));
     assert!(says(&["export", "2024-03", "--output", &file], "2024-03: exported"));

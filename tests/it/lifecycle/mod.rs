@@ -1,4 +1,4 @@
-//! Recurring work, what it lets go, and the archive.
+//! Recurring work, retention and the archive.
 
 mod archive;
 mod export;
@@ -17,10 +17,10 @@ use crate::support::db::execute;
 use crate::support::engine::{RECURRING_TASKS, application, cron_key};
 use crate::support::eventually;
 
-/// A schedule of these tasks alone: name, expression, what becomes of a missed time. A database's first start runs none of
-/// the others.
+/// Settings with only these recurring tasks: name, cron expression, policy for a missed time. The others are off, also at
+/// the first start of a database.
 ///
-/// Tests move their instances' clocks by days; the database's stays.
+/// Tests advance the clocks of their instances by days; that of the database stays.
 fn only(tasks: &[(&str, &str, &str)]) -> Vec<(String, String)> {
     let mut keys = vec![("AVAL__INSTANCE__MAX_CLOCK_SKEW_MS".to_owned(), (400_i64 * 86_400_000).to_string())];
     for task in RECURRING_TASKS {
@@ -32,23 +32,23 @@ fn only(tasks: &[(&str, &str, &str)]) -> Vec<(String, String)> {
     keys
 }
 
-/// As overrides are written.
+/// The keys as overrides.
 fn pairs(keys: &[(String, String)]) -> Vec<(&str, &str)> {
     keys.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
-/// Starts one with these tasks alone.
+/// Starts an application with only these tasks.
 async fn started(tasks: &[(&str, &str, &str)]) -> TestApp {
-    // A month that moves is no event: copies of lists would be as they were for a while.
+    // Moving a month causes no event, so cached lists would stay unchanged for a while.
     let no_copies = ("AVAL__CACHE__ENABLED", "false");
     TestApp::start(&[pairs(&only(tasks)).as_slice(), &[no_copies]].concat()).await
 }
 
-/// Asks for a run of a task, and waits until it is over.
+/// Requests a run of a task and waits until it has finished.
 async fn run(app: &TestApp, task: &str) -> Value {
     let admin = app.acting_as(ADMIN).await;
     let asked = admin.post(&format!("/api/v1/admin/schedule/{task}/run"), &Value::Null).await.expect(202);
-    eventually(&format!("{task} to be over"), async || {
+    eventually(&format!("{task} to finish"), async || {
         let runs = admin.get(&format!("/api/v1/admin/scheduled-runs?task={task}")).await.expect(200);
         let runs = runs["runs"].as_array().unwrap().clone();
         runs.into_iter().find(|run| run["id"] == asked["id"] && !run["finished_at"].is_null())
@@ -56,7 +56,7 @@ async fn run(app: &TestApp, task: &str) -> Value {
     .await
 }
 
-/// One that was decided as an application of today is, for others to be made after.
+/// A decided application that others are copied from.
 async fn model(app: &TestApp) -> String {
     let id = app.submit(&spanish()).await;
     assert_eq!(app.decided(&id).await, "APPROVED");
@@ -73,7 +73,7 @@ async fn old_application(app: &TestApp, month: &str, model: &str) -> String {
     let part = format!("partitions.applications_{}", month.replace('-', "_"));
     let count = |sign: i32| format!("SELECT statistics_move_applications('{part}', {sign})");
     execute(&mut sql, &count(-1)).await.unwrap();
-    // As if it had been there since: no trigger runs, and no event tells of it.
+    // Disables triggers, so the application looks old and causes no event.
     execute(&mut sql, "SET session_replication_role = replica").await.unwrap();
     let keys = app.engine().resources.database.keys();
     insert(&mut sql, keys, &[Insertion::from(row)]).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is kept, and for how long.
+//! Retention of each kind of row.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{only, pairs, run, started};
 use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
 
-/// A row of each kind whose time is over, and one whose time is not.
+/// For each kind, one expired row and one that is not.
 const ROWS: [(&str, &str, &str); 8] = [
     (
         "expire_webhooks",
@@ -67,7 +67,7 @@ const ROWS: [(&str, &str, &str); 8] = [
 ];
 
 #[actix_rt::test]
-async fn of_each_kind_what_has_expired_goes_and_the_rest_stays() {
+async fn expired_rows_of_each_kind_are_deleted_and_others_kept() {
     let app = started(&[]).await;
     for (task, table, rows) in ROWS {
         app.execute(rows).await;
@@ -76,7 +76,7 @@ async fn of_each_kind_what_has_expired_goes_and_the_rest_stays() {
         assert_eq!(run(&app, task).await["outcome"], "completed", "{task}");
         assert_eq!(app.sql(&count).await, "1", "{task}");
     }
-    // The end of a task's schedule is kept for ever.
+    // The last scheduled run of a task is never deleted.
     assert_eq!(app.sql("SELECT task FROM scheduled_runs WHERE instance = 'old'").await, "b");
 }
 
@@ -86,7 +86,7 @@ const HISTORY: &str = "SELECT string_agg(right(c.relname, 7), ' ' ORDER BY c.rel
                        AND c.relname < 'job_history_2026'";
 
 #[actix_rt::test]
-async fn months_of_finished_jobs_are_dropped_and_nobody_waits_for_it() {
+async fn months_of_finished_jobs_are_dropped_without_blocking() {
     let app = started(&[]).await;
     app.execute("SELECT ensure_month_partitions('2024-01-01', 2)").await;
     let mut reader = app.database.connect().await;
@@ -102,10 +102,10 @@ async fn months_of_finished_jobs_are_dropped_and_nobody_waits_for_it() {
 }
 
 #[actix_rt::test]
-async fn a_month_is_kept_until_its_last_job_is_old_enough() {
+async fn a_month_is_kept_until_its_last_job_has_expired() {
     let today = aval::clock::Clock::system().now().date_naive();
     let end_of_february = chrono::NaiveDate::from_ymd_opt(2024, 3, 1).unwrap();
-    // January's last job is older than that, February's is not.
+    // January's last job has expired; February's has not.
     let retention = ((today - end_of_february).num_days() + 1).to_string();
     let keys = only(&[]);
     let mut overrides = pairs(&keys);
@@ -117,7 +117,7 @@ async fn a_month_is_kept_until_its_last_job_is_old_enough() {
 }
 
 #[actix_rt::test]
-async fn the_database_drops_nothing_but_an_old_month_of_finished_jobs() {
+async fn the_database_function_only_drops_old_months_of_finished_jobs() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     let refused = execute(&mut sql, "SELECT drop_job_history_month(now()::date)").await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The schedule: what runs when, across restarts, takeovers and failures.
+//! The schedule of recurring work, across restarts, takeovers and failures.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,13 +40,13 @@ fn daily(clock: &Clock, hours: i64) -> String {
 }
 
 #[actix_rt::test]
-async fn a_first_start_runs_each_task_once_and_tells_of_it() {
+async fn a_first_start_runs_and_records_each_task_once() {
     let keys = TASKS.map(cron_key);
     let mut as_shipped: Vec<_> = keys.iter().map(|key| (key.as_str(), DEFAULT)).collect();
     as_shipped.push(("AVAL__HOUSEKEEPING__ARCHIVE__CRON", "off"));
     let app = TestApp::start(&as_shipped).await;
     let completed = "SELECT count(*) FROM scheduled_runs WHERE outcome = 'completed'";
-    // All but the archive, which is off.
+    // All except the archive, which is off.
     let all = (TASKS.len() - 1).to_string();
     eventually("every task to be completed", async || (app.sql(completed).await == all).then_some(())).await;
     let three = "SELECT bool_and(extract(hour FROM due_at AT TIME ZONE 'UTC') = 3 AND due_at <= now()) \
@@ -75,7 +75,10 @@ async fn a_first_start_runs_each_task_once_and_tells_of_it() {
     }
     assert!(app.metric("partitions_ahead_months").await >= 1.0);
     let last = "scheduled_task_last_success_timestamp_seconds{task=\"expire_outbox\"}";
-    eventually("the last success to be told", async || (app.metric(last).await > 1.7e9).then_some(())).await;
+    eventually("the last success to be in the metrics", async || {
+        (app.metric(last).await > 1.7e9).then_some(())
+    })
+    .await;
 
     let page = app.get(&format!("{RUNS}?page_size=4")).await.expect(200);
     assert_eq!(page["runs"].as_array().unwrap().len(), 4);
@@ -90,7 +93,7 @@ async fn a_first_start_runs_each_task_once_and_tells_of_it() {
 }
 
 #[actix_rt::test]
-async fn a_time_that_passed_while_nobody_led_runs_once_or_waits_as_its_policy_says() {
+async fn a_due_time_missed_without_a_leader_runs_once_or_is_skipped_by_policy() {
     let clock = Clock::system();
     let six_hours_ago = daily(&clock, 6);
     let tasks =
@@ -109,20 +112,23 @@ async fn a_time_that_passed_while_nobody_led_runs_once_or_waits_as_its_policy_sa
     let late = "SELECT count(*) FROM scheduled_runs WHERE started_at - due_at > interval '5 hours'";
     assert_eq!(app.sql(late).await, "2");
 
-    // The next one is led through.
+    // There is a leader at the next one.
     clock.advance(Duration::from_secs(18 * 3600));
     goes(&app, "expire_webhooks", "schedule:completed schedule:completed schedule:completed").await;
     goes(&app, "expire_staff_views", "schedule:completed").await;
 }
 
 #[actix_rt::test]
-async fn a_takeover_loses_no_due_time_and_repeats_none() {
+async fn a_takeover_neither_loses_nor_repeats_a_due_time() {
     let clock = Clock::system();
     let keys = only(&[("expire_webhooks", &daily(&clock, 6), "run")]);
     let database = Rc::new(TestDatabase::create().await);
     let first = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
     let led = "SELECT count(*) FROM scheduled_runs WHERE outcome = 'completed'";
-    eventually("the first to lead", async || (first.sql(led).await == "1").then_some(())).await;
+    eventually("the first instance to become the leader", async || {
+        (first.sql(led).await == "1").then_some(())
+    })
+    .await;
     let second = TestApp::start_at(Rc::clone(&database), clock.clone(), &pairs(&keys)).await;
     let count = async |wanted: u32| {
         eventually(&format!("run {wanted}"), async || {
@@ -138,7 +144,7 @@ async fn a_takeover_loses_no_due_time_and_repeats_none() {
         wanted += 1;
         count(wanted).await;
     }
-    // Whoever leads loses the connection that holds the lock.
+    // The leader loses the connection that holds the lock.
     for _ in 0..3 {
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks, \
                    (SELECT hashtextextended('aval.leader.housekeeper', 0) AS key) k \
@@ -163,7 +169,7 @@ async fn a_takeover_loses_no_due_time_and_repeats_none() {
 }
 
 #[actix_rt::test]
-async fn a_run_that_a_dead_leader_left_is_given_up_and_made_again() {
+async fn a_run_of_a_dead_leader_is_abandoned_and_repeated() {
     let clock = Clock::system();
     let six_hours_ago = daily(&clock, 6);
     let tasks =
@@ -180,7 +186,7 @@ async fn a_run_that_a_dead_leader_left_is_given_up_and_made_again() {
     }
     let app = TestApp::start_at(database, clock, &pairs(&only(&tasks))).await;
     goes(&app, "expire_webhooks", "schedule:abandoned retry:completed").await;
-    // Given up this moment, it is in time for another whatever its policy.
+    // It was abandoned just now, so it is repeated whatever its policy.
     goes(&app, "expire_staff_views", "schedule:abandoned retry:completed").await;
     let series = "scheduled_runs_total{outcome=\"abandoned\",task=\"expire_webhooks\"}";
     assert!((app.metric(series).await - 1.0).abs() < 0.5);
@@ -190,7 +196,7 @@ async fn a_run_that_a_dead_leader_left_is_given_up_and_made_again() {
 }
 
 #[actix_rt::test]
-async fn a_task_that_fails_is_tried_again_after_its_pause_and_keeps_no_other_from_running() {
+async fn a_failed_task_is_retried_after_its_pause_and_does_not_block_others() {
     let clock = Clock::system();
     let long_ago = daily(&clock, 6);
     let tasks = [
@@ -219,7 +225,7 @@ async fn a_task_that_fails_is_tried_again_after_its_pause_and_keeps_no_other_fro
 }
 
 #[actix_rt::test]
-async fn an_operator_asks_for_a_run_and_gets_one_also_of_a_task_that_is_off() {
+async fn an_operator_can_run_a_task_even_if_it_is_off() {
     let app = started(&[]).await;
     let done = run(&app, "expire_webhooks").await;
     assert_eq!((&done["outcome"], &done["cause"]), (&json!("completed"), &json!("request")));
@@ -231,7 +237,7 @@ async fn an_operator_asks_for_a_run_and_gets_one_also_of_a_task_that_is_off() {
 }
 
 #[actix_rt::test]
-async fn a_run_that_waits_for_a_leader_is_asked_for_once() {
+async fn a_waiting_request_for_a_run_is_not_duplicated() {
     let database = Rc::new(TestDatabase::create().await);
     let mut leader = database.connect().await;
     let key = "hashtextextended('aval.leader.housekeeper', 0)";

@@ -1,7 +1,7 @@
-//! One line for each function of `storage/` that takes a connection, or for each way in which it asks.
+//! One case for each function of `storage/` that takes a connection, and for each variant of its query.
 //!
-//! A name is `module::function`, and after a space whatever tells apart several cases of one function. Each call runs in a
-//! transaction that is rolled back.
+//! A name is `module::function`, followed by a space and a description if the function has several cases. Each call
+//! runs in a transaction that is rolled back.
 
 use std::time::Duration;
 
@@ -44,20 +44,20 @@ use serde_json::{Map, json};
 use super::fill::World;
 use crate::support::engine::application;
 
-/// A call of a function, and what its plans must be.
+/// A call of a function, and the requirements for its plans.
 pub(super) struct Case {
-    /// `module::function`, and which way of asking.
+    /// `module::function`, and the variant.
     pub(super) name: &'static str,
-    /// Most months of applications, or of what hangs on them, that one statement may read.
+    /// The most months that one statement may read of applications or of tables that refer to them.
     pub(super) months: usize,
-    /// Indexes that must be used, without months in their names.
+    /// Indexes that must be used, without the months in their names.
     pub(super) indexes: &'static [&'static str],
-    /// The call; what it fails with as text.
+    /// The call; errors are returned as text.
     pub(super) call:
         for<'a> fn(&'a mut AsyncPgConnection, &'a World) -> LocalBoxFuture<'a, Result<(), String>>,
 }
 
-/// Lists may go through as many as there are.
+/// For lists, which may read all months.
 const ALL: usize = usize::MAX;
 
 macro_rules! cases {
@@ -74,7 +74,6 @@ macro_rules! cases {
     };
 }
 
-/// Every case.
 #[rustfmt::skip]
 pub(super) const CASES: &[Case] = cases! {
     "api_keys::insert" [0] [] |sql, w| api_keys::insert(sql, &new_key(w));
@@ -161,7 +160,7 @@ pub(super) const CASES: &[Case] = cases! {
     "failed_jobs::mark" [0] ["failed_jobs_pkey"]
         |sql, w| async move { failed_jobs::mark(sql, w.letter, FailedJobStatus::Reviewed, &operator()).await };
     "failed_jobs::retry::retry" [1] ["failed_jobs_pkey"] |sql, w| async move {
-        // Whether it may be retried is not the question here.
+        // The result does not matter here.
         let _ = failed_jobs::retry(sql, w.letter, &operator()).await;
         Ok::<_, Error>(())
     };

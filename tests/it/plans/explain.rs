@@ -1,4 +1,4 @@
-//! Plans as PostgreSQL's auto_explain writes them to the server's log, those inside functions and triggers included.
+//! Plans as PostgreSQL's auto_explain logs them, including those in functions and triggers.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::support::db::{TestDatabase, text};
 /// A connection whose plans are read.
 pub(super) struct Explained {
     pub(super) sql: AsyncPgConnection,
-    /// What its lines in the log begin with, after the time.
+    /// The prefix of its log lines, after the time.
     mark: String,
     log: PathBuf,
 }
@@ -39,7 +39,7 @@ impl Explained {
         Self { sql, mark: format!("[{pid}] LOG:  duration: "), log }
     }
 
-    /// The plans of everything that `work` has the database do.
+    /// The plans of all statements that `work` executes.
     pub(super) async fn plans_of(&mut self, work: impl AsyncFnOnce(&mut AsyncPgConnection)) -> Vec<Plan> {
         let from = std::fs::metadata(&self.log).unwrap().len();
         work(&mut self.sql).await;
@@ -67,11 +67,11 @@ impl Explained {
     }
 }
 
-/// What one statement did.
+/// The executed plan of one statement.
 pub(super) struct Plan(Value);
 
 impl Plan {
-    /// The nodes that were run.
+    /// The executed nodes.
     fn nodes(&self) -> Vec<&Value> {
         let mut left = vec![&self.0["Plan"]];
         let mut nodes = Vec::new();
@@ -84,8 +84,8 @@ impl Plan {
         nodes
     }
 
-    /// Tables of which all rows were read, partitions under their table's name.
-    pub(super) fn read_from_end_to_end(&self) -> BTreeSet<String> {
+    /// The tables that were read completely; partitions count as their table.
+    pub(super) fn fully_read_tables(&self) -> BTreeSet<String> {
         let scans = self.nodes().into_iter().filter(|node| node["Node Type"] == "Seq Scan");
         scans.map(|node| split_month(node["Relation Name"].as_str().unwrap()).0).collect()
     }
@@ -108,8 +108,8 @@ impl Plan {
         names.map(without_month).collect()
     }
 
-    /// Most rows that a scan has found and thrown away or passed on, all its runs and partitions together.
-    pub(super) fn rows_looked_at(&self) -> u64 {
+    /// The most rows that a scan returned or filtered out, over all its loops and partitions.
+    pub(super) fn rows_examined(&self) -> u64 {
         let count = |node: &Value, member: &str| node[member].as_f64().unwrap_or(0.0);
         let rows = |node: &&Value| {
             let each = count(node, "Actual Rows")
@@ -143,7 +143,7 @@ fn is_scan(node: &Value) -> bool {
     node["Node Type"].as_str().is_some_and(|kind| kind.ends_with("Scan"))
 }
 
-/// `applications_2026_11` is a month of `applications`.
+/// Splits a partition's name: `applications_2026_11` is a month of `applications`.
 fn split_month(name: &str) -> (String, Option<String>) {
     let at = name.len().saturating_sub("_2026_11".len());
     match name.split_at_checked(at) {
@@ -157,7 +157,7 @@ fn is_month(text: &str) -> bool {
     shape == "_0000_00"
 }
 
-/// An index of a partition is named after the partition; under its table it would have no month.
+/// The name of an index without its month. An index of a partition is named after the partition.
 fn without_month(index: &str) -> String {
     let starts = index.char_indices().map(|(at, _)| at);
     for at in starts {

@@ -1,4 +1,4 @@
-//! A database with months of everything, made by plain SQL.
+//! A database with months of data, inserted by plain SQL.
 
 use aval::clock::Clock;
 use aval::countries::Countries;
@@ -17,21 +17,21 @@ use uuid::Uuid;
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{key_ring, settings};
 
-/// Months before this one that have rows.
+/// The number of past months with rows.
 const MONTHS: usize = 6;
-/// Applications of each month: enough for every index to pay.
+/// Applications per month: enough for every index to be worthwhile.
 pub(super) const MANY: usize = 4000;
-/// So few that reading a whole table costs less than its index. Plans that are cached then outlive the table's growth.
+/// Few enough that reading a whole table costs less than using its index. Cached plans then outlive the table's growth.
 pub(super) const FEW: usize = 110;
 
-/// What the cases ask for.
+/// The identifiers that the cases use.
 pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) keys: Arc<KeyRing>,
     pub(super) now: DateTime<Utc>,
-    /// Of a month in the middle, pending.
+    /// A pending application in a month in the middle.
     pub(super) application: ApplicationId,
-    /// A job that was claimed.
+    /// A claimed job.
     pub(super) job: ClaimedJob,
     pub(super) document: DocumentIndex,
     pub(super) case: Decidable,
@@ -42,14 +42,13 @@ pub(super) struct World {
     pub(super) token_family: Uuid,
     pub(super) api_key: Uuid,
     pub(super) webhook: Uuid,
-    /// A dead letter.
     pub(super) letter: Uuid,
-    /// A run of a task that is over.
+    /// A finished run of a task.
     pub(super) run: Uuid,
 }
 
 impl World {
-    /// Makes it with so many applications in each month, and no statistics.
+    /// Creates the data with this many applications per month, and without statistics.
     pub(super) async fn fill(database: &TestDatabase, of_a_month: usize) -> Self {
         let mut sql = database.connect().await;
         let first = format!("date_trunc('month', now())::date - interval '{MONTHS} months'");
@@ -101,7 +100,7 @@ impl World {
         }
     }
 
-    /// A change that somebody makes now.
+    /// A change made now.
     pub(super) fn attribution(&self) -> Attribution {
         Attribution {
             change_id: self.change_id(),
@@ -116,7 +115,7 @@ impl World {
     }
 }
 
-/// Statistics change when a test says so.
+/// Statistics only change when a test changes them.
 const NO_AUTOVACUUM: &str = "\
     DO $$ DECLARE stored record; BEGIN \
         FOR stored IN SELECT oid::regclass AS name FROM pg_class WHERE relkind = 'r' \
@@ -124,14 +123,14 @@ const NO_AUTOVACUUM: &str = "\
             EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', stored.name); \
         END LOOP; END $$";
 
-/// Leaves PostgreSQL as it is before it has analysed or vacuumed a table for the first time.
+/// Resets a table to the state before its first analyse or vacuum.
 pub(super) const FORGET_STATISTICS: &str = "\
     DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class \
         WHERE relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)); \
     UPDATE pg_class SET relpages = 0, reltuples = -1, relallvisible = 0 WHERE relkind IN ('r', 'p') \
         AND relnamespace IN ('public'::regnamespace, 'partitions'::regnamespace)";
 
-/// Puts so many applications into every month, of 50 accounts and all statuses.
+/// Inserts this many applications into every month, of 50 accounts and all statuses.
 pub(super) async fn applications(sql: &mut AsyncPgConnection, keys: &KeyRing, of_a_month: usize) {
     sql.batch_execute(&format!(
         "SET session_replication_role = replica; \
@@ -174,7 +173,7 @@ pub(super) async fn applications(sql: &mut AsyncPgConnection, keys: &KeyRing, of
     sql.batch_execute("DROP TABLE planned; SET session_replication_role = origin").await.unwrap();
 }
 
-/// What belongs to the applications, and everything else.
+/// Rows that refer to applications, and all others.
 const REST: &str = "\
     SET session_replication_role = replica; \
     INSERT INTO audit_logs (application_id, version, action, new_status, changed_by, change_id) \

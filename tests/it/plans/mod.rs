@@ -1,9 +1,9 @@
-//! The plans of every query in `storage/`, as PostgreSQL really ran them: each function is called on a database with
-//! months of rows, again and again, so that the plans that are kept for prepared statements are seen too. Nothing that grows
-//! is read from end to end, and what is about one application touches one month.
+//! The executed plans of all queries in `storage/`. Each function is called repeatedly on a database with months of
+//! rows, so cached plans of prepared statements are covered too. Growing tables must not be read completely, and
+//! queries about one application must only touch one month.
 //!
-//! A new function of `storage/` that takes a connection needs a line in [`cases`] (a test says so): its name, how many
-//! months it may read, the indexes that it must use, and a call that succeeds.
+//! A new function of `storage/` that takes a connection needs a case in [`cases`] (a test checks that): its name, the
+//! number of months it may read, the indexes it must use, and a call that succeeds.
 
 mod cases;
 mod explain;
@@ -24,47 +24,47 @@ use self::fill::{FEW, FORGET_STATISTICS, MANY, World};
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{key_ring, settings};
 
-/// Tables that may be read from end to end, and why; so may the catalogue, which says what types there are.
+/// Tables that may be read completely, with the reason. The system catalogue may be read as well.
 const SMALL: [(&str, &str); 4] = [
     ("outbox_position", "one row"),
     ("statistics_position", "one row"),
-    ("circuit_overrides", "a row a country"),
-    ("paused_lanes", "a row a lane"),
+    ("circuit_overrides", "one row per country"),
+    ("paused_lanes", "one row per lane"),
 ];
 
-/// Tables of which a function may begin to read all, because it stops soon, and where.
+/// Full scans that a function may begin because they stop early, with the reason.
 const BOUNDED: [(&str, &str, &str); 3] = [
     ("users::any", "users", "at the first row"),
     ("jobs::figures::depth", "pending_jobs", "at QUEUE_COUNT_LIMIT"),
     ("jobs::figures::dead_letters", "failed_jobs", "at QUEUE_COUNT_LIMIT for each status"),
 ];
 
-/// Functions without a case, and why. A name that ends with `::` stands for all below it.
+/// Functions without a case, with the reason. A name that ends with `::` stands for a whole module.
 const WITHOUT_PLAN: [(&str, &str); 11] = [
     ("replica::replayed_until", "it reads no table"),
-    ("archive::", "moves and reads whole months, once for each or on an operator's command"),
-    ("jobs::claim::explain_claim", "gives the plan of a claim"),
-    ("partitions::ensure", "makes tables and reads none"),
+    ("archive::", "moves and reads whole months, once per month or on an operator's command"),
+    ("jobs::claim::explain_claim", "returns the plan of a claim"),
+    ("partitions::ensure", "creates tables and reads none"),
     ("partitions::months_ahead", "reads the catalogue"),
     ("partitions::job_history_before", "reads the catalogue"),
     ("partitions::drop_job_history", "drops a table and reads none"),
     ("reencrypt::count_left", "reads everything, on an operator's command"),
     ("statistics::differences::differences", "reads everything, for checkers"),
-    ("transaction::", "runs the statements of others"),
-    ("users::password_costs", "reads all accounts, once for each start of an instance"),
+    ("transaction::", "runs statements of its callers"),
+    ("users::password_costs", "reads all accounts, once per start of an instance"),
 ];
 
-/// A statement is planned for its values five times; then PostgreSQL may keep a plan for any values.
+/// PostgreSQL plans a statement for its values five times. After that it may cache a generic plan.
 const CALLS: usize = 7;
 
-/// What is wrong with the plans of one call.
+/// The violations in the plans of one call.
 fn faults(case: &Case, plans: &[Plan]) -> Vec<String> {
     let mut faults = Vec::new();
     if plans.is_empty() {
         faults.push("no plan was logged".to_owned());
     }
     for plan in plans {
-        for table in plan.read_from_end_to_end() {
+        for table in plan.fully_read_tables() {
             let is_small = table.starts_with("pg_") || SMALL.iter().any(|(small, _)| *small == table);
             let is_bounded = BOUNDED.iter().any(|(name, of, _)| *name == case.name && *of == table);
             if !is_small && !is_bounded {
@@ -87,8 +87,8 @@ fn faults(case: &Case, plans: &[Plan]) -> Vec<String> {
     faults
 }
 
-/// What runs in a transaction of `storage/transaction.rs`, by the beginning of its name: the way of an application, and
-/// whatever is written.
+/// Functions that run in a transaction of `storage/transaction.rs`, by the beginning of their name: processing an
+/// application, and all writes.
 const TRANSACTIONS: [&str; 20] = [
     "applications::change",
     "applications::insert",
@@ -112,23 +112,23 @@ const TRANSACTIONS: [&str; 20] = [
     "users::lock",
 ];
 
-/// What PostgreSQL knows of the tables.
+/// PostgreSQL's statistics about the tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Knows {
-    /// How large they are and what is in them.
+    /// Current statistics.
     Enough,
-    /// Nothing, or what they were when they were small.
+    /// No statistics, or outdated ones from small tables.
     Little,
 }
 
-/// Searches by members of JSON data, whose index gives no order.
+/// Searches by members of JSON data, whose index is unordered.
 const SEARCHES: [&str; 2] =
     ["applications::list::list_page of data", "applications::list::list_page of a report"];
 
-/// What keeps its index only with statistics: searches, whose time is short, and a list for operators.
+/// Cases that need statistics to use their index: searches, which have a short timeout, and a list for operators.
 const NEED_STATISTICS: [&str; 3] = [SEARCHES[0], SEARCHES[1], "failed_jobs::list::list_page of a status"];
 
-/// How the transaction of a case begins, where it is not a statement by itself.
+/// How the transaction of a case begins, unless it is a single statement.
 fn begin(case: &Case) -> Option<&'static str> {
     if SEARCHES.contains(&case.name) {
         Some(planner::BEGIN_SEARCH)
@@ -139,8 +139,8 @@ fn begin(case: &Case) -> Option<&'static str> {
     }
 }
 
-/// What is wrong with the plans of cases, each run several times: of transactions on a session with PostgreSQL's own settings,
-/// as a pooler in transaction mode lends it, and of statements on a session of the pool.
+/// The violations in the plans of the cases, each run several times: of transactions in a session with PostgreSQL's
+/// default settings, as behind a pooler in transaction mode, and of single statements in a session of the pool.
 async fn wrong_plans(database: &TestDatabase, world: &World, knows: Knows) -> Vec<String> {
     let mut sql = database.connect().await;
     let name = text(&mut sql, "SELECT current_database()").await.unwrap();
@@ -157,7 +157,7 @@ async fn wrong_plans(database: &TestDatabase, world: &World, knows: Knows) -> Ve
         for round in 0..CALLS {
             explained.sql.batch_execute(begin).await.unwrap();
             let mut outcome = Ok(());
-            // A statement is over, and its plan written, when the next one begins.
+            // A statement's plan is logged when the next one begins.
             let plans = explained
                 .plans_of(async |sql| {
                     outcome = (case.call)(sql, world).await;
@@ -184,7 +184,7 @@ fn assert_right(wrong: &[String]) {
 }
 
 #[actix_rt::test]
-async fn every_query_uses_its_index_and_reads_no_more_months_than_it_must() {
+async fn every_query_uses_its_index_and_reads_only_the_necessary_months() {
     let database = TestDatabase::create().await;
     let world = World::fill(&database, MANY).await;
     execute(&mut database.connect().await, "VACUUM ANALYZE").await.unwrap();
@@ -199,18 +199,18 @@ async fn every_query_uses_its_index_without_statistics() {
     assert_right(&wrong_plans(&database, &world, Knows::Little).await);
 }
 
-/// Whatever was cached while the tables were small is used when they have grown.
+/// Plans that were cached while the tables were small are used after they have grown.
 #[actix_rt::test]
-async fn every_query_uses_its_index_also_when_planned_on_small_tables() {
+async fn every_query_uses_its_index_even_when_planned_on_small_tables() {
     let database = TestDatabase::create().await;
     let world = World::fill(&database, FEW).await;
     execute(&mut database.connect().await, "VACUUM ANALYZE").await.unwrap();
     assert_right(&wrong_plans(&database, &world, Knows::Little).await);
 }
 
-/// Statistics say that the queue is short: reading all of it looks as cheap as looking up its keys.
+/// With statistics of a short queue, reading all of it looks as cheap as index lookups.
 #[actix_rt::test]
-async fn jobs_are_found_by_their_keys_when_the_queue_has_grown_since_it_was_analysed() {
+async fn jobs_are_found_by_key_when_the_queue_has_grown_since_its_last_analyse() {
     const BY_KEY: [&str; 6] = [
         "decisions::store",
         "applications::begin::begin",
@@ -240,13 +240,13 @@ async fn jobs_are_found_by_their_keys_when_the_queue_has_grown_since_it_was_anal
                 .await;
             assert_eq!(outcome, Ok(()), "{}", case.name);
             for plan in plans {
-                assert!(plan.rows_looked_at() < 1000, "{}:\n{plan}", case.name);
+                assert!(plan.rows_examined() < 1000, "{}:\n{plan}", case.name);
             }
         }
     }
 }
 
-/// `file::function` of everything public in `src/storage` that takes a connection.
+/// `file::function` of all public functions in `src/storage` that take a connection.
 fn functions(folder: &Path, prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -270,7 +270,7 @@ fn functions(folder: &Path, prefix: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_function_of_the_storage_has_its_plans_looked_at() {
+fn every_function_of_storage_has_a_case() {
     let cases: BTreeSet<&str> = CASES.iter().map(|case| case.name.split(' ').next().unwrap()).collect();
     let there = functions(Path::new("src/storage"), "");
     assert!(there.len() > 50, "{there:?}");
@@ -286,11 +286,11 @@ fn every_function_of_the_storage_has_its_plans_looked_at() {
     let named = cases.into_iter().chain(WITHOUT_PLAN.iter().map(|(name, _)| *name));
     let gone: Vec<_> =
         named.filter(|name| !there.iter().any(|function| stands_for(name, function))).collect();
-    assert!(gone.is_empty(), "nothing has these names any more: {gone:?}");
+    assert!(gone.is_empty(), "these names no longer exist: {gone:?}");
 }
 
 #[actix_rt::test]
-async fn a_plan_that_reads_everything_is_noticed() {
+async fn a_plan_that_reads_a_whole_table_is_detected() {
     let database = TestDatabase::create().await;
     World::fill(&database, MANY).await;
     execute(&mut database.connect().await, "VACUUM ANALYZE").await.unwrap();
@@ -313,15 +313,15 @@ async fn a_plan_that_reads_everything_is_noticed() {
     for part in ["reads all of applications", "_2", "does not use applications_status_idx"] {
         assert!(noticed.contains(part), "{part}: {noticed}");
     }
-    assert!(!faults(&case, &[]).is_empty(), "nothing is no proof");
+    assert!(!faults(&case, &[]).is_empty(), "a missing plan must be a violation");
     let nested =
         plans("SELECT applied_elsewhere(id, '', '\\x00', '1 year') FROM applications ORDER BY id LIMIT 1")
             .await;
-    assert!(nested.len() >= 2, "what functions do is seen");
+    assert!(nested.len() >= 2, "plans inside functions must be included");
 }
 
 #[actix_rt::test]
-async fn a_total_costs_the_same_however_many_applications_there_are_and_whatever_fits() {
+async fn the_cost_of_a_total_is_independent_of_the_number_of_applications_and_matches() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     let mut costs = Vec::new();
@@ -343,7 +343,7 @@ async fn a_total_costs_the_same_however_many_applications_there_are_and_whatever
                             total(sql, &filter, &visibility, bounds).await.unwrap();
                         })
                         .await;
-                    of_size.push(plans.iter().map(Plan::rows_looked_at).max().unwrap());
+                    of_size.push(plans.iter().map(Plan::rows_examined).max().unwrap());
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Instances of Aval that share a database (relay, broadcaster and WebSocket endpoint alone), and clients.
+//! Instances of Aval that share a database and consist only of relay, broadcaster and WebSocket endpoint, and their
+//! clients.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -46,7 +47,7 @@ pub(super) async fn execute(connection: &mut AsyncPgConnection, statement: &str)
     diesel::sql_query(statement).execute(connection).await.unwrap()
 }
 
-/// The text of each row's only column, which `query` names `value`.
+/// The text of the only column of each row, which `query` must name `value`.
 pub(super) async fn texts(connection: &mut AsyncPgConnection, query: &str) -> Vec<String> {
     #[derive(QueryableByName)]
     struct Row {
@@ -67,7 +68,7 @@ pub(super) async fn count(connection: &mut AsyncPgConnection, query: &str) -> i6
     row.value
 }
 
-/// Inserts `how_many` applications; returns their ids.
+/// Inserts `how_many` applications and returns their ids.
 pub(super) async fn insert(
     connection: &mut AsyncPgConnection,
     country: &str,
@@ -89,12 +90,12 @@ pub(super) async fn set_status(connection: &mut AsyncPgConnection, id: &str, sta
     assert_eq!(changed, 1);
 }
 
-/// A user whose applications some tests insert.
+/// A user who owns the applications of some tests.
 const ANA: &str = "SET session_replication_role = replica; INSERT INTO users (id, username, password_hash, role, created_by) \
     SELECT uuid_v7_now(), 'ana', password_hash, 'user', 'test' FROM users WHERE username = 'test-user' \
     ON CONFLICT DO NOTHING; RESET session_replication_role";
 
-/// One instance: what a process of Aval has of the way from the outbox to WebSockets.
+/// An instance with only the parts from the outbox to WebSockets.
 pub(super) struct Instance {
     pub(super) resources: Resources,
     pub(super) sessions: Sessions,
@@ -105,7 +106,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Starts with short intervals and whatever `overrides` say.
+    /// Starts with short intervals and `overrides`.
     pub(super) async fn start(database: &TestDatabase, name: &str, overrides: &[(&str, &str)]) -> Self {
         let resources = resources(database, name, overrides).await;
         let sessions = Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics));
@@ -191,7 +192,7 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
     }
 }
 
-/// Starts an actor anew whenever it has died.
+/// Restarts an actor whenever it dies.
 fn keep_alive<A: Actor<Context = Context<A>>>(
     handle: &Handle<A>,
     make: impl Fn(LivenessGuard) -> A + 'static,
@@ -220,8 +221,8 @@ fn listen(database: Database, relay: Handle<OutboxRelay>, broadcaster: Handle<Br
     });
 }
 
-/// Serves the endpoint; `?account=` says who connects. The listener's buffers are small, so that a client that does not
-/// read is noticed after little.
+/// Serves the endpoint; `?account=` names the account. The listener's buffers are small, so an unread connection is
+/// detected early.
 fn serve(realtime: Realtime) -> (SocketAddr, ServerHandle) {
     async fn connect(
         request: HttpRequest,
@@ -281,11 +282,11 @@ impl Client {
         self.send_raw(Message::Pong(Default::default())).await;
     }
 
-    /// The next frame but pings, which it does not answer.
+    /// The next frame other than a ping. Does not answer pings.
     pub(super) async fn next_frame(&mut self) -> Option<Frame> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.frames.next());
-            match next.await.expect("nothing came in time") {
+            match next.await.expect("a frame in time") {
                 Some(Ok(Frame::Ping(_))) => {}
                 Some(Ok(frame)) => return Some(frame),
                 Some(Err(_)) | None => return None,
@@ -301,7 +302,7 @@ impl Client {
         }
     }
 
-    /// The close code that the server ends with.
+    /// The server's close code.
     pub(super) async fn close_code(&mut self) -> u16 {
         match self.next_frame().await {
             Some(Frame::Close(Some(reason))) => reason.code.into(),
@@ -320,7 +321,7 @@ impl Client {
         offsets
     }
 
-    /// Makes sure that nothing waits: the answer to a ping is the next message.
+    /// Checks that no message waits: the next one must be the answer to a ping.
     pub(super) async fn assert_silent(&mut self) {
         self.send(r#"{"action":"ping"}"#).await;
         assert_eq!(self.next().await["type"], "pong");
@@ -332,7 +333,7 @@ pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     crate::support::eventually(what, async || condition().await.then_some(())).await;
 }
 
-/// A WebSocket of raw bytes with a small receive buffer.
+/// A raw WebSocket connection with a small receive buffer.
 pub(super) async fn raw_client(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
@@ -343,17 +344,17 @@ pub(super) async fn raw_client(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A text frame of at most 125 bytes, under a mask of zeroes.
+/// A text frame of at most 125 bytes, masked with zeroes.
 pub(super) async fn send_raw_text(stream: &mut TcpStream, text: &[u8]) {
     let length = u8::try_from(text.len()).unwrap();
     stream.write_all(&[0x81, 0x80 | length, 0, 0, 0, 0]).await.unwrap();
     stream.write_all(text).await.unwrap();
 }
 
-/// Everything that the server sends before it ends the connection.
+/// All bytes until the server ends the connection.
 pub(super) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut sent = Vec::new();
     let all = stream.read_to_end(&mut sent);
-    tokio::time::timeout(PATIENCE, all).await.expect("the server ends the connection").unwrap();
+    tokio::time::timeout(PATIENCE, all).await.expect("the end of the connection").unwrap();
     sent
 }

@@ -1,4 +1,4 @@
-//! From a change in the database to every WebSocket that wants it, on real parts.
+//! Delivery from a change in the database to the subscribed WebSockets, with real parts.
 
 mod instance;
 mod protocol;
@@ -45,7 +45,7 @@ async fn concurrent_changes_get_gapless_offsets_and_reach_every_instance_once_an
             set_status(&mut connection, &id, "APPROVED").await;
         }
     });
-    // Two that publish whoever leads: what a leader does that does not know yet that it lost its lock.
+    // Two publishers besides the leader, like a former leader that has not noticed that it lost its lock.
     let usurpers = (0..2).map(|_| async {
         let mut connection = database.connect().await;
         while count(&mut connection, "SELECT last_offset AS value FROM outbox_position").await < TOTAL {
@@ -75,7 +75,7 @@ async fn concurrent_changes_get_gapless_offsets_and_reach_every_instance_once_an
 }
 
 #[actix_rt::test]
-async fn a_client_that_reconnects_gets_exactly_what_it_missed_or_is_told_that_it_cannot() {
+async fn a_reconnecting_client_gets_exactly_the_missed_events_or_is_told_to_reload() {
     let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_REPLAY", "20")]).await;
     let mut connection = database.connect().await;
@@ -89,9 +89,9 @@ async fn a_client_that_reconnects_gets_exactly_what_it_missed_or_is_told_that_it
     insert(&mut connection, "PT", "rui", 1).await;
     set_status(&mut connection, &first[0], "VALIDATING").await;
     let last = insert(&mut connection, "ES", "ana", 1).await;
-    until("all is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
+    until("everything is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
 
-    // All topics resume from the last position that was seen, which another topic had brought.
+    // All topics resume from the last seen position, which came from another topic.
     let mut client = Client::connect(instance.address, "").await;
     client.send(&resume(&json!({ "country": "ES" }), &epoch, 1)).await;
     client.send(&resume(&json!({ "application_id": first[0] }), &epoch, 1)).await;
@@ -127,15 +127,15 @@ async fn a_client_that_reconnects_gets_exactly_what_it_missed_or_is_told_that_it
         client.assert_silent().await;
     }
     insert(&mut connection, "IT", "ugo", 30).await;
-    until("all is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
+    until("everything is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
     let mut client = Client::connect(instance.address, "").await;
     client.send(&resume(&json!({ "channel": "applications" }), &epoch, 6)).await;
-    assert_eq!(client.next().await["recovered"], false, "30 are more than max_replay");
+    assert_eq!(client.next().await["recovered"], false, "30 events must exceed max_replay");
     instance.stop().await;
 }
 
 #[actix_rt::test]
-async fn a_replay_far_longer_than_the_queue_arrives_whole_while_live_events_wait_for_it() {
+async fn a_replay_longer_than_the_queue_arrives_completely_before_live_events() {
     const MISSED: u32 = 2_000;
     let database = TestDatabase::create().await;
     let bounds =
@@ -144,7 +144,7 @@ async fn a_replay_far_longer_than_the_queue_arrives_whole_while_live_events_wait
     let mut connection = database.connect().await;
     let epoch = json!(texts(&mut connection, "SELECT epoch::text AS value FROM outbox_position").await[0]);
     insert(&mut connection, "ES", "ana", MISSED).await;
-    until("all is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
+    until("everything is published", async || count(&mut connection, UNPUBLISHED).await == 0).await;
 
     let mut client = Client::connect(instance.address, "").await;
     client.send(&resume(&json!({ "channel": "applications" }), &epoch, 0)).await;
@@ -156,7 +156,7 @@ async fn a_replay_far_longer_than_the_queue_arrives_whole_while_live_events_wait
 }
 
 #[actix_rt::test]
-async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
+async fn a_client_that_does_not_read_is_disconnected_and_does_not_slow_others() {
     const EVENTS: u32 = 3_000;
     let database = TestDatabase::create().await;
     let bounds = [
@@ -168,25 +168,25 @@ async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
     let mut stalled = raw_client(instance.address).await;
     send_raw_text(&mut stalled, SUBSCRIBE_ALL.as_bytes()).await;
     let mut reader = instance.subscriber(SUBSCRIBE_ALL).await;
-    until("both have joined", async || instance.sessions.count() == 2).await;
+    until("both clients have joined", async || instance.sessions.count() == 2).await;
 
     let mut connection = database.connect().await;
-    // In portions, so that the reader's own queue stays short.
+    // In batches, so the reader's own queue stays short.
     for portion in 1..=30 {
         insert(&mut connection, "ES", "ana", EVENTS / 30).await;
         let last = i64::from(EVENTS / 30 * portion);
         let got = reader.offsets_up_to(last).await;
         assert_eq!(got.len(), usize::try_from(EVENTS / 30).unwrap());
     }
-    assert_eq!(instance.sessions.count(), 1, "the stalled session is over although its socket stands");
+    assert_eq!(instance.sessions.count(), 1, "the stalled session must end although its socket is open");
     assert!(instance.resources.metrics.websocket_messages_dropped_total.get() > 0);
 
     let sent = read_to_end(&mut stalled).await;
     assert!(sent.len() < 200_000, "{} bytes were kept for a client that does not read", sent.len());
     let reason = b"the client reads too slowly";
     let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x0F, 0xA8][..], reason].concat();
-    assert!(sent.ends_with(&close), "it is told 4008, and why");
-    until("its connection is gone", async || {
+    assert!(sent.ends_with(&close), "it must be closed with 4008 and the reason");
+    until("its connection is closed", async || {
         instance.resources.metrics.websocket_connections_active.get() == 1
     })
     .await;
@@ -194,7 +194,7 @@ async fn a_client_that_does_not_read_is_cut_off_and_slows_nobody() {
 }
 
 #[actix_rt::test]
-async fn relay_and_broadcaster_may_panic_again_and_again_and_nothing_is_lost_or_repeated() {
+async fn repeated_panics_of_relay_and_broadcaster_lose_and_repeat_nothing() {
     let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut client = instance.subscriber(SUBSCRIBE_ALL).await;
@@ -208,7 +208,7 @@ async fn relay_and_broadcaster_may_panic_again_and_again_and_nothing_is_lost_or_
         set_status(&mut connection, &id, "CANCELLED").await;
         assert_eq!(client.offsets_up_to(round * 2).await, [round * 2 - 1, round * 2]);
     }
-    // A subscription that comes while nobody lives is answered by the next one.
+    // A subscription while no broadcaster is alive is answered by the next one.
     instance.resources.faults.arm(FaultPoint::Broadcaster, None, 1).unwrap();
     let epoch = json!(texts(&mut connection, "SELECT epoch::text AS value FROM outbox_position").await[0]);
     let mut late = Client::connect(instance.address, "").await;
@@ -220,7 +220,7 @@ async fn relay_and_broadcaster_may_panic_again_and_again_and_nothing_is_lost_or_
 }
 
 #[actix_rt::test]
-async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_retires() {
+async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_stops() {
     const LEADER: &str = "SELECT pid::text AS value FROM pg_locks WHERE locktype = 'advisory' AND granted \
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let database = TestDatabase::create().await;
@@ -234,13 +234,13 @@ async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_retire
     execute(&mut connection, &format!("SELECT pg_terminate_backend({leader})")).await;
     insert(&mut connection, "ES", "ana", 1).await;
     assert_eq!(client.offsets_up_to(1).await, [1]);
-    until("another connection leads", async || {
+    until("another connection holds the leadership", async || {
         let leaders = texts(&mut connection, LEADER).await;
         leaders.len() == 1 && leaders[0] != leader
     })
     .await;
 
-    // Whoever leads now retires; its successor in the same instance or the other relay goes on.
+    // Stops the current leader. Its successor in the same instance or the other relay takes over.
     let leader = texts(&mut connection, LEADER).await.remove(0);
     one.relay.tell(StopRelay).unwrap();
     two.relay.tell(StopRelay).unwrap();

@@ -1,4 +1,4 @@
-//! What client and server say to each other on a WebSocket.
+//! The WebSocket protocol.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn a_session_subscribes_is_updated_and_unsubscribes() {
     let echo = json!({ "type": "subscribed", "application_id": id, "epoch": epoch, "offset": 1 });
     assert_eq!(subscribed, echo);
     client.send(&subscribe).await;
-    assert_eq!(client.next().await, echo, "a second time changes nothing");
+    assert_eq!(client.next().await, echo, "a second subscription must change nothing");
     client.send(r#"{"action":"subscribe","country":"MX"}"#).await;
     assert_eq!(client.next().await["country"], "MX");
 
@@ -75,7 +75,7 @@ async fn a_session_subscribes_is_updated_and_unsubscribes() {
 }
 
 #[actix_rt::test]
-async fn a_user_is_told_of_its_own_applications_only() {
+async fn a_user_gets_updates_of_its_own_applications_only() {
     let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut ana = Client::connect(instance.address, "account=ana").await;
@@ -89,7 +89,7 @@ async fn a_user_is_told_of_its_own_applications_only() {
 }
 
 #[actix_rt::test]
-async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_closes() {
+async fn invalid_messages_get_errors_and_protocol_violations_close_the_connection() {
     let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[("AVAL__WEBSOCKET__MAX_MESSAGE_BYTES", "512")]).await;
     let error_code = async |client: &mut Client| -> Value {
@@ -148,8 +148,8 @@ async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_clos
     send_raw_text(&mut raw, &[0xC3, 0x28]).await;
     let reason = b"a text message must be UTF-8";
     let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x03, 0xEF][..], reason].concat();
-    assert!(read_to_end(&mut raw).await.ends_with(&close), "text that is not UTF-8 is 1007");
-    // A close frame of one byte, a reserved bit, an unmasked frame, an unknown opcode: 1002, and TCP ends with it.
+    assert!(read_to_end(&mut raw).await.ends_with(&close), "invalid UTF-8 must close with 1007");
+    // A close frame of one byte, a reserved bit, an unmasked frame, an unknown opcode: 1002, and the server closes TCP.
     let malformed: [&[u8]; 4] = [
         &[0x88, 0x81, 0, 0, 0, 0, 3],
         &[0xC1, 0x80, 0, 0, 0, 0],
@@ -159,11 +159,11 @@ async fn what_cannot_be_understood_is_answered_and_what_breaks_the_protocol_clos
     for frame in malformed {
         let mut raw = raw_client(instance.address).await;
         raw.write_all(frame).await.unwrap();
-        let sent = timeout(Duration::from_secs(2), read_to_end(&mut raw)).await.expect("TCP ends at once");
+        let sent = timeout(Duration::from_secs(2), read_to_end(&mut raw)).await.expect("the end of TCP");
         let code = sent.windows(4).find(|bytes| bytes.starts_with(&[0x88])).map(|bytes| [bytes[2], bytes[3]]);
         assert_eq!(code, Some(1002_u16.to_be_bytes()), "{frame:?}");
     }
-    until("all connections are gone", async || {
+    until("all connections are closed", async || {
         instance.resources.metrics.websocket_connections_active.get() == 0
     })
     .await;
@@ -198,7 +198,7 @@ async fn a_flood_of_small_messages_is_answered_one_by_one() {
 }
 
 #[actix_rt::test]
-async fn a_request_that_is_no_handshake_is_refused() {
+async fn a_request_that_is_not_a_handshake_is_rejected() {
     let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut response =
@@ -210,7 +210,7 @@ async fn a_request_that_is_no_handshake_is_refused() {
 }
 
 #[actix_rt::test]
-async fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
+async fn clients_that_do_not_answer_pings_are_closed() {
     let database = TestDatabase::create().await;
     let intervals =
         [("AVAL__WEBSOCKET__PING_INTERVAL_MS", "100"), ("AVAL__WEBSOCKET__PONG_TIMEOUT_MS", "1000")];
@@ -227,13 +227,13 @@ async fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
 }
 
 #[actix_rt::test]
-async fn a_server_that_stops_says_so_after_what_was_waiting() {
+async fn a_stopping_server_closes_connections_after_their_queued_messages() {
     let database = TestDatabase::create().await;
     let instance = Instance::start(&database, "one", &[]).await;
     let mut client = instance.subscriber(super::SUBSCRIBE_ALL).await;
     let mut connection = database.connect().await;
     insert(&mut connection, "ES", "ana", 3).await;
-    until("all is published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
+    until("everything is published", async || count(&mut connection, super::UNPUBLISHED).await == 0).await;
     assert_eq!(client.offsets_up_to(3).await, [1, 2, 3]);
     instance.sessions.close_all();
     assert_eq!(client.close_code().await, 1001);

@@ -1,4 +1,4 @@
-//! What clients read.
+//! Statistics as clients read them.
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
@@ -12,9 +12,9 @@ use crate::support::builders::{body, spanish};
 use crate::support::eventually;
 
 const STATS: &str = "/api/v1/stats";
-/// Only the first round counts anything: readers add all the rest themselves.
+/// Only the first round counts anything; readers add all other events themselves.
 const UNCOUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "3600000")];
-/// Everything is counted at once.
+/// Everything is counted immediately.
 const COUNTED: [(&str, &str); 1] = [("AVAL__STATISTICS__MIN_INTERVAL_MS", "1")];
 
 async fn stats(caller: &Caller<'_>) -> Value {
@@ -30,7 +30,7 @@ fn last<'a>(view: &'a Value, periods: &str) -> &'a Value {
 }
 
 #[actix_rt::test]
-async fn an_application_counts_from_the_moment_it_is_made_until_it_is_deleted_and_again_when_restored() {
+async fn an_application_counts_from_its_creation_until_its_deletion_and_after_its_restoration() {
     for settings in [UNCOUNTED, COUNTED] {
         let app = TestApp::start_idle_with(&settings).await;
         let (user, other) = (app.acting_as(USER).await, app.acting_as(OTHER).await);
@@ -49,7 +49,7 @@ async fn an_application_counts_from_the_moment_it_is_made_until_it_is_deleted_an
         assert_eq!(totals().await, [2, 1, 3]);
         user.delete(&format!("/api/v1/applications/{id}")).await.expect(204);
         assert_eq!(totals().await, [1, 1, 2]);
-        assert_eq!(last(&stats(&user).await, "days")["created"], 2, "the day has happened");
+        assert_eq!(last(&stats(&user).await, "days")["created"], 2, "past activity must be kept");
         app.post(&format!("/api/v1/applications/{id}/restore"), &Value::Null).await.expect(200);
         assert_eq!(totals().await, [2, 1, 3]);
         let cancelled = json!({"status": "CANCELLED"});
@@ -63,7 +63,7 @@ async fn an_application_counts_from_the_moment_it_is_made_until_it_is_deleted_an
 }
 
 #[actix_rt::test]
-async fn what_was_decided_is_told_by_country_with_its_risks_and_amounts() {
+async fn decisions_are_counted_by_country_with_risks_and_amounts() {
     let app = TestApp::start(&COUNTED).await;
     let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
     for row in TEST_DOCUMENTS.iter().filter(|row| wanted.contains(&row.scenario)) {
@@ -112,11 +112,11 @@ async fn what_was_decided_is_told_by_country_with_its_risks_and_amounts() {
         assert_eq!(month["amounts"][0]["currency"], "EUR");
     }
     assert_eq!(wrong(&app).await, "");
-    assert_eq!(stats(&app.acting_as(USER).await).await["total"], 0, "a user has its own alone");
+    assert_eq!(stats(&app.acting_as(USER).await).await["total"], 0, "a user must only see its own");
 }
 
 #[actix_rt::test]
-async fn a_country_has_figures_of_its_own_and_one_that_nobody_lends_in_has_none() {
+async fn statistics_can_be_filtered_by_country() {
     let app = TestApp::start_idle().await;
     let user = app.acting_as(USER).await;
     user.submit(&spanish()).await;
@@ -139,7 +139,7 @@ async fn a_country_has_figures_of_its_own_and_one_that_nobody_lends_in_has_none(
 }
 
 #[actix_rt::test]
-async fn figures_that_did_not_change_are_not_sent_again() {
+async fn unchanged_figures_are_not_sent_again() {
     let app = TestApp::start_idle().await;
     for path in [STATS.to_owned(), format!("{STATS}/countries/ES")] {
         let tag = app.get(&path).await.header("etag").to_owned();
@@ -154,7 +154,7 @@ async fn figures_that_did_not_change_are_not_sent_again() {
 }
 
 #[actix_rt::test]
-async fn figures_that_nobody_could_complete_say_of_when_they_are() {
+async fn incomplete_figures_report_their_time() {
     let settings = [UNCOUNTED[0], ("AVAL__STATISTICS__MAX_UNCOUNTED", "3")];
     let app = TestApp::start_idle_with(&settings).await;
     for _ in 0..2 {
@@ -174,13 +174,13 @@ async fn figures_that_nobody_could_complete_say_of_when_they_are() {
     assert_eq!(
         (&listed["total"], &listed["total_is_exact"]),
         (&json!(10), &json!(true)),
-        "few are looked at instead"
+        "fewer are examined instead"
     );
     assert_eq!(wrong(&app).await, "");
 }
 
 #[actix_rt::test]
-async fn the_leader_alone_has_figures_about_everything_and_leaves_them_to_the_next() {
+async fn only_the_leader_publishes_figures_of_all_applications() {
     let first = TestApp::start(&COUNTED).await;
     let id = first.submit(&spanish()).await;
     assert_eq!(first.decided(&id).await, "APPROVED");
@@ -197,7 +197,7 @@ async fn the_leader_alone_has_figures_about_everything_and_leaves_them_to_the_ne
     }
     let next = TestApp::start_on(std::rc::Rc::clone(&first.database), &COUNTED).await;
     let page = next.get("/metrics").await.text();
-    assert!(!page.contains("applications_by_status{"), "the one that does not lead has none");
+    assert!(!page.contains("applications_by_status{"), "other instances must have none");
     first.stop().await;
     eventually("the next leader's figures", async || has_figures(&next).await).await;
 }

@@ -1,4 +1,4 @@
-//! Statistics: exact at every moment, counted once, and the same as a recount.
+//! Statistics: exact at all times, counted once, and equal to a recount.
 
 mod answers;
 mod projection;
@@ -7,7 +7,7 @@ use aval::storage::statistics::differences;
 
 use crate::support::app::TestApp;
 
-/// Every difference between the counters and a recount, in one text.
+/// All differences between the counters and a recount, in one text.
 async fn wrong(app: &TestApp) -> String {
     differences(&mut app.database.connect().await).await.unwrap().join("\n")
 }

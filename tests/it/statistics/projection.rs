@@ -12,7 +12,7 @@ use diesel_async::AsyncPgConnection;
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{application, key_ring, settings};
 
-/// Applications of two accounts and two countries that went different ways, some of them deleted; nothing is published.
+/// Unpublished applications of two accounts and two countries with various outcomes, some of them deleted.
 async fn fill(sql: &mut AsyncPgConnection, count: usize) {
     let clock = Clock::system();
     let rows: Vec<Insertion> = (0..count)
@@ -57,7 +57,7 @@ async fn counted(sql: &mut AsyncPgConnection) -> String {
 }
 
 #[actix_rt::test]
-async fn two_projectors_at_once_count_everything_once() {
+async fn two_concurrent_projectors_count_everything_once() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     fill(&mut sql, 1500).await;
@@ -82,7 +82,7 @@ async fn two_projectors_at_once_count_everything_once() {
 }
 
 #[actix_rt::test]
-async fn a_projection_that_is_cut_off_in_the_middle_has_counted_nothing() {
+async fn an_interrupted_projection_counts_nothing() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     fill(&mut sql, 300).await;
@@ -92,16 +92,12 @@ async fn a_projection_that_is_cut_off_in_the_middle_has_counted_nothing() {
     execute(&mut sql, "ROLLBACK").await.unwrap();
     assert_eq!((position(&mut sql).await, counted(&mut sql).await), ("0".to_owned(), String::new()));
     while project(&mut sql, 100).await.unwrap() > 0 {
-        assert_eq!(
-            differences(&mut sql).await.unwrap(),
-            Vec::<String>::new(),
-            "the rest is added by readers"
-        );
+        assert_eq!(differences(&mut sql).await.unwrap(), Vec::<String>::new(), "readers must add the rest");
     }
 }
 
 #[actix_rt::test]
-async fn a_wrong_counter_is_noticed() {
+async fn a_wrong_counter_is_detected() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     fill(&mut sql, 200).await;
@@ -110,7 +106,7 @@ async fn a_wrong_counter_is_noticed() {
     for (change, found) in [
         (
             "UPDATE application_counts SET applications = applications + 1 WHERE owner = '' AND country = 'ES'",
-            "everybody in ES",
+            "all owners in ES",
         ),
         (
             "UPDATE application_counts SET risk_sum = risk_sum - 0.01 WHERE owner = 'account 1' AND status = 'APPROVED'",
@@ -128,7 +124,7 @@ async fn a_wrong_counter_is_noticed() {
 }
 
 #[actix_rt::test]
-async fn a_month_that_is_archived_leaves_the_totals_and_comes_back_with_them() {
+async fn archiving_removes_a_month_from_the_totals_and_restoring_adds_it() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     fill(&mut sql, 300).await;
@@ -151,7 +147,7 @@ async fn a_month_that_is_archived_leaves_the_totals_and_comes_back_with_them() {
     execute(&mut sql, "COMMIT").await.unwrap();
     assert_eq!(counted(&mut sql).await, "0");
     let created = "SELECT sum(created) FROM application_days WHERE owner = ''";
-    assert_eq!(text(&mut sql, created).await.unwrap(), "300", "days tell what happened");
+    assert_eq!(text(&mut sql, created).await.unwrap(), "300", "days must keep past activity");
     let totals = differences(&mut sql).await.unwrap();
     assert!(totals.iter().all(|line| !line.starts_with("applications of")), "{totals:?}");
     execute(&mut sql, "BEGIN").await.unwrap();
@@ -177,7 +173,7 @@ async fn an_event_is_kept_until_it_is_counted() {
 }
 
 #[actix_rt::test]
-async fn an_event_of_another_kind_counts_for_nothing() {
+async fn events_of_other_types_are_not_counted() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     let strange = "INSERT INTO outbox (type, subject, data) VALUES \
@@ -190,7 +186,7 @@ async fn an_event_of_another_kind_counts_for_nothing() {
 }
 
 #[actix_rt::test]
-async fn direct_sql_does_not_change_the_status_of_what_is_deleted() {
+async fn direct_sql_cannot_change_the_status_of_a_deleted_application() {
     let database = TestDatabase::create().await;
     let mut sql = database.connect().await;
     fill(&mut sql, 20).await;

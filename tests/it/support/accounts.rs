@@ -1,4 +1,4 @@
-//! Accounts of tests: who sends a request, and how it is sent.
+//! Accounts of tests, and requests in their name.
 
 use actix_web::http::Method;
 use bytes::Bytes;
@@ -7,22 +7,21 @@ use serde_json::Value;
 
 use super::app::{Answer, TestApp};
 
-/// The password of every account that tests find. It has the hash below, made once: hashing is slow on purpose.
+/// The password of all test accounts. Its hash below is precomputed, because hashing is slow.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 const PASSWORD_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$XOD5KthPd+tmhCzS/HmSdQ$4HTFhEaT2ndgyAuKv5rvft/IeddqaSQbTFePVREG/xw";
 
-/// Who may do everything, and sends what no other sender is named for.
+/// An admin, the default sender of requests.
 pub(crate) const ADMIN: &str = "test-admin";
-/// Who sees and reviews everything.
+/// An analyst, who sees and reviews everything.
 pub(crate) const ANALYST: &str = "test-analyst";
-/// Who sees its own.
+/// A user, who only sees its own applications.
 pub(crate) const USER: &str = "test-user";
-/// Another one.
+/// Another user.
 pub(crate) const OTHER: &str = "test-other";
 
-/// Creates the accounts, once a database. It goes past the triggers: no event tells of them, so that a test finds only its own
-/// events.
+/// Creates the accounts, once per database. It disables triggers, so tests only see their own events.
 pub(crate) async fn create(connection: &mut AsyncPgConnection) {
     let rows = [(ADMIN, "admin"), (ANALYST, "analyst"), (USER, "user"), (OTHER, "user")]
         .map(|(name, role)| format!("(uuid_v7_now(), '{name}', '{PASSWORD_HASH}', '{role}', 'test')"));
@@ -35,11 +34,11 @@ pub(crate) async fn create(connection: &mut AsyncPgConnection) {
     connection.batch_execute(&insert).await.unwrap();
 }
 
-/// Somebody who sends requests.
+/// A sender of requests.
 #[derive(Clone)]
 pub(crate) struct Caller<'a> {
     pub(crate) app: &'a TestApp,
-    /// The header that says who; nobody without.
+    /// The header with the credential; `None` for an anonymous sender.
     pub(crate) credential: Option<(&'static str, String)>,
 }
 
@@ -69,7 +68,7 @@ impl Caller<'_> {
         self.send(method, path, &[("Content-Type", "application/json")], body.to_string()).await
     }
 
-    /// Sends anything, and holds the answer against the OpenAPI document.
+    /// Sends any request and checks the response against the OpenAPI document.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -82,7 +81,7 @@ impl Caller<'_> {
         self.app.send_as_is(method, path, &headers, body.into()).await
     }
 
-    /// Makes an application that must be accepted, and gives its identifier.
+    /// Creates an application, which must be accepted, and returns its identifier.
     pub(crate) async fn submit(&self, application: &Value) -> String {
         let created = self.post("/api/v1/applications", application).await.expect(201);
         created["id"].as_str().unwrap().to_owned()

@@ -1,4 +1,4 @@
-//! The whole application on a database of its own, as clients see it: HTTP and WebSocket on a loopback port.
+//! The whole application on its own database, used over HTTP and WebSocket on a loopback port.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -27,10 +27,10 @@ use super::db::{TestDatabase, text};
 use super::engine::settings;
 use super::{PATIENCE, eventually};
 
-/// Largest answer that a test reads, in bytes.
+/// The largest response that a test reads, in bytes.
 const ANSWER_LIMIT: usize = 8 << 20;
 
-/// A running application and a client of it.
+/// A running application with a client.
 pub(crate) struct TestApp {
     app: App,
     pub(crate) database: Rc<TestDatabase>,
@@ -41,23 +41,23 @@ pub(crate) struct TestApp {
     contract: Contract,
 }
 
-/// What the server answered.
+/// A response of the server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// The body, when it is JSON; `null` otherwise.
+    /// The body if it is JSON, otherwise `null`.
     pub(crate) json: Value,
 }
 
 impl Answer {
-    /// A header's text; empty when it is absent.
+    /// The value of a header; empty if it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Expects the status, and gives the body.
+    /// Checks the status and returns the body.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.json);
@@ -69,7 +69,7 @@ impl Answer {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
 
-    /// `pointer code` of each error of a problem.
+    /// `pointer code` of each field error of a problem.
     pub(crate) fn field_errors(&self) -> Vec<String> {
         let errors = self.json["errors"].as_array().into_iter().flatten();
         let line = |error: &Value| {
@@ -80,12 +80,12 @@ impl Answer {
 }
 
 impl TestApp {
-    /// Boots one on a fresh database.
+    /// Starts one on a new database.
     pub(crate) async fn start(overrides: &[(&str, &str)]) -> Self {
         Self::start_on(Rc::new(TestDatabase::create().await), overrides).await
     }
 
-    /// Tries to boot one with a configuration that cannot be run with; gives what it says.
+    /// Tries to start one with an invalid configuration and returns the error.
     pub(crate) async fn refusal(overrides: &[(&str, &str)]) -> String {
         let database = TestDatabase::create().await;
         let own = [("AVAL__DATABASE__URL", database.url()), ("AVAL__SERVER__PORT", "0")];
@@ -94,26 +94,26 @@ impl TestApp {
         started.err().expect("a refusal").to_string()
     }
 
-    /// Boots one that takes applications and never works on them.
+    /// Starts one that accepts applications and never processes them.
     pub(crate) async fn start_idle() -> Self {
         Self::start_idle_with(&[]).await
     }
 
-    /// The same with some settings.
+    /// Like the above, with some settings.
     pub(crate) async fn start_idle_with(overrides: &[(&str, &str)]) -> Self {
         let app = Self::start(overrides).await;
         app.engine().handles.scheduler.ask(StopClaiming).await.unwrap();
-        // A claim that was under way may still bring work.
+        // A claim in progress may still bring work.
         eventually("the last claim to end", async || app.engine().running.is_idle().then_some(())).await;
         app
     }
 
-    /// Boots one on a database that may have another one already.
+    /// Starts one on a database that may already have another one.
     pub(crate) async fn start_on(database: Rc<TestDatabase>, overrides: &[(&str, &str)]) -> Self {
         Self::start_at(database, Clock::system(), overrides).await
     }
 
-    /// The same, by a clock that the test may move.
+    /// Like the above, with a clock that the test may advance.
     pub(crate) async fn start_at(
         database: Rc<TestDatabase>,
         clock: Clock,
@@ -134,58 +134,57 @@ impl TestApp {
         Self { app, database, log, client, token, contract: Contract::new() }
     }
 
-    /// Accepts these labels in answers, which a newer version has stored.
+    /// Accepts these labels in responses, which a newer version has stored.
     pub(crate) fn with_newer_labels(mut self, labels: &'static [&'static str]) -> Self {
         self.contract = self.contract.with_newer_labels(labels);
         self
     }
 
-    /// Takes it down as a SIGTERM does.
+    /// Stops it as on SIGTERM.
     pub(crate) async fn stop(self) {
         self.app.shutdown().await;
     }
 
-    /// The engine behind the API.
     pub(crate) fn engine(&self) -> &Engine {
         self.app.engine()
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.app.address()
     }
 
-    /// Where a path is.
+    /// The URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app.address())
     }
 
-    /// The bureaus.
+    /// The simulated bureaus.
     pub(crate) fn simulator(&self) -> &Simulator {
         self.engine().simulator.as_ref().unwrap()
     }
 
-    /// The one that sends what no other sender is named for.
+    /// The default sender.
     pub(crate) fn admin(&self) -> Caller<'_> {
         self.with_token(&self.token)
     }
 
-    /// A person, with a fresh access token.
+    /// A user with a new access token.
     pub(crate) async fn acting_as(&self, username: &str) -> Caller<'_> {
         self.with_token(&mint(&self.app, username).await)
     }
 
-    /// Whoever has this access token.
+    /// The owner of this access token.
     pub(crate) fn with_token(&self, token: &str) -> Caller<'_> {
         Caller { app: self, credential: Some(("Authorization", format!("Bearer {token}"))) }
     }
 
-    /// Whoever has this API key.
+    /// The owner of this API key.
     pub(crate) fn with_key(&self, key: &str) -> Caller<'_> {
         Caller { app: self, credential: Some(("X-API-Key", key.to_owned())) }
     }
 
-    /// Somebody who does not say who it is.
+    /// An anonymous sender.
     pub(crate) fn anonymous(&self) -> Caller<'_> {
         Caller { app: self, credential: None }
     }
@@ -210,7 +209,7 @@ impl TestApp {
         self.admin().delete(path).await
     }
 
-    /// Sends anything, and holds the answer against the OpenAPI document.
+    /// Sends any request and checks the response against the OpenAPI document.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -221,7 +220,7 @@ impl TestApp {
         self.admin().send(method, path, headers, body).await
     }
 
-    /// Sends these headers and no others, and holds the answer against the OpenAPI document.
+    /// Sends exactly these headers and checks the response against the OpenAPI document.
     pub(super) async fn send_as_is(
         &self,
         method: Method,
@@ -247,25 +246,25 @@ impl TestApp {
         answer
     }
 
-    /// Sends `bytes` on a connection of its own; gives the whole answer, or what there is when the server closes.
+    /// Sends `bytes` on a new connection. Returns the whole response, or the part received when the server closes it.
     pub(crate) async fn send_raw(&self, bytes: &[u8]) -> String {
         let exchange = async {
             let mut stream = tokio::net::TcpStream::connect(self.app.address()).await.unwrap();
-            // A server that has refused the head may close before it has read the rest.
+            // A server that has rejected the head may close before it has read the rest.
             let _ = stream.write_all(bytes).await;
             let mut answer = Vec::new();
             while !is_whole(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|length| length > 0) {}
             String::from_utf8_lossy(&answer).into_owned()
         };
-        tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
+        tokio::time::timeout(PATIENCE, exchange).await.expect("a response in time")
     }
 
-    /// Makes an application that must be accepted, and gives its identifier.
+    /// Creates an application, which must be accepted, and returns its identifier.
     pub(crate) async fn submit(&self, application: &Value) -> String {
         self.admin().submit(application).await
     }
 
-    /// Waits until an application is decided; gives its status.
+    /// Waits until an application is decided and returns its status.
     pub(crate) async fn decided(&self, id: &str) -> String {
         let path = format!("/api/v1/applications/{id}/status");
         eventually(&format!("{id} to be decided"), async || {
@@ -284,7 +283,7 @@ impl TestApp {
         .await;
     }
 
-    /// The reasons of an application's last decision.
+    /// The reasons of an application's latest decision.
     pub(crate) async fn reasons(&self, id: &str) -> Vec<String> {
         let decision = self.get(&format!("/api/v1/applications/{id}/decision")).await.expect(200);
         serde_json::from_value(decision["reasons"].clone()).unwrap()
@@ -297,7 +296,7 @@ impl TestApp {
         entries.map(|entry| entry["new_status"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
-    /// One text out of plain SQL; empty for no row and for null.
+    /// A single text from plain SQL; empty without a row or for null.
     pub(crate) async fn sql(&self, query: &str) -> String {
         text(&mut self.database.connect().await, query).await.unwrap_or_default()
     }
@@ -307,7 +306,7 @@ impl TestApp {
         super::db::execute(&mut self.database.connect().await, sql).await.unwrap();
     }
 
-    /// The value of a metric's line, written as `/metrics` writes its name and labels; 0 when there is none.
+    /// The value of a metric, written with its labels as in `/metrics`; 0 if it is missing.
     pub(crate) async fn metric(&self, series: &str) -> f64 {
         let page = self.get("/metrics").await.text();
         let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -328,7 +327,7 @@ impl TestApp {
         socket
     }
 
-    /// Opens a WebSocket that has not said who it is; `query` follows the path.
+    /// Opens an unauthenticated WebSocket; `query` is appended to the path.
     pub(crate) async fn silent_websocket(&self, query: &str) -> TestSocket {
         let opened = TestSocket::open(&self.client, &self.url(&format!("/api/v1/ws{query}"))).await;
         opened.expect("a WebSocket")
@@ -341,7 +340,7 @@ async fn mint(app: &App, username: &str) -> String {
     token.expose_secret().to_owned()
 }
 
-/// Whether an HTTP/1.1 answer has come with all of its announced body.
+/// Whether an HTTP/1.1 response is complete according to its headers.
 fn is_whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer).to_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
@@ -355,7 +354,7 @@ pub(crate) struct TestSocket {
     incoming: LocalBoxStream<'static, Result<Frame, WsProtocolError>>,
 }
 
-/// What a WebSocket client hears.
+/// A received WebSocket message or the end of the connection.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Heard {
     Json(Value),
@@ -363,12 +362,12 @@ pub(crate) enum Heard {
 }
 
 impl TestSocket {
-    /// Opens one; `None` when there is nobody to open it with.
+    /// Opens one; `None` if the server is unreachable.
     pub(crate) async fn open(client: &awc::Client, url: &str) -> Option<Self> {
         Self::of(client.ws(url)).await
     }
 
-    /// Opens one by this handshake; `None` when it is refused.
+    /// Opens one with this handshake; `None` if it is rejected.
     pub(crate) async fn of(request: awc::ws::WebsocketsRequest) -> Option<Self> {
         let (response, connection) = request.connect().await.ok()?;
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
@@ -376,13 +375,13 @@ impl TestSocket {
         Some(Self { outgoing: Box::pin(outgoing), incoming: incoming.boxed_local() })
     }
 
-    /// Says who it is, and gives the answer.
+    /// Authenticates and returns the response.
     pub(crate) async fn authenticate(&mut self, token: &str) -> Value {
         self.send(&serde_json::json!({"action": "auth", "token": token})).await;
         self.json().await
     }
 
-    /// Subscribes, and waits until that stands.
+    /// Subscribes and waits for the response.
     pub(crate) async fn subscribe(&mut self, topic: &Value) -> Value {
         let mut message = topic.clone();
         message["action"] = "subscribe".into();
@@ -394,10 +393,10 @@ impl TestSocket {
 
     /// Sends JSON.
     pub(crate) async fn send(&mut self, message: &Value) {
-        assert!(self.try_send(message).await, "the connection is gone");
+        assert!(self.try_send(message).await, "the connection is closed");
     }
 
-    /// Sends JSON, if anybody is there to take it.
+    /// Sends JSON, if the connection is open.
     pub(crate) async fn try_send(&mut self, message: &Value) -> bool {
         self.outgoing.send(Message::Text(message.to_string().into())).await.is_ok()
     }
@@ -410,12 +409,12 @@ impl TestSocket {
         }
     }
 
-    /// The next message or the end; pings are answered on the way.
+    /// The next message or the end of the connection. Answers pings.
     pub(crate) async fn hear(&mut self) -> Heard {
         self.hear_within(PATIENCE).await.expect("a frame in time")
     }
 
-    /// The same; `None` when nothing comes in this time.
+    /// Like the above; `None` after a timeout.
     pub(crate) async fn hear_within(&mut self, time: Duration) -> Option<Heard> {
         let deadline = Instant::now() + time;
         loop {
@@ -440,7 +439,7 @@ impl TestSocket {
         }
     }
 
-    /// The statuses of the updates about one application, until `last` has come.
+    /// The statuses of the updates about an application, until `last` has arrived.
     pub(crate) async fn updates_until(&mut self, id: &str, last: &str) -> Vec<String> {
         let mut seen = Vec::new();
         loop {

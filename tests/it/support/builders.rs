@@ -3,7 +3,7 @@
 use aval::domain::application::Country;
 use serde_json::{Value, json};
 
-/// Each country's sample document of the specification.
+/// Each country's sample document from the specification.
 pub(crate) const SAMPLES: [(Country, &str); 6] = [
     (Country::Es, "12345678Z"),
     (Country::Pt, "123456789"),
@@ -13,7 +13,7 @@ pub(crate) const SAMPLES: [(Country, &str); 6] = [
     (Country::Br, "12345678909"),
 ];
 
-/// An application that its country's rules approve when the bureau's report is clean.
+/// An application that its country's rules approve if the bureau's report is clean.
 pub(crate) fn body(country: Country, document: &str) -> Value {
     let (amount, income) = match country {
         Country::Es | Country::Pt | Country::It => ("6000.00", "3000.00"),

@@ -12,7 +12,7 @@ use slog::{Logger, error};
 
 use super::eventually;
 
-/// A logger and everything that was written with it.
+/// A logger and everything written to it.
 pub(crate) struct CapturedLog {
     pub(crate) logger: Logger,
     written: Written,
@@ -40,8 +40,8 @@ impl CapturedLog {
         Self { logger, written, marks: AtomicUsize::new(0) }
     }
 
-    /// All that was logged before the call. Lines are written by a thread of their own, in order, so that a mark that
-    /// has arrived tells that the others have.
+    /// Everything logged before the call. A separate thread writes the lines in order, so a marker that has arrived
+    /// shows that all earlier lines have.
     pub(crate) async fn text(&self) -> String {
         let mark = format!("captured log, mark {}", self.marks.fetch_add(1, Ordering::Relaxed));
         error!(self.logger, "{}", mark);
@@ -52,7 +52,7 @@ impl CapturedLog {
         .await
     }
 
-    /// The same, line by line.
+    /// The same as separate lines.
     pub(crate) async fn lines(&self) -> Vec<Value> {
         self.text().await.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ClientConfig, RootCertStore};
 
-/// An authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -16,14 +15,14 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// Writes its own certificate; gives the file.
+    /// Writes its own certificate and returns the file.
     pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         let path = folder.join("authority.pem");
         std::fs::write(&path, self.0.pem()).unwrap();
         path
     }
 
-    /// Writes a server's certificate and its key; gives the files.
+    /// Writes a server's certificate and key and returns the files.
     pub(crate) fn write_pair(&self, names: &[&str], folder: &Path) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -34,7 +33,7 @@ impl Authority {
         (certificate_file, key_file)
     }
 
-    /// An HTTP client that trusts nobody else, and speaks these protocols.
+    /// An HTTP client that trusts only this authority and uses these protocols.
     pub(crate) fn client(&self, protocols: &[&str]) -> awc::Client {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();

@@ -1,6 +1,6 @@
-//! A TCP proxy between two parts that can be slow, silent or gone.
+//! A TCP proxy whose link can be slow, silent or cut.
 //!
-//! It has a thread of its own, so that a test that is busy is no fault that it injects.
+//! It has its own thread, so a busy test does not cause delays.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,12 +13,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
-/// Where the other side is.
+/// The address of the other side.
 #[derive(Debug, Clone)]
 pub(crate) enum Upstream {
     Tcp(SocketAddr),
     Unix(PathBuf),
-    /// Whichever of these is next in turn; as a load balancer does. The list may change.
+    /// The next one of these in turn, as a load balancer does. The list may change.
     AnyOf(Arc<Mutex<VecDeque<SocketAddr>>>),
 }
 
@@ -46,20 +46,20 @@ impl Upstream {
     }
 }
 
-/// What the link does.
+/// The state of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// It carries everything at once.
+    /// Everything is forwarded immediately.
     Whole,
-    /// Each piece arrives this much later.
+    /// Everything is forwarded with this delay.
     Slow(Duration),
-    /// Nothing arrives, and nobody is told; what was sent arrives when the link is whole again.
+    /// Nothing is forwarded, and no connection is closed. Held data is forwarded when the link is healed.
     Silent,
-    /// Connections are closed, and new ones are closed at once.
+    /// Connections are closed, and new ones are closed immediately.
     Cut,
 }
 
-/// A running proxy; it ends when it is dropped.
+/// A running proxy, which ends when it is dropped.
 pub(crate) struct ChaosProxy {
     address: SocketAddr,
     link: Arc<watch::Sender<Link>>,
@@ -69,7 +69,7 @@ pub(crate) struct ChaosProxy {
 }
 
 impl ChaosProxy {
-    /// Starts one on a free port of the loopback.
+    /// Starts one on a free loopback port.
     pub(crate) fn start(upstream: Upstream) -> Self {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -91,17 +91,17 @@ impl ChaosProxy {
         Self { address, link: Arc::new(link), open, thread: Some(thread), end: Some(end) }
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections it carries.
+    /// The number of open connections.
     pub(crate) fn connections(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Changes the link, for the connections that there are and those that come.
+    /// Changes the link for existing and new connections.
     pub(crate) fn set(&self, link: Link) {
         self.link.send_replace(link);
     }
@@ -168,7 +168,7 @@ async fn both_ways(
     }
 }
 
-/// Carries bytes one way until the sender ends.
+/// Forwards bytes in one direction until the sender ends.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,

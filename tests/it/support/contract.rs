@@ -1,15 +1,15 @@
-//! Every answer that a test sees is held against the OpenAPI document: its path, method and status must stand there, its
-//! media type must be the documented one, and its JSON must fit the schema, with no member that the schema does not know.
+//! Checks every response in tests against the OpenAPI document: its path, method and status must be documented, its
+//! media type must be the documented one, and its JSON must match the schema without unknown members.
 
 use actix_web::http::{Method, header};
 use serde_json::{Map, Value};
 
 use super::app::Answer;
 
-/// What any path may answer, as the document says in its introduction.
+/// The statuses that any path may return, as the introduction of the document says.
 const ANYWHERE: [u16; 8] = [404, 405, 414, 417, 429, 431, 500, 503];
 
-/// The document, and the labels of a newer version that a test has stored besides those in it.
+/// The document, and the additional labels that a test has stored as a newer version.
 pub(crate) struct Contract {
     document: Value,
     newer_labels: &'static [&'static str],
@@ -26,14 +26,14 @@ impl Contract {
         Self { newer_labels, ..self }
     }
 
-    /// Where a value does not fit a schema.
+    /// The places where a value does not match a schema.
     pub(crate) fn misfits(&self, schema: &Value, value: &Value) -> Vec<String> {
         let mut broken = Vec::new();
         self.check_value(schema, value, "", &mut broken);
         broken
     }
 
-    /// Panics when the answer is not what the document promises.
+    /// Panics if the response violates the document.
     pub(crate) fn check(&self, method: &Method, path: &str, answer: &Answer) {
         let broken = self.broken(method, path, answer);
         let (status, body) = (answer.status, String::from_utf8_lossy(&answer.body));
@@ -54,7 +54,7 @@ impl Contract {
         }
         let Some(operation) = self.operation(method, path) else {
             if !matches!(status, 404 | 405 | 429) {
-                broken.push("not documented, and yet neither 404 nor 405".to_owned());
+                broken.push("not documented, but neither 404 nor 405".to_owned());
             }
             return broken;
         };
@@ -81,7 +81,7 @@ impl Contract {
         let problem = &self.document["components"]["schemas"]["Problem"];
         self.check_value(problem, &answer.json, "", broken);
         if answer.json["status"] != answer.status.as_u16() {
-            broken.push("the problem names another status".to_owned());
+            broken.push("the problem has another status".to_owned());
         }
         if answer.json["request_id"] != answer.header("x-request-id") {
             broken.push("the problem's request_id is not X-Request-ID".to_owned());
@@ -109,7 +109,7 @@ impl Contract {
         }
         let Some(content) = response["content"].as_object() else {
             if !answer.body.is_empty() {
-                broken.push("a body, though none is documented".to_owned());
+                broken.push("an undocumented body".to_owned());
             }
             return;
         };
@@ -120,7 +120,7 @@ impl Contract {
                 self.check_value(&content["schema"], &answer.json, "", broken);
             }
             Some(_) => {}
-            // The document names one of the media types of the many files behind this path.
+            // The document lists one media type for the many files below this path.
             None if content.contains_key("text/html") => {}
             None => broken.push(format!("media type {media:?} is not documented")),
         }
@@ -145,18 +145,18 @@ impl Contract {
                     problems.is_empty()
                 };
                 if !alternatives.iter().any(fits) {
-                    broken.push(format!("{at}: no alternative fits"));
+                    broken.push(format!("{at}: no alternative matches"));
                 }
             }
         }
         if !has_type(&schema["type"], value) {
-            return broken.push(format!("{at}: {value} is no {}", schema["type"]));
+            return broken.push(format!("{at}: {value} is not of type {}", schema["type"]));
         }
         if let Some(allowed) = schema["enum"].as_array()
             && !allowed.contains(value)
             && !value.as_str().is_some_and(|label| self.newer_labels.contains(&label))
         {
-            broken.push(format!("{at}: {value} is none of {allowed:?}"));
+            broken.push(format!("{at}: {value} is not one of {allowed:?}"));
         }
         match value {
             Value::Object(members) => self.check_members(schema, members, at, broken),
@@ -198,7 +198,7 @@ impl Contract {
         }
     }
 
-    /// A schema and all that it is made of.
+    /// A schema and all its parts.
     fn collect_parts<'a>(&'a self, schema: &'a Value, parts: &mut Vec<&'a Value>) {
         let schema = self.resolve(schema);
         parts.push(schema);
@@ -223,7 +223,7 @@ fn has_type(wanted: &Value, value: &Value) -> bool {
         "number" => value.is_number(),
         "boolean" => value.is_boolean(),
         "null" => value.is_null(),
-        other => panic!("the document has a type {other}"),
+        other => panic!("unknown type in the document: {other}"),
     };
     match wanted {
         Value::String(name) => is(name),
@@ -240,12 +240,12 @@ fn check_format(format: &Value, text: &str, at: &str, broken: &mut Vec<String>) 
         _ => true,
     };
     if !fits {
-        broken.push(format!("{at}: {text:?} is no {format}"));
+        broken.push(format!("{at}: {text:?} does not have the format {format}"));
     }
 }
 
 #[test]
-fn an_answer_that_breaks_its_promise_is_noticed() {
+fn a_response_that_violates_the_document_is_detected() {
     use actix_web::http::StatusCode;
     use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
     use serde_json::json;
@@ -279,8 +279,8 @@ fn an_answer_that_breaks_its_promise_is_noticed() {
     assert!(broken("/no/such/path", unknown).iter().any(|text| text.contains("not documented")));
 }
 
-/// Whether `name` stands in some answers of this status alone: the first answer was not given before, and a conflict that
-/// lasts has no time to come back at.
+/// Whether `name` is only in some responses with this status: an original response is not marked as replayed, and a
+/// permanent conflict has no `Retry-After`.
 fn may_lack(answer: &Answer, name: &str) -> bool {
     match name {
         "Idempotency-Replayed" | "RateLimit" | "RateLimit-Policy" => true,

@@ -1,8 +1,8 @@
-//! A database for each test, cloned from a migrated template on one real server.
+//! A database for each test, cloned from a migrated template on a shared server.
 //!
-//! Test runners differ: some run every test in a process of its own. So the server belongs to no process. Whoever needs it
-//! first starts it, under a lock, and leaves it running; every user holds a shared lock on `users.lock`; and a watchdog
-//! stops the server once it can take that lock alone, which is when the last user is gone, however it ended.
+//! Some test runners run every test in its own process, so no process owns the server. The first test that needs it
+//! starts it under a lock and leaves it running. Every user holds a shared lock on `users.lock`. A watchdog stops the
+//! server once it gets that lock exclusively, which is when the last user has ended in any way.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -14,10 +14,10 @@ use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use sha2::{Digest, Sha256};
 
-/// Seconds that the server outlives its last user, so that a run of short processes keeps it.
+/// How long the server outlives its last user in seconds, so consecutive short processes share it.
 const LINGER_SECONDS: u32 = 10;
 
-/// A test's own database; dropped with it.
+/// A test's own database, which is dropped with this value.
 pub(crate) struct TestDatabase {
     name: String,
     url: String,
@@ -25,7 +25,7 @@ pub(crate) struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// A fresh, migrated database.
+    /// A new, migrated database.
     pub(crate) async fn create() -> Self {
         let server = ServerUser::join().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
@@ -35,7 +35,7 @@ impl TestDatabase {
         Self { url: server.url_of(&name), name, server }
     }
 
-    /// A fresh database with nothing in it.
+    /// A new, empty database.
     pub(crate) async fn create_empty() -> Self {
         let server = ServerUser::join().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
@@ -44,19 +44,19 @@ impl TestDatabase {
         Self { url: server.url_of(&name), name, server }
     }
 
-    /// Where it is.
+    /// Its URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// A connection to it, for plain SQL.
+    /// A connection for plain SQL.
     pub(crate) async fn connect(&self) -> AsyncPgConnection {
         connect(&self.url).await
     }
 }
 
 impl Drop for TestDatabase {
-    /// Takes the database away, whoever is still connected. One that stays behind goes with the next start.
+    /// Drops the database despite open connections. A leftover is dropped by the next start.
     fn drop(&mut self) {
         let (url, drop) =
             (self.server.url_of("postgres"), format!("DROP DATABASE {} WITH (FORCE)", self.name));
@@ -72,23 +72,23 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Where PostgreSQL is.
+/// The address of PostgreSQL.
 pub(crate) struct Server {
-    /// The folder of its socket.
+    /// The directory of its socket.
     pub(crate) socket: PathBuf,
     /// The name of the database.
     pub(crate) database: String,
 }
 
 impl Server {
-    /// The tests' own server, and a fresh database on it.
+    /// The shared server, with a new database.
     pub(crate) fn of(database: &TestDatabase) -> Self {
         let (path, query) = database.url().split_once('?').unwrap();
         let socket = query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap();
         Self { socket: socket.into(), database: path.rsplit('/').next().unwrap().to_owned() }
     }
 
-    /// Past every proxy.
+    /// The URL that bypasses all proxies.
     pub(crate) fn url(&self) -> String {
         format!("postgresql:///{}?user=aval&host={}", self.database, self.socket.display())
     }
@@ -104,7 +104,7 @@ pub(crate) async fn execute(connection: &mut AsyncPgConnection, sql: &str) -> di
     diesel::sql_query(sql).execute(connection).await
 }
 
-/// One text out of plain SQL; `None` for no row.
+/// A single text from plain SQL; `None` without a row.
 pub(crate) async fn text(connection: &mut AsyncPgConnection, sql: &str) -> Option<String> {
     #[derive(diesel::QueryableByName)]
     struct Row {
@@ -164,7 +164,7 @@ async fn start(home: &Path, url_file: &Path) -> String {
     url
 }
 
-/// Leftovers of killed tests go, and the template is made anew when a migration has changed.
+/// Drops leftovers of killed tests and recreates the template after a migration has changed.
 async fn prepare_template(url: &str) {
     #[derive(diesel::QueryableByName)]
     struct Name {
@@ -187,7 +187,8 @@ async fn prepare_template(url: &str) {
     let half_made_url = url.replacen("/aval?", &format!("/{half_made}?"), 1);
     aval::storage::migrations::run_pending(&half_made_url).await.unwrap();
     let mut connection = connect(&half_made_url).await;
-    // The name is of the folder, the schema of what was compiled in: made of two minds, it would stay wrong.
+    // The name comes from the folder and the schema from the compiled migrations. If they differed, the template would
+    // stay wrong.
     let applied = text(&mut connection, "SELECT count(*) FROM __diesel_schema_migrations").await;
     let folders = fs::read_dir("migrations").unwrap().count().to_string();
     assert_eq!(applied.as_deref(), Some(&*folders), "migrations/ has changed since the tests were built");
@@ -196,7 +197,7 @@ async fn prepare_template(url: &str) {
     drop(connection);
     let rename = format!("ALTER DATABASE {half_made} RENAME TO {template}");
     while admin.batch_execute(&rename).await.is_err() {
-        // The server may not have noticed yet that the connections above are gone.
+        // The server may not have noticed yet that the connections above are closed.
         tokio::task::yield_now().await;
     }
 }
@@ -213,7 +214,7 @@ fn template_name() -> String {
     format!("template_{digest}")
 }
 
-/// Leaves behind a process that stops the server when nobody uses it any more.
+/// Starts a process that stops the server when it has no users.
 #[expect(clippy::zombie_processes, reason = "it must outlive this process")]
 fn watch(home: &Path, pid: i32) {
     let script = format!(

@@ -1,4 +1,4 @@
-//! The engine on a database of its own, without HTTP.
+//! The engine on its own database, without HTTP.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::db::{TestDatabase, text};
 use super::eventually;
 
-/// Short times, so that what production waits a minute for happens in a test: each key as a variable would set it.
+/// Short times, so waits of a minute in production fit into a test. Each key is written as an environment variable.
 ///
-/// Most tests use the documents of the specification again and again: the duplicate rule is on where it is tested.
+/// Most tests reuse the documents of the specification, so the duplicate rule is only enabled where it is tested.
 pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__CACHE__STATISTICS_GRACE_MS", "0"),
     ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "0"),
@@ -38,8 +38,8 @@ pub(crate) const QUICK: [(&str, &str); 14] = [
     ("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "300"),
 ];
 
-/// The recurring tasks. Those of a new database are due at its first start: they are off where they are not tested, so
-/// that none deletes what another test has made to expire.
+/// The recurring tasks. On a new database they are due at the first start. They are off unless tested, so they do not
+/// delete expired rows of other tests.
 pub(crate) const RECURRING_TASKS: [&str; 11] = [
     "make_partitions",
     "expire_credentials",
@@ -59,7 +59,7 @@ pub(crate) fn cron_key(task: &str) -> String {
     format!("AVAL__HOUSEKEEPING__{}__CRON", task.to_uppercase())
 }
 
-/// The secrets of every test, so that none makes its own in the working directory.
+/// The secrets of all tests, so none are generated in the working directory.
 pub(crate) const SECRETS: [(&str, &str); 4] = [
     ("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
     ("ENCRYPTION_KEY", "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
@@ -87,14 +87,14 @@ pub(crate) struct TestEngine {
 }
 
 impl TestEngine {
-    /// Starts one on a fresh database.
+    /// Starts one on a new database.
     pub(crate) async fn start(overrides: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create().await;
         let engine = start_engine(&database, overrides).await;
         Self { engine, database }
     }
 
-    /// Hands an application to the write batchers, as the API does.
+    /// Passes an application to the write batchers, as the API does.
     pub(crate) async fn submit(&self, country: Country, document: &str) -> ApplicationId {
         let application = application(&self.engine.resources.clock, country, document);
         let id = application.id;
@@ -108,14 +108,14 @@ impl TestEngine {
         self.holds(&format!("{id} to become {status}"), &query).await;
     }
 
-    /// Waits until the query gives a row.
+    /// Waits until the query returns a row.
     pub(crate) async fn holds(&self, what: &str, query: &str) {
         let mut sql = self.database.connect().await;
         let found = eventually(what, async || text(&mut sql, query).await).await;
         assert!(!found.is_empty());
     }
 
-    /// One text out of plain SQL.
+    /// A single text from plain SQL.
     pub(crate) async fn text(&self, query: &str) -> Option<String> {
         text(&mut self.database.connect().await, query).await
     }
@@ -129,7 +129,7 @@ impl TestEngine {
     }
 }
 
-/// Starts an engine on a database that may have another one already.
+/// Starts an engine on a database that may already have another one.
 pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let metrics = Arc::new(Metrics::new().unwrap());
@@ -139,7 +139,7 @@ pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &s
         .unwrap()
 }
 
-/// An application that its country's rules approve, when its document's report is clean.
+/// An application that its country's rules approve if the report for its document is clean.
 pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> NewApplication {
     let (amount, income) = match country {
         Country::Es | Country::Pt | Country::It => ("6000", "3000"),

@@ -1,4 +1,4 @@
-//! What integration tests share: a database each, the running core, and waiting with a deadline.
+//! Shared parts of integration tests: databases, the running application, and waiting with a deadline.
 
 pub(crate) mod accounts;
 pub(crate) mod app;
@@ -18,28 +18,28 @@ pub(crate) mod system_user;
 
 use std::time::{Duration, Instant};
 
-/// How long a test waits for anything before it fails.
+/// How long a test waits for a condition before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until `probe` gives a value; panics with `what` after [`PATIENCE`].
+/// Waits until `probe` returns a value. Panics with `what` after [`PATIENCE`].
 pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = probe().await {
             return value;
         }
-        assert!(Instant::now() < deadline, "gave up waiting: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// The pace of a client that sends one thing after another. Never a wait for something to happen: that is [`eventually`].
+/// The pace of a client that sends requests in sequence. Never use it to wait for a condition; use [`eventually`].
 pub(crate) async fn pace(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-/// A slow client: writes one byte at a time, which is enough to look alive to anything that looks at bytes, until the server
-/// closes the connection.
+/// A slow client, which writes one byte at a time until the server closes the connection. That is enough to look alive
+/// to a check that counts bytes.
 pub(crate) async fn trickle(stream: &mut tokio::net::TcpStream) {
     use tokio::io::AsyncWriteExt as _;
 

@@ -1,4 +1,4 @@
-//! A PgBouncer of a test's own, in transaction mode.
+//! A PgBouncer in transaction mode for one test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::eventually;
 use super::process::free_port;
 use super::system_user::SystemUser;
 
-/// A running pooler in front of the tests' own server.
+/// A running pooler in front of the shared test server.
 pub(crate) struct PgBouncer {
     _home: TempDir,
     port: u16,
@@ -24,7 +24,7 @@ fn program() -> PathBuf {
     if debians.exists() { debians.to_owned() } else { "pgbouncer".into() }
 }
 
-/// The first two numbers of what `pgbouncer --version` prints.
+/// The first two numbers in the output of `pgbouncer --version`.
 fn version() -> (u32, u32) {
     let printed = Command::new(program()).arg("--version").output().expect("PgBouncer is installed");
     let printed = String::from_utf8(printed.stdout).unwrap();
@@ -61,12 +61,12 @@ impl PgBouncer {
         pooler
     }
 
-    /// Whether this version knows of prepared statements.
+    /// Whether this version supports prepared statements.
     pub(crate) fn has_prepared_statements(&self) -> bool {
         self.version >= (1, 21)
     }
 
-    /// A database through it.
+    /// The URL of a database through it.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://aval@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }

@@ -1,4 +1,4 @@
-//! The built binary as processes of their own, which can be killed, frozen and told to stop.
+//! The built binary as separate processes, which can be killed, frozen and stopped.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,10 +12,10 @@ use rand::RngExt as _;
 
 use super::eventually;
 
-/// Ports below those that the system gives out by itself, so that one that was free stays so.
+/// Ports below those that the system assigns itself, so a free one stays free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A port that nobody listens on.
+/// A free port.
 pub(crate) fn free_port() -> u16 {
     loop {
         let port = rand::rng().random_range(PORTS);
@@ -25,7 +25,7 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// A subcommand of the binary that serves on a port; killed when it is dropped.
+/// A subcommand of the binary that serves on a port. It is killed when dropped.
 pub(crate) struct ServerProcess {
     arguments: Vec<String>,
     variables: BTreeMap<String, String>,
@@ -35,7 +35,7 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// One that does not run yet. Its log is appended to `log`.
+    /// One that is not started yet. Its log is appended to `log`.
     pub(crate) fn new(arguments: &[&str], variables: &[(&str, &str)], port: u16, log: &Path) -> Self {
         Self {
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
@@ -49,19 +49,19 @@ impl ServerProcess {
         }
     }
 
-    /// Where it listens when it runs.
+    /// Its address.
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The number of the process that runs.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
 
     /// Starts it, without waiting until it serves.
     pub(crate) fn spawn(&mut self) {
-        assert!(self.child.is_none(), "it runs already");
+        assert!(self.child.is_none(), "it is already running");
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_aval"))
             .args(&self.arguments)
@@ -75,12 +75,12 @@ impl ServerProcess {
         self.child = Some(child);
     }
 
-    /// Sends a signal to the process that runs.
+    /// Sends a signal to the process.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
 
-    /// Ends it as a power cut does.
+    /// Kills it, as a power failure would.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -94,12 +94,12 @@ impl ServerProcess {
         eventually("the process to end", async || child.try_wait().unwrap()).await
     }
 
-    /// Whether it runs.
+    /// Whether it is running.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
-    /// What it has logged.
+    /// Its log.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -1,9 +1,9 @@
-//! What differs from run to run is taken out of snapshots.
+//! Redaction of values in snapshots that vary from run to run.
 
 use insta::Settings;
 use insta::internals::{Content, ContentPath};
 
-/// Snapshot settings under which identifiers, times and measurements are replaced by what they are.
+/// Snapshot settings that replace identifiers, times and measurements with their kind.
 pub(crate) fn redacted() -> Settings {
     let mut settings = Settings::clone_current();
     settings.set_sort_maps(true);

@@ -1,4 +1,4 @@
-//! A Redis server of a test's own: nothing on disk, reached by a Unix socket, gone with the test however that ends.
+//! A Redis server for one test, without persistence, on a Unix socket. It ends with the test in any case.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 /// How long the server may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the server until standard input ends, which it does when the test's process is gone.
+/// Runs the server until its standard input is closed, which happens when the test's process ends.
 const KEEPER: &str =
     r#""$@" > /dev/null 2>&1 < /dev/null & server=$!; echo "$server"; read -r _; kill -9 "$server""#;
 
@@ -21,7 +21,7 @@ const KEEPER: &str =
 pub(crate) struct RedisServer {
     home: tempfile::TempDir,
     port: u16,
-    /// The certificate and its key; with them the port speaks TLS alone.
+    /// The certificate and its key. With them, the port only accepts TLS.
     tls: Option<(PathBuf, PathBuf)>,
     running: Option<Running>,
 }
@@ -32,17 +32,17 @@ struct Running {
 }
 
 impl RedisServer {
-    /// Starts one that listens on its Unix socket alone.
+    /// Starts one that only listens on its Unix socket.
     pub(crate) fn start() -> Self {
         Self::start_at(0, None)
     }
 
-    /// Starts one that listens on a loopback port too, for a proxy in front of it.
+    /// Starts one that also listens on a loopback port, for a proxy.
     pub(crate) fn start_with_port() -> Self {
         Self::start_at(free_port(), None)
     }
 
-    /// The same with TLS.
+    /// Like the above, with TLS.
     pub(crate) fn start_with_tls(certificate: PathBuf, key: PathBuf) -> Self {
         Self::start_at(free_port(), Some((certificate, key)))
     }
@@ -53,7 +53,7 @@ impl RedisServer {
         server
     }
 
-    /// What `REDIS_URL` is for it: its port, where it has one.
+    /// Its `REDIS_URL`: its port, if it has one.
     pub(crate) fn url(&self) -> String {
         match (self.port(), &self.tls) {
             (0, _) => self.socket_url(),
@@ -66,19 +66,19 @@ impl RedisServer {
         format!("unix://{}", self.socket().display())
     }
 
-    /// The loopback port; 0 when it has none.
+    /// The loopback port; 0 without one.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Starts it, empty, where it does not run, and waits until it answers.
+    /// Starts it empty, unless it is running, and waits until it responds.
     pub(crate) fn restart(&mut self) {
         if self.running.is_none() {
             self.running = Some(self.spawn());
         }
         let deadline = Instant::now() + START_TIMEOUT;
         while self.try_connect().is_none() {
-            assert!(Instant::now() < deadline, "redis-server does not answer");
+            assert!(Instant::now() < deadline, "redis-server does not respond");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -120,7 +120,7 @@ impl RedisServer {
         }
     }
 
-    /// Kills it as `kill -9` does; everything in it is lost.
+    /// Kills it as `kill -9` does, and loses its data.
     pub(crate) fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             let _ = kill(running.pid, Signal::SIGKILL);
@@ -129,12 +129,12 @@ impl RedisServer {
         }
     }
 
-    /// Stops it in its tracks: connections stand and nothing is answered.
+    /// Freezes it: connections stay open without responses.
     pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on after [`RedisServer::pause`].
+    /// Resumes it after [`RedisServer::pause`].
     pub(crate) fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
@@ -143,12 +143,12 @@ impl RedisServer {
         kill(self.running.as_ref().unwrap().pid, signal).unwrap();
     }
 
-    /// Loses everything in it.
+    /// Deletes all data.
     pub(crate) fn flush(&self) {
         let _: () = ::redis::cmd("FLUSHALL").query(&mut self.connection()).unwrap();
     }
 
-    /// A connection for commands of the test.
+    /// A connection for the test's own commands.
     pub(crate) fn connection(&self) -> ::redis::Connection {
         self.try_connect().expect("redis-server answers")
     }
@@ -159,7 +159,7 @@ impl RedisServer {
         Some(connection)
     }
 
-    /// Everything in it, names and values, as bytes.
+    /// All data, names and values, as bytes.
     pub(crate) fn dump(&self) -> Vec<u8> {
         let mut connection = self.connection();
         let keys: Vec<Vec<u8>> = ::redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
@@ -177,7 +177,7 @@ impl RedisServer {
                         ::redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(&mut connection).unwrap();
                     flat(&entries)
                 }
-                other => panic!("a {other} that the test does not know"),
+                other => panic!("unknown type {other}"),
             };
             all.extend(key);
             all.extend(value);

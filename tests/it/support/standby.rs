@@ -1,4 +1,4 @@
-//! A PostgreSQL server and a streaming replica of it, both of a test's own.
+//! A PostgreSQL server with a streaming replica, for one test.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -96,7 +96,7 @@ async fn diesel_async_connection(url: &str) -> Option<diesel_async::AsyncPgConne
 }
 
 impl Drop for Replicated {
-    /// Both end at once, whoever is still connected.
+    /// Stops both immediately, despite open connections.
     fn drop(&mut self) {
         for child in &mut self.running {
             let _ = kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGQUIT);

@@ -1,4 +1,4 @@
-//! Programs that refuse to run as root, run as the owner of a folder.
+//! Runs programs that refuse to run as root as the owner of a folder.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::unistd::{Gid, Uid, User, chown};
 
-/// The user that such programs run as.
+/// The user to run such programs as.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SystemUser {
     uid: u32,
@@ -15,7 +15,7 @@ pub(crate) struct SystemUser {
 }
 
 impl SystemUser {
-    /// This process's own user or, for root, the one that servers run as.
+    /// This process's own user or, if it is root, the user for servers.
     pub(crate) fn for_servers() -> Self {
         let own = std::fs::metadata("/proc/self").unwrap();
         if own.uid() != 0 {
@@ -26,7 +26,7 @@ impl SystemUser {
         Self { uid: user.uid.as_raw(), gid: user.gid.as_raw() }
     }
 
-    /// A folder of its own, below the system's folder for such.
+    /// A folder of its own in the system's temporary folder.
     pub(crate) fn folder(self) -> tempfile::TempDir {
         let folder = tempfile::Builder::new().prefix("aval-test").tempdir_in("/tmp").unwrap();
         chown(folder.path(), Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))).unwrap();

@@ -1,4 +1,4 @@
-//! Every answer of the door.
+//! The responses to webhooks.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::{Message, OTHER_SECRET, PATH, SECRET, confirmed, key, waiting};
 use crate::support::app::TestApp;
 use crate::support::db::TestDatabase;
 
-/// A problem without what differs between two requests.
+/// A problem without the parts that differ between requests.
 fn problem(mut json: Value) -> Value {
     json["request_id"] = Value::Null;
     json
 }
 
 #[actix_rt::test]
-async fn whatever_is_wrong_with_a_signature_is_answered_alike() {
+async fn every_invalid_signature_gets_the_same_response() {
     let app = TestApp::start_idle().await;
     let message = confirmed(&waiting(&app, Country::Es).await);
     let body = message.body.to_string();
@@ -35,7 +35,7 @@ async fn whatever_is_wrong_with_a_signature_is_answered_alike() {
         &[("webhook-id", id), ("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", good)],
         &[("X-Webhook-Signature", "00")],
         &[("X-Webhook-Signature", good)],
-        // The weaker scheme is no way round the stronger one.
+        // The legacy signature must not bypass the current one.
         &[("webhook-id", id), ("webhook-timestamp", time), ("X-Webhook-Signature", &legacy)],
     ];
     let mut answers = Vec::new();
@@ -45,7 +45,7 @@ async fn whatever_is_wrong_with_a_signature_is_answered_alike() {
     answers.push(message.send_signed(&app, OTHER_SECRET, 0).await.expect(401));
     answers.push(message.send_signed(&app, SECRET, 310).await.expect(401));
     answers.push(message.send_signed(&app, SECRET, -310).await.expect(401));
-    // It is verified before it is read.
+    // The signature is verified before the body is parsed.
     let garbage = [("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", good)];
     answers.push(app.send(Method::POST, PATH, &garbage, "no JSON").await.expect(401));
     let first = problem(answers[0].clone());
@@ -59,7 +59,7 @@ async fn whatever_is_wrong_with_a_signature_is_answered_alike() {
 }
 
 #[actix_rt::test]
-async fn a_recorded_message_cannot_be_replayed_when_its_time_is_over() {
+async fn a_recorded_webhook_cannot_be_replayed_after_its_tolerance() {
     let app = TestApp::start_idle().await;
     let message = confirmed(&waiting(&app, Country::Es).await);
     message.send_signed(&app, SECRET, 290).await.expect(200);
@@ -70,7 +70,7 @@ async fn a_recorded_message_cannot_be_replayed_when_its_time_is_over() {
 }
 
 #[actix_rt::test]
-async fn a_body_over_the_limit_is_refused_as_announced_and_as_it_comes() {
+async fn an_oversized_body_is_rejected_by_its_header_and_while_reading() {
     let app = TestApp::start_idle().await;
     let head = |length: &str| {
         format!(
@@ -86,7 +86,7 @@ async fn a_body_over_the_limit_is_refused_as_announced_and_as_it_comes() {
     chunked.extend(b"1\r\n \r\n0\r\n\r\n");
     let streamed = app.send_raw(&chunked).await;
     assert!(streamed.starts_with("HTTP/1.1 413"), "{streamed}");
-    // Exactly the limit is read, and judged by its signature.
+    // A body of exactly the limit is read and verified.
     let mut full = head("Content-Length: 1048576").into_bytes();
     full.extend(vec![b' '; 1 << 20]);
     let judged = app.send_raw(&full).await;
@@ -94,7 +94,7 @@ async fn a_body_over_the_limit_is_refused_as_announced_and_as_it_comes() {
 }
 
 #[actix_rt::test]
-async fn a_bad_payload_is_told_member_by_member() {
+async fn an_invalid_payload_gets_field_errors() {
     let app = TestApp::start_idle().await;
     let id = waiting(&app, Country::Es).await;
     let bad = confirmed(&id).with("total_debt", "1e3").with("outcome", "maybe").with("amount", 1);
@@ -127,7 +127,7 @@ async fn a_bad_payload_is_told_member_by_member() {
 }
 
 #[actix_rt::test]
-async fn a_secret_speaks_for_its_own_countries_alone() {
+async fn a_secret_is_only_valid_for_its_own_countries() {
     let app = TestApp::start(&[("AVAL__SECRETS__WEBHOOKS__BR", OTHER_SECRET)]).await;
     app.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
     let (spanish, brazilian) = (waiting(&app, Country::Es).await, waiting(&app, Country::Br).await);
@@ -142,7 +142,7 @@ async fn a_secret_speaks_for_its_own_countries_alone() {
 }
 
 #[actix_rt::test]
-async fn all_live_secrets_verify_while_a_bureau_rotates() {
+async fn all_current_secrets_are_valid_during_a_rotation() {
     let both = format!("{SECRET},{OTHER_SECRET}");
     let app = TestApp::start(&[("AVAL__SECRETS__WEBHOOKS__ES", &both)]).await;
     for secret in [SECRET, OTHER_SECRET] {
@@ -151,7 +151,7 @@ async fn all_live_secrets_verify_while_a_bureau_rotates() {
     }
     let message = confirmed(&waiting(&app, Country::Es).await);
     message.send_signed(&app, "whsec_YSB0aGlyZCBzZWNyZXQgb2YgZW5vdWdoIGJ5dGVz", 0).await.expect(401);
-    // A message that came under one secret is the same under the other, and under both at once.
+    // A webhook is the same one under either secret, and under both.
     message.send_signed(&app, SECRET, 0).await.expect(200);
     let time = app.engine().resources.clock.now().timestamp();
     let body = message.body.to_string();
@@ -164,7 +164,7 @@ async fn all_live_secrets_verify_while_a_bureau_rotates() {
 }
 
 #[actix_rt::test]
-async fn a_message_that_comes_again_is_a_duplicate_and_its_identifier_takes_no_other_body() {
+async fn a_repeated_webhook_is_a_duplicate_and_its_identifier_is_bound_to_its_body() {
     let app = TestApp::start_idle().await;
     let id = waiting(&app, Country::Es).await;
     let message = confirmed(&id).with("outcome", "needs_review");
@@ -173,7 +173,7 @@ async fn a_message_that_comes_again_is_a_duplicate_and_its_identifier_takes_no_o
     assert_eq!(first["status"], "UNDER_REVIEW");
     assert_eq!(message.send(&app).await.expect(200), json!({"duplicate": true}));
     message.clone().with("credit_score", 300).send(&app).await.expect(409);
-    // The raw bytes count, not what they mean.
+    // The raw bytes are compared, not their meaning.
     let mut other_bytes = message.clone();
     other_bytes.body = json!({"provider_reference": message.body["provider_reference"]});
     for (name, value) in message.body.as_object().unwrap() {
@@ -191,7 +191,7 @@ async fn a_message_that_comes_again_is_a_duplicate_and_its_identifier_takes_no_o
 }
 
 #[actix_rt::test]
-async fn a_legacy_signature_serves_where_it_is_switched_on_and_for_young_events() {
+async fn a_legacy_signature_is_accepted_if_enabled_and_for_recent_events() {
     let app = TestApp::start(&[("AVAL__WEBHOOKS__LEGACY__PT", "false")]).await;
     app.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
     let now = app.engine().resources.clock.now();
@@ -208,21 +208,21 @@ async fn a_legacy_signature_serves_where_it_is_switched_on_and_for_young_events(
     assert_eq!(young.send_legacy(&app, SECRET).await.expect(200), json!({"duplicate": true}));
     young.clone().with("credit_score", 301).send_legacy(&app, SECRET).await.expect(409);
     young.send_legacy(&app, OTHER_SECRET).await.expect(401);
-    // The switch is each bureau's own: where it is off, the secret does not speak for the country that way.
+    // The setting is per bureau. Where it is off, the secret is not valid for that country with a legacy signature.
     let portuguese = confirmed(&waiting(&app, Country::Pt).await).with("occurred_at", days_ago(0));
     portuguese.send_legacy(&app, SECRET).await.expect(404);
     portuguese.send(&app).await.expect(200);
 }
 
 #[actix_rt::test]
-async fn bureaus_that_share_a_secret_number_their_messages_each_for_itself() {
+async fn bureaus_that_share_a_secret_have_separate_identifiers() {
     let app = TestApp::start_idle().await;
     for country in [Country::Es, Country::It] {
         let mut message = confirmed(&waiting(&app, country).await).with("outcome", "needs_review");
         message.id = "msg_1".to_owned();
         assert_eq!(message.send(&app).await.expect(200)["applied"], true);
         assert_eq!(message.send(&app).await.expect(200), json!({"duplicate": true}));
-        // Under the legacy signature the same goes for references.
+        // With the legacy signature, the same applies to references.
         let legacy = confirmed(&waiting(&app, country).await).with("provider_reference", "ref-1");
         let legacy = legacy.with("occurred_at", app.engine().resources.clock.now().to_rfc3339());
         legacy.send_legacy(&app, SECRET).await.expect(200);
@@ -232,7 +232,7 @@ async fn bureaus_that_share_a_secret_number_their_messages_each_for_itself() {
 }
 
 #[actix_rt::test]
-async fn a_message_stays_known_when_its_bureau_gets_a_secret_of_its_own() {
+async fn a_webhook_stays_known_when_its_bureau_gets_its_own_secret() {
     let database = Rc::new(TestDatabase::create().await);
     let shared = TestApp::start_on(Rc::clone(&database), &[]).await;
     shared.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
@@ -244,7 +244,7 @@ async fn a_message_stays_known_when_its_bureau_gets_a_secret_of_its_own() {
 }
 
 #[actix_rt::test]
-async fn what_a_sender_calls_its_message_is_not_kept_in_the_clear() {
+async fn identifiers_of_webhooks_are_not_stored_in_clear_text() {
     let app = TestApp::start_idle().await;
     let mut message = confirmed(&waiting(&app, Country::Es).await);
     message.id = "garcia-12345678Z".to_owned();
@@ -257,7 +257,7 @@ async fn what_a_sender_calls_its_message_is_not_kept_in_the_clear() {
 }
 
 #[actix_rt::test]
-async fn bureaus_that_share_a_secret_are_counted_each_for_itself() {
+async fn bureaus_that_share_a_secret_are_limited_separately() {
     let app = TestApp::start_idle_with(&[
         ("AVAL__LIMITS__ENABLED", "true"),
         ("AVAL__LIMITS__WEBHOOK__USER__PER_MINUTE", "1"),
@@ -267,7 +267,7 @@ async fn bureaus_that_share_a_secret_are_counted_each_for_itself() {
     let (spanish, italian) = (waiting(&app, Country::Es).await, waiting(&app, Country::It).await);
     confirmed(&spanish).send(&app).await.expect(200);
     confirmed(&spanish).send(&app).await.expect(429);
-    // What is about nobody's application is nobody's to pay for but the address'.
+    // Webhooks about no application only count for the address.
     for _ in 0..2 {
         confirmed("01890a5d-ac96-774b-bcce-b302099a8057").send(&app).await.expect(404);
     }

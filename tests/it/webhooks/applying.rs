@@ -1,4 +1,4 @@
-//! What a message does to its application.
+//! The effects of webhooks on applications.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::builders::{body, with};
 use crate::support::eventually;
 
 #[actix_rt::test]
-async fn a_confirmation_decides_an_application_that_nobody_has_looked_at_and_completes_its_job() {
+async fn a_confirmation_decides_an_unclaimed_application_and_completes_its_job() {
     let app = TestApp::start_idle().await;
     let id = waiting(&app, Country::Es).await;
     let answer = confirmed(&id).send(&app).await.expect(200);
@@ -31,7 +31,7 @@ async fn a_confirmation_decides_an_application_that_nobody_has_looked_at_and_com
 }
 
 #[actix_rt::test]
-async fn a_bureaus_own_verdict_counts_whatever_its_figures_say() {
+async fn a_bureaus_rejection_overrides_its_figures() {
     let app = TestApp::start_idle().await;
     for (outcome, status, code) in [
         ("rejected", "REJECTED", "PROVIDER_REJECTED"),
@@ -49,7 +49,7 @@ async fn a_bureaus_own_verdict_counts_whatever_its_figures_say() {
 }
 
 #[actix_rt::test]
-async fn a_reason_that_names_the_applicant_is_kept_from_the_audit_trail() {
+async fn a_reason_that_names_the_applicant_is_not_written_to_the_audit_trail() {
     let app = TestApp::start_idle().await;
     let id = waiting(&app, Country::Es).await;
     let message = confirmed(&id).with("outcome", "rejected").with("reason", "GARCIA has debts elsewhere");
@@ -59,7 +59,7 @@ async fn a_reason_that_names_the_applicant_is_kept_from_the_audit_trail() {
 }
 
 #[actix_rt::test]
-async fn the_country_s_rules_decide_on_what_a_confirmation_tells() {
+async fn the_countrys_rules_decide_on_the_figures_of_a_confirmation() {
     let app = TestApp::start_idle().await;
     for (figures, status, reasons) in [
         (json!({"credit_score": 480}), "REJECTED", vec!["SCORE_TOO_LOW"]),
@@ -77,7 +77,7 @@ async fn the_country_s_rules_decide_on_what_a_confirmation_tells() {
 }
 
 #[actix_rt::test]
-async fn a_finished_application_is_not_changed_and_the_message_is_kept() {
+async fn a_finished_application_is_not_changed_and_the_webhook_is_stored() {
     let app = TestApp::start_idle().await;
     let approved = waiting(&app, Country::Es).await;
     confirmed(&approved).send(&app).await.expect(200);
@@ -102,7 +102,7 @@ async fn a_finished_application_is_not_changed_and_the_message_is_kept() {
 }
 
 #[actix_rt::test]
-async fn a_message_that_is_older_than_one_already_applied_changes_nothing() {
+async fn a_webhook_older_than_an_applied_one_changes_nothing() {
     let app = TestApp::start_idle().await;
     let id = waiting(&app, Country::Es).await;
     let at = |outcome: &str, day: u32| {
@@ -115,7 +115,7 @@ async fn a_message_that_is_older_than_one_already_applied_changes_nothing() {
 }
 
 #[actix_rt::test]
-async fn a_message_from_the_future_is_refused_and_silences_nobody() {
+async fn a_webhook_from_the_future_is_rejected_and_does_not_block_later_ones() {
     let app = TestApp::start_idle().await;
     let id = waiting(&app, Country::Es).await;
     let now = app.engine().resources.clock.now();
@@ -131,13 +131,13 @@ async fn a_message_from_the_future_is_refused_and_silences_nobody() {
         }
     }
     assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "0");
-    // Two clocks may differ a little.
+    // Small differences between clocks are tolerated.
     assert_eq!(at("needs_review", 240).send(&app).await.expect(200)["applied"], true);
     assert_eq!(at("confirmed", 241).send(&app).await.expect(200)["applied"], true);
 }
 
 #[actix_rt::test]
-async fn figures_that_are_not_told_stay_as_the_bureau_told_them_before() {
+async fn omitted_figures_keep_their_earlier_values() {
     let app = TestApp::start(&[]).await;
     let large = with(body(Country::Es, "12345678Z"), "requested_amount", "25000.00");
     let id = app.submit(&with(large, "monthly_income", "6000.00")).await;
@@ -153,7 +153,7 @@ async fn figures_that_are_not_told_stay_as_the_bureau_told_them_before() {
 }
 
 #[actix_rt::test]
-async fn what_was_decided_without_its_bureau_is_decided_by_its_webhook_and_waits_no_longer() {
+async fn a_fallback_decision_is_replaced_by_a_webhook_and_no_longer_repeated() {
     let app = TestApp::start(&[
         ("AVAL__REDECISION__MIN_INTERVAL_MS", "600000"),
         ("AVAL__REDECISION__MAX_INTERVAL_MS", "600000"),
@@ -166,11 +166,11 @@ async fn what_was_decided_without_its_bureau_is_decided_by_its_webhook_and_waits
     assert_eq!(message.send(&app).await.expect(200)["status"], "APPROVED");
     assert_eq!(app.sql("SELECT count(*) FROM provider_retries").await, "0");
     let told = "SELECT banking_data ->> 'total_debt' FROM applications";
-    assert_eq!(app.sql(told).await, "", "a fallback figure was never known");
+    assert_eq!(app.sql(told).await, "", "fallback figures must not be kept");
 }
 
 #[actix_rt::test]
-async fn a_message_overtakes_the_actor_that_still_asks_the_bureau() {
+async fn a_webhook_overtakes_a_call_in_flight() {
     let app = TestApp::start(&[]).await;
     app.simulator().script().set_latency(Country::Es, Duration::from_millis(700));
     let id = waiting(&app, Country::Es).await;

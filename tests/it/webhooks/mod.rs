@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
-/// The secret of every country, unless a test configures others.
+/// The secret of all countries, unless a test configures others.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// Another one.
+/// Another secret.
 const OTHER_SECRET: &str = "whsec_WwIYIP75njNuiV2HpJzNhVYcuYRuNnkrf8Fr";
 
 pub(crate) const PATH: &str = "/api/v1/webhooks/bank-confirmation";
 
-/// A message as a bureau sends it.
+/// A webhook as a bureau sends it.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     pub(crate) id: String,
@@ -33,7 +33,7 @@ pub(crate) fn key(secret: &str) -> SigningKey {
     SigningKey::new(&base64::engine::general_purpose::STANDARD.decode(encoded).unwrap())
 }
 
-/// A confirmation with figures that every country's rules approve.
+/// A confirmation with figures that the rules of all countries approve.
 pub(crate) fn confirmed(application: &str) -> Message {
     let id = format!("msg_{}", uuid::Uuid::new_v4().simple());
     let body = json!({
@@ -65,7 +65,7 @@ impl Message {
         self.send_signed(app, SECRET, 0).await
     }
 
-    /// Sends it as signed so many seconds ago with the secret.
+    /// Sends it signed with the secret, with a timestamp this many seconds ago.
     pub(crate) async fn send_signed(&self, app: &TestApp, secret: &str, seconds_ago: i64) -> Answer {
         let time = app.engine().resources.clock.now().timestamp() - seconds_ago;
         let body = self.body.to_string();
@@ -79,7 +79,7 @@ impl Message {
         app.send(Method::POST, PATH, &headers, body).await
     }
 
-    /// Sends it under the legacy signature.
+    /// Sends it with the legacy signature.
     pub(crate) async fn send_legacy(&self, app: &TestApp, secret: &str) -> Answer {
         let body = self.body.to_string();
         let signature = key(secret).sign_legacy(body.as_bytes());
@@ -87,7 +87,7 @@ impl Message {
     }
 }
 
-/// An application that waits, with nobody to work on it.
+/// A pending application that is not processed.
 async fn waiting(app: &TestApp, country: Country) -> String {
     let sample = crate::support::builders::SAMPLES.iter().find(|(of, _)| *of == country).unwrap().1;
     app.submit(&crate::support::builders::body(country, sample)).await

@@ -1,4 +1,4 @@
-//! What operators see of webhooks.
+//! Operators' views of webhooks.
 
 use aval::domain::application::Country;
 use serde_json::Value;
@@ -13,7 +13,7 @@ fn ids(page: &Value) -> Vec<String> {
 }
 
 #[actix_rt::test]
-async fn the_list_is_read_page_by_page_newest_first_without_payloads() {
+async fn the_list_is_paginated_newest_first_without_payloads() {
     let app = TestApp::start_idle().await;
     let mut sent = Vec::new();
     for country in [Country::Es, Country::Pt, Country::Es, Country::Es, Country::Br] {
@@ -37,7 +37,7 @@ async fn the_list_is_read_page_by_page_newest_first_without_payloads() {
 }
 
 #[actix_rt::test]
-async fn the_list_is_narrowed_and_refuses_what_it_does_not_know() {
+async fn the_list_is_filtered_and_rejects_unknown_filters() {
     let app = TestApp::start_idle().await;
     let (spanish, brazilian) = (waiting(&app, Country::Es).await, waiting(&app, Country::Br).await);
     for id in [&spanish, &spanish, &brazilian] {

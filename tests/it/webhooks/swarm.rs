@@ -1,4 +1,4 @@
-//! Many messages at once, more than once, and in any order.
+//! Many concurrent webhooks, duplicated and in any order.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::{Message, confirmed, waiting};
 use crate::support::app::TestApp;
 use crate::support::builders::{SAMPLES, body};
 
-/// Messages under way at once.
+/// Concurrent webhooks.
 const AT_ONCE: usize = 40;
 
-/// An order that has nothing to do with that of the list.
+/// A pseudo-random order.
 fn shuffled(messages: Vec<Message>) -> Vec<Message> {
     let mut keyed: Vec<(uuid::Uuid, Message)> =
         messages.into_iter().map(|message| (uuid::Uuid::new_v4(), message)).collect();
@@ -21,7 +21,7 @@ fn shuffled(messages: Vec<Message>) -> Vec<Message> {
     keyed.into_iter().map(|(_, message)| message).collect()
 }
 
-/// Sends them all; counts the answers by what they say.
+/// Sends all of them and counts the responses by content.
 async fn send_all(app: &TestApp, messages: Vec<Message>) -> BTreeMap<&'static str, usize> {
     let answers = futures_util::stream::iter(messages)
         .map(|message| async move { message.send(app).await.expect(200) })
@@ -41,7 +41,7 @@ async fn send_all(app: &TestApp, messages: Vec<Message>) -> BTreeMap<&'static st
 }
 
 #[actix_rt::test]
-async fn a_thousand_messages_for_a_hundred_applications_are_each_applied_once() {
+async fn a_thousand_webhooks_for_a_hundred_applications_are_each_applied_once() {
     let app = TestApp::start_idle().await;
     let mut messages = Vec::new();
     for n in 0..100 {
@@ -74,14 +74,14 @@ async fn a_thousand_messages_for_a_hundred_applications_are_each_applied_once() 
 }
 
 #[actix_rt::test]
-async fn bureaus_actors_and_messages_that_race_decide_each_application_once() {
+async fn racing_calls_and_webhooks_decide_each_application_once() {
     let app = TestApp::start(&[]).await;
     let mut messages = Vec::new();
     let mut ids = Vec::new();
     for n in 0..30 {
         let (country, document) = SAMPLES[n % 6];
         let id = app.submit(&body(country, document)).await;
-        // Two different messages for each, twice: only what is still open can be changed.
+        // Two different webhooks for each application, twice. Only open applications can be changed.
         for (outcome, day) in [("confirmed", 30), ("rejected", 31)] {
             let at = format!("2026-01-{day}T12:00:00Z");
             let message = confirmed(&id).with("outcome", outcome).with("occurred_at", at);
@@ -106,7 +106,7 @@ async fn bureaus_actors_and_messages_that_race_decide_each_application_once() {
         "60"
     );
     assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "0");
-    // An application that nobody left to a human has exactly one decision.
+    // An application that was never left to review has exactly one decision.
     let twice = "SELECT count(*) FROM (SELECT 1 FROM decisions d GROUP BY application_id HAVING count(*) > 1 \
         AND NOT EXISTS (SELECT 1 FROM audit_logs a WHERE a.application_id = d.application_id \
             AND new_status = 'UNDER_REVIEW')) t";

@@ -1,13 +1,13 @@
-//! What waits to be sent to one client.
+//! The outgoing queue of one client.
 //!
-//! The actor of a WebSocket session lives inside the response stream and stands still when its client stops reading.
-//! So its queue stands outside it and bounds itself, by bytes: a plain queue while it is small; above
-//! `coalesce_above_bytes` it keeps only the newest update of each application, and every other update; when even that exceeds
-//! `close_above_bytes` it is emptied and the session is over (4008). Pushing never waits, so a slow client costs the
-//! others nothing.
+//! The actor of a WebSocket session is part of the response stream and does not run while its client does not read.
+//! Therefore the queue is outside the actor and limits its own size in bytes. While small, it is a plain queue. Above
+//! `coalesce_above_bytes`, it keeps only the newest update of each application, and all other frames. If it still
+//! exceeds `close_above_bytes`, it is cleared and the session is closed (4008). Pushing never waits, so a slow client
+//! does not affect others.
 //!
-//! Live updates are taken in the order of their offsets, and one at or below the last taken is ignored: whoever
-//! delivers may repeat itself without the client noticing. Updates of one application always leave in order.
+//! Live updates are accepted in the order of their offsets, and an offset that was already accepted is ignored, so
+//! repeated delivery is harmless. Updates of one application are always sent in order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -19,40 +19,40 @@ use super::frame::Frame;
 use crate::config::WebSocketSettings;
 use crate::domain::ids::ApplicationId;
 
-/// Why the server ends a session.
+/// Why the server closes a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
     /// The client reads too slowly.
     TooSlow,
-    /// The server stops.
+    /// The server is stopping.
     ShuttingDown,
-    /// The sequence of events started anew; the client must, too.
+    /// A new epoch of events began, so the client must reload.
     SequenceRestarted,
 }
 
-/// What a session takes from its queue at once.
+/// The result of taking frames from the queue.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// The frames, in order.
     pub frames: Vec<Frame>,
-    /// Set once nothing follows.
+    /// Set when no more frames follow.
     pub closing: Option<Closing>,
-    /// Whether a replay waits for the room that was made: the broadcaster should be told.
+    /// Whether a replay waits for room in the queue, in which case the broadcaster must be woken.
     pub replay_waits: bool,
 }
 
-/// Whether the queue took a frame.
+/// The result of pushing a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Push {
-    /// It will be sent, or a newer one in its stead.
+    /// It will be sent, or a newer one in its place.
     Taken,
-    /// It was taken before.
+    /// It was pushed before.
     Known,
-    /// The session is over.
+    /// The session is closed.
     Closed,
 }
 
-/// Tells the session's actor that something waits; `false` when it could not be told.
+/// Wakes the session's actor; returns `false` if that failed.
 type Waker = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// The queue of one session.
@@ -75,14 +75,14 @@ struct Waiting {
     next: u64,
     bytes: usize,
     last_offset: i64,
-    /// A wake-up is under way to the actor.
+    /// Whether a wake-up of the actor is pending.
     woken: bool,
     replay_waits: bool,
     closing: Option<Closing>,
 }
 
 struct Entry {
-    /// `None` for anything but an update of an application: it is never replaced.
+    /// `None` for frames that are never replaced.
     application: Option<ApplicationId>,
     frame: Frame,
 }
@@ -98,12 +98,12 @@ impl SessionQueue {
         }
     }
 
-    /// Sets how the session's actor is woken. Only the first call counts.
+    /// Sets how to wake the session's actor. Only the first call has an effect.
     pub fn set_waker(&self, waker: impl Fn() -> bool + Send + Sync + 'static) {
         let _ = self.waker.set(Box::new(waker));
     }
 
-    /// Wakes the actor when something waits and no wake-up is under way.
+    /// Wakes the actor if frames wait and no wake-up is pending.
     pub fn wake_if_waiting(&self) {
         let mut waiting = self.lock();
         if !waiting.entries.is_empty() || waiting.closing.is_some() {
@@ -134,7 +134,7 @@ impl SessionQueue {
         taken
     }
 
-    /// Takes a live update.
+    /// Pushes a live update.
     pub(super) fn push_live(&self, update: &Update) -> Push {
         let mut waiting = self.lock();
         if waiting.closing.is_none() && update.offset <= waiting.last_offset {
@@ -143,31 +143,31 @@ impl SessionQueue {
         self.push(&mut waiting, update.application, &update.frame, Some(update.offset))
     }
 
-    /// Takes an update that the session had missed: whoever replays makes sure that it comes once and in order.
+    /// Pushes a replayed update. The replay ensures that it is pushed once and in order.
     pub(super) fn push_missed(&self, update: &Update) -> Push {
         self.push(&mut self.lock(), update.application, &update.frame, Some(update.offset))
     }
 
-    /// Takes an answer.
+    /// Pushes a response.
     pub(super) fn push_answer(&self, frame: &Frame) -> Push {
         self.push(&mut self.lock(), None, frame, None)
     }
 
-    /// Whether a replay may go on; if not, [`SessionQueue::take`] says when it may.
+    /// Whether a replay may continue. If not, [`SessionQueue::take`] reports when it may.
     pub(super) fn room_for_replay(&self) -> bool {
         let mut waiting = self.lock();
         waiting.replay_waits = !self.has_room(&waiting);
         !waiting.replay_waits
     }
 
-    /// Ends the session once everything that waits was sent.
+    /// Closes the session after all waiting frames were sent.
     pub(super) fn close(&self, closing: Closing) {
         let mut waiting = self.lock();
         waiting.closing.get_or_insert(closing);
         self.wake(&mut waiting);
     }
 
-    /// Half of what makes updates coalesce, so that a replay alone never does.
+    /// Half of the limit for coalescing, so a replay alone does not cause it.
     fn has_room(&self, waiting: &Waiting) -> bool {
         waiting.bytes <= self.coalesce_above / 2
     }
@@ -207,7 +207,7 @@ impl SessionQueue {
         }
     }
 
-    /// A panic elsewhere leaves at worst an update unsent that is pushed again.
+    /// After a panic in another thread, at worst an update is unsent, which will be pushed again.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,7 +223,7 @@ impl Waiting {
         self.next += 1;
     }
 
-    /// Accounts for an entry that was removed.
+    /// Updates the counters for a removed entry.
     fn forget(&mut self, place: u64, entry: &Entry) {
         self.bytes -= entry.frame.text.len();
         if let Some(application) = entry.application
@@ -233,8 +233,8 @@ impl Waiting {
         }
     }
 
-    /// Drops all but the newest update of each application; returns how many. It looks through the queue only when an
-    /// application may have several, so that a queue that stays long is not looked through at every push.
+    /// Drops all but the newest update of each application and returns how many it dropped. It scans the queue only if
+    /// an application may have several updates, so a long queue is not scanned on every push.
     fn coalesce(&mut self) -> u64 {
         if !std::mem::take(&mut self.repeats) {
             return 0;
@@ -251,7 +251,7 @@ impl Waiting {
         u64::try_from(before - entries.len()).unwrap_or(u64::MAX)
     }
 
-    /// Drops the newest update of an application, which a newer one is about to replace; returns how many.
+    /// Drops the newest update of an application, which is about to be replaced, and returns how many it dropped.
     fn drop_newest(&mut self, application: ApplicationId) -> u64 {
         let Some(place) = self.newest.remove(&application) else { return 0 };
         let Some(entry) = self.entries.remove(&place) else { return 0 };

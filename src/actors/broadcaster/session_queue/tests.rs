@@ -57,7 +57,7 @@ fn a_small_queue_keeps_everything_in_order() {
 }
 
 #[test]
-fn an_update_of_no_application_is_never_replaced() {
+fn an_update_without_application_is_never_replaced() {
     let queue = queue();
     for offset in 1..=6 {
         let event = Update { application: None, ..update(offset, 1, 100) };
@@ -68,7 +68,7 @@ fn an_update_of_no_application_is_never_replaced() {
 }
 
 #[test]
-fn an_offset_that_was_taken_before_is_ignored() {
+fn an_offset_that_was_pushed_before_is_ignored() {
     let queue = queue();
     assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Taken);
     assert_eq!(queue.push_live(&update(5, 1, 10)), Push::Known);
@@ -78,7 +78,7 @@ fn an_offset_that_was_taken_before_is_ignored() {
 }
 
 #[test]
-fn a_long_queue_keeps_the_newest_of_each_application_and_every_answer() {
+fn a_long_queue_keeps_the_newest_of_each_application_and_all_responses() {
     let queue = queue();
     queue.push_answer(&Frame::of_text(FrameKind::Pong, &format!("{:0>50}", 0)));
     for offset in 1..=100 {
@@ -89,7 +89,7 @@ fn a_long_queue_keeps_the_newest_of_each_application_and_every_answer() {
 }
 
 #[test]
-fn a_queue_that_cannot_be_coalesced_is_emptied_and_closed() {
+fn a_queue_that_cannot_be_coalesced_is_cleared_and_closed() {
     let queue = queue();
     for offset in 1..=10 {
         assert_eq!(queue.push_live(&update(offset, u128::try_from(offset).unwrap(), 100)), Push::Taken);
@@ -102,7 +102,7 @@ fn a_queue_that_cannot_be_coalesced_is_emptied_and_closed() {
 }
 
 #[test]
-fn closing_for_another_reason_sends_what_waits_first() {
+fn closing_for_another_reason_sends_waiting_frames_first() {
     let queue = queue();
     for offset in 1..=2 {
         queue.push_live(&update(offset, 1, 100));
@@ -115,40 +115,40 @@ fn closing_for_another_reason_sends_what_waits_first() {
 }
 
 #[test]
-fn one_wake_up_at_most_is_under_way() {
+fn at_most_one_wake_up_is_pending() {
     let queue = queue();
-    let told = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&told);
+    let wake_ups = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&wake_ups);
     queue.set_waker(move || {
         count.fetch_add(1, Ordering::SeqCst);
         true
     });
     queue.wake_if_waiting();
-    assert_eq!(told.load(Ordering::SeqCst), 0, "nothing waits");
+    assert_eq!(wake_ups.load(Ordering::SeqCst), 0, "nothing must wait");
     for offset in 1..=3 {
         queue.push_live(&update(offset, 1, 10));
     }
     queue.wake_if_waiting();
-    assert_eq!(told.load(Ordering::SeqCst), 1);
+    assert_eq!(wake_ups.load(Ordering::SeqCst), 1);
     queue.take(10);
     queue.wake_if_waiting();
-    assert_eq!(told.load(Ordering::SeqCst), 2, "two still wait");
+    assert_eq!(wake_ups.load(Ordering::SeqCst), 2, "two frames must still wait");
 }
 
 #[test]
-fn a_wake_up_that_could_not_be_delivered_is_tried_again() {
+fn a_failed_wake_up_is_retried() {
     let queue = queue();
-    let told = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&told);
+    let wake_ups = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&wake_ups);
     queue.set_waker(move || count.fetch_add(1, Ordering::SeqCst) > 0);
     for offset in 1..=3 {
         queue.push_live(&update(offset, 1, 10));
     }
-    assert_eq!(told.load(Ordering::SeqCst), 2);
+    assert_eq!(wake_ups.load(Ordering::SeqCst), 2);
 }
 
 #[test]
-fn a_replay_waits_for_room_and_is_told_when_there_is() {
+fn a_waiting_replay_is_reported_when_there_is_room() {
     let queue = queue();
     let mut offset = 0;
     while queue.room_for_replay() {
@@ -156,12 +156,12 @@ fn a_replay_waits_for_room_and_is_told_when_there_is() {
         queue.push_missed(&update(offset, 1, 90));
     }
     assert_eq!((offset, queue.dropped.get()), (3, 0));
-    assert!(queue.take(90).replay_waits, "180 of 400 bytes are left");
-    assert!(!queue.take(90).replay_waits, "it is told once");
+    assert!(queue.take(90).replay_waits, "180 of 400 bytes must be left");
+    assert!(!queue.take(90).replay_waits, "it must be reported once");
     assert!(queue.room_for_replay());
 }
 
-/// What can happen to a queue.
+/// The operations on a queue.
 #[derive(Debug, Clone)]
 enum Step {
     Push { application: u128, bytes: usize, skipped: i64 },
@@ -182,7 +182,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn the_consumer_gets_the_newest_of_each_application_in_order_and_the_queue_stays_within_its_bound(
+    fn the_consumer_gets_the_newest_of_each_application_in_order_and_the_queue_stays_bounded(
         steps in steps(),
     ) {
         let queue = queue();

@@ -1,13 +1,13 @@
-//! The sessions of this instance: who is connected, who wants what, and how far the bus was delivered.
+//! The WebSocket sessions of this instance: accounts, subscriptions, and the delivered position of the bus.
 //!
-//! It outlives the broadcaster: a replacement finds every session, subscription, unfinished replay and the position
-//! here, and goes on where the last one stopped. Everything is changed under one lock, held for one event or one page
-//! at a time, and never while waiting.
+//! They outlive the broadcaster: a replacement finds all sessions, subscriptions, unfinished replays and the position
+//! here, and continues. All state is changed under one lock, which is held for one event or one page at a time and
+//! never while waiting.
 //!
-//! A session is either *live*, and gets each event as the instance's position passes it, or *recovering*: it asked for
-//! what it had missed, and a cursor of its own walks the bus until it has caught up with the position. Meanwhile live
-//! events pass it by; its cursor finds them. So nothing is delivered twice, missing or out of order, and a session in
-//! a long replay costs no memory and delays nobody.
+//! A session is either *live* and gets each event as the instance's position passes it, or *recovering*: it resumed
+//! from an earlier position, and its own cursor reads the bus until it has caught up. Meanwhile it gets no live events,
+//! because its cursor will reach them. Therefore no event is duplicated, missing or out of order, and a session in a
+//! long replay costs no memory and delays no other session.
 
 mod registry;
 mod replay;
@@ -39,12 +39,11 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// No sessions yet.
     pub fn new(settings: &WebSocketSettings, metrics: Arc<Metrics>) -> Self {
         Self { registry: Arc::default(), settings: settings.clone(), metrics, next_id: Arc::default() }
     }
 
-    /// Takes in a session that sees nothing yet; it stays until its membership is dropped.
+    /// Adds a session that may see nothing yet. It is removed when its membership is dropped.
     pub fn join(&self) -> Membership {
         let id = SessionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let dropped = self.metrics.websocket_messages_dropped_total.clone();
@@ -54,35 +53,34 @@ impl Sessions {
         Membership { sessions: self.clone(), id, queue }
     }
 
-    /// How many sessions can still get something: those that were cut off for slowness are not counted.
+    /// The number of open sessions, without those that were closed for slowness.
     pub fn count(&self) -> usize {
         self.lock().count()
     }
 
-    /// Ends every session with 1001, once it has got what waits for it, and refuses new ones.
+    /// Closes all sessions with 1001 after their waiting frames, and rejects new ones.
     pub fn close_all(&self) {
         self.lock().close_all();
     }
 
-    /// How far the bus was delivered; `None` before the first broadcaster has asked.
+    /// The delivered position of the bus; `None` before the first broadcaster has read it.
     pub(super) fn position(&self) -> Option<Position> {
         self.lock().position
     }
 
-    /// Whether somebody subscribes or wants to.
-    pub(super) fn anybody_listens(&self) -> bool {
-        self.lock().anybody_listens()
+    /// Whether any session has a subscription or a pending one.
+    pub(super) fn has_listeners(&self) -> bool {
+        self.lock().has_listeners()
     }
 
-    /// Moves to `end` without delivering, if nobody listens that could miss something, or if the sequence started
-    /// anew: then every session is ended, because offsets mean nothing any more.
+    /// Moves the position to `end` without delivering, if there are no listeners or a new epoch began. In the latter
+    /// case all sessions are closed, because their offsets are no longer valid.
     pub(super) fn skip_to(&self, end: Position) {
         self.lock().skip_to(end);
     }
 
-    /// Delivers `updates`, in order, to the live sessions that may see them. What is at or below the position was
-    /// delivered before.
-    /// The position moves to `end`, past events that cannot be read.
+    /// Delivers `updates`, in order, to the live sessions that may see them, and skips those at or below the position.
+    /// Then moves the position to `end`, past unreadable events.
     pub(super) fn deliver(&self, updates: &[Update], end: Option<i64>) {
         for update in updates {
             self.lock().deliver(update);
@@ -90,26 +88,27 @@ impl Sessions {
         self.lock().pass(end);
     }
 
-    /// Whether a subscription waits for an answer or a replay can go on.
-    pub(super) fn anybody_recovers(&self) -> bool {
+    /// Whether a subscription waits for its response or a replay can continue.
+    pub(super) fn needs_recovery(&self) -> bool {
         let registry = self.lock();
-        registry.anybody_waits() || registry.next_cursor().is_some()
+        registry.has_waiting_subscriptions() || registry.next_cursor().is_some()
     }
 
-    /// Answers the subscriptions that wait, given what the bus holds.
+    /// Answers waiting subscriptions, given the extent of the bus.
     pub(super) fn answer_waiting(&self, extent: &Extent) {
         self.lock().answer_waiting(extent, self.settings.max_replay);
     }
 
-    /// Lets the sessions that have caught up go live; then the lowest cursor of those that have not and can take more.
+    /// Makes sessions that have caught up live. Then returns the lowest cursor of the recovering sessions with room in
+    /// their queues.
     pub(super) fn next_cursor(&self) -> Option<i64> {
         let mut registry = self.lock();
         registry.release_recovered();
         registry.next_cursor()
     }
 
-    /// Moves every cursor that stands within a page on: through `updates`, all that the bus has after `after`.
-    /// The page ends at `end`.
+    /// Advances every cursor within a page through `updates`, which are all events of the bus after `after` up to
+    /// `end`.
     pub(super) fn replay(&self, after: i64, updates: &[Update], end: Option<i64>) {
         let recovering = self.lock().recovering();
         for id in recovering {
@@ -117,14 +116,14 @@ impl Sessions {
         }
     }
 
-    /// A panic under the lock leaves at worst an event half delivered; it is delivered again, and the queues that have
+    /// After a panic under the lock, at worst an event is partly delivered. It is delivered again, and queues that have
     /// it ignore it.
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A session's place among the [`Sessions`]; dropping it takes the session out.
+/// Membership of a session in [`Sessions`]. Dropping it removes the session.
 pub struct Membership {
     sessions: Sessions,
     id: SessionId,
@@ -132,30 +131,29 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// The session's queue.
     pub fn queue(&self) -> &Arc<SessionQueue> {
         &self.queue
     }
 
-    /// Lets the session see what `viewer` may see. `false`, and nothing changes, when that account has as many sessions on
-    /// this instance as it may.
+    /// Authorises the session as `viewer`. Returns `false` without a change if the account has reached its maximum of
+    /// sessions on this instance.
     pub fn admit(&self, viewer: Viewer) -> bool {
         let most = self.sessions.settings.max_sockets_per_account;
         self.sessions.lock().admit(self.id, viewer, most)
     }
 
-    /// Changes what an admitted session sees, for the same account.
+    /// Changes what an admitted session may see, for the same account.
     pub fn see(&self, viewer: Viewer) {
         self.sessions.lock().see(self.id, viewer);
     }
 
-    /// Subscribes to `topic`; with `resume`, from that position on. The answer comes through the queue, before the
-    /// first update that the subscription lets in. Subscribing twice is answered again and changes nothing.
+    /// Subscribes to `topic`, from the position `resume` if given. The response is queued before the first update of
+    /// the subscription. Subscribing again only repeats the response.
     pub fn subscribe(&self, topic: Topic, resume: Option<Position>) -> Subscription {
         self.sessions.lock().subscribe(self.id, topic, resume, self.sessions.settings.max_subscriptions)
     }
 
-    /// Ends a subscription, if there is one. The answer comes through the queue.
+    /// Ends a subscription, if there is one. The response is queued.
     pub fn unsubscribe(&self, topic: Topic) {
         self.sessions.lock().unsubscribe(self.id, topic);
         self.queue.push_answer(&Frame::unsubscribed(topic));

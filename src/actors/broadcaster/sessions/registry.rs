@@ -1,4 +1,4 @@
-//! What the lock of the sessions guards: joining, subscribing, delivering.
+//! The state behind the lock of the sessions: joining, subscribing, delivering.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(super) struct Registry {
     pub(super) position: Option<Position>,
     pub(super) sessions: HashMap<SessionId, Session>,
     subscribers: HashMap<Topic, HashSet<SessionId>>,
-    /// How many sessions each account has.
+    /// The number of sessions per account.
     accounts: HashMap<Arc<str>, usize>,
     closing: bool,
 }
@@ -29,9 +29,9 @@ impl Registry {
         self.sessions.insert(id, Session::new(queue));
     }
 
-    /// Lets a session see what its account may. `false` when the account has as many sessions as it may.
+    /// Authorises a session. Returns `false` if the account has reached its maximum of sessions.
     pub(super) fn admit(&mut self, id: SessionId, viewer: Viewer, most: usize) -> bool {
-        // A session that was cut off sees nothing any more.
+        // Closed sessions are no longer in the registry.
         let Some(session) = self.sessions.get_mut(&id) else { return true };
         let count = self.accounts.entry(Arc::clone(&viewer.account)).or_insert(0);
         if *count >= most {
@@ -42,7 +42,7 @@ impl Registry {
         true
     }
 
-    /// Changes what a session sees that was let in.
+    /// Changes what an admitted session may see.
     pub(super) fn see(&mut self, id: SessionId, viewer: Viewer) {
         if let Some(session) = self.sessions.get_mut(&id)
             && session.viewer.is_some()
@@ -83,7 +83,7 @@ impl Registry {
         self.accounts.clear();
     }
 
-    pub(super) fn anybody_listens(&self) -> bool {
+    pub(super) fn has_listeners(&self) -> bool {
         self.sessions.values().any(|session| !session.topics.is_empty() || session.is_behind())
     }
 
@@ -93,7 +93,7 @@ impl Registry {
                 self.end_all(Closing::SequenceRestarted);
                 self.position = Some(end);
             }
-            Some(position) if position.offset >= end.offset || self.anybody_listens() => {}
+            Some(position) if position.offset >= end.offset || self.has_listeners() => {}
             Some(_) | None => self.position = Some(end),
         }
     }
@@ -106,7 +106,7 @@ impl Registry {
         most: usize,
     ) -> Subscription {
         let position = self.position;
-        // A session that was cut off gets no answer any more.
+        // A closed session gets no response.
         let Some(session) = self.sessions.get_mut(&id) else { return Subscription::Standing };
         let known = session.topics.contains_key(&topic) || session.requests.iter().any(|r| r.topic == topic);
         if !known && session.topics.len() + session.requests.len() >= most {
@@ -120,7 +120,7 @@ impl Registry {
                 Subscription::Standing
             }
             Some(_) | None => {
-                // What was asked again before it was answered is answered once, as it was asked last.
+                // A repeated request replaces the one that is still waiting.
                 session.requests.retain(|request| request.topic != topic);
                 session.requests.push(Request { topic, resume });
                 Subscription::AwaitsBroadcaster
@@ -136,7 +136,7 @@ impl Registry {
         }
     }
 
-    /// Moves the position to `end`, if that lies ahead.
+    /// Moves the position to `end` if that is ahead.
     pub(super) fn pass(&mut self, end: Option<i64>) {
         if let (Some(position), Some(end)) = (self.position.as_mut(), end) {
             position.offset = position.offset.max(end);
@@ -151,7 +151,7 @@ impl Registry {
         }
         let mut cut_off = Vec::new();
         for id in update.topics.iter().filter_map(|topic| self.subscribers.get(topic)).flatten() {
-            // A session that several topics lead to is met several times; its queue takes the event once.
+            // A session can be found through several topics. Its queue accepts the event once.
             let Some(session) = self.sessions.get(id) else { continue };
             if session.recovery.is_none()
                 && session.wants(update, |_| true)

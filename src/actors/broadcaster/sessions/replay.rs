@@ -1,12 +1,12 @@
-//! What the lock of the sessions guards: giving a session what it missed.
+//! The state behind the lock of the sessions: replaying missed events.
 //!
-//! A session recovers all its waiting subscriptions in one walk, so that an event that several of them want comes once
-//! and in its place. Up to `live_from`, where the session was live with its other topics, only the recovering topics
-//! count, and what another topic has already brought is left out; beyond it, every topic counts.
+//! A session recovers all its waiting subscriptions in one pass, so an event of several topics is delivered once and in
+//! order. Up to `live_from`, where the session was live with its other topics, only the recovering topics count, and
+//! events that another topic has already delivered are skipped. After it, all topics count.
 //!
-//! One case cannot be served in order: a topic of the session that may overlap with the recovering one but reaches less
-//! far back. It may have brought newer updates of an application already, so the answer is `recovered: false`. A client
-//! that reconnects and resumes all its topics from one position never meets it.
+//! One case cannot be delivered in order: another topic of the session may overlap with the recovering one but began
+//! later. It may already have delivered newer updates of an application, so the response is `recovered: false`. This
+//! does not happen to clients that reconnect and resume all topics from one position.
 
 use std::collections::HashSet;
 
@@ -20,8 +20,8 @@ use crate::domain::published::Position;
 use crate::events::bus::Extent;
 
 impl Registry {
-    /// Whether a live session's subscription waits for its answer.
-    pub(super) fn anybody_waits(&self) -> bool {
+    /// Whether a live session's subscription waits for its response.
+    pub(super) fn has_waiting_subscriptions(&self) -> bool {
         self.sessions.values().any(|session| session.recovery.is_none() && !session.requests.is_empty())
     }
 
@@ -32,7 +32,7 @@ impl Registry {
 
     pub(super) fn answer_waiting(&mut self, extent: &Extent, max_replay: u32) {
         let Some(at) = self.position else { return };
-        // The bus may have been asked before the position moved on.
+        // The extent may have been read before the position moved.
         let mut extent = *extent;
         extent.end.offset = extent.end.offset.max(at.offset);
         let mut subscribed = Vec::new();
@@ -47,7 +47,7 @@ impl Registry {
         }
     }
 
-    /// Lets the sessions whose cursor has reached the position go live.
+    /// Makes sessions whose cursor has reached the position live.
     pub(super) fn release_recovered(&mut self) {
         let Some(at) = self.position else { return };
         for session in self.sessions.values_mut() {
@@ -57,7 +57,7 @@ impl Registry {
         }
     }
 
-    /// The lowest cursor of a session that can take more.
+    /// The lowest cursor of a session with room in its queue.
     pub(super) fn next_cursor(&self) -> Option<i64> {
         let recovering =
             self.sessions.values().filter_map(|session| Some((session, session.recovery.as_ref()?)));
@@ -67,8 +67,8 @@ impl Registry {
             .min()
     }
 
-    /// Moves a session's cursor on, if it stands in the page of `updates` that begins after `after`. Nothing is taken
-    /// beyond the position: the session meets that live.
+    /// Advances a session's cursor if it is within the page of `updates` that begins after `after`. Events beyond the
+    /// position are left to live delivery.
     pub(super) fn replay(&mut self, id: SessionId, after: i64, updates: &[Update], end: Option<i64>) {
         let Some(at) = self.position else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
@@ -85,7 +85,7 @@ impl Registry {
 }
 
 impl Session {
-    /// Answers every waiting subscription and begins the walk that they need; returns the topics that now stand.
+    /// Answers all waiting subscriptions and begins the replay that they need. Returns the active topics.
     fn answer_requests(&mut self, at: Position, extent: &Extent, max_replay: u32) -> Vec<Topic> {
         let before = self.topics.clone();
         let mut recovery = Recovery { topics: HashSet::new(), live_from: at.offset, cursor: at.offset };
@@ -115,7 +115,7 @@ impl Session {
         standing
     }
 
-    /// Queues what the session missed of a page and moves the cursor as far as the queue has room.
+    /// Queues the missed events of a page and advances the cursor as far as the queue has room.
     fn walk(&self, recovery: &mut Recovery, updates: &[Update], page_end: i64) -> Push {
         let due = recovery.cursor + 1..=page_end;
         for update in updates.iter().filter(|update| due.contains(&update.offset)) {

@@ -1,4 +1,4 @@
-//! One session: who it is, what it subscribed to, and how far it has caught up.
+//! One session: its viewer, subscriptions and replay.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,29 +9,26 @@ use crate::actors::broadcaster::topic::Topic;
 use crate::domain::published::Position;
 use crate::storage::applications::Visibility;
 
-/// Names a session within its instance.
+/// Identifies a session within its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct SessionId(pub(super) u64);
 
 /// The account of a session, and what it may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Viewer {
-    /// The account's name.
     pub account: Arc<str>,
-    /// The applications whose updates it may see.
     pub applications: Visibility,
-    /// Whether it may see the channel `operations`.
     pub operations: bool,
 }
 
-/// The result of a request to subscribe.
+/// The result of a subscription request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subscription {
-    /// The subscription stands, and the answer is in the queue.
+    /// The subscription is active, and its response is queued.
     Standing,
-    /// The broadcaster will answer; it should be woken.
+    /// The broadcaster will answer and must be woken.
     AwaitsBroadcaster,
-    /// The session has as many subscriptions as it may.
+    /// The session has reached its maximum of subscriptions.
     TooMany,
 }
 
@@ -39,28 +36,28 @@ pub(super) struct Session {
     pub(super) queue: Arc<SessionQueue>,
     /// `None` until the client has authenticated.
     pub(super) viewer: Option<Viewer>,
-    /// Each topic, with the offset after which the session gets all of it.
+    /// The topics, each with the offset after which it is complete.
     pub(super) topics: HashMap<Topic, i64>,
-    /// Subscriptions that the broadcaster has not answered yet, in the order they came.
+    /// Subscriptions that the broadcaster has not answered, in the order of arrival.
     pub(super) requests: Vec<Request>,
     /// `None` while the session is live.
     pub(super) recovery: Option<Recovery>,
 }
 
-/// A subscription that waits for its answer.
+/// A subscription that waits for its response.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request {
     pub(super) topic: Topic,
     pub(super) resume: Option<Position>,
 }
 
-/// A walk through the bus.
+/// A replay of missed events.
 pub(super) struct Recovery {
-    /// The topics that it is for.
+    /// The recovering topics.
     pub(super) topics: HashSet<Topic>,
-    /// Where the instance's position stood when it began.
+    /// The instance's position when the replay began.
     pub(super) live_from: i64,
-    /// How far it has come.
+    /// The offset reached so far.
     pub(super) cursor: i64,
 }
 
@@ -69,7 +66,7 @@ impl Session {
         Self { queue, viewer: None, topics: HashMap::new(), requests: Vec::new(), recovery: None }
     }
 
-    /// Whether some topic that `counts` lets `update` in.
+    /// Whether a topic accepted by `counts` includes `update`.
     pub(super) fn wants(&self, update: &Update, counts: impl Fn(&Topic) -> bool) -> bool {
         self.may_see(update)
             && update.topics.iter().any(|topic| {
@@ -88,7 +85,7 @@ impl Session {
         }
     }
 
-    /// Whether the session must wait for the broadcaster before it can be answered or get live events.
+    /// Whether the session needs the broadcaster before it gets responses or live events.
     pub(super) fn is_behind(&self) -> bool {
         self.recovery.is_some() || !self.requests.is_empty()
     }

@@ -53,7 +53,7 @@ fn application(n: u128) -> ApplicationId {
     ApplicationId::new(Uuid::from_u128(n))
 }
 
-/// Even applications are Spanish and Ana's, odd ones Portuguese and Rui's.
+/// Even applications are Spanish and Ana's; odd ones are Portuguese and Rui's.
 fn update(offset: i64, n: u128) -> Update {
     let text =
         format!("{:>900}", serde_json::json!({ "type": "application_update", "offset": offset }).to_string());
@@ -77,7 +77,7 @@ fn offsets(frames: &[Value]) -> Vec<i64> {
     updates.map(|frame| frame["offset"].as_i64().unwrap()).collect()
 }
 
-/// Everything that a recovery does, from a log that holds every event.
+/// Performs a whole recovery, from a log of all events.
 fn recover(sessions: &Sessions, log: &[Update]) {
     sessions.answer_waiting(&extent(i64::try_from(log.len()).unwrap()));
     while let Some(after) = sessions.next_cursor() {
@@ -92,7 +92,7 @@ fn log(applications: &[u128]) -> Vec<Update> {
 }
 
 #[test]
-fn an_event_reaches_a_session_once_however_many_of_its_topics_match() {
+fn an_event_of_several_topics_is_delivered_once() {
     let sessions = sessions();
     sessions.skip_to(at(0));
     let member = join(&sessions, Visibility::All);
@@ -107,7 +107,7 @@ fn an_event_reaches_a_session_once_however_many_of_its_topics_match() {
 }
 
 #[test]
-fn a_session_sees_only_what_its_account_may() {
+fn a_session_gets_only_what_its_account_may_see() {
     let sessions = sessions();
     sessions.skip_to(at(0));
     let ana = join(&sessions, Visibility::OwnedBy("ana".to_owned()));
@@ -123,13 +123,13 @@ fn a_session_sees_only_what_its_account_may() {
 }
 
 #[test]
-fn a_subscription_before_the_position_is_known_is_answered_once_it_is() {
+fn a_subscription_is_answered_once_the_position_is_known() {
     let sessions = sessions();
     let member = join(&sessions, Visibility::All);
     assert_eq!(member.subscribe(Topic::All, None), Subscription::AwaitsBroadcaster);
     assert_eq!(take(&member, usize::MAX), Vec::<Value>::new());
     sessions.skip_to(at(5));
-    assert!(sessions.anybody_recovers());
+    assert!(sessions.needs_recovery());
     sessions.answer_waiting(&extent(5));
     let answers = take(&member, usize::MAX);
     assert_eq!((answers.len(), &answers[0]["offset"]), (1, &Value::from(5)));
@@ -138,7 +138,7 @@ fn a_subscription_before_the_position_is_known_is_answered_once_it_is() {
 }
 
 #[test]
-fn what_cannot_be_resumed_is_said_and_goes_on_from_now() {
+fn a_subscription_that_cannot_be_resumed_reports_it_and_starts_at_the_current_position() {
     let log = log(&[0; 40]);
     let elsewhere = Position { epoch: Uuid::from_u128(8), offset: 39 };
     for (resume, recovered) in [
@@ -163,7 +163,7 @@ fn what_cannot_be_resumed_is_said_and_goes_on_from_now() {
 }
 
 #[test]
-fn an_instance_that_lags_behind_the_client_sends_nothing_twice() {
+fn an_instance_that_lags_behind_the_client_sends_no_duplicates() {
     let sessions = sessions();
     sessions.skip_to(at(2));
     let member = join(&sessions, Visibility::All);
@@ -176,7 +176,7 @@ fn an_instance_that_lags_behind_the_client_sends_nothing_twice() {
 }
 
 #[test]
-fn a_topic_that_would_bring_older_news_after_newer_is_not_recovered() {
+fn a_topic_that_would_deliver_out_of_order_is_not_recovered() {
     let sessions = sessions();
     sessions.skip_to(at(4));
     let member = join(&sessions, Visibility::All);
@@ -192,7 +192,7 @@ fn a_topic_that_would_bring_older_news_after_newer_is_not_recovered() {
 }
 
 #[test]
-fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
+fn a_long_replay_waits_for_its_reader_and_live_events_wait_for_the_replay() {
     let sessions = sessions();
     sessions.skip_to(at(25));
     let member = join(&sessions, Visibility::All);
@@ -203,7 +203,11 @@ fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
     let mut got = offsets(&take(&member, 4_000));
     assert_eq!(got, [1, 2, 3, 4]);
     let queued = take(&member, usize::MAX);
-    assert_eq!(offsets(&queued), (5..=17).collect::<Vec<_>>(), "half of what would coalesce is 15,000 bytes");
+    assert_eq!(
+        offsets(&queued),
+        (5..=17).collect::<Vec<_>>(),
+        "half of the limit for coalescing is 15,000 bytes"
+    );
     got.extend(offsets(&queued));
     recover(&sessions, &log);
     while got.len() < 30 {
@@ -220,7 +224,7 @@ fn a_long_replay_waits_for_its_reader_and_live_events_for_the_replay() {
 }
 
 #[test]
-fn too_many_subscriptions_are_refused_and_known_ones_are_not_counted_twice() {
+fn too_many_subscriptions_are_rejected_and_repeated_ones_count_once() {
     let sessions = sessions();
     sessions.skip_to(at(0));
     let member = join(&sessions, Visibility::All);
@@ -237,7 +241,7 @@ fn too_many_subscriptions_are_refused_and_known_ones_are_not_counted_twice() {
 }
 
 #[test]
-fn a_session_that_overflows_or_leaves_is_forgotten_with_all_its_subscriptions() {
+fn a_session_that_overflows_or_leaves_is_removed_with_its_subscriptions() {
     let sessions = sessions();
     sessions.skip_to(at(0));
     let stalled = join(&sessions, Visibility::All);
@@ -253,17 +257,17 @@ fn a_session_that_overflows_or_leaves_is_forgotten_with_all_its_subscriptions() 
     assert_eq!(sessions.metrics.websocket_connections_active.get(), 2);
     drop((stalled, reader));
     assert_eq!(sessions.metrics.websocket_connections_active.get(), 0);
-    assert!(!sessions.anybody_listens() && sessions.count() == 0);
+    assert!(!sessions.has_listeners() && sessions.count() == 0);
 }
 
 #[test]
-fn another_sequence_ends_every_session() {
+fn a_new_epoch_closes_every_session() {
     let sessions = sessions();
     sessions.skip_to(at(9));
     let member = join(&sessions, Visibility::All);
     member.subscribe(Topic::All, None);
     sessions.skip_to(at(12));
-    assert_eq!(sessions.position(), Some(at(9)), "somebody listens");
+    assert_eq!(sessions.position(), Some(at(9)), "there is a listener");
     let restarted = Position { epoch: Uuid::from_u128(8), offset: 3 };
     sessions.skip_to(restarted);
     let taken = member.queue().take(usize::MAX);
@@ -272,7 +276,7 @@ fn another_sequence_ends_every_session() {
 }
 
 #[test]
-fn a_server_that_stops_closes_its_sessions_and_those_that_still_come() {
+fn a_stopping_server_closes_existing_and_new_sessions() {
     let sessions = sessions();
     let member = join(&sessions, Visibility::All);
     sessions.close_all();
@@ -282,7 +286,7 @@ fn a_server_that_stops_closes_its_sessions_and_those_that_still_come() {
     }
 }
 
-/// What can happen to a session.
+/// The operations on a session.
 #[derive(Debug, Clone)]
 enum Step {
     Publish { application: u128 },
@@ -313,10 +317,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..80)
 }
 
-/// What a client makes of its frames: it holds the server to its word.
+/// A client that checks the promises in its frames.
 #[derive(Default)]
 struct Client {
-    /// Each topic, and the offset after which everything was promised.
+    /// The topics, each with the offset after which everything was promised.
     promised: BTreeMap<String, (Topic, i64)>,
     got: Vec<i64>,
 }
@@ -337,7 +341,7 @@ impl Client {
             } else {
                 assert!(
                     self.was_promised(&log[usize::try_from(offset - 1).unwrap()]),
-                    "{offset} was not asked for"
+                    "{offset} was not subscribed to"
                 );
                 self.got.push(offset);
             }
@@ -351,7 +355,7 @@ impl Client {
 
 proptest! {
     #[test]
-    fn a_session_gets_what_it_was_promised_once_and_in_order_whatever_happens_when(steps in steps()) {
+    fn a_session_gets_its_events_once_and_in_order_in_every_history(steps in steps()) {
         let sessions = sessions();
         sessions.skip_to(at(0));
         let member = join(&sessions, Visibility::All);
@@ -360,7 +364,7 @@ proptest! {
             match step {
                 Step::Publish { application } => log.push(update(i64::try_from(log.len()).unwrap() + 1, application)),
                 Step::Deliver => {
-                    // A client that keeps up, so that nothing is coalesced.
+                    // A client that keeps up, so nothing is coalesced.
                     client.read(take(&member, usize::MAX), &log);
                     sessions.deliver(&log, None);
                 }
@@ -380,7 +384,7 @@ proptest! {
         }
         client.read(take(&member, usize::MAX), &log);
         sessions.deliver(&log, None);
-        while sessions.anybody_recovers() {
+        while sessions.needs_recovery() {
             recover(&sessions, &log);
             client.read(take(&member, usize::MAX), &log);
         }
@@ -389,7 +393,7 @@ proptest! {
         let expected: BTreeSet<i64> =
             log.iter().filter(|update| client.was_promised(update)).map(|update| update.offset).collect();
         let got: BTreeSet<i64> = client.got.iter().copied().collect();
-        prop_assert_eq!(got.len(), client.got.len(), "something came twice: {:?}", client.got);
+        prop_assert_eq!(got.len(), client.got.len(), "duplicate events: {:?}", client.got);
         prop_assert_eq!(&got, &expected);
         let mut newest: BTreeMap<ApplicationId, i64> = BTreeMap::new();
         for offset in client.got {
@@ -400,7 +404,7 @@ proptest! {
 }
 
 #[test]
-fn a_session_sees_nothing_before_it_is_admitted() {
+fn a_session_gets_nothing_before_it_is_admitted() {
     let sessions = sessions();
     sessions.skip_to(at(0));
     let member = sessions.join();
@@ -417,18 +421,18 @@ fn a_session_sees_nothing_before_it_is_admitted() {
 }
 
 #[test]
-fn an_account_has_so_many_sessions_and_no_more() {
+fn the_number_of_sessions_per_account_is_limited() {
     let sessions = sessions();
     let mut members: Vec<_> = (0..20).map(|_| join(&sessions, Visibility::All)).collect();
     let one_more = sessions.join();
     assert!(!one_more.admit(viewer("tester", Visibility::All)));
-    assert!(sessions.join().admit(viewer("ana", Visibility::All)), "another account is another matter");
+    assert!(sessions.join().admit(viewer("ana", Visibility::All)), "other accounts are not affected");
     members.pop();
-    assert!(one_more.admit(viewer("tester", Visibility::All)), "a place that became free");
+    assert!(one_more.admit(viewer("tester", Visibility::All)), "one session has ended");
 }
 
 #[test]
-fn an_event_for_operators_reaches_only_sessions_that_may_see_it_and_a_demoted_one_no_longer() {
+fn an_operations_event_reaches_only_operators_and_no_longer_a_demoted_one() {
     let sessions = sessions();
     sessions.skip_to(at(0));
     let operator = |operations| Viewer { operations, ..viewer("root", Visibility::All) };
