@@ -139,8 +139,9 @@ pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> 
     ready(server_state, state).await
 }
 
-/// Reports the health of every component. Always returns 200 once started; the overall state is in `status`. Also
-/// available under `/api/v1`.
+/// Reports the health of all components. Also available under `/api/v1`.
+///
+/// Returns 200 as soon as the instance has started; the overall state is in `status`.
 #[utoipa::path(
     get,
     path = "/health/detailed",
