@@ -176,7 +176,7 @@ pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) ->
 
 /// Queries the database's time and returns the clock skew of this instance.
 async fn clock_skew(state: &HttpState) -> Result<Duration> {
-    let timed_out = |_| Error::unavailable("database", "no answer in time");
+    let timed_out = |_| Error::unavailable("database", "no response in time");
     let asked = tokio::time::timeout(DATABASE_PATIENCE, state.resources.database.time());
     let theirs = asked.await.map_err(timed_out)??;
     Ok((state.resources.clock.now() - theirs).abs().to_std().unwrap_or(Duration::MAX))

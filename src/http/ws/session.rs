@@ -287,7 +287,7 @@ impl WsSession {
         ctx.ping(b"");
         ctx.run_later(self.pong_timeout(), move |session, ctx| {
             if session.answered < ping && !session.closing {
-                debug!(session.realtime.logger, "a WebSocket client did not answer a ping");
+                debug!(session.realtime.logger, "a WebSocket client did not respond to a ping");
                 session.abort(Ending::NoPong, ctx);
             }
         });
@@ -334,7 +334,7 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
             Ok(message) => message,
             Err(ProtocolError::Overflow) => return self.abort(Ending::MessageTooLong, ctx),
             // actix reports reserved bits and invalid UTF-8 as I/O errors, like real I/O errors. After a real one,
-            // nobody receives the close frame.
+            // the close frame cannot be delivered.
             Err(ProtocolError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
                 return self.abort(Ending::NotUtf8, ctx);
             }

@@ -154,7 +154,12 @@ async fn a_role_that_does_not_reach_is_told_so_and_one_that_does_is_let_in() {
             if role < needed {
                 refusals += 1;
                 let problem = answer.expect(403);
-                assert_eq!(problem["detail"], format!("The role {needed} is required."), "{}", operation.name);
+                assert_eq!(
+                    problem["detail"],
+                    format!("The role {needed} is required."),
+                    "{}",
+                    operation.name
+                );
             } else {
                 assert!(!matches!(answer.status.as_u16(), 401 | 403), "{}: {}", operation.name, answer.json);
             }
