@@ -87,7 +87,7 @@ word_schemas! {
     /// The targets of fault injection
     FaultTarget: faults::target_names(), "The target of an injected fault";
     /// The states of Redis, as `/health/detailed` reports them
-    RedisState: health::REDIS_STATES, "`absent`: not configured; `degraded`: the last request failed, Aval works without Redis";
+    RedisState: health::REDIS_STATES, "`absent`: not configured; `degraded`: the last command failed; Aval keeps working without Redis";
     /// The states of an instance
     HealthStatus: health::STATUSES, "`degraded`: an actor is down, a breaker is not closed, Redis is unavailable, the replica is not used, or changes are not pushed; `down`: the instance cannot work";
     /// The channels on which an instance is notified of changes

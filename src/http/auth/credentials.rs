@@ -40,7 +40,7 @@ pub(in crate::http) async fn identify(
         }),
         Sent::Nothing => {
             let text =
-                "Send an access token or an API key (Authorization: Bearer …), or an API key (X-API-Key).";
+                "Send an access token or an API key in Authorization: Bearer …, or an API key in X-API-Key.";
             Err(unauthenticated(text).into())
         }
     }

@@ -50,7 +50,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 pub(super) enum Refusal {
     /// The address has too many connections.
     AddressLimit,
-    /// The limit of connections has been reached.
+    /// The connection limit has been reached.
     ConnectionLimit,
     /// No request was received in time.
     NoRequest,

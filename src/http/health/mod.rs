@@ -118,7 +118,7 @@ pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> An
     }
     let skew = clock_skew(&state).await?;
     if skew > state.resources.settings.instance.max_clock_skew() {
-        let off = format!("{} ms from the database's", skew.as_millis());
+        let off = format!("{} ms off the database clock", skew.as_millis());
         return Err(Error::unavailable("clock", off).into());
     }
     Ok(HttpResponse::Ok().json(OK))

@@ -82,7 +82,8 @@ pub enum Payer<'a> {
         /// The custom limits of the key.
         limits: KeyLimits,
     },
-    /// An unauthenticated name, such as the login name in a login attempt or a bureau. It has the rate of a user.
+    /// A subject other than an account, such as the name in a login attempt or the bureau that sent a webhook. It has
+    /// the rate of a user.
     Subject(&'a str),
 }
 

@@ -47,8 +47,8 @@ pub(in crate::http) async fn check_as(
     Err(Error::RateLimited { retry_after })
 }
 
-/// Counts a request for a subject that only the handler knows, such as the login name in a login attempt or the bureau
-/// that signed a webhook. Handlers call this before any expensive work. Fails with [`Error::RateLimited`] if the limit
+/// Counts a request for a subject that only the handler knows, such as the name in a login attempt or the bureau that
+/// signed a webhook. Handlers call this before any expensive work. Fails with [`Error::RateLimited`] if the limit
 /// is exceeded.
 pub async fn check_subject(request: &HttpRequest, subject: &str) -> Result<()> {
     let Ok(server_state) = HttpServerState::extract(request).await else { return Ok(()) };

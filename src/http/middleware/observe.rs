@@ -47,7 +47,7 @@ pub(in crate::http) async fn observe(
         info!(logger, "request completed"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
             "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
         if omitted > 0 {
-            warn!(logger, "log lines of requests without an account omitted"; "lines" => omitted);
+            warn!(logger, "log lines of unauthenticated requests omitted"; "lines" => omitted);
         }
     }
     Ok(response)

@@ -10,7 +10,7 @@ use crate::http::problem::Answer;
 /// Ends the session.
 ///
 /// Revokes the session's refresh token and immediately invalidates all access tokens of the account, including those of
-/// other sessions. Other sessions get new access tokens with their own refresh tokens. WebSockets opened with an
+/// other sessions. Other sessions can get new access tokens with their refresh tokens. WebSockets opened with an
 /// invalidated token are closed (4401).
 #[utoipa::path(
     post,

@@ -39,7 +39,7 @@ pub(in crate::http) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts a connection. Fails if the limit of connections is exceeded or the TLS handshake fails.
+    /// Accepts a connection. Fails if the connection limit is exceeded or the TLS handshake fails.
     pub(in crate::http) async fn accept(self, stream: TcpStream) -> io::Result<Accepted> {
         let Some(connection) = self.connections.admit(&stream).map(Rc::new) else {
             return Err(io::ErrorKind::ConnectionRefused.into());

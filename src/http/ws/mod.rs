@@ -23,8 +23,7 @@
 //! | 4008 | the client reads too slowly |
 //! | 4401 | no credential was sent in time, or it is invalid, expired or revoked |
 //! | 4408 | the client did not answer a ping in time |
-//! | 4429 | the account has too many connections, the client sends too many messages, or its address tried too many
-//! credentials |
+//! | 4429 | the account has too many connections, or the client sends too many messages or invalid credentials |
 //!
 //! Every close frame also has a reason (`ending`). For 1013, 4401 and 4429, an `error` message is sent first.
 //!
@@ -98,8 +97,8 @@ pub struct Realtime {
 
 /// Opens a WebSocket for live updates of applications and operations.
 ///
-/// A client authenticates with `Authorization` or `X-API-Key` on the handshake, with a ticket from `POST
-/// /api/v1/ws/tickets` in the URL, or with the message `{"action":"auth","token":…}` or
+/// A client authenticates with `Authorization` or `X-API-Key` on the handshake, with a ticket from
+/// `POST /api/v1/ws/tickets` in the URL, or with the message `{"action":"auth","token":…}` or
 /// `{"action":"auth","api_key":…}`. The server replies with `authenticated`, which contains `valid_until`. A connection
 /// that is not authenticated within ten seconds, or whose credential expires or is revoked, is closed with 4401. `auth`
 /// with a new token of the same account before `valid_until` extends the connection.
@@ -154,7 +153,7 @@ pub(super) async fn open(
             Some(principal)
         }
         (Some(_), true) => {
-            let text = "Send one credential: a ticket, or Authorization, or X-API-Key.";
+            let text = "Send one credential: a ticket, Authorization or X-API-Key.";
             return Err(Error::Unauthenticated(PublicMessage::new(text)).into());
         }
     };

@@ -239,7 +239,7 @@ impl WsSession {
             Subscription::Standing => {}
             Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
             Subscription::TooMany => {
-                let detail = "this connection has reached its limit of subscriptions";
+                let detail = "this connection has reached its subscription limit";
                 self.send(&Frame::subscription_refused(topic, "too_many_subscriptions", detail), ctx);
             }
         }
