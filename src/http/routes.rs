@@ -78,7 +78,7 @@ impl RouteEntry {
         Self { has_query: true, ..self }
     }
 
-    /// Wraps the handler in the middleware of the route: rate limit by address, authorization, rate limit by account,
+    /// Wraps the handler in the middleware of the route: rate limit by address, authorisation, rate limit by account,
     /// query check and retries of reads.
     fn into_route(self) -> Route {
         let Self { access, limit, body, answers_secret, has_query, route, .. } = self;
