@@ -1,10 +1,10 @@
-//! From which address a request comes.
+//! Determines the client address of a request.
 //!
-//! The peer of the connection is believed, and nothing else, unless it is one of the configured proxies. A proxy appends
-//! the address that it was asked from to `X-Forwarded-For`, so the list is read from the right: each entry was written by
-//! the host after it, and is believed as far as those hosts are trusted proxies. The first address that is none is the
-//! client. What stands left of it anybody may have made up. `Forwarded` (RFC 7239) is not read: a proxy that appends to
-//! one of the two headers passes the other through as the client wrote it, so that reading both would let clients choose.
+//! By default, the client is the peer of the connection. If the peer is a configured proxy, `X-Forwarded-For` is read
+//! from the right, because each proxy appends the address that it received the request from. The first address that is
+//! not a trusted proxy is the client; entries to the left of it can be forged and are ignored. `Forwarded` (RFC 7239)
+//! is not read: a proxy that appends to one of the two headers passes the other through unchanged, which would let
+//! clients forge their address.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -14,29 +14,30 @@ use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Entries that are looked at; no sound chain of proxies is longer.
+/// Maximum number of entries read; real proxy chains are shorter.
 const MAX_HOPS: usize = 32;
 
-/// Leading bits of an IPv6 address that name a customer's network; the rest is the customer's to choose (RFC 6177).
+/// The prefix of an IPv6 address that identifies a customer's network. Customers choose the remaining bits freely (RFC
+/// 6177).
 const IPV6_NETWORK_BITS: u32 = 64;
 
-/// The address of a client, IPv4 never in IPv6 form.
+/// The address of a client. IPv4-mapped IPv6 addresses are converted to IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    /// The client of a connection or behind an entry of a proxy.
+    /// The client with this address.
     pub fn new(address: IpAddr) -> Self {
         Self(address.to_canonical())
     }
 
-    /// The client of a request. A request without a connection comes from a test.
+    /// The client of a request. Only requests in tests have no peer address.
     pub fn of(request: &HttpRequest, trusted_proxies: &[IpNet]) -> Self {
         let peer = request.peer_addr().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.ip());
         Self::resolve(peer, request.headers(), trusted_proxies)
     }
 
-    /// Goes back from the peer, as long as those who speak are trusted.
+    /// Walks back from the peer through the trusted proxies.
     pub fn resolve(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Self {
         let mut client = Self::new(peer);
         let values: Vec<_> = headers.get_all(X_FORWARDED_FOR).collect();
@@ -51,7 +52,6 @@ impl ClientAddress {
         client
     }
 
-    /// The address.
     pub fn ip(self) -> IpAddr {
         self.0
     }
@@ -61,8 +61,8 @@ impl ClientAddress {
         networks.iter().any(|network| network.contains(&self.0))
     }
 
-    /// What limits count: an IPv4 address, or the network of an IPv6 address, whose owner has as many addresses as it
-    /// likes.
+    /// The address that rate limits count: the IPv4 address, or the network of the IPv6 address, because a customer can
+    /// use all addresses of its network.
     pub fn network(self) -> IpAddr {
         match self.0 {
             IpAddr::V4(_) => self.0,
@@ -74,7 +74,7 @@ impl ClientAddress {
     }
 }
 
-/// An address, perhaps with a port, perhaps in brackets or quotes, as proxies write them.
+/// Parses an entry as proxies write it: an address, optionally with a port, in brackets or in quotes.
 fn parse(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim_matches('"');
     let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);

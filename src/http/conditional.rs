@@ -1,7 +1,7 @@
 //! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, section 13).
 //!
-//! An application's tag is made of its version, which counts its changes. A condition that is no list of entity tags is
-//! refused: it would otherwise be taken for a condition that does not hold.
+//! The ETag of an application is derived from its version, which increases with every change. A malformed condition is
+//! refused rather than treated as a condition that does not hold.
 
 use std::future::{Ready, ready};
 
@@ -13,12 +13,12 @@ use super::problem::Rejection;
 use crate::error::{Error, PublicMessage};
 use crate::lending::change::ExpectedVersion;
 
-/// The tag of a version.
+/// The ETag of a version.
 pub fn etag(version: i64) -> String {
     format!("\"v{version}\"")
 }
 
-/// The tags that a request names in its conditions.
+/// The entity tags in the conditions of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     if_match: Option<String>,
@@ -26,7 +26,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// The versions that a change is meant for, by `If-Match`. Weak tags match none.
+    /// The versions that `If-Match` allows the change to apply to. Weak tags match nothing.
     pub fn expected_version(&self) -> Option<ExpectedVersion> {
         let tags = self.if_match.as_deref()?;
         if tags.split(',').any(|tag| tag.trim() == "*") {
@@ -39,18 +39,18 @@ impl Conditions {
         Some(ExpectedVersion::OneOf(tags.split(',').filter_map(version).collect()))
     }
 
-    /// Whether the client already has this version: `If-None-Match` is `*` or names it, weakly or not.
+    /// Whether the client already has this version: `If-None-Match` is `*` or contains its tag, weak or strong.
     pub fn is_known(&self, version: i64) -> bool {
         self.knows(&etag(version))
     }
 
-    /// The same for any tag, given in its strong form.
+    /// Like [`Self::is_known`], for any tag in its strong form.
     pub fn knows(&self, tag: &str) -> bool {
         self.if_none_match.as_deref().is_some_and(|tags| names(tags, tag) || names(tags, &format!("W/{tag}")))
     }
 }
 
-/// Whether a list of tags holds `tag`. Our own tags have no comma, so that splitting at commas finds them.
+/// Whether a list of tags contains `tag`. Splitting at commas is safe because Aval's own tags contain none.
 fn names(tags: &str, tag: &str) -> bool {
     tags.split(',').map(str::trim).any(|named| named == "*" || named == tag)
 }
@@ -78,7 +78,7 @@ fn is_well_formed(tags: &str) -> bool {
     some
 }
 
-/// The value of a condition; several header lines are one list.
+/// The value of a condition; multiple header lines form one list.
 fn condition(request: &HttpRequest, name: &HeaderName) -> Result<Option<String>, Error> {
     let lines: Vec<_> =
         request.headers().get_all(name).map(|line| line.to_str().unwrap_or_default()).collect();

@@ -1,8 +1,8 @@
-//! Whose pages may use the API from a browser: `[cors]`, and nobody's when it names none.
+//! Cross-origin access from browsers, configured in `[cors]`. Without configuration, no other origin has access.
 //!
-//! Callers show a token of theirs, never a cookie, so that credentials in the browser's sense are not offered. Preflights
-//! are answered before anybody asks who sends them. WebSockets know no preflights; they look at `Origin` themselves,
-//! against the same list ([`may_open_websocket`]).
+//! Clients authenticate with tokens, not cookies, so CORS credentials are not allowed. Preflight requests are answered
+//! before authentication. WebSockets have no preflight; [`may_open_websocket`] checks their `Origin` against the same
+//! list.
 
 use actix_cors::Cors;
 use actix_web::http::Method;
@@ -10,7 +10,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use crate::config::CorsSettings;
 
-/// What pages may read beside the body.
+/// Response headers that pages may read.
 const EXPOSED: [&str; 9] = [
     "content-disposition",
     "etag",
@@ -23,7 +23,7 @@ const EXPOSED: [&str; 9] = [
     "x-request-id",
 ];
 
-/// What pages may send.
+/// Request headers that pages may send.
 fn allowed_headers() -> Vec<HeaderName> {
     let own = ["x-api-key", "idempotency-key", "x-request-id", "traceparent"].map(HeaderName::from_static);
     let known = [
@@ -36,7 +36,7 @@ fn allowed_headers() -> Vec<HeaderName> {
     known.into_iter().chain(own).collect()
 }
 
-/// The middleware for these settings.
+/// The CORS middleware for these settings.
 pub(super) fn cors(settings: &CorsSettings) -> Cors {
     let cors = Cors::default()
         .allowed_methods([
@@ -53,9 +53,9 @@ pub(super) fn cors(settings: &CorsSettings) -> Cors {
     settings.allowed_origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }
 
-/// Whether a WebSocket may be opened: by a page of the host that the request was sent to, by a page of an allowed origin,
-/// or by what is no page. Browsers let any page open a WebSocket to anywhere, but say in `Origin` whose page it is
-/// (RFC 6455, section 10.2).
+/// Whether a WebSocket may be opened: by a page of the same host, by a page of an allowed origin, or by a client
+/// without an origin. Browsers let any page open a WebSocket to any host, but send the page's origin in `Origin` (RFC
+/// 6455, section 10.2).
 pub(super) fn may_open_websocket(headers: &HeaderMap, settings: Option<&CorsSettings>) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
@@ -69,7 +69,7 @@ pub(super) fn may_open_websocket(headers: &HeaderMap, settings: Option<&CorsSett
         })
 }
 
-/// Whether two hosts, each with a port or without, are one under `scheme`: without a port it is the scheme's own (RFC 6454,
+/// Whether two authorities are the same under `scheme`. A missing port is the default port of the scheme (RFC 6454,
 /// section 4).
 fn is_same_authority(scheme: &str, one: &str, other: &str) -> bool {
     let ((host, port), (other_host, other_port)) = (host_and_port(scheme, one), host_and_port(scheme, other));

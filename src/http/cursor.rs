@@ -1,8 +1,8 @@
-//! The opaque cursor of a list: where the next page starts, bound to the list that it was made for.
+//! The opaque cursor of a list: the start of the next page, bound to the list that it was issued for.
 //!
-//! It holds a format version, the last identifier of the page, and a keyed digest of both with the list's own text: its
-//! name, order and filters. A cursor that was altered, made up, or used with another list has another digest and is
-//! refused: it would give a page of a list that does not exist. Cursors end with the key of the blind index.
+//! A cursor holds a format version, the last identifier of the page, and a keyed digest of both and the list's name,
+//! order and filters. A cursor that was altered, forged or issued for a different list has a different digest and is
+//! refused. Cursors become invalid when the key of the blind index changes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,32 +12,32 @@ use uuid::Uuid;
 use crate::storage::seal::KeyRing;
 
 const FORMAT: u8 = 2;
-/// The format of a cursor that holds a time besides the identifier.
+/// The format of a cursor that also holds a time.
 const FORMAT_WITH_TIME: u8 = 3;
 const DIGEST_BYTES: usize = 12;
 const LENGTH: usize = 1 + 16 + DIGEST_BYTES;
 const LENGTH_WITH_TIME: usize = LENGTH + 8;
-/// Characters of the longest cursor, without padding.
+/// Maximum length of an unpadded cursor in characters.
 const MAX_CHARS: usize = LENGTH_WITH_TIME.div_ceil(3) * 4;
 
-/// Writes the cursor that continues `list` after `last`.
+/// Encodes the cursor that continues `list` after `last`.
 pub(super) fn encode(keys: &KeyRing, last: Uuid, list: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes(keys, None, last, list))
 }
 
-/// Writes the cursor that continues a list in order of time after `last`, whose time is `at`.
+/// Encodes the cursor that continues a list ordered by time after `last`, whose time is `at`.
 pub(super) fn encode_with_time(keys: &KeyRing, at: DateTime<Utc>, last: Uuid, list: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes(keys, Some(at), last, list))
 }
 
-/// Reads a cursor; `None` unless it was made for this list.
+/// Decodes a cursor; `None` if it was not issued for this list.
 pub(super) fn decode(keys: &KeyRing, text: &str, list: &str) -> Option<Uuid> {
     let decoded = read(text)?;
     let last = decoded.get(1..17).and_then(|id| Uuid::from_slice(id).ok())?;
     (decoded == bytes(keys, None, last, list)).then_some(last)
 }
 
-/// Reads a cursor of a list in order of time; `None` unless it was made for this list.
+/// Decodes a cursor of a list ordered by time; `None` if it was not issued for this list.
 pub(super) fn decode_with_time(keys: &KeyRing, text: &str, list: &str) -> Option<(DateTime<Utc>, Uuid)> {
     let decoded = read(text)?;
     let last = decoded.get(1..17).and_then(|id| Uuid::from_slice(id).ok())?;
@@ -68,7 +68,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A key ring for tests that only need its hashes.
+    /// A key ring for tests that only use its hashes.
     pub(in crate::http) fn keys(index: u8) -> KeyRing {
         KeyRing::new([([0; 4], &[1; 32])], &[index; 32]).unwrap()
     }
@@ -81,7 +81,7 @@ pub(super) mod tests {
             prop_assert!(cursor.len() <= MAX_CHARS);
             prop_assert_eq!(decode(&keys(1), &cursor, &list), Some(id));
             prop_assert_eq!(decode(&keys(1), &cursor, &format!("{list}!")), None);
-            prop_assert_eq!(decode(&keys(2), &cursor, &list), None, "who has not the key cannot make one");
+            prop_assert_eq!(decode(&keys(2), &cursor, &list), None, "a cursor cannot be forged without the key");
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! `GET /openapi.json` and the Swagger UI at `/docs`, whose files are part of the binary.
+//! `GET /openapi.json` and the Swagger UI at `/docs`, whose files are embedded in the binary.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::error::Error;
     operation_id = "get_openapi_document",
     tag = "operations",
     responses(
-        (status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"),
+        (status = 200, description = "The OpenAPI 3.1 document", body = Object, content_type = "application/json"),
     ),
 )]
 pub(super) async fn document(server_state: HttpServerState) -> Answer {
     Ok(HttpResponse::Ok().content_type("application/json").body(server_state.inner.document.clone()))
 }
 
-/// Where the documentation is.
+/// Redirects to the documentation.
 #[utoipa::path(
     get,
     path = "/docs",
@@ -32,15 +32,15 @@ pub(super) async fn document(server_state: HttpServerState) -> Answer {
     tag = "operations",
     responses(
         (status = 308, description = "The documentation is at /docs/",
-            headers(("Location" = String, description = "Where it is"))),
-        (status = "default", description = "Any other answer is a problem"),
+            headers(("Location" = String, description = "Path of the documentation"))),
+        (status = "default", description = "Any other response is a problem"),
     ),
 )]
 pub(super) async fn redirect() -> Answer {
     Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish())
 }
 
-/// What a kind of problem means, and what to do about it. The `type` of every problem is the path of such a page.
+/// Explains a problem code and how to resolve the problem. The `type` of every problem is the path of such a page.
 #[utoipa::path(
     get,
     path = "/problems/{code}",
@@ -50,8 +50,8 @@ pub(super) async fn redirect() -> Answer {
         ("code" = crate::http::schemas::ProblemCode, Path, description = "The problem's code"),
     ),
     responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html"),
-        (status = 404, description = "There is no such problem"),
+        (status = 200, description = "The page, in HTML", body = String, content_type = "text/html"),
+        (status = 404, description = "Problem code not found"),
     ),
 )]
 pub(super) async fn problem(request: HttpRequest) -> Answer {
@@ -59,18 +59,18 @@ pub(super) async fn problem(request: HttpRequest) -> Answer {
     Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(page))
 }
 
-/// The documentation, as a page to try requests on.
+/// Serves Swagger UI, the interactive API documentation.
 #[utoipa::path(
     get,
     path = "/docs/{file}",
     operation_id = "get_documentation",
     tag = "operations",
     params(
-        ("file" = String, Path, description = "A file of Swagger UI; empty for the page itself"),
+        ("file" = String, Path, description = "A file of Swagger UI; empty for the start page"),
     ),
     responses(
         (status = 200, description = "The file", body = String, content_type = "text/html"),
-        (status = 404, description = "Swagger UI has no such file"),
+        (status = 404, description = "File not found"),
     ),
 )]
 pub(super) async fn file(request: HttpRequest) -> Answer {

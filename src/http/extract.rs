@@ -1,7 +1,7 @@
-//! What handlers take from a request's path and surroundings.
+//! Extractors for values from the path and the context of a request.
 //!
-//! Every extractor fails with a [`Rejection`], so that a request that cannot be understood is a problem like another.
-//! Bodies are read in [`super::body`], queries in [`super::query`].
+//! Every extractor fails with a [`Rejection`], so a malformed request is answered with a problem like any other error.
+//! Bodies are read in [`super::body`], query strings in [`super::query`].
 
 use std::future::{Ready, ready};
 
@@ -14,10 +14,10 @@ use crate::domain::application::Country;
 use crate::domain::ids::{ApplicationId, RequestId};
 use crate::error::{Error, PublicMessage};
 
-/// Characters of a UUID in its usual form.
+/// Length of a hyphenated UUID in characters.
 const UUID_CHARS: usize = 36;
 
-/// The application that the path names.
+/// The application identifier in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApplicationPath(pub ApplicationId);
 
@@ -25,7 +25,8 @@ impl FromRequest for ApplicationPath {
     type Error = Rejection;
     type Future = Ready<Result<Self, Rejection>>;
 
-    /// Accepts the hyphenated form in either case. An identifier that is no version 7 UUID is well formed, but nobody's.
+    /// Accepts the hyphenated form in either case. An identifier that is not a version 7 UUID is well formed, but
+    /// matches no application.
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let text = request.match_info().query("id");
         let id: Option<ApplicationId> = text.parse().ok().filter(|_| text.len() == UUID_CHARS);
@@ -35,7 +36,7 @@ impl FromRequest for ApplicationPath {
     }
 }
 
-/// Whatever else the path names by a UUID.
+/// Any other UUID in the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdPath(pub Uuid);
 
@@ -50,7 +51,7 @@ impl FromRequest for IdPath {
     }
 }
 
-/// The country that the path names, in either case.
+/// The country code in the path, in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountryPath(pub Country);
 
@@ -64,17 +65,17 @@ impl FromRequest for CountryPath {
     }
 }
 
-/// What a request is known by: put there by `middleware::observe`, carried into rows, jobs and events.
+/// The identifiers of a request, set by `middleware::observe` and stored with rows, jobs and events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestContext {
-    /// The client's `X-Request-ID`, or one of ours.
+    /// The client's `X-Request-ID`, or a generated one.
     pub request_id: RequestId,
-    /// The client's W3C trace context, when it sent a valid one.
+    /// The client's W3C trace context, if it sent a valid one.
     pub traceparent: Option<String>,
 }
 
 impl RequestContext {
-    /// The trace's identifier.
+    /// The trace ID.
     pub fn trace_id(&self) -> Option<&str> {
         self.traceparent.as_deref()?.split('-').nth(1)
     }

@@ -42,7 +42,7 @@ const TARGETS: [(&str, Target); 10] = [
 
 word_schemas! {
     /// The targets of fault injection.
-    FaultTarget: TARGETS.map(|(name, _)| name), "What is made to fail";
+    FaultTarget: TARGETS.map(|(name, _)| name), "The target of an injected fault";
 }
 
 /// What to make fail.

@@ -1,12 +1,12 @@
-//! A bound on log lines that clients can cause without an account.
+//! A limit on log lines that unauthenticated clients can cause.
 //!
-//! A flood of requests or connections must not become a flood of log lines. A window of time has so many lines; what does
-//! not fit is counted, and the next line that is written says how many were left out.
+//! A flood of requests or connections must not cause a flood of log lines. Each time window allows a fixed number of
+//! lines; the rest are counted, and the next written line includes the number of omitted lines.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// So many lines in each window.
+/// A fixed number of lines per window.
 #[derive(Debug)]
 pub(super) struct LineLimit {
     window: Duration,
@@ -16,19 +16,19 @@ pub(super) struct LineLimit {
 
 #[derive(Debug, Default)]
 struct Window {
-    /// When it began, on the monotonic clock; `None` before the first line.
+    /// Start of the window on the monotonic clock; `None` before the first line.
     began: Option<Duration>,
     written: u32,
     omitted: u64,
 }
 
 impl LineLimit {
-    /// `most` lines in each `window`.
+    /// Allows `most` lines per `window`.
     pub(super) fn new(most: u32, window: Duration) -> Self {
         Self { window, most, state: Mutex::default() }
     }
 
-    /// Counts a line at `now`. `Some` when it may be written: how many were omitted since the last one.
+    /// Counts a line at `now`. `Some` if it may be written, with the number of lines omitted since the last one.
     pub(super) fn admit(&self, now: Duration) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.began.is_none_or(|began| now.saturating_sub(began) >= self.window) {

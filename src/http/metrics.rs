@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use super::HttpState;
 use super::problem::Answer;
 
-/// The metrics of this instance.
+/// Returns the metrics of this instance.
 #[utoipa::path(
     get,
     path = "/metrics",

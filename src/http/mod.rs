@@ -1,13 +1,13 @@
 //! The HTTP layer: REST, health, metrics and documentation.
 //!
-//! What lives where: [`routes`] is the route table; [`problem`] the one mapping from errors to answers; [`auth`] says
-//! who asks, [`client_address`] from where, and [`limits`] how often; [`extract`] reads paths, queries and bodies so that whatever a client sends is either understood or
-//! refused by a 4xx; [`middleware`] sees every request from outside; the other modules are resources, a file for each
-//! handler with its request and response types.
+//! [`routes`] is the route table. [`problem`] maps errors to responses. [`auth`] authenticates and authorises requests,
+//! [`client_address`] determines the client address, and [`limits`] enforces rate limits. [`extract`], [`body`] and
+//! [`query`] read the path, body and query and refuse invalid input with a 4xx. [`middleware`] wraps every request. The
+//! other modules are resources, with one file per handler and its request and response types.
 //!
-//! The server listens before the rest of Aval stands: an [`HttpServerState`] answers 503 to everything but
-//! `/health/live` until [`HttpServerState::open`] hands it the [`HttpState`]. From then on a request never waits for anything
-//! but the database, the write batcher and, for moments, Redis, and never longer than `server.request_timeout_ms`.
+//! The server listens before the rest of Aval has started: an [`HttpServerState`] responds with 503 to everything but
+//! `/health/live` until [`HttpServerState::open`] receives the [`HttpState`]. From then on a request waits only for the
+//! database, the write batcher and, briefly, Redis, and never longer than `server.request_timeout_ms`.
 
 pub mod api_keys;
 pub mod applications;
@@ -78,51 +78,51 @@ use crate::resources::Resources;
 use crate::storage::seal::KeyRing;
 use crate::telemetry::metrics::Metrics;
 
-/// What handlers work with. Cheap to clone.
+/// The dependencies of handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpState {
-    /// Settings, database, clock, metrics, faults.
+    /// Settings, database, clock, metrics and fault injection.
     pub resources: Resources,
-    /// Who may come in.
+    /// Authentication and accounts.
     pub accounts: Accounts,
-    /// The use cases of credit.
+    /// The lending use cases.
     pub lending: Lending,
     /// The rules of every country.
     pub countries: Arc<Countries>,
-    /// Copies of answers.
+    /// The response cache.
     pub cache: Cache,
-    /// Redis, where there is one.
+    /// Redis, if configured.
     pub redis: Option<Redis>,
-    /// The built-in bureaus, when they run.
+    /// The built-in bureau simulators, if they are running.
     pub simulator: Option<Simulator>,
-    /// Whom to tell of changes that did not go through the write batcher.
+    /// Called after commits that bypass the write batcher.
     pub on_commit: CommitHook,
-    /// What health answers tell of the parts that HTTP does not know.
+    /// The health of components outside the HTTP layer.
     pub health: Arc<dyn HealthSource>,
-    /// What WebSocket sessions need.
+    /// The dependencies of WebSocket sessions.
     pub realtime: ws::Realtime,
-    /// Who verifies and takes webhooks.
+    /// The dependencies of webhook handlers.
     pub webhooks: webhooks::WebhookResources,
-    /// What operators ask about.
+    /// The dependencies of the operations endpoints.
     pub operations: operations::Operations,
-    /// The tasks that jobs can name.
+    /// The tasks known to this instance.
     pub tasks: Tasks,
 }
 
 impl HttpState {
-    /// The keys that seal and index personal data.
+    /// The keys that encrypt and index personal data.
     pub fn keys(&self) -> &KeyRing {
         self.resources.database.keys()
     }
 }
 
-/// The endpoint, in metrics, of requests that no route has.
+/// The endpoint label in metrics for requests that match no route.
 const UNMATCHED: &str = "unmatched";
 
-/// Log lines a second of requests that no account sent.
+/// Log lines per second for unauthenticated requests.
 const ANONYMOUS_LINES_PER_SECOND: u32 = 50;
 
-/// The door of the server: what is there before the rest of Aval stands, and where the rest arrives. Cheap to clone.
+/// The state of the server, available before the rest of Aval has started. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpServerState {
     inner: Arc<Inner>,
@@ -135,18 +135,16 @@ struct Inner {
     logger: Logger,
     readiness: Readiness,
     limiter: RateLimiter,
-    /// Bounds the log lines of requests without an account.
+    /// Limits the log lines of unauthenticated requests.
     anonymous_lines: LineLimit,
     state: OnceLock<HttpState>,
-    /// The OpenAPI document, written once.
+    /// The OpenAPI document, serialised once.
     document: String,
 }
 
 impl HttpServerState {
-    /// A door that is still closed.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the OpenAPI document cannot be written: a defect.
+    /// The state of a server that is still starting. Fails with [`Error::Internal`] if the OpenAPI document cannot be
+    /// serialised, which is a bug.
     pub fn new(
         settings: Arc<Settings>,
         clock: Clock,
@@ -169,7 +167,7 @@ impl HttpServerState {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Lets requests in. Opening twice changes nothing.
+    /// Starts serving requests. Further calls have no effect.
     pub fn open(&self, state: HttpState) {
         if let Some(redis) = &state.redis {
             self.inner.limiter.share(redis, &state.resources.database.shared_keys());
@@ -178,12 +176,12 @@ impl HttpServerState {
         self.inner.readiness.enter(Phase::Ready);
     }
 
-    /// Has readiness fail, so that no new work is sent here; requests that still come are answered.
+    /// Makes readiness fail, so that no new work is sent to this instance. Requests that still arrive are served.
     pub fn drain(&self) {
         self.inner.readiness.enter(Phase::Draining);
     }
 
-    /// Whether the door is open.
+    /// The lifecycle phase.
     pub fn readiness(&self) -> &Readiness {
         &self.inner.readiness
     }

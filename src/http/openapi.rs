@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document. It is what the server does: a test holds its paths against the route table.
+//! The OpenAPI 3.1 document. A test compares its paths with the route table.
 
 mod headers;
 mod refine;
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::domain::account::Role;
 
-/// Where health answers are found too.
+/// The prefix under which the health endpoints are also available.
 const API_PREFIX: &str = "/api/v1";
 /// The names of the security schemes.
 const TOKEN: &str = "access_token";
@@ -32,29 +32,30 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
 #[openapi(
     info(
         title = "Aval",
-        description = "Multi-country credit applications: created over REST, decided by actors, pushed live.\n\n\
+        description = "Multi-country credit applications: created over REST, decided by actors, updated live over WebSocket.\n\n\
             Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, the `request_id` and, for \
-            values that are not acceptable, `errors` with a JSON pointer each. Every answer carries `X-Request-ID`: \
-            yours, when you sent an acceptable one. An unknown query parameter is a 422. `GET` paths answer `HEAD` too, and every path `OPTIONS`. Any path \
-            may also answer 404, 405, 414, 417, 429, 431, 500 or 503 with a problem. A head that is no HTTP at all is answered 400, 408 \
-            or 431 without one, and the connection closed.\n\n\
-            Requests are counted for the address they come from and for the account that sends them. Where limits are on, \
-            `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers) tell of both: each policy's quota `q` \
-            in `w` seconds, what remains of it, `r`, and in how many seconds, `t`, all of it will. What does not fit is a 429 \
-            with `Retry-After`.",
-        contact(name = "The developers of Aval"),
+            invalid values, `errors` with a JSON pointer for each. Every response carries `X-Request-ID`: the one that \
+            the client sent, if it is valid, or a generated one. Unknown query parameters are refused with a 422. `GET` \
+            paths also answer `HEAD`, and every path answers `OPTIONS`. Any path may also return 404, 405, 414, 417, 429, \
+            431, 500 or 503 with a problem. Input that is not valid HTTP gets a 400, 408 or 431 without a problem, and the \
+            connection is closed.\n\n\
+            Requests are counted per client address and per account. If rate limits are enabled, `RateLimit-Policy` and \
+            `RateLimit` (draft-ietf-httpapi-ratelimit-headers) describe both limits: the quota `q` per window of `w` \
+            seconds, the remaining quota `r`, and the seconds `t` until it is fully restored. Requests over the limit get \
+            a 429 with `Retry-After`.",
+        contact(name = "Aval developers"),
         license(name = "MIT", identifier = "MIT"),
     ),
-    servers((url = "/", description = "The server that this document comes from")),
+    servers((url = "/", description = "This server")),
     tags(
-        (name = "accounts", description = "Who may come in: sessions of people, their accounts, keys of machine clients"),
+        (name = "accounts", description = "Authentication: user sessions, user accounts and API keys"),
         (name = "applications", description = "Credit applications"),
-        (name = "statistics", description = "How many, how they were decided, how much"),
-        (name = "countries", description = "What each country wants, and what it would say"),
-        (name = "webhooks", description = "What banks and bureaus post"),
-        (name = "realtime", description = "Updates as they happen"),
-        (name = "health", description = "Whether this instance lives and takes work"),
-        (name = "operations", description = "What operators see and do: circuits, the queue, dead letters, recurring work, actors, metrics"),
+        (name = "statistics", description = "Figures on applications, decisions, risk and amounts"),
+        (name = "countries", description = "Rules of each country, document checks and trial evaluations"),
+        (name = "webhooks", description = "Incoming events from banks and bureaus"),
+        (name = "realtime", description = "Live updates over WebSocket"),
+        (name = "health", description = "Liveness, readiness and component health"),
+        (name = "operations", description = "Operator endpoints: circuit breakers, the queue, dead letters, scheduled tasks, actors and metrics"),
     ),
     paths(
         sessions::login::login,
@@ -110,7 +111,7 @@ const INJECT_FAILURE: &str = "/api/v1/test/inject-failure";
 )]
 struct Paths;
 
-/// The document of a server with or without fault injection.
+/// The document for a server with or without fault injection.
 pub fn document(faults_on: bool) -> Document {
     let mut document = Paths::openapi();
     let paths = &mut document.paths.paths;
@@ -143,12 +144,11 @@ pub fn document(faults_on: bool) -> Document {
     refine::refine(&mut document);
     let schemes = &mut document.components.get_or_insert_default().security_schemes;
     let http = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
-    let token =
-        http.description(Some("An access token, as `POST /api/v1/auth/login` answers it, or an API key"));
+    let token = http.description(Some("An access token from `POST /api/v1/auth/login`, or an API key"));
     schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(token.build())));
     let key = ApiKeyValue::with_description(
         API_KEY_HEADER,
-        "A machine client's key; `Authorization: Bearer` takes it too",
+        "An API key; it can also be sent as `Authorization: Bearer`",
     );
     schemes.insert(API_KEY.to_owned(), RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(key))));
     document
@@ -167,13 +167,13 @@ fn describe(path: &str, method: &Method, operation: &mut Operation, route: Optio
     }
     let is_counted = route.is_some_and(|route| route.limit != LimitClass::Exempt);
     if is_counted {
-        add_refusal(operation, "429", "The address or the account exceeds its request limit");
+        add_refusal(operation, "429", "Rate limit exceeded");
     }
     make_problems_of_refusals(operation);
     headers::describe(operation, is_counted);
 }
 
-/// Adds what the answers of a write say that can be sent again under its key.
+/// Adds the response headers of writes that accept an `Idempotency-Key`.
 fn describe_repetition(operation: &mut Operation) {
     let mut parameters = operation.parameters.iter().flatten();
     if !parameters.any(|parameter| matches!(parameter, RefOr::T(known) if known.name == "Idempotency-Key")) {
@@ -189,7 +189,7 @@ fn describe_repetition(operation: &mut Operation) {
     }
 }
 
-/// A `PATCH` is a JSON Merge Patch, under its own media type or as plain JSON.
+/// Declares that a `PATCH` is a JSON Merge Patch, sent under its own media type or as plain JSON.
 fn accept_merge_patch(operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     if let Some(content) = body.content.get("application/json").cloned() {
@@ -197,33 +197,33 @@ fn accept_merge_patch(operation: &mut Operation) {
     }
 }
 
-/// Says who may use an operation, and how it refuses everybody else.
+/// Documents the required credentials and the responses to unauthorised requests.
 fn describe_access(access: Access, operation: &mut Operation) {
     let (token, key) = (
         || SecurityRequirement::new::<_, _, &str>(TOKEN, []),
         || SecurityRequirement::new::<_, _, &str>(API_KEY, []),
     );
     let (security, needed) = match access {
-        Access::Public => (vec![], "Open to everybody.".to_owned()),
-        Access::Signed => (vec![], "Open to whoever signs the body.".to_owned()),
-        Access::Anyone => (vec![token(), key()], "For every account.".to_owned()),
-        Access::People(Role::User) => (vec![token()], "For people, not for API keys.".to_owned()),
+        Access::Public => (vec![], "No authentication required.".to_owned()),
+        Access::Signed => (vec![], "Authenticated by a signature of the body.".to_owned()),
+        Access::Anyone => (vec![token(), key()], "Requires authentication; any account may call this.".to_owned()),
+        Access::People(Role::User) => (vec![token()], "For users only; API keys are refused.".to_owned()),
         Access::People(role) => {
-            (vec![token()], format!("For people with the role `{role}` or a higher one, not for API keys."))
+            (vec![token()], format!("Requires a user with the role `{role}` or higher; API keys are refused."))
         }
         Access::AtLeast(role, scope) => (
             vec![token(), key()],
-            format!("Needs the role `{role}` or a higher one; an API key needs the scope `{scope}` too."),
+            format!("Requires the role `{role}` or higher; API keys also need the scope `{scope}`."),
         ),
         Access::Metrics => (
             vec![SecurityRequirement::default(), token(), key()],
-            "Open in development; in production for admins, and for API keys with the scope `metrics:read` or \
+            "Open in development. In production, requires an admin or an API key with the scope `metrics:read` or \
              `operations:read`."
                 .to_owned(),
         ),
         Access::Operators => (
             vec![SecurityRequirement::default(), token(), key()],
-            "Open in development; in production for admins, and for API keys with the scope `operations:read`."
+            "Open in development. In production, requires an admin or an API key with the scope `operations:read`."
                 .to_owned(),
         ),
     };
@@ -231,22 +231,22 @@ fn describe_access(access: Access, operation: &mut Operation) {
     let description = description.map_or(needed.clone(), |text| format!("{text}\n\n{needed}"));
     operation.description = Some(description);
     if !security.is_empty() {
-        add_refusal(operation, "401", "No credential, or one that is not good; see WWW-Authenticate");
+        add_refusal(operation, "401", "Missing or invalid credential; see WWW-Authenticate");
     }
     if access.needs().is_some() || matches!(access, Access::People(_) | Access::Metrics) {
-        add_refusal(operation, "403", "The account may not do this");
+        add_refusal(operation, "403", "Insufficient role or scope");
     }
     operation.security = Some(security);
 }
 
-/// Says how large a body may be.
+/// Documents the size limits of a request body.
 fn describe_body(class: BodyClass, operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     let BodyLimit { bytes, values } = class.limit();
     let limit = match class {
-        BodyClass::Event => format!("At most {values} members and elements."),
+        BodyClass::Event => format!("The body may have at most {values} members and elements."),
         BodyClass::Credentials | BodyClass::Command | BodyClass::Application => {
-            format!("At most {} KiB, and {values} members and elements.", bytes / 1024)
+            format!("The body may have at most {} KiB and {values} members and elements.", bytes / 1024)
         }
     };
     let described = body.description.take().filter(|text| !text.is_empty());
@@ -258,28 +258,34 @@ fn add_refusal(operation: &mut Operation, status: &str, description: &str) {
     operation.responses.responses.entry(status.to_owned()).or_insert_with(response);
 }
 
-/// Adds the refusals that follow from what a request consists of.
+/// Adds the error responses that follow from the parts of a request.
 fn describe_refusals(path: &str, operation: &mut Operation) {
     let has_body = operation.request_body.is_some();
     let mut also = |status: &str, description: &str| add_refusal(operation, status, description);
     if has_body {
-        also("400", "The body, the path or the query cannot be read");
-        also("408", "The body did not arrive in time");
+        also("400", "Malformed body, path or query");
+        also("408", "The body was not received in time");
         also("413", "The body is too large");
         also("415", "The body is not JSON in UTF-8");
-        also("422", "Some values are not acceptable");
+        also("422", "Validation failed");
     }
     if path.contains("{id}") {
-        also("400", "The identifier is not a UUID, or the query cannot be read");
+        also("400", "The identifier is not a UUID, or the query is malformed");
     }
-    also("400", "The query cannot be read");
-    also("409", "A newer version of Aval has written a value that this one does not know");
-    also("422", "A parameter is unknown or not acceptable");
-    also("500", "A defect of Aval");
-    also("503", "Starting, overloaded, too slow, or without the database; see Retry-After");
+    also("400", "Malformed query");
+    also(
+        "409",
+        "The stored data contains a value that was written by a newer version of Aval and is unknown to this one",
+    );
+    also("422", "Unknown or invalid parameter");
+    also("500", "Internal error");
+    also(
+        "503",
+        "The service is starting, overloaded, too slow, or has no database connection; see Retry-After",
+    );
 }
 
-/// Gives every refusal its problem.
+/// Adds the problem schema to every error response.
 fn make_problems_of_refusals(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response

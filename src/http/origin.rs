@@ -1,4 +1,4 @@
-//! Where a request comes from, for what accounts record of it.
+//! Extracts the origin of a request for security events.
 
 use std::future::{Ready, ready};
 

@@ -1,7 +1,8 @@
-//! The whole route table.
+//! The route table.
 //!
-//! It is data: the router is built from it, who may use each route, how often and with how large a body included, and a test holds it against the
-//! OpenAPI document. `GET` routes answer `HEAD` too; every path answers `OPTIONS` with the methods that it knows, and any other method with a 405 that names them.
+//! The table is data: the router is built from it, including access rules, rate limits and body limits, and a test
+//! compares it with the OpenAPI document. `GET` routes also answer `HEAD`. Every path answers `OPTIONS` with its
+//! methods and any other method with a 405 that lists them.
 
 use actix_web::http::{Method, header};
 use actix_web::middleware::from_fn;
@@ -19,56 +20,55 @@ use super::{
 use crate::config::{InstanceRole, Settings};
 use crate::domain::account::Role;
 
-/// The media types that `PATCH` takes (RFC 5789, section 3.1).
+/// The media types accepted by `PATCH` (RFC 5789, section 3.1).
 const ACCEPT_PATCH: header::HeaderName = header::HeaderName::from_static("accept-patch");
 
-/// One method of one path, and what answers it.
+/// A method of a path with its handler.
 pub struct RouteEntry {
-    /// The method.
     pub method: Method,
     /// The path, with its parameters in braces.
     pub path: &'static str,
-    /// Who may use it.
+    /// The access rule.
     pub access: Access,
-    /// With which routes it is counted.
+    /// The rate limit class.
     pub limit: LimitClass,
-    /// What kind of body it takes, if any.
+    /// The body class; it applies only if the route accepts a body.
     pub body: BodyClass,
-    /// Whether its answer holds a secret: a token, a key, a ticket.
+    /// Whether the response contains a secret: a token, a key or a ticket.
     pub answers_secret: bool,
-    /// Whether its handler reads query parameters.
+    /// Whether the handler reads query parameters.
     pub has_query: bool,
     route: Route,
 }
 
 impl RouteEntry {
-    /// The path as the OpenAPI document has it.
+    /// The path as written in the OpenAPI document.
     pub fn documented_path(&self) -> String {
         self.path.replace(":.*", "")
     }
 
-    /// Counts it apart from the others.
+    /// Sets the rate limit class.
     fn counted_as(self, limit: LimitClass) -> Self {
         Self { limit, ..self }
     }
 
-    /// Takes this kind of body.
+    /// Sets the body class.
     fn taking(self, body: BodyClass) -> Self {
         Self { body, ..self }
     }
 
-    /// Answers a secret.
+    /// Marks the response as containing a secret.
     fn answering_secret(self) -> Self {
         Self { answers_secret: true, ..self }
     }
 
-    /// Leaves the query to its handler.
+    /// Lets the handler read the query.
     fn with_query(self) -> Self {
         Self { has_query: true, ..self }
     }
 
-    /// The route with what a request passes through before its handler: the limit of its address, authorisation, the
-    /// limit of its account, the refusal of a query that it does not have.
+    /// Wraps the handler in the middleware of the route: rate limit by address, authorisation, rate limit by account,
+    /// query check and retries of reads.
     fn into_route(self) -> Route {
         let Self { access, limit, body, answers_secret, has_query, route, .. } = self;
         let rules = RouteRules { limit, body, answers_secret };
@@ -187,17 +187,17 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
     table
 }
 
-/// Which of the table's routes a server has.
+/// The subset of the table that an instance serves.
 #[derive(Debug, Clone, Copy)]
 pub struct EnabledRoutes {
-    /// Those for clients; without them it answers its operators alone.
+    /// Whether client routes are served. Without them, only operator routes are.
     clients: bool,
-    /// Fault injection.
+    /// Whether fault injection is enabled.
     faults: bool,
 }
 
 impl EnabledRoutes {
-    /// What the configuration asks for.
+    /// The subset for these settings.
     pub(super) fn of(settings: &Settings) -> Self {
         Self { clients: settings.instance.is(InstanceRole::Api), faults: settings.faults.injection }
     }
@@ -207,7 +207,7 @@ impl EnabledRoutes {
     }
 }
 
-/// Where the paths begin that every instance answers, whatever its roles.
+/// Prefixes of paths that every instance serves, regardless of its roles.
 const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];
 
 /// Builds the router from the table.
@@ -268,7 +268,7 @@ async fn refuse_method(allow: String) -> Answer {
     Err(Rejection::MethodNotAllowed(allow))
 }
 
-/// One line of the table.
+/// An entry of the table with default rules.
 fn on<F, Args>(method: Method, path: &'static str, access: Access, handler: F) -> RouteEntry
 where
     F: Handler<Args>,

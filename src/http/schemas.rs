@@ -50,56 +50,56 @@ word_schemas! {
     /// [`Country`]
     CountryCode: Country::ALL, "ISO 3166-1 alpha-2";
     /// [`Role`]
-    RoleName: Role::ALL, "What an account may do; each role may do what the ones before it may";
+    RoleName: Role::ALL, "The role of an account; each role includes the permissions of the preceding ones";
     /// [`Scope`]
-    ScopeName: Scope::ALL, "What an API key was made for";
+    ScopeName: Scope::ALL, "A permission of an API key";
     /// [`Status`]
-    ApplicationStatus: Status::ALL, "Where an application stands";
+    ApplicationStatus: Status::ALL, "The status of an application";
     /// [`RiskBand`]
-    RiskBandName: RiskBand::ALL, "Low is below 30, medium below 50, high below 70";
+    RiskBandName: RiskBand::ALL, "Risk band by score: low is below 30, medium below 50, high below 70, critical 70 and above";
     /// [`Outcome`]
-    DecisionStatus: [Outcome::Approved, Outcome::Rejected, Outcome::UnderReview], "What a decision makes of an application";
+    DecisionStatus: [Outcome::Approved, Outcome::Rejected, Outcome::UnderReview], "The outcome of a decision";
     /// [`RuleKind`]
-    RuleKindName: [RuleKind::Reject, RuleKind::Review], "What breaking the rule leads to";
+    RuleKindName: [RuleKind::Reject, RuleKind::Review], "What a violation of the rule leads to";
     /// [`RuleResult`]
-    RuleResultName: [RuleResult::Passed, RuleResult::Broken, RuleResult::NotEvaluated], "How the rule came out";
+    RuleResultName: [RuleResult::Passed, RuleResult::Broken, RuleResult::NotEvaluated], "The result of evaluating the rule";
     /// [`Country::currency`]
     CurrencyCode: currencies(), "ISO 4217";
     /// [`AccountStatus`]
-    AccountStatusName: AccountStatus::ALL, "The standing of the bank account; `unknown` when the bureau named another one";
+    AccountStatusName: AccountStatus::ALL, "The status of the bank account; `unknown` if the bureau reported any other status";
     /// [`ReportedOutcome`]
-    ReportedOutcomeName: ReportedOutcome::ALL.map(ReportedOutcome::as_str), "`confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a person";
+    ReportedOutcomeName: ReportedOutcome::ALL.map(ReportedOutcome::as_str), "`confirmed`: decide by the rules; `rejected`: reject; `needs_review`: manual review";
     /// [`countries::reason_codes`]
-    DecisionReason: countries::reason_codes(), "Why a decision is what it is";
+    DecisionReason: countries::reason_codes(), "A reason for a decision";
     /// [`countries::rule_codes`]
-    RuleCode: countries::rule_codes(), "A rule of a country";
+    RuleCode: countries::rule_codes(), "The code of a country's rule";
     /// [`CircuitMode`]
-    CircuitModeName: CircuitMode::ALL.map(CircuitMode::as_str), "What a circuit breaker follows: itself, or an operator";
+    CircuitModeName: CircuitMode::ALL.map(CircuitMode::as_str), "Whether a circuit breaker is automatic or overridden by an operator";
     /// [`CircuitMode`] without `auto`
-    ForcedCircuitMode: [CircuitMode::ForcedOpen, CircuitMode::ForcedClosed].map(CircuitMode::as_str), "How an operator has forced a circuit breaker";
+    ForcedCircuitMode: [CircuitMode::ForcedOpen, CircuitMode::ForcedClosed].map(CircuitMode::as_str), "The override of a circuit breaker by an operator";
     /// [`State`]
-    CircuitState: [State::Closed, State::Open, State::HalfOpen].map(State::as_str), "What a circuit breaker does with calls";
+    CircuitState: [State::Closed, State::Open, State::HalfOpen].map(State::as_str), "The state of a circuit breaker";
     /// `http::operations::lanes`
-    LaneIntake: ["everything", "one_probe", "nothing"], "What an instance would take from a lane";
+    LaneIntake: ["everything", "one_probe", "nothing"], "Which jobs of a lane the instance would claim";
     /// The actions of `storage::failed_jobs`
-    LetterActionName: ["retry", "ignore", "review"], "What an operator did about a dead letter";
+    LetterActionName: ["retry", "ignore", "review"], "The action of an operator on a dead letter";
     /// [`ViewAction`]
-    StaffViewAction: ViewAction::ALL.map(ViewAction::as_str), "What kind of data was looked at";
-    /// The only state that a probe answers with 200
+    StaffViewAction: ViewAction::ALL.map(ViewAction::as_str), "The kind of data that was viewed";
+    /// The only status that a probe returns with 200
     ProbeStatus: ["ok"], "Any other state is a problem";
     /// The kinds of `countries::data`
-    DataMemberKind: ["text", "choice", "integer", "amount", "flag", "date", "email", "code"], "What a member of `country_specific_data` may hold";
+    DataMemberKind: ["text", "choice", "integer", "amount", "flag", "date", "email", "code"], "The type of a member of `country_specific_data`";
     /// RFC 6750
-    TokenType: ["Bearer"], "The scheme of the `Authorization` header";
+    TokenType: ["Bearer"], "The authentication scheme of the `Authorization` header";
     /// [`SortOrder`](crate::lending::list::SortOrder)
     SortName: ["-created_at", "created_at"], "`-created_at`: newest first; `created_at`: oldest first";
     /// The codes of [`CATALOGUE`]
     ProblemCode: CATALOGUE.iter().map(|kind| kind.code).collect::<Vec<_>>(), "The stable code of a problem; see the error reference";
     /// [`FIELD_CODES`]
-    FieldCode: FIELD_CODES.iter().map(|(code, _)| *code).collect::<Vec<_>>(), "Why a value is not acceptable; see the error reference";
+    FieldCode: FIELD_CODES.iter().map(|(code, _)| *code).collect::<Vec<_>>(), "Why a value is invalid; see the error reference";
 }
 
-/// The currencies of all countries, each once.
+/// The distinct currencies of all countries.
 fn currencies() -> Vec<&'static str> {
     let mut currencies = Country::ALL.map(Country::currency).to_vec();
     currencies.sort_unstable();
@@ -107,7 +107,7 @@ fn currencies() -> Vec<&'static str> {
     currencies
 }
 
-/// The text of an amount: `domain::money` reads no other.
+/// The text form of an amount, as accepted by `domain::money`.
 const AMOUNT_PATTERN: &str = r"^\d{1,10}(\.\d{1,2})?$";
 /// The largest amount.
 const LARGEST_AMOUNT: f64 = 9_999_999_999.99;
@@ -118,24 +118,27 @@ fn amount(number: ObjectBuilder, description: &str) -> RefOr<Schema> {
     OneOfBuilder::new().item(text).item(number).description(Some(description)).into()
 }
 
-/// A [`Money`](crate::domain::money::Money) as clients may send it.
+/// A [`Money`](crate::domain::money::Money) value in a request.
 pub(super) struct Amount;
 
 impl PartialSchema for Amount {
     fn schema() -> RefOr<Schema> {
-        amount(ObjectBuilder::new().minimum(Some(0.0)), "A number or its text, with at most two decimals")
+        amount(
+            ObjectBuilder::new().minimum(Some(0.0)),
+            "A number, or a decimal string, with at most two decimals",
+        )
     }
 }
 
 impl ToSchema for Amount {}
 
-/// The same, above zero.
+/// An [`Amount`] greater than zero.
 pub(super) struct PositiveAmount;
 
 impl PartialSchema for PositiveAmount {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new().exclusive_minimum(Some(0.0));
-        amount(number, "Above zero: a number or its text, with at most two decimals")
+        amount(number, "A number greater than zero, or a decimal string, with at most two decimals")
     }
 }
 

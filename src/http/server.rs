@@ -1,4 +1,4 @@
-//! The actix application and its server.
+//! The actix application and the HTTP server.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,14 +20,14 @@ use super::transport::{Acceptor, ClientStream};
 use super::{HttpServerState, middleware, routes, tls};
 use crate::error::{Error, Result};
 
-/// Longest wait for a connection to close.
+/// Maximum wait for a connection to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Idle connections are closed by [`Connections`], which also knows of heads that trickle in; the server's own timer stands
-/// behind it.
+/// Idle connections are closed by [`Connections`], which also detects request heads that arrive slowly. The server's
+/// own timer is a fallback.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(10);
 
-/// The whole application, as each worker of the server and each test builds it.
+/// The complete application, built by each server worker and each test.
 pub fn app(
     server_state: &HttpServerState,
 ) -> App<
@@ -59,11 +59,9 @@ async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> 
     Err(if request.path().ends_with('/') { Rejection::TrailingSlash } else { Rejection::UnknownRoute })
 }
 
-/// Starts to listen where the configuration says. The server runs when it is awaited, answers 503 until the server_state is
-/// opened, and takes no signals: stopping it is the shutdown's matter.
-///
-/// # Errors
-/// [`Error::Configuration`] when the address cannot be listened on.
+/// Binds the configured address and builds the server. The server starts when it is awaited, responds with 503 until
+/// the state is opened, and handles no signals, because shutdown is coordinated elsewhere. Fails with
+/// [`Error::Configuration`] if the address cannot be bound.
 pub fn serve(server_state: &HttpServerState) -> Result<(Server, SocketAddr)> {
     let settings = &server_state.settings().server;
     let wanted = SocketAddr::new(settings.host, settings.port);
@@ -85,7 +83,7 @@ pub fn serve(server_state: &HttpServerState) -> Result<(Server, SocketAddr)> {
         tls,
         handshake_timeout: settings.request_head_timeout(),
     };
-    // Connections are refused by the acceptor, which says so; a server that accepts no more leaves them hanging.
+    // The acceptor refuses excess connections and reports them; the server's own limit would leave them hanging.
     let never_reached = most.saturating_add(4 * SPARE_CONNECTIONS);
     let builder = Server::build()
         .workers(workers)

@@ -1,7 +1,8 @@
-//! TLS of the server's own: the certificate that it shows, and how a new one takes its place.
+//! TLS termination in the server, with certificate reload.
 //!
-//! The files are read again at an interval and compared by content, because their times say nothing where an orchestrator
-//! swaps links. A pair that cannot be used is logged, and the old one stays: a half-written file must not end the service.
+//! The files are read again at an interval and compared by content, because modification times are unreliable when an
+//! orchestrator swaps symbolic links. An unusable pair is logged and the current certificate stays in use: a partially
+//! written file must not interrupt the service.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -18,7 +19,7 @@ use slog::{Logger, error, info};
 use crate::config::TlsSettings;
 use crate::error::{Error, Result};
 
-/// The bytes of both files.
+/// The contents of both files.
 #[derive(Clone, PartialEq, Eq)]
 struct Pair {
     certificates: Vec<u8>,
@@ -46,7 +47,7 @@ impl Pair {
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|error| unusable("certificate_file", &error))?;
         if chain.is_empty() {
-            return Err(unusable("certificate_file", &"it holds no certificate"));
+            return Err(unusable("certificate_file", &"it contains no certificate"));
         }
         let key = PrivateKeyDer::from_pem_slice(&self.private_key)
             .map_err(|error| unusable("private_key_file", &error))?;
@@ -54,18 +55,18 @@ impl Pair {
     }
 }
 
-/// The process's choice of cryptography, or the one that Aval is built with.
+/// The process-wide crypto provider, or *ring* if none is installed.
 fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
 }
 
-/// Shows the newest usable certificate to every client.
+/// Serves the newest usable certificate to every client.
 struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
 
 impl std::fmt::Debug for CurrentCertificate {
-    /// Without the key.
+    /// Omits the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("CurrentCertificate")
     }
@@ -77,10 +78,8 @@ impl ResolvesServerCert for CurrentCertificate {
     }
 }
 
-/// What the server speaks TLS by. As long as it is in use, the files are looked at.
-///
-/// # Errors
-/// [`Error::Configuration`] when the files cannot be used.
+/// The TLS configuration of the server. The files are monitored while it is in use. Fails with [`Error::Configuration`]
+/// if the files cannot be used.
 pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<ServerConfig> {
     let pair = Pair::read(settings)?;
     let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(pair.certified_key()?))));
@@ -111,18 +110,18 @@ async fn look_for_new_ones(
             Ok(pair) if pair == shown || refused.as_ref() == Some(&pair) => continue,
             Ok(pair) => pair,
             Err(error) => {
-                error!(logger, "the certificate cannot be read; the old one stays"; error);
+                error!(logger, "the certificate cannot be read; the current one stays in use"; error);
                 continue;
             }
         };
         match found.certified_key() {
             Ok(key) => {
                 *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-                info!(logger, "a new certificate is shown from now on");
+                info!(logger, "certificate reloaded");
                 shown = found;
             }
             Err(error) => {
-                error!(logger, "the new certificate cannot be used; the old one stays"; error);
+                error!(logger, "the new certificate cannot be used; the current one stays in use"; error);
                 refused = Some(found);
             }
         }

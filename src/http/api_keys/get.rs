@@ -7,16 +7,16 @@ use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
 
-/// An API key, without its text.
+/// An API key, without its secret.
 #[utoipa::path(
     get,
     path = "/api/v1/api-keys/{id}",
     operation_id = "get_api_key",
     tag = "accounts",
-    params(("id" = uuid::Uuid, Path, description = "The key")),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the API key")),
     responses(
-        (status = 200, description = "The key", body = ApiKeyView),
-        (status = 404, description = "There is none"),
+        (status = 200, description = "The API key", body = ApiKeyView),
+        (status = 404, description = "API key not found"),
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {

@@ -10,19 +10,19 @@ use crate::http::keyset::{Page, PageParameters};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 
-/// A part of the keys.
+/// A page of API keys.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApiKeyPage {
-    /// Most keys of a page.
+    /// Maximum number of keys per page.
     #[schema(example = 20)]
     page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
-    /// The keys, those that were taken back included.
+    /// The keys, including revoked ones.
     api_keys: Vec<ApiKeyView>,
 }
 
-/// API keys, newest first.
+/// Lists API keys, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/api-keys",
@@ -30,9 +30,9 @@ pub struct ApiKeyPage {
     tag = "accounts",
     params(PageParameters),
     responses(
-        (status = 200, description = "A part of the list", body = ApiKeyPage),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 200, description = "A page of the list", body = ApiKeyPage),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
+        (status = 422, description = "Invalid parameter"),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {

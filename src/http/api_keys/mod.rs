@@ -1,4 +1,4 @@
-//! API keys of machine clients, for admins.
+//! Management of API keys for machine clients (admins only).
 
 pub mod create;
 pub mod get;

@@ -7,16 +7,16 @@ use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
 
-/// Revokes an API key, and the keys that it has made, at once and for ever; its name is never given again.
+/// Permanently revokes an API key and all keys created with it. The name cannot be reused.
 #[utoipa::path(
     delete,
     path = "/api/v1/api-keys/{id}",
     operation_id = "revoke_api_key",
     tag = "accounts",
-    params(("id" = uuid::Uuid, Path, description = "The key")),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the API key")),
     responses(
-        (status = 204, description = "It is worth nothing any more"),
-        (status = 404, description = "There is none"),
+        (status = 204, description = "API key revoked"),
+        (status = 404, description = "API key not found"),
     ),
 )]
 pub(in crate::http) async fn revoke(state: HttpState, origin: Origin, IdPath(id): IdPath) -> Answer {

@@ -1,4 +1,4 @@
-//! How an API key is shown.
+//! Response types for API keys.
 
 use std::num::NonZeroU32;
 
@@ -11,53 +11,53 @@ use crate::accounts::ApiKey;
 use crate::domain::account::{AccountName, Role, Scope};
 use crate::domain::label::Label;
 
-/// How often a key may be used; `null`: as often as `[limits]` says for keys.
+/// Rate limits of a key; `null` means the default from `[limits]`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyLimitsView {
-    /// Requests a minute, creations not counted.
+    /// Requests per minute, excluding application creation.
     #[schema(example = 6000)]
     requests_per_minute: Option<u32>,
-    /// Applications created a minute.
+    /// Applications created per minute.
     #[schema(example = 1200)]
     applications_per_minute: Option<u32>,
 }
 
-/// A key, without its secret.
+/// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ApiKeyView {
     /// The identifier.
     pub(super) id: Uuid,
-    /// The name, which never changes.
+    /// The name; it never changes.
     #[schema(example = "core-banking")]
     name: String,
-    /// The account that it acts as.
+    /// The account that the key authenticates as.
     #[schema(example = "key:core-banking")]
     account: String,
-    /// How its text begins, to tell it from others.
+    /// The beginning of the key, by which it can be recognised.
     #[schema(example = "aval_019a5d2e7c1a7b3e9a540d7a3c1f5e21_")]
     prefix: String,
-    /// The most that it may do.
+    /// The role whose permissions the key cannot exceed.
     #[schema(value_type = crate::http::schemas::RoleName)]
     role: Label<Role>,
-    /// What it was made for.
+    /// The scopes granted to the key.
     #[schema(value_type = Vec<crate::http::schemas::ScopeName>)]
     scopes: Vec<Scope>,
-    /// Who made it.
+    /// The account that created the key.
     #[schema(example = "admin")]
     created_by: String,
-    /// When it was made.
+    /// Time of creation.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     created_at: DateTime<Utc>,
-    /// Until when it is good; `null`: for ever.
+    /// Expiry time; `null` if the key does not expire.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     expires_at: Option<DateTime<Utc>>,
-    /// When it was taken back.
+    /// Time of revocation; `null` if the key has not been revoked.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     revoked_at: Option<DateTime<Utc>>,
-    /// When it was last used, to ten minutes.
+    /// Time of last use, accurate to ten minutes.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     last_used_at: Option<DateTime<Utc>>,
-    /// How often it may be used.
+    /// The key's rate limits.
     limits: KeyLimitsView,
 }
 

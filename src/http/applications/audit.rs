@@ -26,7 +26,7 @@ pub struct AuditTrail {
     pub entries: Vec<AuditEntryView>,
 }
 
-/// One change.
+/// One change of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditEntryView {
     /// The identifier.
@@ -34,55 +34,55 @@ pub struct AuditEntryView {
     /// The application's version after the change.
     #[schema(example = 2)]
     pub version: i64,
-    /// What kind of change.
+    /// The kind of change.
     #[schema(value_type = AuditAction)]
     pub action: Label<AuditAction>,
-    /// The status before; `null` for the creation.
+    /// The previous status; `null` for the creation.
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>)]
     pub old_status: Option<Label<Status>>,
-    /// The status after.
+    /// The new status.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
     pub new_status: Label<Status>,
-    /// The account, the part of the system (`system:…`) or the database user (`sql:…`). An applicant reads its own
-    /// account, `staff` or `system`.
+    /// The account, system component (`system:…`) or database user (`sql:…`) that made the change. Applicants see their
+    /// own account, `staff` or `system`.
     #[schema(example = "system:application-actor")]
     pub changed_by: String,
-    /// Why, when a reason was given that the caller may read.
+    /// The reason for the change, if one was given and the caller may read it.
     pub reason: Option<String>,
-    /// What staff noted for staff; with none, and for applicants, absent.
+    /// An internal note by staff; absent if there is none, and for applicants.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Called the employer on 12 May")]
     pub internal_note: Option<String>,
-    /// What the change changed of the data; with nothing, and for applicants, absent.
+    /// The values that changed; absent if there are none, and for applicants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ValueChangeView>,
-    /// The request that led to it; `null` for applicants unless it was their own.
+    /// The request that caused the change; `null` for applicants unless it was their own request.
     pub request_id: Option<String>,
-    /// When.
+    /// Time of the change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
 }
 
-/// A value before and after a change. Personal values are hidden but for their ends.
+/// A value before and after a change. Personal values are masked except for their first and last characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ValueChangeView {
     /// The member of the application, as a JSON pointer.
     #[schema(example = "/country_specific_data/employer")]
     pub pointer: String,
-    /// Before; `null` where there was none.
+    /// The old value; `null` if there was none.
     pub old: Option<Value>,
-    /// After; `null` where there is none.
+    /// The new value; `null` if there is none.
     pub new: Option<Value>,
 }
 
-/// What an applicant reads instead of the name of whoever works for the lender.
+/// Shown to applicants instead of the name of a staff account.
 const STAFF: &str = "staff";
-/// What an applicant reads instead of a part of the system.
+/// Shown to applicants instead of the name of a system component.
 const SYSTEM: &str = "system";
 
 impl AuditEntryView {
-    /// What the applicant's account `account` sees: what it did itself as it stands; of others no name, no request, no
-    /// note, and a reason only of staff, and only where it was given to be read.
+    /// The entry as the applicant with this account sees it. The applicant's own changes are shown in full. Other
+    /// entries have no name, request or note, and show a reason only if staff marked it as public.
     fn for_applicant(entry: AuditEntry, account: &str) -> Self {
         let is_own = entry.changed_by == account;
         let is_system = entry.changed_by.starts_with("system:");
@@ -126,21 +126,21 @@ impl From<AuditEntry> for AuditEntryView {
     }
 }
 
-/// Every change of an application: who, what, why, and on which request.
+/// Returns the change history of an application: who changed what, why and by which request.
 ///
-/// Staff see everything, old and new values included. Applicants see `staff` and `system` instead of names, the reasons
-/// that are given to them, and no internal notes.
+/// Staff see everything, including old and new values. Applicants see `staff` and `system` instead of names, only the
+/// reasons addressed to them, and no internal notes.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}/audit",
     operation_id = "get_application_audit",
     tag = "applications",
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
     ),
     responses(
         (status = 200, description = "The history, oldest first", body = AuditTrail),
-        (status = 404, description = "There is none, or not for this caller"),
+        (status = 404, description = "Application not found, or not visible to the caller"),
     ),
 )]
 pub(in crate::http) async fn audit(

@@ -1,4 +1,4 @@
-//! One application as it is kept for a while, with what must be known to show it.
+//! The cached form of an application.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::lending::Caller;
 
-/// An application, written once for everybody who may see it.
+/// An application, serialised once for all callers who may see it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ApplicationCopy {
     pub(super) version: i64,
@@ -27,10 +27,7 @@ pub(super) struct ApplicationCopy {
 }
 
 impl ApplicationCopy {
-    /// An application that the caller may see, from the cache or the database.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], or when the database fails.
+    /// Reads an application that the caller may see from the cache or, on a miss, from the database.
     pub(super) async fn get(state: &HttpState, caller: &Caller, id: ApplicationId) -> Result<Self> {
         let load = async {
             let application = state.lending.get(caller, id).await?;

@@ -18,46 +18,46 @@ use crate::http::extract::ApplicationPath;
 use crate::http::problem::Answer;
 use crate::lending::{Caller, Visibility};
 
-/// A decision, explained.
+/// A decision with its explanation.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DecisionView {
-    /// What becomes of the application.
+    /// The resulting outcome for the application.
     #[schema(value_type = crate::http::schemas::DecisionStatus)]
     pub status: Outcome,
-    /// 0.00 to 100.00, higher is riskier; `null` when it cannot be known.
+    /// 0.00 to 100.00, higher is riskier; `null` if it cannot be calculated.
     #[schema(example = "25.96")]
     pub risk_score: Option<String>,
-    /// The band of the risk.
+    /// The risk band that the score falls into.
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     pub risk_band: Option<RiskBand>,
-    /// Up to four reason codes, the weightiest first.
+    /// Up to four reason codes, most significant first.
     #[schema(value_type = Vec<crate::http::schemas::DecisionReason>, example = json!(["DTI_TOO_HIGH"]))]
     pub reasons: Vec<String>,
-    /// Every rule, in the order of the rule pack.
+    /// All rules, in the order of the rule pack.
     pub rules: Vec<RuleView>,
-    /// The content hash of the rule pack that decided.
+    /// The content hash of the rule pack that was used.
     #[schema(example = "es-0123456789abcdef")]
     pub rules_version: String,
 }
 
-/// One rule of a decision, with all that it looked at.
+/// One evaluated rule with its inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RuleView {
-    /// The stable code.
+    /// The stable code of the rule.
     #[schema(value_type = crate::http::schemas::RuleCode, example = "DTI_TOO_HIGH")]
     pub code: String,
-    /// What breaking it leads to.
+    /// What a violation leads to.
     #[schema(value_type = crate::http::schemas::RuleKindName)]
     pub kind: RuleKind,
-    /// The rule in words, with its threshold.
+    /// A description of the rule, including its threshold.
     pub description: String,
-    /// What it looked at, by name; `null` where the bureau did not tell.
+    /// The input values by name; `null` if the bureau did not provide them.
     #[schema(value_type = Object)]
     pub inputs: BTreeMap<String, Value>,
-    /// The limit that it compared with; `null` where there is none.
+    /// The limit that the inputs were compared with; `null` if there is none.
     #[schema(example = "0.4")]
     pub threshold: Option<String>,
-    /// How it came out.
+    /// The result of the evaluation.
     #[schema(value_type = crate::http::schemas::RuleResultName)]
     pub result: RuleResult,
 }
@@ -88,27 +88,27 @@ impl From<RuleOutcome> for RuleView {
     }
 }
 
-/// What an application's last decision was, and on what it was made.
+/// The latest decision on an application and the data it was based on.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct StoredDecisionView {
-    /// The decision's identifier.
+    /// The identifier of the decision.
     #[schema(value_type = uuid::Uuid)]
     pub id: DecisionId,
-    /// The application.
+    /// The identifier of the application.
     #[schema(value_type = uuid::Uuid)]
     pub application_id: ApplicationId,
-    /// When it was made.
+    /// Time of the decision.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub decided_at: DateTime<Utc>,
     /// The decision.
     #[serde(flatten)]
     pub decision: DecisionView,
-    /// What the bureau was taken to have said.
+    /// The banking data that the decision was based on.
     pub banking_data: Option<BankingView>,
 }
 
 impl StoredDecisionView {
-    /// What the applicant sees: the reasons that are public.
+    /// The applicant's view, which contains only the public reasons.
     fn for_applicant(mut stored: StoredDecision) -> Self {
         let decision = &mut stored.decision;
         decision.reasons = public_reasons(decision.status, std::mem::take(&mut decision.reasons));
@@ -128,21 +128,21 @@ impl From<StoredDecision> for StoredDecisionView {
     }
 }
 
-/// The last decision on an application, explained.
+/// Returns the latest decision on an application with its explanation.
 ///
-/// Applicants see the public reason codes; internal ones are for staff, and `MANUAL_REVIEW` stands for them where no other
-/// is left.
+/// Applicants see only the public reason codes. If there are none, `MANUAL_REVIEW` is shown instead of the internal
+/// ones.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}/decision",
     operation_id = "get_application_decision",
     tag = "applications",
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
     ),
     responses(
         (status = 200, description = "The decision", body = StoredDecisionView),
-        (status = 404, description = "There is no such application for this caller, or no decision yet"),
+        (status = 404, description = "Application not found or not visible to the caller, or no decision yet"),
     ),
 )]
 pub(in crate::http) async fn decision(

@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/applications/{id}` and its way back.
+//! `DELETE /api/v1/applications/{id}` and `POST /api/v1/applications/{id}/restore`
 
 use actix_web::HttpResponse;
 
@@ -12,23 +12,24 @@ use crate::http::problem::Answer;
 use crate::lending::Caller;
 use crate::lending::change::{Change, ChangeRequest};
 
-/// Puts an application into the bin; work on it ends. Nothing is lost.
+/// Soft-deletes an application and stops its processing. A deleted application can be restored.
 ///
-/// The owner may delete what is `PENDING` or final; staff may delete whatever it sees.
+/// Owners may delete applications that are `PENDING` or in a terminal status; staff may delete any application that
+/// they can see.
 #[utoipa::path(
     delete,
     path = "/api/v1/applications/{id}",
     operation_id = "delete_application",
     tag = "applications",
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
+        ("If-Match" = Option<String>, Header, description = "Apply the change only if the application still has this ETag"),
     ),
     responses(
-        (status = 204, description = "It is deleted"),
-        (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "It is being decided or was approved, which its owner cannot delete, or it is archived (`archived`)"),
-        (status = 412, description = "It has changed meanwhile"),
+        (status = 204, description = "Application deleted"),
+        (status = 404, description = "Application not found, or not visible to the caller"),
+        (status = 409, description = "The owner cannot delete an application that is being decided or has been approved, or the application is archived (`archived`)"),
+        (status = 412, description = "The application no longer has the given ETag"),
     ),
 )]
 pub(in crate::http) async fn delete(
@@ -43,28 +44,28 @@ pub(in crate::http) async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Takes an application out of the bin; one that was not decided is queued again.
+/// Restores a deleted application. If it had not been decided, it is queued again.
 #[utoipa::path(
     post,
     path = "/api/v1/applications/{id}/restore",
     operation_id = "restore_application",
     tag = "applications",
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
+        ("If-Match" = Option<String>, Header, description = "Apply the change only if the application still has this ETag"),
         IdempotencyParameter,
     ),
     responses(
         (
             status = 200,
-            description = "The application",
+            description = "The restored application",
             body = ApplicationView,
-            headers(("ETag" = String, description = "Its version")),
+            headers(("ETag" = String, description = "Version of the application")),
         ),
-        (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "It is not deleted, it is archived (`archived`), or the same request is being answered at this moment"),
-        (status = 412, description = "It has changed meanwhile"),
-        (status = 422, description = "The Idempotency-Key was used for another request"),
+        (status = 404, description = "Application not found, or not visible to the caller"),
+        (status = 409, description = "The application is not deleted or is archived (`archived`), or a request with the same Idempotency-Key is in progress"),
+        (status = 412, description = "The application no longer has the given ETag"),
+        (status = 422, description = "The Idempotency-Key has been used for a different request"),
     ),
 )]
 pub(in crate::http) async fn restore(

@@ -12,25 +12,25 @@ use crate::http::problem::Answer;
 use crate::lending::Caller;
 use crate::lending::audit_views::{ViewAction, Viewed};
 
-/// One application, archived or not.
+/// Returns an application, archived or not.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}",
     operation_id = "get_application",
     tag = "applications",
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
-        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the client's copy"),
     ),
     responses(
         (
             status = 200,
             description = "The application",
             body = ApplicationView,
-            headers(("ETag" = String, description = "Its version")),
+            headers(("ETag" = String, description = "Version of the application")),
         ),
-        (status = 304, description = "The client has this version"),
-        (status = 404, description = "There is none, or not for this caller"),
+        (status = 304, description = "Not modified"),
+        (status = 404, description = "Application not found, or not visible to the caller"),
     ),
 )]
 pub(in crate::http) async fn get(

@@ -1,4 +1,4 @@
-//! Applications: making them, reading them, and the changes that people make.
+//! Endpoints for applications: creation, retrieval and changes by users.
 
 pub mod audit;
 pub mod change;

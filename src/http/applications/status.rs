@@ -19,48 +19,48 @@ use crate::http::problem::Answer;
 use crate::lending::Caller;
 use crate::lending::audit_views::{ViewAction, Viewed};
 
-/// Where an application stands, and where the caller may take it.
+/// The status of an application and the statuses that the caller can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StatusView {
     /// The application.
     #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub id: ApplicationId,
-    /// Where it stands.
+    /// The current status.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
     pub status: Status,
-    /// The statuses that the caller may ask for now.
+    /// The statuses that the caller can set now.
     #[schema(value_type = Vec<crate::http::schemas::ApplicationStatus>)]
     pub allowed: Vec<Status>,
-    /// The last decision's risk.
+    /// The risk score of the latest decision.
     #[schema(example = "25.96")]
     pub risk_score: Option<String>,
-    /// Counts the changes.
+    /// The version, which increases with every change.
     #[schema(example = 3)]
     pub version: i64,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
-/// Where an application stands.
+/// Returns the status of an application.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/{id}/status",
     operation_id = "get_application_status",
     tag = "applications",
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
-        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the client's copy"),
     ),
     responses(
         (
             status = 200,
-            description = "Its status",
+            description = "Status of the application",
             body = StatusView,
-            headers(("ETag" = String, description = "Its version")),
+            headers(("ETag" = String, description = "Version of the application")),
         ),
-        (status = 304, description = "The client has this version"),
-        (status = 404, description = "There is none, or not for this caller"),
+        (status = 304, description = "Not modified"),
+        (status = 404, description = "Application not found, or not visible to the caller"),
     ),
 )]
 pub(in crate::http) async fn status(
@@ -85,7 +85,7 @@ pub(in crate::http) async fn status(
     }))
 }
 
-/// Takes an application to another status.
+/// Changes the status of an application.
 #[utoipa::path(
     put,
     path = "/api/v1/applications/{id}/status",
@@ -93,19 +93,19 @@ pub(in crate::http) async fn status(
     tag = "applications",
     request_body = StatusRequest,
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
+        ("If-Match" = Option<String>, Header, description = "Apply the change only if the application still has this ETag"),
     ),
     responses(
         (
             status = 200,
             description = "The application after the change",
             body = ApplicationView,
-            headers(("ETag" = String, description = "Its version")),
+            headers(("ETag" = String, description = "Version of the application")),
         ),
-        (status = 404, description = "There is none, or not for this caller"),
-        (status = 409, description = "The status machine does not know this change, or the application is archived (`archived`)"),
-        (status = 412, description = "It has changed meanwhile"),
+        (status = 404, description = "Application not found, or not visible to the caller"),
+        (status = 409, description = "The transition is not allowed, or the application is archived (`archived`)"),
+        (status = 412, description = "The application no longer has the given ETag"),
     ),
 )]
 pub(in crate::http) async fn set_status(

@@ -1,5 +1,5 @@
-//! What a client sees of an application: documents masked, amounts and scores as text with two decimals, and of the
-//! bureau's report nothing but the common figures.
+//! Response types for applications. Documents are masked, amounts and scores are strings with two decimals, and only
+//! the common figures of the bureau's report are shown.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::domain::status::Status;
 use crate::error::{Error, Result};
 use crate::lending::list::ListedApplication;
 
-/// A risk score as text.
+/// Formats a risk score.
 pub(in crate::http) fn score_text(score: Decimal) -> String {
     format!("{score:.2}")
 }
@@ -31,61 +31,62 @@ pub struct ApplicationView {
     /// The identifier.
     #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub id: ApplicationId,
-    /// Where it was made.
+    /// The country of the application.
     #[schema(value_type = crate::http::schemas::CountryCode)]
     pub country: Country,
     /// The applicant's name.
     #[schema(example = "Ana García López")]
     pub full_name: String,
-    /// The applicant's document, all but its last four characters hidden.
+    /// The applicant's identity document, masked except for its last four characters.
     #[schema(example = "****678Z")]
     pub identity_document: String,
-    /// How much is asked for.
+    /// The requested amount.
     #[schema(value_type = String, example = "15000.00")]
     pub requested_amount: Money,
-    /// What the applicant declares to earn.
+    /// The monthly income that the applicant declared.
     #[schema(value_type = String, example = "3500.00")]
     pub monthly_income: Money,
-    /// Over how many instalments.
+    /// The number of monthly instalments.
     #[schema(example = 36)]
     pub term_months: u16,
-    /// ISO 4217.
+    /// ISO 4217 currency code.
     #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: &'static str,
-    /// Where it stands.
+    /// The current status.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
     pub status: Status,
-    /// The last decision's risk, 0.00 to 100.00; `null` before there is one, or when it cannot be known.
+    /// The risk score of the latest decision, 0.00 to 100.00; `null` before the first decision or if it cannot be
+    /// calculated.
     #[schema(example = "25.96")]
     pub risk_score: Option<String>,
-    /// The band of the risk.
+    /// The risk band that the score falls into.
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     pub risk_band: Option<RiskBand>,
-    /// What the client said, and what the document tells (`birth_date`, `sex`). Personal members are hidden but for their
-    /// ends.
+    /// The data that the client sent and the values derived from the document (`birth_date`, `sex`). Personal values
+    /// are masked except for their first and last characters.
     #[schema(value_type = Object)]
     pub country_specific_data: Map<String, Value>,
-    /// What the bureau said last.
+    /// The latest banking data from the bureau.
     pub banking_data: Option<BankingView>,
-    /// The codes of what went wrong while it was processed; absent when nothing did.
+    /// The codes of errors that occurred during processing; absent if there were none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub processing_errors: Vec<String>,
-    /// Counts the changes; the `ETag` is made of it.
+    /// The version, which increases with every change; the `ETag` is derived from it.
     #[schema(example = 3)]
     pub version: i64,
-    /// The account that made it.
+    /// The account that created the application.
     #[schema(example = "local")]
     pub created_by: String,
-    /// When it was made.
+    /// Time of creation.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
 impl fmt::Debug for ApplicationView {
-    /// Without the person.
+    /// Omits personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApplicationView")
             .field("id", &self.id)
@@ -126,10 +127,8 @@ impl From<Application> for ApplicationView {
 }
 
 impl ApplicationView {
-    /// An application that is about to be inserted: what the database adds follows from its identifier.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] when the identifier has no time in it.
+    /// The view of an application that is about to be inserted. The creation time, which the database sets, is derived
+    /// from the identifier.
     pub(super) fn of_new(application: &NewApplication) -> Result<Self> {
         let made = application.id.created_at().ok_or_else(|| Error::internal("an id without a time"))?;
         Ok(Self {
@@ -159,61 +158,61 @@ impl ApplicationView {
     }
 }
 
-/// The stored details are for operators; their codes are for everybody.
+/// The codes of stored processing errors. The details are for operators only.
 fn codes(errors: Option<&Value>) -> Vec<String> {
     let entries = errors.and_then(Value::as_array).into_iter().flatten();
     entries.filter_map(|entry| entry.get("code")?.as_str().map(str::to_owned)).collect()
 }
 
-/// A line of a list.
+/// An application in a list.
 #[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedView {
     /// The identifier.
     #[schema(value_type = uuid::Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub id: ApplicationId,
-    /// Where it was made.
+    /// The country of the application.
     #[schema(value_type = crate::http::schemas::CountryCode)]
     pub country: Label<Country>,
     /// The applicant's name.
     #[schema(example = "Ana García López")]
     pub full_name: String,
-    /// The applicant's document, all but its last four characters hidden.
+    /// The applicant's identity document, masked except for its last four characters.
     #[schema(example = "****678Z")]
     pub identity_document: String,
-    /// How much is asked for.
+    /// The requested amount.
     #[schema(value_type = String, example = "15000.00")]
     pub requested_amount: Money,
-    /// What the applicant declares to earn.
+    /// The monthly income that the applicant declared.
     #[schema(value_type = String, example = "3500.00")]
     pub monthly_income: Money,
-    /// Over how many instalments.
+    /// The number of monthly instalments.
     #[schema(example = 36)]
     pub term_months: u16,
-    /// ISO 4217.
+    /// ISO 4217 currency code.
     #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: String,
-    /// Where it stands.
+    /// The current status.
     #[schema(value_type = crate::http::schemas::ApplicationStatus)]
     pub status: Label<Status>,
-    /// The last decision's risk.
+    /// The risk score of the latest decision.
     #[schema(example = "25.96")]
     pub risk_score: Option<String>,
-    /// The band of the risk.
+    /// The risk band that the score falls into.
     #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
     pub risk_band: Option<RiskBand>,
-    /// Counts the changes.
+    /// The version, which increases with every change.
     #[schema(example = 3)]
     pub version: i64,
-    /// When it was made.
+    /// Time of creation.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
 impl fmt::Debug for ListedView {
-    /// Without the person.
+    /// Omits personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListedView")
             .field("id", &self.id)
@@ -245,10 +244,10 @@ impl From<ListedApplication> for ListedView {
     }
 }
 
-/// What a bureau said, in the shape that all bureaus share. What it did not tell is `null`.
+/// Banking data in the common form of all bureaus. Values that the bureau did not provide are `null`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BankingView {
-    /// The bureau's name; it says so when these are fallback figures.
+    /// The name of the bureau; for fallback figures, the name says so.
     #[schema(example = "ASNEF-CIRBE")]
     pub provider_name: String,
     /// `active`, `inactive`, `suspended`, `closed` or `unknown`.
@@ -257,30 +256,30 @@ pub struct BankingView {
     /// 300 (worst) to 850 (best).
     #[schema(example = 720)]
     pub credit_score: Option<u16>,
-    /// Everything that is owed.
+    /// Total outstanding debt.
     #[schema(value_type = Option<String>, example = "12000.00")]
     pub total_debt: Option<Money>,
-    /// What is paid on debts each month.
+    /// Monthly debt payments.
     #[schema(value_type = Option<String>, example = "300.00")]
     pub monthly_obligations: Option<Money>,
-    /// Whether there are unpaid debts past due.
+    /// Whether there are overdue debts.
     #[schema(example = false)]
     pub has_defaults: Option<bool>,
-    /// What came in each month on average.
+    /// Average monthly income.
     #[schema(value_type = Option<String>, example = "3450.00")]
     pub average_monthly_income: Option<Money>,
     /// Whether the bureau has verified the person's record.
     pub verified: Option<bool>,
-    /// The bureau could not be asked: these figures stand in, and no rule was evaluated on them.
+    /// Whether these are fallback figures because the bureau was unavailable. No rule was evaluated on them.
     #[schema(example = false)]
     pub fallback: bool,
-    /// The bureau knows nobody by that document.
+    /// Whether the bureau has no record of the person.
     #[schema(example = false)]
     pub thin_file: bool,
 }
 
 impl BankingView {
-    /// What is fit to show of a stored report; `None` when it is not one of Aval's own.
+    /// Reads a stored report; `None` if it is not in Aval's common form.
     pub(super) fn read(report: &Value) -> Option<Self> {
         BankingData::deserialize(report).ok().map(Self::from)
     }

@@ -1,4 +1,4 @@
-//! Who may use a route.
+//! Access rules of routes.
 
 use crate::accounts::Principal;
 use crate::config::Environment;
@@ -7,29 +7,30 @@ pub use crate::domain::account::Scope;
 use crate::error::{Error, PublicMessage};
 use crate::http::problem::Rejection;
 
-/// Who may use a route. Every line of the route table has one, so that nothing is open by omission.
+/// The access rule of a route. Every entry of the route table has one, which prevents a route from being public by
+/// omission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody.
+    /// No authentication.
     Public,
-    /// Whoever signs the body: the handler verifies it.
+    /// The body carries a signature, which the handler verifies.
     Signed,
-    /// Any account, and any API key whatever its scopes.
+    /// Any account, and any API key regardless of its scopes.
     Anyone,
-    /// A person with at least this role. Not an API key: it has no session and no password, and could otherwise make
-    /// itself an account that outlives it.
+    /// A user with at least this role. API keys are refused: a key could otherwise create a user account that outlives
+    /// it.
     People(Role),
-    /// An account with at least this role; an API key needs the scope as well.
+    /// An account with at least this role; an API key also needs the scope.
     AtLeast(Role, Scope),
-    /// Anybody in development; in production admins, keys of any role with [`Scope::MetricsRead`], and keys of admins with
-    /// [`Scope::OperationsRead`].
+    /// No authentication in development. In production, admins, keys of any role with [`Scope::MetricsRead`], and admin
+    /// keys with [`Scope::OperationsRead`].
     Metrics,
-    /// Anybody in development; in production admins, and keys with [`Scope::OperationsRead`].
+    /// No authentication in development. In production, admins, and keys with [`Scope::OperationsRead`].
     Operators,
 }
 
 impl Access {
-    /// Whether a request must say who sent it.
+    /// Whether the request must be authenticated.
     pub fn asks_who(self, environment: Environment) -> bool {
         match self {
             Self::Public | Self::Signed => false,
@@ -38,7 +39,7 @@ impl Access {
         }
     }
 
-    /// The role and the scope that are needed, where it is not about being known at all.
+    /// The required role and scope; `None` if the rule is not expressed as a role and a scope.
     pub fn needs(self) -> Option<(Role, Scope)> {
         match self {
             Self::AtLeast(role, scope) => Some((role, scope)),
@@ -47,17 +48,14 @@ impl Access {
         }
     }
 
-    /// Lets `principal` in, or says why not.
-    ///
-    /// # Errors
-    /// A 403 that names the role or the scope that is missing.
+    /// Checks that `principal` may use the route; otherwise returns a 403 that names the missing role or scope.
     pub fn admit(self, principal: &Principal) -> Result<(), Rejection> {
         if let Self::People(role) = self {
             if !principal.is_person() {
-                return Err(forbidden("This is for people, not for API keys.").into());
+                return Err(forbidden("API keys cannot use this endpoint.").into());
             }
             if principal.role < role {
-                return Err(forbidden(format!("This needs the role {role}.")).into());
+                return Err(forbidden(format!("The role {role} is required.")).into());
             }
         }
         let may_read_metrics = !principal.is_person() && principal.has_scope(Scope::MetricsRead);
@@ -68,10 +66,10 @@ impl Access {
         };
         let Some((role, scope)) = needed else { return Ok(()) };
         if principal.role < role {
-            return Err(forbidden(format!("This needs the role {role}.")).into());
+            return Err(forbidden(format!("The role {role} is required.")).into());
         }
         if !principal.has_scope(scope) {
-            let error = forbidden(format!("This needs an API key with the scope {scope}."));
+            let error = forbidden(format!("An API key with the scope {scope} is required."));
             let parameters = format!(r#"error="insufficient_scope", scope="{scope}""#);
             return Err(Rejection::Challenged { error, parameters });
         }

@@ -1,5 +1,5 @@
-//! What a request proves itself with: an access token or an API key in `Authorization` (RFC 6750, section 2.1), or an API
-//! key in `X-API-Key`. Never anything in a URL.
+//! Reads the credential of a request: an access token or an API key in `Authorization` (RFC 6750, section 2.1), or an
+//! API key in `X-API-Key`. Credentials in URLs are not accepted.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 
@@ -7,28 +7,25 @@ use crate::accounts::{Accounts, ApiKey, Principal};
 use crate::error::{Error, PublicMessage};
 use crate::http::problem::Rejection;
 
-/// Where API keys are sent.
+/// The header for API keys.
 pub(in crate::http) const API_KEY_HEADER: &str = "X-API-Key";
 const BEARER: &str = "bearer";
 
-/// What stands in a request.
+/// The credential in a request.
 enum Sent<'r> {
     Nothing,
     Token(&'r str),
     ApiKey(&'r str),
-    /// Two of them, of which nobody knows which one is meant.
+    /// More than one credential; it is ambiguous which one is meant.
     Several,
 }
 
-/// Whether a request says who sent it.
+/// Whether the request has a credential header.
 pub(in crate::http) fn is_sent(headers: &HeaderMap) -> bool {
     headers.contains_key(AUTHORIZATION) || headers.contains_key(API_KEY_HEADER)
 }
 
-/// Who sent a request.
-///
-/// # Errors
-/// A 401 when the client is not known, or when the database fails.
+/// Authenticates the sender of a request. Returns a 401 if the credential is missing or invalid.
 pub(in crate::http) async fn identify(
     headers: &HeaderMap,
     accounts: &Accounts,
@@ -43,13 +40,13 @@ pub(in crate::http) async fn identify(
         }),
         Sent::Nothing => {
             let text =
-                "Send an access token or an API key (Authorization: Bearer …), or an API key (X-API-Key).";
+                "Send an access token or an API key in Authorization: Bearer …, or an API key in X-API-Key.";
             Err(unauthenticated(text).into())
         }
     }
 }
 
-/// Whether a request is meant to come from a machine client. Nothing is proven by it.
+/// Whether the request carries an API key. The key is not verified.
 pub(in crate::http) fn carries_api_key(headers: &HeaderMap) -> bool {
     match sent(headers) {
         Sent::ApiKey(_) => true,
@@ -70,7 +67,7 @@ fn sent(headers: &HeaderMap) -> Sent<'_> {
     let mut keys = headers.get_all(API_KEY_HEADER).map(|value| value.to_str().ok());
     match (tokens.next(), tokens.next(), keys.next(), keys.next()) {
         (None, None, None, None) => Sent::Nothing,
-        // What cannot be read proves nothing; an empty credential is refused like a wrong one.
+        // An unreadable header counts as no credential; an empty key is refused like any invalid key.
         (Some(token), None, None, None) => token.map_or(Sent::Nothing, Sent::Token),
         (None, None, Some(key), None) => Sent::ApiKey(key.unwrap_or_default()),
         _ => Sent::Several,

@@ -1,8 +1,8 @@
-//! Who asks, and what it may do.
+//! Authentication and authorisation of requests.
 //!
-//! [`Access`] says who may use a route; `middleware::authorize` finds out who asks ([`identify()`]), holds it against the
-//! route's access ([`Access::admit`]) and leaves a [`Principal`] for the handler, which asks it what its account may see
-//! and never looks further.
+//! [`Access`] is the access rule of a route. `middleware::authorize` authenticates the request ([`identify()`]), checks
+//! it against the rule ([`Access::admit`]) and stores a [`Principal`] in the request. Handlers read permissions only
+//! from the principal.
 
 mod access;
 mod credentials;
@@ -21,10 +21,8 @@ pub use crate::accounts::{Credential, Principal};
 use crate::error::Error;
 use crate::lending::Caller;
 
-/// Looks again at the principal of a request, where it has one, after the request has waited for its client.
-///
-/// # Errors
-/// A 401 when the credential is no longer good, or gives another role.
+/// Checks the principal of a request again, after a wait for data from the client. Returns a 401 if the credential is
+/// no longer valid or its role has changed.
 pub(super) async fn confirm(request: &HttpRequest) -> Result<(), Rejection> {
     let principal = request.extensions().get::<Principal>().cloned();
     let Some(principal) = principal else { return Ok(()) };
@@ -44,7 +42,7 @@ fn caller(principal: &Principal, context: RequestContext) -> Caller {
     }
 }
 
-/// Taken where the use cases of credit are called.
+/// For handlers that call the lending use cases.
 impl FromRequest for Caller {
     type Error = Rejection;
     type Future = Ready<Result<Self, Rejection>>;
@@ -62,6 +60,9 @@ impl FromRequest for Principal {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let principal = request.extensions().get::<Self>().cloned();
-        ready(principal.ok_or_else(|| Error::internal("a handler of a public route asks who asks").into()))
+        ready(
+            principal
+                .ok_or_else(|| Error::internal("a handler of a public route extracts a principal").into()),
+        )
     }
 }

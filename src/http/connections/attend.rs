@@ -1,4 +1,4 @@
-//! The middleware that ties a request to its connection.
+//! The middleware that tracks the requests of a connection.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,10 +17,11 @@ use futures_util::Stream;
 
 use super::{OpenConnection, Refusal};
 
-/// Refusals in a row after which a connection is closed. Clients that make single mistakes never get there.
+/// Number of consecutive refused requests after which a connection is closed, far above what occasional client errors
+/// produce.
 const MOST_REFUSED_IN_A_ROW: u32 = 100;
 
-/// A request in a connection.
+/// Marks a connection as in use by a request.
 struct Presence(Rc<OpenConnection>);
 
 impl Presence {
@@ -40,8 +41,8 @@ impl Drop for Presence {
     }
 }
 
-/// Has a connection count as used until its request is answered, and a stream sent; closes one that goes on sending
-/// requests that are refused.
+/// Marks a connection as in use until the response, including a stream, has been sent. Closes connections that keep
+/// sending refused requests.
 pub(in crate::http) async fn attend(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -58,7 +59,7 @@ pub(in crate::http) async fn attend(
     }
     let version = request.version();
     let answered = next.call(request).await;
-    // From here on the answer itself is sent.
+    // From here on the response itself is sent.
     connection.exchange.set_continue_due(false);
     let mut response = answered?.map_into_boxed_body();
     close_a_flood(&connection, &mut response);
@@ -80,21 +81,21 @@ fn close_a_flood(connection: &OpenConnection, response: &mut ServiceResponse<Box
         connection.refuse(Refusal::Flood);
     }
     response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-    // HTTP/2 has no such field: there the connection is cut off if it goes on.
+    // HTTP/2 has no such field, so the connection is shut down if the refusals continue.
     if refused >= 2 * MOST_REFUSED_IN_A_ROW {
         connection.shut_down();
     }
 }
 
-/// HTTP/1.0 knows no chunks: a body of unknown length ends with its connection (RFC 9112, section 6.3).
+/// HTTP/1.0 has no chunked encoding: a body of unknown length ends when the connection closes (RFC 9112, section 6.3).
 fn end_with_the_connection(response: &mut ServiceResponse<BoxBody>) {
     let head = response.response_mut().head_mut();
     head.no_chunking(true);
     head.set_connection_type(ConnectionType::Close);
 }
 
-/// The body of a request whose client waits for `100 Continue` before it sends it. That is due once the body is read, and
-/// not before: a request that is refused without its body gets its final status alone (RFC 9110, section 10.1.1).
+/// The body of a request whose client waits for `100 Continue`. The interim response is due when the body is first
+/// read; a request that is refused without reading its body gets only the final status (RFC 9110, section 10.1.1).
 struct AwaitedBody {
     payload: Pin<Box<Payload>>,
     connection: Rc<OpenConnection>,
@@ -113,7 +114,7 @@ impl Stream for AwaitedBody {
     }
 }
 
-/// A stream that is being sent.
+/// The body of a streamed response, which keeps its connection marked as in use.
 struct Attended {
     body: BoxBody,
     _presence: Presence,

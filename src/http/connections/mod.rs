@@ -1,16 +1,15 @@
-//! The open connections: how many there may be, how many an address may have, and how long one may be open without a
-//! request in it.
+//! Limits on open connections: in total, per address, and in idle time.
 //!
-//! A connection is counted as soon as TCP has it, before TLS, so that connections that say nothing count too. When
-//! `server.max_connections` are open, [`SPARE_CONNECTIONS`] more are accepted: health probes are answered on them,
-//! and anything else is refused with a 503, so that a full server can still be looked at. What is refused is counted in
-//! `http_connections_refused_total` and logged, a line for many.
+//! A connection is counted as soon as it is accepted, before TLS, so silent connections count too. When
+//! `server.max_connections` are open, [`SPARE_CONNECTIONS`] more are accepted to keep the server observable: health
+//! probes are answered on them and all other requests are refused with a 503. Refused connections are counted in
+//! `http_connections_refused_total` and logged at a limited rate.
 //!
-//! actix bounds the time to the head of a connection's first request, and the pause after an answer, but not a later head that
-//! trickles in byte by byte, nor an answer that nobody fetches. So every connection is watched from outside: one that has had no
-//! request in it for `server.keep_alive_ms` is shut down, whatever it is doing meanwhile. A stream that is still being sent, a WebSocket
-//! for instance, counts as a request. A handle of its own to the socket makes that possible; each connection costs two file
-//! descriptors.
+//! actix limits the time to the head of the first request and the pause after a response, but neither a later head that
+//! arrives byte by byte nor a response that the client does not read. Therefore every connection is also monitored from
+//! outside: a connection without a request in progress for `server.keep_alive_ms` is shut down, regardless of its
+//! state. A stream that is still being sent, such as a WebSocket, counts as a request in progress. Monitoring needs a
+//! second handle to the socket, so each connection takes two file descriptors.
 
 mod attend;
 mod exchange;
@@ -36,28 +35,28 @@ pub(super) use self::attend::attend;
 pub(super) use self::exchange::Exchange;
 pub(super) use self::open_files::connections_that_fit;
 
-/// Connections that are accepted beyond `server.max_connections`, for health probes.
+/// Connections accepted beyond `server.max_connections`, for health probes.
 pub(super) const SPARE_CONNECTIONS: usize = 64;
-/// How long a spare connection may be open without a request in it.
+/// Maximum idle time of a spare connection.
 const SPARE_IDLE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The longest pause between two looks at the idle connections.
+/// Maximum interval between checks for idle connections.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// Refused connections are logged once in so much time, for each reason.
+/// Interval within which refused connections are logged once per reason.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// Why a connection is refused, or shut down.
+/// Why a connection is refused or shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Refusal {
-    /// Its address has too many.
+    /// The address has too many connections.
     AddressLimit,
-    /// All connections are taken.
+    /// The connection limit has been reached.
     ConnectionLimit,
-    /// No request came in time.
+    /// No request was received in time.
     NoRequest,
-    /// TLS was not agreed on in time.
+    /// The TLS handshake did not finish in time.
     Handshake,
-    /// It went on sending requests that are refused.
+    /// The client kept sending refused requests.
     Flood,
 }
 
@@ -65,7 +64,7 @@ impl Refusal {
     const ALL: [Self; 5] =
         [Self::AddressLimit, Self::ConnectionLimit, Self::NoRequest, Self::Handshake, Self::Flood];
 
-    /// The label in metrics and in the log.
+    /// The label in metrics and logs.
     const fn as_str(self) -> &'static str {
         match self {
             Self::AddressLimit => "address_limit",
@@ -85,7 +84,7 @@ pub(super) struct Connections {
 
 struct Inner {
     settings: ServerSettings,
-    /// `server.max_connections`, or what fits.
+    /// `server.max_connections`, lowered to what the open-file limit allows.
     most: usize,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -102,15 +101,15 @@ struct Open {
     of_network: HashMap<IpAddr, usize>,
 }
 
-/// One connection, as the watcher sees it.
+/// The monitored state of one connection.
 struct Watched {
     socket: Socket,
-    /// Requests in it.
+    /// Number of requests in progress.
     requests: AtomicUsize,
-    /// When there was last a request in it, in milliseconds of the monotonic clock.
+    /// When a request was last in progress, in milliseconds of the monotonic clock.
     idle_since_ms: AtomicU64,
     idle_limit_ms: u64,
-    /// Whether a part of a head has come.
+    /// Whether part of a request head has been received.
     has_partial_head: AtomicBool,
 }
 
@@ -125,7 +124,7 @@ impl Watched {
     }
 }
 
-/// One connection, for as long as it is open. Dropping it takes it out of the count.
+/// An open connection. Dropping it removes it from the count.
 pub(super) struct OpenConnection {
     connections: Connections,
     id: u64,
@@ -136,7 +135,7 @@ pub(super) struct OpenConnection {
 }
 
 impl Connections {
-    /// Watches connections until the last clone is gone. At most `most` are open, and the spare ones.
+    /// Monitors connections until the last clone is dropped. At most `most` connections are open, plus the spare ones.
     pub(super) fn watch(
         settings: &ServerSettings,
         most: usize,
@@ -153,14 +152,14 @@ impl Connections {
         connections
     }
 
-    /// Counts a new connection. One that is too many is shut down.
+    /// Counts a new connection. Connections over the limit are shut down.
     pub(super) fn admit(&self, stream: &TcpStream) -> Option<OpenConnection> {
         let refusal = match self.set_up(stream) {
             Ok(Ok(admitted)) => return Some(admitted),
             Ok(Err(refusal)) => Some(refusal),
             Err(error) => {
-                // The peer has gone already, or file descriptors have run out.
-                debug!(self.inner.logger, "a connection cannot be watched"; "error" => %error);
+                // The peer has already disconnected, or no file descriptors are left.
+                debug!(self.inner.logger, "a connection cannot be monitored"; "error" => %error);
                 None
             }
         };
@@ -175,7 +174,7 @@ impl Connections {
         let settings = &self.inner.settings;
         let socket = SockRef::from(stream).try_clone()?;
         socket.set_tcp_nodelay(true)?;
-        // A peer that acknowledges nothing is cut off by the kernel, also where the task that writes to it stands still.
+        // The kernel drops a peer that acknowledges nothing, even while the task that writes to it is blocked.
         socket.set_tcp_user_timeout(Some(Duration::from_millis(settings.tcp_user_timeout_ms)))?;
         let peer = ClientAddress::new(stream.peer_addr()?.ip());
         let is_limited = settings.max_connections_per_address > 0 && !peer.is_in(&settings.trusted_proxies);
@@ -219,7 +218,7 @@ impl Connections {
 }
 
 impl Open {
-    /// Shuts down the spare connection that has been idle for longest, so that a probe can always connect.
+    /// Shuts down the spare connection that has been idle the longest, to make room for a probe.
     fn make_room(&mut self) -> Result<(), Refusal> {
         let oldest = self
             .spare
@@ -252,7 +251,7 @@ impl Inner {
         }
     }
 
-    /// Shuts down the connections that had no request in them for too long.
+    /// Shuts down connections that have been idle for too long.
     fn close_forgotten(&self) {
         let now_ms = self.now_ms();
         let forgotten: Vec<_> = {
@@ -278,32 +277,32 @@ async fn close_forgotten(connections: Weak<Inner>, look_every: Duration) {
 }
 
 impl OpenConnection {
-    /// What the stream and the application tell each other of this connection.
+    /// The state shared by the stream and the application.
     pub(super) fn exchange(&self) -> &Exchange {
         &self.exchange
     }
 
-    /// Whether only health probes are answered on it.
+    /// Whether this is a spare connection, on which only health probes are answered.
     pub(super) fn is_spare(&self) -> bool {
         self.is_spare
     }
 
-    /// Whether there is no request in it.
+    /// Whether no request is in progress.
     pub(super) fn is_idle(&self) -> bool {
         self.watched.is_idle()
     }
 
-    /// Notes whether a part of a head has come, and the rest has not.
+    /// Records whether part of a request head has been received.
     pub(super) fn set_partial_head(&self, is_partial: bool) {
         self.watched.has_partial_head.store(is_partial, Ordering::SeqCst);
     }
 
-    /// Counts and logs that it is refused.
+    /// Counts and logs a refusal of this connection.
     pub(super) fn refuse(&self, refusal: Refusal) {
         self.connections.inner.refuse(refusal);
     }
 
-    /// Ends it, whatever it is doing.
+    /// Shuts the connection down immediately.
     fn shut_down(&self) {
         let _already_closed = self.watched.socket.shutdown(Shutdown::Both);
     }

@@ -1,21 +1,21 @@
-//! How many connections the limit of open files has room for.
+//! Limits the number of connections to what the open-file limit allows.
 //!
-//! A server that runs out of file descriptors cannot accept, and cannot say so. The limit is raised as far as the
-//! process may; where that is not far enough, fewer connections are accepted.
+//! A server that runs out of file descriptors cannot accept connections and cannot report it. The limit is therefore
+//! raised as far as permitted; if that is not enough, fewer connections are accepted.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, warn};
 
 use super::SPARE_CONNECTIONS;
 
-/// File descriptors of one connection: its socket, and the handle by which it is shut down from outside.
+/// File descriptors per connection: its socket and the handle for shutting it down from outside.
 const FILES_PER_CONNECTION: u64 = 2;
-/// What the database, the bureaus, the log and refused connections take.
+/// File descriptors reserved for the database, the bureaus, the log and refused connections.
 const OTHER_FILES: u64 = 512;
-/// Accepted however low the limit is.
+/// Minimum number of connections, however low the limit is.
 const FEWEST: usize = 16;
 
-/// `wanted`, or as many connections as the limit of open files has room for beside the spare ones.
+/// `wanted`, or the number of connections that the open-file limit allows besides the spare ones.
 pub(in crate::http) fn connections_that_fit(wanted: usize, logger: &Logger) -> usize {
     let needed = files_of(wanted);
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
@@ -24,7 +24,7 @@ pub(in crate::http) fn connections_that_fit(wanted: usize, logger: &Logger) -> u
     let allowed = if is_raised { possible } else { soft };
     let fitting = fitting(wanted, allowed);
     if fitting < wanted {
-        warn!(logger, "server.max_connections lowered: the limit of open files is too low";
+        warn!(logger, "server.max_connections lowered: the open-file limit is too low";
             "max_connections" => wanted, "lowered_to" => fitting,
             "open_files_needed" => needed, "open_files_allowed" => allowed);
     }

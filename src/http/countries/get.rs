@@ -7,7 +7,7 @@ use crate::http::HttpState;
 use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
 
-/// One country with its document, currency, limits and rules.
+/// Returns a country with its document, currency, limits and rules.
 #[utoipa::path(
     get,
     path = "/api/v1/countries/{code}",
@@ -18,7 +18,7 @@ use crate::http::problem::Answer;
     ),
     responses(
         (status = 200, description = "The country", body = CountryDescription),
-        (status = 404, description = "Aval does not lend there"),
+        (status = 404, description = "Country not supported"),
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, CountryPath(country): CountryPath) -> Answer {

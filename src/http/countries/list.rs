@@ -9,21 +9,21 @@ use crate::domain::application::Country;
 use crate::http::HttpState;
 use crate::http::problem::Answer;
 
-/// Every country.
+/// All supported countries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CountryList {
-    /// In the order of the specification.
+    /// The countries, in the order of the specification.
     pub countries: Vec<CountryDescription>,
 }
 
-/// Every country with its document, currency, limits and rules.
+/// Lists the countries with their documents, currencies, limits and rules.
 #[utoipa::path(
     get,
     path = "/api/v1/countries",
     operation_id = "list_countries",
     tag = "countries",
     responses(
-        (status = 200, description = "Every country", body = CountryList),
+        (status = 200, description = "All supported countries", body = CountryList),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState) -> Answer {

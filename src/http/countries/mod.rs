@@ -1,4 +1,4 @@
-//! Countries: what they want, and what they would say.
+//! Endpoints for countries: their rules, document checks and trial evaluations.
 
 pub mod check_document;
 pub mod evaluate;

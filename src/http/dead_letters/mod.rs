@@ -1,4 +1,4 @@
-//! Dead letters: jobs that failed for good, and what operators do about them. For admins.
+//! Dead letters: jobs that failed permanently, and their handling by operators (admins only).
 
 pub mod list;
 pub mod retry_all;

@@ -1,4 +1,4 @@
-//! How a dead letter is shown, and `GET /api/v1/admin/failed-jobs/{id}`.
+//! Response types for dead letters, and `GET /api/v1/admin/failed-jobs/{id}`.
 
 use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
@@ -18,35 +18,35 @@ use crate::queue::dead_letters::{self, FailedJob, FailedJobStatus, LetterAction}
 pub struct DeadLetterView {
     /// The identifier.
     pub id: Uuid,
-    /// The job's.
+    /// The identifier of the job.
     pub job_id: Uuid,
-    /// What it was to do.
+    /// The task of the job.
     #[schema(example = "process_credit_application")]
     pub task: String,
-    /// The lane that it waited in: for applications, the country's code.
+    /// The job's lane; for applications, the country code.
     #[schema(example = "ES")]
     pub lane: String,
-    /// The application that it was about.
+    /// The application that the job processed.
     pub application_id: Option<Uuid>,
-    /// The code of its last error.
+    /// The code of the last error.
     #[schema(example = "panicked")]
     pub error_type: String,
-    /// Its last error.
+    /// The message of the last error.
     pub error_message: String,
-    /// How often it was tried.
+    /// The number of attempts.
     #[schema(example = 3)]
     pub attempts: i32,
-    /// What operators made of it.
+    /// The state of its handling.
     #[schema(value_type = FailedJobStatus)]
     pub status: Label<FailedJobStatus>,
-    /// The request that had led to the job.
+    /// The request that caused the job.
     pub request_id: Option<String>,
-    /// The job that was queued in its place; with `reprocessed` alone.
+    /// The job that was queued as its replacement; only with `reprocessed`.
     pub retried_as: Option<Uuid>,
-    /// When it was given up.
+    /// When the job failed permanently.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
-    /// When an operator last did something about it.
+    /// Time of the last operator action.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub updated_at: DateTime<Utc>,
 }
@@ -71,29 +71,29 @@ impl From<FailedJob> for DeadLetterView {
     }
 }
 
-/// What an operator did.
+/// An operator action on a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LetterActionView {
     /// `retry`, `ignore` or `review`.
     #[schema(value_type = crate::http::schemas::LetterActionName, example = "retry")]
     pub action: String,
-    /// The status before.
+    /// The previous status.
     #[schema(value_type = FailedJobStatus)]
     pub old_status: Label<FailedJobStatus>,
-    /// The status after.
+    /// The new status.
     #[schema(value_type = FailedJobStatus)]
     pub new_status: Label<FailedJobStatus>,
-    /// Who.
+    /// The operator who took the action.
     #[schema(example = "ana.garcia")]
     pub actor: String,
-    /// Why.
-    #[schema(example = "The defect is mended")]
+    /// The reason that the operator gave.
+    #[schema(example = "The defect is fixed")]
     pub reason: String,
-    /// The request.
+    /// The request that carried out the action.
     pub request_id: Option<String>,
-    /// The job that a retry queued.
+    /// The job that was queued by a retry.
     pub job_id: Option<Uuid>,
-    /// When.
+    /// Time of the action.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
 }
@@ -113,33 +113,33 @@ impl From<LetterAction> for LetterActionView {
     }
 }
 
-/// A dead letter with all that was kept.
+/// A dead letter with its arguments, causes and actions.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct WholeLetterView {
-    /// The letter.
+    /// The dead letter.
     #[serde(flatten)]
     pub letter: DeadLetterView,
     /// The job's arguments.
     #[schema(value_type = Object)]
     pub args: Value,
-    /// The chain of causes, where there is one.
+    /// The chain of causes, if available.
     pub causes: Option<String>,
-    /// What it may become.
+    /// The statuses that it can change to.
     pub next: Vec<FailedJobStatus>,
-    /// What was done about it, oldest first.
+    /// The actions taken, oldest first.
     pub actions: Vec<LetterActionView>,
 }
 
-/// One dead letter, with arguments, causes and what was done about it.
+/// Returns a dead letter with its arguments, causes and actions.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/failed-jobs/{id}",
     operation_id = "get_failed_job",
     tag = "operations",
-    params(("id" = uuid::Uuid, Path, description = "The dead letter")),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter")),
     responses(
         (status = 200, description = "The dead letter", body = WholeLetterView),
-        (status = 404, description = "There is none"),
+        (status = 404, description = "Dead letter not found"),
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {

@@ -1,7 +1,8 @@
-//! Health: whether this process lives, whether work should be sent to it, and how its parts are.
+//! Health endpoints: liveness, readiness and a detailed report.
 //!
-//! Readiness looks at what every request needs, the database and the intake of work; it is no place for the state of
-//! bureaus, whose failure is answered by fallback and must not take an instance out of service. The details tell all.
+//! Readiness depends on what every request needs: the database and the ability to take work. It does not depend on the
+//! bureaus, because an outage of a bureau is handled by fallback and must not take an instance out of service. The
+//! detailed report covers all components.
 
 mod report;
 
@@ -21,26 +22,25 @@ use super::problem::Answer;
 use super::{HttpServerState, HttpState};
 use crate::error::{Error, Result};
 
-/// Longest wait for the database's answer: a probe that hangs tells less than one that fails.
+/// Maximum wait for the database, so that a probe fails rather than hangs.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the process stands in its life.
+/// The lifecycle phase of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Not everything stands yet.
+    /// Components are still starting.
     Starting,
-    /// Work is welcome.
+    /// The instance accepts work.
     Ready,
-    /// Going: what is here is finished, nothing new should come.
+    /// Shutting down: requests in progress are finished, no new work should be sent.
     Draining,
 }
 
-/// The phase, as everybody may read it. Phases only go forward. Cheap to clone.
+/// The shared phase. Phases only move forward. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicU8>);
 
 impl Readiness {
-    /// The phase.
     pub fn phase(&self) -> Phase {
         match self.0.load(Ordering::Acquire) {
             0 => Phase::Starting,
@@ -49,7 +49,7 @@ impl Readiness {
         }
     }
 
-    /// Goes to a later phase; an earlier one is ignored.
+    /// Moves to a later phase; an earlier one is ignored.
     pub fn enter(&self, phase: Phase) {
         let step = match phase {
             Phase::Starting => 0,
@@ -60,20 +60,20 @@ impl Readiness {
     }
 }
 
-/// Whether `path` is the one that answers before everything stands.
+/// Whether `path` is the liveness probe, which is answered even during startup.
 pub(super) fn is_liveness_probe(path: &str) -> bool {
     matches!(path, "/health/live" | "/api/v1/health/live")
 }
 
-/// Whether `path` is a probe's: what a load balancer or an orchestrator asks for.
+/// Whether `path` is a probe of a load balancer or an orchestrator.
 pub(super) fn is_probe(path: &str) -> bool {
     matches!(path.strip_prefix("/api/v1").unwrap_or(path), "/health" | "/health/live" | "/health/ready")
 }
 
-/// A probe's answer.
+/// The response of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProbeAnswer {
-    /// Always `ok`: anything else is a problem.
+    /// Always `ok`; failures are reported as problems.
     #[schema(value_type = crate::http::schemas::ProbeStatus, example = "ok")]
     pub status: &'static str,
     /// The version of Aval.
@@ -83,29 +83,29 @@ pub struct ProbeAnswer {
 
 const OK: ProbeAnswer = ProbeAnswer { status: "ok", version: env!("CARGO_PKG_VERSION") };
 
-/// The process answers. Also under `/api/v1`.
+/// Liveness probe: the process responds. Also available under `/api/v1`.
 #[utoipa::path(
     get,
     path = "/health/live",
     operation_id = "get_liveness",
     tag = "health",
     responses(
-        (status = 200, description = "The process answers", body = ProbeAnswer),
+        (status = 200, description = "The process is alive", body = ProbeAnswer),
     ),
 )]
 pub(super) async fn live() -> Answer {
     Ok(HttpResponse::Ok().json(OK))
 }
 
-/// Work may be sent here. Also under `/api/v1`.
+/// Readiness probe: the instance accepts work. Also available under `/api/v1`.
 #[utoipa::path(
     get,
     path = "/health/ready",
     operation_id = "get_readiness",
     tag = "health",
     responses(
-        (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without a database that takes writes, with a clock that is wrong, or while jobs cannot be claimed or events not be published"),
+        (status = 200, description = "The database is writable and the instance accepts work", body = ProbeAnswer),
+        (status = 503, description = "The instance is starting or draining, the database is not writable, the clock skew is too large, or jobs cannot be claimed or events cannot be published"),
     ),
 )]
 pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> Answer {
@@ -117,36 +117,38 @@ pub(super) async fn ready(server_state: HttpServerState, state: HttpState) -> An
     }
     let skew = clock_skew(&state).await?;
     if skew > state.resources.settings.instance.max_clock_skew() {
-        let off = format!("{} ms from the database's", skew.as_millis());
+        let off = format!("{} ms off the database clock", skew.as_millis());
         return Err(Error::unavailable("clock", off).into());
     }
     Ok(HttpResponse::Ok().json(OK))
 }
 
-/// The same as readiness. Also under `/api/v1`.
+/// Same as the readiness probe. Also available under `/api/v1`.
 #[utoipa::path(
     get,
     path = "/health",
     operation_id = "get_health",
     tag = "health",
     responses(
-        (status = 200, description = "The database takes writes and work is taken", body = ProbeAnswer),
-        (status = 503, description = "Starting, draining, without a database that takes writes, with a clock that is wrong, or while jobs cannot be claimed or events not be published"),
+        (status = 200, description = "The database is writable and the instance accepts work", body = ProbeAnswer),
+        (status = 503, description = "The instance is starting or draining, the database is not writable, the clock skew is too large, or jobs cannot be claimed or events cannot be published"),
     ),
 )]
 pub(super) async fn summary(server_state: HttpServerState, state: HttpState) -> Answer {
     ready(server_state, state).await
 }
 
-/// How every part is; always 200, with the whole in `status`. Also under `/api/v1`.
+/// Reports the health of all components. Also available under `/api/v1`.
+///
+/// Returns 200 as soon as the instance has started; the overall state is in `status`.
 #[utoipa::path(
     get,
     path = "/health/detailed",
     operation_id = "get_detailed_health",
     tag = "health",
     responses(
-        (status = 200, description = "How the parts are", body = InstanceHealth),
-        (status = 503, description = "Starting"),
+        (status = 200, description = "Health of the components", body = InstanceHealth),
+        (status = 503, description = "The instance is starting"),
     ),
 )]
 pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) -> Answer {
@@ -171,9 +173,9 @@ pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) ->
     Ok(HttpResponse::Ok().json(health))
 }
 
-/// Asks the database for a sign of life, and how far this instance's clock is from its own.
+/// Queries the database's time and returns the clock skew of this instance.
 async fn clock_skew(state: &HttpState) -> Result<Duration> {
-    let timed_out = |_| Error::unavailable("database", "no answer in time");
+    let timed_out = |_| Error::unavailable("database", "no response in time");
     let asked = tokio::time::timeout(DATABASE_PATIENCE, state.resources.database.time());
     let theirs = asked.await.map_err(timed_out)??;
     Ok((state.resources.clock.now() - theirs).abs().to_std().unwrap_or(Duration::MAX))

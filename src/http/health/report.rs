@@ -1,4 +1,4 @@
-//! The parts of an instance, as `GET /health/detailed` tells of them.
+//! The detailed health report of `GET /health/detailed`.
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
@@ -14,39 +14,39 @@ use crate::providers::simulator::Simulator;
 use crate::redis::{self, Redis};
 use crate::storage::replica::ReplicaState;
 
-/// Who knows how the parts are that HTTP does not know: the composition root.
+/// Provides the health of components outside the HTTP layer. Implemented by the composition root.
 pub trait HealthSource: Send + Sync {
-    /// Whether new work is taken.
+    /// Whether the instance accepts new work.
     fn takes_work(&self) -> bool;
 
-    /// Asks the parts. Must not wait for a part that may be stuck.
+    /// Collects the health of the components. Must not block on a component that may be stuck.
     fn report(&self) -> BoxFuture<'_, HealthReport>;
 }
 
-/// What a [`HealthSource`] tells.
+/// The health of the components outside the HTTP layer.
 #[derive(Debug, Clone, Default)]
 pub struct HealthReport {
     /// The permanent actors of this instance.
     pub actors: Vec<ActorHealth>,
-    /// The breakers of this instance, one for each country.
+    /// The circuit breakers of this instance, one per country.
     pub breakers: Vec<BreakerHealth>,
-    /// How long the oldest unpublished event has waited, as far as this instance knows.
+    /// Age of the oldest unpublished event known to this instance.
     pub outbox_lag_ms: Option<u64>,
-    /// Jobs in work on this instance.
+    /// Number of jobs running on this instance.
     pub running_jobs: u64,
-    /// The channels over which this instance is told of changes.
+    /// The channels on which this instance is notified of changes.
     pub push_channels: Vec<PushChannelHealth>,
 }
 
 /// One permanent actor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ActorHealth {
-    /// Its role.
+    /// The name of the actor.
     #[schema(example = "write_batcher")]
     pub actor: &'static str,
-    /// Whether it lives now.
+    /// Whether the actor is running.
     pub alive: bool,
-    /// How often it was restarted after a death.
+    /// Number of restarts after a failure.
     #[schema(example = 0)]
     pub restarts: u64,
 }
@@ -57,7 +57,7 @@ pub struct BreakerHealth {
     /// The country.
     #[schema(value_type = crate::http::schemas::CountryCode)]
     pub country: Country,
-    /// Its bureau.
+    /// The country's bureau.
     #[schema(example = "ASNEF-CIRBE")]
     pub provider: &'static str,
     /// `closed`, `open` or `half_open`.
@@ -65,35 +65,34 @@ pub struct BreakerHealth {
     pub state: &'static str,
 }
 
-/// The database, from this instance.
+/// The database, as seen by this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DatabaseHealth {
-    /// Whether it answered just now.
+    /// Whether the database responded.
     pub answers: bool,
-    /// How long the answer took; `null` when there was none.
+    /// Response time; `null` if there was no response.
     #[schema(example = 1)]
     pub latency_ms: Option<u64>,
-    /// How far this instance's clock is from the database's, the time of the question included; `null` when there was
-    /// no answer.
+    /// Difference between the clocks of this instance and the database, including the round trip; `null` if there was
+    /// no response.
     #[schema(example = 1)]
     pub clock_skew_ms: Option<u64>,
     /// Connections in use.
     #[schema(example = 2)]
     pub connections_active: u32,
-    /// Connections that wait to be used.
+    /// Idle connections in the pool.
     #[schema(example = 4)]
     pub connections_idle: u32,
-    /// The replica that lists and statistics are read from; `null` when none is configured.
+    /// The replica for lists and statistics; `null` if none is configured.
     pub replica: Option<ReplicaHealth>,
 }
 
-/// The replica, from this instance.
+/// The read replica, as seen by this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReplicaHealth {
-    /// Whether it is read. Otherwise it failed a moment ago or is too far behind, and the database is read in its
-    /// place.
+    /// Whether the replica is used. If it failed recently or lags too far behind, the primary database is read instead.
     pub is_read: bool,
-    /// How far it is behind; `null` when that is not known.
+    /// Replication lag; `null` if unknown.
     #[schema(example = 40)]
     pub lag_ms: Option<u64>,
 }
@@ -105,29 +104,29 @@ impl From<ReplicaState> for ReplicaHealth {
     }
 }
 
-/// A channel over which this instance is told of changes.
+/// A channel on which this instance is notified of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PushChannelHealth {
-    /// Its name.
+    /// The name of the channel.
     #[schema(value_type = PushChannel, example = "postgres")]
     pub channel: &'static str,
-    /// Whether its heartbeat comes back. Otherwise this instance polls, and updates are up to a second late.
+    /// Whether heartbeats arrive on the channel. If not, the instance polls and updates are delayed by up to a second.
     pub up: bool,
 }
 
 word_schemas! {
     /// The states of Redis.
-    RedisState: ["absent", "up", "degraded"], "`absent`: not configured; `degraded`: it did not answer last, and everything works without it";
+    RedisState: ["absent", "up", "degraded"], "`absent`: not configured; `degraded`: the last command failed; Aval keeps working without Redis";
     /// The states of an instance.
-    HealthStatus: ["ok", "degraded", "down"], "`degraded`: an actor is down, a breaker is not closed, Redis is away, the replica is not read, or changes are not pushed; `down`: no work can be done";
-    /// The channels over which an instance is told of changes.
-    PushChannel: [notifications::CHANNEL, bus::redis::CHANNEL], "`postgres`: LISTEN; `redis`: the stream of events";
+    HealthStatus: ["ok", "degraded", "down"], "`degraded`: an actor is down, a breaker is not closed, Redis is unavailable, the replica is not used, or changes are not pushed; `down`: the instance cannot work";
+    /// The channels on which an instance is notified of changes.
+    PushChannel: [notifications::CHANNEL, bus::redis::CHANNEL], "`postgres`: LISTEN; `redis`: the event stream";
 }
 
-/// Redis, from this instance.
+/// Redis, as seen by this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RedisHealth {
-    /// `absent` when none is configured; `up`; `degraded` when it did not answer last: everything works without it.
+    /// `absent` if none is configured, `up`, or `degraded` if it did not respond last time. Aval works without Redis.
     #[schema(value_type = RedisState, example = "up")]
     pub state: &'static str,
 }
@@ -143,13 +142,13 @@ impl RedisHealth {
     }
 }
 
-/// The built-in bureaus.
+/// The built-in bureau simulators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SimulatorHealth {
-    /// The countries that ask them.
+    /// The countries that use a simulator.
     #[schema(value_type = Vec<crate::http::schemas::CountryCode>)]
     pub countries: Vec<Country>,
-    /// Questions since the start.
+    /// Number of calls since startup.
     #[schema(example = 12)]
     pub calls: u64,
 }
@@ -164,39 +163,39 @@ impl SimulatorHealth {
     }
 }
 
-/// An instance and its parts.
+/// The health of an instance and its components.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InstanceHealth {
-    /// `ok`; `degraded` when an actor is down, a breaker is not closed, Redis is away, the replica is not read, or
-    /// changes are not pushed; `down` when no work can be done.
+    /// `ok`; `degraded` when an actor is down, a breaker is not closed, Redis is unavailable, the replica is not used,
+    /// or changes are not pushed; `down` when the instance cannot work.
     #[schema(value_type = HealthStatus, example = "ok")]
     pub status: &'static str,
-    /// The instance's name.
+    /// The name of the instance.
     #[schema(example = "host-1234")]
     pub instance: String,
     /// The version of Aval.
     #[schema(example = "0.1.0")]
     pub version: &'static str,
-    /// Whether it is shutting down.
+    /// Whether the instance is shutting down.
     pub draining: bool,
-    /// Whether new work is taken.
+    /// Whether the instance accepts new work.
     pub takes_work: bool,
     /// The database.
     pub database: DatabaseHealth,
     /// Redis.
     pub redis: RedisHealth,
-    /// The channels over which this instance is told of changes.
+    /// The channels on which this instance is notified of changes.
     pub push_channels: Vec<PushChannelHealth>,
     /// The permanent actors.
     pub actors: Vec<ActorHealth>,
-    /// The breakers.
+    /// The circuit breakers.
     pub breakers: Vec<BreakerHealth>,
-    /// The built-in bureaus; `null` when they do not run.
+    /// The built-in bureau simulators; `null` if they are not running.
     pub simulator: Option<SimulatorHealth>,
-    /// How long the oldest unpublished event has waited, as far as this instance knows.
+    /// Age of the oldest unpublished event known to this instance.
     #[schema(example = 0)]
     pub outbox_lag_ms: Option<u64>,
-    /// Jobs in work on this instance.
+    /// Number of jobs running on this instance.
     #[schema(example = 3)]
     pub running_jobs: u64,
 }

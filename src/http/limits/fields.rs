@@ -1,8 +1,8 @@
-//! What the limits tell a client, as header fields.
+//! Response headers for rate limits.
 //!
-//! `RateLimit-Policy` and `RateLimit` are lists of structured fields (RFC 9651), after draft-ietf-httpapi-ratelimit-headers-10: each policy
-//! by its name, with its quota `q` and the seconds `w` in which the quota is earned; and for each what remains, `r`, and
-//! the seconds `t` until all of it is there again.
+//! `RateLimit-Policy` and `RateLimit` are structured field lists (RFC 9651) according to
+//! draft-ietf-httpapi-ratelimit-headers-10. A policy has a name, the quota `q` and the window `w` in seconds.
+//! `RateLimit` gives the remaining quota `r` and the time `t` in seconds until it is fully restored.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ pub(in crate::http) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_stati
 /// `RateLimit`
 pub(in crate::http) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// What all limits said to one request, in the order in which they were asked.
+/// The results of all limits checked for one request, in order.
 #[derive(Debug, Clone, Default)]
 pub struct LimitChecks(Vec<LimitCheck>);
 
 impl LimitChecks {
-    /// Adds what another limit said.
+    /// Adds the result of another limit.
     pub fn add(&mut self, verdict: LimitCheck) {
         self.0.push(verdict);
     }
 
-    /// Writes the fields, when there is something to tell.
+    /// Writes the headers, if any limit was checked.
     pub fn write(&self, headers: &mut HeaderMap) {
         if self.0.is_empty() {
             return;
@@ -51,7 +51,7 @@ impl LimitChecks {
     }
 }
 
-/// Rounded up: nobody is sent back too early.
+/// Rounded up, so that a client does not retry too early.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

@@ -1,5 +1,5 @@
-//! The rate limiter of one instance, in its memory: several instances let through as many times what one lets through,
-//! where there is no Redis to count in together.
+//! The in-memory rate limiter of one instance. Without Redis, each instance counts separately, so the effective limit
+//! is multiplied by the number of instances.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,10 +14,10 @@ use super::{Limit, LimitCheck, LimitClass, Payer};
 use crate::clock::Clock;
 use crate::config::LimitSettings;
 
-/// How often those are forgotten whose pause has made everything good.
+/// Interval for removing clients whose quota is fully restored.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// The house's clock, as governor reads it.
+/// Adapts [`Clock`] for governor.
 #[derive(Debug, Clone)]
 struct Ticks(Clock);
 
@@ -29,7 +29,7 @@ impl governor::clock::Clock for Ticks {
     }
 }
 
-/// One limit and its clients.
+/// One limit and the state of its clients.
 #[derive(Debug)]
 struct Counter {
     limit: Limit,
@@ -54,7 +54,7 @@ impl Counter {
         LimitCheck { limit: self.limit, remaining, retry_after }
     }
 
-    /// Takes `requests` from a client, at most until nothing is left of its burst.
+    /// Charges a client for `requests`, at most until its burst is used up.
     fn charge(&self, client: u64, requests: u32, now: Duration) {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let interval = self.limit.interval();
@@ -64,14 +64,15 @@ impl Counter {
     }
 }
 
-/// The counters of every class and kind of payer.
+/// The in-memory counters for every class and payer kind.
 pub(super) struct MemoryRateLimiter {
     counters: Vec<Arc<Counter>>,
-    /// The counters of limits that keys were made with, as long as somebody is remembered in them.
+    /// Counters of custom limits of API keys, kept while they have clients.
     own: Mutex<HashMap<Limit, Arc<Counter>>>,
     max_clients: usize,
     failed_authentication_cost: u32,
-    /// Not the default keys: who knows them could choose addresses that count as somebody else's.
+    /// Randomly keyed, because with known keys a client could choose addresses that collide with those of another
+    /// client.
     hasher: RandomState,
     clock: Clock,
     forgot_at: Mutex<Duration>,
@@ -142,7 +143,7 @@ impl MemoryRateLimiter {
         own.retain(|_, counter| !counter.governor.is_empty());
     }
 
-    /// How many clients are remembered.
+    /// Number of clients in the counters.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         self.counters.iter().map(|counter| counter.governor.len()).sum()

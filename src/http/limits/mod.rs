@@ -1,13 +1,13 @@
-//! Rate limits: how often who may ask.
+//! Rate limits per client address, account and API key.
 //!
-//! Each route belongs to a [`LimitClass`] (the route table says which), and each class has a rate for each client address
-//! and one for each account, by its role (`[limits]`). Both count every request, apart from each other: the address before
-//! anybody looks at credentials, the account as soon as it is known. An API key has a rate of its own, the configured one
-//! or what it was made with; what it creates counts for its address as a standard request alone, because the rate of
-//! creations per address is for people. The rates are GCRA, computed by governor.
+//! The route table assigns each route a [`LimitClass`]. Each class has one rate per client address and one per account,
+//! depending on its role (`[limits]`). Both count every request, independently of each other: the address before
+//! authentication, the account after it. An API key has its own rate, from the configuration or set when the key was
+//! created. Creations by an API key count as standard requests for its address, because the creation rate of addresses
+//! is meant for people. Rates are enforced with GCRA, computed by governor.
 //!
-//! Where there is a Redis all instances count together, by the same rules ([`shared`]); without it, and while it is away,
-//! each counts for itself ([`memory`]). Counting never fails, and waits for nothing but Redis.
+//! With Redis, all instances share counters with the same rules ([`shared`]). Without Redis, or while it is
+//! unavailable, each instance counts separately ([`memory`]). Counting never fails and waits only for Redis.
 
 mod fields;
 mod memory;
@@ -33,23 +33,23 @@ pub use self::fields::LimitChecks;
 pub use self::request::check_subject;
 pub(in crate::http) use self::request::{RequestLimits, check, check_as};
 
-/// Which routes are counted together.
+/// A group of routes that share a rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LimitClass {
-    /// Making applications.
+    /// Creation of applications.
     Create,
-    /// Webhooks.
+    /// Incoming webhooks.
     Webhook,
-    /// Logging in.
+    /// Logins.
     Login,
-    /// Everything that has no class of its own.
+    /// All other routes.
     Standard,
-    /// Never counted: probes.
+    /// Not limited: probes.
     Exempt,
 }
 
 impl LimitClass {
-    /// The classes that are counted.
+    /// The classes with a limit.
     pub const COUNTED: [Self; 4] = [Self::Create, Self::Webhook, Self::Login, Self::Standard];
 
     const fn rates(self, settings: &LimitSettings) -> Option<&ClassRates> {
@@ -63,31 +63,31 @@ impl LimitClass {
     }
 }
 
-/// Who pays for a request.
+/// The party that a request is counted for.
 #[derive(Debug, Clone, Copy)]
 pub enum Payer<'a> {
-    /// Whoever asks from there.
+    /// The client address.
     Address(ClientAddress),
-    /// An account that has proved who it is.
+    /// An authenticated account.
     Account {
-        /// Its name.
+        /// The name of the account.
         name: &'a str,
-        /// Its role.
+        /// The role of the account.
         role: Role,
     },
-    /// A machine client that has proved its key.
+    /// An authenticated API key.
     ApiKey {
-        /// The key's account.
+        /// The account of the key.
         name: &'a str,
-        /// The limits that the key was made with.
+        /// The custom limits of the key.
         limits: KeyLimits,
     },
-    /// What is asked about or spoken for, where that is no account that has proved it: a name that somebody tries to log
-    /// in with, a provider. It has the rate of a user.
+    /// A subject other than an account, such as the name in a login attempt or the bureau that sent a webhook. It has
+    /// the rate of a user.
     Subject(&'a str),
 }
 
-/// A [`Payer`] without its name.
+/// The kind of a [`Payer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum PayerKind {
     Address,
@@ -124,7 +124,7 @@ impl PayerKind {
 }
 
 impl Payer<'_> {
-    /// The limit that this payer alone has for a class: a key may be made with limits of its own.
+    /// The payer's custom limit for a class, which only API keys can have.
     fn own_limit(self, class: LimitClass) -> Option<Limit> {
         let Self::ApiKey { limits, .. } = self else { return None };
         let per_minute = match class {
@@ -146,7 +146,7 @@ impl Payer<'_> {
     }
 }
 
-/// One limit: a class, a kind of payer, and its rate.
+/// A limit: a class, a payer kind and their rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit {
     class: LimitClass,
@@ -155,7 +155,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// Every limit of the configuration.
+    /// All configured limits.
     fn all(settings: &LimitSettings) -> Vec<Self> {
         let of_class = |class: LimitClass| {
             let limit = move |rates: &ClassRates, payer_kind: PayerKind| Self {
@@ -169,7 +169,7 @@ impl Limit {
         LimitClass::COUNTED.into_iter().flat_map(of_class).collect()
     }
 
-    /// The name that clients read.
+    /// The name shown to clients.
     const fn name(self) -> &'static str {
         match (self.class, self.payer_kind) {
             (LimitClass::Create, PayerKind::Address) => "create-address",
@@ -183,31 +183,31 @@ impl Limit {
         }
     }
 
-    /// The time in which one more request is earned.
+    /// The interval after which one more request is allowed.
     fn interval(self) -> Duration {
         Duration::from_secs(60) / self.rate.per_minute.get()
     }
 }
 
-/// What a limit says to one request.
+/// The result of checking a limit for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitCheck {
     limit: Limit,
-    /// How many more requests it would let through now.
+    /// Number of further requests allowed now.
     pub remaining: u32,
-    /// When to come back; `None` when the request fits.
+    /// Wait before the next attempt; `None` if the request is allowed.
     pub retry_after: Option<Duration>,
 }
 
 impl LimitCheck {
-    /// The time until everything is earned again.
+    /// The time until the quota is fully restored.
     fn restored_in(&self) -> Duration {
         let used = self.limit.rate.burst.get().saturating_sub(self.remaining);
         self.limit.interval() * used
     }
 }
 
-/// Counts requests. Cheap to clone.
+/// Counts requests and enforces the limits. Cheap to clone.
 #[derive(Clone)]
 pub struct RateLimiter {
     counting: Counting,
@@ -222,12 +222,12 @@ enum Counting {
 struct Counters {
     settings: LimitSettings,
     memory: MemoryRateLimiter,
-    /// Set once Redis and the keys are there, where there is a Redis.
+    /// Set once Redis and the keys are available, if Redis is configured.
     shared: OnceLock<SharedRateLimiter>,
 }
 
 impl RateLimiter {
-    /// The limiter that the configuration asks for. It counts for this instance alone until [`RateLimiter::share`].
+    /// A limiter with these settings. It counts only for this instance until [`RateLimiter::share`] is called.
     pub fn new(settings: &LimitSettings, clock: &Clock) -> Self {
         let counters = || Counters {
             settings: settings.clone(),
@@ -238,7 +238,7 @@ impl RateLimiter {
         Self { counting }
     }
 
-    /// Counts together with the other instances from now on.
+    /// Shares the counters with the other instances from now on.
     pub fn share(&self, redis: &Redis, keys: &Arc<KeyRing>) {
         if let Counting::On(counters) = &self.counting {
             counters
@@ -247,12 +247,12 @@ impl RateLimiter {
         }
     }
 
-    /// Whether anything is counted.
+    /// Whether rate limits are enabled.
     pub fn is_on(&self) -> bool {
         !matches!(self.counting, Counting::Off)
     }
 
-    /// Counts one request. `None` when nobody counts requests of this class.
+    /// Counts one request. `None` if requests of this class are not limited.
     pub async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Option<LimitCheck> {
         let Counting::On(counters) = &self.counting else { return None };
         if let Some(shared) = counters.shared.get()
@@ -263,7 +263,7 @@ impl RateLimiter {
         counters.memory.check(class, payer)
     }
 
-    /// Makes an address pay for a credential that was none, in requests of [`LimitClass::Standard`].
+    /// Charges an address for a failed authentication, at the configured cost in requests of [`LimitClass::Standard`].
     pub async fn charge_failed_authentication(&self, address: ClientAddress) {
         let Counting::On(counters) = &self.counting else { return };
         let payer = Payer::Address(address);

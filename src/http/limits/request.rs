@@ -1,4 +1,4 @@
-//! Counting the request at hand.
+//! Rate limiting of the current request.
 
 use actix_web::{FromRequest as _, HttpMessage as _, HttpRequest};
 
@@ -6,7 +6,7 @@ use super::{LimitChecks, LimitClass, Payer};
 use crate::error::{Error, Result};
 use crate::http::{HttpServerState, UNMATCHED};
 
-/// What a request is counted as, and what has been said to it so far. It stands in the request's extensions.
+/// The limit class of a request and the results so far, stored in the request's extensions.
 #[derive(Debug, Clone)]
 pub(in crate::http) struct RequestLimits {
     class: LimitClass,
@@ -19,10 +19,7 @@ impl RequestLimits {
     }
 }
 
-/// Counts a request for `payer`, in the class of its route.
-///
-/// # Errors
-/// [`Error::RateLimited`] when it does not fit.
+/// Counts a request for `payer` in the class of its route. Fails with [`Error::RateLimited`] if the limit is exceeded.
 pub(in crate::http) async fn check(
     request: &HttpRequest,
     server_state: &HttpServerState,
@@ -32,10 +29,8 @@ pub(in crate::http) async fn check(
     check_as(request, server_state, class.unwrap_or(LimitClass::Standard), payer).await
 }
 
-/// Counts a request for `payer`, in another class than that of its route.
-///
-/// # Errors
-/// [`Error::RateLimited`] when it does not fit.
+/// Counts a request for `payer` in a class other than that of its route. Fails with [`Error::RateLimited`] if the limit
+/// is exceeded.
 pub(in crate::http) async fn check_as(
     request: &HttpRequest,
     server_state: &HttpServerState,
@@ -52,11 +47,9 @@ pub(in crate::http) async fn check_as(
     Err(Error::RateLimited { retry_after })
 }
 
-/// Counts a request for what only its handler knows: the name that somebody tries to log in with, the provider that a
-/// webhook's signature proves. A handler asks before it spends anything on the request.
-///
-/// # Errors
-/// [`Error::RateLimited`] when it does not fit.
+/// Counts a request for a subject that only the handler knows, such as the name in a login attempt or the bureau that
+/// signed a webhook. Handlers call this before any expensive work. Fails with [`Error::RateLimited`] if the limit
+/// is exceeded.
 pub async fn check_subject(request: &HttpRequest, subject: &str) -> Result<()> {
     let Ok(server_state) = HttpServerState::extract(request).await else { return Ok(()) };
     check(request, &server_state, Payer::Subject(subject)).await

@@ -1,18 +1,17 @@
-//! The rate limiter of all instances together, in Redis.
+//! The rate limiter shared by all instances, in Redis.
 //!
-//! The same GCRA as governor computes in memory, in one script: what is remembered of a client is when all that it has sent
-//! would have been due, in microseconds of Redis's own clock, so that instances need not agree on the time. The key ends with
-//! a keyed hash of who is counted, because addresses and names are personal data, and is forgotten as soon as it says
-//! nothing more.
+//! One script computes the same GCRA as governor does in memory. The state of a client is its theoretical arrival time
+//! in microseconds of the Redis clock, so the clocks of instances need not agree. Keys end with a keyed hash of the
+//! client, because addresses and names are personal data, and expire as soon as the quota is fully restored.
 //!
 //! ```text
 //! <prefix>:limit:<limit>:<hex>  =  microseconds since 1970
 //! ```
 //!
-//! What can go wrong: Redis is away. Then the memory of each instance counts, from nothing. When Redis's clock was set
-//! back, a client waits no longer than a whole burst takes to be earned. The counters cannot be sealed, because a script
-//! computes with them: whoever can write to Redis can set a client's count to anything between nothing and a whole burst. A
-//! value that is no number, or of another kind, counts as none; an answer that no script gives is not believed.
+//! While Redis is unavailable, each instance counts in memory, starting from zero. If the Redis clock is set back, a
+//! client waits no longer than the time that restores a whole burst. The counters cannot be encrypted, because a script
+//! computes with them: anyone with write access to Redis can set a client's count to any value between zero and a whole
+//! burst. A value of another type counts as none, and an impossible result is refused.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -27,14 +26,14 @@ use crate::error::{Error, Result};
 use crate::redis::Redis;
 use crate::storage::seal::KeyRing;
 
-/// Sets `now`.
+/// Defines `now`.
 const REDIS_TIME: &str = "\
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 ";
 
-/// KEYS: the client. ARGV: the interval in microseconds, the burst. Returns how many more fit now, and in how many
-/// microseconds to come back, or -1 when the request fits.
+/// KEYS: the client. ARGV: the interval in microseconds, the burst. Returns the number of further requests allowed and
+/// the wait in microseconds, or -1 if the request is allowed.
 const CHECK: &str = "\
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local whole = interval * burst
@@ -50,7 +49,7 @@ local after = math.max(due, now) + interval
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
 return {math.floor((now + whole - after) / interval), -1}";
 
-/// KEYS: the client. ARGV: the interval in microseconds, the burst, what is charged in microseconds.
+/// KEYS: the client. ARGV: the interval and the charge in microseconds, the burst.
 const CHARGE: &str = "\
 local whole = tonumber(ARGV[1]) * tonumber(ARGV[2])
 local stored = redis.pcall('GET', KEYS[1])
@@ -61,7 +60,7 @@ local after = math.min(due + tonumber(ARGV[3]), now + whole)
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.max(1, math.ceil((after - now) / 1000)))
 return 0";
 
-/// The counters of every class and kind of payer, for all instances.
+/// The shared counters for every class and payer kind.
 pub(super) struct SharedRateLimiter {
     redis: Redis,
     keys: Arc<KeyRing>,
@@ -72,7 +71,7 @@ pub(super) struct SharedRateLimiter {
 }
 
 impl SharedRateLimiter {
-    /// Counters in `redis`, under keys made with the index key of `database`.
+    /// Counters in `redis`, whose keys are derived from `keys`.
     pub(super) fn new(settings: &LimitSettings, redis: Redis, keys: Arc<KeyRing>) -> Self {
         Self {
             redis,
@@ -84,23 +83,17 @@ impl SharedRateLimiter {
         }
     }
 
-    /// Counts one request. `None` when nobody counts requests of this class.
-    ///
-    /// # Errors
-    /// When Redis does not say.
+    /// Counts one request. `None` if requests of this class are not limited. Fails if Redis is unavailable.
     pub(super) async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Result<Option<LimitCheck>> {
         let Some(limit) = self.limit(class, payer) else { return Ok(None) };
         let key = self.key(limit, payer);
         let said: (u32, i64) = self.redis.run("limit_check", &invocation(&self.check, &key, limit)).await?;
         let verdict = verdict(limit, said);
-        let impossible = || Error::unavailable(crate::redis::NAME, "the counter's answer is out of range");
+        let impossible = || Error::unavailable(crate::redis::NAME, "the counter's result is out of range");
         verdict.map(Some).ok_or_else(impossible)
     }
 
-    /// Makes a payer pay for a credential that was none.
-    ///
-    /// # Errors
-    /// When Redis does not say.
+    /// Charges a payer for a failed authentication. Fails if Redis is unavailable.
     pub(super) async fn charge_failed_authentication(&self, payer: Payer<'_>) -> Result<()> {
         let Some(limit) = self.limit(LimitClass::Standard, payer) else { return Ok(()) };
         let key = self.key(limit, payer);
@@ -135,9 +128,9 @@ impl SharedRateLimiter {
         let parts = [limit.name(), kind, &who].map(str::as_bytes);
         let hash = self.keys.keyed_hash("rate-limit", &parts);
         let mut key = self.redis.key(&format!("limit:{}:", limit.name()));
-        // Half of the hash tells clients apart well enough.
+        // Half of the hash is enough to distinguish clients.
         for byte in hash.iter().take(16) {
-            // Writing to a text never fails.
+            // Writing to a `String` never fails.
             let _ = write!(key, "{byte:02x}");
         }
         key
@@ -150,12 +143,12 @@ fn invocation<'a>(script: &'a Script, key: &str, limit: Limit) -> ScriptInvocati
     invocation
 }
 
-/// Rounded up: nobody is let through more often than the rate says.
+/// Rounded up, so that the rate is never exceeded.
 fn interval_us(limit: Limit) -> u64 {
     u64::try_from(limit.interval().as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-/// `None` for what the script never says.
+/// `None` for results that the script cannot return.
 fn verdict(limit: Limit, (remaining, wait_us): (u32, i64)) -> Option<LimitCheck> {
     let burst = limit.rate.burst.get();
     let retry_after = match wait_us {

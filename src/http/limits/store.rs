@@ -1,8 +1,8 @@
-//! What a rate remembers of its clients, in bounded memory.
+//! The client state of one rate, in bounded memory.
 //!
-//! A client is a hash of its address or account, and what is remembered of it is one moment: when, by GCRA, all that it
-//! has sent would have been due. A store that is full still tells the clients that it knows apart; newcomers share what is
-//! left, so that somebody with very many addresses takes nothing from those who came before, and no memory either.
+//! A client is identified by a hash of its address or account. Its state is the theoretical arrival time of GCRA. When
+//! the store is full, known clients keep their own state and new clients share a fixed number of entries. An attacker
+//! with many addresses can therefore neither exhaust memory nor use up the quota of known clients.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 
-/// Groups that the newcomers of a full store share.
+/// Number of entries shared by new clients when the store is full.
 const NEWCOMER_GROUPS: u64 = 64;
 
-/// The clients of one rate. Cheap to clone; clones share what they remember.
+/// The clients of one rate. Cheap to clone; clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct ClientStore {
     clients: Arc<Mutex<Clients>>,
@@ -28,7 +28,7 @@ struct Clients {
 }
 
 impl Clients {
-    /// Where the moment of a client stands.
+    /// The map and the key that hold the client's state.
     fn due(&mut self, client: u64) -> (&mut HashMap<u64, Nanos>, u64) {
         if self.known.len() < self.capacity || self.known.contains_key(&client) {
             (&mut self.known, client)
@@ -39,13 +39,13 @@ impl Clients {
 }
 
 impl ClientStore {
-    /// A store that remembers `capacity` clients.
+    /// A store for up to `capacity` clients.
     pub(super) fn new(capacity: usize) -> Self {
         let clients = Clients { capacity, known: HashMap::new(), newcomers: HashMap::new() };
         Self { clients: Arc::new(Mutex::new(clients)) }
     }
 
-    /// Makes a client wait longer: moves its moment by `cost`, from `now` at the least, to `latest` at the most.
+    /// Delays a client: adds `cost` to its arrival time, which is at least `now` and at most `latest`.
     pub(super) fn charge(&self, client: u64, cost: u64, now: u64, latest: u64) {
         let mut clients = self.lock();
         let (moments, key) = clients.due(client);

@@ -27,7 +27,7 @@ fn address(text: &str) -> Payer<'static> {
 
 const ANA: Payer<'static> = Payer::Account { name: "ana", role: Role::User };
 
-/// How many of `tries` requests fit.
+/// Number of requests out of `tries` that are allowed.
 fn accepted(limiter: &MemoryRateLimiter, class: LimitClass, payer: Payer<'_>, tries: u32) -> usize {
     (0..tries).filter(|_| limiter.check(class, payer).unwrap().retry_after.is_none()).count()
 }
@@ -89,7 +89,7 @@ fn a_failed_authentication_costs_its_address_more_than_the_request() {
     assert_eq!(guesses.take(400).filter(|fits| *fits).count(), 28, "a burst of 300 at 11 each");
     assert_eq!(accepted(&limiter, LimitClass::Standard, address("192.0.2.2"), 300), 300);
     clock.advance(Duration::from_secs(1));
-    assert_eq!(accepted(&limiter, LimitClass::Standard, guesser, 5), 1, "it never owes more than its burst");
+    assert_eq!(accepted(&limiter, LimitClass::Standard, guesser, 5), 1, "the debt never exceeds the burst");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn clients_are_forgotten_when_their_pause_has_made_everything_good() {
     limiter.check(LimitClass::Create, ANA);
     clock.advance(Duration::from_secs(1));
     limiter.check(LimitClass::Create, ANA);
-    assert_eq!(limiter.remembered(), 1, "the others have earned all of it again");
+    assert_eq!(limiter.remembered(), 1, "the quota of the others is restored");
     assert_eq!(limiter.check(LimitClass::Create, ANA).unwrap().remaining, 8 - 1);
 }
 
@@ -116,7 +116,7 @@ fn many_strangers_take_neither_memory_nor_anything_from_those_who_came_before() 
     let strangers = (0..50_000_u32).map(|n| Payer::Address(ClientAddress::new(IpAddr::V4(n.into()))));
     let fits = strangers.filter(|stranger| accepted(&limiter, LimitClass::Create, *stranger, 1) == 1).count();
     assert_eq!(limiter.remembered(), 1000);
-    assert_eq!(fits, 999 + 64 * 10, "newcomers share 64 places");
+    assert_eq!(fits, 999 + 64 * 10, "new clients share 64 entries");
     assert_eq!(accepted(&limiter, LimitClass::Create, early, 10), 6);
 }
 

@@ -1,4 +1,4 @@
-//! Nobody gets further than the route's access allows.
+//! Enforces the access rule of a route.
 
 use actix_web::Error as ActixError;
 use actix_web::HttpMessage as _;
@@ -11,8 +11,8 @@ use crate::http::HttpServerState;
 use crate::http::auth::{self, Access, Principal};
 use crate::http::problem::Rejection;
 
-/// Lets a request through when its route's `access` allows whoever sent it, whom the handler finds as its [`Principal`].
-/// It stands before the body is read.
+/// Authenticates the sender, checks the route's `access` and stores the [`Principal`] for the handler. Runs before the
+/// body is read.
 pub(in crate::http) async fn authorize(
     access: Access,
     server_state: HttpServerState,

@@ -1,5 +1,5 @@
-//! How large the head of a request may be. The parser's own bounds (96 fields, 128 KiB) come first, and answer without a
-//! problem; these are lower, hold for HTTP/2 too, and say what is wrong.
+//! Limits on the size of the request head. The parser has its own limits (96 fields, 128 KiB), which are checked first
+//! and produce no problem; these are lower, also apply to HTTP/2, and explain the error.
 
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -11,7 +11,7 @@ use super::boxed;
 use crate::http::HttpServerState;
 use crate::http::problem::Rejection;
 
-/// Answers 414 or 431 to a head that is too large, and 417 to one that expects what the server does not do.
+/// Responds with 414 or 431 to a head that is too large, and with 417 to an unsupported `Expect`.
 pub(in crate::http) async fn bounds(
     server_state: HttpServerState,
     request: ServiceRequest,
@@ -34,7 +34,7 @@ pub(in crate::http) async fn bounds(
     next.call(request).await.map(boxed)
 }
 
-/// Whether anything but `100-continue` is expected (RFC 9110, section 10.1.1).
+/// Whether `Expect` contains anything but `100-continue` (RFC 9110, section 10.1.1).
 fn expects_more(headers: &HeaderMap) -> bool {
     let expectations = headers.get_all(header::EXPECT).map(|value| value.to_str().unwrap_or("?"));
     let mut expectations = expectations.flat_map(|value| value.split(',')).map(str::trim);

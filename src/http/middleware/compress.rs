@@ -1,9 +1,9 @@
-//! Long answers are compressed for clients that accept gzip.
+//! Compresses long responses for clients that accept gzip.
 //!
-//! Compression leaks a secret when an answer holds it beside text that an attacker chooses, and the attacker sees the
-//! lengths of many such answers (BREACH, CVE-2013-3587). The route table marks the routes that answer secrets: tokens, keys
-//! and tickets. Those are never compressed. Elsewhere no answer repeats a credential, and there are no cookies, so that another
-//! site cannot make a browser ask in somebody's name.
+//! Compression can leak a secret if a response contains it next to text that an attacker controls and the attacker can
+//! observe the lengths of many such responses (BREACH, CVE-2013-3587). Routes that return secrets (tokens, keys and
+//! tickets) are marked in the route table and never compressed. Other responses contain no credentials, and there are
+//! no cookies, so another site cannot make a browser send authenticated requests.
 
 use actix_http::encoding::Encoder;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -16,14 +16,14 @@ use actix_web::{Error as ActixError, HttpMessage as _};
 use super::boxed;
 use super::route_rules::RouteRules;
 
-/// Answers below this are sent as they are: a packet is not shorter than itself.
+/// Shorter responses are not compressed, because they fit into one packet anyway.
 const SHORTEST_BYTES: u64 = 1024;
 
-/// Media types that compression makes shorter.
+/// Media types that benefit from compression.
 const COMPRESSIBLE: [&str; 5] =
     ["application/json", "application/problem+json", "application/javascript", "image/svg+xml", "text/"];
 
-/// Compresses a long answer with gzip where its client accepts that.
+/// Compresses a long response with gzip if the client accepts it.
 pub(in crate::http) async fn compress(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -47,8 +47,8 @@ fn accepts_gzip(request: &ServiceRequest) -> bool {
         && accepted.negotiate(supported.iter()) == Some(Encoding::gzip())
 }
 
-/// An answer with a strong `ETag` is not compressed: a strong tag stands for one sequence of bytes, a weak one for
-/// equivalent ones (RFC 9110, section 8.8.3).
+/// Responses with a strong `ETag` are not compressed: a strong tag identifies one sequence of bytes, a weak one
+/// equivalent representations (RFC 9110, section 8.8.3).
 fn is_compressible(response: &ServiceResponse<BoxBody>) -> bool {
     let headers = response.headers();
     let text =

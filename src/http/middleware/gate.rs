@@ -1,4 +1,4 @@
-//! Which requests are served: none but the liveness probe while Aval starts, none but probes on spare connections.
+//! Refuses requests during startup and on spare connections, except for probes.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::http::connections::{OpenConnection, Refusal};
 use crate::http::health::{self, Phase};
 use crate::http::problem::Rejection;
 
-/// When to try again after all connections were taken.
+/// `Retry-After` when all connections are in use.
 const CONNECTIONS_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Answers 503 to everything but the liveness probe until the server_state is open, and to everything but probes on a spare
-/// connection. While the instance drains, requests are served and their connections closed, so that no client sends its next
-/// one on a connection that is about to end; a spare connection has one answer.
+/// Responds with 503 to everything but the liveness probe during startup, and to everything but probes on a spare
+/// connection. While the instance drains, requests are served and their connections closed, so that clients do not
+/// reuse a connection that is about to end. A spare connection is closed after one response.
 pub(in crate::http) async fn gate(
     server_state: HttpServerState,
     request: ServiceRequest,

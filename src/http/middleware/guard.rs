@@ -1,4 +1,4 @@
-//! A handler that panics or hangs is an answer like another.
+//! Turns panics and timeouts of handlers into error responses.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -14,8 +14,8 @@ use crate::error::{Error, PrivateMessage};
 use crate::http::HttpServerState;
 use crate::http::problem::Rejection;
 
-/// Bounds a handler's time, reading the body included, and turns a panic into a 500. It stands around a resource and not
-/// around the application, because the request may only be kept once its route is known.
+/// Limits the time of a handler, including reading the body, and turns a panic into a 500. It wraps each resource
+/// rather than the application, because the request can only be cloned once its route is known.
 pub(in crate::http) async fn guard(
     server_state: HttpServerState,
     request: ServiceRequest,
@@ -37,6 +37,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> PrivateMessage {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a text");
+        .unwrap_or("a panic without a message");
     PrivateMessage::new(text)
 }

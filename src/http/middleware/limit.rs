@@ -1,5 +1,5 @@
-//! Rate limits: around a route, the address before authorisation and the account after it; around all routes, the address
-//! of what no route has counted.
+//! Rate limiting: per route, by address before authentication and by account after it; outside the routes, by address
+//! for requests that no route has counted.
 
 use actix_web::Error as ActixError;
 use actix_web::HttpMessage as _;
@@ -17,8 +17,8 @@ use crate::http::health::Phase;
 use crate::http::limits::{self, LimitClass, Payer, RequestLimits};
 use crate::http::problem::Rejection;
 
-/// Counts a request for its client's address, whom handlers find as [`ClientAddress`], and tells what all limits said of
-/// it. A credential that was none is charged to the address.
+/// Counts a request for its client address, stores the [`ClientAddress`] for handlers, and adds the rate limit headers
+/// to the response. A failed authentication is charged to the address.
 pub(in crate::http) async fn limit_address(
     rules: RouteRules,
     server_state: HttpServerState,
@@ -30,7 +30,7 @@ pub(in crate::http) async fn limit_address(
     request.extensions_mut().insert(rules);
     request.extensions_mut().insert(rules.body);
     request.extensions_mut().insert(RequestLimits::new(rules.limit));
-    // How many applications a machine client may make is counted for its key, which is not known yet.
+    // Creations by API keys are limited per key, which is not authenticated yet.
     let address_class = match rules.limit {
         LimitClass::Create if auth::carries_api_key(request.headers()) => LimitClass::Standard,
         class => class,
@@ -51,7 +51,7 @@ pub(in crate::http) async fn limit_address(
     Ok(response)
 }
 
-/// Counts a request for the account that sent it, and has it borrow connections out of the account's share.
+/// Counts a request for its account and runs it within the account's share of database connections.
 pub(in crate::http) async fn limit_account(
     server_state: HttpServerState,
     request: ServiceRequest,
@@ -77,8 +77,8 @@ pub(in crate::http) async fn limit_account(
     }
 }
 
-/// Counts what no route has counted for its client's address: unknown paths, methods that a path does not know, `OPTIONS`,
-/// heads that are too large, and whatever else is refused before a route is found. Answering those costs something too.
+/// Counts requests that no route has counted for their client address, because refusing them has a cost too: unknown
+/// paths, unsupported methods, `OPTIONS`, heads that are too large, and anything else refused before routing.
 pub(in crate::http) async fn limit_the_rest(
     server_state: HttpServerState,
     request: ServiceRequest,

@@ -1,10 +1,10 @@
-//! What every request passes through, from outside: [`protect()`] tells browsers what not to do with the answer;
-//! [`compress()`] makes a long one shorter; [`observe()`] gives it its identifier, log line, metrics and problem
-//! details; [`limit_the_rest()`] counts it where no route does; [`bounds()`] refuses a head that is too large;
-//! [`gate()`] keeps it out while Aval starts; [`guard()`], around each resource, bounds its time and catches panics.
-//! Around each route, [`limit_address()`] counts it for its client's address, [`authorize()`] lets through whom the
-//! route table allows, [`limit_account()`] counts it for whoever that is, [`refuse_query()`] refuses parameters that
-//! it does not have, and [`repeat()`] makes a read again that a lost session with the database failed.
+//! The middleware of every request, from the outside in: [`protect()`] adds security headers; [`compress()`] compresses
+//! long responses; [`observe()`] adds the request ID, log line, metrics and problem details; [`limit_the_rest()`]
+//! counts requests that no route counts; [`bounds()`] refuses heads that are too large; [`gate()`] refuses requests
+//! during startup; [`guard()`], around each resource, limits the time and catches panics. Around each route,
+//! [`limit_address()`] counts the request for its client address, [`authorize()`] enforces the access rule of the route
+//! table, [`limit_account()`] counts the request for its account, [`refuse_query()`] refuses unknown query parameters,
+//! and [`repeat()`] retries reads that failed because a database connection was lost.
 
 mod authorize;
 mod bounds;
@@ -34,7 +34,7 @@ pub(super) use self::route_rules::RouteRules;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 
-/// The body of an answer, boxed: middleware and handlers agree on one type.
+/// Boxes the body of a response, so that middleware and handlers share one type.
 fn boxed(response: ServiceResponse<impl MessageBody + 'static>) -> ServiceResponse<BoxBody> {
     response.map_into_boxed_body()
 }

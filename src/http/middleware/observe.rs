@@ -1,4 +1,4 @@
-//! One request, seen from outside: its identifier, its log line, its figures, and the last word on how a refusal looks.
+//! Observability of requests: request ID, log line and metrics, and the final form of error responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
 use crate::http::{HttpServerState, UNMATCHED};
 use crate::telemetry::metrics::{Metrics, seconds};
 
-/// Gives a request its context, and its answer the identifier, problem details, a log line and figures.
+/// Sets the context of a request; adds the request ID and problem details to its response; logs and counts it.
 pub(in crate::http) async fn observe(
     server_state: HttpServerState,
     request: ServiceRequest,
@@ -44,17 +44,17 @@ pub(in crate::http) async fn observe(
     }
     count(&server_state.inner.metrics, method, &endpoint, response.status(), took);
     if let Some(omitted) = line_is_due(&server_state, response.request()) {
-        info!(logger, "answered"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
+        info!(logger, "request completed"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
             "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
         if omitted > 0 {
-            warn!(logger, "log lines of requests without an account omitted"; "lines" => omitted);
+            warn!(logger, "log lines of unauthenticated requests omitted"; "lines" => omitted);
         }
     }
     Ok(response)
 }
 
-/// Whether a request gets its log line, and how many lines were omitted since the last one. Requests of an account always
-/// get one; the lines of all others are limited, because anybody can send any number of them.
+/// Whether a request is logged, and how many lines were omitted since the last one. Authenticated requests are always
+/// logged; all others are limited, because anyone can send any number of them.
 fn line_is_due(server_state: &HttpServerState, request: &HttpRequest) -> Option<u64> {
     if request.extensions().contains::<Principal>() {
         return Some(0);
@@ -67,7 +67,7 @@ fn line_is_due(server_state: &HttpServerState, request: &HttpRequest) -> Option<
     admitted
 }
 
-/// Methods are bounded in metrics; a client may make up its own.
+/// Bounds the label values in metrics, because clients can send arbitrary methods.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -81,8 +81,8 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// Makes a refusal the problem of this request, and logs what the client may not read. An error answer that a library
-/// made becomes a problem too.
+/// Converts a rejection into a problem with the request ID and logs details that are not shown to the client. Error
+/// responses of libraries are converted into problems too.
 fn with_problem(
     response: ServiceResponse<BoxBody>,
     context: &RequestContext,
@@ -101,13 +101,13 @@ fn with_problem(
     }
     if status.is_server_error() {
         let cause = response.response().error().map(ToString::to_string);
-        error!(logger, "a library failed a request"; "status" => status.as_u16(), "cause" => cause);
+        error!(logger, "a library returned an error response"; "status" => status.as_u16(), "cause" => cause);
     }
     let (request, answer) = response.into_parts();
     ServiceResponse::new(request, with_fields_of(&answer, Problem::of_status(status, request_id).response()))
 }
 
-/// Keeps what others have said in the header of the answer that a problem replaces.
+/// Copies the headers of the response that a problem replaces.
 fn with_fields_of(answer: &HttpResponse<BoxBody>, mut problem: HttpResponse) -> HttpResponse {
     let is_new = |name: &HeaderName| *name != header::CONTENT_LENGTH && !problem.headers().contains_key(name);
     let fields: Vec<_> = answer.headers().iter().filter(|(name, _)| is_new(name)).collect();
@@ -121,7 +121,7 @@ fn is_problem(response: &ServiceResponse<BoxBody>) -> bool {
     response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == CONTENT_TYPE)
 }
 
-/// A refusal with a 5xx is logged here, once, with its cause.
+/// Logs a 5xx rejection once, with its cause.
 fn log(rejection: &Rejection, logger: &Logger) {
     let Rejection::Error(error) = rejection else { return };
     match rejection.kind().status {
@@ -136,7 +136,7 @@ fn count(metrics: &Metrics, method: &str, endpoint: &str, status: StatusCode, to
     metrics.http_request_duration_seconds.with_label_values(&[method, endpoint]).observe(seconds(took));
 }
 
-/// Counts a request as long as it is being answered, also when its client goes away meanwhile.
+/// Counts a request while it is in progress, even if the client disconnects.
 struct InProgress {
     gauge: prometheus::IntGauge,
 }

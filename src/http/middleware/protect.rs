@@ -1,4 +1,4 @@
-//! What every answer tells browsers not to do.
+//! Security headers of every response.
 
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -9,17 +9,17 @@ use actix_web::middleware::Next;
 use super::boxed;
 use crate::http::HttpServerState;
 
-/// An answer of the API is data: it loads nothing, and nothing shows it in a frame.
+/// API responses are data: they load nothing and must not be framed.
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// The pages of Swagger UI load their own scripts and styles, set styles on elements, draw images that they carry in
-/// themselves, and ask this server.
+/// Swagger UI loads its own scripts and styles, sets inline styles, embeds images as data URLs, and sends requests to
+/// this server.
 const DOCUMENTATION_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// For pages that are too old for the policies, and for answers opened outside of pages.
+/// For browsers without support for the policies, and for responses opened directly.
 const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -28,14 +28,14 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (header::CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
 ];
 
-/// A year, as browsers want it at least before they remember it for good. Subdomains are not Aval's to speak for.
+/// One year, the minimum for HSTS preload lists. Subdomains are not included, because they may not belong to Aval.
 const TRANSPORT_POLICY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// Adds the security fields to an answer. Answers are not stored by anybody, except the documentation, unless a handler
-/// says otherwise.
+/// Adds the security headers to a response. Responses other than the documentation must not be stored unless a handler
+/// allows it.
 pub(in crate::http) async fn protect(
     server_state: HttpServerState,
     request: ServiceRequest,
@@ -59,7 +59,7 @@ pub(in crate::http) async fn protect(
     Ok(response)
 }
 
-/// The page, its files, and the document that it shows.
+/// Swagger UI, its files, and the OpenAPI document.
 fn is_documentation(path: &str) -> bool {
     path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json"
 }

@@ -1,4 +1,4 @@
-//! A route that has no query parameters refuses all of them.
+//! Refuses query parameters on routes that have none.
 
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -9,7 +9,7 @@ use super::boxed;
 use crate::http::problem::Rejection;
 use crate::http::query::Query;
 
-/// Refuses whatever stands in the query, unless the handler reads it (`has_parameters`) and refuses the rest itself.
+/// Refuses all query parameters, unless the handler reads the query (`has_parameters`) and refuses unknown ones itself.
 pub(in crate::http) async fn refuse_query(
     has_parameters: bool,
     request: ServiceRequest,

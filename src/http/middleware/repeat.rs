@@ -1,4 +1,4 @@
-//! Reads that a session with the database failed are made again at once, on another session.
+//! Retries reads that failed because a database connection was lost.
 
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -8,12 +8,12 @@ use actix_web::middleware::Next;
 use super::boxed;
 use crate::http::problem::Rejection;
 
-/// How often a read is made. The second time finds a new session. More are needed while a server is starting or being
-/// promoted.
+/// Maximum number of attempts. The second attempt usually gets a new connection. More are needed while a server starts
+/// or is promoted.
 const MAX_TRIES: u32 = 3;
 
-/// Answers a request whose method changes nothing again, when a lost session was all that failed. Such a request has
-/// no body, so that nothing of it was used up.
+/// Retries a request with a safe method that failed only because of a lost database connection. Such a request has no
+/// body that could have been consumed.
 pub(in crate::http) async fn repeat(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -1,4 +1,4 @@
-//! The identifier and the trace context of a request.
+//! The request ID and the trace context of a request.
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 
@@ -10,7 +10,7 @@ use crate::http::extract::RequestContext;
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Takes what the client sent where it is acceptable; an identifier is made where it is not.
+/// Reads the client's request ID and trace context. A missing or invalid request ID is replaced by a generated one.
 pub(super) fn read(headers: &HeaderMap, clock: &Clock) -> RequestContext {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let sent = text(X_REQUEST_ID).and_then(RequestId::parse);
@@ -20,8 +20,8 @@ pub(super) fn read(headers: &HeaderMap, clock: &Clock) -> RequestContext {
     }
 }
 
-/// W3C Trace Context, version 00: `00-<trace id>-<parent id>-<flags>` in lower-case hexadecimal, neither identifier all
-/// zero.
+/// W3C Trace Context, version 00: `00-<trace id>-<parent id>-<flags>` in lowercase hexadecimal, with neither ID all
+/// zeros.
 fn is_traceparent(text: &str) -> bool {
     let is_hex = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

@@ -1,4 +1,4 @@
-//! The header fields of answers, each declared once as a component.
+//! Response headers, each declared once as a component.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +7,42 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Response};
 
-/// Name, type, description and example of each field.
+/// Name, type, description and example of each header.
 const HEADERS: [(&str, Type, &str, &str); 6] = [
     (
         "X-Request-ID",
         Type::String,
-        "The request's identifier: yours, when you sent an acceptable one",
+        "The request ID: the client's, if it sent a valid one, or a generated one",
         "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21",
     ),
-    ("Retry-After", Type::Integer, "Seconds until the request may be sent again", "6"),
+    ("Retry-After", Type::Integer, "Seconds until the request can be retried", "6"),
     (
         "WWW-Authenticate",
         Type::String,
-        "The challenge of RFC 6750: which scheme is expected, and what is wrong with the credential",
+        "The RFC 6750 challenge: the expected scheme and the error of the credential",
         r#"Bearer realm="aval", error="invalid_token""#,
     ),
     (
         "RateLimit-Policy",
         Type::String,
-        "The limits: name, quota q, seconds w; absent where limits are off",
+        "The rate limits: name, quota q, window w in seconds; absent if rate limits are disabled",
         r#""create-account";q=10;w=60"#,
     ),
     (
         "RateLimit",
         Type::String,
-        "What is left of them: name, remaining r, seconds t until all of it is back; absent where limits are off",
+        "The remaining quotas: name, remaining requests r, seconds t until the quota is fully restored; absent if rate limits are disabled",
         r#""create-account";r=9;t=6"#,
     ),
     (
         "Idempotency-Replayed",
         Type::Boolean,
-        "`true` when the answer was given before; absent otherwise",
+        "`true` if the response is the stored one of an earlier request; absent otherwise",
         "true",
     ),
 ];
 
-/// The components.
+/// The header components.
 pub(super) fn components() -> BTreeMap<String, RefOr<Header>> {
     let header = |(name, kind, description, example): &(&str, Type, &str, &str)| {
         let example = match kind {
@@ -56,13 +56,13 @@ pub(super) fn components() -> BTreeMap<String, RefOr<Header>> {
     HEADERS.iter().map(header).collect()
 }
 
-/// Declares a field of an answer.
+/// Declares a header of a response.
 pub(super) fn add(response: &mut Response, name: &str) {
     let reference = Ref::new(format!("#/components/headers/{name}"));
     response.headers.insert(name.to_owned(), RefOr::Ref(reference));
 }
 
-/// Declares the fields that follow from the status of an answer, and those of a counted route.
+/// Declares the headers that follow from the status of a response, and those of a rate-limited route.
 pub(super) fn describe(operation: &mut Operation, is_counted: bool) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };

@@ -1,8 +1,9 @@
-//! What holds for every schema of the document, applied in one place.
+//! Refinements that apply to every schema of the document.
 //!
-//! The schemas are derived from the types that are read and written. The derivation cannot know which members an answer
-//! always has, because `Option` stands for both an absent member and a `null`; it types an optional header or parameter as
-//! nullable; and it leaves it open whether an object may have other members. Generated clients need all three.
+//! The schemas are derived from the request and response types. The derivation has three gaps: `Option` stands for both
+//! an absent member and `null`, so it cannot tell which members of a response are always present; it declares optional
+//! headers and parameters as nullable; and it does not state whether an object may have additional members. Generated
+//! clients need all three.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +13,8 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Object, SchemaType, Type};
 use utoipa::openapi::{OpenApi as Document, Ref, RefOr, Schema};
 
-/// The members of answers that may be absent, by schema. All others are always there, some of them as `null`. These are
-/// never `null`.
+/// The members of responses that may be absent, by schema. They are never `null`. All other members are always present,
+/// but may be `null`.
 const MAY_BE_ABSENT: [(&str, &[&str]); 7] = [
     ("ApplicationPage", &["total", "total_is_exact", "page"]),
     ("ApplicationView", &["processing_errors"]),
@@ -24,7 +25,7 @@ const MAY_BE_ABSENT: [(&str, &[&str]); 7] = [
     ("WebhookReceipt", &["applied", "event_id", "status"]),
 ];
 
-/// Closed sets of words that modules below this one show as text, and their schemas.
+/// Members whose types in lower layers are plain text, and the schemas of their closed sets of values.
 const WORDS: [(&str, &str, &str); 5] = [
     ("CountryDescription", "code", "CountryCode"),
     ("CountryDescription", "currency", "CurrencyCode"),
@@ -33,7 +34,7 @@ const WORDS: [(&str, &str, &str); 5] = [
     ("RuleDescription", "kind", "RuleKindName"),
 ];
 
-/// Makes the schemas of a document say all that clients can rely on.
+/// Refines all schemas of the document.
 pub(super) fn refine(document: &mut Document) {
     let components = document.components.get_or_insert_default();
     for (name, schema) in &mut components.schemas {
@@ -91,12 +92,12 @@ fn refine_operation(operation: &mut Operation) {
     }
 }
 
-/// The names of the schemas that request bodies consist of.
+/// The names of the schemas used in request bodies.
 fn schemas_of_requests(document: &Document) -> BTreeSet<String> {
     schemas_of(document, |operation| operation.get("requestBody"))
 }
 
-/// The names of the schemas that `part` of each operation consists of.
+/// The names of the schemas used in `part` of each operation.
 fn schemas_of(document: &Document, part: impl Fn(&Value) -> Option<&Value>) -> BTreeSet<String> {
     let paths = serde_json::to_value(&document.paths).unwrap_or_default();
     let components = serde_json::to_value(&document.components).unwrap_or_default();
@@ -122,7 +123,7 @@ fn schemas_of(document: &Document, part: impl Fn(&Value) -> Option<&Value>) -> B
     names
 }
 
-/// Applies `act` to every object in a schema, the schemas that it refers to left out.
+/// Applies `act` to every object in a schema, without following references.
 fn each_object(schema: &mut RefOr<Schema>, act: &mut dyn FnMut(&mut Object)) {
     let RefOr::T(schema) = schema else { return };
     let items = match schema {
@@ -148,14 +149,14 @@ fn each_object(schema: &mut RefOr<Schema>, act: &mut dyn FnMut(&mut Object)) {
     items.iter_mut().for_each(|item| each_object(item, act));
 }
 
-/// A request may have no other members than these.
+/// Forbids additional members in a request object.
 fn close(object: &mut Object) {
     if !object.properties.is_empty() && object.additional_properties.is_none() {
         object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
     }
 }
 
-/// An answer has all of these members, except those that may be absent.
+/// Requires all members of a response object, except those that may be absent.
 fn require_members(schema: &str, object: &mut Object) {
     let absent = MAY_BE_ABSENT.iter().find(|(name, _)| *name == schema).map_or(&[][..], |(_, names)| names);
     for (name, member) in &mut object.properties {
@@ -168,7 +169,7 @@ fn require_members(schema: &str, object: &mut Object) {
     }
 }
 
-/// An object without known members may have any.
+/// Allows any members in an object without declared members.
 fn free(object: &mut Object) {
     let is_object = match &object.schema_type {
         SchemaType::Type(kind) => *kind == Type::Object,
@@ -180,7 +181,7 @@ fn free(object: &mut Object) {
     }
 }
 
-/// Takes `null` out of the types of a schema: a header or a parameter that is not sent is absent.
+/// Removes `null` from the types of a schema: an omitted header or parameter is absent, not `null`.
 fn without_null(schema: &mut RefOr<Schema>) {
     let not_null = |kind: &mut SchemaType| {
         if let SchemaType::Array(kinds) = kind {
@@ -313,7 +314,7 @@ mod tests {
                     });
                     let is_text =
                         content["type"].to_string().contains("\"string\"") && content["enum"].is_null();
-                    // A bureau may report any standing; accounts have names; new versions add kinds of events.
+                    // Bureaus may report any status, accounts have free names, and new versions add event types.
                     let is_open = ["account_status", "changed_by"].contains(&member.as_str())
                         || name == "SecurityEventEntry"
                         || content["format"].is_string();

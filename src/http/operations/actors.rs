@@ -9,53 +9,53 @@ use crate::config::InstanceRole;
 use crate::http::HttpState;
 use crate::http::problem::Answer;
 
-/// One permanent actor of the answering instance.
+/// A permanent actor of the responding instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ActorView {
-    /// Its role.
+    /// The name of the actor.
     #[schema(example = "write_batcher")]
     pub actor: &'static str,
-    /// Whether it lives now; several of one role: whether all do.
+    /// Whether the actor is running; for several of the same name, whether all are.
     pub alive: bool,
-    /// How often it was restarted after a death.
+    /// Number of restarts after a failure.
     #[schema(example = 0)]
     pub restarts: u64,
-    /// What waits before it, where the actor keeps its own queue; `null` for those that only have a mailbox, which cannot be
-    /// looked into.
+    /// Number of waiting entries, if the actor keeps its own queue; `null` for actors that only have a mailbox, whose
+    /// length is not observable.
     #[schema(example = 0)]
     pub waiting: Option<i64>,
-    /// How much may wait before it; what comes then is refused.
+    /// Maximum number of waiting entries; further ones are refused.
     #[schema(example = 4096)]
     pub capacity: u64,
 }
 
-/// The pool of application actors.
+/// The pool of job actors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PoolView {
-    /// Jobs in work.
+    /// Number of running jobs.
     #[schema(example = 3)]
     pub running: u64,
-    /// Most jobs in work at once.
+    /// Maximum number of running jobs.
     #[schema(example = 600)]
     pub size: u64,
 }
 
-/// The actors of the answering instance.
+/// The actors of the responding instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ActorList {
-    /// The answering instance.
+    /// The responding instance.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: String,
-    /// What it does among those that share the database: `api`, `worker`, `relay`.
+    /// The roles of the instance: `api`, `worker`, `relay`.
     #[schema(example = json!(["api", "worker", "relay"]))]
     pub roles: Vec<&'static str>,
     /// The permanent actors of these roles.
     pub actors: Vec<ActorView>,
-    /// The actors that come and go with jobs.
+    /// The pool of job actors, which are started per job.
     pub applications: PoolView,
 }
 
-/// The actors of the answering instance: alive, restarted, waited for.
+/// Lists the actors of the responding instance with their state, restarts and queues.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/actors",

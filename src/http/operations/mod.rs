@@ -1,8 +1,8 @@
-//! What operators see and do: circuits, lanes of the queue, jobs, actors. For admins.
+//! Endpoints for operators: circuit breakers, queue lanes, jobs and actors (admins only).
 //!
-//! Two kinds of figures stand side by side here and are told apart in every answer: what the database knows, which is the
-//! same whoever is asked, and what the answering instance knows of itself (`instance` names it). An instance that runs no
-//! workers answers `null` for the latter.
+//! Responses distinguish two kinds of values: values from the database, which are the same on every instance, and
+//! values of the responding instance, which is named in `instance`. On an instance without the worker role, the latter
+//! are `null`.
 
 pub mod actors;
 pub mod circuits;
@@ -18,22 +18,22 @@ use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreake
 use crate::queue::running_jobs::RunningJobs;
 use crate::supervision::handle::Handle;
 
-/// A gateway that does not answer in this time is told of as if there was none.
+/// A gateway that does not respond within this time is treated as absent.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The parts of this instance that operators ask about. Cheap to clone.
+/// The components of this instance that the operator endpoints query. Cheap to clone.
 #[derive(Clone)]
 pub struct Operations {
-    /// Who knows the breakers.
+    /// The gateway with the circuit breakers.
     pub gateway: Handle<ProviderGateway>,
-    /// Who follows the overrides.
+    /// The overrides of circuit breakers.
     pub overrides: CircuitOverrides,
-    /// The jobs in work.
+    /// The running jobs.
     pub running: RunningJobs,
 }
 
 impl Operations {
-    /// How the breakers of this instance stand; empty where no gateway runs.
+    /// The state of this instance's circuit breakers; empty if no gateway is running.
     pub(in crate::http) async fn breakers(&self) -> Vec<BreakerStatus> {
         let asked = tokio::time::timeout(PATIENCE, self.gateway.ask(ReadBreakers)).await;
         asked.ok().and_then(Result::ok).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What operators' requests have in common.
+//! Members shared by operators' requests.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
@@ -6,17 +6,18 @@ use serde_json::value::RawValue;
 use crate::domain::members::{Refusal, string};
 use crate::http::applications::change;
 
-/// Why an operator does something; it must say.
-///
-/// # Errors
-/// A refusal of a text that is empty, too long or holds control characters.
+/// Reads the mandatory reason of an operator action. Fails if it is empty, too long or contains control characters.
 pub fn required_reason(raw: &RawValue) -> Result<String, Refusal> {
     let reason = change::reason(raw)?;
     let stated = reason.trim();
-    if stated.is_empty() { Err(("bad_reason", "must say why".to_owned())) } else { Ok(stated.to_owned()) }
+    if stated.is_empty() {
+        Err(("bad_reason", "must not be empty".to_owned()))
+    } else {
+        Ok(stated.to_owned())
+    }
 }
 
-/// A moment to come, at most `longest` from `now`.
+/// Reads a future time, at most `longest` after `now`.
 pub(super) fn expiry(
     raw: &RawValue,
     now: DateTime<Utc>,
@@ -26,7 +27,7 @@ pub(super) fn expiry(
     let moment = moment.ok_or_else(|| ("bad_time", "must be an RFC 3339 time".to_owned()))?;
     let hours = longest.num_hours();
     if moment <= now || moment > now + longest {
-        return Err(("out_of_range", format!("must be to come, within {hours} hours")));
+        return Err(("out_of_range", format!("must be in the future, within {hours} hours")));
     }
     Ok(moment)
 }

@@ -1,4 +1,4 @@
-//! Recurring work: what is due when, what was run, and asking for a run.
+//! Scheduled tasks: their schedule, past runs and manual runs.
 
 pub mod run;
 pub mod runs;

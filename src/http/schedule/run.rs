@@ -10,22 +10,22 @@ use crate::http::auth::Principal;
 use crate::http::problem::Answer;
 use crate::queue::scheduled_runs;
 
-/// Asks for a run of a recurring task, also of one that is switched off.
+/// Requests a run of a scheduled task, even if its schedule is off.
 ///
-/// The leading instance begins it as soon as it runs nothing else. While one waits, asking again gives that one.
+/// The leader starts the run as soon as no other run is in progress. If a run is already waiting, that run is returned.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/schedule/{task}/run",
     operation_id = "run_scheduled_task",
     tag = "operations",
-    params(("task" = String, Path, description = "The task's name", example = "expire_webhooks")),
+    params(("task" = String, Path, description = "Name of the task", example = "expire_webhooks")),
     responses(
-        (status = 202, description = "It will run", body = RunView),
-        (status = 404, description = "There is no such task"),
+        (status = 202, description = "Run queued", body = RunView),
+        (status = 404, description = "Task not found"),
         (
             status = 409,
-            description = "A run of it is being asked for at this moment; see Retry-After",
-            headers(("Retry-After" = i64, description = "Seconds until the request may be sent again")),
+            description = "Another request for a run of this task is in progress; see Retry-After",
+            headers(("Retry-After" = i64, description = "Seconds until the request can be retried")),
         ),
     ),
 )]

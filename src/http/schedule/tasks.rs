@@ -13,39 +13,39 @@ use crate::http::HttpState;
 use crate::http::problem::Answer;
 use crate::queue::scheduled_runs;
 
-/// The schedule of recurring work.
+/// The schedule of all tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ScheduleView {
-    /// The time zone that the expressions are read in.
+    /// The time zone of the cron expressions.
     #[schema(example = "UTC")]
     pub time_zone: String,
-    /// Every task.
+    /// All scheduled tasks.
     pub tasks: Vec<ScheduledTask>,
 }
 
-/// One recurring task.
+/// A scheduled task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ScheduledTask {
-    /// The name.
+    /// The name of the task.
     #[schema(example = "expire_webhooks")]
     pub task: &'static str,
-    /// The cron expression; empty or `off` when it never runs by itself.
+    /// The cron expression; empty or `off` if the task only runs on request.
     #[schema(example = "0 3 * * *")]
     pub cron: String,
-    /// What becomes of a time that passed while nobody led.
+    /// What happens if a due time passes while there is no leader.
     pub missed: MissedPolicy,
-    /// When it runs next; in the past when it is about to. `null` when it is switched off.
+    /// The next due time; in the past if the task is about to start, `null` if its schedule is off.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub next_due_at: Option<DateTime<Utc>>,
-    /// When it was last completed.
+    /// When the last successful run finished.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub last_success_at: Option<DateTime<Utc>>,
-    /// The last run, or the one that waits or is under way.
+    /// The latest run, including one that is waiting or in progress.
     #[schema(value_type = Option<RunView>)]
     pub last_run: Option<RunView>,
 }
 
-/// Every recurring task, when it runs, and how it went last.
+/// Returns the schedule of all tasks with their latest runs.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/schedule",

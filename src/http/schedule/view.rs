@@ -1,4 +1,4 @@
-//! A run as clients see it.
+//! Response type for runs of scheduled tasks.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,37 +8,37 @@ use uuid::Uuid;
 
 use crate::queue::scheduled_runs::{Cause, Outcome, Run};
 
-/// One run of a recurring task.
+/// A run of a scheduled task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RunView {
     /// The identifier.
     pub id: Uuid,
-    /// The task.
+    /// The name of the task.
     #[schema(example = "expire_webhooks")]
     pub task: String,
-    /// Why it was run.
+    /// What started the run.
     pub cause: Cause,
-    /// When it was due.
+    /// The due time.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub due_at: DateTime<Utc>,
-    /// What became of it.
+    /// The outcome of the run.
     pub outcome: Outcome,
-    /// When it began; `null` while it waits for the leader.
+    /// Start time; `null` while the run waits for the leader.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// End time.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// What it did, in figures.
+    /// Figures on the work done.
     #[schema(value_type = Object)]
     pub detail: Value,
-    /// The code of its error, if there was one.
+    /// The code of the error, if the run failed.
     pub error_type: Option<String>,
-    /// Its error.
+    /// The message of the error, if the run failed.
     pub error_message: Option<String>,
-    /// The instance that ran it.
+    /// The instance that ran the task.
     pub instance: Option<String>,
-    /// Who asked for it; with the cause `request` alone.
+    /// The account that requested the run; only with the cause `request`.
     pub requested_by: Option<String>,
 }
 

@@ -1,3 +1,3 @@
-//! Security events: changes of accounts and API keys, log-ins and their failures.
+//! Security events: account and API key changes, sign-ins and failed sign-ins.
 
 pub mod list;

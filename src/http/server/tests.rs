@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::http::health::Phase;
 use crate::telemetry::metrics::Metrics;
 
-/// A door with a short limit, behind which nothing stands.
+/// A server state with a short request timeout that has not been opened.
 pub(in crate::http) fn server_state() -> HttpServerState {
     let variables = HashMap::from([
         ("AVAL__SERVER__BODY_LIMIT_BYTES".to_owned(), "4096".to_owned()),
@@ -47,7 +47,7 @@ impl Seen {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The problem, which must be whole.
+    /// The problem in the response, checked for completeness.
     fn problem(&self) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         let problem: Value = serde_json::from_slice(&self.body).unwrap();

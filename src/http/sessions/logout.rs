@@ -7,16 +7,17 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::problem::Answer;
 
-/// Ends a session.
+/// Ends the session.
 ///
-/// Its refresh token is worthless, and so is, at once, every access token of the account, those of other devices included.
-/// These get new ones with their own refresh tokens. WebSockets that were opened with any of them are closed (4401).
+/// Revokes the session's refresh token and immediately invalidates all access tokens of the account, including those of
+/// other sessions. Other sessions can get new access tokens with their refresh tokens. WebSockets opened with an
+/// invalidated token are closed (4401).
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
     operation_id = "logout",
     tag = "accounts",
-    responses((status = 204, description = "The session is over")),
+    responses((status = 204, description = "Session ended")),
 )]
 pub(in crate::http) async fn logout(state: HttpState, principal: Principal, origin: Origin) -> Answer {
     state.accounts.logout(&principal, &origin).await?;

@@ -9,43 +9,43 @@ use crate::domain::account::{Role, Scope};
 use crate::http::auth::{Credential, Principal};
 use crate::http::problem::Answer;
 
-/// What proved who asks.
+/// The kind of credential that authenticated the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CredentialKind {
-    /// A person's access token.
+    /// An access token of a user.
     AccessToken,
-    /// A machine client's API key.
+    /// An API key of a machine client.
     ApiKey,
 }
 
-/// Who asks.
+/// The authenticated account and its permissions.
 #[derive(Serialize, ToSchema)]
 pub struct Me {
-    /// The account's name, as it stands in `created_by` and in audit entries.
+    /// The name of the account, as used in `created_by` and audit entries.
     #[schema(example = "ana.lopez")]
     account: String,
-    /// What it may do.
+    /// The role of the account.
     #[schema(value_type = crate::http::schemas::RoleName)]
     role: Role,
-    /// What proved it.
+    /// The kind of credential.
     credential: CredentialKind,
-    /// What an API key was made for; people may do all that their role lets them.
+    /// The scopes of the API key; absent for users, who have all permissions of their role.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<crate::http::schemas::ScopeName>>)]
     scopes: Option<Vec<Scope>>,
-    /// When the credential expires; `null`: never.
+    /// When the credential expires; `null` if it does not expire.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     valid_until: Option<DateTime<Utc>>,
 }
 
-/// Who asks, and what it may do.
+/// Returns the authenticated account and its permissions.
 #[utoipa::path(
     get,
     path = "/api/v1/auth/me",
     operation_id = "get_me",
     tag = "accounts",
-    responses((status = 200, description = "The account behind the credential", body = Me)),
+    responses((status = 200, description = "The authenticated account", body = Me)),
 )]
 pub(in crate::http) async fn me(principal: Principal) -> Answer {
     let (credential, scopes) = match &principal.credential {

@@ -1,4 +1,4 @@
-//! Sessions: how people log in, stay and leave, and who somebody is.
+//! Sessions: login, token refresh, logout, password changes and the current account.
 
 pub mod login;
 pub mod logout;

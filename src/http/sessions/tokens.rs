@@ -1,4 +1,4 @@
-//! The tokens of a session, as they are sent; the members are named as in OAuth 2.0 (RFC 6749, section 5.1).
+//! Session tokens in responses, with member names as in OAuth 2.0 (RFC 6749, section 5.1).
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -10,31 +10,31 @@ use utoipa::ToSchema;
 use crate::accounts::{TokenPair, check_password_length};
 use crate::domain::members::{Refusal, string};
 
-/// Longest secret that a request may hold, in characters. Passwords have at most 128 when they are normalised; the same
-/// password may have more as it is sent.
+/// Maximum length of a secret in a request, in characters. Normalized passwords have at most 128, but the same password
+/// may be longer before normalisation.
 const MAX_SECRET_CHARS: usize = 512;
 
-/// Tokens of a session.
+/// The tokens of a session.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
-    /// For the header `Authorization: Bearer …`.
+    /// The access token, for the header `Authorization: Bearer …`.
     #[schema(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.abc")]
     access_token: String,
     /// Always `Bearer`.
     #[schema(value_type = crate::http::schemas::TokenType, example = "Bearer")]
     token_type: &'static str,
-    /// Seconds that the access token is good.
+    /// Lifetime of the access token in seconds.
     #[schema(example = 3600)]
     expires_in: u64,
-    /// For one refresh, which gives the next.
+    /// The refresh token. It can be used once; the refresh returns a new one.
     #[schema(example = "Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA")]
     refresh_token: String,
-    /// Seconds that the refresh token is good.
+    /// Lifetime of the refresh token in seconds.
     #[schema(example = 604800)]
     refresh_expires_in: u64,
 }
 
-/// The answer with tokens, which nobody may keep on its way.
+/// The response with tokens, which must not be cached.
 pub(super) fn answer(pair: &TokenPair) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(SessionTokens {
         access_token: pair.access_token.expose_secret().to_owned(),
@@ -45,7 +45,7 @@ pub(super) fn answer(pair: &TokenPair) -> HttpResponse {
     })
 }
 
-/// A password that somebody has chosen.
+/// Reads a new password.
 pub(in crate::http) fn new_password(raw: &RawValue) -> Result<SecretString, Refusal> {
     let password = SecretString::from(string(raw)?);
     match check_password_length(&password) {
@@ -54,7 +54,7 @@ pub(in crate::http) fn new_password(raw: &RawValue) -> Result<SecretString, Refu
     }
 }
 
-/// A secret text of a request.
+/// Reads a secret, such as a password or a refresh token.
 pub(in crate::http) fn secret(raw: &RawValue) -> Result<SecretString, Refusal> {
     let text = string(raw)?;
     if text.chars().count() > MAX_SECRET_CHARS {

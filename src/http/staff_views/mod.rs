@@ -1,3 +1,3 @@
-//! The audit views of staff, for admins.
+//! Audit views: records of what staff viewed (admins only).
 
 pub mod list;

@@ -10,7 +10,7 @@ use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
 use crate::lending::Visibility;
 
-/// The same figures for one country.
+/// Returns the statistics of one country.
 #[utoipa::path(
     get,
     path = "/api/v1/stats/countries/{code}",
@@ -18,17 +18,17 @@ use crate::lending::Visibility;
     tag = "statistics",
     params(
         ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
-        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the client's copy"),
     ),
     responses(
         (
             status = 200,
-            description = "The figures",
+            description = "The statistics",
             body = CountryStatisticsView,
-            headers(("ETag" = String, description = "Of the figures, without `as_of`; weak")),
+            headers(("ETag" = String, description = "Weak ETag of the statistics, excluding `as_of`")),
         ),
-        (status = 304, description = "The client has these figures"),
-        (status = 404, description = "Aval does not lend there"),
+        (status = 304, description = "Not modified"),
+        (status = 404, description = "Country not supported"),
     ),
 )]
 pub(in crate::http) async fn get(
@@ -41,7 +41,7 @@ pub(in crate::http) async fn get(
     Ok(super::answer(&view, &conditions)?)
 }
 
-/// The figures of a country that somebody may see.
+/// The statistics of a country for this visibility.
 async fn load(state: &HttpState, visibility: &Visibility, country: Country) -> Result<CountryStatisticsView> {
     super::kept(state, visibility, Some(country), |figures| CountryStatisticsView::of(country, figures)).await
 }

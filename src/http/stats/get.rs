@@ -8,27 +8,27 @@ use crate::http::conditional::Conditions;
 use crate::http::problem::Answer;
 use crate::lending::Visibility;
 
-/// Totals, approval, risk and amounts, the last 30 days and 12 months.
+/// Returns totals, approval rates, risk and amounts, with the last 30 days and 12 months.
 ///
-/// Of the caller's own applications, or of everybody's for analysts and admins. An application counts from the moment it is
-/// made. Totals are of what lists show: neither deleted nor archived. Days and months (UTC) tell what happened then, whatever
-/// became of the applications.
+/// Analysts and admins see all applications, other callers only their own. An application counts from its creation.
+/// Totals cover the applications that lists show, which are neither deleted nor archived. Days and months (UTC) cover
+/// everything that happened in them, including applications that were later deleted or archived.
 #[utoipa::path(
     get,
     path = "/api/v1/stats",
     operation_id = "get_statistics",
     tag = "statistics",
     params(
-        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has"),
+        ("If-None-Match" = Option<String>, Header, description = "ETag of the client's copy"),
     ),
     responses(
         (
             status = 200,
-            description = "The figures",
+            description = "The statistics",
             body = StatisticsView,
-            headers(("ETag" = String, description = "Of the figures, without `as_of`; weak")),
+            headers(("ETag" = String, description = "Weak ETag of the statistics, excluding `as_of`")),
         ),
-        (status = 304, description = "The client has these figures"),
+        (status = 304, description = "Not modified"),
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, principal: Principal, conditions: Conditions) -> Answer {
@@ -36,7 +36,7 @@ pub(in crate::http) async fn get(state: HttpState, principal: Principal, conditi
     Ok(super::answer(&view, &conditions)?)
 }
 
-/// The figures that somebody may see.
+/// The statistics for this visibility.
 async fn load(state: &HttpState, visibility: &Visibility) -> Result<StatisticsView> {
     super::kept(state, visibility, None, StatisticsView::of).await
 }

@@ -1,4 +1,4 @@
-//! Statistics of whoever asks: a user's own applications, or everybody's for staff. Nothing personal is in them.
+//! Statistics: of a user's own applications, or of all applications for staff. They contain no personal data.
 
 pub mod country;
 pub mod get;
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::lending::Visibility;
 use crate::lending::figures::Figures;
 
-/// A view of the figures of one country or of all, from the cache or the database.
+/// The statistics of one country or all countries, from the cache or the database.
 async fn kept<V: Serialize + DeserializeOwned>(
     state: &HttpState,
     visibility: &Visibility,
@@ -30,7 +30,7 @@ async fn kept<V: Serialize + DeserializeOwned>(
         let began = state.resources.clock.now();
         let figures = state.lending.figures(visibility, country).await?;
         let body = serde_json::to_vec(&view(&figures)).map_err(Error::internal)?;
-        // Figures that lack something will be whole without any event that tells of it.
+        // Outdated figures must not be cached, because no event signals when they become current.
         Ok(Loaded { body: body.into(), may_be_kept: figures.as_of >= began })
     };
     let query = country.map_or("", Country::code);
@@ -38,7 +38,7 @@ async fn kept<V: Serialize + DeserializeOwned>(
     serde_json::from_slice(&body).map_err(Error::internal)
 }
 
-/// The answer with a tag of what it tells, whenever that was: `as_of` does not count.
+/// The response with a weak ETag that excludes `as_of`.
 fn answer(view: &impl Serialize, conditions: &Conditions) -> Result<HttpResponse> {
     let body = serde_json::to_value(view).map_err(Error::internal)?;
     let tag = tag(&body);

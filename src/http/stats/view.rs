@@ -1,5 +1,5 @@
-//! Figures as clients see them: every country, status, day and month stands there, with nothing in it if need be, so that
-//! nobody has to guess what is missing. Amounts of different currencies are never added up.
+//! Response types for statistics. Every country, status, day and month is present, with zeros if there are no
+//! applications. Amounts in different currencies are never added up.
 
 use std::collections::BTreeMap;
 
@@ -13,45 +13,46 @@ use crate::domain::decision::RiskBand;
 use crate::domain::status::Status;
 use crate::lending::figures::{DAYS, Figures, MONTHS, PeriodCount, StatusCount};
 
-/// How many applications there are, and how they were decided.
+/// Numbers of applications and decisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Decided {
-    /// Applications.
+    /// All applications.
     #[schema(example = 120)]
     pub total: i64,
-    /// Applications of each status.
+    /// Applications by status.
     #[schema(example = json!({"PENDING": 4, "VALIDATING": 0, "APPROVED": 80, "REJECTED": 20, "UNDER_REVIEW": 10, "CANCELLED": 6, "COMPLETED": 0}))]
     pub by_status: BTreeMap<String, i64>,
-    /// Approved or completed.
+    /// Approved and completed applications.
     #[schema(example = 80)]
     pub approved: i64,
-    /// Approved, completed or rejected.
+    /// Approved, completed and rejected applications.
     #[schema(example = 100)]
     pub decided: i64,
-    /// The share of the approved among the decided, from 0 to 1 with four decimals; `null` when none is decided.
+    /// The share of approved among decided applications, from 0 to 1 with four decimals; `null` if none has been
+    /// decided.
     #[schema(example = "0.8000")]
     pub approval_rate: Option<String>,
 }
 
-/// How risky the decided applications are.
+/// The risk scores of decided applications.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Risks {
-    /// Below 30.
+    /// Risk score below 30.
     #[schema(example = 60)]
     pub low: i64,
-    /// 30 to below 50.
+    /// Risk score from 30 to below 50.
     #[schema(example = 20)]
     pub medium: i64,
-    /// 50 to below 70.
+    /// Risk score from 50 to below 70.
     #[schema(example = 12)]
     pub high: i64,
-    /// 70 and above.
+    /// Risk score of 70 and above.
     #[schema(example = 6)]
     pub critical: i64,
-    /// Decided without a known risk.
+    /// Decided without a risk score.
     #[schema(example = 2)]
     pub unknown: i64,
-    /// Of the known ones, with two decimals; `null` when none is known.
+    /// The average of the known risk scores, with two decimals; `null` if there are none.
     #[schema(example = "33.41")]
     pub average: Option<String>,
 }
@@ -62,90 +63,90 @@ pub struct CountryTotals {
     /// The country.
     #[schema(value_type = crate::http::schemas::CountryCode)]
     pub country: Country,
-    /// ISO 4217: what all amounts are in.
+    /// ISO 4217 code of the currency of all amounts.
     #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: String,
-    /// How many, and how they were decided.
+    /// Numbers of applications and decisions.
     #[serde(flatten)]
     pub decided: Decided,
-    /// How risky the decided ones are.
+    /// The risk scores of decided applications.
     pub risk: Risks,
-    /// What all of them ask for together.
+    /// The sum of the requested amounts.
     #[schema(example = "1800000.00")]
     pub requested_amount: String,
-    /// What the approved and completed ones ask for together.
+    /// The sum of the requested amounts of approved and completed applications.
     #[schema(example = "1200000.00")]
     pub approved_amount: String,
 }
 
-/// Amounts of one currency.
+/// Amounts in one currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CurrencyAmounts {
-    /// ISO 4217.
+    /// ISO 4217 currency code.
     #[schema(value_type = crate::http::schemas::CurrencyCode, example = "EUR")]
     pub currency: String,
-    /// Asked for by the applications made then.
+    /// Sum requested by applications created in the period.
     #[schema(example = "45000.00")]
     pub requested: String,
-    /// Asked for by the applications approved then.
+    /// Sum requested by applications approved in the period.
     #[schema(example = "30000.00")]
     pub approved: String,
 }
 
-/// What happened on a day or in a month.
+/// The activity of a day or a month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Period {
     /// The day (`2026-01-31`) or month (`2026-01`), in UTC.
     #[schema(example = "2026-01-31")]
     pub period: String,
-    /// Applications made.
+    /// Applications created in the period.
     #[schema(example = 3)]
     pub created: i64,
-    /// Applications approved, whenever they were made.
+    /// Applications approved in the period, regardless of when they were created.
     #[schema(example = 2)]
     pub approved: i64,
-    /// Applications rejected.
+    /// Applications rejected in the period.
     #[schema(example = 1)]
     pub rejected: i64,
-    /// Applications that went to a human.
+    /// Applications sent to manual review in the period.
     #[schema(example = 0)]
     pub under_review: i64,
-    /// Applications cancelled.
+    /// Applications cancelled in the period.
     #[schema(example = 0)]
     pub cancelled: i64,
-    /// One entry for each currency.
+    /// The amounts by currency.
     pub amounts: Vec<CurrencyAmounts>,
 }
 
-/// Figures about all countries.
+/// Statistics for all countries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatisticsView {
-    /// The moment that the figures tell of.
+    /// The time at which the figures were correct.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
-    /// How many, and how they were decided.
+    /// Numbers of applications and decisions.
     #[serde(flatten)]
     pub decided: Decided,
-    /// Every country.
+    /// The totals by country.
     pub countries: Vec<CountryTotals>,
-    /// The last 30 days, oldest first, today included.
+    /// The last 30 days including today, oldest first.
     pub days: Vec<Period>,
-    /// The last 12 months, oldest first, this one included.
+    /// The last 12 months including the current one, oldest first.
     pub months: Vec<Period>,
 }
 
-/// Figures about one country.
+/// Statistics for one country.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CountryStatisticsView {
-    /// The moment that the figures tell of.
+    /// The time at which the figures were correct.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub as_of: DateTime<Utc>,
-    /// The totals.
+    /// The totals of the country.
     #[serde(flatten)]
     pub totals: CountryTotals,
-    /// The last 30 days, oldest first, today included.
+    /// The last 30 days including today, oldest first.
     pub days: Vec<Period>,
-    /// The last 12 months, oldest first, this one included.
+    /// The last 12 months including the current one, oldest first.
     pub months: Vec<Period>,
 }
 

@@ -1,8 +1,7 @@
-//! How a connection begins: counted, then with TLS where there is a certificate.
+//! Accepts connections: counts them and performs the TLS handshake if a certificate is configured.
 //!
 //! A client has [`CLIENT_HELLO_TIMEOUT`] for its first message and `server.request_head_timeout_ms` for the whole
-//! handshake. Connections that wait for either hold up no other: there is no bound on handshakes beside those on
-//! connections.
+//! handshake. Pending handshakes do not delay other connections: they are limited only by the number of connections.
 
 use std::future::Future;
 use std::io;
@@ -22,28 +21,25 @@ use tokio_rustls::server::TlsStream;
 use super::ClientStream;
 use crate::http::connections::{Connections, Refusal};
 
-/// How long a client may take to send its first message of TLS.
+/// Maximum time for the ClientHello message.
 const CLIENT_HELLO_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a connection is to the HTTP server.
+/// An accepted connection, as the HTTP server expects it.
 pub(in crate::http) type Accepted = (ClientStream, Protocol, Option<SocketAddr>);
 
-/// Begins connections. Cheap to clone.
+/// Accepts connections. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::http) struct Acceptor {
-    /// Counts them.
+    /// Counts and limits connections.
     pub(in crate::http) connections: Connections,
-    /// With TLS, by this configuration.
+    /// The TLS configuration, if TLS is enabled.
     pub(in crate::http) tls: Option<Arc<ServerConfig>>,
-    /// How long a client may take for the whole handshake.
+    /// Maximum time for the whole handshake.
     pub(in crate::http) handshake_timeout: Duration,
 }
 
 impl Acceptor {
-    /// Takes a connection in.
-    ///
-    /// # Errors
-    /// When there is one too many, or TLS is not agreed on.
+    /// Accepts a connection. Fails if the connection limit is exceeded or the TLS handshake fails.
     pub(in crate::http) async fn accept(self, stream: TcpStream) -> io::Result<Accepted> {
         let Some(connection) = self.connections.admit(&stream).map(Rc::new) else {
             return Err(io::ErrorKind::ConnectionRefused.into());

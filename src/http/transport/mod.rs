@@ -1,9 +1,10 @@
-//! From a TCP connection to what the HTTP server reads and writes.
+//! The transport between a TCP connection and the HTTP server.
 //!
-//! [`accept`] counts a connection before anything is read from it, and agrees on TLS within a time; [`ClientStream`] is
-//! then the connection. On HTTP/1 it hands over one request at a time ([`requests`]): the next one when the last is done
-//! with. A client that sends thousands of requests at once takes turns with all others on its thread, and the memory
-//! of its requests is bounded. `100 Continue` is sent here, because only here it is known that no answer is being written.
+//! [`accept`] counts a connection before anything is read from it and performs the TLS handshake within a time limit.
+//! [`ClientStream`] then wraps the connection. On HTTP/1 it passes on one request at a time ([`requests`]), the next
+//! one only after the previous one has finished. A client that pipelines thousands of requests therefore cannot starve
+//! other clients on its thread, and the memory of its requests is bounded. `100 Continue` is sent here, because only
+//! this layer can tell that no response is being written.
 
 mod accept;
 mod requests;
@@ -20,20 +21,20 @@ pub(super) use self::accept::Acceptor;
 use self::requests::{Requests, Step};
 use super::connections::OpenConnection;
 
-/// A connection, with TLS or without.
+/// A byte stream, with or without TLS.
 trait ByteStream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> ByteStream for T {}
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A connection as the HTTP server sees it.
+/// A client connection, as the HTTP server reads and writes it.
 pub(super) struct ClientStream {
     bytes: Box<dyn ByteStream>,
-    /// The requests on it; `None` on HTTP/2, which has turns of its own.
+    /// The request queue; `None` on HTTP/2, which multiplexes requests itself.
     requests: Option<Requests>,
     connection: Rc<OpenConnection>,
-    /// How much of [`CONTINUE`] is written.
+    /// Number of bytes of [`CONTINUE`] already written.
     continue_written: usize,
 }
 
@@ -48,7 +49,7 @@ impl ClientStream {
         Rc::clone(&self.connection)
     }
 
-    /// Writes what is left of [`CONTINUE`].
+    /// Writes the rest of [`CONTINUE`].
     fn poll_continue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = CONTINUE.get(self.continue_written..).filter(|rest| !rest.is_empty()) {
             let written = ready!(Pin::new(&mut self.bytes).poll_write(cx, rest))?;
@@ -90,7 +91,8 @@ impl AsyncRead for ClientStream {
                     let read = poll_read_buf(Pin::new(&mut *bytes), cx, requests.received());
                     connection.set_partial_head(requests.has_partial_head());
                     if ready!(read)? == 0 {
-                        // What is left is no request; the parser sees it, and then the end.
+                        // The remaining bytes are not a complete request. The server's parser receives them and then
+                        // the end of input.
                         requests.pass_through();
                         requests.hand_over(buffer);
                         return Poll::Ready(Ok(()));
@@ -109,7 +111,7 @@ impl AsyncWrite for ClientStream {
         Pin::new(&mut self.bytes).poll_write(cx, bytes)
     }
 
-    /// The server flushes when it has written all that it has: nothing of an answer is left, and none has begun.
+    /// The server flushes only after it has written everything, so no response is partially written here.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.continue_written > 0 || self.connection.exchange().continue_is_due() {
             ready!(self.poll_continue(cx))?;

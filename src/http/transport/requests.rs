@@ -1,13 +1,13 @@
-//! The requests in the bytes of an HTTP/1 connection.
+//! Splits the bytes of an HTTP/1 connection into requests.
 //!
-//! The server's own parser ([`Codec`]) says where a request ends, so that both always agree on it. A head goes on as it
-//! came, except for what this server does not do by itself:
+//! The server's own parser ([`Codec`]) finds the end of a request, so that both always agree. Request heads are passed
+//! on unchanged, except for headers that actix-http does not handle correctly:
 //!
-//! - `Upgrade` to anything but WebSocket, on its route, is taken out: a server ignores what it does not switch to, and goes on
-//!   with HTTP/1.1 on the same connection (RFC 9110, section 7.8). actix-http takes every `Connection: upgrade` for the end of
-//!   HTTP on the connection.
-//! - `Expect: 100-continue` is taken out and noted: actix-http would answer `100 Continue` before it is known whether the
-//!   request is refused. Other expectations stay, and are refused.
+//! - `Upgrade` to anything but WebSocket on its route is removed: a server ignores an upgrade that it does not support
+//!   and continues with HTTP/1.1 on the same connection (RFC 9110, section 7.8), whereas actix-http treats every
+//!   `Connection: upgrade` as the end of HTTP on the connection.
+//! - `Expect: 100-continue` is removed and recorded, because actix-http would send `100 Continue` before the request
+//!   could be refused. Other expectations are kept and refused later.
 
 use std::fmt::Write as _;
 
@@ -22,64 +22,65 @@ use tokio_util::codec::Decoder as _;
 use crate::http::connections::OpenConnection;
 use crate::http::ws;
 
-/// Room for one read.
+/// Minimum buffer space for one read.
 const READ_BYTES: usize = 8 * 1024;
 
-/// What became of the bytes.
+/// The result of a parsing step.
 pub(super) enum Step {
-    /// Some can be handed over.
+    /// Bytes are ready to be passed on.
     Released,
-    /// The next request is there, and the application is not done with the last one.
+    /// The next request has arrived, but the application has not finished the previous one.
     HeldBack,
-    /// More must be read.
+    /// More bytes must be read.
     NeedsMore,
 }
 
 /// The requests of one connection.
 #[derive(Default)]
 pub(super) struct Requests {
-    /// Read, and not looked at.
+    /// Bytes read but not yet parsed.
     received: BytesMut,
-    /// To be handed over.
+    /// Bytes ready to be passed on.
     released: BytesMut,
     parser: Codec,
     is_in_body: bool,
-    /// Heads that were released.
+    /// Number of request heads passed on.
     heads: u64,
-    /// What follows is no HTTP/1 request: a WebSocket, or something malformed, which the server's parser refuses.
+    /// The remaining bytes are not HTTP/1 requests: they belong to a WebSocket, or are malformed and will be refused by
+    /// the server's parser.
     is_opaque: bool,
 }
 
 impl Requests {
-    /// Where to read to, with room for a whole request of the usual size.
+    /// The read buffer, with room for a typical request.
     pub(super) fn received(&mut self) -> &mut BytesMut {
         self.received.reserve(READ_BYTES);
         &mut self.received
     }
 
-    /// Whether a head has come in part.
+    /// Whether a request head has been partially received.
     pub(super) fn has_partial_head(&self) -> bool {
         !self.is_in_body && !self.received.is_empty()
     }
 
-    /// Whether all was handed over, and nothing more is looked at.
+    /// Whether everything has been passed on and parsing has ended.
     pub(super) fn are_passed_through(&self) -> bool {
         self.is_opaque && self.released.is_empty()
     }
 
-    /// Looks at nothing from here on.
+    /// Passes on all further bytes without parsing.
     pub(super) fn pass_through(&mut self) {
         self.is_opaque = true;
         self.released.unsplit(self.received.split());
     }
 
-    /// Moves what is released to `buffer`, as far as it has room.
+    /// Moves bytes that are ready into `buffer`, as far as they fit.
     pub(super) fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
         let length = self.released.len().min(buffer.remaining());
         buffer.put_slice(&self.released.split_to(length));
     }
 
-    /// Releases the next part of a request.
+    /// Prepares the next part of a request.
     pub(super) fn step(&mut self, connection: &OpenConnection) -> Step {
         loop {
             if !self.released.is_empty() {
@@ -98,7 +99,7 @@ impl Requests {
         }
     }
 
-    /// Parses the next part; `false` when it is not whole.
+    /// Parses the next part; `false` if it is incomplete.
     fn parse(&mut self, connection: &OpenConnection) -> bool {
         let mut seen = self.received.clone();
         let parsed = self.parser.decode(&mut self.received);
@@ -144,7 +145,7 @@ impl Requests {
     }
 }
 
-/// The head without what the server must not see; `None` when it can stay as it is.
+/// The head without the headers that actix-http must not see; `None` if it needs no change.
 fn rewrite(request: &Request, connection: &OpenConnection) -> Option<BytesMut> {
     let head = request.head();
     let headers = head.headers();
@@ -183,7 +184,7 @@ fn rewrite(request: &Request, connection: &OpenConnection) -> Option<BytesMut> {
     Some(text)
 }
 
-/// The elements of a list field.
+/// The elements of a list header.
 fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).map(|value| value.to_str().unwrap_or_default());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())

@@ -7,16 +7,16 @@ use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
 
-/// An account.
+/// Returns a user account.
 #[utoipa::path(
     get,
     path = "/api/v1/users/{id}",
     operation_id = "get_user",
     tag = "accounts",
-    params(("id" = uuid::Uuid, Path, description = "The account")),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the user")),
     responses(
-        (status = 200, description = "The account", body = UserView),
-        (status = 404, description = "There is none"),
+        (status = 200, description = "The user account", body = UserView),
+        (status = 404, description = "User not found"),
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {

@@ -10,19 +10,19 @@ use crate::http::keyset::{Page, PageParameters};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
 
-/// A part of the accounts.
+/// A page of user accounts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserPage {
-    /// Most accounts of a page.
+    /// Maximum number of accounts per page.
     #[schema(example = 20)]
     page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
-    /// The accounts.
+    /// The user accounts.
     users: Vec<UserView>,
 }
 
-/// Accounts, newest first.
+/// Lists user accounts, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/users",
@@ -30,9 +30,9 @@ pub struct UserPage {
     tag = "accounts",
     params(PageParameters),
     responses(
-        (status = 200, description = "A part of the list", body = UserPage),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 200, description = "A page of the list", body = UserPage),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
+        (status = 422, description = "Invalid parameter"),
     ),
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {

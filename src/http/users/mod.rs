@@ -1,4 +1,4 @@
-//! People's accounts, for admins.
+//! Management of user accounts (admins only).
 
 pub mod change;
 pub mod create;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::domain::account::Role;
 use crate::domain::members::{Refusal, string};
 
-/// A role by its name.
+/// Parses the name of a role.
 pub(super) fn role(raw: &RawValue) -> Result<Role, Refusal> {
     let refusal =
         |_unknown| ("unknown_role", format!("must be one of {}", Role::ALL.map(Role::as_str).join(", ")));

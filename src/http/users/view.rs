@@ -1,4 +1,4 @@
-//! How an account is shown.
+//! Response type for user accounts.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,29 +9,29 @@ use crate::accounts::{ListedUser, User};
 use crate::domain::account::Role;
 use crate::domain::label::Label;
 
-/// A person's account.
+/// A user account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserView {
     /// The identifier.
     id: Uuid,
-    /// The name, which never changes.
+    /// The name; it never changes.
     #[schema(example = "ana.lopez")]
     username: String,
-    /// What it may do.
+    /// The role of the account.
     #[schema(value_type = crate::http::schemas::RoleName)]
     role: Label<Role>,
-    /// Whether it may not log in.
+    /// Whether the account is disabled; disabled accounts cannot log in.
     disabled: bool,
-    /// Since when it may not.
+    /// When the account was disabled.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     disabled_at: Option<DateTime<Utc>>,
-    /// Who made it.
+    /// The account that created it.
     #[schema(example = "admin")]
     created_by: String,
-    /// When it was made.
+    /// Time of creation.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     updated_at: DateTime<Utc>,
 }

@@ -1,8 +1,8 @@
-//! What banks and bureaus post, and what operators see of it.
+//! Webhooks from banks and bureaus, and the operators' view of them.
 //!
-//! The signature is the only key to this door: it is verified over the raw bytes before anything of them is read, and
-//! whatever is wrong with it is answered alike. The verifying secret names the countries whose applications the message
-//! may speak about. What happens then is `lending::confirm`.
+//! A webhook is authenticated only by its signature, which is verified over the raw body before any parsing. All
+//! signature errors get the same response. The secret that verifies determines the countries whose applications the
+//! message may affect. Processing is in `lending::confirm`.
 
 pub mod list;
 pub mod receive;
@@ -11,16 +11,16 @@ mod senders;
 pub use self::senders::Senders;
 use crate::lending::confirm::WebhookReceiver;
 
-/// Where webhooks are posted to.
+/// The path for webhooks.
 pub const PATH: &str = "/api/v1/webhooks/bank-confirmation";
-/// The same under another name.
+/// An alias of [`PATH`].
 pub(super) const ALIAS: &str = "/api/v1/webhooks/provider";
 
-/// Who verifies and takes webhooks. Cheap to clone.
+/// The dependencies of webhook handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct WebhookResources {
-    /// Whose signatures verify.
+    /// The configured senders.
     pub senders: Senders,
-    /// Who stores and applies messages.
+    /// Stores and applies messages.
     pub receiver: WebhookReceiver,
 }

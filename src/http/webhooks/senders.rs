@@ -1,4 +1,4 @@
-//! Whose signature a message carries.
+//! Authentication of webhook senders.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
 const LEGACY: &str = "x-webhook-signature";
 
-/// Every live key, with the countries that it speaks for. Cheap to clone.
+/// All active keys with the countries they are valid for. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Senders {
     keys: Arc<[(SigningKey, Vec<Country>)]>,
@@ -22,8 +22,8 @@ pub struct Senders {
 }
 
 impl Senders {
-    /// The senders whose secrets are configured. A secret that several countries share is one key that speaks for them
-    /// all.
+    /// The senders with configured secrets. A secret shared by several countries becomes one key that is valid for all
+    /// of them.
     pub fn new(secrets: &Secrets, settings: &WebhookSettings) -> Self {
         let mut shared: Vec<(&[u8], Vec<Country>)> = Vec::new();
         for country in Country::ALL {
@@ -39,8 +39,8 @@ impl Senders {
         Self { keys: keys.collect(), settings: settings.clone() }
     }
 
-    /// The countries that the signature of `body` may speak for: none when it is not a sender's, too old, or too far
-    /// ahead. Every key is tried, whatever came of the others.
+    /// The countries that the signature of `body` is valid for; empty if no key verifies it, or if it is too old or too
+    /// far in the future. All keys are tried, even after a match.
     pub(super) fn authenticate(
         &self,
         signature: &Signature,
@@ -61,8 +61,8 @@ impl Senders {
     }
 }
 
-/// The signature in the headers of a request. Whoever sends any header of Standard Webhooks is held to it: the weaker
-/// scheme is no way round.
+/// The signature in the request headers. If any Standard Webhooks header is present, the legacy header is ignored, so
+/// that a sender cannot bypass the stronger scheme.
 pub(super) fn signature(headers: &HeaderMap) -> Option<Signature> {
     if [ID, TIMESTAMP, SIGNATURE].iter().any(|name| headers.contains_key(*name)) {
         let (id, timestamp, list) =
@@ -72,7 +72,7 @@ pub(super) fn signature(headers: &HeaderMap) -> Option<Signature> {
     LegacySignature::parse(only(headers, LEGACY)?).map(Signature::Legacy)
 }
 
-/// A header's text, unless it stands there twice or is no ASCII.
+/// The text of a header; `None` if the header is repeated or is not ASCII.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?;

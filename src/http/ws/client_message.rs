@@ -1,4 +1,4 @@
-//! What a client may say on a WebSocket.
+//! Messages from WebSocket clients.
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -6,31 +6,31 @@ use uuid::Uuid;
 use crate::actors::broadcaster::Topic;
 use crate::domain::published::Position;
 
-/// A message that was understood.
+/// A parsed client message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientMessage {
-    /// Say who it is.
+    /// Authenticate the connection.
     Authenticate {
-        /// An access token, or an API key.
+        /// An access token or an API key.
         credential: Credential,
     },
-    /// Send updates of a topic, from a position on if one is given.
+    /// Subscribe to a topic, optionally from a position.
     Subscribe {
         /// The topic.
         topic: Topic,
-        /// The last position that the client has seen.
+        /// The last position that the client received.
         resume: Option<Position>,
     },
-    /// Stop sending updates of a topic.
+    /// Unsubscribe from a topic.
     Unsubscribe {
         /// The topic.
         topic: Topic,
     },
-    /// Answer with a pong.
+    /// Request a pong.
     Ping,
 }
 
-/// What a client proves itself with.
+/// A client's credential.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
     /// An access token.
@@ -45,28 +45,28 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// Why a message was not understood: the content of an `error` frame.
+/// Why a message was refused: the content of an `error` frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseProblem {
-    /// A stable reason code.
+    /// The stable error code.
     pub code: &'static str,
-    /// A sentence for the client's developer. It repeats nothing that was sent.
+    /// An explanation for developers. It never repeats client input.
     pub detail: &'static str,
 }
 
 const MALFORMED: ParseProblem = ParseProblem {
     code: "malformed_message",
-    detail: "a message is a JSON object whose \"action\" is a string and whose fields have their documented types",
+    detail: "a message must be a JSON object with a string \"action\" and fields of the documented types",
 };
 const UNKNOWN_ACTION: ParseProblem = ParseProblem {
     code: "unknown_action",
     detail: "\"action\" must be \"auth\", \"subscribe\", \"unsubscribe\" or \"ping\"",
 };
 const BAD_CREDENTIAL: ParseProblem =
-    ParseProblem { code: "bad_credential", detail: "exactly one of \"token\" and \"api_key\" must be given" };
+    ParseProblem { code: "bad_credential", detail: "send exactly one of \"token\" and \"api_key\"" };
 const BAD_TOPIC: ParseProblem = ParseProblem {
     code: "bad_topic",
-    detail: "exactly one of \"application_id\", \"country\" and \"channel\" must be given",
+    detail: "send exactly one of \"application_id\", \"country\" and \"channel\"",
 };
 const BAD_APPLICATION_ID: ParseProblem =
     ParseProblem { code: "bad_application_id", detail: "\"application_id\" must be a UUID" };
@@ -78,10 +78,10 @@ const UNKNOWN_CHANNEL: ParseProblem = ParseProblem {
 };
 const BAD_POSITION: ParseProblem = ParseProblem {
     code: "bad_position",
-    detail: "\"epoch\" (a UUID) and \"offset\" (an integer) belong together, as the server sent them",
+    detail: "send \"epoch\" (a UUID) and \"offset\" (an integer) together, as received from the server",
 };
 
-/// The fields of every message. Unknown ones are ignored, so that newer clients can talk to older servers.
+/// The fields of all messages. Unknown fields are ignored, so that newer clients work with older servers.
 #[derive(Deserialize)]
 struct Fields {
     action: String,
@@ -94,10 +94,7 @@ struct Fields {
     offset: Option<i64>,
 }
 
-/// Reads a client's message.
-///
-/// # Errors
-/// What to tell the client.
+/// Parses a client message. The error is the content of the `error` frame for the client.
 pub fn parse_client_message(text: &str) -> Result<ClientMessage, ParseProblem> {
     let fields: Fields = serde_json::from_str(text).map_err(|_parse_error| MALFORMED)?;
     match fields.action.as_str() {

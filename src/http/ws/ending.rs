@@ -1,7 +1,7 @@
-//! Why the server closes a WebSocket, and what it says then.
+//! Reasons for which the server closes a WebSocket.
 //!
-//! A close frame carries a code and a reason. Where the client can do something about it, an `error` message with a code
-//! of its own comes first: browsers show neither the reason nor anything else of a close frame's content in their logs.
+//! A close frame carries a code and a reason. If the client can act on the cause, an `error` message with its own code
+//! is sent first, because browsers do not show the content of close frames in their logs.
 
 use actix_web_actors::ws::{CloseCode, CloseReason};
 
@@ -12,19 +12,19 @@ use crate::actors::broadcaster::Closing;
 pub(super) enum Ending {
     /// The client reads too slowly.
     TooSlow,
-    /// The server stops.
+    /// The server is shutting down.
     Stopping,
-    /// The sequence of events started anew.
+    /// The event sequence was restarted.
     SequenceRestarted,
-    /// No credential came in time.
+    /// No credential was received in time.
     NoCredential,
-    /// The credential is not good.
+    /// The credential is invalid.
     BadCredential,
-    /// The credential is good, but not for this.
+    /// The credential is valid, but lacks the required scope.
     MissingScope,
     /// The credential has expired.
     Expired,
-    /// The credential, or its account, was ended.
+    /// The credential was revoked or its account was disabled.
     Revoked,
     /// The credential cannot be checked at the moment.
     Unavailable,
@@ -32,15 +32,15 @@ pub(super) enum Ending {
     NoPong,
     /// The account has too many connections.
     TooManyConnections,
-    /// Too many messages in a second.
+    /// Too many messages in one second.
     TooManyMessages,
-    /// The client's address has tried too many credentials.
+    /// Too many credentials were tried from the client's address.
     RateLimited,
     /// A message is too long.
     MessageTooLong,
-    /// A text is not UTF-8.
+    /// A text message is not UTF-8.
     NotUtf8,
-    /// RFC 6455 was broken.
+    /// The client violated RFC 6455.
     Protocol,
 }
 
@@ -55,8 +55,8 @@ impl From<Closing> for Ending {
 }
 
 impl Ending {
-    /// The close code. Those from 4000 on RFC 6455, section 7.4.2, leaves to applications; they end like the HTTP status that
-    /// means the same.
+    /// The close code. Codes from 4000 are for applications (RFC 6455, section 7.4.2); they end with the digits of the
+    /// HTTP status of the same meaning.
     const fn close_code(self) -> u16 {
         match self {
             Self::Stopping => 1001,
@@ -78,27 +78,25 @@ impl Ending {
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::TooSlow => "the client reads too slowly",
-            Self::Stopping => "the server is stopping; connect again",
-            Self::SequenceRestarted => {
-                "the sequence of events started anew; connect again and load everything"
-            }
+            Self::Stopping => "the server is shutting down; reconnect",
+            Self::SequenceRestarted => "the event sequence was restarted; reconnect and reload all data",
             Self::NoCredential => "no credential was sent in time",
-            Self::BadCredential => "the credential is not valid",
+            Self::BadCredential => "the credential is invalid",
             Self::MissingScope => "the API key needs the scope applications:read",
             Self::Expired => "the credential has expired",
             Self::Revoked => "the credential was revoked",
-            Self::Unavailable => "the credential cannot be checked at the moment; connect again later",
+            Self::Unavailable => "the credential cannot be checked at the moment; reconnect later",
             Self::NoPong => "a ping was not answered in time",
             Self::TooManyConnections => "the account has too many connections",
-            Self::TooManyMessages => "too many messages in a second",
-            Self::RateLimited => "too many credentials were tried; connect again later",
+            Self::TooManyMessages => "too many messages per second",
+            Self::RateLimited => "too many credentials were tried; reconnect later",
             Self::MessageTooLong => "the message is too long",
             Self::NotUtf8 => "a text message must be UTF-8",
-            Self::Protocol => "the frames break RFC 6455",
+            Self::Protocol => "the frames violate RFC 6455",
         }
     }
 
-    /// The code of the `error` message that comes before the close frame, if there is one.
+    /// The code of the `error` message sent before the close frame, if there is one.
     pub(super) const fn error_code(self) -> Option<&'static str> {
         match self {
             Self::NoCredential => Some("authentication_timeout"),
@@ -120,7 +118,7 @@ impl Ending {
         }
     }
 
-    /// What the close frame says.
+    /// The close code and reason.
     pub(super) fn close_reason(self) -> CloseReason {
         let description = Some(self.reason().to_owned());
         CloseReason { code: CloseCode::from(self.close_code()), description }

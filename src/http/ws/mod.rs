@@ -1,34 +1,35 @@
-//! WebSocket sessions: the only folder that touches actix-web-actors. Here is how one begins; `session` is its life.
+//! WebSocket sessions. This is the only module that uses actix-web-actors. It opens connections; `session` is the actor
+//! of a connection.
 //!
-//! The actor of a session lives inside its response stream: while its client does not read, the HTTP layer does not
-//! poll the stream and the actor stands still, timers and all. So everything that must go on without it is elsewhere:
-//! its queue bounds itself and is filled by the broadcaster
-//! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)), what it owns leaves with its
-//! [`Membership`](crate::actors::broadcaster::Membership) however it ends, and a connection whose peer acknowledges nothing
-//! is ended by `TCP_USER_TIMEOUT`, which the HTTP server sets. Memory of a connection is at most
-//! `websocket.close_above_bytes` in the queue, one turn and 32 KiB of unsent frames, and two messages of the client
-//! (`pacing`).
+//! The actor of a session lives inside its response stream: while the client does not read, the HTTP layer does not
+//! poll the stream and the actor is suspended, including its timers. Everything that must not be suspended is outside
+//! the actor. The broadcaster fills the session's queue, which is bounded
+//! ([`SessionQueue`](crate::actors::broadcaster::SessionQueue)). Dropping the
+//! [`Membership`](crate::actors::broadcaster::Membership) releases the session's resources however the session ends.
+//! `TCP_USER_TIMEOUT`, set by the HTTP server, ends a connection whose peer acknowledges nothing. The memory of a
+//! connection is bounded by `websocket.close_above_bytes` in the queue, one turn and 32 KiB of unsent frames, and two
+//! client messages (`pacing`).
 //!
-//! A client authenticates by the fields of the handshake, as for any request, by a ticket in the URL, or by its first message;
-//! nothing else is answered before. `auth` with another credential of the same account extends the connection. Whether a
-//! credential still holds is looked at every few seconds, and before anything is sent after a pause, in which the actor stood still:
-//! an account that was disabled, or whose tokens were ended, gets nothing any more. What the server closes with:
+//! A client authenticates with the headers of the handshake, like any request, with a ticket in the URL, or with its
+//! first message; until then, no other message is processed. `auth` with another credential of the same account extends
+//! the connection. The credential is checked again every few seconds, and before sending after the actor was suspended.
+//! Disabled accounts and revoked tokens therefore receive nothing more. Close codes of the server:
 //!
-//! | code | why |
+//! | code | reason |
 //! |---|---|
-//! | 1001 | the server stops; connect again |
-//! | 1012 | the sequence of events started anew; connect again and load everything |
-//! | 1013 | the credential cannot be checked at the moment; connect again later |
+//! | 1001 | the server is shutting down; reconnect |
+//! | 1012 | the event sequence was restarted; reconnect and reload all data |
+//! | 1013 | the credential cannot be checked at the moment; reconnect later |
 //! | 4008 | the client reads too slowly |
-//! | 4401 | no credential was sent in time, it is not valid, or it has expired or was revoked |
+//! | 4401 | no credential was sent in time, or it is invalid, expired or revoked |
 //! | 4408 | the client did not answer a ping in time |
-//! | 4429 | the account has too many connections, the client sends too many messages, or its address tried too many credentials |
+//! | 4429 | the account has too many connections, or the client sends too many messages or invalid credentials |
 //!
-//! Every close frame has a reason as well (`ending`); for 1013, 4401 and 4429 an `error` message comes first.
+//! Every close frame also has a reason (`ending`). For 1013, 4401 and 4429, an `error` message is sent first.
 //!
-//! The protocol is JSON text. A message that cannot be understood gets an `error` frame and the connection stays; what
-//! breaks RFC 6455 itself closes it. `subscribed` carries a position after which everything of the topic follows. A
-//! client keeps the position of the last frame that had one, and resumes every topic from there.
+//! The protocol is JSON text. An invalid message is answered with an `error` frame and the connection stays open; a
+//! violation of RFC 6455 closes it. `subscribed` carries a position, after which all events of the topic are delivered.
+//! Clients keep the position of the last frame that had one and resume all topics from there.
 
 mod client_message;
 mod ending;
@@ -68,25 +69,25 @@ use crate::telemetry::metrics::Metrics;
 
 pub use self::client_message::{ClientMessage, Credential, ParseProblem, parse_client_message};
 
-/// The path that WebSockets are opened on.
+/// The path of the WebSocket endpoint.
 pub(super) const PATH: &str = "/api/v1/ws";
 
-/// What every session of this instance needs. Cheap to clone.
+/// The dependencies of sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Realtime {
-    /// The sessions.
+    /// All sessions of this instance.
     pub sessions: Sessions,
-    /// Who may come in.
+    /// Authentication and accounts.
     pub accounts: Accounts,
-    /// Where applications are looked up.
+    /// For checks of access to applications.
     pub database: Database,
-    /// What users' offsets are enciphered with.
+    /// The keys that encrypt users' offsets.
     pub keys: Arc<KeyRing>,
-    /// When it is.
+    /// The clock.
     pub clock: Clock,
-    /// Who answers subscriptions that must wait.
+    /// Handles subscriptions that need a replay.
     pub broadcaster: Handle<Broadcaster>,
-    /// Bounds and intervals.
+    /// Limits and intervals.
     pub settings: WebSocketSettings,
     /// The metrics.
     pub metrics: Arc<Metrics>,
@@ -94,39 +95,40 @@ pub struct Realtime {
     pub logger: Logger,
 }
 
-/// Live updates of applications and of operations, over a WebSocket.
+/// Opens a WebSocket for live updates of applications and operations.
 ///
-/// A client first authenticates: by `Authorization` or `X-API-Key` on the handshake, by a ticket of `POST /api/v1/ws/tickets` in
-/// the URL, or by the message `{"action":"auth","token":…}` with an access token or `{"action":"auth","api_key":…}`. The answer is
-/// `authenticated`, with `valid_until`. A client that has not authenticated within ten seconds is closed with 4401, and so is one
-/// whose credential expires or is revoked. `auth` with a new token of the same account before `valid_until` extends the connection.
+/// A client authenticates with `Authorization` or `X-API-Key` on the handshake, with a ticket from
+/// `POST /api/v1/ws/tickets` in the URL, or with the message `{"action":"auth","token":…}` or
+/// `{"action":"auth","api_key":…}`. The server replies with `authenticated`, which contains `valid_until`. A connection
+/// that is not authenticated within ten seconds, or whose credential expires or is revoked, is closed with 4401. `auth`
+/// with a new token of the same account before `valid_until` extends the connection.
 ///
 /// Clients send JSON text: `{"action":"subscribe","application_id":…}`, `{"action":"subscribe","country":"ES"}` or
-/// `{"action":"subscribe","channel":"applications"}`, `unsubscribe` in the same forms, and `{"action":"ping"}`. They get
-/// `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds the last `epoch`
-/// and `offset` it saw to its subscriptions, and gets what it missed, or `"recovered": false`. An `offset` is good for that
-/// alone: the numbers of users tell neither an order nor a count.
+/// `{"action":"subscribe","channel":"applications"}`, `unsubscribe` in the same forms, and `{"action":"ping"}`. The
+/// server sends `application_update`, `subscribed`, `unsubscribed`, `error` and `pong`. A client that reconnects adds
+/// the last received `epoch` and `offset` to its subscriptions, and gets the missed events or `"recovered": false`.
+/// Offsets serve only this purpose: those of users reveal neither order nor count.
 ///
-/// Admins also subscribe to `{"action":"subscribe","channel":"operations"}`; an API key needs the scope `operations:read`. They
-/// get `operations_update`, with `epoch`, `offset`, `event_type`, `time` and `data`, when an account, an API key or a circuit
-/// breaker changes. Other accounts get the `error` `forbidden`.
+/// Admins can also subscribe to `{"action":"subscribe","channel":"operations"}`; API keys need the scope
+/// `operations:read`. The server sends `operations_update` with `epoch`, `offset`, `event_type`, `time` and `data` when
+/// an account, an API key or a circuit breaker changes. Other accounts get the `error` `forbidden`.
 ///
-/// Closed with 4008: the client reads too slowly; 4401: not authenticated, or not any more; 4408: no pong; 4429: too many
-/// connections of one account, too many messages, or too many credentials tried. The close frame has a reason, and for 4401 and
-/// 4429 an `error` message with a `code` comes first. A subscription to an application that does not exist, or that the
-/// account may not see, is answered with the `error` `unknown_application`.
+/// Close codes: 4008 if the client reads too slowly; 4401 if it is not or no longer authenticated; 4408 if it did not
+/// answer a ping; 4429 for too many connections of one account, too many messages, or too many credentials tried. The
+/// close frame has a reason; for 4401 and 4429, an `error` message with a `code` is sent first. A subscription to an
+/// application that does not exist or that the account may not see is answered with the `error` `unknown_application`.
 #[utoipa::path(
     get,
     path = "/api/v1/ws",
     tag = "realtime",
-    params(("ticket" = Option<String>, Query, description = "A ticket, instead of a first message")),
+    params(("ticket" = Option<String>, Query, description = "A ticket that authenticates the connection")),
     responses(
-        (status = 101, description = "The connection speaks WebSocket from here on"),
-        (status = "default", description = "Any other answer is a problem"),
-        (status = 400, description = "The request is no WebSocket handshake"),
-        (status = 401, description = "The credential or the ticket is not valid, or the ticket was used"),
-        (status = 403, description = "The page is of another origin, or the API key lacks the scope"),
-        (status = 422, description = "A parameter is not acceptable"),
+        (status = 101, description = "Switching to the WebSocket protocol"),
+        (status = "default", description = "Any other response is a problem"),
+        (status = 400, description = "Not a WebSocket handshake"),
+        (status = 401, description = "The credential or the ticket is invalid, or the ticket has been used"),
+        (status = 403, description = "The origin of the page is not allowed, or the API key lacks the scope"),
+        (status = 422, description = "Invalid parameter"),
         (status = 426, description = "The version of the WebSocket protocol is not 13",
             headers(("Sec-WebSocket-Version" = String, description = "`13`"))),
     ),
@@ -139,7 +141,7 @@ pub(super) async fn open(
 ) -> Answer {
     let ticket = query.take("ticket", |text| Ok(text.to_owned()));
     query.finish()?;
-    // A ticket is not used up by a request that opens nothing.
+    // A request that fails the handshake must not use up a ticket.
     handshake(&request)?;
     let accounts = &state.accounts;
     let principal = match (ticket, auth::is_sent(request.headers())) {
@@ -151,24 +153,24 @@ pub(super) async fn open(
             Some(principal)
         }
         (Some(_), true) => {
-            let text = "Send one credential: a ticket, or Authorization, or X-API-Key.";
+            let text = "Send one credential: a ticket, Authorization or X-API-Key.";
             return Err(Error::Unauthenticated(PublicMessage::new(text)).into());
         }
     };
     connect(request, payload, &state.realtime, principal)
 }
 
-/// Who may open a WebSocket.
+/// The access rule for WebSockets.
 const ACCESS: Access = Access::AtLeast(Role::User, Scope::ApplicationsRead);
 
-/// The answer that makes a WebSocket of a request.
+/// Validates the WebSocket handshake and starts the response.
 fn handshake(request: &HttpRequest) -> std::result::Result<HttpResponseBuilder, Rejection> {
     let malformed = |what: &dyn std::fmt::Display| {
-        Error::Malformed(PublicMessage::new(format!("a WebSocket handshake is expected here: {what}")))
+        Error::Malformed(PublicMessage::new(format!("not a valid WebSocket handshake: {what}")))
     };
     for name in [header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_KEY] {
         if request.headers().get_all(&name).count() > 1 {
-            return Err(malformed(&format_args!("{name} stands there more than once")).into());
+            return Err(malformed(&format_args!("{name} is repeated")).into());
         }
     }
     match verify_handshake(request.head()) {
@@ -178,18 +180,15 @@ fn handshake(request: &HttpRequest) -> std::result::Result<HttpResponseBuilder, 
     }
     let origins = request.app_data::<HttpServerState>().map(|server_state| &server_state.settings().cors);
     if !may_open_websocket(request.headers(), origins) {
-        return Err(Error::Forbidden(PublicMessage::new(
-            "WebSockets are for pages of this origin and of those that are allowed",
-        ))
-        .into());
+        return Err(
+            Error::Forbidden(PublicMessage::new("The origin of the page may not open WebSockets")).into()
+        );
     }
     ws::handshake(request).map_err(|refused| malformed(&refused).into())
 }
 
-/// Makes a WebSocket of a request, for a client that is known already or has to authenticate.
-///
-/// # Errors
-/// [`Rejection`] when the request is no WebSocket handshake, or a page of another origin sent it.
+/// Upgrades a request to a WebSocket, for an authenticated client or one that must still authenticate. Fails if the
+/// request is not a WebSocket handshake or its origin is not allowed.
 pub fn connect(
     request: HttpRequest,
     payload: web::Payload,
@@ -208,7 +207,7 @@ pub fn connect(
     Ok(response.streaming(PacedOutput { frames, budget, queue, is_over, connection }))
 }
 
-/// Counts the credentials of a request's address, where requests are counted.
+/// Counts credentials tried from the request's address, if rate limits are available.
 fn attempts(request: &HttpRequest) -> Option<Attempts> {
     let address = *request.extensions().get::<ClientAddress>()?;
     let limiter = request.app_data::<HttpServerState>()?.inner.limiter.clone();

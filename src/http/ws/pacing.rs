@@ -1,9 +1,9 @@
-//! What keeps a connection's memory small, in both directions.
+//! Bounds the memory of a WebSocket connection in both directions.
 //!
-//! actix-web-actors frames whatever its actor writes at once, and buffers whatever the client sends until it is decoded,
-//! sixteen frames a turn. Neither has a bound of its own. So the response stream grants its actor a budget each time
-//! the connection has room for more ([`PacedOutput`]), and the request stream withholds bytes while more than one
-//! message is undecoded ([`PacedInput`]); TCP then slows the client down.
+//! actix-web-actors frames everything that its actor writes immediately, and buffers everything that the client sends
+//! until it is decoded, sixteen frames per turn. Neither is bounded. Therefore the response stream grants its actor a
+//! budget whenever the connection has room ([`PacedOutput`]), and the request stream withholds bytes while more than
+//! one message is undecoded ([`PacedInput`]), so that TCP flow control slows the client down.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -17,23 +17,24 @@ use futures_util::Stream;
 use crate::actors::broadcaster::SessionQueue;
 use crate::http::connections::OpenConnection;
 
-/// Bytes that leave the session's queue each time the connection has room. The HTTP layer stops asking at 32 KiB unsent.
+/// Bytes taken from the session's queue whenever the connection has room. The HTTP layer stops polling at 32 KiB
+/// unsent.
 const TURN_BYTES: usize = 16 * 1024;
 
-/// The longest header of a client's frame: two bytes, eight of extended length, four of mask (RFC 6455, section 5.2).
+/// Maximum header length of a client frame: two bytes, eight of extended length, four of mask (RFC 6455, section 5.2).
 const LONGEST_HEADER: usize = 14;
 
-/// A number that the actor and the streams around it share.
+/// A counter shared by the actor and the streams around it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Meter(Rc<Cell<usize>>);
 
 impl Meter {
-    /// What is left.
+    /// The current value.
     pub(super) fn get(&self) -> usize {
         self.0.get()
     }
 
-    /// Takes `amount` away.
+    /// Subtracts `amount`.
     pub(super) fn subtract(&self, amount: usize) {
         self.0.set(self.0.get().saturating_sub(amount));
     }
@@ -43,15 +44,15 @@ impl Meter {
     }
 }
 
-/// The response's stream. It is polled only when the connection has room: that renews the actor's budget.
+/// The response stream. It is polled only when the connection has room, which renews the actor's budget.
 pub(super) struct PacedOutput<S> {
     pub(super) frames: Pin<Box<S>>,
     pub(super) budget: Meter,
     pub(super) queue: Arc<SessionQueue>,
-    /// Whether nothing more is to be read once the frames have ended.
+    /// Whether reading must end once the frames have ended.
     pub(super) is_over: Rc<Cell<bool>>,
-    /// The connection below, which then ends too. The HTTP layer would wait for the client to close it first, and clients
-    /// wait for the server (RFC 6455, section 7.1.1).
+    /// The underlying connection, which then ends too. The HTTP layer would wait for the client to close it first,
+    /// while clients wait for the server (RFC 6455, section 7.1.1).
     pub(super) connection: Option<Rc<OpenConnection>>,
 }
 
@@ -72,8 +73,8 @@ impl<S: Stream> Stream for PacedOutput<S> {
     }
 }
 
-/// The request's stream. While it withholds, at least one whole message is undecoded, so that the decoder has work and
-/// comes back by itself.
+/// The request stream. While it withholds bytes, at least one whole message is undecoded, so the decoder makes progress
+/// and polls again.
 pub(super) struct PacedInput<S> {
     pub(super) bytes: Pin<Box<S>>,
     pub(super) undecoded: Meter,
@@ -95,7 +96,7 @@ impl<S: Stream<Item = Result<Bytes, E>>, E> Stream for PacedInput<S> {
     }
 }
 
-/// The size on the wire of a client's frame with `payload` bytes.
+/// The size on the wire of a client frame with a payload of `payload` bytes.
 pub(super) fn wire_size(payload: usize) -> usize {
     let length_bytes = match payload {
         0..=125 => 0,

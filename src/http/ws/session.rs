@@ -1,4 +1,5 @@
-//! One session: an actor that knows who is at the other end, obeys its messages and sends what its queue has.
+//! The actor of a WebSocket connection. It authenticates the client, handles its messages and sends the frames in its
+//! queue.
 
 mod identity;
 
@@ -23,53 +24,53 @@ use crate::actors::broadcaster::{Frame, Membership, SessionQueue, Subscription, 
 use crate::domain::published::Position;
 use crate::lending::read::is_visible;
 
-/// Tells a session that its queue has something.
+/// Signals that the session's queue is not empty.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Forward;
 
-/// One connection.
+/// A WebSocket connection.
 pub(super) struct WsSession {
     realtime: Realtime,
     membership: Membership,
-    /// Who is at the other end, once that is known.
+    /// The authenticated principal, if any.
     principal: Option<Principal>,
-    /// When that was last found to hold, on the clock that never goes back.
+    /// When the principal was last checked, on the monotonic clock.
     checked_at: Duration,
-    /// Messages of the client in the current second.
+    /// Number of client messages in the current second.
     received: (u64, u32),
-    /// Bytes that may still leave the queue in this turn.
+    /// Bytes that may still be taken from the queue in this turn.
     budget: Meter,
-    /// Bytes of the client that were read but not decoded.
+    /// Client bytes that have been read but not decoded.
     undecoded: Meter,
-    /// The fragments of a message so far.
+    /// The fragments received so far of a fragmented message.
     fragments: Option<Fragments>,
-    /// Pings sent.
+    /// Number of pings sent.
     pings: u64,
-    /// Pings sent when the last pong came.
+    /// Number of pings sent when the last pong arrived.
     answered: u64,
-    /// A close frame was sent.
+    /// Whether a close frame has been sent.
     closing: bool,
-    /// Nothing more is to be read or sent: both sides have sent a close frame, or the client had its time for it.
+    /// Whether the connection is finished: both sides have sent a close frame, or the client did not reply in time.
     is_over: Rc<Cell<bool>>,
-    /// Counts the credentials that the client's address tries.
+    /// Counts credentials tried from the client's address.
     attempts: Option<Attempts>,
-    /// Credentials that were good.
+    /// Number of accepted credentials.
     credentials: u32,
-    /// Credentials in a row that were not.
+    /// Number of consecutive refused credentials.
     bad_credentials: u32,
-    /// Ends the session with its credential.
+    /// The timer that ends the session when its credential expires.
     expiry: Option<SpawnHandle>,
 }
 
-/// A fragmented message so far.
+/// A partially received fragmented message.
 struct Fragments {
     is_text: bool,
     bytes: Vec<u8>,
 }
 
 impl WsSession {
-    /// A session of `principal`, or of somebody who has to say who it is.
+    /// A session of `principal`, or of a client that must still authenticate.
     pub(super) fn new(realtime: Realtime, principal: Option<Principal>, attempts: Option<Attempts>) -> Self {
         Self {
             membership: realtime.sessions.join(),
@@ -91,27 +92,27 @@ impl WsSession {
         }
     }
 
-    /// What the streams around the session share with it.
+    /// The budget, shared with the output stream.
     pub(super) fn budget(&self) -> Meter {
         self.budget.clone()
     }
 
-    /// See [`WsSession::budget`].
+    /// The count of undecoded bytes, shared with the input stream.
     pub(super) fn undecoded(&self) -> Meter {
         self.undecoded.clone()
     }
 
-    /// Whether nothing more is to be read or sent, once the session has ended.
+    /// Whether the connection is finished once the session has ended.
     pub(super) fn is_over(&self) -> Rc<Cell<bool>> {
         Rc::clone(&self.is_over)
     }
 
-    /// What waits to be sent.
+    /// The queue of frames to send.
     pub(super) fn queue(&self) -> &Arc<SessionQueue> {
         self.membership.queue()
     }
 
-    /// Sends what the turn's budget allows; the output stream comes back for the rest.
+    /// Sends as many frames as the turn's budget allows; the output stream triggers the rest.
     fn forward(&mut self, ctx: &mut WebsocketContext<Self>) {
         if self.closing {
             return;
@@ -145,7 +146,7 @@ impl WsSession {
         ViewerOffsets::of(&self.realtime.keys, self.principal.as_ref()?)
     }
 
-    /// Closes; the connection ends when the client has answered, or has had its time for it.
+    /// Closes the session. The connection ends when the client replies or the timeout expires.
     fn end(&mut self, ending: Ending, ctx: &mut WebsocketContext<Self>) {
         self.end_with_detail(ending, ending.reason(), ctx);
     }
@@ -165,9 +166,9 @@ impl WsSession {
         });
     }
 
-    /// Closes after a message that could not be read, without waiting for the client's close frame. TCP ends with the
-    /// frames, except after a message that is too long: its unread bytes would reset the connection before the client
-    /// has read the close frame.
+    /// Closes the session after an unreadable message, without waiting for the client's close frame. TCP is closed
+    /// after the last frame, except after a message that is too long: its unread bytes would reset the connection
+    /// before the client has read the close frame.
     fn abort(&mut self, ending: Ending, ctx: &mut WebsocketContext<Self>) {
         self.closing = true;
         self.is_over.set(!matches!(ending, Ending::MessageTooLong));
@@ -175,7 +176,7 @@ impl WsSession {
         ctx.stop();
     }
 
-    /// Counts a message of the client; `false` when it is one too many.
+    /// Counts a client message; `false` if the limit is exceeded.
     fn count_received(&mut self) -> bool {
         let second = self.realtime.clock.monotonic().as_secs();
         let (counted, received) = &mut self.received;
@@ -190,7 +191,7 @@ impl WsSession {
         match parse_client_message(text) {
             Ok(ClientMessage::Authenticate { credential }) => self.authenticate(credential, ctx),
             Ok(_) if self.principal.is_none() => {
-                let detail = "the first message must be {\"action\":\"auth\",\"token\":…}";
+                let detail = "authenticate first: {\"action\":\"auth\",\"token\":…}";
                 self.send(&Frame::error("unauthenticated", detail), ctx);
             }
             Ok(ClientMessage::Ping) => self.send(&Frame::pong(), ctx),
@@ -200,13 +201,13 @@ impl WsSession {
         }
     }
 
-    /// Subscribes to a topic that the client may see: the events of any other would never come.
+    /// Subscribes to a topic if the client may see it; otherwise it would never receive an event.
     fn subscribe(&mut self, topic: Topic, resume: Option<Position>, ctx: &mut WebsocketContext<Self>) {
         let (id, principal) = match (topic, &self.principal) {
             (Topic::Application(id), Some(principal)) => (id, principal),
             (Topic::Operations, Some(principal)) if !identity::may_see_operations(principal) => {
                 let detail =
-                    "the channel \"operations\" is for admins; an API key needs the scope operations:read";
+                    "the channel \"operations\" is for admins; API keys need the scope operations:read";
                 return self.send(&Frame::subscription_refused(topic, "forbidden", detail), ctx);
             }
             _ => return self.subscribe_to_known(topic, resume, ctx),
@@ -216,12 +217,12 @@ impl WsSession {
         ctx.wait(looking.into_actor(self).map(move |found, session, ctx| match found {
             Ok(true) => session.subscribe_to_known(topic, resume, ctx),
             Ok(false) => {
-                let detail = "there is no such application, or not for this account";
+                let detail = "application not found, or not visible to this account";
                 session.send(&Frame::subscription_refused(topic, "unknown_application", detail), ctx);
             }
             Err(error) => {
                 warn!(session.realtime.logger, "a subscription could not be checked"; error);
-                let detail = "the application cannot be looked up at the moment; subscribe again later";
+                let detail = "the application cannot be checked at the moment; subscribe again later";
                 session.send(&Frame::subscription_refused(topic, "unavailable", detail), ctx);
             }
         }));
@@ -238,14 +239,14 @@ impl WsSession {
             Subscription::Standing => {}
             Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
             Subscription::TooMany => {
-                let detail = "this connection has as many subscriptions as it may";
+                let detail = "this connection has reached its subscription limit";
                 self.send(&Frame::subscription_refused(topic, "too_many_subscriptions", detail), ctx);
             }
         }
     }
 
     fn refuse_binary(&self, ctx: &mut WebsocketContext<Self>) {
-        self.send(&Frame::error("binary_message", "messages are JSON text"), ctx);
+        self.send(&Frame::error("binary_message", "messages must be JSON text"), ctx);
     }
 
     fn take_fragment(&mut self, item: Item, ctx: &mut WebsocketContext<Self>) {
@@ -286,7 +287,7 @@ impl WsSession {
         ctx.ping(b"");
         ctx.run_later(self.pong_timeout(), move |session, ctx| {
             if session.answered < ping && !session.closing {
-                debug!(session.realtime.logger, "a WebSocket client did not answer a ping");
+                debug!(session.realtime.logger, "a WebSocket client did not respond to a ping");
                 session.abort(Ending::NoPong, ctx);
             }
         });
@@ -332,8 +333,8 @@ impl StreamHandler<Result<ws::Message, ProtocolError>> for WsSession {
         let message = match message {
             Ok(message) => message,
             Err(ProtocolError::Overflow) => return self.abort(Ending::MessageTooLong, ctx),
-            // actix reports reserved bits and text that is not UTF-8 as I/O errors, and real I/O errors too. After a
-            // real one the close frame has no reader.
+            // actix reports reserved bits and invalid UTF-8 as I/O errors, like real I/O errors. After a real one,
+            // the close frame cannot be delivered.
             Err(ProtocolError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
                 return self.abort(Ending::NotUtf8, ctx);
             }

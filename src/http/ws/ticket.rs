@@ -11,21 +11,21 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::problem::Answer;
 
-/// A ticket that opens one WebSocket.
+/// A single-use ticket for opening a WebSocket.
 #[derive(Serialize, ToSchema)]
 pub struct TicketView {
-    /// For `GET /api/v1/ws?ticket=…`.
+    /// The ticket, for `GET /api/v1/ws?ticket=…`.
     #[schema(example = "Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA")]
     ticket: String,
-    /// When it stops to open one.
+    /// Expiry time of the ticket.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     expires_at: DateTime<Utc>,
 }
 
-/// Makes a ticket that opens one WebSocket within seconds.
+/// Creates a single-use ticket that opens a WebSocket within seconds.
 ///
-/// It is for clients that cannot send a first message themselves. It is used up by the connection that it opens, which
-/// ends when the credential that asked for the ticket does.
+/// Tickets are for clients that cannot send headers or a first message. The connection ends when the credential that
+/// created the ticket expires or is revoked.
 #[utoipa::path(
     post,
     path = "/api/v1/ws/tickets",

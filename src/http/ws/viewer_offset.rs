@@ -1,12 +1,13 @@
-//! Offsets as a user sees them.
+//! Encrypted event offsets for users.
 //!
-//! The offset of an event is its place in the sequence of all events: whoever sees two of them knows how much happened on the
-//! platform in between. So a user gets numbers that tell nothing. Each is the offset enciphered with a key of the account, so
-//! that the same event has the same number on every instance and after a reconnection, and other accounts have others.
-//! Analysts and admins, who see every event, get the offsets themselves.
+//! The offset of an event is its place in the sequence of all events, so two offsets reveal how many events occurred on
+//! the platform in between. Users therefore get encrypted offsets. The encryption key depends on the account: an event
+//! has the same number on every instance and after a reconnection, but a different one for every account. Analysts and
+//! admins, who see all events, get plain offsets.
 //!
-//! The cipher is a balanced Feistel network over 52 bits, which a double of JavaScript holds. Its rounds are HMAC-SHA-256
-//! with the index key. When that key changes, offsets that users hold become unknown, and `"recovered": false` answers them.
+//! The cipher is a balanced Feistel network over 52 bits, which fit into a JavaScript number. Its rounds use
+//! HMAC-SHA-256 with the index key. When that key changes, the offsets held by users become unknown and are answered
+//! with `"recovered": false`.
 
 use crate::accounts::Principal;
 use crate::actors::broadcaster::Frame;
@@ -18,24 +19,24 @@ const HALF_BITS: u32 = 26;
 const HALF: u64 = (1 << HALF_BITS) - 1;
 const ROUNDS: [u8; 6] = [0, 1, 2, 3, 4, 5];
 
-/// What one viewer's offsets are made with.
+/// Encrypts the offsets for one viewer.
 pub(super) struct ViewerOffsets<'a> {
     keys: &'a KeyRing,
     account: &'a str,
 }
 
 impl<'a> ViewerOffsets<'a> {
-    /// Those of `principal`; `None` when it sees the offsets themselves.
+    /// The encryption for `principal`; `None` if it gets plain offsets.
     pub(super) fn of(keys: &'a KeyRing, principal: &'a Principal) -> Option<Self> {
         (principal.role == Role::User).then_some(Self { keys, account: &principal.account })
     }
 
-    /// The frame as the viewer may see it.
+    /// The frame with the encrypted offset.
     pub(super) fn hide(&self, frame: &Frame) -> Frame {
         frame.with_offset(|position| self.encipher(position))
     }
 
-    /// The position that the viewer names. A number that is none of its offsets is beyond every event.
+    /// Decrypts the position sent by the viewer. An invalid number is mapped to a position after all events.
     pub(super) fn read(&self, named: Position) -> Position {
         let known = u64::try_from(named.offset).ok().filter(|number| *number >> (2 * HALF_BITS) == 0);
         let offset = known.map(|number| {

@@ -154,7 +154,12 @@ async fn every_route_requires_its_role() {
             if role < needed {
                 refusals += 1;
                 let problem = answer.expect(403);
-                assert_eq!(problem["detail"], format!("This needs the role {needed}."), "{}", operation.name);
+                assert_eq!(
+                    problem["detail"],
+                    format!("The role {needed} is required."),
+                    "{}",
+                    operation.name
+                );
             } else {
                 assert!(!matches!(answer.status.as_u16(), 401 | 403), "{}: {}", operation.name, answer.json);
             }

@@ -314,7 +314,8 @@ impl Cluster {
     pub(crate) fn last_words(&self) -> String {
         let tail = |process: &ServerProcess| {
             let log = process.log();
-            let lines: Vec<&str> = log.lines().filter(|line| !line.contains("\"answered\"")).collect();
+            let lines: Vec<&str> =
+                log.lines().filter(|line| !line.contains("\"request completed\"")).collect();
             lines[lines.len().saturating_sub(12)..].join("\n")
         };
         let words = self.instances.iter().enumerate();

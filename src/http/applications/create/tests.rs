@@ -20,7 +20,7 @@ fn problems(body: &str) -> Vec<(String, &'static str)> {
     refused.problems.into_iter().map(|problem| (problem.pointer, problem.code)).collect()
 }
 
-/// A good request with one member replaced, or left out when `value` is empty.
+/// A valid request with one member replaced, or omitted when `value` is empty.
 fn with(name: &str, value: &str) -> String {
     let usual = [
         ("country", "\"ES\""),
@@ -155,7 +155,7 @@ fn refusals_are_counted_by_country_and_reason() {
     assert_eq!(errors.with_label_values(&["unknown", "unknown_country"]).get(), 1);
 }
 
-/// JSON of every shape, with the names of a request among its members.
+/// Arbitrary JSON whose members may have the names of request members.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -1,7 +1,7 @@
-//! Who is at the other end of a session, and for how long.
+//! Authentication of a WebSocket session and expiry of its credential.
 //!
-//! A client may send another credential of the same account at any time: the connection then lasts as long as that one. A
-//! credential that is not good is charged to the client's address, as over HTTP.
+//! A client can send another credential of the same account at any time, which extends the connection to the expiry of
+//! that credential. Invalid credentials are charged to the client's address, as over HTTP.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::http::limits::{LimitClass, Payer, RateLimiter};
 use crate::http::ws::client_message::Credential;
 use crate::http::ws::ending::Ending;
 
-/// Credentials that are not good after which an authenticated connection is closed.
+/// Number of consecutive invalid credentials after which an authenticated connection is closed.
 const MOST_BAD_CREDENTIALS: u32 = 3;
 
-/// Counts the credentials that a client's address tries.
+/// Counts credentials tried from a client's address.
 #[derive(Clone)]
 pub(in crate::http::ws) struct Attempts {
     pub(in crate::http::ws) limiter: RateLimiter,
@@ -38,13 +38,13 @@ impl Attempts {
         }
     }
 
-    /// Outlives the session, which ends with a credential that is not good.
+    /// Runs as its own task, because the session ends with the invalid credential.
     fn charge(self) {
         actix_rt::spawn(async move { self.limiter.charge_failed_authentication(self.address).await });
     }
 }
 
-/// Whether the channel `operations` is open to `principal`.
+/// Whether `principal` may subscribe to the channel `operations`.
 pub(super) fn may_see_operations(principal: &Principal) -> bool {
     principal.role == Role::Admin && principal.has_scope(Scope::OperationsRead)
 }
@@ -58,7 +58,7 @@ fn viewer(principal: &Principal) -> Viewer {
 }
 
 impl WsSession {
-    /// Finds out who a credential is of; nothing else is read or sent meanwhile.
+    /// Authenticates a credential; no other message is read or sent meanwhile.
     pub(super) fn authenticate(&mut self, credential: Credential, ctx: &mut WebsocketContext<Self>) {
         let (accounts, attempts) = (self.realtime.accounts.clone(), self.attempts.clone());
         let finding = async move {
@@ -82,7 +82,7 @@ impl WsSession {
                 None => self.admit(principal, ctx),
                 Some(current) if current.account == principal.account => self.renew(principal, ctx),
                 Some(_) => {
-                    let detail = "this connection belongs to another account; open one for this account";
+                    let detail = "this connection belongs to another account; open a new connection";
                     self.send(&Frame::error("another_account", detail), ctx);
                 }
             },
@@ -105,7 +105,8 @@ impl WsSession {
         self.refuse_credential(Ending::BadCredential, detail, ctx);
     }
 
-    /// Closes a connection that has no other credential. One that has goes on with it, and is told.
+    /// Closes a connection that is not authenticated. An authenticated connection keeps its credential and gets an
+    /// `error` message.
     fn refuse_credential(&mut self, ending: Ending, detail: &str, ctx: &mut WebsocketContext<Self>) {
         if matches!(ending, Ending::BadCredential | Ending::MissingScope) {
             self.bad_credentials += 1;
@@ -118,7 +119,7 @@ impl WsSession {
         }
     }
 
-    /// Lets in who is at the other end, for as long as that holds.
+    /// Accepts the principal until its credential expires or is revoked.
     pub(super) fn admit(&mut self, principal: Principal, ctx: &mut WebsocketContext<Self>) {
         if !self.membership.admit(viewer(&principal)) {
             return self.end(Ending::TooManyConnections, ctx);
@@ -130,7 +131,7 @@ impl WsSession {
         });
     }
 
-    /// Goes by this credential from now on.
+    /// Replaces the credential of the session.
     fn renew(&mut self, principal: Principal, ctx: &mut WebsocketContext<Self>) {
         self.checked_at = self.realtime.clock.monotonic();
         self.credentials += 1;
@@ -148,8 +149,8 @@ impl WsSession {
         self.principal = Some(principal);
     }
 
-    /// Looks whether the client is still who it was. A database that does not answer changes nothing: the credential's own
-    /// end stands.
+    /// Checks whether the credential is still valid. If the database is unavailable, nothing changes and the
+    /// credential's own expiry applies.
     pub(super) fn look(&self) -> impl ActorFuture<Self, Output = ()> + use<> {
         let (accounts, principal) = (self.realtime.accounts.clone(), self.principal.clone());
         let credentials = self.credentials;
@@ -168,7 +169,7 @@ impl WsSession {
         })
     }
 
-    /// Whether the last look is so long ago that the actor must have stood still.
+    /// Whether the last check is so long ago that the actor must have been suspended.
     pub(super) fn must_check_before_sending(&self) -> bool {
         let checked = self.realtime.clock.monotonic().saturating_sub(self.checked_at);
         checked > self.recheck_interval() * 2
