@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use aval::domain::application::{Country, NewApplication};
 use aval::domain::money::Money;
-use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
+use aval::providers::simulator::scenario::Scenario;
+use aval::providers::simulator::test_documents::test_documents;
 use serde_json::{Value, json};
 
 use crate::support::accounts::USER;
 use crate::support::app::TestApp;
-use crate::support::builders::{SAMPLES, body};
+use crate::support::builders::{body, samples};
 use crate::support::engine::application;
 
 /// Puts `count` applications of all countries into the database, amounts 1.00, 2.00 and so on.
 async fn fill(app: &TestApp, count: usize) {
     let clock = &app.engine().resources.clock;
     let rows = (0..count).map(|n| {
-        let (country, document) = SAMPLES[n % SAMPLES.len()];
+        let (country, document) = samples()[n % 6];
         let requested_amount = Money::parse_positive(&format!("{}", n + 1)).unwrap();
         app.engine()
             .write_batchers
@@ -224,7 +225,7 @@ async fn from_and_to_cut_at_the_millisecond_and_at_whole_days() {
 async fn lists_are_narrowed_by_the_band_of_the_risk() {
     let app = TestApp::start(&[]).await;
     let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
-    for row in TEST_DOCUMENTS.iter().filter(|row| wanted.contains(&row.scenario)) {
+    for row in test_documents().filter(|row| wanted.contains(&row.scenario)) {
         let id = app.submit(&body(row.country, row.document)).await;
         app.decided(&id).await;
     }
@@ -262,7 +263,7 @@ async fn a_line_of_a_list_is_what_the_application_says_of_itself() {
 async fn what_was_changed_since_is_listed_in_the_order_of_the_changes() {
     let app = TestApp::start_idle().await;
     let mut ids = Vec::new();
-    for (country, document) in SAMPLES {
+    for (country, document) in samples().into_iter().take(6) {
         ids.push(app.submit(&body(country, document)).await);
     }
     let all = app.get("/api/v1/applications?updated_since=2020-01-01").await.expect(200);

@@ -64,7 +64,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("too_old", "The message is older than it may be"),
     ("underage", "The person is not 18 yet"),
     ("unknown_action", "The text is not one of the actions"),
-    ("unknown_country", "The text is not one of the six country codes"),
+    ("unknown_country", "The text is not the code of a supported country"),
     ("unknown_field", "The object has no member of this name"),
     ("unknown_mode", "The text is not one of the modes"),
     ("unknown_outcome", "The text is not one of the outcomes"),
