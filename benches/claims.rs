@@ -12,13 +12,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use aval::clock::Clock;
+use aval::domain::application::Country;
 use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use aval::storage::jobs::{self, Claim, Quota};
 use aval::storage::{migrations, partitions};
 use clap::Parser;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 
-const LANES: [&str; 6] = ["ES", "PT", "IT", "MX", "CO", "BR"];
+/// One lane per country.
+fn lanes() -> [&'static str; Country::ALL.len()] {
+    Country::ALL.map(Country::code)
+}
 
 #[derive(Parser)]
 struct Options {
@@ -117,8 +121,8 @@ impl Subject {
         let queue = format!(
             "INSERT INTO pending_jobs (task_name, lane, run_at) SELECT 'process_credit_application', \
              (ARRAY['{}'])[1 + n % {}], now() FROM generate_series(1, {}) n",
-            LANES.join("', '"),
-            LANES.len(),
+            lanes().join("', '"),
+            lanes().len(),
             claim.limit
         );
         self.connection.batch_execute(&queue).await.unwrap();
@@ -147,7 +151,7 @@ async fn measure(options: &Options, subjects: &mut [Subject]) {
         lease_ms: 30_000,
         max_attempts: 3,
         tasks: vec!["process_credit_application"],
-        lanes: LANES.map(Quota::whole).to_vec(),
+        lanes: lanes().map(Quota::whole).to_vec(),
     };
     let (warm_up, started) = (options.rounds / 10, Instant::now());
     for round in 0..options.rounds + warm_up {

@@ -153,7 +153,7 @@ impl Engine {
         let engine = Self {
             write_batchers,
             tasks: Tasks::new(tasks),
-            running: RunningJobs::new(resources.settings.actors.applications.pool_size),
+            running: RunningJobs::new(resources.settings.slots()),
             overrides,
             views: ViewLog::new(&resources, handles.view_recorder.clone()),
             sessions: Sessions::new(&resources.settings.websocket, Arc::clone(&resources.metrics)),

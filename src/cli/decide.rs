@@ -17,8 +17,8 @@ const MAX_LINE_BYTES: usize = 2 << 20;
 /// Decide the cases on standard input, one JSON object per line, and print one JSON decision per line
 #[derive(Debug, Args)]
 pub struct DecideArgs {
-    /// Country whose rules apply: ES, PT, IT, MX, CO or BR
-    #[arg(long)]
+    /// Country whose rules apply.
+    #[arg(long, help = format!("Country whose rules apply: {}", Country::CODES))]
     pub country: Country,
 }
 
@@ -56,7 +56,7 @@ pub fn run(
     Ok(())
 }
 
-fn decide(rules: &dyn CountryRules, line: &[u8]) -> Result<crate::domain::decision::Decision> {
+fn decide(rules: &CountryRules, line: &[u8]) -> Result<crate::domain::decision::Decision> {
     if line.len() > MAX_LINE_BYTES {
         let text = format!("the line is longer than {MAX_LINE_BYTES} bytes");
         return Err(Error::Malformed(PublicMessage::new(text)));

@@ -27,8 +27,8 @@ pub struct DocumentArgs {
 pub enum DocumentCommand {
     /// Check the documents on standard input, one per line, and print one JSON verdict per line
     Check {
-        /// Country that issued the documents: ES, PT, IT, MX, CO or BR
-        #[arg(long)]
+        /// Country that issued the documents.
+        #[arg(long, help = format!("Country that issued the documents: {}", Country::CODES))]
         country: Country,
         /// Date for computing ages; today by default
         #[arg(long, value_name = "DATE")]
@@ -52,7 +52,7 @@ fn at_noon(day: NaiveDate) -> DateTime<Utc> {
 }
 
 fn check(
-    rules: &dyn CountryRules,
+    rules: &CountryRules,
     as_of: DateTime<Utc>,
     mut input: impl BufRead,
     mut output: impl Write,

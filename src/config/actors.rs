@@ -31,7 +31,8 @@ pub struct ActorSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationActorSettings {
-    /// Most applications processed at once.
+    /// Most applications processed at once; 0: as many as the bulkheads hold
+    /// ([`Settings::slots`](super::Settings::slots)).
     pub pool_size: usize,
 }
 
@@ -65,9 +66,9 @@ impl ActorSettings {
         )?;
         require(self.mailbox_capacity >= 16, "actors.mailbox_capacity", "must be at least 16")?;
         require(
-            (1..=100_000).contains(&self.applications.pool_size),
+            self.applications.pool_size <= 100_000,
             "actors.applications.pool_size",
-            "must be from 1 to 100000",
+            "must be at most 100000",
         )?;
         require(self.restart.within_ms > 0, "actors.restart.within_ms", "must be above 0")
     }

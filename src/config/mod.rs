@@ -159,6 +159,14 @@ impl Settings {
         Secrets::complete(&self.secrets, self.environment, &self.embedded.data_dir, clock)
     }
 
+    /// The number of applications that this instance processes at once.
+    pub fn slots(&self) -> usize {
+        match self.actors.applications.pool_size {
+            0 => self.providers.bulkhead_capacity(),
+            configured => configured,
+        }
+    }
+
     /// Rules that hold in every environment and for every command.
     fn validate(&self) -> Result<()> {
         self.validate_sections()?;

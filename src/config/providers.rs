@@ -2,14 +2,17 @@
 //!
 //! A country's table can override any default. [`ProvidersSection::of`] returns the merged settings.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::elsewhere::is_plaintext_to_elsewhere;
 use super::{Environment, require};
 use crate::domain::application::Country;
+use crate::domain::per_country::{PerCountry, country_of_key};
 use crate::error::Result;
 
 macro_rules! overridable {
@@ -130,16 +133,39 @@ struct CountrySection {
 }
 
 /// `[providers]`: the settings of every bureau.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct ProvidersSection {
     defaults: Defaults,
-    es: CountrySection,
-    pt: CountrySection,
-    it: CountrySection,
-    mx: CountrySection,
-    co: CountrySection,
-    br: CountrySection,
+    countries: PerCountry<CountrySection>,
+}
+
+impl<'de> Deserialize<'de> for ProvidersSection {
+    /// Reads the table `defaults` and those of countries. `#[serde(flatten)]` cannot be used: it accepts unknown keys.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tables;
+
+        impl<'de> Visitor<'de> for Tables {
+            type Value = ProvidersSection;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the table `defaults` and a table for each country")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut defaults, mut countries) = (None, PerCountry::default());
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "defaults" => defaults = Some(map.next_value()?),
+                        code => countries.set(country_of_key(code)?, map.next_value()?),
+                    }
+                }
+                let defaults = defaults.ok_or_else(|| A::Error::missing_field("defaults"))?;
+                Ok(ProvidersSection { defaults, countries })
+            }
+        }
+
+        deserializer.deserialize_map(Tables)
+    }
 }
 
 /// Merged settings of one country's bureau.
@@ -162,20 +188,9 @@ pub struct ProviderSettings {
 }
 
 impl ProvidersSection {
-    fn section(&self, country: Country) -> &CountrySection {
-        match country {
-            Country::Es => &self.es,
-            Country::Pt => &self.pt,
-            Country::It => &self.it,
-            Country::Mx => &self.mx,
-            Country::Co => &self.co,
-            Country::Br => &self.br,
-        }
-    }
-
     /// The merged settings of `country`'s bureau.
     pub fn of(&self, country: Country) -> ProviderSettings {
-        let section = self.section(country);
+        let section = self.countries.get(country);
         ProviderSettings {
             base_url: Some(section.base_url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()),
             mode: section.mode.unwrap_or(self.defaults.mode),
@@ -187,6 +202,13 @@ impl ProvidersSection {
         }
     }
 
+    /// The calls in flight and queued that the bulkheads of all countries allow together.
+    pub(super) fn bulkhead_capacity(&self) -> usize {
+        let calls = Country::ALL.into_iter().map(|country| self.of(country).call);
+        let capacities = calls.map(|call| call.max_in_flight.saturating_add(call.max_queued));
+        usize::try_from(capacities.fold(0, u32::saturating_add)).unwrap_or(usize::MAX)
+    }
+
     /// In production, requires a bureau or an explicit simulator for every country, and encrypted connections.
     pub(super) fn validate_for(&self, environment: Environment) -> Result<()> {
         if environment == Environment::Development {
@@ -194,7 +216,7 @@ impl ProvidersSection {
         }
         for country in Country::ALL {
             let name = format!("providers.{}", country.lower_code());
-            let section = self.section(country);
+            let section = self.countries.get(country);
             require(
                 section.simulator || !section.base_url.is_empty(),
                 &name,

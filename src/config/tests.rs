@@ -41,13 +41,26 @@ fn a_pool_without_connections_is_rejected() {
 
 #[test]
 fn the_default_pool_holds_the_full_bulkhead_of_every_country() {
-    let settings = load(&[]).unwrap();
+    let settings = load(&[("AVAL__PROVIDERS__MX__CALL__MAX_QUEUED", "1000")]).unwrap();
     let bulkheads = Country::ALL.map(|country| {
         let call = settings.providers.of(country).call;
         call.max_in_flight + call.max_queued
     });
-    let slots = u32::try_from(settings.actors.applications.pool_size).unwrap();
-    assert!(slots >= bulkheads.iter().sum::<u32>());
+    assert_eq!(u32::try_from(settings.slots()).unwrap(), bulkheads.iter().sum::<u32>());
+    assert_eq!(load(&[("AVAL__ACTORS__APPLICATIONS__POOL_SIZE", "7")]).unwrap().slots(), 7);
+}
+
+#[test]
+fn no_file_has_to_name_a_country() {
+    let tables = |text: &str| text.parse::<toml::Table>().unwrap();
+    let (default, development) = (tables(load::DEFAULT_TOML), tables(Environment::Development.built_in()));
+    let keys = |table: &toml::Table| table.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(default["providers"].as_table().unwrap()), ["defaults"]);
+    assert!(default["secrets"]["webhooks"].as_table().unwrap().is_empty());
+    assert!(default["webhooks"]["legacy"].as_table().unwrap().is_empty());
+    assert_eq!(keys(development["webhooks"].as_table().unwrap()), ["legacy_by_default"]);
+    let legacy = load(&[("AVAL__WEBHOOKS__LEGACY__PT", "false")]).unwrap().webhooks;
+    assert!(legacy.legacy(Country::Es) && !legacy.legacy(Country::Pt));
 }
 
 #[test]
@@ -112,7 +125,7 @@ fn production_requires_a_bureau_or_an_explicit_simulator_for_every_country() {
         ("WEBHOOK_SECRET".into(), "whsec_kT8w2Zr5Vx1Qm9Lc4Yb7Nf3Hj6Ds0GaP"),
         ("DATABASE_URL".into(), "host=localhost"),
     ];
-    for country in ["ES", "PT", "IT", "MX", "CO"] {
+    for country in Country::ALL.into_iter().filter(|country| *country != Country::Br) {
         pairs.push((format!("AVAL__PROVIDERS__{country}__SIMULATOR"), "true"));
     }
     pairs.push(("AVAL__PROVIDERS__BR__BASE_URL".into(), "https://bureau.example"));

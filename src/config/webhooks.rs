@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::require;
 use crate::domain::application::Country;
 use crate::domain::confirmation::LEGACY_MAX_AGE;
+use crate::domain::per_country::PerCountry;
 use crate::error::Result;
 
 /// Limits on received webhooks. Their secrets are in `[secrets]`.
@@ -26,19 +27,9 @@ pub struct WebhookSettings {
     pub retry_base_ms: u64,
     /// Longest delay before an attempt.
     pub retry_max_ms: u64,
-    legacy: LegacySwitches,
-}
-
-/// Bureaus that may sign with `X-Webhook-Signature`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LegacySwitches {
-    es: bool,
-    pt: bool,
-    it: bool,
-    mx: bool,
-    co: bool,
-    br: bool,
+    /// Whether bureaus may sign with `X-Webhook-Signature` if `[webhooks.legacy]` does not name their country.
+    legacy_by_default: bool,
+    legacy: PerCountry<Option<bool>>,
 }
 
 impl WebhookSettings {
@@ -61,14 +52,7 @@ impl WebhookSettings {
 
     /// Whether `country`'s bureau may use the legacy signature.
     pub fn legacy(&self, country: Country) -> bool {
-        match country {
-            Country::Es => self.legacy.es,
-            Country::Pt => self.legacy.pt,
-            Country::It => self.legacy.it,
-            Country::Mx => self.legacy.mx,
-            Country::Co => self.legacy.co,
-            Country::Br => self.legacy.br,
-        }
+        self.legacy.get(country).unwrap_or(self.legacy_by_default)
     }
 
     pub(crate) fn tolerance(&self) -> Duration {

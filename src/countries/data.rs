@@ -8,7 +8,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::domain::application::Country;
 use crate::domain::members::{Refusal, boolean, money, string, whole_number};
 use crate::domain::personal_data::BirthDate;
 
@@ -184,26 +183,52 @@ fn code(raw: &RawValue, min: usize, max: usize) -> Result<String, Refusal> {
     if fits { Ok(text) } else { Err(refusal()) }
 }
 
-/// The members of a country's data, in the order of the description.
-pub const fn data_members(country: Country) -> &'static [DataMember] {
-    match country {
-        Country::Es => super::spain::DATA_MEMBERS,
-        Country::Pt => super::portugal::DATA_MEMBERS,
-        Country::It => super::italy::DATA_MEMBERS,
-        Country::Mx => super::mexico::DATA_MEMBERS,
-        Country::Co => super::colombia::DATA_MEMBERS,
-        Country::Br => super::brazil::DATA_MEMBERS,
-    }
-}
+/// Birth date and sex in countries whose documents do not contain them.
+pub(super) const FROM_CLIENT: [DataMember; 2] = [
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date"),
+    DataMember::open("sex", SEXES, "The applicant's sex"),
+];
 
-/// Whether a member with this name is personal in any country.
-pub fn is_personal(name: &str) -> bool {
-    Country::ALL.into_iter().flat_map(data_members).any(|member| member.personal && member.name == name)
-}
+/// Birth date and sex in countries whose documents contain them.
+pub(super) const FROM_DOCUMENT: [DataMember; 2] = [
+    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; taken from the document"),
+    DataMember::open("sex", SEXES, "The applicant's sex; taken from the document"),
+];
+
+const SEXES: DataKind = DataKind::Choice(&["female", "male", "non_binary"]);
+
+/// The members that every country has after birth date and sex.
+pub(super) const EVERYWHERE: &[DataMember] = &[
+    DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
+    DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
+    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
+    DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
+    DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
+    DataMember::open("employer", DataKind::Text(120), "The employer's name"),
+    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
+    DataMember::open(
+        "employment_status",
+        DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
+        "The applicant's employment status",
+    ),
+    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
+    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
+    DataMember::open(
+        "housing",
+        DataKind::Choice(&["owned", "rented", "family", "other"]),
+        "The applicant's housing situation",
+    ),
+    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
+    DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
+    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
+    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
+];
 
 #[cfg(test)]
 mod tests {
+    use super::super::{data_members, is_personal};
     use super::*;
+    use crate::domain::application::Country;
     use std::collections::{BTreeMap, BTreeSet};
 
     fn read(kind: DataKind, json: &str) -> Result<Value, &'static str> {

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::data::{DataMember, MemberDescription, data_members};
+use super::data::{DataMember, MemberDescription};
 use super::document::DocumentKind;
 use super::evaluation::RulePack;
 use crate::domain::application::{Country, TermMonths};
@@ -43,7 +43,8 @@ pub struct CountryDescription {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DocumentDescription {
     /// The accepted kinds of documents.
-    pub kinds: Vec<DocumentKind>,
+    #[schema(value_type = Vec<DocumentKind>)]
+    pub kinds: &'static [DocumentKind],
     /// The accepted kinds in words.
     pub description: &'static str,
     /// The format without separators, as a regular expression. A text that matches may still have a wrong check digit.
@@ -113,11 +114,12 @@ pub struct RuleDescription {
 const ANY_AMOUNT: AmountLimits = AmountLimits { min: "0.01", max: "9999999999.99" };
 
 impl CountryDescription {
-    /// The description of `country`.
+    /// The description of a country.
     pub(super) fn new(
         country: Country,
         document: DocumentDescription,
         provider: &'static str,
+        data_members: impl Iterator<Item = &'static DataMember>,
         pack: &RulePack,
     ) -> Self {
         let limits = Limits {
@@ -143,7 +145,7 @@ impl CountryDescription {
             currency: country.currency(),
             provider,
             limits,
-            country_specific_data: data_members(country).iter().map(DataMember::describe).collect(),
+            country_specific_data: data_members.map(DataMember::describe).collect(),
             rules: rules.collect(),
             rules_version: pack.version().to_owned(),
         }

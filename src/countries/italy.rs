@@ -15,59 +15,44 @@
 //! **Rules.** Rejects: income below 1,200 euros, more than 50,000 euros, DTI above 35 %, a score below 600, active
 //! defaults. Reviews: the average income reported by the bureau deviates from the declared income by more than 20 %.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::data::{DataKind, DataMember};
+use super::definition::{Definition, DocumentCheck};
 use super::description::DocumentDescription;
 use super::document::{self, DocumentKind, DocumentVerdict, DocumentedPerson, ReasonCode, Sex};
 use super::evaluation::RulePack;
 use super::risk::Affordability;
 use super::rule::{Rule, Test};
 use super::thresholds::{Amount, AnnualRate, Ratio, ThresholdsFile};
-use super::{CountryDescription, CountryRules};
 use crate::domain::application::Country;
 use crate::domain::banking::CreditScore;
-use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
+
+pub(super) static ITALY: Definition = Definition {
+    country: Country::It,
+    bureau: "CRIF",
+    document: DocumentDescription {
+        kinds: &[DocumentKind::CodiceFiscale],
+        description: "Codice Fiscale (16 characters) of a person aged 18 or over",
+        format: "^[A-Z]{6}[0-9LMNP-V]{2}[ABCDEHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]$",
+        sample: "RSSMRA80A01H501U",
+    },
+    check: DocumentCheck::Dated(chrono_tz::Europe::Rome, check),
+    has_check_characters: true,
+    members: &[
+        DataMember::personal("iban", DataKind::Code(15, 34), "The account for the payout (IBAN)"),
+        DataMember::open("province", DataKind::Text(60), "The province of residence"),
+    ],
+    thresholds: include_str!("../../config/countries/it.toml"),
+    rules,
+    #[cfg(test)]
+    expected: tests::EXPECTED,
+};
 
 /// Incremented whenever the rules below would decide an old case differently with the same thresholds.
 const REVISION: u32 = 1;
-
-/// The members of `country_specific_data`.
-pub(super) const DATA_MEMBERS: &[DataMember] = &[
-    DataMember::personal("birth_date", DataKind::Date, "The applicant's birth date; taken from the document"),
-    DataMember::open(
-        "sex",
-        DataKind::Choice(&["female", "male", "non_binary"]),
-        "The applicant's sex; taken from the document",
-    ),
-    DataMember::personal("email", DataKind::Email, "The applicant's e-mail address"),
-    DataMember::personal("phone", DataKind::Text(32), "The applicant's telephone number"),
-    DataMember::personal("address", DataKind::Text(200), "The applicant's address"),
-    DataMember::personal("spouse_name", DataKind::Text(255), "The spouse's name"),
-    DataMember::personal("spouse_document", DataKind::Code(4, 20), "The spouse's identity document"),
-    DataMember::open("employer", DataKind::Text(120), "The employer's name"),
-    DataMember::open("occupation", DataKind::Text(120), "The applicant's occupation"),
-    DataMember::open(
-        "employment_status",
-        DataKind::Choice(&["employed", "self_employed", "retired", "student", "unemployed"]),
-        "The applicant's employment status",
-    ),
-    DataMember::open("years_employed", DataKind::Integer(0, 70), "Whole years in the current employment"),
-    DataMember::open("dependents", DataKind::Integer(0, 30), "The number of dependents"),
-    DataMember::open(
-        "housing",
-        DataKind::Choice(&["owned", "rented", "family", "other"]),
-        "The applicant's housing situation",
-    ),
-    DataMember::open("monthly_rent", DataKind::Amount, "The monthly rent"),
-    DataMember::open("owns_vehicle", DataKind::Flag, "Whether the applicant owns a vehicle"),
-    DataMember::open("loan_purpose", DataKind::Text(120), "The purpose of the loan"),
-    DataMember::personal("note", DataKind::Text(500), "A note from the applicant"),
-    DataMember::personal("iban", DataKind::Code(15, 34), "The account for the payout (IBAN)"),
-    DataMember::open("province", DataKind::Text(60), "The province of residence"),
-];
 
 /// `config/countries/it.toml`, which explains each key.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,56 +66,18 @@ struct Thresholds {
     max_income_deviation: Ratio,
 }
 
-#[derive(Debug)]
-/// Rules for Italy.
-pub struct Italy {
-    pack: RulePack,
-}
-
-impl Italy {
-    pub(super) fn new(file: &ThresholdsFile) -> Result<Self> {
-        let t: Thresholds = file.parse()?;
-        let rules = vec![
-            Rule::reject("INCOME_TOO_LOW", Test::IncomeAtLeast(t.min_monthly_income)),
-            Rule::reject("AMOUNT_TOO_HIGH", Test::AmountAtMost(t.max_requested_amount)),
-            Rule::reject("DTI_TOO_HIGH", Test::DtiAtMost(t.max_dti)),
-            Rule::reject("SCORE_TOO_LOW", Test::ScoreAtLeast(t.min_credit_score)),
-            Rule::reject("ACTIVE_DEFAULTS", Test::NoDefaults),
-            Rule::review("INCOME_MISMATCH", Test::AverageIncomeWithin(t.max_income_deviation)),
-        ];
-        let affordability = Affordability::Dti(t.max_dti);
-        let pack = RulePack::new(Country::It, REVISION, &t, t.reference_annual_rate, affordability, rules)?;
-        Ok(Self { pack })
-    }
-}
-
-impl CountryRules for Italy {
-    fn country(&self) -> Country {
-        Country::It
-    }
-
-    fn describe(&self) -> CountryDescription {
-        let document = DocumentDescription {
-            kinds: vec![DocumentKind::CodiceFiscale],
-            description: "Codice Fiscale (16 characters) of a person aged 18 or over",
-            format: "^[A-Z]{6}[0-9LMNP-V]{2}[ABCDEHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]$",
-            sample: "RSSMRA80A01H501U",
-        };
-        CountryDescription::new(Country::It, document, "CRIF", &self.pack)
-    }
-
-    fn check_document(&self, text: &str, as_of: DateTime<Utc>) -> DocumentVerdict {
-        let today = document::local_date(as_of, chrono_tz::Europe::Rome);
-        check(text, today).unwrap_or_else(DocumentVerdict::unrecognized)
-    }
-
-    fn evaluate(&self, case: &Case) -> Decision {
-        self.pack.evaluate(case)
-    }
-
-    fn rules_version(&self) -> &str {
-        self.pack.version()
-    }
+fn rules(file: &ThresholdsFile) -> Result<RulePack> {
+    let t: Thresholds = file.parse()?;
+    let rules = vec![
+        Rule::reject("INCOME_TOO_LOW", Test::IncomeAtLeast(t.min_monthly_income)),
+        Rule::reject("AMOUNT_TOO_HIGH", Test::AmountAtMost(t.max_requested_amount)),
+        Rule::reject("DTI_TOO_HIGH", Test::DtiAtMost(t.max_dti)),
+        Rule::reject("SCORE_TOO_LOW", Test::ScoreAtLeast(t.min_credit_score)),
+        Rule::reject("ACTIVE_DEFAULTS", Test::NoDefaults),
+        Rule::review("INCOME_MISMATCH", Test::AverageIncomeWithin(t.max_income_deviation)),
+    ];
+    let affordability = Affordability::Dti(t.max_dti);
+    RulePack::new(Country::It, REVISION, &t, t.reference_annual_rate, affordability, rules)
 }
 
 /// The letters of the months, January to December.
@@ -147,7 +94,7 @@ const ODD_VALUES: [u32; 26] =
 /// 5.1.3). The prefix IT belongs to the VAT number, a different number.
 const PREFIXES: [&str; 1] = ["TINIT"];
 
-pub(super) fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
+fn check(text: &str, today: NaiveDate) -> Result<DocumentVerdict, ReasonCode> {
     let code = document::normalize_after::<16>(text, &PREFIXES)?;
     let [s1, s2, s3, n1, n2, n3, y1, y2, month, d1, d2, place, p1, p2, p3, check] = code;
     if ![s1, s2, s3, n1, n2, n3, place, check].iter().all(u8::is_ascii_uppercase) {
@@ -214,386 +161,372 @@ fn odd_value(character: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::moment;
-    use super::super::table::{UNKNOWN, assert_decisions, assert_documents, report, row};
+    use super::super::table::{
+        DecisionRow, DocumentRow, Expected, UNKNOWN, changed, check, moment, replacement, report, row,
+    };
     use super::super::{Countries, DocumentVerdict, ReasonCode, Sex};
     use crate::domain::application::Country;
     use crate::domain::banking::AccountStatus::{Closed, Inactive, Suspended, Unknown};
     use crate::domain::decision::Outcome::{Approved, Rejected, UnderReview};
+    use crate::domain::decision::RuleKind::{Reject, Review};
     use chrono::{DateTime, NaiveDate, Utc};
+    use proptest::prelude::*;
+    use proptest::sample::Index;
 
-    #[test]
-    fn documents_have_the_expected_verdicts() {
-        assert_documents(
-            Country::It,
-            &[
-                ("RSSMRA80A01H501U", Ok("RSSMRA80A01H501U")),
-                ("TINIT-RSSMRA80A01H501U", Ok("RSSMRA80A01H501U")),
-                ("RSSMRA80A41H501Y", Ok("RSSMRA80A41H501Y")),
-                ("VRDLGI75C15F205C", Ok("VRDLGI75C15F205C")),
-                ("BNCLRA90D70L219H", Ok("BNCLRA90D70L219H")),
-                ("FRRGNN00A01H501V", Ok("FRRGNN00A01H501V")),
-                ("MRTMTT91D08F205J", Ok("MRTMTT91D08F205J")),
-                ("BRNGPP49E05L736R", Ok("BRNGPP49E05L736R")),
-                ("CCCFBA85D03L219P", Ok("CCCFBA85D03L219P")),
-                ("XXXYYY60B29Z404S", Ok("XXXYYY60B29Z404S")),
-                ("RSSNNA08E60H501M", Ok("RSSNNA08E60H501M")),
-                ("RSSMRA08E20H501V", Ok("RSSMRA08E20H501V")),
-                ("RSSMRA99T31A001C", Ok("RSSMRA99T31A001C")),
-                ("ZZZZZZ27A01Z999Z", Ok("ZZZZZZ27A01Z999Z")),
-                ("QWEQWE96B29H501T", Ok("QWEQWE96B29H501T")),
-                ("LNEGNI56P70G273L", Ok("LNEGNI56P70G273L")),
-                ("DNTCRL65S67M126J", Ok("DNTCRL65S67M126J")),
-                ("RCCMNL83S18D969H", Ok("RCCMNL83S18D969H")),
-                ("RSSMRA00B29H501Y", Ok("RSSMRA00B29H501Y")),
-                ("BLLMRC70L31H501D", Ok("BLLMRC70L31H501D")),
-                ("SPSGVN61H30H501V", Ok("SPSGVN61H30H501V")),
-                ("RSSMRA80A01H50MM", Ok("RSSMRA80A01H50MM")),
-                ("RSSMRA80A01H5LMX", Ok("RSSMRA80A01H5LMX")),
-                ("RSSMRAULALMHRLMD", Ok("RSSMRAULALMHRLMD")),
-                ("RSSMRA8LA01H501F", Ok("RSSMRA8LA01H501F")),
-                ("RSSMRA80AL1H501F", Ok("RSSMRA80AL1H501F")),
-                ("BNCLRA90DTLL219W", Ok("BNCLRA90DTLL219W")),
-                ("VRDLGITRCMRFNLRM", Ok("VRDLGITRCMRFNLRM")),
-                ("rss mra 80a01 h501-u", Ok("RSSMRA80A01H501U")),
-                ("RSSMRA/80A01/H501.U", Ok("RSSMRA80A01H501U")),
-                ("RSSMRA80A01H501B", Err(&["bad_check_digit"])),
-                ("VRDLGI75C15F205J", Err(&["bad_check_digit"])),
-                ("RSSMRA80A01H50MT", Err(&["bad_check_digit"])),
-                ("RSSMRA80A01H50MU", Err(&["bad_check_digit"])),
-                ("RSSMRA80B30H501X", Err(&["bad_date"])),
-                ("RSSMRA81B29H501R", Err(&["bad_date"])),
-                ("RSSMRA80A00H501V", Err(&["bad_date"])),
-                ("RSSMRA80A32H501C", Err(&["bad_date"])),
-                ("RSSMRA80A40H501Z", Err(&["bad_date"])),
-                ("RSSMRA80A72H501G", Err(&["bad_date"])),
-                ("RSSMRA80D31H501D", Err(&["bad_date"])),
-                ("RSSMRA80D71H501H", Err(&["bad_date"])),
-                ("RSSMRA80A99H501Y", Err(&["bad_date"])),
-                ("RSSMRA97B69H501D", Err(&["bad_date"])),
-                ("RSSMRA08E21H501U", Err(&["underage"])),
-                ("RSSMRA08E61H501Y", Err(&["underage"])),
-                ("RSSMRA10A01H501B", Err(&["underage"])),
-                ("RSSMRA26E20H501X", Err(&["underage"])),
-                ("RSSMRA24A01H501K", Err(&["underage"])),
-                ("RSSMRA26E21H501W", Ok("RSSMRA26E21H501W")),
-                ("RSSMRA80B30H501E", Err(&["bad_date", "bad_check_digit"])),
-                ("", Err(&["bad_length"])),
-                ("RSSMRA80A01H501", Err(&["bad_length"])),
-                ("RSSMRA80A01H501UU", Err(&["bad_length"])),
-                ("RSSMRA80F01H501U", Err(&["bad_format"])),
-                ("RSSMRA80A01H5017", Err(&["bad_format"])),
-                ("1SSMRA80A01H501U", Err(&["bad_format"])),
-                ("RSSMRAA0A01H501U", Err(&["bad_format"])),
-                ("RSSMRA80AO1H501U", Err(&["bad_format"])),
-                ("RSSMRA80A0KH501U", Err(&["bad_format"])),
-                ("RSSMRA80A011501U", Err(&["bad_format"])),
-                ("RSSMRA80A01H5W1U", Err(&["bad_format"])),
-                ("RSSMRÀ80A01H501U", Err(&["bad_format"])),
-                ("RSSMRA80A01H501_", Err(&["bad_format"])),
-            ],
-        );
-    }
+    pub(in super::super) const EXPECTED: Expected = Expected {
+        rules_version: "it-32bb74c64ac1ea34",
+        reference_annual_rate: "0.08",
+        rules: &[
+            ("INCOME_TOO_LOW", Reject, Some("1200.00")),
+            ("AMOUNT_TOO_HIGH", Reject, Some("50000.00")),
+            ("DTI_TOO_HIGH", Reject, Some("0.35")),
+            ("SCORE_TOO_LOW", Reject, Some("600")),
+            ("ACTIVE_DEFAULTS", Reject, None),
+            ("INCOME_MISMATCH", Review, Some("0.2")),
+        ],
+        documents: DOCUMENTS,
+        valid_document: || italian().boxed(),
+        cases,
+    };
 
-    #[test]
-    fn cases_have_the_expected_decisions() {
-        assert_decisions(
-            Country::It,
-            &[
-                // The worked example of the specification.
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 640).with_defaults().average_income("3000"),
-                    Rejected,
-                    "77.08",
-                    &["ACTIVE_DEFAULTS"],
-                ),
-                row("10000", "3000", 36, report("100", 640).average_income("3000"), Approved, "27.08", &[]),
-                // The score just below, at and just above its floor.
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 599).average_income("3000"),
-                    Rejected,
-                    "50.06",
-                    &["SCORE_TOO_LOW"],
-                ),
-                row("10000", "3000", 36, report("100", 600).average_income("3000"), Approved, "29.99", &[]),
-                row("10000", "3000", 36, report("100", 601).average_income("3000"), Approved, "29.92", &[]),
-                // Defaults, and accounts that are not active.
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).with_defaults().average_income("3000"),
-                    Rejected,
-                    "71.26",
-                    &["ACTIVE_DEFAULTS"],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).with_defaults().account_status(Closed).average_income("3000"),
-                    Rejected,
-                    "71.26",
-                    &["ACTIVE_DEFAULTS"],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).account_status(Inactive).average_income("3000"),
-                    Approved,
-                    "31.26",
-                    &[],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).account_status(Suspended).average_income("3000"),
-                    Approved,
-                    "31.26",
-                    &[],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).account_status(Closed).average_income("3000"),
-                    Approved,
-                    "31.26",
-                    &[],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).account_status(Unknown).average_income("3000"),
-                    Approved,
-                    "31.26",
-                    &[],
-                ),
-                // Values that the bureau did not report.
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).without_account_status().average_income("3000"),
-                    Approved,
-                    "21.26",
-                    &[],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 850).without_score().average_income("3000"),
-                    UnderReview,
-                    UNKNOWN,
-                    &["MISSING_CREDIT_SCORE"],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("0", 720).without_obligations().average_income("3000"),
-                    UnderReview,
-                    UNKNOWN,
-                    &["MISSING_MONTHLY_OBLIGATIONS"],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).without_defaults().average_income("3000"),
-                    UnderReview,
-                    "21.26",
-                    &["MISSING_HAS_DEFAULTS"],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("0", 850)
-                        .without_obligations()
-                        .without_score()
-                        .without_defaults()
-                        .without_account_status(),
-                    UnderReview,
-                    UNKNOWN,
-                    &[
-                        "MISSING_MONTHLY_OBLIGATIONS",
-                        "MISSING_CREDIT_SCORE",
-                        "MISSING_HAS_DEFAULTS",
-                        "MISSING_AVERAGE_MONTHLY_INCOME",
-                    ],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("0", 599).without_obligations().with_defaults().average_income("3000"),
-                    Rejected,
-                    UNKNOWN,
-                    &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
-                ),
-                // The best and the worst score.
-                row("10000", "3000", 36, report("0", 850).average_income("3000"), Approved, "8.95", &[]),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("0", 300).average_income("3000"),
-                    Rejected,
-                    "68.95",
-                    &["SCORE_TOO_LOW"],
-                ),
-                // Income just below, at and just above 1,200.
-                row(
-                    "5000",
-                    "1199.99",
-                    36,
-                    report("0", 780).average_income("1199.99"),
-                    Rejected,
-                    "50.00",
-                    &["INCOME_TOO_LOW"],
-                ),
-                row("5000", "1200", 36, report("0", 780).average_income("1200"), Approved, "16.28", &[]),
-                row(
-                    "5000",
-                    "1200.01",
-                    36,
-                    report("0", 780).average_income("1200.01"),
-                    Approved,
-                    "16.28",
-                    &[],
-                ),
-                // The amount just below, at and just above 50,000.
-                row("49999.99", "9000", 84, report("0", 780).average_income("9000"), Approved, "12.51", &[]),
-                row("50000", "9000", 84, report("0", 780).average_income("9000"), Approved, "12.51", &[]),
-                row(
-                    "50000.01",
-                    "9000",
-                    84,
-                    report("0", 780).average_income("9000"),
-                    Rejected,
-                    "50.00",
-                    &["AMOUNT_TOO_HIGH"],
-                ),
-                // DTI just below, at and just above 35 %.
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("736.63", 800).average_income("3000"),
-                    Approved,
-                    "33.64",
-                    &[],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("736.64", 800).average_income("3000"),
-                    Approved,
-                    "33.64",
-                    &[],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("736.65", 800).average_income("3000"),
-                    Rejected,
-                    "53.64",
-                    &["DTI_TOO_HIGH"],
-                ),
-                // A deviation of exactly 20 % passes in both directions; one cent more does not.
-                row("10000", "3000", 36, report("100", 720).average_income("2400"), Approved, "21.26", &[]),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).average_income("2399.99"),
-                    UnderReview,
-                    "31.26",
-                    &["INCOME_MISMATCH"],
-                ),
-                row("10000", "3000", 36, report("100", 720).average_income("3600"), Approved, "21.26", &[]),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).average_income("3600.01"),
-                    UnderReview,
-                    "31.26",
-                    &["INCOME_MISMATCH"],
-                ),
-                // An unknown average income.
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720),
-                    UnderReview,
-                    "21.26",
-                    &["MISSING_AVERAGE_MONTHLY_INCOME"],
-                ),
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("100", 720).average_income("0"),
-                    UnderReview,
-                    "31.26",
-                    &["INCOME_MISMATCH"],
-                ),
-                // A risk of 50 or more goes to review even if no rule is broken.
-                row(
-                    "10000",
-                    "3000",
-                    36,
-                    report("700", 605).account_status(Inactive).average_income("3000"),
-                    UnderReview,
-                    "56.77",
-                    &["RISK_TOO_HIGH"],
-                ),
-                // Everything at once.
-                row(
-                    "60000",
-                    "1000",
-                    6,
-                    report("1000", 300).with_defaults().average_income("1"),
-                    Rejected,
-                    "100.00",
-                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
-                ),
-                // The limits of the database column.
-                row(
-                    "9999999999.99",
-                    "0.01",
-                    6,
-                    report("9999999999.99", 300).with_defaults().average_income("9999999999.99"),
-                    Rejected,
-                    "100.00",
-                    &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
-                ),
-                row(
-                    "0.01",
-                    "9999999999.99",
-                    84,
-                    report("0", 850).average_income("9999999999.99"),
-                    Approved,
-                    "0.00",
-                    &[],
-                ),
-            ],
-        );
+    const DOCUMENTS: &[DocumentRow] = &[
+        ("RSSMRA80A01H501U", Ok("RSSMRA80A01H501U")),
+        ("TINIT-RSSMRA80A01H501U", Ok("RSSMRA80A01H501U")),
+        ("RSSMRA80A41H501Y", Ok("RSSMRA80A41H501Y")),
+        ("VRDLGI75C15F205C", Ok("VRDLGI75C15F205C")),
+        ("BNCLRA90D70L219H", Ok("BNCLRA90D70L219H")),
+        ("FRRGNN00A01H501V", Ok("FRRGNN00A01H501V")),
+        ("MRTMTT91D08F205J", Ok("MRTMTT91D08F205J")),
+        ("BRNGPP49E05L736R", Ok("BRNGPP49E05L736R")),
+        ("CCCFBA85D03L219P", Ok("CCCFBA85D03L219P")),
+        ("XXXYYY60B29Z404S", Ok("XXXYYY60B29Z404S")),
+        ("RSSNNA08E60H501M", Ok("RSSNNA08E60H501M")),
+        ("RSSMRA08E20H501V", Ok("RSSMRA08E20H501V")),
+        ("RSSMRA99T31A001C", Ok("RSSMRA99T31A001C")),
+        ("ZZZZZZ27A01Z999Z", Ok("ZZZZZZ27A01Z999Z")),
+        ("QWEQWE96B29H501T", Ok("QWEQWE96B29H501T")),
+        ("LNEGNI56P70G273L", Ok("LNEGNI56P70G273L")),
+        ("DNTCRL65S67M126J", Ok("DNTCRL65S67M126J")),
+        ("RCCMNL83S18D969H", Ok("RCCMNL83S18D969H")),
+        ("RSSMRA00B29H501Y", Ok("RSSMRA00B29H501Y")),
+        ("BLLMRC70L31H501D", Ok("BLLMRC70L31H501D")),
+        ("SPSGVN61H30H501V", Ok("SPSGVN61H30H501V")),
+        ("RSSMRA80A01H50MM", Ok("RSSMRA80A01H50MM")),
+        ("RSSMRA80A01H5LMX", Ok("RSSMRA80A01H5LMX")),
+        ("RSSMRAULALMHRLMD", Ok("RSSMRAULALMHRLMD")),
+        ("RSSMRA8LA01H501F", Ok("RSSMRA8LA01H501F")),
+        ("RSSMRA80AL1H501F", Ok("RSSMRA80AL1H501F")),
+        ("BNCLRA90DTLL219W", Ok("BNCLRA90DTLL219W")),
+        ("VRDLGITRCMRFNLRM", Ok("VRDLGITRCMRFNLRM")),
+        ("rss mra 80a01 h501-u", Ok("RSSMRA80A01H501U")),
+        ("RSSMRA/80A01/H501.U", Ok("RSSMRA80A01H501U")),
+        ("RSSMRA80A01H501B", Err(&["bad_check_digit"])),
+        ("VRDLGI75C15F205J", Err(&["bad_check_digit"])),
+        ("RSSMRA80A01H50MT", Err(&["bad_check_digit"])),
+        ("RSSMRA80A01H50MU", Err(&["bad_check_digit"])),
+        ("RSSMRA80B30H501X", Err(&["bad_date"])),
+        ("RSSMRA81B29H501R", Err(&["bad_date"])),
+        ("RSSMRA80A00H501V", Err(&["bad_date"])),
+        ("RSSMRA80A32H501C", Err(&["bad_date"])),
+        ("RSSMRA80A40H501Z", Err(&["bad_date"])),
+        ("RSSMRA80A72H501G", Err(&["bad_date"])),
+        ("RSSMRA80D31H501D", Err(&["bad_date"])),
+        ("RSSMRA80D71H501H", Err(&["bad_date"])),
+        ("RSSMRA80A99H501Y", Err(&["bad_date"])),
+        ("RSSMRA97B69H501D", Err(&["bad_date"])),
+        ("RSSMRA08E21H501U", Err(&["underage"])),
+        ("RSSMRA08E61H501Y", Err(&["underage"])),
+        ("RSSMRA10A01H501B", Err(&["underage"])),
+        ("RSSMRA26E20H501X", Err(&["underage"])),
+        ("RSSMRA24A01H501K", Err(&["underage"])),
+        ("RSSMRA26E21H501W", Ok("RSSMRA26E21H501W")),
+        ("RSSMRA80B30H501E", Err(&["bad_date", "bad_check_digit"])),
+        ("", Err(&["bad_length"])),
+        ("RSSMRA80A01H501", Err(&["bad_length"])),
+        ("RSSMRA80A01H501UU", Err(&["bad_length"])),
+        ("RSSMRA80F01H501U", Err(&["bad_format"])),
+        ("RSSMRA80A01H5017", Err(&["bad_format"])),
+        ("1SSMRA80A01H501U", Err(&["bad_format"])),
+        ("RSSMRAA0A01H501U", Err(&["bad_format"])),
+        ("RSSMRA80AO1H501U", Err(&["bad_format"])),
+        ("RSSMRA80A0KH501U", Err(&["bad_format"])),
+        ("RSSMRA80A011501U", Err(&["bad_format"])),
+        ("RSSMRA80A01H5W1U", Err(&["bad_format"])),
+        ("RSSMRÀ80A01H501U", Err(&["bad_format"])),
+        ("RSSMRA80A01H501_", Err(&["bad_format"])),
+    ];
+
+    fn cases() -> Vec<DecisionRow> {
+        vec![
+            // The worked example of the specification.
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 640).with_defaults().average_income("3000"),
+                Rejected,
+                "77.08",
+                &["ACTIVE_DEFAULTS"],
+            ),
+            row("10000", "3000", 36, report("100", 640).average_income("3000"), Approved, "27.08", &[]),
+            // The score just below, at and just above its floor.
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 599).average_income("3000"),
+                Rejected,
+                "50.06",
+                &["SCORE_TOO_LOW"],
+            ),
+            row("10000", "3000", 36, report("100", 600).average_income("3000"), Approved, "29.99", &[]),
+            row("10000", "3000", 36, report("100", 601).average_income("3000"), Approved, "29.92", &[]),
+            // Defaults, and accounts that are not active.
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).with_defaults().average_income("3000"),
+                Rejected,
+                "71.26",
+                &["ACTIVE_DEFAULTS"],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).with_defaults().account_status(Closed).average_income("3000"),
+                Rejected,
+                "71.26",
+                &["ACTIVE_DEFAULTS"],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).account_status(Inactive).average_income("3000"),
+                Approved,
+                "31.26",
+                &[],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).account_status(Suspended).average_income("3000"),
+                Approved,
+                "31.26",
+                &[],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).account_status(Closed).average_income("3000"),
+                Approved,
+                "31.26",
+                &[],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).account_status(Unknown).average_income("3000"),
+                Approved,
+                "31.26",
+                &[],
+            ),
+            // Values that the bureau did not report.
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).without_account_status().average_income("3000"),
+                Approved,
+                "21.26",
+                &[],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 850).without_score().average_income("3000"),
+                UnderReview,
+                UNKNOWN,
+                &["MISSING_CREDIT_SCORE"],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("0", 720).without_obligations().average_income("3000"),
+                UnderReview,
+                UNKNOWN,
+                &["MISSING_MONTHLY_OBLIGATIONS"],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).without_defaults().average_income("3000"),
+                UnderReview,
+                "21.26",
+                &["MISSING_HAS_DEFAULTS"],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("0", 850)
+                    .without_obligations()
+                    .without_score()
+                    .without_defaults()
+                    .without_account_status(),
+                UnderReview,
+                UNKNOWN,
+                &[
+                    "MISSING_MONTHLY_OBLIGATIONS",
+                    "MISSING_CREDIT_SCORE",
+                    "MISSING_HAS_DEFAULTS",
+                    "MISSING_AVERAGE_MONTHLY_INCOME",
+                ],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("0", 599).without_obligations().with_defaults().average_income("3000"),
+                Rejected,
+                UNKNOWN,
+                &["SCORE_TOO_LOW", "ACTIVE_DEFAULTS", "MISSING_MONTHLY_OBLIGATIONS"],
+            ),
+            // The best and the worst score.
+            row("10000", "3000", 36, report("0", 850).average_income("3000"), Approved, "8.95", &[]),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("0", 300).average_income("3000"),
+                Rejected,
+                "68.95",
+                &["SCORE_TOO_LOW"],
+            ),
+            // Income just below, at and just above 1,200.
+            row(
+                "5000",
+                "1199.99",
+                36,
+                report("0", 780).average_income("1199.99"),
+                Rejected,
+                "50.00",
+                &["INCOME_TOO_LOW"],
+            ),
+            row("5000", "1200", 36, report("0", 780).average_income("1200"), Approved, "16.28", &[]),
+            row("5000", "1200.01", 36, report("0", 780).average_income("1200.01"), Approved, "16.28", &[]),
+            // The amount just below, at and just above 50,000.
+            row("49999.99", "9000", 84, report("0", 780).average_income("9000"), Approved, "12.51", &[]),
+            row("50000", "9000", 84, report("0", 780).average_income("9000"), Approved, "12.51", &[]),
+            row(
+                "50000.01",
+                "9000",
+                84,
+                report("0", 780).average_income("9000"),
+                Rejected,
+                "50.00",
+                &["AMOUNT_TOO_HIGH"],
+            ),
+            // DTI just below, at and just above 35 %.
+            row("10000", "3000", 36, report("736.63", 800).average_income("3000"), Approved, "33.64", &[]),
+            row("10000", "3000", 36, report("736.64", 800).average_income("3000"), Approved, "33.64", &[]),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("736.65", 800).average_income("3000"),
+                Rejected,
+                "53.64",
+                &["DTI_TOO_HIGH"],
+            ),
+            // A deviation of exactly 20 % passes in both directions; one cent more does not.
+            row("10000", "3000", 36, report("100", 720).average_income("2400"), Approved, "21.26", &[]),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).average_income("2399.99"),
+                UnderReview,
+                "31.26",
+                &["INCOME_MISMATCH"],
+            ),
+            row("10000", "3000", 36, report("100", 720).average_income("3600"), Approved, "21.26", &[]),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).average_income("3600.01"),
+                UnderReview,
+                "31.26",
+                &["INCOME_MISMATCH"],
+            ),
+            // An unknown average income.
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720),
+                UnderReview,
+                "21.26",
+                &["MISSING_AVERAGE_MONTHLY_INCOME"],
+            ),
+            row(
+                "10000",
+                "3000",
+                36,
+                report("100", 720).average_income("0"),
+                UnderReview,
+                "31.26",
+                &["INCOME_MISMATCH"],
+            ),
+            // A risk of 50 or more goes to review even if no rule is broken.
+            row(
+                "10000",
+                "3000",
+                36,
+                report("700", 605).account_status(Inactive).average_income("3000"),
+                UnderReview,
+                "56.77",
+                &["RISK_TOO_HIGH"],
+            ),
+            // Everything at once.
+            row(
+                "60000",
+                "1000",
+                6,
+                report("1000", 300).with_defaults().average_income("1"),
+                Rejected,
+                "100.00",
+                &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
+            ),
+            // The limits of the database column.
+            row(
+                "9999999999.99",
+                "0.01",
+                6,
+                report("9999999999.99", 300).with_defaults().average_income("9999999999.99"),
+                Rejected,
+                "100.00",
+                &["INCOME_TOO_LOW", "AMOUNT_TOO_HIGH", "DTI_TOO_HIGH", "SCORE_TOO_LOW"],
+            ),
+            row(
+                "0.01",
+                "9999999999.99",
+                84,
+                report("0", 850).average_income("9999999999.99"),
+                Approved,
+                "0.00",
+                &[],
+            ),
+        ]
     }
 
     fn check_at(text: &str, moment: DateTime<Utc>) -> DocumentVerdict {
@@ -623,5 +556,78 @@ mod tests {
         let before = check_at("RSSMRA08E20H501V", at("2026-05-19T21:59:59Z"));
         assert_eq!(before.reasons, [ReasonCode::Underage]);
         assert!(check_at("RSSMRA08E20H501V", at("2026-05-19T22:00:00Z")).valid);
+    }
+
+    fn italian() -> impl Strategy<Value = String> {
+        let day = (0u32..100, 0usize..12, 1u32..=28, any::<bool>());
+        ("[A-Z]{6}", day, "[A-Z][0-9]{3}", proptest::collection::vec(any::<bool>(), 7)).prop_filter_map(
+            "of age",
+            |(names, (year, month, day, woman), place, replaced)| {
+                if (8..=26).contains(&year) {
+                    return None;
+                }
+                let month = "ABCDEHLMPRST".chars().nth(month).unwrap();
+                let plain =
+                    format!("{names}{year:02}{month}{:02}{place}", if woman { day + 40 } else { day });
+                let mut places = replaced.into_iter();
+                let body: String = plain
+                    .chars()
+                    .map(|c| match c.to_digit(10) {
+                        Some(digit) if places.next().unwrap() => {
+                            "LMNPQRSTUV".chars().nth(digit.try_into().unwrap()).unwrap()
+                        }
+                        _ => c,
+                    })
+                    .collect();
+                let sum: usize = body.chars().enumerate().map(|(at, c)| italian_value(at, c)).sum();
+                Some(format!("{body}{}", ('A'..='Z').nth(sum % 26).unwrap()))
+            },
+        )
+    }
+
+    /// The decree's two tables as printed: a line of characters above a line of values.
+    fn italian_value(at: usize, c: char) -> usize {
+        let odd = [
+            ("0A", 1),
+            ("1B", 0),
+            ("2C", 5),
+            ("3D", 7),
+            ("4E", 9),
+            ("5F", 13),
+            ("6G", 15),
+            ("7H", 17),
+            ("8I", 19),
+            ("9J", 21),
+            ("K", 2),
+            ("L", 4),
+            ("M", 18),
+            ("N", 20),
+            ("O", 11),
+            ("P", 3),
+            ("Q", 6),
+            ("R", 8),
+            ("S", 12),
+            ("T", 14),
+            ("U", 16),
+            ("V", 10),
+            ("W", 22),
+            ("X", 25),
+            ("Y", 24),
+            ("Z", 23),
+        ];
+        let row = odd.iter().position(|(characters, _)| characters.contains(c)).unwrap();
+        if at.is_multiple_of(2) { odd[row].1 } else { row }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_single_change_of_a_codice_fiscale_is_refused(
+        text in italian(), place in any::<Index>(), c in replacement(),
+    ) {
+        let Some((other, _)) = changed(&text, place, c) else { return Ok(()) };
+        prop_assert!(!check(Country::It, &other).valid, "{} -> {}", text, other);
+    }
     }
 }

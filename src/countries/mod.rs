@@ -1,13 +1,10 @@
-//! Countries. Each has a file with its document, its rules and their tests.
-//!
-//! Adding a country touches its own file, [`Countries`] here, the enum migration, its thresholds file in
-//! `config/countries/` and its provider adapter. The compiler finds all other places: the registry is an exhaustive
-//! match, and [`CountryRules`] has no default methods.
+//! Countries. Each has a file with its document, its rules, its data members and the expected results of its tests: a
+//! [`Definition`], which [`definition_of`] registers. `docs/how-to/add-a-country.md` lists the steps of adding one.
 //!
 //! All functions are pure: the clock is passed in as `as_of`, and thresholds are read at startup. The content hash of
 //! the rule pack and its thresholds is stored with every decision.
 //!
-//! Shared parts have files of their own: documents ([`document`]), types of thresholds (`thresholds`), the instalment
+//! Shared parts have files of their own: the declaration of a country (`definition`), documents ([`document`]), types of thresholds (`thresholds`), the instalment
 //! and ratios (`ratios`), the kinds of rules (`rule`), the risk score (`risk`), the evaluation of rules
 //! ([`evaluation`]), the description of a country ([`description`]), country-specific data ([`data`]) and the parsing
 //! of cases ([`case`]).
@@ -17,23 +14,22 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
-
-pub mod brazil;
+mod brazil;
 pub mod case;
-pub mod colombia;
+mod colombia;
 pub mod data;
+mod definition;
 pub mod description;
 pub mod document;
 pub mod evaluation;
-pub mod italy;
-pub mod mexico;
+mod italy;
+mod mexico;
 pub mod personal_text;
-pub mod portugal;
+mod portugal;
 mod ratios;
 mod risk;
 mod rule;
-pub mod spain;
+mod spain;
 mod thresholds;
 
 #[cfg(test)]
@@ -41,43 +37,32 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use definition::CountryRules;
 pub use description::CountryDescription;
 pub use document::{DocumentKind, DocumentVerdict, DocumentedPerson, ReasonCode, Sex};
 
 use crate::domain::application::Country;
-use crate::domain::decision::{Case, Decision};
+use crate::domain::per_country::PerCountry;
 use crate::error::{Error, Result};
+use data::DataMember;
+use definition::Definition;
 use thresholds::ThresholdsFile;
 
-/// The rules of one country.
-pub trait CountryRules: Send + Sync {
-    /// The country that these rules belong to.
-    fn country(&self) -> Country;
-
-    /// The answer of `GET /countries/{code}`.
-    fn describe(&self) -> CountryDescription;
-
-    /// Checks an identity document as sent by a client. `as_of` is the time of the application: ages are computed for
-    /// the local date at that time.
-    fn check_document(&self, text: &str, as_of: DateTime<Utc>) -> DocumentVerdict;
-
-    /// Decides a case. Every case has a decision, and the same case always has the same one.
-    fn evaluate(&self, case: &Case) -> Decision;
-
-    /// The content hash of the rules and thresholds, such as `es-0123456789abcdef`.
-    fn rules_version(&self) -> &str;
+/// The declaration of `country`.
+fn definition_of(country: Country) -> &'static Definition {
+    match country {
+        Country::Es => &spain::SPAIN,
+        Country::Pt => &portugal::PORTUGAL,
+        Country::It => &italy::ITALY,
+        Country::Mx => &mexico::MEXICO,
+        Country::Co => &colombia::COLOMBIA,
+        Country::Br => &brazil::BRAZIL,
+    }
 }
 
 /// The rules of every country, read at startup.
 #[derive(Debug)]
-pub struct Countries {
-    spain: spain::Spain,
-    portugal: portugal::Portugal,
-    italy: italy::Italy,
-    mexico: mexico::Mexico,
-    colombia: colombia::Colombia,
-    brazil: brazil::Brazil,
-}
+pub struct Countries(PerCountry<CountryRules>);
 
 impl Countries {
     /// Every country with the built-in thresholds.
@@ -97,28 +82,24 @@ impl Countries {
         if let Some(dir) = dir {
             refuse_unknown_files(dir)?;
         }
-        let file = |country| thresholds_file(dir, country);
-        Ok(Self {
-            spain: spain::Spain::new(&file(Country::Es)?)?,
-            portugal: portugal::Portugal::new(&file(Country::Pt)?)?,
-            italy: italy::Italy::new(&file(Country::It)?)?,
-            mexico: mexico::Mexico::new(&file(Country::Mx)?)?,
-            colombia: colombia::Colombia::new(&file(Country::Co)?)?,
-            brazil: brazil::Brazil::new(&file(Country::Br)?)?,
-        })
+        let rules = |country| CountryRules::new(definition_of(country), &thresholds_file(dir, country)?);
+        PerCountry::try_new(rules).map(Self)
     }
 
     /// The rules of `country`.
-    pub fn rules(&self, country: Country) -> &dyn CountryRules {
-        match country {
-            Country::Es => &self.spain,
-            Country::Pt => &self.portugal,
-            Country::It => &self.italy,
-            Country::Mx => &self.mexico,
-            Country::Co => &self.colombia,
-            Country::Br => &self.brazil,
-        }
+    pub fn rules(&self, country: Country) -> &CountryRules {
+        self.0.get(country)
     }
+}
+
+/// The members of a country's data, in the order of the description.
+pub fn data_members(country: Country) -> impl Iterator<Item = &'static DataMember> {
+    definition_of(country).data_members()
+}
+
+/// Whether a member with this name is personal in any country.
+pub fn is_personal(name: &str) -> bool {
+    Country::ALL.into_iter().flat_map(data_members).any(|member| member.personal && member.name == name)
 }
 
 /// The codes of all rules, unique and in alphabetical order.
@@ -149,20 +130,26 @@ fn refuse_unknown_files(dir: &Path) -> Result<()> {
         let path = entry.map_err(unreadable)?.path();
         let known = |stem: &OsStr| Country::ALL.iter().any(|country| stem == country.lower_code());
         if path.extension().is_some_and(|end| end == "toml") && !path.file_stem().is_some_and(known) {
-            let text = format_args!("{}: no country has this code (es, pt, it, mx, co, br)", path.display());
+            let codes = Country::LOWER_CODES.join(", ");
+            let text = format_args!("{}: no country has this code ({codes})", path.display());
             return Err(Error::configuration(text));
         }
     }
     Ok(())
 }
 
+fn built_in_thresholds(country: Country) -> ThresholdsFile {
+    let origin = format!("built-in {}.toml", country.lower_code());
+    ThresholdsFile::new(origin, definition_of(country).thresholds.to_owned())
+}
+
 fn thresholds_file(dir: Option<&Path>, country: Country) -> Result<ThresholdsFile> {
     let Some(path) = dir.map(|dir| dir.join(country.lower_code()).with_extension("toml")) else {
-        return Ok(ThresholdsFile::built_in(country));
+        return Ok(built_in_thresholds(country));
     };
     match fs::read_to_string(&path) {
         Ok(text) => Ok(ThresholdsFile::new(path.display().to_string(), text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ThresholdsFile::built_in(country)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(built_in_thresholds(country)),
         Err(error) => Err(Error::configuration(format_args!("{}: {error}", path.display()))),
     }
 }

@@ -1,9 +1,6 @@
 //! Personal data in a text that is stored in the clear, such as an employer's name.
 
-use chrono::NaiveDate;
-
-use super::document::{DocumentVerdict, ReasonCode};
-use super::{brazil, italy, mexico, portugal, spain};
+use super::definition_of;
 use crate::domain::application::Country;
 
 /// Shortest and longest IBAN (ISO 13616).
@@ -15,7 +12,7 @@ const MAX_DOCUMENT_WORDS: usize = 4;
 
 /// The kind of personal data that `text` contains, if any: an e-mail address, an IBAN, or a valid document of `country`.
 ///
-/// Only documents with check characters are found. Colombian ones have none and cannot be told from other numbers.
+/// Only documents with check characters are found. Others, such as Colombian ones, cannot be told from other numbers.
 pub fn find(country: Country, text: &str) -> Option<&'static str> {
     let is_between = |c: char| c.is_whitespace() || ",;:=()[]<>\"'".contains(c);
     let words = text.split(is_between).map(|word| word.trim_matches(['.', '-', '/', '!', '?']));
@@ -65,26 +62,15 @@ fn is_iban(text: &str) -> bool {
 }
 
 fn has_document(country: Country, words: &[&str]) -> bool {
-    (0..words.len()).any(|start| {
-        let mut candidate = String::new();
-        words.iter().skip(start).take(MAX_DOCUMENT_WORDS).any(|word| {
-            candidate.push_str(word);
-            verdict(country, &candidate).is_ok_and(|verdict| verdict.valid)
+    let definition = definition_of(country);
+    definition.has_check_characters
+        && (0..words.len()).any(|start| {
+            let mut candidate = String::new();
+            words.iter().skip(start).take(MAX_DOCUMENT_WORDS).any(|word| {
+                candidate.push_str(word);
+                definition.is_document(&candidate)
+            })
         })
-    })
-}
-
-fn verdict(country: Country, text: &str) -> Result<DocumentVerdict, ReasonCode> {
-    // Whether the person is an adult does not matter here.
-    let today = NaiveDate::MAX;
-    match country {
-        Country::Es => spain::check(text),
-        Country::Pt => portugal::check(text),
-        Country::It => italy::check(text, today),
-        Country::Mx => mexico::check(text, today),
-        Country::Br => brazil::check(text),
-        Country::Co => Err(ReasonCode::BadFormat),
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use rust_decimal::Decimal;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::application::Country;
 use crate::domain::money::Money;
 use crate::error::{Error, Result};
 
@@ -30,18 +29,6 @@ pub(super) struct ThresholdsFile {
 }
 
 impl ThresholdsFile {
-    pub(super) fn built_in(country: Country) -> Self {
-        let text = match country {
-            Country::Es => include_str!("../../config/countries/es.toml"),
-            Country::Pt => include_str!("../../config/countries/pt.toml"),
-            Country::It => include_str!("../../config/countries/it.toml"),
-            Country::Mx => include_str!("../../config/countries/mx.toml"),
-            Country::Co => include_str!("../../config/countries/co.toml"),
-            Country::Br => include_str!("../../config/countries/br.toml"),
-        };
-        Self::new(format!("built-in {}.toml", country.lower_code()), text.to_owned())
-    }
-
     pub(super) fn new(origin: String, text: String) -> Self {
         Self { origin, text }
     }

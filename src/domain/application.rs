@@ -12,73 +12,74 @@ use super::money::Money;
 use super::personal_data::{BirthDate, FullName, IdentityDocument, PersonalMembers};
 use super::status::Status;
 
-/// A country that Aval supports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Country {
-    /// Spain.
-    Es,
-    /// Portugal.
-    Pt,
-    /// Italy.
-    It,
-    /// Mexico.
-    Mx,
-    /// Colombia.
-    Co,
-    /// Brazil.
-    Br,
+/// Declares the countries. Everything that lists them follows from this table: a line is a variant, its ISO 3166-1
+/// alpha-2 code in upper and in lower case, its English name and the ISO 4217 code of its currency.
+macro_rules! countries {
+    (
+        $first:ident: $first_code:literal $first_lower:literal $first_name:literal $first_currency:literal,
+        $($next:ident: $code:literal $lower:literal $name:literal $currency:literal,)*
+    ) => {
+        /// A country that Aval supports.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "UPPERCASE")]
+        pub enum Country {
+            #[doc = $first_name]
+            $first,
+            $(#[doc = $name] $next,)*
+        }
+
+        impl Country {
+            /// Every country, in the order of declaration.
+            pub const ALL: [Self; [$first_code $(, $code)*].len()] = [Self::$first $(, Self::$next)*];
+
+            /// The codes of all countries, for messages: `ES, PT, …`.
+            pub const CODES: &'static str = concat!($first_code $(, ", ", $code)*);
+
+            /// [`Self::lower_code`] of each country.
+            pub const LOWER_CODES: [&'static str; Self::ALL.len()] = [$first_lower $(, $lower)*];
+
+            /// The ISO 3166-1 alpha-2 code.
+            pub const fn code(self) -> &'static str {
+                match self {
+                    Self::$first => $first_code,
+                    $(Self::$next => $code,)*
+                }
+            }
+
+            /// The code in lower case, used in file names, configuration keys and provider URLs.
+            pub const fn lower_code(self) -> &'static str {
+                match self {
+                    Self::$first => $first_lower,
+                    $(Self::$next => $lower,)*
+                }
+            }
+
+            /// The English name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Self::$first => $first_name,
+                    $(Self::$next => $name,)*
+                }
+            }
+
+            /// The ISO 4217 code of the currency of amounts in this country.
+            pub const fn currency(self) -> &'static str {
+                match self {
+                    Self::$first => $first_currency,
+                    $(Self::$next => $currency,)*
+                }
+            }
+        }
+    };
 }
 
-impl Country {
-    /// Every country, in the order of the specification.
-    pub const ALL: [Self; 6] = [Self::Es, Self::Pt, Self::It, Self::Mx, Self::Co, Self::Br];
-
-    /// The ISO 3166-1 alpha-2 code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Es => "ES",
-            Self::Pt => "PT",
-            Self::It => "IT",
-            Self::Mx => "MX",
-            Self::Co => "CO",
-            Self::Br => "BR",
-        }
-    }
-
-    /// The code in lower case, used in file names and provider URLs.
-    pub const fn lower_code(self) -> &'static str {
-        match self {
-            Self::Es => "es",
-            Self::Pt => "pt",
-            Self::It => "it",
-            Self::Mx => "mx",
-            Self::Co => "co",
-            Self::Br => "br",
-        }
-    }
-
-    /// The English name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Es => "Spain",
-            Self::Pt => "Portugal",
-            Self::It => "Italy",
-            Self::Mx => "Mexico",
-            Self::Co => "Colombia",
-            Self::Br => "Brazil",
-        }
-    }
-
-    /// The ISO 4217 code of the currency of amounts in this country.
-    pub const fn currency(self) -> &'static str {
-        match self {
-            Self::Es | Self::Pt | Self::It => "EUR",
-            Self::Mx => "MXN",
-            Self::Co => "COP",
-            Self::Br => "BRL",
-        }
-    }
+countries! {
+    Es: "ES" "es" "Spain" "EUR",
+    Pt: "PT" "pt" "Portugal" "EUR",
+    It: "IT" "it" "Italy" "EUR",
+    Mx: "MX" "mx" "Mexico" "MXN",
+    Co: "CO" "co" "Colombia" "COP",
+    Br: "BR" "br" "Brazil" "BRL",
 }
 
 impl fmt::Display for Country {
@@ -89,7 +90,7 @@ impl fmt::Display for Country {
 
 /// A text that is not the code of a supported country.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not one of ES, PT, IT, MX, CO, BR")]
+#[error("not one of {}", Country::CODES)]
 pub struct UnknownCountry;
 
 impl FromStr for Country {

@@ -15,6 +15,7 @@ pub mod json;
 pub mod label;
 pub mod members;
 pub mod money;
+pub mod per_country;
 pub mod personal_data;
 pub mod published;
 pub mod status;

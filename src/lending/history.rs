@@ -2,7 +2,7 @@
 
 use super::audit_views::{ViewAction, Viewed};
 use super::{Caller, Lending};
-use crate::countries::data::is_personal;
+use crate::countries::is_personal;
 use crate::domain::decision::StoredDecision;
 use crate::domain::ids::ApplicationId;
 use crate::error::{Error, Result};

@@ -4,16 +4,24 @@
 //! the register of unpaid debts. The score already uses the common scale. If a person is in only one of the registers,
 //! the values of the other are unknown.
 
+mod simulated;
+
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, amount, check_currency, common_score, json, json_request};
-use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
-#[derive(Debug)]
+pub(super) static BUREAU: Bureau = Bureau {
+    adapter: &AsnefCirbe,
+    simulated: &simulated::SIMULATED,
+    #[cfg(test)]
+    samples: tests::SAMPLES,
+};
+
 /// The adapter for Spain.
-pub struct AsnefCirbe;
+struct AsnefCirbe;
 
 #[derive(Serialize)]
 struct Consulta<'a> {
@@ -102,4 +110,42 @@ fn standing(word: &str) -> AccountStatus {
         "CANCELADA" => AccountStatus::Closed,
         _ => AccountStatus::Unknown,
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::providers::tests::Samples;
+
+    pub(in crate::providers) const SAMPLES: Samples = Samples {
+        full: r#"{
+            "referencia_informe": "R-1", "divisa": "EUR", "fecha": "2026-01-31",
+            "titular": {"nombre_completo": "Ana Ruiz"},
+            "situacion_cuentas": "BLOQUEADA", "puntuacion": 640,
+            "cirbe": {"riesgo_total": "12345.60", "cuota_mensual": "410.05", "numero_operaciones": 4, "avales": []},
+            "asnef": {"impagos_vigentes": true, "numero_impagos": 2}
+        }"#,
+        bare: r#"{"referencia_informe": "R-2", "divisa": "EUR", "puntuacion": null, "asnef": {}}"#,
+        has_income: false,
+        has_verification: false,
+        account_status: ("BLOQUEADA", "OTRA"),
+        malformed: &[
+            ("640", "851"),
+            ("640", "299"),
+            ("640", "640.5"),
+            ("640", "\"640\""),
+            ("640", "99999999999999999999"),
+            ("\"12345.60\"", "12345.60"),
+            ("12345.60", "12.345,60"),
+            ("12345.60", "-12345.60"),
+            ("12345.60", "12345678901.00"),
+            ("410.05", "410.055"),
+            ("410.05", "4e2"),
+            ("410.05", ""),
+            ("true", "\"true\""),
+            ("EUR", "USD"),
+            (": 4,", ": -4,"),
+            ("R-1", "Ana Ruiz 12345678Z"),
+            ("\"fecha\"", "\"divisa\": \"EUR\", \"fecha\""),
+        ],
+    };
 }

@@ -3,18 +3,26 @@
 //! Amounts are decimal strings in euros; the currency is an attribute of the enclosing element. Yes and no are `S` and
 //! `N`. The score (`classificacao`) already uses the common scale.
 
+mod simulated;
+
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{
     XmlText, add_extras, amount, check_currency, common_score, whole, xml, xml_request, yes_no,
 };
-use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
-#[derive(Debug)]
+pub(super) static BUREAU: Bureau = Bureau {
+    adapter: &BancoDePortugal,
+    simulated: &simulated::SIMULATED,
+    #[cfg(test)]
+    samples: tests::SAMPLES,
+};
+
 /// The adapter for Portugal.
-pub struct BancoDePortugal;
+struct BancoDePortugal;
 
 #[derive(Serialize)]
 #[serde(rename = "pedidoCRC")]
@@ -112,4 +120,45 @@ fn standing(word: &str) -> AccountStatus {
         "ENCERRADA" => AccountStatus::Closed,
         _ => AccountStatus::Unknown,
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::providers::tests::Samples;
+
+    pub(in crate::providers) const SAMPLES: Samples = Samples {
+        full: r#"<?xml version="1.0" encoding="UTF-8"?>
+           <!-- mapa mensal -->
+           <crc:respostaCRC xmlns:crc="urn:bportugal:crc:1">
+             <crc:cabecalho><crc:referencia>R-1</crc:referencia><crc:data>2026-01-31</crc:data></crc:cabecalho>
+             <crc:responsabilidades moeda="EUR">
+               <crc:prestacaoMensal>410.05</crc:prestacaoMensal>
+               <crc:montanteTotal>12345.60</crc:montanteTotal>
+               <crc:numeroContratos>4</crc:numeroContratos>
+             </crc:responsabilidades>
+             <crc:incumprimento>S</crc:incumprimento>
+             <crc:situacaoContas>SUSPENSA</crc:situacaoContas>
+             <crc:classificacao>640</crc:classificacao>
+             <crc:observacoes><crc:linha>x</crc:linha><crc:linha>y</crc:linha></crc:observacoes>
+           </crc:respostaCRC>
+        "#,
+        bare: "<respostaCRC><cabecalho><referencia>R-2</referencia></cabecalho></respostaCRC>",
+        has_income: false,
+        has_verification: false,
+        account_status: ("SUSPENSA", "OTRA"),
+        malformed: &[
+            ("640", "0x1F4"),
+            ("640", "+640"),
+            ("640", "900"),
+            (">640<", "><"),
+            ("12345.60", "12 345,60"),
+            ("12345.60", "<b>12345.60</b>"),
+            ("410.05", "NaN"),
+            (">S<", ">Sim<"),
+            ("EUR", "PTE"),
+            (" moeda=\"EUR\"", ""),
+            ("<crc:incumprimento>", "<crc:incumprimento>N</crc:incumprimento><crc:incumprimento>"),
+            ("12345.60", "&debt;"),
+        ],
+    };
 }

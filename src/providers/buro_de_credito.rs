@@ -15,19 +15,27 @@
 //! is always detected. Unknown segments and tags are skipped, but a known one must not occur twice. The format is
 //! ASCII: requests contain names without accents.
 
+mod simulated;
+
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
 use super::report_body::{add_extras, common_score, malformed, text, whole, yes_no};
-use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::money::Money;
 
-#[derive(Debug)]
+pub(super) static BUREAU: Bureau = Bureau {
+    adapter: &BuroDeCredito,
+    simulated: &simulated::SIMULATED,
+    #[cfg(test)]
+    samples: tests::SAMPLES,
+};
+
 /// The adapter for Mexico.
-pub struct BuroDeCredito;
+struct BuroDeCredito;
 
 const VERSION: &str = "INTL14";
 const CONTROL_NUMBER_WIDTH: usize = 25;
@@ -187,6 +195,26 @@ fn standing(code: &str) -> AccountStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::tests::Samples;
+
+    pub(in crate::providers) const SAMPLES: Samples = Samples {
+        full: "INTL14R-1                      MXMXNPN06LOPEZ*0203ANARS02010004000401120000012\
+         3456002120000000410050302SU0401STL020101046500SC08BC SCORE000300701040640ES05001660002**",
+        bare: "INTL14R-2                      MXMXNES05000510002**",
+        has_income: false,
+        has_verification: false,
+        account_status: ("0302SU", "0302ZZ"),
+        malformed: &[
+            ("0640", "0900"),
+            ("0640", "06.0"),
+            ("000001234560", "0000012345.6"),
+            ("000001234560", "           1"),
+            ("0401S", "0401X"),
+            ("MXMXN", "MXUSD"),
+            ("0302SU", "0352SU"),
+            ("00166", "00167"),
+        ],
+    };
 
     fn answer(fields: &str) -> Vec<u8> {
         let mut message = format!("{VERSION}{:<25}{COUNTRY_AND_CURRENCY}{fields}", "MX-7");

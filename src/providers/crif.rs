@@ -3,18 +3,26 @@
 //! CRIF is the only bureau whose average income is used by a rule: docs/specification.md 3 compares it with the declared income. The
 //! score states its scale; a report with any scale other than 300-850 is rejected.
 
+mod simulated;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, check_currency, common_score, json, json_request, malformed};
-use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
 
-#[derive(Debug)]
+pub(super) static BUREAU: Bureau = Bureau {
+    adapter: &Crif,
+    simulated: &simulated::SIMULATED,
+    #[cfg(test)]
+    samples: tests::SAMPLES,
+};
+
 /// The adapter for Italy.
-pub struct Crif;
+struct Crif;
 
 #[derive(Serialize)]
 struct Richiesta<'a> {
@@ -140,4 +148,35 @@ fn standing(word: &str) -> AccountStatus {
         "ESTINTO" => AccountStatus::Closed,
         _ => AccountStatus::Unknown,
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::providers::tests::Samples;
+
+    pub(in crate::providers) const SAMPLES: Samples = Samples {
+        full: r#"{
+            "esito": {"codice": "OK", "protocollo": "R-1"},
+            "rapporto": {
+                "valuta": "EUR", "punteggio": {"valore": 640, "scala": "300-850", "fascia": "C"},
+                "posizione": {"stato": "SOSPESO", "numeroRapporti": 4},
+                "esposizione": {"debitoResiduo": 1234560, "rataMensile": 41005},
+                "redditoMedioMensile": 210099, "sofferenze": {"presenti": true}
+            }
+        }"#,
+        bare: r#"{"esito": {"protocollo": "R-2"}, "rapporto": {"valuta": "EUR", "sofferenze": {}}}"#,
+        has_income: true,
+        has_verification: false,
+        account_status: ("SOSPESO", "OTRA"),
+        malformed: &[
+            ("1234560", "12345.60"),
+            ("1234560", "-1"),
+            ("1234560", "1000000000000"),
+            ("1234560", "\"1234560\""),
+            ("640", "640.0"),
+            ("300-850", "0-1000"),
+            ("EUR", "ITL"),
+            ("true", "1"),
+        ],
+    };
 }

@@ -5,19 +5,27 @@
 //! registry; docs/specification.md 3 requires this because a cédula has no check digit. A SOAP fault in a 200 answer is a malformed
 //! report because it contains no figures.
 
+mod simulated;
+
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{
     XmlText, add_extras, amount, check_currency, malformed, whole, xml, xml_request, yes_no,
 };
 use super::score_scale::ScoreScale;
-use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 
-#[derive(Debug)]
+pub(super) static BUREAU: Bureau = Bureau {
+    adapter: &DataCredito,
+    simulated: &simulated::SIMULATED,
+    #[cfg(test)]
+    samples: tests::SAMPLES,
+};
+
 /// The adapter for Colombia.
-pub struct DataCredito;
+struct DataCredito;
 
 /// The range of the Acierta score.
 pub(super) const SCALE: ScoreScale = ScoreScale { low: 150, high: 950 };
@@ -194,4 +202,40 @@ fn standing(word: &str) -> AccountStatus {
         "SALDADA" => AccountStatus::Closed,
         _ => AccountStatus::Unknown,
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::providers::tests::Samples;
+
+    pub(in crate::providers) const SAMPLES: Samples = Samples {
+        full: r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">
+             <s:Header/>
+             <s:Body>
+               <consultarHistoriaResponse xmlns="urn:datacredito:historia-de-credito:2">
+                 <Informe consecutivo="R-1" fechaConsulta="2026-01-31" verificado="N" estadoCuentas="EMBARGADA">
+                   <Endeudamiento moneda="COP" saldoTotal="12345.60" cuotaMensual="410.05" obligaciones="4"/>
+                   <Ingreso promedioMensual="2100.99" moneda="COP"></Ingreso>
+                   <Score puntaje="645" tipo="ACIERTA"/>
+                   <Mora vigente="S" dias="90"/>
+                 </Informe>
+               </consultarHistoriaResponse>
+             </s:Body>
+           </s:Envelope>"#,
+        bare: "<Envelope><Body><consultarHistoriaResponse><Informe consecutivo='R-2'/>\
+         </consultarHistoriaResponse></Body></Envelope>",
+        has_income: true,
+        has_verification: true,
+        account_status: ("EMBARGADA", "OTRA"),
+        malformed: &[
+            ("645", "149"),
+            ("645", "951"),
+            ("645", ""),
+            ("\"N\"", "\"no\""),
+            ("12345.60", "$12345.60"),
+            ("saldoTotal", "moneda=\"COP\" saldoTotal"),
+            ("COP", "USD"),
+            ("consecutivo=\"R-1\"", ""),
+        ],
+    };
 }

@@ -1,4 +1,5 @@
-//! Adapters for the credit bureaus, one per country.
+//! Adapters for the credit bureaus, one per country. Each has a file with the adapter and a file with what the simulator
+//! needs; [`bureau_of`] registers both.
 //!
 //! An adapter translates between [`BankingData`] and the bureau's wire format: it builds a [`BureauRequest`] and parses
 //! a report. It does no I/O: sending, timeouts, retries and circuit breaking belong to the provider gateway
@@ -10,32 +11,46 @@ use std::fmt;
 use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::personal_data::{FullName, IdentityDocument};
+use simulator::bureau::SimulatedBureau;
 
 pub mod acceptance;
-pub mod asnef_cirbe;
-pub mod banco_de_portugal;
-pub mod buro_de_credito;
-pub mod crif;
-pub mod datacredito;
+mod asnef_cirbe;
+mod banco_de_portugal;
+mod buro_de_credito;
+mod crif;
+mod datacredito;
 mod report_body;
 pub mod retry_after;
 mod score_scale;
-pub mod serasa;
+mod serasa;
 pub mod signature;
 pub mod simulator;
 #[cfg(test)]
 mod tests;
 
-/// The bureau of a country.
-pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
+/// The bureau of one country.
+pub(crate) struct Bureau {
+    adapter: &'static dyn BankingProvider,
+    simulated: &'static SimulatedBureau,
+    /// Reports for the tests of all adapters.
+    #[cfg(test)]
+    samples: tests::Samples,
+}
+
+fn bureau_of(country: Country) -> &'static Bureau {
     match country {
-        Country::Es => &asnef_cirbe::AsnefCirbe,
-        Country::Pt => &banco_de_portugal::BancoDePortugal,
-        Country::It => &crif::Crif,
-        Country::Mx => &buro_de_credito::BuroDeCredito,
-        Country::Co => &datacredito::DataCredito,
-        Country::Br => &serasa::Serasa,
+        Country::Es => &asnef_cirbe::BUREAU,
+        Country::Pt => &banco_de_portugal::BUREAU,
+        Country::It => &crif::BUREAU,
+        Country::Mx => &buro_de_credito::BUREAU,
+        Country::Co => &datacredito::BUREAU,
+        Country::Br => &serasa::BUREAU,
     }
+}
+
+/// The adapter for the bureau of `country`.
+pub fn provider_for(country: Country) -> &'static dyn BankingProvider {
+    bureau_of(country).adapter
 }
 
 /// The person in question.

@@ -4,18 +4,26 @@
 //! Amounts must have correctly placed thousands separators and exactly two decimals. Similar texts such as `1.23,45` or
 //! `1234.56` are rejected because they could mean a hundred times as much.
 
+mod simulated;
+
 use serde::{Deserialize, Serialize};
 
 use super::report_body::{add_extras, json, json_request, malformed, yes_no};
 use super::score_scale::ScoreScale;
-use super::{BankingProvider, BureauRequest, MalformedReport, Subject};
+use super::{BankingProvider, Bureau, BureauRequest, MalformedReport, Subject};
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData};
 use crate::domain::money::Money;
 
-#[derive(Debug)]
+pub(super) static BUREAU: Bureau = Bureau {
+    adapter: &Serasa,
+    simulated: &simulated::SIMULATED,
+    #[cfg(test)]
+    samples: tests::SAMPLES,
+};
+
 /// The adapter for Brazil.
-pub struct Serasa;
+struct Serasa;
 
 /// The range of the Serasa Score.
 pub(super) const SCALE: ScoreScale = ScoreScale { low: 0, high: 1000 };
@@ -137,6 +145,28 @@ fn standing(word: &str) -> AccountStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::tests::Samples;
+
+    pub(in crate::providers) const SAMPLES: Samples = Samples {
+        full: r#"{"optionalFeatures": null, "reports": [{
+            "reportId": "R-1", "score": {"score": 618, "model": "HSPN"}, "situacaoConta": "BLOQUEADA",
+            "compromissos": {"dividaTotal": "12.345,60", "parcelaMensal": "410,05", "contratos": 4},
+            "rendaMediaMensal": "2.100,99", "negativacoes": {"ativas": "SIM", "lista": [1, 2]}
+        }]}"#,
+        bare: r#"{"reports": [{"reportId": "R-2", "negativacoes": {"ativas": null}}]}"#,
+        has_income: true,
+        has_verification: false,
+        account_status: ("BLOQUEADA", "OTRA"),
+        malformed: &[
+            ("618", "1001"),
+            ("618", "-1"),
+            ("12.345,60", "12345.60"),
+            ("12.345,60", "12.345.60"),
+            ("410,05", "410"),
+            ("SIM", "sim"),
+            ("\"reports\": [", "\"reports\": [{\"reportId\": \"R-0\"}, "),
+        ],
+    };
 
     #[test]
     fn brazilian_amounts_are_parsed_exactly_or_rejected() {

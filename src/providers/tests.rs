@@ -17,118 +17,61 @@ fn parse(country: Country, body: &str) -> Result<BankingData, MalformedReport> {
     provider_for(country).parse(body.as_bytes())
 }
 
-/// A complete report of each bureau, over several lines and with parts that the adapters ignore.
-const FULL: [(Country, &str); 6] = [
-    (
-        Country::Es,
-        r#"{
-            "referencia_informe": "R-1", "divisa": "EUR", "fecha": "2026-01-31",
-            "titular": {"nombre_completo": "Ana Ruiz"},
-            "situacion_cuentas": "BLOQUEADA", "puntuacion": 640,
-            "cirbe": {"riesgo_total": "12345.60", "cuota_mensual": "410.05", "numero_operaciones": 4, "avales": []},
-            "asnef": {"impagos_vigentes": true, "numero_impagos": 2}
-        }"#,
-    ),
-    (
-        Country::Pt,
-        r#"<?xml version="1.0" encoding="UTF-8"?>
-           <!-- mapa mensal -->
-           <crc:respostaCRC xmlns:crc="urn:bportugal:crc:1">
-             <crc:cabecalho><crc:referencia>R-1</crc:referencia><crc:data>2026-01-31</crc:data></crc:cabecalho>
-             <crc:responsabilidades moeda="EUR">
-               <crc:prestacaoMensal>410.05</crc:prestacaoMensal>
-               <crc:montanteTotal>12345.60</crc:montanteTotal>
-               <crc:numeroContratos>4</crc:numeroContratos>
-             </crc:responsabilidades>
-             <crc:incumprimento>S</crc:incumprimento>
-             <crc:situacaoContas>SUSPENSA</crc:situacaoContas>
-             <crc:classificacao>640</crc:classificacao>
-             <crc:observacoes><crc:linha>x</crc:linha><crc:linha>y</crc:linha></crc:observacoes>
-           </crc:respostaCRC>
-        "#,
-    ),
-    (
-        Country::It,
-        r#"{
-            "esito": {"codice": "OK", "protocollo": "R-1"},
-            "rapporto": {
-                "valuta": "EUR", "punteggio": {"valore": 640, "scala": "300-850", "fascia": "C"},
-                "posizione": {"stato": "SOSPESO", "numeroRapporti": 4},
-                "esposizione": {"debitoResiduo": 1234560, "rataMensile": 41005},
-                "redditoMedioMensile": 210099, "sofferenze": {"presenti": true}
-            }
-        }"#,
-    ),
-    (
-        Country::Mx,
-        "INTL14R-1                      MXMXNPN06LOPEZ*0203ANARS02010004000401120000012\
-         3456002120000000410050302SU0401STL020101046500SC08BC SCORE000300701040640ES05001660002**",
-    ),
-    (
-        Country::Co,
-        r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/">
-             <s:Header/>
-             <s:Body>
-               <consultarHistoriaResponse xmlns="urn:datacredito:historia-de-credito:2">
-                 <Informe consecutivo="R-1" fechaConsulta="2026-01-31" verificado="N" estadoCuentas="EMBARGADA">
-                   <Endeudamiento moneda="COP" saldoTotal="12345.60" cuotaMensual="410.05" obligaciones="4"/>
-                   <Ingreso promedioMensual="2100.99" moneda="COP"></Ingreso>
-                   <Score puntaje="645" tipo="ACIERTA"/>
-                   <Mora vigente="S" dias="90"/>
-                 </Informe>
-               </consultarHistoriaResponse>
-             </s:Body>
-           </s:Envelope>"#,
-    ),
-    (
-        Country::Br,
-        r#"{"optionalFeatures": null, "reports": [{
-            "reportId": "R-1", "score": {"score": 618, "model": "HSPN"}, "situacaoConta": "BLOQUEADA",
-            "compromissos": {"dividaTotal": "12.345,60", "parcelaMensal": "410,05", "contratos": 4},
-            "rendaMediaMensal": "2.100,99", "negativacoes": {"ativas": "SIM", "lista": [1, 2]}
-        }]}"#,
-    ),
-];
+/// Reports of one bureau, written by hand. Every report has the same figures, as far as the format can carry them.
+pub(super) struct Samples {
+    /// A complete report over several lines, with parts that the adapter ignores.
+    pub(super) full: &'static str,
+    /// The smallest valid report: an envelope that contains only a reference.
+    pub(super) bare: &'static str,
+    /// Whether the format can carry the average income.
+    pub(super) has_income: bool,
+    /// Whether the format can carry the verification of the record.
+    pub(super) has_verification: bool,
+    /// The account status in the complete report, and a word that the adapter does not know.
+    pub(super) account_status: (&'static str, &'static str),
+    /// Parts of the complete report with a replacement that the adapter must reject. At least five.
+    pub(super) malformed: &'static [(&'static str, &'static str)],
+}
 
-/// The smallest valid report: an envelope that contains only a reference.
-const BARE: [(Country, &str); 6] = [
-    (Country::Es, r#"{"referencia_informe": "R-2", "divisa": "EUR", "puntuacion": null, "asnef": {}}"#),
-    (Country::Pt, "<respostaCRC><cabecalho><referencia>R-2</referencia></cabecalho></respostaCRC>"),
-    (Country::It, r#"{"esito": {"protocollo": "R-2"}, "rapporto": {"valuta": "EUR", "sofferenze": {}}}"#),
-    (Country::Mx, "INTL14R-2                      MXMXNES05000510002**"),
-    (
-        Country::Co,
-        "<Envelope><Body><consultarHistoriaResponse><Informe consecutivo='R-2'/>\
-         </consultarHistoriaResponse></Body></Envelope>",
-    ),
-    (Country::Br, r#"{"reports": [{"reportId": "R-2", "negativacoes": {"ativas": null}}]}"#),
-];
+/// What the format of `country`'s bureau can carry.
+pub(super) fn samples(country: Country) -> &'static Samples {
+    &bureau_of(country).samples
+}
+
+fn is_xml(country: Country) -> bool {
+    provider_for(country).request(&subject("Ana", "1")).content_type.contains("xml")
+}
+
+fn is_json(country: Country) -> bool {
+    provider_for(country).request(&subject("Ana", "1")).content_type.contains("json")
+}
 
 #[test]
-fn every_country_has_its_own_bureau() {
-    let names: Vec<_> = Country::ALL.into_iter().map(|country| provider_for(country).name()).collect();
-    assert_eq!(
-        names,
-        ["ASNEF-CIRBE", "Banco de Portugal", "CRIF", "Buró de Crédito", "DataCrédito", "Serasa Experian"]
-    );
+fn every_country_has_its_own_bureau_which_its_rules_name() {
+    let countries = crate::countries::Countries::built_in().unwrap();
+    let mut names = std::collections::BTreeSet::new();
     for country in Country::ALL {
-        assert_eq!(provider_for(country).country(), country);
+        let provider = provider_for(country);
+        assert_eq!(provider.country(), country);
+        assert_eq!(provider.name(), countries.rules(country).describe().provider);
+        assert!(names.insert(provider.name()), "{country}");
     }
 }
 
 #[test]
 fn a_complete_report_is_parsed_exactly() {
-    for (country, body) in FULL {
+    for country in Country::ALL {
+        let body = samples(country).full;
         let mut expected = BankingData::empty(provider_for(country).name());
         expected.account_status = Some(AccountStatus::Suspended);
         expected.credit_score = CreditScore::new(640);
         expected.total_debt = Money::parse("12345.60").ok();
         expected.monthly_obligations = Money::parse("410.05").ok();
         expected.has_defaults = Some(true);
-        if matches!(country, Country::It | Country::Co | Country::Br) {
+        if samples(country).has_income {
             expected.average_monthly_income = Money::parse("2100.99").ok();
         }
-        expected.verified = (country == Country::Co).then_some(false);
+        expected.verified = samples(country).has_verification.then_some(false);
         expected.additional_data.insert("report_reference".to_owned(), "R-1".into());
         expected.additional_data.insert("number_of_accounts".to_owned(), 4.into());
         assert_eq!(parse(country, body), Ok(expected), "{country}");
@@ -137,8 +80,8 @@ fn a_complete_report_is_parsed_exactly() {
 
 #[test]
 fn white_space_around_xml_text_is_ignored() {
-    for country in [Country::Pt, Country::Co] {
-        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
+    for country in Country::ALL.into_iter().filter(|country| is_xml(*country)) {
+        let full = samples(country).full;
         let values = [
             "R-1",
             "640",
@@ -169,7 +112,8 @@ fn white_space_around_xml_text_is_ignored() {
 
 #[test]
 fn omitted_values_are_unknown() {
-    for (country, body) in BARE {
+    for country in Country::ALL {
+        let body = samples(country).bare;
         let mut expected = BankingData::empty(provider_for(country).name());
         expected.additional_data.insert("report_reference".to_owned(), "R-2".into());
         assert_eq!(parse(country, body), Ok(expected), "{country}");
@@ -178,10 +122,10 @@ fn omitted_values_are_unknown() {
 
 #[test]
 fn an_unrecognized_account_state_is_unknown() {
-    for (country, body) in FULL {
-        let known = ["BLOQUEADA", "SUSPENSA", "SOSPESO", "0302SU", "EMBARGADA"];
-        let word = known.into_iter().find(|word| body.contains(word)).unwrap();
-        let strange = if country == Country::Mx { "0302ZZ" } else { "OTRA" };
+    for country in Country::ALL {
+        let body = samples(country).full;
+        let (word, strange) = samples(country).account_status;
+        assert!(body.contains(word), "{country}: {word}");
         let data = parse(country, &body.replace(word, strange)).unwrap();
         assert_eq!(data.account_status, Some(AccountStatus::Unknown), "{country}");
     }
@@ -189,7 +133,7 @@ fn an_unrecognized_account_state_is_unknown() {
 
 /// Replaces a part of the complete report and expects a rejection.
 fn refuses(country: Country, part: &str, instead: &str) {
-    let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
+    let full = samples(country).full;
     assert!(full.contains(part), "{country} has no {part}");
     let body = full.replacen(part, instead, 1);
     assert!(parse(country, &body).is_err(), "{country} took {instead} for {part}");
@@ -197,69 +141,12 @@ fn refuses(country: Country, part: &str, instead: &str) {
 
 #[test]
 fn wrong_types_and_out_of_range_values_are_rejected() {
-    for (country, part, instead) in [
-        (Country::Es, "640", "851"),
-        (Country::Es, "640", "299"),
-        (Country::Es, "640", "640.5"),
-        (Country::Es, "640", "\"640\""),
-        (Country::Es, "640", "99999999999999999999"),
-        (Country::Es, "\"12345.60\"", "12345.60"),
-        (Country::Es, "12345.60", "12.345,60"),
-        (Country::Es, "12345.60", "-12345.60"),
-        (Country::Es, "12345.60", "12345678901.00"),
-        (Country::Es, "410.05", "410.055"),
-        (Country::Es, "410.05", "4e2"),
-        (Country::Es, "410.05", ""),
-        (Country::Es, "true", "\"true\""),
-        (Country::Es, "EUR", "USD"),
-        (Country::Es, ": 4,", ": -4,"),
-        (Country::Es, "R-1", "Ana Ruiz 12345678Z"),
-        (Country::Es, "\"fecha\"", "\"divisa\": \"EUR\", \"fecha\""),
-        (Country::Pt, "640", "0x1F4"),
-        (Country::Pt, "640", "+640"),
-        (Country::Pt, "640", "900"),
-        (Country::Pt, ">640<", "><"),
-        (Country::Pt, "12345.60", "12 345,60"),
-        (Country::Pt, "12345.60", "<b>12345.60</b>"),
-        (Country::Pt, "410.05", "NaN"),
-        (Country::Pt, ">S<", ">Sim<"),
-        (Country::Pt, "EUR", "PTE"),
-        (Country::Pt, " moeda=\"EUR\"", ""),
-        (Country::Pt, "<crc:incumprimento>", "<crc:incumprimento>N</crc:incumprimento><crc:incumprimento>"),
-        (Country::Pt, "12345.60", "&debt;"),
-        (Country::It, "1234560", "12345.60"),
-        (Country::It, "1234560", "-1"),
-        (Country::It, "1234560", "1000000000000"),
-        (Country::It, "1234560", "\"1234560\""),
-        (Country::It, "640", "640.0"),
-        (Country::It, "300-850", "0-1000"),
-        (Country::It, "EUR", "ITL"),
-        (Country::It, "true", "1"),
-        (Country::Mx, "0640", "0900"),
-        (Country::Mx, "0640", "06.0"),
-        (Country::Mx, "000001234560", "0000012345.6"),
-        (Country::Mx, "000001234560", "           1"),
-        (Country::Mx, "0401S", "0401X"),
-        (Country::Mx, "MXMXN", "MXUSD"),
-        (Country::Mx, "0302SU", "0352SU"),
-        (Country::Mx, "00166", "00167"),
-        (Country::Co, "645", "149"),
-        (Country::Co, "645", "951"),
-        (Country::Co, "645", ""),
-        (Country::Co, "\"N\"", "\"no\""),
-        (Country::Co, "12345.60", "$12345.60"),
-        (Country::Co, "saldoTotal", "moneda=\"COP\" saldoTotal"),
-        (Country::Co, "COP", "USD"),
-        (Country::Co, "consecutivo=\"R-1\"", ""),
-        (Country::Br, "618", "1001"),
-        (Country::Br, "618", "-1"),
-        (Country::Br, "12.345,60", "12345.60"),
-        (Country::Br, "12.345,60", "12.345.60"),
-        (Country::Br, "410,05", "410"),
-        (Country::Br, "SIM", "sim"),
-        (Country::Br, "\"reports\": [", "\"reports\": [{\"reportId\": \"R-0\"}, "),
-    ] {
-        refuses(country, part, instead);
+    for country in Country::ALL {
+        let malformed = samples(country).malformed;
+        assert!(malformed.len() >= 5, "{country} has only {} malformed reports", malformed.len());
+        for (part, instead) in malformed {
+            refuses(country, part, instead);
+        }
     }
 }
 
@@ -301,20 +188,21 @@ fn other_bodies_are_rejected() {
 fn ignored_parts_may_have_any_content() {
     let nested = format!("{}{}", "<x y=\"1\">".repeat(12_000), "</x>".repeat(12_000));
     for (country, part) in [(Country::Pt, "<crc:incumprimento>"), (Country::Co, "<Score ")] {
-        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
+        let full = samples(country).full;
         let body = full.replacen(part, &format!("{nested}<![CDATA[ ]]>{part}"), 1);
         assert_eq!(parse(country, &body), parse(country, full), "{country}");
     }
     let nested = format!("{}{}", "[".repeat(120), "]".repeat(120));
     for (country, part) in [(Country::Es, "[]"), (Country::Br, "[1, 2]"), (Country::It, "\"C\"")] {
-        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
+        let full = samples(country).full;
         assert_eq!(parse(country, &full.replacen(part, &nested, 1)), parse(country, full), "{country}");
     }
 }
 
 #[test]
 fn other_encodings_are_rejected() {
-    for (country, body) in FULL {
+    for country in Country::ALL {
+        let body = samples(country).full;
         let utf16: Vec<u8> = body.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let latin1 = [body.as_bytes(), b" \xe9"].concat();
         let marked = ["\u{feff}".as_bytes(), body.as_bytes()].concat();
@@ -322,13 +210,14 @@ fn other_encodings_are_rejected() {
         assert!(provider_for(country).parse(&latin1).is_err(), "{country}");
         // XML allows a byte order mark; JSON (RFC 8259, 8.1) and INTL do not.
         let marked_is_read = provider_for(country).parse(&marked).is_ok();
-        assert_eq!(marked_is_read, matches!(country, Country::Pt | Country::Co), "{country}");
+        assert_eq!(marked_is_read, is_xml(country), "{country}");
     }
 }
 
 #[test]
 fn trailing_data_is_rejected() {
-    for (country, body) in FULL {
+    for country in Country::ALL {
+        let body = samples(country).full;
         for tail in ["x", "{}", "<a/>", body] {
             assert!(parse(country, &format!("{}{tail}", body.trim_end())).is_err(), "{country}: {tail:.20}");
         }
@@ -338,21 +227,13 @@ fn trailing_data_is_rejected() {
 #[test]
 fn error_texts_never_quote_the_body() {
     let secret = "PEREZ12345678Z";
-    for (country, part) in [
-        (Country::Es, "640"),
-        (Country::Es, "\"12345.60\""),
-        (Country::Es, "\"R-1\""),
-        (Country::Pt, "640"),
-        (Country::Pt, "EUR"),
-        (Country::It, "1234560"),
-        (Country::Co, "645"),
-        (Country::Br, "SIM"),
-        (Country::Br, "12.345,60"),
-    ] {
-        let (_, full) = FULL.into_iter().find(|(c, _)| *c == country).unwrap();
-        for value in [format!("\"{secret}\""), format!("{secret}!"), format!("{{\"{secret}\": 1}}")] {
-            if let Err(MalformedReport(text)) = parse(country, &full.replacen(part, &value, 1)) {
-                assert!(!text.contains("PEREZ"), "{country}: {text}");
+    for country in Country::ALL {
+        let Samples { full, malformed, .. } = samples(country);
+        for (part, _) in *malformed {
+            for value in [format!("\"{secret}\""), format!("{secret}!"), format!("{{\"{secret}\": 1}}")] {
+                if let Err(MalformedReport(text)) = parse(country, &full.replacen(part, &value, 1)) {
+                    assert!(!text.contains("PEREZ"), "{country}: {text}");
+                }
             }
         }
     }
@@ -366,12 +247,12 @@ fn requests_escape_the_name_and_keep_documents_out_of_the_path() {
         let body = String::from_utf8(request.body).unwrap();
         assert!(request.path.starts_with('/') && !request.path.contains("12345678Z"));
         assert_eq!(body.matches("12345678Z").count(), 1, "{country}");
-        assert_eq!(body.is_ascii(), country == Country::Mx, "{country}");
-        if request.content_type.contains("json") {
+        assert_eq!(body.is_ascii(), !is_json(country) && !is_xml(country), "{country}");
+        if is_json(country) {
             let value: serde_json::Value = serde_json::from_str(&body).unwrap();
             assert!(value.to_string().contains("Núñez"), "{country}");
         }
-        if request.content_type.contains("xml") {
+        if is_xml(country) {
             assert!(body.contains("&lt;b&gt;&amp;amp;") && !body.contains("<b>"), "{country}: {body}");
         }
     }

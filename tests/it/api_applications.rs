@@ -5,11 +5,12 @@ use std::time::Duration;
 use actix_web::http::Method;
 use aval::domain::application::Country;
 use aval::domain::status::{Initiator, Status};
-use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
+use aval::providers::simulator::scenario::Scenario;
+use aval::providers::simulator::test_documents::test_documents;
 use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
-use crate::support::builders::{SAMPLES, body, spanish, with};
+use crate::support::builders::{body, samples, spanish, with};
 use crate::support::engine::start_engine;
 use crate::support::redact::redacted;
 
@@ -20,7 +21,7 @@ fn path(id: &str) -> String {
 #[actix_rt::test]
 async fn every_sample_document_is_accepted_decided_and_explained() {
     let app = TestApp::start(&[]).await;
-    for (country, document) in SAMPLES {
+    for (country, document) in samples() {
         let accepted = app.post("/api/v1/applications", &body(country, document)).await;
         let id = accepted.json["id"].as_str().unwrap().to_owned();
         assert_eq!(accepted.header("location"), path(&id));
@@ -65,9 +66,9 @@ async fn every_test_document_has_its_documented_result() {
     .await;
     // A slow report would take longer than this test waits for a call. A bureau rate limit delays its whole country,
     // which has a test of its own.
-    let rows =
-        TEST_DOCUMENTS.iter().filter(|row| !matches!(row.scenario, Scenario::Slow | Scenario::RateLimited));
-    let followed = rows.map(|row| async {
+    let rows = test_documents().filter(|row| !matches!(row.scenario, Scenario::Slow | Scenario::RateLimited));
+    let app = &app;
+    let followed = rows.map(|row| async move {
         let id = app.submit(&body(row.country, row.document)).await;
         let mut end = format!("`{}`", app.decided(&id).await);
         if app.reasons(&id).await == ["PROVIDER_UNAVAILABLE"] {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::support::accounts::{ANALYST, OTHER, USER};
 use crate::support::app::TestApp;
-use crate::support::builders::{SAMPLES, body, spanish, with};
+use crate::support::builders::{body, samples, spanish, with};
 use crate::support::engine::{application, key_ring, settings};
 use crate::support::{PATIENCE, eventually};
 
@@ -32,7 +32,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
 
 async fn fill(app: &TestApp, count: usize) {
     for n in 0..count {
-        let (country, document) = SAMPLES[n % SAMPLES.len()];
+        let (country, document) = samples()[n % samples().len()];
         let row = application(&app.engine().resources.clock, country, document);
         app.engine().write_batchers.insert(row).await.unwrap();
     }
@@ -41,7 +41,7 @@ async fn fill(app: &TestApp, count: usize) {
 #[actix_rt::test]
 async fn a_file_contains_the_list_in_order_with_masked_documents() {
     let app = TestApp::start_idle_with(&[("AVAL__LISTS__EXPORT_PAGE_ROWS", "4")]).await;
-    for (country, document) in SAMPLES {
+    for (country, document) in samples() {
         app.submit(&body(country, document)).await;
     }
     fill(&app, 9).await;
@@ -52,7 +52,7 @@ async fn a_file_contains_the_list_in_order_with_masked_documents() {
         assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
         assert!(answer.header("content-disposition").starts_with("attachment; filename=\"applications-20"));
         let text = answer.text();
-        for (_, document) in SAMPLES {
+        for (_, document) in samples() {
             assert!(!text.contains(document), "documents must be masked");
         }
         let exported = records(&text);
@@ -88,7 +88,7 @@ async fn cells_are_never_formulas() {
     {
         let row = NewApplication {
             full_name: FullName::from_storage(name.to_owned()),
-            ..application(&app.engine().resources.clock, SAMPLES[0].0, SAMPLES[0].1)
+            ..application(&app.engine().resources.clock, samples()[0].0, samples()[0].1)
         };
         app.engine().write_batchers.insert(row).await.unwrap();
     }

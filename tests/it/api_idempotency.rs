@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::accounts::{OTHER, USER};
 use crate::support::app::{Answer, TestApp};
-use crate::support::builders::{SAMPLES, body, spanish, with};
+use crate::support::builders::{body, samples, spanish, with};
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::eventually;
 
@@ -56,7 +56,7 @@ async fn fifty_concurrent_equal_requests_create_one_application_on_any_instance(
     let window = [("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24")];
     let here = TestApp::start_on(Rc::clone(&database), &window).await;
     let there = TestApp::start_on(Rc::clone(&database), &[]).await;
-    for (round, (country, document)) in SAMPLES.into_iter().enumerate() {
+    for (round, (country, document)) in samples().into_iter().enumerate() {
         let request = with(body(country, document), "term_months", 12);
         let key = format!("round-{round}");
         let requests =

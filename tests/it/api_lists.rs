@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use aval::domain::application::{Country, NewApplication};
 use aval::domain::money::Money;
-use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
+use aval::providers::simulator::scenario::Scenario;
+use aval::providers::simulator::test_documents::test_documents;
 use serde_json::{Value, json};
 
 use crate::support::accounts::USER;
 use crate::support::app::TestApp;
-use crate::support::builders::{SAMPLES, body};
+use crate::support::builders::{body, samples};
 use crate::support::engine::application;
 
 /// Inserts `count` applications of all countries with amounts 1.00, 2.00 and so on.
 async fn fill(app: &TestApp, count: usize) {
     let clock = &app.engine().resources.clock;
     let rows = (0..count).map(|n| {
-        let (country, document) = SAMPLES[n % SAMPLES.len()];
+        let (country, document) = samples()[n % 6];
         let requested_amount = Money::parse_positive(&format!("{}", n + 1)).unwrap();
         app.engine()
             .write_batchers
@@ -224,7 +225,7 @@ async fn from_and_to_filter_by_milliseconds_and_by_whole_days() {
 async fn lists_are_filtered_by_risk_band() {
     let app = TestApp::start(&[]).await;
     let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
-    for row in TEST_DOCUMENTS.iter().filter(|row| wanted.contains(&row.scenario)) {
+    for row in test_documents().filter(|row| wanted.contains(&row.scenario)) {
         let id = app.submit(&body(row.country, row.document)).await;
         app.decided(&id).await;
     }
@@ -262,7 +263,7 @@ async fn entries_of_a_list_match_their_applications() {
 async fn changed_applications_are_listed_in_the_order_of_their_changes() {
     let app = TestApp::start_idle().await;
     let mut ids = Vec::new();
-    for (country, document) in SAMPLES {
+    for (country, document) in samples().into_iter().take(6) {
         ids.push(app.submit(&body(country, document)).await);
     }
     let all = app.get("/api/v1/applications?updated_since=2020-01-01").await.expect(200);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
-use crate::support::builders::{SAMPLES, body, with};
+use crate::support::builders::{body, samples, with};
 use crate::support::engine::SECRETS;
 
 const NAME: &str = "Xochiquetzalina Quetzalcoatlzin";
@@ -76,7 +76,7 @@ async fn applications_of_every_kind(app: &TestApp) -> Vec<String> {
     let mut ids = Vec::new();
     let told = json!({"birth_date": BIRTH_DATES[2], "employer": "kept", "email": CONTACTS[0], "iban": CONTACTS[1], 
         "spouse_document": CONTACTS[2], "note": CONTACTS[3]});
-    for (country, document) in SAMPLES.into_iter().chain(SPANISH.map(|document| (Country::Es, document))) {
+    for (country, document) in samples().into_iter().chain(SPANISH.map(|document| (Country::Es, document))) {
         let mut application = with(body(country, document), "full_name", NAME);
         if country == Country::Es {
             application["country_specific_data"] = told.clone();
@@ -153,7 +153,7 @@ async fn stored_logged_and_pushed_data_identifies_no_one() {
             break;
         }
     }
-    let documents: Vec<&str> = SAMPLES.iter().map(|(_, document)| *document).chain(SPANISH).collect();
+    let documents: Vec<&str> = samples().iter().map(|(_, document)| *document).chain(SPANISH).collect();
     let person = [&documents[..], &BIRTH_DATES, &NAMES].concat();
     let keys = SECRETS.map(|(_, secret)| secret);
     let everything = [&person[..], &CONTACTS, &keys].concat();

@@ -9,7 +9,7 @@ use awc::ws::CloseCode;
 use serde_json::{Value, json};
 
 use crate::support::app::{Heard, TestApp, TestSocket};
-use crate::support::builders::{SAMPLES, body, spanish};
+use crate::support::builders::{body, samples, spanish};
 
 const IN_FLIGHT: usize = 100;
 /// The time that a shutdown may take beyond its deadline, for stages with a minimum time.
@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(4);
 
 async fn submit_many(app: &TestApp) -> BTreeSet<String> {
     let bodies = (0..IN_FLIGHT).map(|n| {
-        let (country, document) = SAMPLES[n % SAMPLES.len()];
+        let (country, document) = samples()[n % samples().len()];
         async move { app.submit(&body(country, document)).await }
     });
     futures_util::future::join_all(bodies).await.into_iter().collect()

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aval::domain::application::Country;
+
 use crate::support::db::{TestDatabase, text};
 
 /// The modules of this crate that each module may import, besides [`SHARED`].
@@ -405,6 +407,18 @@ async fn the_generated_schema_matches_the_migrated_database() {
         actual.entry(table.to_owned()).or_default().push(column);
     }
     assert_eq!(schema_file(), actual);
+}
+
+#[actix_rt::test]
+async fn the_database_has_a_label_for_every_country() {
+    let database = TestDatabase::create().await;
+    let mut sql = database.connect().await;
+    let labels = text(&mut sql, "SELECT array_to_string(enum_range(NULL::country), ', ')").await;
+    assert_eq!(
+        labels.as_deref(),
+        Some(Country::CODES),
+        "add a migration with ALTER TYPE country ADD VALUE, in the order of the table in domain/application.rs"
+    );
 }
 
 #[actix_rt::test]

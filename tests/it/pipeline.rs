@@ -5,6 +5,7 @@ use aval::domain::application::Country;
 use aval::storage::applications::InsertOutcome;
 use aval::storage::seal::SealedField;
 
+use crate::support::builders::samples;
 use crate::support::db::{TestDatabase, execute};
 use crate::support::engine::{TestEngine, application, key_ring, settings, start_engine};
 use crate::support::eventually;
@@ -27,14 +28,7 @@ fn plain_insert() -> String {
 #[actix_rt::test]
 async fn every_sample_document_is_approved_with_a_complete_trail() {
     let test = TestEngine::start(&[]).await;
-    for (country, document) in [
-        (Country::Es, "12345678Z"),
-        (Country::Pt, "123456789"),
-        (Country::It, "RSSMRA80A01H501U"),
-        (Country::Mx, "HERM850101MDFRRR08"),
-        (Country::Co, "1234567890"),
-        (Country::Br, "12345678909"),
-    ] {
+    for (country, document) in samples() {
         let id = test.submit(country, document).await;
         test.reaches(id, "APPROVED").await;
         assert_eq!(test.trail(id).await, "PENDING VALIDATING APPROVED");
@@ -42,11 +36,11 @@ async fn every_sample_document_is_approved_with_a_complete_trail() {
     assert_eq!(test.text("SELECT count(*) FROM pending_jobs").await.as_deref(), Some("0"));
     assert_eq!(
         test.text("SELECT count(*) FROM job_history WHERE result = 'completed'").await.as_deref(),
-        Some("6")
+        Some(samples().len().to_string().as_str())
     );
     assert_eq!(
         test.text("SELECT count(*) FROM decisions WHERE provider_available").await.as_deref(),
-        Some("6")
+        Some(samples().len().to_string().as_str())
     );
 }
 
@@ -93,7 +87,10 @@ async fn two_instances_share_the_queue_and_decide_everything_once() {
     let test = TestEngine::start(&[]).await;
     let other = start_engine(&test.database, &[]).await;
     let submissions = (0..60).map(|n| {
-        let application = application(&test.engine.resources.clock, Country::ALL[n % 6], SAMPLES[n % 6]);
+        let application = {
+            let (country, document) = samples()[n % samples().len()];
+            application(&test.engine.resources.clock, country, document)
+        };
         let write_batchers = if n % 2 == 0 { &test.engine.write_batchers } else { &other.write_batchers };
         write_batchers.insert(application)
     });
@@ -108,9 +105,6 @@ async fn two_instances_share_the_queue_and_decide_everything_once() {
     assert_eq!(test.text("SELECT count(*) FROM decisions").await.as_deref(), Some("60"));
     assert_eq!(test.text("SELECT count(*) FROM audit_logs").await.as_deref(), Some("180"));
 }
-
-const SAMPLES: [&str; 6] =
-    ["12345678Z", "123456789", "RSSMRA80A01H501U", "HERM850101MDFRRR08", "1234567890", "12345678909"];
 
 #[actix_rt::test]
 async fn a_bad_row_in_a_group_fails_alone() {

@@ -14,7 +14,7 @@ use diesel_async::SimpleAsyncConnection as _;
 use futures_util::future::join_all;
 
 use crate::support::app::TestApp;
-use crate::support::builders::{SAMPLES, body, with};
+use crate::support::builders::{body, samples, with};
 use crate::support::db::{TestDatabase, execute, text};
 use crate::support::engine::{application, key_ring, settings};
 
@@ -31,7 +31,7 @@ async fn sealed_with_the_old_key(database: &TestDatabase, count: usize) -> Vec<N
     let clock = Clock::system();
     let rows: Vec<_> = (0..count)
         .map(|n| {
-            let (country, document) = SAMPLES[n % 6];
+            let (country, document) = samples()[n % 6];
             application(&clock, country, document)
         })
         .collect();
@@ -91,7 +91,7 @@ async fn keys_are_rotated_under_load_without_failures() {
     let client = async |n: usize| {
         let mut seen = Vec::new();
         while !over.get() || seen.is_empty() {
-            let (country, document) = SAMPLES[(n + seen.len()) % 6];
+            let (country, document) = samples()[(n + seen.len()) % 6];
             let id = app.submit(&with(body(country, document), "full_name", "Nuria Nueva")).await;
             assert_eq!(
                 app.get(&format!("/api/v1/applications/{id}")).await.expect(200)["full_name"],

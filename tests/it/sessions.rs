@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::accounts::{PASSWORD, USER};
 use crate::support::app::TestApp;
-use crate::support::builders::{SAMPLES, body};
+use crate::support::builders::{body, samples};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
 use crate::support::db::{self, Server, TestDatabase, connect, execute, text};
 use crate::support::engine::settings;
@@ -33,7 +33,7 @@ const STRICT: [(&str, &str); 2] =
     [("AVAL__CACHE__ENABLED", "false"), ("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")];
 
 fn sample() -> Value {
-    let (country, document) = SAMPLES[0];
+    let (country, document) = samples()[0];
     body(country, document)
 }
 

@@ -9,7 +9,9 @@ use secrecy::SecretString;
 use super::cases::{self, DemoCase};
 use super::journal::Phase;
 use crate::cli::credential;
+use crate::domain::application::Country;
 use crate::error::Result;
+use crate::providers::simulator::bureau::STORIES;
 
 /// Time limits for a decision, without and with outages.
 const DEADLINE_S: u64 = 30;
@@ -42,8 +44,8 @@ pub struct DemoArgs {
     /// The password.
     #[arg(skip)]
     pub password: Option<SecretString>,
-    /// Number of applications; 60 cover every rule of every country
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    /// Number of applications.
+    #[arg(long, help = every_story_help(), default_value_t = every_story(), value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub count: u16,
     /// Most applications per second; by default as fast as each phase allows
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -57,6 +59,15 @@ pub struct DemoArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub json: bool,
+}
+
+/// The number of applications that contains each story of each country.
+fn every_story() -> u16 {
+    u16::try_from(STORIES * Country::ALL.len()).unwrap_or(u16::MAX)
+}
+
+fn every_story_help() -> String {
+    format!("Number of applications; {} cover every rule of every country", every_story())
 }
 
 /// The ways to authenticate.

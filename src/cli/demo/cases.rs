@@ -1,18 +1,19 @@
 //! The applications that the demonstration sends.
 //!
-//! Each country has a table of ten stories with invented names. Together they trigger every rule of the country and
+//! Each simulated bureau has a table of stories with invented names. Together they trigger every rule of the country and
 //! every kind of report of its bureau. Their documents are the simulator's test documents, so the outcomes are known; a
 //! test checks them against the rules. Only a server with simulated bureaus produces these outcomes.
 
 use serde::Serialize;
 
-use crate::domain::application::Country::{self, Br, Co, Es, It, Mx, Pt};
-use crate::domain::status::Status::{self, Approved, Rejected, UnderReview};
-use crate::providers::simulator::test_documents::Scenario::{
-    self, Approve, Defaults, HighObligations, IncomeMismatch, LowScore, Malformed, NoObligations, NoScore,
-    RateLimited, ServerError, Suspended, ThinFile, Timeout, Unauthorized, Unavailable, Unverified,
+use crate::domain::application::Country;
+use crate::domain::status::Status::{self, UnderReview};
+use crate::providers::simulator::bureau::{STORIES, Story, story};
+use crate::providers::simulator::scenario::Scenario::{
+    Malformed, RateLimited, ServerError, Timeout, Unauthorized, Unavailable,
 };
-use crate::providers::simulator::test_documents::TEST_DOCUMENTS;
+use crate::providers::simulator::simulated;
+use crate::providers::simulator::test_documents::test_documents;
 
 /// One application to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,119 +58,6 @@ impl DemoCase {
     }
 }
 
-struct Story {
-    scenario: Scenario,
-    full_name: &'static str,
-    requested_amount: u64,
-    monthly_income: u64,
-    term_months: u16,
-    expected: Status,
-}
-
-const fn story(
-    scenario: Scenario,
-    full_name: &'static str,
-    (requested_amount, monthly_income, term_months): (u64, u64, u16),
-    expected: Status,
-) -> Story {
-    Story { scenario, full_name, requested_amount, monthly_income, term_months, expected }
-}
-
-const STORIES_EACH: usize = 10;
-
-const SPAIN: [Story; STORIES_EACH] = [
-    story(Approve, "Lucía Fernández Ortega", (9_000, 2_600, 36), Approved),
-    story(LowScore, "Javier Molina Prieto", (6_000, 2_500, 36), Rejected),
-    story(ThinFile, "Nerea Aguirre Lasa", (4_500, 1_900, 24), UnderReview),
-    story(HighObligations, "Óscar Benítez Roca", (12_000, 2_500, 48), Rejected),
-    story(Suspended, "Carmen Vidal Serra", (5_000, 2_800, 36), Approved),
-    story(Defaults, "Raúl Cano Espinosa", (7_500, 2_400, 36), Rejected),
-    // Above 20,000 euros.
-    story(Approve, "Lucía Fernández Ortega", (28_000, 6_000, 60), UnderReview),
-    story(NoScore, "Iván Sancho Marín", (3_000, 2_100, 24), UnderReview),
-    story(NoObligations, "Marta Quintana Leal", (8_000, 2_900, 36), UnderReview),
-    story(Approve, "Lucía Fernández Ortega", (15_000, 3_500, 36), Approved),
-];
-
-const PORTUGAL: [Story; STORIES_EACH] = [
-    story(Approve, "Inês Carvalho Matos", (5_000, 1_600, 36), Approved),
-    story(LowScore, "Tiago Moreira Pinto", (4_000, 1_500, 36), Rejected),
-    story(NoScore, "Beatriz Lourenço Dias", (3_500, 1_700, 36), UnderReview),
-    // Below 800 euros a month.
-    story(Approve, "Inês Carvalho Matos", (1_500, 750, 36), Rejected),
-    story(Suspended, "Rui Tavares Nogueira", (3_000, 1_900, 48), Approved),
-    story(HighObligations, "Sofia Antunes Reis", (6_000, 1_500, 48), Rejected),
-    story(ThinFile, "Duarte Faria Leite", (2_500, 1_300, 24), UnderReview),
-    story(Defaults, "Vera Coelho Simões", (4_500, 1_800, 36), Rejected),
-    story(NoObligations, "Nuno Barros Amaral", (5_500, 2_000, 36), UnderReview),
-    // Above four annual incomes.
-    story(Approve, "Inês Carvalho Matos", (80_000, 1_600, 84), Rejected),
-];
-
-const ITALY: [Story; STORIES_EACH] = [
-    story(Approve, "Mario Rossetti", (10_000, 3_000, 36), Approved),
-    story(Defaults, "Paolo Ferrante", (10_000, 3_000, 36), Rejected),
-    // CRIF reports 900 euros a month.
-    story(IncomeMismatch, "Davide Bellini", (8_000, 3_000, 36), UnderReview),
-    story(LowScore, "Stefano Galli", (7_000, 3_000, 36), Rejected),
-    story(Suspended, "Enrico Marchetti", (6_000, 3_000, 48), Approved),
-    story(HighObligations, "Luca Santoro", (9_000, 3_000, 36), Rejected),
-    story(ThinFile, "Andrea Colombo", (5_000, 3_000, 24), UnderReview),
-    // Above 50,000 euros.
-    story(Approve, "Mario Rossetti", (55_000, 3_400, 84), Rejected),
-    story(NoScore, "Fabio Grassi", (4_000, 3_000, 24), UnderReview),
-    // Below 1,200 euros a month.
-    story(Approve, "Mario Rossetti", (2_000, 1_100, 24), Rejected),
-];
-
-const MEXICO: [Story; STORIES_EACH] = [
-    story(Approve, "María Hernández Ríos", (80_000, 24_000, 36), Approved),
-    story(LowScore, "Guadalupe Navarro Téllez", (60_000, 20_000, 36), Rejected),
-    story(ThinFile, "Ximena Cárdenas Luna", (40_000, 18_000, 24), UnderReview),
-    story(Suspended, "Fernanda Rosales Vega", (30_000, 20_000, 36), Approved),
-    story(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
-    // Above 30 % of the income each month.
-    story(Approve, "María Hernández Ríos", (200_000, 18_000, 36), Rejected),
-    story(NoObligations, "Daniela Zamora Peña", (45_000, 21_000, 36), Approved),
-    // Below 5,000 pesos a month.
-    story(Approve, "María Hernández Ríos", (9_000, 4_800, 36), Rejected),
-    story(NoScore, "Teresa Olvera Campos", (35_000, 19_000, 36), UnderReview),
-    // Above three annual incomes.
-    story(Approve, "María Hernández Ríos", (900_000, 20_000, 84), Rejected),
-];
-
-const COLOMBIA: [Story; STORIES_EACH] = [
-    story(Approve, "Andrés Restrepo Giraldo", (15_000_000, 4_500_000, 36), Approved),
-    story(LowScore, "Paola Cifuentes Rojas", (8_000_000, 4_000_000, 36), Rejected),
-    story(Unverified, "Camilo Ospina Vargas", (10_000_000, 4_200_000, 36), UnderReview),
-    story(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
-    // Above 50,000,000 pesos.
-    story(Approve, "Andrés Restrepo Giraldo", (60_000_000, 9_000_000, 60), Rejected),
-    // Below 1,500,000 pesos a month.
-    story(Approve, "Andrés Restrepo Giraldo", (2_000_000, 1_400_000, 36), Rejected),
-    story(Defaults, "Héctor Quiroga Salazar", (7_000_000, 4_600_000, 36), UnderReview),
-    story(Suspended, "Natalia Arango Mejía", (6_000_000, 4_400_000, 36), Approved),
-    story(NoObligations, "Germán Pineda Castaño", (9_000_000, 4_800_000, 36), Approved),
-    // Above 40 % of the income each month.
-    story(Approve, "Andrés Restrepo Giraldo", (45_000_000, 3_500_000, 36), Rejected),
-];
-
-const BRAZIL: [Story; STORIES_EACH] = [
-    story(Approve, "Renata Azevedo Lima", (20_000, 6_500, 36), Approved),
-    story(HighObligations, "Marcelo Teixeira Prado", (15_000, 6_000, 36), Rejected),
-    story(Defaults, "Patrícia Nunes Rezende", (12_000, 7_000, 36), UnderReview),
-    story(LowScore, "Gustavo Barreto Melo", (10_000, 6_000, 36), Rejected),
-    story(Suspended, "Larissa Fontes Moura", (8_000, 6_200, 36), Approved),
-    story(ThinFile, "Eduardo Sampaio Rocha", (9_000, 5_500, 24), UnderReview),
-    // Below 2,000 reais a month.
-    story(Approve, "Renata Azevedo Lima", (3_000, 1_900, 36), Rejected),
-    story(NoObligations, "Camila Freitas Duarte", (11_000, 6_800, 36), UnderReview),
-    // Above 100,000 reais.
-    story(Approve, "Renata Azevedo Lima", (120_000, 15_000, 60), Rejected),
-    // Above five annual incomes.
-    story(Approve, "Renata Azevedo Lima", (200_000, 3_000, 84), Rejected),
-];
-
 /// Every failure of a bureau. All are in one country, so only one breaker opens.
 const OUTAGES: [Story; 6] = [
     story(ServerError, "Bruno Cardoso Vieira", (10_000, 6_000, 36), UnderReview),
@@ -180,24 +68,13 @@ const OUTAGES: [Story; 6] = [
     story(Timeout, "Vanessa Dantas Leal", (10_000, 6_000, 36), UnderReview),
 ];
 
-const fn stories_of(country: Country) -> &'static [Story; STORIES_EACH] {
-    match country {
-        Es => &SPAIN,
-        Pt => &PORTUGAL,
-        It => &ITALY,
-        Mx => &MEXICO,
-        Co => &COLOMBIA,
-        Br => &BRAZIL,
-    }
-}
-
 /// The first `count` applications. Countries alternate, each starting at a different story, so even a short run has
 /// every outcome. The sequence repeats after all stories.
 pub(super) fn plan(count: usize) -> Vec<DemoCase> {
-    let rounds = (0..STORIES_EACH).cycle();
+    let rounds = (0..STORIES).cycle();
     let endless = rounds.flat_map(|round| {
         Country::ALL.into_iter().enumerate().filter_map(move |(place, country)| {
-            let story = stories_of(country).get((round + place) % STORIES_EACH)?;
+            let story = simulated(country).stories.get((round + place) % STORIES)?;
             case(country, story)
         })
     });
@@ -206,12 +83,12 @@ pub(super) fn plan(count: usize) -> Vec<DemoCase> {
 
 /// Applications whose bureau fails.
 pub(super) fn outages() -> Vec<DemoCase> {
-    OUTAGES.iter().filter_map(|story| case(Br, story)).collect()
+    OUTAGES.iter().filter_map(|story| case(Country::Br, story)).collect()
 }
 
 /// `None` if the country has no test document for the story; a test excludes that.
 fn case(country: Country, story: &Story) -> Option<DemoCase> {
-    let row = TEST_DOCUMENTS.iter().find(|row| row.country == country && row.scenario == story.scenario)?;
+    let row = test_documents().find(|row| row.country == country && row.scenario == story.scenario)?;
     Some(DemoCase {
         country,
         full_name: story.full_name,
@@ -236,30 +113,22 @@ mod tests {
     use crate::domain::decision::{Case, Decision, RuleKind};
     use crate::domain::money::Money;
     use crate::domain::personal_data::FullName;
-    use crate::providers::simulator::families::outcome_of;
+    use crate::domain::status::Status::Rejected;
+    use crate::providers::provider_for;
     use crate::providers::simulator::record::BureauRecord;
-    use crate::providers::simulator::test_documents::Outcome;
+    use crate::providers::simulator::test_documents::{Outcome, outcome_of};
 
-    const EVERY_STORY: usize = STORIES_EACH * Country::ALL.len();
+    const EVERY_STORY: usize = STORIES * Country::ALL.len();
 
-    /// The adapters' result for a record. Only CRIF, DataCrédito and Serasa report the income, and only DataCrédito
-    /// reports verification.
-    fn reported(country: Country, record: BureauRecord) -> BankingData {
-        let tells_income = matches!(country, It | Co | Br);
-        let mut data = BankingData::empty("bureau");
-        data.account_status = record.account_status;
-        data.credit_score = record.credit_score;
-        data.total_debt = record.total_debt;
-        data.monthly_obligations = record.monthly_obligations;
-        data.has_defaults = record.has_defaults;
-        data.average_monthly_income = record.average_monthly_income.filter(|_| tells_income);
-        data.verified = record.verified.filter(|_| country == Co);
-        data
+    /// The adapter's result for a record.
+    fn reported(country: Country, record: &BureauRecord) -> BankingData {
+        let report = simulated(country).format.write_report(record);
+        provider_for(country).parse(report.as_bytes()).unwrap()
     }
 
     fn decide(case: &DemoCase) -> Decision {
         let banking_data = match outcome_of(case.country, case.document) {
-            Outcome::Report(record) => reported(case.country, record),
+            Outcome::Report(record) => reported(case.country, &record),
             Outcome::NotFound => BankingData::thin_file("bureau"),
             other => panic!("{case:?}: {other:?}"),
         };
@@ -319,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_six_cover_every_country_and_every_outcome() {
-        let cases = plan(6);
+    fn the_first_round_covers_every_country_and_every_outcome() {
+        let cases = plan(Country::ALL.len());
         assert_eq!(cases.iter().map(|case| case.country).collect::<Vec<_>>(), Country::ALL);
         assert_eq!(cases.iter().map(|case| case.expected).collect::<BTreeSet<_>>().len(), 3);
     }

@@ -11,7 +11,8 @@ use crate::domain::application::Country;
 use crate::domain::personal_data::IdentityDocument;
 use crate::error::{Error, Result};
 use crate::providers::simulator::families;
-use crate::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS, TestDocument};
+use crate::providers::simulator::scenario::Scenario;
+use crate::providers::simulator::test_documents::{TestDocument, test_documents};
 
 /// Possible check characters.
 const CHARACTERS: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -38,8 +39,8 @@ impl Documents {
     /// [`Error::Internal`] if the case's document is not a test document, or if no valid document exists; both are
     /// bugs.
     pub(super) fn fresh(&mut self, case: &DemoCase) -> Result<IdentityDocument> {
-        let own = |row: &&TestDocument| row.country == case.country && row.document == case.document;
-        let row = TEST_DOCUMENTS.iter().find(own).ok_or_else(|| Error::internal("no test document"))?;
+        let own = |row: &TestDocument| row.country == case.country && row.document == case.document;
+        let row = test_documents().find(own).ok_or_else(|| Error::internal("no test document"))?;
         let used = self.used.entry((row.country, row.scenario)).or_default();
         *used += 1;
         let member = families::member(row.country, row.scenario, self.first.wrapping_add(*used));
@@ -69,7 +70,7 @@ mod tests {
 
     use super::super::cases::{outages, plan};
     use super::*;
-    use crate::providers::simulator::families::outcome_of;
+    use crate::providers::simulator::test_documents::outcome_of;
 
     #[test]
     fn each_document_is_valid_and_unused_and_selects_the_same_answer() {

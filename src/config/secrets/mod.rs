@@ -18,6 +18,7 @@ pub use self::key::{IndexKey, SealingKey, WebhookSecret};
 use super::Environment;
 use crate::clock::Clock;
 use crate::domain::application::Country;
+use crate::domain::per_country::PerCountry;
 use crate::error::{Error, Result};
 
 /// Shortest secret for signing tokens, in characters: HS256 needs a key of at least 256 bits (RFC 7518, section 3.2).
@@ -38,32 +39,8 @@ pub struct SecretsSection {
     /// Webhook secrets of countries that have none of their own, comma-separated.
     pub webhook: SecretString,
     /// Webhook secrets per country.
-    pub webhooks: WebhooksSection,
-}
-
-/// `[secrets.webhooks]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhooksSection {
-    pub es: SecretString,
-    pub pt: SecretString,
-    pub it: SecretString,
-    pub mx: SecretString,
-    pub co: SecretString,
-    pub br: SecretString,
-}
-
-impl WebhooksSection {
-    const fn of(&self, country: Country) -> &SecretString {
-        match country {
-            Country::Es => &self.es,
-            Country::Pt => &self.pt,
-            Country::It => &self.it,
-            Country::Mx => &self.mx,
-            Country::Co => &self.co,
-            Country::Br => &self.br,
-        }
-    }
+    #[serde(default)]
+    pub webhooks: PerCountry<SecretString>,
 }
 
 /// Complete and validated secrets.
@@ -75,21 +52,22 @@ pub struct Secrets {
     pub sealing: Vec<SealingKey>,
     /// The key of the blind index and of keys derived from it.
     pub index: IndexKey,
-    webhooks: Vec<(Country, Vec<WebhookSecret>)>,
+    webhooks: PerCountry<Vec<WebhookSecret>>,
 }
 
 impl Secrets {
     /// The secrets of a country's bureau, newest first: the first signs, all verify.
     pub fn webhooks(&self, country: Country) -> &[WebhookSecret] {
-        self.webhooks.iter().find(|(of, _)| *of == country).map_or(&[], |(_, secrets)| secrets)
+        self.webhooks.get(country)
     }
 
     fn refuse_published(&self) -> Result<()> {
-        for (country, secrets) in &self.webhooks {
+        for country in Country::ALL {
+            let secrets = self.webhooks(country);
             if secrets.is_empty() || secrets.iter().any(WebhookSecret::is_published) {
                 return Err(Error::configuration(format_args!(
                     "secrets.webhooks.{} (WEBHOOK_SECRET) must be set to a secret that is not published",
-                    country.code().to_lowercase()
+                    country.lower_code()
                 )));
             }
         }
@@ -138,7 +116,7 @@ impl SecretsSection {
     fn required(&self) -> impl Iterator<Item = (String, &SecretString)> {
         let own = |country: &Country| {
             let (name, own) =
-                (format!("secrets.webhooks.{}", country.code().to_lowercase()), self.webhooks.of(*country));
+                (format!("secrets.webhooks.{}", country.lower_code()), self.webhooks.get(*country));
             if is_empty(&self.webhook) { (name, own) } else { (name, &self.webhook) }
         };
         let three = [
@@ -167,18 +145,18 @@ impl SecretsSection {
     }
 
     fn webhooks_of(&self, country: Country) -> Result<Vec<WebhookSecret>> {
-        let own = self.webhooks.of(country);
+        let own = self.webhooks.get(country);
         WebhookSecret::parse_all(if is_empty(own) { &self.webhook } else { own })
     }
 
     fn parse(&self) -> Result<Secrets> {
         check_jwt(&self.jwt)?;
-        let webhooks = Country::ALL.iter().map(|country| Ok((*country, self.webhooks_of(*country)?)));
+        let webhooks = PerCountry::try_new(|country| self.webhooks_of(country))?;
         let (sealing, index) = (key::sealing_keys(&self.encryption)?, IndexKey::parse(&self.index)?);
         if sealing.iter().any(|key| key.expose() == index.expose()) {
             return Err(Error::configuration("INDEX_KEY must differ from every key in ENCRYPTION_KEY"));
         }
-        Ok(Secrets { jwt: self.jwt.clone(), sealing, index, webhooks: webhooks.collect::<Result<_>>()? })
+        Ok(Secrets { jwt: self.jwt.clone(), sealing, index, webhooks })
     }
 }
 

@@ -11,9 +11,7 @@ const JWT: &str = "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_";
 
 fn section(values: [&str; 4]) -> SecretsSection {
     let [jwt, encryption, index, webhook] = values.map(SecretString::from);
-    let none = || SecretString::from("");
-    let webhooks = WebhooksSection { es: none(), pt: none(), it: none(), mx: none(), co: none(), br: none() };
-    SecretsSection { jwt, encryption, index, webhook, webhooks }
+    SecretsSection { jwt, encryption, index, webhook, webhooks: PerCountry::default() }
 }
 
 fn refusal(values: [&str; 4]) -> String {
@@ -84,7 +82,7 @@ fn a_refusal_and_a_debug_output_never_repeat_a_secret() {
 #[test]
 fn the_first_key_encrypts_and_a_country_may_have_its_own_secrets() {
     let mut section = section([JWT, &format!("{OTHER_KEY}, {KEY}"), THIRD_KEY, WEBHOOK]);
-    section.webhooks.mx = SecretString::from(format!("whsec_{KEY},{WEBHOOK}"));
+    section.webhooks.set(Country::Mx, SecretString::from(format!("whsec_{KEY},{WEBHOOK}")));
     let secrets = section.parse().unwrap();
     assert_eq!(BASE64.encode(secrets.sealing[0].expose()), OTHER_KEY);
     assert_eq!(secrets.sealing.len(), 2);
@@ -108,6 +106,10 @@ fn development_generates_missing_secrets_once_in_a_private_file() {
     let file = data_dir.join("secrets.toml");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 1, "no temporary file remains");
+
+    let fewer_countries = std::fs::read_to_string(&file).unwrap() + "[webhooks]\nes = \"\"\n";
+    std::fs::write(&file, fewer_countries).unwrap();
+    assert_eq!(complete([""; 4]).jwt.expose_secret(), first.jwt.expose_secret());
 
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = Secrets::complete(&section([""; 4]), Environment::Development, &data_dir, &Clock::system());

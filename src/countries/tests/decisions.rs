@@ -6,9 +6,8 @@ use proptest::sample::select;
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use super::super::Countries;
 use super::super::evaluation::{RISK_TOO_HIGH, THIN_FILE};
-use super::super::table::{case, report};
+use super::super::table::{case, evaluate, report};
 use crate::domain::application::{Country, TermMonths};
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore, FallbackReason};
 use crate::domain::decision::{
@@ -16,14 +15,6 @@ use crate::domain::decision::{
     PROVIDER_UNAVAILABLE, RuleKind, RuleResult,
 };
 use crate::domain::money::Money;
-
-thread_local! {
-    static COUNTRIES: Countries = Countries::built_in().unwrap();
-}
-
-fn evaluate(country: Country, case: &Case) -> Decision {
-    COUNTRIES.with(|countries| countries.rules(country).evaluate(case))
-}
 
 fn cents(cents: u64) -> Money {
     Money::parse(&format!("{}.{:02}", cents / 100, cents % 100)).unwrap()

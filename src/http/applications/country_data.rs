@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::countries::DocumentedPerson;
-use crate::countries::data::{DataKind, DataMember, data_members, is_personal};
+use crate::countries::data::{DataKind, DataMember};
 use crate::countries::personal_text;
+use crate::countries::{data_members, is_personal};
 use crate::domain::application::{Country, DataChange};
 use crate::domain::json::exact_object;
 use crate::domain::members::{MAX_UNKNOWN_REPORTED, Members, Problems, Refusal, object, pointer_step};
@@ -121,7 +122,7 @@ fn declared(
     let mut found: Vec<(&'static DataMember, Option<Value>)> = Vec::new();
     let mut unknown = 0;
     for (name, raw) in members.iter() {
-        let member = data_members(country).iter().find(|member| member.name == name);
+        let member = data_members(country).find(|member| member.name == name);
         let read = match member {
             None => Err(("unknown_field", format!("is not a member of the data of {country}"))),
             Some(member) if found.iter().any(|(known, _)| known.name == member.name) => {

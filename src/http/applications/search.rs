@@ -10,7 +10,7 @@ use super::country_data;
 use super::filter::{Edge, after, bad_ranges, moment, order, risk_band, status};
 use super::list::{ApplicationPage, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Wanted, page};
 use crate::countries::Countries;
-use crate::countries::data::is_personal;
+use crate::countries::is_personal;
 use crate::domain::account::Role;
 use crate::domain::application::Country;
 use crate::domain::members::{Fields, Problems, Refusal, country, money, string, whole_number};

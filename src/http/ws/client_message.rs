@@ -70,8 +70,10 @@ const BAD_TOPIC: ParseProblem = ParseProblem {
 };
 const BAD_APPLICATION_ID: ParseProblem =
     ParseProblem { code: "bad_application_id", detail: "\"application_id\" must be a UUID" };
-const UNKNOWN_COUNTRY: ParseProblem =
-    ParseProblem { code: "unknown_country", detail: "\"country\" must be one of ES, PT, IT, MX, CO, BR" };
+const UNKNOWN_COUNTRY: ParseProblem = ParseProblem {
+    code: "unknown_country",
+    detail: "\"country\" must be a code that GET /api/v1/countries lists",
+};
 const UNKNOWN_CHANNEL: ParseProblem = ParseProblem {
     code: "unknown_channel",
     detail: "\"channel\" must be \"applications\" or \"operations\"",

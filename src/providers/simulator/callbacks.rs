@@ -115,14 +115,15 @@ pub(super) fn write(
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_documents::{Scenario, TEST_DOCUMENTS};
+    use super::super::scenario::Scenario;
+    use super::super::test_documents::test_documents;
     use super::*;
     use crate::domain::confirmation::Confirmation;
 
     #[test]
     fn every_report_is_a_confirmation_that_can_be_parsed() {
         let id: ApplicationId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
-        for document in TEST_DOCUMENTS {
+        for document in test_documents() {
             let outcome = document.outcome();
             let written = write(id, "ES-1", &outcome, DateTime::UNIX_EPOCH);
             let read = written.as_deref().map(|text| serde_json::from_str(text).map(Confirmation::read));

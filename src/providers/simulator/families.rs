@@ -5,8 +5,8 @@
 //! `n` and `c` stand for digits of a serial number (`c` as consonants), `s` for the scenario's two digits from the
 //! table of test documents, and `?` for check characters.
 
-use super::record::BureauRecord;
-use super::test_documents::{Outcome, Scenario, TEST_DOCUMENTS, TestDocument};
+use super::scenario::Scenario;
+use super::simulated;
 use crate::domain::application::Country;
 
 /// Size of each family.
@@ -15,48 +15,13 @@ pub const MEMBERS: u32 = 10_000;
 /// The consonants that stand for the digits of a serial number.
 const CONSONANTS: &[u8; 10] = b"BCDFGHJKLM";
 
-/// The pattern of a country's families.
-pub const fn pattern(country: Country) -> &'static str {
-    match country {
-        Country::Es => "99nnnnss?",
-        Country::Pt => "29nnnnss?",
-        Country::It => "RSSMRA7nAssHnnn?",
-        Country::Mx => "HERM7n01ssMDFccc0?",
-        Country::Co => "1900nnnnss",
-        Country::Br => "190nnnnss??",
-    }
-}
-
-/// The two digits of a scenario.
-const fn code(scenario: Scenario) -> u32 {
-    match scenario {
-        Scenario::Approve => 1,
-        Scenario::LowScore => 2,
-        Scenario::HighObligations => 3,
-        Scenario::Defaults => 4,
-        Scenario::Suspended => 5,
-        Scenario::IncomeMismatch => 6,
-        Scenario::Unverified => 7,
-        Scenario::ThinFile => 8,
-        Scenario::NoScore => 9,
-        Scenario::NoObligations => 10,
-        Scenario::ServerError => 11,
-        Scenario::Unavailable => 12,
-        Scenario::Timeout => 13,
-        Scenario::Malformed => 14,
-        Scenario::Unauthorized => 15,
-        Scenario::RateLimited => 16,
-        Scenario::Slow => 17,
-    }
-}
-
 /// A member of a family, with `?` for the check characters, which depend on the country's rules.
 pub fn member(country: Country, scenario: Scenario, serial: u32) -> String {
     let serial = format!("{:04}", serial % MEMBERS);
-    let scenario = format!("{:02}", code(scenario));
+    let scenario = format!("{:02}", scenario.number());
     let (mut serial, mut scenario) = (serial.bytes(), scenario.bytes());
     let consonant = |digit: u8| CONSONANTS.get(usize::from(digit - b'0')).copied();
-    let written = pattern(country).bytes().filter_map(|place| match place {
+    let written = simulated(country).family.bytes().filter_map(|place| match place {
         b'n' => serial.next(),
         b'c' => serial.next().and_then(consonant),
         b's' => scenario.next(),
@@ -65,21 +30,14 @@ pub fn member(country: Country, scenario: Scenario, serial: u32) -> String {
     written.map(char::from).collect()
 }
 
-/// The simulated reaction to `document`: the scenario of the test document or its family, or otherwise a generated
-/// report.
-pub fn outcome_of(country: Country, document: &str) -> Outcome {
-    TEST_DOCUMENTS
-        .iter()
-        .find(|row| row.country == country && row.document == document)
-        .or_else(|| head_of(country, document))
-        .map_or_else(|| Outcome::Report(BureauRecord::believable(country, document)), |row| row.outcome())
-}
-
-/// The test document of the family that `document` belongs to.
-fn head_of(country: Country, document: &str) -> Option<&'static TestDocument> {
-    let pattern = pattern(country);
+/// The scenario of the family that `document` belongs to.
+pub(super) fn scenario_of(country: Country, document: &str) -> Option<Scenario> {
+    let bureau = simulated(country);
+    if bureau.family.len() != document.len() {
+        return None;
+    }
     let mut number = 0;
-    for (place, byte) in pattern.bytes().zip(document.bytes()) {
+    for (place, byte) in bureau.family.bytes().zip(document.bytes()) {
         let fits = match place {
             b'n' => byte.is_ascii_digit(),
             b'c' => CONSONANTS.contains(&byte),
@@ -94,20 +52,19 @@ fn head_of(country: Country, document: &str) -> Option<&'static TestDocument> {
             return None;
         }
     }
-    let rows = || TEST_DOCUMENTS.iter().filter(|row| row.country == country);
-    let same_length = pattern.len() == document.len();
-    rows().find(|row| same_length && code(row.scenario) == number)
+    let mut scenarios = bureau.documents.iter().map(|(scenario, _)| *scenario);
+    scenarios.find(|scenario| scenario.number() == number)
 }
 
 #[cfg(test)]
 mod tests {
-
+    use super::super::test_documents::{Outcome, outcome_of, test_documents};
     use super::*;
     use proptest::prelude::*;
 
     #[test]
     fn every_member_behaves_like_its_test_document() {
-        for row in TEST_DOCUMENTS {
+        for row in test_documents() {
             for serial in [0, 7, 1234, 9999] {
                 let document = member(row.country, row.scenario, serial).replace('?', "5");
                 assert_eq!(outcome_of(row.country, &document), row.outcome(), "{} {document}", row.country);
@@ -121,7 +78,7 @@ mod tests {
     fn similar_documents_get_a_generated_report() {
         for document in ["990042", "99004299A", "9900420", "9x004204S", "HERM710108MDFDBA0?"] {
             assert!(matches!(outcome_of(Country::Es, document), Outcome::Report(_)), "{document}");
-            assert!(head_of(Country::Mx, document).is_none(), "{document}");
+            assert!(scenario_of(Country::Mx, document).is_none(), "{document}");
         }
     }
 
@@ -129,7 +86,7 @@ mod tests {
         #[test]
         fn no_document_causes_a_panic(text in any::<String>()) {
             for country in Country::ALL {
-                let _ = head_of(country, &text);
+                let _ = scenario_of(country, &text);
             }
         }
     }

@@ -16,15 +16,17 @@
 //! It stores nothing and logs neither documents nor names. The control endpoints have no authentication: the simulator
 //! belongs on loopback or a trusted network.
 
+pub(crate) mod bureau;
 mod callbacks;
 pub mod families;
 pub mod record;
+pub mod scenario;
 pub mod script;
 mod server;
 pub mod test_documents;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -32,12 +34,18 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 
+use self::bureau::SimulatedBureau;
 pub use self::callbacks::Callbacks;
 pub use self::script::Script;
 use self::server::Shared;
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::error::{Error, Result};
+
+/// The simulated bureau of `country`.
+pub(crate) fn simulated(country: Country) -> &'static SimulatedBureau {
+    super::bureau_of(country).simulated
+}
 
 /// Address and delays of the simulator.
 #[derive(Debug, Clone)]

@@ -6,11 +6,11 @@
 //! documents are few enough to enumerate, so a hash would be personal data.
 //!
 //! Figures are typical of the country, and about nine in ten records pass its rules for an ordinary loan.
-//! ordinary size.
 
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
 
+use super::simulated;
 use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, CreditScore};
 use crate::domain::money::Money;
@@ -43,15 +43,8 @@ pub struct BureauRecord {
 }
 
 /// A typical monthly income of an applicant, in whole units of the country's currency.
-pub const fn typical_monthly_income(country: Country) -> u64 {
-    match country {
-        Country::Es => 2_500,
-        Country::Pt => 1_500,
-        Country::It => 3_000,
-        Country::Mx => 20_000,
-        Country::Co => 4_000_000,
-        Country::Br => 6_000,
-    }
+pub fn typical_monthly_income(country: Country) -> u64 {
+    simulated(country).typical_monthly_income
 }
 
 /// An amount in whole units of the currency. Zero if it exceeds the range of [`Money`], which never happens here.

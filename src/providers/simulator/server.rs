@@ -12,15 +12,15 @@ use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use serde_json::{Map, Value, json};
 
-use super::SimulatorSettings;
 use super::callbacks::{self, Callbacks, Delivery};
-use super::families::outcome_of;
 use super::script::{FaultChange, Injected, Script};
-use super::test_documents::Outcome;
-use super::wire::{WireFormat, format_of};
+use super::test_documents::{Outcome, outcome_of};
+use super::wire::WireFormat;
+use super::{SimulatorSettings, simulated};
 use crate::clock::Clock;
 use crate::domain::application::Country;
 use crate::domain::ids::RequestId;
+use crate::domain::per_country::PerCountry;
 use crate::providers::acceptance;
 
 /// Largest accepted request body.
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     logger: slog::Logger,
     pub(super) script: Script,
     pub(super) callbacks: OnceLock<Callbacks>,
-    tallies: [Tally; Country::ALL.len()],
+    tallies: PerCountry<Tally>,
 }
 
 /// Call counters of one country.
@@ -73,19 +73,11 @@ impl Drop for InFlight<'_> {
 impl Shared {
     pub(super) fn new(settings: SimulatorSettings, clock: Clock, logger: slog::Logger) -> Self {
         let (script, callbacks) = (Script::default(), OnceLock::new());
-        Self { settings, clock, logger, script, callbacks, tallies: Default::default() }
+        Self { settings, clock, logger, script, callbacks, tallies: PerCountry::default() }
     }
 
     pub(super) fn tally(&self, country: Country) -> &Tally {
-        let [es, pt, it, mx, co, br] = &self.tallies;
-        match country {
-            Country::Es => es,
-            Country::Pt => pt,
-            Country::It => it,
-            Country::Mx => mx,
-            Country::Co => co,
-            Country::Br => br,
-        }
+        self.tallies.get(country)
     }
 }
 
@@ -113,7 +105,7 @@ pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<
 
 /// The routes of one bureau. Unknown paths are answered 400, because from a bureau 404 means an unknown person.
 fn bureau(country: Country) -> actix_web::Scope {
-    let format = format_of(country);
+    let format = simulated(country).format;
     let ask = move |shared: Data<Shared>, request: HttpRequest, body: Bytes| async move {
         answer(&shared, country, &request, &body).await
     };
@@ -126,7 +118,7 @@ fn bureau(country: Country) -> actix_web::Scope {
 
 async fn answer(shared: &Data<Shared>, country: Country, request: &HttpRequest, body: &[u8]) -> HttpResponse {
     let _in_flight = shared.tally(country).enter();
-    let format = format_of(country);
+    let format = simulated(country).format;
     let (injected, latency) = shared.script.next_fault(country, shared.clock.percent_roll());
     let outcome =
         format.read_document(body).map(|document| with_fault(outcome_of(country, &document), injected));
@@ -276,7 +268,7 @@ fn state(shared: &Shared, country: Country) -> Value {
 }
 
 fn unknown_country() -> HttpResponse {
-    refused(StatusCode::NOT_FOUND, "unknown country: use ES, PT, IT, MX, CO or BR")
+    refused(StatusCode::NOT_FOUND, &format!("unknown country: use one of {}", Country::CODES))
 }
 
 fn refused(status: StatusCode, reason: &str) -> HttpResponse {

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use slog::Drain as _;
 
 use super::record::BureauRecord;
-use super::test_documents::{Outcome, Scenario, TEST_DOCUMENTS, TestDocument};
-use super::wire::format_of;
+use super::scenario::Scenario;
+use super::test_documents::{Outcome, TestDocument, test_documents};
 use super::*;
+use crate::countries::Countries;
 use crate::domain::banking::BankingData;
 use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::providers::{BureauRequest, MalformedReport, Subject, provider_for};
@@ -20,14 +21,10 @@ use crate::providers::{BureauRequest, MalformedReport, Subject, provider_for};
 const NAME: &str = "Ana García López";
 
 /// The sample document of each country in the specification.
-const SAMPLES: [(Country, &str); 6] = [
-    (Country::Es, "12345678Z"),
-    (Country::Pt, "123456789"),
-    (Country::It, "RSSMRA80A01H501U"),
-    (Country::Mx, "HERM850101MDFRRR08"),
-    (Country::Co, "1234567890"),
-    (Country::Br, "12345678909"),
-];
+fn samples() -> Vec<(Country, &'static str)> {
+    let countries = Countries::built_in().unwrap();
+    Country::ALL.map(|country| (country, countries.rules(country).describe().document.sample)).to_vec()
+}
 
 fn question(country: Country, document: &str) -> BureauRequest {
     provider_for(country).request(&Subject {
@@ -108,17 +105,17 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 
 /// The adapter's result for `record`, without HTTP.
 fn report_of(country: Country, record: &BureauRecord) -> BankingData {
-    provider_for(country).parse(format_of(country).write_report(record).as_bytes()).unwrap()
+    provider_for(country).parse(simulated(country).format.write_report(record).as_bytes()).unwrap()
 }
 
-fn documents_for(scenario: Scenario) -> impl Iterator<Item = &'static TestDocument> {
-    TEST_DOCUMENTS.iter().filter(move |row| row.scenario == scenario)
+fn documents_for(scenario: Scenario) -> impl Iterator<Item = TestDocument> {
+    test_documents().filter(move |row| row.scenario == scenario)
 }
 
 #[actix_rt::test]
 async fn every_test_document_has_the_answer_of_its_scenario() {
     let simulator = start().await;
-    for row in TEST_DOCUMENTS {
+    for row in test_documents() {
         let context = format!("{} {}", row.country, row.document);
         let outcome = row.outcome();
         if outcome == Outcome::Hang {
@@ -126,7 +123,7 @@ async fn every_test_document_has_the_answer_of_its_scenario() {
         }
         let asked_at = Instant::now();
         let answer = ask(&simulator, row.country, row.document).await;
-        assert_eq!(answer.content_type, format_of(row.country).content_type(), "{context}");
+        assert_eq!(answer.content_type, simulated(row.country).format.content_type(), "{context}");
         let (status, report) = match outcome {
             Outcome::Report(record) => (StatusCode::OK, Some(report_of(row.country, &record))),
             Outcome::SlowReport(record) => {
@@ -152,7 +149,7 @@ async fn every_test_document_has_the_answer_of_its_scenario() {
 #[actix_rt::test]
 async fn the_samples_of_the_specification_have_clean_records() {
     let simulator = start().await;
-    for (country, document) in SAMPLES {
+    for (country, document) in samples() {
         let data = ask(&simulator, country, document).await.parsed(country).unwrap();
         let score = data.credit_score.unwrap().get();
         assert!((720..=780).contains(&score), "{country}: {score}");
@@ -161,7 +158,8 @@ async fn the_samples_of_the_specification_have_clean_records() {
         let income = rust_decimal::Decimal::from(record::typical_monthly_income(country));
         let obligations = data.monthly_obligations.unwrap().amount();
         assert!(obligations * rust_decimal::Decimal::from(8) < income, "{country}");
-        assert_eq!(data.verified, (country == Country::Co).then_some(true), "{country}");
+        let carries = crate::providers::tests::samples(country).has_verification;
+        assert_eq!(data.verified, carries.then_some(true), "{country}");
     }
     simulator.stop().await;
 }
@@ -223,7 +221,7 @@ async fn the_next_calls_fail_and_then_the_bureau_recovers() {
 #[actix_rt::test]
 async fn latency_error_rate_and_malformed_reports_can_be_set_and_reset() {
     let simulator = start().await;
-    let (country, document) = SAMPLES[2];
+    let (country, document) = samples()[2];
     let script = simulator.script().clone();
     script.set_error_rate(country, 100);
     assert_eq!(ask(&simulator, country, document).await.status, StatusCode::INTERNAL_SERVER_ERROR);
@@ -326,7 +324,7 @@ async fn calls_are_logged_with_their_request_id_and_without_personal_data() {
     let log = Captured::default();
     let drain = Mutex::new(slog_json::Json::default(log.clone())).fuse();
     let simulator = start_with_logger(slog::Logger::root(drain, slog::o!())).await;
-    for row in TEST_DOCUMENTS.iter().filter(|row| row.outcome() != Outcome::Hang) {
+    for row in test_documents().filter(|row| row.outcome() != Outcome::Hang) {
         ask(&simulator, row.country, row.document).await;
     }
     simulator.stop().await;
@@ -336,9 +334,9 @@ async fn calls_are_logged_with_their_request_id_and_without_personal_data() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|line| line["msg"] == "request to simulated bureau")
         .collect();
-    assert_eq!(calls.len(), TEST_DOCUMENTS.iter().filter(|row| row.outcome() != Outcome::Hang).count());
+    assert_eq!(calls.len(), test_documents().filter(|row| row.outcome() != Outcome::Hang).count());
     assert!(calls.iter().all(|call| call["request_id"] == "req-7" && call["traceparent"] == false));
-    for row in TEST_DOCUMENTS {
+    for row in test_documents() {
         assert!(!text.contains(row.document), "{} is in the log", row.document);
     }
     assert!(!text.contains("Ana") && !text.contains("ANA"));
@@ -390,93 +388,38 @@ fn the_default_delays_are_the_documented_ones() {
 #[test]
 fn every_country_has_each_possible_scenario_exactly_once() {
     use Scenario::{HighObligations, IncomeMismatch, Unverified};
-    let scenarios: std::collections::BTreeSet<_> = TEST_DOCUMENTS.iter().map(|row| row.scenario).collect();
+    let scenarios: std::collections::BTreeSet<_> = test_documents().map(|row| row.scenario).collect();
     assert_eq!(scenarios.len(), 17);
+    let countries = Countries::built_in().unwrap();
     for country in Country::ALL {
+        let rules = countries.rules(country).describe().rules;
+        let has = |code| rules.iter().any(|rule| rule.code == code);
         for scenario in &scenarios {
             let possible = match scenario {
-                HighObligations => !matches!(country, Country::Mx | Country::Co),
-                IncomeMismatch => country == Country::It,
-                Unverified => country == Country::Co,
+                HighObligations => has("DTI_TOO_HIGH"),
+                IncomeMismatch => has("INCOME_MISMATCH"),
+                Unverified => has("RECORD_NOT_VERIFIED"),
                 _ => true,
             };
             let rows = documents_for(*scenario).filter(|row| row.country == country).count();
             assert_eq!(rows, usize::from(possible), "{country} {scenario:?}");
         }
     }
-    for (country, sample) in SAMPLES {
+    for (country, sample) in samples() {
         let row = documents_for(Scenario::Approve).find(|row| row.country == country).unwrap();
         assert_eq!(row.document, sample);
     }
     let distinct: std::collections::BTreeSet<_> =
-        TEST_DOCUMENTS.iter().map(|row| (row.country, row.document)).collect();
-    assert_eq!(distinct.len(), TEST_DOCUMENTS.len());
-}
-
-/// The official check of each country's documents, implemented separately from the code under test.
-fn passes_official_check(country: Country, document: &str) -> bool {
-    let digits = |text: &str| text.bytes().map(|byte| u32::from(byte) - 48).collect::<Vec<_>>();
-    let weighted = |digits: &[u32], first: u32| -> u32 {
-        digits.iter().zip((0..=first).rev()).map(|(digit, weight)| digit * weight).sum()
-    };
-    let numeric = document.bytes().all(|byte| byte.is_ascii_digit());
-    match country {
-        Country::Es => {
-            let number: usize = document.get(..8).unwrap().parse().unwrap();
-            document.len() == 9 && document.as_bytes()[8] == b"TRWAGMYFPDXBNJZSQVHLCKE"[number % 23]
-        }
-        Country::Pt => {
-            let nif = digits(document);
-            let check = (11 - weighted(&nif[..8], 9) % 11) % 11 % 10;
-            numeric && nif.len() == 9 && nif[8] == check && matches!(nif[0], 1..=3)
-        }
-        Country::It => {
-            const ODD: [u32; 26] = [
-                1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23,
-            ];
-            let value = |byte: u8| usize::from(if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' });
-            let sum: u32 = document
-                .get(..15)
-                .unwrap()
-                .bytes()
-                .enumerate()
-                .map(
-                    |(i, byte)| {
-                        if i % 2 == 0 { ODD[value(byte)] } else { u32::try_from(value(byte)).unwrap() }
-                    },
-                )
-                .sum();
-            document.len() == 16 && u32::from(document.as_bytes()[15] - b'A') == sum % 26
-        }
-        Country::Mx => {
-            let place =
-                |letter| "0123456789ABCDEFGHIJKLMNÑOPQRSTUVWXYZ".chars().position(|c| c == letter).unwrap();
-            let sum: usize = document.chars().take(17).enumerate().map(|(i, c)| place(c) * (18 - i)).sum();
-            document.len() == 18 && document.ends_with(&((10 - sum % 10) % 10).to_string())
-        }
-        Country::Co => numeric && (6..=10).contains(&document.len()) && !document.starts_with('0'),
-        Country::Br => {
-            let cpf = digits(document);
-            let check = |end: usize| weighted(&cpf[..end], u32::try_from(end).unwrap() + 1) * 10 % 11 % 10;
-            numeric && cpf.len() == 11 && cpf[9] == check(9) && cpf[10] == check(10)
-        }
-    }
+        test_documents().map(|row| (row.country, row.document)).collect();
+    assert_eq!(distinct.len(), test_documents().count());
 }
 
 #[test]
-fn every_test_document_passes_its_official_check() {
-    for row in TEST_DOCUMENTS {
-        assert!(passes_official_check(row.country, row.document), "{} {}", row.country, row.document);
-    }
-    for (country, wrong) in [
-        (Country::Es, "12345678A"),
-        (Country::Pt, "123456780"),
-        (Country::It, "RSSMRA80A01H501A"),
-        (Country::Mx, "HERM850101MDFRRR01"),
-        (Country::Co, "12345"),
-        (Country::Br, "12345678900"),
-    ] {
-        assert!(!passes_official_check(country, wrong), "{wrong}");
+fn every_test_document_is_valid() {
+    let countries = Countries::built_in().unwrap();
+    for row in test_documents() {
+        let verdict = countries.rules(row.country).check_document(row.document, Clock::system().now());
+        assert_eq!(verdict.normalized.as_deref(), Some(row.document), "{}", row.country);
     }
 }
 
@@ -484,17 +427,30 @@ const PAGE: &str = include_str!("../../../docs/providers.md");
 
 #[test]
 fn the_documentation_lists_every_test_document_with_its_answer_and_effect() {
-    let missing: Vec<_> = TEST_DOCUMENTS
-        .iter()
+    let missing: Vec<_> = test_documents()
         .map(|row| format!("| {} | `{}` | {} | {} |", row.country, row.document, row.answer(), row.effect()))
         .filter(|line| !PAGE.lines().any(|found| found == line))
         .collect();
     assert!(missing.is_empty(), "docs/providers.md lacks:\n{}", missing.join("\n"));
     let listed = PAGE
         .lines()
-        .filter(|line| SAMPLES.iter().any(|(c, _)| line.starts_with(&format!("| {c} | `"))))
+        .filter(|line| Country::ALL.iter().any(|c| line.starts_with(&format!("| {c} | `"))))
         .count();
-    assert_eq!(listed, TEST_DOCUMENTS.len(), "docs/providers.md lists documents that do not exist");
+    assert_eq!(listed, test_documents().count(), "docs/providers.md lists documents that do not exist");
+}
+
+#[test]
+fn the_documentation_names_every_bureau_and_family() {
+    for country in Country::ALL {
+        let row = format!("| {} | {} |", country.name(), provider_for(country).name());
+        assert!(
+            PAGE.contains(&row),
+            "the first table of docs/providers.md lacks a line that starts with {row}"
+        );
+        let family = format!("`{}` ({country})", simulated(country).family.trim_end_matches('?'));
+        let text = PAGE.replace('\n', " ");
+        assert!(text.contains(&family), "docs/providers.md lacks the family {family} of test documents");
+    }
 }
 
 /// The fenced block after `<!-- name -->` in the documentation, with its lines joined without indentation.
@@ -507,7 +463,7 @@ fn example(name: &str) -> String {
 
 #[test]
 fn the_examples_in_the_documentation_match_requests_and_reports() {
-    for (country, document) in SAMPLES {
+    for (country, document) in samples() {
         let code = country.lower_code();
         let (shown, sent) = (example(&format!("{code} request")), question(country, document));
         let sent_text = String::from_utf8(sent.body).unwrap();
@@ -518,7 +474,7 @@ fn the_examples_in_the_documentation_match_requests_and_reports() {
             assert_eq!(shown, sent_text, "{country}");
         }
         assert!(PAGE.contains(&format!("`POST {}`", sent.path)), "{country}");
-        let Outcome::Report(record) = families::outcome_of(country, document) else {
+        let Outcome::Report(record) = test_documents::outcome_of(country, document) else {
             panic!("{country}'s sample has no report")
         };
         let parsed = provider_for(country).parse(example(&format!("{code} answer")).as_bytes());

@@ -7,6 +7,7 @@ use aval::cli::api_key::{self, ApiKeyArgs};
 use aval::cli::token::{self, TokenArgs};
 use aval::cli::user::{self, UserArgs};
 use aval::clock::Clock;
+use aval::domain::application::Country;
 use clap::Parser;
 use secrecy::ExposeSecret as _;
 
@@ -132,8 +133,7 @@ async fn an_operator_gets_tokens_and_keys_that_work() {
 
 #[actix_rt::test]
 async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
-    let simulators =
-        ["ES", "PT", "IT", "MX", "CO", "BR"].map(|country| format!("AVAL__PROVIDERS__{country}__SIMULATOR"));
+    let simulators = Country::ALL.map(|country| format!("AVAL__PROVIDERS__{country}__SIMULATOR"));
     let mut overrides = vec![
         ("AVAL_ENV", "production"),
         ("AVAL__FAULTS__INJECTION", "false"),

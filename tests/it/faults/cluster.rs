@@ -7,6 +7,8 @@ use actix_web::http::StatusCode;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use tempfile::TempDir;
 
+use aval::domain::application::Country;
+
 use crate::support::accounts::{self, ADMIN};
 use crate::support::chaos_proxy::{ChaosProxy, Link, Upstream};
 use crate::support::db::{Server, text};
@@ -172,8 +174,9 @@ impl Cluster {
         };
         let (url, direct_url) = (url_through(&database), url_through(&direct));
         let data_dir = self.folder.path().join(format!("instance-{number}"));
-        let bureaus = ["ES", "PT", "IT", "MX", "CO", "BR"].map(|code| {
-            let url = format!("http://{}/{}", self.bureau_link.address(), code.to_lowercase());
+        let bureaus = Country::ALL.map(|country| {
+            let code = country.code();
+            let url = format!("http://{}/{}", self.bureau_link.address(), country.lower_code());
             (format!("AVAL__PROVIDERS__{code}__BASE_URL"), url)
         });
         let redis = self.redis.as_ref().map(|server| ChaosProxy::start(Upstream::Unix(server.socket())));

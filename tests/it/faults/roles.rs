@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use super::cluster::{Cluster, LEASE};
 use super::workload::Workload;
 use super::{PAUSE, SOME, judge, rounds, seed, work};
-use crate::support::builders::{SAMPLES, body};
+use crate::support::builders::{body, samples};
 use crate::support::chaos_proxy::Link;
 use crate::support::db::{Server, TestDatabase, text};
 use crate::support::eventually;
@@ -79,7 +79,7 @@ async fn the_jobs_of_a_killed_instance_are_finished_within_the_lease_and_two_sec
     let mut cluster = Cluster::start_with_redis(Server::of(&database), 2).await;
     cluster.bureau_link.set(Link::Silent);
     let url = format!("{}/api/v1/applications", cluster.urls()[0]);
-    for (country, document) in SAMPLES.iter().cycle().take(24) {
+    for (country, document) in samples().iter().cycle().take(24) {
         let sent = cluster.client.post(&url).bearer_auth(&cluster.token).send_json(&body(*country, document));
         assert_eq!(sent.await.unwrap().status(), StatusCode::CREATED);
     }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::app::{Heard, TestSocket};
-use crate::support::builders::{SAMPLES, body, with};
+use crate::support::builders::{body, samples, with};
 use crate::support::pace;
 
 const WRITERS: usize = 3;
@@ -188,7 +188,7 @@ impl Ground {
         let mut number = 0;
         while !self.stop.is_cancelled() {
             number += 1;
-            let (country, document) = SAMPLES[dice.random_range(0..SAMPLES.len())];
+            let (country, document) = samples()[dice.random_range(0..samples().len())];
             let base = body(country, document);
             // Each application has a unique amount, which identifies it in the database.
             let whole = base["requested_amount"].as_str().unwrap().split('.').next().unwrap().to_owned();

@@ -2,7 +2,8 @@
 
 use actix_web::http::Method;
 use aval::domain::application::Country;
-use aval::providers::simulator::test_documents::{Scenario, TEST_DOCUMENTS};
+use aval::providers::simulator::scenario::Scenario;
+use aval::providers::simulator::test_documents::test_documents;
 use serde_json::{Value, json};
 
 use super::wrong;
@@ -66,7 +67,7 @@ async fn an_application_counts_from_its_creation_until_its_deletion_and_after_it
 async fn decisions_are_counted_by_country_with_risks_and_amounts() {
     let app = TestApp::start(&COUNTED).await;
     let wanted = [Scenario::Approve, Scenario::LowScore, Scenario::Defaults, Scenario::NoScore];
-    for row in TEST_DOCUMENTS.iter().filter(|row| wanted.contains(&row.scenario)) {
+    for row in test_documents().filter(|row| wanted.contains(&row.scenario)) {
         let id = app.submit(&body(row.country, row.document)).await;
         app.decided(&id).await;
     }

@@ -1,26 +1,26 @@
 //! Applications as clients send them.
 
 use aval::domain::application::Country;
+use aval::providers::simulator::record::typical_monthly_income;
+use aval::providers::simulator::scenario::Scenario;
+use aval::providers::simulator::test_documents::test_documents;
 use serde_json::{Value, json};
 
-/// Each country's sample document from the specification.
-pub(crate) const SAMPLES: [(Country, &str); 6] = [
-    (Country::Es, "12345678Z"),
-    (Country::Pt, "123456789"),
-    (Country::It, "RSSMRA80A01H501U"),
-    (Country::Mx, "HERM850101MDFRRR08"),
-    (Country::Co, "1234567890"),
-    (Country::Br, "12345678909"),
-];
+/// Each country's document with a clean record, in the order of [`Country::ALL`].
+pub(crate) fn samples() -> Vec<(Country, &'static str)> {
+    let clean = test_documents().filter(|row| row.scenario == Scenario::Approve);
+    clean.map(|row| (row.country, row.document)).collect()
+}
+
+/// An amount and an income that the country's rules approve when the bureau's report is clean.
+pub(crate) fn approvable(country: Country) -> (String, String) {
+    let income = if country.currency() == "EUR" { 3_000 } else { typical_monthly_income(country) };
+    (format!("{}.00", 2 * income), format!("{income}.00"))
+}
 
 /// An application that its country's rules approve if the bureau's report is clean.
 pub(crate) fn body(country: Country, document: &str) -> Value {
-    let (amount, income) = match country {
-        Country::Es | Country::Pt | Country::It => ("6000.00", "3000.00"),
-        Country::Mx => ("60000.00", "40000.00"),
-        Country::Co => ("9000000.00", "6000000.00"),
-        Country::Br => ("12000.00", "9000.00"),
-    };
+    let (amount, income) = approvable(country);
     json!({
         "country": country.code(),
         "full_name": "Ana García López",

@@ -141,19 +141,14 @@ pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &s
 
 /// An application that its country's rules approve if the report for its document is clean.
 pub(crate) fn application(clock: &Clock, country: Country, document: &str) -> NewApplication {
-    let (amount, income) = match country {
-        Country::Es | Country::Pt | Country::It => ("6000", "3000"),
-        Country::Mx => ("60000", "40000"),
-        Country::Co => ("9000000", "6000000"),
-        Country::Br => ("12000", "9000"),
-    };
+    let (amount, income) = super::builders::approvable(country);
     NewApplication {
         id: ApplicationId::new(clock.new_uuid()),
         country,
         full_name: FullName::parse("Ana García").unwrap(),
         identity_document: IdentityDocument::from_normalized(document.to_owned()),
-        requested_amount: Money::parse_positive(amount).unwrap(),
-        monthly_income: Money::parse_positive(income).unwrap(),
+        requested_amount: Money::parse_positive(&amount).unwrap(),
+        monthly_income: Money::parse_positive(&income).unwrap(),
         term_months: TermMonths::DEFAULT,
         birth_date: None,
         country_specific_data: serde_json::Map::new(),

@@ -89,6 +89,6 @@ impl Message {
 
 /// A pending application that is not processed.
 async fn waiting(app: &TestApp, country: Country) -> String {
-    let sample = crate::support::builders::SAMPLES.iter().find(|(of, _)| *of == country).unwrap().1;
+    let sample = crate::support::builders::samples().into_iter().find(|(of, _)| *of == country).unwrap().1;
     app.submit(&crate::support::builders::body(country, sample)).await
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Message, confirmed, waiting};
 use crate::support::app::TestApp;
-use crate::support::builders::{SAMPLES, body};
+use crate::support::builders::{body, samples};
 
 /// Concurrent webhooks.
 const AT_ONCE: usize = 40;
@@ -79,7 +79,7 @@ async fn racing_calls_and_webhooks_decide_each_application_once() {
     let mut messages = Vec::new();
     let mut ids = Vec::new();
     for n in 0..30 {
-        let (country, document) = SAMPLES[n % 6];
+        let (country, document) = samples()[n % 6];
         let id = app.submit(&body(country, document)).await;
         // Two different webhooks for each application, twice. Only open applications can be changed.
         for (outcome, day) in [("confirmed", 30), ("rejected", 31)] {

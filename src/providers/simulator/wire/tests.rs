@@ -3,10 +3,13 @@
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
-use super::*;
+use super::super::record::BureauRecord;
+use super::super::simulated;
+use crate::domain::application::Country;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::money::Money;
 use crate::domain::personal_data::{FullName, IdentityDocument};
+use crate::providers::tests::samples;
 use crate::providers::{Subject, provider_for};
 
 fn any_money() -> impl Strategy<Value = Money> {
@@ -58,10 +61,10 @@ fn expected(country: Country, record: &BureauRecord) -> BankingData {
     data.total_debt = record.total_debt;
     data.monthly_obligations = record.monthly_obligations;
     data.has_defaults = record.has_defaults;
-    if matches!(country, Country::It | Country::Co | Country::Br) {
+    if samples(country).has_income {
         data.average_monthly_income = record.average_monthly_income;
     }
-    if country == Country::Co {
+    if samples(country).has_verification {
         data.verified = record.verified;
     }
     data.additional_data.insert("report_reference".to_owned(), record.reference.clone().into());
@@ -84,7 +87,7 @@ proptest! {
     #[test]
     fn a_record_survives_a_round_trip_in_every_format(record in any_record()) {
         for country in Country::ALL {
-            let body = format_of(country).write_report(&record);
+            let body = simulated(country).format.write_report(&record);
             prop_assert_eq!(provider_for(country).parse(body.as_bytes()), Ok(expected(country, &record)));
         }
     }
@@ -97,15 +100,15 @@ proptest! {
         };
         for country in Country::ALL {
             let request = provider_for(country).request(&subject);
-            prop_assert_eq!(request.path, format_of(country).path());
-            prop_assert_eq!(format_of(country).read_document(&request.body), Some(document.clone()), "{}", country);
+            prop_assert_eq!(request.path, simulated(country).format.path());
+            prop_assert_eq!(simulated(country).format.read_document(&request.body), Some(document.clone()), "{}", country);
         }
     }
 
     #[test]
     fn a_report_truncated_anywhere_is_rejected(record in any_record(), at in any::<prop::sample::Index>()) {
         for country in Country::ALL {
-            let body = format_of(country).write_report(&record).into_bytes();
+            let body = simulated(country).format.write_report(&record).into_bytes();
             let cut = &body[..at.index(body.len())];
             prop_assert!(provider_for(country).parse(cut).is_err(), "{} at {}", country, cut.len());
         }
@@ -118,7 +121,7 @@ proptest! {
         byte in any::<u8>(),
     ) {
         for country in Country::ALL {
-            let mut body = format_of(country).write_report(&record).into_bytes();
+            let mut body = simulated(country).format.write_report(&record).into_bytes();
             let at = at.index(body.len());
             body[at] = byte;
             if let Ok(data) = provider_for(country).parse(&body) {
@@ -130,7 +133,7 @@ proptest! {
     #[test]
     fn garbage_is_not_a_request(body in prop::collection::vec(any::<u8>(), 0..200)) {
         for country in Country::ALL {
-            prop_assert_eq!(format_of(country).read_document(&body), None);
+            prop_assert_eq!(simulated(country).format.read_document(&body), None);
         }
     }
 }
@@ -140,7 +143,8 @@ fn adapters_reject_the_reports_of_other_bureaus() {
     let record = BureauRecord::believable(Country::Es, "12345678Z");
     for writer in Country::ALL {
         for reader in Country::ALL {
-            let parsed = provider_for(reader).parse(format_of(writer).write_report(&record).as_bytes());
+            let parsed =
+                provider_for(reader).parse(simulated(writer).format.write_report(&record).as_bytes());
             assert_eq!(parsed.is_ok(), writer == reader, "{reader} reads {writer}");
         }
     }
@@ -149,7 +153,7 @@ fn adapters_reject_the_reports_of_other_bureaus() {
 #[test]
 fn an_error_answer_is_not_a_report() {
     for country in Country::ALL {
-        let body = format_of(country).write_error("UNAVAILABLE");
+        let body = simulated(country).format.write_error("UNAVAILABLE");
         assert!(provider_for(country).parse(body.as_bytes()).is_err(), "{country}");
     }
 }

@@ -1,24 +1,17 @@
-//! The server side of the bureaus' formats: parses requests and writes answers.
+//! The server side of a bureau's format: parses requests and writes answers.
 //!
-//! Written separately from the adapters, from the description in `docs/providers.md`: shared types would hide mistakes
-//! that both sides have in common. Only the score scales, which have their own tests, are shared.
+//! Formats are written separately from the adapters, from the description in `docs/providers.md`: shared types would hide
+//! mistakes that both sides have in common. Only the score scales, which have their own tests, are shared.
 
-mod asnef_cirbe;
-mod banco_de_portugal;
-mod buro_de_credito;
-mod crif;
-mod datacredito;
-mod serasa;
 #[cfg(test)]
 mod tests;
 
 use serde_json::Value;
 
 use super::record::BureauRecord;
-use crate::domain::application::Country;
 
 /// The server side of one bureau's format.
-pub(super) trait WireFormat: Sync {
+pub(crate) trait WireFormat: Sync {
     /// The path of requests below the country's base URL.
     fn path(&self) -> &'static str;
 
@@ -35,26 +28,14 @@ pub(super) trait WireFormat: Sync {
     fn write_error(&self, code: &str) -> String;
 }
 
-/// The format of `country`'s bureau.
-pub(super) fn format_of(country: Country) -> &'static dyn WireFormat {
-    match country {
-        Country::Es => &asnef_cirbe::Format,
-        Country::Pt => &banco_de_portugal::Format,
-        Country::It => &crif::Format,
-        Country::Mx => &buro_de_credito::Format,
-        Country::Co => &datacredito::Format,
-        Country::Br => &serasa::Format,
-    }
-}
-
 /// The string at `pointer` (RFC 6901) in a JSON body.
-fn json_text(body: &[u8], pointer: &str) -> Option<String> {
+pub(in crate::providers) fn json_text(body: &[u8], pointer: &str) -> Option<String> {
     let question: Value = serde_json::from_slice(body).ok()?;
     Some(question.pointer(pointer)?.as_str()?.to_owned())
 }
 
 /// Removes null members at every depth.
-fn without_nulls(value: Value) -> Value {
+pub(in crate::providers) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => members
             .into_iter()
@@ -67,11 +48,11 @@ fn without_nulls(value: Value) -> Value {
 }
 
 /// ` name="value"`, or nothing without a value. Does not escape: values are numbers or words.
-fn attribute(name: &str, value: Option<impl std::fmt::Display>) -> String {
+pub(in crate::providers) fn attribute(name: &str, value: Option<impl std::fmt::Display>) -> String {
     value.map(|value| format!(" {name}=\"{value}\"")).unwrap_or_default()
 }
 
 /// `<name>value</name>`, or nothing without a value. Does not escape, as in [`attribute`].
-fn element(name: &str, value: Option<impl std::fmt::Display>) -> String {
+pub(in crate::providers) fn element(name: &str, value: Option<impl std::fmt::Display>) -> String {
     value.map(|value| format!("<{name}>{value}</{name}>")).unwrap_or_default()
 }

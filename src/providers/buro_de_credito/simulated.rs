@@ -1,14 +1,60 @@
-//! The server side of Buró de Crédito's format: the INTL line of tags, lengths and values, with amounts in centavos.
+//! The simulator's side of Buró de Crédito's format: the INTL line of tags, lengths and values, with amounts in centavos.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
 
-use super::WireFormat;
 use crate::domain::banking::AccountStatus;
 use crate::domain::money::Money;
+use crate::domain::status::Status::{Approved, Rejected, UnderReview};
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
 use crate::providers::simulator::record::BureauRecord;
+use crate::providers::simulator::scenario::Scenario::{
+    Approve, Defaults, LowScore, Malformed, NoObligations, NoScore, RateLimited, ServerError, Slow,
+    Suspended, ThinFile, Timeout, Unauthorized, Unavailable,
+};
+use crate::providers::simulator::wire::WireFormat;
 
-pub(super) struct Format;
+pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
+    format: &Format,
+    typical_monthly_income: 20_000,
+    clean: CleanFigures { score: 740, monthly_obligations: 1_500, total_debt: 36_000 },
+    with_defaults: UnderReview,
+    without_obligations: Approved,
+    family: "HERM7n01ssMDFccc0?",
+    documents: &[
+        (Approve, "HERM850101MDFRRR08"),
+        (LowScore, "HERM850102MDFRRR09"),
+        (Defaults, "HERM850104MDFRRR01"),
+        (Suspended, "HERM850105MDFRRR02"),
+        (ThinFile, "HERM850108MDFRRR05"),
+        (NoScore, "HERM850109MDFRRR06"),
+        (NoObligations, "HERM850110MDFRRR07"),
+        (ServerError, "HERM850111MDFRRR08"),
+        (Unavailable, "HERM850112MDFRRR09"),
+        (Timeout, "HERM850113MDFRRR00"),
+        (Malformed, "HERM850114MDFRRR01"),
+        (Unauthorized, "HERM850115MDFRRR02"),
+        (RateLimited, "HERM850116MDFRRR03"),
+        (Slow, "HERM850117MDFRRR04"),
+    ],
+    stories: [
+        story(Approve, "María Hernández Ríos", (80_000, 24_000, 36), Approved),
+        story(LowScore, "Guadalupe Navarro Téllez", (60_000, 20_000, 36), Rejected),
+        story(ThinFile, "Ximena Cárdenas Luna", (40_000, 18_000, 24), UnderReview),
+        story(Suspended, "Fernanda Rosales Vega", (30_000, 20_000, 36), Approved),
+        story(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
+        // Above 30 % of the income each month.
+        story(Approve, "María Hernández Ríos", (200_000, 18_000, 36), Rejected),
+        story(NoObligations, "Daniela Zamora Peña", (45_000, 21_000, 36), Approved),
+        // Below 5,000 pesos a month.
+        story(Approve, "María Hernández Ríos", (9_000, 4_800, 36), Rejected),
+        story(NoScore, "Teresa Olvera Campos", (35_000, 19_000, 36), UnderReview),
+        // Above three annual incomes.
+        story(Approve, "María Hernández Ríos", (900_000, 20_000, 84), Rejected),
+    ],
+};
+
+struct Format;
 
 /// `INTL14`, a reference of 25 characters, product `001`, country `MX`.
 const QUESTION_HEADER_LEN: usize = 36;

@@ -1,13 +1,60 @@
-//! The server side of DataCrédito's format: a SOAP envelope with figures in attributes and a score from 150 to 950.
+//! The simulator's side of DataCrédito's format: a SOAP envelope with figures in attributes and a score from 150 to 950.
 
 use serde::Deserialize;
 
-use super::{WireFormat, attribute, element};
 use crate::domain::banking::AccountStatus;
+use crate::domain::status::Status::{Approved, Rejected, UnderReview};
 use crate::providers::datacredito::SCALE;
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
 use crate::providers::simulator::record::BureauRecord;
+use crate::providers::simulator::scenario::Scenario::{
+    Approve, Defaults, LowScore, Malformed, NoObligations, NoScore, RateLimited, ServerError, Slow,
+    Suspended, ThinFile, Timeout, Unauthorized, Unavailable, Unverified,
+};
+use crate::providers::simulator::wire::{WireFormat, attribute, element};
 
-pub(super) struct Format;
+pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
+    format: &Format,
+    typical_monthly_income: 4_000_000,
+    clean: CleanFigures { score: 730, monthly_obligations: 350_000, total_debt: 8_400_000 },
+    with_defaults: UnderReview,
+    without_obligations: Approved,
+    family: "1900nnnnss",
+    documents: &[
+        (Approve, "1234567890"),
+        (LowScore, "1000000002"),
+        (Defaults, "1000000004"),
+        (Suspended, "1000000005"),
+        (Unverified, "1000000007"),
+        (ThinFile, "1000000008"),
+        (NoScore, "1000000009"),
+        (NoObligations, "1000000010"),
+        (ServerError, "1000000011"),
+        (Unavailable, "1000000012"),
+        (Timeout, "1000000013"),
+        (Malformed, "1000000014"),
+        (Unauthorized, "1000000015"),
+        (RateLimited, "1000000016"),
+        (Slow, "1000000017"),
+    ],
+    stories: [
+        story(Approve, "Andrés Restrepo Giraldo", (15_000_000, 4_500_000, 36), Approved),
+        story(LowScore, "Paola Cifuentes Rojas", (8_000_000, 4_000_000, 36), Rejected),
+        story(Unverified, "Camilo Ospina Vargas", (10_000_000, 4_200_000, 36), UnderReview),
+        story(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
+        // Above 50,000,000 pesos.
+        story(Approve, "Andrés Restrepo Giraldo", (60_000_000, 9_000_000, 60), Rejected),
+        // Below 1,500,000 pesos a month.
+        story(Approve, "Andrés Restrepo Giraldo", (2_000_000, 1_400_000, 36), Rejected),
+        story(Defaults, "Héctor Quiroga Salazar", (7_000_000, 4_600_000, 36), UnderReview),
+        story(Suspended, "Natalia Arango Mejía", (6_000_000, 4_400_000, 36), Approved),
+        story(NoObligations, "Germán Pineda Castaño", (9_000_000, 4_800_000, 36), Approved),
+        // Above 40 % of the income each month.
+        story(Approve, "Andrés Restrepo Giraldo", (45_000_000, 3_500_000, 36), Rejected),
+    ],
+};
+
+struct Format;
 
 #[derive(Deserialize)]
 struct Envelope {

@@ -1,0 +1,117 @@
+//! What a country declares, and its rules with the thresholds read at startup.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+
+use super::data::{self, DataMember};
+use super::description::{CountryDescription, DocumentDescription};
+use super::document::{self, DocumentVerdict, ReasonCode};
+use super::evaluation::RulePack;
+#[cfg(test)]
+use super::table::Expected;
+use super::thresholds::ThresholdsFile;
+use crate::domain::application::Country;
+use crate::domain::decision::{Case, Decision};
+use crate::error::Result;
+
+/// One country, as its file declares it.
+pub(super) struct Definition {
+    pub(super) country: Country,
+    /// The name of the credit bureau.
+    pub(super) bureau: &'static str,
+    pub(super) document: DocumentDescription,
+    pub(super) check: DocumentCheck,
+    /// Whether documents have check characters. Those without cannot be told from other numbers in a text.
+    pub(super) has_check_characters: bool,
+    /// The members of `country_specific_data` besides those that every country has.
+    pub(super) members: &'static [DataMember],
+    /// The text of `config/countries/<code>.toml`.
+    pub(super) thresholds: &'static str,
+    /// Makes the rules from the thresholds.
+    pub(super) rules: fn(&ThresholdsFile) -> Result<RulePack>,
+    /// The expected results of the tables of tests.
+    #[cfg(test)]
+    pub(super) expected: Expected,
+}
+
+/// How a text is checked as a document.
+pub(super) enum DocumentCheck {
+    /// The document contains no date.
+    Undated(fn(&str) -> Result<DocumentVerdict, ReasonCode>),
+    /// The document contains birth date and sex. The age is computed for the current date in this time zone.
+    Dated(Tz, fn(&str, NaiveDate) -> Result<DocumentVerdict, ReasonCode>),
+}
+
+impl Definition {
+    /// The members of `country_specific_data`, in the order of the description.
+    pub(super) fn data_members(&self) -> impl Iterator<Item = &'static DataMember> {
+        let person = match self.check {
+            DocumentCheck::Undated(_) => &data::FROM_CLIENT,
+            DocumentCheck::Dated(..) => &data::FROM_DOCUMENT,
+        };
+        person.iter().chain(data::EVERYWHERE).chain(self.members)
+    }
+
+    /// Whether `text` is a valid document, of an adult or a minor.
+    pub(super) fn is_document(&self, text: &str) -> bool {
+        let verdict = match self.check {
+            DocumentCheck::Undated(check) => check(text),
+            DocumentCheck::Dated(_, check) => check(text, NaiveDate::MAX),
+        };
+        verdict.is_ok_and(|verdict| verdict.valid)
+    }
+}
+
+/// The rules of one country.
+pub struct CountryRules {
+    definition: &'static Definition,
+    pack: RulePack,
+}
+
+impl CountryRules {
+    /// # Errors
+    /// [`Error::Configuration`](crate::error::Error::Configuration) if the thresholds are not valid.
+    pub(super) fn new(definition: &'static Definition, file: &ThresholdsFile) -> Result<Self> {
+        Ok(Self { definition, pack: (definition.rules)(file)? })
+    }
+
+    /// The country that these rules belong to.
+    pub fn country(&self) -> Country {
+        self.definition.country
+    }
+
+    /// The answer of `GET /countries/{code}`.
+    pub fn describe(&self) -> CountryDescription {
+        let Definition { country, document, bureau, .. } = self.definition;
+        let members = self.definition.data_members();
+        CountryDescription::new(*country, document.clone(), bureau, members, &self.pack)
+    }
+
+    /// Checks an identity document as sent by a client. `as_of` is the time of the application: ages are computed for
+    /// the local date at that time.
+    pub fn check_document(&self, text: &str, as_of: DateTime<Utc>) -> DocumentVerdict {
+        let verdict = match self.definition.check {
+            DocumentCheck::Undated(check) => check(text),
+            DocumentCheck::Dated(zone, check) => check(text, document::local_date(as_of, zone)),
+        };
+        verdict.unwrap_or_else(DocumentVerdict::unrecognized)
+    }
+
+    /// Decides a case. Every case has a decision, and the same case always has the same one.
+    pub fn evaluate(&self, case: &Case) -> Decision {
+        self.pack.evaluate(case)
+    }
+
+    /// The content hash of the rules and thresholds, such as `es-0123456789abcdef`.
+    pub fn rules_version(&self) -> &str {
+        self.pack.version()
+    }
+}
+
+impl fmt::Debug for CountryRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CountryRules").field(&self.rules_version()).finish()
+    }
+}

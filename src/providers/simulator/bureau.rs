@@ -1,0 +1,56 @@
+//! What the simulator needs of one bureau.
+
+use super::scenario::Scenario;
+use super::wire::WireFormat;
+use crate::domain::status::Status;
+
+/// Number of stories of each country.
+pub(crate) const STORIES: usize = 10;
+
+/// One country's simulated bureau.
+pub(crate) struct SimulatedBureau {
+    pub(crate) format: &'static dyn WireFormat,
+    /// A typical monthly income of an applicant, in whole units of the currency.
+    pub(crate) typical_monthly_income: u64,
+    pub(crate) clean: CleanFigures,
+    /// What the country's rules make of an otherwise acceptable applicant with active defaults.
+    pub(crate) with_defaults: Status,
+    /// What the country's rules make of an otherwise acceptable applicant whose obligations are unknown.
+    pub(crate) without_obligations: Status,
+    /// The pattern of the families of test documents: `n` and `c` stand for the digits of a serial number (`c` as
+    /// consonants), `s` for [`Scenario::number`], `?` for check characters.
+    pub(crate) family: &'static str,
+    /// The test document of each scenario that the country's rules distinguish.
+    pub(crate) documents: &'static [(Scenario, &'static str)],
+    /// The applications of `aval demo`. Together they have every outcome and break every rule of the country.
+    pub(crate) stories: [Story; STORIES],
+}
+
+/// The figures of a clean record: a good score, low obligations. Amounts are in whole units of the currency.
+#[derive(Clone, Copy)]
+pub(crate) struct CleanFigures {
+    pub(crate) score: i64,
+    pub(crate) monthly_obligations: u64,
+    pub(crate) total_debt: u64,
+}
+
+/// An application with an invented name. Amounts are in whole units of the currency.
+pub(crate) struct Story {
+    /// Selects the test document, and with it the bureau's answer.
+    pub(crate) scenario: Scenario,
+    pub(crate) full_name: &'static str,
+    pub(crate) requested_amount: u64,
+    pub(crate) monthly_income: u64,
+    pub(crate) term_months: u16,
+    pub(crate) expected: Status,
+}
+
+/// A story with (amount, income, months).
+pub(crate) const fn story(
+    scenario: Scenario,
+    full_name: &'static str,
+    (requested_amount, monthly_income, term_months): (u64, u64, u16),
+    expected: Status,
+) -> Story {
+    Story { scenario, full_name, requested_amount, monthly_income, term_months, expected }
+}
