@@ -9,8 +9,7 @@
 //!
 //! Shared parts have files of their own: documents ([`document`]), types of thresholds (`thresholds`), the instalment
 //! and ratios (`ratios`), the kinds of rules (`rule`), the risk score (`risk`), the evaluation of rules
-//! ([`evaluation`]), the description of a country ([`description`]), country-specific data ([`data`]) and the parsing
-//! of cases ([`case`]).
+//! ([`evaluation`]), the description of a country ([`description`]) and country-specific data ([`data`]).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
@@ -20,7 +19,6 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 pub mod brazil;
-pub mod case;
 pub mod colombia;
 pub mod data;
 pub mod description;

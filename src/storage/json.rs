@@ -9,7 +9,7 @@ use diesel::sql_types::Jsonb;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::domain::members::Members;
+use crate::json::Members;
 
 /// What comes before the text in the binary form of `jsonb`.
 const VERSION: u8 = 1;

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use crate::support::db::{TestDatabase, text};
 
 /// The modules of this crate that each module may import, besides [`SHARED`].
-const IMPORTS: [(&str, &[&str]); 17] = [
+const IMPORTS: [(&str, &[&str]); 18] = [
     ("domain", &["error"]),
+    ("json", &["domain"]),
     ("resilience", &[]),
     ("supervision", &["domain"]),
     ("redis", &[]),
     ("embedded", &[]),
-    ("storage", &["domain", "resilience"]),
-    ("countries", &["domain"]),
+    ("storage", &["json", "domain", "resilience"]),
+    ("countries", &["json", "domain"]),
     ("providers", &["domain"]),
     ("events", &["redis", "storage", "domain"]),
     ("cache", &["events", "redis", "storage", "domain"]),
@@ -64,6 +65,7 @@ const IMPORTS: [(&str, &[&str]); 17] = [
             "countries",
             "providers",
             "storage",
+            "json",
             "domain",
         ],
     ),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::accounts::{TokenPair, check_password_length};
-use crate::domain::members::{Refusal, string};
+use crate::json::{Refusal, string};
 
 /// Longest secret that a request may hold, in characters. Passwords have at most 128 when they are normalised; the same
 /// password may have more as it is sent.
