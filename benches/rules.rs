@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use aval::countries::Countries;
-use aval::countries::case::parse_case;
 use aval::domain::application::Country;
+use aval::http::countries::case::parse_case;
 use chrono::{DateTime, Utc};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 

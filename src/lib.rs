@@ -22,6 +22,7 @@
 //! | [`providers`] | one adapter for each credit bureau, and the simulator of all of them |
 //! | [`countries`] | documents and rules, one file for each country |
 //! | [`storage`] | SQL behind functions; PostgreSQL is the source of truth |
+//! | [`json`] | JSON values from their exact text |
 //! | [`domain`] | pure types without I/O |
 //! | [`embedded`] | the private PostgreSQL of a machine without another |
 //! | [`config`], [`clock`], [`error`], [`telemetry`], [`resources`] | used by every module except `domain` |
@@ -41,6 +42,7 @@ pub mod embedded;
 pub mod error;
 pub mod events;
 pub mod http;
+pub mod json;
 pub mod lending;
 pub mod providers;
 pub mod queue;

@@ -6,10 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::lines::{Flow, read_line, write_line};
-use crate::countries::case::parse_case;
 use crate::countries::{Countries, CountryRules};
 use crate::domain::application::Country;
 use crate::error::{Error, PublicMessage, Result};
+use crate::http::countries::case::parse_case;
 
 /// Longest accepted line, in bytes.
 const MAX_LINE_BYTES: usize = 2 << 20;

@@ -8,8 +8,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::domain::members::{Refusal, boolean, money, string, whole_number};
 use crate::domain::personal_data::BirthDate;
+use crate::json::{Refusal, boolean, money, string, whole_number};
 
 /// A member of `country_specific_data`.
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,7 @@
 //!
 //! Shared parts have files of their own: the declaration of a country (`definition`), documents ([`document`]), types of thresholds (`thresholds`), the instalment
 //! and ratios (`ratios`), the kinds of rules (`rule`), the risk score (`risk`), the evaluation of rules
-//! ([`evaluation`]), the description of a country ([`description`]), country-specific data ([`data`]) and the parsing
-//! of cases ([`case`]).
+//! ([`evaluation`]), the description of a country ([`description`]) and country-specific data ([`data`]).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
@@ -15,7 +14,6 @@ use std::fs;
 use std::path::Path;
 
 mod brazil;
-pub mod case;
 mod colombia;
 pub mod data;
 mod definition;

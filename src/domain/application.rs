@@ -195,7 +195,7 @@ impl fmt::Debug for NewApplication {
 }
 
 /// Changes to country-specific members. A member without a value is removed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct DataChange {
     /// Changes to members that are stored in the clear.
     pub open: Vec<(&'static str, Option<Value>)>,

@@ -19,8 +19,8 @@ use futures_util::StreamExt as _;
 use super::problem::Rejection;
 use super::{HttpServerState, auth};
 use crate::config::ServerSettings;
-use crate::domain::members::Members;
 use crate::error::{Error, PublicMessage};
+use crate::json::Members;
 
 /// The media type of a JSON Merge Patch (RFC 7396), which `PATCH` takes besides plain JSON.
 pub const MERGE_PATCH: &str = "application/merge-patch+json";

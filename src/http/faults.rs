@@ -8,10 +8,12 @@ use utoipa::ToSchema;
 use super::HttpState;
 use super::body::JsonObject;
 use super::problem::Answer;
+use super::request::request_body;
+use super::request::values::{country, text};
 use super::schemas::word_schemas;
 use crate::domain::application::Country;
-use crate::domain::members::{Fields, Problems, Refusal, country, string, whole_number};
 use crate::error::{Error, PublicMessage, Result};
+use crate::json::{Refusal, whole_number};
 use crate::supervision::faults::FaultPoint;
 
 /// Most failures that can be armed at once.
@@ -45,21 +47,21 @@ word_schemas! {
     FaultTarget: TARGETS.map(|(name, _)| name), "The target of an injected fault";
 }
 
-/// What to make fail.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct FaultRequest {
-    /// Whose failure: required for `provider`, any country when absent for the actors that work for one; ignored by the
-    /// others.
-    #[schema(value_type = Option<super::schemas::CountryCode>)]
-    country: Option<Country>,
-    /// How many times: 0 ends it.
-    #[schema(minimum = 0, maximum = 10000, example = 5)]
-    failure_count: u32,
-    /// `provider` (the default), `application_actor`, `provider_gateway`, `write_batcher`, `scheduler`, `supervisor`,
-    /// `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
-    #[schema(value_type = Option<FaultTarget>, example = "provider")]
-    target: Option<String>,
+request_body! {
+    /// What to make fail.
+    pub struct FaultRequest {
+        /// Whose failure: required for `provider`, any country when absent for the actors that work for one; ignored by the
+        /// others.
+        #[schema(value_type = Option<super::schemas::CountryCode>)]
+        country: Option<Country> = optional(text(country)),
+        /// How many times: 0 ends it.
+        #[schema(minimum = 0, maximum = 10000, example = 5)]
+        failure_count: u32 = required(failure_count),
+        /// `provider` (the default), `application_actor`, `provider_gateway`, `write_batcher`, `scheduler`, `supervisor`,
+        /// `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
+        #[schema(value_type = Option<FaultTarget>, example = "provider")]
+        target: Option<(&'static str, Target)> = optional(text(target)),
+    }
 }
 
 /// What fails now.
@@ -106,19 +108,10 @@ pub(super) async fn inject_failure(state: HttpState, body: JsonObject) -> Answer
 }
 
 fn parse(body: &JsonObject) -> Result<(ArmedFault, Target)> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let country = fields.optional("country", country);
-    let failure_count = fields.required("failure_count", failure_count);
-    let (name, target) = fields.optional("target", target).unwrap_or(("provider", Target::Provider));
-    fields.refuse_the_rest();
-    match (failure_count, problems.0.is_empty()) {
-        (Some(failure_count), true) => {
-            let country = country.filter(|_| works_for_a_country(target));
-            Ok((ArmedFault { target: name, country, failure_count }, target))
-        }
-        _ => Err(Error::Validation(problems.0)),
-    }
+    let FaultRequest { country, failure_count, target } = FaultRequest::read(body.members()?)?;
+    let (name, target) = target.unwrap_or(("provider", Target::Provider));
+    let country = country.filter(|_| works_for_a_country(target));
+    Ok((ArmedFault { target: name, country, failure_count }, target))
 }
 
 fn works_for_a_country(target: Target) -> bool {
@@ -134,8 +127,7 @@ fn failure_count(raw: &RawValue) -> Result<u32, Refusal> {
     count.filter(|count| *count <= MAX_COUNT).ok_or_else(refusal)
 }
 
-fn target(raw: &RawValue) -> Result<(&'static str, Target), Refusal> {
-    let text = string(raw)?;
+fn target(text: &str) -> Result<(&'static str, Target), Refusal> {
     let refusal =
         || ("unknown_target", format!("must be one of {}", TARGETS.map(|(name, _)| name).join(", ")));
     TARGETS.into_iter().find(|(name, _)| *name == text).ok_or_else(refusal)

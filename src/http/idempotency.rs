@@ -34,11 +34,10 @@ const MAX_KEY_CHARS: usize = 255;
 /// How long a key is kept (docs/specification.md 8).
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// The header of a write that can be sent again.
-#[derive(IntoParams)]
+/// What a request says of its own repetition.
+#[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "read by the extractor; this is its schema")]
-pub struct IdempotencyParameter {
+pub struct Idempotency {
     /// Makes sending the request again safe: a key of the client's choice, 1 to 255 characters, bare or as a quoted string
     /// (RFC 8941), whose quotes and escapes do not count; the same for the same request, remembered for
     /// 24 h. The answer is then the same, without the secrets that are shown once, and with `Idempotency-Replayed: true`. A request that was refused leaves its key
@@ -48,16 +47,12 @@ pub struct IdempotencyParameter {
         pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#,
         example = "8e03978e-40d5-43e8-bc93-6894a57f9324"
     )]
-    idempotency_key: Option<String>,
-}
-
-/// What a request says of its own repetition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Idempotency {
     key: Option<String>,
     /// Method and path pattern.
+    #[param(ignore)]
     route: String,
     /// Method and path.
+    #[param(ignore)]
     target: String,
 }
 

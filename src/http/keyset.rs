@@ -1,27 +1,28 @@
 //! Lists that are read by cursor alone, newest first: accounts, API keys, webhook events and staff views.
 
-use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::cursor;
 use super::query::Query;
+use super::request::request_query;
+use super::request::values::{any_text, digits};
 use crate::error::Result;
+use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 
 /// Entries of a page whose size is not asked for.
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 const MAX_PAGE_SIZE: i64 = 100;
 
-/// Which part of a list is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct PageParameters {
-    /// Entries of a page; 20 when absent.
-    #[param(minimum = 1, maximum = 100, example = 20)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
+request_query! {
+    /// Which part of a list is wanted.
+    pub struct PageParameters {
+        /// Entries of a page; 20 when absent.
+        #[param(minimum = 1, maximum = 100, example = 20)]
+        page_size: Option<i64> = page_size,
+        /// The `next_cursor` of the page before.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// A page that a client asks for.
@@ -39,19 +40,25 @@ impl Page {
     /// # Errors
     /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
     pub(super) fn read(keys: &KeyRing, mut query: Query, list: &str) -> Result<Self> {
-        let page = Self::take(keys, &mut query, list.to_owned(), DEFAULT_PAGE_SIZE);
+        let PageParameters { page_size, cursor } = PageParameters::take(&mut query);
+        let size = page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+        let page = Self::new(keys, &mut query, list.to_owned(), size, cursor);
         query.finish()?;
         Ok(page)
     }
 
-    /// Takes the page out of the query of a list. `list` is its name with its filters, the same for the same list, so that
-    /// a cursor serves no other; `default_size` is the size of a page when none is asked for.
-    pub(super) fn take(keys: &KeyRing, query: &mut Query, list: String, default_size: i64) -> Self {
-        let size = query.take("page_size", page_size).unwrap_or(default_size);
-        let before = query.take("cursor", |text| {
-            cursor::decode(keys, text, &list)
-                .ok_or_else(|| ("bad_cursor", "is not a next_cursor of this list".to_owned()))
-        });
+    /// A page of `size` entries of a list. `list` is its name with its filters, the same for the same list: a cursor of
+    /// another list is refused.
+    pub(super) fn new(
+        keys: &KeyRing,
+        query: &mut Query,
+        list: String,
+        size: i64,
+        cursor: Option<String>,
+    ) -> Self {
+        let refusal = || ("bad_cursor", "is not a next_cursor of this list".to_owned());
+        let start = |text: String| cursor::decode(keys, &text, &list).ok_or_else(refusal);
+        let before = cursor.and_then(|text| query.check("cursor", start(text)));
         Self { list, size, before }
     }
 
@@ -74,10 +81,9 @@ impl Page {
     }
 }
 
-fn page_size(text: &str) -> Result<i64, (&'static str, String)> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && (1..=MAX_PAGE_SIZE).contains(number));
-    number.ok_or_else(|| ("out_of_range", format!("must be a whole number from 1 to {MAX_PAGE_SIZE}")))
+/// Reads the number of entries of a page.
+pub(super) fn page_size(text: &str) -> Result<i64, Refusal> {
+    digits(text, MAX_PAGE_SIZE)
 }
 
 #[cfg(test)]

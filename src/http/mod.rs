@@ -36,6 +36,7 @@ pub mod operations;
 mod origin;
 pub mod problem;
 pub mod query;
+pub mod request;
 pub mod routes;
 pub mod schedule;
 mod schemas;

@@ -12,6 +12,7 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::problem::Rejection;
 use crate::error::{Error, FieldError, PublicMessage};
+use crate::json::Refusal;
 
 /// Most parameters that are looked at.
 const MAX_PARAMETERS: usize = 64;
@@ -54,11 +55,7 @@ impl Query {
     }
 
     /// Takes a parameter; `read` gives its value, or the reason code and the sentence of its refusal.
-    pub fn take<T>(
-        &mut self,
-        name: &str,
-        read: impl Fn(&str) -> Result<T, (&'static str, String)>,
-    ) -> Option<T> {
+    pub fn take<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, Refusal>) -> Option<T> {
         let (found, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.parameters).into_iter().partition(|(parameter, _)| parameter == name);
         self.parameters = rest;
@@ -67,13 +64,12 @@ impl Query {
             return None;
         }
         let (_, value) = found.into_iter().next().filter(|(_, value)| !value.is_empty())?;
-        match read(&value) {
-            Ok(value) => Some(value),
-            Err((code, detail)) => {
-                self.refuse(name, code, &detail);
-                None
-            }
-        }
+        self.check(name, read(&value))
+    }
+
+    /// Reports the refusal of a parameter.
+    pub fn check<T>(&mut self, name: &str, read: Result<T, Refusal>) -> Option<T> {
+        read.map_err(|(code, detail)| self.refuse(name, code, &detail)).ok()
     }
 
     /// Whether a parameter was sent with a value, be it taken already.

@@ -169,9 +169,8 @@ impl WebhookReceiver {
 
     /// Whatever is wrong with a stored message itself will be wrong again: nobody but its sender tries it again.
     async fn retry(&self, connection: &mut AsyncPgConnection, due: DueEvent) -> Result<Outcome, Abort> {
-        let read = |payload: Vec<u8>| {
-            let members = serde_json::from_slice(&payload).map_err(Error::internal)?;
-            Confirmation::read(members)
+        let read = |payload: Vec<u8>| -> Result<Confirmation> {
+            serde_json::from_slice(&payload).map_err(Error::internal)
         };
         let outcome = match due.payload.and_then(read) {
             Ok(confirmation) => {

@@ -18,10 +18,10 @@ use super::seal::{KeyRing, SealedField};
 use super::types::{AuditAction, PgLabel};
 use crate::domain::ids::ApplicationId;
 use crate::domain::label::Label;
-use crate::domain::members::pointer_step;
 use crate::domain::personal_data::{PersonalMembers, masked_value};
 use crate::domain::status::Status;
 use crate::error::Result;
+use crate::json::pointer_step;
 
 /// One change of an application.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use diesel::sql_types::Jsonb;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::domain::members::Members;
+use crate::json::Members;
 
 /// The version byte that precedes the text in the binary format of `jsonb`.
 const VERSION: u8 = 1;

@@ -9,14 +9,15 @@ use aval::domain::application::Country;
 use crate::support::db::{TestDatabase, text};
 
 /// The modules of this crate that each module may import, besides [`SHARED`].
-const IMPORTS: [(&str, &[&str]); 17] = [
+const IMPORTS: [(&str, &[&str]); 18] = [
     ("domain", &["error"]),
+    ("json", &["domain"]),
     ("resilience", &[]),
     ("supervision", &["domain"]),
     ("redis", &[]),
     ("embedded", &[]),
-    ("storage", &["domain", "resilience"]),
-    ("countries", &["domain"]),
+    ("storage", &["json", "domain", "resilience"]),
+    ("countries", &["json", "domain"]),
     ("providers", &["domain"]),
     ("events", &["redis", "storage", "domain"]),
     ("cache", &["events", "redis", "storage", "domain"]),
@@ -66,6 +67,7 @@ const IMPORTS: [(&str, &[&str]); 17] = [
             "countries",
             "providers",
             "storage",
+            "json",
             "domain",
         ],
     ),

@@ -12,44 +12,46 @@ use utoipa::ToSchema;
 use super::view::ApiKeyView;
 use crate::accounts::{MadeKey, NewKey, Origin};
 use crate::domain::account::{AccountName, KeyLimits, Role, Scope};
-use crate::domain::members::{Fields, Members, Problems, Refusal, bad_type, object, string, whole_number};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Reply};
+use crate::http::idempotency::{self, Idempotency, Reply};
 use crate::http::problem::Answer;
+use crate::http::request::values::text;
+use crate::http::request::{Refusals, request_body};
 use crate::http::users;
+use crate::json::{Refusal, bad_type, object, string, whole_number};
 
-/// A new key.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct CreateApiKeyRequest {
-    /// How it is called, for ever: it acts as the account `key:<name>`.
-    #[schema(min_length = 3, max_length = 60, pattern = "^[a-z0-9._-]+$", example = "core-banking")]
-    name: String,
-    /// The most that it may do.
-    #[schema(value_type = crate::http::schemas::RoleName)]
-    role: String,
-    /// What it is for; at least one.
-    #[schema(value_type = Vec<crate::http::schemas::ScopeName>, min_items = 1)]
-    scopes: Vec<String>,
-    /// Until when it is good; for ever when absent. A key that a key makes ends no later than that key.
-    expires_at: Option<DateTime<Utc>>,
-    /// How often it may be used; as often as `[limits]` says for keys where absent.
-    limits: Option<KeyLimitsRequest>,
+request_body! {
+    /// A new key.
+    pub struct CreateApiKeyRequest given(now: DateTime<Utc>) {
+        /// How it is called, for ever: it acts as the account `key:<name>`.
+        #[schema(value_type = String, min_length = 3, max_length = 60, pattern = "^[a-z0-9._-]+$", example = "core-banking")]
+        name: AccountName = required(name),
+        /// The most that it may do.
+        #[schema(value_type = crate::http::schemas::RoleName)]
+        role: Role = required(text(users::role)),
+        /// What it is for; at least one.
+        #[schema(value_type = Vec<crate::http::schemas::ScopeName>, min_items = 1)]
+        scopes: Vec<Scope> = required(|raw| scopes(raw, role)),
+        /// Until when it is good; for ever when absent. A key that a key makes ends no later than that key.
+        expires_at: Option<DateTime<Utc>> = optional(|raw| later(raw, now)),
+        /// How often it may be used; as often as `[limits]` says for keys where absent.
+        limits: Option<KeyLimitsRequest> = optional(|raw| KeyLimitsRequest::read(object(raw)?)),
+    }
 }
 
-/// How often a key may be used. Both may come together after a pause, as a burst.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct KeyLimitsRequest {
-    /// Requests a minute, creations not counted.
-    #[schema(minimum = 1, maximum = 100_000, example = 6000)]
-    requests_per_minute: Option<u32>,
-    /// Applications created a minute.
-    #[schema(minimum = 1, maximum = 100_000, example = 1200)]
-    applications_per_minute: Option<u32>,
+request_body! {
+    /// How often a key may be used. Both may come together after a pause, as a burst.
+    pub struct KeyLimitsRequest {
+        /// Requests a minute, creations not counted.
+        #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000, example = 6000)]
+        requests_per_minute: Option<NonZeroU32> = optional(per_minute),
+        /// Applications created a minute.
+        #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000, example = 1200)]
+        applications_per_minute: Option<NonZeroU32> = optional(per_minute),
+    }
 }
 
 /// A new key, with its text, which is never shown again: a repeated request is answered without it.
@@ -75,7 +77,7 @@ pub struct CreatedApiKey {
     path = "/api/v1/api-keys",
     operation_id = "create_api_key",
     tag = "accounts",
-    params(IdempotencyParameter),
+    params(Idempotency),
     request_body(
         content = CreateApiKeyRequest,
         example = json!({"name": "core-banking", "role": "user", "scopes": ["applications:read", "applications:write"]}),
@@ -111,20 +113,13 @@ fn reply(made: &MadeKey) -> Result<Reply> {
 }
 
 fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<NewKey> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let name = fields.required("name", name);
-    let role = fields.required("role", users::role);
-    let texts = fields.required("scopes", scope_texts);
-    let scopes = texts.map(|texts| scopes(&mut fields, &texts, role));
-    let expires_at = fields.optional("expires_at", |raw| later(raw, now));
-    let limits = fields.optional("limits", object);
-    fields.refuse_the_rest();
-    let limits = limits.map(|members| key_limits(members, &mut problems)).unwrap_or_default();
-    match (name, role, scopes, problems.0.is_empty()) {
-        (Some(name), Some(role), Some(scopes), true) => Ok(NewKey { name, role, scopes, expires_at, limits }),
-        _ => Err(Error::Validation(problems.0)),
-    }
+    let request = CreateApiKeyRequest::read(body.members()?, now)?;
+    let CreateApiKeyRequest { name, role, scopes, expires_at, limits } = request;
+    let limits = limits.map_or_else(KeyLimits::default, |limits| KeyLimits {
+        requests_per_minute: limits.requests_per_minute,
+        applications_per_minute: limits.applications_per_minute,
+    });
+    Ok(NewKey { name, role, scopes, expires_at, limits })
 }
 
 fn name(raw: &RawValue) -> Result<AccountName, Refusal> {
@@ -133,48 +128,36 @@ fn name(raw: &RawValue) -> Result<AccountName, Refusal> {
     AccountName::parse(&string(raw)?).filter(|name| name.as_str().len() <= most).ok_or_else(refusal)
 }
 
-fn scope_texts(raw: &RawValue) -> Result<Vec<String>, Refusal> {
+/// Reads scopes. One that is unknown, or that no key with `role` can use, is refused by its position.
+fn scopes(raw: &RawValue, role: Option<Role>) -> Result<Vec<Scope>, Refusals> {
     let texts: Vec<String> =
         serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an array of strings"))?;
     if texts.is_empty() {
-        Err(("required", format!("must be some of {}", known_scopes())))
-    } else {
-        Ok(texts)
+        return Err(("required", format!("must be some of {}", known_scopes())).into());
     }
-}
-
-/// The scopes by their texts. One that is unknown, or that no key with `role` can use, is refused by its place.
-fn scopes(fields: &mut Fields<'_, '_>, texts: &[String], role: Option<Role>) -> Vec<Scope> {
-    let mut scopes = Vec::new();
-    for (place, text) in texts.iter().enumerate() {
-        let place = place.to_string();
-        let Ok(scope) = text.parse::<Scope>() else {
-            let detail = format!("must be one of {}", known_scopes());
-            fields.refuse_within("scopes", &place, "unknown_scope", &detail);
-            continue;
-        };
-        if role.is_some_and(|role| role < scope.least_role()) {
-            let detail = format!("{scope} needs a key with the role {} or a higher one", scope.least_role());
-            fields.refuse_within("scopes", &place, "scope_needs_role", &detail);
-        } else if !scopes.contains(&scope) {
-            scopes.push(scope);
+    let (mut scopes, mut refusals) = (Vec::new(), Refusals::default());
+    for (position, text) in texts.iter().enumerate() {
+        match scope(text, role) {
+            Ok(scope) if scopes.contains(&scope) => {}
+            Ok(scope) => scopes.push(scope),
+            Err(refusal) => refusals.add(format!("/{position}"), refusal),
         }
     }
-    scopes
+    refusals.or(scopes)
+}
+
+fn scope(text: &str, role: Option<Role>) -> Result<Scope, Refusal> {
+    let refusal = |_unknown| ("unknown_scope", format!("must be one of {}", known_scopes()));
+    let scope: Scope = text.parse().map_err(refusal)?;
+    if role.is_some_and(|role| role < scope.least_role()) {
+        let detail = format!("{scope} needs a key with the role {} or a higher one", scope.least_role());
+        return Err(("scope_needs_role", detail));
+    }
+    Ok(scope)
 }
 
 fn known_scopes() -> String {
     Scope::ALL.map(Scope::as_str).join(", ")
-}
-
-fn key_limits(members: Members<'_>, problems: &mut Problems) -> KeyLimits {
-    let mut fields = Fields::new(members, "/limits", problems);
-    let limits = KeyLimits {
-        requests_per_minute: fields.optional("requests_per_minute", per_minute),
-        applications_per_minute: fields.optional("applications_per_minute", per_minute),
-    };
-    fields.refuse_the_rest();
-    limits
 }
 
 fn per_minute(raw: &RawValue) -> Result<NonZeroU32, Refusal> {
@@ -193,6 +176,7 @@ fn later(raw: &RawValue, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use actix_web::web::Bytes;
 
     fn codes(json: &str) -> Vec<(String, &'static str)> {

@@ -2,160 +2,107 @@
 
 use actix_web::http::{StatusCode, header};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use super::country_data;
 use super::view::ApplicationView;
-use crate::domain::application::{Application, Country};
+use crate::domain::application::{Application, Country, DataChange};
 use crate::domain::ids::ApplicationId;
-use crate::domain::members::{Fields, Members, Problems, Refusal, string};
-use crate::domain::status::{Initiator, Status, UnknownStatus};
-use crate::error::{Error, FieldError, Result};
+use crate::domain::status::{Initiator, Status};
+use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::conditional::{Conditions, etag};
 use crate::http::extract::ApplicationPath;
 use crate::http::idempotency::{self, Reply};
 use crate::http::problem::Answer;
+use crate::http::request::values::{reason, status, text};
+use crate::http::request::{Refusals, request_body};
+use crate::json::{Refusal, string};
 use crate::lending::Caller;
 use crate::lending::change::{Change, ChangeRequest};
 
-/// Longest reason, in characters.
-const MAX_REASON_CHARS: usize = 500;
 /// Longest internal note, in characters.
 const MAX_NOTE_CHARS: usize = 2000;
 
-/// A status to go to.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct StatusRequest {
-    /// Where to.
-    #[schema(value_type = crate::http::schemas::ApplicationStatus, example = "CANCELLED")]
-    status: Status,
-    /// Why: kept in the audit trail, where the applicant may read it.
-    #[schema(max_length = 500, example = "Withdrawn by the applicant")]
-    reason: Option<String>,
-    /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
-    #[schema(max_length = 2000, example = "Called the employer on 12 May")]
-    internal_note: Option<String>,
-}
-
-/// A JSON Merge Patch (RFC 7396): either a status to go to, or data to change.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct PatchRequest {
-    /// Where to.
-    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
-    status: Option<Status>,
-    /// Members to add, to replace or, by `null`, to remove, at least one, of those that the country declares
-    /// (`GET /countries/{code}`); `birth_date` and `sex` are set at creation alone. For the owner until the decision.
-    #[schema(value_type = Option<Object>)]
-    country_specific_data: Option<serde_json::Value>,
-    /// Why: kept in the audit trail, where the applicant may read it.
-    #[schema(max_length = 500, example = "Withdrawn by the applicant")]
-    reason: Option<String>,
-    /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
-    #[schema(max_length = 2000, example = "Called the employer on 12 May")]
-    internal_note: Option<String>,
-}
-
-/// Which changes a route knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// A status.
-    Status,
-    /// A status, or data of the application's country, which is looked up only for a body that has data.
-    StatusOrData(Option<Country>),
-}
-
-/// Reads a body of `mover` that requests a status.
-///
-/// # Errors
-/// [`Error::Validation`] with everything that is wrong with it.
-pub(super) fn read_status(body: &JsonObject, mover: Initiator) -> Result<ChangeRequest> {
-    read(body, mover, Wanted::Status)
-}
-
-/// Reads a body of `mover` that may have data. `country` is the application's, and needed where it has.
-fn read(body: &JsonObject, mover: Initiator, wanted: Wanted) -> Result<ChangeRequest> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let reason = fields.optional("reason", reason);
-    let internal_note = fields.optional("internal_note", note);
-    if internal_note.is_some() && mover != Initiator::Staff {
-        fields.refuse("internal_note", "staff_only", "is for staff alone");
-    }
-    let (asked, untold) = match wanted {
-        Wanted::Status => (fields.required("status", status).map(Asked::Status), None),
-        Wanted::StatusOrData(country) => {
-            let status = fields.changed("status", status);
-            let data = fields.changed("country_specific_data", country_data::bounded);
-            match (status, data) {
-                (Some(_), Some(_)) => {
-                    fields.refuse("status", "ambiguous", "cannot change together with country_specific_data");
-                    (None, None)
-                }
-                (Some(status), None) => (Some(Asked::Status(status)), None),
-                (None, Some(data)) => (country.map(|country| Asked::Data(country, data)), None),
-                (None, None) => {
-                    (None, Some(FieldError::new("", "required", "needs status or country_specific_data")))
-                }
-            }
-        }
-    };
-    fields.refuse_the_rest();
-    if problems.0.is_empty() {
-        problems.0.extend(untold);
-    }
-    let change = asked.map(|asked| match asked {
-        Asked::Status(status) => Change::Status(status),
-        Asked::Data(country, members) => {
-            Change::CountryData(country_data::read_change(country, &members, &mut problems))
-        }
-    });
-    match (change, problems.0.is_empty()) {
-        (Some(change), true) => Ok(ChangeRequest { change, reason, internal_note, expected: None }),
-        _ => Err(Error::Validation(problems.0)),
+request_body! {
+    /// A status to go to.
+    pub struct StatusRequest given(mover: Initiator) {
+        /// Where to.
+        #[schema(value_type = crate::http::schemas::ApplicationStatus, example = "CANCELLED")]
+        status: Status = required(text(status)),
+        /// Why: kept in the audit trail, where the applicant may read it.
+        #[schema(max_length = 500, example = "Withdrawn by the applicant")]
+        reason: Option<String> = optional(reason),
+        /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
+        #[schema(max_length = 2000, example = "Called the employer on 12 May")]
+        internal_note: Option<String> = optional(|raw| note(raw, mover)),
     }
 }
-/// A change as it was sent.
-enum Asked<'a> {
-    Status(Status),
-    Data(Country, Members<'a>),
+
+request_body! {
+    /// A JSON Merge Patch (RFC 7396): either a status to go to, or data to change.
+    pub struct PatchRequest given(country: Option<Country>, mover: Initiator) {
+        /// Where to.
+        #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
+        status: Option<Status> = changed(text(status)) then(|status| check_alone(status, country_specific_data.is_some())),
+        /// Members to add, to replace or, by `null`, to remove, at least one, of those that the country declares
+        /// (`GET /countries/{code}`); `birth_date` and `sex` are set at creation alone. For the owner until the decision.
+        #[schema(value_type = Option<Object>)]
+        country_specific_data: Option<DataChange> = changed(|raw| data_change(raw, country.filter(|_| status.is_none()))),
+        /// Why: kept in the audit trail, where the applicant may read it.
+        #[schema(max_length = 500, example = "Withdrawn by the applicant")]
+        reason: Option<String> = optional(reason),
+        /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
+        #[schema(max_length = 2000, example = "Called the employer on 12 May")]
+        internal_note: Option<String> = optional(|raw| note(raw, mover)),
+    }
 }
 
-fn status(raw: &RawValue) -> Result<Status, Refusal> {
-    let refusal = |UnknownStatus| {
-        ("unknown_status", format!("must be one of {}", Status::ALL.map(Status::as_str).join(", ")))
-    };
-    string(raw)?.parse().map_err(refusal)
+impl From<StatusRequest> for ChangeRequest {
+    fn from(StatusRequest { status, reason, internal_note }: StatusRequest) -> Self {
+        Self { change: Change::Status(status), reason, internal_note, expected: None }
+    }
 }
 
-/// Why somebody does something, in a sentence that others will read.
-///
-/// # Errors
-/// A refusal of a text that is too long or holds control characters.
-pub(in crate::http) fn reason(raw: &RawValue) -> Result<String, Refusal> {
-    let text = string(raw)?;
-    let fits = text.chars().count() <= MAX_REASON_CHARS && !text.chars().any(char::is_control);
-    let refusal = || {
-        (
-            "bad_reason",
-            format!("must be at most {MAX_REASON_CHARS} characters, none of them a control character"),
-        )
-    };
-    if fits { Ok(text) } else { Err(refusal()) }
+impl TryFrom<PatchRequest> for ChangeRequest {
+    type Error = Error;
+
+    fn try_from(request: PatchRequest) -> Result<Self> {
+        let PatchRequest { status, country_specific_data, reason, internal_note } = request;
+        let change = status.map(Change::Status).or(country_specific_data.map(Change::CountryData));
+        let missing = || Error::field("", "required", "needs status or country_specific_data");
+        Ok(Self { change: change.ok_or_else(missing)?, reason, internal_note, expected: None })
+    }
 }
 
-/// What staff note for staff, which may have lines.
-fn note(raw: &RawValue) -> Result<String, Refusal> {
+/// Refuses a status together with data.
+fn check_alone(status: Status, has_data: bool) -> Result<Status, Refusal> {
+    if has_data {
+        return Err(("ambiguous", "cannot change together with country_specific_data".to_owned()));
+    }
+    Ok(status)
+}
+
+/// Reads data of `country`; without one, only their type and length are checked.
+fn data_change(raw: &RawValue, country: Option<Country>) -> Result<DataChange, Refusals> {
+    let members = country_data::bounded(raw)?;
+    country.map_or_else(|| Ok(DataChange::default()), |country| country_data::read_change(country, &members))
+}
+
+/// Reads a note of staff for staff, which may have lines.
+fn note(raw: &RawValue, mover: Initiator) -> Result<String, Refusal> {
     let text = string(raw)?;
     let is_control = |c: char| c.is_control() && c != '\n';
     let fits =
         !text.trim().is_empty() && text.chars().count() <= MAX_NOTE_CHARS && !text.contains(is_control);
-    let refusal =
-        || ("bad_note", format!("must be 1 to {MAX_NOTE_CHARS} characters, without control characters"));
-    if fits { Ok(text) } else { Err(refusal()) }
+    if !fits {
+        let detail = format!("must be 1 to {MAX_NOTE_CHARS} characters, without control characters");
+        return Err(("bad_note", detail));
+    }
+    if mover != Initiator::Staff {
+        return Err(("staff_only", "is for staff alone".to_owned()));
+    }
+    Ok(text)
 }
 
 /// Changes an application: its status, or its country's data.
@@ -195,13 +142,13 @@ pub(in crate::http) async fn change(
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let country = if body.members()?.has("country_specific_data") {
+    let country = if body.members()?.get("country_specific_data").is_some() {
         Some(state.lending.country_to_change(&caller, id).await?)
     } else {
         None
     };
-    let request = read(&body, caller.initiator, Wanted::StatusOrData(country))?;
-    apply(&state, &caller, id, &conditions, request).await
+    let request = PatchRequest::read(body.members()?, country, caller.initiator)?;
+    apply(&state, &caller, id, &conditions, request.try_into()?).await
 }
 
 /// Makes a change without a key and answers with the application.
@@ -228,7 +175,14 @@ mod tests {
     use super::*;
     use actix_web::web::Bytes;
 
-    const DATA: Wanted = Wanted::StatusOrData(Some(Country::Es));
+    /// A route: one that changes a status, or one that changes a status or data.
+    #[derive(Clone, Copy)]
+    enum Wanted {
+        Status,
+        StatusOrData,
+    }
+
+    const DATA: Wanted = Wanted::StatusOrData;
 
     fn read_as(
         mover: Initiator,
@@ -236,7 +190,14 @@ mod tests {
         wanted: Wanted,
     ) -> Result<ChangeRequest, Vec<(String, &'static str)>> {
         let body = JsonObject::check(Bytes::copy_from_slice(json.as_bytes())).unwrap();
-        super::read(&body, mover, wanted).map_err(|error| match error {
+        let members = body.members().unwrap();
+        let request: Result<ChangeRequest> = match wanted {
+            Wanted::Status => StatusRequest::read(members, mover).map(Into::into).map_err(Error::from),
+            Wanted::StatusOrData => PatchRequest::read(members, Some(Country::Es), mover)
+                .map_err(Error::from)
+                .and_then(TryInto::try_into),
+        };
+        request.map_err(|error| match error {
             Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
             other => panic!("{other:?}"),
         })

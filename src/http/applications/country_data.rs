@@ -12,10 +12,10 @@ use crate::countries::data::{DataKind, DataMember};
 use crate::countries::personal_text;
 use crate::countries::{data_members, is_personal};
 use crate::domain::application::{Country, DataChange};
-use crate::domain::json::exact_object;
-use crate::domain::members::{MAX_UNKNOWN_REPORTED, Members, Problems, Refusal, object, pointer_step};
 use crate::domain::personal_data::{BirthDate, PersonalMembers, masked_value};
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
+use crate::http::request::{MAX_UNKNOWN_REPORTED, Refusals};
+use crate::json::{Members, Refusal, exact_object, object, pointer_step};
 use crate::lending::change::MAX_COUNTRY_DATA_BYTES as MAX_BYTES;
 
 /// Deepest nesting of what is looked for, the object itself being the first level.
@@ -26,7 +26,6 @@ const MAX_AGE_YEARS: u32 = 125;
 
 const BIRTH_DATE: &str = "birth_date";
 const SEX: &str = "sex";
-const POINTER: &str = "/country_specific_data";
 
 /// The members that a document may tell.
 const TOLD_BY_DOCUMENT: [&str; 2] = [BIRTH_DATE, SEX];
@@ -59,23 +58,24 @@ pub(super) struct NewData {
     pub(super) birth_date: Option<BirthDate>,
 }
 
-/// Reads the data of a new application of `country`, made on `today`; a member that is `null` is absent. Every problem goes
-/// to `problems`.
+/// Reads the data of a new application of `country`, made on `today`; a member that is `null` is absent.
+///
+/// # Errors
+/// All problems of its members.
 pub(super) fn read_new(
     country: Country,
     members: &Members<'_>,
     today: NaiveDate,
-    problems: &mut Problems,
-) -> NewData {
-    let mut data = NewData::default();
-    for (member, value) in declared(country, members, problems, |_| None) {
+) -> Result<NewData, Refusals> {
+    let (mut data, mut refusals) = (NewData::default(), Refusals::default());
+    for (member, value) in declared(country, members, &mut refusals, |_| None) {
         let Some(value) = value else { continue };
         match (member.name, value.as_str()) {
             (BIRTH_DATE, Some(day)) => {
                 data.birth_date = BirthDate::parse(day).filter(|birth| is_plausible(birth, today));
                 if data.birth_date.is_none() {
                     let detail = format!("must be a day of the last {MAX_AGE_YEARS} years");
-                    problems.0.push(FieldError::new(format!("{POINTER}/{BIRTH_DATE}"), "bad_date", detail));
+                    refusals.add(pointer_step(BIRTH_DATE), ("bad_date", detail));
                 }
             }
             (name, _) if member.personal => data.personal.set(name, Some(value)),
@@ -84,7 +84,7 @@ pub(super) fn read_new(
             }
         }
     }
-    data
+    refusals.or(data)
 }
 
 /// Whether somebody who applies on `today` can have been born on this day.
@@ -93,22 +93,24 @@ fn is_plausible(birth: &BirthDate, today: NaiveDate) -> bool {
     birth.reveal().parse().is_ok_and(|day: NaiveDate| (oldest..=today).contains(&day))
 }
 
-/// Reads a change of an application of `country`; a member that is `null` is removed (RFC 7396). Every problem goes to
-/// `problems`.
-pub(super) fn read_change(country: Country, members: &Members<'_>, problems: &mut Problems) -> DataChange {
+/// Reads a change of an application of `country`; a member that is `null` is removed (RFC 7396).
+///
+/// # Errors
+/// All problems of its members.
+pub(super) fn read_change(country: Country, members: &Members<'_>) -> Result<DataChange, Refusals> {
     let read_only = |member: &DataMember| {
         let is_told = TOLD_BY_DOCUMENT.contains(&member.name);
         is_told.then(|| ("read_only", "is set at creation alone".to_owned()))
     };
-    let mut change = DataChange { open: Vec::new(), personal: Vec::new() };
-    for (member, value) in declared(country, members, problems, read_only) {
+    let (mut change, mut refusals) = (DataChange::default(), Refusals::default());
+    for (member, value) in declared(country, members, &mut refusals, read_only) {
         let side = if member.personal { &mut change.personal } else { &mut change.open };
         side.push((member.name, value));
     }
     if members.iter().next().is_none() {
-        problems.0.push(FieldError::new(POINTER, "required", "must have a member"));
+        refusals.add(String::new(), ("required", "must have a member".to_owned()));
     }
-    change
+    refusals.or(change)
 }
 
 /// The declared members that were sent, each with its value. What is not declared, not readable or there twice becomes a
@@ -116,7 +118,7 @@ pub(super) fn read_change(country: Country, members: &Members<'_>, problems: &mu
 fn declared(
     country: Country,
     members: &Members<'_>,
-    problems: &mut Problems,
+    refusals: &mut Refusals,
     refuse: impl Fn(&DataMember) -> Option<Refusal>,
 ) -> Vec<(&'static DataMember, Option<Value>)> {
     let mut found: Vec<(&'static DataMember, Option<Value>)> = Vec::new();
@@ -138,9 +140,7 @@ fn declared(
         match read {
             Ok(read) => found.push(read),
             Err(_) if member.is_none() && unknown > MAX_UNKNOWN_REPORTED => {}
-            Err((code, detail)) => {
-                problems.0.push(FieldError::new(format!("{POINTER}{}", pointer_step(name)), code, detail));
-            }
+            Err(refusal) => refusals.add(pointer_step(name), refusal),
         }
     }
     found
@@ -186,17 +186,19 @@ pub(super) fn shown(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::FieldError;
     use serde_json::json;
 
     fn today() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 29).unwrap()
     }
 
-    fn refused(read: impl Fn(Country, &Members<'_>, &mut Problems), json: &str) -> Vec<String> {
+    fn refused(read: impl Fn(Country, &Members<'_>) -> Result<(), Refusals>, json: &str) -> Vec<String> {
         let raw = RawValue::from_string(json.to_owned()).unwrap();
-        let mut problems = Problems::default();
-        read(Country::Es, &bounded(&raw).unwrap(), &mut problems);
-        problems.0.into_iter().map(|problem| format!("{} {}", problem.pointer, problem.code)).collect()
+        let refusals = read(Country::Es, &bounded(&raw).unwrap()).err().unwrap_or_default();
+        let show =
+            |problem: FieldError| format!("/country_specific_data{} {}", problem.pointer, problem.code);
+        Vec::from(refusals).into_iter().map(show).collect()
     }
 
     fn code(json: &str) -> Option<&'static str> {
@@ -220,9 +222,7 @@ mod tests {
 
     #[test]
     fn only_declared_members_are_taken_and_each_problem_names_its_member() {
-        let new = |country: Country, members: &Members<'_>, problems: &mut Problems| {
-            read_new(country, members, today(), problems);
-        };
+        let new = |country: Country, members: &Members<'_>| read_new(country, members, today()).map(drop);
         for (json, expected) in [
             (r#"{"employer": "Acme", "iban": "ES91 2100 0418 4502 0005 1332", "note": null}"#, ""),
             (r#"{"a": 1.7976931348623157e308}"#, "/country_specific_data/a unknown_field"),
@@ -250,9 +250,7 @@ mod tests {
         }
         let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
         assert_eq!(refused(new, &format!("{{{}}}", strangers.join(","))).len(), MAX_UNKNOWN_REPORTED);
-        let change = |country: Country, members: &Members<'_>, problems: &mut Problems| {
-            read_change(country, members, problems);
-        };
+        let change = |country: Country, members: &Members<'_>| read_change(country, members).map(drop);
         for (json, expected) in [
             ("{}", "/country_specific_data required"),
             (r#"{"employer": null, "email": "a@b.es"}"#, ""),
@@ -268,7 +266,7 @@ mod tests {
     fn personal_members_are_kept_apart_and_shown_by_their_ends() {
         let json = r#"{"employer": "Acme", "email": "ana@example.com", "birth_date": "2001-02-03"}"#;
         let raw = RawValue::from_string(json.to_owned()).unwrap();
-        let data = read_new(Country::Es, &bounded(&raw).unwrap(), today(), &mut Problems::default());
+        let data = read_new(Country::Es, &bounded(&raw).unwrap(), today()).unwrap();
         assert_eq!(Value::Object(data.open.clone()), json!({"employer": "Acme"}));
         let mut open = data.open;
         open.insert("phone".to_owned(), "+34 600 100 200".into());

@@ -2,52 +2,54 @@
 
 use actix_web::http::{StatusCode, header};
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
-use super::country_data;
+use super::country_data::{self, NewData};
+use super::filter::valid_document;
 use super::view::ApplicationView;
 use crate::countries::{Countries, DocumentedPerson};
 use crate::domain::application::{Country, NewApplication, TermMonths};
-use crate::domain::members::{Fields, Problems, Refusal, country, positive_money, string, term_months};
+use crate::domain::money::Money;
 use crate::domain::personal_data::{BirthDate, FullName, IdentityDocument};
 use crate::error::{Error, FieldError, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::conditional::etag;
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Once, Reply};
+use crate::http::idempotency::{self, Idempotency, Once, Reply};
 use crate::http::problem::{Answer, Rejection};
+use crate::http::request::values::{country, term_months, text};
+use crate::http::request::{Refusals, request_body};
+use crate::json::{Refusal, positive_money, string};
 use crate::lending::Caller;
 use crate::lending::submit::{Draft, Submitted};
 use crate::telemetry::metrics::Metrics;
 
-/// A new application. Amounts may be JSON numbers or strings; their exact text counts.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct CreateRequest {
-    /// Where it is made, in either case.
-    #[schema(value_type = crate::http::schemas::CountryCode)]
-    country: String,
-    /// The applicant's name.
-    #[schema(min_length = 1, max_length = 255, example = "Ana García López")]
-    full_name: String,
-    /// The applicant's document as a person would write it, separators included.
-    #[schema(max_length = 50, example = "12345678-Z")]
-    identity_document: String,
-    /// How much is asked for, in the country's currency.
-    #[schema(value_type = crate::http::schemas::PositiveAmount, example = "15000.00")]
-    requested_amount: String,
-    /// What the applicant declares to earn, in the country's currency.
-    #[schema(value_type = crate::http::schemas::PositiveAmount, example = "3500.00")]
-    monthly_income: String,
-    /// Over how many instalments; 36 when absent.
-    #[schema(minimum = 6, maximum = 84, example = 36)]
-    term_months: Option<u16>,
-    /// Data of the country, at most 16 KiB: the members that `GET /countries/{code}` lists, and no others. `birth_date`
-    /// and `sex` are replaced by what the document tells. Personal members are sealed, and shown but for their ends.
-    #[schema(value_type = Option<Object>)]
-    country_specific_data: Option<Value>,
+request_body! {
+    /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
+    pub struct CreateRequest given(countries: &Countries, now: DateTime<Utc>) {
+        /// Where it is made, in either case.
+        #[schema(value_type = crate::http::schemas::CountryCode)]
+        country: Country = required(text(country)),
+        /// The applicant's name.
+        #[schema(value_type = String, min_length = 1, max_length = 255, example = "Ana García López")]
+        full_name: FullName = required(text(full_name)),
+        /// The applicant's document as a person would write it, separators included.
+        #[schema(value_type = String, max_length = 50, example = "12345678-Z")]
+        identity_document: Documented = required(string) then(|text| check_document(&text, countries, country, now)),
+        /// How much is asked for, in the country's currency.
+        #[schema(value_type = crate::http::schemas::PositiveAmount, example = "15000.00")]
+        requested_amount: Money = required(positive_money),
+        /// What the applicant declares to earn, in the country's currency.
+        #[schema(value_type = crate::http::schemas::PositiveAmount, example = "3500.00")]
+        monthly_income: Money = required(positive_money),
+        /// Over how many instalments; 36 when absent.
+        #[schema(value_type = Option<u16>, minimum = 6, maximum = 84, example = 36)]
+        term_months: Option<TermMonths> = optional(term_months),
+        /// Data of the country, at most 16 KiB: the members that `GET /countries/{code}` lists, and no others. `birth_date`
+        /// and `sex` are replaced by what the document tells. Personal members are sealed, and shown but for their ends.
+        #[schema(value_type = Option<Object>)]
+        country_specific_data: Option<NewData> = optional(|raw| read_data(raw, country, now)),
+    }
 }
 
 /// Makes an application.
@@ -60,7 +62,7 @@ pub struct CreateRequest {
     path = "/api/v1/applications",
     operation_id = "create_application",
     tag = "applications",
-    params(IdempotencyParameter),
+    params(Idempotency),
     request_body(
         content = CreateRequest,
         example = json!({
@@ -146,68 +148,67 @@ fn read_draft(
     countries: &Countries,
     now: DateTime<Utc>,
 ) -> Result<Result<Draft, Refused>> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let country = fields.required("country", country);
-    let full_name = fields.required("full_name", full_name);
-    let document = fields.required("identity_document", string);
-    let requested_amount = fields.required("requested_amount", positive_money);
-    let monthly_income = fields.required("monthly_income", positive_money);
-    let term_months = fields.optional("term_months", term_months);
-    let members = fields.optional("country_specific_data", country_data::bounded);
-    let person = country
-        .zip(document)
-        .and_then(|(country, text)| check_document(&mut fields, countries, country, &text, now));
-    fields.refuse_the_rest();
-    let read_data =
-        |(country, members)| country_data::read_new(country, &members, now.date_naive(), &mut problems);
-    let data = country.zip(members).map(read_data);
-    match (country, full_name, person, requested_amount, monthly_income, problems.0.is_empty()) {
-        (
-            Some(country),
-            Some(full_name),
-            Some((identity_document, person)),
-            Some(requested_amount),
-            Some(monthly_income),
-            true,
-        ) => {
-            let mut data = data.unwrap_or_default();
-            if let Some(person) = person {
-                country_data::add_person(&mut data.open, person)?;
-                data.birth_date = Some(BirthDate::new(person.birth_date));
-            }
-            Ok(Ok(Draft {
-                country,
-                full_name,
-                identity_document,
-                requested_amount,
-                monthly_income,
-                term_months: term_months.unwrap_or(TermMonths::DEFAULT),
-                birth_date: data.birth_date,
-                country_specific_data: data.open,
-                personal_data: data.personal,
-            }))
+    match CreateRequest::read(body.members()?, countries, now) {
+        Ok(request) => request.into_draft().map(Ok),
+        Err(refusals) => {
+            let sent = body.members()?.get("country");
+            let country = sent.and_then(|raw| text(country)(raw).ok());
+            Ok(Err(Refused { country, problems: refusals.into() }))
         }
-        _ => Ok(Err(Refused { country, problems: problems.0 })),
     }
 }
 
-/// Has the country's rules check the document; each of their reasons is a problem of its own.
+impl CreateRequest {
+    fn into_draft(self) -> Result<Draft> {
+        let mut data = self.country_specific_data.unwrap_or_default();
+        let Documented { document, person } = self.identity_document;
+        if let Some(person) = person {
+            country_data::add_person(&mut data.open, person)?;
+            data.birth_date = Some(BirthDate::new(person.birth_date));
+        }
+        Ok(Draft {
+            country: self.country,
+            full_name: self.full_name,
+            identity_document: document,
+            requested_amount: self.requested_amount,
+            monthly_income: self.monthly_income,
+            term_months: self.term_months.unwrap_or(TermMonths::DEFAULT),
+            birth_date: data.birth_date,
+            country_specific_data: data.open,
+            personal_data: data.personal,
+        })
+    }
+}
+
+/// A valid document and what it tells of the applicant.
+struct Documented {
+    document: IdentityDocument,
+    person: Option<DocumentedPerson>,
+}
+
+/// Checks a document by the rules of its country.
 fn check_document(
-    fields: &mut Fields<'_, '_>,
-    countries: &Countries,
-    country: Country,
     text: &str,
+    countries: &Countries,
+    country: Option<Country>,
     now: DateTime<Utc>,
-) -> Option<(IdentityDocument, Option<DocumentedPerson>)> {
-    let verdict = countries.rules(country).check_document(text, now);
-    for reason in &verdict.reasons {
-        fields.refuse("identity_document", reason.as_str(), reason.detail());
-    }
-    Some((IdentityDocument::from_normalized(verdict.normalized?), verdict.person))
+) -> Result<Documented, Refusals> {
+    let verdict = country.map(|country| countries.rules(country).check_document(text, now));
+    let verdict = verdict.ok_or_else(Refusals::default)?;
+    let document = valid_document(&verdict)?;
+    Ok(Documented { document, person: verdict.person })
 }
 
-fn full_name(raw: &RawValue) -> Result<FullName, Refusal> {
+/// Reads the data of the country, if that is known.
+fn read_data(raw: &RawValue, country: Option<Country>, now: DateTime<Utc>) -> Result<NewData, Refusals> {
+    let members = country_data::bounded(raw)?;
+    country.map_or_else(
+        || Ok(NewData::default()),
+        |country| country_data::read_new(country, &members, now.date_naive()),
+    )
+}
+
+fn full_name(text: &str) -> Result<FullName, Refusal> {
     let refusal = || {
         (
             "bad_name",
@@ -218,7 +219,7 @@ fn full_name(raw: &RawValue) -> Result<FullName, Refusal> {
             ),
         )
     };
-    FullName::parse(&string(raw)?).ok_or_else(refusal)
+    FullName::parse(text).ok_or_else(refusal)
 }
 
 #[cfg(test)]

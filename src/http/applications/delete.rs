@@ -7,7 +7,7 @@ use super::view::ApplicationView;
 use crate::http::HttpState;
 use crate::http::conditional::Conditions;
 use crate::http::extract::ApplicationPath;
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter};
+use crate::http::idempotency::{self, Idempotency};
 use crate::http::problem::Answer;
 use crate::lending::Caller;
 use crate::lending::change::{Change, ChangeRequest};
@@ -53,7 +53,7 @@ pub(in crate::http) async fn delete(
     params(
         ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
         ("If-Match" = Option<String>, Header, description = "Apply the change only if the application still has this ETag"),
-        IdempotencyParameter,
+        Idempotency,
     ),
     responses(
         (

@@ -20,7 +20,7 @@ use actix_web::web::Bytes;
 use csv::{Terminator, Writer, WriterBuilder};
 use futures_util::stream;
 use slog::{Logger, o, warn};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::filter::{FilterParameters, take_filter};
 use super::view::ListedView;
@@ -32,12 +32,12 @@ use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::json::Refusal;
 use crate::lending::Caller;
 use crate::lending::export::{Export, ExportPage};
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
-/// What may separate the cells of a line, by the value of `separator`.
-const SEPARATORS: [(&str, u8); 3] = [("comma", b','), ("semicolon", b';'), ("tab", b'\t')];
 const COLUMNS: [&str; 14] = [
     "id",
     "country",
@@ -86,17 +86,18 @@ pub(in crate::http) async fn export(
     mut query: Query,
 ) -> Answer {
     let (filter, order) = take_filter(&mut query);
-    let format = FileFormat::take(&mut query);
+    let format = FormatParameters::take(&mut query);
     query.finish()?;
+    let separator = format.separator.unwrap_or_default().byte();
     let mut export = state.lending.begin_export(&caller, filter, order).await?;
     // A failure before the first byte is answered as usual.
-    let mark = if format.has_byte_order_mark { BYTE_ORDER_MARK } else { "" };
-    let mut first = [mark.as_bytes(), &lines(format.separator, [COLUMNS.map(Cow::Borrowed)])?].concat();
-    first.extend(page_lines(export.next_page().await?, format.separator)?);
+    let mark = if format.byte_order_mark.unwrap_or(true) { BYTE_ORDER_MARK } else { "" };
+    let mut first = [mark.as_bytes(), &lines(separator, [COLUMNS.map(Cow::Borrowed)])?].concat();
+    first.extend(page_lines(export.next_page().await?, separator)?);
     export.note_view();
     let logger = state.resources.logger.new(o!("request_id" => caller.request_id.to_string()));
     let name = format!("applications-{}.csv", state.resources.clock.now().date_naive());
-    let download = Download { state, principal, export, separator: format.separator, logger };
+    let download = Download { state, principal, export, separator, logger };
     let rest = stream::try_unfold(download, Download::next_page);
     let body = stream::StreamExt::chain(stream::iter([Ok(Bytes::from(first))]), rest);
     Ok(HttpResponse::Ok()
@@ -105,46 +106,48 @@ pub(in crate::http) async fn export(
         .streaming(body))
 }
 
-/// How the file is written.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-struct FormatParameters {
-    /// What separates the cells: `comma` (the default), `semicolon` or `tab`.
-    #[param(value_type = Option<Separator>, inline)]
-    separator: Option<String>,
-    /// Whether the file begins with a UTF-8 byte order mark, by which spreadsheets know the encoding; `true` when absent.
-    byte_order_mark: Option<bool>,
+request_query! {
+    /// How the file is written.
+    pub struct FormatParameters {
+        /// What separates the cells: `comma` (the default), `semicolon` or `tab`.
+        #[param(value_type = Option<Separator>, inline)]
+        separator: Option<Separator> = separator,
+        /// Whether the file begins with a UTF-8 byte order mark, by which spreadsheets know the encoding; `true` when absent.
+        byte_order_mark: Option<bool> = flag,
+    }
 }
 
 /// What separates the cells of a line.
-#[derive(ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "the schema of a parameter that is read as text")]
 enum Separator {
+    #[default]
     Comma,
     Semicolon,
     Tab,
 }
 
-struct FileFormat {
-    separator: u8,
-    has_byte_order_mark: bool,
+impl Separator {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Comma => b',',
+            Self::Semicolon => b';',
+            Self::Tab => b'\t',
+        }
+    }
 }
 
-impl FileFormat {
-    fn take(query: &mut Query) -> Self {
-        let separator = query.take("separator", |text| {
-            let known = SEPARATORS.iter().find(|(name, _)| *name == text);
-            known
-                .map(|(_, byte)| *byte)
-                .ok_or_else(|| ("unknown_separator", "must be comma, semicolon or tab".to_owned()))
-        });
-        let mark = query.take("byte_order_mark", |text| {
-            text.parse().ok().ok_or_else(|| ("bad_boolean", "must be true or false".to_owned()))
-        });
-        Self { separator: separator.unwrap_or(b','), has_byte_order_mark: mark.unwrap_or(true) }
+fn separator(text: &str) -> Result<Separator, Refusal> {
+    match text {
+        "comma" => Ok(Separator::Comma),
+        "semicolon" => Ok(Separator::Semicolon),
+        "tab" => Ok(Separator::Tab),
+        _ => Err(("unknown_separator", "must be comma, semicolon or tab".to_owned())),
     }
+}
+
+fn flag(text: &str) -> Result<bool, Refusal> {
+    text.parse().ok().ok_or_else(|| ("bad_boolean", "must be true or false".to_owned()))
 }
 
 /// The rest of a file, after its first page.
@@ -316,7 +319,8 @@ mod tests {
         fn no_reading_of_a_line_has_a_cell_that_begins_a_formula(
             name in "([A-Za]|[=+@;,|\t\"' ]|-){0,14}", written in 0..3_usize, read in 0..3_usize,
         ) {
-            let ((_, written), (_, read)) = (SEPARATORS[written], SEPARATORS[read]);
+            let separators = [Separator::Comma, Separator::Semicolon, Separator::Tab].map(Separator::byte);
+            let (written, read) = (separators[written], separators[read]);
             let cells = [Cow::from("x"), neutral(&name).into(), Cow::from("y")];
             let line = String::from_utf8(lines(written, [cells]).unwrap()).unwrap();
             for cell in split(&line, read) {

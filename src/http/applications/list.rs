@@ -3,10 +3,11 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::filter::{Edge, FilterParameters, after, list_name, moment, take_filter, whole};
+use super::filter::{FilterParameters, after, list_name, take_filter};
 use super::view::ListedView;
 use crate::cache::Subject;
 use crate::error::{Error, Result};
@@ -14,6 +15,8 @@ use crate::http::HttpState;
 use crate::http::cursor;
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::http::request::values::{any_text, digits, period_start};
 use crate::lending::Caller;
 use crate::lending::audit_views::{ViewAction, Viewed};
 use crate::lending::list::{ListFilter, ListRequest, PageStart, Share, SortOrder};
@@ -24,24 +27,23 @@ pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
 /// Most applications that a page may skip: they are read for nothing.
 const MAX_SKIPPED: i64 = 100_000;
 
-/// Which part of a list is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct PartParameters {
-    /// Last changed at or after this RFC 3339 time, or on or after this date (UTC), in the order of the changes; read by
-    /// `cursor` alone. A change may become visible some seconds after its time: to follow an account's applications, ask
-    /// again from a minute before the newest `updated_at`, and recognise known ones by `version`.
-    #[param(example = "2026-01-31T12:00:00Z")]
-    updated_since: Option<String>,
-    /// Which page, from 1; gives `total` and excludes `cursor`.
-    #[param(minimum = 1, example = 1)]
-    page: Option<i64>,
-    /// Applications of a page; 20 when absent.
-    #[param(minimum = 1, maximum = 100, example = 20)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters and sort.
-    cursor: Option<String>,
+request_query! {
+    /// Which part of a list is wanted.
+    pub struct PartParameters {
+        /// Last changed at or after this RFC 3339 time, or on or after this date (UTC), in the order of the changes; read by
+        /// `cursor` alone. A change may become visible some seconds after its time: to follow an account's applications, ask
+        /// again from a minute before the newest `updated_at`, and recognise known ones by `version`.
+        #[param(value_type = Option<String>, example = "2026-01-31T12:00:00Z")]
+        updated_since: Option<DateTime<Utc>> = period_start,
+        /// Which page, from 1; gives `total` and excludes `cursor`.
+        #[param(minimum = 1, example = 1)]
+        page: Option<i64> = |text| digits(text, MAX_SKIPPED + 1),
+        /// Applications of a page; 20 when absent.
+        #[param(minimum = 1, maximum = 100, example = 20)]
+        page_size: Option<i64> = |text| digits(text, MAX_PAGE_SIZE),
+        /// The `next_cursor` of the page before, with the same filters and sort.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// A part of a list.
@@ -165,17 +167,16 @@ impl Wanted {
     /// [`Error::Validation`] with everything that is wrong with it.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
         let (mut filter, mut order) = take_filter(&mut query);
-        filter.updated_since = query.take("updated_since", |text| moment(text, Edge::Start));
+        let PartParameters { updated_since, page, page_size, cursor } = PartParameters::take(&mut query);
+        filter.updated_since = updated_since;
         if filter.updated_since.is_some() {
             if query.was_sent("sort") {
                 query.refuse("sort", "ambiguous", "cannot stand together with updated_since");
             }
             order = SortOrder::LeastRecentlyUpdated;
         }
-        let page = query.take("page", |text| whole(text, MAX_SKIPPED + 1));
-        let page_size =
-            query.take("page_size", |text| whole(text, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
-        let after = query.take("cursor", |text| after(text, keys, order, &filter));
+        let page_size = page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+        let after = cursor.and_then(|text| query.check("cursor", after(&text, keys, order, &filter)));
         let start = match (page, after) {
             (Some(_), Some(_)) => {
                 query.refuse("cursor", "ambiguous", "cannot stand together with page");

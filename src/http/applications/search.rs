@@ -4,24 +4,27 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use super::country_data;
-use super::filter::{Edge, after, bad_ranges, moment, order, risk_band, status};
+use super::filter::{after, check_amounts, order, risk_band, valid_document};
 use super::list::{ApplicationPage, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Wanted, page};
 use crate::countries::Countries;
 use crate::countries::is_personal;
 use crate::domain::account::Role;
 use crate::domain::application::Country;
-use crate::domain::members::{Fields, Problems, Refusal, country, money, string, whole_number};
-use crate::domain::personal_data::IdentityDocument;
+use crate::domain::decision::RiskBand;
+use crate::domain::money::Money;
+use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::problem::Answer;
+use crate::http::request::values::{check_period, country, period_end, period_start, status, text, whole};
+use crate::http::request::{Refusals, request_body};
+use crate::json::{money, pointer_step, string};
 use crate::lending::Caller;
 use crate::lending::audit_views::{ViewAction, Viewed};
-use crate::lending::list::{DocumentIndex, ListFilter, PageStart, Share};
+use crate::lending::list::{DocumentIndex, ListFilter, PageStart, Share, SortOrder};
 use crate::storage::seal::KeyRing;
 
 /// Most members that are looked for in one object.
@@ -29,51 +32,51 @@ const MAX_MEMBERS: usize = 8;
 /// Most bytes of an object whose members are looked for, as JSON.
 const MAX_MEMBERS_BYTES: usize = 2048;
 
-/// What is looked for. Everything may be absent; what is there must all fit.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct SearchRequest {
-    /// One document, exactly, as a person would write it; only together with a country. Its earlier name,
-    /// `document`, is deprecated and still accepted.
-    #[schema(max_length = 50, example = "12345678-Z")]
-    identity_document: Option<String>,
-    /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an object.
-    /// Personal ones cannot be looked for.
-    #[schema(value_type = Option<Object>)]
-    country_specific_data: Option<Value>,
-    /// Members that the bureau's report must have, with these values: at most 8, none of them an array or an object. For
-    /// analysts and admins.
-    #[schema(value_type = Option<Object>)]
-    banking_data: Option<Value>,
-    /// One country, in either case.
-    #[schema(value_type = Option<crate::http::schemas::CountryCode>)]
-    country: Option<String>,
-    /// One status.
-    #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>)]
-    status: Option<String>,
-    /// Made at or after this RFC 3339 time, or on or after this date (UTC).
-    #[schema(example = "2026-01-01")]
-    from: Option<String>,
-    /// Made before this RFC 3339 time, or on or before this date (UTC).
-    #[schema(example = "2026-01-31")]
-    to: Option<String>,
-    /// At least this much asked for.
-    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "1000.00")]
-    min_amount: Option<String>,
-    /// At most this much asked for.
-    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "20000.00")]
-    max_amount: Option<String>,
-    /// One band of the last decision's risk.
-    #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
-    risk_band: Option<String>,
-    /// `-created_at` (newest first, the default) or `created_at`.
-    #[schema(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
-    sort: Option<String>,
-    /// Applications of a page; 20 when absent.
-    #[schema(minimum = 1, maximum = 100, example = 20)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters and sort.
-    cursor: Option<String>,
+request_body! {
+    /// What is looked for. Everything may be absent; what is there must all fit.
+    pub struct SearchRequest given(countries: &Countries, keys: &KeyRing, now: DateTime<Utc>) {
+        /// One document, exactly, as a person would write it; only together with a country. Its earlier name,
+        /// `document`, is deprecated and still accepted.
+        #[schema(value_type = Option<String>, max_length = 50, example = "12345678-Z")]
+        identity_document: Option<DocumentIndex> = optional_or_deprecated("document", string) then(|text| index(&text, countries, keys, country, now)),
+        /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an object.
+        /// Personal ones cannot be looked for.
+        #[schema(value_type = Option<Object>)]
+        country_specific_data: Option<Map<String, Value>> = optional(|raw| members(raw, is_personal)),
+        /// Members that the bureau's report must have, with these values: at most 8, none of them an array or an object. For
+        /// analysts and admins.
+        #[schema(value_type = Option<Object>)]
+        banking_data: Option<Map<String, Value>> = optional(|raw| members(raw, |_| false)),
+        /// One country, in either case.
+        #[schema(value_type = Option<crate::http::schemas::CountryCode>)]
+        country: Option<Country> = optional(text(country)),
+        /// One status.
+        #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>)]
+        status: Option<Status> = optional(text(status)),
+        /// Made at or after this RFC 3339 time, or on or after this date (UTC).
+        #[schema(value_type = Option<String>, example = "2026-01-01")]
+        from: Option<DateTime<Utc>> = optional(text(period_start)),
+        /// Made before this RFC 3339 time, or on or before this date (UTC).
+        #[schema(value_type = Option<String>, example = "2026-01-31")]
+        to: Option<DateTime<Utc>> = optional(text(period_end)) then(|to| check_period(from, Some(to)).map(|()| to)),
+        /// At least this much asked for.
+        #[schema(value_type = Option<crate::http::schemas::Amount>, example = "1000.00")]
+        min_amount: Option<Money> = optional(money),
+        /// At most this much asked for.
+        #[schema(value_type = Option<crate::http::schemas::Amount>, example = "20000.00")]
+        max_amount: Option<Money> = optional(money) then(|max| check_amounts(min_amount, Some(max)).map(|()| max)),
+        /// One band of the last decision's risk.
+        #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
+        risk_band: Option<RiskBand> = optional(text(risk_band)),
+        /// `-created_at` (newest first, the default) or `created_at`.
+        #[schema(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
+        sort: Option<SortOrder> = optional(text(order)),
+        /// Applications of a page; 20 when absent.
+        #[schema(minimum = 1, maximum = 100, example = 20)]
+        page_size: Option<i64> = optional(whole(1..=MAX_PAGE_SIZE)),
+        /// The `next_cursor` of the page before, with the same filters and sort.
+        cursor: Option<String> = optional(string),
+    }
 }
 
 /// Applications that fit, newest first: an analyst or admin finds all, a user its own.
@@ -105,94 +108,62 @@ pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: Json
 
 /// Reads what is looked for. `now` is the moment that a document is checked as of.
 fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<Utc>) -> Result<Wanted> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let country = fields.optional("country", country);
-    let name = fields.name_sent("identity_document", "document");
-    let document = fields.optional(name, string);
+    let request = SearchRequest::read(body.members()?, countries, keys, now)?;
+    let order = request.sort.unwrap_or_default();
     let filter = ListFilter {
-        country,
-        status: fields.optional("status", |raw| status(&string(raw)?)),
-        from: fields.optional("from", |raw| moment(&string(raw)?, Edge::Start)),
-        to: fields.optional("to", |raw| moment(&string(raw)?, Edge::End)),
+        country: request.country,
+        status: request.status,
+        from: request.from,
+        to: request.to,
         updated_since: None,
-        min_amount: fields.optional("min_amount", money),
-        max_amount: fields.optional("max_amount", money),
-        risk_band: fields.optional("risk_band", |raw| risk_band(&string(raw)?)),
-        document: document.and_then(|text| index(&mut fields, name, countries, keys, country, &text, now)),
-        country_data: members(&mut fields, "country_specific_data", is_personal),
-        banking_data: members(&mut fields, "banking_data", |_| false),
+        min_amount: request.min_amount,
+        max_amount: request.max_amount,
+        risk_band: request.risk_band,
+        document: request.identity_document,
+        country_data: request.country_specific_data,
+        banking_data: request.banking_data,
     };
-    let order = fields.optional("sort", |raw| order(&string(raw)?)).unwrap_or_default();
-    let page_size = fields.optional("page_size", page_size).unwrap_or(DEFAULT_PAGE_SIZE);
-    let last = fields.optional("cursor", |raw| after(&string(raw)?, keys, order, &filter));
-    for (name, detail) in bad_ranges(&filter) {
-        fields.refuse(name, "bad_range", detail);
-    }
-    fields.refuse_the_rest();
-    if !problems.0.is_empty() {
-        return Err(Error::Validation(problems.0));
-    }
-    let start = last.unwrap_or(PageStart::Beginning);
-    Ok(Wanted::new(filter, order, start, None, page_size))
+    // A cursor can be checked only once its list is known.
+    let start = request.cursor.map(|text| after(&text, keys, order, &filter)).transpose();
+    let start = start.map_err(|(code, detail)| Error::field("/cursor", code, detail))?;
+    let page_size = request.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+    Ok(Wanted::new(filter, order, start.unwrap_or(PageStart::Beginning), None, page_size))
 }
 
 /// The blind index of a document, which must be one of its country.
 fn index(
-    fields: &mut Fields<'_, '_>,
-    name: &str,
+    text: &str,
     countries: &Countries,
     keys: &KeyRing,
     country: Option<Country>,
-    text: &str,
     now: DateTime<Utc>,
-) -> Option<DocumentIndex> {
-    let Some(country) = country else {
-        fields.refuse(name, "needs_country", "can only be looked for together with its country");
-        return None;
-    };
-    let verdict = countries.rules(country).check_document(text, now);
-    for reason in &verdict.reasons {
-        fields.refuse(name, reason.as_str(), reason.detail());
-    }
-    let document = IdentityDocument::from_normalized(verdict.normalized?);
-    Some(keys.document_index(country, &document))
-}
-
-/// Takes members that are looked for; a problem of one of them points to it. Sealed ones cannot be found.
-fn members(
-    fields: &mut Fields<'_, '_>,
-    name: &str,
-    is_sealed: impl Fn(&str) -> bool,
-) -> Option<Map<String, Value>> {
-    let members = fields.optional(name, searched_members)?;
-    for (member, value) in &members {
-        if is_sealed(member) {
-            fields.refuse_within(name, member, "not_searchable", "is sealed");
-        } else if value.is_object() || value.is_array() {
-            let detail = "must be a text, a number, true, false or null";
-            fields.refuse_within(name, member, "not_searchable", detail);
-        }
-    }
-    Some(members)
+) -> Result<DocumentIndex, Refusals> {
+    let refusal = || ("needs_country", "can only be looked for together with its country".to_owned());
+    let country = country.ok_or_else(refusal)?;
+    let document = valid_document(&countries.rules(country).check_document(text, now))?;
+    Ok(keys.document_index(country, &document))
 }
 
 /// Reads members that are looked for: few, and each a value that an index finds. Comparing arrays and objects with those of
-/// every application that the index gives takes seconds of processor time.
-fn searched_members(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
+/// every application that the index gives takes seconds of processor time. Sealed members cannot be found.
+fn members(raw: &RawValue, is_sealed: impl Fn(&str) -> bool) -> Result<Map<String, Value>, Refusals> {
     if raw.get().len() > MAX_MEMBERS_BYTES {
-        return Err(("too_large", format!("must be at most {MAX_MEMBERS_BYTES} bytes of JSON")));
+        return Err(("too_large", format!("must be at most {MAX_MEMBERS_BYTES} bytes of JSON")).into());
     }
     let members = country_data::read(raw)?;
     if members.len() > MAX_MEMBERS {
-        return Err(("too_many", format!("must have at most {MAX_MEMBERS} members")));
+        return Err(("too_many", format!("must have at most {MAX_MEMBERS} members")).into());
     }
-    Ok(members)
-}
-
-fn page_size(raw: &RawValue) -> Result<i64, Refusal> {
-    let refusal = || ("out_of_range", format!("must be a whole number from 1 to {MAX_PAGE_SIZE}"));
-    whole_number(raw)?.filter(|size| (1..=MAX_PAGE_SIZE).contains(size)).ok_or_else(refusal)
+    let mut refusals = Refusals::default();
+    for (name, value) in &members {
+        let problem = match value {
+            _ if is_sealed(name) => "is sealed",
+            Value::Object(_) | Value::Array(_) => "must be a text, a number, true, false or null",
+            _ => continue,
+        };
+        refusals.add(pointer_step(name), ("not_searchable", problem.to_owned()));
+    }
+    refusals.or(members)
 }
 
 #[cfg(test)]

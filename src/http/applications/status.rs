@@ -115,6 +115,6 @@ pub(in crate::http) async fn set_status(
     conditions: Conditions,
     body: JsonObject,
 ) -> Answer {
-    let request = change::read_status(&body, caller.initiator)?;
-    change::apply(&state, &caller, id, &conditions, request).await
+    let request = StatusRequest::read(body.members()?, caller.initiator)?;
+    change::apply(&state, &caller, id, &conditions, request.into()).await
 }

@@ -1,24 +1,23 @@
 //! `POST /api/v1/countries/{code}/document-checks`
 
 use actix_web::HttpResponse;
-use utoipa::ToSchema;
 
 use crate::countries::DocumentVerdict;
-use crate::domain::members::{Fields, Problems, string};
-use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
+use crate::json::string;
 
-/// A document to check.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct DocumentCheckRequest {
-    /// As a person would write it, separators included. Its earlier name,
-    /// `document`, is deprecated and still accepted.
-    #[schema(max_length = 50, example = "12345678-Z")]
-    identity_document: String,
+request_body! {
+    /// A document to check.
+    pub struct DocumentCheckRequest {
+        /// As a person would write it, separators included. Its earlier name,
+        /// `document`, is deprecated and still accepted.
+        #[schema(max_length = 50, example = "12345678-Z")]
+        identity_document: String = required_or_deprecated("document", string),
+    }
 }
 
 /// Whether a document may apply. Nothing is stored; an invalid document is a verdict, not an error.
@@ -42,16 +41,7 @@ pub(in crate::http) async fn check_document(
     CountryPath(country): CountryPath,
     body: JsonObject,
 ) -> Answer {
-    let document = parse(&body)?;
+    let document = DocumentCheckRequest::read(body.members()?)?.identity_document;
     let verdict = state.countries.rules(country).check_document(&document, state.resources.clock.now());
     Ok(HttpResponse::Ok().json(verdict))
-}
-
-fn parse(body: &JsonObject) -> Result<String> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let name = fields.name_sent("identity_document", "document");
-    let document = fields.required(name, string);
-    fields.refuse_the_rest();
-    document.filter(|_| problems.0.is_empty()).ok_or(Error::Validation(problems.0))
 }

@@ -1,52 +1,53 @@
 //! `GET /api/v1/admin/failed-jobs`
 
 use actix_web::HttpResponse;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
+use utoipa::ToSchema;
 
 use super::view::DeadLetterView;
-use crate::domain::members::Refusal;
+use crate::domain::ids::ApplicationId;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::applications::filter::{Edge, moment};
-use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
-use crate::http::operations::jobs::{application_id, word};
+use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::http::request::values::{any_text, application_id, period_end, period_start, word};
+use crate::json::Refusal;
 use crate::queue::dead_letters::{self, FailedJobStatus, LetterFilter};
 use crate::storage::seal::KeyRing;
 
-/// What the list is narrowed to, and which part of it is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct DeadLetterParameters {
-    /// What operators made of them.
-    #[param(value_type = Option<FailedJobStatus>)]
-    status: Option<String>,
-    /// One task.
-    #[param(example = "process_credit_application")]
-    task: Option<String>,
-    /// One error code.
-    #[param(example = "panicked")]
-    error_type: Option<String>,
-    /// One lane: for applications, the country's code.
-    #[param(example = "ES")]
-    lane: Option<String>,
-    /// One application.
-    application_id: Option<Uuid>,
-    /// Given up at or after this RFC 3339 time, or on or after this date (UTC).
-    #[param(example = "2026-01-01")]
-    from: Option<String>,
-    /// Given up before this RFC 3339 time, or on or before this date (UTC).
-    #[param(example = "2026-01-31")]
-    to: Option<String>,
-    /// Letters of a page; 20 when absent.
-    #[param(minimum = 1, maximum = 100, example = 20)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters.
-    cursor: Option<String>,
+request_query! {
+    /// What the list is narrowed to, and which part of it is wanted.
+    pub struct DeadLetterParameters {
+        /// What operators made of them.
+        #[param(value_type = Option<FailedJobStatus>)]
+        status: Option<FailedJobStatus> = status,
+        /// One task.
+        #[param(example = "process_credit_application")]
+        task: Option<String> = word,
+        /// One error code.
+        #[param(example = "panicked")]
+        error_type: Option<String> = word,
+        /// One lane: for applications, the country's code.
+        #[param(example = "ES")]
+        lane: Option<String> = word,
+        /// One application.
+        #[param(value_type = Option<Uuid>)]
+        application_id: Option<ApplicationId> = application_id,
+        /// Given up at or after this RFC 3339 time, or on or after this date (UTC).
+        #[param(value_type = Option<String>, example = "2026-01-01")]
+        from: Option<DateTime<Utc>> = period_start,
+        /// Given up before this RFC 3339 time, or on or before this date (UTC).
+        #[param(value_type = Option<String>, example = "2026-01-31")]
+        to: Option<DateTime<Utc>> = period_end,
+        /// Letters of a page; 20 when absent.
+        #[param(minimum = 1, maximum = 100, example = 20)]
+        page_size: Option<i64> = page_size,
+        /// The `next_cursor` of the page before, with the same filters.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// A part of the list.
@@ -84,22 +85,22 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
 }
 
 fn read(mut query: Query, keys: &KeyRing) -> Result<(LetterFilter, Page)> {
+    let sent = DeadLetterParameters::take(&mut query);
     let filter = LetterFilter {
-        status: query.take("status", status),
-        task: query.take("task", word),
-        error_type: query.take("error_type", word),
-        lane: query.take("lane", word),
-        application_id: query.take("application_id", application_id),
-        from: query.take("from", |text| moment(text, Edge::Start)),
-        until: query.take("to", |text| moment(text, Edge::End)),
+        status: sent.status,
+        task: sent.task,
+        error_type: sent.error_type,
+        lane: sent.lane,
+        application_id: sent.application_id,
+        from: sent.from,
+        until: sent.to,
     };
-    let page = Page::take(keys, &mut query, format!("dead letters {filter:?}"), DEFAULT_PAGE_SIZE);
+    let size = sent.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+    let page = Page::new(keys, &mut query, format!("dead letters {filter:?}"), size, sent.cursor);
     query.finish()?;
     Ok((filter, page))
 }
 
-/// # Errors
-/// A refusal of what is no status of a dead letter.
 pub(super) fn status(text: &str) -> Result<FailedJobStatus, Refusal> {
     let refusal = || {
         let names = FailedJobStatus::ALL.map(|(_, name)| name).join(", ");

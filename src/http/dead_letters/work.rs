@@ -1,28 +1,27 @@
 //! `POST /api/v1/admin/failed-jobs/{id}/retry`, `/ignore` and `/review`
 
 use actix_web::http::StatusCode;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::DeadLetterView;
-use crate::domain::members::{Fields, Problems};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::{IdPath, RequestContext};
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Reply};
-use crate::http::operations::required_reason;
+use crate::http::idempotency::{self, Idempotency, Reply};
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
+use crate::http::request::values::required_reason;
 use crate::queue::dead_letters::{self, FailedJob, Operator, Step};
 
-/// Why an operator does what it does.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct LetterRequest {
-    /// Why, for whoever reads the history.
-    #[schema(min_length = 1, max_length = 500, example = "The defect is mended")]
-    reason: String,
+request_body! {
+    /// Why an operator does what it does.
+    pub struct LetterRequest {
+        /// Why, for whoever reads the history.
+        #[schema(min_length = 1, max_length = 500, example = "The defect is mended")]
+        reason: String = required(required_reason),
+    }
 }
 
 /// Queues the job of a dead letter again, as a new job with fresh attempts.
@@ -33,7 +32,7 @@ pub struct LetterRequest {
     path = "/api/v1/admin/failed-jobs/{id}/retry",
     operation_id = "retry_failed_job",
     tag = "operations",
-    params(("id" = uuid::Uuid, Path, description = "The dead letter"), IdempotencyParameter),
+    params(("id" = uuid::Uuid, Path, description = "The dead letter"), Idempotency),
     request_body(content = LetterRequest, example = json!({"reason": "The defect is mended"})),
     responses(
         (status = 200, description = "The letter, reprocessed; `retried_as` is the new job", body = DeadLetterView),
@@ -59,7 +58,7 @@ pub(in crate::http) async fn retry(
     path = "/api/v1/admin/failed-jobs/{id}/ignore",
     operation_id = "ignore_failed_job",
     tag = "operations",
-    params(("id" = uuid::Uuid, Path, description = "The dead letter"), IdempotencyParameter),
+    params(("id" = uuid::Uuid, Path, description = "The dead letter"), Idempotency),
     request_body(content = LetterRequest, example = json!({"reason": "A test application"})),
     responses(
         (status = 200, description = "The letter", body = DeadLetterView),
@@ -84,7 +83,7 @@ pub(in crate::http) async fn ignore(
     path = "/api/v1/admin/failed-jobs/{id}/review",
     operation_id = "review_failed_job",
     tag = "operations",
-    params(("id" = uuid::Uuid, Path, description = "The dead letter"), IdempotencyParameter),
+    params(("id" = uuid::Uuid, Path, description = "The dead letter"), Idempotency),
     request_body(content = LetterRequest, example = json!({"reason": "Waits for the next release"})),
     responses(
         (status = 200, description = "The letter", body = DeadLetterView),
@@ -113,7 +112,7 @@ async fn work(
     step: Step,
 ) -> Answer {
     let keyed = idempotency.keyed(state, &principal.account, body.as_bytes(), &reply);
-    let operator = operator(principal, context, read(body)?);
+    let operator = operator(principal, context, LetterRequest::read(body.members()?)?.reason);
     let done =
         dead_letters::work(&state.resources, &*state.on_commit, id, step, &operator, keyed.as_ref()).await?;
     idempotency::respond(state.keys(), keyed.as_ref(), done, reply)
@@ -131,12 +130,4 @@ pub(super) fn operator(principal: &Principal, context: RequestContext, reason: S
         request_id: context.request_id.to_string(),
         traceparent: context.traceparent,
     }
-}
-
-fn read(body: &JsonObject) -> Result<String> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let reason = fields.required("reason", required_reason);
-    fields.refuse_the_rest();
-    reason.filter(|_| problems.0.is_empty()).ok_or(Error::Validation(problems.0))
 }

@@ -6,16 +6,17 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::wanted::{expiry, required_reason};
+use super::expiry;
 use crate::actors::provider_gateway::BreakerStatus;
 use crate::domain::application::Country;
-use crate::domain::members::{Fields, Problems, Refusal, string};
-use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::{CountryPath, RequestContext};
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
+use crate::http::request::values::{required_reason, text};
+use crate::json::Refusal;
 use crate::lending::circuits::{self, CircuitOverride, SetOverride};
 use crate::providers::provider_for;
 use crate::resilience::circuit_breaker::CircuitMode;
@@ -165,21 +166,21 @@ fn view(country: Country, forced: Option<CircuitOverride>, breakers: &[BreakerSt
     }
 }
 
-/// What an operator wants of a breaker.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct CircuitRequest {
-    /// `auto`: it decides by itself, from a closed state and with fresh counts. `forced_open`: nobody asks the bureau.
-    /// `forced_closed`: everybody may, whatever it answers.
-    #[schema(value_type = crate::http::schemas::CircuitModeName, example = "forced_open")]
-    mode: String,
-    /// Why; required unless the mode is `auto`.
-    #[schema(max_length = 500, example = "The bureau has announced maintenance")]
-    reason: Option<String>,
-    /// When it ends by itself; required unless the mode is `auto`. At most 30 days ahead for `forced_open`, 24 hours for
-    /// `forced_closed`.
-    #[schema(example = "2026-11-22T18:00:00Z")]
-    expires_at: Option<DateTime<Utc>>,
+request_body! {
+    /// What an operator wants of a breaker.
+    pub struct CircuitRequest given(now: DateTime<Utc>) {
+        /// `auto`: it decides by itself, from a closed state and with fresh counts. `forced_open`: nobody asks the bureau.
+        /// `forced_closed`: everybody may, whatever it answers.
+        #[schema(value_type = crate::http::schemas::CircuitModeName, example = "forced_open")]
+        mode: CircuitMode = required(text(circuit_mode)),
+        /// Why; required unless the mode is `auto`.
+        #[schema(max_length = 500, example = "The bureau has announced maintenance")]
+        reason: Option<String> = required_when(is_forced(mode), required_reason),
+        /// When it ends by itself; required unless the mode is `auto`. At most 30 days ahead for `forced_open`, 24 hours for
+        /// `forced_closed`.
+        #[schema(example = "2026-11-22T18:00:00Z")]
+        expires_at: Option<DateTime<Utc>> = required_when(is_forced(mode), |raw| override_end(raw, mode, now)),
+    }
 }
 
 /// Forces a circuit breaker open or closed on every instance, or gives it back.
@@ -209,7 +210,8 @@ pub(in crate::http) async fn set(
     CountryPath(country): CountryPath,
     body: JsonObject,
 ) -> Answer {
-    let (mode, reason, expires_at) = read(&body, state.resources.clock.now())?;
+    let request = CircuitRequest::read(body.members()?, state.resources.clock.now())?;
+    let CircuitRequest { mode, reason, expires_at } = request;
     let wanted = SetOverride {
         country,
         mode,
@@ -223,49 +225,28 @@ pub(in crate::http) async fn set(
     Ok(HttpResponse::Ok().json(view(country, Some(known), &breakers)))
 }
 
-type Wanted = (CircuitMode, Option<String>, Option<DateTime<Utc>>);
-
-fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<Wanted> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let mode = fields.required("mode", mode);
-    let (reason, expires_at) = match mode {
-        Some(CircuitMode::ForcedOpen) => forced(&mut fields, now, LONGEST_OPEN),
-        Some(CircuitMode::ForcedClosed) => forced(&mut fields, now, LONGEST_CLOSED),
-        // Without a known mode the rest is at least read.
-        None => (
-            fields.optional("reason", required_reason),
-            fields.optional("expires_at", |raw| expiry(raw, now, LONGEST_OPEN)),
-        ),
-        Some(CircuitMode::Auto) => {
-            let reason = fields.optional("reason", required_reason);
-            let refuse = |_: &RawValue| Err::<(), Refusal>(("not_allowed", "auto has no end".to_owned()));
-            fields.optional("expires_at", refuse);
-            (reason, None)
-        }
-    };
-    fields.refuse_the_rest();
-    match (mode, problems.0.is_empty()) {
-        (Some(mode), true) => Ok((mode, reason, expires_at)),
-        _ => Err(Error::Validation(problems.0)),
-    }
-}
-
-fn forced(
-    fields: &mut Fields<'_, '_>,
-    now: DateTime<Utc>,
-    longest: TimeDelta,
-) -> (Option<String>, Option<DateTime<Utc>>) {
-    let reason = fields.required("reason", required_reason);
-    (reason, fields.required("expires_at", |raw| expiry(raw, now, longest)))
-}
-
-fn mode(raw: &RawValue) -> Result<CircuitMode, Refusal> {
+fn circuit_mode(text: &str) -> Result<CircuitMode, Refusal> {
     let refusal = || {
         let names = CircuitMode::ALL.map(CircuitMode::as_str).join(", ");
         ("unknown_mode", format!("must be one of {names}"))
     };
-    string(raw)?.parse().ok().ok_or_else(refusal)
+    text.parse().ok().ok_or_else(refusal)
+}
+
+fn is_forced(mode: Option<CircuitMode>) -> bool {
+    matches!(mode, Some(CircuitMode::ForcedOpen | CircuitMode::ForcedClosed))
+}
+
+fn override_end(
+    raw: &RawValue,
+    mode: Option<CircuitMode>,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, Refusal> {
+    match mode {
+        Some(CircuitMode::Auto) => Err(("not_allowed", "auto has no end".to_owned())),
+        Some(CircuitMode::ForcedClosed) => expiry(raw, now, LONGEST_CLOSED),
+        Some(CircuitMode::ForcedOpen) | None => expiry(raw, now, LONGEST_OPEN),
+    }
 }
 
 #[cfg(test)]
@@ -275,11 +256,9 @@ mod tests {
 
     fn codes(json: &str) -> Vec<(String, &'static str)> {
         let body = JsonObject::check(Bytes::copy_from_slice(json.as_bytes())).unwrap();
-        match read(&body, "2026-11-22T12:00:00Z".parse().unwrap()) {
-            Ok(_) => Vec::new(),
-            Err(Error::Validation(fields)) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
-            Err(other) => panic!("{other:?}"),
-        }
+        let now = "2026-11-22T12:00:00Z".parse().unwrap();
+        let refusals = CircuitRequest::read(body.members().unwrap(), now).err().unwrap_or_default();
+        Vec::from(refusals).into_iter().map(|f| (f.pointer, f.code)).collect()
     }
 
     #[test]

@@ -3,44 +3,46 @@
 use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::ids::ApplicationId;
 use crate::domain::label::Label;
-use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
+use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::http::request::values::{any_text, application_id, word};
+use crate::json::Refusal;
 use crate::queue::dead_letters::FailedJobStatus;
 use crate::queue::jobs::{
     self, DeadLetters, JobFilter, JobStatus, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT,
 };
 use crate::storage::seal::KeyRing;
 
-/// What the list is narrowed to, and which part of it is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct JobListParameters {
-    /// Where they stand: `pending`, `processing` or `waiting_external`.
-    #[param(value_type = Option<JobStatus>)]
-    status: Option<String>,
-    /// One task.
-    #[param(example = "process_credit_application")]
-    task: Option<String>,
-    /// One lane: for applications, the country's code.
-    #[param(example = "ES")]
-    lane: Option<String>,
-    /// One application.
-    application_id: Option<Uuid>,
-    /// Jobs of a page; 20 when absent.
-    #[param(minimum = 1, maximum = 100, example = 20)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters.
-    cursor: Option<String>,
+request_query! {
+    /// What the list is narrowed to, and which part of it is wanted.
+    pub struct JobListParameters {
+        /// Where they stand: `pending`, `processing` or `waiting_external`.
+        #[param(value_type = Option<JobStatus>)]
+        status: Option<JobStatus> = job_status,
+        /// One task.
+        #[param(example = "process_credit_application")]
+        task: Option<String> = word,
+        /// One lane: for applications, the country's code.
+        #[param(example = "ES")]
+        lane: Option<String> = word,
+        /// One application.
+        #[param(value_type = Option<Uuid>)]
+        application_id: Option<ApplicationId> = application_id,
+        /// Jobs of a page; 20 when absent.
+        #[param(minimum = 1, maximum = 100, example = 20)]
+        page_size: Option<i64> = page_size,
+        /// The `next_cursor` of the page before, with the same filters.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// One job that is not finished.
@@ -141,34 +143,22 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
 }
 
 fn read(mut query: Query, keys: &KeyRing) -> Result<(JobFilter, Page)> {
+    let sent = JobListParameters::take(&mut query);
     let filter = JobFilter {
-        status: query.take("status", |text| {
-            let refusal = || ("unknown_status", "must be pending, processing or waiting_external".to_owned());
-            text.parse().ok().ok_or_else(refusal)
-        }),
-        task: query.take("task", word),
-        lane: query.take("lane", word),
-        application_id: query.take("application_id", application_id),
+        status: sent.status,
+        task: sent.task,
+        lane: sent.lane,
+        application_id: sent.application_id,
     };
-    let page = Page::take(keys, &mut query, format!("jobs {filter:?}"), DEFAULT_PAGE_SIZE);
+    let size = sent.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+    let page = Page::new(keys, &mut query, format!("jobs {filter:?}"), size, sent.cursor);
     query.finish()?;
     Ok((filter, page))
 }
 
-/// A word of Aval's own: the name of a task, a lane or an error.
-///
-/// # Errors
-/// A refusal of what is none.
-pub(in crate::http) fn word(text: &str) -> Result<String, Refusal> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let is_word = text.len() <= 64 && text.chars().all(plain);
-    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_word", "is not a word of this list".to_owned()))
-}
-
-/// # Errors
-/// A refusal of what is no UUID.
-pub(in crate::http) fn application_id(text: &str) -> Result<ApplicationId, Refusal> {
-    text.parse().ok().ok_or_else(|| ("bad_uuid", "must be a UUID".to_owned()))
+fn job_status(text: &str) -> Result<JobStatus, Refusal> {
+    let refusal = || ("unknown_status", "must be pending, processing or waiting_external".to_owned());
+    text.parse().ok().ok_or_else(refusal)
 }
 
 /// Jobs of one lane in one status.

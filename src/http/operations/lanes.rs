@@ -9,15 +9,17 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::wanted::{expiry, required_reason};
+use super::expiry;
 use crate::actors::provider_gateway::BreakerStatus;
-use crate::domain::members::{Fields, Problems, Refusal, boolean};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{Answer, Rejection};
+use crate::http::request::request_body;
+use crate::http::request::values::required_reason;
+use crate::json::{Refusal, boolean};
 use crate::lending::lane_admission::LaneAdmission;
 use crate::queue::lanes::{self, LaneChange, PausedLane};
 
@@ -138,19 +140,19 @@ fn view(
     }
 }
 
-/// Whether a lane is to stand still.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct LaneRequest {
-    /// `true`: no instance claims its jobs. `false`: they run again.
-    #[schema(example = true)]
-    paused: bool,
-    /// Why.
-    #[schema(max_length = 500, example = "The bureau sends wrong reports")]
-    reason: String,
-    /// When a pause ends by itself, at most 30 days ahead; without it, when somebody ends it.
-    #[schema(example = "2026-11-22T18:00:00Z")]
-    expires_at: Option<DateTime<Utc>>,
+request_body! {
+    /// Whether a lane is to stand still.
+    pub struct LaneRequest given(now: DateTime<Utc>) {
+        /// `true`: no instance claims its jobs. `false`: they run again.
+        #[schema(example = true)]
+        paused: bool = required(boolean),
+        /// Why.
+        #[schema(max_length = 500, example = "The bureau sends wrong reports")]
+        reason: String = required(required_reason),
+        /// When a pause ends by itself, at most 30 days ahead; without it, when somebody ends it.
+        #[schema(example = "2026-11-22T18:00:00Z")]
+        expires_at: Option<DateTime<Utc>> = optional(|raw| pause_end(raw, paused, now)),
+    }
 }
 
 /// Pauses a lane of the queue on every instance, or has it run again.
@@ -179,7 +181,8 @@ pub(in crate::http) async fn set(
     LanePath(lane): LanePath,
     body: JsonObject,
 ) -> Answer {
-    let (paused, reason, expires_at) = read(&body, state.resources.clock.now())?;
+    let request = LaneRequest::read(body.members()?, state.resources.clock.now())?;
+    let LaneRequest { paused, reason, expires_at } = request;
     let wanted = LaneChange {
         lane: lane.to_owned(),
         paused,
@@ -193,19 +196,9 @@ pub(in crate::http) async fn set(
     Ok(HttpResponse::Ok().json(view(&state, lane, pause, &breakers)))
 }
 
-fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<(bool, String, Option<DateTime<Utc>>)> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let paused = fields.required("paused", boolean);
-    let reason = fields.required("reason", required_reason);
-    let end = |raw: &RawValue| match paused {
-        Some(false) => Err::<_, Refusal>(("not_allowed", "only a pause has an end".to_owned())),
+fn pause_end(raw: &RawValue, paused: Option<bool>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
+    match paused {
+        Some(false) => Err(("not_allowed", "only a pause has an end".to_owned())),
         _ => expiry(raw, now, LONGEST_PAUSE),
-    };
-    let expires_at = fields.optional("expires_at", end);
-    fields.refuse_the_rest();
-    match (paused, reason, problems.0.is_empty()) {
-        (Some(paused), Some(reason), true) => Ok((paused, reason, expires_at)),
-        _ => Err(Error::Validation(problems.0)),
     }
 }

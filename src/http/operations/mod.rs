@@ -8,13 +8,15 @@ pub mod actors;
 pub mod circuits;
 pub mod jobs;
 pub mod lanes;
-mod wanted;
 
 use std::time::Duration;
 
-pub use self::wanted::required_reason;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
+
 use crate::actors::provider_gateway::overrides::CircuitOverrides;
 use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreakers};
+use crate::json::{Refusal, string};
 use crate::queue::running_jobs::RunningJobs;
 use crate::supervision::handle::Handle;
 
@@ -38,4 +40,15 @@ impl Operations {
         let asked = tokio::time::timeout(PATIENCE, self.gateway.ask(ReadBreakers)).await;
         asked.ok().and_then(Result::ok).unwrap_or_default()
     }
+}
+
+/// Reads a time in the future, at most `longest` from `now`.
+fn expiry(raw: &RawValue, now: DateTime<Utc>, longest: TimeDelta) -> Result<DateTime<Utc>, Refusal> {
+    let moment = DateTime::parse_from_rfc3339(&string(raw)?).ok().map(|moment| moment.to_utc());
+    let moment = moment.ok_or_else(|| ("bad_time", "must be an RFC 3339 time".to_owned()))?;
+    let hours = longest.num_hours();
+    if moment <= now || moment > now + longest {
+        return Err(("out_of_range", format!("must be to come, within {hours} hours")));
+    }
+    Ok(moment)
 }

@@ -2,35 +2,36 @@
 
 use actix_web::HttpResponse;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::RunView;
 use crate::actors::housekeeper::tasks::Task;
-use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
+use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::http::request::values::any_text;
+use crate::json::Refusal;
 use crate::queue::scheduled_runs::{self, Outcome, RunFilter};
 use crate::storage::seal::KeyRing;
 
-/// What the list is narrowed to, and which part of it is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct RunListParameters {
-    /// One task.
-    #[param(example = "expire_webhooks")]
-    task: Option<String>,
-    /// `requested`, `running`, `completed`, `failed` or `abandoned`.
-    #[param(value_type = Option<Outcome>)]
-    outcome: Option<String>,
-    /// Runs of a page; 20 when absent.
-    #[param(minimum = 1, maximum = 100, example = 20)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters.
-    cursor: Option<String>,
+request_query! {
+    /// What the list is narrowed to, and which part of it is wanted.
+    pub struct RunListParameters {
+        /// One task.
+        #[param(value_type = Option<String>, example = "expire_webhooks")]
+        task: Option<&'static str> = task,
+        /// `requested`, `running`, `completed`, `failed` or `abandoned`.
+        #[param(value_type = Option<Outcome>)]
+        outcome: Option<Outcome> = outcome,
+        /// Runs of a page; 20 when absent.
+        #[param(minimum = 1, maximum = 100, example = 20)]
+        page_size: Option<i64> = page_size,
+        /// The `next_cursor` of the page before, with the same filters.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// A part of the list.
@@ -71,8 +72,10 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
 }
 
 fn read(mut query: Query, keys: &KeyRing) -> Result<(RunFilter, Page)> {
-    let filter = RunFilter { task: query.take("task", task), outcome: query.take("outcome", outcome) };
-    let page = Page::take(keys, &mut query, format!("scheduled runs {filter:?}"), DEFAULT_PAGE_SIZE);
+    let RunListParameters { task, outcome, page_size, cursor } = RunListParameters::take(&mut query);
+    let filter = RunFilter { task, outcome };
+    let size = page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+    let page = Page::new(keys, &mut query, format!("scheduled runs {filter:?}"), size, cursor);
     query.finish()?;
     Ok((filter, page))
 }

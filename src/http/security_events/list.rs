@@ -4,48 +4,48 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::accounts::{EventFilter, RecordedEvent};
-use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::applications::filter::{Edge, moment};
-use crate::http::keyset::Page;
+use crate::http::keyset::{Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::http::request::values::{any_text, check_period, period_end, period_start};
+use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 
 const DEFAULT_PAGE_SIZE: i64 = 50;
 /// Longest value of a filter: no name is longer.
 const MAX_FILTER_BYTES: usize = 128;
 
-/// What the list is narrowed to, and which part of it is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct SecurityEventParameters {
-    /// One kind of event.
-    #[param(example = "login_failed")]
-    kind: Option<String>,
-    /// Who did it.
-    #[param(example = "admin")]
-    actor: Option<String>,
-    /// The account or key that is affected.
-    #[param(example = "key:core-banking")]
-    subject: Option<String>,
-    /// At or after this RFC 3339 time, or on or after this date (UTC).
-    #[param(example = "2026-01-01")]
-    from: Option<String>,
-    /// Before this RFC 3339 time, or on or before this date (UTC).
-    #[param(example = "2026-01-31")]
-    to: Option<String>,
-    /// Events of a page; 50 when absent.
-    #[param(minimum = 1, maximum = 100, example = 50)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters.
-    cursor: Option<String>,
+request_query! {
+    /// What the list is narrowed to, and which part of it is wanted.
+    pub struct SecurityEventParameters {
+        /// One kind of event.
+        #[param(example = "login_failed")]
+        kind: Option<String> = name,
+        /// Who did it.
+        #[param(example = "admin")]
+        actor: Option<String> = name,
+        /// The account or key that is affected.
+        #[param(example = "key:core-banking")]
+        subject: Option<String> = name,
+        /// At or after this RFC 3339 time, or on or after this date (UTC).
+        #[param(value_type = Option<String>, example = "2026-01-01")]
+        from: Option<DateTime<Utc>> = period_start,
+        /// Before this RFC 3339 time, or on or before this date (UTC).
+        #[param(value_type = Option<String>, example = "2026-01-31")]
+        to: Option<DateTime<Utc>> = period_end,
+        /// Events of a page; 50 when absent.
+        #[param(minimum = 1, maximum = 100, example = 50)]
+        page_size: Option<i64> = page_size,
+        /// The `next_cursor` of the page before, with the same filters.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// A change of an account or an API key, a log-in or its failure.
@@ -131,17 +131,17 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
 }
 
 fn read(mut query: Query, keys: &KeyRing) -> Result<(EventFilter, Page)> {
+    let sent = SecurityEventParameters::take(&mut query);
+    query.check("to", check_period(sent.from, sent.to));
     let filter = EventFilter {
-        kind: query.take("kind", name),
-        actor: query.take("actor", name),
-        subject: query.take("subject", name),
-        from: query.take("from", |text| moment(text, Edge::Start)),
-        to: query.take("to", |text| moment(text, Edge::End)),
+        kind: sent.kind,
+        actor: sent.actor,
+        subject: sent.subject,
+        from: sent.from,
+        to: sent.to,
     };
-    let page = Page::take(keys, &mut query, format!("security events {filter:?}"), DEFAULT_PAGE_SIZE);
-    if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
-        query.refuse("to", "bad_range", "must not be before from");
-    }
+    let size = sent.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+    let page = Page::new(keys, &mut query, format!("security events {filter:?}"), size, sent.cursor);
     query.finish()?;
     Ok((filter, page))
 }

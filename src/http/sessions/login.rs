@@ -2,28 +2,28 @@
 
 use actix_web::{HttpMessage as _, HttpRequest};
 use secrecy::SecretString;
-use utoipa::ToSchema;
 
 use super::tokens::{self, SessionTokens};
 use crate::accounts::Origin;
-use crate::domain::members::{Fields, Problems, string};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::client_address::ClientAddress;
 use crate::http::limits::check_subject;
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
+use crate::json::string;
 
-/// Who logs in.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct LoginRequest {
-    /// The account.
-    #[schema(example = "ana.lopez")]
-    username: String,
-    /// Its password.
-    #[schema(max_length = 512, example = "correct horse battery")]
-    password: String,
+request_body! {
+    /// Who logs in.
+    pub struct LoginRequest {
+        /// The account.
+        #[schema(example = "ana.lopez")]
+        username: String = required(string),
+        /// Its password.
+        #[schema(value_type = String, max_length = 512, example = "correct horse battery")]
+        password: SecretString = required(tokens::secret),
+    }
 }
 
 /// Begins a session with a username and a password.
@@ -48,7 +48,7 @@ pub(in crate::http) async fn login(
     origin: Origin,
     body: JsonObject,
 ) -> Answer {
-    let (username, password) = read(&body)?;
+    let LoginRequest { username, password } = LoginRequest::read(body.members()?)?;
     // A name alone would let one address use up the attempts of all others.
     check_subject(&request, &subject(&request, &username)).await?;
     let pair = state.accounts.login(&username, password, &origin).await.inspect_err(|error| {
@@ -66,16 +66,4 @@ pub(in crate::http) async fn login(
 fn subject(request: &HttpRequest, username: &str) -> String {
     let network = request.extensions().get::<ClientAddress>().map(|address| address.network().to_string());
     format!("{}\n{username}", network.unwrap_or_default())
-}
-
-fn read(body: &JsonObject) -> Result<(String, SecretString)> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let username = fields.required("username", string);
-    let password = fields.required("password", tokens::secret);
-    fields.refuse_the_rest();
-    match (username, password, problems.0.is_empty()) {
-        (Some(username), Some(password), true) => Ok((username, password)),
-        _ => Err(Error::Validation(problems.0)),
-    }
 }

@@ -2,28 +2,26 @@
 
 use actix_web::HttpRequest;
 use secrecy::SecretString;
-use utoipa::ToSchema;
 
 use super::tokens::{self, SessionTokens};
 use crate::accounts::Origin;
-use crate::domain::members::{Fields, Problems};
-use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
 use crate::http::limits::check_subject;
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
 
-/// A change of one's own password.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct PasswordRequest {
-    /// The password until now.
-    #[schema(max_length = 512, example = "correct horse battery")]
-    current_password: String,
-    /// The password from now on.
-    #[schema(min_length = 12, max_length = 128, example = "a longer horse battery")]
-    new_password: String,
+request_body! {
+    /// A change of one's own password.
+    pub struct PasswordRequest {
+        /// The password until now.
+        #[schema(value_type = String, max_length = 512, example = "correct horse battery")]
+        current_password: SecretString = required(tokens::secret),
+        /// The password from now on.
+        #[schema(value_type = String, min_length = 12, max_length = 128, example = "a longer horse battery")]
+        new_password: SecretString = required(tokens::new_password),
+    }
 }
 
 /// Changes one's own password.
@@ -51,20 +49,9 @@ pub(in crate::http) async fn change(
     origin: Origin,
     body: JsonObject,
 ) -> Answer {
-    let (current, new) = read(&body)?;
+    let PasswordRequest { current_password, new_password } = PasswordRequest::read(body.members()?)?;
     check_subject(&request, &principal.account).await?;
-    let pair = state.accounts.change_own_password(&principal, current, new, &origin).await?;
+    let accounts = &state.accounts;
+    let pair = accounts.change_own_password(&principal, current_password, new_password, &origin).await?;
     Ok(tokens::answer(&pair))
-}
-
-fn read(body: &JsonObject) -> Result<(SecretString, SecretString)> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let current = fields.required("current_password", tokens::secret);
-    let new = fields.required("new_password", tokens::new_password);
-    fields.refuse_the_rest();
-    match (current, new, problems.0.is_empty()) {
-        (Some(current), Some(new), true) => Ok((current, new)),
-        _ => Err(Error::Validation(problems.0)),
-    }
 }

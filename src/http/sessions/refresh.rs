@@ -1,23 +1,21 @@
 //! `POST /api/v1/auth/refresh`
 
 use secrecy::{ExposeSecret as _, SecretString};
-use utoipa::ToSchema;
 
 use super::tokens::{self, SessionTokens};
 use crate::accounts::Origin;
-use crate::domain::members::{Fields, Problems};
-use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
 
-/// What renews a session.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct RefreshRequest {
-    /// The newest refresh token of the session.
-    #[schema(max_length = 128, example = "Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA")]
-    refresh_token: String,
+request_body! {
+    /// What renews a session.
+    pub struct RefreshRequest {
+        /// The newest refresh token of the session.
+        #[schema(value_type = String, max_length = 128, example = "Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA")]
+        refresh_token: SecretString = required(tokens::secret),
+    }
 }
 
 /// Renews a session.
@@ -38,18 +36,7 @@ pub struct RefreshRequest {
     ),
 )]
 pub(in crate::http) async fn refresh(state: HttpState, origin: Origin, body: JsonObject) -> Answer {
-    let token = read(&body)?;
+    let token = RefreshRequest::read(body.members()?)?.refresh_token;
     let pair = state.accounts.refresh(token.expose_secret(), &origin).await?;
     Ok(tokens::answer(&pair))
-}
-
-fn read(body: &JsonObject) -> Result<SecretString> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let token = fields.required("refresh_token", tokens::secret);
-    fields.refuse_the_rest();
-    match (token, problems.0.is_empty()) {
-        (Some(token), true) => Ok(token),
-        _ => Err(Error::Validation(problems.0)),
-    }
 }

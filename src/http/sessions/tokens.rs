@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::accounts::{TokenPair, check_password_length};
-use crate::domain::members::{Refusal, string};
+use crate::json::{Refusal, string};
 
 /// Maximum length of a secret in a request, in characters. Normalized passwords have at most 128, but the same password
 /// may be longer before normalisation.

@@ -4,47 +4,48 @@ use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::ids::ApplicationId;
-use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::applications::filter::{Edge, moment};
-use crate::http::keyset::Page;
+use crate::http::keyset::{Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::http::request::values::{any_text, application_id, check_period, period_end, period_start};
+use crate::json::Refusal;
 use crate::lending::audit_views::{StaffView, ViewAction, ViewFilter};
 use crate::storage::seal::KeyRing;
 
 const DEFAULT_PAGE_SIZE: i64 = 50;
 
-/// What the list is narrowed to, and which part of it is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct StaffViewParameters {
-    /// One account.
-    #[param(example = "ana.garcia")]
-    account: Option<String>,
-    /// One kind of look: `application`, `application_status`, `application_audit`, `application_decision`,
-    /// `application_list`, `application_search` or `application_export`.
-    #[param(value_type = Option<crate::http::schemas::StaffViewAction>, example = "application")]
-    action: Option<String>,
-    /// One application.
-    application_id: Option<Uuid>,
-    /// At or after this RFC 3339 time, or on or after this date (UTC).
-    #[param(example = "2026-01-01")]
-    from: Option<String>,
-    /// Before this RFC 3339 time, or on or before this date (UTC).
-    #[param(example = "2026-01-31")]
-    to: Option<String>,
-    /// Looks of a page; 50 when absent.
-    #[param(minimum = 1, maximum = 100, example = 50)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters.
-    cursor: Option<String>,
+request_query! {
+    /// What the list is narrowed to, and which part of it is wanted.
+    pub struct StaffViewParameters {
+        /// One account.
+        #[param(example = "ana.garcia")]
+        account: Option<String> = account,
+        /// One kind of look: `application`, `application_status`, `application_audit`, `application_decision`,
+        /// `application_list`, `application_search` or `application_export`.
+        #[param(value_type = Option<crate::http::schemas::StaffViewAction>, example = "application")]
+        action: Option<ViewAction> = action,
+        /// One application.
+        #[param(value_type = Option<Uuid>)]
+        application_id: Option<ApplicationId> = application_id,
+        /// At or after this RFC 3339 time, or on or after this date (UTC).
+        #[param(value_type = Option<String>, example = "2026-01-01")]
+        from: Option<DateTime<Utc>> = period_start,
+        /// Before this RFC 3339 time, or on or before this date (UTC).
+        #[param(value_type = Option<String>, example = "2026-01-31")]
+        to: Option<DateTime<Utc>> = period_end,
+        /// Looks of a page; 50 when absent.
+        #[param(minimum = 1, maximum = 100, example = 50)]
+        page_size: Option<i64> = page_size,
+        /// The `next_cursor` of the page before, with the same filters.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// One look of staff at what is not its own.
@@ -117,7 +118,7 @@ pub struct StaffViewPage {
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
-    let Wanted { filter, page } = Wanted::read(query, keys)?;
+    let (filter, page) = read(query, keys)?;
     let mut listed = state.lending.audit_views(&filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |view| view.id);
     Ok(HttpResponse::Ok().json(StaffViewPage {
@@ -127,35 +128,20 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     }))
 }
 
-struct Wanted {
-    filter: ViewFilter,
-    page: Page,
-}
-
-impl Wanted {
-    fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
-        let filter = ViewFilter {
-            account: query.take("account", account),
-            action: query.take("action", action),
-            application_id: query.take("application_id", |text| {
-                let id: Option<ApplicationId> = text.parse().ok();
-                id.map(ApplicationId::as_uuid).ok_or_else(|| ("bad_uuid", "must be a UUID".to_owned()))
-            }),
-            from: query.take("from", |text| moment(text, Edge::Start)),
-            to: query.take("to", |text| moment(text, Edge::End)),
-        };
-        let page = Page::take(keys, &mut query, list_name(&filter), DEFAULT_PAGE_SIZE);
-        if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
-            query.refuse("to", "bad_range", "must not be before from");
-        }
-        query.finish()?;
-        Ok(Self { filter, page })
-    }
-}
-
-/// The list with its filters as text, the same for the same list.
-fn list_name(filter: &ViewFilter) -> String {
-    format!("staff views {filter:?}")
+fn read(mut query: Query, keys: &KeyRing) -> Result<(ViewFilter, Page)> {
+    let sent = StaffViewParameters::take(&mut query);
+    query.check("to", check_period(sent.from, sent.to));
+    let filter = ViewFilter {
+        account: sent.account,
+        action: sent.action,
+        application_id: sent.application_id.map(ApplicationId::as_uuid),
+        from: sent.from,
+        to: sent.to,
+    };
+    let size = sent.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+    let page = Page::new(keys, &mut query, format!("staff views {filter:?}"), size, sent.cursor);
+    query.finish()?;
+    Ok((filter, page))
 }
 
 /// A text that cannot be an account's name finds nothing; one that the database cannot hold is refused.

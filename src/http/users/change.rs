@@ -1,30 +1,34 @@
 //! `PATCH /api/v1/users/{id}`
 
 use actix_web::HttpResponse;
-use utoipa::ToSchema;
+use secrecy::SecretString;
 
+use super::role;
 use super::view::UserView;
 use crate::accounts::{Origin, UserPatch};
-use crate::domain::members::{Fields, Problems, boolean};
-use crate::error::{Error, FieldError, Result};
+use crate::domain::account::Role;
+use crate::error::{Error, Result};
 use crate::http::HttpState;
 use crate::http::body::JsonObject;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
+use crate::http::request::values::text;
 use crate::http::sessions;
+use crate::json::boolean;
 
-/// A JSON Merge Patch (RFC 7396): what is to change, at least one of them.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct ChangeUserRequest {
-    /// Another role. Ends the account's access tokens; its sessions go on with the new role.
-    #[schema(value_type = Option<crate::http::schemas::RoleName>)]
-    role: Option<String>,
-    /// Whether it may not log in. Disabling ends its sessions and access tokens at once.
-    disabled: Option<bool>,
-    /// Another password, for another account than one's own. Ends its sessions and access tokens at once.
-    #[schema(min_length = 12, max_length = 128)]
-    password: Option<String>,
+request_body! {
+    /// A JSON Merge Patch (RFC 7396): what is to change, at least one of them.
+    pub struct ChangeUserRequest {
+        /// Another role. Ends the account's access tokens; its sessions go on with the new role.
+        #[schema(value_type = Option<crate::http::schemas::RoleName>)]
+        role: Option<Role> = changed(text(role)),
+        /// Whether it may not log in. Disabling ends its sessions and access tokens at once.
+        disabled: Option<bool> = changed(boolean),
+        /// Another password, for another account than one's own. Ends its sessions and access tokens at once.
+        #[schema(value_type = Option<String>, min_length = 12, max_length = 128)]
+        password: Option<SecretString> = changed(sessions::new_password),
+    }
 }
 
 /// Changes an account.
@@ -53,18 +57,9 @@ pub(in crate::http) async fn change(
 }
 
 fn read(body: &JsonObject) -> Result<UserPatch> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let role = fields.changed("role", super::role);
-    let disabled = fields.changed("disabled", boolean);
-    let password = fields.changed("password", sessions::new_password);
-    fields.refuse_the_rest();
-    if problems.0.is_empty() && role.is_none() && disabled.is_none() && password.is_none() {
-        problems.0.push(FieldError::new("", "required", "needs role, disabled or password"));
+    let ChangeUserRequest { role, disabled, password } = ChangeUserRequest::read(body.members()?)?;
+    if role.is_none() && disabled.is_none() && password.is_none() {
+        return Err(Error::field("", "required", "needs role, disabled or password"));
     }
-    if problems.0.is_empty() {
-        Ok(UserPatch { role, disabled, password })
-    } else {
-        Err(Error::Validation(problems.0))
-    }
+    Ok(UserPatch { role, disabled, password })
 }

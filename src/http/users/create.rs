@@ -1,34 +1,36 @@
 //! `POST /api/v1/users`
 
 use actix_web::http::{StatusCode, header};
-use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use secrecy::SecretString;
 
+use super::role;
 use super::view::UserView;
 use crate::accounts::{NewAccount, Origin, User, check_password};
-use crate::domain::account::AccountName;
-use crate::domain::members::{Fields, Problems, Refusal, string};
-use crate::error::{Error, Result};
+use crate::domain::account::{AccountName, Role};
+use crate::error::Result;
 use crate::http::HttpState;
 use crate::http::auth::Principal;
 use crate::http::body::JsonObject;
-use crate::http::idempotency::{self, Idempotency, IdempotencyParameter, Reply};
+use crate::http::idempotency::{self, Idempotency, Reply};
 use crate::http::problem::Answer;
+use crate::http::request::request_body;
+use crate::http::request::values::text;
 use crate::http::sessions;
+use crate::json::Refusal;
 
-/// A new account.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct CreateUserRequest {
-    /// How it is called, for ever. It stands in records that are never erased: no personal data.
-    #[schema(min_length = 3, max_length = 64, pattern = "^[a-z0-9._-]+$", example = "ana.lopez")]
-    username: String,
-    /// At least 12 characters of any kind, after NFKC; neither the username nor one that is easy to guess.
-    #[schema(min_length = 12, max_length = 128, example = "correct horse battery")]
-    password: String,
-    /// What it may do.
-    #[schema(value_type = crate::http::schemas::RoleName)]
-    role: String,
+request_body! {
+    /// A new account.
+    pub struct CreateUserRequest {
+        /// How it is called, for ever. It stands in records that are never erased: no personal data.
+        #[schema(value_type = String, min_length = 3, max_length = 64, pattern = "^[a-z0-9._-]+$", example = "ana.lopez")]
+        username: AccountName = required(text(account_name)),
+        /// At least 12 characters of any kind, after NFKC; neither the username nor one that is easy to guess.
+        #[schema(value_type = String, min_length = 12, max_length = 128, example = "correct horse battery")]
+        password: SecretString = required(sessions::new_password) then(|password| check_strength(password, username.as_ref())),
+        /// What it may do.
+        #[schema(value_type = crate::http::schemas::RoleName)]
+        role: Role = required(text(role)),
+    }
 }
 
 /// Makes an account.
@@ -37,7 +39,7 @@ pub struct CreateUserRequest {
     path = "/api/v1/users",
     operation_id = "create_user",
     tag = "accounts",
-    params(IdempotencyParameter),
+    params(Idempotency),
     request_body(
         content = CreateUserRequest,
         example = json!({"username": "ana.lopez", "password": "correct horse battery", "role": "analyst"}),
@@ -67,25 +69,18 @@ fn reply(user: &User) -> Result<Reply> {
 }
 
 fn read(body: &JsonObject) -> Result<NewAccount> {
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(body.members()?, "", &mut problems);
-    let name = fields.required("username", account_name);
-    let password = fields.required("password", sessions::new_password);
-    if let (Some(name), Some(password)) = (&name, &password)
-        && let Err(problem) = check_password(password, name)
-    {
-        fields.refuse("password", problem.code(), problem.detail());
-    }
-    let role = fields.required("role", super::role);
-    fields.refuse_the_rest();
-    match (name, password, role, problems.0.is_empty()) {
-        (Some(name), Some(password), Some(role), true) => Ok(NewAccount { name, password, role }),
-        _ => Err(Error::Validation(problems.0)),
-    }
+    let CreateUserRequest { username: name, password, role } = CreateUserRequest::read(body.members()?)?;
+    Ok(NewAccount { name, password, role })
 }
 
-/// The name of an account.
-pub(in crate::http) fn account_name(raw: &RawValue) -> Result<AccountName, Refusal> {
+fn account_name(text: &str) -> Result<AccountName, Refusal> {
     let refusal = || ("bad_name", "must be 3 to 64 of a-z, 0-9, dot, underscore and hyphen".to_owned());
-    AccountName::parse(&string(raw)?).ok_or_else(refusal)
+    AccountName::parse(text).ok_or_else(refusal)
+}
+
+fn check_strength(password: SecretString, name: Option<&AccountName>) -> Result<SecretString, Refusal> {
+    match name.map(|name| check_password(&password, name)) {
+        Some(Err(problem)) => Err((problem.code(), problem.detail().to_owned())),
+        Some(Ok(())) | None => Ok(password),
+    }
 }

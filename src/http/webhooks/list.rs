@@ -3,39 +3,41 @@
 use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::domain::label::Label;
-use crate::domain::members::Refusal;
 use crate::error::Result;
 use crate::http::HttpState;
-use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page};
+use crate::http::keyset::{DEFAULT_PAGE_SIZE, Page, page_size};
 use crate::http::problem::Answer;
 use crate::http::query::Query;
+use crate::http::request::request_query;
+use crate::http::request::values::{any_text, application_id};
+use crate::json::Refusal;
 use crate::lending::webhooks::{ListedEvent, WebhookFilter, WebhookStatus};
 use crate::storage::seal::KeyRing;
 
-/// What the list is narrowed to, and which part of it is wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read parameter by parameter; this is its schema")]
-pub struct WebhookListParameters {
-    /// What became of them: `applied`, `ignored` or `failed`.
-    #[param(value_type = Option<WebhookStatus>)]
-    status: Option<String>,
-    /// One bureau, by its name.
-    #[param(example = "ASNEF-CIRBE")]
-    provider: Option<String>,
-    /// One application.
-    application_id: Option<Uuid>,
-    /// Events of a page; 20 when absent.
-    #[param(minimum = 1, maximum = 100, example = 20)]
-    page_size: Option<i64>,
-    /// The `next_cursor` of the page before, with the same filters.
-    cursor: Option<String>,
+request_query! {
+    /// What the list is narrowed to, and which part of it is wanted.
+    pub struct WebhookListParameters {
+        /// What became of them: `applied`, `ignored` or `failed`.
+        #[param(value_type = Option<WebhookStatus>)]
+        status: Option<WebhookStatus> = status,
+        /// One bureau, by its name.
+        #[param(example = "ASNEF-CIRBE")]
+        provider: Option<String> = provider,
+        /// One application.
+        #[param(value_type = Option<Uuid>)]
+        application_id: Option<ApplicationId> = application_id,
+        /// Events of a page; 20 when absent.
+        #[param(minimum = 1, maximum = 100, example = 20)]
+        page_size: Option<i64> = page_size,
+        /// The `next_cursor` of the page before, with the same filters.
+        cursor: Option<String> = any_text,
+    }
 }
 
 /// One webhook, without its payload.
@@ -132,7 +134,7 @@ pub struct WebhookEventPage {
 )]
 pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     let keys = state.keys();
-    let Wanted { filter, page } = Wanted::read(query, keys)?;
+    let (filter, page) = read(query, keys)?;
     let mut listed = state.lending.webhook_events(&filter, page.before, page.limit()).await?;
     let next_cursor = page.cut(keys, &mut listed, |event| event.id);
     Ok(HttpResponse::Ok().json(WebhookEventPage {
@@ -142,38 +144,23 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     }))
 }
 
-struct Wanted {
-    filter: WebhookFilter,
-    page: Page,
+fn read(mut query: Query, keys: &KeyRing) -> Result<(WebhookFilter, Page)> {
+    let sent = WebhookListParameters::take(&mut query);
+    let filter =
+        WebhookFilter { status: sent.status, provider: sent.provider, application_id: sent.application_id };
+    let size = sent.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+    let page = Page::new(keys, &mut query, format!("webhook events {filter:?}"), size, sent.cursor);
+    query.finish()?;
+    Ok((filter, page))
 }
 
-impl Wanted {
-    fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
-        let filter = WebhookFilter {
-            status: query.take("status", |text| {
-                text.parse().map_err(|_unknown| {
-                    ("unknown_status", "must be received, applied, ignored or failed".to_owned())
-                })
-            }),
-            provider: query.take("provider", provider),
-            application_id: query.take("application_id", |text| {
-                let id: Result<ApplicationId, _> = text.parse();
-                id.map_err(|_invalid| ("bad_uuid", "must be a UUID".to_owned()))
-            }),
-        };
-        let page = Page::take(keys, &mut query, name(&filter), DEFAULT_PAGE_SIZE);
-        query.finish()?;
-        Ok(Self { filter, page })
-    }
+fn status(text: &str) -> Result<WebhookStatus, Refusal> {
+    let refusal = |_unknown| ("unknown_status", "must be received, applied, ignored or failed".to_owned());
+    text.parse().map_err(refusal)
 }
 
 /// A text that is no bureau's name finds nothing; one that the database cannot hold is refused.
 fn provider(text: &str) -> Result<String, Refusal> {
     let safe = text.len() <= 128 && !text.chars().any(char::is_control);
     safe.then(|| text.to_owned()).ok_or_else(|| ("bad_provider", "is not a bureau's name".to_owned()))
-}
-
-/// The list with its filters as text, the same for the same list.
-fn name(filter: &WebhookFilter) -> String {
-    format!("webhook events {filter:?}")
 }

@@ -2,14 +2,17 @@
 
 use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, FixedOffset, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::senders;
 use crate::domain::application::Country;
-use crate::domain::confirmation::Confirmation;
+use crate::domain::banking::{AccountStatus, CreditScore};
+use crate::domain::confirmation::{Confirmation, MAX_REFERENCE_CHARS, ReportedOutcome, parse_reference};
+use crate::domain::ids::ApplicationId;
+use crate::domain::money::Money;
 use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 use crate::http::HttpState;
@@ -17,47 +20,50 @@ use crate::http::body::{self, JsonObject};
 use crate::http::extract::RequestContext;
 use crate::http::limits;
 use crate::http::problem::{Answer, Rejection};
+use crate::http::request::request_body;
+use crate::http::request::values::{account_status, application_id, bad_uuid, credit_score, reason, text};
+use crate::json::{Refusal, boolean, money};
 use crate::lending::confirm::{Receipt, UNKNOWN_PROVIDER, VerifiedMessage};
 use crate::providers::provider_for;
 use crate::providers::signature::Signature;
 
-/// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "read member by member; this is its schema")]
-pub struct BankConfirmation {
-    /// The sender's own reference; the one that it gave, where it promised an answer with a 202.
-    #[schema(min_length = 1, max_length = 128, example = "ES-7f3a9c")]
-    provider_reference: String,
-    /// The application.
-    #[schema(example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
-    application_id: Uuid,
-    /// `confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a human.
-    #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
-    outcome: String,
-    /// On the common scale.
-    #[schema(minimum = 300, maximum = 850, example = 720)]
-    credit_score: Option<u16>,
-    /// Everything that is owed, in the country's currency.
-    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "9000.00")]
-    total_debt: Option<String>,
-    /// What is paid on debts each month.
-    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "300.00")]
-    monthly_obligations: Option<String>,
-    /// Whether there are unpaid debts past due.
-    has_defaults: Option<bool>,
-    /// `active`, `inactive`, `suspended` or `closed`; anything else is unknown.
-    #[schema(example = "active")]
-    account_status: Option<String>,
-    /// What came in each month on average; Italy's rules ask for it.
-    #[schema(value_type = Option<crate::http::schemas::Amount>, example = "2500.00")]
-    average_monthly_income: Option<String>,
-    /// Whether the person's record is verified; Colombia's rules ask for it.
-    verified: Option<bool>,
-    /// Why. It is shown to people unless it seems to name the applicant.
-    #[schema(max_length = 500, example = "insufficient history")]
-    reason: Option<String>,
-    /// When it came about.
-    occurred_at: DateTime<Utc>,
+request_body! {
+    /// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
+    pub struct BankConfirmation {
+        /// The sender's own reference; the one that it gave, where it promised an answer with a 202.
+        #[schema(min_length = 1, max_length = 128, example = "ES-7f3a9c")]
+        provider_reference: String = required(text(provider_reference)),
+        /// The application.
+        #[schema(value_type = Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
+        application_id: ApplicationId = required(text(hyphenated_id)),
+        /// `confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a human.
+        #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
+        outcome: ReportedOutcome = required(text(outcome)),
+        /// On the common scale.
+        #[schema(value_type = Option<u16>, minimum = 300, maximum = 850, example = 720)]
+        credit_score: Option<CreditScore> = optional(credit_score),
+        /// Everything that is owed, in the country's currency.
+        #[schema(value_type = Option<crate::http::schemas::Amount>, example = "9000.00")]
+        total_debt: Option<Money> = optional(money),
+        /// What is paid on debts each month.
+        #[schema(value_type = Option<crate::http::schemas::Amount>, example = "300.00")]
+        monthly_obligations: Option<Money> = optional(money),
+        /// Whether there are unpaid debts past due.
+        has_defaults: Option<bool> = optional(boolean),
+        /// `active`, `inactive`, `suspended` or `closed`; anything else is unknown.
+        #[schema(value_type = Option<String>, example = "active")]
+        account_status: Option<AccountStatus> = optional(account_status),
+        /// What came in each month on average; Italy's rules ask for it.
+        #[schema(value_type = Option<crate::http::schemas::Amount>, example = "2500.00")]
+        average_monthly_income: Option<Money> = optional(money),
+        /// Whether the person's record is verified; Colombia's rules ask for it.
+        verified: Option<bool> = optional(boolean),
+        /// Why. It is shown to people unless it seems to name the applicant.
+        #[schema(max_length = 500, example = "insufficient history")]
+        reason: Option<String> = optional(reason),
+        /// When it came about.
+        occurred_at: DateTime<Utc> = required(text(event_time)),
+    }
 }
 
 /// What became of a webhook.
@@ -197,7 +203,53 @@ fn read(state: &HttpState, signature: &Signature, body: &Bytes) -> Result<(Strin
 }
 
 fn parse(body: Bytes) -> Result<Confirmation> {
-    Confirmation::read(JsonObject::check(body)?.members()?)
+    Ok(BankConfirmation::read(JsonObject::check(body)?.members()?)?.into())
+}
+
+impl From<BankConfirmation> for Confirmation {
+    fn from(sent: BankConfirmation) -> Self {
+        Self {
+            provider_reference: sent.provider_reference,
+            application_id: sent.application_id,
+            outcome: sent.outcome,
+            credit_score: sent.credit_score,
+            total_debt: sent.total_debt,
+            monthly_obligations: sent.monthly_obligations,
+            has_defaults: sent.has_defaults,
+            account_status: sent.account_status,
+            average_monthly_income: sent.average_monthly_income,
+            verified: sent.verified,
+            reason: sent.reason,
+            occurred_at: sent.occurred_at,
+        }
+    }
+}
+
+fn provider_reference(text: &str) -> Result<String, Refusal> {
+    let refusal = || {
+        (
+            "bad_reference",
+            format!("must be 1 to {MAX_REFERENCE_CHARS} visible ASCII characters without spaces"),
+        )
+    };
+    parse_reference(text).ok_or_else(refusal)
+}
+
+fn hyphenated_id(text: &str) -> Result<ApplicationId, Refusal> {
+    let is_hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
+    application_id(text).and_then(|id| is_hyphenated.then_some(id).ok_or_else(bad_uuid))
+}
+
+fn outcome(text: &str) -> Result<ReportedOutcome, Refusal> {
+    let refusal = || ("unknown_outcome", "must be confirmed, rejected or needs_review".to_owned());
+    ReportedOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == text).ok_or_else(refusal)
+}
+
+fn event_time(text: &str) -> Result<DateTime<Utc>, Refusal> {
+    let refusal = || ("bad_time", "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z".to_owned());
+    let in_calendar = |time: &DateTime<FixedOffset>| (1970..=9999).contains(&time.year());
+    let time = DateTime::parse_from_rfc3339(text).ok().filter(in_calendar).ok_or_else(refusal)?;
+    Ok(time.to_utc())
 }
 
 /// The bureau that a sender is known to be. A shared secret does not tell: its application does.
@@ -205,5 +257,69 @@ fn sole_bureau(countries: &[Country]) -> Option<&'static str> {
     match countries {
         [country] => Some(provider_for(*country).name()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+    fn read(json: &str) -> Result<Confirmation, Vec<(String, &'static str)>> {
+        parse(Bytes::copy_from_slice(json.as_bytes())).map_err(|error| match error {
+            Error::Validation(fields) => fields.into_iter().map(|f| (f.pointer, f.code)).collect(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    fn with(members: &str) -> String {
+        format!(
+            r#"{{"provider_reference": "ES-1", "application_id": "{ID}", "outcome": "confirmed",
+                "occurred_at": "2026-01-31T12:00:00+01:00"{members}}}"#
+        )
+    }
+
+    #[test]
+    fn optional_values_may_be_omitted() {
+        let short = read(&with("")).unwrap();
+        assert_eq!((short.outcome, short.credit_score), (ReportedOutcome::Confirmed, None));
+        assert_eq!(short.occurred_at.to_rfc3339(), "2026-01-31T11:00:00+00:00");
+        let full = read(&with(
+            r#", "credit_score": 700, "total_debt": 9000, "monthly_obligations": "300.50", "has_defaults": false,
+               "account_status": "active", "average_monthly_income": "2500", "verified": true, "reason": "ok""#,
+        ))
+        .unwrap();
+        assert_eq!(full.monthly_obligations.unwrap().to_string(), "300.50");
+        assert_eq!(full.total_debt.unwrap().to_string(), "9000.00");
+        assert_eq!((full.account_status, full.verified), (Some(AccountStatus::Active), Some(true)));
+    }
+
+    #[test]
+    fn all_problems_of_a_payload_are_reported_at_once() {
+        let problems = read(
+            r#"{"provider_reference": "a b", "application_id": "7", "outcome": "CONFIRMED", "credit_score": 851,
+                "total_debt": "-1", "monthly_obligations": 1e3, "has_defaults": "no", "account_status": 1,
+                "average_monthly_income": "1.234", "verified": 0, "reason": "a\u0000", "occurred_at": "yesterday",
+                "amount": 1}"#,
+        )
+        .unwrap_err();
+        let expected = [
+            ("/provider_reference", "bad_reference"),
+            ("/application_id", "bad_uuid"),
+            ("/outcome", "unknown_outcome"),
+            ("/credit_score", "out_of_range"),
+            ("/total_debt", "bad_amount"),
+            ("/monthly_obligations", "bad_amount"),
+            ("/has_defaults", "bad_type"),
+            ("/account_status", "bad_type"),
+            ("/average_monthly_income", "bad_amount"),
+            ("/verified", "bad_type"),
+            ("/reason", "bad_reason"),
+            ("/occurred_at", "bad_time"),
+            ("/amount", "unknown_field"),
+        ];
+        assert_eq!(problems, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(read("{}").unwrap_err().len(), 4);
     }
 }

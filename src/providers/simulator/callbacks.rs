@@ -126,7 +126,7 @@ mod tests {
         for document in test_documents() {
             let outcome = document.outcome();
             let written = write(id, "ES-1", &outcome, DateTime::UNIX_EPOCH);
-            let read = written.as_deref().map(|text| serde_json::from_str(text).map(Confirmation::read));
+            let read = written.as_deref().map(|text| serde_json::from_str::<Confirmation>(text));
             match document.scenario {
                 Scenario::ServerError
                 | Scenario::Unavailable
@@ -135,7 +135,7 @@ mod tests {
                 | Scenario::Timeout => assert!(written.is_none()),
                 Scenario::Malformed => assert!(read.unwrap().is_err()),
                 _ => {
-                    let confirmation = read.unwrap().unwrap().unwrap();
+                    let confirmation = read.unwrap().unwrap();
                     let expected = match &outcome {
                         Outcome::Report(record) | Outcome::SlowReport(record) => record.credit_score,
                         _ => None,

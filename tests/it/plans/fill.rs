@@ -70,7 +70,7 @@ impl World {
         let job = jobs::claim(&mut sql, &claim).await.unwrap().jobs.remove(0);
         let case = br#"{"requested_amount": "15000", "monthly_income": "3500",
             "banking_data": {"account_status": "active", "credit_score": 720, "monthly_obligations": "300"}}"#;
-        let case = aval::countries::case::parse_case(case).unwrap();
+        let case = aval::http::countries::case::parse_case(case).unwrap();
         let decision = Countries::built_in().unwrap().rules(Country::Es).evaluate(&case);
         let mut one = async |query: &str| text(&mut sql, query).await.unwrap();
         Self {

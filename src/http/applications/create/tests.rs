@@ -1,7 +1,7 @@
 use actix_web::web::Bytes;
 use chrono::TimeZone as _;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

@@ -1,55 +1,107 @@
-//! Parses a case from JSON and reports all problems at once.
-//!
-//! Used by the what-if endpoint `POST /countries/{code}/evaluations` and by `aval decide`. Members are parsed from
-//! their exact text, which amounts require. Each problem becomes a [`FieldError`](crate::error::FieldError) with a JSON
-//! pointer. Unknown and duplicate members are problems too: they are mistakes that would otherwise change a decision
-//! silently. Only the first few unknown members are reported, which bounds the size of the answer.
+//! A case to decide, from JSON: for the endpoint `POST /countries/{code}/evaluations` and for `aval decide`.
 
-use serde::Deserialize as _;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::Error as ValueError;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::domain::application::TermMonths;
 use crate::domain::banking::{AccountStatus, BankingData, CreditScore};
 use crate::domain::decision::Case;
-use crate::domain::json::exact_object;
-use crate::domain::members::{
-    Fields, Members, Problems, Refusal, bad_type, boolean, money, object, positive_money, string,
-    term_months, whole_number,
-};
+use crate::domain::money::Money;
 use crate::error::{Error, PublicMessage, Result};
+use crate::http::request::request_body;
+use crate::http::request::values::{account_status, credit_score, term_months};
+use crate::http::schemas::{Amount, PositiveAmount};
+use crate::json::{Members, boolean, exact_object, money, object, positive_money, string};
 
 /// Deepest nesting of `additional_data`, counting itself as the first level.
 const MAX_DEPTH: usize = 8;
 
-/// Parses `{requested_amount, monthly_income, term_months?, applied_elsewhere?, banking_data}`. A member of
-/// `banking_data` that is absent or `null` is unknown. `term_months` defaults to 36, `applied_elsewhere` to false.
+request_body! {
+    /// A case to decide.
+    pub struct CaseRequest {
+        /// How much is asked for.
+        #[schema(value_type = PositiveAmount, example = "15000.00")]
+        requested_amount: Money = required(positive_money),
+        /// What the applicant declares to earn.
+        #[schema(value_type = PositiveAmount, example = "3500.00")]
+        monthly_income: Money = required(positive_money),
+        /// Over how many instalments; 36 when absent.
+        #[schema(value_type = Option<u16>, minimum = 6, maximum = 84, example = 36)]
+        term_months: Option<TermMonths> = optional(term_months),
+        /// Whether another account is taken to have applied with the same document within the day before.
+        #[schema(example = false)]
+        applied_elsewhere: Option<bool> = optional(boolean),
+        /// What the bureau is taken to have said; what is absent it did not tell.
+        banking_data: ReportRequest = required(|raw| ReportRequest::read(object(raw)?)),
+    }
+}
+
+request_body! {
+    /// A bureau's report. Everything may be absent or `null`: it was not told then.
+    pub struct ReportRequest {
+        /// The bureau's name.
+        #[schema(example = "ASNEF-CIRBE")]
+        provider_name: Option<String> = optional(string),
+        /// `active`, `inactive`, `suspended`, `closed`; anything else is `unknown`.
+        #[schema(value_type = Option<String>, example = "active")]
+        account_status: Option<AccountStatus> = optional(account_status),
+        /// On the common scale.
+        #[schema(value_type = Option<u16>, minimum = 300, maximum = 850, example = 720)]
+        credit_score: Option<CreditScore> = optional(credit_score),
+        /// Everything that is owed.
+        #[schema(value_type = Option<Amount>, example = "12000.00")]
+        total_debt: Option<Money> = optional(money),
+        /// What is paid on debts each month.
+        #[schema(value_type = Option<Amount>, example = "300.00")]
+        monthly_obligations: Option<Money> = optional(money),
+        /// Whether there are unpaid debts past due.
+        #[schema(example = false)]
+        has_defaults: Option<bool> = optional(boolean),
+        /// What came in each month on average.
+        #[schema(value_type = Option<Amount>, example = "3450.00")]
+        average_monthly_income: Option<Money> = optional(money),
+        /// Whether the bureau has verified the person's record.
+        verified: Option<bool> = optional(boolean),
+        /// Marks: `fallback` when the figures stand in for a report, `thin_file` when the bureau knows nobody.
+        #[schema(value_type = Option<Object>)]
+        additional_data: Option<Map<String, Value>> = optional(|raw| exact_object(raw, MAX_DEPTH)),
+    }
+}
+
+impl From<CaseRequest> for Case {
+    fn from(request: CaseRequest) -> Self {
+        Self {
+            requested_amount: request.requested_amount,
+            monthly_income: request.monthly_income,
+            term_months: request.term_months.unwrap_or(TermMonths::DEFAULT),
+            banking_data: request.banking_data.into(),
+            applied_elsewhere: request.applied_elsewhere.unwrap_or(false),
+        }
+    }
+}
+
+impl From<ReportRequest> for BankingData {
+    fn from(report: ReportRequest) -> Self {
+        Self {
+            provider_name: report.provider_name.unwrap_or_default(),
+            account_status: report.account_status,
+            credit_score: report.credit_score,
+            total_debt: report.total_debt,
+            monthly_obligations: report.monthly_obligations,
+            has_defaults: report.has_defaults,
+            average_monthly_income: report.average_monthly_income,
+            verified: report.verified,
+            additional_data: report.additional_data.unwrap_or_default(),
+        }
+    }
+}
+
+/// Parses a case.
 ///
 /// # Errors
 /// [`Error::Malformed`] if the text is not a JSON object; [`Error::Validation`] with the problems of its members.
 pub fn parse_case(json: &[u8]) -> Result<Case> {
     let members: Members<'_> = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
-    let mut problems = Problems::default();
-    let mut fields = Fields::new(members, "", &mut problems);
-    let requested_amount = fields.required("requested_amount", positive_money);
-    let monthly_income = fields.required("monthly_income", positive_money);
-    let term_months = fields.optional("term_months", term_months);
-    let applied_elsewhere = fields.optional("applied_elsewhere", boolean);
-    let banking_members = fields.required("banking_data", object);
-    fields.refuse_the_rest();
-    let banking_data = banking_members.map(|members| banking_data(members, &mut problems));
-    match (requested_amount, monthly_income, banking_data, problems.0.is_empty()) {
-        (Some(requested_amount), Some(monthly_income), Some(banking_data), true) => Ok(Case {
-            requested_amount,
-            monthly_income,
-            term_months: term_months.unwrap_or(TermMonths::DEFAULT),
-            banking_data,
-            applied_elsewhere: applied_elsewhere.unwrap_or(false),
-        }),
-        _ => Err(Error::Validation(problems.0)),
-    }
+    Ok(CaseRequest::read(members)?.into())
 }
 
 /// Reports the position of a syntax error without quoting the text.
@@ -59,43 +111,11 @@ fn malformed(error: &serde_json::Error) -> Error {
     Error::Malformed(PublicMessage::new(place))
 }
 
-fn banking_data(members: Members<'_>, problems: &mut Problems) -> BankingData {
-    let mut fields = Fields::new(members, "/banking_data", problems);
-    let data = BankingData {
-        provider_name: fields.optional("provider_name", string).unwrap_or_default(),
-        account_status: fields.optional("account_status", account_status),
-        credit_score: fields.optional("credit_score", credit_score),
-        total_debt: fields.optional("total_debt", money),
-        monthly_obligations: fields.optional("monthly_obligations", money),
-        has_defaults: fields.optional("has_defaults", boolean),
-        average_monthly_income: fields.optional("average_monthly_income", money),
-        verified: fields.optional("verified", boolean),
-        additional_data: fields.optional("additional_data", any_object).unwrap_or_default(),
-    };
-    fields.refuse_the_rest();
-    data
-}
-
-fn credit_score(raw: &RawValue) -> Result<CreditScore, Refusal> {
-    let refusal = || ("out_of_range", "must be a whole number from 300 to 850".to_owned());
-    whole_number(raw)?.and_then(CreditScore::new).ok_or_else(refusal)
-}
-
-fn account_status(raw: &RawValue) -> Result<AccountStatus, Refusal> {
-    let text = string(raw)?;
-    let status: Result<AccountStatus, ValueError> = AccountStatus::deserialize(text.into_deserializer());
-    status.ok().ok_or_else(|| bad_type("a string"))
-}
-
-fn any_object(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
-    exact_object(raw, MAX_DEPTH)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use crate::domain::members::MAX_UNKNOWN_REPORTED;
+    use crate::http::request::MAX_UNKNOWN_REPORTED;
     use serde_json::json;
 
     use super::*;

@@ -7,7 +7,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::members::{Members, Refusal, object, string};
+use super::{Members, Refusal, object, string};
 
 /// Most significant digits of a number that is not a 64-bit integer. A float preserves any 15 digits.
 const MAX_DIGITS: usize = 15;

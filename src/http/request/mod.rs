@@ -1,0 +1,362 @@
+//! Request bodies and queries: one declaration is both the schema in the OpenAPI document and the reader.
+//!
+//! [`request_body!`] declares a JSON object, [`request_query!`] the parameters of a query. Each field names its type, how it
+//! is read, and by its attributes what the document says of it. Readers of single values are in [`values`] and
+//! [`crate::json`].
+//!
+//! A client gets all problems of a request in one answer, so a reader does not stop at the first. Unknown and duplicate
+//! members are problems as well: they are mistakes that would otherwise be ignored silently.
+
+pub(super) mod values;
+
+use serde_json::value::RawValue;
+
+use super::problem::Rejection;
+use crate::error::{Error, FieldError};
+use crate::json::{Members, Refusal, pointer_step};
+
+/// Most unknown members that are reported, which bounds the size of the answer.
+pub(super) const MAX_UNKNOWN_REPORTED: usize = 20;
+
+/// Declares a struct that is a JSON object of a request, with its schema and with `read`, its reader.
+///
+/// ```text
+/// request_body! {
+///     /// A new meeting.
+///     pub struct MeetingRequest given(now: DateTime<Utc>) {
+///         /// Who invites.
+///         #[schema(value_type = String, example = "ana.lopez")]
+///         host: AccountName = required(text(account_name)),
+///         /// When it begins.
+///         start: DateTime<Utc> = required(|raw| later(raw, now)),
+///         /// When it ends; an hour later when absent.
+///         end: Option<DateTime<Utc>> = optional(time) then(|end| not_before(end, start)),
+///     }
+/// }
+/// ```
+///
+/// - `required`, `optional`, `changed` and so on are methods of [`Fields`]. All but the required ones give an `Option`.
+/// - `#[schema]` is utoipa's attribute; `value_type` stands for a type that has no schema.
+/// - `given` lists the arguments of `read` after the members: what readers need beside the text.
+/// - `then` checks a value after all members have been read, and may convert it.
+/// - Readers and checks may use the fields above them, and checks all fields. Each is an `Option` there: `None` if it is
+///   absent or was refused.
+macro_rules! request_body {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident $(given($($given:ident: $given_type:ty),+))? {
+            $(
+                $(#[$field_meta:meta])*
+                $field:ident: $type:ty = $how:ident($($argument:expr),+) $(then($check:expr))?,
+            )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(utoipa::ToSchema)]
+        $vis struct $name {
+            $($(#[$field_meta])* $field: $type,)+
+        }
+
+        impl $name {
+            pub(in crate::http) fn read(
+                members: $crate::json::Members<'_>,
+                $($($given: $given_type,)+)?
+            ) -> Result<Self, $crate::http::request::Refusals> {
+                let mut fields = $crate::http::request::Fields::new(members);
+                $(let $field = fields.$how(stringify!($field), $($argument),+);)+
+                $($(let $field = fields.check(stringify!($field), $field, $check);)?)+
+                fields.finish(|| Some(Self { $($field: request_body!(@value $how $field),)+ }))
+            }
+        }
+    };
+    (@value required $field:ident) => { $field? };
+    (@value required_or_deprecated $field:ident) => { $field? };
+    (@value $how:ident $field:ident) => { $field };
+}
+pub(super) use request_body;
+
+/// Declares a struct that holds the parameters of a query, with its schema and with `take`, which reads them.
+///
+/// Every parameter may be absent; one that is refused is `None` as well, and [`Query::finish`](super::query::Query::finish)
+/// reports it.
+macro_rules! request_query {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident {
+            $($(#[$field_meta:meta])* $field:ident: $type:ty = $read:expr,)+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(utoipa::IntoParams)]
+        #[into_params(parameter_in = Query)]
+        $vis struct $name {
+            $($(#[$field_meta])* $field: $type,)+
+        }
+
+        impl $name {
+            fn take(query: &mut $crate::http::query::Query) -> Self {
+                Self { $($field: query.take(stringify!($field), $read),)+ }
+            }
+        }
+    };
+}
+pub(super) use request_query;
+
+/// The problems of a value; each pointer begins at the value. It is empty if the problems were reported elsewhere.
+#[derive(Debug, Default)]
+pub struct Refusals(Vec<FieldError>);
+
+impl Refusals {
+    /// Adds a problem of the member or element at `pointer`.
+    pub fn add(&mut self, pointer: String, (code, detail): Refusal) {
+        self.0.push(FieldError::new(pointer, code, detail));
+    }
+
+    /// `value`, unless there are problems.
+    ///
+    /// # Errors
+    /// The problems.
+    pub fn or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl From<Refusal> for Refusals {
+    fn from(refusal: Refusal) -> Self {
+        let mut refusals = Self::default();
+        refusals.add(String::new(), refusal);
+        refusals
+    }
+}
+
+impl From<Refusals> for Vec<FieldError> {
+    fn from(refusals: Refusals) -> Self {
+        refusals.0
+    }
+}
+
+impl From<Refusals> for Error {
+    fn from(refusals: Refusals) -> Self {
+        Self::Validation(refusals.0)
+    }
+}
+
+impl From<Refusals> for Rejection {
+    fn from(refusals: Refusals) -> Self {
+        Error::from(refusals).into()
+    }
+}
+
+/// The unread members of an object and the problems found so far.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    members: Members<'a>,
+    /// Fields that were sent under their deprecated names.
+    renamed: Vec<(&'static str, &'static str)>,
+    refusals: Refusals,
+    /// Problems within members: they are reported last.
+    nested: Vec<FieldError>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads an object.
+    pub fn new(members: Members<'a>) -> Self {
+        Self { members, renamed: Vec::new(), refusals: Refusals::default(), nested: Vec::new() }
+    }
+
+    /// Takes a member that must be present.
+    pub fn required<T, E: Into<Refusals>>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<T> {
+        self.required_when(name, true, read)
+    }
+
+    /// Takes a member that may be absent or `null`.
+    pub fn optional<T, E: Into<Refusals>>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<T> {
+        self.required_when(name, false, read)
+    }
+
+    /// Takes a member that must be present if `is_required`.
+    pub fn required_when<T, E: Into<Refusals>>(
+        &mut self,
+        name: &str,
+        is_required: bool,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<T> {
+        let found = self.members.take(name);
+        if found.len() > 1 {
+            self.refuse(name, ("duplicate_field", "occurs more than once".to_owned()));
+        }
+        match found.first().filter(|raw| raw.get() != "null") {
+            Some(raw) => self.check(name, Some(*raw), read),
+            None if is_required => {
+                self.refuse(name, ("required", "is required".to_owned()));
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// Takes a member of a JSON Merge Patch that may be absent but not `null`, which would remove it.
+    pub fn changed<T, E: Into<Refusals>>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<T> {
+        if self.members.get(name).is_some_and(|raw| raw.get() == "null") {
+            self.refuse(name, ("required", "cannot be removed".to_owned()));
+        }
+        self.optional(name, read)
+    }
+
+    /// Takes a member that must be present, under its deprecated name only if the current one is absent.
+    pub fn required_or_deprecated<T, E: Into<Refusals>>(
+        &mut self,
+        name: &'static str,
+        deprecated: &'static str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<T> {
+        let sent = self.name_sent(name, deprecated);
+        self.required(sent, read)
+    }
+
+    /// The same for a member that may be absent or `null`.
+    pub fn optional_or_deprecated<T, E: Into<Refusals>>(
+        &mut self,
+        name: &'static str,
+        deprecated: &'static str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<T> {
+        let sent = self.name_sent(name, deprecated);
+        self.optional(sent, read)
+    }
+
+    fn name_sent(&mut self, name: &'static str, deprecated: &'static str) -> &'static str {
+        if self.members.get(name).is_some() || self.members.get(deprecated).is_none() {
+            return name;
+        }
+        self.renamed.push((name, deprecated));
+        deprecated
+    }
+
+    /// Checks and converts a value of the field `name`.
+    pub fn check<T, U, E: Into<Refusals>>(
+        &mut self,
+        name: &str,
+        value: Option<T>,
+        check: impl FnOnce(T) -> Result<U, E>,
+    ) -> Option<U> {
+        match check(value?) {
+            Ok(value) => Some(value),
+            Err(refusals) => {
+                let sent =
+                    self.renamed.iter().find(|(field, _)| *field == name).map_or(name, |(_, sent)| sent);
+                let step = pointer_step(sent);
+                for FieldError { pointer, code, detail } in refusals.into().0 {
+                    let list = if pointer.is_empty() { &mut self.refusals.0 } else { &mut self.nested };
+                    list.push(FieldError::new(format!("{step}{pointer}"), code, detail));
+                }
+                None
+            }
+        }
+    }
+
+    /// Ends the reading with `value`, which is `None` only if a field was refused.
+    ///
+    /// # Errors
+    /// All problems, with the members that were not read, up to a limit.
+    pub fn finish<T>(mut self, value: impl FnOnce() -> Option<T>) -> Result<T, Refusals> {
+        let unknown = self.members.iter().take(MAX_UNKNOWN_REPORTED);
+        let unknown = unknown.map(|(name, _)| {
+            FieldError::new(pointer_step(name), "unknown_field", "is not a field of this object")
+        });
+        self.refusals.0.extend(unknown);
+        self.refusals.0.append(&mut self.nested);
+        match value() {
+            Some(value) => self.refusals.or(value),
+            None => Err(self.refusals),
+        }
+    }
+
+    fn refuse(&mut self, name: &str, refusal: Refusal) {
+        self.refusals.add(pointer_step(name), refusal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{boolean, object, string, whole_number};
+
+    request_body! {
+        struct Part {
+            size: Option<i64> = optional(whole),
+        }
+    }
+
+    request_body! {
+        struct Whole given(max: i64) {
+            name: String = required_or_deprecated("title", string) then(|name| differs(name, note.as_deref())),
+            note: Option<String> = optional(string),
+            is_open: Option<bool> = changed(boolean),
+            part: Option<Part> = required_when(is_open == Some(true), |raw| Part::read(object(raw)?)),
+            count: Option<i64> = optional(whole) then(|count| at_most(count, max)),
+        }
+    }
+
+    fn whole(raw: &RawValue) -> Result<i64, Refusal> {
+        whole_number(raw)?.ok_or_else(|| ("out_of_range", String::new()))
+    }
+
+    fn at_most(count: i64, max: i64) -> Result<i64, Refusal> {
+        if count <= max { Ok(count) } else { Err(("out_of_range", String::new())) }
+    }
+
+    fn differs(name: String, note: Option<&str>) -> Result<String, Refusal> {
+        if note == Some(name.as_str()) { Err(("ambiguous", String::new())) } else { Ok(name) }
+    }
+
+    fn refused(json: &str) -> String {
+        let refusals = Whole::read(serde_json::from_str(json).unwrap(), 9).err().unwrap_or_default();
+        let shown = |error: FieldError| format!("{} {}", error.pointer, error.code);
+        Vec::from(refusals).into_iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn a_body_becomes_the_declared_struct() {
+        let json = r#"{"name": "a", "note": null, "is_open": true, "part": {"size": 2}, "count": 9}"#;
+        let whole = Whole::read(serde_json::from_str(json).unwrap(), 9).unwrap();
+        assert_eq!((whole.name.as_str(), whole.note, whole.is_open), ("a", None, Some(true)));
+        assert_eq!((whole.part.and_then(|part| part.size), whole.count), (Some(2), Some(9)));
+    }
+
+    #[test]
+    fn all_problems_are_reported_each_with_its_pointer() {
+        for (json, expected) in [
+            (r#"{"title": "a"}"#, ""),
+            ("{}", "/name required"),
+            (r#"{"title": 1}"#, "/title bad_type"),
+            (r#"{"title": "a", "note": "a"}"#, "/title ambiguous"),
+            (r#"{"name": "a", "title": "a"}"#, "/title unknown_field"),
+            (r#"{"name": null, "is_open": null}"#, "/name required, /is_open required"),
+            (r#"{"name": "a", "is_open": true}"#, "/part required"),
+            (r#"{"name": "a", "name": "b", "x/y~z": 1}"#, "/name duplicate_field, /x~1y~0z unknown_field"),
+            (
+                r#"{"part": {"size": "1", "x": 1, "size": 2}, "count": 10, "note": [], "x": 1}"#,
+                "/name required, /note bad_type, /count out_of_range, /x unknown_field, \
+                 /part/size duplicate_field, /part/size bad_type, /part/x unknown_field",
+            ),
+        ] {
+            assert_eq!(refused(json), expected, "{json}");
+        }
+        let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
+        let refused = refused(&format!("{{\"name\": \"a\", {}}}", strangers.join(",")));
+        assert_eq!(refused.split(", ").count(), MAX_UNKNOWN_REPORTED);
+    }
+}

@@ -1,0 +1,153 @@
+//! Readers of values that several requests have: of JSON values, and of texts in queries.
+
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as ValueError;
+use serde_json::value::RawValue;
+
+use crate::domain::application::{Country, TermMonths, UnknownCountry};
+use crate::domain::banking::{AccountStatus, CreditScore};
+use crate::domain::ids::ApplicationId;
+use crate::domain::status::{Status, UnknownStatus};
+use crate::json::{Refusal, bad_type, string, whole_number};
+
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 500;
+
+/// Reads a JSON string with the reader of a query parameter.
+pub(in crate::http) fn text<T>(
+    read: impl Fn(&str) -> Result<T, Refusal>,
+) -> impl Fn(&RawValue) -> Result<T, Refusal> {
+    move |raw| read(&string(raw)?)
+}
+
+/// Reads a country code in upper or lower case.
+pub(in crate::http) fn country(text: &str) -> Result<Country, Refusal> {
+    text.parse().map_err(|error: UnknownCountry| ("unknown_country", format!("is {error}")))
+}
+
+pub(in crate::http) fn status(text: &str) -> Result<Status, Refusal> {
+    let refusal = |UnknownStatus| {
+        ("unknown_status", format!("must be one of {}", Status::ALL.map(Status::as_str).join(", ")))
+    };
+    text.parse().map_err(refusal)
+}
+
+pub(in crate::http) fn application_id(text: &str) -> Result<ApplicationId, Refusal> {
+    text.parse().ok().ok_or_else(bad_uuid)
+}
+
+pub(in crate::http) fn bad_uuid() -> Refusal {
+    ("bad_uuid", "must be a UUID".to_owned())
+}
+
+/// Reads any text, to be checked later.
+pub(in crate::http) fn any_text(text: &str) -> Result<String, Refusal> {
+    Ok(text.to_owned())
+}
+
+/// Reads the name of a task, a lane or an error.
+pub(in crate::http) fn word(text: &str) -> Result<String, Refusal> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let is_word = text.len() <= 64 && text.chars().all(plain);
+    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_word", "is not a word of this list".to_owned()))
+}
+
+/// Reads a number of digits alone, from 1 to `max`.
+pub(in crate::http) fn digits(text: &str, max: i64) -> Result<i64, Refusal> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && (1..=max).contains(number));
+    number.ok_or_else(|| out_of_range(&(1..=max)))
+}
+
+/// Reads a whole number in `range`.
+pub(in crate::http) fn whole(range: RangeInclusive<i64>) -> impl Fn(&RawValue) -> Result<i64, Refusal> {
+    move |raw| whole_number(raw)?.filter(|number| range.contains(number)).ok_or_else(|| out_of_range(&range))
+}
+
+fn out_of_range(range: &RangeInclusive<i64>) -> Refusal {
+    ("out_of_range", format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+/// Reads a term in months.
+pub(in crate::http) fn term_months(raw: &RawValue) -> Result<TermMonths, Refusal> {
+    let range = TermMonths::MIN.into()..=TermMonths::MAX.into();
+    whole_number(raw)?.and_then(TermMonths::new).ok_or_else(|| out_of_range(&range))
+}
+
+/// Reads a score on the common scale.
+pub(in crate::http) fn credit_score(raw: &RawValue) -> Result<CreditScore, Refusal> {
+    let range = CreditScore::MIN.into()..=CreditScore::MAX.into();
+    whole_number(raw)?.and_then(CreditScore::new).ok_or_else(|| out_of_range(&range))
+}
+
+/// Reads the state of a bank account; any other text is `unknown`.
+pub(in crate::http) fn account_status(raw: &RawValue) -> Result<AccountStatus, Refusal> {
+    let text = string(raw)?;
+    let status: Result<AccountStatus, ValueError> = AccountStatus::deserialize(text.into_deserializer());
+    status.ok().ok_or_else(|| bad_type("a string"))
+}
+
+/// Reads a reason, which may be empty.
+pub(in crate::http) fn reason(raw: &RawValue) -> Result<String, Refusal> {
+    let text = string(raw)?;
+    let fits = text.chars().count() <= MAX_REASON_CHARS && !text.chars().any(char::is_control);
+    let refusal = || {
+        (
+            "bad_reason",
+            format!("must be at most {MAX_REASON_CHARS} characters, none of them a control character"),
+        )
+    };
+    if fits { Ok(text) } else { Err(refusal()) }
+}
+
+/// Reads an operator's reason, which must not be empty.
+pub(in crate::http) fn required_reason(raw: &RawValue) -> Result<String, Refusal> {
+    let reason = reason(raw)?;
+    let stated = reason.trim();
+    if stated.is_empty() { Err(("bad_reason", "must say why".to_owned())) } else { Ok(stated.to_owned()) }
+}
+
+/// Which end of a period a time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Start,
+    End,
+}
+
+/// Reads the start of a period: an RFC 3339 time, or a date, from whose start on (UTC) it is.
+pub(in crate::http) fn period_start(text: &str) -> Result<DateTime<Utc>, Refusal> {
+    moment(text, Edge::Start)
+}
+
+/// Reads the end of a period, which is exclusive: an RFC 3339 time, or a date, to whose end (UTC) it is.
+pub(in crate::http) fn period_end(text: &str) -> Result<DateTime<Utc>, Refusal> {
+    moment(text, Edge::End)
+}
+
+fn moment(text: &str, edge: Edge) -> Result<DateTime<Utc>, Refusal> {
+    let refusal =
+        || ("bad_time", "must be an RFC 3339 time or a date such as 2026-01-31; write + as %2B".to_owned());
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let well_formed = text.len() == 10 && text.starts_with(|c: char| c.is_ascii_digit());
+    let date = text.parse::<NaiveDate>().ok().filter(|_| well_formed).ok_or_else(refusal)?;
+    let midnight = match edge {
+        Edge::Start => Some(date),
+        Edge::End => date.checked_add_days(Days::new(1)),
+    };
+    Ok(midnight.ok_or_else(refusal)?.and_time(NaiveTime::MIN).and_utc())
+}
+
+/// Refuses the end of a period before its start.
+pub(in crate::http) fn check_period(
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+) -> Result<(), Refusal> {
+    let is_reversed = from.zip(to).is_some_and(|(from, to)| from > to);
+    if is_reversed { Err(("bad_range", "must not be before from".to_owned())) } else { Ok(()) }
+}
