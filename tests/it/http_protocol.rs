@@ -162,6 +162,6 @@ async fn a_path_with_a_trailing_slash_gets_a_hint() {
     let app = TestApp::start_idle().await;
     for path in ["/api/v1/applications/", "/health/", "/nowhere/"] {
         let problem = app.get(path).await.expect(404);
-        assert!(problem["detail"].as_str().unwrap().contains("without a slash"), "{path}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("trailing slash"), "{path}: {problem}");
     }
 }

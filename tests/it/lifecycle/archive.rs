@@ -157,7 +157,7 @@ async fn a_month_with_open_applications_is_not_archived_and_others_are() {
     assert!(refused.contains("not closed"), "{refused}");
     for (asked, said) in [
         (operator.detach(month("2023-01")).await, "month not found"),
-        (operator.detach(month("2024-05")).await, "archived already"),
+        (operator.detach(month("2024-05")).await, "already archived"),
         (operator.attach(month("2024-01")).await, "not archived"),
         (operator.attach(month("2023-01")).await, "month not found"),
         (
