@@ -288,6 +288,11 @@ impl Error {
         }
     }
 
+    /// What is stored of it for operators: the code and the text, without a private message.
+    pub fn recorded(&self) -> (String, String) {
+        (self.code().to_owned(), self.to_string())
+    }
+
     /// Whether a retry of the failed step with the same input may succeed (docs/specification.md 5).
     pub fn retryable(&self) -> bool {
         match self {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::group_write::{GroupWrite, Written, all_succeeded};
-use super::jobs::Lease;
+use super::jobs::{Lease, job_history};
 use super::json::StoredJson;
 use super::schema::{applications, decisions};
 use super::seal::KeyRing;
@@ -108,20 +108,19 @@ impl FixedStatement for StoreDecisions {
     ///
     /// `CASE` hides the status from the planner, and the condition on the array of identifiers only guides the planner,
     /// as in [`begin`](crate::storage::applications::begin).
-    const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM ?), \
+    const SQL: &'static str = concat!(
+        "WITH wanted AS (SELECT * FROM ?), \
         open AS (SELECT w.*, a.country FROM wanted w JOIN applications a ON a.id = w.application_id \
             WHERE CASE WHEN a.deleted_at IS NULL THEN a.status = 'VALIDATING' OR a.status = 'UNDER_REVIEW' \
                 AND EXISTS (SELECT FROM provider_retries r WHERE r.application_id = a.id) END), \
         finished AS (DELETE FROM pending_jobs j USING wanted w \
             WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
-                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING j.*), \
-        history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
-                error_type, error_message, created_at) \
-            SELECT f.id, f.task_name, f.application_id, \
-                CASE WHEN o.job_id IS NULL THEN 'superseded' ELSE 'completed' END::job_result, f.attempt, \
-                f.request_id, f.traceparent, f.error_type, f.error_message, f.created_at \
-            FROM finished f LEFT JOIN open o ON o.lease_token = f.lease_token), \
+                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING j.*), ",
+        job_history!(
+            result: "CASE WHEN o.job_id IS NULL THEN 'superseded' ELSE 'completed' END::job_result",
+            from: "finished f LEFT JOIN open o ON o.lease_token = f.lease_token"
+        ),
+        ", \
         decided AS (UPDATE applications a SET status = o.status::application_status, risk_score = o.risk_score, \
                 banking_data = o.input -> 'banking_data', validation_errors = NULL, change_id = o.change_id, \
                 changed_by = o.changed_by, change_reason = o.change_reason, change_request_id = o.request_id, \
@@ -139,7 +138,8 @@ impl FixedStatement for StoreDecisions {
             FROM open o JOIN finished f ON f.lease_token = o.lease_token WHERE o.retry_after_ms IS NOT NULL \
             ON CONFLICT (application_id) DO UPDATE SET next_at = excluded.next_at WHERE r.next_at = 'infinity') \
         SELECT w.id AS id, f.id IS NOT NULL AS owned, d.id IS NOT NULL AS applied \
-        FROM wanted w LEFT JOIN finished f ON f.lease_token = w.lease_token LEFT JOIN decided d ON d.id = f.application_id";
+        FROM wanted w LEFT JOIN finished f ON f.lease_token = w.lease_token LEFT JOIN decided d ON d.id = f.application_id"
+    );
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind_rows("w", self)

@@ -21,7 +21,6 @@ use std::time::Duration;
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 use slog::{info, warn};
-use tokio_util::task::AbortOnDropHandle;
 
 use self::runs::Begun;
 use self::tasks::Lead;
@@ -32,6 +31,7 @@ use crate::storage::leadership::Leadership;
 use crate::storage::{jobs, partitions};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
+use crate::supervision::limited::catch_panic;
 
 /// The role's name, in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -140,11 +140,10 @@ impl Housekeeper {
     fn carry_out(&mut self, begun: Begun, ctx: &mut Context<Self>) {
         self.task_runs = true;
         let work = runs::carry_out(self.resources.clone(), self.lead.clone(), begun);
-        let work = AbortOnDropHandle::new(actix_rt::spawn(work));
-        ctx.spawn(work.into_actor(self).map(|ended, housekeeper, ctx| {
+        ctx.spawn(catch_panic("run", work).into_actor(self).map(|ended, housekeeper, ctx| {
             housekeeper.task_runs = false;
             if let Err(panic) = ended {
-                warn!(housekeeper.resources.logger, "a run panicked"; "cause" => %panic);
+                warn!(housekeeper.resources.logger, "a run panicked"; panic);
             }
             housekeeper.tick(ctx);
         }));

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use slog::{info, warn};
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::schedule::{self, Rules};
 use super::tasks::{Lead, Task};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::resources::Resources;
 use crate::storage::scheduled_runs::{self, Cause, Ending, NewRun, Outcome, TaskRecord};
+use crate::supervision::limited::run_limited;
 
 /// A run whose row says that it is under way, by this instance.
 #[derive(Debug)]
@@ -86,27 +86,14 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
 pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
     let task = begun.task;
     let longest = resources.settings.housekeeping.task_timeout();
-    // A task of its own, so that a panic in it is a failure like another.
-    let (parts, led) = (resources.clone(), lead.clone());
-    let work =
-        tokio_util::task::AbortOnDropHandle::new(actix_rt::spawn(
-            async move { task.run(&parts, &led).await },
-        ));
-    let result = match timeout(longest, work).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(panic)) => Err(Error::Panicked {
-            what: "a recurring task",
-            cause: crate::error::PrivateMessage::new(panic.to_string()),
-        }),
-        Err(_elapsed) => Err(Error::Timeout { what: "a recurring task", after: longest }),
-    };
+    let work = task.run(&resources, &lead);
+    let result = run_limited("recurring task", longest, work).await.and_then(|result| result);
     let ending = match result {
         Ok(detail) => Ending { outcome: Outcome::Completed, detail, error: None },
         Err(error) => {
             warn!(resources.logger, "a recurring task failed"; "task" => task.name(), error.clone());
             let outcome = if lead.holds() { Outcome::Failed } else { Outcome::Abandoned };
-            let told = (error.code().to_owned(), error.to_string());
-            Ending { outcome, detail: serde_json::json!({}), error: Some(told) }
+            Ending { outcome, detail: serde_json::json!({}), error: Some(error.recorded()) }
         }
     };
     count(&resources, task, ending.outcome);

@@ -1,9 +1,9 @@
 //! The actor of a running job: one for each, for as long as the job runs. For a credit application it is the application
 //! actor.
 //!
-//! It holds the job's lease, renews it, limits the time of the attempt, and ends with it. The attempt itself runs as a task
-//! of its own, whose panic comes back as an error: the actor then ends unfinished, and the supervisor, which also notices
-//! when the actor itself dies, decides about a restart.
+//! It holds the job's lease, renews it, limits the time of the attempt, and ends with it. A panic of the attempt comes back as
+//! an error: the actor then ends unfinished, and the supervisor, which also notices when the actor itself dies, decides about a
+//! restart. The attempt is a future of the actor, so it never runs beside that of the actor's replacement.
 //!
 //! However the attempt ends, one statement tells the queue ([`settle`]). If that statement cannot be written, nothing is
 //! lost: the lease expires and a worker claims the job again.
@@ -24,6 +24,7 @@ use crate::queue::task::{Attempt, Tasks};
 use crate::resources::Resources;
 use crate::storage::jobs::{ClaimedJob, Heartbeat};
 use crate::supervision::handle::LivenessGuard;
+use crate::supervision::limited::catch_panic;
 
 /// The role's name, in metrics.
 pub const NAME: &str = "job";
@@ -50,7 +51,6 @@ pub struct JobActor {
     job: ClaimedJob,
     parts: JobParts,
     logger: Logger,
-    work: Option<tokio::task::AbortHandle>,
     _liveness: LivenessGuard,
 }
 
@@ -58,19 +58,17 @@ impl JobActor {
     /// An actor for `job`.
     pub fn new(job: ClaimedJob, parts: JobParts, liveness: LivenessGuard) -> Self {
         let logger = job_logger(&parts.resources.logger, &job);
-        Self { job, parts, logger, work: None, _liveness: liveness }
+        Self { job, parts, logger, _liveness: liveness }
     }
 
     fn start_work(&mut self, ctx: &mut Context<Self>) {
         let attempt = Attempt { job: self.job.clone(), logger: self.logger.clone() };
         let parts = self.parts.clone();
-        let task = actix_rt::spawn(async move { run_attempt(&parts, attempt).await });
-        self.work = Some(task.abort_handle());
-        ctx.spawn(task.into_actor(self).map(|ended, actor, ctx| {
-            match ended {
+        let work = async move { run_attempt(&parts, attempt).await };
+        ctx.spawn(catch_panic("attempt", work).into_actor(self).map(|ended, actor, ctx| {
+            match ended.and_then(|ended| ended) {
                 Ok(()) => actor.parts.running.finish(&actor.job),
-                Err(error) if error.is_cancelled() => {}
-                Err(panic) => warn!(actor.logger, "an attempt panicked"; "cause" => %panic),
+                Err(panic) => warn!(actor.logger, "an attempt panicked"; panic),
             }
             ctx.stop();
         }));
@@ -94,9 +92,6 @@ impl JobActor {
     }
 
     fn stop_work(&mut self, ctx: &mut Context<Self>) {
-        if let Some(work) = self.work.take() {
-            work.abort();
-        }
         self.parts.running.finish(&self.job);
         ctx.stop();
     }
@@ -117,15 +112,6 @@ impl Handler<StopWork> for JobActor {
 
     fn handle(&mut self, _: StopWork, ctx: &mut Self::Context) {
         self.stop_work(ctx);
-    }
-}
-
-impl Drop for JobActor {
-    /// An actor that dies aborts its attempt, which must not run beside that of its replacement.
-    fn drop(&mut self) {
-        if let Some(work) = self.work.take() {
-            work.abort();
-        }
     }
 }
 

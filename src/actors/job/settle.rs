@@ -9,17 +9,21 @@ use crate::error::{Error, Result};
 use crate::queue::task::{Attempt, Outcome};
 use crate::resilience::retry::retry_unavailable;
 use crate::storage::jobs::{ClaimedJob, DeadLetter, Release};
+use crate::supervision::limited::run_limited;
 use crate::telemetry::metrics::seconds;
 
 /// Runs one attempt to its end.
-pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) {
+///
+/// # Errors
+/// [`Error::Panicked`]: the attempt has not ended, and the supervisor starts it again.
+pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) -> Result<()> {
     let clock = &parts.resources.clock;
     let started = clock.monotonic();
     let timeout = Duration::from_millis(parts.resources.settings.jobs.timeout_ms);
     let result = match parts.tasks.find(&attempt.job.task_name) {
-        Some(task) => match tokio::time::timeout(timeout, task.run(&attempt)).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(Error::Timeout { what: "job", after: timeout }),
+        Some(task) => match run_limited("job", timeout, task.run(&attempt)).await {
+            Err(panicked @ Error::Panicked { .. }) => return Err(panicked),
+            ended => ended.and_then(|result| result),
         },
         None => Err(Error::internal(format_args!("no task is named {}", attempt.job.task_name))),
     };
@@ -28,6 +32,7 @@ pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) {
     let elapsed = clock.monotonic().saturating_sub(started);
     metrics.worker_tasks_total.with_label_values(&[task, status]).inc();
     metrics.worker_task_duration_seconds.with_label_values(&[task]).observe(seconds(elapsed));
+    Ok(())
 }
 
 /// Tells the queue how the attempt ended; returns the status label of the metrics.
@@ -89,7 +94,7 @@ pub(in crate::actors) fn release_after_failure(parts: &JobParts, job: &ClaimedJo
         parts.tasks.find(&job.task_name).map_or(Duration::ZERO, |task| task.longest_pause(job.attempt));
     Release {
         give_attempt_back: false,
-        error: Some((error.code().to_owned(), error.to_string())),
+        error: Some(error.recorded()),
         ..snooze(job, parts.resources.clock.jitter(longest))
     }
 }
@@ -103,10 +108,11 @@ pub(in crate::actors) async fn give_up(parts: &JobParts, logger: &Logger, job: &
 }
 
 async fn write_dead_letter(parts: &JobParts, job: &ClaimedJob, error: &Error) -> Result<bool> {
+    let (error_type, error_message) = error.recorded();
     let dead_letter = DeadLetter {
         lease: job.lease,
-        error_type: error.code().to_owned(),
-        error_message: error.to_string(),
+        error_type,
+        error_message,
         backtrace: error.private_cause().map(ToOwned::to_owned),
     };
     match parts.tasks.find(&job.task_name) {

@@ -13,8 +13,6 @@
 //!
 //! A message whose response is not awaited (`try_send`) makes no call.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +20,6 @@ use std::time::Duration;
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::prelude::*;
 use awc::http::Uri;
-use futures_util::FutureExt as _;
 use slog::{Logger, error, o};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -33,11 +30,12 @@ use crate::config::{BreakerSettings, CallSettings, ProviderMode};
 use crate::domain::application::Country;
 use crate::domain::banking::BankingData;
 use crate::domain::ids::{ApplicationId, RequestId};
-use crate::error::{Error, PrivateMessage, Result};
+use crate::error::{Error, Result};
 use crate::providers::{BankingProvider, Subject};
 use crate::resilience::circuit_breaker::Snapshot;
 use crate::supervision::faults::{FaultPoint, Faults};
 use crate::supervision::handle::LivenessGuard;
+use crate::supervision::limited::catch_panic;
 use crate::telemetry::metrics::Metrics;
 
 mod call;
@@ -272,26 +270,18 @@ pub struct Call {
 impl Call {
     async fn answer(self: Box<Self>, mut caller: OneshotSender<Result<BankingAnswer>>) {
         let Self { lane, admission, ask, alive, log } = *self;
-        let work = AssertUnwindSafe(lane.carry_out(admission, ask)).catch_unwind();
+        let work = catch_panic("provider call", lane.carry_out(admission, ask));
         let answer = tokio::select! {
             biased;
             () = alive.cancelled() => return,
             () = caller.closed() => return,
             answer = work => answer,
         };
-        let answer = answer.map_err(|panic| {
-            let error = Error::Panicked { what: "provider call", cause: what_panicked(&*panic) };
-            error!(log, "bureau call panicked"; &error);
-            error
-        });
+        if let Err(error) = &answer {
+            error!(log, "bureau call panicked"; error);
+        }
         let _ = caller.send(answer);
     }
-}
-
-/// The message of a panic, if it is a literal. A message that was formatted at run time is withheld, because it may
-/// contain personal data.
-fn what_panicked(panic: &(dyn Any + Send)) -> PrivateMessage {
-    PrivateMessage::new(*panic.downcast_ref::<&'static str>().unwrap_or(&"message withheld"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use diesel::sql_types::{self, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Lease, Touched, held};
+use super::{Lease, Touched, held, job_history};
 use crate::error::Result;
 use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
 
@@ -45,20 +45,19 @@ impl From<&DeadLetter> for DeadLetterRow {
 }
 
 impl FixedStatement for MoveToDeadLetters {
-    const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM ?), \
+    const SQL: &'static str = concat!(
+        "WITH wanted AS (SELECT * FROM ?), \
         dead AS (DELETE FROM pending_jobs j USING wanted w WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
                 AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) \
-            RETURNING j.*, w.error_type AS last_type, w.error_message AS last_message, w.backtrace), \
+            RETURNING j.id, j.lease_token, j.task_name, j.application_id, j.lane, j.job_args, j.attempt, j.request_id, \
+                j.traceparent, j.created_at, w.error_type, w.error_message, w.backtrace), \
         letters AS (INSERT INTO failed_jobs (job_id, task_name, application_id, lane, job_args, error_type, error_message, \
                 backtrace, attempts, request_id, traceparent) \
-            SELECT id, task_name, application_id, lane, job_args, last_type, last_message, backtrace, attempt, \
-                request_id, traceparent FROM dead), \
-        history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
-                error_type, error_message, created_at) \
-            SELECT id, task_name, application_id, 'failed', attempt, request_id, traceparent, last_type, \
-                last_message, created_at FROM dead) \
-        SELECT id, lease_token FROM dead";
+            SELECT id, task_name, application_id, lane, job_args, error_type, error_message, backtrace, attempt, \
+                request_id, traceparent FROM dead), ",
+        job_history!(result: "'failed'", from: "dead f"),
+        " SELECT id, lease_token FROM dead"
+    );
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind_rows("w", self)

@@ -7,16 +7,11 @@
 //! a worker that lost its lease can change nothing. The attempt is counted at the claim, so that a job that kills its
 //! worker uses its attempts up too. All times are the database's. Nothing here knows what a task is about, except
 //! [`begin()`], which belongs to the task `process_credit_application`.
-//!
-//! A finished job leaves the table with the statement that finishes it: the row is deleted, and its line in `job_history`
-//! written, by one CTE. Moving finished jobs later, in batches, would write each row once more (the update that marks it
-//! finished), would leave finished rows among those that claims, counts and vacuum walk through, and would need somebody to
-//! do it, whose absence nobody notices until claims are slow. So a claim costs the same whatever happened before; the benchmark
-//! `claims` measures it.
 
 mod claim;
 mod dead_letter;
 mod figures;
+mod finish;
 mod grouped;
 mod list;
 
@@ -28,6 +23,8 @@ use uuid::Uuid;
 pub use self::claim::{Claim, Claimed, ClaimedJob, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
+pub(super) use self::finish::job_history;
+pub use self::finish::supersede;
 pub use self::grouped::Supersede;
 pub use self::list::{JobFilter, ListedJob, list_page};
 use super::statement::{Binder, FixedStatement, Prepared, rows};
@@ -201,39 +198,4 @@ pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -
     let statement: ReleaseJobs = releases.iter().map(ReleaseRow::from).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
     Ok(releases.iter().map(|r| held(&touched, r.lease)).collect())
-}
-
-rows! {
-    struct SupersedeJobs of SupersedeRow {
-        job_id: Uuid as sql_types::Uuid,
-        lease_token: i64 as BigInt,
-    }
-}
-
-impl FixedStatement for SupersedeJobs {
-    const SQL: &'static str = "\
-        WITH wanted AS (SELECT * FROM ?), \
-        finished AS (DELETE FROM pending_jobs j USING wanted w \
-            WHERE j.id = w.job_id AND j.lease_token = w.lease_token \
-                AND j.id = ANY (ARRAY(SELECT job_id FROM wanted)) RETURNING j.*), \
-        history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
-                error_type, error_message, created_at) \
-            SELECT id, task_name, application_id, 'superseded', attempt, request_id, traceparent, error_type, \
-                error_message, created_at FROM finished) \
-        SELECT id, lease_token FROM finished";
-
-    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind_rows("w", self)
-    }
-}
-
-/// Ends jobs whose application no longer needs them; tells for each whether it was still held.
-///
-/// # Errors
-/// When the database fails.
-pub async fn supersede(connection: &mut AsyncPgConnection, leases: &[Lease]) -> Result<Vec<bool>> {
-    let row = |lease: &Lease| SupersedeRow { job_id: lease.job_id.as_uuid(), lease_token: lease.token };
-    let statement: SupersedeJobs = leases.iter().map(row).collect();
-    let touched: Vec<Touched> = Prepared(statement).load(connection).await?;
-    Ok(leases.iter().map(|lease| held(&touched, *lease)).collect())
 }

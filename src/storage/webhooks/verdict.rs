@@ -17,6 +17,7 @@ use crate::domain::personal_data::{FullName, IdentityDocument};
 use crate::domain::status::Status;
 use crate::error::{Error, Result};
 use crate::storage::applications::{money, open_document, open_name, term};
+use crate::storage::jobs::job_history;
 use crate::storage::json::StoredJson;
 use crate::storage::schema::{applications, decisions, pending_jobs, provider_retries, webhook_events};
 use crate::storage::seal::KeyRing;
@@ -233,13 +234,11 @@ struct Completed {
 
 impl FixedStatement for CompleteJob {
     /// Whoever works on the job loses it: its fencing token is gone with the row.
-    const SQL: &'static str = "\
-        WITH finished AS (DELETE FROM pending_jobs WHERE application_id = ? AND task_name = ? RETURNING *), \
-        history AS (INSERT INTO job_history (id, task_name, application_id, result, attempt, request_id, traceparent, \
-                error_type, error_message, created_at) \
-            SELECT id, task_name, application_id, 'completed', attempt, request_id, traceparent, error_type, \
-                error_message, created_at FROM finished) \
-        SELECT id FROM finished";
+    const SQL: &'static str = concat!(
+        "WITH finished AS (DELETE FROM pending_jobs WHERE application_id = ? AND task_name = ? RETURNING *), ",
+        job_history!(result: "'completed'", from: "finished f"),
+        " SELECT id FROM finished"
+    );
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
         binder.bind::<diesel::sql_types::Uuid, _>(&self.application_id)?;

@@ -186,7 +186,7 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| async move { jobs::renew(sql, &[Heartbeat { lease: w.job.lease, lease_ms: 1000 }]).await };
     "jobs::release" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::release(sql, &[Release {
         lease: w.job.lease, delay_ms: 0, give_attempt_back: true, error: None, provider_reference: None }]).await };
-    "jobs::supersede" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::supersede(sql, &[w.job.lease]).await };
+    "jobs::finish::supersede" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::supersede(sql, &[w.job.lease]).await };
     "jobs::figures::depth" [0] [] |sql, _w| jobs::depth(sql);
     "jobs::figures::lane_figures" [0] ["pending_jobs_lanes_idx"] |sql, _w| jobs::lane_figures(sql);
     "jobs::figures::dead_letters" [0] [] |sql, _w| jobs::dead_letters(sql);

@@ -100,7 +100,7 @@ const TRANSACTIONS: [&str; 20] = [
     "jobs::claim",
     "jobs::release",
     "jobs::renew",
-    "jobs::supersede",
+    "jobs::finish",
     "outbox::delete_expired",
     "outbox::publish",
     "outbox::read_after",
@@ -217,7 +217,7 @@ async fn jobs_are_found_by_key_when_the_queue_has_grown_since_its_last_analyse()
         "jobs::dead_letter::move_to_dead_letters",
         "jobs::renew",
         "jobs::release",
-        "jobs::supersede",
+        "jobs::finish::supersede",
     ];
     let database = TestDatabase::create().await;
     let world = World::fill(&database, FEW).await;
