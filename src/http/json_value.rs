@@ -1,13 +1,13 @@
-//! One text for one JSON value, whatever the text that was sent.
+//! A canonical text for a JSON value, independent of how it was written.
 //!
-//! Two bodies are equal when their values are: the order of members, white space, escapes and the notation of numbers do
-//! not count. `15000.0` and `1.5e4` are the same number; `15000` and `"15000"` are not the same value.
+//! Two bodies are equal if their values are: the order of members, white space, escapes and number notation do not
+//! matter. `15000.0` and `1.5e4` are the same number; `15000` and `"15000"` are different values.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// The text of a body's value; the body itself when it is not JSON.
+/// The canonical text of a body's value, or the body itself if it is not JSON.
 pub(super) fn canonical(body: &[u8]) -> Vec<u8> {
     let mut text = String::with_capacity(body.len());
     match serde_json::from_slice::<&RawValue>(body) {
@@ -53,13 +53,13 @@ fn write_array(value: &str, text: &mut String) {
     text.push(']');
 }
 
-/// A string with the same escapes for the same characters; `None` when it holds half a surrogate pair.
+/// A string with canonical escapes; `None` if it contains an unpaired surrogate.
 fn string(value: &str) -> Option<String> {
     let decoded: String = serde_json::from_str(value).ok()?;
     Some(serde_json::Value::from(decoded).to_string())
 }
 
-/// A number as its digits without zeros at either end, and an exponent; `None` when the exponent is beyond any range.
+/// A number as its digits without leading and trailing zeros, and an exponent; `None` if the exponent exceeds 64 bits.
 fn number(value: &str) -> Option<String> {
     let (sign, digits) = value.strip_prefix('-').map_or(("", value), |digits| ("-", digits));
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));

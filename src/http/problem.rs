@@ -78,7 +78,7 @@ pub enum Rejection {
         /// `name="value"`, separated by commas.
         parameters: String,
     },
-    /// The handshake asks for a version of the WebSocket protocol other than 13.
+    /// The handshake requests a version of the WebSocket protocol other than 13.
     WebSocketVersion,
     /// The request has an `Expect` header that the server does not support.
     Expectation,
@@ -242,7 +242,7 @@ impl Rejection {
         }
     }
 
-    /// The problem, for the request with this identifier.
+    /// The problem for the request with this identifier.
     pub fn problem(&self, request_id: Option<&str>) -> Problem {
         let mut problem = Problem::of(self.kind(), self.detail(), request_id);
         match self {
@@ -263,7 +263,7 @@ impl Rejection {
         problem
     }
 
-    /// The whole answer.
+    /// The HTTP response.
     pub fn response(&self, request_id: Option<&str>) -> HttpResponse {
         let mut response = self.problem(request_id).response();
         let headers = response.headers_mut();
