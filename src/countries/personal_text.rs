@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_an_account_or_a_document_is_found_wherever_it_stands() {
+    fn an_address_an_account_or_a_document_is_found_anywhere() {
         let (email, iban, document) = ("an e-mail address", "an IBAN", "an identity document");
         for (country, text, expected) in [
             (Country::Es, "Acme (ana.perez@example.com)", email),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_texts_are_taken() {
+    fn ordinary_texts_are_accepted() {
         for country in Country::ALL {
             for text in [
                 "",

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_its_target_its_country_and_its_count() {
+    fn a_fault_has_a_target_a_country_and_a_count() {
         let (armed, target) = read(r#"{"country": "es", "failure_count": 5}"#).unwrap();
         assert_eq!((armed.target, armed.country, armed.failure_count), ("provider", Some(Country::Es), 5));
         assert_eq!(target, Target::Provider);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_a_fault_is_told_at_once() {
+    fn all_problems_of_a_fault_are_reported_together() {
         let problems =
             read(r#"{"country": "XX", "failure_count": -1, "target": 7, "extra": null}"#).unwrap_err();
         let expected = [

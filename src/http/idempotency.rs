@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_same_bare_and_quoted() {
+    fn a_quoted_key_equals_an_unquoted_one() {
         for (value, key) in [
             ("8e03978e-40d5-43e8-bc93-6894a57f9324", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
             ("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_none_is_refused_with_the_reason() {
+    fn an_invalid_key_is_refused_with_the_reason() {
         let (bare, quoted) = ("x".repeat(256), format!("\"{}\"", "x".repeat(256)));
         for value in ["", " ", "\"\"", &bare, &quoted] {
             assert!(refusal(value).starts_with("must have 1 to 255 characters"), "{value}");
@@ -292,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_visible_can_be_a_key_either_way(key in "[!-~]{1,255}") {
+        fn visible_characters_can_form_a_quoted_or_unquoted_key(key in "[!-~]{1,255}") {
             let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
             prop_assert_eq!(parse_key(quoted.as_bytes()), Ok(key.clone()));
             if !key.starts_with('"') {
@@ -301,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_makes_it_panic_or_gives_a_key_that_is_none(value in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn no_header_causes_a_panic_or_gives_an_invalid_key(value in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Ok(key) = parse_key(&value) {
                 prop_assert!((1..=MAX_KEY_CHARS).contains(&key.len()));
                 prop_assert!(key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));

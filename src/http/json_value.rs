@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_the_same_however_it_is_written() {
+    fn equal_values_have_the_same_canonical_text() {
         for (one, other) in [
             (r#"{"a": 1, "b": [2, null]}"#, r#"{ "b":[2,null],"a":1 }"#),
             (r#"{"a": {"x": 1, "y": 2}}"#, r#"{"a": {"y": 2, "x": 1}}"#),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_others() {
+    fn different_values_have_different_canonical_texts() {
         for (one, other) in [
             ("15000", "\"15000\""),
             ("1", "10"),
@@ -125,19 +125,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn no_body_causes_a_panic(body in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = canonical(&body);
         }
 
         #[test]
-        fn numbers_are_the_same_when_they_are_equal(digits in -1_000_000_i64..1_000_000, shift in 0_u32..6) {
+        fn equal_numbers_have_the_same_canonical_text(digits in -1_000_000_i64..1_000_000, shift in 0_u32..6) {
             let scaled = format!("{}e{}", digits * 10_i64.pow(shift), -i64::from(shift));
             prop_assert!(same(&digits.to_string(), &scaled));
             prop_assert!(!same(&digits.to_string(), &(digits + 1).to_string()));
         }
 
         #[test]
-        fn white_space_counts_for_nothing(text in "[a-z ]{0,8}") {
+        fn white_space_is_ignored(text in "[a-z ]{0,8}") {
             let value: Value = serde_json::json!({"a": [text, 1], "b": {}});
             prop_assert!(same(&value.to_string(), &serde_json::to_string_pretty(&value).unwrap()));
         }

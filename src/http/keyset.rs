@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_twenty_entries_or_as_many_as_asked_for() {
+    fn a_page_has_twenty_entries_or_the_requested_number() {
         assert_eq!(read("").unwrap(), Page { list: "users".to_owned(), size: 20, before: None });
         assert_eq!(read("page_size=100").unwrap().limit(), 101);
         for bad in ["page_size=0", "page_size=101", "page_size=%2B1", "cursor=x", "page=1"] {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_not_the_last_says_where_the_next_begins() {
+    fn every_page_but_the_last_has_a_cursor_of_the_next() {
         let page = read("page_size=2").unwrap();
         let ids = [3, 2, 1].map(Uuid::from_u128);
         let mut found = ids.to_vec();

@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn no_private_cause_reaches_an_answer() {
+    fn no_internal_cause_appears_in_a_response() {
         for rejection in every_rejection() {
             let text = serde_json::to_string(&rejection.problem(None)).unwrap();
             assert!(!text.contains(SECRET), "{text}");
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_of_errors_with_long_pointers_is_cut() {
+    fn a_long_list_of_errors_with_long_pointers_is_truncated() {
         let field = FieldError::new(format!("/{}", "é".repeat(5000)), "unknown_field", "x");
         let problem = Rejection::from(Error::Validation(vec![field; 500])).problem(None);
         assert_eq!(problem.errors.len(), MAX_ERRORS);
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_a_library_becomes_a_problem_with_its_own_status() {
+    fn a_response_of_a_library_becomes_a_problem_with_the_same_status() {
         let problem = Problem::of_status(StatusCode::IM_A_TEAPOT, Some("r"));
         assert_eq!((problem.status, problem.code), (418, "request_refused"));
         assert_eq!(Problem::of_status(StatusCode::BAD_GATEWAY, None).code, "internal_error");

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn known_parameters_are_taken_once_and_everything_else_is_named() {
+    fn known_parameters_are_taken_once_and_all_others_are_reported() {
         let mut query = Query::parse("a=1&b=x&c=1&c=2&d%20e=%C3%A9&f=").unwrap();
         assert_eq!(query.take("a", number), Some(1));
         assert_eq!(query.take("b", number), None);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_encoding_is_malformed() {
+    fn an_invalid_encoding_is_malformed() {
         for text in ["a=%", "a=%2", "a=%zz", "%ff=1", "a=%C3", "a=%+1", "a=%é0"] {
             assert!(matches!(Query::parse(text), Err(Error::Malformed(_))), "{text}");
         }
@@ -169,13 +169,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(text in "\\PC{0,20}") {
+        fn every_encoded_text_is_decoded(text in "\\PC{0,20}") {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
             prop_assert_eq!(decode(&encoded), Some(text));
         }
 
         #[test]
-        fn no_query_makes_it_panic(text in "\\PC{0,40}") {
+        fn no_query_causes_a_panic(text in "\\PC{0,40}") {
             if let Ok(query) = Query::parse(&text) {
                 let _ = query.finish();
             }

@@ -1,8 +1,7 @@
 //! The jobs running on this instance.
 //!
-//! Only the supervisor changes this list, but it is kept outside of the supervisor so that it survives a restart of the
-//! supervisor. Each entry holds one slot of the pool as long as it is in the list, whatever happens to the actor of the
-//! job.
+//! The supervisor manages this list, but the list exists outside of the supervisor and survives its restart. Each entry
+//! holds one slot of the pool as long as it is in the list, whatever happens to the actor of the job.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_that_two_report_is_answered_once() {
+    fn a_death_reported_twice_is_handled_once() {
         let (running, _) = with_job(1);
         let first = running.record_start(&job(1)).unwrap();
         let seen_by_a_new_supervisor = running.orphans().remove(0);
@@ -222,13 +221,13 @@ mod tests {
         assert_ne!(waits_for_its_restart, first);
         assert!(
             running.record_end(&job(1), waits_for_its_restart).is_some(),
-            "its supervisor died meanwhile"
+            "its supervisor died in the meantime"
         );
         assert_eq!(running.len(), 1);
     }
 
     #[test]
-    fn an_older_lease_can_neither_start_an_actor_nor_end_the_newer_work() {
+    fn an_older_lease_can_neither_start_an_actor_nor_stop_the_newer_work() {
         let (running, budget) = with_job(1);
         let old = running.record_start(&job(1)).unwrap();
         running.insert(job(2), running.take_slots(1).remove(0), budget);
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_a_claim_under_way_holds_is_not_idle() {
+    fn a_slot_held_by_a_claim_in_progress_is_not_idle() {
         let (running, _) = with_job(1);
         running.remove(&job(1));
         assert!(running.is_idle());

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_a_status_or_data_and_may_say_why() {
+    fn a_change_has_a_status_or_data_and_an_optional_reason() {
         let request = read(r#"{"status": "CANCELLED", "reason": "withdrawn"}"#, DATA).unwrap();
         assert!(matches!(request.change, Change::Status(Status::Cancelled)));
         assert_eq!(request.reason.as_deref(), Some("withdrawn"));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_for_staff_alone() {
+    fn only_staff_can_set_a_note() {
         let json = r#"{"status": "APPROVED", "internal_note": "called\nthe employer"}"#;
         let request = read_as(Initiator::Staff, json, Wanted::Status).unwrap();
         assert_eq!(request.internal_note.as_deref(), Some("called\nthe employer"));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_none_or_two_or_unknown_is_refused_by_name() {
+    fn an_empty_ambiguous_or_unknown_change_is_refused_with_its_pointer() {
         let long = format!(r#"{{"status": "CANCELLED", "reason": "{}"}}"#, "x".repeat(501));
         for (json, wanted, pointer, code) in [
             ("{}", DATA, "", "required"),

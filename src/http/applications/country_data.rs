@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_looked_for_is_an_object_within_its_bounds() {
+    fn a_search_value_is_an_object_within_the_limits() {
         for (json, expected) in [
             ("{}", None),
             (r#"{"a": [1, -2.5e3, null, {"b": "é"}]}"#, None),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn only_declared_members_are_taken_and_each_problem_names_its_member() {
+    fn only_declared_members_are_accepted_and_each_problem_has_its_pointer() {
         let new = |country: Country, members: &Members<'_>| read_new(country, members, today()).map(drop);
         for (json, expected) in [
             (r#"{"employer": "Acme", "iban": "ES91 2100 0418 4502 0005 1332", "note": null}"#, ""),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn personal_members_are_kept_apart_and_shown_by_their_ends() {
+    fn personal_members_are_stored_separately_and_masked() {
         let json = r#"{"employer": "Acme", "email": "ana@example.com", "birth_date": "2001-02-03"}"#;
         let raw = RawValue::from_string(json.to_owned()).unwrap();
         let data = read_new(Country::Es, &bounded(&raw).unwrap(), today()).unwrap();

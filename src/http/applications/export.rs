@@ -263,14 +263,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn lines_are_those_of_rfc_4180() {
+    fn lines_follow_rfc_4180() {
         let record = ["plain", "with, comma", "with \"quotes\"", "two\nlines", "", "España"];
         let text = String::from_utf8(lines(b',', [record.map(Cow::Borrowed)]).unwrap()).unwrap();
         assert_eq!(text, "plain,\"with, comma\",\"with \"\"quotes\"\"\",\"two\nlines\",,España\r\n");
     }
 
     #[test]
-    fn an_apostrophe_stands_before_whatever_could_begin_a_formula_in_any_locale() {
+    fn every_possible_start_of_a_formula_gets_an_apostrophe_in_any_locale() {
         for (text, expected) in [
             ("=1+1", "'=1+1"),
             ("+1", "'+1"),
@@ -321,7 +321,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_reading_of_a_line_has_a_cell_that_begins_a_formula(
+        fn no_way_to_split_a_line_gives_a_cell_with_a_formula(
             name in "([A-Za]|[=+@;,|\t\"' ]|-){0,14}", written in 0..3_usize, read in 0..3_usize,
         ) {
             let separators = [Separator::Comma, Separator::Semicolon, Separator::Tab].map(Separator::byte);
@@ -335,7 +335,7 @@ mod tests {
         }
 
         #[test]
-        fn every_cell_is_read_back_as_it_was_written(cells in prop::collection::vec("\\PC{0,12}|[,\"\r\n]{0,4}", 2..6)) {
+        fn every_cell_survives_a_round_trip(cells in prop::collection::vec("\\PC{0,12}|[,\"\r\n]{0,4}", 2..6)) {
             let written = lines(b',', [cells.iter().map(|cell| Cow::Borrowed(cell.as_str()))]).unwrap();
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&written[..]);
             let read = reader.records().next().unwrap().unwrap();

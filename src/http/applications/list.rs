@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn without_parameters_it_is_the_newest_first_page() {
+    fn the_default_is_the_first_page_newest_first() {
         let wanted = read("").unwrap();
         assert_eq!((wanted.request.start, wanted.page, wanted.page_size), (PageStart::Beginning, None, 20));
         assert_eq!(wanted.request.order, SortOrder::NewestFirst);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_cannot_be_is_refused_by_name() {
+    fn an_invalid_parameter_is_refused_by_name() {
         for (query, name, code) in [
             ("country=FR", "?country", "unknown_country"),
             ("status=approved", "?status", "unknown_status"),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_continues_its_own_list_and_no_other() {
+    fn a_cursor_is_only_valid_for_its_own_list() {
         let id = ApplicationId::new(Uuid::from_u128(7));
         let first = read("country=ES").unwrap();
         let cursor =
@@ -317,7 +317,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_query_makes_it_panic(text in "((from|to|page|page_size|cursor|min_amount)=[0-9TZ:.+-]{0,24}&){0,4}") {
+        fn no_query_causes_a_panic(text in "((from|to|page|page_size|cursor|min_amount)=[0-9TZ:.+-]{0,24}&){0,4}") {
             let _ = Query::parse(&text).map(|query| Wanted::read(query, &keys(1)));
         }
     }

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_looked_for_however_it_is_written() {
+    fn a_document_is_found_regardless_of_its_notation() {
         let plain =
             wanted(r#"{"country": "ES", "identity_document": "12345678Z"}"#).unwrap().request.filter.document;
         let written =
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_cannot_be_looked_for_is_refused_by_name() {
+    fn values_that_cannot_be_searched_are_refused_by_name() {
         for (json, pointer, code) in [
             (r#"{"document": "12345678Z"}"#, "/document", "needs_country"),
             (r#"{"identity_document": "12345678Z"}"#, "/identity_document", "needs_country"),
@@ -247,7 +247,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_search_makes_it_panic(name in "document|cursor|from|page_size|country_specific_data", text in any::<String>()) {
+        fn no_search_causes_a_panic(name in "document|cursor|from|page_size|country_specific_data", text in any::<String>()) {
             let json = serde_json::json!({"country": "IT", name: text}).to_string();
             let _ = wanted(&json);
         }

@@ -59,7 +59,7 @@ async fn a_body_that_never_ends_is_given_up_and_one_that_breaks_off_is_malformed
 }
 
 #[test]
-fn a_body_that_is_no_object_is_refused_with_its_place_and_without_its_content() {
+fn a_body_that_is_not_an_object_is_refused_with_the_position_but_not_the_content() {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let deep_member = format!("{{\"a\":{deep}}}");
     for (body, text) in [
@@ -87,7 +87,7 @@ fn a_body_that_is_no_object_is_refused_with_its_place_and_without_its_content() 
 }
 
 #[test]
-fn values_are_counted_outside_of_strings_and_before_anything_is_parsed() {
+fn values_are_counted_outside_of_strings_before_parsing() {
     for (body, values) in [
         (r#"{"a": 1}"#, 1),
         (r#"{"a": 1, "b": 2}"#, 2),
@@ -109,7 +109,7 @@ fn values_are_counted_outside_of_strings_and_before_anything_is_parsed() {
 
 proptest! {
     #[test]
-    fn whatever_bytes_come_they_are_an_object_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_an_object_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         if let Err(error) = JsonObject::check(Bytes::from(bytes)) {
             prop_assert!(matches!(error, Error::Malformed(_)));
         }

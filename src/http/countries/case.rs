@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_reported_at_once() {
+    fn all_problems_are_reported_together() {
         let json = r#"{"requested_amount": "x", "term_months": 1, "term_months": 1, "colour": "red",
             "banking_data": {"credit_score": 1, "hat": 1}}"#;
         let found = problems(json);

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn forcing_needs_a_reason_and_an_end_that_is_near_enough() {
+    fn an_override_requires_a_reason_and_an_end_within_the_limit() {
         for fine in [
             r#"{"mode": "auto"}"#,
             r#"{"mode": "auto", "reason": "over"}"#,

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_reported_each_with_its_pointer() {
+    fn all_problems_are_reported_with_their_pointers() {
         for (json, expected) in [
             (r#"{"title": "a"}"#, ""),
             ("{}", "/name required"),

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_of_a_payload_are_reported_at_once() {
+    fn all_problems_of_a_payload_are_reported_together() {
         let problems = read(
             r#"{"provider_reference": "a b", "application_id": "7", "outcome": "CONFIRMED", "credit_score": 851,
                 "total_debt": "-1", "monthly_obligations": 1e3, "has_defaults": "no", "account_status": 1,
