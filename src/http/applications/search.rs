@@ -79,9 +79,10 @@ request_body! {
     }
 }
 
-/// Searches applications, newest first. Analysts and admins search all applications, users their own.
+/// Searches applications, newest first.
 ///
-/// Archived applications are not searched and can only be read by identifier.
+/// Analysts and admins search all applications, users their own. Archived applications are not searched and can only
+/// be read by identifier.
 #[utoipa::path(
     post,
     path = "/api/v1/applications/search",
