@@ -313,7 +313,7 @@ mod tests {
                 "60.54",
                 &["RISK_TOO_HIGH"],
             ),
-            // Everything at once.
+            // Several violations at the same time.
             row(
                 "700000",
                 "1000",

@@ -384,7 +384,7 @@ mod tests {
                 "46.75",
                 &[],
             ),
-            // Everything at once.
+            // Several violations at the same time.
             row(
                 "60000000",
                 "1000000",

@@ -18,7 +18,7 @@ pub struct DataMember {
     pub name: &'static str,
     /// Allowed values.
     pub kind: DataKind,
-    /// Whether the member is personal: encrypted in the database, and masked in answers.
+    /// Whether the member is personal: encrypted in the database, and masked in responses.
     pub personal: bool,
     /// The member's meaning, for clients.
     pub description: &'static str,
@@ -41,14 +41,14 @@ pub enum DataKind {
     Date,
     /// An e-mail address of at most 254 characters.
     Email,
-    /// A code with this minimum and maximum of ASCII letters and digits. Spaces, points, hyphens and slashes do not
-    /// count.
+    /// A code with this minimum and maximum number of ASCII letters and digits. Spaces, points, hyphens and slashes are
+    /// not counted.
     Code(usize, usize),
 }
 
-/// Longest e-mail address (RFC 5321, erratum 1690).
+/// Maximum length of an e-mail address (RFC 5321, erratum 1690).
 const MAX_EMAIL_CHARS: usize = 254;
-/// Longest code, in characters, including separators.
+/// Maximum length of a code including separators, in characters.
 const MAX_CODE_CHARS: usize = 64;
 
 impl DataMember {
@@ -131,7 +131,7 @@ pub struct MemberDescription {
     /// The allowed values, in words.
     #[schema(example = "1 to 120 characters")]
     pub bounds: String,
-    /// Whether the member is personal: encrypted in the database, masked in answers and not searchable.
+    /// Whether the member is personal: encrypted in the database, masked in responses and not searchable.
     #[schema(example = false)]
     pub personal: bool,
     /// The meaning of the member.
@@ -142,7 +142,7 @@ pub struct MemberDescription {
 fn text(raw: &RawValue, max: usize) -> Result<String, Refusal> {
     let text = string(raw)?;
     let fits = !text.trim().is_empty() && text.chars().count() <= max && !text.chars().any(char::is_control);
-    let refusal = || ("bad_text", format!("must be 1 to {max} characters, none of them a control character"));
+    let refusal = || ("bad_text", format!("must be 1 to {max} characters without control characters"));
     if fits { Ok(text) } else { Err(refusal()) }
 }
 

@@ -1,4 +1,4 @@
-//! What a country declares, and its rules with the thresholds read at startup.
+//! The definition of a country, and its rules with the thresholds read at startup.
 
 use std::fmt;
 
@@ -16,22 +16,23 @@ use crate::domain::application::Country;
 use crate::domain::decision::{Case, Decision};
 use crate::error::Result;
 
-/// One country, as its file declares it.
+/// A country, as defined in its file.
 pub(super) struct Definition {
     pub(super) country: Country,
     /// The name of the credit bureau.
     pub(super) bureau: &'static str,
     pub(super) document: DocumentDescription,
     pub(super) check: DocumentCheck,
-    /// Whether documents have check characters. Those without cannot be told from other numbers in a text.
+    /// Whether documents have check characters. Documents without them cannot be distinguished from other numbers in a
+    /// text.
     pub(super) has_check_characters: bool,
-    /// The members of `country_specific_data` besides those that every country has.
+    /// The members of `country_specific_data` in addition to those of every country.
     pub(super) members: &'static [DataMember],
     /// The text of `config/countries/<code>.toml`.
     pub(super) thresholds: &'static str,
-    /// Makes the rules from the thresholds.
+    /// Creates the rules from the thresholds.
     pub(super) rules: fn(&ThresholdsFile) -> Result<RulePack>,
-    /// The expected results of the tables of tests.
+    /// The expected results of the table tests.
     #[cfg(test)]
     pub(super) expected: Expected,
 }

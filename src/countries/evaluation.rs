@@ -54,7 +54,7 @@ pub(super) const GENERAL_REASONS: [&str; 8] = [
     THIN_FILE,
 ];
 
-/// Most reason codes of a decision.
+/// Maximum number of reason codes of a decision.
 const MAX_REASONS: usize = 4;
 
 /// Incremented whenever this module would decide an old case differently with the same thresholds. Part of every rule
@@ -98,7 +98,7 @@ impl RulePack {
         self.reference_annual_rate
     }
 
-    /// In the order of explanations.
+    /// The rules, in the order of explanations.
     pub(super) fn rules(&self) -> &[Rule] {
         &self.rules
     }

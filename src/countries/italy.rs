@@ -497,7 +497,7 @@ mod tests {
                 "56.77",
                 &["RISK_TOO_HIGH"],
             ),
-            // Everything at once.
+            // Several violations at the same time.
             row(
                 "60000",
                 "1000",

@@ -399,7 +399,7 @@ mod tests {
                 "59.99",
                 &["RISK_TOO_HIGH"],
             ),
-            // Everything at once.
+            // Several violations at the same time.
             row(
                 "900000",
                 "4000",
@@ -483,7 +483,7 @@ mod tests {
 
     /// Modulo 10, a change is detected unless its weight times the difference of the values is a multiple of 10.
     #[test]
-    fn any_single_change_of_a_curp_that_its_modulus_can_see_is_refused(
+    fn any_single_change_of_a_curp_that_its_modulus_detects_is_refused(
         text in mexican(), place in any::<Index>(), c in replacement(),
     ) {
         let Some((other, place)) = changed(&text, place, c) else { return Ok(()) };

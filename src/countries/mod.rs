@@ -4,9 +4,10 @@
 //! All functions are pure: the clock is passed in as `as_of`, and thresholds are read at startup. The content hash of
 //! the rule pack and its thresholds is stored with every decision.
 //!
-//! Shared parts have files of their own: the declaration of a country (`definition`), documents ([`document`]), types of thresholds (`thresholds`), the instalment
-//! and ratios (`ratios`), the kinds of rules (`rule`), the risk score (`risk`), the evaluation of rules
-//! ([`evaluation`]), the description of a country ([`description`]) and country-specific data ([`data`]).
+//! The shared parts have their own files: the definition of a country (`definition`), documents ([`document`]), types
+//! of thresholds (`thresholds`), the instalment and ratios (`ratios`), the kinds of rules (`rule`), the risk score
+//! (`risk`), the evaluation of rules ([`evaluation`]), the description of a country ([`description`]) and
+//! country-specific data ([`data`]).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
@@ -46,7 +47,7 @@ use data::DataMember;
 use definition::Definition;
 use thresholds::ThresholdsFile;
 
-/// The declaration of `country`.
+/// The definition of `country`.
 fn definition_of(country: Country) -> &'static Definition {
     match country {
         Country::Es => &spain::SPAIN,

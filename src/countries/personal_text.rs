@@ -1,18 +1,19 @@
-//! Personal data in a text that is stored in the clear, such as an employer's name.
+//! Detects personal data in text that is stored unencrypted, such as an employer's name.
 
 use super::definition_of;
 use crate::domain::application::Country;
 
-/// Shortest and longest IBAN (ISO 13616).
+/// Minimum and maximum length of an IBAN (ISO 13616).
 const IBAN_CHARS: std::ops::RangeInclusive<usize> = 15..=34;
-/// An IBAN is printed in groups of so many characters; only the last may be shorter.
+/// IBANs are printed in groups of this many characters; only the last group may be shorter.
 const IBAN_GROUP: usize = 4;
-/// A document is written in at most so many words, such as `529 982 247 25`.
+/// Maximum number of words of a document, as in `529 982 247 25`.
 const MAX_DOCUMENT_WORDS: usize = 4;
 
 /// The kind of personal data that `text` contains, if any: an e-mail address, an IBAN, or a valid document of `country`.
 ///
-/// Only documents with check characters are found. Others, such as Colombian ones, cannot be told from other numbers.
+/// Only documents with check characters are found. Others, such as Colombian ones, cannot be distinguished from other
+/// numbers.
 pub fn find(country: Country, text: &str) -> Option<&'static str> {
     let is_between = |c: char| c.is_whitespace() || ",;:=()[]<>\"'".contains(c);
     let words = text.split(is_between).map(|word| word.trim_matches(['.', '-', '/', '!', '?']));
@@ -51,7 +52,8 @@ fn has_iban(text: &str) -> bool {
     })
 }
 
-/// Whether ASCII letters and digits are an IBAN: two letters, two digits, and a remainder of 1 modulo 97 (ISO 7064).
+/// Whether a text of ASCII letters and digits is an IBAN: it starts with two letters and two digits, and its remainder
+/// modulo 97 is 1 (ISO 7064).
 fn is_iban(text: &str) -> bool {
     let begins = matches!(text.as_bytes(), [a, b, c, d, ..]
         if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit());
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_an_account_or_a_document_is_found_wherever_it_stands() {
+    fn an_address_an_account_or_a_document_is_found_anywhere() {
         let (email, iban, document) = ("an e-mail address", "an IBAN", "an identity document");
         for (country, text, expected) in [
             (Country::Es, "Acme (ana.perez@example.com)", email),
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_texts_are_taken() {
+    fn ordinary_texts_are_accepted() {
         for country in Country::ALL {
             for text in [
                 "",
@@ -120,7 +122,7 @@ mod tests {
             }
         }
         assert_eq!(find(Country::Co, "1234567890"), None);
-        // A company's number tells of no person.
+        // A company's number is not personal data.
         assert_eq!(find(Country::Pt, "NIF 501964843"), None);
     }
 }

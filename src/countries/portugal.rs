@@ -303,7 +303,7 @@ mod tests {
                 "57.24",
                 &["RISK_TOO_HIGH"],
             ),
-            // Everything at once.
+            // Several violations at the same time.
             row(
                 "50000",
                 "500",

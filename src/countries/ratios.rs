@@ -13,7 +13,7 @@ use super::thresholds::{AnnualRate, Ratio};
 use crate::domain::application::TermMonths;
 use crate::domain::money::Money;
 
-/// Decimals of a displayed ratio.
+/// Number of decimals of a displayed ratio.
 const SHOWN_DECIMALS: u32 = 6;
 
 /// The monthly instalment of `amount` over `term`, rounded half to even to cents: an annuity at one twelfth of the

@@ -310,7 +310,7 @@ mod tests {
             // Risks of 2.505 and 2.515 are rounded half to even.
             row("1000", "3000", 36, report("68.86", 850), Approved, "2.50", &[]),
             row("1000", "3000", 36, report("69.26", 850), Approved, "2.52", &[]),
-            // Everything at once: only four reasons are kept, and the risk is capped at 100.
+            // Several violations at the same time: only four reasons are kept, and the risk is capped at 100.
             row(
                 "30000",
                 "1000",

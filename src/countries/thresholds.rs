@@ -16,8 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::money::Money;
 use crate::error::{Error, Result};
 
-/// Most decimals of a ratio or rate: enough in practice, and few enough that no product exceeds the 96 bits of a
-/// [`Decimal`].
+/// Maximum number of decimals of a ratio or rate: enough in practice, and few enough that no product exceeds the 96
+/// bits of a [`Decimal`].
 const MAX_SCALE: u32 = 6;
 
 /// An unparsed thresholds file.

@@ -1,10 +1,10 @@
 //! JSON bodies.
 //!
-//! A body is read whole, within the limit of its route's [`BodyClass`], and checked in this order: media type (415), length as
-//! announced and as received (413), time (408), then, all 400: emptiness, UTF-8, depth and number of values, syntax, and that
-//! it is one object without duplicate names. Depth and number are counted in the bytes, before anything is made of them.
-//! What is wrong inside the object is for the handler to say, with all of it in one answer. Nothing of the content is
-//! ever repeated.
+//! A body is read as a whole, within the limit of its route's [`BodyClass`], and checked in this order: media type
+//! (415), announced and actual length (413), time (408), and then, all with 400, emptiness, UTF-8, depth and number of
+//! values, syntax, and whether it is a single object without duplicate names. Depth and number of values are counted in
+//! the raw bytes, before parsing. The handler validates the members and reports all problems in one response. Errors
+//! never quote the content.
 
 use std::fmt;
 use std::future::Future;
@@ -22,31 +22,31 @@ use crate::config::ServerSettings;
 use crate::error::{Error, PublicMessage};
 use crate::json::Members;
 
-/// The media type of a JSON Merge Patch (RFC 7396), which `PATCH` takes besides plain JSON.
+/// The media type of a JSON Merge Patch (RFC 7396), which `PATCH` accepts in addition to plain JSON.
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// Deepest nesting of a body. Aval's own requests are three levels deep.
+/// Maximum nesting of a body. Aval's own requests have three levels.
 const MAX_DEPTH: usize = 32;
 
-/// How large a body may be.
+/// The maximum size of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimit {
     /// In bytes.
     pub bytes: usize,
-    /// In values at all depths: members of objects, and elements of arrays.
+    /// In values at all depths: members of objects and elements of arrays.
     pub values: usize,
 }
 
-/// What kind of body a route takes. The route table says which.
+/// The class of body that a route accepts, as set in the route table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyClass {
-    /// Names, passwords and tokens. It is read before anything is known of the client.
+    /// Names, passwords and tokens. Such bodies are read before the client is authenticated.
     Credentials,
     /// A few fields: filters, reasons, settings.
     Command,
     /// An application with the data of its country.
     Application,
-    /// An event of a bureau; `webhooks.body_limit_bytes` is its limit.
+    /// A bureau's event. Its limit in bytes is `webhooks.body_limit_bytes`.
     Event,
 }
 
@@ -61,30 +61,30 @@ impl BodyClass {
     }
 }
 
-/// A body that is one JSON object.
+/// A body that consists of one JSON object.
 #[derive(Clone)]
 pub struct JsonObject(Bytes);
 
 impl fmt::Debug for JsonObject {
-    /// Without the body, which holds whatever a client sent.
+    /// Omits the body, which may contain personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "JsonObject({} bytes)", self.0.len())
     }
 }
 
 impl JsonObject {
-    /// Checks a whole body, with as many values as any route takes.
+    /// Checks a complete body, allowing the largest number of values of any route.
     ///
     /// # Errors
-    /// [`Error::Malformed`] that says where, and never what.
+    /// [`Error::Malformed`] with the position but not the content.
     pub fn check(bytes: Bytes) -> Result<Self, Error> {
         Self::check_within(bytes, BodyClass::Event.limit().values)
     }
 
-    /// Checks a whole body of at most `most_values` values.
+    /// Checks a complete body with at most `most_values` values.
     ///
     /// # Errors
-    /// [`Error::Malformed`] that says where, and never what.
+    /// [`Error::Malformed`] with the position but not the content.
     pub fn check_within(bytes: Bytes, most_values: usize) -> Result<Self, Error> {
         if bytes.is_empty() {
             return Err(malformed("The body is empty."));
@@ -101,12 +101,12 @@ impl JsonObject {
         }
         let object = Self(bytes);
         if object.members()?.has_duplicates() {
-            return Err(malformed("The body has a name more than once."));
+            return Err(malformed("The body contains a duplicate name."));
         }
         Ok(object)
     }
 
-    /// The text.
+    /// The bytes as received.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -114,12 +114,12 @@ impl JsonObject {
     /// The object's members.
     ///
     /// # Errors
-    /// [`Error::Malformed`], which [`JsonObject::check`] rules out.
+    /// [`Error::Malformed`]; never after [`JsonObject::check`].
     pub fn members(&self) -> Result<Members<'_>, Error> {
         serde_json::from_slice(&self.0).map_err(|error| {
             let what = match error.classify() {
                 serde_json::error::Category::Data => "The body must be a JSON object",
-                serde_json::error::Category::Eof => "The JSON ends too early",
+                serde_json::error::Category::Eof => "The JSON is incomplete",
                 _ => "The body is not valid JSON",
             };
             malformed(format!("{what} (line {}, column {}).", error.line(), error.column()))
@@ -131,7 +131,7 @@ fn malformed(text: impl Into<String>) -> Error {
     Error::Malformed(PublicMessage::new(text))
 }
 
-/// How deep a text is nested, and how many values it has.
+/// The nesting depth and the number of values of a text.
 #[derive(Debug, Default)]
 struct Extent {
     depth: usize,
@@ -139,8 +139,8 @@ struct Extent {
 }
 
 impl Extent {
-    /// Counts brackets and commas outside of strings; good enough for a bound, whether the JSON is valid or not. Each value
-    /// follows a comma or is the first in its brackets. Ends where the text is too deep for any route.
+    /// Counts brackets and commas outside of strings, which is accurate enough for a limit even if the JSON is invalid.
+    /// Each value follows a comma or is the first in its brackets. Stops when the text is too deep for any route.
     fn of(bytes: &[u8]) -> Self {
         let (mut extent, mut depth, mut in_string, mut escaped) = (Self::default(), 0_usize, false, false);
         for byte in bytes {
@@ -166,7 +166,7 @@ impl Extent {
     }
 }
 
-/// Whether the body is announced as plain JSON in UTF-8.
+/// Whether the headers declare plain JSON in UTF-8.
 fn is_json(request: &HttpRequest) -> bool {
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let encoded = request.headers().contains_key(header::CONTENT_ENCODING)
@@ -189,8 +189,8 @@ fn is_json(request: &HttpRequest) -> bool {
 async fn read(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Rejection> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        // What broke tells of the connection, nothing that the client does not know.
-        let chunk = chunk.ok().ok_or_else(|| malformed("The body could not be read to its end."))?;
+        // The cause is a connection error, which the client sees itself.
+        let chunk = chunk.ok().ok_or_else(|| malformed("The body was not received completely."))?;
         if body.len().saturating_add(chunk.len()) > limit_bytes {
             return Err(Rejection::PayloadTooLarge { limit_bytes });
         }
@@ -199,7 +199,7 @@ async fn read(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Rejecti
     Ok(body.freeze())
 }
 
-/// Refuses a body that is announced as longer than `limit_bytes`.
+/// Refuses a body with an announced length above `limit_bytes`.
 pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Result<(), Rejection> {
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if announced.is_some_and(|text| text.parse::<usize>().map_or(true, |n| n > limit_bytes)) {
@@ -208,11 +208,11 @@ pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Resu
     Ok(())
 }
 
-/// The whole body as it was sent, at most `limit_bytes`. Half of the request's time is the client's; the rest is for
-/// doing what it asks.
+/// Reads the complete body, at most `limit_bytes`. The client has half of the request timeout to send it; the rest is
+/// for processing.
 ///
-/// The client decides how long that takes, and whoever sends it was authorised before. So the principal is looked at
-/// again when the body is there.
+/// Receiving the body may take long, and the client was authorised before. The principal is therefore checked again
+/// afterwards.
 pub(super) async fn raw(
     request: &HttpRequest,
     settings: &ServerSettings,
@@ -225,7 +225,7 @@ pub(super) async fn raw(
     Ok(body)
 }
 
-/// The limit of a request's route.
+/// The limit of the request's route.
 fn limit_of(request: &HttpRequest) -> BodyLimit {
     request.extensions().get::<BodyClass>().copied().unwrap_or(BodyClass::Command).limit()
 }

@@ -1,4 +1,4 @@
-//! `POST /api/v1/test/inject-failure`: faults on demand. The route exists only where `faults.injection` is on.
+//! `POST /api/v1/test/inject-failure`: fault injection. The route exists only if `faults.injection` is on.
 
 use actix_web::HttpResponse;
 use serde::Serialize;
@@ -16,15 +16,15 @@ use crate::error::{Error, PublicMessage, Result};
 use crate::json::{Refusal, whole_number};
 use crate::supervision::faults::FaultPoint;
 
-/// Most failures that can be armed at once.
+/// Maximum number of failures that can be armed at a time.
 const MAX_COUNT: u32 = 10_000;
 
-/// What is made to fail.
+/// The component that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
-    /// The next calls of the country's simulated bureau.
+    /// The next calls to the country's simulated bureau.
     Provider,
-    /// The next actors that pass the point.
+    /// The next actors that reach the fault point.
     Actor(FaultPoint),
 }
 
@@ -48,39 +48,39 @@ word_schemas! {
 }
 
 request_body! {
-    /// What to make fail.
+    /// A fault to inject.
     pub struct FaultRequest {
-        /// Whose failure: required for `provider`, any country when absent for the actors that work for one; ignored by the
-        /// others.
+        /// The country whose bureau or actors fail. Required for `provider`. For actors that work for one country, the
+        /// default is any country; for other actors it is ignored.
         #[schema(value_type = Option<super::schemas::CountryCode>)]
         country: Option<Country> = optional(text(country)),
-        /// How many times: 0 ends it.
+        /// The number of failures; 0 disarms the fault.
         #[schema(minimum = 0, maximum = 10000, example = 5)]
         failure_count: u32 = required(failure_count),
-        /// `provider` (the default), `application_actor`, `provider_gateway`, `write_batcher`, `scheduler`, `supervisor`,
-        /// `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
+        /// The component that fails: `provider` (the default), `application_actor`, `provider_gateway`,
+        /// `write_batcher`, `scheduler`, `supervisor`, `outbox_relay`, `broadcaster`, `housekeeper` or `view_recorder`.
         #[schema(value_type = Option<FaultTarget>, example = "provider")]
         target: Option<(&'static str, Target)> = optional(text(target)),
     }
 }
 
-/// What fails now.
+/// An armed fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ArmedFault {
-    /// What.
+    /// The component that fails.
     #[schema(value_type = FaultTarget, example = "provider")]
     pub target: &'static str,
-    /// Whose; `null` for all.
+    /// The country; `null` for all countries.
     #[schema(value_type = Option<super::schemas::CountryCode>)]
     pub country: Option<Country>,
-    /// How many times.
+    /// The number of failures.
     #[schema(example = 5)]
     pub failure_count: u32,
 }
 
 /// Makes a bureau or an actor fail.
 ///
-/// A bureau's next calls are answered 503 by the simulator; an actor panics in the middle of a message.
+/// The simulator responds to the bureau's next calls with a 503. An actor panics while processing a message.
 #[utoipa::path(
     post,
     path = "/api/v1/test/inject-failure",
@@ -91,8 +91,8 @@ pub struct ArmedFault {
         example = json!({"country": "ES", "failure_count": 5}),
     ),
     responses(
-        (status = 200, description = "What fails now", body = ArmedFault),
-        (status = 409, description = "The country does not ask the simulator"),
+        (status = 200, description = "The armed fault", body = ArmedFault),
+        (status = 409, description = "The country does not use the built-in simulator"),
     ),
 )]
 pub(super) async fn inject_failure(state: HttpState, body: JsonObject) -> Answer {
@@ -140,7 +140,7 @@ fn fail_bureau(state: &HttpState, country: Country, count: u32) -> Result<()> {
             simulator.script().fail_next(country, count);
             Ok(())
         }
-        _ => Err(Error::Conflict(PublicMessage::new("This country does not ask the built-in simulator."))),
+        _ => Err(Error::Conflict(PublicMessage::new("This country does not use the built-in simulator."))),
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_its_target_its_country_and_its_count() {
+    fn a_fault_has_a_target_a_country_and_a_count() {
         let (armed, target) = read(r#"{"country": "es", "failure_count": 5}"#).unwrap();
         assert_eq!((armed.target, armed.country, armed.failure_count), ("provider", Some(Country::Es), 5));
         assert_eq!(target, Target::Provider);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_a_fault_is_told_at_once() {
+    fn all_problems_of_a_fault_are_reported_together() {
         let problems =
             read(r#"{"country": "XX", "failure_count": -1, "target": 7, "extra": null}"#).unwrap_err();
         let expected = [

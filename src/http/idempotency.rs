@@ -1,13 +1,15 @@
-//! `Idempotency-Key`: a write that is sent again is made once (draft-ietf-httpapi-idempotency-key-header).
+//! `Idempotency-Key`: executes a repeated write only once (draft-ietf-httpapi-idempotency-key-header).
 //!
-//! The key is the client's, 1 to 255 characters, quotes and escapes not counted: as the draft's quoted string, of printable
-//! ASCII, or bare, of visible ASCII. Both name the same key. It belongs to one account and one route, and is remembered for 24 h. Its answer is stored, sealed, in the write's
-//! own transaction, with a keyed fingerprint of method, path and the value of the body. The same request then gets exactly the same status,
-//! `Location`, `ETag` and body, with `Idempotency-Replayed: true`; another request under the same key is a 422; and while
-//! the first is in flight, on whatever instance, the answer is a 409 that says when to come back. A request that was
-//! refused has written nothing and leaves its key free. A secret that an answer shows once is not stored: the replay lacks
-//! it. A replay is the answer of that time: what has happened since is
-//! for a `GET` to tell.
+//! The client chooses the key: 1 to 255 characters, not counting quotes and escapes, either as the draft's quoted
+//! string of printable ASCII or unquoted, of visible ASCII. Both forms denote the same key. A key belongs to one
+//! account and one route and is stored for 24 hours. The transaction of the write also stores the response, sealed, and
+//! a keyed fingerprint of method, path and body value.
+//!
+//! The same request then gets the same status, `Location`, `ETag` and body, with `Idempotency-Replayed: true`. A
+//! different request with the same key is refused with a 422. While the first request is in progress on any instance, a
+//! repetition gets a 409 with `Retry-After`. A refused request has written nothing and does not use up its key. Secrets
+//! that are shown only once are not stored, so a replay omits them. A replay is the original response; use `GET` for
+//! the current state.
 
 use std::future::{Ready, ready};
 
@@ -28,20 +30,20 @@ pub use crate::storage::idempotency::{Keyed, KeyedWrite, Once, SealedReply};
 use crate::storage::seal::{KeyRing, SealedField};
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
-/// Says that an answer was given before.
+/// Marks a replayed response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_KEY_CHARS: usize = 255;
-/// How long a key is kept (docs/specification.md 8).
+/// How long a key is stored (docs/specification.md 8).
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// What a request says of its own repetition.
+/// A request's idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct Idempotency {
-    /// Makes sending the request again safe: a key of the client's choice, 1 to 255 characters, bare or as a quoted string
-    /// (RFC 8941), whose quotes and escapes do not count; the same for the same request, remembered for
-    /// 24 h. The answer is then the same, without the secrets that are shown once, and with `Idempotency-Replayed: true`. A request that was refused leaves its key
-    /// free.
+    /// Makes repeating the request safe. A key chosen by the client, 1 to 255 characters, unquoted or as a quoted
+    /// string (RFC 8941), not counting quotes and escapes. Use the same key only to repeat the same request; keys are
+    /// stored for 24 hours. A repetition gets the same response, without secrets that are shown only once, and with
+    /// `Idempotency-Replayed: true`. A refused request does not use up its key.
     #[param(
         rename = "Idempotency-Key",
         pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#,
@@ -57,7 +59,7 @@ pub struct Idempotency {
 }
 
 impl Idempotency {
-    /// The write that the account requests by `body`, when it has a key, and its answer by `render`.
+    /// The keyed write of this request, with `render` for its response; `None` if the request has no key.
     pub fn keyed<'a, T>(
         &self,
         state: &'a HttpState,
@@ -95,7 +97,7 @@ impl FromRequest for Idempotency {
         let key = match (lines.next(), lines.next()) {
             (None, _) => Ok(None),
             (Some(line), None) => parse_key(line.as_bytes()).map(Some),
-            (Some(_), Some(_)) => Err("stands there more than once"),
+            (Some(_), Some(_)) => Err("occurs more than once"),
         };
         let method = request.method();
         let pattern = request.match_pattern().unwrap_or_default();
@@ -108,7 +110,7 @@ impl FromRequest for Idempotency {
     }
 }
 
-/// Reads the header's value; the error says what is wrong with it.
+/// Parses the header's value. The error completes a sentence that starts with the name of the header.
 fn parse_key(value: &[u8]) -> Result<String, &'static str> {
     let value = value.trim_ascii();
     let (key, space_is_fine) = match value.strip_prefix(b"\"") {
@@ -116,14 +118,14 @@ fn parse_key(value: &[u8]) -> Result<String, &'static str> {
         None => (value.to_vec(), false),
     };
     if !(1..=MAX_KEY_CHARS).contains(&key.len()) {
-        return Err("must have 1 to 255 characters, the quotes and escapes of a quoted string not counted");
+        return Err("must have 1 to 255 characters, not counting the quotes and escapes of a quoted string");
     }
     let is_fine = |byte: &u8| byte.is_ascii_graphic() || (space_is_fine && *byte == b' ');
     let all_fine = key.iter().all(is_fine);
     String::from_utf8(key).ok().filter(|_| all_fine).ok_or("must consist of visible ASCII characters")
 }
 
-/// The rest of an RFC 8941 string after its opening quote; `None` unless it ends with the closing one.
+/// Parses an RFC 8941 string after its opening quote; `None` unless it ends with the closing quote.
 fn unquote(rest: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(rest.len());
     let mut bytes = rest.iter().copied();
@@ -137,19 +139,19 @@ fn unquote(rest: &[u8]) -> Option<Vec<u8>> {
     bytes.next().is_none().then_some(text)
 }
 
-/// An answer that can be given again.
+/// A response that can be replayed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     /// JSON.
     body: String,
-    /// What goes to the client instead, once: it is not kept.
+    /// Sent instead of `body` in the first response; not stored.
     #[serde(skip)]
     first_body: Option<SecretString>,
 }
 
-/// Two that are kept alike.
+/// Compares the stored parts.
 impl PartialEq for Reply {
     fn eq(&self, other: &Self) -> bool {
         (self.status, &self.headers, &self.body) == (other.status, &other.headers, &other.body)
@@ -159,35 +161,35 @@ impl PartialEq for Reply {
 impl Eq for Reply {}
 
 impl Reply {
-    /// An answer with a JSON body.
+    /// A response with a JSON body.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the body cannot be written down: a defect.
+    /// [`Error::Internal`] if the body cannot be serialized, which is a bug.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_string(body).map_err(Error::internal)?;
         Ok(Self { status: status.as_u16(), headers: Vec::new(), body, first_body: None })
     }
 
-    /// The same with another JSON body in the first answer alone: for a secret that nobody keeps.
+    /// Replaces the JSON body of the first response only, for a secret that is not stored.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the body cannot be written down: a defect.
+    /// [`Error::Internal`] if the body cannot be serialized, which is a bug.
     pub fn telling_once(mut self, body: &impl Serialize) -> Result<Self> {
         self.first_body = Some(serde_json::to_string(body).map_err(Error::internal)?.into());
         Ok(self)
     }
 
-    /// The same with a header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name.as_str().to_owned(), value.into()));
         self
     }
 
-    /// As it goes to the client.
+    /// The HTTP response.
     ///
     /// # Errors
-    /// [`Error::Internal`] for a status or a header that HTTP does not know: a defect.
+    /// [`Error::Internal`] if the status or a header is not valid in HTTP, which is a bug.
     pub fn response(&self) -> Answer {
         let status = StatusCode::from_u16(self.status).map_err(Error::internal)?;
         let body = self.first_body.as_ref().map_or(self.body.as_str(), ExposeSecret::expose_secret);
@@ -200,10 +202,10 @@ impl Reply {
         Ok(response)
     }
 
-    /// Sealed for its place under the key of `write`.
+    /// Seals the response, bound to the key of `write`.
     ///
     /// # Errors
-    /// [`Error::Internal`] when it cannot be sealed.
+    /// [`Error::Internal`] if it cannot be sealed.
     fn seal(&self, keys: &KeyRing, write: &KeyedWrite) -> Result<SealedReply> {
         let plain = serde_json::to_vec(self).map_err(Error::internal)?;
         let envelope = keys.seal_bytes(SealedField::IdempotentReply, write.key_digest, &plain)?;
@@ -211,10 +213,10 @@ impl Reply {
     }
 }
 
-/// The answer to a write: of its result by `render`, or the stored one.
+/// The response to a write: the result as formatted by `render`, or the stored response.
 ///
 /// # Errors
-/// As `render` and [`Reply::response`]; [`Error::Internal`] when the stored answer cannot be opened: a defect.
+/// As `render` and [`Reply::response`]; [`Error::Internal`] if the stored response cannot be opened, which is a bug.
 pub fn respond<T>(
     keys: &KeyRing,
     keyed: Option<&Keyed<'_, T>>,
@@ -228,7 +230,7 @@ pub fn respond<T>(
     }
 }
 
-/// Gives a stored answer again.
+/// Replays a stored response.
 fn replay(keys: &KeyRing, write: &KeyedWrite, stored: &SealedReply) -> Answer {
     let plain = keys.open_bytes(SealedField::IdempotentReply, write.key_digest, &stored.envelope)?;
     let reply: Reply = serde_json::from_slice(&plain).map_err(Error::internal)?;
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_same_bare_and_quoted() {
+    fn a_quoted_key_equals_an_unquoted_one() {
         for (value, key) in [
             ("8e03978e-40d5-43e8-bc93-6894a57f9324", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
             ("\"8e03978e-40d5-43e8-bc93-6894a57f9324\"", "8e03978e-40d5-43e8-bc93-6894a57f9324"),
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_none_is_refused_with_the_reason() {
+    fn an_invalid_key_is_refused_with_the_reason() {
         let (bare, quoted) = ("x".repeat(256), format!("\"{}\"", "x".repeat(256)));
         for value in ["", " ", "\"\"", &bare, &quoted] {
             assert!(refusal(value).starts_with("must have 1 to 255 characters"), "{value}");
@@ -290,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_visible_can_be_a_key_either_way(key in "[!-~]{1,255}") {
+        fn visible_characters_can_form_a_quoted_or_unquoted_key(key in "[!-~]{1,255}") {
             let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
             prop_assert_eq!(parse_key(quoted.as_bytes()), Ok(key.clone()));
             if !key.starts_with('"') {
@@ -299,7 +301,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_makes_it_panic_or_gives_a_key_that_is_none(value in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn no_header_causes_a_panic_or_gives_an_invalid_key(value in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Ok(key) = parse_key(&value) {
                 prop_assert!((1..=MAX_KEY_CHARS).contains(&key.len()));
                 prop_assert!(key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));

@@ -1,13 +1,13 @@
-//! One text for one JSON value, whatever the text that was sent.
+//! A canonical text for a JSON value, independent of how it was written.
 //!
-//! Two bodies are equal when their values are: the order of members, white space, escapes and the notation of numbers do
-//! not count. `15000.0` and `1.5e4` are the same number; `15000` and `"15000"` are not the same value.
+//! Two bodies are equal if their values are: the order of members, white space, escapes and number notation do not
+//! matter. `15000.0` and `1.5e4` are the same number; `15000` and `"15000"` are different values.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// The text of a body's value; the body itself when it is not JSON.
+/// The canonical text of a body's value, or the body itself if it is not JSON.
 pub(super) fn canonical(body: &[u8]) -> Vec<u8> {
     let mut text = String::with_capacity(body.len());
     match serde_json::from_slice::<&RawValue>(body) {
@@ -53,13 +53,13 @@ fn write_array(value: &str, text: &mut String) {
     text.push(']');
 }
 
-/// A string with the same escapes for the same characters; `None` when it holds half a surrogate pair.
+/// A string with canonical escapes; `None` if it contains an unpaired surrogate.
 fn string(value: &str) -> Option<String> {
     let decoded: String = serde_json::from_str(value).ok()?;
     Some(serde_json::Value::from(decoded).to_string())
 }
 
-/// A number as its digits without zeros at either end, and an exponent; `None` when the exponent is beyond any range.
+/// A number as its digits without leading and trailing zeros, and an exponent; `None` if the exponent exceeds 64 bits.
 fn number(value: &str) -> Option<String> {
     let (sign, digits) = value.strip_prefix('-').map_or(("", value), |digits| ("-", digits));
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_the_same_however_it_is_written() {
+    fn equal_values_have_the_same_canonical_text() {
         for (one, other) in [
             (r#"{"a": 1, "b": [2, null]}"#, r#"{ "b":[2,null],"a":1 }"#),
             (r#"{"a": {"x": 1, "y": 2}}"#, r#"{"a": {"y": 2, "x": 1}}"#),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_others() {
+    fn different_values_have_different_canonical_texts() {
         for (one, other) in [
             ("15000", "\"15000\""),
             ("1", "10"),
@@ -125,19 +125,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn no_body_causes_a_panic(body in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = canonical(&body);
         }
 
         #[test]
-        fn numbers_are_the_same_when_they_are_equal(digits in -1_000_000_i64..1_000_000, shift in 0_u32..6) {
+        fn equal_numbers_have_the_same_canonical_text(digits in -1_000_000_i64..1_000_000, shift in 0_u32..6) {
             let scaled = format!("{}e{}", digits * 10_i64.pow(shift), -i64::from(shift));
             prop_assert!(same(&digits.to_string(), &scaled));
             prop_assert!(!same(&digits.to_string(), &(digits + 1).to_string()));
         }
 
         #[test]
-        fn white_space_counts_for_nothing(text in "[a-z ]{0,8}") {
+        fn white_space_is_ignored(text in "[a-z ]{0,8}") {
             let value: Value = serde_json::json!({"a": [text, 1], "b": {}});
             prop_assert!(same(&value.to_string(), &serde_json::to_string_pretty(&value).unwrap()));
         }

@@ -1,4 +1,4 @@
-//! Lists that are read by cursor alone, newest first: accounts, API keys, webhook events and staff views.
+//! Lists that can only be read by cursor, newest first: accounts, API keys, webhook events, audit views and others.
 
 use uuid::Uuid;
 
@@ -10,27 +10,27 @@ use crate::error::Result;
 use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 
-/// Entries of a page whose size is not asked for.
+/// The default number of entries per page.
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 const MAX_PAGE_SIZE: i64 = 100;
 
 request_query! {
-    /// Which part of a list is wanted.
+    /// The requested page.
     pub struct PageParameters {
-        /// Entries of a page; 20 when absent.
+        /// Entries per page; the default is 20.
         #[param(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = page_size,
-        /// The `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Option<String> = any_text,
     }
 }
 
-/// A page that a client asks for.
+/// A requested page of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
     list: String,
     pub(super) size: i64,
-    /// Entries made before this one.
+    /// The page contains entries created before this one.
     pub(super) before: Option<Uuid>,
 }
 
@@ -38,7 +38,7 @@ impl Page {
     /// Reads the query of a list without filters.
     ///
     /// # Errors
-    /// [`Error::Validation`](crate::error::Error::Validation) with everything that is wrong with it.
+    /// [`Error::Validation`](crate::error::Error::Validation) with all problems of the query.
     pub(super) fn read(keys: &KeyRing, mut query: Query, list: &str) -> Result<Self> {
         let PageParameters { page_size, cursor } = PageParameters::take(&mut query);
         let size = page_size.unwrap_or(DEFAULT_PAGE_SIZE);
@@ -47,8 +47,7 @@ impl Page {
         Ok(page)
     }
 
-    /// A page of `size` entries of a list. `list` is its name with its filters, the same for the same list: a cursor of
-    /// another list is refused.
+    /// A page of `size` entries. `list` identifies the list and its filters; cursors of other lists are refused.
     pub(super) fn new(
         keys: &KeyRing,
         query: &mut Query,
@@ -62,12 +61,12 @@ impl Page {
         Self { list, size, before }
     }
 
-    /// How many to look for: one more than wanted tells whether the list goes on.
+    /// The number of entries to query: one more than the page size, to find out whether there is a next page.
     pub(super) fn limit(&self) -> i64 {
         self.size + 1
     }
 
-    /// Cuts what was found to the page; gives the cursor that continues after it.
+    /// Truncates the entries to the page and returns the cursor of the next page, if there is one.
     pub(super) fn cut<T>(
         &self,
         keys: &KeyRing,
@@ -81,7 +80,7 @@ impl Page {
     }
 }
 
-/// Reads the number of entries of a page.
+/// Reads the page size.
 pub(super) fn page_size(text: &str) -> Result<i64, Refusal> {
     digits(text, MAX_PAGE_SIZE)
 }
@@ -96,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_twenty_entries_or_as_many_as_asked_for() {
+    fn a_page_has_twenty_entries_or_the_requested_number() {
         assert_eq!(read("").unwrap(), Page { list: "users".to_owned(), size: 20, before: None });
         assert_eq!(read("page_size=100").unwrap().limit(), 101);
         for bad in ["page_size=0", "page_size=101", "page_size=%2B1", "cursor=x", "page=1"] {
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_not_the_last_says_where_the_next_begins() {
+    fn every_page_but_the_last_has_a_cursor_of_the_next() {
         let page = read("page_size=2").unwrap();
         let ids = [3, 2, 1].map(Uuid::from_u128);
         let mut found = ids.to_vec();

@@ -78,7 +78,7 @@ pub enum Rejection {
         /// `name="value"`, separated by commas.
         parameters: String,
     },
-    /// The handshake asks for a version of the WebSocket protocol other than 13.
+    /// The handshake requests a version of the WebSocket protocol other than 13.
     WebSocketVersion,
     /// The request has an `Expect` header that the server does not support.
     Expectation,
@@ -242,7 +242,7 @@ impl Rejection {
         }
     }
 
-    /// The problem, for the request with this identifier.
+    /// The problem for the request with this identifier.
     pub fn problem(&self, request_id: Option<&str>) -> Problem {
         let mut problem = Problem::of(self.kind(), self.detail(), request_id);
         match self {
@@ -263,7 +263,7 @@ impl Rejection {
         problem
     }
 
-    /// The whole answer.
+    /// The HTTP response.
     pub fn response(&self, request_id: Option<&str>) -> HttpResponse {
         let mut response = self.problem(request_id).response();
         let headers = response.headers_mut();
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn no_private_cause_reaches_an_answer() {
+    fn no_internal_cause_appears_in_a_response() {
         for rejection in every_rejection() {
             let text = serde_json::to_string(&rejection.problem(None)).unwrap();
             assert!(!text.contains(SECRET), "{text}");
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_of_errors_with_long_pointers_is_cut() {
+    fn a_long_list_of_errors_with_long_pointers_is_truncated() {
         let field = FieldError::new(format!("/{}", "é".repeat(5000)), "unknown_field", "x");
         let problem = Rejection::from(Error::Validation(vec![field; 500])).problem(None);
         assert_eq!(problem.errors.len(), MAX_ERRORS);
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_a_library_becomes_a_problem_with_its_own_status() {
+    fn a_response_of_a_library_becomes_a_problem_with_the_same_status() {
         let problem = Problem::of_status(StatusCode::IM_A_TEAPOT, Some("r"));
         assert_eq!((problem.status, problem.code), (418, "request_refused"));
         assert_eq!(Problem::of_status(StatusCode::BAD_GATEWAY, None).code, "internal_error");

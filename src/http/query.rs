@@ -1,8 +1,8 @@
 //! Query parameters.
 //!
-//! A query is read into its parameters first; a handler takes those that it knows, and what is left, stands there twice
-//! or cannot be read is refused by name, all in one answer. An unknown parameter is a typing error that would otherwise
-//! silently widen a list.
+//! A query string is first split into parameters. Handlers take the parameters that they support. Unknown, duplicate
+//! and invalid parameters are all reported by name in one response. An unknown parameter is an error because a misspelt
+//! filter would otherwise silently be ignored.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -14,78 +14,79 @@ use super::problem::Rejection;
 use crate::error::{Error, FieldError, PublicMessage};
 use crate::json::Refusal;
 
-/// Most parameters that are looked at.
+/// Maximum number of parameters.
 const MAX_PARAMETERS: usize = 64;
 
-/// The parameters of a request that were not taken yet, and what was wrong with the others.
+/// The parameters of a request that have not been taken, and the problems found so far.
 #[derive(Default)]
 pub struct Query {
     parameters: Vec<(String, String)>,
-    /// The names of all that have a value.
+    /// The names of all parameters that have a value.
     sent: Vec<String>,
     problems: Vec<FieldError>,
 }
 
 impl fmt::Debug for Query {
-    /// Without names and values: they are whatever a client sent.
+    /// Omits names and values, which may contain personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Query({})", self.parameters.len())
     }
 }
 
 impl Query {
-    /// Reads a query string: `name=value` pairs, percent-encoded in UTF-8, `+` for a space. A parameter without a value
-    /// counts as absent.
+    /// Parses a query string: `name=value` pairs, percent-encoded in UTF-8, with `+` for a space. A parameter without a
+    /// value counts as absent.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when the encoding is broken.
+    /// [`Error::Malformed`] if the encoding is invalid.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let pairs: Vec<&str> = text.split('&').filter(|pair| !pair.is_empty()).collect();
         if pairs.len() > MAX_PARAMETERS {
-            return Err(malformed("The query has too many parameters."));
+            return Err(malformed("The query string has too many parameters."));
         }
         let mut parameters = Vec::with_capacity(pairs.len());
         for pair in pairs {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = decode(name).zip(decode(value));
-            parameters.push(decoded.ok_or_else(|| malformed("The query is not percent-encoded UTF-8."))?);
+            parameters
+                .push(decoded.ok_or_else(|| malformed("The query string is not percent-encoded UTF-8."))?);
         }
         let sent = parameters.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.clone());
         Ok(Self { sent: sent.collect(), parameters, problems: Vec::new() })
     }
 
-    /// Takes a parameter; `read` gives its value, or the reason code and the sentence of its refusal.
+    /// Takes a parameter. `read` returns its value, or the code and detail of the refusal.
     pub fn take<T>(&mut self, name: &str, read: impl Fn(&str) -> Result<T, Refusal>) -> Option<T> {
         let (found, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.parameters).into_iter().partition(|(parameter, _)| parameter == name);
         self.parameters = rest;
         if found.len() > 1 {
-            self.refuse(name, "duplicate_parameter", "stands there more than once");
+            self.refuse(name, "duplicate_parameter", "occurs more than once");
             return None;
         }
         let (_, value) = found.into_iter().next().filter(|(_, value)| !value.is_empty())?;
         self.check(name, read(&value))
     }
 
-    /// Reports the refusal of a parameter.
+    /// Unwraps a value, or reports its refusal as a problem of the parameter.
     pub fn check<T>(&mut self, name: &str, read: Result<T, Refusal>) -> Option<T> {
         read.map_err(|(code, detail)| self.refuse(name, code, &detail)).ok()
     }
 
-    /// Whether a parameter was sent with a value, be it taken already.
+    /// Whether a parameter was sent with a value, even if it has been taken.
     pub fn was_sent(&self, name: &str) -> bool {
         self.sent.iter().any(|sent| sent == name)
     }
 
-    /// Reports a problem of one parameter.
+    /// Reports a problem of a parameter.
     pub fn refuse(&mut self, name: &str, code: &'static str, detail: &str) {
         self.problems.push(FieldError::new(format!("?{name}"), code, detail));
     }
 
-    /// Ends the reading.
+    /// Finishes reading.
     ///
     /// # Errors
-    /// [`Error::Validation`] with everything that was wrong, parameters that nobody took included.
+    /// [`Error::Validation`] with all problems, including parameters that were not taken.
     pub fn finish(mut self) -> Result<(), Error> {
         for (name, _) in std::mem::take(&mut self.parameters) {
             self.refuse(&name, "unknown_parameter", "is not a parameter of this request");
@@ -98,7 +99,7 @@ fn malformed(text: &str) -> Error {
     Error::Malformed(PublicMessage::new(text))
 }
 
-/// Decodes `application/x-www-form-urlencoded` text; `None` when an escape is broken or the result is not UTF-8.
+/// Decodes `application/x-www-form-urlencoded` text; `None` if an escape is invalid or the result is not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn known_parameters_are_taken_once_and_everything_else_is_named() {
+    fn known_parameters_are_taken_once_and_all_others_are_reported() {
         let mut query = Query::parse("a=1&b=x&c=1&c=2&d%20e=%C3%A9&f=").unwrap();
         assert_eq!(query.take("a", number), Some(1));
         assert_eq!(query.take("b", number), None);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_encoding_is_malformed() {
+    fn an_invalid_encoding_is_malformed() {
         for text in ["a=%", "a=%2", "a=%zz", "%ff=1", "a=%C3", "a=%+1", "a=%é0"] {
             assert!(matches!(Query::parse(text), Err(Error::Malformed(_))), "{text}");
         }
@@ -168,13 +169,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_encoded_is_decoded(text in "\\PC{0,20}") {
+        fn every_encoded_text_is_decoded(text in "\\PC{0,20}") {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
             prop_assert_eq!(decode(&encoded), Some(text));
         }
 
         #[test]
-        fn no_query_makes_it_panic(text in "\\PC{0,40}") {
+        fn no_query_causes_a_panic(text in "\\PC{0,40}") {
             if let Ok(query) = Query::parse(&text) {
                 let _ = query.finish();
             }

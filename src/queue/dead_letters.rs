@@ -1,4 +1,4 @@
-//! What operators do about dead letters: jobs that used up their attempts.
+//! Operators' actions on dead letters: jobs that used up their attempts.
 
 use diesel_async::AsyncPgConnection;
 use slog::warn;
@@ -16,14 +16,14 @@ pub use crate::storage::failed_jobs::{
 };
 pub use crate::storage::types::FailedJobStatus;
 
-/// What an operator may do to one dead letter.
+/// An operator's action on a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Queue its job again, as a new job with fresh attempts.
+    /// Queue the job again, as a new job with new attempts.
     Retry,
-    /// Set it aside.
+    /// Mark the dead letter as requiring no action.
     Ignore,
-    /// Mark it as looked at.
+    /// Mark the dead letter as reviewed.
     Review,
 }
 
@@ -50,10 +50,10 @@ impl Step {
     }
 }
 
-/// Dead letters, newest first, at most `limit`, made before `before`.
+/// Lists dead letters, newest first: at most `limit` that were created before `before`.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub async fn list(
     resources: &Resources,
     filter: &LetterFilter,
@@ -64,19 +64,20 @@ pub async fn list(
     failed_jobs::list_page(&mut connection, filter, before, limit).await
 }
 
-/// A dead letter and what was done about it, oldest first.
+/// Returns a dead letter and the actions on it, oldest first.
 ///
 /// # Errors
-/// [`Error::NotFound`](crate::error::Error::NotFound), or when the database fails.
+/// [`Error::NotFound`](crate::error::Error::NotFound); any error of the database.
 pub async fn get(resources: &Resources, id: Uuid) -> Result<(WholeLetter, Vec<LetterAction>)> {
     failed_jobs::get(&mut *resources.database.get().await?, id).await
 }
 
-/// Takes a step with one dead letter, once for its key where it has one. `on_commit` is called after the commit.
+/// Carries out an action on a dead letter, only once per idempotency key if there is one. Calls `on_commit` after the
+/// commit.
 ///
 /// # Errors
-/// [`Error::NotFound`](crate::error::Error::NotFound); [`Error::Conflict`](crate::error::Error::Conflict) when the letter
-/// does not allow the step; as [`idempotency::once`].
+/// [`Error::NotFound`](crate::error::Error::NotFound); [`Error::Conflict`](crate::error::Error::Conflict) if the status
+/// of the dead letter does not allow the action; as [`idempotency::once`].
 pub async fn work(
     resources: &Resources,
     on_commit: &(dyn Fn(Written) + Send + Sync),
@@ -89,15 +90,15 @@ pub async fn work(
     let take = async |connection: &mut AsyncPgConnection| step.take(connection, id, operator).await;
     let done = idempotency::once(database, logger, step.name(), keyed, take).await?;
     if let Once::Made(_) = done {
-        warn!(logger, "an operator worked on a dead letter"; "step" => step.name(),
+        warn!(logger, "operator action on a dead letter"; "step" => step.name(),
             "failed_job_id" => %id, "account" => &operator.account, "request_id" => &operator.request_id);
         on_commit(Written { jobs: step == Step::Retry, events: false });
     }
     Ok(done)
 }
 
-/// Queues the jobs of many dead letters again, in one transaction, or finds out what that would do. `on_commit` is called
-/// after the commit.
+/// Queues the jobs of many dead letters again in one transaction or, in a dry run, determines the result without
+/// changing anything. Calls `on_commit` after the commit.
 ///
 /// # Errors
 /// As [`idempotency::once`].
@@ -113,7 +114,7 @@ pub async fn retry_all(
         async |connection: &mut AsyncPgConnection| failed_jobs::retry_all(connection, wanted, operator).await;
     let done = idempotency::once(database, logger, "retry_failed_jobs", keyed, retry).await?;
     if let (Once::Made(_), false) = (&done, wanted.dry_run) {
-        warn!(logger, "an operator retried dead letters"; "account" => &operator.account,
+        warn!(logger, "dead letters retried by an operator"; "account" => &operator.account,
             "request_id" => &operator.request_id);
         on_commit(Written { jobs: true, events: false });
     }

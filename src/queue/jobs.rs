@@ -1,4 +1,4 @@
-//! The jobs that wait or run, and how many there are.
+//! Unfinished jobs and their numbers.
 
 use uuid::Uuid;
 
@@ -9,21 +9,21 @@ use crate::storage::jobs::{dead_letters, depth, lane_figures, list_page};
 pub use crate::storage::jobs::{DeadLetters, JobFilter, LaneFigures, ListedJob, QUEUE_COUNT_LIMIT};
 pub use crate::storage::types::JobStatus;
 
-/// How many jobs and dead letters there are; no count goes beyond [`QUEUE_COUNT_LIMIT`].
+/// The numbers of jobs and dead letters, counted up to [`QUEUE_COUNT_LIMIT`].
 #[derive(Debug)]
 pub struct QueueFigures {
-    /// Jobs that wait or run.
+    /// Waiting and running jobs.
     pub depth: i64,
-    /// The same by lane and status.
+    /// Waiting and running jobs by lane and status.
     pub lanes: Vec<LaneFigures>,
     /// Dead letters by status.
     pub dead_letters: Vec<DeadLetters>,
 }
 
-/// Jobs, newest first, at most `limit`, made before `before`.
+/// Lists jobs, newest first: at most `limit` that were created before `before`.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub async fn list(
     resources: &Resources,
     filter: &JobFilter,
@@ -33,10 +33,10 @@ pub async fn list(
     list_page(&mut *resources.database.get().await?, filter, before, limit).await
 }
 
-/// The figures of now.
+/// The current figures.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub async fn figures(resources: &Resources) -> Result<QueueFigures> {
     let mut connection = resources.database.get().await?;
     let lanes = lane_figures(&mut connection).await?;

@@ -1,4 +1,4 @@
-//! Lanes of the queue: which are paused, and pausing them.
+//! Pausing lanes of the queue.
 
 use diesel_async::AsyncPgConnection;
 use slog::warn;
@@ -12,20 +12,20 @@ pub use crate::storage::lanes::{LaneChange, PausedLane};
 /// The paused lanes.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub async fn paused(resources: &Resources) -> Result<Vec<PausedLane>> {
     lanes::paused(&mut *resources.database.get().await?).await
 }
 
-/// Pauses a lane on every instance, or ends its pause; the pause that is in force afterwards.
+/// Pauses a lane on every instance or ends its pause. Returns the resulting pause, if any.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub async fn set(resources: &Resources, change: &LaneChange) -> Result<Option<PausedLane>> {
     let Resources { database, logger, .. } = resources;
     let work = async |connection: &mut AsyncPgConnection| lanes::change(connection, change).await;
     let pause = transaction::run(database, logger, "set_lane", work).await?;
-    warn!(logger, "an operator has set a lane"; "lane" => &change.lane, "paused" => change.paused,
+    warn!(logger, "lane paused or resumed by an operator"; "lane" => &change.lane, "paused" => change.paused,
         "account" => &change.account, "request_id" => &change.request_id);
     Ok(pause)
 }

@@ -1,7 +1,7 @@
-//! The job queue: tasks, the jobs in work on this instance, and what operators see and do.
+//! The job queue: tasks, this instance's running jobs, and the operations available to operators.
 //!
-//! A job is a row of `pending_jobs` that names a [`task`]. The scheduler claims it under a lease, and the supervisor starts
-//! an actor that runs the task (`actors::job`). Nothing in this module knows what any task is about.
+//! A job is a row of `pending_jobs` that names a [`task`]. The scheduler claims it with a lease, and the supervisor
+//! starts an actor that runs the task (`actors::job`). This module is independent of what the tasks do.
 
 pub mod dead_letters;
 pub mod jobs;

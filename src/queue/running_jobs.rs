@@ -1,8 +1,7 @@
-//! The jobs in work on this instance.
+//! The jobs running on this instance.
 //!
-//! The supervisor owns this list, but it stands outside of it, so that a supervisor that died is followed by one that
-//! knows what runs. Each entry holds one place of the pool for as long as it is in the list, whatever happens to the
-//! actor that works on it.
+//! The supervisor manages this list, but the list exists outside of the supervisor and survives its restart. Each entry
+//! holds one slot of the pool as long as it is in the list, whatever happens to the actor of the job.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,20 +13,20 @@ use crate::domain::ids::JobId;
 use crate::storage::jobs::ClaimedJob;
 use crate::supervision::root::RestartBudget;
 
-/// Ends the work on a job now: its lease was lost, or the process ends.
+/// Stops the work on a job because its lease was lost or the process is shutting down.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct StopWork;
 
-/// A place of the pool.
+/// A slot of the pool.
 pub type Slot = OwnedSemaphorePermit;
 
-/// Counts what was started for a job and what was seen to die, so that one death, which a watcher and a new supervisor may
-/// both report, is answered once.
+/// Numbers the starts of a job's actor. A watcher and a new supervisor may both report the same death; the number
+/// ensures that it is handled only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartNumber(u64);
 
-/// One job in work.
+/// A running job.
 struct RunningJob {
     job: ClaimedJob,
     actor: Option<Recipient<StopWork>>,
@@ -44,7 +43,7 @@ impl RunningJob {
     }
 }
 
-/// The list. Cheap to clone.
+/// The list of running jobs. Cheap to clone.
 #[derive(Clone)]
 pub struct RunningJobs {
     jobs: Arc<Mutex<HashMap<JobId, RunningJob>>>,
@@ -53,18 +52,18 @@ pub struct RunningJobs {
 }
 
 impl RunningJobs {
-    /// An empty list with `pool_size` places.
+    /// An empty list with `pool_size` slots.
     pub fn new(pool_size: usize) -> Self {
         Self { jobs: Arc::default(), slots: Arc::new(Semaphore::new(pool_size)), pool_size }
     }
 
-    /// Takes up to `most` free places.
+    /// Takes up to `most` free slots.
     pub fn take_slots(&self, most: usize) -> Vec<Slot> {
         let take = |_| Arc::clone(&self.slots).try_acquire_owned().ok();
         (0..most).map_while(take).collect()
     }
 
-    /// Puts a job on the list. When it is on it already, under an older lease, the older work is ended.
+    /// Adds a job. If it is already in the list with an older lease, the older work is stopped.
     pub fn insert(&self, job: ClaimedJob, slot: Slot, budget: RestartBudget) {
         let entry = RunningJob {
             actor: None,
@@ -75,29 +74,30 @@ impl RunningJobs {
             job: job.clone(),
         };
         let former = self.lock().insert(job.lease.job_id, entry);
-        // Its lease ran out and this instance claimed the job again: the older actor can change nothing any more.
+        // The older lease expired and this instance claimed the job again. The older actor can no longer change
+        // anything.
         if let Some(actor) = former.and_then(|entry| entry.actor) {
             let _ = actor.try_send(StopWork);
         }
     }
 
-    /// Counts a replacement of a job's actor; `None` when the job is no longer on the list under this lease.
+    /// Counts a restart of a job's actor; `None` if the job is no longer in the list with this lease.
     pub fn record_start(&self, claimed: &ClaimedJob) -> Option<StartNumber> {
         self.with_entry(claimed, RunningJob::next_start)
     }
 
-    /// Notes the actor that works on a job.
+    /// Records the actor of a job.
     pub fn set_actor(&self, claimed: &ClaimedJob, actor: Recipient<StopWork>) {
         self.with_entry(claimed, |entry| entry.actor = Some(actor));
     }
 
-    /// Notes that a job's work has ended in an orderly way, so that its actor's end is not a death.
+    /// Records that the work on a job has finished, so that the end of its actor does not count as a death.
     pub fn finish(&self, claimed: &ClaimedJob) {
         self.with_entry(claimed, |entry| entry.finished = true);
     }
 
-    /// What to do about an actor that is gone: nothing if its work had ended or its death is known already, else the job
-    /// needs another, within this budget.
+    /// Records the end of an actor. Returns the restart budget if the job needs another actor; `None` if its work has
+    /// finished or this death has already been handled.
     pub fn record_end(&self, claimed: &ClaimedJob, start_number: StartNumber) -> Option<RestartBudget> {
         let finished = self.with_entry(claimed, |entry| entry.finished)?;
         if finished {
@@ -113,12 +113,12 @@ impl RunningJobs {
         })?
     }
 
-    /// Keeps what was taken from a job's budget.
+    /// Stores a job's restart budget after part of it has been used.
     pub fn set_budget(&self, claimed: &ClaimedJob, budget: RestartBudget) {
         self.with_entry(claimed, |entry| entry.budget = budget);
     }
 
-    /// Takes a job off the list.
+    /// Removes a job.
     pub fn remove(&self, claimed: &ClaimedJob) {
         let mut jobs = self.lock();
         if jobs.get(&claimed.lease.job_id).is_some_and(|entry| entry.job.lease == claimed.lease) {
@@ -126,49 +126,49 @@ impl RunningJobs {
         }
     }
 
-    /// Jobs on the list whose actor is not alive, for a new supervisor to care for.
+    /// Jobs in the list without a live actor, which a new supervisor must restart.
     pub fn orphans(&self) -> Vec<(ClaimedJob, StartNumber)> {
         let alive = |entry: &RunningJob| entry.actor.as_ref().is_some_and(Recipient::connected);
         let orphan = |entry: &RunningJob| (entry.job.clone(), entry.start_number);
         self.lock().values().filter(|entry| !alive(entry)).map(orphan).collect()
     }
 
-    /// The actors at work.
+    /// The actors of all jobs.
     pub fn actors(&self) -> Vec<Recipient<StopWork>> {
         self.lock().values().filter_map(|entry| entry.actor.clone()).collect()
     }
 
-    /// The jobs in work whose end was not noted yet.
+    /// The jobs whose work has not been recorded as finished.
     pub fn jobs(&self) -> Vec<ClaimedJob> {
         self.lock().values().filter(|entry| !entry.finished).map(|entry| entry.job.clone()).collect()
     }
 
-    /// Whether a job of this lane is in work.
+    /// Whether a job of this lane is running.
     pub fn any_in(&self, lane: &str) -> bool {
         self.lock().values().any(|entry| entry.job.lane == lane)
     }
 
-    /// How many places there are.
+    /// The number of slots.
     pub fn pool_size(&self) -> usize {
         self.pool_size
     }
 
-    /// How many jobs are in work.
+    /// The number of running jobs.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether nothing is in work.
+    /// Whether no job is running.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Whether every place is free: nothing is in work, and no claim is under way that may bring work.
+    /// Whether every slot is free: no job is running, and no claim that may start one is in progress.
     pub fn is_idle(&self) -> bool {
         self.slots.available_permits() >= self.pool_size
     }
 
-    /// Whoever acts for an older lease than the one on the list finds nothing.
+    /// Applies `act` to the entry of a job. Does nothing if the entry has a newer lease.
     fn with_entry<R>(&self, claimed: &ClaimedJob, act: impl FnOnce(&mut RunningJob) -> R) -> Option<R> {
         self.lock().get_mut(&claimed.lease.job_id).filter(|entry| entry.job.lease == claimed.lease).map(act)
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_that_two_report_is_answered_once() {
+    fn a_death_reported_twice_is_handled_once() {
         let (running, _) = with_job(1);
         let first = running.record_start(&job(1)).unwrap();
         let seen_by_a_new_supervisor = running.orphans().remove(0);
@@ -221,13 +221,13 @@ mod tests {
         assert_ne!(waits_for_its_restart, first);
         assert!(
             running.record_end(&job(1), waits_for_its_restart).is_some(),
-            "its supervisor died meanwhile"
+            "its supervisor died in the meantime"
         );
         assert_eq!(running.len(), 1);
     }
 
     #[test]
-    fn an_older_lease_can_neither_start_an_actor_nor_end_the_newer_work() {
+    fn an_older_lease_can_neither_start_an_actor_nor_stop_the_newer_work() {
         let (running, budget) = with_job(1);
         let old = running.record_start(&job(1)).unwrap();
         running.insert(job(2), running.take_slots(1).remove(0), budget);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_a_claim_under_way_holds_is_not_idle() {
+    fn a_slot_held_by_a_claim_in_progress_is_not_idle() {
         let (running, _) = with_job(1);
         running.remove(&job(1));
         assert!(running.is_idle());

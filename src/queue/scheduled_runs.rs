@@ -1,4 +1,4 @@
-//! The runs of recurring tasks: which there were, and requesting one. Tasks are known by their names here.
+//! The runs of recurring tasks, and requests for runs. Tasks are identified by name here.
 
 use slog::info;
 use uuid::Uuid;
@@ -9,10 +9,10 @@ use crate::storage::scheduled_runs;
 
 pub use crate::storage::scheduled_runs::{Cause, Outcome, Run, RunFilter, TaskRecord};
 
-/// Runs, newest first, at most `limit`, made before `before`.
+/// Lists runs, newest first: at most `limit` that were created before `before`.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub async fn list(
     resources: &Resources,
     filter: &RunFilter,
@@ -22,10 +22,10 @@ pub async fn list(
     scheduled_runs::list_page(&mut *resources.database.get().await?, filter, before, limit).await
 }
 
-/// For each task, in the order of `tasks`, its record and its last run.
+/// The record and the last run of each task, in the order of `tasks`.
 ///
 /// # Errors
-/// When the database fails.
+/// If the database fails.
 pub async fn of_tasks(
     resources: &Resources,
     tasks: &[&'static str],
@@ -36,13 +36,14 @@ pub async fn of_tasks(
     Ok(records.into_iter().zip(latest).collect())
 }
 
-/// Requests a run of a task, on behalf of `account`.
+/// Requests a run of a task on behalf of `account`.
 ///
 /// # Errors
-/// [`Error::Conflict`](crate::error::Error::Conflict) while another run of it is being requested, or when the database fails.
+/// [`Error::Conflict`](crate::error::Error::Conflict) if another request for a run of this task is in progress; any
+/// error of the database.
 pub async fn request(resources: &Resources, task: &'static str, account: &str) -> Result<Run> {
     let (id, now) = (resources.clock.new_uuid(), resources.clock.now());
-    // Safe to repeat: the request is inserted at most once under its identifier.
+    // Safe to repeat: the run is inserted at most once under its identifier.
     let request =
         async |connection: &mut _| scheduled_runs::request(connection, id, task, now, account).await;
     let run = resources.database.run(request).await?;

@@ -1,7 +1,8 @@
 //! Tasks: the code that jobs name.
 //!
-//! A new kind of background work is one type that implements [`Task`] and one line in the registry (`app::engine`).
-//! Scheduler, supervisor, leases, retries, dead letters, metrics and the operators' API work for every task.
+//! To add a new kind of background work, implement [`Task`] for a type and add one line to the registry
+//! (`app::engine`). Scheduler, supervisor, leases, retries, dead letters, metrics and the operator endpoints work for
+//! every task.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,28 +19,30 @@ use crate::storage::jobs::{ClaimedJob, DeadLetter, Quota};
 /// One attempt at one job.
 #[derive(Clone)]
 pub struct Attempt {
-    /// The job, with the lease.
+    /// The job with its lease.
     pub job: ClaimedJob,
-    /// Names the job in every line.
+    /// A logger that adds the job to every line.
     pub logger: Logger,
 }
 
-/// How an attempt ended. Whatever ends a job is written by the task itself, in the transaction of its effects.
+/// The outcome of an attempt. If it ends the job, the task itself has recorded the end of the job in the transaction of
+/// its effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The effects were committed, and the job ended with them.
+    /// The effects and the end of the job were committed.
     Completed,
-    /// The job was no longer needed and has ended.
+    /// The job was no longer needed and was ended.
     Superseded,
-    /// Another worker has the job: nothing was changed.
+    /// Another worker holds the lease; nothing was changed.
     LeaseLost,
-    /// The job returns to the queue for this time without using an attempt.
+    /// The job returns to the queue for this duration without using an attempt.
     Snoozed(Duration),
-    /// An external system will answer under this reference, within this time. The job waits without using an attempt.
+    /// An external system will respond with this reference within this duration. The job waits without using an
+    /// attempt.
     WaitingExternal {
         /// The reference.
         reference: String,
-        /// After this time the job is claimed again.
+        /// After this duration the job is claimed again.
         timeout: Duration,
     },
 }
@@ -49,28 +52,29 @@ pub trait Task: Send + Sync + 'static {
     /// The name in `pending_jobs.task_name`, logs and metrics.
     const NAME: &'static str;
 
-    /// The lanes of the queue that its jobs wait in. Operators can pause each of them.
+    /// The lanes of the task's jobs. Operators can pause each of them.
     fn lanes() -> Vec<&'static str>;
 
-    /// How many jobs this worker may claim from each lane at the moment; read before each claim.
+    /// How many jobs this worker may currently claim from each lane. Called before each claim.
     fn quotas(&self, _running: &RunningJobs) -> impl Future<Output = Vec<Quota>> {
         std::future::ready(Self::lanes().into_iter().map(Quota::whole).collect())
     }
 
-    /// Does the work. A retryable error returns the job to the queue with backoff; after the last attempt, and for any
-    /// other error, the job becomes a dead letter.
+    /// Executes the task. After a retryable error, the job returns to the queue with backoff; after the last attempt or
+    /// any other error, it becomes a dead letter.
     ///
     /// # Errors
-    /// Whatever kept the work from being done.
+    /// Any error that prevented the work.
     fn run(&self, attempt: &Attempt) -> impl Future<Output = Result<Outcome>>;
 
-    /// Writes the dead letter of `job` together with the task's own consequences; `false` when the lease was lost.
+    /// Writes the dead letter of `job` together with the task's own changes; `false` if the lease was lost.
     ///
     /// # Errors
-    /// When it could not be written.
+    /// If it cannot be written.
     fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> impl Future<Output = Result<bool>>;
 
-    /// The longest pause after the failed attempt of this number; the pause is drawn between zero and this.
+    /// The maximum pause after the failed attempt with this number. The actual pause is chosen at random between zero
+    /// and this.
     fn longest_pause(&self, attempt: i32) -> Duration;
 }
 
@@ -129,7 +133,7 @@ impl<T: Task> AnyTask for T {
     }
 }
 
-/// The tasks that this version knows. Jobs of other tasks are left to newer instances. Cheap to clone.
+/// The tasks of this version. Jobs of other tasks are left to newer instances. Cheap to clone.
 #[derive(Clone)]
 pub struct Tasks(Arc<[Box<dyn AnyTask>]>);
 
@@ -139,7 +143,7 @@ impl Tasks {
         Self(tasks.into_iter().collect())
     }
 
-    /// The names, for a claim.
+    /// The names of the tasks, to claim their jobs.
     pub fn names(&self) -> Vec<&'static str> {
         self.0.iter().map(|task| task.name()).collect()
     }
@@ -149,7 +153,7 @@ impl Tasks {
         self.0.iter().find(|task| task.name() == name).map(AsRef::as_ref)
     }
 
-    /// The lanes of all tasks, each once.
+    /// The lanes of all tasks without duplicates.
     pub fn lanes(&self) -> Vec<&'static str> {
         let mut lanes = Vec::new();
         for lane in self.0.iter().flat_map(|task| task.lanes()) {
@@ -160,8 +164,8 @@ impl Tasks {
         lanes
     }
 
-    /// How many jobs this worker may claim from each lane at the moment: where tasks share a lane, the smallest of their
-    /// quotas. Jobs without a lane are always among them.
+    /// How many jobs this worker may currently claim from each lane. If tasks share a lane, the smallest of their
+    /// quotas applies. Jobs without a lane are always included.
     pub async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
         let mut lanes = vec![Quota::whole("")];
         for task in self.0.iter() {

@@ -146,7 +146,7 @@ async fn a_list_that_is_too_long_is_rejected_or_ends_with_a_truncation_line() {
     assert_eq!(records(&app.get(&format!("{EXPORT}?country=ES")).await.text()).len(), 4);
     let cut = records(&app.get(&format!("{EXPORT}?min_amount=1")).await.text());
     assert_eq!(cut.len(), 12);
-    assert_eq!(cut[11][0], "# TRUNCATED after 10 applications: narrow the list");
+    assert_eq!(cut[11][0], "# TRUNCATED after 10 applications: use narrower filters");
     let bad = app.get(&format!("{EXPORT}?page=1&country=FR&cursor=x")).await;
     assert_eq!(
         bad.field_errors(),
@@ -206,7 +206,7 @@ async fn a_download_interrupted_by_the_database_does_not_look_complete() {
     let cut = rest_of(&mut stream).await;
     let end = String::from_utf8_lossy(&cut[cut.len().saturating_sub(80)..]);
     assert!(cut.len() > 1000 && !cut.ends_with(b"\r\n0\r\n\r\n"), "{} bytes end with {end:?}", cut.len());
-    assert!(app.log.text().await.contains("an export was broken off"));
+    assert!(app.log.text().await.contains("export aborted"));
     app.execute("ALTER TABLE gone RENAME TO applications").await;
     let whole = begin_download(&app).await;
     let mut reading = whole;

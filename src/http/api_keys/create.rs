@@ -24,41 +24,42 @@ use crate::http::users;
 use crate::json::{Refusal, bad_type, object, string, whole_number};
 
 request_body! {
-    /// A new key.
+    /// A new API key.
     pub struct CreateApiKeyRequest given(now: DateTime<Utc>) {
-        /// How it is called, for ever: it acts as the account `key:<name>`.
+        /// The name, which cannot be changed. The key authenticates as the account `key:<name>`.
         #[schema(value_type = String, min_length = 3, max_length = 60, pattern = "^[a-z0-9._-]+$", example = "core-banking")]
         name: AccountName = required(name),
-        /// The most that it may do.
+        /// The role whose permissions the key cannot exceed.
         #[schema(value_type = crate::http::schemas::RoleName)]
         role: Role = required(text(users::role)),
-        /// What it is for; at least one.
+        /// The scopes granted to the key; at least one.
         #[schema(value_type = Vec<crate::http::schemas::ScopeName>, min_items = 1)]
         scopes: Vec<Scope> = required(|raw| scopes(raw, role)),
-        /// Until when it is good; for ever when absent. A key that a key makes ends no later than that key.
+        /// Expiry time. By default the key does not expire. A key created with another key expires no later than that
+        /// key.
         expires_at: Option<DateTime<Utc>> = optional(|raw| later(raw, now)),
-        /// How often it may be used; as often as `[limits]` says for keys where absent.
+        /// The key's rate limits. Limits that are not given have the default from `[limits]`.
         limits: Option<KeyLimitsRequest> = optional(|raw| KeyLimitsRequest::read(object(raw)?)),
     }
 }
 
 request_body! {
-    /// How often a key may be used. Both may come together after a pause, as a burst.
+    /// Rate limits of a key. After a period without requests, the limit of one minute may be used in a single burst.
     pub struct KeyLimitsRequest {
-        /// Requests a minute, creations not counted.
+        /// Requests per minute, excluding application creation.
         #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000, example = 6000)]
         requests_per_minute: Option<NonZeroU32> = optional(per_minute),
-        /// Applications created a minute.
+        /// Applications created per minute.
         #[schema(value_type = Option<u32>, minimum = 1, maximum = 100_000, example = 1200)]
         applications_per_minute: Option<NonZeroU32> = optional(per_minute),
     }
 }
 
-/// A new key, with its text, which is never shown again: a repeated request is answered without it.
+/// A new API key with its secret, which is returned only once: the response to a repeated request omits it.
 #[derive(Serialize, ToSchema)]
 pub struct CreatedApiKey {
-    /// For the header `X-API-Key`. Only a digest of it is kept, so that it stands in the first answer alone: whoever lost
-    /// that takes the key back and makes another.
+    /// The secret, for the header `X-API-Key`. Only its hash is stored, so it appears only in the first response. If it
+    /// is lost, revoke the key and create another.
     #[schema(
         required = false,
         example = "aval_019a5d2e7c1a7b3e9a540d7a3c1f5e21_Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA"
@@ -68,10 +69,10 @@ pub struct CreatedApiKey {
     api_key: ApiKeyView,
 }
 
-/// Makes an API key.
+/// Creates an API key.
 ///
-/// It is revoked when the person who made it is disabled or loses the key's role. API keys may make keys only where
-/// `accounts.keys_make_keys` says so; such a key is revoked with the one that made it.
+/// The key is revoked when its creator is disabled or loses the role of the key. API keys can create keys only if
+/// `accounts.keys_make_keys` allows it; these keys are revoked together with the key that created them.
 #[utoipa::path(
     post,
     path = "/api/v1/api-keys",
@@ -83,12 +84,12 @@ pub struct CreatedApiKey {
         example = json!({"name": "core-banking", "role": "user", "scopes": ["applications:read", "applications:write"]}),
     ),
     responses(
-        (status = 201, description = "It is made; keep its text", body = CreatedApiKey,
+        (status = 201, description = "API key created; store its secret", body = CreatedApiKey,
             headers(
-                ("Location" = String, description = "Its path"),
+                ("Location" = String, description = "Path of the API key"),
                 ("Cache-Control" = String, description = "`no-store`"),
             )),
-        (status = 409, description = "The name was given to a key before, or the same request is being answered at this moment"),
+        (status = 409, description = "The name has been used for another key, or a request with the same Idempotency-Key is in progress"),
     ),
 )]
 pub(in crate::http) async fn create(
@@ -124,16 +125,17 @@ fn read(body: &JsonObject, now: DateTime<Utc>) -> Result<NewKey> {
 
 fn name(raw: &RawValue) -> Result<AccountName, Refusal> {
     let most = AccountName::KEY_MAX_CHARS;
-    let refusal = || ("bad_name", format!("must be 3 to {most} of a-z, 0-9, dot, underscore and hyphen"));
+    let refusal =
+        || ("bad_name", format!("must be 3 to {most} characters from a-z, 0-9, dot, underscore and hyphen"));
     AccountName::parse(&string(raw)?).filter(|name| name.as_str().len() <= most).ok_or_else(refusal)
 }
 
-/// Reads scopes. One that is unknown, or that no key with `role` can use, is refused by its position.
+/// Reads scopes. A scope that is unknown or not available to `role` is reported at its position.
 fn scopes(raw: &RawValue, role: Option<Role>) -> Result<Vec<Scope>, Refusals> {
     let texts: Vec<String> =
         serde_json::from_str(raw.get()).ok().ok_or_else(|| bad_type("an array of strings"))?;
     if texts.is_empty() {
-        return Err(("required", format!("must be some of {}", known_scopes())).into());
+        return Err(("required", format!("must contain at least one of {}", known_scopes())).into());
     }
     let (mut scopes, mut refusals) = (Vec::new(), Refusals::default());
     for (position, text) in texts.iter().enumerate() {
@@ -150,7 +152,7 @@ fn scope(text: &str, role: Option<Role>) -> Result<Scope, Refusal> {
     let refusal = |_unknown| ("unknown_scope", format!("must be one of {}", known_scopes()));
     let scope: Scope = text.parse().map_err(refusal)?;
     if role.is_some_and(|role| role < scope.least_role()) {
-        let detail = format!("{scope} needs a key with the role {} or a higher one", scope.least_role());
+        let detail = format!("{scope} requires a key with the role {} or a higher one", scope.least_role());
         return Err(("scope_needs_role", detail));
     }
     Ok(scope)
@@ -169,7 +171,7 @@ fn per_minute(raw: &RawValue) -> Result<NonZeroU32, Refusal> {
 
 fn later(raw: &RawValue, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
     let moment = DateTime::parse_from_rfc3339(&string(raw)?).ok().map(|moment| moment.to_utc());
-    let refusal = || ("bad_time", "must be an RFC 3339 time to come, before the year 10000".to_owned());
+    let refusal = || ("bad_time", "must be an RFC 3339 time in the future, before the year 10000".to_owned());
     moment.filter(|moment| *moment > now).ok_or_else(refusal)
 }
 

@@ -1,4 +1,4 @@
-//! `PATCH /api/v1/applications/{id}`, and what all changes by people share.
+//! `PATCH /api/v1/applications/{id}`, and code shared by all changes to applications.
 
 use actix_web::http::{StatusCode, header};
 use serde_json::value::RawValue;
@@ -21,38 +21,38 @@ use crate::json::{Refusal, string};
 use crate::lending::Caller;
 use crate::lending::change::{Change, ChangeRequest};
 
-/// Longest internal note, in characters.
+/// Maximum length of an internal note, in characters.
 const MAX_NOTE_CHARS: usize = 2000;
 
 request_body! {
-    /// A status to go to.
+    /// A change of status.
     pub struct StatusRequest given(mover: Initiator) {
-        /// Where to.
+        /// The new status.
         #[schema(value_type = crate::http::schemas::ApplicationStatus, example = "CANCELLED")]
         status: Status = required(text(status)),
-        /// Why: kept in the audit trail, where the applicant may read it.
+        /// The reason for the change. It is recorded in the audit trail, where the applicant may see it.
         #[schema(max_length = 500, example = "Withdrawn by the applicant")]
         reason: Option<String> = optional(reason),
-        /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
+        /// A note for staff. It is recorded in the audit trail and hidden from the applicant. Only staff can set it.
         #[schema(max_length = 2000, example = "Called the employer on 12 May")]
         internal_note: Option<String> = optional(|raw| note(raw, mover)),
     }
 }
 
 request_body! {
-    /// A JSON Merge Patch (RFC 7396): either a status to go to, or data to change.
+    /// A JSON Merge Patch (RFC 7396) with either a new status or changes to the country's data.
     pub struct PatchRequest given(country: Option<Country>, mover: Initiator) {
-        /// Where to.
+        /// The new status.
         #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
         status: Option<Status> = changed(text(status)) then(|status| check_alone(status, country_specific_data.is_some())),
-        /// Members to add, to replace or, by `null`, to remove, at least one, of those that the country declares
-        /// (`GET /countries/{code}`); `birth_date` and `sex` are set at creation alone. For the owner until the decision.
+        /// Members to add or replace, or with `null` to remove; at least one. `GET /countries/{code}` lists the allowed
+        /// members; `birth_date` and `sex` can only be set on creation. The owner can change them until the decision.
         #[schema(value_type = Option<Object>)]
         country_specific_data: Option<DataChange> = changed(|raw| data_change(raw, country.filter(|_| status.is_none()))),
-        /// Why: kept in the audit trail, where the applicant may read it.
+        /// The reason for the change. It is recorded in the audit trail, where the applicant may see it.
         #[schema(max_length = 500, example = "Withdrawn by the applicant")]
         reason: Option<String> = optional(reason),
-        /// What staff note for staff: kept in the audit trail, hidden from the applicant. For staff alone.
+        /// A note for staff. It is recorded in the audit trail and hidden from the applicant. Only staff can set it.
         #[schema(max_length = 2000, example = "Called the employer on 12 May")]
         internal_note: Option<String> = optional(|raw| note(raw, mover)),
     }
@@ -70,7 +70,7 @@ impl TryFrom<PatchRequest> for ChangeRequest {
     fn try_from(request: PatchRequest) -> Result<Self> {
         let PatchRequest { status, country_specific_data, reason, internal_note } = request;
         let change = status.map(Change::Status).or(country_specific_data.map(Change::CountryData));
-        let missing = || Error::field("", "required", "needs status or country_specific_data");
+        let missing = || Error::field("", "required", "must contain status or country_specific_data");
         Ok(Self { change: change.ok_or_else(missing)?, reason, internal_note, expected: None })
     }
 }
@@ -78,18 +78,18 @@ impl TryFrom<PatchRequest> for ChangeRequest {
 /// Refuses a status together with data.
 fn check_alone(status: Status, has_data: bool) -> Result<Status, Refusal> {
     if has_data {
-        return Err(("ambiguous", "cannot change together with country_specific_data".to_owned()));
+        return Err(("ambiguous", "cannot be combined with country_specific_data".to_owned()));
     }
     Ok(status)
 }
 
-/// Reads data of `country`; without one, only their type and length are checked.
+/// Reads data of `country`. If the country is unknown, only type and length are checked.
 fn data_change(raw: &RawValue, country: Option<Country>) -> Result<DataChange, Refusals> {
     let members = country_data::bounded(raw)?;
     country.map_or_else(|| Ok(DataChange::default()), |country| country_data::read_change(country, &members))
 }
 
-/// Reads a note of staff for staff, which may have lines.
+/// Reads an internal note, which may have several lines.
 fn note(raw: &RawValue, mover: Initiator) -> Result<String, Refusal> {
     let text = string(raw)?;
     let is_control = |c: char| c.is_control() && c != '\n';
@@ -100,20 +100,20 @@ fn note(raw: &RawValue, mover: Initiator) -> Result<String, Refusal> {
         return Err(("bad_note", detail));
     }
     if mover != Initiator::Staff {
-        return Err(("staff_only", "is for staff alone".to_owned()));
+        return Err(("staff_only", "is only available to staff".to_owned()));
     }
     Ok(text)
 }
 
-/// Changes an application: its status, or its country's data.
+/// Changes the status of an application or its country's data.
 #[utoipa::path(
     patch,
     path = "/api/v1/applications/{id}",
     operation_id = "change_application",
     tag = "applications",
     params(
-        ("id" = uuid::Uuid, Path, description = "The application"),
-        ("If-Match" = Option<String>, Header, description = "The ETag that the change is meant for"),
+        ("id" = uuid::Uuid, Path, description = "Identifier of the application"),
+        ("If-Match" = Option<String>, Header, description = "Apply the change only if the application still has this ETag"),
     ),
     request_body(
         content = PatchRequest,
@@ -124,15 +124,15 @@ fn note(raw: &RawValue, mover: Initiator) -> Result<String, Refusal> {
             status = 200,
             description = "The application after the change",
             body = ApplicationView,
-            headers(("ETag" = String, description = "Its version")),
+            headers(("ETag" = String, description = "Version of the application")),
         ),
-        (status = 404, description = "There is none, or not for this caller"),
+        (status = 404, description = "Application not found, or not visible to the caller"),
         (
             status = 409,
-            description = "The status machine does not know this change, the data of a decided application are its \
-                owner's no more, or the application is archived (`archived`)",
+            description = "The transition is not allowed, the owner cannot change the data because the application \
+                has been decided, or the application is archived (`archived`)",
         ),
-        (status = 412, description = "It has changed meanwhile"),
+        (status = 412, description = "The application no longer has the given ETag"),
     ),
 )]
 pub(in crate::http) async fn change(
@@ -151,7 +151,7 @@ pub(in crate::http) async fn change(
     apply(&state, &caller, id, &conditions, request.try_into()?).await
 }
 
-/// Makes a change without a key and answers with the application.
+/// Applies a change without an Idempotency-Key and responds with the application.
 pub(super) async fn apply(
     state: &HttpState,
     caller: &Caller,
@@ -164,7 +164,7 @@ pub(super) async fn apply(
     idempotency::respond(state.keys(), None, made, reply)
 }
 
-/// The answer to a change: the application as it is now.
+/// The response to a change: the application after the change.
 pub(super) fn reply(changed: &Application) -> Result<Reply> {
     let tag = etag(changed.version);
     Ok(Reply::json(StatusCode::OK, &ApplicationView::from(changed.clone()))?.with_header(&header::ETAG, tag))
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
     use actix_web::web::Bytes;
 
-    /// A route: one that changes a status, or one that changes a status or data.
+    /// The body that a route accepts: a status, or a status or data.
     #[derive(Clone, Copy)]
     enum Wanted {
         Status,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_a_status_or_data_and_may_say_why() {
+    fn a_change_has_a_status_or_data_and_an_optional_reason() {
         let request = read(r#"{"status": "CANCELLED", "reason": "withdrawn"}"#, DATA).unwrap();
         assert!(matches!(request.change, Change::Status(Status::Cancelled)));
         assert_eq!(request.reason.as_deref(), Some("withdrawn"));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_for_staff_alone() {
+    fn only_staff_can_set_a_note() {
         let json = r#"{"status": "APPROVED", "internal_note": "called\nthe employer"}"#;
         let request = read_as(Initiator::Staff, json, Wanted::Status).unwrap();
         assert_eq!(request.internal_note.as_deref(), Some("called\nthe employer"));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_none_or_two_or_unknown_is_refused_by_name() {
+    fn an_empty_ambiguous_or_unknown_change_is_refused_with_its_pointer() {
         let long = format!(r#"{{"status": "CANCELLED", "reason": "{}"}}"#, "x".repeat(501));
         for (json, wanted, pointer, code) in [
             ("{}", DATA, "", "required"),

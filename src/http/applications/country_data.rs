@@ -1,7 +1,7 @@
 //! `country_specific_data`: the members that a country declares ([`crate::countries::data`]).
 //!
-//! What a document tells (`birth_date`, `sex`) cannot be changed afterwards. Personal members are kept apart, sealed; they
-//! are put back, hidden but for their ends, when one application is read.
+//! Values from the document (`birth_date`, `sex`) cannot be changed later. Personal members are stored separately,
+//! encrypted. When a single application is read, they are included, masked except for their first and last characters.
 
 use chrono::{Months, NaiveDate};
 use serde_json::value::RawValue;
@@ -18,31 +18,31 @@ use crate::http::request::{MAX_UNKNOWN_REPORTED, Refusals};
 use crate::json::{Members, Refusal, exact_object, object, pointer_step};
 use crate::lending::change::MAX_COUNTRY_DATA_BYTES as MAX_BYTES;
 
-/// Deepest nesting of what is looked for, the object itself being the first level.
+/// Maximum nesting of search values, counting the object itself as the first level.
 const MAX_DEPTH: usize = 8;
 
-/// Nobody lived longer than 122 years.
+/// Nobody has lived longer than 122 years.
 const MAX_AGE_YEARS: u32 = 125;
 
 const BIRTH_DATE: &str = "birth_date";
 const SEX: &str = "sex";
 
-/// The members that a document may tell.
+/// The members that a document may contain.
 const TOLD_BY_DOCUMENT: [&str; 2] = [BIRTH_DATE, SEX];
 
-/// Reads any object, to be looked for.
+/// Reads any object, as a search value.
 ///
 /// # Errors
-/// A refusal of anything but an object within the bounds whose values are kept exactly.
+/// A refusal if it is not an object within the limits whose values can be stored exactly.
 pub(super) fn read(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
     bounded(raw)?;
     exact_object(raw, MAX_DEPTH)
 }
 
-/// Reads an object within its length, member by member.
+/// Reads an object within the size limit.
 ///
 /// # Errors
-/// A refusal of anything else.
+/// A refusal if it is not an object or too large.
 pub(super) fn bounded(raw: &RawValue) -> Result<Members<'_>, Refusal> {
     if raw.get().len() > MAX_BYTES {
         return Err(("too_large", format!("must be at most {MAX_BYTES} bytes of JSON")));
@@ -58,7 +58,7 @@ pub(super) struct NewData {
     pub(super) birth_date: Option<BirthDate>,
 }
 
-/// Reads the data of a new application of `country`, made on `today`; a member that is `null` is absent.
+/// Reads the data of a new application of `country`, created on `today`; a `null` member counts as absent.
 ///
 /// # Errors
 /// All problems of its members.
@@ -74,7 +74,7 @@ pub(super) fn read_new(
             (BIRTH_DATE, Some(day)) => {
                 data.birth_date = BirthDate::parse(day).filter(|birth| is_plausible(birth, today));
                 if data.birth_date.is_none() {
-                    let detail = format!("must be a day of the last {MAX_AGE_YEARS} years");
+                    let detail = format!("must be a date within the last {MAX_AGE_YEARS} years");
                     refusals.add(pointer_step(BIRTH_DATE), ("bad_date", detail));
                 }
             }
@@ -87,20 +87,20 @@ pub(super) fn read_new(
     refusals.or(data)
 }
 
-/// Whether somebody who applies on `today` can have been born on this day.
+/// Whether this is a plausible birth date of a person who applies on `today`.
 fn is_plausible(birth: &BirthDate, today: NaiveDate) -> bool {
     let oldest = today.checked_sub_months(Months::new(MAX_AGE_YEARS * 12)).unwrap_or(NaiveDate::MIN);
     birth.reveal().parse().is_ok_and(|day: NaiveDate| (oldest..=today).contains(&day))
 }
 
-/// Reads a change of an application of `country`; a member that is `null` is removed (RFC 7396).
+/// Reads a change to an application of `country`; a `null` member is removed (RFC 7396).
 ///
 /// # Errors
 /// All problems of its members.
 pub(super) fn read_change(country: Country, members: &Members<'_>) -> Result<DataChange, Refusals> {
     let read_only = |member: &DataMember| {
         let is_told = TOLD_BY_DOCUMENT.contains(&member.name);
-        is_told.then(|| ("read_only", "is set at creation alone".to_owned()))
+        is_told.then(|| ("read_only", "is only accepted on creation".to_owned()))
     };
     let (mut change, mut refusals) = (DataChange::default(), Refusals::default());
     for (member, value) in declared(country, members, &mut refusals, read_only) {
@@ -108,13 +108,12 @@ pub(super) fn read_change(country: Country, members: &Members<'_>) -> Result<Dat
         side.push((member.name, value));
     }
     if members.iter().next().is_none() {
-        refusals.add(String::new(), ("required", "must have a member".to_owned()));
+        refusals.add(String::new(), ("required", "must not be empty".to_owned()));
     }
     refusals.or(change)
 }
 
-/// The declared members that were sent, each with its value. What is not declared, not readable or there twice becomes a
-/// problem.
+/// The declared members in the request, with their values. Undeclared, invalid and duplicate members become problems.
 fn declared(
     country: Country,
     members: &Members<'_>,
@@ -128,7 +127,7 @@ fn declared(
         let read = match member {
             None => Err(("unknown_field", format!("is not a member of the data of {country}"))),
             Some(member) if found.iter().any(|(known, _)| known.name == member.name) => {
-                Err(("duplicate_field", "stands there more than once".to_owned()))
+                Err(("duplicate_field", "occurs more than once".to_owned()))
             }
             Some(member) => match refuse(member) {
                 Some(refusal) => Err(refusal),
@@ -146,26 +145,26 @@ fn declared(
     found
 }
 
-/// Reads a member's value. A text that is stored in the clear must not contain personal data.
+/// Reads a member's value. Text that is stored unencrypted must not contain personal data.
 fn read_member(country: Country, member: &DataMember, raw: &RawValue) -> Result<Value, Refusal> {
     let value = member.read(raw)?;
     let open_text = value.as_str().filter(|_| !member.personal && matches!(member.kind, DataKind::Text(_)));
     match open_text.and_then(|text| personal_text::find(country, text)) {
         Some(kind) => {
-            Err(("personal_data", format!("must not contain {kind}, because it is stored in the clear")))
+            Err(("personal_data", format!("must not contain {kind}, because it is stored unencrypted")))
         }
         None => Ok(value),
     }
 }
 
-/// Adds what the document tells beside the birth date, over whatever the client said.
+/// Adds the sex from the document, replacing the value from the client. The birth date is stored separately.
 pub(super) fn add_person(data: &mut Map<String, Value>, person: DocumentedPerson) -> Result<()> {
     data.insert(SEX.to_owned(), serde_json::to_value(person.sex).map_err(Error::internal)?);
     Ok(())
 }
 
-/// The data as clients see them who may read the application: personal members hidden but for their ends, also
-/// where plain SQL has stored them in the clear.
+/// The data as shown to clients that may read the application. Personal members are masked except for their first and
+/// last characters, even if plain SQL has stored them unencrypted.
 pub(super) fn shown(
     open: Map<String, Value>,
     personal: &PersonalMembers,
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_looked_for_is_an_object_within_its_bounds() {
+    fn a_search_value_is_an_object_within_the_limits() {
         for (json, expected) in [
             ("{}", None),
             (r#"{"a": [1, -2.5e3, null, {"b": "é"}]}"#, None),
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn only_declared_members_are_taken_and_each_problem_names_its_member() {
+    fn only_declared_members_are_accepted_and_each_problem_has_its_pointer() {
         let new = |country: Country, members: &Members<'_>| read_new(country, members, today()).map(drop);
         for (json, expected) in [
             (r#"{"employer": "Acme", "iban": "ES91 2100 0418 4502 0005 1332", "note": null}"#, ""),
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn personal_members_are_kept_apart_and_shown_by_their_ends() {
+    fn personal_members_are_stored_separately_and_masked() {
         let json = r#"{"employer": "Acme", "email": "ana@example.com", "birth_date": "2001-02-03"}"#;
         let raw = RawValue::from_string(json.to_owned()).unwrap();
         let data = read_new(Country::Es, &bounded(&raw).unwrap(), today()).unwrap();

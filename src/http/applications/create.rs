@@ -25,38 +25,40 @@ use crate::lending::submit::{Draft, Submitted};
 use crate::telemetry::metrics::Metrics;
 
 request_body! {
-    /// A new application. Amounts may be JSON numbers or strings; their exact text counts.
+    /// A new application. Amounts may be JSON numbers or strings and are parsed exactly as written.
     pub struct CreateRequest given(countries: &Countries, now: DateTime<Utc>) {
-        /// Where it is made, in either case.
+        /// The country, as an ISO 3166-1 alpha-2 code; case is ignored.
         #[schema(value_type = crate::http::schemas::CountryCode)]
         country: Country = required(text(country)),
         /// The applicant's name.
         #[schema(value_type = String, min_length = 1, max_length = 255, example = "Ana García López")]
         full_name: FullName = required(text(full_name)),
-        /// The applicant's document as a person would write it, separators included.
+        /// The applicant's identity document. Separators are ignored.
         #[schema(value_type = String, max_length = 50, example = "12345678-Z")]
         identity_document: Documented = required(string) then(|text| check_document(&text, countries, country, now)),
-        /// How much is asked for, in the country's currency.
+        /// The requested amount, in the country's currency.
         #[schema(value_type = crate::http::schemas::PositiveAmount, example = "15000.00")]
         requested_amount: Money = required(positive_money),
-        /// What the applicant declares to earn, in the country's currency.
+        /// The applicant's declared monthly income, in the country's currency.
         #[schema(value_type = crate::http::schemas::PositiveAmount, example = "3500.00")]
         monthly_income: Money = required(positive_money),
-        /// Over how many instalments; 36 when absent.
+        /// The number of monthly instalments; the default is 36.
         #[schema(value_type = Option<u16>, minimum = 6, maximum = 84, example = 36)]
         term_months: Option<TermMonths> = optional(term_months),
-        /// Data of the country, at most 16 KiB: the members that `GET /countries/{code}` lists, and no others. `birth_date`
-        /// and `sex` are replaced by what the document tells. Personal members are sealed, and shown but for their ends.
+        /// The country's data, at most 16 KiB: only members that `GET /countries/{code}` lists. `birth_date` and `sex`
+        /// are replaced with the values from the document, if it contains them. Personal members are encrypted, and
+        /// masked in responses except for their first and last characters.
         #[schema(value_type = Option<Object>)]
         country_specific_data: Option<NewData> = optional(|raw| read_data(raw, country, now)),
     }
 }
 
-/// Makes an application.
+/// Creates an application.
 ///
-/// The document and the money are checked; the answer comes after one commit, with status `PENDING`. Everything that is
-/// wrong is told at once. While an application of the same account for the same document is open (neither rejected,
-/// cancelled, completed nor deleted), another within 24 h is a 409 that names it and says until when.
+/// The document and the amounts are validated; the response lists every invalid value. The response is sent once the
+/// application is committed with status `PENDING`. While the account has an open application for the same document (not
+/// rejected, cancelled, completed or deleted), creating another within 24 hours is refused with a 409, which names the
+/// open application and when it stops blocking others.
 #[utoipa::path(
     post,
     path = "/api/v1/applications",
@@ -77,17 +79,17 @@ request_body! {
     responses(
         (
             status = 201,
-            description = "It is accepted and will be decided",
+            description = "The application was accepted and will be decided",
             body = ApplicationView,
             headers(
-                ("Location" = String, description = "Its path"),
-                ("ETag" = String, description = "Its version"),
+                ("Location" = String, description = "Path of the application"),
+                ("ETag" = String, description = "Version of the application"),
             ),
         ),
         (
             status = 409,
-            description = "The account has an open application for the document, or the same request is being answered \
-                at this moment; see Retry-After",
+            description = "The account has an open application for the document, or a request with the same \
+                Idempotency-Key is in progress; see Retry-After",
         ),
     ),
 )]
@@ -122,7 +124,7 @@ fn reply(application: &NewApplication) -> Result<Reply> {
         .with_header(&header::ETAG, etag(NewApplication::VERSION)))
 }
 
-/// A request that is not acceptable.
+/// A refused request.
 #[derive(Debug)]
 struct Refused {
     country: Option<Country>,
@@ -138,11 +140,11 @@ impl Refused {
     }
 }
 
-/// Reads and checks a body. `now` is the moment of the application.
+/// Reads and validates a body. `now` is the time of the application.
 ///
 /// # Errors
-/// The outer one when the body is no object or something is broken inside Aval; the inner one holds everything that
-/// is wrong with the members.
+/// The outer error if the body is not an object or an internal error occurs; the inner one lists all problems of the
+/// members.
 fn read_draft(
     body: &JsonObject,
     countries: &Countries,
@@ -180,7 +182,7 @@ impl CreateRequest {
     }
 }
 
-/// A valid document and what it tells of the applicant.
+/// A valid document and the personal data that it contains.
 struct Documented {
     document: IdentityDocument,
     person: Option<DocumentedPerson>,
@@ -199,7 +201,7 @@ fn check_document(
     Ok(Documented { document, person: verdict.person })
 }
 
-/// Reads the data of the country, if that is known.
+/// Reads the country's data if the country is known.
 fn read_data(raw: &RawValue, country: Option<Country>, now: DateTime<Utc>) -> Result<NewData, Refusals> {
     let members = country_data::bounded(raw)?;
     country.map_or_else(
@@ -213,8 +215,8 @@ fn full_name(text: &str) -> Result<FullName, Refusal> {
         (
             "bad_name",
             format!(
-                "must be 1 to {} characters with a letter among them, none of them a control character, invisible or \
-                 changing the direction of writing",
+                "must be 1 to {} characters, contain a letter, and not contain control, invisible or bidirectional \
+                 formatting characters",
                 FullName::MAX_CHARS
             ),
         )

@@ -1,16 +1,19 @@
-//! `GET /api/v1/applications/export.csv`: a list as a file for a spreadsheet.
+//! `GET /api/v1/applications/export.csv`: a list as a spreadsheet file.
 //!
-//! It is read page by page as the client takes it, each page by a statement of its own after the last application of the
-//! one before: nobody's memory holds the whole, no transaction stays open, and a slow client has no connection of the
-//! database. What is added or changes meanwhile may or may not be there; nothing is there twice.
+//! Pages are read as the client consumes the response. Each page is a separate statement that continues after the last
+//! application of the previous page. The export is therefore never held in memory as a whole, keeps no transaction
+//! open, and does not occupy a database connection while a client is slow. Applications that are added or changed
+//! during the export may or may not be included; no application is included twice.
 //!
-//! The file is RFC 4180 in UTF-8. It begins with a byte order mark unless the client declines it, because spreadsheets read
-//! a file without one in another encoding. Where the list separator of the user's locale is not the file's, a spreadsheet
-//! splits a cell at characters that the file does not quote: [`neutral`] therefore puts an apostrophe before every
-//! character that could begin a formula after any separator, not only at the beginning of a cell. A file that ends properly is complete: when the
-//! database fails on the way, the connection is broken off; a file that would be longer than `lists.export_max_rows` is
-//! refused, or, where its length is only known in the end, has a last line that says so. A client that stops reading is
-//! cut off by `TCP_USER_TIMEOUT`, as every client is.
+//! The file is RFC 4180 in UTF-8. It starts with a byte order mark unless the client declines it, because spreadsheets
+//! assume another encoding for files without one. If the locale's list separator differs from the file's, a spreadsheet
+//! splits cells at characters that the file does not quote. [`neutral`] therefore puts an apostrophe before every
+//! character that could start a formula after any separator, not only at the start of a cell.
+//!
+//! A response that ends normally is complete: if the database fails during the export, the connection is aborted. An
+//! export with more than `lists.export_max_rows` rows is refused or, if its length only becomes known at the end,
+//! marked as truncated in its last line. Clients that stop reading are disconnected by `TCP_USER_TIMEOUT`, like all
+//! clients.
 
 use std::borrow::Cow;
 
@@ -55,12 +58,13 @@ const COLUMNS: [&str; 14] = [
     "updated_at",
 ];
 
-/// A list as a CSV file.
+/// Exports a list as a CSV file.
 ///
-/// The same applications in the same order as `GET /api/v1/applications`, with the same filters, and documents masked as
-/// there. UTF-8, lines end with CRLF, amounts are text with a point. An apostrophe stands before every character with which
-/// a spreadsheet would begin a formula, whichever list separator its locale has. The file is complete when it ends properly; one that would be longer than 100,000
-/// applications (`lists.export_max_rows`) is refused, or has a last line that begins with `# TRUNCATED`.
+/// Contains the same applications in the same order as `GET /api/v1/applications` with the same filters, with documents
+/// masked in the same way. The file is UTF-8 with CRLF line endings; amounts have a decimal point. An apostrophe
+/// precedes every character that a spreadsheet could interpret as the start of a formula, for any list separator. If
+/// the response ends normally, the file is complete. An export of more than 100,000 applications
+/// (`lists.export_max_rows`) is refused, or its last line starts with `# TRUNCATED`.
 #[utoipa::path(
     get,
     path = "/api/v1/applications/export.csv",
@@ -70,13 +74,13 @@ const COLUMNS: [&str; 14] = [
     responses(
         (
             status = 200,
-            description = "The file",
+            description = "The CSV file",
             body = String,
             content_type = "text/csv",
-            headers(("Content-Disposition" = String, description = "A name for the file")),
+            headers(("Content-Disposition" = String, description = "Suggested file name")),
         ),
         (status = 400, description = "The query is not percent-encoded UTF-8"),
-        (status = 422, description = "A parameter is not acceptable, or the list is too long to export"),
+        (status = 422, description = "Invalid parameter, or too many applications for one export"),
     ),
 )]
 pub(in crate::http) async fn export(
@@ -90,7 +94,7 @@ pub(in crate::http) async fn export(
     query.finish()?;
     let separator = format.separator.unwrap_or_default().byte();
     let mut export = state.lending.begin_export(&caller, filter, order).await?;
-    // A failure before the first byte is answered as usual.
+    // A failure before the first byte is reported as a normal error response.
     let mark = if format.byte_order_mark.unwrap_or(true) { BYTE_ORDER_MARK } else { "" };
     let mut first = [mark.as_bytes(), &lines(separator, [COLUMNS.map(Cow::Borrowed)])?].concat();
     first.extend(page_lines(export.next_page().await?, separator)?);
@@ -107,17 +111,18 @@ pub(in crate::http) async fn export(
 }
 
 request_query! {
-    /// How the file is written.
+    /// The format of the file.
     pub struct FormatParameters {
-        /// What separates the cells: `comma` (the default), `semicolon` or `tab`.
+        /// The cell separator: `comma` (the default), `semicolon` or `tab`.
         #[param(value_type = Option<Separator>, inline)]
         separator: Option<Separator> = separator,
-        /// Whether the file begins with a UTF-8 byte order mark, by which spreadsheets know the encoding; `true` when absent.
+        /// Whether the file starts with a UTF-8 byte order mark, which spreadsheets use to detect the encoding; the
+        /// default is `true`.
         byte_order_mark: Option<bool> = flag,
     }
 }
 
-/// What separates the cells of a line.
+/// The cell separator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "snake_case")]
 enum Separator {
@@ -150,7 +155,7 @@ fn flag(text: &str) -> Result<bool, Refusal> {
     text.parse().ok().ok_or_else(|| ("bad_boolean", "must be true or false".to_owned()))
 }
 
-/// The rest of a file, after its first page.
+/// The rest of a file after its first page.
 struct Download {
     state: HttpState,
     principal: Principal,
@@ -164,18 +169,18 @@ impl Download {
         if self.export.is_done() {
             return Ok(None);
         }
-        // The body is sent after the handler, and so without its account.
+        // The body is sent after the handler has returned, outside the scope of its account.
         let (database, account) = (self.state.resources.database.clone(), self.principal.account.clone());
         match database.shares().on_behalf_of(&account, self.allowed_lines()).await {
             Ok(lines) => Ok(Some((Bytes::from(lines), self))),
             Err(error) => {
-                warn!(self.logger, "an export was broken off"; &error);
+                warn!(self.logger, "export aborted"; &error);
                 Err(error)
             }
         }
     }
 
-    /// A download may take long, and ends when the account's access does.
+    /// A download may take long; it is aborted when the account's access ends.
     async fn allowed_lines(&mut self) -> Result<Vec<u8>> {
         if !self.state.accounts.is_still_good(&self.principal).await? {
             return Err(Error::Forbidden(PublicMessage::new("The account's access has ended.")));
@@ -184,12 +189,12 @@ impl Download {
     }
 }
 
-/// A page as lines of the file.
+/// Formats a page as lines of the file.
 fn page_lines(page: ExportPage, separator: u8) -> Result<Vec<u8>> {
     let views = page.applications.into_iter().map(ListedView::from);
     let mut text = lines(separator, views.map(cells))?;
     if let Some(max_rows) = page.truncated_after {
-        let marker = format!("# TRUNCATED after {max_rows} applications: narrow the list");
+        let marker = format!("# TRUNCATED after {max_rows} applications: use narrower filters");
         let empty = std::iter::repeat_n(Cow::Borrowed(""), COLUMNS.len() - 1);
         text.extend(lines(separator, [std::iter::once(Cow::Owned(marker)).chain(empty)])?);
     }
@@ -215,10 +220,10 @@ fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
     ]
 }
 
-/// A text in which no spreadsheet finds a formula (OWASP, "CSV injection"), in any locale. An apostrophe is put before each
-/// character that could begin a formula where a cell could begin: at the start of the text and after every character that
-/// some locale or import dialogue takes for a separator. White space, control characters and quotes in between do not
-/// hide it. A text that begins with a tab or a line break gets one as well.
+/// Prevents formula injection in any locale (OWASP, "CSV injection"): puts an apostrophe before each character that
+/// could start a formula at a position where a cell could start, which is the start of the text and after every
+/// character that some locale or import dialogue treats as a separator. White space, control characters and quotes
+/// before such a character are skipped. A text that starts with a tab or a line break also gets an apostrophe.
 fn neutral(text: &str) -> String {
     const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     const SEPARATING: [char; 8] = [',', ';', '\t', '|', ':', '\r', '\n', '\u{1f}'];
@@ -239,7 +244,7 @@ fn neutral(text: &str) -> String {
     neutral
 }
 
-/// Records as CSV.
+/// Formats records as CSV.
 fn lines<'a, R>(separator: u8, records: impl IntoIterator<Item = R>) -> Result<Vec<u8>>
 where
     R: IntoIterator<Item = Cow<'a, str>>,
@@ -258,14 +263,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn lines_are_those_of_rfc_4180() {
+    fn lines_follow_rfc_4180() {
         let record = ["plain", "with, comma", "with \"quotes\"", "two\nlines", "", "España"];
         let text = String::from_utf8(lines(b',', [record.map(Cow::Borrowed)]).unwrap()).unwrap();
         assert_eq!(text, "plain,\"with, comma\",\"with \"\"quotes\"\"\",\"two\nlines\",,España\r\n");
     }
 
     #[test]
-    fn an_apostrophe_stands_before_whatever_could_begin_a_formula_in_any_locale() {
+    fn every_possible_start_of_a_formula_gets_an_apostrophe_in_any_locale() {
         for (text, expected) in [
             ("=1+1", "'=1+1"),
             ("+1", "'+1"),
@@ -297,7 +302,7 @@ mod tests {
         }
     }
 
-    /// The cells that a spreadsheet with this list separator makes of a line, its quoting rules ignored or followed.
+    /// Splits a line into cells as a spreadsheet with this list separator does, both ignoring and following quotes.
     fn split(line: &str, separator: u8) -> Vec<String> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -316,7 +321,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_reading_of_a_line_has_a_cell_that_begins_a_formula(
+        fn no_way_to_split_a_line_gives_a_cell_with_a_formula(
             name in "([A-Za]|[=+@;,|\t\"' ]|-){0,14}", written in 0..3_usize, read in 0..3_usize,
         ) {
             let separators = [Separator::Comma, Separator::Semicolon, Separator::Tab].map(Separator::byte);
@@ -330,7 +335,7 @@ mod tests {
         }
 
         #[test]
-        fn every_cell_is_read_back_as_it_was_written(cells in prop::collection::vec("\\PC{0,12}|[,\"\r\n]{0,4}", 2..6)) {
+        fn every_cell_survives_a_round_trip(cells in prop::collection::vec("\\PC{0,12}|[,\"\r\n]{0,4}", 2..6)) {
             let written = lines(b',', [cells.iter().map(|cell| Cow::Borrowed(cell.as_str()))]).unwrap();
             let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&written[..]);
             let read = reader.records().next().unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What lists of applications are narrowed to: the parameters of a query and members of a search.
+//! Filters of application lists, as query parameters and as members of a search.
 
 use chrono::{DateTime, Utc};
 
@@ -18,36 +18,36 @@ use crate::lending::list::{ListFilter, PageStart, SortOrder};
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// What a list is narrowed to, and its order.
+    /// Filters and order of a list.
     pub struct FilterParameters {
-        /// One country, in either case.
+        /// The country, as an ISO 3166-1 alpha-2 code; case is ignored.
         #[param(value_type = Option<crate::http::schemas::CountryCode>)]
         country: Option<Country> = country,
-        /// One status.
+        /// The status.
         #[param(value_type = Option<crate::http::schemas::ApplicationStatus>)]
         status: Option<Status> = status,
-        /// Made at or after this RFC 3339 time, or on or after this date (UTC).
+        /// Created at or after this RFC 3339 time, or on or after this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-01")]
         from: Option<DateTime<Utc>> = period_start,
-        /// Made before this RFC 3339 time, or on or before this date (UTC).
+        /// Created before this RFC 3339 time, or on or before this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-31")]
         to: Option<DateTime<Utc>> = period_end,
-        /// At least this much asked for.
+        /// The minimum requested amount.
         #[param(value_type = Option<String>, example = "1000.00")]
         min_amount: Option<Money> = amount,
-        /// At most this much asked for.
+        /// The maximum requested amount.
         #[param(value_type = Option<String>, example = "20000.00")]
         max_amount: Option<Money> = amount,
-        /// One band of the last decision's risk.
+        /// The risk band of the latest decision.
         #[param(value_type = Option<crate::http::schemas::RiskBandName>)]
         risk_band: Option<RiskBand> = risk_band,
-        /// `-created_at` (newest first, the default) or `created_at`. Not together with `updated_since`.
+        /// `-created_at` (newest first, the default) or `created_at`. Cannot be combined with `updated_since`.
         #[param(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
         sort: Option<SortOrder> = order,
     }
 }
 
-/// The list as text, the same for the same list.
+/// A text that identifies the list: the same for equal filters and order.
 pub(super) fn list_name(order: SortOrder, filter: &ListFilter) -> String {
     let ListFilter { country, status, from, to, updated_since, min_amount, max_amount, risk_band, .. } =
         filter;
@@ -59,7 +59,7 @@ pub(super) fn list_name(order: SortOrder, filter: &ListFilter) -> String {
     )
 }
 
-/// Takes the filter and the order out of the query of a list.
+/// Takes the filters and the order from a query.
 pub(super) fn take_filter(query: &mut Query) -> (ListFilter, SortOrder) {
     let sent = FilterParameters::take(query);
     let filter = ListFilter {
@@ -77,7 +77,7 @@ pub(super) fn take_filter(query: &mut Query) -> (ListFilter, SortOrder) {
     (filter, sent.sort.unwrap_or_default())
 }
 
-/// Where the page after a cursor of this list starts.
+/// The position after which a page starts, from a cursor of this list.
 pub(super) fn after(
     text: &str,
     keys: &KeyRing,
@@ -123,7 +123,7 @@ fn amount(text: &str) -> Result<Money, Refusal> {
 /// The document of a verdict.
 ///
 /// # Errors
-/// Every reason why it is not valid.
+/// All reasons why the document is invalid.
 pub(super) fn valid_document(verdict: &DocumentVerdict) -> Result<IdentityDocument, Refusals> {
     let mut refusals = Refusals::default();
     for reason in &verdict.reasons {

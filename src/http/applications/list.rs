@@ -24,58 +24,59 @@ use crate::storage::seal::KeyRing;
 
 pub(super) const DEFAULT_PAGE_SIZE: i64 = 20;
 pub(in crate::http) const MAX_PAGE_SIZE: i64 = 100;
-/// Most applications that a page may skip: they are read for nothing.
+/// Maximum number of applications that `page` may skip: the database reads them only to discard them.
 const MAX_SKIPPED: i64 = 100_000;
 
 request_query! {
-    /// Which part of a list is wanted.
+    /// The requested page.
     pub struct PartParameters {
-        /// Last changed at or after this RFC 3339 time, or on or after this date (UTC), in the order of the changes; read by
-        /// `cursor` alone. A change may become visible some seconds after its time: to follow an account's applications, ask
-        /// again from a minute before the newest `updated_at`, and recognise known ones by `version`.
+        /// Last changed at or after this RFC 3339 time, or on or after this date (UTC), in the order of changes. Can
+        /// only be combined with `cursor`, not with `page` or `sort`. A change may become visible some seconds after
+        /// its time. To follow the applications of an account, query from one minute before the newest known
+        /// `updated_at`, and skip known changes by their `version`.
         #[param(value_type = Option<String>, example = "2026-01-31T12:00:00Z")]
         updated_since: Option<DateTime<Utc>> = period_start,
-        /// Which page, from 1; gives `total` and excludes `cursor`.
+        /// The page number, starting at 1. The response then contains `total`. Cannot be combined with `cursor`.
         #[param(minimum = 1, example = 1)]
         page: Option<i64> = |text| digits(text, MAX_SKIPPED + 1),
-        /// Applications of a page; 20 when absent.
+        /// Applications per page; the default is 20.
         #[param(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = |text| digits(text, MAX_PAGE_SIZE),
-        /// The `next_cursor` of the page before, with the same filters and sort.
+        /// `next_cursor` of the previous page, with the same filters and sort.
         cursor: Option<String> = any_text,
     }
 }
 
-/// A part of a list.
+/// A page of applications.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ApplicationPage {
-    /// Applications in the whole list; only with `page`.
+    /// Number of applications in the whole list; only with `page`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 42)]
     pub total: Option<i64>,
-    /// Whether `total` is exact; only with `page`. It is for a list that is narrowed by nothing but `country` and `status`,
-    /// and for every list of up to 10,000 applications (`lists.exact_up_to`) before other filters. Otherwise only so many
-    /// applications were looked at, the newest, and there are `total` or more.
+    /// Whether `total` is exact; only with `page`. It is exact for lists that are only filtered by `country` and
+    /// `status`, and for lists of at most 10,000 applications (`lists.exact_up_to`) before other filters are applied.
+    /// Otherwise only that many of the newest applications were examined, and `total` is a lower bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = true)]
     pub total_is_exact: Option<bool>,
-    /// Which page this is; only with `page`.
+    /// The page number; only with `page`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
     pub page: Option<i64>,
-    /// Most applications of a page.
+    /// Maximum number of applications per page.
     #[schema(example = 20)]
     pub page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
     /// The applications.
     pub applications: Vec<ListedView>,
 }
 
-/// Applications, newest first.
+/// Lists applications, newest first.
 ///
-/// Archived applications are in no list: they are found by their identifiers alone.
-/// By cursor a list is read to its end whatever is added meanwhile; by `page` it has a `total`.
+/// Archived applications are not listed and can only be read by identifier. Reading by `cursor` covers the whole list
+/// even if applications are added meanwhile; reading by `page` provides `total`.
 #[utoipa::path(
     get,
     path = "/api/v1/applications",
@@ -99,7 +100,7 @@ pub(in crate::http) async fn list(state: HttpState, caller: Caller, query: Query
     Ok(HttpResponse::Ok().content_type(ContentType::json()).body(page))
 }
 
-/// The requested part of the list, as far as the caller may see it.
+/// The requested page of the list, restricted to the applications that the caller may see.
 pub(super) async fn page(
     state: &HttpState,
     share: Share,
@@ -130,7 +131,7 @@ pub(super) async fn page(
     })
 }
 
-/// A list that a client asks for.
+/// A requested page of a list.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) request: ListRequest,
@@ -139,7 +140,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// One application more than a page has is requested: it tells whether the list goes on.
+    /// Requests one application more than the page size, to find out whether there is a next page.
     pub(super) fn new(
         filter: ListFilter,
         order: SortOrder,
@@ -155,7 +156,7 @@ impl Wanted {
         }
     }
 
-    /// The part of the list as text, the same for the same part.
+    /// A text that identifies the page: the same for equal requests.
     fn name(&self) -> String {
         let Self { request: ListRequest { filter, order, start, .. }, page, page_size } = self;
         format!("{} {start:?} {page:?} {page_size}", list_name(*order, filter))
@@ -164,14 +165,14 @@ impl Wanted {
     /// Reads a query.
     ///
     /// # Errors
-    /// [`Error::Validation`] with everything that is wrong with it.
+    /// [`Error::Validation`] with all problems of the query.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
         let (mut filter, mut order) = take_filter(&mut query);
         let PartParameters { updated_since, page, page_size, cursor } = PartParameters::take(&mut query);
         filter.updated_since = updated_since;
         if filter.updated_since.is_some() {
             if query.was_sent("sort") {
-                query.refuse("sort", "ambiguous", "cannot stand together with updated_since");
+                query.refuse("sort", "ambiguous", "cannot be combined with updated_since");
             }
             order = SortOrder::LeastRecentlyUpdated;
         }
@@ -179,19 +180,20 @@ impl Wanted {
         let after = cursor.and_then(|text| query.check("cursor", after(&text, keys, order, &filter)));
         let start = match (page, after) {
             (Some(_), Some(_)) => {
-                query.refuse("cursor", "ambiguous", "cannot stand together with page");
+                query.refuse("cursor", "ambiguous", "cannot be combined with page");
                 PageStart::Beginning
             }
             (Some(_), None) if filter.updated_since.is_some() => {
-                query.refuse("page", "ambiguous", "cannot stand together with updated_since");
+                query.refuse("page", "ambiguous", "cannot be combined with updated_since");
                 PageStart::Beginning
             }
             (Some(page), None) => {
                 let skipped = (page - 1).checked_mul(page_size).filter(|skipped| *skipped <= MAX_SKIPPED);
                 PageStart::Offset(skipped.unwrap_or_else(|| {
                     let last = MAX_SKIPPED / page_size + 1;
-                    let detail =
-                        format!("must be at most {last} with this page_size: read on by next_cursor instead");
+                    let detail = format!(
+                        "must be at most {last} with this page_size; use next_cursor to read further"
+                    );
                     query.refuse("page", "out_of_range", &detail);
                     0
                 }))
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn without_parameters_it_is_the_newest_first_page() {
+    fn the_default_is_the_first_page_newest_first() {
         let wanted = read("").unwrap();
         assert_eq!((wanted.request.start, wanted.page, wanted.page_size), (PageStart::Beginning, None, 20));
         assert_eq!(wanted.request.order, SortOrder::NewestFirst);
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_cannot_be_is_refused_by_name() {
+    fn an_invalid_parameter_is_refused_by_name() {
         for (query, name, code) in [
             ("country=FR", "?country", "unknown_country"),
             ("status=approved", "?status", "unknown_status"),
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_continues_its_own_list_and_no_other() {
+    fn a_cursor_is_only_valid_for_its_own_list() {
         let id = ApplicationId::new(Uuid::from_u128(7));
         let first = read("country=ES").unwrap();
         let cursor =
@@ -315,7 +317,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_query_makes_it_panic(text in "((from|to|page|page_size|cursor|min_amount)=[0-9TZ:.+-]{0,24}&){0,4}") {
+        fn no_query_causes_a_panic(text in "((from|to|page|page_size|cursor|min_amount)=[0-9TZ:.+-]{0,24}&){0,4}") {
             let _ = Query::parse(&text).map(|query| Wanted::read(query, &keys(1)));
         }
     }

@@ -1,4 +1,4 @@
-//! `POST /api/v1/applications/search`: a list whose filters may be personal, so that none stands in a URL.
+//! `POST /api/v1/applications/search`: a list whose filters may be personal data, which must not appear in a URL.
 
 use actix_web::HttpResponse;
 use chrono::{DateTime, Utc};
@@ -27,61 +27,62 @@ use crate::lending::audit_views::{ViewAction, Viewed};
 use crate::lending::list::{DocumentIndex, ListFilter, PageStart, Share, SortOrder};
 use crate::storage::seal::KeyRing;
 
-/// Most members that are looked for in one object.
+/// Maximum number of members to search for in one object.
 const MAX_MEMBERS: usize = 8;
-/// Most bytes of an object whose members are looked for, as JSON.
+/// Maximum size of an object with search values, in bytes of JSON.
 const MAX_MEMBERS_BYTES: usize = 2048;
 
 request_body! {
-    /// What is looked for. Everything may be absent; what is there must all fit.
+    /// Search criteria. All are optional; an application must match all that are given.
     pub struct SearchRequest given(countries: &Countries, keys: &KeyRing, now: DateTime<Utc>) {
-        /// One document, exactly, as a person would write it; only together with a country. Its earlier name,
-        /// `document`, is deprecated and still accepted.
+        /// The exact identity document; separators are ignored. Requires `country`. The former name, `document`, is
+        /// deprecated and still accepted.
         #[schema(value_type = Option<String>, max_length = 50, example = "12345678-Z")]
         identity_document: Option<DocumentIndex> = optional_or_deprecated("document", string) then(|text| index(&text, countries, keys, country, now)),
-        /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an object.
-        /// Personal ones cannot be looked for.
+        /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an
+        /// object. Personal members cannot be searched.
         #[schema(value_type = Option<Object>)]
         country_specific_data: Option<Map<String, Value>> = optional(|raw| members(raw, is_personal)),
-        /// Members that the bureau's report must have, with these values: at most 8, none of them an array or an object. For
-        /// analysts and admins.
+        /// Members that the bureau's report must have, with these values: at most 8, none of them an array or an
+        /// object. Only for analysts and admins.
         #[schema(value_type = Option<Object>)]
         banking_data: Option<Map<String, Value>> = optional(|raw| members(raw, |_| false)),
-        /// One country, in either case.
+        /// The country, as an ISO 3166-1 alpha-2 code; case is ignored.
         #[schema(value_type = Option<crate::http::schemas::CountryCode>)]
         country: Option<Country> = optional(text(country)),
-        /// One status.
+        /// The status.
         #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>)]
         status: Option<Status> = optional(text(status)),
-        /// Made at or after this RFC 3339 time, or on or after this date (UTC).
+        /// Created at or after this RFC 3339 time, or on or after this date (UTC).
         #[schema(value_type = Option<String>, example = "2026-01-01")]
         from: Option<DateTime<Utc>> = optional(text(period_start)),
-        /// Made before this RFC 3339 time, or on or before this date (UTC).
+        /// Created before this RFC 3339 time, or on or before this date (UTC).
         #[schema(value_type = Option<String>, example = "2026-01-31")]
         to: Option<DateTime<Utc>> = optional(text(period_end)) then(|to| check_period(from, Some(to)).map(|()| to)),
-        /// At least this much asked for.
+        /// The minimum requested amount.
         #[schema(value_type = Option<crate::http::schemas::Amount>, example = "1000.00")]
         min_amount: Option<Money> = optional(money),
-        /// At most this much asked for.
+        /// The maximum requested amount.
         #[schema(value_type = Option<crate::http::schemas::Amount>, example = "20000.00")]
         max_amount: Option<Money> = optional(money) then(|max| check_amounts(min_amount, Some(max)).map(|()| max)),
-        /// One band of the last decision's risk.
+        /// The risk band of the latest decision.
         #[schema(value_type = Option<crate::http::schemas::RiskBandName>)]
         risk_band: Option<RiskBand> = optional(text(risk_band)),
         /// `-created_at` (newest first, the default) or `created_at`.
         #[schema(value_type = Option<crate::http::schemas::SortName>, example = "-created_at")]
         sort: Option<SortOrder> = optional(text(order)),
-        /// Applications of a page; 20 when absent.
+        /// Applications per page; the default is 20.
         #[schema(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = optional(whole(1..=MAX_PAGE_SIZE)),
-        /// The `next_cursor` of the page before, with the same filters and sort.
+        /// `next_cursor` of the previous page, with the same filters and sort.
         cursor: Option<String> = optional(string),
     }
 }
 
-/// Applications that fit, newest first: an analyst or admin finds all, a user its own.
+/// Searches applications, newest first.
 ///
-/// Archived applications are not searched: they are found by their identifiers alone.
+/// Analysts and admins search all applications, users their own. Archived applications are not searched and can only
+/// be read by identifier.
 #[utoipa::path(
     post,
     path = "/api/v1/applications/search",
@@ -89,16 +90,16 @@ request_body! {
     tag = "applications",
     request_body(content = SearchRequest, example = json!({"country": "ES", "identity_document": "12345678Z"})),
     responses(
-        (status = 200, description = "A part of what was found", body = ApplicationPage),
-        (status = 403, description = "A user cannot look into the bureaus' reports"),
-        (status = 503, description = "The search took too long, or too many are under way"),
+        (status = 200, description = "A page of the results", body = ApplicationPage),
+        (status = 403, description = "Users cannot search bureau reports"),
+        (status = 503, description = "The search took too long, or too many searches are in progress"),
     ),
 )]
 pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: JsonObject) -> Answer {
     let wanted = read(&body, &state.countries, state.keys(), state.resources.clock.now())?;
     let filter = &wanted.request.filter;
     if filter.banking_data.is_some() && caller.role < Role::Analyst {
-        let text = "Only analysts and admins may look into the bureaus' reports.";
+        let text = "Only analysts and admins can search bureau reports.";
         return Err(Error::Forbidden(PublicMessage::new(text)).into());
     }
     let found = page(&state, Share::Searches, &caller, &wanted).await?;
@@ -106,7 +107,7 @@ pub(in crate::http) async fn search(state: HttpState, caller: Caller, body: Json
     Ok(HttpResponse::Ok().json(found))
 }
 
-/// Reads what is looked for. `now` is the moment that a document is checked as of.
+/// Reads search criteria. `now` is the time for which a document is checked.
 fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<Utc>) -> Result<Wanted> {
     let request = SearchRequest::read(body.members()?, countries, keys, now)?;
     let order = request.sort.unwrap_or_default();
@@ -123,14 +124,14 @@ fn read(body: &JsonObject, countries: &Countries, keys: &KeyRing, now: DateTime<
         country_data: request.country_specific_data,
         banking_data: request.banking_data,
     };
-    // A cursor can be checked only once its list is known.
+    // A cursor can only be checked once its list is known.
     let start = request.cursor.map(|text| after(&text, keys, order, &filter)).transpose();
     let start = start.map_err(|(code, detail)| Error::field("/cursor", code, detail))?;
     let page_size = request.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
     Ok(Wanted::new(filter, order, start.unwrap_or(PageStart::Beginning), None, page_size))
 }
 
-/// The blind index of a document, which must be one of its country.
+/// The blind index of a document, which must be valid in its country.
 fn index(
     text: &str,
     countries: &Countries,
@@ -138,14 +139,14 @@ fn index(
     country: Option<Country>,
     now: DateTime<Utc>,
 ) -> Result<DocumentIndex, Refusals> {
-    let refusal = || ("needs_country", "can only be looked for together with its country".to_owned());
+    let refusal = || ("needs_country", "requires country".to_owned());
     let country = country.ok_or_else(refusal)?;
     let document = valid_document(&countries.rules(country).check_document(text, now))?;
     Ok(keys.document_index(country, &document))
 }
 
-/// Reads members that are looked for: few, and each a value that an index finds. Comparing arrays and objects with those of
-/// every application that the index gives takes seconds of processor time. Sealed members cannot be found.
+/// Reads members to search for: few, and each with a value that an index can find. Comparing arrays and objects with
+/// those of every candidate application would take seconds of processor time. Encrypted members cannot be found.
 fn members(raw: &RawValue, is_sealed: impl Fn(&str) -> bool) -> Result<Map<String, Value>, Refusals> {
     if raw.get().len() > MAX_MEMBERS_BYTES {
         return Err(("too_large", format!("must be at most {MAX_MEMBERS_BYTES} bytes of JSON")).into());
@@ -157,8 +158,8 @@ fn members(raw: &RawValue, is_sealed: impl Fn(&str) -> bool) -> Result<Map<Strin
     let mut refusals = Refusals::default();
     for (name, value) in &members {
         let problem = match value {
-            _ if is_sealed(name) => "is sealed",
-            Value::Object(_) | Value::Array(_) => "must be a text, a number, true, false or null",
+            _ if is_sealed(name) => "is encrypted and cannot be searched",
+            Value::Object(_) | Value::Array(_) => "must be a string, a number, true, false or null",
             _ => continue,
         };
         refusals.add(pointer_step(name), ("not_searchable", problem.to_owned()));
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_looked_for_however_it_is_written() {
+    fn a_document_is_found_regardless_of_its_notation() {
         let plain =
             wanted(r#"{"country": "ES", "identity_document": "12345678Z"}"#).unwrap().request.filter.document;
         let written =
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_cannot_be_looked_for_is_refused_by_name() {
+    fn values_that_cannot_be_searched_are_refused_by_name() {
         for (json, pointer, code) in [
             (r#"{"document": "12345678Z"}"#, "/document", "needs_country"),
             (r#"{"identity_document": "12345678Z"}"#, "/identity_document", "needs_country"),
@@ -247,7 +248,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_search_makes_it_panic(name in "document|cursor|from|page_size|country_specific_data", text in any::<String>()) {
+        fn no_search_causes_a_panic(name in "document|cursor|from|page_size|country_specific_data", text in any::<String>()) {
             let json = serde_json::json!({"country": "IT", name: text}).to_string();
             let _ = wanted(&json);
         }

@@ -59,20 +59,20 @@ async fn a_body_that_never_ends_is_given_up_and_one_that_breaks_off_is_malformed
 }
 
 #[test]
-fn a_body_that_is_no_object_is_refused_with_its_place_and_without_its_content() {
+fn a_body_that_is_not_an_object_is_refused_with_the_position_but_not_the_content() {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let deep_member = format!("{{\"a\":{deep}}}");
     for (body, text) in [
         ("", "The body is empty."),
         ("\u{feff}{}", "The body is not valid JSON (line 1, column 1)."),
         ("{\n \"a\": hunter2}", "The body is not valid JSON (line 2, column 7)."),
-        ("{\"a\": 1", "The JSON ends too early (line 1, column 7)."),
+        ("{\"a\": 1", "The JSON is incomplete (line 1, column 7)."),
         ("[1]", "The body must be a JSON object (line 1, column 0)."),
         ("null", "The body must be a JSON object (line 1, column 4)."),
         ("\"hunter2\"", "The body must be a JSON object (line 1, column 9)."),
         ("{} {}", "The body is not valid JSON (line 1, column 4)."),
         ("{\"a\": \"\u{0}\"}", "The body is not valid JSON (line 1, column 7)."),
-        ("{\"a\": 1, \"b\": 2, \"\\u0061\": 3}", "The body has a name more than once."),
+        ("{\"a\": 1, \"b\": 2, \"\\u0061\": 3}", "The body contains a duplicate name."),
         (&deep, "The body is nested more than 32 levels deep."),
         (&deep_member, "The body is nested more than 32 levels deep."),
     ] {
@@ -87,7 +87,7 @@ fn a_body_that_is_no_object_is_refused_with_its_place_and_without_its_content() 
 }
 
 #[test]
-fn values_are_counted_outside_of_strings_and_before_anything_is_parsed() {
+fn values_are_counted_outside_of_strings_before_parsing() {
     for (body, values) in [
         (r#"{"a": 1}"#, 1),
         (r#"{"a": 1, "b": 2}"#, 2),
@@ -109,7 +109,7 @@ fn values_are_counted_outside_of_strings_and_before_anything_is_parsed() {
 
 proptest! {
     #[test]
-    fn whatever_bytes_come_they_are_an_object_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_an_object_or_malformed(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         if let Err(error) = JsonObject::check(Bytes::from(bytes)) {
             prop_assert!(matches!(error, Error::Malformed(_)));
         }

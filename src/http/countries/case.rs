@@ -1,4 +1,4 @@
-//! A case to decide, from JSON: for the endpoint `POST /countries/{code}/evaluations` and for `aval decide`.
+//! A case to decide, parsed from JSON for `POST /countries/{code}/evaluations` and `aval decide`.
 
 use serde_json::{Map, Value};
 
@@ -12,56 +12,56 @@ use crate::http::request::values::{account_status, credit_score, term_months};
 use crate::http::schemas::{Amount, PositiveAmount};
 use crate::json::{Members, boolean, exact_object, money, object, positive_money, string};
 
-/// Deepest nesting of `additional_data`, counting itself as the first level.
+/// Maximum nesting of `additional_data`, counting the object itself as the first level.
 const MAX_DEPTH: usize = 8;
 
 request_body! {
     /// A case to decide.
     pub struct CaseRequest {
-        /// How much is asked for.
+        /// The requested amount.
         #[schema(value_type = PositiveAmount, example = "15000.00")]
         requested_amount: Money = required(positive_money),
-        /// What the applicant declares to earn.
+        /// The applicant's declared monthly income.
         #[schema(value_type = PositiveAmount, example = "3500.00")]
         monthly_income: Money = required(positive_money),
-        /// Over how many instalments; 36 when absent.
+        /// The number of monthly instalments; the default is 36.
         #[schema(value_type = Option<u16>, minimum = 6, maximum = 84, example = 36)]
         term_months: Option<TermMonths> = optional(term_months),
-        /// Whether another account is taken to have applied with the same document within the day before.
+        /// Whether to assume that another account applied with the same document within the preceding day.
         #[schema(example = false)]
         applied_elsewhere: Option<bool> = optional(boolean),
-        /// What the bureau is taken to have said; what is absent it did not tell.
+        /// The assumed report of the bureau. Absent members count as not reported.
         banking_data: ReportRequest = required(|raw| ReportRequest::read(object(raw)?)),
     }
 }
 
 request_body! {
-    /// A bureau's report. Everything may be absent or `null`: it was not told then.
+    /// A bureau's report. All members are optional; absent or `null` members count as not reported.
     pub struct ReportRequest {
         /// The bureau's name.
         #[schema(example = "ASNEF-CIRBE")]
         provider_name: Option<String> = optional(string),
-        /// `active`, `inactive`, `suspended`, `closed`; anything else is `unknown`.
+        /// `active`, `inactive`, `suspended` or `closed`; any other text counts as `unknown`.
         #[schema(value_type = Option<String>, example = "active")]
         account_status: Option<AccountStatus> = optional(account_status),
-        /// On the common scale.
+        /// The credit score on the common scale.
         #[schema(value_type = Option<u16>, minimum = 300, maximum = 850, example = 720)]
         credit_score: Option<CreditScore> = optional(credit_score),
-        /// Everything that is owed.
+        /// Total outstanding debt.
         #[schema(value_type = Option<Amount>, example = "12000.00")]
         total_debt: Option<Money> = optional(money),
-        /// What is paid on debts each month.
+        /// Monthly debt payments.
         #[schema(value_type = Option<Amount>, example = "300.00")]
         monthly_obligations: Option<Money> = optional(money),
-        /// Whether there are unpaid debts past due.
+        /// Whether there are overdue debts.
         #[schema(example = false)]
         has_defaults: Option<bool> = optional(boolean),
-        /// What came in each month on average.
+        /// Average monthly income.
         #[schema(value_type = Option<Amount>, example = "3450.00")]
         average_monthly_income: Option<Money> = optional(money),
         /// Whether the bureau has verified the person's record.
         verified: Option<bool> = optional(boolean),
-        /// Marks: `fallback` when the figures stand in for a report, `thin_file` when the bureau knows nobody.
+        /// Markers: `fallback` for fallback figures, `thin_file` if the bureau has no record of the person.
         #[schema(value_type = Option<Object>)]
         additional_data: Option<Map<String, Value>> = optional(|raw| exact_object(raw, MAX_DEPTH)),
     }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_reported_at_once() {
+    fn all_problems_are_reported_together() {
         let json = r#"{"requested_amount": "x", "term_months": 1, "term_months": 1, "colour": "red",
             "banking_data": {"credit_score": 1, "hat": 1}}"#;
         let found = problems(json);

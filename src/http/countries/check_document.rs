@@ -13,14 +13,17 @@ use crate::json::string;
 request_body! {
     /// A document to check.
     pub struct DocumentCheckRequest {
-        /// As a person would write it, separators included. Its earlier name,
-        /// `document`, is deprecated and still accepted.
+        /// The identity document. Separators are ignored. The former name, `document`, is deprecated and still
+        /// accepted.
         #[schema(max_length = 50, example = "12345678-Z")]
         identity_document: String = required_or_deprecated("document", string),
     }
 }
 
-/// Whether a document may apply. Nothing is stored; an invalid document is a verdict, not an error.
+/// Checks an identity document.
+///
+/// Returns whether an applicant may use the document. Nothing is stored. For an invalid document the response is a
+/// verdict, not an error.
 #[utoipa::path(
     post,
     path = "/api/v1/countries/{code}/document-checks",
@@ -28,12 +31,12 @@ request_body! {
     tag = "countries",
     request_body = DocumentCheckRequest,
     params(
-        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "The country, as an ISO 3166-1 alpha-2 code; case is ignored"),
     ),
     responses(
         (status = 200, description = "The verdict", body = DocumentVerdict),
-        (status = 404, description = "Aval does not lend there"),
-        (status = 422, description = "The body has no document"),
+        (status = 404, description = "Country not supported"),
+        (status = 422, description = "The document is missing or not a string"),
     ),
 )]
 pub(in crate::http) async fn check_document(

@@ -10,14 +10,16 @@ use crate::http::body::JsonObject;
 use crate::http::extract::CountryPath;
 use crate::http::problem::Answer;
 
-/// What would be decided. Nothing is stored.
+/// Evaluates a case without storing anything.
+///
+/// Returns the decision that an application with these values would get.
 #[utoipa::path(
     post,
     path = "/api/v1/countries/{code}/evaluations",
     operation_id = "evaluate_case",
     tag = "countries",
     params(
-        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "The country, as an ISO 3166-1 alpha-2 code; case is ignored"),
     ),
     request_body(
         content = CaseRequest,
@@ -34,8 +36,8 @@ use crate::http::problem::Answer;
         }),
     ),
     responses(
-        (status = 200, description = "The decision, explained", body = DecisionView),
-        (status = 404, description = "Aval does not lend there"),
+        (status = 200, description = "The decision with its explanation", body = DecisionView),
+        (status = 404, description = "Country not supported"),
     ),
 )]
 pub(in crate::http) async fn evaluate(

@@ -14,7 +14,7 @@ use crate::http::problem::Answer;
     operation_id = "get_country",
     tag = "countries",
     params(
-        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "The country, as an ISO 3166-1 alpha-2 code; case is ignored"),
     ),
     responses(
         (status = 200, description = "The country", body = CountryDescription),

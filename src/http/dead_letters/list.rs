@@ -19,50 +19,50 @@ use crate::queue::dead_letters::{self, FailedJobStatus, LetterFilter};
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// What the list is narrowed to, and which part of it is wanted.
+    /// Filters and page of the list.
     pub struct DeadLetterParameters {
-        /// What operators made of them.
+        /// The status.
         #[param(value_type = Option<FailedJobStatus>)]
         status: Option<FailedJobStatus> = status,
-        /// One task.
+        /// The task.
         #[param(example = "process_credit_application")]
         task: Option<String> = word,
-        /// One error code.
+        /// The error code.
         #[param(example = "panicked")]
         error_type: Option<String> = word,
-        /// One lane: for applications, the country's code.
+        /// The lane; for applications, the country code.
         #[param(example = "ES")]
         lane: Option<String> = word,
-        /// One application.
+        /// The application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
-        /// Given up at or after this RFC 3339 time, or on or after this date (UTC).
+        /// Failed permanently at or after this RFC 3339 time, or on or after this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-01")]
         from: Option<DateTime<Utc>> = period_start,
-        /// Given up before this RFC 3339 time, or on or before this date (UTC).
+        /// Failed permanently before this RFC 3339 time, or on or before this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-31")]
         to: Option<DateTime<Utc>> = period_end,
-        /// Letters of a page; 20 when absent.
+        /// Dead letters per page; the default is 20.
         #[param(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = page_size,
-        /// The `next_cursor` of the page before, with the same filters.
+        /// `next_cursor` of the previous page, with the same filters.
         cursor: Option<String> = any_text,
     }
 }
 
-/// A part of the list.
+/// A page of dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeadLetterPage {
-    /// Most letters of a page.
+    /// Maximum number of dead letters per page.
     #[schema(example = 20)]
     pub page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
-    /// The letters.
+    /// The dead letters.
     pub failed_jobs: Vec<DeadLetterView>,
 }
 
-/// Dead letters, newest first.
+/// Lists dead letters, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/failed-jobs",

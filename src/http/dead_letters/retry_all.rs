@@ -24,70 +24,71 @@ use crate::http::request::values::{
 use crate::json::boolean;
 use crate::queue::dead_letters::{self, FailedJobStatus, LetterFilter, Retried, RetryAll};
 
-/// Letters of one request when no other number is asked for...
+/// Default number of dead letters per request.
 const DEFAULT_LIMIT: i64 = 100;
-/// ...and at most: they are one transaction, which holds the locks of their applications.
+/// Maximum number of dead letters per request. They are retried in one transaction, which locks their applications.
 const MAX_LIMIT: i64 = 500;
 
 request_body! {
-    /// Which dead letters are retried together.
+    /// The dead letters to retry.
     pub struct RetryAllRequest {
-        /// Why, for whoever reads the history.
-        #[schema(min_length = 1, max_length = 500, example = "The defect is mended")]
+        /// The reason, which is recorded in the history.
+        #[schema(min_length = 1, max_length = 500, example = "The bug is fixed")]
         reason: String = required(required_reason),
-        /// One status; without it those that can be retried, `pending` and `reviewed`.
+        /// The status. By default, all that can be retried: `pending` and `reviewed`.
         status: Option<FailedJobStatus> = optional(text(list::status)),
-        /// One task.
+        /// The task.
         #[schema(example = "process_credit_application")]
         task: Option<String> = optional(text(word)),
-        /// One error code.
+        /// The error code.
         #[schema(example = "panicked")]
         error_type: Option<String> = optional(text(word)),
-        /// One lane: for applications, the country's code.
+        /// The lane; for applications, the country code.
         #[schema(example = "ES")]
         lane: Option<String> = optional(text(word)),
-        /// One application.
+        /// The application.
         #[schema(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = optional(text(application_id)),
-        /// Given up at or after this RFC 3339 time, or on or after this date (UTC).
+        /// Failed permanently at or after this RFC 3339 time, or on or after this date (UTC).
         #[schema(value_type = Option<String>, example = "2026-01-01")]
         from: Option<DateTime<Utc>> = optional(text(period_start)),
-        /// Given up before this RFC 3339 time, or on or before this date (UTC).
+        /// Failed permanently before this RFC 3339 time, or on or before this date (UTC).
         #[schema(value_type = Option<String>, example = "2026-01-31")]
         to: Option<DateTime<Utc>> = optional(text(period_end)),
-        /// Most letters, the oldest first; 100 when absent.
+        /// Maximum number of dead letters to retry, oldest first; the default is 100.
         #[schema(minimum = 1, maximum = 500, example = 100)]
         limit: Option<i64> = optional(whole(1..=MAX_LIMIT)),
-        /// `true`: nothing is changed, and the answer says what would be.
+        /// If `true`, nothing is changed; the response shows what the request would do.
         #[schema(example = true)]
         dry_run: Option<bool> = optional(boolean),
     }
 }
 
-/// What came of it.
+/// The result of a bulk retry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetryAllView {
-    /// Letters that were found, at most the limit.
+    /// Number of matching dead letters, up to the limit.
     #[schema(example = 12)]
     pub matched: u64,
-    /// Jobs that were queued again, or would be.
+    /// Number of jobs that were queued again; in a dry run, that would be queued again.
     #[schema(example = 10)]
     pub retried: u64,
-    /// How many were not, by reason: `not_retryable`, `application_decided`, `application_deleted`, `application_missing` or
-    /// `already_queued`.
+    /// Number of skipped dead letters by reason: `not_retryable`, `application_decided`, `application_deleted`,
+    /// `application_missing` or `already_queued`.
     #[schema(example = json!({"application_decided": 2}))]
     pub skipped: BTreeMap<String, u64>,
-    /// There are more than the limit: ask again.
+    /// Whether more dead letters match than the limit; if so, repeat the request.
     #[schema(example = false)]
     pub more: bool,
-    /// Nothing was changed.
+    /// Whether the request was a dry run, which changes nothing.
     #[schema(example = true)]
     pub dry_run: bool,
 }
 
-/// Queues the jobs of many dead letters again, or says what that would do.
+/// Retries many dead letters in one transaction.
 ///
-/// All of it is one transaction. What cannot be retried is skipped, counted by reason, and stays as it is.
+/// The jobs are queued again. Dead letters that cannot be retried are skipped, counted by reason and left unchanged.
+/// With `dry_run`, nothing is changed.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/failed-jobs/retry",
@@ -96,11 +97,11 @@ pub struct RetryAllView {
     params(Idempotency),
     request_body(
         content = RetryAllRequest,
-        example = json!({"reason": "The defect is mended", "error_type": "panicked", "lane": "ES", "dry_run": true}),
+        example = json!({"reason": "The bug is fixed", "error_type": "panicked", "lane": "ES", "dry_run": true}),
     ),
     responses(
-        (status = 200, description = "What came of it", body = RetryAllView),
-        (status = 409, description = "The same request is being answered at this moment"),
+        (status = 200, description = "The result", body = RetryAllView),
+        (status = 409, description = "A request with the same Idempotency-Key is in progress"),
     ),
 )]
 pub(in crate::http) async fn retry(

@@ -16,29 +16,30 @@ use crate::http::request::values::required_reason;
 use crate::queue::dead_letters::{self, FailedJob, Operator, Step};
 
 request_body! {
-    /// Why an operator does what it does.
+    /// An operator action on a dead letter.
     pub struct LetterRequest {
-        /// Why, for whoever reads the history.
-        #[schema(min_length = 1, max_length = 500, example = "The defect is mended")]
+        /// The reason, which is recorded in the history.
+        #[schema(min_length = 1, max_length = 500, example = "The bug is fixed")]
         reason: String = required(required_reason),
     }
 }
 
-/// Queues the job of a dead letter again, as a new job with fresh attempts.
+/// Retries a dead letter: queues its job again, as a new job with new attempts.
 ///
-/// An application that its failure left under review is decided again in place. What a human decided meanwhile stands.
+/// If the failure left the application under review, the application is decided again in that status. A decision by
+/// staff in the meantime is kept.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/failed-jobs/{id}/retry",
     operation_id = "retry_failed_job",
     tag = "operations",
-    params(("id" = uuid::Uuid, Path, description = "The dead letter"), Idempotency),
-    request_body(content = LetterRequest, example = json!({"reason": "The defect is mended"})),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter"), Idempotency),
+    request_body(content = LetterRequest, example = json!({"reason": "The bug is fixed"})),
     responses(
-        (status = 200, description = "The letter, reprocessed; `retried_as` is the new job", body = DeadLetterView),
-        (status = 404, description = "There is none"),
-        (status = 409, description = "The letter was reprocessed or ignored, the application was decided or deleted, a job for \
-            it is active, or the same request is being answered at this moment"),
+        (status = 200, description = "The dead letter, now `reprocessed`; `retried_as` is the new job", body = DeadLetterView),
+        (status = 404, description = "Dead letter not found"),
+        (status = 409, description = "The dead letter has been reprocessed or ignored, the application has been decided or \
+            deleted, a job for it is active, or a request with the same Idempotency-Key is in progress"),
     ),
 )]
 pub(in crate::http) async fn retry(
@@ -52,18 +53,18 @@ pub(in crate::http) async fn retry(
     work(&state, &principal, context, &idempotency, id, &body, Step::Retry).await
 }
 
-/// Sets a dead letter aside: nothing is done about it.
+/// Ignores a dead letter: marks it as requiring no action.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/failed-jobs/{id}/ignore",
     operation_id = "ignore_failed_job",
     tag = "operations",
-    params(("id" = uuid::Uuid, Path, description = "The dead letter"), Idempotency),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter"), Idempotency),
     request_body(content = LetterRequest, example = json!({"reason": "A test application"})),
     responses(
-        (status = 200, description = "The letter", body = DeadLetterView),
-        (status = 404, description = "There is none"),
-        (status = 409, description = "It was reprocessed or ignored, or the same request is being answered at this moment"),
+        (status = 200, description = "The dead letter", body = DeadLetterView),
+        (status = 404, description = "Dead letter not found"),
+        (status = 409, description = "The dead letter has been reprocessed or ignored, or a request with the same Idempotency-Key is in progress"),
     ),
 )]
 pub(in crate::http) async fn ignore(
@@ -77,18 +78,18 @@ pub(in crate::http) async fn ignore(
     work(&state, &principal, context, &idempotency, id, &body, Step::Ignore).await
 }
 
-/// Notes that somebody has looked at a dead letter; one that was ignored is taken up again.
+/// Marks a dead letter as reviewed, including one that was ignored.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/failed-jobs/{id}/review",
     operation_id = "review_failed_job",
     tag = "operations",
-    params(("id" = uuid::Uuid, Path, description = "The dead letter"), Idempotency),
-    request_body(content = LetterRequest, example = json!({"reason": "Waits for the next release"})),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter"), Idempotency),
+    request_body(content = LetterRequest, example = json!({"reason": "Will be fixed in the next release"})),
     responses(
-        (status = 200, description = "The letter", body = DeadLetterView),
-        (status = 404, description = "There is none"),
-        (status = 409, description = "It was reviewed or reprocessed, or the same request is being answered at this moment"),
+        (status = 200, description = "The dead letter", body = DeadLetterView),
+        (status = 404, description = "Dead letter not found"),
+        (status = 409, description = "The dead letter has been reviewed or reprocessed, or a request with the same Idempotency-Key is in progress"),
     ),
 )]
 pub(in crate::http) async fn review(
@@ -122,7 +123,7 @@ fn reply(letter: &FailedJob) -> Result<Reply> {
     Reply::json(StatusCode::OK, &DeadLetterView::from(letter.clone()))
 }
 
-/// Who does it, and why.
+/// The operator and the reason of an action.
 pub(super) fn operator(principal: &Principal, context: RequestContext, reason: String) -> Operator {
     Operator {
         account: principal.account.clone(),

@@ -21,27 +21,27 @@ use crate::lending::circuits::{self, CircuitOverride, SetOverride};
 use crate::providers::provider_for;
 use crate::resilience::circuit_breaker::CircuitMode;
 
-/// How long a breaker may be forced open.
+/// Maximum duration of a breaker forced open.
 const LONGEST_OPEN: TimeDelta = TimeDelta::days(30);
-/// How long a breaker may be forced closed: what it is there for is off meanwhile.
+/// Maximum duration of a breaker forced closed, during which its protection is off.
 const LONGEST_CLOSED: TimeDelta = TimeDelta::hours(24);
 
-/// What operators want of a breaker.
+/// An operator's override of a breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OverrideView {
     /// `forced_open` or `forced_closed`.
     #[schema(value_type = crate::http::schemas::ForcedCircuitMode, example = "forced_open")]
     pub mode: &'static str,
-    /// Why.
+    /// The reason for the override.
     #[schema(example = "The bureau has announced maintenance")]
     pub reason: Option<String>,
-    /// Who wants it.
+    /// The operator who set the override.
     #[schema(example = "ana.garcia")]
     pub set_by: String,
-    /// Since when.
+    /// When the override was set.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub set_at: DateTime<Utc>,
-    /// Until when; then it decides by itself again.
+    /// When the override ends and the breaker works automatically again.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -58,37 +58,37 @@ impl From<CircuitOverride> for OverrideView {
     }
 }
 
-/// How a breaker of the answering instance stands.
+/// State of a breaker on the responding instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CircuitStateView {
-    /// `closed`, `open` or `half_open`: what it does with calls.
+    /// `closed`, `open` or `half_open`.
     #[schema(value_type = crate::http::schemas::CircuitState, example = "closed")]
     pub state: &'static str,
-    /// `auto`, `forced_open` or `forced_closed`: what it follows. A moment after a change it may be the one before.
+    /// The mode in effect: `auto`, `forced_open` or `forced_closed`. It may lag behind a change for a moment.
     #[schema(value_type = crate::http::schemas::CircuitModeName, example = "auto")]
     pub mode: &'static str,
-    /// Failures in a row, while closed.
+    /// Number of consecutive failures while closed.
     #[schema(example = 0)]
     pub consecutive_failures: u32,
-    /// Calls in the window, while closed...
+    /// Number of calls in the window while closed.
     #[schema(example = 12)]
     pub calls: u32,
-    /// ...failures among them...
+    /// Number of failed calls in the window.
     #[schema(example = 1)]
     pub failures: u32,
-    /// ...and slow ones.
+    /// Number of slow calls in the window.
     #[schema(example = 0)]
     pub slow: u32,
-    /// How long it has not been closed, in milliseconds; 0 while it is.
+    /// Time since the breaker was last closed, in milliseconds; 0 while it is closed.
     #[schema(example = 0)]
     pub not_closed_for_ms: u64,
-    /// How often it has opened since this instance's gateway was started.
+    /// How often the breaker has opened since the start of this instance's gateway.
     #[schema(example = 0)]
     pub opened_count: u64,
-    /// Calls in flight.
+    /// Number of calls in flight.
     #[schema(example = 3)]
     pub in_flight: u32,
-    /// Calls that wait for a place.
+    /// Number of queued calls.
     #[schema(example = 0)]
     pub queued: u64,
 }
@@ -111,39 +111,39 @@ impl From<&BreakerStatus> for CircuitStateView {
     }
 }
 
-/// One country's circuit.
+/// A country's circuit breaker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CircuitView {
     /// The country.
     #[schema(value_type = crate::http::schemas::CountryCode)]
     pub country: Country,
-    /// Its bureau.
+    /// The country's bureau.
     #[schema(example = "ASNEF-CIRBE")]
     pub provider: &'static str,
-    /// What operators want of it, on every instance; `null`: nothing.
+    /// The override, which applies on every instance; `null` if there is none.
     #[serde(rename = "override")]
     pub forced: Option<OverrideView>,
-    /// How it stands on the answering instance; `null` when that one asks no bureaus.
+    /// State on the responding instance; `null` if that instance does not call bureaus.
     pub here: Option<CircuitStateView>,
 }
 
-/// Every country's circuit.
+/// The circuit breakers of all countries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CircuitList {
-    /// The answering instance: `here` tells of its breakers alone, because each instance has its own.
+    /// The responding instance. Each instance has its own breakers; `here` describes those of this instance.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: String,
-    /// One for each country.
+    /// One entry per country.
     pub circuits: Vec<CircuitView>,
 }
 
-/// The circuit breakers, and what operators want of them.
+/// Lists the circuit breakers and their overrides.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/circuits",
     operation_id = "list_circuits",
     tag = "operations",
-    responses((status = 200, description = "Every country's circuit", body = CircuitList)),
+    responses((status = 200, description = "The circuit breakers of all countries", body = CircuitList)),
 )]
 pub(in crate::http) async fn list(state: HttpState) -> Answer {
     let known = circuits::list(&state.resources).await?;
@@ -167,40 +167,40 @@ fn view(country: Country, forced: Option<CircuitOverride>, breakers: &[BreakerSt
 }
 
 request_body! {
-    /// What an operator wants of a breaker.
+    /// A change of the override of a breaker.
     pub struct CircuitRequest given(now: DateTime<Utc>) {
-        /// `auto`: it decides by itself, from a closed state and with fresh counts. `forced_open`: nobody asks the bureau.
-        /// `forced_closed`: everybody may, whatever it answers.
+        /// `auto`: the breaker works automatically, starting closed with its counters reset. `forced_open`: all calls
+        /// to the bureau are refused. `forced_closed`: all calls are allowed, whatever the bureau responds.
         #[schema(value_type = crate::http::schemas::CircuitModeName, example = "forced_open")]
         mode: CircuitMode = required(text(circuit_mode)),
-        /// Why; required unless the mode is `auto`.
+        /// The reason; required unless the mode is `auto`.
         #[schema(max_length = 500, example = "The bureau has announced maintenance")]
         reason: Option<String> = required_when(is_forced(mode), required_reason),
-        /// When it ends by itself; required unless the mode is `auto`. At most 30 days ahead for `forced_open`, 24 hours for
-        /// `forced_closed`.
+        /// When the override ends; required unless the mode is `auto`. At most 30 days ahead for `forced_open`, 24
+        /// hours for `forced_closed`.
         #[schema(example = "2026-11-22T18:00:00Z")]
         expires_at: Option<DateTime<Utc>> = required_when(is_forced(mode), |raw| override_end(raw, mode, now)),
     }
 }
 
-/// Forces a circuit breaker open or closed on every instance, or gives it back.
+/// Forces a circuit breaker open or closed on every instance, or returns it to automatic mode.
 ///
-/// Instances follow at once where they hear of it, and within `jobs.poll_interval_ms` where they do not. The last word counts;
-/// every one is kept.
+/// Instances that receive the notification apply the change immediately, others within `jobs.poll_interval_ms`. The
+/// latest change applies; all changes are recorded.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/circuits/{code}",
     operation_id = "set_circuit",
     tag = "operations",
-    params(("code" = crate::http::schemas::CountryCode, Path, description = "The country")),
+    params(("code" = crate::http::schemas::CountryCode, Path, description = "The country, as an ISO 3166-1 alpha-2 code; case is ignored")),
     request_body(
         content = CircuitRequest,
         example = json!({"mode": "forced_open", "reason": "The bureau has announced maintenance",
             "expires_at": "2026-11-22T18:00:00Z"}),
     ),
     responses(
-        (status = 200, description = "The circuit; `here` may take a moment to follow", body = CircuitView),
-        (status = 404, description = "There is no such country"),
+        (status = 200, description = "The circuit breaker; `here` may show the change only after a moment", body = CircuitView),
+        (status = 404, description = "Country not supported"),
     ),
 )]
 pub(in crate::http) async fn set(
@@ -243,7 +243,7 @@ fn override_end(
     now: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, Refusal> {
     match mode {
-        Some(CircuitMode::Auto) => Err(("not_allowed", "auto has no end".to_owned())),
+        Some(CircuitMode::Auto) => Err(("not_allowed", "must be absent if mode is auto".to_owned())),
         Some(CircuitMode::ForcedClosed) => expiry(raw, now, LONGEST_CLOSED),
         Some(CircuitMode::ForcedOpen) | None => expiry(raw, now, LONGEST_OPEN),
     }
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn forcing_needs_a_reason_and_an_end_that_is_near_enough() {
+    fn an_override_requires_a_reason_and_an_end_within_the_limit() {
         for fine in [
             r#"{"mode": "auto"}"#,
             r#"{"mode": "auto", "reason": "over"}"#,

@@ -23,66 +23,66 @@ use crate::queue::jobs::{
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// What the list is narrowed to, and which part of it is wanted.
+    /// Filters and page of the list.
     pub struct JobListParameters {
-        /// Where they stand: `pending`, `processing` or `waiting_external`.
+        /// The status: `pending`, `processing` or `waiting_external`.
         #[param(value_type = Option<JobStatus>)]
         status: Option<JobStatus> = job_status,
-        /// One task.
+        /// The task.
         #[param(example = "process_credit_application")]
         task: Option<String> = word,
-        /// One lane: for applications, the country's code.
+        /// The lane; for applications, the country code.
         #[param(example = "ES")]
         lane: Option<String> = word,
-        /// One application.
+        /// The application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
-        /// Jobs of a page; 20 when absent.
+        /// Jobs per page; the default is 20.
         #[param(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = page_size,
-        /// The `next_cursor` of the page before, with the same filters.
+        /// `next_cursor` of the previous page, with the same filters.
         cursor: Option<String> = any_text,
     }
 }
 
-/// One job that is not finished.
+/// An unfinished job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct JobView {
     /// The identifier.
     pub id: Uuid,
-    /// What is to be done.
+    /// The task that the job runs.
     #[schema(example = "process_credit_application")]
     pub task: String,
-    /// The lane that it waits in.
+    /// The job's lane.
     #[schema(example = "ES")]
     pub lane: String,
-    /// The application that it is about.
+    /// The application that the job processes.
     pub application_id: Option<Uuid>,
-    /// Where it stands.
+    /// The status.
     #[schema(value_type = JobStatus)]
     pub status: Label<JobStatus>,
-    /// Higher runs first: 0 for a new application, -5 for a retried dead letter, -10 for what is decided again after an
-    /// outage.
+    /// Jobs with a higher priority run first: 0 for a new application, -5 for a retried dead letter, -10 for a
+    /// re-decision after an outage.
     #[schema(example = 0)]
     pub priority: i16,
-    /// Attempts that were begun.
+    /// Number of attempts started.
     #[schema(example = 1)]
     pub attempts: i32,
-    /// Not before.
+    /// The earliest time of the next attempt.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub run_at: DateTime<Utc>,
-    /// The instance that has it.
+    /// The instance that holds the lease.
     pub leased_by: Option<String>,
-    /// Until when, unless it goes on to live.
+    /// When the lease expires unless it is renewed.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub leased_until: Option<DateTime<Utc>>,
-    /// The code of the last attempt's error.
+    /// The code of the error of the last attempt.
     pub error_type: Option<String>,
-    /// That error.
+    /// The message of the error of the last attempt.
     pub error_message: Option<String>,
-    /// The request that led to it.
+    /// The request that caused the job.
     pub request_id: Option<String>,
-    /// When it was queued.
+    /// When the job was queued.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
 }
@@ -108,19 +108,19 @@ impl From<ListedJob> for JobView {
     }
 }
 
-/// A part of the list.
+/// A page of jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct JobPage {
-    /// Most jobs of a page.
+    /// Maximum number of jobs per page.
     #[schema(example = 20)]
     pub page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
     /// The jobs.
     pub jobs: Vec<JobView>,
 }
 
-/// Jobs that wait or run, newest first. Finished ones are not among them.
+/// Lists waiting and running jobs, newest first. Finished jobs are not included.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/jobs",
@@ -161,7 +161,7 @@ fn job_status(text: &str) -> Result<JobStatus, Refusal> {
     text.parse().ok().ok_or_else(refusal)
 }
 
-/// Jobs of one lane in one status.
+/// The jobs of one lane in one status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneStats {
     /// The lane.
@@ -170,10 +170,10 @@ pub struct LaneStats {
     /// `pending`, `processing` or `waiting_external`.
     #[schema(value_type = JobStatus, example = "pending")]
     pub status: String,
-    /// How many; no further than `counted_up_to`.
+    /// Number of jobs, counted up to `counted_up_to`.
     #[schema(example = 12)]
     pub jobs: i64,
-    /// How long ago the oldest of those counted was queued, in milliseconds.
+    /// Age of the oldest counted job, in milliseconds.
     #[schema(example = 1500)]
     pub oldest_age_ms: Option<i64>,
     /// Whether operators have paused the lane.
@@ -193,13 +193,13 @@ impl From<LaneFigures> for LaneStats {
     }
 }
 
-/// Dead letters of one status.
+/// The dead letters in one status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeadLetterStats {
     /// `pending`, `reviewed`, `reprocessed` or `ignored`.
     #[schema(value_type = FailedJobStatus, example = "pending")]
     pub status: String,
-    /// How many; no further than `counted_up_to`.
+    /// Number of dead letters, counted up to `counted_up_to`.
     #[schema(example = 0)]
     pub jobs: i64,
 }
@@ -210,37 +210,37 @@ impl From<DeadLetters> for DeadLetterStats {
     }
 }
 
-/// What the queue holds.
+/// Figures on the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct JobStats {
-    /// Jobs that wait or run; beyond `counted_up_to` an estimate.
+    /// Number of waiting and running jobs; an estimate above `counted_up_to`.
     #[schema(example = 12)]
     pub depth: i64,
-    /// No count goes further: a longer queue is not counted to its end.
+    /// The limit of all counts in this response.
     #[schema(example = 10000)]
     pub counted_up_to: i64,
-    /// What each lane holds, by status; without those that hold nothing.
+    /// Jobs by lane and status; combinations without jobs are omitted.
     pub lanes: Vec<LaneStats>,
     /// Dead letters by status.
     pub dead_letters: Vec<DeadLetterStats>,
-    /// The answering instance...
+    /// The responding instance.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: String,
-    /// ...the jobs in work on it...
+    /// Number of jobs running on the responding instance.
     #[schema(example = 3)]
     pub running_here: u64,
-    /// ...and how many it has places for.
+    /// Maximum number of jobs running on the responding instance.
     #[schema(example = 600)]
     pub pool_size: u64,
 }
 
-/// What waits, runs and has failed, by lane.
+/// Returns the numbers of waiting, running and failed jobs by lane.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/jobs/stats",
     operation_id = "job_stats",
     tag = "operations",
-    responses((status = 200, description = "The figures of now", body = JobStats)),
+    responses((status = 200, description = "The current figures", body = JobStats)),
 )]
 pub(in crate::http) async fn stats(state: HttpState) -> Answer {
     let figures = jobs::figures(&state.resources).await?;

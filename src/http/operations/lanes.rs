@@ -23,10 +23,10 @@ use crate::json::{Refusal, boolean};
 use crate::lending::lane_admission::LaneAdmission;
 use crate::queue::lanes::{self, LaneChange, PausedLane};
 
-/// How long a lane may be paused with an end; without one it is until somebody ends it.
+/// Maximum duration of a pause with an end. A pause without one lasts until an operator ends it.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::days(30);
 
-/// A lane of the queue that the path names, in either case.
+/// A lane from the path; case is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LanePath(pub &'static str);
 
@@ -45,19 +45,19 @@ impl FromRequest for LanePath {
     }
 }
 
-/// Why a lane stands still.
+/// The pause of a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PauseView {
-    /// Why.
+    /// The reason for the pause.
     #[schema(example = "The bureau sends wrong reports")]
     pub reason: String,
-    /// Who paused it.
+    /// The operator who paused the lane.
     #[schema(example = "ana.garcia")]
     pub paused_by: String,
-    /// Since when.
+    /// When the lane was paused.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub paused_at: DateTime<Utc>,
-    /// When it ends by itself; `null`: when somebody ends it.
+    /// When the pause ends; `null` if it lasts until an operator ends it.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -73,19 +73,19 @@ impl From<PausedLane> for PauseView {
     }
 }
 
-/// One lane of the queue.
+/// A lane of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneView {
-    /// The lane: for applications, the country's code.
+    /// The name of the lane; for applications, the country code.
     #[schema(example = "ES")]
     pub lane: &'static str,
-    /// Whether operators have paused it, on every instance.
+    /// Whether an operator has paused the lane. A pause applies on every instance.
     #[schema(example = false)]
     pub paused: bool,
-    /// Their pause; `null` when there is none.
+    /// The pause; `null` if the lane is not paused.
     pub pause: Option<PauseView>,
-    /// What the answering instance would take from it by its own circuit breaker (`when_open`): `everything`, `one_probe` or
-    /// `nothing`; `null` when that instance does not know.
+    /// The jobs that the responding instance claims from the lane, depending on its circuit breaker (`when_open`):
+    /// `everything`, `one_probe` or `nothing`; `null` if the instance has no breaker for the lane.
     #[schema(value_type = Option<crate::http::schemas::LaneIntake>, example = "everything")]
     pub intake: Option<&'static str>,
 }
@@ -93,20 +93,20 @@ pub struct LaneView {
 /// The lanes of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneList {
-    /// The answering instance: `intake` is its own.
+    /// The responding instance, to which `intake` applies.
     #[schema(example = "4711-019a5d2e7c1a7b3e9a540d7a3c1f5e21")]
     pub instance: String,
     /// The lanes.
     pub lanes: Vec<LaneView>,
 }
 
-/// The lanes of the queue, and whether they stand still.
+/// Lists the lanes of the queue and their pauses.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/jobs/lanes",
     operation_id = "list_lanes",
     tag = "operations",
-    responses((status = 200, description = "Every lane", body = LaneList)),
+    responses((status = 200, description = "All lanes", body = LaneList)),
 )]
 pub(in crate::http) async fn list(state: HttpState) -> Answer {
     let paused = lanes::paused(&state.resources).await?;
@@ -141,37 +141,37 @@ fn view(
 }
 
 request_body! {
-    /// Whether a lane is to stand still.
+    /// A pause of a lane, or its end.
     pub struct LaneRequest given(now: DateTime<Utc>) {
-        /// `true`: no instance claims its jobs. `false`: they run again.
+        /// `true`: no instance claims jobs of the lane. `false`: its jobs are claimed again.
         #[schema(example = true)]
         paused: bool = required(boolean),
-        /// Why.
+        /// The reason for the change.
         #[schema(max_length = 500, example = "The bureau sends wrong reports")]
         reason: String = required(required_reason),
-        /// When a pause ends by itself, at most 30 days ahead; without it, when somebody ends it.
+        /// When the pause ends, at most 30 days ahead. By default it lasts until an operator ends it.
         #[schema(example = "2026-11-22T18:00:00Z")]
         expires_at: Option<DateTime<Utc>> = optional(|raw| pause_end(raw, paused, now)),
     }
 }
 
-/// Pauses a lane of the queue on every instance, or has it run again.
+/// Pauses a lane of the queue on every instance, or resumes it.
 ///
-/// Applications are accepted meanwhile, and wait. Jobs that run already are not touched. Waiting uses up no attempt and has no
-/// limit.
+/// During a pause, applications are still accepted and their jobs wait. Running jobs are not affected. Waiting uses no
+/// attempts and has no time limit.
 #[utoipa::path(
     put,
     path = "/api/v1/admin/jobs/lanes/{lane}",
     operation_id = "set_lane",
     tag = "operations",
-    params(("lane" = String, Path, description = "The lane: for applications, the country's code", example = "ES")),
+    params(("lane" = String, Path, description = "Name of the lane; for applications, the country code", example = "ES")),
     request_body(
         content = LaneRequest,
         example = json!({"paused": true, "reason": "The bureau sends wrong reports"}),
     ),
     responses(
         (status = 200, description = "The lane", body = LaneView),
-        (status = 404, description = "There is no such lane"),
+        (status = 404, description = "Lane not found"),
     ),
 )]
 pub(in crate::http) async fn set(
@@ -198,7 +198,7 @@ pub(in crate::http) async fn set(
 
 fn pause_end(raw: &RawValue, paused: Option<bool>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
     match paused {
-        Some(false) => Err(("not_allowed", "only a pause has an end".to_owned())),
+        Some(false) => Err(("not_allowed", "must be absent if paused is false".to_owned())),
         _ => expiry(raw, now, LONGEST_PAUSE),
     }
 }

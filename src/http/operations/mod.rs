@@ -48,7 +48,7 @@ fn expiry(raw: &RawValue, now: DateTime<Utc>, longest: TimeDelta) -> Result<Date
     let moment = moment.ok_or_else(|| ("bad_time", "must be an RFC 3339 time".to_owned()))?;
     let hours = longest.num_hours();
     if moment <= now || moment > now + longest {
-        return Err(("out_of_range", format!("must be to come, within {hours} hours")));
+        return Err(("out_of_range", format!("must be in the future, at most {hours} hours from now")));
     }
     Ok(moment)
 }

@@ -1,4 +1,4 @@
-//! The problem as it is sent (RFC 9457).
+//! The JSON body of a problem (RFC 9457).
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -11,53 +11,53 @@ use super::{CONTENT_TYPE, PAGES, status};
 use crate::domain::ids::ApplicationId;
 use crate::error::FieldError;
 
-/// Longest pointer of a field error, in characters: it may hold a name that the client made up.
+/// Maximum length of a field error's pointer, in characters: it may contain a name chosen by the client.
 pub(super) const MAX_POINTER_CHARS: usize = 200;
 
-/// A problem as it is sent (RFC 9457), with Aval's members `code`, `request_id` and `errors`.
+/// An RFC 9457 problem with the extension members `code`, `request_id` and `errors`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
     /// The path of a page that explains this kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "/problems/validation_failed")]
     pub kind: String,
-    /// What it is, the same at every occurrence.
+    /// A summary of the kind of problem, the same for every occurrence.
     #[schema(example = "Validation failed")]
     pub title: &'static str,
     /// The HTTP status.
     #[schema(example = 422)]
     pub status: u16,
-    /// What it is this time.
+    /// A description of this occurrence.
     #[schema(example = "The errors member lists every invalid value.")]
     pub detail: String,
     /// The stable code to match on.
     #[schema(value_type = crate::http::schemas::ProblemCode, example = "validation_failed")]
     pub code: &'static str,
-    /// The request's identifier, also in `X-Request-ID`.
+    /// The identifier of the request, also in `X-Request-ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub request_id: Option<String>,
-    /// What is wrong with each value; with `validation_failed` alone.
+    /// The invalid values; only with `validation_failed`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ProblemField>,
-    /// The status that the application has; with `illegal_transition` alone.
+    /// The current status of the application; only with `illegal_transition`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "APPROVED")]
     pub from: Option<&'static str>,
-    /// The status that was asked for; with `illegal_transition` alone.
+    /// The requested status; only with `illegal_transition`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>, example = "CANCELLED")]
     pub to: Option<&'static str>,
-    /// The statuses that the caller could ask for instead; with `illegal_transition` alone.
+    /// The statuses that the caller can set instead; only with `illegal_transition`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<crate::http::schemas::ApplicationStatus>>)]
     pub allowed: Option<Vec<&'static str>>,
-    /// The caller's open application; with `duplicate_application` alone.
+    /// The caller's open application; only with `duplicate_application`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
     pub application_id: Option<ApplicationId>,
-    /// Until when that application keeps others for the same document away, unless it is rejected, cancelled, completed or
-    /// deleted before; with `duplicate_application` alone.
+    /// When that application stops blocking others for the same document, unless it is rejected, cancelled, completed
+    /// or deleted before; only with `duplicate_application`.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "crate::domain::timestamp::serialize_option"
@@ -65,7 +65,7 @@ pub struct Problem {
     pub open_until: Option<DateTime<Utc>>,
 }
 
-/// One value that is not acceptable.
+/// An invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ProblemField {
     /// An RFC 6901 JSON pointer into the body, or `?name` for a query parameter.
@@ -74,7 +74,7 @@ pub struct ProblemField {
     /// The stable reason code.
     #[schema(value_type = crate::http::schemas::FieldCode, example = "bad_check_digit")]
     pub code: &'static str,
-    /// A sentence for the person who sent it.
+    /// A description for people.
     #[schema(example = "The check character does not match the rest of the document.")]
     pub detail: String,
 }
@@ -104,7 +104,7 @@ impl Problem {
         }
     }
 
-    /// The problem of an answer that a library made, of which only the status is known.
+    /// The problem for a response that a library generated, of which only the status is known.
     pub fn of_status(status: StatusCode, request_id: Option<&str>) -> Self {
         let same_status = CATALOGUE.iter().find(|kind| kind.status == status.as_u16());
         let class = if status.is_server_error() { INTERNAL_ERROR } else { REQUEST_REFUSED };
@@ -113,7 +113,7 @@ impl Problem {
         Self::of(kind, format!("{reason}."), request_id)
     }
 
-    /// The answer with this problem.
+    /// The HTTP response.
     pub fn response(&self) -> HttpResponse {
         let body = serde_json::to_string(self).unwrap_or_default();
         HttpResponse::build(status(self.status)).content_type(CONTENT_TYPE).body(body)

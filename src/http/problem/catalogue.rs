@@ -1,4 +1,4 @@
-//! The problems that the API answers with, and the codes of invalid values.
+//! The kinds of problems in API responses, and the codes of invalid values.
 
 /// One kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ catalogue! {
         "The request may still take effect. Read the resource, or repeat the request with the same `Idempotency-Key`.";
 }
 
-/// Every code that one value of a request can be refused with, in `errors[].code`, and what it means.
+/// All values of `errors[].code` with their meanings.
 #[rustfmt::skip]
 pub const FIELD_CODES: &[(&str, &str)] = &[
     ("ambiguous", "Two values were sent that exclude each other"),

@@ -1,13 +1,13 @@
-//! The error reference: what each code means, and what a client does about it.
+//! The error reference: the meaning and the remedy of each code.
 //!
-//! `docs/errors.md` and the pages at `/problems/{code}`, to which the `type` of every problem leads, are made from this and
-//! from the [`CATALOGUE`]. Tests hold both against the code.
+//! `docs/errors.md` and the pages at `/problems/{code}`, which the `type` of every problem links to, are generated from
+//! this file and the [`CATALOGUE`]. Tests compare both with the code.
 
 use std::fmt::Write as _;
 
 use super::catalogue::{CATALOGUE, FIELD_CODES, Kind};
 
-/// Where the page of a problem is.
+/// The path of problem pages, without the code.
 pub const PAGES: &str = "/problems/";
 
 /// The HTML page of a problem; `None` for an unknown code.
@@ -35,7 +35,7 @@ pub fn markdown() -> String {
     kinds.sort_by_key(|kind| (kind.status, kind.code));
     for kind in kinds {
         let Kind { code, status, title, remedy } = kind;
-        // Writing to a text never fails.
+        // Writing to a string never fails.
         let _ = writeln!(text, "| {status} | <a id=\"{code}\"></a>`{code}` | {title} | {remedy} |");
     }
     text.push_str(FIELDS);
@@ -91,10 +91,10 @@ mod tests {
         assert!(file == markdown(), "docs/errors.md is out of date: aval errors > docs/errors.md");
     }
 
-    /// Names of members that stand before a sentence in the source as codes do.
+    /// Member names that look like codes in the source.
     const NO_CODES: [&str; 1] = ["max_amount"];
 
-    /// The codes that stand in the source where values are refused.
+    /// The codes in `source` with which values are refused.
     fn codes_in(source: &str) -> BTreeSet<String> {
         let mut codes = BTreeSet::new();
         for (place, _) in source.match_indices('"') {
@@ -140,7 +140,7 @@ mod tests {
                     folders.push(path);
                     continue;
                 }
-                // What a WebSocket answers is not in HTTP's reference.
+                // Codes of WebSocket errors are not part of the HTTP reference.
                 let name = path.to_string_lossy().into_owned();
                 if !name.ends_with(".rs") || name.ends_with("tests.rs") || name.contains("/ws/") {
                     continue;

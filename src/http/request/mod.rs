@@ -1,11 +1,11 @@
-//! Request bodies and queries: one declaration is both the schema in the OpenAPI document and the reader.
+//! Request bodies and queries: one declaration generates both the OpenAPI schema and the reader.
 //!
-//! [`request_body!`] declares a JSON object, [`request_query!`] the parameters of a query. Each field names its type, how it
-//! is read, and by its attributes what the document says of it. Readers of single values are in [`values`] and
+//! [`request_body!`] declares a JSON object, [`request_query!`] the parameters of a query. Each field has a type, a
+//! reader, and attributes with its description in the OpenAPI document. Readers of single values are in [`values`] and
 //! [`crate::json`].
 //!
-//! A client gets all problems of a request in one answer, so a reader does not stop at the first. Unknown and duplicate
-//! members are problems as well: they are mistakes that would otherwise be ignored silently.
+//! A client gets all problems of a request in one response, so a reader does not stop at the first. Unknown and
+//! duplicate members are problems as well: they are mistakes that would otherwise be ignored silently.
 
 pub(super) mod values;
 
@@ -15,32 +15,33 @@ use super::problem::Rejection;
 use crate::error::{Error, FieldError};
 use crate::json::{Members, Refusal, pointer_step};
 
-/// Most unknown members that are reported, which bounds the size of the answer.
+/// Maximum number of unknown members to report, which limits the size of the response.
 pub(super) const MAX_UNKNOWN_REPORTED: usize = 20;
 
-/// Declares a struct that is a JSON object of a request, with its schema and with `read`, its reader.
+/// Declares a struct for a JSON object in a request, with its schema and its reader, `read`.
 ///
 /// ```text
 /// request_body! {
 ///     /// A new meeting.
 ///     pub struct MeetingRequest given(now: DateTime<Utc>) {
-///         /// Who invites.
+///         /// The host.
 ///         #[schema(value_type = String, example = "ana.lopez")]
 ///         host: AccountName = required(text(account_name)),
-///         /// When it begins.
+///         /// Start time.
 ///         start: DateTime<Utc> = required(|raw| later(raw, now)),
-///         /// When it ends; an hour later when absent.
+///         /// End time; the default is one hour after the start.
 ///         end: Option<DateTime<Utc>> = optional(time) then(|end| not_before(end, start)),
 ///     }
 /// }
 /// ```
 ///
-/// - `required`, `optional`, `changed` and so on are methods of [`Fields`]. All but the required ones give an `Option`.
-/// - `#[schema]` is utoipa's attribute; `value_type` stands for a type that has no schema.
-/// - `given` lists the arguments of `read` after the members: what readers need beside the text.
+/// - `required`, `optional`, `changed` and so on are methods of [`Fields`]. All but the required ones return an
+///   `Option`.
+/// - `#[schema]` is utoipa's attribute; `value_type` replaces a type without a schema.
+/// - `given` lists further arguments of `read`, for readers that need more than the text.
 /// - `then` checks a value after all members have been read, and may convert it.
-/// - Readers and checks may use the fields above them, and checks all fields. Each is an `Option` there: `None` if it is
-///   absent or was refused.
+/// - Readers can use the fields declared above them, and checks can use all fields. There, each field is an `Option`:
+///   `None` if it is absent or was refused.
 macro_rules! request_body {
     (
         $(#[$meta:meta])*
@@ -75,9 +76,9 @@ macro_rules! request_body {
 }
 pub(super) use request_body;
 
-/// Declares a struct that holds the parameters of a query, with its schema and with `take`, which reads them.
+/// Declares a struct for the parameters of a query, with its schema and its reader, `take`.
 ///
-/// Every parameter may be absent; one that is refused is `None` as well, and [`Query::finish`](super::query::Query::finish)
+/// All parameters are optional. A refused parameter is `None`, and [`Query::finish`](super::query::Query::finish)
 /// reports it.
 macro_rules! request_query {
     (
@@ -102,7 +103,7 @@ macro_rules! request_query {
 }
 pub(super) use request_query;
 
-/// The problems of a value; each pointer begins at the value. It is empty if the problems were reported elsewhere.
+/// The problems of a value. Pointers are relative to the value. Empty if the problems were reported elsewhere.
 #[derive(Debug, Default)]
 pub struct Refusals(Vec<FieldError>);
 
@@ -112,7 +113,7 @@ impl Refusals {
         self.0.push(FieldError::new(pointer, code, detail));
     }
 
-    /// `value`, unless there are problems.
+    /// Returns `value` if there are no problems.
     ///
     /// # Errors
     /// The problems.
@@ -154,7 +155,7 @@ pub struct Fields<'a> {
     /// Fields that were sent under their deprecated names.
     renamed: Vec<(&'static str, &'static str)>,
     refusals: Refusals,
-    /// Problems within members: they are reported last.
+    /// Problems within members, which are reported last.
     nested: Vec<FieldError>,
 }
 
@@ -226,7 +227,7 @@ impl<'a> Fields<'a> {
         self.required(sent, read)
     }
 
-    /// The same for a member that may be absent or `null`.
+    /// Takes a member that may be absent or `null`, under its deprecated name only if the current one is absent.
     pub fn optional_or_deprecated<T, E: Into<Refusals>>(
         &mut self,
         name: &'static str,
@@ -267,10 +268,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ends the reading with `value`, which is `None` only if a field was refused.
+    /// Finishes reading with `value`, which is `None` only if a field was refused.
     ///
     /// # Errors
-    /// All problems, with the members that were not read, up to a limit.
+    /// All problems, including unknown members up to a limit.
     pub fn finish<T>(mut self, value: impl FnOnce() -> Option<T>) -> Result<T, Refusals> {
         let unknown = self.members.iter().take(MAX_UNKNOWN_REPORTED);
         let unknown = unknown.map(|(name, _)| {
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_reported_each_with_its_pointer() {
+    fn all_problems_are_reported_with_their_pointers() {
         for (json, expected) in [
             (r#"{"title": "a"}"#, ""),
             ("{}", "/name required"),

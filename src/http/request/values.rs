@@ -1,4 +1,4 @@
-//! Readers of values that several requests have: of JSON values, and of texts in queries.
+//! Readers of values that several requests share, for JSON values and query parameters.
 
 use std::ops::RangeInclusive;
 
@@ -14,7 +14,7 @@ use crate::domain::ids::ApplicationId;
 use crate::domain::status::{Status, UnknownStatus};
 use crate::json::{Refusal, bad_type, string, whole_number};
 
-/// Longest reason, in characters.
+/// Maximum length of a reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
 /// Reads a JSON string with the reader of a query parameter.
@@ -44,7 +44,7 @@ pub(in crate::http) fn bad_uuid() -> Refusal {
     ("bad_uuid", "must be a UUID".to_owned())
 }
 
-/// Reads any text, to be checked later.
+/// Accepts any text, to be checked later.
 pub(in crate::http) fn any_text(text: &str) -> Result<String, Refusal> {
     Ok(text.to_owned())
 }
@@ -53,10 +53,10 @@ pub(in crate::http) fn any_text(text: &str) -> Result<String, Refusal> {
 pub(in crate::http) fn word(text: &str) -> Result<String, Refusal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let is_word = text.len() <= 64 && text.chars().all(plain);
-    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_word", "is not a word of this list".to_owned()))
+    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_word", "is not a valid name".to_owned()))
 }
 
-/// Reads a number of digits alone, from 1 to `max`.
+/// Reads a number from 1 to `max` that consists only of digits.
 pub(in crate::http) fn digits(text: &str, max: i64) -> Result<i64, Refusal> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|number| digits && (1..=max).contains(number));
@@ -84,7 +84,7 @@ pub(in crate::http) fn credit_score(raw: &RawValue) -> Result<CreditScore, Refus
     whole_number(raw)?.and_then(CreditScore::new).ok_or_else(|| out_of_range(&range))
 }
 
-/// Reads the state of a bank account; any other text is `unknown`.
+/// Reads the status of a bank account; any other text counts as `unknown`.
 pub(in crate::http) fn account_status(raw: &RawValue) -> Result<AccountStatus, Refusal> {
     let text = string(raw)?;
     let status: Result<AccountStatus, ValueError> = AccountStatus::deserialize(text.into_deserializer());
@@ -96,10 +96,7 @@ pub(in crate::http) fn reason(raw: &RawValue) -> Result<String, Refusal> {
     let text = string(raw)?;
     let fits = text.chars().count() <= MAX_REASON_CHARS && !text.chars().any(char::is_control);
     let refusal = || {
-        (
-            "bad_reason",
-            format!("must be at most {MAX_REASON_CHARS} characters, none of them a control character"),
-        )
+        ("bad_reason", format!("must be at most {MAX_REASON_CHARS} characters without control characters"))
     };
     if fits { Ok(text) } else { Err(refusal()) }
 }
@@ -108,29 +105,33 @@ pub(in crate::http) fn reason(raw: &RawValue) -> Result<String, Refusal> {
 pub(in crate::http) fn required_reason(raw: &RawValue) -> Result<String, Refusal> {
     let reason = reason(raw)?;
     let stated = reason.trim();
-    if stated.is_empty() { Err(("bad_reason", "must say why".to_owned())) } else { Ok(stated.to_owned()) }
+    if stated.is_empty() {
+        Err(("bad_reason", "must not be empty".to_owned()))
+    } else {
+        Ok(stated.to_owned())
+    }
 }
 
-/// Which end of a period a time is.
+/// The end of a period that a time belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edge {
     Start,
     End,
 }
 
-/// Reads the start of a period: an RFC 3339 time, or a date, from whose start on (UTC) it is.
+/// Reads the start of a period: an RFC 3339 time, or a date, which means its start in UTC.
 pub(in crate::http) fn period_start(text: &str) -> Result<DateTime<Utc>, Refusal> {
     moment(text, Edge::Start)
 }
 
-/// Reads the end of a period, which is exclusive: an RFC 3339 time, or a date, to whose end (UTC) it is.
+/// Reads the exclusive end of a period: an RFC 3339 time, or a date, which means its end in UTC.
 pub(in crate::http) fn period_end(text: &str) -> Result<DateTime<Utc>, Refusal> {
     moment(text, Edge::End)
 }
 
 fn moment(text: &str, edge: Edge) -> Result<DateTime<Utc>, Refusal> {
     let refusal =
-        || ("bad_time", "must be an RFC 3339 time or a date such as 2026-01-31; write + as %2B".to_owned());
+        || ("bad_time", "must be an RFC 3339 time or a date such as 2026-01-31; encode + as %2B".to_owned());
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
@@ -143,7 +144,7 @@ fn moment(text: &str, edge: Edge) -> Result<DateTime<Utc>, Refusal> {
     Ok(midnight.ok_or_else(refusal)?.and_time(NaiveTime::MIN).and_utc())
 }
 
-/// Refuses the end of a period before its start.
+/// Refuses a period that ends before it starts.
 pub(in crate::http) fn check_period(
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,

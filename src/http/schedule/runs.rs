@@ -18,35 +18,35 @@ use crate::queue::scheduled_runs::{self, Outcome, RunFilter};
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// What the list is narrowed to, and which part of it is wanted.
+    /// Filters and page of the list.
     pub struct RunListParameters {
-        /// One task.
+        /// The task.
         #[param(value_type = Option<String>, example = "expire_webhooks")]
         task: Option<&'static str> = task,
-        /// `requested`, `running`, `completed`, `failed` or `abandoned`.
+        /// The outcome: `requested`, `running`, `completed`, `failed` or `abandoned`.
         #[param(value_type = Option<Outcome>)]
         outcome: Option<Outcome> = outcome,
-        /// Runs of a page; 20 when absent.
+        /// Runs per page; the default is 20.
         #[param(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = page_size,
-        /// The `next_cursor` of the page before, with the same filters.
+        /// `next_cursor` of the previous page, with the same filters.
         cursor: Option<String> = any_text,
     }
 }
 
-/// A part of the list.
+/// A page of runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RunPage {
-    /// Most runs of a page.
+    /// Maximum number of runs per page.
     #[schema(example = 20)]
     pub page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
     /// The runs.
     pub runs: Vec<RunView>,
 }
 
-/// Runs of recurring tasks, newest first.
+/// Lists the runs of scheduled tasks, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/scheduled-runs",

@@ -19,63 +19,64 @@ use crate::json::Refusal;
 use crate::storage::seal::KeyRing;
 
 const DEFAULT_PAGE_SIZE: i64 = 50;
-/// Longest value of a filter: no name is longer.
+/// Maximum length of a filter value; no name is longer.
 const MAX_FILTER_BYTES: usize = 128;
 
 request_query! {
-    /// What the list is narrowed to, and which part of it is wanted.
+    /// Filters and page of the list.
     pub struct SecurityEventParameters {
-        /// One kind of event.
+        /// The kind of event.
         #[param(example = "login_failed")]
         kind: Option<String> = name,
-        /// Who did it.
+        /// The actor.
         #[param(example = "admin")]
         actor: Option<String> = name,
-        /// The account or key that is affected.
+        /// The affected account or API key.
         #[param(example = "key:core-banking")]
         subject: Option<String> = name,
-        /// At or after this RFC 3339 time, or on or after this date (UTC).
+        /// Occurred at or after this RFC 3339 time, or on or after this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-01")]
         from: Option<DateTime<Utc>> = period_start,
-        /// Before this RFC 3339 time, or on or before this date (UTC).
+        /// Occurred before this RFC 3339 time, or on or before this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-31")]
         to: Option<DateTime<Utc>> = period_end,
-        /// Events of a page; 50 when absent.
+        /// Events per page; the default is 50.
         #[param(minimum = 1, maximum = 100, example = 50)]
         page_size: Option<i64> = page_size,
-        /// The `next_cursor` of the page before, with the same filters.
+        /// `next_cursor` of the previous page, with the same filters.
         cursor: Option<String> = any_text,
     }
 }
 
-/// A change of an account or an API key, a log-in or its failure.
+/// A change of an account or API key, or a successful or failed sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SecurityEventEntry {
     /// The identifier.
     pub id: Uuid,
-    /// What happened: `account_created`, `account_role_changed`, `account_disabled`, `account_enabled`,
-    /// `account_deleted`, `password_changed` (a reset when the actor is not the subject), `api_key_created`,
-    /// `api_key_changed`, `api_key_first_used`, `api_key_revoked`, `api_key_deleted`, `login_succeeded`, `login_failed`,
-    /// `logged_out`, `refresh_token_reused` or `access_token_issued`. New versions add kinds.
+    /// The kind of event: `account_created`, `account_role_changed`, `account_disabled`, `account_enabled`,
+    /// `account_deleted`, `password_changed` (a reset if the actor is not the subject), `api_key_created`,
+    /// `api_key_changed`, `api_key_first_used`, `api_key_revoked`, `api_key_deleted`, `login_succeeded`,
+    /// `login_failed`, `logged_out`, `refresh_token_reused` or `access_token_issued`. New versions may add kinds.
     #[schema(example = "account_role_changed")]
     pub kind: String,
-    /// Who did it: an account, `key:<name>`, `system:<part>`, or `database:<role>` for a change by plain SQL; `null` for a
-    /// client that had not authenticated.
+    /// The actor: an account, `key:<name>`, `system:<component>`, or `database:<role>` for a change by plain SQL;
+    /// `null` for an unauthenticated client.
     #[schema(example = "admin")]
     pub actor: Option<String>,
-    /// The account or `key:<name>` that is affected; `null` for a log-in with a name that no account has.
+    /// The affected account or `key:<name>`; `null` for a sign-in with an unknown name.
     #[schema(example = "ana.lopez")]
     pub subject: Option<String>,
-    /// Details, by kind. Of failed log-ins of one address for one name the first, second, fourth and so on are recorded:
-    /// `attempts` counts them, and `unrecorded` those of all clients since the last that was recorded.
+    /// Details, depending on the kind. Of repeated failed sign-ins from one address with one name, only the first,
+    /// second, fourth and so on are recorded: `attempts` is their number, and `unrecorded` is the number of failed
+    /// sign-ins of all clients that were not recorded since the previous event.
     #[schema(value_type = Object)]
     pub detail: Value,
-    /// The client's IP address; `null` without a client.
+    /// The client's IP address; `null` if the event was not caused by a client.
     #[schema(example = "203.0.113.9")]
     pub address: Option<String>,
-    /// The request.
+    /// The request that caused the event.
     pub request_id: Option<String>,
-    /// When.
+    /// Time of the event.
     pub occurred_at: DateTime<Utc>,
 }
 
@@ -94,21 +95,21 @@ impl SecurityEventEntry {
     }
 }
 
-/// A part of the list.
+/// A page of security events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SecurityEventPage {
-    /// Most events of a page.
+    /// Maximum number of events per page.
     #[schema(example = 50)]
     pub page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
     /// The events.
     pub events: Vec<SecurityEventEntry>,
 }
 
-/// Changes of accounts and API keys, log-ins and their failures, newest first.
+/// Lists changes of accounts and API keys and successful and failed sign-ins, newest first.
 ///
-/// A change is recorded in its own transaction: there is none without its event.
+/// A change and its event are committed in the same transaction, so every change is recorded.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/security-events",
@@ -146,8 +147,8 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(EventFilter, Page)> {
     Ok((filter, page))
 }
 
-/// A text that is no name finds nothing; one that the database cannot hold is refused.
+/// Accepts any text that the database can store; a text that is not a name simply matches nothing.
 fn name(text: &str) -> Result<String, Refusal> {
     let safe = text.len() <= MAX_FILTER_BYTES && !text.chars().any(char::is_control);
-    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_name", "is not a name".to_owned()))
+    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_name", "is not a valid name".to_owned()))
 }

@@ -15,21 +15,21 @@ use crate::http::request::request_body;
 use crate::json::string;
 
 request_body! {
-    /// Who logs in.
+    /// The credentials of a user.
     pub struct LoginRequest {
-        /// The account.
+        /// The name of the account.
         #[schema(example = "ana.lopez")]
         username: String = required(string),
-        /// Its password.
+        /// The password of the account.
         #[schema(value_type = String, max_length = 512, example = "correct horse battery")]
         password: SecretString = required(tokens::secret),
     }
 }
 
-/// Begins a session with a username and a password.
+/// Starts a session with a username and a password.
 ///
-/// Whatever is wrong with them, the answer is the same 401 after the same work. After several failures an address has to
-/// wait before it tries the same name again, longer each time; the answer is a 429 then.
+/// Any invalid combination gets the same 401 after the same amount of work. After several failures for a name, the
+/// address must wait before it can try that name again, longer after each failure; until then it gets a 429.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -39,7 +39,7 @@ request_body! {
     responses(
         (status = 200, description = "The tokens of the session", body = SessionTokens,
             headers(("Cache-Control" = String, description = "`no-store`"))),
-        (status = 401, description = "There is no enabled account with this username and password"),
+        (status = 401, description = "No enabled account has this username and password"),
     ),
 )]
 pub(in crate::http) async fn login(
@@ -49,7 +49,7 @@ pub(in crate::http) async fn login(
     body: JsonObject,
 ) -> Answer {
     let LoginRequest { username, password } = LoginRequest::read(body.members()?)?;
-    // A name alone would let one address use up the attempts of all others.
+    // A limit per name alone would let one address use up the attempts of all others.
     check_subject(&request, &subject(&request, &username)).await?;
     let pair = state.accounts.login(&username, password, &origin).await.inspect_err(|error| {
         let metrics = &state.resources.metrics;
@@ -62,7 +62,7 @@ pub(in crate::http) async fn login(
     Ok(tokens::answer(&pair))
 }
 
-/// The name that is tried, and from where.
+/// The subject of the limit: the name and the network of the client.
 fn subject(request: &HttpRequest, username: &str) -> String {
     let network = request.extensions().get::<ClientAddress>().map(|address| address.network().to_string());
     format!("{}\n{username}", network.unwrap_or_default())

@@ -13,20 +13,20 @@ use crate::http::problem::Answer;
 use crate::http::request::request_body;
 
 request_body! {
-    /// A change of one's own password.
+    /// A change of the caller's password.
     pub struct PasswordRequest {
-        /// The password until now.
+        /// The current password.
         #[schema(value_type = String, max_length = 512, example = "correct horse battery")]
         current_password: SecretString = required(tokens::secret),
-        /// The password from now on.
+        /// The new password.
         #[schema(value_type = String, min_length = 12, max_length = 128, example = "a longer horse battery")]
         new_password: SecretString = required(tokens::new_password),
     }
 }
 
-/// Changes one's own password.
+/// Changes the caller's password.
 ///
-/// Every session of the account ends, on every device; the answer begins a new one.
+/// All sessions of the account end, on every device. The response contains the tokens of a new session.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/password",
@@ -39,7 +39,7 @@ request_body! {
     responses(
         (status = 200, description = "The tokens of the new session", body = SessionTokens,
             headers(("Cache-Control" = String, description = "`no-store`"))),
-        (status = 403, description = "That is not the current password"),
+        (status = 403, description = "The current password is wrong"),
     ),
 )]
 pub(in crate::http) async fn change(

@@ -10,19 +10,20 @@ use crate::http::problem::Answer;
 use crate::http::request::request_body;
 
 request_body! {
-    /// What renews a session.
+    /// A refresh of a session.
     pub struct RefreshRequest {
-        /// The newest refresh token of the session.
+        /// The session's latest refresh token.
         #[schema(value_type = String, max_length = 128, example = "Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA")]
         refresh_token: SecretString = required(tokens::secret),
     }
 }
 
-/// Renews a session.
+/// Refreshes a session.
 ///
-/// Each refresh token is good once. One that comes again within ten seconds, from a second tab for instance, gets tokens
-/// of the same session, a few times; later it tells that somebody has a copy, and the session is over for everybody. A
-/// session ends 30 days after its log-in, however often it is renewed (`accounts.session_days`).
+/// Each refresh token can be used once. If a token is used again within ten seconds, for example by a second browser
+/// tab, the response contains tokens of the same session; this is allowed a few times. Later reuse means that the token
+/// has been copied, and ends the session for all its holders. A session ends 30 days after its sign-in even if it is
+/// refreshed (`accounts.session_days`).
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",
@@ -30,9 +31,9 @@ request_body! {
     tag = "accounts",
     request_body(content = RefreshRequest, example = json!({"refresh_token": "Yx1mC0W7Z9fC8mV1qk3u5b8Q2nT4rL6pJ0hG7dSxEzA"})),
     responses(
-        (status = 200, description = "The next tokens of the session", body = SessionTokens,
+        (status = 200, description = "New tokens of the session", body = SessionTokens,
             headers(("Cache-Control" = String, description = "`no-store`"))),
-        (status = 401, description = "The token is not good, or not any more: log in again"),
+        (status = 401, description = "The token is invalid, expired or revoked; log in again"),
     ),
 )]
 pub(in crate::http) async fn refresh(state: HttpState, origin: Origin, body: JsonObject) -> Answer {

@@ -22,53 +22,54 @@ use crate::storage::seal::KeyRing;
 const DEFAULT_PAGE_SIZE: i64 = 50;
 
 request_query! {
-    /// What the list is narrowed to, and which part of it is wanted.
+    /// Filters and page of the list.
     pub struct StaffViewParameters {
-        /// One account.
+        /// The account.
         #[param(example = "ana.garcia")]
         account: Option<String> = account,
-        /// One kind of look: `application`, `application_status`, `application_audit`, `application_decision`,
+        /// The kind of view: `application`, `application_status`, `application_audit`, `application_decision`,
         /// `application_list`, `application_search` or `application_export`.
         #[param(value_type = Option<crate::http::schemas::StaffViewAction>, example = "application")]
         action: Option<ViewAction> = action,
-        /// One application.
+        /// The application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
-        /// At or after this RFC 3339 time, or on or after this date (UTC).
+        /// Viewed at or after this RFC 3339 time, or on or after this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-01")]
         from: Option<DateTime<Utc>> = period_start,
-        /// Before this RFC 3339 time, or on or before this date (UTC).
+        /// Viewed before this RFC 3339 time, or on or before this date (UTC).
         #[param(value_type = Option<String>, example = "2026-01-31")]
         to: Option<DateTime<Utc>> = period_end,
-        /// Looks of a page; 50 when absent.
+        /// Views per page; the default is 50.
         #[param(minimum = 1, maximum = 100, example = 50)]
         page_size: Option<i64> = page_size,
-        /// The `next_cursor` of the page before, with the same filters.
+        /// `next_cursor` of the previous page, with the same filters.
         cursor: Option<String> = any_text,
     }
 }
 
-/// One look of staff at what is not its own.
+/// A view by staff of data that belongs to other accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StaffViewEntry {
     /// The identifier.
     pub id: Uuid,
-    /// Who looked.
+    /// The account that viewed the data.
     #[schema(example = "ana.garcia")]
     pub account: String,
-    /// At what kind of thing.
+    /// The kind of view.
     #[schema(value_type = crate::http::schemas::StaffViewAction, example = "application")]
     pub action: String,
     /// The application; `null` for a list, a search or an export.
     pub application_id: Option<Uuid>,
-    /// What a list, a search or an export was narrowed to, without personal data.
+    /// The filters of a list, search or export, without personal data.
     #[schema(value_type = Object)]
     pub filter: Value,
-    /// The blind index of the document that was searched for: the same for the same document, and not the document.
+    /// The blind index of the document that was searched for. Equal documents have equal indexes; the document cannot
+    /// be derived from its index.
     pub document_index: Option<String>,
     /// The request.
     pub request_id: Option<String>,
-    /// When.
+    /// Time of the view.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub viewed_at: DateTime<Utc>,
 }
@@ -89,21 +90,21 @@ impl From<StaffView> for StaffViewEntry {
     }
 }
 
-/// A part of the list.
+/// A page of views.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StaffViewPage {
-    /// Most looks of a page.
+    /// Maximum number of views per page.
     #[schema(example = 50)]
     pub page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
-    /// The looks.
+    /// The views.
     pub views: Vec<StaffViewEntry>,
 }
 
-/// What staff looked at, newest first.
+/// Lists the views of applications by staff, newest first.
 ///
-/// A look appears here a moment after it was answered, on every instance.
+/// A view appears in the list of every instance a moment after its response.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/staff-views",
@@ -144,10 +145,10 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(ViewFilter, Page)> {
     Ok((filter, page))
 }
 
-/// A text that cannot be an account's name finds nothing; one that the database cannot hold is refused.
+/// Accepts any text that the database can store; a text that is not an account name simply matches nothing.
 fn account(text: &str) -> Result<String, Refusal> {
     let safe = text.len() <= 128 && !text.chars().any(char::is_control);
-    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_account", "is not an account's name".to_owned()))
+    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_account", "is not a valid account name".to_owned()))
 }
 
 fn action(text: &str) -> Result<ViewAction, Refusal> {

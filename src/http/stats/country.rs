@@ -17,7 +17,7 @@ use crate::lending::Visibility;
     operation_id = "get_country_statistics",
     tag = "statistics",
     params(
-        ("code" = crate::http::schemas::CountryCode, Path, description = "ISO 3166-1 alpha-2, in either case"),
+        ("code" = crate::http::schemas::CountryCode, Path, description = "The country, as an ISO 3166-1 alpha-2 code; case is ignored"),
         ("If-None-Match" = Option<String>, Header, description = "ETag of the client's copy"),
     ),
     responses(

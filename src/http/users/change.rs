@@ -18,32 +18,34 @@ use crate::http::sessions;
 use crate::json::boolean;
 
 request_body! {
-    /// A JSON Merge Patch (RFC 7396): what is to change, at least one of them.
+    /// A JSON Merge Patch (RFC 7396) with at least one change.
     pub struct ChangeUserRequest {
-        /// Another role. Ends the account's access tokens; its sessions go on with the new role.
+        /// The new role. The account's access tokens are revoked; its sessions continue with the new role.
         #[schema(value_type = Option<crate::http::schemas::RoleName>)]
         role: Option<Role> = changed(text(role)),
-        /// Whether it may not log in. Disabling ends its sessions and access tokens at once.
+        /// Whether the account is disabled. Disabling an account immediately ends its sessions and revokes its access
+        /// tokens.
         disabled: Option<bool> = changed(boolean),
-        /// Another password, for another account than one's own. Ends its sessions and access tokens at once.
+        /// A new password for another account than the caller's. It immediately ends the account's sessions and revokes
+        /// its access tokens.
         #[schema(value_type = Option<String>, min_length = 12, max_length = 128)]
         password: Option<SecretString> = changed(sessions::new_password),
     }
 }
 
-/// Changes an account.
+/// Changes a user account.
 #[utoipa::path(
     patch,
     path = "/api/v1/users/{id}",
     operation_id = "change_user",
     tag = "accounts",
-    params(("id" = uuid::Uuid, Path, description = "The account")),
+    params(("id" = uuid::Uuid, Path, description = "Identifier of the user account")),
     request_body(content = ChangeUserRequest, example = json!({"role": "analyst"})),
     responses(
-        (status = 200, description = "The account after the change", body = UserView),
-        (status = 403, description = "The account is one's own, and its password takes the current one (`/api/v1/auth/password`)"),
-        (status = 404, description = "There is none"),
-        (status = 409, description = "It is the last enabled admin"),
+        (status = 200, description = "The user account after the change", body = UserView),
+        (status = 403, description = "Callers change their own password with `/api/v1/auth/password`, which requires the current one"),
+        (status = 404, description = "User account not found"),
+        (status = 409, description = "The account is the last enabled admin"),
     ),
 )]
 pub(in crate::http) async fn change(
@@ -59,7 +61,7 @@ pub(in crate::http) async fn change(
 fn read(body: &JsonObject) -> Result<UserPatch> {
     let ChangeUserRequest { role, disabled, password } = ChangeUserRequest::read(body.members()?)?;
     if role.is_none() && disabled.is_none() && password.is_none() {
-        return Err(Error::field("", "required", "needs role, disabled or password"));
+        return Err(Error::field("", "required", "must contain role, disabled or password"));
     }
     Ok(UserPatch { role, disabled, password })
 }

@@ -19,21 +19,22 @@ use crate::http::sessions;
 use crate::json::Refusal;
 
 request_body! {
-    /// A new account.
+    /// A new user account.
     pub struct CreateUserRequest {
-        /// How it is called, for ever. It stands in records that are never erased: no personal data.
+        /// The name, which cannot be changed. Do not use personal data: the name appears in records that are never
+        /// erased.
         #[schema(value_type = String, min_length = 3, max_length = 64, pattern = "^[a-z0-9._-]+$", example = "ana.lopez")]
         username: AccountName = required(text(account_name)),
-        /// At least 12 characters of any kind, after NFKC; neither the username nor one that is easy to guess.
+        /// At least 12 characters after NFKC normalization. Must not be the username or easy to guess.
         #[schema(value_type = String, min_length = 12, max_length = 128, example = "correct horse battery")]
         password: SecretString = required(sessions::new_password) then(|password| check_strength(password, username.as_ref())),
-        /// What it may do.
+        /// The role of the account.
         #[schema(value_type = crate::http::schemas::RoleName)]
         role: Role = required(text(role)),
     }
 }
 
-/// Makes an account.
+/// Creates a user account.
 #[utoipa::path(
     post,
     path = "/api/v1/users",
@@ -45,9 +46,9 @@ request_body! {
         example = json!({"username": "ana.lopez", "password": "correct horse battery", "role": "analyst"}),
     ),
     responses(
-        (status = 201, description = "It is made", body = UserView,
-            headers(("Location" = String, description = "Its path"))),
-        (status = 409, description = "The name is taken, or the same request is being answered at this moment"),
+        (status = 201, description = "User account created", body = UserView,
+            headers(("Location" = String, description = "Path of the user account"))),
+        (status = 409, description = "The name is taken, or a request with the same Idempotency-Key is in progress"),
     ),
 )]
 pub(in crate::http) async fn create(
@@ -74,7 +75,8 @@ fn read(body: &JsonObject) -> Result<NewAccount> {
 }
 
 fn account_name(text: &str) -> Result<AccountName, Refusal> {
-    let refusal = || ("bad_name", "must be 3 to 64 of a-z, 0-9, dot, underscore and hyphen".to_owned());
+    let refusal =
+        || ("bad_name", "must be 3 to 64 characters from a-z, 0-9, dot, underscore and hyphen".to_owned());
     AccountName::parse(text).ok_or_else(refusal)
 }
 

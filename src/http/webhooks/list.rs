@@ -21,26 +21,26 @@ use crate::lending::webhooks::{ListedEvent, WebhookFilter, WebhookStatus};
 use crate::storage::seal::KeyRing;
 
 request_query! {
-    /// What the list is narrowed to, and which part of it is wanted.
+    /// Filters and page of the list.
     pub struct WebhookListParameters {
-        /// What became of them: `applied`, `ignored` or `failed`.
+        /// The status: `applied`, `ignored` or `failed`.
         #[param(value_type = Option<WebhookStatus>)]
         status: Option<WebhookStatus> = status,
-        /// One bureau, by its name.
+        /// The name of the bureau.
         #[param(example = "ASNEF-CIRBE")]
         provider: Option<String> = provider,
-        /// One application.
+        /// The application.
         #[param(value_type = Option<Uuid>)]
         application_id: Option<ApplicationId> = application_id,
-        /// Events of a page; 20 when absent.
+        /// Events per page; the default is 20.
         #[param(minimum = 1, maximum = 100, example = 20)]
         page_size: Option<i64> = page_size,
-        /// The `next_cursor` of the page before, with the same filters.
+        /// `next_cursor` of the previous page, with the same filters.
         cursor: Option<String> = any_text,
     }
 }
 
-/// One webhook, without its payload.
+/// A webhook event, without its payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WebhookEventView {
     /// The identifier.
@@ -56,31 +56,31 @@ pub struct WebhookEventView {
     /// The bureau's reference.
     #[schema(example = "ES-7f3a9c")]
     pub provider_reference: String,
-    /// What the bureau made of the application: `confirmed`, `rejected` or `needs_review`.
+    /// The outcome that the bureau reported: `confirmed`, `rejected` or `needs_review`.
     #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
     pub outcome: String,
-    /// What became of it.
+    /// The status of processing.
     #[schema(value_type = WebhookStatus)]
     pub status: Label<WebhookStatus>,
-    /// How often it was tried to apply it.
+    /// Number of attempts to apply the event.
     #[schema(example = 1)]
     pub attempts: i32,
-    /// The code of the last failure, if there was one.
+    /// The code of the last error; `null` if there was none.
     pub error_type: Option<String>,
-    /// The last failure.
+    /// The message of the last error.
     pub error_message: Option<String>,
-    /// The request that brought it.
+    /// The request that delivered the event.
     pub request_id: Option<String>,
-    /// When it came about, by the sender's clock.
+    /// Time of the event by the sender's clock.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub occurred_at: DateTime<Utc>,
-    /// When it first came.
+    /// When the event was first received.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub received_at: DateTime<Utc>,
-    /// When it was applied or ignored.
+    /// When the event was applied or ignored.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub settled_at: Option<DateTime<Utc>>,
-    /// When a failed one is tried again; `null` when only its sender can.
+    /// When the next attempt is due after a failure; `null` if only the sender can retry.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
@@ -107,19 +107,19 @@ impl From<ListedEvent> for WebhookEventView {
     }
 }
 
-/// A part of the list.
+/// A page of webhook events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WebhookEventPage {
-    /// Most events of a page.
+    /// Maximum number of events per page.
     #[schema(example = 20)]
     pub page_size: i64,
-    /// Continues the list; `null` when it ends here.
+    /// Cursor of the next page; `null` on the last page.
     pub next_cursor: Option<String>,
     /// The events.
     pub events: Vec<WebhookEventView>,
 }
 
-/// Webhooks that came, newest first.
+/// Lists received webhook events, newest first.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/webhook-events",
@@ -159,8 +159,8 @@ fn status(text: &str) -> Result<WebhookStatus, Refusal> {
     text.parse().map_err(refusal)
 }
 
-/// A text that is no bureau's name finds nothing; one that the database cannot hold is refused.
+/// Accepts any text that the database can store; a text that is not a bureau name simply matches nothing.
 fn provider(text: &str) -> Result<String, Refusal> {
     let safe = text.len() <= 128 && !text.chars().any(char::is_control);
-    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_provider", "is not a bureau's name".to_owned()))
+    safe.then(|| text.to_owned()).ok_or_else(|| ("bad_provider", "is not a valid bureau name".to_owned()))
 }

@@ -28,56 +28,57 @@ use crate::providers::provider_for;
 use crate::providers::signature::Signature;
 
 request_body! {
-    /// What a bank or bureau tells of an application. Figures that it leaves out stay as they were known before.
+    /// A bank's or bureau's report on an application. Omitted figures keep their previous values.
     pub struct BankConfirmation {
-        /// The sender's own reference; the one that it gave, where it promised an answer with a 202.
+        /// The sender's reference. If the bureau announced the report with a 202, the reference from that response.
         #[schema(min_length = 1, max_length = 128, example = "ES-7f3a9c")]
         provider_reference: String = required(text(provider_reference)),
         /// The application.
         #[schema(value_type = Uuid, example = "019a5d2e-7c1a-7b3e-9a54-0d7a3c1f5e21")]
         application_id: ApplicationId = required(text(hyphenated_id)),
-        /// `confirmed`: decide by the rules; `rejected`: decline; `needs_review`: leave it to a human.
+        /// `confirmed`: the rules decide. `rejected`: the application is rejected. `needs_review`: staff review the
+        /// application.
         #[schema(value_type = crate::http::schemas::ReportedOutcomeName, example = "confirmed")]
         outcome: ReportedOutcome = required(text(outcome)),
-        /// On the common scale.
+        /// The credit score on the common scale.
         #[schema(value_type = Option<u16>, minimum = 300, maximum = 850, example = 720)]
         credit_score: Option<CreditScore> = optional(credit_score),
-        /// Everything that is owed, in the country's currency.
+        /// Total outstanding debt, in the country's currency.
         #[schema(value_type = Option<crate::http::schemas::Amount>, example = "9000.00")]
         total_debt: Option<Money> = optional(money),
-        /// What is paid on debts each month.
+        /// Monthly debt payments, in the country's currency.
         #[schema(value_type = Option<crate::http::schemas::Amount>, example = "300.00")]
         monthly_obligations: Option<Money> = optional(money),
-        /// Whether there are unpaid debts past due.
+        /// Whether there are overdue debts.
         has_defaults: Option<bool> = optional(boolean),
-        /// `active`, `inactive`, `suspended` or `closed`; anything else is unknown.
+        /// `active`, `inactive`, `suspended` or `closed`; any other text counts as `unknown`.
         #[schema(value_type = Option<String>, example = "active")]
         account_status: Option<AccountStatus> = optional(account_status),
-        /// What came in each month on average; Italy's rules ask for it.
+        /// Average monthly income, in the country's currency; used by Italy's rules.
         #[schema(value_type = Option<crate::http::schemas::Amount>, example = "2500.00")]
         average_monthly_income: Option<Money> = optional(money),
-        /// Whether the person's record is verified; Colombia's rules ask for it.
+        /// Whether the bureau has verified the person's record; used by Colombia's rules.
         verified: Option<bool> = optional(boolean),
-        /// Why. It is shown to people unless it seems to name the applicant.
+        /// The reason for the outcome. It is shown to users unless it appears to contain personal data.
         #[schema(max_length = 500, example = "insufficient history")]
         reason: Option<String> = optional(reason),
-        /// When it came about.
+        /// Time of the report.
         occurred_at: DateTime<Utc> = required(text(event_time)),
     }
 }
 
-/// What became of a webhook.
+/// The result of processing a webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WebhookReceipt {
-    /// Whether the same message was settled before; nothing is done again then.
+    /// Whether the same message has been processed before; if so, nothing was changed.
     pub duplicate: bool,
-    /// Whether it changed its application.
+    /// Whether the message changed its application.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied: Option<bool>,
-    /// What the message is known by here.
+    /// The identifier of the message in Aval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<Uuid>,
-    /// Where the application stands now.
+    /// The current status of the application.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<crate::http::schemas::ApplicationStatus>)]
     pub status: Option<Status>,
@@ -99,21 +100,21 @@ impl From<Receipt> for WebhookReceipt {
     }
 }
 
-/// Takes a confirmation of a bank or bureau.
+/// Receives a confirmation from a bank or bureau.
 ///
-/// Signed by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), or with the hex HMAC-SHA256 of the
-/// body in `X-Webhook-Signature` where that is switched on. An answer other than 2xx means: send it again, with the same
-/// `webhook-id`. The body is JSON whatever its media type.
+/// Requests are signed as in Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`) or, if enabled,
+/// with the hex HMAC-SHA256 of the body in `X-Webhook-Signature`. After any response other than 2xx, send the message
+/// again with the same `webhook-id`. The body is parsed as JSON regardless of its media type.
 #[utoipa::path(
     post,
     path = "/api/v1/webhooks/bank-confirmation",
     operation_id = "receive_bank_confirmation",
     tag = "webhooks",
     params(
-        ("webhook-id" = Option<String>, Header, description = "The message, the same at every try"),
-        ("webhook-timestamp" = Option<String>, Header, description = "When this try was signed, in seconds since 1970"),
-        ("webhook-signature" = Option<String>, Header, description = "`v1,` and the signature in Base64; several with a space between"),
-        ("X-Webhook-Signature" = Option<String>, Header, description = "The legacy signature, in hex"),
+        ("webhook-id" = Option<String>, Header, description = "Identifier of the message; the same for every attempt"),
+        ("webhook-timestamp" = Option<String>, Header, description = "Unix time in seconds when this attempt was signed"),
+        ("webhook-signature" = Option<String>, Header, description = "`v1,` and the signature in Base64; several are separated by spaces"),
+        ("X-Webhook-Signature" = Option<String>, Header, description = "Legacy signature in hex"),
     ),
     request_body(
         content = BankConfirmation,
@@ -129,10 +130,10 @@ impl From<Receipt> for WebhookReceipt {
         }),
     ),
     responses(
-        (status = 200, description = "It is stored, and its application is as it says", body = WebhookReceipt),
-        (status = 401, description = "The signature is missing, wrong, too old or too far ahead"),
-        (status = 404, description = "No such application, or not one that the sender speaks for"),
-        (status = 409, description = "Another message came under this identifier before"),
+        (status = 200, description = "The message was stored and processed", body = WebhookReceipt),
+        (status = 401, description = "The signature is missing or invalid, or its timestamp is too far in the past or future"),
+        (status = 404, description = "Application not found, or not in a country of the sender"),
+        (status = 409, description = "A different message with this identifier was received before"),
     ),
 )]
 pub(in crate::http) async fn receive(
@@ -179,14 +180,14 @@ pub(in crate::http) async fn receive(
     Ok(HttpResponse::Ok().json(WebhookReceipt::from(receipt)))
 }
 
-/// One answer for whatever is wrong with a signature, so that nobody learns how far a guess got.
+/// The same response for every invalid signature, which does not reveal what is wrong with it.
 fn unauthenticated(state: &HttpState) -> Rejection {
     state.webhooks.receiver.count(UNKNOWN_PROVIDER, "unauthenticated");
-    let text = "The signature is missing, wrong, too old or too far ahead.";
+    let text = "The signature is missing or invalid, or its timestamp is too far in the past or future.";
     Error::Unauthenticated(PublicMessage::new(text)).into()
 }
 
-/// Reads a verified body, and which of its sender's messages it is.
+/// Reads a verified body and determines the key that identifies the message.
 fn read(state: &HttpState, signature: &Signature, body: &Bytes) -> Result<(String, Confirmation)> {
     let resources = &state.resources;
     let (now, tolerance) = (resources.clock.now(), resources.settings.webhooks.tolerance());
@@ -252,7 +253,7 @@ fn event_time(text: &str) -> Result<DateTime<Utc>, Refusal> {
     Ok(time.to_utc())
 }
 
-/// The bureau that a sender is known to be. A shared secret does not tell: its application does.
+/// The bureau of a sender with one country. If several countries share a secret, the application determines the bureau.
 fn sole_bureau(countries: &[Country]) -> Option<&'static str> {
     match countries {
         [country] => Some(provider_for(*country).name()),
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_of_a_payload_are_reported_at_once() {
+    fn all_problems_of_a_payload_are_reported_together() {
         let problems = read(
             r#"{"provider_reference": "a b", "application_id": "7", "outcome": "CONFIRMED", "credit_score": 851,
                 "total_debt": "-1", "monthly_obligations": 1e3, "has_defaults": "no", "account_status": 1,

@@ -1,4 +1,4 @@
-//! What the simulator needs of one bureau.
+//! The data of a simulated bureau.
 
 use super::scenario::Scenario;
 use super::wire::WireFormat;
@@ -13,9 +13,9 @@ pub(crate) struct SimulatedBureau {
     /// A typical monthly income of an applicant, in whole units of the currency.
     pub(crate) typical_monthly_income: u64,
     pub(crate) clean: CleanFigures,
-    /// What the country's rules make of an otherwise acceptable applicant with active defaults.
+    /// The status that the country's rules give to an otherwise acceptable applicant with active defaults.
     pub(crate) with_defaults: Status,
-    /// What the country's rules make of an otherwise acceptable applicant whose obligations are unknown.
+    /// The status that the country's rules give to an otherwise acceptable applicant with unknown obligations.
     pub(crate) without_obligations: Status,
     /// The pattern of the families of test documents: `n` and `c` stand for the digits of a serial number (`c` as
     /// consonants), `s` for [`Scenario::number`], `?` for check characters.
@@ -36,7 +36,7 @@ pub(crate) struct CleanFigures {
 
 /// An application with an invented name. Amounts are in whole units of the currency.
 pub(crate) struct Story {
-    /// Selects the test document, and with it the bureau's answer.
+    /// The scenario, which selects the test document and the bureau's response.
     pub(crate) scenario: Scenario,
     pub(crate) full_name: &'static str,
     pub(crate) requested_amount: u64,

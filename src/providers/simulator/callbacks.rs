@@ -16,7 +16,7 @@ use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::providers::signature::SigningKey;
 
-/// Most attempts to deliver a report.
+/// Maximum number of attempts to deliver a report.
 const MAX_ATTEMPTS: u32 = 12;
 /// Delay after the first attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -52,11 +52,11 @@ pub(crate) fn simulated(country: Country) -> &'static SimulatedBureau {
 pub struct SimulatorSettings {
     /// The address to listen on.
     pub host: IpAddr,
-    /// The port to listen on; 0: any free port.
+    /// The port to listen on; 0 selects any free port.
     pub port: u16,
     /// Delay of the answer to a *slow* test document.
     pub slow_answer: Duration,
-    /// How long a *timeout* test document hangs unless the client disconnects.
+    /// How long the response to a *timeout* test document is withheld unless the client disconnects.
     pub hang: Duration,
 }
 

@@ -1,8 +1,7 @@
 //! Faults injected into the simulated bureaus, by an operator or a test.
 //!
-//! Faults override the normal answers of a country. They are applied when a request arrives, so "the next three calls"
+//! Faults override the normal responses of a country. They are assigned when a request arrives: "the next three calls"
 //! are the next three to arrive, however long they take.
-//! long each of them takes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,7 +48,7 @@ pub struct FaultChange {
 /// The fault applied to one request, apart from latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Injected {
-    /// The call is one of the next N.
+    /// The call is one of the next `fail_next` calls.
     Down,
     /// The call was selected by the error rate.
     Error,

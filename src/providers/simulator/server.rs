@@ -23,7 +23,7 @@ use crate::domain::ids::RequestId;
 use crate::domain::per_country::PerCountry;
 use crate::providers::acceptance;
 
-/// Largest accepted request body.
+/// Maximum size of a request body.
 const MAX_QUESTION_BYTES: usize = 64 * 1024;
 /// `Retry-After` of rate-limited answers, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
@@ -81,8 +81,8 @@ impl Shared {
     }
 }
 
-/// Binds `address` and builds the server with one worker and no signal handlers. A half-closed connection is closed at
-/// once, which ends hanging answers.
+/// Binds `address` and builds the server with one worker and no signal handlers. A half-closed connection is closed
+/// immediately, which ends hanging responses.
 pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<(SocketAddr, Server)> {
     let shared = Data::from(shared);
     let server = HttpServer::new(move || {

@@ -41,7 +41,7 @@ fn with(name: &str, value: &str) -> String {
 }
 
 #[test]
-fn a_good_request_is_read_as_it_stands() {
+fn a_valid_request_is_read_exactly() {
     let draft = read(&with("term_months", "48")).unwrap();
     assert_eq!(draft.country, Country::Es);
     assert_eq!(draft.full_name.reveal(), "Ana García");
@@ -57,7 +57,7 @@ fn a_good_request_is_read_as_it_stands() {
 }
 
 #[test]
-fn each_bad_member_is_named_with_its_reason() {
+fn each_invalid_member_is_reported_with_its_code() {
     let long_name = format!("\"{}\"", "é".repeat(256));
     let long_document = format!("\"{}\"", " ".repeat(51));
     for (name, value, code) in [
@@ -105,7 +105,7 @@ fn each_bad_member_is_named_with_its_reason() {
 }
 
 #[test]
-fn a_member_of_the_data_is_refused_by_its_own_pointer() {
+fn a_member_of_the_data_is_refused_with_its_own_pointer() {
     for (data, pointer, code) in [
         (r#"{"birth_date": "yesterday"}"#, "/country_specific_data/birth_date", "bad_date"),
         (r#"{"rent": {"rent": 1, "rent": 2}}"#, "/country_specific_data/rent", "unknown_field"),
@@ -115,7 +115,7 @@ fn a_member_of_the_data_is_refused_by_its_own_pointer() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_problems_of_a_request_are_reported_together() {
     let body = r#"{"country": "ES", "identity_document": "12345678A", "monthly_income": 0, "term_months": 1, "x": 1}"#;
     let expected = [
         ("/full_name", "required"),
@@ -130,7 +130,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
-fn what_the_document_tells_wins_over_what_the_client_says() {
+fn values_from_the_document_replace_those_of_the_client() {
     let body = json!({
         "country": "IT", "full_name": "Mario Rossi", "identity_document": "RSSMRA80A01H501U",
         "requested_amount": "10000", "monthly_income": "3000",
