@@ -12,8 +12,8 @@ use futures_util::future::LocalBoxFuture;
 use slog::Logger;
 
 use super::running_jobs::RunningJobs;
-use crate::error::Result;
-use crate::storage::jobs::{ClaimedJob, DeadLetter, Quota};
+use crate::error::{Error, Result};
+use crate::storage::jobs::{ClaimedJob, DeadLetter, KnownTask, Quota};
 
 /// One attempt at one job.
 #[derive(Clone)]
@@ -57,8 +57,8 @@ pub trait Task: Send + Sync + 'static {
         std::future::ready(Self::lanes().into_iter().map(Quota::whole).collect())
     }
 
-    /// Does the work. A retryable error returns the job to the queue with backoff; after the last attempt, and for any
-    /// other error, the job becomes a dead letter.
+    /// Does the work. A [`retryable`](Self::retryable) error returns the job to the queue with backoff; after the last attempt,
+    /// and for any other error, the job becomes a dead letter.
     ///
     /// # Errors
     /// Whatever kept the work from being done.
@@ -69,6 +69,14 @@ pub trait Task: Send + Sync + 'static {
     /// # Errors
     /// When it could not be written.
     fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> impl Future<Output = Result<bool>>;
+
+    /// How many attempts a job has before it becomes a dead letter.
+    fn max_attempts(&self) -> i32;
+
+    /// Whether another attempt may succeed after this error.
+    fn retryable(&self, error: &Error) -> bool {
+        error.retryable()
+    }
 
     /// The longest pause after the failed attempt of this number; the pause is drawn between zero and this.
     fn longest_pause(&self, attempt: i32) -> Duration;
@@ -94,6 +102,12 @@ pub trait AnyTask: Send + Sync {
         job: &'a ClaimedJob,
         dead_letter: DeadLetter,
     ) -> LocalBoxFuture<'a, Result<bool>>;
+
+    /// [`Task::max_attempts`].
+    fn max_attempts(&self) -> i32;
+
+    /// [`Task::retryable`].
+    fn retryable(&self, error: &Error) -> bool;
 
     /// [`Task::longest_pause`].
     fn longest_pause(&self, attempt: i32) -> Duration;
@@ -124,6 +138,14 @@ impl<T: Task> AnyTask for T {
         Task::give_up(self, job, dead_letter).boxed_local()
     }
 
+    fn max_attempts(&self) -> i32 {
+        Task::max_attempts(self)
+    }
+
+    fn retryable(&self, error: &Error) -> bool {
+        Task::retryable(self, error)
+    }
+
     fn longest_pause(&self, attempt: i32) -> Duration {
         Task::longest_pause(self, attempt)
     }
@@ -139,9 +161,10 @@ impl Tasks {
         Self(tasks.into_iter().collect())
     }
 
-    /// The names, for a claim.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.0.iter().map(|task| task.name()).collect()
+    /// What a claim may take.
+    pub fn known(&self) -> Vec<KnownTask> {
+        let tasks = self.0.iter();
+        tasks.map(|task| KnownTask { name: task.name(), max_attempts: task.max_attempts() }).collect()
     }
 
     /// The task of a job.

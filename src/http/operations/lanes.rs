@@ -74,7 +74,7 @@ impl From<PausedLane> for PauseView {
 /// One lane of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneView {
-    /// The lane: for applications, the country's code.
+    /// The lane: for applications, the country's code; for retries of webhooks, `webhooks`.
     #[schema(example = "ES")]
     pub lane: &'static str,
     /// Whether operators have paused it, on every instance.
@@ -83,7 +83,7 @@ pub struct LaneView {
     /// Their pause; `null` when there is none.
     pub pause: Option<PauseView>,
     /// What the answering instance would take from it by its own circuit breaker (`when_open`): `everything`, `one_probe` or
-    /// `nothing`; `null` when that instance does not know.
+    /// `nothing`; `null` when that instance does not know, or the lane has no circuit breaker.
     #[schema(value_type = Option<crate::http::schemas::LaneIntake>, example = "everything")]
     pub intake: Option<&'static str>,
 }

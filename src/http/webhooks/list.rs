@@ -78,7 +78,7 @@ pub struct WebhookEventView {
     /// When it was applied or ignored.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub settled_at: Option<DateTime<Utc>>,
-    /// When a failed one is tried again; `null` when only its sender can.
+    /// When the job that retries a failed one is due; `null` when no job waits.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub next_attempt_at: Option<DateTime<Utc>>,
 }

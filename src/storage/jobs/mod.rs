@@ -11,6 +11,7 @@
 mod begin;
 mod claim;
 mod dead_letter;
+mod enqueue;
 mod figures;
 mod finish;
 mod grouped;
@@ -22,11 +23,12 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 pub use self::begin::{BeginJob, Begun, PendingCase, begin};
-pub use self::claim::{Claim, Claimed, ClaimedJob, Quota, claim, claim_exhausted, explain_claim};
+pub use self::claim::{Claim, Claimed, ClaimedJob, KnownTask, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
+pub use self::enqueue::{NewJob, enqueue};
 pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
 pub(super) use self::finish::job_history;
-pub use self::finish::supersede;
+pub use self::finish::{complete, supersede};
 pub use self::grouped::Supersede;
 pub use self::list::{JobFilter, ListedJob, list_page};
 use super::statement::{Binder, FixedStatement, Prepared, rows};
