@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use aval::clock::Clock;
 use aval::domain::application::Country;
 use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
-use aval::storage::jobs::{self, Claim, Quota};
+use aval::storage::jobs::{self, Claim, KnownTask, Quota};
 use aval::storage::{migrations, partitions};
 use clap::Parser;
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
@@ -149,8 +149,7 @@ async fn measure(options: &Options, subjects: &mut [Subject]) {
         worker: "benchmark".to_owned(),
         limit: i32::try_from(options.batch).unwrap(),
         lease_ms: 30_000,
-        max_attempts: 3,
-        tasks: vec!["process_credit_application"],
+        tasks: vec![KnownTask { name: "process_credit_application", max_attempts: 3 }],
         lanes: lanes().map(Quota::whole).to_vec(),
     };
     let (warm_up, started) = (options.rounds / 10, Instant::now());

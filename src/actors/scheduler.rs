@@ -210,8 +210,7 @@ fn claim(parts: &JobParts, limit: usize, lanes: Vec<Quota>) -> Claim {
         worker: parts.resources.instance.to_string(),
         limit: i32::try_from(limit).unwrap_or(i32::MAX),
         lease_ms: lease_ms(&parts.resources),
-        max_attempts: parts.resources.settings.jobs.max_attempts,
-        tasks: parts.tasks.names(),
+        tasks: parts.tasks.known(),
         lanes,
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{info, warn};
 
-use super::job::{self, JobActor, JobParts, give_up, job_logger, panicked, release_after_failure};
+use super::job::{self, JobActor, JobParts, give_up, job_logger, may_retry, panicked, release_after_failure};
 use crate::queue::running_jobs::{Slot, StartNumber, StopWork};
 use crate::storage::jobs::{ClaimedJob, Release};
 use crate::supervision::faults::FaultPoint;
@@ -105,8 +105,7 @@ impl Supervisor {
         let parts = self.parts.clone();
         let ending = async move {
             let error = panicked("the actor exceeded its restart budget");
-            let settings = &parts.resources.settings.jobs;
-            if job.attempt >= settings.max_attempts {
+            if !may_retry(&parts, &job, &error) {
                 give_up(&parts, &logger, &job, &error).await;
             } else {
                 let release = release_after_failure(&parts, &job, &error);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +9,7 @@ use super::event_types::event_types;
 use super::shared::Shared;
 use crate::accounts::Accounts;
 use crate::actors::broadcaster::{self, Broadcaster, Sessions};
-use crate::actors::housekeeper::{self, Housekeeper, TickWork};
+use crate::actors::housekeeper::{self, Housekeeper};
 use crate::actors::job::JobParts;
 use crate::actors::outbox_relay::{self, OutboxRelay};
 use crate::actors::provider_gateway;
@@ -28,6 +27,7 @@ use crate::domain::application::Country;
 use crate::error::{Error, Result};
 use crate::events::notifications;
 use crate::lending::confirm::WebhookReceiver;
+use crate::lending::confirm::retry::RetryWebhookEvent;
 use crate::lending::process::ProcessCreditApplication;
 use crate::lending::statistics::ApplicationStatistics;
 use crate::providers::provider_for;
@@ -144,12 +144,19 @@ impl Engine {
             .collect();
         let write_batchers = WriteBatchers::new(write_batcher_handles.iter().cloned());
         // Register a new task here.
-        let tasks: [Box<dyn AnyTask>; 1] = [Box::new(ProcessCreditApplication {
-            resources: resources.clone(),
-            write_batchers: write_batchers.clone(),
-            gateway: handles.gateway.clone(),
-            countries: Arc::clone(&countries),
-        })];
+        let tasks: [Box<dyn AnyTask>; 2] = [
+            Box::new(ProcessCreditApplication {
+                resources: resources.clone(),
+                write_batchers: write_batchers.clone(),
+                gateway: handles.gateway.clone(),
+                countries: Arc::clone(&countries),
+            }),
+            Box::new(RetryWebhookEvent {
+                resources: resources.clone(),
+                write_batchers: write_batchers.clone(),
+                webhooks: webhooks.clone(),
+            }),
+        ];
         let engine = Self {
             write_batchers,
             tasks: Tasks::new(tasks),
@@ -302,14 +309,8 @@ impl Engine {
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        let webhooks = self.webhooks.clone();
-        let retry_webhooks: TickWork = Arc::new(move || {
-            let webhooks = webhooks.clone();
-            async move { webhooks.retry_due().await }.boxed_local()
-        });
-        self.root.keep(&self.handles.housekeeper, move |line| {
-            Housekeeper::new(&resources, gateway.clone(), Arc::clone(&retry_webhooks), line)
-        });
+        self.root
+            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
     }
 
     fn keep_views(&self) {

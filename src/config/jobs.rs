@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::require;
+use super::{doubled, require};
 use crate::error::Result;
 
 /// The job queue.
@@ -19,7 +19,7 @@ pub struct JobSettings {
     pub lease_ms: u64,
     /// Interval at which leases are renewed.
     pub heartbeat_ms: u64,
-    /// Attempts before a job becomes a dead letter.
+    /// Attempts before the job of an application becomes a dead letter.
     pub max_attempts: i32,
     /// Upper bound of the delay before the first retry.
     pub retry_base_ms: u64,
@@ -53,8 +53,7 @@ impl JobSettings {
 
     /// Upper bound of the delay after attempt number `attempt`, counted from 1. The delay is drawn uniformly below it.
     pub fn retry_ceiling(&self, attempt: i32) -> Duration {
-        let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(30);
-        Duration::from_millis(self.retry_base_ms.saturating_mul(1 << doublings).min(self.retry_max_ms))
+        doubled(self.retry_base_ms, self.retry_max_ms, attempt)
     }
 }
 

@@ -34,6 +34,7 @@ mod websocket;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -211,6 +212,12 @@ impl Settings {
 /// An error that names the key unless `holds`.
 fn require(holds: bool, key: &str, rule: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(Error::configuration(format_args!("{key} {rule}"))) }
+}
+
+/// The pause `base_ms`, doubled for each attempt after the first, at most `max_ms`.
+fn doubled(base_ms: u64, max_ms: u64, attempt: i32) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(30);
+    Duration::from_millis(base_ms.saturating_mul(1 << doublings).min(max_ms))
 }
 
 #[cfg(test)]

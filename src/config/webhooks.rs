@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-use super::require;
+use super::{doubled, require};
 use crate::domain::application::Country;
 use crate::domain::confirmation::LEGACY_MAX_AGE;
 use crate::domain::per_country::PerCountry;
@@ -21,11 +21,11 @@ pub struct WebhookSettings {
     pub tolerance_ms: u64,
     /// How long received webhooks are kept for detecting duplicates.
     pub retention_days: u32,
-    /// Attempts to apply an event.
+    /// Attempts of the job that retries an event.
     pub max_attempts: i32,
-    /// Delay before the second attempt. It doubles with each attempt.
+    /// Pause before the first of them. It doubles with each attempt.
     pub retry_base_ms: u64,
-    /// Longest delay before an attempt.
+    /// Longest pause before an attempt.
     pub retry_max_ms: u64,
     /// Whether bureaus may sign with `X-Webhook-Signature` if `[webhooks.legacy]` does not name their country.
     legacy_by_default: bool,
@@ -41,7 +41,7 @@ impl WebhookSettings {
             "webhooks.retention_days",
             "must be at least 30: legacy events are accepted for 29 days and must be kept longer to detect duplicates",
         )?;
-        require(self.max_attempts >= 1, "webhooks.max_attempts", "must be at least 1")?;
+        require((1..=100).contains(&self.max_attempts), "webhooks.max_attempts", "must be from 1 to 100")?;
         require(self.retry_base_ms >= 1, "webhooks.retry_base_ms", "must be at least 1")?;
         require(
             self.retry_base_ms <= self.retry_max_ms,
@@ -59,10 +59,8 @@ impl WebhookSettings {
         Duration::from_millis(self.tolerance_ms)
     }
 
-    /// The delay after failed attempt number `attempt`, counted from 1; `None` after the last attempt.
-    pub fn retry_pause(&self, attempt: i32) -> Option<Duration> {
-        let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(30);
-        let pause = self.retry_base_ms.saturating_mul(1 << doublings).min(self.retry_max_ms);
-        (attempt < self.max_attempts).then(|| Duration::from_millis(pause))
+    /// The pause before retry number `retry`, counted from 1.
+    pub fn retry_pause(&self, retry: i32) -> Duration {
+        doubled(self.retry_base_ms, self.retry_max_ms, retry)
     }
 }

@@ -1,14 +1,15 @@
-//! What is done with a verified webhook: by the handler that received it, and by the housekeeper that tries it again.
+//! What is done with a verified webhook: by the handler that received it, and by the job that retries it
+//! ([`retry`]).
 //!
-//! One transaction stores the message and applies it. Applying runs behind a savepoint, so that a message whose
-//! application cannot be changed is kept all the same, as failed: it is tried again from here with growing pauses, and at
-//! once when its sender sends it again. A message that may not speak for its application is not kept at all, nor one whose
-//! reference names the applicant, or cannot be checked for that.
+//! One transaction stores the message and applies it. Applying runs behind a savepoint. If it fails, the message is kept as
+//! failed, together with the job that retries it with growing pauses. When its sender sends it again it is applied at once, and
+//! the job ends. A message that may not speak for its application is not kept at all, nor one whose reference names the
+//! applicant, or cannot be checked for that.
 //!
 //! ```text
 //! BEGIN ── whose application? ── names the reference anybody? ── store the event (waits for an equal one)
 //!        ── SAVEPOINT ── lock the application ── its reference? ── decide ── store decision, status, end of the job ── settle ── COMMIT
-//!                └──── failed ── ROLLBACK TO ── note the failure ─────────────────────────────────────────── COMMIT
+//!                └──── failed ── ROLLBACK TO ── note the failure, queue the retry ────────────────────────── COMMIT
 //! ```
 //!
 //! What becomes of the application follows from the stored figures with the message's own in their place; the rules
@@ -16,10 +17,11 @@
 //! nobody may change any more, is kept and changes nothing. A job that waits for this answer, runs, or was not even
 //! claimed yet is completed by it; whoever works on it finds its lease gone.
 
+pub mod retry;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
 use slog::{info, o, warn};
 use uuid::Uuid;
@@ -38,13 +40,10 @@ use crate::resources::Resources;
 use crate::storage::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
-use crate::storage::webhooks::{self, Addressee, DueEvent, Entered, NewEvent, WebhookDecision};
+use crate::storage::webhooks::{self, Addressee, Entered, NewEvent, WebhookDecision};
 
 /// The provider's label while nobody knows whom a message is about.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
-
-/// Stored messages that are tried again in one round.
-const RETRY_BATCH: usize = 50;
 
 /// Tries of a transaction that fails for a passing reason, before the failure is noted.
 const PATIENT_TRIES: u32 = 3;
@@ -145,54 +144,6 @@ impl WebhookReceiver {
         }
     }
 
-    /// Tries again what could not be applied and is due, one message after the other, at most [`RETRY_BATCH`].
-    ///
-    /// # Errors
-    /// When the database fails; what was tried before stays tried.
-    pub async fn retry_due(&self) -> Result<()> {
-        for _ in 0..RETRY_BATCH {
-            let work = async |connection: &mut AsyncPgConnection| {
-                let now = self.resources.clock.now();
-                let Some(due) = webhooks::take_due(connection, self.keys(), now).await? else {
-                    return Ok(None);
-                };
-                let (provider, id) = (due.provider.clone(), due.application_id);
-                Ok(Some((provider, id, self.retry(connection, due).await?)))
-            };
-            let Resources { database, logger, .. } = &self.resources;
-            let retried = transaction::run(database, logger, "retry_webhook", work).await?;
-            let Some((provider, id, outcome)) = retried else { break };
-            self.tell(&provider, id, &Ok(outcome));
-        }
-        Ok(())
-    }
-
-    /// Whatever is wrong with a stored message itself will be wrong again: nobody but its sender tries it again.
-    async fn retry(&self, connection: &mut AsyncPgConnection, due: DueEvent) -> Result<Outcome, Abort> {
-        let read = |payload: Vec<u8>| -> Result<Confirmation> {
-            serde_json::from_slice(&payload).map_err(Error::internal)
-        };
-        let outcome = match due.payload.and_then(read) {
-            Ok(confirmation) => {
-                let attempt = Attempt {
-                    event: due.id,
-                    confirmation: &confirmation,
-                    request_id: due.request_id.as_deref().and_then(RequestId::parse),
-                    traceparent: due.traceparent,
-                };
-                self.apply(connection, &attempt, false).await
-            }
-            Err(error) => Err(error.into()),
-        };
-        match outcome {
-            Err(Abort::Error(error)) => {
-                webhooks::fail(connection, due.id, &error, None).await?;
-                Ok(Outcome::Failed(error))
-            }
-            other => other,
-        }
-    }
-
     async fn store_and_apply(
         &self,
         connection: &mut AsyncPgConnection,
@@ -204,21 +155,33 @@ impl WebhookReceiver {
         let id = confirmation.application_id;
         let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
         confirmation.check_reference_is_impersonal(&name, &document)?;
-        let event = match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
-            Entered::New(id) | Entered::Again(id) => id,
-            Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
-            Entered::Different => {
-                let text = "Another message came with this identifier before.";
-                return Err(Error::Conflict(PublicMessage::new(text)).into());
-            }
-        };
+        let (event, is_repeated) =
+            match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
+                Entered::New(id) => (id, false),
+                Entered::Again(id) => (id, true),
+                Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
+                Entered::Different => {
+                    let text = "Another message came with this identifier before.";
+                    return Err(Error::Conflict(PublicMessage::new(text)).into());
+                }
+            };
         let attempt = Attempt {
             event,
             confirmation,
             request_id: Some(message.request_id.clone()),
             traceparent: message.traceparent.clone(),
         };
-        self.apply(connection, &attempt, patient).await
+        let outcome = self.apply(connection, &attempt, patient).await?;
+        match &outcome {
+            Outcome::Settled(_) if is_repeated => webhooks::supersede_retry(connection, event).await?,
+            Outcome::Settled(_) => {}
+            Outcome::Failed(_) => {
+                let pause = self.resources.settings.webhooks.retry_pause(1);
+                let request_id = Some(message.request_id.to_string());
+                webhooks::queue_retry(connection, event, pause, request_id, attempt.traceparent).await?;
+            }
+        }
+        Ok(outcome)
     }
 
     fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
@@ -258,9 +221,9 @@ impl WebhookReceiver {
     ) -> Result<Outcome, Abort> {
         let applied =
             transaction::once(connection, async |connection| self.decide(connection, attempt).await);
-        let now = self.resources.clock.now();
         match applied.await {
             Ok((status, changed)) => {
+                let now = self.resources.clock.now();
                 webhooks::settle(connection, attempt.event, changed, now).await?;
                 let receipt = if changed { Receipt::Applied } else { Receipt::Ignored };
                 Ok(Outcome::Settled(receipt(attempt.event, status)))
@@ -268,10 +231,7 @@ impl WebhookReceiver {
             Err(error @ Error::Validation(_)) => Err(error.into()),
             Err(error) if patient && error.retryable() => Err(error.into()),
             Err(error) => {
-                let tried = webhooks::attempts(connection, attempt.event).await?;
-                let pause = self.resources.settings.webhooks.retry_pause(tried);
-                let next = pause.map(|pause| now + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX));
-                webhooks::fail(connection, attempt.event, &error, next).await?;
+                webhooks::fail(connection, attempt.event, &error).await?;
                 Ok(Outcome::Failed(error))
             }
         }

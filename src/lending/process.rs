@@ -90,6 +90,10 @@ impl Task for ProcessCreditApplication {
         self.write_batchers.write(give_up).await
     }
 
+    fn max_attempts(&self) -> i32 {
+        self.resources.settings.jobs.max_attempts
+    }
+
     fn longest_pause(&self, attempt: i32) -> Duration {
         self.resources.settings.jobs.retry_ceiling(attempt)
     }
@@ -281,7 +285,7 @@ impl Work<'_> {
     }
 
     fn is_last_attempt(&self) -> bool {
-        self.job.attempt >= self.parts.resources.settings.jobs.max_attempts
+        self.job.attempt >= self.parts.max_attempts()
     }
 
     fn attribution(&self, reason: Option<String>) -> Attribution {

@@ -192,6 +192,7 @@ mod tests {
             task_name: "process_credit_application".to_owned(),
             lane: "ES".to_owned(),
             application_id: None,
+            args: serde_json::Value::Null,
             attempt: 1,
             waited: Duration::ZERO,
             worked_on_for: Duration::ZERO,

@@ -13,8 +13,8 @@ use futures_util::future::LocalBoxFuture;
 use slog::Logger;
 
 use super::running_jobs::RunningJobs;
-use crate::error::Result;
-use crate::storage::jobs::{ClaimedJob, DeadLetter, Quota};
+use crate::error::{Error, Result};
+use crate::storage::jobs::{ClaimedJob, DeadLetter, KnownTask, Quota};
 
 /// One attempt at one job.
 #[derive(Clone)]
@@ -60,8 +60,8 @@ pub trait Task: Send + Sync + 'static {
         std::future::ready(Self::lanes().into_iter().map(Quota::whole).collect())
     }
 
-    /// Executes the task. After a retryable error, the job returns to the queue with backoff; after the last attempt or
-    /// any other error, it becomes a dead letter.
+    /// Executes the task. After a [`retryable`](Self::retryable) error, the job returns to the queue with backoff; after the
+    /// last attempt or any other error, it becomes a dead letter.
     ///
     /// # Errors
     /// Any error that prevented the work.
@@ -72,6 +72,14 @@ pub trait Task: Send + Sync + 'static {
     /// # Errors
     /// If it cannot be written.
     fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> impl Future<Output = Result<bool>>;
+
+    /// The number of attempts before a job becomes a dead letter.
+    fn max_attempts(&self) -> i32;
+
+    /// Whether another attempt can succeed after this error.
+    fn retryable(&self, error: &Error) -> bool {
+        error.retryable()
+    }
 
     /// The maximum pause after the failed attempt with this number. The actual pause is chosen at random between zero
     /// and this.
@@ -98,6 +106,12 @@ pub trait AnyTask: Send + Sync {
         job: &'a ClaimedJob,
         dead_letter: DeadLetter,
     ) -> LocalBoxFuture<'a, Result<bool>>;
+
+    /// [`Task::max_attempts`].
+    fn max_attempts(&self) -> i32;
+
+    /// [`Task::retryable`].
+    fn retryable(&self, error: &Error) -> bool;
 
     /// [`Task::longest_pause`].
     fn longest_pause(&self, attempt: i32) -> Duration;
@@ -128,6 +142,14 @@ impl<T: Task> AnyTask for T {
         Task::give_up(self, job, dead_letter).boxed_local()
     }
 
+    fn max_attempts(&self) -> i32 {
+        Task::max_attempts(self)
+    }
+
+    fn retryable(&self, error: &Error) -> bool {
+        Task::retryable(self, error)
+    }
+
     fn longest_pause(&self, attempt: i32) -> Duration {
         Task::longest_pause(self, attempt)
     }
@@ -143,9 +165,10 @@ impl Tasks {
         Self(tasks.into_iter().collect())
     }
 
-    /// The names of the tasks, to claim their jobs.
-    pub fn names(&self) -> Vec<&'static str> {
-        self.0.iter().map(|task| task.name()).collect()
+    /// The tasks whose jobs this instance claims.
+    pub fn known(&self) -> Vec<KnownTask> {
+        let tasks = self.0.iter();
+        tasks.map(|task| KnownTask { name: task.name(), max_attempts: task.max_attempts() }).collect()
     }
 
     /// The task of a job.

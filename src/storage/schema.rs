@@ -571,7 +571,6 @@ diesel::table! {
         occurred_at -> Timestamptz,
         received_at -> Timestamptz,
         settled_at -> Nullable<Timestamptz>,
-        next_attempt_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aval::domain::application::Country;
-use aval::storage::jobs::{self, Claim, ClaimedJob, Quota};
+use aval::storage::jobs::{self, Claim, ClaimedJob, KnownTask, Quota};
 use aval::storage::provider_retries::{self, Requeue};
 use diesel_async::AsyncPgConnection;
 use serde_json::json;
@@ -19,8 +19,7 @@ fn claim(limit: i32, lanes: &[&str]) -> Claim {
         worker: "test".to_owned(),
         limit,
         lease_ms: 30_000,
-        max_attempts: 3,
-        tasks: vec!["process_credit_application"],
+        tasks: vec![KnownTask { name: "process_credit_application", max_attempts: 3 }],
         lanes: lanes.iter().copied().map(Quota::whole).collect(),
     }
 }
@@ -201,7 +200,7 @@ async fn a_lane_paused_by_an_operator_stays_paused_until_resumed() {
     let list = app.get("/api/v1/admin/jobs/lanes").await.expect(200);
     let lanes = list["lanes"].as_array().unwrap();
     assert_eq!(lanes.iter().filter(|lane| lane["paused"] == true).count(), 1);
-    assert_eq!(lanes.len(), 6);
+    assert_eq!(lanes.len(), Country::ALL.len() + 1, "the countries' lanes and that of webhooks");
 
     let run = json!({"paused": false, "reason": "They have mended it"});
     assert_eq!(app.put(lane, &run).await.expect(200)["pause"], json!(null));

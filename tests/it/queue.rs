@@ -5,7 +5,7 @@ use std::time::Duration;
 use aval::domain::application::Country;
 use aval::error::Error;
 use aval::storage::applications::{BeginJob, Begun};
-use aval::storage::jobs::{self, Claim, Heartbeat, Quota, Release};
+use aval::storage::jobs::{self, Claim, Heartbeat, KnownTask, Quota, Release};
 use diesel_async::AsyncPgConnection;
 
 use crate::support::db::{TestDatabase, execute, text};
@@ -17,8 +17,7 @@ fn claim(limit: i32) -> Claim {
         worker: "test".to_owned(),
         limit,
         lease_ms: 30_000,
-        max_attempts: 3,
-        tasks: vec!["process_credit_application"],
+        tasks: vec![KnownTask { name: "process_credit_application", max_attempts: 3 }],
         lanes: ["", "ES", "PT", "MX"].map(Quota::whole).to_vec(),
     }
 }

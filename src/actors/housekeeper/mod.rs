@@ -1,10 +1,9 @@
 //! The housekeeper: recurring work that one instance does for all.
 //!
 //! One instance leads, by advisory lock; when it is gone another takes over. At each tick the leader queues again the
-//! applications that were decided without their bureau, when that bureau has recovered ([`redecision`]), does the
-//! [`TickWork`] that it was given, and begins the recurring task that is due ([`schedule`], [`tasks`]), one at a time and
-//! in a task of its own, so that ticks go on beside it. What was run when is in the database ([`runs`]): another leader
-//! goes on where this one was.
+//! applications that were decided without their bureau, when that bureau has recovered ([`redecision`]), and begins the
+//! recurring task that is due ([`schedule`], [`tasks`]), one at a time and beside the ticks. What was run when is in the
+//! database ([`runs`]): another leader goes on where this one was.
 //!
 //! What can go wrong: the leader's connection dies, and with it the lock. It learns so at its next tick, and its task at
 //! the next step. What two leaders do for a moment stays correct: each due time belongs to one row, and every task may be
@@ -15,11 +14,9 @@ mod runs;
 pub mod schedule;
 pub mod tasks;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures_util::future::LocalBoxFuture;
 use slog::{info, warn};
 
 use self::runs::Begun;
@@ -39,9 +36,6 @@ pub const NAME: &str = "housekeeper";
 /// How often figures that change slowly are measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Work of another module that the leader does at every tick.
-pub type TickWork = Arc<dyn Fn() -> LocalBoxFuture<'static, Result<()>> + Send + Sync>;
-
 /// A bureau has recovered: look for applications that wait for it now.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
@@ -51,7 +45,6 @@ pub struct Wake;
 pub struct Housekeeper {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
-    tick_work: TickWork,
     leadership: Option<Leadership>,
     /// The same, as the task that runs sees it.
     lead: Lead,
@@ -65,7 +58,6 @@ pub struct Housekeeper {
 struct Round {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
-    tick_work: TickWork,
     leadership: Option<Leadership>,
     lead: Lead,
     /// Whether a recurring task may begin.
@@ -79,16 +71,10 @@ type Rounded = (Option<Leadership>, Option<Begun>);
 
 impl Housekeeper {
     /// A housekeeper that does not lead yet.
-    pub fn new(
-        resources: &Resources,
-        gateway: Handle<ProviderGateway>,
-        tick_work: TickWork,
-        liveness: LivenessGuard,
-    ) -> Self {
+    pub fn new(resources: &Resources, gateway: Handle<ProviderGateway>, liveness: LivenessGuard) -> Self {
         Self {
             resources: resources.named(NAME),
             gateway,
-            tick_work,
             leadership: None,
             lead: Lead::default(),
             busy: false,
@@ -108,7 +94,6 @@ impl Housekeeper {
         let round = Round {
             resources: self.resources.clone(),
             gateway: self.gateway.clone(),
-            tick_work: Arc::clone(&self.tick_work),
             leadership: self.leadership.take(),
             lead: self.lead.clone(),
             idle: !self.task_runs,
@@ -175,8 +160,7 @@ impl Round {
 
     async fn each_tick(&self) -> Result<()> {
         self.measure().await?;
-        redecision::redecide(&self.resources, &self.gateway).await?;
-        (self.tick_work)().await
+        redecision::redecide(&self.resources, &self.gateway).await
     }
 
     /// Keeps or wins leadership; `None` when another instance leads.

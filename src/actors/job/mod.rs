@@ -16,7 +16,7 @@ use actix::prelude::*;
 use slog::{Logger, info, o, warn};
 
 use self::settle::run_attempt;
-pub(super) use self::settle::{give_up, release_after_failure};
+pub(super) use self::settle::{give_up, may_retry, release_after_failure};
 use crate::actors::write_batcher::WriteBatchers;
 use crate::error::{Error, PrivateMessage};
 use crate::queue::running_jobs::{RunningJobs, StopWork};

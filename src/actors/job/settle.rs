@@ -62,7 +62,7 @@ async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) ->
         }
         Err(error) => error,
     };
-    if error.retryable() && attempt.job.attempt < parts.resources.settings.jobs.max_attempts {
+    if may_retry(parts, &attempt.job, &error) {
         let failed = release_after_failure(parts, &attempt.job, &error);
         warn!(logger, "attempt failed: the job is retried";
             "attempt" => attempt.job.attempt, "pause_ms" => failed.delay_ms, error.clone());
@@ -75,6 +75,12 @@ async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) ->
         warn!(logger, "dead letter not written: the lease will expire"; error);
     }
     "failed"
+}
+
+/// Whether a job that failed with `error` has another attempt.
+pub(in crate::actors) fn may_retry(parts: &JobParts, job: &ClaimedJob, error: &Error) -> bool {
+    let task = parts.tasks.find(&job.task_name);
+    task.is_some_and(|task| task.retryable(error) && job.attempt < task.max_attempts())
 }
 
 /// Returns a job to the queue without using an attempt.

@@ -76,7 +76,7 @@ impl From<PausedLane> for PauseView {
 /// A lane of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LaneView {
-    /// The name of the lane; for applications, the country code.
+    /// The name of the lane: the country code for applications, `webhooks` for webhook retries.
     #[schema(example = "ES")]
     pub lane: &'static str,
     /// Whether an operator has paused the lane. A pause applies on every instance.
@@ -85,7 +85,8 @@ pub struct LaneView {
     /// The pause; `null` if the lane is not paused.
     pub pause: Option<PauseView>,
     /// The jobs that the responding instance claims from the lane, depending on its circuit breaker (`when_open`):
-    /// `everything`, `one_probe` or `nothing`; `null` if the instance has no breaker for the lane.
+    /// `everything`, `one_probe` or `nothing`; `null` if the lane has no
+    /// circuit breaker or the instance does not know its state.
     #[schema(value_type = Option<crate::http::schemas::LaneIntake>, example = "everything")]
     pub intake: Option<&'static str>,
 }

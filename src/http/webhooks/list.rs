@@ -80,7 +80,7 @@ pub struct WebhookEventView {
     /// When the event was applied or ignored.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub settled_at: Option<DateTime<Utc>>,
-    /// When the next attempt is due after a failure; `null` if only the sender can retry.
+    /// When the job that retries a failed event is due; `null` if there is none.
     #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
     pub next_attempt_at: Option<DateTime<Utc>>,
 }

@@ -6,6 +6,7 @@
 //! that fails because of a bug is never retried automatically.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::{FailedJob, LetterFilter, Operator, check, lock, settle};
 use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
-use crate::storage::jobs::Priority;
+use crate::storage::jobs::{NewJob, Priority, enqueue};
 use crate::storage::schema::{applications, failed_jobs, pending_jobs, provider_retries};
 use crate::storage::transaction::Abort;
 use crate::storage::types::{FailedJobStatus, PgCountry, PgFailedJobStatus, PgStatus};
@@ -28,7 +29,7 @@ pub enum Obstacle {
     Decided,
     Deleted,
     Missing,
-    /// The application already has an active job.
+    /// A job for the same work is already active.
     AlreadyQueued,
 }
 
@@ -50,7 +51,7 @@ impl Obstacle {
             Self::Decided => "The application has been decided since the job failed.",
             Self::Deleted => "The application is deleted.",
             Self::Missing => "The application does not exist.",
-            Self::AlreadyQueued => "The application already has an active job.",
+            Self::AlreadyQueued => "A job for the same work is already active.",
         };
         Error::Conflict(PublicMessage::new(text))
     }
@@ -261,23 +262,15 @@ async fn queue(
 ) -> Result<Option<Uuid>, Abort> {
     let args = failed_jobs::table.select(failed_jobs::job_args).filter(failed_jobs::id.eq(letter.id));
     let args: serde_json::Value = args.first(connection).await?;
-    let job: Option<Uuid> = diesel::insert_into(pending_jobs::table)
-        .values((
-            pending_jobs::task_name.eq(&letter.task_name),
-            pending_jobs::application_id.eq(letter.application_id),
-            pending_jobs::lane.eq(&letter.lane),
-            pending_jobs::job_args.eq(args),
-            pending_jobs::priority.eq(Priority::Retried.value()),
-            pending_jobs::request_id.eq(&operator.request_id),
-            pending_jobs::traceparent.eq(&operator.traceparent),
-        ))
-        .on_conflict_do_nothing()
-        .returning(pending_jobs::id)
-        .get_result(connection)
-        .await
-        .optional()?;
-    if job.is_some() {
-        diesel::sql_query("SELECT pg_notify('aval_jobs', '')").execute(connection).await?;
-    }
-    Ok(job)
+    let job = NewJob {
+        task_name: letter.task_name.clone(),
+        application_id: letter.application_id,
+        lane: letter.lane.clone(),
+        args,
+        priority: Priority::Retried,
+        delay: Duration::ZERO,
+        request_id: Some(operator.request_id.clone()),
+        traceparent: operator.traceparent.clone(),
+    };
+    Ok(enqueue(connection, &job).await?)
 }

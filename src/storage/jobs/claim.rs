@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::Lease;
 use crate::domain::ids::{ApplicationId, JobId, RequestId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::statement::{Binder, Explained, FixedStatement, Prepared};
 
 /// A job that this worker has claimed.
@@ -23,6 +25,8 @@ pub struct ClaimedJob {
     pub lane: String,
     /// The application that it is about.
     pub application_id: Option<ApplicationId>,
+    /// Its arguments.
+    pub args: Value,
     /// Which attempt this is, from 1.
     pub attempt: i32,
     /// How long it had been due.
@@ -37,6 +41,16 @@ pub struct ClaimedJob {
     pub unanswered_reference: Option<String>,
 }
 
+impl ClaimedJob {
+    /// The arguments as the task's own type.
+    ///
+    /// # Errors
+    /// [`Error::Internal`], which no retry mends, when they are of another shape.
+    pub fn read_args<T: DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(&self.args).map_err(Error::internal)
+    }
+}
+
 #[derive(QueryableByName)]
 struct ClaimedRow {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -49,6 +63,8 @@ struct ClaimedRow {
     lane: String,
     #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
     application_id: Option<Uuid>,
+    #[diesel(sql_type = Jsonb)]
+    job_args: Value,
     #[diesel(sql_type = Integer)]
     attempt: i32,
     #[diesel(sql_type = BigInt)]
@@ -70,6 +86,7 @@ impl From<ClaimedRow> for ClaimedJob {
             task_name: row.task_name,
             lane: row.lane,
             application_id: row.application_id.map(ApplicationId::new),
+            args: row.job_args,
             attempt: row.attempt,
             waited: Duration::from_micros(u64::try_from(row.waited_us).unwrap_or(0)),
             worked_on_for: Duration::from_micros(u64::try_from(row.worked_on_us).unwrap_or(0)),
@@ -96,6 +113,15 @@ impl Quota {
     }
 }
 
+/// A task that a worker knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownTask {
+    /// Its name.
+    pub name: &'static str,
+    /// Attempts that its jobs have.
+    pub max_attempts: i32,
+}
+
 /// Who claims, how much, and for how long.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -105,10 +131,8 @@ pub struct Claim {
     pub limit: i32,
     /// The lease, in milliseconds.
     pub lease_ms: i64,
-    /// Attempts that a job has.
-    pub max_attempts: i32,
     /// The tasks that the worker knows: jobs of a newer version are left to its instances.
-    pub tasks: Vec<&'static str>,
+    pub tasks: Vec<KnownTask>,
     /// The lanes that the worker serves now. What waits in any other is not looked at.
     pub lanes: Vec<Quota>,
 }
@@ -122,8 +146,44 @@ pub struct Claimed {
     pub contended: bool,
 }
 
+/// What both claims bind first.
+struct ClaimInput {
+    limit: i32,
+    worker: String,
+    lease_ms: i64,
+    tasks: Vec<&'static str>,
+    attempts: Vec<i32>,
+}
+
+impl ClaimInput {
+    fn new(claim: &Claim) -> Self {
+        Self {
+            limit: claim.limit,
+            worker: claim.worker.clone(),
+            lease_ms: claim.lease_ms,
+            tasks: claim.tasks.iter().map(|task| task.name).collect(),
+            attempts: claim.tasks.iter().map(|task| task.max_attempts).collect(),
+        }
+    }
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Integer, _>(&self.limit)?;
+        binder.bind::<Text, _>(&self.worker)?;
+        binder.bind::<BigInt, _>(&self.lease_ms)?;
+        binder.bind::<Array<Text>, _>(&self.tasks)?;
+        binder.bind::<Array<Integer>, _>(&self.attempts)
+    }
+}
+
+/// How many attempts a job has; null when the worker does not know its task.
+macro_rules! attempts_of_task {
+    () => {
+        "((SELECT attempts FROM input)::integer[])[array_position((SELECT tasks FROM input)::text[], task_name)]"
+    };
+}
+
 struct ClaimJobs {
-    claim: Claim,
+    input: ClaimInput,
     lanes: Vec<String>,
     quotas: Vec<i32>,
 }
@@ -131,7 +191,7 @@ struct ClaimJobs {
 impl ClaimJobs {
     fn new(claim: &Claim) -> Self {
         Self {
-            claim: claim.clone(),
+            input: ClaimInput::new(claim),
             lanes: claim.lanes.iter().map(|quota| quota.lane.clone()).collect(),
             quotas: claim.lanes.iter().map(|quota| quota.most).collect(),
         }
@@ -149,9 +209,9 @@ impl FixedStatement for ClaimJobs {
     ///
     /// What was chosen is an array for the update: joined as a table whose size nobody can guess, it is hashed with a scan of
     /// the whole queue once that is long.
-    const SQL: &'static str = "\
-        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts, \
-            ?::text[] AS tasks), \
+    const SQL: &'static str = concat!(
+        "WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::text[] AS tasks, \
+            ?::integer[] AS attempts), \
         open AS (SELECT s.lane, least(s.most, i.batch) AS most \
             FROM input i CROSS JOIN unnest(?::text[], ?::integer[]) AS s (lane, most) \
             WHERE s.most > 0 AND NOT EXISTS (SELECT FROM paused_lanes p WHERE p.lane = s.lane \
@@ -167,8 +227,9 @@ impl FixedStatement for ClaimJobs {
                     AND j.task_name = ANY ((SELECT tasks FROM input)::text[]) \
                 ORDER BY j.priority DESC, j.run_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS d), \
         expired AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
-            AND attempt < (SELECT attempts FROM input) AND task_name = ANY ((SELECT tasks FROM input)::text[]) \
-            AND lane IN (SELECT lane FROM open) \
+            AND attempt < ",
+        attempts_of_task!(),
+        " AND lane IN (SELECT lane FROM open) \
             ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED), \
         unanswered AS (SELECT u.id FROM open o CROSS JOIN LATERAL (SELECT j.id FROM pending_jobs j \
                 WHERE j.status = 'waiting_external' AND j.lane = o.lane AND j.run_at <= now() \
@@ -180,18 +241,15 @@ impl FixedStatement for ClaimJobs {
                 leased_until = now() + input.lease_ms * interval '1 millisecond', \
                 first_claimed_at = coalesce(first_claimed_at, now()) \
             FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
-            RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, \
+            RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.job_args, j.attempt, \
                 (extract(epoch FROM now() - j.run_at) * 1000000)::bigint AS waited_us, \
                 (extract(epoch FROM now() - j.first_claimed_at) * 1000000)::bigint AS worked_on_us, j.request_id, j.traceparent, \
                 j.provider_reference) \
-        SELECT s.seen, c.* FROM (SELECT count(*) AS seen FROM heads) AS s LEFT JOIN claimed c ON true";
+        SELECT s.seen, c.* FROM (SELECT count(*) AS seen FROM heads) AS s LEFT JOIN claimed c ON true"
+    );
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Integer, _>(&self.claim.limit)?;
-        binder.bind::<Text, _>(&self.claim.worker)?;
-        binder.bind::<BigInt, _>(&self.claim.lease_ms)?;
-        binder.bind::<Integer, _>(&self.claim.max_attempts)?;
-        binder.bind::<Array<Text>, _>(&self.claim.tasks)?;
+        self.input.bind(binder)?;
         binder.bind::<Array<Text>, _>(&self.lanes)?;
         binder.bind::<Array<Integer>, _>(&self.quotas)
     }
@@ -212,6 +270,8 @@ struct SeenRow {
     lane: Option<String>,
     #[diesel(sql_type = Nullable<diesel::sql_types::Uuid>)]
     application_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    job_args: Option<Value>,
     #[diesel(sql_type = Nullable<Integer>)]
     attempt: Option<i32>,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -234,6 +294,7 @@ impl SeenRow {
             task_name: self.task_name?,
             lane: self.lane?,
             application_id: self.application_id,
+            job_args: self.job_args?,
             attempt: self.attempt?,
             waited_us: self.waited_us?,
             worked_on_us: self.worked_on_us?,
@@ -271,25 +332,25 @@ pub async fn explain_claim(connection: &mut AsyncPgConnection, claim: &Claim) ->
     Ok(lines.into_iter().map(|line| line.line).collect())
 }
 
-struct ClaimExhausted(Claim);
+struct ClaimExhausted(ClaimInput);
 
 impl FixedStatement for ClaimExhausted {
-    const SQL: &'static str = "\
-        WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::integer AS attempts), \
+    const SQL: &'static str = concat!(
+        "WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::text[] AS tasks, \
+            ?::integer[] AS attempts), \
         chosen AS (SELECT id FROM pending_jobs WHERE status = 'processing' AND leased_until < now() \
-            AND attempt >= (SELECT attempts FROM input) \
-            ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED) \
+            AND attempt >= ",
+        attempts_of_task!(),
+        " ORDER BY leased_until LIMIT (SELECT batch FROM input) FOR UPDATE SKIP LOCKED) \
         UPDATE pending_jobs j SET updated_at = now(), lease_token = nextval('job_lease_tokens'), \
             leased_by = input.worker, leased_until = now() + input.lease_ms * interval '1 millisecond' \
         FROM input WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) \
-        RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.attempt, 0::bigint AS waited_us, 0::bigint AS worked_on_us, \
-            j.request_id, j.traceparent, j.provider_reference";
+        RETURNING j.id, j.lease_token, j.task_name, j.lane, j.application_id, j.job_args, j.attempt, 0::bigint AS waited_us, \
+            0::bigint AS worked_on_us, j.request_id, j.traceparent, j.provider_reference"
+    );
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
-        binder.bind::<Integer, _>(&self.0.limit)?;
-        binder.bind::<Text, _>(&self.0.worker)?;
-        binder.bind::<BigInt, _>(&self.0.lease_ms)?;
-        binder.bind::<Integer, _>(&self.0.max_attempts)
+        self.0.bind(binder)
     }
 }
 
@@ -298,6 +359,6 @@ impl FixedStatement for ClaimExhausted {
 /// # Errors
 /// When the database fails.
 pub async fn claim_exhausted(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<ClaimedJob>> {
-    let rows: Vec<ClaimedRow> = Prepared(ClaimExhausted(claim.clone())).load(connection).await?;
+    let rows: Vec<ClaimedRow> = Prepared(ClaimExhausted(ClaimInput::new(claim))).load(connection).await?;
     Ok(rows.into_iter().map(ClaimedJob::from).collect())
 }

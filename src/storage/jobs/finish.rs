@@ -62,6 +62,14 @@ pub async fn supersede(connection: &mut AsyncPgConnection, leases: &[Lease]) -> 
     finish(connection, leases, "superseded").await
 }
 
+/// Ends a job whose effects are in the same transaction; `false` when its lease was lost: the effects must be rolled back.
+///
+/// # Errors
+/// When the database fails.
+pub async fn complete(connection: &mut AsyncPgConnection, lease: Lease) -> Result<bool> {
+    Ok(finish(connection, &[lease], "completed").await?.contains(&true))
+}
+
 async fn finish(
     connection: &mut AsyncPgConnection,
     leases: &[Lease],

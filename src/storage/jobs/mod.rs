@@ -5,11 +5,11 @@
 //!
 //! A claim gives a worker a lease for a time and a fencing token for good: every later statement names the token, so that
 //! a worker that lost its lease can change nothing. The attempt is counted at the claim, so that a job that kills its
-//! worker uses its attempts up too. All times are the database's. Nothing here knows what a task is about, except
-//! [`begin()`], which belongs to the task `process_credit_application`.
+//! worker uses its attempts up too. All times are the database's. Nothing here depends on a task.
 
 mod claim;
 mod dead_letter;
+mod enqueue;
 mod figures;
 mod finish;
 mod grouped;
@@ -20,11 +20,12 @@ use diesel::sql_types::{self, BigInt, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-pub use self::claim::{Claim, Claimed, ClaimedJob, Quota, claim, claim_exhausted, explain_claim};
+pub use self::claim::{Claim, Claimed, ClaimedJob, KnownTask, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
+pub use self::enqueue::{NewJob, enqueue};
 pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
 pub(super) use self::finish::job_history;
-pub use self::finish::supersede;
+pub use self::finish::{complete, supersede};
 pub use self::grouped::Supersede;
 pub use self::list::{JobFilter, ListedJob, list_page};
 use super::statement::{Binder, FixedStatement, Prepared, rows};

@@ -1,7 +1,10 @@
 //! What operators see of webhook events: everything but the payload.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
@@ -54,8 +57,15 @@ pub struct ListedEvent {
     pub received_at: DateTime<Utc>,
     /// When it was applied or ignored.
     pub settled_at: Option<DateTime<Utc>>,
-    /// When it is tried again.
+    /// When the job that retries it is due, while it waits.
+    #[diesel(select_expression = next_attempt_at(), select_expression_type = SqlLiteral<Nullable<Timestamptz>>)]
     pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// `CASE` hides the status from the planner, which would read all pending jobs by the index of the lanes.
+fn next_attempt_at() -> SqlLiteral<Nullable<Timestamptz>> {
+    sql("(SELECT CASE WHEN j.status = 'pending' THEN j.run_at END FROM pending_jobs j \
+        WHERE j.task_name = 'retry_webhook_event' AND j.job_args ->> 'webhook_event_id' = webhook_events.id::text)")
 }
 
 /// A part of the list, newest first, after the event `after`.

@@ -2,9 +2,11 @@
 //!
 //! The unique `idempotency_key` decides who is first: a second sender of the same message waits in [`enter`] until the
 //! first one's transaction has ended, and then finds what became of it. Everything here runs in the caller's transaction.
-//! Locks are taken in the order event, application, job, by everybody.
+//! Locks are taken in the order event, application, job, by everybody. A message that could not be applied is retried by a job
+//! ([`queue_retry`]).
 
 mod list;
+mod retry;
 mod verdict;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +15,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 pub use self::list::{ListedEvent, WebhookFilter, list_page};
+pub use self::retry::{FailedEvent, RETRY_LANE, RETRY_TASK, queue_retry, supersede_retry, take_failed};
 pub use self::verdict::{
     Addressee, WebhookDecision, find_applicant, find_country, has_newer, lock_addressee, record,
 };
@@ -115,7 +118,7 @@ pub async fn enter(
     match known {
         Some((_, fingerprint, _)) if fingerprint != event.fingerprint => Ok(Entered::Different),
         Some((id, _, PgWebhookStatus(WebhookStatus::Failed))) => {
-            try_again(connection, id).await?;
+            start_attempt(connection, id).await?;
             Ok(Entered::Again(id))
         }
         Some(_) => Ok(Entered::Duplicate),
@@ -132,13 +135,11 @@ fn forgotten() -> Error {
     }
 }
 
-async fn try_again(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(), Abort> {
-    let never: Option<DateTime<Utc>> = None;
+async fn start_attempt(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(), Abort> {
     diesel::update(webhook_events::table.filter(webhook_events::id.eq(id)))
         .set((
             webhook_events::status.eq(PgWebhookStatus(WebhookStatus::Received)),
             webhook_events::attempts.eq(webhook_events::attempts + 1),
-            webhook_events::next_attempt_at.eq(never),
         ))
         .execute(connection)
         .await?;
@@ -163,86 +164,21 @@ pub async fn settle(
     Ok(())
 }
 
-/// How many times a message was tried, the current attempt included.
+/// Notes that a message could not be applied.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn attempts(connection: &mut AsyncPgConnection, id: Uuid) -> Result<i32, Abort> {
-    let query = webhook_events::table.select(webhook_events::attempts).filter(webhook_events::id.eq(id));
-    Ok(query.first(connection).await?)
-}
-
-/// Notes that a message could not be applied, and when it is tried again; `None` leaves that to its sender.
-///
-/// # Errors
-/// When the database fails.
-pub async fn fail(
-    connection: &mut AsyncPgConnection,
-    id: Uuid,
-    error: &Error,
-    next_attempt_at: Option<DateTime<Utc>>,
-) -> Result<(), Abort> {
+pub async fn fail(connection: &mut AsyncPgConnection, id: Uuid, error: &Error) -> Result<(), Abort> {
+    let (error_type, error_message) = error.recorded();
     diesel::update(webhook_events::table.filter(webhook_events::id.eq(id)))
         .set((
             webhook_events::status.eq(PgWebhookStatus(WebhookStatus::Failed)),
-            webhook_events::error_type.eq(error.code()),
-            webhook_events::error_message.eq(error.to_string()),
-            webhook_events::next_attempt_at.eq(next_attempt_at),
+            webhook_events::error_type.eq(error_type),
+            webhook_events::error_message.eq(error_message),
         ))
         .execute(connection)
         .await?;
     Ok(())
-}
-
-/// A message that is due to be tried again.
-pub struct DueEvent {
-    /// The row.
-    pub id: Uuid,
-    /// The bureau.
-    pub provider: String,
-    /// The application.
-    pub application_id: ApplicationId,
-    /// The raw body, or why its envelope cannot be opened.
-    pub payload: crate::error::Result<Vec<u8>>,
-    /// The request that brought it.
-    pub request_id: Option<String>,
-    /// The W3C trace context.
-    pub traceparent: Option<String>,
-}
-
-/// Takes the message that has been due longest, for this transaction alone.
-///
-/// # Errors
-/// When the database fails.
-pub async fn take_due(
-    connection: &mut AsyncPgConnection,
-    keys: &KeyRing,
-    now: DateTime<Utc>,
-) -> Result<Option<DueEvent>, Abort> {
-    type Row = (Uuid, String, Uuid, Vec<u8>, Option<String>, Option<String>);
-    let row: Option<Row> = webhook_events::table
-        .select((
-            webhook_events::id,
-            webhook_events::provider,
-            webhook_events::application_id,
-            webhook_events::payload,
-            webhook_events::request_id,
-            webhook_events::traceparent,
-        ))
-        .filter(webhook_events::next_attempt_at.le(now))
-        .order(webhook_events::next_attempt_at.asc())
-        .for_update()
-        .skip_locked()
-        .first(connection)
-        .await
-        .optional()?;
-    let Some((id, provider, application_id, envelope, request_id, traceparent)) = row else {
-        return Ok(None);
-    };
-    try_again(connection, id).await?;
-    let payload = keys.open_bytes(SealedField::WebhookPayload, id, &envelope);
-    let application_id = ApplicationId::new(application_id);
-    Ok(Some(DueEvent { id, provider, application_id, payload, request_id, traceparent }))
 }
 
 /// Deletes messages received before `before`, at most `limit` at once; returns how many.

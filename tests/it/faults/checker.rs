@@ -47,10 +47,10 @@ const PROMISES: [(&str, &str); 14] = [
         (SELECT d.status FROM decisions d WHERE d.application_id = a.id ORDER BY d.decided_at DESC LIMIT 1)",
     ),
     (
-        "a finished job has not exactly one decision",
+        "a finished job of an application has not exactly one decision",
         "SELECT j.id || ' ' || count(d.id) FROM job_history j LEFT JOIN decisions d \
         ON d.application_id = j.application_id AND d.job_id = j.id \
-      WHERE j.result = 'completed' GROUP BY j.id HAVING count(d.id) <> 1",
+      WHERE j.result = 'completed' AND j.task_name = 'process_credit_application' GROUP BY j.id HAVING count(d.id) <> 1",
     ),
     (
         "a job is left in the queue",

@@ -131,10 +131,12 @@ async fn a_month_with_open_applications_is_not_archived_and_others_are() {
         ),
         (
             "2024-04",
-            "INSERT INTO webhook_events (id, idempotency_key, provider, country, application_id, provider_reference, \
-                 outcome, fingerprint, payload, status, occurred_at, received_at, next_attempt_at) VALUES \
+            "WITH failed AS (INSERT INTO webhook_events (id, idempotency_key, provider, country, application_id, \
+                 provider_reference, outcome, fingerprint, payload, status, occurred_at, received_at) VALUES \
              (uuid_v7_now(), 'k', 'x', 'ES', '{id}', 'r', 'confirmed', decode(repeat('00', 32), 'hex'), '', 'failed', \
-              now(), now(), now() + interval '1 day')",
+              now(), now()) RETURNING id) \
+             INSERT INTO pending_jobs (task_name, lane, job_args, run_at) SELECT 'retry_webhook_event', 'webhooks', \
+                 jsonb_build_object('webhook_event_id', id), now() + interval '1 day' FROM failed",
         ),
         // It was deleted while open, so it needs no work.
         ("2024-05", "UPDATE applications SET status = 'PENDING', deleted_at = now() WHERE id = '{id}'"),

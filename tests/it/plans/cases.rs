@@ -20,7 +20,9 @@ use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
 use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
-use aval::storage::jobs::{Claim, DeadLetter, Heartbeat, JobFilter, Quota, Release};
+use aval::storage::jobs::{
+    Claim, DeadLetter, Heartbeat, JobFilter, KnownTask, NewJob, Priority, Quota, Release,
+};
 use aval::storage::lanes::LaneChange;
 use aval::storage::provider_retries::Requeue;
 use aval::storage::refresh_tokens::RefreshToken;
@@ -186,6 +188,8 @@ pub(super) const CASES: &[Case] = cases! {
         |sql, w| async move { jobs::renew(sql, &[Heartbeat { lease: w.job.lease, lease_ms: 1000 }]).await };
     "jobs::release" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::release(sql, &[Release {
         lease: w.job.lease, delay_ms: 0, give_attempt_back: true, error: None, provider_reference: None }]).await };
+    "jobs::enqueue::enqueue" [0] [] |sql, w| async move { jobs::enqueue(sql, &new_job(w)).await };
+    "jobs::finish::complete" [0] ["pending_jobs_pkey"] |sql, w| jobs::complete(sql, w.job.lease);
     "jobs::finish::supersede" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::supersede(sql, &[w.job.lease]).await };
     "jobs::figures::depth" [0] [] |sql, _w| jobs::depth(sql);
     "jobs::figures::lane_figures" [0] ["pending_jobs_lanes_idx"] |sql, _w| jobs::lane_figures(sql);
@@ -316,15 +320,18 @@ pub(super) const CASES: &[Case] = cases! {
     "webhooks::list::list_page of an application" [0] ["webhook_events_application_idx"] |sql, w| async move {
         webhooks::list_page(sql, &WebhookFilter { application_id: Some(w.application), ..WebhookFilter::default() }, None, 20).await
     };
-    "webhooks::list::list_page of a status" [0] ["webhook_events_status_idx"] |sql, _w| async move {
+    "webhooks::list::list_page of a status" [0] ["webhook_events_status_idx", "pending_jobs_one_per_webhook_event_idx"] |sql, _w| async move {
         webhooks::list_page(sql, &WebhookFilter { status: Some(WebhookStatus::Failed), ..WebhookFilter::default() }, None, 20).await
     };
     "webhooks::enter" [0] [] |sql, w| async move { webhooks::enter(sql, &w.keys, &event(w)).await };
     "webhooks::settle" [0] ["webhook_events_pkey"] |sql, w| webhooks::settle(sql, w.webhook, true, w.now);
-    "webhooks::attempts" [0] ["webhook_events_pkey"] |sql, w| webhooks::attempts(sql, w.webhook);
     "webhooks::fail" [0] ["webhook_events_pkey"]
-        |sql, w| async move { webhooks::fail(sql, w.webhook, &Error::NotFound("test"), None).await };
-    "webhooks::take_due" [0] ["webhook_events_due_idx"] |sql, w| webhooks::take_due(sql, &w.keys, w.now);
+        |sql, w| async move { webhooks::fail(sql, w.webhook, &Error::NotFound("test")).await };
+    "webhooks::retry::queue_retry" [0] []
+        |sql, w| webhooks::queue_retry(sql, w.webhook, Duration::from_secs(1), None, None);
+    "webhooks::retry::supersede_retry" [0] ["pending_jobs_one_per_webhook_event_idx"]
+        |sql, w| webhooks::supersede_retry(sql, w.webhook);
+    "webhooks::retry::take_failed" [0] ["webhook_events_pkey"] |sql, w| webhooks::take_failed(sql, &w.keys, w.webhook);
     "webhooks::delete_received_before" [0] ["webhook_events_received_idx"]
         |sql, w| webhooks::delete_received_before(sql, w.now - TimeDelta::days(170), 10);
     "webhooks::verdict::find_country" [1] ["applications_pkey"] |sql, w| webhooks::find_country(sql, w.application);
@@ -382,9 +389,21 @@ fn claim() -> Claim {
         worker: "test".to_owned(),
         limit: 10,
         lease_ms: 1000,
-        max_attempts: 3,
-        tasks: vec!["process_credit_application"],
+        tasks: vec![KnownTask { name: "process_credit_application", max_attempts: 3 }],
         lanes: vec![Quota::whole("ES"), Quota::whole("MX")],
+    }
+}
+
+fn new_job(w: &World) -> NewJob {
+    NewJob {
+        task_name: "process_credit_application".to_owned(),
+        application_id: Some(w.application.as_uuid()),
+        lane: "ES".to_owned(),
+        args: json!({}),
+        priority: Priority::Fresh,
+        delay: Duration::ZERO,
+        request_id: None,
+        traceparent: None,
     }
 }
 

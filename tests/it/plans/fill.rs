@@ -6,7 +6,7 @@ use aval::domain::application::{Attribution, Country};
 use aval::domain::decision::{Case as Decidable, Decision};
 use aval::domain::ids::{ApplicationId, ChangeId};
 use aval::domain::personal_data::IdentityDocument;
-use aval::storage::jobs::{self, Claim, ClaimedJob, Quota};
+use aval::storage::jobs::{self, Claim, ClaimedJob, KnownTask, Quota};
 use aval::storage::seal::{DocumentIndex, KeyRing, SealedField};
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{self, Array, Binary};
@@ -63,8 +63,7 @@ impl World {
             worker: "test".to_owned(),
             limit: 3,
             lease_ms: 3_600_000,
-            max_attempts: 3,
-            tasks: vec!["process_credit_application"],
+            tasks: vec![KnownTask { name: "process_credit_application", max_attempts: 3 }],
             lanes: vec![Quota::whole("ES")],
         };
         let job = jobs::claim(&mut sql, &claim).await.unwrap().jobs.remove(0);
@@ -222,6 +221,9 @@ const REST: &str = "\
         SELECT id, 'x/' || id, 'x', country, id, id::text, 'confirmed', sha256(id::text::bytea), '\\x00', 'applied', now(), \
             created_at, now() FROM applications; \
     UPDATE webhook_events SET status = 'failed', settled_at = NULL WHERE id IN (SELECT id FROM webhook_events ORDER BY id LIMIT 50); \
+    INSERT INTO pending_jobs (task_name, lane, job_args, run_at) \
+        SELECT 'retry_webhook_event', 'webhooks', jsonb_build_object('webhook_event_id', id), now() + interval '1 day' \
+        FROM webhook_events WHERE status = 'failed'; \
     INSERT INTO idempotency_keys (key_digest, account, route, fingerprint, status, reply, expires_at) \
         SELECT sha256(id::text::bytea), created_by, 'x', '\\x00', 201, '\\x00', now() + interval '1 day' FROM applications; \
     INSERT INTO document_claims (created_by, document_index, application_id, expires_at) \

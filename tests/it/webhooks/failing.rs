@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use aval::domain::application::Country;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{confirmed, waiting};
 use crate::support::app::TestApp;
+use crate::support::engine::DEFAULT;
 use crate::support::eventually;
 
 /// Nothing can be decided...
@@ -14,13 +15,49 @@ const BREAK: &str = "ALTER TABLE decisions ADD CONSTRAINT broken CHECK (false) N
 /// ...and now it can again.
 const MEND: &str = "ALTER TABLE decisions DROP CONSTRAINT broken";
 
-const STATE: &str =
-    "SELECT concat_ws(' ', status, attempts, error_type, next_attempt_at IS NOT NULL) FROM webhook_events";
+const STATE: &str = "SELECT concat_ws(' ', status, attempts, error_type) FROM webhook_events";
+const RETRIES: &str = "SELECT count(*) FROM pending_jobs WHERE task_name = 'retry_webhook_event'";
+/// How the retries ended.
+const ENDED: &str = "SELECT string_agg(concat_ws(' ', result, attempt), ', ' ORDER BY finished_at) FROM job_history \
+    WHERE task_name = 'retry_webhook_event'";
+
+const JOBS: &str = "/api/v1/admin/jobs";
+const LETTERS: &str = "/api/v1/admin/failed-jobs";
 
 async fn idle(overrides: &[(&str, &str)]) -> TestApp {
     let app = TestApp::start(overrides).await;
     app.engine().handles.scheduler.ask(aval::actors::scheduler::StopClaiming).await.unwrap();
     app
+}
+
+async fn set_paused(app: &TestApp, lane: &str, paused: bool) {
+    app.put(&format!("{JOBS}/lanes/{lane}"), &json!({"paused": paused, "reason": "test"})).await.expect(200);
+}
+
+/// An app that retries messages, and in which applications wait.
+async fn retrying(overrides: &[(&str, &str)]) -> TestApp {
+    let app = TestApp::start(&[&[("AVAL__JOBS__POLL_INTERVAL_MS", "20")], overrides].concat()).await;
+    for lane in ["ES", "PT"] {
+        set_paused(&app, lane, true).await;
+    }
+    app
+}
+
+/// The only webhook event, as operators see it.
+async fn event(app: &TestApp) -> Value {
+    let page = app.get("/api/v1/admin/webhook-events").await.expect(200);
+    assert_eq!(page["events"].as_array().unwrap().len(), 1);
+    page["events"][0].clone()
+}
+
+/// The only dead letter, when it is there.
+async fn dead_letter(app: &TestApp) -> Value {
+    let found = eventually("the dead letter", async || {
+        let page = app.get(&format!("{LETTERS}?task=retry_webhook_event")).await.expect(200);
+        page["failed_jobs"].as_array().unwrap().first().cloned()
+    })
+    .await;
+    app.get(&format!("{LETTERS}/{}", found["id"].as_str().unwrap())).await.expect(200)
 }
 
 #[actix_rt::test]
@@ -32,51 +69,123 @@ async fn a_message_that_cannot_be_applied_is_kept_and_applied_when_it_is_sent_ag
     let refused = message.send(&app).await;
     assert!(!refused.header("retry-after").is_empty());
     refused.expect(503);
-    assert_eq!(app.sql(STATE).await, "failed 1 database_error t");
+    assert_eq!(app.sql(STATE).await, "failed 1 database_error");
     assert_eq!(app.trail(&id).await, "PENDING", "nothing of it was done");
-    assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "1");
+    let jobs = "SELECT string_agg(task_name, ' ' ORDER BY task_name) FROM pending_jobs";
+    assert_eq!(app.sql(jobs).await, "process_credit_application retry_webhook_event");
     message.clone().with("credit_score", 300).send(&app).await.expect(409);
     app.execute(MEND).await;
     assert_eq!(message.send(&app).await.expect(200)["applied"], true);
     assert_eq!(message.send(&app).await.expect(200), json!({"duplicate": true}));
-    assert_eq!(app.sql(STATE).await, "applied 2 database_error f");
+    assert_eq!(app.sql(STATE).await, "applied 2 database_error");
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED");
+    assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
+    assert_eq!(app.sql(ENDED).await, "superseded 0");
 }
 
 #[actix_rt::test]
-async fn the_housekeeper_applies_what_failed_without_being_asked() {
-    let app = idle(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "20")]).await;
+async fn a_failed_message_is_retried_by_a_job_until_it_is_applied() {
+    let app =
+        retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "20"), ("AVAL__WEBHOOKS__MAX_ATTEMPTS", "100")]).await;
     let id = waiting(&app, Country::Es).await;
     app.execute(BREAK).await;
     confirmed(&id).send(&app).await.expect(503);
-    eventually("another attempt", async || {
-        (app.sql("SELECT attempts > 1 FROM webhook_events").await == "true").then_some(())
+    eventually("two retries", async || {
+        (app.sql("SELECT attempts > 2 FROM webhook_events").await == "true").then_some(())
     })
     .await;
     app.execute(MEND).await;
     app.reaches(&id, "APPROVED").await;
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED");
     assert_eq!(app.sql("SELECT status FROM webhook_events").await, "applied");
     assert_eq!(app.sql("SELECT count(*) FROM decisions").await, "1");
+    assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
+    let matches = "SELECT result || ' ' || (attempt = (SELECT attempts - 1 FROM webhook_events)) FROM job_history \
+        WHERE task_name = 'retry_webhook_event'";
+    assert_eq!(app.sql(matches).await, "completed true");
+    for status in ["success", "retried"] {
+        let counter = format!("worker_tasks_total{{status=\"{status}\",task_name=\"retry_webhook_event\"}}");
+        eventually(&counter, async || (app.metric(&counter).await >= 1.0).then_some(())).await;
+    }
 }
 
 #[actix_rt::test]
-async fn attempts_are_bounded_and_the_sender_may_always_try_again() {
-    let app = idle(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "1"), ("AVAL__WEBHOOKS__MAX_ATTEMPTS", "3")]).await;
+async fn a_retry_is_listed_while_it_waits_and_there_is_one_for_each_message() {
+    let app = idle(&[]).await;
     let message = confirmed(&waiting(&app, Country::Es).await);
     app.execute(BREAK).await;
-    message.send(&app).await.expect(503);
-    eventually("the last attempt", async || {
-        (app.sql(STATE).await == "failed 3 database_error f").then_some(())
-    })
-    .await;
-    app.execute(MEND).await;
-    message.send(&app).await.expect(200);
-    assert_eq!(app.sql(STATE).await, "applied 4 database_error f");
+    for _ in 0..2 {
+        message.send(&app).await.expect(503);
+        let page = app.get(&format!("{JOBS}?task=retry_webhook_event")).await.expect(200);
+        let jobs = page["jobs"].as_array().unwrap();
+        assert_eq!(jobs.len(), 1);
+        let (job, event) = (&jobs[0], event(&app).await);
+        assert_eq!(
+            (&job["lane"], &job["status"], &job["attempts"], &job["application_id"]),
+            (&json!("webhooks"), &json!("pending"), &json!(0), &Value::Null)
+        );
+        assert_eq!((&job["run_at"], &job["request_id"]), (&event["next_attempt_at"], &event["request_id"]));
+    }
+    assert_eq!(event(&app).await["attempts"], 2);
 }
 
 #[actix_rt::test]
-async fn a_stored_message_that_cannot_be_read_any_more_stands_in_nobodys_way() {
-    let app = idle(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "400")]).await;
+async fn the_last_retry_leaves_a_dead_letter_that_an_operator_can_retry() {
+    let app =
+        retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "1"), ("AVAL__WEBHOOKS__MAX_ATTEMPTS", "2")]).await;
+    let id = waiting(&app, Country::Es).await;
+    let message = confirmed(&id);
+    app.execute(BREAK).await;
+    message.send(&app).await.expect(503);
+    let letter = dead_letter(&app).await;
+    let event = event(&app).await;
+    assert_eq!(
+        (&letter["lane"], &letter["attempts"], &letter["error_type"], &letter["args"]),
+        (&json!("webhooks"), &json!(2), &json!("database_error"), &json!({"webhook_event_id": event["id"]}))
+    );
+    assert_eq!((&event["status"], &event["attempts"]), (&json!("failed"), &json!(3)));
+    assert_eq!(event["next_attempt_at"], Value::Null);
+    assert_eq!(app.trail(&id).await, "PENDING");
+
+    let retry = format!("{LETTERS}/{}/retry", letter["id"].as_str().unwrap());
+    let reason = json!({"reason": "The constraint is gone"});
+    set_paused(&app, "webhooks", true).await;
+    message.send(&app).await.expect(503);
+    assert_eq!(app.sql(RETRIES).await, "1");
+    app.post(&retry, &reason).await.expect(409);
+    app.execute("DELETE FROM pending_jobs WHERE task_name = 'retry_webhook_event'").await;
+    app.execute(MEND).await;
+    app.post(&retry, &reason).await.expect(200);
+    assert_eq!(app.trail(&id).await, "PENDING", "operators have paused the lane");
+    set_paused(&app, "webhooks", false).await;
+    app.reaches(&id, "APPROVED").await;
+    assert_eq!(app.sql(STATE).await, "applied 5 database_error");
+    assert_eq!(app.sql(ENDED).await, "failed 2, completed 1");
+}
+
+#[actix_rt::test]
+async fn a_sender_can_repeat_what_was_given_up_and_a_later_retry_changes_nothing() {
+    let app =
+        retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "1"), ("AVAL__WEBHOOKS__MAX_ATTEMPTS", "1")]).await;
+    let id = waiting(&app, Country::Es).await;
+    let message = confirmed(&id);
+    app.execute(BREAK).await;
+    message.send(&app).await.expect(503);
+    let letter = dead_letter(&app).await;
+    app.execute(MEND).await;
+    message.send(&app).await.expect(200);
+    assert_eq!(app.sql(STATE).await, "applied 3 database_error");
+    let retry = format!("{LETTERS}/{}/retry", letter["id"].as_str().unwrap());
+    app.post(&retry, &json!({"reason": "test"})).await.expect(200);
+    eventually("the retry to end", async || (app.sql(ENDED).await == "failed 1, superseded 1").then_some(()))
+        .await;
+    assert_eq!(app.sql(STATE).await, "applied 3 database_error");
+    assert_eq!(app.trail(&id).await, "PENDING VALIDATING APPROVED");
+}
+
+#[actix_rt::test]
+async fn a_stored_message_that_cannot_be_read_becomes_a_dead_letter_at_once_and_delays_no_other() {
+    let app = retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "400")]).await;
     let (first, second) = (waiting(&app, Country::Es).await, waiting(&app, Country::Pt).await);
     app.execute(BREAK).await;
     confirmed(&first).send(&app).await.expect(503);
@@ -87,14 +196,13 @@ async fn a_stored_message_that_cannot_be_read_any_more_stands_in_nobodys_way() {
     .await;
     app.execute(MEND).await;
     app.reaches(&second, "APPROVED").await;
+    let letter = dead_letter(&app).await;
+    assert_eq!(letter["error_type"], "internal_error");
+    assert!(letter["attempts"].as_i64().unwrap() < 8);
     let left = format!(
-        "SELECT concat_ws(' ', status, error_type, next_attempt_at IS NULL) FROM webhook_events \
-         WHERE application_id = '{first}'"
+        "SELECT concat_ws(' ', status, error_type) FROM webhook_events WHERE application_id = '{first}'"
     );
-    eventually("the broken one to be given up", async || {
-        (app.sql(&left).await == "failed internal_error t").then_some(())
-    })
-    .await;
+    assert_eq!(app.sql(&left).await, "failed internal_error");
 }
 
 #[actix_rt::test]
@@ -139,7 +247,11 @@ async fn a_connection_that_dies_in_the_middle_leaves_nothing_behind_and_the_mess
 #[actix_rt::test]
 async fn messages_are_forgotten_after_thirty_days_at_three_in_the_morning() {
     // The instance's clock moves by a day, the database's stays.
-    let app = idle(&[("AVAL__INSTANCE__MAX_CLOCK_SKEW_MS", "100000000")]).await;
+    let app = idle(&[
+        ("AVAL__INSTANCE__MAX_CLOCK_SKEW_MS", "100000000"),
+        ("AVAL__HOUSEKEEPING__EXPIRE_WEBHOOKS__CRON", DEFAULT),
+    ])
+    .await;
     let (old, young) = (waiting(&app, Country::Es).await, waiting(&app, Country::Pt).await);
     for id in [&old, &young] {
         confirmed(id).send(&app).await.expect(200);

@@ -1,0 +1,122 @@
+//! The jobs that retry failed messages: at most one active job for each message, by a unique index on its arguments.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::start_attempt;
+use crate::domain::ids::ApplicationId;
+use crate::storage::jobs::{NewJob, Priority, enqueue, job_history};
+use crate::storage::schema::webhook_events;
+use crate::storage::seal::{KeyRing, SealedField};
+use crate::storage::statement::{Binder, FixedStatement, Prepared};
+use crate::storage::transaction::Abort;
+use crate::storage::types::{PgWebhookStatus, WebhookStatus};
+
+/// The task of the jobs.
+pub const RETRY_TASK: &str = "retry_webhook_event";
+
+/// Their lane. Retries need no bureau, so they do not wait in the lanes of the countries.
+pub const RETRY_LANE: &str = "webhooks";
+
+/// Queues the job that retries a failed message after `delay`, unless there is one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn queue_retry(
+    connection: &mut AsyncPgConnection,
+    event: Uuid,
+    delay: Duration,
+    request_id: Option<String>,
+    traceparent: Option<String>,
+) -> Result<(), Abort> {
+    let job = NewJob {
+        task_name: RETRY_TASK.to_owned(),
+        application_id: None,
+        lane: RETRY_LANE.to_owned(),
+        args: json!({ "webhook_event_id": event }),
+        priority: Priority::Fresh,
+        delay,
+        request_id,
+        traceparent,
+    };
+    enqueue(connection, &job).await?;
+    Ok(())
+}
+
+struct SupersedeRetry(String);
+
+impl FixedStatement for SupersedeRetry {
+    const SQL: &'static str = concat!(
+        "WITH finished AS (DELETE FROM pending_jobs WHERE task_name = 'retry_webhook_event' \
+            AND job_args ->> 'webhook_event_id' = ? RETURNING *), ",
+        job_history!(result: "'superseded'", from: "finished f"),
+        " SELECT FROM finished"
+    );
+
+    fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
+        binder.bind::<Text, _>(&self.0)
+    }
+}
+
+/// Ends the job that would retry a message, if there is one. A worker that runs it finds its fencing token gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn supersede_retry(connection: &mut AsyncPgConnection, event: Uuid) -> Result<(), Abort> {
+    Prepared(SupersedeRetry(event.to_string())).execute(connection).await?;
+    Ok(())
+}
+
+/// A failed message that is being applied again.
+pub struct FailedEvent {
+    /// The row.
+    pub id: Uuid,
+    /// The bureau.
+    pub provider: String,
+    /// The application.
+    pub application_id: ApplicationId,
+    /// The raw body, or why its envelope cannot be opened.
+    pub payload: crate::error::Result<Vec<u8>>,
+    /// The request that brought it.
+    pub request_id: Option<String>,
+    /// The W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// Locks a failed message and counts an attempt; `None` when it no longer exists or was applied or ignored meanwhile.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_failed(
+    connection: &mut AsyncPgConnection,
+    keys: &KeyRing,
+    event: Uuid,
+) -> Result<Option<FailedEvent>, Abort> {
+    type Row = (String, Uuid, Vec<u8>, Option<String>, Option<String>);
+    let row: Option<Row> = webhook_events::table
+        .select((
+            webhook_events::provider,
+            webhook_events::application_id,
+            webhook_events::payload,
+            webhook_events::request_id,
+            webhook_events::traceparent,
+        ))
+        .filter(webhook_events::id.eq(event))
+        .filter(webhook_events::status.eq(PgWebhookStatus(WebhookStatus::Failed)))
+        .for_update()
+        .first(connection)
+        .await
+        .optional()?;
+    let Some((provider, application_id, envelope, request_id, traceparent)) = row else {
+        return Ok(None);
+    };
+    start_attempt(connection, event).await?;
+    let payload = keys.open_bytes(SealedField::WebhookPayload, event, &envelope);
+    let application_id = ApplicationId::new(application_id);
+    Ok(Some(FailedEvent { id: event, provider, application_id, payload, request_id, traceparent }))
+}
