@@ -2,6 +2,7 @@
 
 use actix_web::http::{StatusCode, header};
 use secrecy::SecretString;
+use serde_json::value::RawValue;
 
 use super::role;
 use super::view::UserView;
@@ -27,7 +28,7 @@ request_body! {
         username: AccountName = required(text(account_name)),
         /// At least 12 characters after NFKC normalization. Must not be the username or easy to guess.
         #[schema(value_type = String, min_length = 12, max_length = 128, example = "correct horse battery")]
-        password: SecretString = required(sessions::new_password) then(|password| check_strength(password, username.as_ref())),
+        password: SecretString = required(|raw| strong_password(raw, username.as_ref())),
         /// The role of the account.
         #[schema(value_type = crate::http::schemas::RoleName)]
         role: Role = required(text(role)),
@@ -80,7 +81,8 @@ fn account_name(text: &str) -> Result<AccountName, Refusal> {
     AccountName::parse(text).ok_or_else(refusal)
 }
 
-fn check_strength(password: SecretString, name: Option<&AccountName>) -> Result<SecretString, Refusal> {
+fn strong_password(raw: &RawValue, name: Option<&AccountName>) -> Result<SecretString, Refusal> {
+    let password = sessions::new_password(raw)?;
     match name.map(|name| check_password(&password, name)) {
         Some(Err(problem)) => Err((problem.code(), problem.detail().to_owned())),
         Some(Ok(())) | None => Ok(password),
