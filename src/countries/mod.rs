@@ -1,13 +1,13 @@
 //! Countries. Each has a file with its document, its rules, its data members and the expected results of its tests: a
-//! [`Definition`], which [`definition_of`] registers. `docs/how-to/add-a-country.md` lists the steps of adding one.
+//! `Definition`, which `definition_of` registers. `docs/how-to/add-a-country.md` lists the steps of adding one.
 //!
 //! All functions are pure: the clock is passed in as `as_of`, and thresholds are read at startup. The content hash of
 //! the rule pack and its thresholds is stored with every decision.
 //!
-//! Shared parts have files of their own: the declaration of a country (`definition`), documents ([`document`]), types of thresholds (`thresholds`), the instalment
-//! and ratios (`ratios`), the kinds of rules (`rule`), the risk score (`risk`), the evaluation of rules
-//! ([`evaluation`]), the description of a country ([`description`]), country-specific data ([`data`]) and the parsing
-//! of cases ([`case`]).
+//! Shared parts have files of their own: the declaration of a country (`definition`), documents ([`document`]), types of
+//! thresholds (`thresholds`), the instalment and ratios (`ratios`), the kinds of rules (`rule`), the risk score (`risk`),
+//! the evaluation of rules ([`evaluation`]), the description of a country ([`description`]), country-specific data
+//! ([`data`]) and the parsing of cases ([`case`]).
 #![deny(clippy::as_conversions, clippy::float_arithmetic)]
 
 use std::ffi::OsStr;
