@@ -67,7 +67,8 @@ async fn every_test_document_comes_to_the_end_that_its_documentation_names() {
     // A slow report would take longer than this test waits for a call; a bureau that limits us keeps its whole country
     // waiting, which a test of its own looks at.
     let rows = test_documents().filter(|row| !matches!(row.scenario, Scenario::Slow | Scenario::RateLimited));
-    let followed = rows.map(|row| async {
+    let app = &app;
+    let followed = rows.map(|row| async move {
         let id = app.submit(&body(row.country, row.document)).await;
         let mut end = format!("`{}`", app.decided(&id).await);
         if app.reasons(&id).await == ["PROVIDER_UNAVAILABLE"] {
