@@ -72,6 +72,8 @@ pub struct CountryRules {
 }
 
 impl CountryRules {
+    /// The rules of a country with the thresholds of `file`.
+    ///
     /// # Errors
     /// [`Error::Configuration`](crate::error::Error::Configuration) if the thresholds are not valid.
     pub(super) fn new(definition: &'static Definition, file: &ThresholdsFile) -> Result<Self> {

@@ -1,5 +1,5 @@
 //! Countries. Each has a file with its document, its rules, its data members and the expected results of its tests: a
-//! [`Definition`], which [`definition_of`] registers. `docs/how-to/add-a-country.md` lists the steps of adding one.
+//! `Definition`, which `definition_of` registers. `docs/how-to/add-a-country.md` lists the steps of adding one.
 //!
 //! All functions are pure: the clock is passed in as `as_of`, and thresholds are read at startup. The content hash of
 //! the rule pack and its thresholds is stored with every decision.

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use icu_normalizer::DecomposingNormalizerBorrowed;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -215,19 +216,11 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
-/// The letter in lower case without its accent, for the languages of the supported countries.
+/// The letter in lower case without its accents: the first character of its canonical decomposition.
 fn fold(letter: char) -> char {
     let lower = letter.to_lowercase().next().unwrap_or(letter);
-    match lower {
-        'á' | 'à' | 'â' | 'ã' | 'ä' => 'a',
-        'é' | 'è' | 'ê' | 'ë' => 'e',
-        'í' | 'ì' | 'î' | 'ï' => 'i',
-        'ó' | 'ò' | 'ô' | 'õ' | 'ö' => 'o',
-        'ú' | 'ù' | 'û' | 'ü' => 'u',
-        'ç' => 'c',
-        'ñ' => 'n',
-        other => other,
-    }
+    let mut decomposed = DecomposingNormalizerBorrowed::new_nfd().normalize_iter(std::iter::once(lower));
+    decomposed.next().unwrap_or(lower)
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ impl<T> PerCountry<T> {
     }
 
     /// As [`Self::new`], until a value cannot be made.
+    ///
+    /// # Errors
+    /// The first error of `make`.
     pub fn try_new<E>(make: impl FnMut(Country) -> Result<T, E>) -> Result<Self, E> {
         Country::ALL.into_iter().map(make).collect::<Result<_, E>>().map(Self)
     }

@@ -82,7 +82,7 @@ fn reasons(sent: &Submission) -> String {
     }
 }
 
-/// Numbers of applications by country and status.
+/// Numbers of applications by country and status, without countries that had none.
 pub(super) fn outcomes(surface: Surface, sent: &[Submission]) -> Table {
     let mut counts: BTreeMap<(Country, Status), usize> = BTreeMap::new();
     for sent in sent {
@@ -95,6 +95,9 @@ pub(super) fn outcomes(surface: Surface, sent: &[Submission]) -> Table {
     let of = |country, status| counts.get(&(country, status)).copied().unwrap_or(0);
     for country in Country::ALL {
         let all = sent.iter().filter(|sent| sent.case.country == country).count();
+        if all == 0 {
+            continue;
+        }
         let mut row = vec![Cell::new(country.name())];
         row.extend(statuses.map(|status| right(of(country, status))));
         row.push(right(all));

@@ -41,7 +41,7 @@ fn sizes(args: &DemoArgs) -> Vec<(Phase, usize)> {
 
 #[test]
 fn three_fifths_are_measured_sequentially_and_the_rest_is_a_burst() {
-    assert_eq!(sizes(&args(&[])), [(Phase::Measured, 36), (Phase::Burst, 24)]);
+    assert_eq!(sizes(&args(&["--count", "60"])), [(Phase::Measured, 36), (Phase::Burst, 24)]);
     assert_eq!(sizes(&args(&["--count", "1"])), [(Phase::Measured, 1), (Phase::Burst, 0)]);
 }
 

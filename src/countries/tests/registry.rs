@@ -51,13 +51,15 @@ fn the_built_in_rules_match_the_specification() {
 
 /// A document or rule that the specification does not describe is as good as unknown to clients.
 #[test]
-fn the_specification_has_a_row_for_the_document_and_the_rules_of_every_country() {
+fn the_specification_and_the_changelog_have_every_country() {
     let page = include_str!("../../../docs/specification.md");
     for country in Country::ALL {
         let rows = page.lines().filter(|line| line.starts_with(&format!("| {country} |"))).count();
         assert_eq!(rows, 2, "docs/specification.md needs a row for {country} in 3.1 and one in 3.3");
         let sample = definition_of(country).document.sample;
         assert!(page.contains(&format!("`{sample}`")), "docs/specification.md 3.1 lacks the sample {sample}");
+        let changes = include_str!("../../../CHANGELOG.md");
+        assert!(changes.contains(country.name()), "CHANGELOG.md does not mention {}", country.name());
     }
 }
 

@@ -455,8 +455,9 @@ fn the_documentation_names_every_bureau_and_family() {
 
 /// The fenced block after `<!-- name -->` in the documentation, with its lines joined without indentation.
 fn example(name: &str) -> String {
-    let (_, rest) =
-        PAGE.split_once(&format!("<!-- {name} -->")).unwrap_or_else(|| panic!("no example {name}"));
+    let (_, rest) = PAGE
+        .split_once(&format!("<!-- {name} -->"))
+        .unwrap_or_else(|| panic!("docs/providers.md lacks <!-- {name} -->"));
     let lines = rest.lines().skip_while(|line| !line.starts_with("```")).skip(1);
     lines.take_while(|line| !line.starts_with("```")).map(str::trim).collect()
 }
@@ -473,7 +474,8 @@ fn the_examples_in_the_documentation_match_requests_and_reports() {
         } else {
             assert_eq!(shown, sent_text, "{country}");
         }
-        assert!(PAGE.contains(&format!("`POST {}`", sent.path)), "{country}");
+        let path = format!("`POST {}`", sent.path);
+        assert!(PAGE.contains(&path), "docs/providers.md lacks {path} of {country}");
         let Outcome::Report(record) = test_documents::outcome_of(country, document) else {
             panic!("{country}'s sample has no report")
         };
