@@ -125,7 +125,7 @@ mod tests {
         for document in TEST_DOCUMENTS {
             let outcome = document.outcome();
             let written = write(id, "ES-1", &outcome, DateTime::UNIX_EPOCH);
-            let read = written.as_deref().map(|text| serde_json::from_str::<Confirmation>(text));
+            let read = written.as_deref().map(serde_json::from_str::<Confirmation>);
             match document.scenario {
                 Scenario::ServerError
                 | Scenario::Unavailable
