@@ -1,10 +1,11 @@
 //! Evaluates rule packs. A decision is a pure function of a rule pack and a case.
 //!
-//! The outcome (docs/specification.md 3): A broken reject rule rejects the application. Otherwise any of these sends it to review: a
-//! broken review rule, a rule that cannot be evaluated, a thin file, a risk score of 50 or more, or an application by
-//! another account with the same document on the same day. All other applications are approved. A person unknown to the
-//! bureau can therefore still be rejected by a rule that needs no bureau data. Decisions on fallback figures always
-//! lead to review: bureau rules are not evaluated, and broken rules that need no bureau data only inform the reviewer.
+//! The outcome (docs/specification.md 3): A broken reject rule rejects the application. Otherwise any of these sends
+//! it to review: a broken review rule, a rule that cannot be evaluated, a thin file, a risk score of 50 or more, or
+//! an application by another account with the same document on the same day. All other applications are approved. A
+//! person unknown to the bureau can therefore still be rejected by a rule that needs no bureau data. Decisions on
+//! fallback figures always lead to review: bureau rules are not evaluated, and broken rules that need no bureau data
+//! only inform the reviewer.
 //!
 //! A later confirmation by the bureau (docs/specification.md 6) may contain a verdict. If the bureau rejects the
 //! application or requests a review, that is the outcome, regardless of the rules.

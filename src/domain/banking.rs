@@ -132,8 +132,8 @@ impl BankingData {
         data
     }
 
-    /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback, and bureau rules are
-    /// never evaluated on them.
+    /// The figures recorded if the bureau is unavailable (docs/specification.md 4). They are marked as fallback, and
+    /// bureau rules are never evaluated on them.
     pub fn fallback(provider_name: &str, reason: FallbackReason, circuit_state: &str) -> Self {
         let whole = |text: &str| Money::parse(text).ok();
         let mut data = Self::empty(format!("{provider_name} (FALLBACK - {})", reason.title()));

@@ -25,8 +25,8 @@ pub struct Case {
     pub term_months: TermMonths,
     /// The bureau's report.
     pub banking_data: BankingData,
-    /// Whether another account applied with the same document within the previous day (docs/specification.md 3). Absent in old cases,
-    /// which were not checked.
+    /// Whether another account applied with the same document within the previous day (docs/specification.md 3).
+    /// Absent in old cases, which were not checked.
     #[serde(default)]
     pub applied_elsewhere: bool,
 }

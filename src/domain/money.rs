@@ -1,8 +1,8 @@
 //! Money as exact decimals, never binary floats.
 //!
 //! Amounts are parsed from the exact text of a JSON number or string. Ambiguous forms such as `1e3`, `1_000`, `+5` and
-//! `0.001` are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. The currency is that of the country
-//! and not part of the amount.
+//! `0.001` are rejected (docs/specification.md 3). Amounts are written as strings with two decimals. The currency is
+//! that of the country and not part of the amount.
 
 use std::fmt;
 

@@ -102,7 +102,9 @@ pub(super) async fn inject_failure(state: HttpState, body: JsonObject) -> Answer
         (Target::Provider, None) => {
             return Err(Error::field("/country", "required", "is required for provider").into());
         }
-        (Target::Actor(point), country) => state.resources.faults.arm(point, country, armed.failure_count)?,
+        (Target::Actor(point), country) => {
+            state.resources.faults.arm(point, country.map(Country::code), armed.failure_count)?;
+        }
     }
     Ok(HttpResponse::Ok().json(armed))
 }
@@ -117,7 +119,7 @@ fn parse(body: &JsonObject) -> Result<(ArmedFault, Target)> {
 fn works_for_a_country(target: Target) -> bool {
     match target {
         Target::Provider => true,
-        Target::Actor(point) => point.knows_the_country(),
+        Target::Actor(point) => point.has_scope(),
     }
 }
 

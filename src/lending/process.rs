@@ -128,7 +128,7 @@ impl Work<'_> {
             Begun::Missing => return Err(Error::NotFound("application")),
             Begun::LeaseLost => return Ok(Outcome::LeaseLost),
         };
-        self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country));
+        self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country.code()));
         if let Some(reference) = &self.job.unanswered_reference {
             warn!(self.logger, "the bureau sent no webhook within its deadline"; "provider_reference" => reference);
             return self.decide_unanswered(&case, reference).await;

@@ -4,10 +4,12 @@
 //! Then the application waits for its decision.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::{Caller, Lending};
+use crate::actors::write_batcher::WriteBatchers;
 use crate::domain::application::{Country, NewApplication, TermMonths};
 use crate::domain::ids::{ApplicationId, ChangeId};
 use crate::domain::money::Money;
@@ -17,6 +19,10 @@ use crate::storage::applications::{InsertOutcome, Insertion, held_until};
 use crate::storage::idempotency::{Keyed, SealedReply, in_flight};
 
 use chrono::{DateTime, Utc};
+
+/// The delays between attempts of an insert that contends with another transaction. Most last a few milliseconds.
+const CONTENTION_PAUSES: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
 
 /// A validated application to submit.
 #[derive(Clone)]
@@ -95,7 +101,7 @@ impl Lending {
             None => None,
         };
         let insertion = Insertion { application: application.clone(), claim_until, keyed: stored };
-        match (write_batchers.insert(insertion).await?, keyed) {
+        match (insert(write_batchers, insertion).await?, keyed) {
             (InsertOutcome::Inserted, _) => {
                 cache.note_change(application.id, NewApplication::VERSION, &application.created_by);
                 let country = application.country.code();
@@ -114,6 +120,28 @@ impl Lending {
             (InsertOutcome::InFlight | InsertOutcome::Contended | InsertOutcome::Known(_), _) => {
                 Err(in_flight())
             }
+        }
+    }
+}
+
+/// Inserts an application if it meets its conditions; returns after the commit. An insert that contends with
+/// another one for the same document is retried a few times, so its response can name the other application. No
+/// group waits for that.
+///
+/// # Errors
+/// [`Error::Overloaded`] if the queue is full, [`Error::Unavailable`] if the write batcher or the database is
+/// unavailable, or the database's error.
+pub async fn insert(
+    write_batchers: &WriteBatchers,
+    insertion: impl Into<Insertion>,
+) -> Result<InsertOutcome> {
+    let insertion = insertion.into();
+    let mut pauses = CONTENTION_PAUSES.into_iter();
+    loop {
+        let outcome = write_batchers.write(insertion.clone()).await?;
+        match (outcome, pauses.next()) {
+            (InsertOutcome::Contended, Some(pause)) => tokio::time::sleep(pause).await,
+            (outcome, _) => return Ok(outcome),
         }
     }
 }

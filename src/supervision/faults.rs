@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::domain::application::Country;
 use crate::error::{Error, PublicMessage, Result};
 
 /// A point where an actor can be made to panic.
@@ -34,8 +33,8 @@ pub enum FaultPoint {
 }
 
 impl FaultPoint {
-    /// Whether work at this point belongs to one country, so the fault can be limited to a country.
-    pub fn knows_the_country(self) -> bool {
+    /// Whether work at this point has a scope, such as a country, to which the fault can be limited.
+    pub fn has_scope(self) -> bool {
         matches!(self, Self::ApplicationActor | Self::ProviderGateway)
     }
 }
@@ -44,8 +43,8 @@ impl FaultPoint {
 #[derive(Debug, Default)]
 pub struct Faults {
     enabled: bool,
-    /// The remaining panics of each point, for one country or for all.
-    armed: Mutex<HashMap<(FaultPoint, Option<Country>), u32>>,
+    /// The remaining panics of each point, for one scope or for all.
+    armed: Mutex<HashMap<(FaultPoint, Option<&'static str>), u32>>,
 }
 
 impl Faults {
@@ -57,31 +56,31 @@ impl Faults {
         self.enabled
     }
 
-    /// Makes the next `count` passes of `point` panic, those for `country` or all.
+    /// Makes the next `count` passes of `point` panic, those for `scope` or all.
     ///
     /// # Errors
     /// [`Error::Forbidden`] if fault injection is off.
-    pub fn arm(&self, point: FaultPoint, country: Option<Country>, count: u32) -> Result<()> {
+    pub fn arm(&self, point: FaultPoint, scope: Option<&'static str>, count: u32) -> Result<()> {
         if !self.enabled {
             return Err(Error::Forbidden(PublicMessage::new("fault injection is off")));
         }
-        self.lock().insert((point, country), count);
+        self.lock().insert((point, scope), count);
         Ok(())
     }
 
-    /// Panics if `point` is armed for `country` or for all.
+    /// Panics if `point` is armed for `scope` or for all.
     ///
     /// # Panics
     /// On purpose.
-    pub fn pass(&self, point: FaultPoint, country: Option<Country>) {
-        if self.enabled && (self.take(point, country) || country.is_some() && self.take(point, None)) {
+    pub fn pass(&self, point: FaultPoint, scope: Option<&'static str>) {
+        if self.enabled && (self.take(point, scope) || scope.is_some() && self.take(point, None)) {
             panic!("injected fault at {point:?}");
         }
     }
 
-    fn take(&self, point: FaultPoint, country: Option<Country>) -> bool {
+    fn take(&self, point: FaultPoint, scope: Option<&'static str>) -> bool {
         let mut armed = self.lock();
-        match armed.get_mut(&(point, country)) {
+        match armed.get_mut(&(point, scope)) {
             Some(left) if *left > 0 => {
                 *left -= 1;
                 true
@@ -90,7 +89,7 @@ impl Faults {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(FaultPoint, Option<Country>), u32>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(FaultPoint, Option<&'static str>), u32>> {
         self.armed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -101,15 +100,14 @@ mod tests {
     use std::panic::catch_unwind;
 
     #[test]
-    fn an_armed_point_panics_the_given_number_of_times_and_only_for_its_country() {
+    fn an_armed_point_panics_the_given_number_of_times_and_only_for_its_scope() {
         let faults = Faults::new(true);
-        faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), 2).unwrap();
-        let passes =
-            |country| catch_unwind(|| faults.pass(FaultPoint::ApplicationActor, Some(country))).is_ok();
-        assert!(passes(Country::Mx));
-        assert!(!passes(Country::Es) && !passes(Country::Es) && passes(Country::Es));
+        faults.arm(FaultPoint::ApplicationActor, Some("ES"), 2).unwrap();
+        let passes = |scope| catch_unwind(|| faults.pass(FaultPoint::ApplicationActor, Some(scope))).is_ok();
+        assert!(passes("MX"));
+        assert!(!passes("ES") && !passes("ES") && passes("ES"));
         faults.arm(FaultPoint::ApplicationActor, None, 1).unwrap();
-        assert!(!passes(Country::Mx) && passes(Country::Mx));
+        assert!(!passes("MX") && passes("MX"));
     }
 
     #[test]

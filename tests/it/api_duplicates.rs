@@ -37,7 +37,7 @@ fn assert_duplicate_of(answer: &Answer, id: &str) {
 async fn by_another_account(app: &TestApp, ago: Duration, document: &str) -> NewApplication {
     let clock = Clock::manual(Clock::system().now() - ago);
     let row = application(&clock, Country::Es, document);
-    app.engine().write_batchers.insert(Insertion::from(row.clone())).await.unwrap();
+    aval::lending::submit::insert(&app.engine().write_batchers, Insertion::from(row.clone())).await.unwrap();
     row
 }
 

@@ -34,7 +34,7 @@ async fn fill(app: &TestApp, count: usize) {
     for n in 0..count {
         let (country, document) = samples()[n % samples().len()];
         let row = application(&app.engine().resources.clock, country, document);
-        app.engine().write_batchers.insert(row).await.unwrap();
+        aval::lending::submit::insert(&app.engine().write_batchers, row).await.unwrap();
     }
 }
 
@@ -90,7 +90,7 @@ async fn cells_are_never_formulas() {
             full_name: FullName::from_storage(name.to_owned()),
             ..application(&app.engine().resources.clock, samples()[0].0, samples()[0].1)
         };
-        app.engine().write_batchers.insert(row).await.unwrap();
+        aval::lending::submit::insert(&app.engine().write_batchers, row).await.unwrap();
     }
     let exported = records(&app.get(EXPORT).await.text());
     assert_eq!(exported.len(), 6);

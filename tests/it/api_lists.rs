@@ -17,11 +17,10 @@ use crate::support::engine::application;
 async fn fill(app: &TestApp, count: usize) {
     let clock = &app.engine().resources.clock;
     let rows = (0..count).map(|n| {
-        let (country, document) = samples()[n % 6];
+        let (country, document) = samples()[n % samples().len()];
         let requested_amount = Money::parse_positive(&format!("{}", n + 1)).unwrap();
-        app.engine()
-            .write_batchers
-            .insert(NewApplication { requested_amount, ..application(clock, country, document) })
+        let row = NewApplication { requested_amount, ..application(clock, country, document) };
+        aval::lending::submit::insert(&app.engine().write_batchers, row)
     });
     for inserted in futures_util::future::join_all(rows).await {
         inserted.unwrap();

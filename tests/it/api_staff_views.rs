@@ -19,7 +19,7 @@ const AT_ONCE: [(&str, &str); 1] = [("AVAL__STAFF_VIEWS__BATCH_SIZE", "1")];
 async fn application_of_another(app: &TestApp) -> String {
     let row = application(&app.engine().resources.clock, Country::Es, "12345678Z");
     let id = row.id.to_string();
-    app.engine().write_batchers.insert(Insertion::from(row)).await.unwrap();
+    aval::lending::submit::insert(&app.engine().write_batchers, Insertion::from(row)).await.unwrap();
     app.decided(&id).await;
     id
 }

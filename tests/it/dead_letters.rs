@@ -23,10 +23,10 @@ fn because(reason: &str) -> Value {
 
 /// An application whose job becomes a dead letter. Returns both.
 async fn die(app: &TestApp, country: Country, application: &Value) -> (String, String) {
-    app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country), DEADLY).unwrap();
+    app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country.code()), DEADLY).unwrap();
     let id = app.submit(application).await;
     app.reaches(&id, "UNDER_REVIEW").await;
-    app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country), 0).unwrap();
+    app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(country.code()), 0).unwrap();
     let letter =
         app.sql(&format!("SELECT max(id::text) FROM failed_jobs WHERE application_id = '{id}'")).await;
     (id, letter)
@@ -109,7 +109,11 @@ async fn a_reviewers_decision_wins_over_a_waiting_retry() {
 async fn a_retried_job_that_fails_again_leaves_another_letter_and_is_not_retried_automatically() {
     let app = TestApp::start(&[("AVAL__REDECISION__MIN_INTERVAL_MS", "1")]).await;
     let (id, letter) = die(&app, Country::Es, &spanish()).await;
-    app.engine().resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), DEADLY).unwrap();
+    app.engine()
+        .resources
+        .faults
+        .arm(FaultPoint::ApplicationActor, Some(Country::Es.code()), DEADLY)
+        .unwrap();
     app.post(&format!("{LIST}/{letter}/retry"), &because("hope")).await.expect(200);
     eventually("the second letter", async || {
         (app.sql("SELECT count(*) FROM failed_jobs").await == "2").then_some(())

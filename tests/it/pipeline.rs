@@ -78,7 +78,7 @@ async fn an_insert_creates_the_missing_partitions_of_its_month() {
     execute(&mut sql, drop_all).await.unwrap();
     let engine = start_engine(&database, &[]).await;
     let application = application(&engine.resources.clock, Country::Es, "12345678Z");
-    let inserted = engine.write_batchers.insert(application.clone()).await.unwrap();
+    let inserted = aval::lending::submit::insert(&engine.write_batchers, application.clone()).await.unwrap();
     assert_eq!(inserted, InsertOutcome::Inserted);
 }
 
@@ -92,7 +92,7 @@ async fn two_instances_share_the_queue_and_decide_everything_once() {
             application(&test.engine.resources.clock, country, document)
         };
         let write_batchers = if n % 2 == 0 { &test.engine.write_batchers } else { &other.write_batchers };
-        write_batchers.insert(application)
+        aval::lending::submit::insert(write_batchers, application)
     });
     for inserted in futures_util::future::join_all(submissions).await {
         inserted.unwrap();
@@ -114,8 +114,10 @@ async fn a_bad_row_in_a_group_fails_alone() {
     bad.attribution.changed_by = "nul \0 byte".to_owned();
     let rows =
         (0..20).map(|n| if n == 7 { bad.clone() } else { application(clock, Country::Es, "12345678Z") });
-    let results =
-        futures_util::future::join_all(rows.map(|row| test.engine.write_batchers.insert(row))).await;
+    let results = futures_util::future::join_all(
+        rows.map(|row| aval::lending::submit::insert(&test.engine.write_batchers, row)),
+    )
+    .await;
     let failed: Vec<usize> = results.iter().enumerate().filter(|(_, r)| r.is_err()).map(|(n, _)| n).collect();
     assert_eq!(failed, [7]);
     eventually("the others to be decided", async || {

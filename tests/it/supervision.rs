@@ -13,7 +13,7 @@ const ATTEMPTS: u32 = 3;
 #[actix_rt::test]
 async fn a_job_actor_that_panics_is_restarted_and_its_application_decided() {
     let test = TestEngine::start(&[]).await;
-    test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), 2).unwrap();
+    test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es.code()), 2).unwrap();
     let id = test.submit(Country::Es, "12345678Z").await;
     test.reaches(id, "APPROVED").await;
     assert_eq!(test.trail(id).await, "PENDING VALIDATING APPROVED");
@@ -26,7 +26,7 @@ async fn a_job_actor_that_panics_is_restarted_and_its_application_decided() {
 #[actix_rt::test]
 async fn a_panic_loop_exhausts_the_budget_and_ends_under_review_with_the_reason() {
     let test = TestEngine::start(&[]).await;
-    test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es), 1000).unwrap();
+    test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es.code()), 1000).unwrap();
     let id = test.submit(Country::Es, "12345678Z").await;
     let other = test.submit(Country::Mx, "HERM850101MDFRRR08").await;
     test.reaches(other, "APPROVED").await;
@@ -70,10 +70,12 @@ async fn a_panicking_write_batcher_returns_an_error_and_its_replacement_writes()
     test.engine.resources.faults.arm(FaultPoint::WriteBatcher, None, 1).unwrap();
     let clock = &test.engine.resources.clock;
     let row = || crate::support::engine::application(clock, Country::Es, "12345678Z");
-    let error = test.engine.write_batchers.insert(row()).await.expect_err("the write batcher must have died");
+    let error = aval::lending::submit::insert(&test.engine.write_batchers, row())
+        .await
+        .expect_err("the write batcher must have died");
     assert!(error.retryable(), "{error}");
     crate::support::eventually("the next write batcher", async || {
-        test.engine.write_batchers.insert(row()).await.ok()
+        aval::lending::submit::insert(&test.engine.write_batchers, row()).await.ok()
     })
     .await;
 }

@@ -20,13 +20,13 @@ async fn an_application_whose_client_disconnected_while_queued_is_not_written() 
 
     let (first, given_up) = (row(), row());
     let (first_id, given_up_id) = (first.id, given_up.id);
-    let mut under_way = Box::pin(test.engine.write_batchers.insert(first));
+    let mut under_way = Box::pin(aval::lending::submit::insert(&test.engine.write_batchers, first));
     assert!((&mut under_way).now_or_never().is_none());
-    assert!(test.engine.write_batchers.insert(given_up).now_or_never().is_none());
+    assert!(aval::lending::submit::insert(&test.engine.write_batchers, given_up).now_or_never().is_none());
     execute(&mut sql, "COMMIT").await.unwrap();
 
     under_way.await.unwrap();
-    test.engine.write_batchers.insert(row()).await.unwrap();
+    aval::lending::submit::insert(&test.engine.write_batchers, row()).await.unwrap();
     let written = format!("SELECT count(*) FROM applications WHERE id IN ('{first_id}', '{given_up_id}')");
     assert_eq!(text(&mut sql, &written).await.as_deref(), Some("1"));
     assert_eq!(text(&mut sql, "SELECT count(*) FROM applications").await.as_deref(), Some("2"));
@@ -48,13 +48,18 @@ async fn writes_without_a_database_fail_quickly_and_later_ones_succeed() {
     execute(&mut admin, &cut).await.unwrap();
 
     let began = Instant::now();
-    let answers =
-        futures_util::future::join_all((0..60).map(|_| test.engine.write_batchers.insert(row()))).await;
+    let answers = futures_util::future::join_all(
+        (0..60).map(|_| aval::lending::submit::insert(&test.engine.write_batchers, row())),
+    )
+    .await;
     assert!(began.elapsed() < Duration::from_secs(10), "individual timeouts would take half a minute");
     for answer in answers {
         assert!(answer.expect_err("the database is unavailable").retryable());
     }
 
     execute(&mut admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.unwrap();
-    eventually("a write", async || test.engine.write_batchers.insert(row()).await.ok()).await;
+    eventually("a write", async || {
+        aval::lending::submit::insert(&test.engine.write_batchers, row()).await.ok()
+    })
+    .await;
 }

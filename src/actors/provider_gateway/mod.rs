@@ -216,7 +216,7 @@ impl Handler<FetchBankingData> for ProviderGateway {
     type Result = Response;
 
     fn handle(&mut self, ask: FetchBankingData, _: &mut Self::Context) -> Self::Result {
-        self.faults.pass(FaultPoint::ProviderGateway, Some(ask.country));
+        self.faults.pass(FaultPoint::ProviderGateway, Some(ask.country.code()));
         let Some(lane) = self.lanes.iter().find(|lane| lane.country() == ask.country) else {
             return Response::Now(Err(Error::internal(format_args!("{} has no bureau", ask.country))));
         };

@@ -703,7 +703,7 @@ async fn a_panic_of_the_gateway_ends_its_calls_and_its_replacement_starts_closed
     rig.script.play(Country::Mx, [Step::Hang]);
     let flying = actix_rt::spawn(rig.ask(Country::Mx));
     rig.wait_for_hits(6).await;
-    rig.parts.faults.arm(FaultPoint::ProviderGateway, Some(Country::Es), 1).unwrap();
+    rig.parts.faults.arm(FaultPoint::ProviderGateway, Some(Country::Es.code()), 1).unwrap();
     assert!(rig.ask(Country::Es).await.is_err(), "a mailbox error");
     rig.death.wait().await;
     assert!(flying.await.unwrap().is_err(), "calls in flight must end with the actor");

@@ -24,7 +24,6 @@ use tokio::sync::oneshot;
 use self::group::{Group, Queued, QueuedWrite};
 use crate::error::{Error, Result};
 use crate::resources::Resources;
-use crate::storage::applications::{InsertOutcome, Insertion};
 use crate::storage::group_write::GroupWrite;
 pub use crate::storage::group_write::Written;
 use crate::supervision::faults::FaultPoint;
@@ -32,10 +31,6 @@ use crate::supervision::handle::{Handle, LivenessGuard};
 
 /// The actor's name in logs and metrics.
 pub const NAME: &str = "write_batcher";
-
-/// The delays between attempts of an insert that contends with another transaction. Most last a few milliseconds.
-const CONTENTION_PAUSES: [Duration; 3] =
-    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(80)];
 
 /// Passes a write to the write batcher.
 #[derive(Message)]
@@ -139,25 +134,6 @@ pub struct WriteBatchers {
 impl WriteBatchers {
     pub fn new(handles: impl IntoIterator<Item = Handle<WriteBatcher>>) -> Self {
         Self { handles: handles.into_iter().collect(), next: Arc::default() }
-    }
-
-    /// Inserts an application if it meets its conditions; returns after the commit. An insert that contends with
-    /// another one for the same document is retried a few times, so its response can name the other application. No
-    /// group waits for that.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`] if the queue is full, [`Error::Unavailable`] if the write batcher or the database is
-    /// unavailable, or the database's error.
-    pub async fn insert(&self, insertion: impl Into<Insertion>) -> Result<InsertOutcome> {
-        let insertion = insertion.into();
-        let mut pauses = CONTENTION_PAUSES.into_iter();
-        loop {
-            let outcome = self.write(insertion.clone()).await?;
-            match (outcome, pauses.next()) {
-                (InsertOutcome::Contended, Some(pause)) => tokio::time::sleep(pause).await,
-                (outcome, _) => return Ok(outcome),
-            }
-        }
     }
 
     /// Passes a write to a write batcher; returns after the commit.

@@ -35,8 +35,8 @@ const MAX_MEMBERS_BYTES: usize = 2048;
 request_body! {
     /// Search criteria. All are optional; an application must match all that are given.
     pub struct SearchRequest given(countries: &Countries, keys: &KeyRing, now: DateTime<Utc>) {
-        /// The exact identity document; separators are ignored. Requires `country`. The former name, `document`, is
-        /// deprecated and still accepted.
+        /// The exact identity document; separators are ignored. Requires the country. The former name `document` is
+        /// deprecated but still accepted.
         #[schema(value_type = Option<String>, max_length = 50, example = "12345678-Z")]
         identity_document: Option<DocumentIndex> = optional_or_deprecated("document", string) then(|text| index(&text, countries, keys, country, now)),
         /// Members that `country_specific_data` must have, with these values: at most 8, none of them an array or an

@@ -98,7 +98,7 @@ impl TestEngine {
     pub(crate) async fn submit(&self, country: Country, document: &str) -> ApplicationId {
         let application = application(&self.engine.resources.clock, country, document);
         let id = application.id;
-        self.engine.write_batchers.insert(application).await.unwrap();
+        aval::lending::submit::insert(&self.engine.write_batchers, application).await.unwrap();
         id
     }
 
