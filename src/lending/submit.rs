@@ -129,8 +129,7 @@ impl Lending {
 /// group waits for that.
 ///
 /// # Errors
-/// [`Error::Overloaded`] if the queue is full, [`Error::Unavailable`] if the write batcher or the database is
-/// unavailable, or the database's error.
+/// The errors of [`WriteBatchers::write`].
 pub async fn insert(
     write_batchers: &WriteBatchers,
     insertion: impl Into<Insertion>,

@@ -5,7 +5,7 @@
 //! server that accepts writes. Work that failed because of its session is repeated immediately in another
 //! ([`Database::run`]). `LISTEN` and advisory locks hold a connection permanently and therefore use dedicated ones
 //! ([`Database::dedicated`]), which do not drain the pool and bypass a pooler ([`pooler`]). Reads that tolerate
-//! slightly old data can use a [`replica`](super::replica) ([`Database::read`]).
+//! slightly old data can use a [`replica`] ([`Database::read`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
