@@ -34,9 +34,6 @@ impl Lending {
     }
 
     /// Received messages, newest first, at most `limit`, received before `before`.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn webhook_events(
         &self,
         filter: &WebhookFilter,

@@ -21,9 +21,6 @@ pub(super) struct Begun {
 
 /// Takes the run that is due, if there is one: what somebody asked for first, then what has been due longest. Called by a
 /// leader that runs nothing: what the history takes to be under way is given up.
-///
-/// # Errors
-/// When the database fails.
 pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let (now, metrics) = (resources.clock.now(), &resources.metrics);
     let skew = (now - resources.database.time().await?).abs().to_std().unwrap_or(Duration::MAX);

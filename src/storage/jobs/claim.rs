@@ -1,4 +1,4 @@
-//! Taking jobs out of the queue.
+//! Claiming jobs.
 
 use std::time::Duration;
 
@@ -17,35 +17,30 @@ use crate::storage::statement::{Binder, Explained, FixedStatement, Prepared};
 /// A job that this worker has claimed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimedJob {
-    /// The hold on it.
     pub lease: Lease,
-    /// What is to be done.
     pub task_name: String,
-    /// The lane that it waited in.
     pub lane: String,
-    /// The application that it is about.
     pub application_id: Option<ApplicationId>,
-    /// Its arguments.
     pub args: Value,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: i32,
-    /// How long it had been due.
+    /// How long the job was due before it was claimed.
     pub waited: Duration,
-    /// How long ago it was claimed for the first time: what it waited before, in a paused lane perhaps, is not counted.
+    /// The time since the first claim. Time spent waiting before that, for example in a paused lane, is not included.
     pub worked_on_for: Duration,
-    /// The request that led to it.
+    /// The ID of the request that caused the job.
     pub request_id: Option<RequestId>,
-    /// The trace that it continues.
+    /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// The reference under which a bureau promised an answer that has not come in its time.
+    /// The bureau's reference, if the bureau promised an answer but did not send it in time.
     pub unanswered_reference: Option<String>,
 }
 
 impl ClaimedJob {
-    /// The arguments as the task's own type.
+    /// Deserializes the arguments.
     ///
     /// # Errors
-    /// [`Error::Internal`], which no retry mends, when they are of another shape.
+    /// [`Error::Internal`], which is not retryable, if they do not match the type.
     pub fn read_args<T: DeserializeOwned>(&self) -> Result<T> {
         T::deserialize(&self.args).map_err(Error::internal)
     }
@@ -97,56 +92,52 @@ impl From<ClaimedRow> for ClaimedJob {
     }
 }
 
-/// How much a claim may take from one lane.
+/// The maximum number of jobs that a claim may take from one lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
-    /// The lane.
     pub lane: String,
-    /// Most jobs that are due there; the claim's own limit is kept whatever this is.
+    /// The maximum number of due jobs. The limit of the claim applies in any case.
     pub most: i32,
 }
 
 impl Quota {
-    /// As much as the claim takes at all.
+    /// A quota without a limit of its own.
     pub fn whole(lane: impl Into<String>) -> Self {
         Self { lane: lane.into(), most: i32::MAX }
     }
 }
 
-/// A task that a worker knows.
+/// A task that this worker can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownTask {
-    /// Its name.
     pub name: &'static str,
-    /// Attempts that its jobs have.
     pub max_attempts: i32,
 }
 
-/// Who claims, how much, and for how long.
+/// The parameters of a claim.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// The worker's name.
     pub worker: String,
-    /// Most jobs.
+    /// The maximum number of jobs.
     pub limit: i32,
-    /// The lease, in milliseconds.
+    /// The length of the lease, in milliseconds.
     pub lease_ms: i64,
-    /// The tasks that the worker knows: jobs of a newer version are left to its instances.
+    /// The tasks that the worker can run. Jobs of tasks that only a newer version has are left for instances of that
+    /// version.
     pub tasks: Vec<KnownTask>,
-    /// The lanes that the worker serves now. What waits in any other is not looked at.
+    /// The lanes that the worker currently serves. Jobs in other lanes are ignored.
     pub lanes: Vec<Quota>,
 }
 
-/// What a claim brought.
+/// The result of a claim.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Claimed {
-    /// The jobs.
     pub jobs: Vec<ClaimedJob>,
-    /// Due jobs were left to others who were claiming at the same moment: another claim may find more.
+    /// Other workers were claiming due jobs at the same time, so another claim may find more.
     pub contended: bool,
 }
 
-/// What both claims bind first.
+/// The first parameters of both claim statements.
 struct ClaimInput {
     limit: i32,
     worker: String,
@@ -175,7 +166,7 @@ impl ClaimInput {
     }
 }
 
-/// How many attempts a job has; null when the worker does not know its task.
+/// The maximum number of attempts of a job's task, or null if the worker does not know the task.
 macro_rules! attempts_of_task {
     () => {
         "((SELECT attempts FROM input)::integer[])[array_position((SELECT tasks FROM input)::text[], task_name)]"
@@ -199,16 +190,17 @@ impl ClaimJobs {
 }
 
 impl FixedStatement for ClaimJobs {
-    /// Jobs whose worker let its lease run out, then those whose bureau let its time to answer pass, then due jobs by
-    /// priority and age: the former have waited already, and behind a queue that never empties they would wait for ever.
+    /// Claims jobs with an expired lease first, then jobs whose bureau did not answer in time, then due jobs by priority and
+    /// age. The first two kinds have already waited, and behind a queue that never empties they would wait forever.
     ///
-    /// Due jobs are found in two steps, because a row that is locked and not claimed is a row that no other worker sees.
-    /// `heads` reads the front of each lane, without a lock, and tells how many of the overall first each lane has; `due`
-    /// then locks exactly so many in each, passing over what others hold. Both walk one index from its front and stop.
-    /// When others hold what `heads` saw, a lane may give less than its share: `seen` lets the caller notice.
+    /// Due jobs are found in two steps, because other workers skip a row that is locked even if it is not claimed. `heads`
+    /// reads the front of each lane without locks and counts how many of the first jobs overall each lane has. `due` then
+    /// locks exactly that many rows in each lane and skips rows that other transactions have locked. Both scan one index
+    /// from its start and stop early. If other transactions hold rows that `heads` saw, a lane may yield less than its
+    /// share; `seen` lets the caller detect that.
     ///
-    /// What was chosen is an array for the update: joined as a table whose size nobody can guess, it is hashed with a scan of
-    /// the whole queue once that is long.
+    /// The update receives the chosen rows as an array. Joined as a table of unknown size, they would be hashed with a scan
+    /// of the whole queue once the queue is long.
     const SQL: &'static str = concat!(
         "WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::text[] AS tasks, \
             ?::integer[] AS attempts), \
@@ -255,7 +247,7 @@ impl FixedStatement for ClaimJobs {
     }
 }
 
-/// A row of a claim: how many due jobs it saw, and one that it took; without a job when it took none.
+/// A result row of a claim: the number of due jobs that it saw, and one claimed job, or none if nothing was claimed.
 #[derive(QueryableByName)]
 struct SeenRow {
     #[diesel(sql_type = BigInt)]
@@ -306,10 +298,7 @@ impl SeenRow {
     }
 }
 
-/// Claims jobs that are due, or whose worker let its lease run out.
-///
-/// # Errors
-/// When the database fails.
+/// Claims jobs that are due or whose lease has expired.
 pub async fn claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Claimed> {
     let rows: Vec<SeenRow> = Prepared(ClaimJobs::new(claim)).load(connection).await?;
     let seen = rows.as_slice().first().map_or(0, |row| row.seen);
@@ -318,10 +307,7 @@ pub async fn claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<
     Ok(Claimed { contended: taken < seen.min(i64::from(claim.limit)), jobs })
 }
 
-/// How the database would carry a claim out: the plan's lines.
-///
-/// # Errors
-/// When the database fails.
+/// The plan of the claim statement, line by line.
 pub async fn explain_claim(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<String>> {
     #[derive(QueryableByName)]
     struct Line {
@@ -354,10 +340,7 @@ impl FixedStatement for ClaimExhausted {
     }
 }
 
-/// Takes over jobs whose lease ran out at their last attempt, so that they can be buried.
-///
-/// # Errors
-/// When the database fails.
+/// Claims jobs whose lease expired on their last attempt. They become dead letters.
 pub async fn claim_exhausted(connection: &mut AsyncPgConnection, claim: &Claim) -> Result<Vec<ClaimedJob>> {
     let rows: Vec<ClaimedRow> = Prepared(ClaimExhausted(ClaimInput::new(claim))).load(connection).await?;
     Ok(rows.into_iter().map(ClaimedJob::from).collect())

@@ -1,4 +1,4 @@
-//! Dead letters: jobs that are given up.
+//! Dead letters: jobs that used up their attempts or failed with an error that is not retryable.
 
 use diesel::prelude::*;
 use diesel::sql_types::{self, BigInt, Nullable, Text};
@@ -9,16 +9,14 @@ use super::{Lease, Touched, held, job_history};
 use crate::error::Result;
 use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
 
-/// A job that is given up.
+/// A job that becomes a dead letter.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// The worker's hold on the job.
     pub lease: Lease,
-    /// The last error's code.
+    /// The code of the last error.
     pub error_type: String,
-    /// The last error, for operators; without personal data.
+    /// The last error, for operators, without personal data.
     pub error_message: String,
-    /// The chain of causes.
     pub backtrace: Option<String>,
 }
 
@@ -64,7 +62,7 @@ impl FixedStatement for MoveToDeadLetters {
     }
 }
 
-/// Moves jobs to the dead letters; tells for each whether its lease was still held. If not, nothing changed.
+/// Moves jobs to the dead letters. Returns for each whether its lease was still held; if not, the job is unchanged.
 pub async fn move_to_dead_letters(
     connection: &mut AsyncPgConnection,
     letters: &[DeadLetter],

@@ -1,4 +1,4 @@
-//! Queueing a job in the transaction of the change that makes it necessary.
+//! Queueing a job in the same transaction as the change that requires it.
 
 use std::time::Duration;
 
@@ -14,32 +14,26 @@ use super::Priority;
 use crate::error::Result;
 use crate::storage::schema::pending_jobs;
 
-/// A job that is not queued yet.
+/// A job to be queued.
 #[derive(Debug, Clone)]
 pub struct NewJob {
-    /// The task that it names.
     pub task_name: String,
     /// The application whose deletion or final decision ends the job.
     pub application_id: Option<Uuid>,
-    /// The lane that it waits in.
     pub lane: String,
-    /// Its arguments: identifiers, never personal data.
+    /// The arguments: identifiers, never personal data.
     pub args: Value,
-    /// Its priority.
     pub priority: Priority,
-    /// How long from now it is due.
+    /// The time until the job is due.
     pub delay: Duration,
-    /// The request that led to it.
+    /// The ID of the request that caused the job.
     pub request_id: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// Queues a job and returns its identifier; `None` when a unique index says that such a job is active already. A job that is due
-/// at once wakes the schedulers after the commit; a later one is found by their poll.
-///
-/// # Errors
-/// When the database fails.
+/// Queues a job and returns its identifier, or `None` if a unique index reports that such a job is already active. A job
+/// that is due immediately wakes the schedulers on commit. Jobs with a delay are found when the schedulers poll.
 pub async fn enqueue(connection: &mut AsyncPgConnection, job: &NewJob) -> Result<Option<Uuid>> {
     let delay_us = i64::try_from(job.delay.as_micros()).unwrap_or(i64::MAX);
     let delay = PgInterval::from_microseconds(delay_us).into_sql::<Interval>();

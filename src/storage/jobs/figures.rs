@@ -1,7 +1,8 @@
-//! How much waits, runs and has failed, at a bounded price.
+//! Counts of waiting, running and failed jobs, at a bounded cost.
 //!
-//! These figures are taken every second and at every look of an operator, most of all when something is wrong and the queue is
-//! long. So each count stops at [`QUEUE_COUNT_LIMIT`] rows; beyond it the total is what the database's statistics say.
+//! These counts are taken every second and whenever an operator looks at the queue, most often when something is wrong and
+//! the queue is long. Each count therefore stops at [`QUEUE_COUNT_LIMIT`] rows. Above that, the total is the estimate in the
+//! database's statistics.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
@@ -10,7 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::error::Result;
 use crate::storage::statement::{Binder, FixedStatement, Prepared};
 
-/// Up to how many rows are counted: in each lane and status, and in all.
+/// The maximum number of rows counted, per lane and status and in total.
 pub const QUEUE_COUNT_LIMIT: i64 = 10_000;
 
 struct Depth;
@@ -33,32 +34,27 @@ struct Counted {
     jobs: i64,
 }
 
-/// How many jobs wait or run: exact below [`QUEUE_COUNT_LIMIT`], beyond it what the last analysis of the table estimates, or
-/// the limit when that is lower.
-///
-/// # Errors
-/// When the database fails.
+/// The number of jobs that wait or run. It is exact below [`QUEUE_COUNT_LIMIT`]. Above that, it is the estimate of the
+/// table's last `ANALYZE`, but at least the limit.
 pub async fn depth(connection: &mut AsyncPgConnection) -> Result<i64> {
     let counted: Counted = Prepared(Depth).get_result(connection).await?;
     Ok(counted.jobs)
 }
 
-/// Jobs of one lane in one status.
+/// The jobs of one lane in one status.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct LaneFigures {
-    /// The lane.
     #[diesel(sql_type = Text)]
     pub lane: String,
     /// `pending`, `processing` or `waiting_external`.
     #[diesel(sql_type = Text)]
     pub status: String,
-    /// How many, at most [`QUEUE_COUNT_LIMIT`].
+    /// At most [`QUEUE_COUNT_LIMIT`].
     #[diesel(sql_type = BigInt)]
     pub jobs: i64,
-    /// How long ago the oldest of those counted was queued, in milliseconds.
+    /// The age of the oldest counted job, in milliseconds.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub oldest_age_ms: Option<i64>,
-    /// Whether an operator has paused the lane.
     #[diesel(sql_type = Bool)]
     pub paused: bool,
 }
@@ -66,7 +62,8 @@ pub struct LaneFigures {
 struct CountLanes;
 
 impl FixedStatement for CountLanes {
-    /// The lanes are found by jumping from one to the next in the index. Leased jobs are as many as the workers have places.
+    /// A recursive CTE finds the lanes by an index skip scan. Leased jobs need none, because the workers' slots limit
+    /// their number.
     const SQL: &'static str = "\
         WITH RECURSIVE waiting AS ( \
             (SELECT lane FROM pending_jobs WHERE status = 'pending' ORDER BY lane LIMIT 1) \
@@ -100,21 +97,17 @@ impl FixedStatement for CountLanes {
     }
 }
 
-/// What each lane holds, by status; lanes and statuses without jobs are left out.
-///
-/// # Errors
-/// When the database fails.
+/// The jobs of each lane by status. Lanes and statuses without jobs are omitted.
 pub async fn lane_figures(connection: &mut AsyncPgConnection) -> Result<Vec<LaneFigures>> {
     Ok(Prepared(CountLanes).load(connection).await?)
 }
 
-/// How many dead letters have a status.
+/// The number of dead letters in a status.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct DeadLetters {
-    /// The status.
     #[diesel(sql_type = Text)]
     pub status: String,
-    /// How many, at most [`QUEUE_COUNT_LIMIT`].
+    /// At most [`QUEUE_COUNT_LIMIT`].
     #[diesel(sql_type = BigInt)]
     pub jobs: i64,
 }
@@ -132,10 +125,7 @@ impl FixedStatement for CountDeadLetters {
     }
 }
 
-/// The dead letters by status, those without any included.
-///
-/// # Errors
-/// When the database fails.
+/// The number of dead letters in each status, including statuses without any.
 pub async fn dead_letters(connection: &mut AsyncPgConnection) -> Result<Vec<DeadLetters>> {
     Ok(Prepared(CountDeadLetters).load(connection).await?)
 }

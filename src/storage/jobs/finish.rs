@@ -1,9 +1,10 @@
-//! The ends of jobs.
+//! Finishing jobs.
 //!
-//! A finished job leaves `pending_jobs` with the statement that finishes it: one CTE deletes the row, and a second one, whose
-//! text is [`job_history!`], writes its row of `job_history`. Moving finished jobs later, in batches, would write each row once
-//! more (the update that marks it as finished) and would leave finished rows among those that claims, counts and vacuum read.
-//! With one statement a claim costs the same however many jobs have finished; the benchmark `claims` measures it.
+//! The statement that finishes a job also removes it from `pending_jobs`: one CTE deletes the row, and a second one, with
+//! the text of [`job_history!`], inserts a row into `job_history`. Moving finished jobs later in batches would write each
+//! row once more (the update that marks it as finished), and claims, counts and vacuum would read the finished rows as well.
+//! With one statement, the cost of a claim does not depend on the number of finished jobs; the benchmark `claims` measures
+//! this.
 
 use diesel::prelude::*;
 use diesel::sql_types::{self, BigInt, Text};
@@ -14,8 +15,8 @@ use super::{Lease, Touched, held};
 use crate::error::Result;
 use crate::storage::statement::{Binder, FixedStatement, Prepared, rows};
 
-/// The CTE `history`, which writes the rows of `job_history`. `$from` joins the CTE of the deleted jobs under the alias `f`,
-/// with the columns of `pending_jobs`; `$result` is an SQL expression of the type `job_result`.
+/// The CTE `history`, which inserts into `job_history`. `$from` is the CTE of the deleted jobs with the alias `f` and the
+/// columns of `pending_jobs`. `$result` is an SQL expression of the type `job_result`.
 macro_rules! job_history {
     (result: $result:literal, from: $from:literal) => {
         concat!(
@@ -54,18 +55,13 @@ impl FixedStatement for FinishJobs {
     }
 }
 
-/// Ends jobs that are no longer needed; tells for each whether its lease was still held. If not, nothing changed.
-///
-/// # Errors
-/// When the database fails.
+/// Ends jobs that are no longer needed. Returns for each whether its lease was still held; if not, the job is unchanged.
 pub async fn supersede(connection: &mut AsyncPgConnection, leases: &[Lease]) -> Result<Vec<bool>> {
     finish(connection, leases, "superseded").await
 }
 
-/// Ends a job whose effects are in the same transaction; `false` when its lease was lost: the effects must be rolled back.
-///
-/// # Errors
-/// When the database fails.
+/// Completes a job in the transaction that contains its effects. Returns `false` if the lease was lost; the caller must then
+/// roll the effects back.
 pub async fn complete(connection: &mut AsyncPgConnection, lease: Lease) -> Result<bool> {
     Ok(finish(connection, &[lease], "completed").await?.contains(&true))
 }

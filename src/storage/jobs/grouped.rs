@@ -1,5 +1,5 @@
-//! The changes of jobs that are grouped with other writes. Each outcome tells whether the lease was still held; if not,
-//! nothing changed.
+//! Job changes that the write batcher groups. The outcome of each is whether the lease was still held; if not, the job is
+//! unchanged.
 
 use diesel_async::AsyncPgConnection;
 

@@ -1,4 +1,4 @@
-//! What operators see of the queue: everything but arguments.
+//! The list of jobs for operators, without their arguments.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -10,57 +10,44 @@ use crate::error::Result;
 use crate::storage::schema::pending_jobs;
 use crate::storage::types::{JobStatus, PgJobStatus, PgLabel};
 
-/// What a list is narrowed to.
+/// Conditions that listed jobs must meet.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
-    /// One status.
     pub status: Option<JobStatus>,
-    /// One task.
     pub task: Option<String>,
-    /// One lane.
     pub lane: Option<String>,
-    /// One application.
     pub application_id: Option<ApplicationId>,
 }
 
-/// One job that is not finished.
+/// An active job.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = pending_jobs, check_for_backend(diesel::pg::Pg))]
 pub struct ListedJob {
-    /// The identifier.
     pub id: Uuid,
-    /// What is to be done.
     pub task_name: String,
-    /// The lane that it waits in.
     pub lane: String,
-    /// The application that it is about.
     pub application_id: Option<Uuid>,
-    /// Where it stands.
     pub status: PgLabel<JobStatus>,
-    /// Higher runs first.
+    /// Jobs with higher values run first.
     pub priority: i16,
-    /// Attempts that were begun.
+    /// The number of attempts started.
     pub attempt: i32,
-    /// Not before.
+    /// The earliest time of the next attempt.
     pub run_at: DateTime<Utc>,
-    /// The worker that has it.
+    /// The worker that holds the lease.
     pub leased_by: Option<String>,
-    /// Until when, unless it renews its lease.
+    /// When the lease expires unless it is renewed.
     pub leased_until: Option<DateTime<Utc>>,
     /// The code of the last attempt's error.
     pub error_type: Option<String>,
-    /// That error.
+    /// The text of the last attempt's error.
     pub error_message: Option<String>,
-    /// The request that led to it.
+    /// The ID of the request that caused the job.
     pub request_id: Option<String>,
-    /// When it was queued.
     pub created_at: DateTime<Utc>,
 }
 
-/// A part of the list, newest first, after the job `after`.
-///
-/// # Errors
-/// When the database fails.
+/// One page of the list, newest first, after the job `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &JobFilter,

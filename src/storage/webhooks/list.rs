@@ -1,4 +1,4 @@
-//! What operators see of webhook events: everything but the payload.
+//! The list of webhook events for operators, without their payloads.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -14,64 +14,53 @@ use crate::error::Result;
 use crate::storage::schema::webhook_events;
 use crate::storage::types::{PgLabel, PgWebhookStatus, WebhookStatus};
 
-/// What a list is narrowed to.
+/// Conditions that listed events must meet.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookFilter {
-    /// One status.
     pub status: Option<WebhookStatus>,
-    /// One bureau, by its name.
+    /// The bureau's name.
     pub provider: Option<String>,
-    /// One application.
     pub application_id: Option<ApplicationId>,
 }
 
-/// One event, without its payload.
+/// A webhook event without its payload.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = webhook_events, check_for_backend(diesel::pg::Pg))]
 pub struct ListedEvent {
-    /// The identifier.
     pub id: Uuid,
-    /// The bureau.
     pub provider: String,
-    /// The application's country.
     pub country: PgLabel<Country>,
-    /// The application.
     pub application_id: Uuid,
-    /// The bureau's reference.
     pub provider_reference: String,
-    /// What the bureau made of the application.
+    /// The outcome that the bureau reported.
     pub outcome: String,
-    /// What became of the event.
     pub status: PgLabel<WebhookStatus>,
-    /// How often it was tried.
+    /// The number of attempts to apply the message.
     pub attempts: i32,
-    /// The last failure's code.
+    /// The code of the last error.
     pub error_type: Option<String>,
-    /// The last failure.
+    /// The text of the last error.
     pub error_message: Option<String>,
-    /// The request that brought it.
+    /// The ID of the request that delivered the message.
     pub request_id: Option<String>,
-    /// By the sender's clock.
+    /// The time by the sender's clock.
     pub occurred_at: DateTime<Utc>,
-    /// When it first came.
+    /// When the message was first received.
     pub received_at: DateTime<Utc>,
-    /// When it was applied or ignored.
+    /// When the message was applied or ignored.
     pub settled_at: Option<DateTime<Utc>>,
-    /// When the job that retries it is due, while it waits.
+    /// When the waiting retry job is due.
     #[diesel(select_expression = next_attempt_at(), select_expression_type = SqlLiteral<Nullable<Timestamptz>>)]
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 
-/// `CASE` hides the status from the planner, which would read all pending jobs by the index of the lanes.
+/// The `CASE` hides the status from the planner, which would otherwise read all pending jobs through the lane index.
 fn next_attempt_at() -> SqlLiteral<Nullable<Timestamptz>> {
     sql("(SELECT CASE WHEN j.status = 'pending' THEN j.run_at END FROM pending_jobs j \
         WHERE j.task_name = 'retry_webhook_event' AND j.job_args ->> 'webhook_event_id' = webhook_events.id::text)")
 }
 
-/// A part of the list, newest first, after the event `after`.
-///
-/// # Errors
-/// When the database fails.
+/// One page of the list, newest first, after the event `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
     filter: &WebhookFilter,

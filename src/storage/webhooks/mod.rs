@@ -1,9 +1,8 @@
-//! Webhook events: each stored once, however often and however many at a time it comes.
+//! Webhook events. Each message is stored once, however often it arrives, even concurrently.
 //!
-//! The unique `idempotency_key` decides who is first: a second sender of the same message waits in [`enter`] until the
-//! first one's transaction has ended, and then finds what became of it. Everything here runs in the caller's transaction.
-//! Locks are taken in the order event, application, job, by everybody. A message that could not be applied is retried by a job
-//! ([`queue_retry`]).
+//! The unique `idempotency_key` decides which of several deliveries is first. The others wait in [`enter`] until the first
+//! one's transaction has ended, and then find its result. All functions run in the caller's transaction. Every caller takes
+//! locks in the order event, application, job. A job retries a message that could not be applied ([`queue_retry`]).
 
 mod list;
 mod retry;
@@ -28,57 +27,49 @@ use crate::domain::ids::ApplicationId;
 use crate::error::{Error, PrivateMessage};
 use crate::storage::transaction::Abort;
 
-/// Bytes of a body's fingerprint.
+/// The size of a body's fingerprint.
 pub const FINGERPRINT_BYTES: usize = 32;
 
-/// A verified message that is about to be stored.
+/// A verified message to be stored.
 #[derive(Clone)]
 pub struct NewEvent {
-    /// The row's identifier, should it be the first.
+    /// The identifier of the row, if this is the first delivery.
     pub id: Uuid,
-    /// The bureau, and which of its messages it is: the latter as a keyed hash.
+    /// The bureau's name and a keyed hash of the sender's message identifier.
     pub idempotency_key: String,
     /// The bureau of the application's country.
     pub provider: &'static str,
-    /// The application's country.
     pub country: Country,
-    /// The application.
     pub application_id: ApplicationId,
-    /// The bureau's reference.
     pub provider_reference: String,
-    /// What the bureau makes of it.
+    /// The outcome that the bureau reports.
     pub outcome: ReportedOutcome,
-    /// Tells the same body from another.
+    /// Distinguishes identical from different bodies.
     pub fingerprint: [u8; FINGERPRINT_BYTES],
-    /// The raw body.
     pub payload: Vec<u8>,
-    /// The request that brought it.
+    /// The ID of the request that delivered the message.
     pub request_id: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// By the sender's clock.
+    /// The time by the sender's clock.
     pub occurred_at: DateTime<Utc>,
-    /// Now.
     pub received_at: DateTime<Utc>,
 }
 
-/// What is known of a message when it comes.
+/// The result of storing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entered {
-    /// It is new, and stored in this row.
+    /// The message is new and stored in this row.
     New(Uuid),
-    /// It came before and could not be applied; now it is this transaction's to try again.
+    /// The message was received before but could not be applied. This transaction tries again.
     Again(Uuid),
-    /// It came before and was settled.
+    /// The message was already applied or ignored.
     Duplicate,
-    /// Another message came under its key.
+    /// A message with the same key but a different body was received before.
     Different,
 }
 
-/// Stores a message, or finds what came before under its key. Waits for a transaction that is storing it just now.
-///
-/// # Errors
-/// When the database fails.
+/// Stores a message, or finds the earlier one with its key. Waits for a concurrent transaction that stores the same key.
 pub async fn enter(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -126,12 +117,12 @@ pub async fn enter(
     }
 }
 
-/// It expired between the two statements: the next try of the transaction stores it anew.
+/// The event expired between the two statements. The next attempt of the transaction stores it again.
 fn forgotten() -> Error {
     Error::Database {
         transient: true,
         session_lost: false,
-        cause: PrivateMessage::new("the event of this key was deleted just now"),
+        cause: PrivateMessage::new("the event with this key has just been deleted"),
     }
 }
 
@@ -146,10 +137,7 @@ async fn start_attempt(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(
     Ok(())
 }
 
-/// Notes that a message was applied to its application, or that there was nothing left to change.
-///
-/// # Errors
-/// When the database fails.
+/// Records that a message was applied to its application or that there was nothing to change.
 pub async fn settle(
     connection: &mut AsyncPgConnection,
     id: Uuid,
@@ -164,10 +152,7 @@ pub async fn settle(
     Ok(())
 }
 
-/// Notes that a message could not be applied.
-///
-/// # Errors
-/// When the database fails.
+/// Records that a message could not be applied.
 pub async fn fail(connection: &mut AsyncPgConnection, id: Uuid, error: &Error) -> Result<(), Abort> {
     let (error_type, error_message) = error.recorded();
     diesel::update(webhook_events::table.filter(webhook_events::id.eq(id)))
@@ -181,10 +166,7 @@ pub async fn fail(connection: &mut AsyncPgConnection, id: Uuid, error: &Error) -
     Ok(())
 }
 
-/// Deletes messages received before `before`, at most `limit` at once; returns how many.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes messages received before `before`, at most `limit` per call. Returns the number of deleted rows.
 pub async fn delete_received_before(
     connection: &mut AsyncPgConnection,
     before: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! What a message does to its application.
+//! Applying a message to its application.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -25,33 +25,25 @@ use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::storage::transaction::Abort;
 use crate::storage::types::{PgCountry, PgStatus, PgWebhookStatus, WebhookStatus};
 
-/// The task whose job a message takes the place of.
+/// The task whose job a message makes unnecessary.
 const TASK: &str = "process_credit_application";
 
 /// The application that a message is about.
 #[derive(Debug, Clone)]
 pub struct Addressee {
-    /// Which.
     pub id: ApplicationId,
-    /// Its country.
     pub country: Country,
-    /// Where it stands.
     pub status: Status,
-    /// Whether it was deleted.
     pub deleted: bool,
-    /// The applicant's name.
     pub full_name: FullName,
-    /// The applicant's document.
     pub identity_document: IdentityDocument,
-    /// How much is asked for.
     pub requested_amount: Money,
-    /// What the applicant declares to earn.
+    /// The declared income.
     pub monthly_income: Money,
-    /// Over how many instalments.
     pub term_months: TermMonths,
-    /// What the bureau said last.
+    /// The bureau's last report.
     pub banking_data: Option<BankingData>,
-    /// The reference under which the bureau promised to answer, where it did.
+    /// The reference under which the bureau promised an answer, if it did.
     pub issued_reference: Option<String>,
 }
 
@@ -94,8 +86,7 @@ impl AddresseeRow {
     }
 }
 
-/// Finds an application that is not among the living. It is looked for in both trees, in one statement: its month may
-/// move at this moment.
+/// Finds an archived application. One statement searches both tables, because its month may be moved concurrently.
 async fn find_archived(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -106,10 +97,7 @@ async fn find_archived(
     Ok(query.get_result(connection).await.optional()?)
 }
 
-/// Finds the country of an application, deleted or archived or neither.
-///
-/// # Errors
-/// When the database fails.
+/// Finds the country of an application, including deleted and archived ones.
 pub async fn find_country(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -126,10 +114,10 @@ pub async fn find_country(
     }
 }
 
-/// Finds who applied. Neither ever changes, so that nothing is locked.
+/// Finds the applicant's name and document. Neither ever changes, so nothing is locked.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails or what it holds cannot be read.
+/// [`Error::NotFound`], a database error, or an error if the stored data cannot be decrypted.
 pub async fn find_applicant(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -151,11 +139,11 @@ pub async fn find_applicant(
     Ok((open_name(keys, id.as_uuid(), &name)?, open_document(keys, id.as_uuid(), &document)?))
 }
 
-/// Locks an application and reads it, with the reference that its bureau gave. An archived one is read alone: it is closed,
-/// and nothing about it changes.
+/// Locks and reads an application with the reference that its bureau gave. An archived application is read without a lock,
+/// because it is closed and never changes.
 ///
 /// # Errors
-/// [`Error::NotFound`], or when the database fails or what it holds cannot be read.
+/// [`Error::NotFound`], a database error, or an error if the stored data cannot be read.
 pub async fn lock_addressee(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
@@ -182,10 +170,7 @@ pub async fn lock_addressee(
     Ok(row.open(keys, promised.flatten())?)
 }
 
-/// Whether a message that came about later than `event` was applied to its application already.
-///
-/// # Errors
-/// When the database fails.
+/// Whether a message with a later time than `event` has already been applied to the application.
 pub async fn has_newer(connection: &mut AsyncPgConnection, event: Uuid) -> Result<bool, Abort> {
     let (this, other) = diesel::alias!(webhook_events as this, webhook_events as other);
     let newer = this
@@ -201,22 +186,19 @@ pub async fn has_newer(connection: &mut AsyncPgConnection, event: Uuid) -> Resul
     Ok(diesel::select(diesel::dsl::exists(newer)).get_result(connection).await?)
 }
 
-/// A decision that follows a message.
+/// A decision made on the basis of a message.
 #[derive(Debug, Clone)]
 pub struct WebhookDecision {
-    /// The decision's identifier.
     pub id: DecisionId,
     /// The application, which the transaction has locked.
     pub application_id: ApplicationId,
-    /// Where it stands: not final, and not approved.
+    /// The current status: not terminal and not approved.
     pub from: Status,
-    /// What was decided on.
+    /// The input of the decision.
     pub case: Case,
-    /// The decision.
     pub decision: Decision,
-    /// Who, why, which request.
     pub attribution: Attribution,
-    /// A further fresh identifier, for the change before it when the application is still `PENDING`.
+    /// The identifier of an additional change, used if the application is still `PENDING`.
     pub first_change_id: ChangeId,
     /// The W3C trace context.
     pub traceparent: Option<String>,
@@ -233,7 +215,7 @@ struct Completed {
 }
 
 impl FixedStatement for CompleteJob {
-    /// Whoever works on the job loses it: its fencing token is gone with the row.
+    /// A worker that is running the job loses its lease, because the fencing token is deleted with the row.
     const SQL: &'static str = concat!(
         "WITH finished AS (DELETE FROM pending_jobs WHERE application_id = ? AND task_name = ? RETURNING *), ",
         job_history!(result: "'completed'", from: "finished f"),
@@ -246,11 +228,9 @@ impl FixedStatement for CompleteJob {
     }
 }
 
-/// Stores a decision that follows a message, and the application's new state: an application that is still `PENDING`
-/// passes through `VALIDATING`, its job is over, and it waits for its bureau no longer. Audit and events follow by trigger.
-///
-/// # Errors
-/// When the database fails.
+/// Stores a decision made on the basis of a message, and the new state of the application. A `PENDING` application passes
+/// through `VALIDATING`. The job is completed, and the application no longer waits for its bureau. Triggers write the audit
+/// rows and events.
 pub async fn record(connection: &mut AsyncPgConnection, verdict: &WebhookDecision) -> Result<(), Abort> {
     let id = verdict.application_id.as_uuid();
     if verdict.from == Status::Pending {
