@@ -1,21 +1,22 @@
-//! What is done with a verified webhook: by the handler that received it, and by the job that retries it
-//! ([`retry`]).
+//! Applying verified webhooks, for the handler that receives them and the job that retries them ([`retry`]).
 //!
-//! One transaction stores the message and applies it. Applying runs behind a savepoint. If it fails, the message is kept as
-//! failed, together with the job that retries it with growing pauses. When its sender sends it again it is applied at once, and
-//! the job ends. A message that may not speak for its application is not kept at all, nor one whose reference names the
-//! applicant, or cannot be checked for that.
+//! One transaction stores and applies a message. The message is applied under a savepoint. If that fails, the message is
+//! kept as failed, and a job retries it with increasing pauses. If the sender sends it again, it is applied immediately and
+//! the job ends. A message is not stored if its sender may not report on the application, if its reference names the
+//! applicant, or if the reference cannot be checked for that.
 //!
 //! ```text
-//! BEGIN ── whose application? ── names the reference anybody? ── store the event (waits for an equal one)
-//!        ── SAVEPOINT ── lock the application ── its reference? ── decide ── store decision, status, end of the job ── settle ── COMMIT
-//!                └──── failed ── ROLLBACK TO ── note the failure, queue the retry ────────────────────────── COMMIT
+//! BEGIN ── find the application ── check that the reference does not name the applicant
+//!       ── store the event (waits for a concurrent one with the same key)
+//!       ── SAVEPOINT ── lock the application ── check the reference ── decide
+//!             │         ── store decision and status, end the job ── record the result ── COMMIT
+//!             └─ error ── ROLLBACK TO ── record the failure, queue the retry ─────────── COMMIT
 //! ```
 //!
-//! What becomes of the application follows from the stored figures with the message's own in their place; the rules
-//! decide as for a report (`countries::evaluation`). A message that is older than one already applied, or whose application
-//! nobody may change any more, is kept and changes nothing. A job that waits for this answer, runs, or was not even
-//! claimed yet is completed by it; whoever works on it finds its lease gone.
+//! The application is decided by its stored figures, replaced by those in the message where present, with the same rules as
+//! for a report (`countries::evaluation`). A message that is older than one already applied, or whose application can no
+//! longer change, is stored but changes nothing. A job of the application is completed, whether it waits for this answer, is
+//! running or has not been claimed yet. A worker that is running it loses its lease.
 
 pub mod retry;
 
@@ -42,51 +43,48 @@ use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
 use crate::storage::webhooks::{self, Addressee, Entered, NewEvent, WebhookDecision};
 
-/// The provider's label while nobody knows whom a message is about.
+/// The provider label of messages whose application is not known.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
 
-/// Tries of a transaction that fails for a passing reason, before the failure is noted.
+/// The number of times that the transaction is tried before a transient error is recorded as a failure.
 const PATIENT_TRIES: u32 = 3;
 
 /// A message whose signature was verified.
 #[derive(Clone)]
 pub struct VerifiedMessage {
-    /// The countries that the verifying secret speaks for.
+    /// The countries for which the secret is valid.
     pub countries: Vec<Country>,
-    /// The bureau that it comes from, for metrics and logs.
+    /// The bureau, for metrics and logs.
     pub bureau: &'static str,
-    /// Which of the messages of its application's bureau it is.
+    /// The identifier of the message. It is unique for the application's bureau.
     pub key: String,
-    /// What it says.
     pub confirmation: Confirmation,
-    /// The body as it was signed.
+    /// The signed body.
     pub body: Bytes,
-    /// The request that brought it.
+    /// The ID of the request that delivered the message.
     pub request_id: RequestId,
-    /// Its W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// What became of a message.
+/// The result of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receipt {
-    /// It was applied: its application has this status now.
+    /// It was applied, and the application now has this status.
     Applied(Uuid, Status),
-    /// There was nothing left to change: its application has this status.
+    /// There was nothing to change. The application has this status.
     Ignored(Uuid, Status),
-    /// It was settled before.
+    /// It was already applied or ignored.
     Duplicate,
 }
 
-/// What a transaction came to.
+/// The result of the transaction.
 enum Outcome {
-    /// As the receipt says.
     Settled(Receipt),
-    /// The message is kept, and this is why it could not be applied.
+    /// The message is kept, but could not be applied because of this error.
     Failed(Error),
 }
 
-/// One try to apply a stored message.
+/// An attempt to apply a stored message.
 struct Attempt<'a> {
     event: Uuid,
     confirmation: &'a Confirmation,
@@ -94,7 +92,7 @@ struct Attempt<'a> {
     traceparent: Option<String>,
 }
 
-/// Who applies webhooks. Cheap to clone.
+/// Applies webhooks. Cheap to clone.
 #[derive(Clone)]
 pub struct WebhookReceiver {
     resources: Resources,
@@ -103,16 +101,16 @@ pub struct WebhookReceiver {
 }
 
 impl WebhookReceiver {
-    /// A receiver that calls `on_commit` of every change.
+    /// A receiver that calls `on_commit` after every change.
     pub fn new(resources: &Resources, countries: Arc<Countries>, on_commit: CommitHook) -> Self {
         Self { resources: resources.named("webhooks"), countries, on_commit }
     }
 
-    /// The bureau of an application, when the sender may speak for it.
+    /// The bureau of an application, if the sender may report on it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of, which counts as a
-    /// message; or the database's error.
+    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it, which the metrics count as
+    /// a message; or a database error.
     pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
         let Resources { database, logger, .. } = &self.resources;
         let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
@@ -124,10 +122,10 @@ impl WebhookReceiver {
     /// Stores a message and applies it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the application does not exist or is not the sender's to speak of;
-    /// [`Error::Validation`] when its bureau gave another reference, or the reference names the applicant;
-    /// [`Error::Conflict`] when the key has another body;
-    /// [`Error::Unavailable`] when the message is kept but could not be applied; or the database's error.
+    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it;
+    /// [`Error::Validation`] if the bureau issued a different reference, or the reference names the applicant;
+    /// [`Error::Conflict`] if a message with the same key but a different body was received before;
+    /// [`Error::Unavailable`] if the message is kept but could not be applied; or a database error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
         let id = message.confirmation.application_id;
         let work = async |connection: &mut AsyncPgConnection, tries: u32| {
@@ -140,7 +138,9 @@ impl WebhookReceiver {
         self.tell(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
         match outcome? {
             Outcome::Settled(receipt) => Ok(receipt),
-            Outcome::Failed(_) => Err(Error::unavailable("webhook", "kept, and tried again")),
+            Outcome::Failed(_) => {
+                Err(Error::unavailable("webhook", "the message was stored and will be retried"))
+            }
         }
     }
 
@@ -161,7 +161,7 @@ impl WebhookReceiver {
                 Entered::Again(id) => (id, true),
                 Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
                 Entered::Different => {
-                    let text = "Another message came with this identifier before.";
+                    let text = "A different message with this identifier was received before.";
                     return Err(Error::Conflict(PublicMessage::new(text)).into());
                 }
             };
@@ -186,7 +186,7 @@ impl WebhookReceiver {
 
     fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
         let provider = provider_for(country).name();
-        // Keyed, because senders choose their identifiers, and may make them of documents and names.
+        // Keyed, because senders choose their identifiers and may derive them from documents or names.
         let hash = self.keys().keyed_hash("webhook-key", &[provider.as_bytes(), message.key.as_bytes()]);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         NewEvent {
@@ -197,7 +197,7 @@ impl WebhookReceiver {
             application_id: message.confirmation.application_id,
             provider_reference: message.confirmation.provider_reference.clone(),
             outcome: message.confirmation.outcome,
-            // Keyed, because a body holds few enough figures to try them all.
+            // Keyed, because a body contains so few figures that an unkeyed hash could be reversed by trying them all.
             fingerprint: self.keys().keyed_hash("webhook-body", &[&message.body]),
             payload: message.body.to_vec(),
             request_id: Some(message.request_id.to_string()),
@@ -211,8 +211,8 @@ impl WebhookReceiver {
         self.resources.database.keys()
     }
 
-    /// Applies a stored message behind a savepoint and notes what came of it. A `patient` try leaves a passing failure to
-    /// the next try of the whole transaction; the sender's own mistakes undo it for good.
+    /// Applies a stored message under a savepoint and records the result. A `patient` attempt returns transient errors, so
+    /// the whole transaction is retried. Validation errors roll the message back in any case.
     async fn apply(
         &self,
         connection: &mut AsyncPgConnection,
@@ -237,7 +237,8 @@ impl WebhookReceiver {
         }
     }
 
-    /// Decides as the message says; the status afterwards, and whether the message changed anything.
+    /// Decides the application on the basis of the message. Returns the resulting status and whether the message changed
+    /// anything.
     async fn decide(
         &self,
         connection: &mut AsyncPgConnection,
@@ -297,7 +298,7 @@ impl WebhookReceiver {
         }
     }
 
-    /// Tells metrics, log and relay what came of a message.
+    /// Reports the result of a message to metrics, log and relay.
     fn tell(&self, provider: &str, application: ApplicationId, outcome: &Result<Outcome>) {
         let log = self.resources.logger.new(o!(
             "provider" => provider.to_owned(),
@@ -310,12 +311,12 @@ impl WebhookReceiver {
                 "applied"
             }
             Ok(Outcome::Settled(Receipt::Ignored(event, status))) => {
-                info!(log, "webhook changes nothing"; "event" => %event, "status" => status.as_str());
+                info!(log, "webhook ignored: nothing to change"; "event" => %event, "status" => status.as_str());
                 "ignored"
             }
             Ok(Outcome::Settled(Receipt::Duplicate)) => "duplicate",
             Ok(Outcome::Failed(error)) => {
-                warn!(log, "webhook could not be applied and is kept"; error.clone());
+                warn!(log, "webhook could not be applied and will be retried"; error.clone());
                 "failed"
             }
             Err(Error::NotFound(_)) => "unknown_application",
@@ -329,13 +330,13 @@ impl WebhookReceiver {
         self.count(provider, result);
     }
 
-    /// Counts a message, also one that got no further than the door.
+    /// Counts a message, including messages that were rejected before they were stored.
     pub fn count(&self, provider: &str, result: &'static str) {
         self.resources.metrics.webhook_events_total.with_label_values(&[provider, result]).inc();
     }
 }
 
-/// The country of an application, when it is one of those that the sender speaks for.
+/// The country of an application, if it is one of those that the sender may report on.
 async fn find_country(
     connection: &mut AsyncPgConnection,
     id: ApplicationId,
@@ -346,11 +347,11 @@ async fn find_country(
     Ok(country.ok_or(Error::NotFound("application"))?)
 }
 
-/// A bureau that gave a reference speaks under that one alone.
+/// Once a bureau has issued a reference, its messages must use that one.
 fn check_reference(confirmation: &Confirmation, application: &Addressee) -> Result<()> {
     let issued = application.issued_reference.as_ref();
     if issued.is_some_and(|issued| *issued != confirmation.provider_reference) {
-        let detail = "is not the reference that was given for this application";
+        let detail = "is not the reference that the bureau issued for this application";
         return Err(Error::field("/provider_reference", "wrong_reference", detail));
     }
     Ok(())

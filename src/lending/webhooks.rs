@@ -1,4 +1,4 @@
-//! Webhooks of banks and bureaus as clients and operators see them. What a message does is in [`confirm`](super::confirm).
+//! Webhooks of banks and bureaus, for clients and operators. [`confirm`](super::confirm) applies the messages.
 
 use uuid::Uuid;
 
@@ -19,13 +19,13 @@ impl Lending {
     pub async fn confirm(&self, receiver: &WebhookReceiver, message: &VerifiedMessage) -> Result<Receipt> {
         let receipt = receiver.receive(message).await?;
         if matches!(receipt, Receipt::Applied(..)) {
-            // The message is applied whether or not this read succeeds, and its event comes too.
+            // The message is applied even if this read fails, and its event also updates the cache.
             let _ = self.note_applied(message.confirmation.application_id).await;
         }
         Ok(receipt)
     }
 
-    /// From now on nothing older than the applied message is read through this instance.
+    /// Makes reads through this instance at least as recent as the applied message.
     async fn note_applied(&self, id: ApplicationId) -> Result<()> {
         let read = async |connection: &mut _| applications::owner_and_version(connection, id).await;
         let (owner, version) = self.resources.database.run(read).await?;
@@ -33,7 +33,7 @@ impl Lending {
         Ok(())
     }
 
-    /// Received messages, newest first, at most `limit`, received before `before`.
+    /// The received messages, newest first, at most `limit`, starting after the event `before`.
     pub async fn webhook_events(
         &self,
         filter: &WebhookFilter,

@@ -1,4 +1,4 @@
-//! Work that always ends: a panic and an exceeded time limit become errors like any other.
+//! Running work that may panic or exceed a time limit: both become errors.
 
 use std::any::Any;
 use std::future::Future;
@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 
 use crate::error::{Error, PrivateMessage, Result};
 
-/// Runs `work` for at most `limit`. `what` names it in the error.
+/// Runs `work` for at most `limit`. `what` names the work in the error.
 ///
 /// # Errors
 /// [`Error::Timeout`] or [`Error::Panicked`].
@@ -20,7 +20,7 @@ pub async fn run_limited<R>(what: &'static str, limit: Duration, work: impl Futu
     }
 }
 
-/// Runs `work`. `what` names it in the error.
+/// Runs `work` and catches panics. `what` names the work in the error.
 ///
 /// # Errors
 /// [`Error::Panicked`].

@@ -1,13 +1,13 @@
-//! The housekeeper: recurring work that one instance does for all.
+//! The housekeeper does recurring work on one instance for all.
 //!
-//! One instance leads, by advisory lock; when it is gone another takes over. At each tick the leader queues again the
-//! applications that were decided without their bureau, when that bureau has recovered ([`redecision`]), and begins the
-//! recurring task that is due ([`schedule`], [`tasks`]), one at a time and beside the ticks. What was run when is in the
-//! database ([`runs`]): another leader goes on where this one was.
+//! An advisory lock determines the leader. If the leader fails, another instance takes over. At each tick the leader queues
+//! re-decisions of applications that were decided without their bureau, if the bureau has recovered ([`redecision`]), and
+//! starts a recurring task if one is due ([`schedule`], [`tasks`]). Only one task runs at a time, concurrently with the
+//! ticks. The database stores the history of runs ([`runs`]), so a new leader continues where the previous one stopped.
 //!
-//! What can go wrong: the leader's connection dies, and with it the lock. It learns so at its next tick, and its task at
-//! the next step. What two leaders do for a moment stays correct: each due time belongs to one row, and every task may be
-//! stopped anywhere and run again.
+//! If the leader's connection is lost, so is the lock. The leader notices at its next tick, and its task notices at the next
+//! step. Two instances that briefly act as leader do no harm: each due time belongs to one row, and every task may be
+//! stopped at any point and run again.
 
 mod redecision;
 mod runs;
@@ -30,23 +30,22 @@ use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::limited::catch_panic;
 
-/// The role's name, in logs and metrics.
+/// The name of the role in logs and metrics.
 pub const NAME: &str = "housekeeper";
 
-/// How often figures that change slowly are measured.
+/// The interval at which slowly changing metrics are measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A bureau has recovered: look for applications that wait for it now.
+/// Sent when a bureau has recovered, to look for waiting applications immediately.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct Wake;
 
-/// The actor.
 pub struct Housekeeper {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
     leadership: Option<Leadership>,
-    /// The same, as the task that runs sees it.
+    /// The leadership as the running task sees it.
     lead: Lead,
     busy: bool,
     task_runs: bool,
@@ -54,19 +53,19 @@ pub struct Housekeeper {
     _liveness: LivenessGuard,
 }
 
-/// One round's work and what it needs.
+/// The work of one tick.
 struct Round {
     resources: Resources,
     gateway: Handle<ProviderGateway>,
     leadership: Option<Leadership>,
     lead: Lead,
-    /// Whether a recurring task may begin.
+    /// Whether a recurring task may start.
     idle: bool,
-    /// Whether figures that change slowly are due.
+    /// Whether slowly changing metrics are due.
     measure: bool,
 }
 
-/// What a round leaves: leadership, if there is any, and the task that it began.
+/// The result of a tick: the leadership, if held, and the task that was started.
 type Rounded = (Option<Leadership>, Option<Begun>);
 
 impl Housekeeper {
@@ -99,7 +98,7 @@ impl Housekeeper {
             idle: !self.task_runs,
             measure,
         };
-        // A task of its own: a panic in it comes back as an error, and frees the leadership with the connection.
+        // A separate task: a panic in it becomes an error, and releases the leadership with the connection.
         let task = actix_rt::spawn(round.run());
         ctx.spawn(task.into_actor(self).map(move |ended, housekeeper, ctx| {
             housekeeper.busy = false;
@@ -121,20 +120,20 @@ impl Housekeeper {
         }));
     }
 
-    /// Runs a task beside the ticks, and looks for the next when it is over. It ends with this actor.
+    /// Runs a task concurrently with the ticks, and looks for the next one when it ends. The task ends with this actor.
     fn carry_out(&mut self, begun: Begun, ctx: &mut Context<Self>) {
         self.task_runs = true;
         let work = runs::carry_out(self.resources.clone(), self.lead.clone(), begun);
         ctx.spawn(catch_panic("run", work).into_actor(self).map(|ended, housekeeper, ctx| {
             housekeeper.task_runs = false;
             if let Err(panic) = ended {
-                warn!(housekeeper.resources.logger, "a run panicked"; panic);
+                warn!(housekeeper.resources.logger, "a recurring task panicked"; panic);
             }
             housekeeper.tick(ctx);
         }));
     }
 
-    /// Another instance may lead: the figures of the whole are its to tell, and a task that runs here must end.
+    /// Another instance may lead. It reports the global metrics, and a task that runs here must end.
     fn follow(&mut self) {
         self.lead.set(false);
         self.measured_at = None;
@@ -146,13 +145,13 @@ impl Round {
     async fn run(mut self) -> Result<Rounded> {
         let Some(leadership) = self.lead().await? else { return Ok((None, None)) };
         self.lead.set(true);
-        // What fails at one tick does not keep the schedule from going on, nor end the lead.
+        // An error in one tick stops neither the schedule nor the leadership.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
         }
         let begun = if self.idle { runs::begin_due(&self.resources).await } else { Ok(None) };
         let begun = begun.unwrap_or_else(|error| {
-            warn!(self.resources.logger, "no recurring task could begin"; error);
+            warn!(self.resources.logger, "could not start a recurring task"; error);
             None
         });
         Ok((Some(leadership), begun))
@@ -163,20 +162,20 @@ impl Round {
         redecision::redecide(&self.resources, &self.gateway).await
     }
 
-    /// Keeps or wins leadership; `None` when another instance leads.
+    /// Keeps or acquires leadership. Returns `None` if another instance leads.
     async fn lead(&mut self) -> Result<Option<Leadership>> {
         let mut leadership = match self.leadership.take() {
             Some(leadership) => leadership,
             None => match Leadership::try_acquire(&self.resources.database, NAME).await? {
                 Some(leadership) => {
-                    info!(self.resources.logger, "this instance keeps house now");
+                    info!(self.resources.logger, "this instance is now the leading housekeeper");
                     leadership
                 }
                 None => return Ok(None),
             },
         };
         if !leadership.holds().await {
-            warn!(self.resources.logger, "leadership lost with its connection");
+            warn!(self.resources.logger, "leadership lost: its connection failed");
             return Ok(None);
         }
         Ok(Some(leadership))

@@ -1,8 +1,9 @@
-//! Queueing again what was decided without its bureau, when that bureau has recovered.
+//! Queues re-decisions of applications that were decided without their bureau, after the bureau has recovered.
 //!
-//! Recovery is judged by this instance's own breaker. Closed: as many as the configured rate allows. Half-open and
-//! waiting for a probe: one, which is the probe when there is no other traffic. Open: none. The pause of each application
-//! doubles with every try, whatever other instances see.
+//! This instance's own circuit breaker decides whether it has. If the breaker is closed, the configured rate limits the
+//! number of applications. If it is half-open and waiting for a probe, one application is queued; it is the probe if there
+//! is no other traffic. If it is open, none is queued. The pause of each application doubles with every attempt,
+//! independently of other instances.
 
 use slog::info;
 
@@ -15,7 +16,7 @@ use crate::storage::provider_retries::{self, Requeue};
 use crate::storage::transaction;
 use crate::supervision::handle::Handle;
 
-/// Queues what is due now.
+/// Queues the re-decisions that are due.
 pub(super) async fn redecide(resources: &Resources, gateway: &Handle<ProviderGateway>) -> Result<()> {
     let mut connection = resources.database.get().await?;
     let waiting = provider_retries::countries_due(&mut connection).await?;
@@ -38,14 +39,14 @@ pub(super) async fn redecide(resources: &Resources, gateway: &Handle<ProviderGat
         let queue = async |connection: &mut _| provider_retries::requeue_due(connection, requeue).await;
         let queued = transaction::single(&mut connection, queue).await?;
         if queued > 0 {
-            info!(resources.logger, "applications queued to be decided again";
+            info!(resources.logger, "re-decisions queued";
                 "country" => breaker.country.code(), "count" => queued);
         }
     }
     Ok(())
 }
 
-/// How many applications of a country may be queued in this tick.
+/// The maximum number of applications of a country that this tick may queue.
 fn allowance(settings: &RedecisionSettings, breaker: &BreakerStatus) -> i32 {
     match breaker.snapshot.state {
         State::Closed => {

@@ -1,4 +1,4 @@
-//! Runs of recurring tasks: taking the one that is due, doing it, and writing down how it ended.
+//! Runs of recurring tasks: starting the one that is due, running it, and recording the result.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::resources::Resources;
 use crate::storage::scheduled_runs::{self, Cause, Ending, NewRun, Outcome, TaskRecord};
 use crate::supervision::limited::run_limited;
 
-/// A run whose row says that it is under way, by this instance.
+/// A run that this instance has started, and whose row says so.
 #[derive(Debug)]
 pub(super) struct Begun {
     id: Uuid,
     task: Task,
 }
 
-/// Takes the run that is due, if there is one: what somebody asked for first, then what has been due longest. Called by a
-/// leader that runs nothing: what the history takes to be under way is given up.
+/// Starts the run that is due, if any: requested runs first, then the one that has been due longest. Only a leader that runs
+/// no task calls this, so any run that the history shows as running is marked as abandoned.
 pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     let (now, metrics) = (resources.clock.now(), &resources.metrics);
     let skew = (now - resources.database.time().await?).abs().to_std().unwrap_or(Duration::MAX);
     if skew > resources.settings.instance.max_clock_skew() {
-        // It would delete what has not expired, or write down that it had dealt with days to come.
-        warn!(resources.logger, "this instance's clock is wrong: no recurring task begins"; "skew_ms" => skew.as_millis());
+        // A wrong clock could delete rows that have not expired, or record due times in the future as done.
+        warn!(resources.logger, "this instance's clock is wrong: no recurring task is started"; "skew_ms" => skew.as_millis());
         return Ok(None);
     }
     let mut connection = resources.database.get().await?;
     for task in scheduled_runs::abandon_orphans(&mut connection, now).await? {
-        warn!(resources.logger, "a recurring task was abandoned"; "task" => &task);
-        // Only names that this version knows become labels.
+        warn!(resources.logger, "recurring task abandoned"; "task" => &task);
+        // Only names that this version knows become metric labels.
         if let Some(task) = Task::parse(&task) {
             count(resources, task, Outcome::Abandoned);
         }
@@ -70,7 +70,7 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
         };
         if scheduled_runs::begin(&mut connection, &run).await? {
             if due.cause == Cause::Retry {
-                info!(resources.logger, "a recurring task is tried again"; "task" => task.name());
+                info!(resources.logger, "recurring task is retried"; "task" => task.name());
             }
             return Ok(Some(Begun { id, task }));
         }
@@ -78,8 +78,7 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     Ok(None)
 }
 
-/// Does a task and writes down how it ended. A run whose end cannot be written down is given up by the leader, whoever
-/// that is then.
+/// Runs a task and records the result. If the result cannot be recorded, the leader at that time marks the run as abandoned.
 pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
     let task = begun.task;
     let longest = resources.settings.housekeeping.task_timeout();
@@ -88,21 +87,21 @@ pub(super) async fn carry_out(resources: Resources, lead: Lead, begun: Begun) {
     let ending = match result {
         Ok(detail) => Ending { outcome: Outcome::Completed, detail, error: None },
         Err(error) => {
-            warn!(resources.logger, "a recurring task failed"; "task" => task.name(), error.clone());
+            warn!(resources.logger, "recurring task failed"; "task" => task.name(), error.clone());
             let outcome = if lead.holds() { Outcome::Failed } else { Outcome::Abandoned };
             Ending { outcome, detail: serde_json::json!({}), error: Some(error.recorded()) }
         }
     };
     count(&resources, task, ending.outcome);
     if let Err(error) = write_down(&resources, begun.id, &ending).await {
-        warn!(resources.logger, "the end of a recurring task was not written down"; "task" => task.name(), error);
+        warn!(resources.logger, "the result of a recurring task could not be recorded"; "task" => task.name(), error);
     }
 }
 
 async fn write_down(resources: &Resources, id: Uuid, ending: &Ending) -> Result<()> {
     let mut connection = resources.database.get().await?;
     if !scheduled_runs::finish(&mut connection, id, resources.clock.now(), ending).await? {
-        info!(resources.logger, "another leader had given this run up"; "run" => %id);
+        info!(resources.logger, "another leader has marked this run as abandoned"; "run" => %id);
     }
     Ok(())
 }

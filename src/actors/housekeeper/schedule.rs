@@ -1,9 +1,9 @@
-//! What is due: a pure function of the configuration, what the history of runs knows, and the time.
+//! Decides which runs are due: a pure function of the configuration, the history of runs and the time.
 //!
-//! Nothing is remembered elsewhere, so that a restart or another leader misses nothing and repeats nothing. A due time of
-//! the schedule is dealt with when the history has it, or a later one: however many passed while nobody led, they are one.
-//! A run that failed is followed by another after a pause, one that was abandoned by another at once, but only once at
-//! once, for it may be what its instances die of. The next due time of the schedule comes before any of that.
+//! There is no other state, so a restart or a change of leader neither skips nor repeats a run. A due time counts as handled
+//! if the history contains it or a later one, so any number of due times that pass without a leader lead to one run. A
+//! failed run is retried after a pause. An abandoned run is retried immediately, but only once, because the run itself may
+//! be what kills its instances. The next due time of the schedule takes precedence over retries.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -11,19 +11,19 @@ use chrono_tz::Tz;
 use crate::config::{HousekeepingSettings, MissedPolicy, TaskSchedule};
 use crate::storage::scheduled_runs::{Cause, Outcome, TaskRecord};
 
-/// The rules that hold for every task.
+/// The settings that all tasks share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// The time zone of the expressions.
+    /// The time zone of the cron expressions.
     pub zone: Tz,
-    /// How late a run may begin and still count as on time.
+    /// How late a run may start and still count as on time.
     pub missed_after: TimeDelta,
-    /// The pause after a run that failed.
+    /// The pause after a failed run.
     pub retry_pause: TimeDelta,
 }
 
 impl Rules {
-    /// Those of a configuration.
+    /// The rules of a configuration.
     pub fn of(settings: &HousekeepingSettings) -> Self {
         Self {
             zone: settings.zone(),
@@ -33,20 +33,19 @@ impl Rules {
     }
 }
 
-/// A run that may begin now.
+/// A run that may start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// Why.
     pub cause: Cause,
-    /// Since when it is due; no two runs of a task share it.
+    /// When it became due. No two runs of a task share this time.
     pub at: DateTime<Utc>,
 }
 
-/// The run of a task that may begin now, if there is one. A run that somebody asked for needs no rule.
+/// The run of a task that may start now, if any. Requested runs do not depend on this.
 pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: DateTime<Utc>) -> Option<Due> {
     let in_time = |at: DateTime<Utc>| schedule.missed == MissedPolicy::Run || now - at <= rules.missed_after;
     let last_due = schedule.cron.last_due(now, rules.zone)?;
-    // What claims to be of the future was written by a clock that was wrong, and says nothing of what is due.
+    // A due time in the future was recorded by a wrong clock and is ignored.
     let dealt_with = record.scheduled_until.is_some_and(|until| until >= last_due && until <= now);
     if !dealt_with && in_time(last_due) {
         return Some(Due { cause: Cause::Schedule, at: last_due });
@@ -55,7 +54,7 @@ pub fn due(schedule: &TaskSchedule, rules: &Rules, record: &TaskRecord, now: Dat
     (at <= now && in_time(at)).then_some(Due { cause: Cause::Retry, at })
 }
 
-/// When a run that came to nothing is followed by another.
+/// When a failed or abandoned run is retried.
 fn retry_at(rules: &Rules, record: &TaskRecord) -> Option<DateTime<Utc>> {
     let last = record.last?;
     let ended = last.finished_at?;
@@ -67,8 +66,8 @@ fn retry_at(rules: &Rules, record: &TaskRecord) -> Option<DateTime<Utc>> {
     }
 }
 
-/// When a task will run next: now, when a run is due, else as its schedule says, or sooner after one that came to
-/// nothing. `None` when it is switched off.
+/// When a task runs next: now if a run is due, otherwise at the next due time of the schedule or of a retry. `None` if the
+/// task is switched off.
 pub fn next_due(
     schedule: &TaskSchedule,
     rules: &Rules,
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_a_wrong_clock_wrote_into_the_future_keeps_nothing_from_running() {
+    fn a_run_recorded_in_the_future_by_a_wrong_clock_blocks_nothing() {
         let of_the_future = record(Some("20T03:00"), Some((Cause::Schedule, Outcome::Completed, "20T03:01")));
         assert_eq!(
             found(MissedPolicy::Run, &of_the_future, "03T03:00"),
@@ -137,20 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_runs_once_or_waits_as_its_policy_says() {
+    fn missed_runs_are_run_once_or_skipped_depending_on_the_policy() {
         let long_ago = record(Some("02T03:00"), Some((Cause::Schedule, Outcome::Completed, "02T03:01")));
         let never = TaskRecord::default();
         for known in [&long_ago, &never] {
             assert_eq!(found(MissedPolicy::Run, known, "07T11:00"), Some((Cause::Schedule, at("07T03:00"))));
             assert_eq!(found(MissedPolicy::Skip, known, "07T11:00"), None);
-            // A leader that takes over within the grace is in time.
+            // A leader that takes over within the grace period is on time.
             assert_eq!(found(MissedPolicy::Skip, known, "07T03:05"), Some((Cause::Schedule, at("07T03:00"))));
             assert_eq!(found(MissedPolicy::Skip, known, "07T03:06"), None);
         }
     }
 
     #[test]
-    fn a_failure_is_followed_by_a_retry_after_the_pause_and_by_the_schedule_before_it() {
+    fn a_failed_run_is_retried_after_the_pause_unless_the_schedule_comes_first() {
         let failed = record(Some("02T03:00"), Some((Cause::Schedule, Outcome::Failed, "02T03:01")));
         assert_eq!(found(MissedPolicy::Run, &failed, "02T03:15"), None);
         assert_eq!(found(MissedPolicy::Run, &failed, "02T03:16"), Some((Cause::Retry, at("02T03:16"))));
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_run_is_tried_again_at_once_and_after_that_with_a_pause() {
+    fn an_abandoned_run_is_retried_immediately_and_then_after_a_pause() {
         let first = record(Some("02T03:00"), Some((Cause::Schedule, Outcome::Abandoned, "02T03:02")));
         assert_eq!(found(MissedPolicy::Run, &first, "02T03:02"), Some((Cause::Retry, at("02T03:02"))));
         assert_eq!(found(MissedPolicy::Skip, &first, "02T03:03"), Some((Cause::Retry, at("02T03:02"))));
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_time_is_that_of_the_retry_when_it_comes_sooner() {
+    fn the_next_run_is_the_retry_if_that_comes_first() {
         let daily = schedule("0 3 * * *", MissedPolicy::Run);
         let failed = record(Some("02T03:00"), Some((Cause::Schedule, Outcome::Failed, "02T03:01")));
         assert_eq!(next_due(&daily, &RULES, &failed, at("02T03:02")), Some(at("02T03:16")));
@@ -186,16 +185,16 @@ mod tests {
         assert_eq!(next_due(&daily, &RULES, &TaskRecord::default(), at("02T04:00")), Some(at("02T03:00")));
     }
 
-    /// What happens in one minute of a model's life.
+    /// What happens during one minute of the model.
     #[derive(Debug, Clone, Copy)]
     enum Minute {
-        /// Somebody leads, and a run that begins ends well.
+        /// There is a leader, and a run that starts succeeds.
         Led,
-        /// Somebody leads, and a run that begins fails.
+        /// There is a leader, and a run that starts fails.
         Failing,
-        /// Somebody leads, and dies in a run that begins.
+        /// There is a leader, and it dies in a run that starts.
         Dying,
-        /// Nobody leads.
+        /// There is no leader.
         Alone,
     }
 
@@ -211,9 +210,9 @@ mod tests {
     }
 
     proptest! {
-        /// Leaders come, fail, die and go; the history is all that they share.
+        /// Leaders start, fail, die and leave. They share only the history.
         #[test]
-        fn no_due_time_runs_twice_and_none_that_somebody_led_through_is_missed(
+        fn no_due_time_runs_twice_and_none_is_missed_while_there_is_a_leader(
             life in minutes(), policy in prop_oneof![Just(MissedPolicy::Run), Just(MissedPolicy::Skip)],
         ) {
             let hourly = schedule("*/20 * * * *", policy);
@@ -241,7 +240,7 @@ mod tests {
                             history.scheduled_until = Some(due.at);
                         }
                     }
-                    // Whoever leads leaves nothing behind that is due by its policy.
+                    // A leader leaves no run behind that is due by the policy.
                     let caught_up = history.scheduled_until.is_some_and(|until| until >= last_due);
                     let late = now - last_due > RULES.missed_after;
                     prop_assert!(caught_up || policy == MissedPolicy::Skip && late);

@@ -1,7 +1,7 @@
-//! The recurring tasks, and what each of them does.
+//! The recurring tasks.
 //!
-//! A task works in small statements, each with its own end, and asks between them whether this instance still leads
-//! ([`Lead::check`]): it may be stopped anywhere and run again. What it did is told in figures.
+//! A task runs small statements, each in its own transaction, and checks between them whether this instance still leads
+//! ([`Lead::check`]). It may therefore be stopped at any point and run again. Its result is a set of counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,41 +21,41 @@ use crate::storage::{
     security_events, staff_views, transaction, webhooks, ws_tickets,
 };
 
-/// Expired rows deleted by one statement.
+/// The number of expired rows that one statement deletes.
 const DELETE_BATCH: u32 = 5000;
 
-/// How long it is remembered that an account logged in from an address.
+/// The retention of the addresses from which an account logged in.
 const LOGIN_ADDRESS_DAYS: u32 = 90;
 
 /// A recurring task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Task {
-    /// Makes the partitions of the months to come.
+    /// Creates the partitions of future months.
     MakePartitions,
-    /// Deletes tickets and refresh tokens that have expired, and addresses of old log-ins.
+    /// Deletes expired tickets and refresh tokens, and old login addresses.
     ExpireCredentials,
-    /// Deletes published events.
+    /// Deletes old published events.
     ExpireOutbox,
-    /// Deletes answers of writes with an `Idempotency-Key`.
+    /// Deletes stored answers to writes with an `Idempotency-Key`.
     ExpireIdempotencyKeys,
-    /// Deletes claims on documents.
+    /// Deletes expired claims on documents.
     ExpireDocumentClaims,
-    /// Deletes looks of staff.
+    /// Deletes expired audit views.
     ExpireStaffViews,
-    /// Deletes security events.
+    /// Deletes old security events.
     ExpireSecurityEvents,
-    /// Deletes webhooks.
+    /// Deletes old webhook events.
     ExpireWebhooks,
-    /// Drops months of finished jobs.
+    /// Drops the partitions of old finished jobs.
     ExpireJobHistory,
-    /// Deletes the history of this schedule.
+    /// Deletes old rows of the history of runs.
     ExpireScheduledRuns,
     /// Moves closed months to the archive.
     Archive,
 }
 
 impl Task {
-    /// Every task, in the order in which they run when several are due.
+    /// All tasks, in the order in which they run if several are due.
     pub const ALL: [Self; 11] = [
         Self::MakePartitions,
         Self::ExpireCredentials,
@@ -87,12 +87,11 @@ impl Task {
         }
     }
 
-    /// The task of a name.
+    /// The task with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|task| task.name() == name)
     }
 
-    /// When it is due.
     pub fn schedule(self, settings: &HousekeepingSettings) -> &TaskSchedule {
         match self {
             Self::MakePartitions => &settings.make_partitions,
@@ -109,7 +108,7 @@ impl Task {
         }
     }
 
-    /// Does it; gives what was done, in figures.
+    /// Runs the task. Returns counts of what it did.
     pub(super) async fn run(self, resources: &Resources, lead: &Lead) -> Result<Value> {
         let work = Work { resources, lead, now: resources.clock.now() };
         match self {
@@ -137,7 +136,7 @@ impl Task {
     }
 }
 
-/// Each view says itself how long it is kept, by the database's clock.
+/// Each row stores its own expiry, by the database's clock.
 async fn delete_views(connection: &mut AsyncPgConnection, _: DateTime<Utc>, limit: u32) -> Result<usize> {
     staff_views::delete_expired(connection, limit).await
 }
@@ -155,9 +154,9 @@ impl Lead {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Fails when another instance may lead now.
+    /// Fails if another instance may now lead.
     fn check(&self) -> Result<()> {
-        if self.holds() { Ok(()) } else { Err(Error::unavailable("the lead", "it was lost during the run")) }
+        if self.holds() { Ok(()) } else { Err(Error::unavailable("leadership", "lost during the run")) }
     }
 }
 
@@ -178,7 +177,7 @@ impl Work<'_> {
         let mut connection = self.resources.database.get().await?;
         let made = partitions::ensure(&mut connection, self.now, ahead).await?;
         if made > 0 {
-            info!(self.resources.logger, "partitions made ahead"; "count" => made);
+            info!(self.resources.logger, "partitions created"; "count" => made);
         }
         Ok(json!({ "made": made }))
     }
@@ -201,7 +200,7 @@ impl Work<'_> {
         self.delete(self.now, delete).await
     }
 
-    /// Deletes what has expired of one kind, batch by batch.
+    /// Deletes expired rows of one kind in batches.
     async fn delete(
         &self,
         time: DateTime<Utc>,
@@ -210,7 +209,7 @@ impl Work<'_> {
         let mut total = 0;
         loop {
             self.lead.check()?;
-            // Lent anew for each batch: others may wait for it.
+            // Each batch gets its own connection, because other tasks may be waiting for one.
             let mut connection = self.resources.database.get().await?;
             let batch = async |connection: &mut _| delete(connection, time, DELETE_BATCH).await;
             let deleted = transaction::single(&mut connection, batch).await?;
@@ -228,18 +227,18 @@ impl Work<'_> {
         for month in partitions::job_history_before(&mut connection, before).await? {
             self.lead.check()?;
             if partitions::drop_job_history(&mut connection, month).await? {
-                info!(self.resources.logger, "a month of finished jobs dropped"; "month" => %month);
+                info!(self.resources.logger, "partition of finished jobs dropped"; "month" => %month);
                 dropped.push(month.to_string());
             }
         }
         Ok(json!({ "dropped": dropped }))
     }
 
-    /// A month that cannot be moved now does not keep the others from moving; one whose lock could not be had, or that
-    /// failed, makes the run one that is tried again.
+    /// An error in one month does not prevent the others from being moved. If a month failed or its lock could not be
+    /// acquired, the run fails and is retried.
     async fn archive(&self) -> Result<Value> {
         let settings = &self.resources.settings.archive;
-        // Reading a month to check its bounds takes as long as it takes, and nobody waits for it.
+        // Checking the bounds of a month reads all of it, which may take long, and no caller waits for the result.
         let mut connection = self.resources.database.dedicated().await?;
         connection.batch_execute("SET statement_timeout = 0").await?;
         let last = Month::of(self.now).earlier_by(settings.after_months + 1);
@@ -257,11 +256,11 @@ impl Work<'_> {
                 }
                 match archive::archive(&mut connection, month, self.now).await {
                     Ok(()) => {
-                        info!(self.resources.logger, "a month was archived"; "month" => %month);
+                        info!(self.resources.logger, "month archived"; "month" => %month);
                         archived.push(month.to_string());
                     }
                     Err(error) => {
-                        warn!(self.resources.logger, "a month was not archived"; "month" => %month, error.clone());
+                        warn!(self.resources.logger, "month could not be archived"; "month" => %month, error.clone());
                         failure = Some(error);
                         continue;
                     }
@@ -270,7 +269,7 @@ impl Work<'_> {
             if let Some(tablespace) = settings.tablespace()
                 && let Err(error) = archive::place(&mut connection, month, tablespace).await
             {
-                warn!(self.resources.logger, "a month was not moved to its tablespace"; "month" => %month, error.clone());
+                warn!(self.resources.logger, "month could not be moved to its tablespace"; "month" => %month, error.clone());
                 failure = Some(error);
             }
         }
@@ -286,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_task_is_found_by_the_name_that_it_has() {
+    fn every_task_is_found_by_its_name() {
         for task in Task::ALL {
             assert_eq!(Task::parse(task.name()), Some(task));
         }

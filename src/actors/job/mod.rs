@@ -1,11 +1,12 @@
-//! The actor of a running job: one for each, for as long as the job runs. For a credit application it is the application
+//! The actor of a running job. Each job has its own, for as long as it runs. For a credit application, it is the application
 //! actor.
 //!
-//! It holds the job's lease, renews it, limits the time of the attempt, and ends with it. A panic of the attempt comes back as
-//! an error: the actor then ends unfinished, and the supervisor, which also notices when the actor itself dies, decides about a
-//! restart. The attempt is a future of the actor, so it never runs beside that of the actor's replacement.
+//! The actor holds the job's lease, renews it, limits the duration of the attempt and stops when the attempt ends. A panic
+//! in the attempt is caught and becomes an error. The actor then stops without finishing the job, and the supervisor, which
+//! also detects the death of the actor itself, decides whether to restart it. The attempt is a future of the actor, so it
+//! never runs concurrently with the attempt of a replacement.
 //!
-//! However the attempt ends, one statement tells the queue ([`settle`]). If that statement cannot be written, nothing is
+//! However the attempt ends, one statement records the result in the queue ([`settle`]). If that statement fails, nothing is
 //! lost: the lease expires and a worker claims the job again.
 
 mod settle;
@@ -26,27 +27,23 @@ use crate::storage::jobs::{ClaimedJob, Heartbeat};
 use crate::supervision::handle::LivenessGuard;
 use crate::supervision::limited::catch_panic;
 
-/// The role's name, in metrics.
+/// The name of the role in metrics.
 pub const NAME: &str = "job";
 
-/// How long an actor whose lease is lost waits for its own attempt to end: the attempt may have ended the job itself.
-/// Without the lease it can change nothing in that time.
+/// How long an actor whose lease was lost waits for its own attempt to end, because the attempt may have ended the job
+/// itself. Without the lease it can change nothing in that time.
 const LOST_LEASE_GRACE: Duration = Duration::from_millis(250);
 
-/// What the actors of jobs share. Cheap to clone.
+/// The shared parts of job actors. Cheap to clone.
 #[derive(Clone)]
 pub struct JobParts {
-    /// The engine's shared resources.
     pub resources: Resources,
-    /// Write the ends of jobs.
     pub write_batchers: WriteBatchers,
-    /// The tasks that this version knows.
     pub tasks: Tasks,
-    /// The jobs in work.
     pub running: RunningJobs,
 }
 
-/// The actor.
+/// The actor of one running job.
 pub struct JobActor {
     job: ClaimedJob,
     parts: JobParts,
@@ -55,7 +52,6 @@ pub struct JobActor {
 }
 
 impl JobActor {
-    /// An actor for `job`.
     pub fn new(job: ClaimedJob, parts: JobParts, liveness: LivenessGuard) -> Self {
         let logger = job_logger(&parts.resources.logger, &job);
         Self { job, parts, logger, _liveness: liveness }
@@ -80,7 +76,7 @@ impl JobActor {
         let renewal = async move { write_batchers.write(heartbeat).await };
         ctx.spawn(renewal.into_actor(self).map(|renewed, actor, ctx| match renewed {
             Ok(true) => {}
-            // The job's own end may have been committed with this renewal.
+            // The same transaction may have committed the job's own end.
             Ok(false) => {
                 ctx.run_later(LOST_LEASE_GRACE, |actor, ctx| {
                     info!(actor.logger, "lease lost: another worker has the job");
@@ -115,7 +111,7 @@ impl Handler<StopWork> for JobActor {
     }
 }
 
-/// The error of a job whose actor died more often than it may.
+/// The error of a job whose actor died more often than its restart budget allows.
 pub(super) fn panicked(cause: &str) -> Error {
     Error::Panicked { what: "job actor", cause: PrivateMessage::new(cause) }
 }

@@ -1,4 +1,4 @@
-//! Runs an attempt within its time, and tells the queue and the metrics how it ended.
+//! Runs an attempt within its time limit and records the result in the queue and the metrics.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::storage::jobs::{ClaimedJob, DeadLetter, Release};
 use crate::supervision::limited::run_limited;
 use crate::telemetry::metrics::seconds;
 
-/// Runs one attempt to its end.
+/// Runs one attempt.
 ///
 /// # Errors
-/// [`Error::Panicked`]: the attempt has not ended, and the supervisor starts it again.
+/// [`Error::Panicked`] if the attempt panicked. The result is not recorded, and the supervisor restarts the job's actor.
 pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) -> Result<()> {
     let clock = &parts.resources.clock;
     let started = clock.monotonic();
@@ -35,7 +35,7 @@ pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) -> Result<()
     Ok(())
 }
 
-/// Tells the queue how the attempt ended; returns the status label of the metrics.
+/// Records the result of the attempt in the queue. Returns the status label for the metrics.
 async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) -> &'static str {
     let logger = &attempt.logger;
     let error = match result {
@@ -77,7 +77,7 @@ async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) ->
     "failed"
 }
 
-/// Whether a job that failed with `error` has another attempt.
+/// Whether a job that failed with `error` gets another attempt.
 pub(in crate::actors) fn may_retry(parts: &JobParts, job: &ClaimedJob, error: &Error) -> bool {
     let task = parts.tasks.find(&job.task_name);
     task.is_some_and(|task| task.retryable(error) && job.attempt < task.max_attempts())

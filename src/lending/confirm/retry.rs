@@ -1,7 +1,7 @@
-//! The task that applies failed messages.
+//! The task that retries failed messages.
 //!
-//! The job ends in the transaction that applies its message, under its fencing token. The message's row is locked first, so that
-//! a repeated message that arrives meanwhile waits, and whichever comes second finds the message applied.
+//! The transaction that applies the message also ends the job, under its fencing token. It locks the message's row first, so
+//! a repeated delivery that arrives meanwhile waits and then finds the message applied, or the other way round.
 
 use std::time::Duration;
 
@@ -21,17 +21,13 @@ use crate::storage::jobs::{self, ClaimedJob, DeadLetter, Lease};
 use crate::storage::transaction::{self, Abort};
 use crate::storage::webhooks::{self, FailedEvent, RETRY_LANE, RETRY_TASK};
 
-/// The task of applying failed messages.
+/// Retries failed messages.
 pub struct RetryWebhookEvent {
-    /// The engine's shared resources.
     pub resources: Resources,
-    /// Writes dead letters.
     pub write_batchers: WriteBatchers,
-    /// Applies messages.
     pub webhooks: WebhookReceiver,
 }
 
-/// The arguments of its jobs.
 #[derive(Deserialize)]
 struct Arguments {
     webhook_event_id: Uuid,
@@ -54,14 +50,14 @@ impl Task for RetryWebhookEvent {
         self.settings().max_attempts
     }
 
-    /// Every failure of the database as well: what an operator repairs, such as a full disk or a missing privilege, is not
-    /// wrong with the message.
+    /// All database errors are retried, because a cause that an operator can repair, such as a full disk or a missing
+    /// privilege, is not a fault of the message.
     fn retryable(&self, error: &Error) -> bool {
         error.retryable() || matches!(error, Error::Database { .. })
     }
 
     fn longest_pause(&self, attempt: i32) -> Duration {
-        // The job itself was queued with the first pause.
+        // The delay of the queued job was the first pause.
         self.settings().retry_pause(attempt.saturating_add(1))
     }
 
@@ -70,7 +66,7 @@ impl Task for RetryWebhookEvent {
         self.webhooks.retry(webhook_event_id, attempt.job.lease).await
     }
 
-    /// The message stays failed; its sender can still send it again.
+    /// The message stays failed. Its sender can still send it again.
     async fn give_up(&self, _: &ClaimedJob, dead_letter: DeadLetter) -> Result<bool> {
         self.write_batchers.write(dead_letter).await
     }
@@ -80,7 +76,7 @@ impl WebhookReceiver {
     /// Applies a failed message and ends the job that holds `lease` in the same transaction.
     ///
     /// # Errors
-    /// Why it could not be applied; [`Error::LeaseLost`]; or the database's error.
+    /// The reason why the message could not be applied; [`Error::LeaseLost`]; or a database error.
     async fn retry(&self, event: Uuid, lease: Lease) -> Result<Outcome> {
         let work = async |connection: &mut AsyncPgConnection| {
             let Some(failed) = webhooks::take_failed(connection, self.keys(), event).await? else {
