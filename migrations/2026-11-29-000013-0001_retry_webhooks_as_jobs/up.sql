@@ -1,4 +1,4 @@
--- A failed webhook is retried by a job of the task retry_webhook_event, which knows when.
+-- A job of the task retry_webhook_event retries a failed webhook. Its run_at replaces next_attempt_at.
 SET LOCAL lock_timeout = '2s';
 
 INSERT INTO pending_jobs (task_name, lane, job_args, run_at, request_id, traceparent)
@@ -9,7 +9,7 @@ FROM webhook_events WHERE next_attempt_at IS NOT NULL;
 DROP TRIGGER webhook_events_settled ON webhook_events;
 ALTER TABLE webhook_events DROP COLUMN next_attempt_at;
 
--- The result of a message that was applied or ignored does not change.
+-- The result of an applied or ignored message is final.
 CREATE TRIGGER webhook_events_settled BEFORE UPDATE ON webhook_events FOR EACH ROW WHEN (
     OLD.settled_at IS NOT NULL
     AND (OLD.status, OLD.attempts, OLD.error_type, OLD.error_message, OLD.settled_at)

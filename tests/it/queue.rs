@@ -162,7 +162,7 @@ async fn a_job_of_a_dead_instance_runs_on_another_after_its_lease() {
     let abandoned = Claim { lease_ms: 300, ..claim(5) };
     assert_eq!(jobs::claim(&mut sql, &abandoned).await.unwrap().jobs.len(), 5);
     let engine = start_engine(&database, &[("AVAL__JOBS__POLL_INTERVAL_MS", "50")]).await;
-    crate::support::eventually("all five", async || {
+    crate::support::eventually("five approved applications", async || {
         let done = text(&mut sql, "SELECT count(*) FROM applications WHERE status = 'APPROVED'").await;
         (done.as_deref() == Some("5")).then_some(())
     })
@@ -209,7 +209,7 @@ async fn deleting_a_pending_application_ends_its_job_without_errors() {
     assert_eq!(
         jobs::supersede(&mut sql, &[job.lease]).await.unwrap(),
         [false],
-        "already closed by the trigger"
+        "the trigger has already ended the job"
     );
     assert_eq!(text(&mut sql, "SELECT result FROM job_history").await.as_deref(), Some("superseded"));
     assert_eq!(text(&mut sql, "SELECT count(*) FROM failed_jobs").await.as_deref(), Some("0"));
@@ -273,7 +273,7 @@ async fn begin_during(change: &str) -> (TestDatabase, AsyncPgConnection, aval::e
 /// In its snapshot, the statement sees the application as `PENDING` and cannot change it. It must not conclude that the
 /// application needs no job.
 #[actix_rt::test]
-async fn a_job_whose_application_changes_while_it_begins_is_kept_and_begun_again() {
+async fn a_job_whose_application_changes_while_it_starts_is_kept_and_retried() {
     let moved = "UPDATE applications SET status = 'VALIDATING'";
     let (_database, mut sql, begun) = begin_during(moved).await;
     assert!(matches!(begun, Err(Error::Unavailable { .. })), "{begun:?}");
@@ -282,7 +282,7 @@ async fn a_job_whose_application_changes_while_it_begins_is_kept_and_begun_again
 }
 
 #[actix_rt::test]
-async fn a_job_whose_application_is_cancelled_while_it_begins_is_not_processed() {
+async fn a_job_whose_application_is_cancelled_while_it_starts_is_not_processed() {
     let cancelled = "UPDATE applications SET status = 'CANCELLED'";
     let (_database, mut sql, begun) = begin_during(cancelled).await;
     assert!(!matches!(begun, Ok(Begun::Ready(_))), "{begun:?}");

@@ -151,7 +151,7 @@ async fn all_current_secrets_are_valid_during_a_rotation() {
     }
     let message = confirmed(&waiting(&app, Country::Es).await);
     message.send_signed(&app, "whsec_YSB0aGlyZCBzZWNyZXQgb2YgZW5vdWdoIGJ5dGVz", 0).await.expect(401);
-    // A webhook is the same one under either secret, and under both.
+    // The same webhook is recognized under either secret, and under both.
     message.send_signed(&app, SECRET, 0).await.expect(200);
     let time = app.engine().resources.clock.now().timestamp();
     let body = message.body.to_string();
@@ -173,7 +173,7 @@ async fn a_repeated_webhook_is_a_duplicate_and_its_identifier_is_bound_to_its_bo
     assert_eq!(first["status"], "UNDER_REVIEW");
     assert_eq!(message.send(&app).await.expect(200), json!({"duplicate": true}));
     message.clone().with("credit_score", 300).send(&app).await.expect(409);
-    // The raw bytes are compared, not their meaning.
+    // The raw bytes are compared, not the parsed content.
     let mut other_bytes = message.clone();
     other_bytes.body = json!({"provider_reference": message.body["provider_reference"]});
     for (name, value) in message.body.as_object().unwrap() {
@@ -208,7 +208,7 @@ async fn a_legacy_signature_is_accepted_if_enabled_and_for_recent_events() {
     assert_eq!(young.send_legacy(&app, SECRET).await.expect(200), json!({"duplicate": true}));
     young.clone().with("credit_score", 301).send_legacy(&app, SECRET).await.expect(409);
     young.send_legacy(&app, OTHER_SECRET).await.expect(401);
-    // The setting is per bureau. Where it is off, the secret is not valid for that country with a legacy signature.
+    // The setting is per bureau. If it is off, a legacy signature with the secret is not valid for that country.
     let portuguese = confirmed(&waiting(&app, Country::Pt).await).with("occurred_at", days_ago(0));
     portuguese.send_legacy(&app, SECRET).await.expect(404);
     portuguese.send(&app).await.expect(200);
@@ -267,7 +267,7 @@ async fn bureaus_that_share_a_secret_are_limited_separately() {
     let (spanish, italian) = (waiting(&app, Country::Es).await, waiting(&app, Country::It).await);
     confirmed(&spanish).send(&app).await.expect(200);
     confirmed(&spanish).send(&app).await.expect(429);
-    // Webhooks about no application only count for the address.
+    // Webhooks about unknown applications count only against the limit of the address.
     for _ in 0..2 {
         confirmed("01890a5d-ac96-774b-bcce-b302099a8057").send(&app).await.expect(404);
     }

@@ -177,8 +177,7 @@ async fn a_webhook_overtakes_a_call_in_flight() {
     app.reaches(&id, "VALIDATING").await;
     assert_eq!(confirmed(&id).with("outcome", "rejected").send(&app).await.expect(200)["status"], "REJECTED");
     let lost = r#"worker_tasks_total{status="lease_lost",task_name="process_credit_application"}"#;
-    eventually("the actor to find its lease gone", async || (app.metric(lost).await == 1.0).then_some(()))
-        .await;
+    eventually("the actor to lose its lease", async || (app.metric(lost).await == 1.0).then_some(())).await;
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING REJECTED");
     assert_eq!(app.sql("SELECT count(*) FROM decisions").await, "1");
     assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "0");

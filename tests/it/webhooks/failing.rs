@@ -1,4 +1,4 @@
-//! Messages that cannot be applied at first.
+//! Webhooks that cannot be applied at first.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::support::app::TestApp;
 use crate::support::engine::DEFAULT;
 use crate::support::eventually;
 
-/// Nothing can be decided...
+/// Makes every decision fail.
 const BREAK: &str = "ALTER TABLE decisions ADD CONSTRAINT broken CHECK (false) NOT VALID";
-/// ...and now it can again.
+/// Undoes [`BREAK`].
 const MEND: &str = "ALTER TABLE decisions DROP CONSTRAINT broken";
 
 const STATE: &str = "SELECT concat_ws(' ', status, attempts, error_type) FROM webhook_events";
 const RETRIES: &str = "SELECT count(*) FROM pending_jobs WHERE task_name = 'retry_webhook_event'";
-/// How the retries ended.
+/// The results of the retries.
 const ENDED: &str = "SELECT string_agg(concat_ws(' ', result, attempt), ', ' ORDER BY finished_at) FROM job_history \
     WHERE task_name = 'retry_webhook_event'";
 
@@ -34,7 +34,7 @@ async fn set_paused(app: &TestApp, lane: &str, paused: bool) {
     app.put(&format!("{JOBS}/lanes/{lane}"), &json!({"paused": paused, "reason": "test"})).await.expect(200);
 }
 
-/// An app that retries messages, and in which applications wait.
+/// Starts an app that retries webhooks but does not process applications.
 async fn retrying(overrides: &[(&str, &str)]) -> TestApp {
     let app = TestApp::start(&[&[("AVAL__JOBS__POLL_INTERVAL_MS", "20")], overrides].concat()).await;
     for lane in ["ES", "PT"] {
@@ -43,14 +43,14 @@ async fn retrying(overrides: &[(&str, &str)]) -> TestApp {
     app
 }
 
-/// The only webhook event, as operators see it.
+/// The only webhook event in the list for operators.
 async fn event(app: &TestApp) -> Value {
     let page = app.get("/api/v1/admin/webhook-events").await.expect(200);
     assert_eq!(page["events"].as_array().unwrap().len(), 1);
     page["events"][0].clone()
 }
 
-/// The only dead letter, when it is there.
+/// Waits for the only dead letter and returns it.
 async fn dead_letter(app: &TestApp) -> Value {
     let found = eventually("the dead letter", async || {
         let page = app.get(&format!("{LETTERS}?task=retry_webhook_event")).await.expect(200);
@@ -61,7 +61,7 @@ async fn dead_letter(app: &TestApp) -> Value {
 }
 
 #[actix_rt::test]
-async fn a_message_that_cannot_be_applied_is_kept_and_applied_when_it_is_sent_again() {
+async fn a_webhook_that_cannot_be_applied_is_kept_and_applied_when_sent_again() {
     let app = idle(&[]).await;
     let id = waiting(&app, Country::Es).await;
     let message = confirmed(&id);
@@ -70,7 +70,7 @@ async fn a_message_that_cannot_be_applied_is_kept_and_applied_when_it_is_sent_ag
     assert!(!refused.header("retry-after").is_empty());
     refused.expect(503);
     assert_eq!(app.sql(STATE).await, "failed 1 database_error");
-    assert_eq!(app.trail(&id).await, "PENDING", "nothing of it was done");
+    assert_eq!(app.trail(&id).await, "PENDING", "a failed webhook must not change the application");
     let jobs = "SELECT string_agg(task_name, ' ' ORDER BY task_name) FROM pending_jobs";
     assert_eq!(app.sql(jobs).await, "process_credit_application retry_webhook_event");
     message.clone().with("credit_score", 300).send(&app).await.expect(409);
@@ -84,7 +84,7 @@ async fn a_message_that_cannot_be_applied_is_kept_and_applied_when_it_is_sent_ag
 }
 
 #[actix_rt::test]
-async fn a_failed_message_is_retried_by_a_job_until_it_is_applied() {
+async fn a_failed_webhook_is_retried_by_a_job_until_it_is_applied() {
     let app =
         retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "20"), ("AVAL__WEBHOOKS__MAX_ATTEMPTS", "100")]).await;
     let id = waiting(&app, Country::Es).await;
@@ -110,7 +110,7 @@ async fn a_failed_message_is_retried_by_a_job_until_it_is_applied() {
 }
 
 #[actix_rt::test]
-async fn a_retry_is_listed_while_it_waits_and_there_is_one_for_each_message() {
+async fn a_waiting_retry_is_listed_and_there_is_one_per_webhook() {
     let app = idle(&[]).await;
     let message = confirmed(&waiting(&app, Country::Es).await);
     app.execute(BREAK).await;
@@ -130,7 +130,7 @@ async fn a_retry_is_listed_while_it_waits_and_there_is_one_for_each_message() {
 }
 
 #[actix_rt::test]
-async fn the_last_retry_leaves_a_dead_letter_that_an_operator_can_retry() {
+async fn a_webhook_becomes_a_dead_letter_after_its_last_retry_and_an_operator_can_retry_it() {
     let app =
         retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "1"), ("AVAL__WEBHOOKS__MAX_ATTEMPTS", "2")]).await;
     let id = waiting(&app, Country::Es).await;
@@ -156,7 +156,7 @@ async fn the_last_retry_leaves_a_dead_letter_that_an_operator_can_retry() {
     app.execute("DELETE FROM pending_jobs WHERE task_name = 'retry_webhook_event'").await;
     app.execute(MEND).await;
     app.post(&retry, &reason).await.expect(200);
-    assert_eq!(app.trail(&id).await, "PENDING", "operators have paused the lane");
+    assert_eq!(app.trail(&id).await, "PENDING", "the lane is paused");
     set_paused(&app, "webhooks", false).await;
     app.reaches(&id, "APPROVED").await;
     assert_eq!(app.sql(STATE).await, "applied 5 database_error");
@@ -164,7 +164,7 @@ async fn the_last_retry_leaves_a_dead_letter_that_an_operator_can_retry() {
 }
 
 #[actix_rt::test]
-async fn a_sender_can_repeat_what_was_given_up_and_a_later_retry_changes_nothing() {
+async fn a_dead_lettered_webhook_is_applied_when_sent_again_and_a_later_retry_changes_nothing() {
     let app =
         retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "1"), ("AVAL__WEBHOOKS__MAX_ATTEMPTS", "1")]).await;
     let id = waiting(&app, Country::Es).await;
@@ -184,7 +184,7 @@ async fn a_sender_can_repeat_what_was_given_up_and_a_later_retry_changes_nothing
 }
 
 #[actix_rt::test]
-async fn a_stored_message_that_cannot_be_read_becomes_a_dead_letter_at_once_and_delays_no_other() {
+async fn a_webhook_that_cannot_be_decrypted_becomes_a_dead_letter_immediately_and_delays_no_other() {
     let app = retrying(&[("AVAL__WEBHOOKS__RETRY_BASE_MS", "400")]).await;
     let (first, second) = (waiting(&app, Country::Es).await, waiting(&app, Country::Pt).await);
     app.execute(BREAK).await;
@@ -206,7 +206,7 @@ async fn a_stored_message_that_cannot_be_read_becomes_a_dead_letter_at_once_and_
 }
 
 #[actix_rt::test]
-async fn nothing_is_kept_of_a_message_whose_applicant_cannot_be_read() {
+async fn a_webhook_is_not_stored_if_its_applicant_cannot_be_decrypted() {
     let app = idle(&[]).await;
     let id = waiting(&app, Country::Es).await;
     let message = confirmed(&id).with("provider_reference", "ref-1234-5678-z");
@@ -222,7 +222,7 @@ async fn nothing_is_kept_of_a_message_whose_applicant_cannot_be_read() {
 }
 
 #[actix_rt::test]
-async fn a_connection_that_dies_in_the_middle_leaves_nothing_behind_and_the_message_is_applied_once() {
+async fn a_webhook_is_applied_once_if_the_database_connection_is_lost_during_the_transaction() {
     let app = idle(&[]).await;
     let id = waiting(&app, Country::Es).await;
     let message = confirmed(&id);
@@ -232,7 +232,7 @@ async fn a_connection_that_dies_in_the_middle_leaves_nothing_behind_and_the_mess
     let killing = async {
         let waiting = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        eventually("the message to wait for its application", async || {
+        eventually("the webhook to wait for its application", async || {
             (app.sql(waiting).await != "0").then_some(())
         })
         .await;
@@ -245,8 +245,8 @@ async fn a_connection_that_dies_in_the_middle_leaves_nothing_behind_and_the_mess
 }
 
 #[actix_rt::test]
-async fn messages_are_forgotten_after_thirty_days_at_three_in_the_morning() {
-    // The instance's clock moves by a day, the database's stays.
+async fn webhooks_are_deleted_after_thirty_days_at_three_in_the_morning() {
+    // The test advances the instance's clock by a day, but not the database's.
     let app = idle(&[
         ("AVAL__INSTANCE__MAX_CLOCK_SKEW_MS", "100000000"),
         ("AVAL__HOUSEKEEPING__EXPIRE_WEBHOOKS__CRON", DEFAULT),
@@ -265,7 +265,7 @@ async fn messages_are_forgotten_after_thirty_days_at_three_in_the_morning() {
     app.execute(&age(&old, 30)).await;
     app.execute(&age(&young, 28)).await;
     app.engine().resources.clock.advance(Duration::from_secs(24 * 3600));
-    eventually("the old one to be forgotten", async || {
+    eventually("the old webhook to be deleted", async || {
         (app.sql("SELECT count(*) FROM webhook_events").await == "1").then_some(())
     })
     .await;

@@ -14,9 +14,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
-/// The secret of all countries, unless a test configures others.
+/// The secret of all countries, unless a test overrides it.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// Another secret.
 const OTHER_SECRET: &str = "whsec_WwIYIP75njNuiV2HpJzNhVYcuYRuNnkrf8Fr";
 
 pub(crate) const PATH: &str = "/api/v1/webhooks/bank-confirmation";
@@ -60,12 +59,12 @@ impl Message {
         self
     }
 
-    /// Sends it now.
+    /// Sends it now, signed with [`SECRET`].
     pub(crate) async fn send(&self, app: &TestApp) -> Answer {
         self.send_signed(app, SECRET, 0).await
     }
 
-    /// Sends it signed with the secret, with a timestamp this many seconds ago.
+    /// Sends it signed with `secret` and a timestamp `seconds_ago` in the past.
     pub(crate) async fn send_signed(&self, app: &TestApp, secret: &str, seconds_ago: i64) -> Answer {
         let time = app.engine().resources.clock.now().timestamp() - seconds_ago;
         let body = self.body.to_string();
@@ -87,7 +86,7 @@ impl Message {
     }
 }
 
-/// A pending application that is not processed.
+/// Submits an application, which stays pending if no worker processes it.
 async fn waiting(app: &TestApp, country: Country) -> String {
     let sample = crate::support::builders::samples().into_iter().find(|(of, _)| *of == country).unwrap().1;
     app.submit(&crate::support::builders::body(country, sample)).await

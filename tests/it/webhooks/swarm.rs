@@ -10,7 +10,7 @@ use super::{Message, confirmed, waiting};
 use crate::support::app::TestApp;
 use crate::support::builders::{body, samples};
 
-/// Concurrent webhooks.
+/// The number of concurrent webhooks.
 const AT_ONCE: usize = 40;
 
 /// A pseudo-random order.
@@ -106,7 +106,7 @@ async fn racing_calls_and_webhooks_decide_each_application_once() {
         "60"
     );
     assert_eq!(app.sql("SELECT count(*) FROM failed_jobs").await, "0");
-    // An application that was never left to review has exactly one decision.
+    // An application that was never under review has exactly one decision.
     let twice = "SELECT count(*) FROM (SELECT 1 FROM decisions d GROUP BY application_id HAVING count(*) > 1 \
         AND NOT EXISTS (SELECT 1 FROM audit_logs a WHERE a.application_id = d.application_id \
             AND new_status = 'UNDER_REVIEW')) t";
