@@ -1,4 +1,4 @@
-//! The housekeeper does recurring work on one instance for all.
+//! The housekeeper: recurring work that one instance does on behalf of all.
 //!
 //! An advisory lock determines the leader. If the leader fails, another instance takes over. At each tick the leader queues
 //! re-decisions of applications that were decided without their bureau, if the bureau has recovered ([`redecision`]), and

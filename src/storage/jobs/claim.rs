@@ -101,7 +101,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// A quota without a limit of its own.
+    /// A quota that does not restrict the claim further.
     pub fn whole(lane: impl Into<String>) -> Self {
         Self { lane: lane.into(), most: i32::MAX }
     }
