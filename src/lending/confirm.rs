@@ -316,7 +316,7 @@ impl WebhookReceiver {
             }
             Ok(Outcome::Settled(Receipt::Duplicate)) => "duplicate",
             Ok(Outcome::Failed(error)) => {
-                warn!(log, "webhook could not be applied and will be retried"; error.clone());
+                warn!(log, "webhook could not be applied: the message is kept"; error.clone());
                 "failed"
             }
             Err(Error::NotFound(_)) => "unknown_application",
