@@ -1,11 +1,11 @@
 //! The queue: `pending_jobs`.
 //!
-//! Jobs wait in lanes, and every claim names the lanes that it may take from ([`claim()`]): a lane that stands still costs the
-//! others nothing. Within what may run, the higher priority goes first ([`Priority`]), then what has been due longest.
+//! Jobs wait in lanes, and every claim lists the lanes that it may take jobs from ([`claim()`]), so a paused lane does not
+//! delay the others. Jobs are claimed by priority, highest first ([`Priority`]), then by due time.
 //!
-//! A claim gives a worker a lease for a time and a fencing token for good: every later statement names the token, so that
-//! a worker that lost its lease can change nothing. The attempt is counted at the claim, so that a job that kills its
-//! worker uses its attempts up too. All times are the database's. Nothing here depends on a task.
+//! A claim gives a worker a time-limited lease and a fencing token. Every later statement includes the token, so a worker
+//! that has lost its lease cannot change the job. The attempt is counted when the job is claimed, so a job that crashes its
+//! worker uses an attempt too. All times are read from the database's clock. This module does not depend on any task.
 
 mod claim;
 mod dead_letter;
@@ -32,20 +32,20 @@ use super::statement::{Binder, FixedStatement, Prepared, rows};
 use crate::domain::ids::JobId;
 use crate::error::Result;
 
-/// Which jobs go first. Any number may stand in `pending_jobs.priority`; these are the ones that Aval writes.
+/// The priority of a job. `pending_jobs.priority` may contain any number; these are the values that Aval writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// What somebody waits for: a new application, or one that was restored. The triggers write it.
+    /// A new or restored application, whose job is queued by a trigger, or a webhook retry.
     Fresh,
-    /// What an operator retries out of the dead letters: people have waited for it, but a thousand of them must not hold up
-    /// those who have just applied.
+    /// A dead letter that an operator retries. Lower than [`Self::Fresh`], because a bulk retry must not delay new
+    /// applications.
     Retried,
-    /// What is decided again after an outage: it has an answer already, and a recovery must not delay new applications.
+    /// A re-decision after an outage. The lowest, because the application already has a decision.
     Redecision,
 }
 
 impl Priority {
-    /// The number: higher runs first.
+    /// The value of `pending_jobs.priority`.
     pub const fn value(self) -> i16 {
         match self {
             Self::Fresh => 0,
@@ -55,10 +55,9 @@ impl Priority {
     }
 }
 
-/// A worker's hold on a job.
+/// A worker's time-limited claim on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// The job.
     pub job_id: JobId,
     /// The fencing token.
     pub token: i64,
@@ -67,9 +66,8 @@ pub struct Lease {
 /// A renewal of a lease.
 #[derive(Debug, Clone, Copy)]
 pub struct Heartbeat {
-    /// Which lease.
     pub lease: Lease,
-    /// For how long from now, in milliseconds.
+    /// The duration of the renewed lease from now, in milliseconds.
     pub lease_ms: i64,
 }
 
@@ -82,9 +80,9 @@ rows! {
 }
 
 impl FixedStatement for RenewLeases {
-    /// A renewal never waits: it stands in one transaction with other writes, and two groups that renewed what the other
-    /// ends would wait for each other. A job that is being changed just now is passed over and counts as held while its
-    /// token is the same; its next renewal knows more.
+    /// A renewal never waits for a row lock. It shares a transaction with other writes, and two transactions that renew and
+    /// end each other's jobs would deadlock. A locked job is skipped and counts as held as long as its token is unchanged;
+    /// the next renewal repeats the check.
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?), \
         free AS (SELECT j.id, w.lease_ms FROM pending_jobs j \
@@ -101,7 +99,7 @@ impl FixedStatement for RenewLeases {
     }
 }
 
-/// A job that a statement changed, under the lease that allowed it.
+/// A job that a statement changed, with the token of the lease under which it did so.
 #[derive(QueryableByName)]
 struct Touched {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -110,16 +108,13 @@ struct Touched {
     lease_token: i64,
 }
 
-/// Whether the statement that touched these jobs did so under `lease`: a group may hold a lost lease beside the one that
-/// replaced it.
+/// Whether a statement changed the job under `lease`. Comparing only jobs is not enough, because one statement may contain
+/// both a lost lease and the lease that replaced it.
 fn held(touched: &[Touched], lease: Lease) -> bool {
     touched.iter().any(|job| job.id == lease.job_id.as_uuid() && job.lease_token == lease.token)
 }
 
-/// Renews leases; tells for each whether it was still held.
-///
-/// # Errors
-/// When the database fails.
+/// Renews leases. Returns for each lease whether it was still held.
 pub async fn renew(connection: &mut AsyncPgConnection, beats: &[Heartbeat]) -> Result<Vec<bool>> {
     let row = |beat: &Heartbeat| RenewRow {
         job_id: beat.lease.job_id.as_uuid(),
@@ -131,18 +126,17 @@ pub async fn renew(connection: &mut AsyncPgConnection, beats: &[Heartbeat]) -> R
     Ok(beats.iter().map(|beat| held(&touched, beat.lease)).collect())
 }
 
-/// A job that goes back to the queue.
+/// The return of a job to the queue.
 #[derive(Debug, Clone)]
 pub struct Release {
-    /// Which.
     pub lease: Lease,
-    /// Not before so many milliseconds from now.
+    /// The delay until the job is due again, in milliseconds.
     pub delay_ms: i64,
     /// Whether this attempt does not count: a snooze, or a graceful shutdown.
     pub give_attempt_back: bool,
-    /// The error's code and text, when one made it go back.
+    /// The code and text of the error that caused the return, if any.
     pub error: Option<(String, String)>,
-    /// The reference under which its bureau will answer: the job waits for that, and the delay is how long.
+    /// The reference of the bureau's later report. If set, the job waits for that report, for at most `delay_ms`.
     pub provider_reference: Option<String>,
 }
 
@@ -191,10 +185,7 @@ impl FixedStatement for ReleaseJobs {
     }
 }
 
-/// Gives jobs back to the queue, or has them wait for their bureau; tells for each whether it was still held.
-///
-/// # Errors
-/// When the database fails.
+/// Returns jobs to the queue, or sets them to wait for their bureau. Returns for each job whether its lease was still held.
 pub async fn release(connection: &mut AsyncPgConnection, releases: &[Release]) -> Result<Vec<bool>> {
     let statement: ReleaseJobs = releases.iter().map(ReleaseRow::from).collect();
     let touched: Vec<Touched> = Prepared(statement).load(connection).await?;

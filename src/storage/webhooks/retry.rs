@@ -1,4 +1,4 @@
-//! The jobs that retry failed messages: at most one active job for each message, by a unique index on its arguments.
+//! The jobs that retry failed messages. A unique index on their arguments allows at most one active job per message.
 
 use std::time::Duration;
 
@@ -17,16 +17,13 @@ use crate::storage::statement::{Binder, FixedStatement, Prepared};
 use crate::storage::transaction::Abort;
 use crate::storage::types::{PgWebhookStatus, WebhookStatus};
 
-/// The task of the jobs.
+/// The task that retries a message.
 pub const RETRY_TASK: &str = "retry_webhook_event";
 
-/// Their lane. Retries need no bureau, so they do not wait in the lanes of the countries.
+/// The lane of the retries. They do not call a bureau, so they do not wait in the lanes of the countries.
 pub const RETRY_LANE: &str = "webhooks";
 
-/// Queues the job that retries a failed message after `delay`, unless there is one.
-///
-/// # Errors
-/// When the database fails.
+/// Queues the job that retries a failed message after `delay`, unless the message already has one.
 pub async fn queue_retry(
     connection: &mut AsyncPgConnection,
     event: Uuid,
@@ -63,10 +60,8 @@ impl FixedStatement for SupersedeRetry {
     }
 }
 
-/// Ends the job that would retry a message, if there is one. A worker that runs it finds its fencing token gone.
-///
-/// # Errors
-/// When the database fails.
+/// Ends the job that would retry a message, if there is one. The fencing token of a worker that is running the job becomes
+/// invalid.
 pub async fn supersede_retry(connection: &mut AsyncPgConnection, event: Uuid) -> Result<(), Abort> {
     Prepared(SupersedeRetry(event.to_string())).execute(connection).await?;
     Ok(())
@@ -74,24 +69,18 @@ pub async fn supersede_retry(connection: &mut AsyncPgConnection, event: Uuid) ->
 
 /// A failed message that is being applied again.
 pub struct FailedEvent {
-    /// The row.
     pub id: Uuid,
-    /// The bureau.
     pub provider: String,
-    /// The application.
     pub application_id: ApplicationId,
-    /// The raw body, or why its envelope cannot be opened.
+    /// The raw body, or the error if it could not be decrypted.
     pub payload: crate::error::Result<Vec<u8>>,
-    /// The request that brought it.
+    /// The request that delivered the message.
     pub request_id: Option<String>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// Locks a failed message and counts an attempt; `None` when it no longer exists or was applied or ignored meanwhile.
-///
-/// # Errors
-/// When the database fails.
+/// Locks a failed message and counts an attempt; `None` if it no longer exists or has been applied or ignored meanwhile.
 pub async fn take_failed(
     connection: &mut AsyncPgConnection,
     keys: &KeyRing,
