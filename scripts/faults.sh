@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fault of tests/it/faults several times and writes the results into the table of docs/reliability.md. Exits
-# with 1 if a promise was broken. AVAL_FAULT_ROUNDS (3) sets the number of runs; AVAL_FAULT_SEED repeats the runs of a seed.
+# with 1 if a guarantee was violated. AVAL_FAULT_ROUNDS (3) sets the number of runs; AVAL_FAULT_SEED repeats the runs of a seed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -29,7 +29,7 @@ check_against_document() {
         --exclude-path-regex '^(/docs|/api/v1/ws$|/api/v1/auth/logout|/api/v1/auth/password)' --warnings off \
         --max-time "$seconds_each" --max-examples 30 --seed "$seed" --workers 1 --request-timeout 20 \
         --output-truncate true --no-shrink) > "$scratch/report" 2>&1 && tail -n 12 "$scratch/report" && return
-    # Its output may contain the whole source of its modules.
+    # The output of schemathesis may contain the complete source of its modules.
     cut -c 1-400 "$scratch/report" | head -n 400
     return 1
 }

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_condition_that_is_no_list_of_tags_in_quotes_is_malformed() {
+    async fn a_condition_that_is_not_a_list_of_quoted_tags_is_malformed() {
         for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
             for tags in
                 ["v3", "", "3", "\"v3", "v3\"", "\"v1\" \"v3\"", "w/\"v3\"", "*, \"v3\"", "'v3'", "\"v 3\""]

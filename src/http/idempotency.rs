@@ -144,7 +144,7 @@ fn unquote(rest: &[u8]) -> Option<Vec<u8>> {
 pub struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
-    /// JSON.
+    /// The body, as JSON.
     body: String,
     /// Sent instead of `body` in the first response; not stored.
     #[serde(skip)]
@@ -179,14 +179,13 @@ impl Reply {
         Ok(self)
     }
 
-    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name.as_str().to_owned(), value.into()));
         self
     }
 
-    /// The HTTP response.
+    /// The response to send, with the body for the first response if there is one.
     ///
     /// # Errors
     /// [`Error::Internal`] if the status or a header is not valid in HTTP, which is a bug.
@@ -216,7 +215,8 @@ impl Reply {
 /// The response to a write: the result as formatted by `render`, or the stored response.
 ///
 /// # Errors
-/// As `render` and [`Reply::response`]; [`Error::Internal`] if the stored response cannot be opened, which is a bug.
+/// The errors of `render` and [`Reply::response`], and [`Error::Internal`] if the stored response cannot be opened, which
+/// is a bug.
 pub fn respond<T>(
     keys: &KeyRing,
     keyed: Option<&Keyed<'_, T>>,
@@ -230,7 +230,6 @@ pub fn respond<T>(
     }
 }
 
-/// Replays a stored response.
 fn replay(keys: &KeyRing, write: &KeyedWrite, stored: &SealedReply) -> Answer {
     let plain = keys.open_bytes(SealedField::IdempotentReply, write.key_digest, &stored.envelope)?;
     let reply: Reply = serde_json::from_slice(&plain).map_err(Error::internal)?;
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn two_keys_are_none() {
+    async fn at_most_one_key_is_accepted() {
         let request = TestRequest::post().insert_header((HEADER, "a")).to_http_request();
         assert_eq!(Idempotency::extract(&request).await.unwrap().key.as_deref(), Some("a"));
         let request =
@@ -301,7 +300,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_causes_a_panic_or_gives_an_invalid_key(value in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn parsing_never_panics_or_returns_an_invalid_key(value in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Ok(key) = parse_key(&value) {
                 prop_assert!((1..=MAX_KEY_CHARS).contains(&key.len()));
                 prop_assert!(key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));

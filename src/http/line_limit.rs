@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_has_so_many_lines_and_the_next_one_tells_of_the_rest() {
+    fn each_window_allows_a_fixed_number_of_lines_and_the_next_one_reports_the_omitted_ones() {
         let limit = LineLimit::new(2, Duration::from_secs(1));
         let admitted: Vec<_> = [5_000, 5_100, 5_200, 5_999, 6_000, 6_001]
             .map(|ms| limit.admit(Duration::from_millis(ms)))

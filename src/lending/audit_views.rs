@@ -1,8 +1,8 @@
 //! Audit views: a record of each application and list that staff read.
 //!
-//! A view is queued after the response, without waiting for it to be written
-//! ([`ViewLog`](crate::actors::view_recorder::ViewLog)). Views of an account's own applications are not recorded, and
-//! users see no others.
+//! A view is queued when the data has been read; the response does not wait until it is written
+//! ([`ViewLog`](crate::actors::view_recorder::ViewLog)). Views of an account's own applications are not recorded. Users
+//! are never recorded, because they can only read their own.
 
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub use crate::storage::staff_views::{StaffView, ViewAction, ViewFilter};
 
-/// What was read.
+/// The subject of a view.
 #[derive(Debug, Clone, Copy)]
 pub enum Viewed<'a> {
     /// One application of this owner, and which part of it.
@@ -70,7 +70,8 @@ impl Lending {
     }
 }
 
-/// A filter without personal data. Of searched members it only includes that there were some.
+/// A filter without personal data. For the document and for members of JSON data, it only states that they were searched
+/// for, not their values.
 fn described(filter: &ListFilter) -> Value {
     let members = [
         ("country", filter.country.map(|country| json!(country.code()))),

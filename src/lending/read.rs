@@ -11,7 +11,7 @@ impl Lending {
     /// Gets an application that is visible to the caller.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::error::Error::NotFound)
+    /// [`Error::NotFound`](crate::error::Error::NotFound) if it does not exist or is not visible.
     pub async fn get(&self, caller: &Caller, id: ApplicationId) -> Result<Application> {
         let database = &self.resources.database;
         let read = async |connection: &mut _| {

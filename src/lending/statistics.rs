@@ -1,5 +1,5 @@
 //! Counts published events for the statistics, and publishes the figures of all applications as metrics. Only the
-//! leading relay does this; even two would not count an event twice.
+//! leading relay does this. If two relays lead for a moment, each event is still counted only once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct ApplicationStatistics {
 }
 
 impl ApplicationStatistics {
-    /// Statistics that have not published figures.
+    /// Statistics that have not published any figures yet.
     pub fn new(resources: &Resources) -> Self {
         Self { resources: resources.clone(), figures_read_at: Mutex::default() }
     }
@@ -121,7 +121,6 @@ fn publish(metrics: &Metrics, figures: &Figures) {
     }
 }
 
-/// A ratio as a metric value.
 fn ratio(part: i64, whole: i64) -> f64 {
     rust_decimal::Decimal::from(part)
         .checked_div(rust_decimal::Decimal::from(whole))

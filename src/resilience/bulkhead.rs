@@ -75,7 +75,7 @@ impl Bulkhead {
 }
 
 impl Waiting {
-    /// Waits for a permit; `None` if the bulkhead is gone.
+    /// Waits for a permit; `None` if the bulkhead was dropped.
     pub async fn turn(self) -> Option<BulkheadPermit> {
         self.0.await.ok()
     }

@@ -3,7 +3,6 @@
 /// The applications that are visible to a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Visibility {
-    /// All applications.
     All,
     /// The applications of this account.
     OwnedBy(String),

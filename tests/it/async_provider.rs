@@ -19,12 +19,12 @@ const NEVER: Duration = Duration::from_secs(600);
 const JOBS: &str = "SELECT string_agg(concat_ws(' ', status, attempt, lease_token IS NULL, run_at > now()), ', ') \
     FROM pending_jobs";
 
-/// An application whose bureau has accepted the request without responding, and the bureau's reference.
+/// An application whose bureau has accepted the request (202) and has not sent its report, and the bureau's reference.
 async fn promised(app: &TestApp) -> (String, String) {
     app.simulator().script().set_callback_delay(Country::Es, NEVER);
     let id = app.submit(&spanish()).await;
     let reference = format!("SELECT provider_reference FROM pending_jobs WHERE application_id = '{id}'");
-    let reference = eventually("the bureau's promise", async || {
+    let reference = eventually("the bureau's reference", async || {
         Some(app.sql(&reference).await).filter(|reference| !reference.is_empty())
     })
     .await;
@@ -150,7 +150,7 @@ async fn deletion_ends_the_wait_and_restoration_calls_the_bureau_again() {
     let message = confirmed(&id).with("provider_reference", first.as_str());
     assert_eq!(message.send(&app).await.expect(200)["applied"], false);
     app.post(&format!("/api/v1/applications/{id}/restore"), &json!({})).await.expect(200);
-    let second = eventually("another promise", async || {
+    let second = eventually("another reference", async || {
         Some(app.sql("SELECT provider_reference FROM pending_jobs").await).filter(|text| !text.is_empty())
     })
     .await;

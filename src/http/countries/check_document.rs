@@ -36,7 +36,7 @@ request_body! {
     responses(
         (status = 200, description = "The verdict", body = DocumentVerdict),
         (status = 404, description = "Country not supported"),
-        (status = 422, description = "The document is missing or not a string"),
+        (status = 422, description = "The document is missing or is not a string"),
     ),
 )]
 pub(in crate::http) async fn check_document(

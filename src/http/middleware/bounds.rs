@@ -1,5 +1,5 @@
 //! Limits on the size of the request head. The parser has its own limits (96 fields, 128 KiB), which are checked first
-//! and produce no problem; these are lower, also apply to HTTP/2, and explain the error.
+//! and respond without a problem. The limits here are lower, also apply to HTTP/2, and respond with a problem.
 
 use actix_web::Error as ActixError;
 use actix_web::body::{BoxBody, MessageBody};

@@ -61,8 +61,8 @@ pub struct JobView {
     /// The status.
     #[schema(value_type = JobStatus)]
     pub status: Label<JobStatus>,
-    /// Jobs with a higher priority run first: 0 for a new application, -5 for a retried dead letter, -10 for a
-    /// re-decision after an outage.
+    /// Jobs with a higher priority run first: 0 for a new or restored application or a webhook retry, -5 for a retried
+    /// dead letter, -10 for a re-decision after an outage.
     #[schema(example = 0)]
     pub priority: i16,
     /// Number of attempts started.

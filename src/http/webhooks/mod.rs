@@ -1,8 +1,8 @@
 //! Webhooks from banks and bureaus, and the operators' view of them.
 //!
 //! A webhook is authenticated only by its signature, which is verified over the raw body before any parsing. All
-//! signature errors get the same response. The secret that verifies determines the countries whose applications the
-//! message may affect. Processing is in `lending::confirm`.
+//! signature errors get the same response. The secret that the signature was made with determines the countries whose
+//! applications the message may affect. Processing is in `lending::confirm`.
 
 pub mod list;
 pub mod receive;
@@ -11,7 +11,6 @@ mod senders;
 pub use self::senders::Senders;
 use crate::lending::confirm::WebhookReceiver;
 
-/// The path for webhooks.
 pub const PATH: &str = "/api/v1/webhooks/bank-confirmation";
 /// An alias of [`PATH`].
 pub(super) const ALIAS: &str = "/api/v1/webhooks/provider";
@@ -19,7 +18,6 @@ pub(super) const ALIAS: &str = "/api/v1/webhooks/provider";
 /// The dependencies of webhook handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct WebhookResources {
-    /// The configured senders.
     pub senders: Senders,
     /// Stores and applies messages.
     pub receiver: WebhookReceiver,

@@ -1,4 +1,5 @@
-//! Operators' commands: the first account, `aval user`, `aval token`; and what production hides.
+//! The creation of the first account, the commands `aval user`, `aval token` and `aval api-key`, and access to internals in
+//! production.
 
 use std::io::Cursor;
 
@@ -159,7 +160,7 @@ async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
     let key = app.post("/api/v1/api-keys", &body).await.expect(201)["key"].as_str().unwrap().to_owned();
     for caller in [app.with_key(&key), app.with_token(&key)] {
         let metrics = caller.get("/metrics").await.text();
-        assert!(metrics.contains("\nprocess_resident_memory_bytes "), "the metrics for Prometheus");
+        assert!(metrics.contains("\nprocess_resident_memory_bytes "), "the process metrics are missing");
         for other in ["/openapi.json", "/health/detailed", "/api/v1/applications", "/api/v1/admin/jobs"] {
             caller.get(other).await.expect(403);
         }

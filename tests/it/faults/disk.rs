@@ -126,7 +126,7 @@ async fn nothing_is_lost_when_the_databases_disk_is_full() {
     for round in 0..rounds() {
         match SmallDisk::mount() {
             Some(disk) => survive_a_full_disk(disk, seed(round)).await,
-            None => survive_a_database_that_only_reads(seed(round)).await,
+            None => survive_a_read_only_database(seed(round)).await,
         }
     }
 }
@@ -138,13 +138,13 @@ async fn survive_a_full_disk(disk: SmallDisk, seed: u64) {
     disk.fill();
     pace(FULL_FOR).await;
     disk.empty();
-    judge("the disk of the database full", seed, &mut cluster, workload, false).await;
+    judge("a full disk of the database", seed, &mut cluster, workload, false).await;
     drop(cluster);
     postgres.stop().await;
 }
 
-/// Stands in for a full disk where none can be mounted.
-async fn survive_a_database_that_only_reads(seed: u64) {
+/// Replaces [`survive_a_full_disk`] where no file system can be mounted.
+async fn survive_a_read_only_database(seed: u64) {
     let root = open_dir();
     let (postgres, server) = Private::start(root.path()).await;
     let mut cluster = Cluster::start(server, 2).await;
@@ -157,7 +157,7 @@ async fn survive_a_database_that_only_reads(seed: u64) {
     for statement in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
         execute(&mut sql, statement).await.unwrap();
     }
-    judge("a database that only reads", seed, &mut cluster, workload, false).await;
+    judge("a read-only database", seed, &mut cluster, workload, false).await;
     drop(cluster);
     postgres.stop().await;
 }

@@ -1,4 +1,5 @@
-//! A Redis server for one test, without persistence, on a Unix socket. It ends with the test in any case.
+//! A Redis server for one test, without persistence, on a Unix socket. It is killed when the test's process ends, even if
+//! the test panics or is killed.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -13,11 +14,11 @@ use nix::unistd::Pid;
 /// How long the server may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the server until its standard input is closed, which happens when the test's process ends.
+/// A shell script that runs the server until the script's standard input is closed, which happens when the test's process
+/// ends.
 const KEEPER: &str =
     r#""$@" > /dev/null 2>&1 < /dev/null & server=$!; echo "$server"; read -r _; kill -9 "$server""#;
 
-/// A private server.
 pub(crate) struct RedisServer {
     home: tempfile::TempDir,
     port: u16,
@@ -53,7 +54,7 @@ impl RedisServer {
         server
     }
 
-    /// Its `REDIS_URL`: its port, if it has one.
+    /// The value for `REDIS_URL`: with the port if the server listens on one, otherwise with the Unix socket.
     pub(crate) fn url(&self) -> String {
         match (self.port(), &self.tls) {
             (0, _) => self.socket_url(),
@@ -71,7 +72,7 @@ impl RedisServer {
         self.port
     }
 
-    /// Starts it empty, unless it is running, and waits until it responds.
+    /// Starts an empty server unless one is running, and waits until it responds.
     pub(crate) fn restart(&mut self) {
         if self.running.is_none() {
             self.running = Some(self.spawn());
@@ -120,7 +121,7 @@ impl RedisServer {
         }
     }
 
-    /// Kills it as `kill -9` does, and loses its data.
+    /// Kills the server with SIGKILL. Its data is lost.
     pub(crate) fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             let _ = kill(running.pid, Signal::SIGKILL);
@@ -129,12 +130,12 @@ impl RedisServer {
         }
     }
 
-    /// Freezes it: connections stay open without responses.
+    /// Suspends the server: connections stay open without responses.
     pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Resumes it after [`RedisServer::pause`].
+    /// Resumes the server after [`RedisServer::pause`].
     pub(crate) fn resume(&self) {
         self.signal(Signal::SIGCONT);
     }
@@ -159,7 +160,7 @@ impl RedisServer {
         Some(connection)
     }
 
-    /// All data, names and values, as bytes.
+    /// All keys and values, concatenated.
     pub(crate) fn dump(&self) -> Vec<u8> {
         let mut connection = self.connection();
         let keys: Vec<Vec<u8>> = ::redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
@@ -185,7 +186,6 @@ impl RedisServer {
         all
     }
 
-    /// Its Unix socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.home.path().join("redis.sock")
     }
