@@ -338,6 +338,41 @@ fn every_module_is_listed() {
     }
 }
 
+/// The functions that Markdown names as `module::function`, apart from short names, which may be types or SQL.
+fn functions_named_in(markdown: &str) -> Vec<String> {
+    let code = markdown.split('`').skip(1).step_by(2);
+    let paths = code.filter_map(|code| code.rsplit_once("::"));
+    let is_name = |name: &&str| {
+        name.len() > 20 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    paths.map(|(_, name)| name).filter(is_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let code: String = sources(Path::new("src"))
+        .iter()
+        .chain(&sources(Path::new("tests")))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let guides = fs::read_dir("docs/how-to").unwrap().map(|entry| entry.unwrap().path());
+    let pages = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path());
+    let documents =
+        guides.chain(pages).chain(["README.md", "SECURITY.md", "CONTRIBUTING.md"].map(PathBuf::from));
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for document in documents.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        for name in functions_named_in(&fs::read_to_string(&document).unwrap()) {
+            named += 1;
+            if !code.contains(&format!("fn {name}(")) {
+                missing.push(format!("{}: {name}", document.display()));
+            }
+        }
+    }
+    assert!(named > 60, "{named}");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn time_and_randomness_are_read_in_one_file() {
     let offenders: Vec<_> = sources(Path::new("src"))
