@@ -52,6 +52,8 @@ mod events;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod how_to;
+#[cfg(test)]
 mod http_protocol;
 #[cfg(test)]
 mod lanes;
