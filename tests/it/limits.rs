@@ -57,7 +57,8 @@ async fn an_account_is_limited_across_addresses() {
 
 #[actix_rt::test]
 async fn a_forged_forwarded_address_is_ignored() {
-    let app = TestApp::start(&[ON]).await;
+    // The allowance must not be refilled between the requests.
+    let app = TestApp::start(&[ON, ("AVAL__LIMITS__STANDARD__ADDRESS__PER_MINUTE", "1")]).await;
     let mut last = None;
     for host in 0..3 {
         let address = format!("203.0.113.{host}");
