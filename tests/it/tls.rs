@@ -129,10 +129,9 @@ async fn silent_connections_are_counted_and_do_not_block_handshakes() {
     ];
     let app = start(&authority, folder.path(), &limits).await;
     let refused = &app.engine().resources.metrics.http_connections_refused_total;
-    let mut silent = Vec::new();
-    for _ in 0..299 {
-        silent.push(TcpStream::connect(app.address()).await.unwrap());
-    }
+    // All at the same time, so that the first ones have not reached their time limit when the client connects.
+    let connecting = (0..299).map(|_| TcpStream::connect(app.address()));
+    let mut silent = futures_util::future::try_join_all(connecting).await.unwrap();
     let client = authority.client(HTTP_1);
     assert!(is_trusted(&client, &app).await);
     let cut_off = refused.with_label_values(&["tls_handshake"]).get();
