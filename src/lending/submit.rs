@@ -4,6 +4,7 @@
 //! Then the application waits for its decision.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -52,7 +53,7 @@ impl fmt::Debug for Draft {
 
 /// The result of submitting an application.
 pub enum Submitted {
-    Made(Box<NewApplication>),
+    Made(Arc<NewApplication>),
     /// The same request was answered before.
     Replayed(SealedReply),
     /// The account has an open application for the document.
@@ -77,7 +78,7 @@ impl Lending {
         let Self { resources, write_batchers, cache, .. } = self;
         let id_source = &resources.clock;
         let attribution = caller.attribution(ChangeId::new(id_source.new_uuid()), None);
-        let application = NewApplication {
+        let application = Arc::new(NewApplication {
             id: ApplicationId::new(id_source.new_uuid()),
             country: draft.country,
             full_name: draft.full_name,
@@ -91,7 +92,7 @@ impl Lending {
             created_by: caller.account,
             attribution,
             traceparent: caller.traceparent,
-        };
+        });
         let document =
             resources.database.keys().document_index(application.country, &application.identity_document);
         let window = resources.settings.applications.duplicate_window();
@@ -100,13 +101,13 @@ impl Lending {
             Some(keyed) => Some((keyed.write.clone(), (keyed.answer)(&application)?)),
             None => None,
         };
-        let insertion = Insertion { application: application.clone(), claim_until, keyed: stored };
+        let insertion = Insertion { application: Arc::clone(&application), claim_until, keyed: stored };
         match (insert(write_batchers, insertion).await?, keyed) {
             (InsertOutcome::Inserted, _) => {
                 cache.note_change(application.id, NewApplication::VERSION, &application.created_by);
                 let country = application.country.code();
                 resources.metrics.applications_created_total.with_label_values(&[country]).inc();
-                Ok(Submitted::Made(Box::new(application)))
+                Ok(Submitted::Made(application))
             }
             (InsertOutcome::Known(known), Some(keyed)) => {
                 keyed.write.answer_of(known).map(Submitted::Replayed)

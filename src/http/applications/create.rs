@@ -1,5 +1,7 @@
 //! `POST /api/v1/applications`
 
+use std::sync::Arc;
+
 use actix_web::http::{StatusCode, header};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -108,7 +110,7 @@ pub(in crate::http) async fn create(
     };
     let keyed = idempotency.keyed(&state, &caller.account, body.as_bytes(), &reply);
     let outcome = match state.lending.submit(caller, draft, keyed.as_ref()).await? {
-        Submitted::Made(application) => Once::Made(*application),
+        Submitted::Made(application) => Once::Made(Arc::unwrap_or_clone(application)),
         Submitted::Replayed(stored) => Once::Replayed(stored),
         Submitted::Duplicate { existing, open_until } => {
             return Err(Rejection::DuplicateApplication { existing, open_until });

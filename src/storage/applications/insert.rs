@@ -5,6 +5,7 @@
 //! does not affect the others, needs no further round trip, and never waits for a lock.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
@@ -31,7 +32,8 @@ use crate::storage::{Database, is_missing_partition, partitions};
 /// An application to insert, with its conditions.
 #[derive(Debug, Clone)]
 pub struct Insertion {
-    pub application: NewApplication,
+    /// Shared with the caller, because a contended insertion is repeated and the caller still needs it afterwards.
+    pub application: Arc<NewApplication>,
     /// When the claim on the document expires; `None` to insert without a claim, which allows duplicates.
     pub claim_until: Option<DateTime<Utc>>,
     /// The idempotency key and the reply to store for it.
@@ -41,7 +43,7 @@ pub struct Insertion {
 impl From<NewApplication> for Insertion {
     /// Without conditions.
     fn from(application: NewApplication) -> Self {
-        Self { application, claim_until: None, keyed: None }
+        Self { application: Arc::new(application), claim_until: None, keyed: None }
     }
 }
 
