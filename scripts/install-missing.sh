@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that building and running Aval require and that are missing: a C compiler and linker, and the
 # PostgreSQL server programs (unless DATABASE_URL is set and no tests will run); for tests also Redis, PgBouncer, curl,
-# Python and Node. It is not interactive. Without permission to install, it prints the command and exits with 1.
+# promtool, Python and Node. It is not interactive. Without permission to install, it prints the command and exits with 1.
 set -euo pipefail
 
 say() { echo "aval: $*" >&2; }
@@ -70,6 +70,8 @@ if [ "${1:-}" = for-tests ]; then
     command -v redis-server > /dev/null || missing+=(redis-server)
     command -v pgbouncer > /dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     command -v curl > /dev/null || missing+=(curl)
+    # promtool checks the metrics, rules and dashboards. Debian's package of the server contains it.
+    command -v promtool > /dev/null || missing+=(prometheus)
     python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3 python3-venv)
     # The generated TypeScript client and the linters of the OpenAPI document need Node 18 or newer.
     command -v node > /dev/null || missing+=(nodejs)
@@ -80,9 +82,9 @@ if [ ${#missing[@]} -eq 0 ]; then
 fi
 
 if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer, curl, Python 3 or Node 18. Install with:"
-    say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl python3 nodejs npm'
-    say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer python node'
+    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer, curl, promtool, Python 3 or Node 18. Install with:"
+    say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl golang-github-prometheus python3 nodejs npm'
+    say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer prometheus python node'
     exit 1
 fi
 
@@ -104,7 +106,7 @@ exec < /dev/null
 for package in "${missing[@]}"; do
     case $package in
         postgresql) (install_debian_postgres) ;;
-        redis-server | pgbouncer) (install_debian_server "$package") ;;
+        redis-server | pgbouncer | prometheus) (install_debian_server "$package") ;;
         *) "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package" ;;
     esac
 done

@@ -11,6 +11,9 @@ use crate::supervision::faults::Faults;
 use crate::supervision::work_health::WorkHealth;
 use crate::telemetry::metrics::Metrics;
 
+/// The tables with labels or events that a newer version may write.
+pub const TABLES_WITH_LABELS: [&str; 4] = ["api_keys", "applications", "outbox", "users"];
+
 /// The shared resources, passed to every actor. Cheap to clone.
 #[derive(Clone)]
 pub struct Resources {

@@ -137,7 +137,7 @@ impl OpenedAccounts {
         let secrets = settings.complete_secrets(clock)?;
         let keys = KeyRing::of(&secrets)?;
         let pool = DatabaseSettings { pool_size: 2, ..settings.database.clone() };
-        let connected = Database::connect(database.url(), &pool, keys.into()).await?;
+        let connected = Database::connect(database.url(), &pool, keys.into(), None).await?;
         let accounts =
             Accounts::new(connected, &settings.accounts, &secrets.jwt, clock.clone(), logger.clone())?;
         Ok(Self { accounts, database })

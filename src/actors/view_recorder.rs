@@ -7,6 +7,7 @@
 //! counted. A shutdown writes the rest.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::prelude::*;
@@ -38,6 +39,8 @@ pub struct ViewLog {
 
 struct Inner {
     waiting: Mutex<VecDeque<StaffView>>,
+    /// The contribution of the queue to the shared gauge.
+    measured: AtomicI64,
     recorder: Handle<ViewRecorder>,
     database: Database,
     metrics: Arc<Metrics>,
@@ -52,6 +55,7 @@ impl ViewLog {
         let settings = &resources.settings.staff_views;
         let inner = Inner {
             waiting: Mutex::default(),
+            measured: AtomicI64::new(0),
             recorder,
             database: resources.database.clone(),
             metrics: Arc::clone(&resources.metrics),
@@ -113,7 +117,8 @@ impl Inner {
 
     fn measure(&self, waiting: &VecDeque<StaffView>) {
         let depth = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
-        self.metrics.actor_mailbox_depth.with_label_values(&[NAME]).set(depth);
+        let gauge = self.metrics.actor_mailbox_depth.with_label_values(&[NAME]);
+        gauge.add(depth - self.measured.swap(depth, Ordering::Relaxed));
     }
 }
 

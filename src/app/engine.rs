@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix::{Actor, Context};
 use slog::{Logger, info};
 use tokio_util::sync::CancellationToken;
 
@@ -37,9 +38,10 @@ use crate::queue::task::{AnyTask, Tasks};
 use crate::resources::Resources;
 use crate::storage::Database;
 use crate::storage::listener::Notification;
+use crate::storage::observer::StatementObserver;
 use crate::storage::seal::KeyRing;
 use crate::supervision::faults::Faults;
-use crate::supervision::handle::Handle;
+use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::root::{Arbiters, Root};
 use crate::telemetry::metrics::Metrics;
 
@@ -100,8 +102,10 @@ impl Engine {
     ) -> Result<Self> {
         let secrets = settings.complete_secrets(&clock)?;
         let keys = KeyRing::of(&secrets)?;
+        let observer = StatementObserver::new(&metrics, &clock);
+        let database = Database::connect(url, &settings.database, Arc::new(keys), Some(observer)).await?;
         let resources = Resources {
-            database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
+            database,
             secrets: Arc::new(secrets),
             metrics,
             work: Arc::default(),
@@ -227,10 +231,18 @@ impl Engine {
         }
     }
 
+    fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
+    where
+        A: Actor<Context = Context<A>>,
+    {
+        self.root.keep(handle, self.resources.settings.actors.mailbox_capacity, build);
+    }
+
     fn keep_write_batchers(&self) {
+        let capacity = self.resources.settings.actors.write_queue_capacity;
         for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
+            self.root.keep(handle, capacity, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
         }
     }
 
@@ -252,7 +264,7 @@ impl Engine {
                 scheduler.hint(scheduler::Wake);
             })),
         };
-        self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
+        self.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
         let resources = self.resources.named(events::NAME);
         self.root.keep_task(events::NAME, move || circuit_events.clone().write(resources.clone()));
     }
@@ -274,7 +286,7 @@ impl Engine {
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
         let (supervisor, claims) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
         let slot_freed: supervisor::SlotFreed = Arc::new(move || claims.hint(scheduler::SlotFreed));
-        self.root.keep(&self.handles.supervisor, move |line| {
+        self.keep(&self.handles.supervisor, move |line| {
             Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
@@ -284,7 +296,7 @@ impl Engine {
             )
         });
         let supervisor = self.handles.supervisor.clone();
-        self.root.keep(&self.handles.scheduler, move |line| {
+        self.keep(&self.handles.scheduler, move |line| {
             Scheduler::new(parts.clone(), supervisor.clone(), line)
         });
     }
@@ -293,29 +305,30 @@ impl Engine {
         let on_published = self.shared.on_published(&self.handles.broadcaster);
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
         let statistics = Arc::new(ApplicationStatistics::new(&resources));
-        self.root.keep(&self.handles.relay, move |line| {
+        self.keep(&self.handles.relay, move |line| {
             let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
             OutboxRelay::new(&resources, stream.clone(), on_published, projection, line)
         });
+        let watched = self.resources.named(outbox_relay::lag::NAME);
+        self.root.keep_task(outbox_relay::lag::NAME, move || outbox_relay::lag::watch(watched.clone()));
     }
 
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
         let (bus, types) = (self.shared.broadcaster_bus(), Arc::new(event_types()));
-        self.root.keep(&self.handles.broadcaster, move |line| {
+        self.keep(&self.handles.broadcaster, move |line| {
             Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
         });
     }
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root
-            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
+        self.keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
     }
 
     fn keep_views(&self) {
         let (resources, views) = (self.resources.clone(), self.views.clone());
-        self.root.keep(&self.handles.view_recorder, move |line| {
+        self.keep(&self.handles.view_recorder, move |line| {
             ViewRecorder::new(&resources, views.clone(), line)
         });
     }

@@ -8,6 +8,7 @@ pub mod archive;
 mod engine;
 mod event_types;
 mod health;
+mod labels;
 pub mod reencrypt;
 mod shared;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::engine::{Engine, Handles};
 pub use self::event_types::event_types;
 use self::health::EngineHealth;
+pub use self::labels::known_labels;
 pub use self::shared::Shared;
 use crate::actors::outbox_relay::StopRelay;
 use crate::actors::scheduler::StopClaiming;
@@ -78,7 +80,7 @@ impl App {
         prepare: impl AsyncFnOnce(&Engine) -> Result<()>,
     ) -> Result<Self> {
         let settings = Arc::new(settings);
-        let metrics = Arc::new(Metrics::new()?);
+        let metrics = Arc::new(Metrics::new(&known_labels())?);
         let fatal = CancellationToken::new();
         let server_state =
             HttpServerState::new(Arc::clone(&settings), clock.clone(), Arc::clone(&metrics), &logger)?;

@@ -44,7 +44,7 @@ pub async fn reencrypt(
     let keys = Arc::new(KeyRing::of(&settings.complete_secrets(clock)?)?);
     let started = StartedDatabase::start(&settings, logger, &CancellationToken::new()).await?;
     let run = async {
-        let database = Database::connect(started.url(), &settings.database, keys).await?;
+        let database = Database::connect(started.url(), &settings.database, keys, None).await?;
         until_nothing_is_left(&database, batch, logger, on_progress).await
     };
     let resealed = run.await;

@@ -21,7 +21,7 @@ use crate::supervision::handle::Handle;
 use crate::supervision::root::Root;
 
 /// The name of the task that checks Redis.
-const REDIS_WATCH: &str = "redis_watch";
+pub(super) const REDIS_WATCH: &str = "redis_watch";
 
 /// How long the stream may take to deliver events that the database has announced.
 const STREAM_GRACE: Duration = Duration::from_millis(20);

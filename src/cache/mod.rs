@@ -48,6 +48,7 @@ use crate::events::envelope::Envelope;
 use crate::redis::Redis;
 use crate::storage::Database;
 use crate::storage::applications::Visibility;
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 /// What an entry depends on.
@@ -62,6 +63,9 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The names of all kinds.
+    pub const PATTERNS: [&str; 3] = ["application", "list", "statistics"];
+
     /// The name in metrics and keys.
     const fn pattern(self) -> &'static str {
         match self {
@@ -69,6 +73,17 @@ impl Subject {
             Self::List => "list",
             Self::Statistics => "statistics",
         }
+    }
+}
+
+label_values! {
+    /// The label `operation` of `cache_operation_duration_seconds`.
+    pub enum CacheOperation {
+        /// A whole lookup, including the load on a miss.
+        Get = "get",
+        Load = "load",
+        RedisGet = "redis_get",
+        RedisSet = "redis_set",
     }
 }
 
@@ -167,7 +182,7 @@ impl Cache {
             was_loaded.store(true, Ordering::Relaxed);
             let began = inner.clock.monotonic();
             let Loaded { body, may_be_kept } = load.await?;
-            self.observe("load", began);
+            self.observe(CacheOperation::Load, began);
             if !may_be_kept {
                 return Ok(Kept { body, ttl: Duration::ZERO });
             }
@@ -182,7 +197,7 @@ impl Cache {
             &inner.metrics.cache_hits_total
         };
         counted.with_label_values(&pattern).inc();
-        self.observe("get", started);
+        self.observe(CacheOperation::Get, started);
         kept.map(|kept| kept.body)
     }
 
@@ -274,7 +289,7 @@ impl Cache {
         let shared = self.inner.shared.as_ref().filter(|_| lookup.stamp.own == 0)?;
         let began = self.inner.clock.monotonic();
         let found = shared.find(key, lookup.stamp.changed, longest).await;
-        self.observe("redis_get", began);
+        self.observe(CacheOperation::RedisGet, began);
         found
     }
 
@@ -285,14 +300,14 @@ impl Cache {
         tokio::spawn(async move {
             let began = cache.inner.clock.monotonic();
             shared.keep(&key, as_of, &kept).await;
-            cache.observe("redis_set", began);
+            cache.observe(CacheOperation::RedisSet, began);
         });
     }
 
-    fn observe(&self, operation: &str, began: Duration) {
+    fn observe(&self, operation: CacheOperation, began: Duration) {
         let took = self.inner.clock.monotonic().saturating_sub(began);
         let durations = &self.inner.metrics.cache_operation_duration_seconds;
-        durations.with_label_values(&[operation]).observe(seconds(took));
+        durations.with_label_values(&[operation.as_str()]).observe(seconds(took));
     }
 
     /// No code panics while it holds the lock.

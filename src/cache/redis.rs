@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::memory::Kept;
 use crate::clock::Clock;
-use crate::redis::Redis;
+use crate::redis::{Operation, Redis};
 use crate::storage::Database;
 
 /// The cache entries in Redis.
@@ -36,7 +36,7 @@ impl SharedCopies {
     pub(super) async fn find(&self, key: &[u8; 32], changed: i64, longest: Duration) -> Option<Kept> {
         let name = self.name(key);
         let envelope: Option<Vec<u8>> =
-            self.redis.call("cache_get", ::redis::cmd("GET").arg(&name)).await.ok()?;
+            self.redis.call(Operation::CacheGet, ::redis::cmd("GET").arg(&name)).await.ok()?;
         let plain = self.database.keys().open_copy(&name, &envelope?).ok()?;
         let (as_of, rest) = plain.split_first_chunk()?;
         let (good_until_ms, body) = rest.split_first_chunk()?;
@@ -57,7 +57,7 @@ impl SharedCopies {
         let Ok(envelope) = self.database.keys().seal_copy(&name, &plain) else { return };
         let mut set = ::redis::cmd("SET");
         set.arg(&name).arg(envelope).arg("PX").arg(ttl_ms);
-        let _ = self.redis.call::<()>("cache_set", &set).await;
+        let _ = self.redis.call::<()>(Operation::CacheSet, &set).await;
     }
 
     fn now_ms(&self) -> i64 {

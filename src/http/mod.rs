@@ -51,6 +51,7 @@ pub mod users;
 pub mod webhooks;
 pub mod ws;
 
+use std::collections::BTreeSet;
 use std::future::{Ready, ready};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -119,6 +120,16 @@ impl HttpState {
 
 /// The endpoint label in metrics for requests that match no route.
 const UNMATCHED: &str = "unmatched";
+
+/// The labels of endpoints in metrics: the patterns of all routes, and the label of requests that match none.
+pub fn endpoint_labels() -> BTreeSet<&'static str> {
+    routes::table(true).iter().map(|entry| entry.path).chain([UNMATCHED]).collect()
+}
+
+/// The reasons for refusing connections, as labels in metrics.
+pub fn refusal_labels() -> impl Iterator<Item = &'static str> {
+    connections::Refusal::ALL.into_iter().map(connections::Refusal::as_str)
+}
 
 /// Log lines per second for unauthenticated requests.
 const ANONYMOUS_LINES_PER_SECOND: u32 = 50;

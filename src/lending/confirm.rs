@@ -31,10 +31,11 @@ use crate::actors::write_batcher::{CommitHook, Written};
 use crate::countries::Countries;
 use crate::domain::application::{Attribution, Country};
 use crate::domain::confirmation::Confirmation;
-use crate::domain::decision::Case;
+use crate::domain::decision::{Case, Decision};
 use crate::domain::ids::{ApplicationId, ChangeId, DecisionId, RequestId};
 use crate::domain::status::{Initiator, Status};
 use crate::error::{Error, PublicMessage, Result};
+use crate::lending::statistics::observe_risk;
 use crate::providers::provider_for;
 use crate::providers::simulator::test_documents::is_test_document;
 use crate::resources::Resources;
@@ -42,9 +43,28 @@ use crate::storage::applications;
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
 use crate::storage::webhooks::{self, Addressee, Entered, NewEvent, WebhookDecision};
+use crate::telemetry::labels::label_values;
 
 /// The provider label of messages whose application is not known.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
+
+label_values! {
+    /// What became of a message, the label `result` of `webhook_events_total`.
+    pub enum MessageResult {
+        Applied = "applied",
+        /// There was nothing to change.
+        Ignored = "ignored",
+        Duplicate = "duplicate",
+        /// The message is kept and retried.
+        Failed = "failed",
+        UnknownApplication = "unknown_application",
+        Conflict = "conflict",
+        Invalid = "invalid",
+        Unauthenticated = "unauthenticated",
+        /// The message could not be stored.
+        Error = "error",
+    }
+}
 
 /// The number of times that the transaction is tried before a transient error is recorded as a failure.
 const PATIENT_TRIES: u32 = 3;
@@ -79,7 +99,8 @@ pub enum Receipt {
 
 /// The result of the transaction.
 enum Outcome {
-    Settled(Receipt),
+    /// Stored, with the decision if one was applied.
+    Settled(Receipt, Option<Box<(Country, Decision)>>),
     /// The message is kept, but could not be applied because of this error.
     Failed(Error),
 }
@@ -137,7 +158,7 @@ impl WebhookReceiver {
         let is_absent = matches!(outcome, Err(Error::NotFound(_)));
         self.tell(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
         match outcome? {
-            Outcome::Settled(receipt) => Ok(receipt),
+            Outcome::Settled(receipt, _) => Ok(receipt),
             Outcome::Failed(_) => {
                 Err(Error::unavailable("webhook", "the message was stored and will be retried"))
             }
@@ -159,7 +180,7 @@ impl WebhookReceiver {
             match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
                 Entered::New(id) => (id, false),
                 Entered::Again(id) => (id, true),
-                Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate)),
+                Entered::Duplicate => return Ok(Outcome::Settled(Receipt::Duplicate, None)),
                 Entered::Different => {
                     let text = "A different message with this identifier was received before.";
                     return Err(Error::Conflict(PublicMessage::new(text)).into());
@@ -173,8 +194,8 @@ impl WebhookReceiver {
         };
         let outcome = self.apply(connection, &attempt, patient).await?;
         match &outcome {
-            Outcome::Settled(_) if is_repeated => webhooks::supersede_retry(connection, event).await?,
-            Outcome::Settled(_) => {}
+            Outcome::Settled(..) if is_repeated => webhooks::supersede_retry(connection, event).await?,
+            Outcome::Settled(..) => {}
             Outcome::Failed(_) => {
                 let pause = self.resources.settings.webhooks.retry_pause(1);
                 let request_id = Some(message.request_id.to_string());
@@ -222,11 +243,11 @@ impl WebhookReceiver {
         let applied =
             transaction::once(connection, async |connection| self.decide(connection, attempt).await);
         match applied.await {
-            Ok((status, changed)) => {
-                let now = self.resources.clock.now();
+            Ok((status, decided)) => {
+                let (now, changed) = (self.resources.clock.now(), decided.is_some());
                 webhooks::settle(connection, attempt.event, changed, now).await?;
                 let receipt = if changed { Receipt::Applied } else { Receipt::Ignored };
-                Ok(Outcome::Settled(receipt(attempt.event, status)))
+                Ok(Outcome::Settled(receipt(attempt.event, status), decided))
             }
             Err(error @ Error::Validation(_)) => Err(error.into()),
             Err(error) if patient && error.retryable() => Err(error.into()),
@@ -237,26 +258,27 @@ impl WebhookReceiver {
         }
     }
 
-    /// Decides the application on the basis of the message. Returns the resulting status and whether the message changed
-    /// anything.
+    /// Decides the application on the basis of the message. Returns the resulting status, and the decision if the
+    /// message changed anything.
     async fn decide(
         &self,
         connection: &mut AsyncPgConnection,
         attempt: &Attempt<'_>,
-    ) -> Result<(Status, bool), Abort> {
+    ) -> Result<(Status, Option<Box<(Country, Decision)>>), Abort> {
         let confirmation = attempt.confirmation;
         let application =
             webhooks::lock_addressee(connection, self.keys(), confirmation.application_id).await?;
         check_reference(confirmation, &application)?;
         let open = application.status.next_for(Initiator::Webhook).next().is_some() && !application.deleted;
         if !open || webhooks::has_newer(connection, attempt.event).await? {
-            return Ok((application.status, false));
+            return Ok((application.status, None));
         }
         let window = self.resources.settings.applications.duplicate_window();
         let elsewhere = applications::was_applied_elsewhere(connection, application.id, window).await?;
+        let country = application.country;
         let verdict = self.verdict(attempt, application, elsewhere);
         webhooks::record(connection, &verdict).await?;
-        Ok((verdict.decision.status.into(), true))
+        Ok((verdict.decision.status.into(), Some(Box::new((country, verdict.decision)))))
     }
 
     fn verdict(
@@ -305,35 +327,46 @@ impl WebhookReceiver {
             "application_id" => application.to_string(),
         ));
         let result = match outcome {
-            Ok(Outcome::Settled(Receipt::Applied(event, status))) => {
+            Ok(Outcome::Settled(Receipt::Applied(event, status), decided)) => {
                 info!(log, "webhook applied"; "event" => %event, "status" => status.as_str());
                 (self.on_commit)(Written { jobs: false, events: true });
-                "applied"
+                if let Some((country, decision)) = decided.as_deref() {
+                    observe_risk(&self.resources.metrics, *country, decision);
+                }
+                MessageResult::Applied
             }
-            Ok(Outcome::Settled(Receipt::Ignored(event, status))) => {
+            Ok(Outcome::Settled(Receipt::Ignored(event, status), _)) => {
                 info!(log, "webhook ignored: nothing to change"; "event" => %event, "status" => status.as_str());
-                "ignored"
+                MessageResult::Ignored
             }
-            Ok(Outcome::Settled(Receipt::Duplicate)) => "duplicate",
+            Ok(Outcome::Settled(Receipt::Duplicate, _)) => MessageResult::Duplicate,
             Ok(Outcome::Failed(error)) => {
                 warn!(log, "webhook could not be applied: the message is kept"; error.clone());
-                "failed"
+                MessageResult::Failed
             }
-            Err(Error::NotFound(_)) => "unknown_application",
-            Err(Error::Conflict(_)) => "conflict",
-            Err(Error::Validation(_)) => "invalid",
+            Err(Error::NotFound(_)) => MessageResult::UnknownApplication,
+            Err(Error::Conflict(_)) => MessageResult::Conflict,
+            Err(Error::Validation(_)) => MessageResult::Invalid,
             Err(error) => {
                 warn!(log, "webhook could not be stored"; error.clone());
-                "error"
+                MessageResult::Error
             }
         };
         self.count(provider, result);
     }
 
-    /// Counts a message, including messages that were rejected before they were stored.
-    pub fn count(&self, provider: &str, result: &'static str) {
-        self.resources.metrics.webhook_events_total.with_label_values(&[provider, result]).inc();
+    /// Counts a message, including messages that were rejected before they were stored. `provider` is the bureau's name.
+    pub fn count(&self, provider: &str, result: MessageResult) {
+        let labels = [provider_label(provider), result.as_str()];
+        self.resources.metrics.webhook_events_total.with_label_values(&labels).inc();
     }
+}
+
+/// The label of the bureau with this name.
+fn provider_label(name: &str) -> &'static str {
+    let bureaus = Country::ALL.into_iter().map(provider_for);
+    let named = bureaus.into_iter().find(|bureau| bureau.name() == name);
+    named.map_or(UNKNOWN_PROVIDER, |bureau| bureau.label())
 }
 
 /// The country of an application, if it is one of those that the sender may report on.

@@ -18,9 +18,10 @@ use crate::countries::Countries;
 use crate::domain::application::{Attribution, Country};
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::domain::confirmation;
-use crate::domain::decision::Case;
+use crate::domain::decision::{Case, Decision};
 use crate::domain::ids::{ApplicationId, ChangeId, DecisionId};
 use crate::error::{Error, Result};
+use crate::lending::statistics::observe_risk;
 use crate::providers::Subject;
 use crate::providers::simulator::test_documents::is_test_document;
 use crate::queue::running_jobs::RunningJobs;
@@ -245,7 +246,9 @@ impl Work<'_> {
             traceparent: self.job.traceparent.clone(),
         };
         let stored = self.write(record).await?;
-        self.observe_processing_time(pending.application_id, stored);
+        if stored == Stored::Applied {
+            self.observe(pending.application_id, pending.country, &decision);
+        }
         match stored {
             Stored::Applied => {
                 info!(self.logger, "application decided"; "status" => ?decision.status,
@@ -257,12 +260,13 @@ impl Work<'_> {
         }
     }
 
-    fn observe_processing_time(&self, id: ApplicationId, stored: Stored) {
-        let resources = &self.parts.resources;
-        let since = id.created_at().map(|created| resources.clock.now() - created);
-        if let (Stored::Applied, Some(Ok(elapsed))) = (stored, since.map(|delta| delta.to_std())) {
-            resources.metrics.applications_processing_duration_seconds.observe(seconds(elapsed));
+    fn observe(&self, id: ApplicationId, country: Country, decision: &Decision) {
+        let Resources { metrics, clock, .. } = &self.parts.resources;
+        let since = id.created_at().map(|created| clock.now() - created);
+        if let Some(Ok(elapsed)) = since.map(|delta| delta.to_std()) {
+            metrics.applications_processing_duration_seconds.observe(seconds(elapsed));
         }
+        observe_risk(metrics, country, decision);
     }
 
     /// Writes, and retries while the database is unavailable.

@@ -10,7 +10,7 @@ use futures_util::future::LocalBoxFuture;
 use rust_decimal::prelude::ToPrimitive as _;
 
 use crate::domain::application::Country;
-use crate::domain::decision::RiskBand;
+use crate::domain::decision::Decision;
 use crate::domain::status::Status;
 use crate::error::Result;
 use crate::events::projection::Projection;
@@ -75,17 +75,18 @@ impl Projection for ApplicationStatistics {
     }
 
     fn withdraw(&self) {
-        if self.figures_read_at().take().is_some() {
-            let metrics = &self.resources.metrics;
-            metrics.applications_by_status.reset();
-            metrics.approval_rate.reset();
-            metrics.monthly_amount_approved.reset();
-            metrics.risk_score_distribution.reset();
-        }
+        *self.figures_read_at() = None;
     }
 
     fn pause(&self) -> Duration {
         self.resources.settings.statistics.min_interval()
+    }
+}
+
+/// Observes the risk score of an applied decision, if it has one.
+pub(super) fn observe_risk(metrics: &Metrics, country: Country, decision: &Decision) {
+    if let Some(score) = decision.risk_score.and_then(|score| score.to_f64()) {
+        metrics.risk_score_distribution.with_label_values(&[country.code()]).observe(score);
     }
 }
 
@@ -98,7 +99,7 @@ fn publish(metrics: &Metrics, figures: &Figures) {
         };
         for status in Status::ALL {
             let labels = [country.code(), status.as_str()];
-            metrics.applications_by_status.with_label_values(&labels).set(of_status(status));
+            metrics.applications_by_status.with_label_values(&labels).set(of_status(status) as f64);
         }
         let approved = of_status(Status::Approved) + of_status(Status::Completed);
         let decided = approved + of_status(Status::Rejected);
@@ -108,10 +109,6 @@ fn publish(metrics: &Metrics, figures: &Figures) {
         } else {
             // Without decisions there is no meaningful rate.
             let _ = metrics.approval_rate.remove_label_values(&[country.code()]);
-        }
-        for (index, band) in RiskBand::ALL.into_iter().enumerate() {
-            let risks = counts.iter().filter_map(|count| count.risk_bands.get(index)).sum();
-            metrics.risk_score_distribution.with_label_values(&[country.code(), band.as_str()]).set(risks);
         }
         let this_month = figures.as_of.date_naive().with_day(1);
         let month =

@@ -64,6 +64,10 @@ impl BankingProvider for AsnefCirbe {
         "ASNEF-CIRBE"
     }
 
+    fn label(&self) -> &'static str {
+        "asnef_cirbe"
+    }
+
     fn country(&self) -> Country {
         Country::Es
     }

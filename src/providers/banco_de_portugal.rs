@@ -75,6 +75,10 @@ impl BankingProvider for BancoDePortugal {
         "Banco de Portugal"
     }
 
+    fn label(&self) -> &'static str {
+        "banco_de_portugal"
+    }
+
     fn country(&self) -> Country {
         Country::Pt
     }

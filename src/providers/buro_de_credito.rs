@@ -50,6 +50,10 @@ impl BankingProvider for BuroDeCredito {
         "Buró de Crédito"
     }
 
+    fn label(&self) -> &'static str {
+        "buro_de_credito"
+    }
+
     fn country(&self) -> Country {
         Country::Mx
     }

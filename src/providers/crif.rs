@@ -88,6 +88,10 @@ impl BankingProvider for Crif {
         "CRIF"
     }
 
+    fn label(&self) -> &'static str {
+        "crif"
+    }
+
     fn country(&self) -> Country {
         Country::It
     }

@@ -142,6 +142,10 @@ impl BankingProvider for DataCredito {
         "DataCrédito"
     }
 
+    fn label(&self) -> &'static str {
+        "datacredito"
+    }
+
     fn country(&self) -> Country {
         Country::Co
     }

@@ -90,8 +90,11 @@ pub struct MalformedReport(pub String);
 
 /// The wire format of one bureau.
 pub trait BankingProvider: Send + Sync {
-    /// The bureau's name in reports, metrics and logs.
+    /// The bureau's name in reports and logs.
     fn name(&self) -> &'static str;
+
+    /// The bureau's label in metrics: lower-case letters and underscores.
+    fn label(&self) -> &'static str;
 
     /// The country that the bureau belongs to.
     fn country(&self) -> Country;

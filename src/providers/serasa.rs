@@ -75,6 +75,10 @@ impl BankingProvider for Serasa {
         "Serasa Experian"
     }
 
+    fn label(&self) -> &'static str {
+        "serasa"
+    }
+
     fn country(&self) -> Country {
         Country::Br
     }

@@ -27,10 +27,39 @@ use self::breaker::Breaker;
 use crate::clock::Clock;
 use crate::config::RedisSettings;
 use crate::error::{Error, Result};
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::{Metrics, seconds};
 
 /// The component's name in logs and errors.
 pub const NAME: &str = "redis";
+
+label_values! {
+    /// The label `operation` of the metrics of Redis.
+    pub enum Operation {
+        Ping = "ping",
+        CacheGet = "cache_get",
+        CacheSet = "cache_set",
+        LimitCharge = "limit_charge",
+        LimitCheck = "limit_check",
+        StreamAppend = "stream_append",
+        StreamDrop = "stream_drop",
+        StreamNewest = "stream_newest",
+        StreamRead = "stream_read",
+    }
+}
+
+label_values! {
+    /// The label `result` of `redis_calls_total`.
+    pub enum CallResult {
+        Ok = "ok",
+        Error = "error",
+        /// A value of an unexpected type.
+        Foreign = "foreign",
+        Timeout = "timeout",
+        /// Not sent: the breaker is open.
+        Refused = "refused",
+    }
+}
 
 /// Longest time to connect, including the handshake. It exceeds the command timeout: the connection may be ready for a
 /// later command.
@@ -150,7 +179,7 @@ impl Redis {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the command fails or times out, or if the breaker is open.
-    pub async fn call<T: FromRedisValue>(&self, operation: &'static str, command: &Cmd) -> Result<T> {
+    pub async fn call<T: FromRedisValue>(&self, operation: Operation, command: &Cmd) -> Result<T> {
         self.send(operation, Message::Command(command)).await
     }
 
@@ -160,7 +189,7 @@ impl Redis {
     /// As [`Redis::call`].
     pub async fn run<T: FromRedisValue>(
         &self,
-        operation: &'static str,
+        operation: Operation,
         script: &ScriptInvocation<'_>,
     ) -> Result<T> {
         self.send(operation, Message::Script(script)).await
@@ -177,30 +206,33 @@ impl Redis {
     pub async fn keep_watch(self) {
         loop {
             // The breaker records the result.
-            let _ = self.call::<String>("ping", &::redis::cmd("PING")).await;
+            let _ = self.call::<String>(Operation::Ping, &::redis::cmd("PING")).await;
             tokio::time::sleep(self.inner.watch_interval).await;
         }
     }
 
-    async fn send<T: FromRedisValue>(&self, operation: &'static str, message: Message<'_>) -> Result<T> {
+    async fn send<T: FromRedisValue>(&self, operation: Operation, message: Message<'_>) -> Result<T> {
         let inner = &*self.inner;
-        let count = |result| inner.metrics.redis_calls_total.with_label_values(&[operation, result]).inc();
+        let count = |result: CallResult| {
+            let labels = [operation.as_str(), result.as_str()];
+            inner.metrics.redis_calls_total.with_label_values(&labels).inc();
+        };
         let started = inner.clock.monotonic();
         if !self.breaker().admit(started) {
-            count("refused");
+            count(CallResult::Refused);
             return Err(Error::unavailable(NAME, "the circuit breaker is open"));
         }
         let exchanged = tokio::time::timeout(inner.timeout, self.exchange(message)).await;
         let (result, answer) = match exchanged {
-            Ok(Ok(answer)) => ("ok", Ok(answer)),
-            Ok(Err(failure @ Failure::UnexpectedType(_))) => ("foreign", Err(failure)),
-            Ok(Err(failure @ Failure::Unavailable(_))) => ("error", Err(failure)),
-            Err(_) => ("timeout", Err(Failure::Unavailable("the command timed out".to_owned()))),
+            Ok(Ok(answer)) => (CallResult::Ok, Ok(answer)),
+            Ok(Err(failure @ Failure::UnexpectedType(_))) => (CallResult::Foreign, Err(failure)),
+            Ok(Err(failure @ Failure::Unavailable(_))) => (CallResult::Error, Err(failure)),
+            Err(_) => (CallResult::Timeout, Err(Failure::Unavailable("the command timed out".to_owned()))),
         };
         count(result);
         let now = inner.clock.monotonic();
         let took = seconds(now.saturating_sub(started));
-        inner.metrics.redis_call_duration_seconds.with_label_values(&[operation]).observe(took);
+        inner.metrics.redis_call_duration_seconds.with_label_values(&[operation.as_str()]).observe(took);
         let away = match &answer {
             Err(Failure::Unavailable(cause)) => Some(cause),
             Ok(_) | Err(Failure::UnexpectedType(_)) => None,

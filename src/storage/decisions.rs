@@ -102,6 +102,7 @@ fn json(value: &impl serde::Serialize) -> Result<Value> {
 }
 
 impl FixedStatement for StoreDecisions {
+    const NAME: &'static str = "store_decisions";
     /// `retry_after_ms` is null for a decision that is not to be repeated automatically. An application that an
     /// operator had decided again (its row has `next_at` = infinity) and whose bureau is unavailable is scheduled like
     /// any other from now on.

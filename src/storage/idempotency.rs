@@ -102,6 +102,7 @@ struct BeginKeyedWrite {
 }
 
 impl FixedStatement for BeginKeyedWrite {
+    const NAME: &'static str = "begin_keyed_write";
     const SQL: &'static str = "\
         SELECT verdict, stored_fingerprint, stored_status, stored_reply \
         FROM begin_keyed_write(?::bytea, ?::timestamptz)";

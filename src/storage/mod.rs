@@ -26,6 +26,8 @@ pub mod leadership;
 pub mod listener;
 pub mod login_addresses;
 pub mod migrations;
+pub mod observer;
+mod operation;
 pub mod outbox;
 pub mod partitions;
 pub mod planner;

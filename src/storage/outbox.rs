@@ -38,6 +38,7 @@ struct PublishOutbox {
 }
 
 impl FixedStatement for PublishOutbox {
+    const NAME: &'static str = "publish_outbox";
     /// The events depend on the position, so its row is locked before theirs with any plan. Concurrent publications
     /// therefore lock in the same order.
     const SQL: &'static str = "\

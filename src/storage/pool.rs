@@ -21,6 +21,7 @@ use crate::config::DatabaseSettings;
 use crate::error::{Error, Result};
 use crate::storage::connect::Connector;
 use crate::storage::describe_connection;
+use crate::storage::observer::StatementObserver;
 use crate::storage::planner;
 use crate::storage::pooler::{self, Route};
 use crate::storage::replica::{self, Replica, ReplicaState};
@@ -54,6 +55,7 @@ pub struct Database {
     /// Idle connections outside the pool.
     spares: Arc<Mutex<Vec<Session>>>,
     keys: Arc<KeyRing>,
+    observer: Option<StatementObserver>,
 }
 
 /// The most idle connections outside the pool: one for each leader role.
@@ -77,11 +79,17 @@ pub struct PoolState {
 }
 
 impl Database {
-    /// Opens the pool. The first connection is opened immediately, so a wrong URL is detected at startup.
+    /// Opens the pool. The first connection is opened immediately, so a wrong URL is detected at startup. `observer`
+    /// observes all statements.
     ///
     /// # Errors
     /// [`Error::Configuration`] if the URL is invalid, [`Error::Unavailable`] if the database is unreachable.
-    pub async fn connect(url: &str, settings: &DatabaseSettings, keys: Arc<KeyRing>) -> Result<Self> {
+    pub async fn connect(
+        url: &str,
+        settings: &DatabaseSettings,
+        keys: Arc<KeyRing>,
+        observer: Option<StatementObserver>,
+    ) -> Result<Self> {
         let direct_url = if settings.direct_url.is_empty() { url } else { &settings.direct_url };
         let connector = Connector::new(direct_url)?.for_writing();
         let pooled = Connector::new(url)?.for_writing();
@@ -105,13 +113,13 @@ impl Database {
         };
         let sized =
             || Pool::builder().max_size(settings.pool_size).connection_timeout(settings.acquire_timeout());
-        let sessions = Sessions::new(pooled, &setup);
+        let sessions = Sessions::new(pooled, &setup, observer.clone());
         let refusal = Arc::clone(&sessions.refusal);
         let pool = sized().min_idle(1).build(sessions).await.map_err(|error| unavailable(&error))?;
         let replica = match settings.read_url.as_str() {
             "" => None,
             url => {
-                let sessions = Sessions::new(Connector::new(url)?, &pool_setup);
+                let sessions = Sessions::new(Connector::new(url)?, &pool_setup, observer.clone());
                 Some(Arc::new(Replica::new(sized().build_unchecked(sessions))))
             }
         };
@@ -124,6 +132,7 @@ impl Database {
             session_setup: direct_setup,
             spares: Arc::default(),
             keys,
+            observer,
         })
     }
 
@@ -232,6 +241,9 @@ impl Database {
     pub async fn dedicated(&self) -> Result<Session> {
         let mut connection = self.connector.connect().await.map_err(|error| unavailable(&error))?;
         connection.batch_execute(&self.session_setup).await?;
+        if let Some(observer) = &self.observer {
+            observer.attach(&mut connection);
+        }
         Ok(connection)
     }
 
@@ -284,6 +296,7 @@ fn unavailable(error: &ConnectionError) -> Error {
 struct Ping;
 
 impl FixedStatement for Ping {
+    const NAME: &'static str = "read_time";
     const SQL: &'static str =
         "SELECT clock_timestamp() AS now, current_setting('transaction_read_only')::bool AS is_read_only";
 

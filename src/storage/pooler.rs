@@ -39,6 +39,7 @@ pub(super) enum Route {
 struct Backend;
 
 impl FixedStatement for Backend {
+    const NAME: &'static str = "identify_backend";
     const SQL: &'static str = "SELECT pg_backend_pid() AS process";
 
     fn bind<'b>(&'b self, _: &mut Binder<'_, 'b>) -> QueryResult<()> {

@@ -106,6 +106,7 @@ impl From<&StaffView> for ViewRow {
 }
 
 impl FixedStatement for InsertViews {
+    const NAME: &'static str = "insert_views";
     /// A batch whose result was lost is written again. Its identifiers are random, so a conflict can only be with
     /// itself.
     const SQL: &'static str = "\

@@ -4,11 +4,16 @@
 //! supervised actor holds a [`LivenessGuard`]. However the actor ends (a panic in a message, stopping itself, or the
 //! end of its thread), the guard is dropped, and the other end ([`LivenessGuard::pair`]) resolves immediately, without
 //! polling. Clients of a permanent actor hold a [`Handle`], which always refers to the newest actor.
+//!
+//! actix does not report the length of a mailbox. Therefore the handle counts the messages that it has sent and whose
+//! handling has not ended ([`Handle::measure`]). A message that is sent without waiting gets a task that waits for it.
 
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
+use prometheus::IntGauge;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Error, Result};
@@ -48,6 +53,42 @@ pub struct Handle<A: Actor> {
 struct Target<A: Actor> {
     current: RwLock<Option<Addr<A>>>,
     changed: Notify,
+    mailbox: OnceLock<Mailbox>,
+}
+
+/// The messages that an actor has not handled yet.
+struct Mailbox {
+    /// All of them. Shared by all actors of the same name.
+    unhandled: IntGauge,
+    /// Those that were sent without waiting.
+    told: AtomicUsize,
+    /// The most messages of that kind.
+    capacity: usize,
+}
+
+/// Counts a message from its sending until its handling has ended.
+struct Unhandled<A: Actor> {
+    target: Arc<Target<A>>,
+    is_told: bool,
+}
+
+impl<A: Actor> Unhandled<A> {
+    fn count(target: &Arc<Target<A>>, is_told: bool) -> Self {
+        if let Some(mailbox) = target.mailbox.get() {
+            mailbox.unhandled.inc();
+            mailbox.told.fetch_add(usize::from(is_told), Ordering::Relaxed);
+        }
+        Self { target: Arc::clone(target), is_told }
+    }
+}
+
+impl<A: Actor> Drop for Unhandled<A> {
+    fn drop(&mut self) {
+        if let Some(mailbox) = self.target.mailbox.get() {
+            mailbox.unhandled.dec();
+            mailbox.told.fetch_sub(usize::from(self.is_told), Ordering::Relaxed);
+        }
+    }
 }
 
 impl<A: Actor> Clone for Handle<A> {
@@ -59,7 +100,14 @@ impl<A: Actor> Clone for Handle<A> {
 impl<A: Actor> Handle<A> {
     /// A handle without an actor.
     pub fn vacant(name: &'static str) -> Self {
-        Self { name, target: Arc::new(Target { current: RwLock::default(), changed: Notify::new() }) }
+        let target = Target { current: RwLock::default(), changed: Notify::new(), mailbox: OnceLock::new() };
+        Self { name, target: Arc::new(target) }
+    }
+
+    /// Counts unhandled messages in `unhandled`. Of those that are sent without waiting, at most `capacity` may be
+    /// unhandled. Called before the first message; further calls have no effect.
+    pub(super) fn measure(&self, unhandled: IntGauge, capacity: usize) {
+        let _ = self.target.mailbox.set(Mailbox { unhandled, told: AtomicUsize::new(0), capacity });
     }
 
     /// The actor's name in logs and metrics.
@@ -105,6 +153,7 @@ impl<A: Actor> Handle<A> {
         A::Context: ToEnvelope<A, M>,
     {
         let addr = self.addr().ok_or_else(|| Error::unavailable(self.name, "not running"))?;
+        let _unhandled = Unhandled::count(&self.target, false);
         addr.send(message).await.map_err(|error| Error::unavailable(self.name, error))
     }
 
@@ -120,12 +169,21 @@ impl<A: Actor> Handle<A> {
         A::Context: ToEnvelope<A, M>,
     {
         let addr = self.addr().ok_or_else(|| Error::unavailable(self.name, "not running"))?;
-        addr.try_send(message).map_err(|error| match error {
-            SendError::Full(_) => {
-                Error::Overloaded { what: self.name, retry_after: std::time::Duration::from_secs(1) }
-            }
-            SendError::Closed(_) => Error::unavailable(self.name, "mailbox closed"),
-        })
+        if !addr.connected() {
+            return Err(Error::unavailable(self.name, "mailbox closed"));
+        }
+        if self.is_full() {
+            let retry_after = std::time::Duration::from_secs(1);
+            return Err(Error::Overloaded { what: self.name, retry_after });
+        }
+        let unhandled = Unhandled::count(&self.target, true);
+        // The message is in the mailbox now, unless other senders filled it meanwhile; then the task waits for space.
+        let sent = addr.send(message);
+        tokio::spawn(async move {
+            let _ = sent.await;
+            drop(unhandled);
+        });
+        Ok(())
     }
 
     /// Sends a hint, ignoring failures. The receiver does not depend on hints: it polls, and a new actor checks first.
@@ -136,9 +194,12 @@ impl<A: Actor> Handle<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        if let Some(addr) = self.addr() {
-            let _ = addr.try_send(message);
-        }
+        let _ = self.tell(message);
+    }
+
+    fn is_full(&self) -> bool {
+        let is_full = |mailbox: &Mailbox| mailbox.told.load(Ordering::Relaxed) >= mailbox.capacity;
+        self.target.mailbox.get().is_some_and(is_full)
     }
 }
 

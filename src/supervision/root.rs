@@ -91,12 +91,18 @@ impl Root {
         }
     }
 
-    /// Keeps an actor running behind `handle`. `build` creates each instance on its thread; the actor must hold the
-    /// guard.
-    pub fn keep<A>(&self, handle: &Handle<A>, build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static)
-    where
+    /// Keeps an actor with a mailbox of this capacity running behind `handle`. `build` creates each instance on its
+    /// thread; the actor must hold the guard.
+    pub fn keep<A>(
+        &self,
+        handle: &Handle<A>,
+        capacity: usize,
+        build: impl Fn(LivenessGuard) -> A + Clone + Send + 'static,
+    ) where
         A: Actor<Context = Context<A>>,
     {
+        let depth = &self.resources.metrics.actor_mailbox_depth;
+        handle.measure(depth.with_label_values(&[handle.name()]), capacity);
         let handle = handle.clone();
         let arbiter = self.arbiters.next();
         self.spawn_keeper(handle.name(), move || {

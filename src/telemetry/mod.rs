@@ -1,4 +1,5 @@
 //! Logs and metrics.
 
+pub mod labels;
 pub mod log;
 pub mod metrics;

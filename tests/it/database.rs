@@ -19,7 +19,7 @@ async fn an_unprivileged_database_user_can_serve() {
     let user = format!("ordinary_{}", uuid::Uuid::new_v4().simple());
     admin.batch_execute(&format!("CREATE ROLE {user} LOGIN")).await.unwrap();
     let url = database.url().replacen("user=aval", &format!("user={user}"), 1);
-    let pool = Database::connect(&url, &settings(&[]).database, key_ring(&settings(&[]))).await;
+    let pool = Database::connect(&url, &settings(&[]).database, key_ring(&settings(&[])), None).await;
     let pong = match &pool {
         Ok(pool) => pool.time().await.map(drop),
         Err(error) => Err(error.clone()),
@@ -36,7 +36,7 @@ async fn sessions_use_indexes_and_no_jit_whatever_the_server_settings() {
     let name = text(&mut admin, "SELECT current_database()").await.unwrap();
     execute(&mut admin, &format!("ALTER DATABASE {name} SET jit = on")).await.unwrap();
     let pool =
-        Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[]))).await.unwrap();
+        Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[])), None).await.unwrap();
     let planner = "SELECT current_setting('jit') || ' ' || current_setting('enable_seqscan')";
     let mut session = pool.get().await.unwrap();
     assert_eq!(text(&mut session, planner).await.as_deref(), Some("off off"));

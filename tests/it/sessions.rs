@@ -41,7 +41,7 @@ async fn open(database: &TestDatabase, overrides: &[(&str, &str)]) -> Database {
     let settings = settings(overrides);
     let secrets = settings.complete_secrets(&Clock::system()).unwrap();
     let keys = Arc::new(KeyRing::of(&secrets).unwrap());
-    Database::connect(database.url(), &settings.database, keys).await.unwrap()
+    Database::connect(database.url(), &settings.database, keys, None).await.unwrap()
 }
 
 /// Runs a statement that fails with an SQLSTATE and a message in another language.
@@ -226,7 +226,7 @@ async fn an_instance_does_not_start_on_a_read_only_server() {
     let proxy = ChaosProxy::start(Upstream::Unix(server.socket_file()));
     let over_tcp = format!("postgresql://aval@{}/{}", proxy.address(), server.database);
     for url in [test.url(), &over_tcp, &format!("{over_tcp}?sslmode=disable")] {
-        let refused = Database::connect(url, &settings.database, Arc::clone(&keys)).await;
+        let refused = Database::connect(url, &settings.database, Arc::clone(&keys), None).await;
         let error = refused.expect_err("a refusal");
         assert!(
             error

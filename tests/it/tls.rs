@@ -231,7 +231,7 @@ async fn every_database_connection_is_encrypted_and_verified() {
     let url = postgres.url(&format!("sslmode=verify-full&sslrootcert={}", root.display()));
     migrations::run_pending(&url).await.unwrap();
     let settings = settings(&[]);
-    let database = Database::connect(&url, &settings.database, key_ring(&settings)).await.unwrap();
+    let database = Database::connect(&url, &settings.database, key_ring(&settings), None).await.unwrap();
     assert_eq!(text(&mut database.get().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
     assert_eq!(text(&mut database.dedicated().await.unwrap(), IS_ENCRYPTED).await.as_deref(), Some("true"));
     assert!(Leadership::try_acquire(&database, "test").await.unwrap().is_some());

@@ -35,6 +35,16 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
+    pub const ALL: [Self; 7] = [
+        Self::ApplicationUpdate,
+        Self::OperationsUpdate,
+        Self::Subscribed,
+        Self::Unsubscribed,
+        Self::Error,
+        Self::Pong,
+        Self::Authenticated,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApplicationUpdate => "application_update",

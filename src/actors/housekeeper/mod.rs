@@ -29,6 +29,7 @@ use crate::storage::{jobs, partitions};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::limited::catch_panic;
+use crate::telemetry::metrics::{Leader, seconds};
 
 /// The name of the role in logs and metrics.
 pub const NAME: &str = "housekeeper";
@@ -137,7 +138,7 @@ impl Housekeeper {
     fn follow(&mut self) {
         self.lead.set(false);
         self.measured_at = None;
-        self.resources.metrics.scheduled_task_last_success_timestamp_seconds.reset();
+        self.resources.metrics.lead(Leader::Housekeeper, false);
     }
 }
 
@@ -145,6 +146,7 @@ impl Round {
     async fn run(mut self) -> Result<Rounded> {
         let Some(leadership) = self.lead().await? else { return Ok((None, None)) };
         self.lead.set(true);
+        self.resources.metrics.lead(Leader::Housekeeper, true);
         // An error in one tick stops neither the schedule nor the leadership.
         if let Err(error) = self.each_tick().await {
             warn!(self.resources.logger, "housekeeping failed"; error);
@@ -184,9 +186,11 @@ impl Round {
     async fn measure(&self) -> Result<()> {
         let metrics = &self.resources.metrics;
         let mut connection = self.resources.database.get().await?;
-        metrics.worker_queue_depth.set(jobs::depth(&mut connection).await?);
+        metrics.worker_queue_depth.set(jobs::depth(&mut connection).await? as f64);
+        let age = jobs::oldest_due(&mut connection).await?;
+        metrics.worker_queue_age_seconds.set(seconds(age));
         for letters in jobs::dead_letters(&mut connection).await? {
-            metrics.dlq_jobs.with_label_values(&[&letters.status]).set(letters.jobs);
+            metrics.dlq_jobs.with_label_values(&[&letters.status]).set(letters.jobs as f64);
         }
         if self.measure {
             let ahead = partitions::months_ahead(&mut connection, self.resources.clock.now()).await?;
@@ -196,10 +200,18 @@ impl Round {
     }
 }
 
+impl Drop for Housekeeper {
+    /// A housekeeper that died leads no more.
+    fn drop(&mut self) {
+        self.resources.metrics.lead(Leader::Housekeeper, false);
+    }
+}
+
 impl Actor for Housekeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.resources.metrics.lead(Leader::Housekeeper, false);
         let tick = Duration::from_millis(self.resources.settings.redecision.tick_ms);
         ctx.run_interval(tick, Self::tick);
         self.tick(ctx);

@@ -42,7 +42,7 @@ pub(super) async fn begin_due(resources: &Resources) -> Result<Option<Begun>> {
     for (task, record) in &known {
         if let Some(at) = record.completed_at {
             let gauge = &metrics.scheduled_task_last_success_timestamp_seconds;
-            gauge.with_label_values(&[task.name()]).set(at.timestamp());
+            gauge.with_label_values(&[task.name()]).set(at.timestamp() as f64);
         }
     }
     let asked_for = known.iter().filter_map(|(task, record)| Some((*task, record.requested?)));

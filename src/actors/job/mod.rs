@@ -16,6 +16,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use slog::{Logger, info, o, warn};
 
+pub use self::settle::AttemptStatus;
 use self::settle::run_attempt;
 pub(super) use self::settle::{give_up, may_retry, release_after_failure};
 use crate::actors::write_batcher::WriteBatchers;

@@ -10,6 +10,7 @@ use crate::queue::task::{Attempt, Outcome};
 use crate::resilience::retry::retry_unavailable;
 use crate::storage::jobs::{ClaimedJob, DeadLetter, Release};
 use crate::supervision::limited::run_limited;
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::seconds;
 
 /// Runs one attempt.
@@ -30,35 +31,48 @@ pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) -> Result<()
     let status = settle(parts, &attempt, result).await;
     let (metrics, task) = (&parts.resources.metrics, attempt.job.task_name.as_str());
     let elapsed = clock.monotonic().saturating_sub(started);
-    metrics.worker_tasks_total.with_label_values(&[task, status]).inc();
+    metrics.worker_tasks_total.with_label_values(&[task, status.as_str()]).inc();
     metrics.worker_task_duration_seconds.with_label_values(&[task]).observe(seconds(elapsed));
     Ok(())
 }
 
-/// Records the result of the attempt in the queue. Returns the status label for the metrics.
-async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) -> &'static str {
+label_values! {
+    /// The result of an attempt, the label `status` of `worker_tasks_total`.
+    pub enum AttemptStatus {
+        Success = "success",
+        Superseded = "superseded",
+        LeaseLost = "lease_lost",
+        Snoozed = "snoozed",
+        Waiting = "waiting",
+        Retried = "retried",
+        Failed = "failed",
+    }
+}
+
+/// Records the result of the attempt in the queue.
+async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) -> AttemptStatus {
     let logger = &attempt.logger;
     let error = match result {
-        Ok(Outcome::Completed) => return "success",
+        Ok(Outcome::Completed) => return AttemptStatus::Success,
         Ok(Outcome::Superseded) => {
             info!(logger, "job superseded: it is no longer needed");
-            return "superseded";
+            return AttemptStatus::Superseded;
         }
         Ok(Outcome::LeaseLost) | Err(Error::LeaseLost) => {
             info!(logger, "lease lost: another worker has the job");
-            return "lease_lost";
+            return AttemptStatus::LeaseLost;
         }
         Ok(Outcome::Snoozed(pause)) => {
             debug!(logger, "job snoozed"; "pause_ms" => pause.as_millis());
             release(parts, attempt, snooze(&attempt.job, pause)).await;
-            return "snoozed";
+            return AttemptStatus::Snoozed;
         }
         Ok(Outcome::WaitingExternal { reference, timeout }) => {
             info!(logger, "job waits for an external answer";
                 "provider_reference" => &reference, "timeout_ms" => timeout.as_millis());
             let waiting = Release { provider_reference: Some(reference), ..snooze(&attempt.job, timeout) };
             release(parts, attempt, waiting).await;
-            return "waiting";
+            return AttemptStatus::Waiting;
         }
         Err(error) => error,
     };
@@ -67,14 +81,14 @@ async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) ->
         warn!(logger, "attempt failed: the job is retried";
             "attempt" => attempt.job.attempt, "pause_ms" => failed.delay_ms, error.clone());
         release(parts, attempt, failed).await;
-        return "retried";
+        return AttemptStatus::Retried;
     }
     warn!(logger, "job given up: it becomes a dead letter"; "attempt" => attempt.job.attempt, error.clone());
     let write = async || write_dead_letter(parts, &attempt.job, &error).await;
     if let Err(error) = retry_unavailable(&parts.resources.clock, logger, write).await {
         warn!(logger, "dead letter not written: the lease will expire"; error);
     }
-    "failed"
+    AttemptStatus::Failed
 }
 
 /// Whether a job that failed with `error` gets another attempt.

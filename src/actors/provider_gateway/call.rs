@@ -30,6 +30,7 @@ use crate::domain::banking::BankingData;
 use crate::providers::retry_after::pause;
 use crate::providers::{BureauRequest, acceptance};
 use crate::resilience::circuit_breaker::CallResult;
+use crate::telemetry::labels::label_values;
 
 /// The result of an attempt.
 #[derive(Debug)]
@@ -73,12 +74,16 @@ pub(super) enum FailureKind {
 impl FailureKind {
     /// The name in metrics, logs and errors.
     pub(super) const fn as_str(self) -> &'static str {
+        self.status().as_str()
+    }
+
+    const fn status(self) -> CallStatus {
         match self {
-            Self::Timeout => "timeout",
-            Self::Connect => "connect",
-            Self::ServerError => "server_error",
-            Self::Unauthorized => "unauthorized",
-            Self::Malformed => "malformed",
+            Self::Timeout => CallStatus::Timeout,
+            Self::Connect => CallStatus::Connect,
+            Self::ServerError => CallStatus::ServerError,
+            Self::Unauthorized => CallStatus::Unauthorized,
+            Self::Malformed => CallStatus::Malformed,
         }
     }
 
@@ -91,16 +96,37 @@ impl FailureKind {
     }
 }
 
+label_values! {
+    /// The result of a call, the label `status` of `provider_calls_total`.
+    pub enum CallStatus {
+        Success = "success",
+        Accepted = "accepted",
+        NotFound = "not_found",
+        RateLimited = "rate_limited",
+        /// The bureau rejected the request.
+        Refused = "refused",
+        Timeout = "timeout",
+        Connect = "connect",
+        ServerError = "server_error",
+        Unauthorized = "unauthorized",
+        Malformed = "malformed",
+        /// Not called: the circuit breaker is open.
+        CircuitOpen = "circuit_open",
+        /// Not called: too many calls are in flight and queued.
+        BulkheadFull = "bulkhead_full",
+    }
+}
+
 impl BureauAnswer {
     /// The `status` label of `provider_calls_total`.
-    pub(super) const fn status(&self) -> &'static str {
+    pub(super) const fn status(&self) -> CallStatus {
         match self {
-            Self::Report(_) => "success",
-            Self::Accepted { .. } => "accepted",
-            Self::NotFound => "not_found",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Refused { .. } => "refused",
-            Self::Failed(failure) => failure.kind.as_str(),
+            Self::Report(_) => CallStatus::Success,
+            Self::Accepted { .. } => CallStatus::Accepted,
+            Self::NotFound => CallStatus::NotFound,
+            Self::RateLimited { .. } => CallStatus::RateLimited,
+            Self::Refused { .. } => CallStatus::Refused,
+            Self::Failed(failure) => failure.kind.status(),
         }
     }
 

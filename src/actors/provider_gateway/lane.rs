@@ -84,11 +84,11 @@ impl Drop for Attempt {
 impl Lane {
     pub(super) fn new(endpoint: Endpoint, parts: &GatewayParts) -> Self {
         let country = endpoint.adapter.country();
-        let provider = endpoint.adapter.name();
+        let (provider, label) = (endpoint.adapter.name(), endpoint.adapter.label());
         let gauge = &parts.metrics.provider_circuit_breaker_state;
-        gauge.with_label_values(&[country.code(), provider]).set(State::Closed.metric_value());
+        gauge.with_label_values(&[country.code(), label]).set(State::Closed.metric_value());
         let gauge = &parts.metrics.provider_circuit_breaker_mode;
-        gauge.with_label_values(&[country.code(), provider]).set(metric_value(CircuitMode::Auto));
+        gauge.with_label_values(&[country.code(), label]).set(metric_value(CircuitMode::Auto));
         Self {
             country,
             client: call::client(&endpoint.call),
@@ -112,6 +112,10 @@ impl Lane {
 
     fn provider(&self) -> &'static str {
         self.endpoint.adapter.name()
+    }
+
+    fn provider_label(&self) -> &'static str {
+        self.endpoint.adapter.label()
     }
 
     pub(super) fn status(&self) -> BreakerStatus {
@@ -150,11 +154,11 @@ impl Lane {
     /// The response to a refused call.
     pub(super) fn refuse(&self, refusal: &Refusal) -> BankingAnswer {
         let (status, answer) = match refusal {
-            Refusal::CircuitOpen => ("circuit_open", self.fallback()),
+            Refusal::CircuitOpen => (CallStatus::CircuitOpen, self.fallback()),
             Refusal::RateLimited { retry_after } => {
-                ("rate_limited", BankingAnswer::RateLimited { retry_after: *retry_after })
+                (CallStatus::RateLimited, BankingAnswer::RateLimited { retry_after: *retry_after })
             }
-            Refusal::BulkheadFull => ("bulkhead_full", BankingAnswer::BulkheadFull),
+            Refusal::BulkheadFull => (CallStatus::BulkheadFull, BankingAnswer::BulkheadFull),
         };
         self.count(status);
         answer
@@ -232,7 +236,7 @@ impl Lane {
         let reply = call::send(&self.client, &self.endpoint, question, ask, self.clock.now()).await;
         let took = self.clock.monotonic().saturating_sub(began);
         self.count(reply.status());
-        let labels = [self.country.code(), self.provider()];
+        let labels = [self.country.code(), self.provider_label()];
         self.metrics.provider_call_duration_seconds.with_label_values(&labels).observe(seconds(took));
         self.log_reply(&reply, took, ask);
         if let BureauAnswer::RateLimited { retry_after } = reply {
@@ -283,7 +287,7 @@ impl Lane {
     }
 
     fn announce_mode(&self, mode: CircuitMode) {
-        let labels = [self.country.code(), self.provider()];
+        let labels = [self.country.code(), self.provider_label()];
         let gauge = &self.metrics.provider_circuit_breaker_mode;
         gauge.with_label_values(&labels).set(metric_value(mode));
         warn!(self.log, "circuit breaker override changed"; "mode" => mode.as_str());
@@ -292,9 +296,9 @@ impl Lane {
     fn announce(&self, transition: &Transition) {
         let to = transition.to.as_str();
         let metrics = &self.metrics;
-        let labels = [self.country.code(), self.provider()];
+        let labels = [self.country.code(), self.provider_label()];
         metrics.provider_circuit_breaker_state.with_label_values(&labels).set(transition.to.metric_value());
-        let labels = [self.country.code(), self.provider(), to];
+        let labels = [self.country.code(), self.provider_label(), to];
         metrics.provider_circuit_breaker_transitions_total.with_label_values(&labels).inc();
         self.events.record(self.country, self.provider(), transition);
         let log = self.log.new(o!("from" => transition.from.as_str(), "to" => to));
@@ -328,8 +332,8 @@ impl Lane {
         (!left.is_zero()).then_some(left)
     }
 
-    fn count(&self, status: &'static str) {
-        let labels = [self.country.code(), self.provider(), status];
+    fn count(&self, status: CallStatus) {
+        let labels = [self.country.code(), self.provider_label(), status.as_str()];
         self.metrics.provider_calls_total.with_label_values(&labels).inc();
     }
 
@@ -337,7 +341,7 @@ impl Lane {
         let log = self.log.new(o!(
             "application_id" => ask.application_id.to_string(),
             "request_id" => ask.request_id.as_ref().map(ToString::to_string),
-            "status" => reply.status(),
+            "status" => reply.status().as_str(),
             "took_ms" => took.as_millis(),
         ));
         match reply {

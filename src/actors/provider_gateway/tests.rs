@@ -35,6 +35,10 @@ impl BankingProvider for PlainFormat {
         "Scripted Bureau"
     }
 
+    fn label(&self) -> &'static str {
+        "scripted_bureau"
+    }
+
     fn country(&self) -> Country {
         self.0
     }
@@ -228,7 +232,7 @@ impl Rig {
             endpoints: vec![spain, endpoint(Country::Mx)],
             mailbox_capacity: 1024,
             clock,
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics: Arc::new(Metrics::new(&KnownLabels::default()).unwrap()),
             overrides,
             events,
             faults: Arc::new(Faults::new(true)),

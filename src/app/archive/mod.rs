@@ -72,7 +72,7 @@ impl Months {
         settings.database.pool_size = 2;
         let keys = KeyRing::of(&settings.complete_secrets(clock)?)?;
         let started = StartedDatabase::find_or_start(&settings, logger).await?;
-        let database = Database::connect(started.url(), &settings.database, Arc::new(keys)).await?;
+        let database = Database::connect(started.url(), &settings.database, Arc::new(keys), None).await?;
         let tablespace = settings.archive.tablespace().map(ToOwned::to_owned);
         Ok(Self { started, database, tablespace, now: clock.now() })
     }

@@ -33,9 +33,10 @@ use crate::config::Settings;
 use crate::domain::published::Position;
 use crate::error::{Error, Result};
 use crate::events::envelope::Envelope;
-use crate::redis::Redis;
+use crate::redis::{Operation, Redis};
 use crate::storage::seal::KeyRing;
 use crate::storage::{Database, outbox, transaction};
+use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::Metrics;
 
 /// The name of the watch in logs and metrics.
@@ -43,6 +44,14 @@ pub const WATCH: &str = "event_stream_watch";
 
 /// The name of the channel in metrics and the health report.
 pub const CHANNEL: &str = "redis";
+
+label_values! {
+    /// Where an instance read events, the label `source` of `bus_events_read_total`.
+    pub enum EventSource {
+        Redis = "redis",
+        Database = "database",
+    }
+}
 
 /// The field of an entry.
 const FIELD: &str = "e";
@@ -161,7 +170,7 @@ impl EventStream {
             Newest::Foreign => {
                 let key = self.key(end.epoch);
                 warn!(self.logger, "newest stream entry was not written by Aval; recreating the stream"; "key" => &key);
-                self.redis.call::<Value>("stream_drop", ::redis::cmd("DEL").arg(&key)).await?;
+                self.redis.call::<Value>(Operation::StreamDrop, ::redis::cmd("DEL").arg(&key)).await?;
                 0
             }
         };
@@ -212,7 +221,7 @@ impl EventStream {
     /// The newest entry of the stream.
     async fn newest(&self, epoch: Uuid) -> Result<Newest> {
         let key = self.key(epoch);
-        let reply: Value = self.redis.run("stream_newest", &self.newest.key(&key)).await?;
+        let reply: Value = self.redis.run(Operation::StreamNewest, &self.newest.key(&key)).await?;
         Ok(match elements(&reply) {
             [] => Newest::None,
             [entry] => open(self.database.keys(), &key, epoch, entry)
@@ -228,7 +237,7 @@ impl EventStream {
         for event in events {
             script.arg(event.offset).arg(seal(self.database.keys(), &key, epoch, event)?);
         }
-        self.redis.run("stream_append", &script).await
+        self.redis.run(Operation::StreamAppend, &script).await
     }
 
     /// The entries directly after `offset`, at most `limit`.
@@ -237,7 +246,7 @@ impl EventStream {
         let mut range = ::redis::cmd("XRANGE");
         let from = format!("{}-0", after.offset.saturating_add(1));
         range.arg(&key).arg(from).arg("+").arg("COUNT").arg(limit);
-        let reply: Value = self.redis.call("stream_read", &range).await?;
+        let reply: Value = self.redis.call(Operation::StreamRead, &range).await?;
         let keys = self.database.keys();
         let events = elements(&reply).iter().map_while(|entry| open(keys, &key, after.epoch, entry));
         let expected = after.offset.saturating_add(1)..;
@@ -395,17 +404,17 @@ impl EventBus for RedisBus {
 
     fn read_after(&self, after: Position, limit: u32) -> BoxFuture<'_, Result<Vec<Envelope>>> {
         async move {
-            let count = |source, events: &[Envelope]| {
+            let count = |source: EventSource, events: &[Envelope]| {
                 let number = u64::try_from(events.len()).unwrap_or(u64::MAX);
-                self.metrics.bus_events_read_total.with_label_values(&[source]).inc_by(number);
+                self.metrics.bus_events_read_total.with_label_values(&[source.as_str()]).inc_by(number);
             };
             let events = self.stream.read(after, limit).await.unwrap_or_default();
             if !events.is_empty() {
-                count("redis", &events);
+                count(EventSource::Redis, &events);
                 return Ok(events);
             }
             let events = self.database.read_after(after, limit).await?;
-            count("database", &events);
+            count(EventSource::Database, &events);
             Ok(events)
         }
         .boxed()

@@ -23,7 +23,7 @@ use super::{Limit, LimitCheck, LimitClass, Payer, PayerKind};
 use crate::config::LimitSettings;
 use crate::domain::account::Role;
 use crate::error::{Error, Result};
-use crate::redis::Redis;
+use crate::redis::{Operation, Redis};
 use crate::storage::seal::KeyRing;
 
 /// Defines `now`.
@@ -87,7 +87,7 @@ impl SharedRateLimiter {
     pub(super) async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Result<Option<LimitCheck>> {
         let Some(limit) = self.limit(class, payer) else { return Ok(None) };
         let key = self.key(limit, payer);
-        let said: (u32, i64) = self.redis.run("limit_check", &invocation(&self.check, &key, limit)).await?;
+        let said: (u32, i64) = self.redis.run(Operation::LimitCheck, &invocation(&self.check, &key, limit)).await?;
         let verdict = verdict(limit, said);
         let impossible = || Error::unavailable(crate::redis::NAME, "the counter's result is out of range");
         verdict.map(Some).ok_or_else(impossible)
@@ -99,7 +99,7 @@ impl SharedRateLimiter {
         let key = self.key(limit, payer);
         let mut script = invocation(&self.charge, &key, limit);
         script.arg(interval_us(limit).saturating_mul(u64::from(self.failed_authentication_cost)));
-        self.redis.run::<()>("limit_charge", &script).await
+        self.redis.run::<()>(Operation::LimitCharge, &script).await
     }
 
     fn limit(&self, class: LimitClass, payer: Payer<'_>) -> Option<Limit> {

@@ -85,7 +85,7 @@ impl WebhookReceiver {
             };
             let (provider, id) = (failed.provider.clone(), failed.application_id);
             let outcome = self.apply_failed(connection, failed).await?;
-            if matches!(outcome, Applied::Settled(_)) && !jobs::complete(connection, lease).await? {
+            if matches!(outcome, Applied::Settled(..)) && !jobs::complete(connection, lease).await? {
                 return Err(Error::LeaseLost.into());
             }
             Ok(Some((provider, id, Ok(outcome))))
@@ -95,7 +95,7 @@ impl WebhookReceiver {
         let Some((provider, id, outcome)) = retried else { return Ok(Outcome::Superseded) };
         self.tell(&provider, id, &outcome);
         match outcome? {
-            Applied::Settled(_) => Ok(Outcome::Completed),
+            Applied::Settled(..) => Ok(Outcome::Completed),
             Applied::Failed(error) => Err(error),
         }
     }

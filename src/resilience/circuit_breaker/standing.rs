@@ -16,6 +16,8 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
     /// The name in logs, metrics and responses.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -96,6 +96,7 @@ impl From<&BeginJob> for BeginRow {
 }
 
 impl FixedStatement for BeginJobs {
+    const NAME: &'static str = "begin_jobs";
     /// `a` is the application as the statement found it. A row that another transaction changes at the same moment is not
     /// `moved`; `ready` is null then, and the job is begun again.
     ///

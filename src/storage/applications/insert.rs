@@ -135,6 +135,7 @@ impl NewRow {
 const STORED_COLUMNS: usize = 17;
 
 impl FixedStatement for InsertApplications {
+    const NAME: &'static str = "insert_applications";
     /// `judged` is evaluated once per row, in order, so the second of two rows in one statement sees the claim of the
     /// first.
     const SQL: &'static str = "\

@@ -184,6 +184,7 @@ struct ExamineNewest {
 }
 
 impl FixedStatement for ExamineNewest {
+    const NAME: &'static str = "examine_newest";
     const SQL: &'static str = examining!("ORDER BY a.id DESC");
 
     fn bind<'b>(&'b self, binder: &mut Binder<'_, 'b>) -> QueryResult<()> {
@@ -198,6 +199,7 @@ struct ExamineOwn {
 }
 
 impl FixedStatement for ExamineOwn {
+    const NAME: &'static str = "examine_own";
     /// A range instead of an equality keeps the account in the sort order, which only one index supports. With another
     /// index, the planner might read all applications to find those of this account.
     const SQL: &'static str = examining!(
@@ -218,6 +220,7 @@ struct ExamineStatus {
 }
 
 impl FixedStatement for ExamineStatus {
+    const NAME: &'static str = "examine_status";
     /// A range instead of an equality, as in [`ExamineOwn`].
     const SQL: &'static str = examining!(
         "AND a.deleted_at IS NULL AND a.status >= ?::text::application_status AND a.status <= ?::text::application_status \

@@ -190,6 +190,7 @@ impl ClaimJobs {
 }
 
 impl FixedStatement for ClaimJobs {
+    const NAME: &'static str = "claim_jobs";
     /// Claims jobs with an expired lease first, then jobs whose bureau did not answer in time, then due jobs by priority and
     /// age. The first two kinds have already waited, and behind a queue that never empties they would wait forever.
     ///
@@ -321,6 +322,7 @@ pub async fn explain_claim(connection: &mut AsyncPgConnection, claim: &Claim) ->
 struct ClaimExhausted(ClaimInput);
 
 impl FixedStatement for ClaimExhausted {
+    const NAME: &'static str = "claim_exhausted";
     const SQL: &'static str = concat!(
         "WITH input AS (SELECT ?::integer AS batch, ?::text AS worker, ?::bigint AS lease_ms, ?::text[] AS tasks, \
             ?::integer[] AS attempts), \

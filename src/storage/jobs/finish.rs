@@ -41,6 +41,7 @@ rows! {
 }
 
 impl FixedStatement for FinishJobs {
+    const NAME: &'static str = "finish_jobs";
     const SQL: &'static str = concat!(
         "WITH wanted AS (SELECT * FROM ?), \
         finished AS (DELETE FROM pending_jobs j USING wanted w \

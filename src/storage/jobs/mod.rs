@@ -25,7 +25,7 @@ use uuid::Uuid;
 pub use self::claim::{Claim, Claimed, ClaimedJob, KnownTask, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::enqueue::{NewJob, enqueue};
-pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures};
+pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures, oldest_due};
 pub(super) use self::finish::job_history;
 pub use self::finish::{complete, supersede};
 pub use self::grouped::Supersede;
@@ -80,6 +80,7 @@ rows! {
 }
 
 impl FixedStatement for RenewLeases {
+    const NAME: &'static str = "renew_leases";
     /// A renewal never waits for a lock. It shares a transaction with other writes, and two groups that each renew a lease
     /// of a job that the other group ends would deadlock. A job that another transaction has locked is skipped and counts as
     /// held while its token is unchanged; the next renewal checks it again.
@@ -167,6 +168,7 @@ impl From<&Release> for ReleaseRow {
 }
 
 impl FixedStatement for ReleaseJobs {
+    const NAME: &'static str = "release_jobs";
     const SQL: &'static str = "\
         WITH wanted AS (SELECT * FROM ?) \
         UPDATE pending_jobs j SET lease_token = NULL, leased_until = NULL, leased_by = NULL, \

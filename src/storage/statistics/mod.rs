@@ -156,6 +156,7 @@ struct ReadFigures {
 }
 
 impl FixedStatement for ReadFigures {
+    const NAME: &'static str = "read_figures";
     /// Amounts are text, because a JSON number would lose decimals.
     const SQL: &'static str = reading!(
         "periods AS (SELECT ?::date AS first_day, ?::date AS first_month), \
@@ -264,6 +265,7 @@ struct CountListed {
 }
 
 impl FixedStatement for CountListed {
+    const NAME: &'static str = "count_listed";
     const SQL: &'static str = reading!(
         "narrowed AS (SELECT ?::text AS status) \
         SELECT greatest((SELECT count(*) FROM published), (SELECT count(*) FROM waiting)) < w.bound AS is_exact, \

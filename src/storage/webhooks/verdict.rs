@@ -215,6 +215,7 @@ struct Completed {
 }
 
 impl FixedStatement for CompleteJob {
+    const NAME: &'static str = "complete_job";
     /// A worker that is running the job loses its lease, because the fencing token is deleted with the row.
     const SQL: &'static str = concat!(
         "WITH finished AS (DELETE FROM pending_jobs WHERE application_id = ? AND task_name = ? RETURNING *), ",

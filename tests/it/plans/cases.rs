@@ -192,6 +192,7 @@ pub(super) const CASES: &[Case] = cases! {
     "jobs::finish::complete" [0] ["pending_jobs_pkey"] |sql, w| jobs::complete(sql, w.job.lease);
     "jobs::finish::supersede" [0] ["pending_jobs_pkey"] |sql, w| async move { jobs::supersede(sql, &[w.job.lease]).await };
     "jobs::figures::depth" [0] [] |sql, _w| jobs::depth(sql);
+    "jobs::figures::oldest_due" [0] ["pending_jobs_lanes_idx", "pending_jobs_leases_idx"] |sql, _w| jobs::oldest_due(sql);
     "jobs::figures::lane_figures" [0] ["pending_jobs_lanes_idx"] |sql, _w| jobs::lane_figures(sql);
     "jobs::figures::dead_letters" [0] [] |sql, _w| jobs::dead_letters(sql);
     "jobs::list::list_page" [0] ["pending_jobs_pkey"]

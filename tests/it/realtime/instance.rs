@@ -180,11 +180,11 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
         .collect();
     let settings = Settings::from_variables(&variables).unwrap();
     Resources {
-        database: Database::connect(database.url(), &settings.database, key_ring(&settings)).await.unwrap(),
+        database: Database::connect(database.url(), &settings.database, key_ring(&settings), None).await.unwrap(),
         secrets: Arc::new(settings.complete_secrets(&Clock::system()).unwrap()),
         settings: Arc::new(settings),
         clock: Clock::system(),
-        metrics: Arc::new(Metrics::new().unwrap()),
+        metrics: Arc::new(Metrics::new(&aval::app::known_labels()).unwrap()),
         work: Arc::default(),
         faults: Arc::new(Faults::new(true)),
         logger: quiet(),

@@ -132,7 +132,7 @@ impl TestEngine {
 /// Starts an engine on a database that may already have another one.
 pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    let metrics = Arc::new(Metrics::new().unwrap());
+    let metrics = Arc::new(Metrics::new(&aval::app::known_labels()).unwrap());
     let settings = Arc::new(settings(overrides));
     Engine::start(settings, database.url(), metrics, Clock::system(), logger, CancellationToken::new())
         .await

@@ -36,7 +36,7 @@ fn sessions() -> Sessions {
         close_above_bytes: 60_000,
         max_replay: MAX_REPLAY,
     };
-    Sessions::new(&settings, Arc::new(Metrics::new().unwrap()))
+    Sessions::new(&settings, Arc::new(Metrics::new(&KnownLabels::default()).unwrap()))
 }
 
 fn viewer(account: &str, applications: Visibility) -> Viewer {

@@ -147,7 +147,7 @@ fn values_from_the_document_replace_those_of_the_client() {
 
 #[test]
 fn refusals_are_counted_by_country_and_reason() {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new(&KnownLabels::default()).unwrap();
     read(&with("identity_document", "\"12345678A\"")).unwrap_err().count(&metrics);
     read(&with("country", "\"FR\"")).unwrap_err().count(&metrics);
     let errors = &metrics.applications_validation_errors_total;
