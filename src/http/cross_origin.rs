@@ -11,7 +11,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use crate::config::CorsSettings;
 
 /// Response headers that pages may read.
-const EXPOSED: [&str; 9] = [
+const EXPOSED: [&str; 10] = [
     "content-disposition",
     "etag",
     "idempotency-replayed",
@@ -19,6 +19,7 @@ const EXPOSED: [&str; 9] = [
     "ratelimit",
     "ratelimit-policy",
     "retry-after",
+    "traceresponse",
     "www-authenticate",
     "x-request-id",
 ];

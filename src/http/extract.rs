@@ -70,15 +70,8 @@ impl FromRequest for CountryPath {
 pub struct RequestContext {
     /// The client's `X-Request-ID`, or a generated one.
     pub request_id: RequestId,
-    /// The client's W3C trace context, if it sent a valid one.
-    pub traceparent: Option<String>,
-}
-
-impl RequestContext {
-    /// The trace ID.
-    pub fn trace_id(&self) -> Option<&str> {
-        self.traceparent.as_deref()?.split('-').nth(1)
-    }
+    /// The W3C trace context of the request's span, or of the client if traces are off.
+    pub traceparent: String,
 }
 
 impl FromRequest for RequestContext {

@@ -43,7 +43,11 @@ impl Update {
                 topics: vec![Topic::All, Topic::Country(changed.country), Topic::Application(changed.id)],
                 viewers: Viewers::OwnerAndStaff(changed.created_by.clone()),
                 application: Some(changed.id),
-                frame: Frame::application_update(Position { epoch, offset }, changed),
+                frame: Frame::application_update(
+                    Position { epoch, offset },
+                    event.traceparent.as_deref(),
+                    changed,
+                ),
             });
         }
         match types.find(&event.event_type)?.audience {

@@ -30,6 +30,7 @@ use crate::domain::banking::BankingData;
 use crate::providers::retry_after::pause;
 use crate::providers::{BureauRequest, acceptance};
 use crate::resilience::circuit_breaker::CallResult;
+use crate::telemetry::trace;
 
 /// The result of an attempt.
 #[derive(Debug)]
@@ -158,7 +159,7 @@ async fn exchange(
     if let Some(id) = &ask.request_id {
         request = request.insert_header(("x-request-id", id.as_str()));
     }
-    if let Some(trace) = ask.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+    if let Some(trace) = trace::traceparent().and_then(|text| HeaderValue::from_str(&text).ok()) {
         request = request.insert_header(("traceparent", trace));
     }
     if endpoint.mode == ProviderMode::Async {

@@ -28,6 +28,7 @@ use crate::resilience::circuit_breaker::{
 };
 use crate::resilience::retry_budget::RetryBudget;
 use crate::telemetry::metrics::{Metrics, seconds};
+use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 pub(super) struct Lane {
     endpoint: Endpoint,
@@ -229,7 +230,7 @@ impl Lane {
         ask: &FetchBankingData,
     ) -> Result<BankingAnswer, Failure> {
         let began = self.clock.monotonic();
-        let reply = call::send(&self.client, &self.endpoint, question, ask, self.clock.now()).await;
+        let reply = self.call(question, ask).await;
         let took = self.clock.monotonic().saturating_sub(began);
         self.count(reply.status());
         let labels = [self.country.code(), self.provider()];
@@ -254,6 +255,28 @@ impl Lane {
             }
             BureauAnswer::Failed(failure) => Err(failure),
         }
+    }
+
+    async fn call(&self, question: &BureauRequest, ask: &FetchBankingData) -> BureauAnswer {
+        let attributes = || {
+            vec![
+                KeyValue::new("http.request.method", "POST"),
+                KeyValue::new("server.address", self.endpoint.base_url.clone()),
+                KeyValue::new("provider.name", self.provider()),
+                KeyValue::new("application.id", ask.application_id.to_string()),
+                KeyValue::new("application.country", self.country.code()),
+                KeyValue::new("circuit_breaker.state", self.state().as_str()),
+            ]
+        };
+        let sending = async {
+            let reply = call::send(&self.client, &self.endpoint, question, ask, self.clock.now()).await;
+            trace::set(|| vec![KeyValue::new("provider.status", reply.status())]);
+            if matches!(reply.result(), Some(CallResult::Failure)) {
+                trace::fail(reply.status());
+            }
+            reply
+        };
+        trace::in_span("call_banking_provider", SpanKind::Client, attributes, sending).await
     }
 
     fn error(&self, reason: &'static str, cause: String) -> Error {

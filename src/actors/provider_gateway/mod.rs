@@ -37,6 +37,7 @@ use crate::supervision::faults::{FaultPoint, Faults};
 use crate::supervision::handle::LivenessGuard;
 use crate::supervision::limited::catch_panic;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Carried;
 
 mod call;
 pub mod events;
@@ -134,8 +135,8 @@ pub struct FetchBankingData {
     pub application_id: ApplicationId,
     /// The request that caused the call, passed on as `X-Request-ID`.
     pub request_id: Option<RequestId>,
-    /// Its W3C trace context, passed on unchanged.
-    pub traceparent: Option<String>,
+    /// The trace of the call.
+    pub trace: Carried,
 }
 
 /// The result of a request to a bureau. Errors returned instead ([`Error::Panicked`], [`Error::Internal`]) are Aval's
@@ -270,7 +271,8 @@ pub struct Call {
 impl Call {
     async fn answer(self: Box<Self>, mut caller: OneshotSender<Result<BankingAnswer>>) {
         let Self { lane, admission, ask, alive, log } = *self;
-        let work = catch_panic("provider call", lane.carry_out(admission, ask));
+        let trace = ask.trace.clone();
+        let work = trace.run(catch_panic("provider call", lane.carry_out(admission, ask)));
         let answer = tokio::select! {
             biased;
             () = alive.cancelled() => return,

@@ -174,7 +174,7 @@ pub(in crate::http) async fn receive(
         confirmation,
         body,
         request_id: context.request_id,
-        traceparent: context.traceparent,
+        traceparent: Some(context.traceparent),
     };
     let receipt = state.lending.confirm(&state.webhooks.receiver, &message).await?;
     Ok(HttpResponse::Ok().json(WebhookReceipt::from(receipt)))
