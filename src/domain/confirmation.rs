@@ -182,7 +182,7 @@ impl Confirmation {
     }
 }
 
-/// Whether a text contains a part of the applicant's name, ignoring case and accents, or the document.
+/// Whether a string contains a part of the applicant's name, ignoring case and accents, or the document.
 fn identifies_applicant(text: &str, name: &FullName, document: &IdentityDocument) -> bool {
     let folded: String = text.chars().map(fold).collect();
     let name: String = name.reveal().chars().map(fold).collect();

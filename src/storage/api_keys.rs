@@ -60,7 +60,7 @@ impl ApiKey {
     /// The prefix of every key. It lets secret scanners recognise a leaked key.
     pub const WORD: &'static str = "aval";
 
-    /// Whether a text is meant to be an API key. Access tokens never have an underscore among their first five
+    /// Whether a string is meant to be an API key. Access tokens never have an underscore among their first five
     /// characters.
     pub fn is_key(text: &str) -> bool {
         text.strip_prefix(Self::WORD).is_some_and(|rest| rest.starts_with('_'))

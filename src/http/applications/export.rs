@@ -180,7 +180,7 @@ impl Download {
         }
     }
 
-    /// A download may take long; it is aborted when the account's access ends.
+    /// A download may take a long time; it is aborted when the account's access ends.
     async fn allowed_lines(&mut self) -> Result<Vec<u8>> {
         if !self.state.accounts.is_still_good(&self.principal).await? {
             return Err(Error::Forbidden(PublicMessage::new("The account's access has ended.")));

@@ -144,7 +144,7 @@ pub(in crate::http) async fn receive(
 ) -> Answer {
     let settings = &state.resources.settings;
     let limit_bytes = settings.webhooks.body_limit_bytes;
-    body::check_announced(&request, limit_bytes)?;
+    body::check_declared_length(&request, limit_bytes)?;
     let signature = senders::signature(request.headers()).ok_or_else(|| unauthenticated(&state))?;
     let body = body::raw(&request, &settings.server, payload.into_inner(), limit_bytes).await?;
     let now = state.resources.clock.now();

@@ -99,7 +99,7 @@ async fn examine(
     Ok(Total { count: found.fitting, is_exact: found.examined <= i64::from(at_most) })
 }
 
-/// A [`ListFilter`] as statement parameters. A null parameter does not filter.
+/// A [`ListFilter`] as statement parameters. A null parameter matches every application.
 struct Conditions {
     first_id: Uuid,
     end_id: Uuid,

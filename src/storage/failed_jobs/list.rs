@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::storage::schema::failed_jobs;
 use crate::storage::types::{FailedJobStatus, PgFailedJobStatus};
 
-/// The filter of a list of dead letters. `None` does not filter.
+/// Selects the dead letters of a list. A field that is `None` matches every one.
 #[derive(Debug, Clone, Default)]
 pub struct LetterFilter {
     pub status: Option<FailedJobStatus>,
