@@ -187,7 +187,7 @@ impl Frame {
         Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
     }
 
-    /// `application_update`: a change of an application.
+    /// `application_update`: a change to an application.
     pub(super) fn application_update(position: Position, changed: &ApplicationChanged) -> Self {
         let data = UpdateData {
             id: changed.id,
