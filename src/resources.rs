@@ -31,7 +31,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Logs and counts stored labels that this version does not know.
+    /// Logs and counts stored labels unknown to this version.
     pub fn note_unknown<'a>(&self, table: &'static str, labels: impl Iterator<Item = &'a str>) {
         for label in labels {
             self.metrics.unknown_labels_total.with_label_values(&[table]).inc();

@@ -36,7 +36,7 @@ impl FromRequest for ApplicationPath {
     }
 }
 
-/// Any other UUID in the path.
+/// The identifier, from the path, of a resource other than an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdPath(pub Uuid);
 
@@ -80,7 +80,7 @@ impl FromRequest for RequestContext {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let context = request.extensions().get::<Self>().cloned();
-        ready(context.ok_or_else(|| Error::internal("a request without its context").into()))
+        ready(context.ok_or_else(|| Error::internal("the request has no RequestContext").into()))
     }
 }
 

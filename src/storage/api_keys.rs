@@ -89,7 +89,7 @@ impl std::fmt::Debug for ApiKey {
 }
 
 impl From<ApiKeyRow> for ApiKey {
-    /// Scopes that this version does not know grant nothing; a newer version created them.
+    /// Scopes unknown to this version grant nothing; a newer version created them.
     fn from(row: ApiKeyRow) -> Self {
         Self {
             id: row.id,

@@ -23,7 +23,7 @@ use crate::domain::status::Status;
 use crate::error::Result;
 use crate::json::pointer_step;
 
-/// One change of an application.
+/// One change to an application.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
     pub id: Uuid,

@@ -191,7 +191,7 @@ impl Frame {
         Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
     }
 
-    /// `application_update`: a change of an application, with the trace context of the change.
+    /// `application_update`: a change to an application, with the trace context of the change.
     pub(super) fn application_update(
         position: Position,
         traceparent: Option<&str>,

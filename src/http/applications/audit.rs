@@ -26,7 +26,7 @@ pub struct AuditTrail {
     pub entries: Vec<AuditEntryView>,
 }
 
-/// One change of an application.
+/// One change to an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditEntryView {
     /// The identifier.

@@ -1,4 +1,4 @@
-//! Readers of values that several requests share, for JSON values and query parameters.
+//! Parsers of single values that several requests share, for JSON values and query parameters.
 
 use std::ops::RangeInclusive;
 
@@ -17,7 +17,7 @@ use crate::json::{Refusal, bad_type, string, whole_number};
 /// Maximum length of a reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
-/// Reads a JSON string with the reader of a query parameter.
+/// Reads a JSON string with the parser of a query parameter.
 pub(in crate::http) fn text<T>(
     read: impl Fn(&str) -> Result<T, Refusal>,
 ) -> impl Fn(&RawValue) -> Result<T, Refusal> {

@@ -31,9 +31,9 @@ pub struct Total {
 /// The bounds on the work for a total.
 #[derive(Debug, Clone, Copy)]
 pub struct TotalBounds {
-    /// The most applications to examine.
+    /// The maximum number of applications to examine.
     pub examined: u32,
-    /// The most events to add to the counters ([`statistics::Question`]).
+    /// The maximum number of events to add to the counters ([`statistics::Question`]).
     pub uncounted: u32,
 }
 

@@ -147,7 +147,7 @@ async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<FailedJob,
 /// Checks that a letter may change from one status to another.
 ///
 /// # Errors
-/// [`Error::Conflict`] with both statuses if not; [`Error::UnknownLabel`] for a status that this version does not know.
+/// [`Error::Conflict`] with both statuses if not; [`Error::UnknownLabel`] for a status unknown to this version.
 fn check(from: &PgLabel<FailedJobStatus>, to: FailedJobStatus) -> Result<()> {
     let unknown = || Error::unknown_label("status of a dead letter", from.0.text(FailedJobStatus::as_str));
     let from = from.0.known().ok_or_else(unknown)?;

@@ -166,7 +166,7 @@ impl ClaimInput {
     }
 }
 
-/// The maximum number of attempts of a job's task, or null if the worker does not know the task.
+/// The maximum number of attempts of a job's task, or null if the task is unknown to the worker.
 macro_rules! attempts_of_task {
     () => {
         "((SELECT attempts FROM input)::integer[])[array_position((SELECT tasks FROM input)::text[], task_name)]"

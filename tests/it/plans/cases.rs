@@ -50,7 +50,7 @@ use crate::support::engine::application;
 pub(super) struct Case {
     /// `module::function`, and the variant.
     pub(super) name: &'static str,
-    /// The most months that one statement may read of applications or of tables that refer to them.
+    /// The maximum number of months that one statement may read of applications or of tables that refer to them.
     pub(super) months: usize,
     /// Indexes that must be used, without the months in their names.
     pub(super) indexes: &'static [&'static str],
@@ -202,8 +202,8 @@ pub(super) const CASES: &[Case] = cases! {
     "lanes::paused" [0] [] |sql, _w| lanes::paused(sql);
     "lanes::change" [0] [] |sql, w| async move { lanes::change(sql, &pause(w)).await };
 
-    "login_addresses::remember" [0] ["login_addresses_pkey"]
-        |sql, w| login_addresses::remember(sql, w.user, &[7; 32], w.now);
+    "login_addresses::record" [0] ["login_addresses_pkey"]
+        |sql, w| login_addresses::record(sql, w.user, &[7; 32], w.now);
     "login_addresses::is_known" [0] ["login_addresses_pkey"]
         |sql, w| login_addresses::is_known(sql, &w.user_name, &[7; 32]);
     "login_addresses::delete_before" [0] ["login_addresses_expiry_idx"]
