@@ -211,8 +211,8 @@ pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Resu
 /// Reads the complete body, at most `limit_bytes`. The client has half of the request timeout to send it; the rest is
 /// for processing.
 ///
-/// Receiving the body may take long, and the client was authorised before. The principal is therefore checked again
-/// afterwards.
+/// Receiving the body may take a long time, and the client was authorised before. The principal is therefore checked
+/// again afterwards.
 pub(super) async fn raw(
     request: &HttpRequest,
     settings: &ServerSettings,

@@ -174,7 +174,7 @@ impl Work<'_> {
     }
 
     async fn ask_bureau(&self, case: &PendingCase) -> Result<BankingAnswer> {
-        let question = FetchBankingData {
+        let fetch = FetchBankingData {
             country: case.country,
             subject: Subject {
                 full_name: case.full_name.clone(),
@@ -184,7 +184,7 @@ impl Work<'_> {
             request_id: self.job.request_id.clone(),
             traceparent: self.job.traceparent.clone(),
         };
-        self.parts.gateway.ask(question).await?
+        self.parts.gateway.ask(fetch).await?
     }
 
     /// Whether jobs of this country stay in the queue in the breaker's current state.
