@@ -89,7 +89,7 @@ macro_rules! sections {
                 $(#[$doc])*
                 pub $section: $settings,
             )+
-            /// Problems that development logs and production rejects.
+            /// Problems that are logged in development and rejected in production.
             #[serde(skip)]
             pub warnings: Vec<String>,
         }

@@ -83,7 +83,7 @@ impl IdentityDocument {
     }
 
     /// Whether `text` contains the document, ignoring separators and case.
-    pub fn stands_in(&self, text: &str) -> bool {
+    pub fn occurs_in(&self, text: &str) -> bool {
         let kept = text.chars().filter(|character| character.is_alphanumeric());
         kept.flat_map(char::to_uppercase).collect::<String>().contains(&self.0)
     }

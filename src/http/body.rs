@@ -215,8 +215,8 @@ pub(super) fn check_declared_length(request: &HttpRequest, limit_bytes: usize) -
 /// Reads the complete body, at most `limit_bytes`. The client has half of the request timeout to send it; the rest is
 /// for processing.
 ///
-/// Receiving the body may take a long time, and the client was authorised before it began. The principal is therefore
-/// checked again afterwards.
+/// Receiving the body may take a long time, and the client was authorised before. The principal is therefore checked
+/// again afterwards.
 pub(super) async fn raw(
     request: &HttpRequest,
     settings: &ServerSettings,

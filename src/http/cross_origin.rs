@@ -92,7 +92,7 @@ mod tests {
     use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
 
     #[test]
-    fn websockets_are_for_own_and_allowed_pages_and_for_clients_that_are_no_pages() {
+    fn websockets_are_for_own_and_allowed_pages_and_for_clients_that_are_not_pages() {
         let settings =
             CorsSettings { allowed_origins: vec!["https://console.example".to_owned()], max_age_seconds: 1 };
         for (origin, allowed) in [

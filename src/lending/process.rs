@@ -189,7 +189,7 @@ impl Work<'_> {
     }
 
     async fn fetch(&self, case: &PendingCase) -> Result<BankingAnswer> {
-        let question = FetchBankingData {
+        let fetch = FetchBankingData {
             country: case.country,
             subject: Subject {
                 full_name: case.full_name.clone(),
@@ -199,7 +199,7 @@ impl Work<'_> {
             request_id: self.job.request_id.clone(),
             trace: trace::Carried::capture(),
         };
-        let answer = self.parts.gateway.ask(question).await??;
+        let answer = self.parts.gateway.ask(fetch).await??;
         if matches!(answer, BankingAnswer::CircuitOpen(_)) {
             trace::set(|| vec![KeyValue::new("circuit_breaker.state", "open")]);
         }

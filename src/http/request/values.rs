@@ -53,7 +53,7 @@ pub(in crate::http) fn any_text(text: &str) -> Result<String, Refusal> {
 pub(in crate::http) fn word(text: &str) -> Result<String, Refusal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let is_word = text.len() <= 64 && text.chars().all(plain);
-    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_word", "is not a valid name".to_owned()))
+    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_identifier", "is not a valid name".to_owned()))
 }
 
 /// Reads a number from 1 to `max` that consists only of digits.

@@ -32,7 +32,7 @@ pub struct ClaimedJob {
     pub request_id: Option<RequestId>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// The bureau's reference, if the bureau promised an answer but did not send it in time.
+    /// The bureau's reference, if the bureau announced a later answer but did not send it in time.
     pub unanswered_reference: Option<String>,
 }
 

@@ -92,7 +92,7 @@ impl KeyRing {
     /// Seals `plain` for `field` of `row`.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the system has no randomness, or for more than 256 GiB.
+    /// [`Error::Internal`] if the system provides no random bytes, or for more than 256 GiB.
     pub fn seal_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, plain: &[u8]) -> Result<Vec<u8>> {
         self.seal_at(EnvelopeLocation::of(field, row.as_ref()), plain)
     }

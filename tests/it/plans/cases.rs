@@ -18,7 +18,7 @@ use aval::storage::applications::{
 use aval::storage::circuit_events::NewCircuitEvent;
 use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
-use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
+use aval::storage::failed_jobs::{DeadLetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
 use aval::storage::jobs::{
     Claim, DeadLetter, Heartbeat, JobFilter, KnownTask, NewJob, Priority, Quota, Release,
@@ -149,13 +149,13 @@ pub(super) const CASES: &[Case] = cases! {
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
 
     "failed_jobs::list::list_page" [0] ["failed_jobs_pkey"]
-        |sql, w| async move { failed_jobs::list_page(sql, &LetterFilter::default(), Some(w.letter), 21).await };
+        |sql, w| async move { failed_jobs::list_page(sql, &DeadLetterFilter::default(), Some(w.letter), 21).await };
     "failed_jobs::list::list_page of a status" [0] ["failed_jobs_status_idx"] |sql, _w| async move {
-        let filter = LetterFilter { status: Some(FailedJobStatus::Ignored), ..LetterFilter::default() };
+        let filter = DeadLetterFilter { status: Some(FailedJobStatus::Ignored), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
     };
     "failed_jobs::list::list_page of an application" [0] ["failed_jobs_application_idx"] |sql, w| async move {
-        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        let filter = DeadLetterFilter { application_id: Some(w.application), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
     };
     "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.letter);
@@ -167,7 +167,7 @@ pub(super) const CASES: &[Case] = cases! {
         Ok::<_, Error>(())
     };
     "failed_jobs::retry::retry_all" [ALL] ["failed_jobs_"] |sql, w| async move {
-        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        let filter = DeadLetterFilter { application_id: Some(w.application), ..DeadLetterFilter::default() };
         failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
     };
 

@@ -156,7 +156,7 @@ impl WsSession {
         let credentials = self.credentials;
         let looking = async move {
             match principal {
-                Some(principal) => accounts.is_still_good(&principal).await,
+                Some(principal) => accounts.is_still_valid(&principal).await,
                 None => Ok(true),
             }
         };
