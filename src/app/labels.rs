@@ -19,6 +19,7 @@ use crate::resources::TABLES_WITH_LABELS;
 use crate::storage::replica;
 use crate::storage::scheduled_runs::Outcome;
 use crate::telemetry::labels::KnownLabels;
+use crate::telemetry::trace;
 use crate::{http, redis};
 
 /// Every actor and task that is restarted after a failure.
@@ -66,6 +67,7 @@ pub fn known_labels() -> KnownLabels {
         routes: http::endpoint_labels().into_iter().collect(),
         run_outcomes: Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect(),
         recurring_tasks: RecurringTask::ALL.into_iter().map(RecurringTask::name).collect(),
+        span_results: trace::ExportResult::VALUES.iter().copied().collect(),
         tables: TABLES_WITH_LABELS.into_iter().collect(),
         tasks: TASKS.into_iter().collect(),
         webhook_results: MessageResult::VALUES.iter().copied().collect(),

@@ -29,6 +29,7 @@ use crate::config::RedisSettings;
 use crate::error::{Error, Result};
 use crate::telemetry::labels::label_values;
 use crate::telemetry::metrics::{Metrics, seconds};
+use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 /// The component's name in logs and errors.
 pub const NAME: &str = "redis";
@@ -222,13 +223,15 @@ impl Redis {
             count(CallResult::Refused);
             return Err(Error::unavailable(NAME, "the circuit breaker is open"));
         }
-        let exchanged = tokio::time::timeout(inner.timeout, self.exchange(message)).await;
-        let (result, answer) = match exchanged {
-            Ok(Ok(answer)) => (CallResult::Ok, Ok(answer)),
-            Ok(Err(failure @ Failure::UnexpectedType(_))) => (CallResult::Foreign, Err(failure)),
-            Ok(Err(failure @ Failure::Unavailable(_))) => (CallResult::Error, Err(failure)),
-            Err(_) => (CallResult::Timeout, Err(Failure::Unavailable("the command timed out".to_owned()))),
+        let attributes = || {
+            vec![
+                KeyValue::new("db.system.name", "redis"),
+                KeyValue::new("db.operation.name", operation.as_str()),
+            ]
         };
+        let sending = self.exchange_in_time(message);
+        let name = format!("redis {}", operation.as_str());
+        let (result, answer) = trace::in_span(name, SpanKind::Client, attributes, sending).await;
         count(result);
         let now = inner.clock.monotonic();
         let took = seconds(now.saturating_sub(started));
@@ -239,6 +242,23 @@ impl Redis {
         };
         self.note(away, now);
         answer.map_err(|failure| Error::unavailable(NAME, failure.cause()))
+    }
+
+    /// The result as the label of `redis_calls_total`, and the answer.
+    async fn exchange_in_time<T: FromRedisValue>(
+        &self,
+        message: Message<'_>,
+    ) -> (CallResult, Result<T, Failure>) {
+        let (result, answer) = match tokio::time::timeout(self.inner.timeout, self.exchange(message)).await {
+            Ok(Ok(answer)) => (CallResult::Ok, Ok(answer)),
+            Ok(Err(failure @ Failure::UnexpectedType(_))) => (CallResult::Foreign, Err(failure)),
+            Ok(Err(failure @ Failure::Unavailable(_))) => (CallResult::Error, Err(failure)),
+            Err(_) => (CallResult::Timeout, Err(Failure::Unavailable("the command timed out".to_owned()))),
+        };
+        if answer.is_err() {
+            trace::fail(result.as_str());
+        }
+        (result, answer)
     }
 
     async fn exchange<T: FromRedisValue>(&self, message: Message<'_>) -> Result<T, Failure> {

@@ -71,6 +71,8 @@ pub struct KnownLabels {
     /// Outcomes of recurring tasks.
     pub run_outcomes: Values,
     pub recurring_tasks: Values,
+    /// Results of exporting spans.
+    pub span_results: Values,
     /// Tables with labels that a newer version may write.
     pub tables: Values,
     /// Tasks of jobs.

@@ -68,6 +68,7 @@ macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $([$($label:literal),*])?
         $(of [$($source:ident),*])? $(in $buckets:ident)?;)+) => {
         /// The metrics of one process.
+        #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
             $($(#[doc = $help])+ pub $field: $kind,)+
@@ -183,6 +184,11 @@ metrics! {
 
     /// Stored labels and events unknown to this version, written by a newer one, by table.
     unknown_labels_total: IntCounterVec ["table"] of [tables];
+
+    /// Finished spans. Those that trace_spans_exported_total does not count are waiting or were dropped.
+    trace_spans_finished_total: IntCounter;
+    /// Spans given to the exporter, by result: exported or failed.
+    trace_spans_exported_total: IntCounterVec ["result"] of [span_results];
 
     /// Pooled connections in use.
     db_connections_active: IntGauge;

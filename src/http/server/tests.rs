@@ -11,8 +11,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::http::health::Phase;
+use crate::telemetry::Telemetry;
 use crate::telemetry::labels::KnownLabels;
-use crate::telemetry::metrics::Metrics;
 
 /// A server state with a short request timeout that has not been opened.
 pub(in crate::http) fn server_state() -> HttpServerState {
@@ -22,7 +22,9 @@ pub(in crate::http) fn server_state() -> HttpServerState {
     ]);
     let settings = Arc::new(Settings::from_variables(&variables).unwrap());
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    HttpServerState::new(settings, Clock::system(), Arc::new(Metrics::new(&KnownLabels::default()).unwrap()), &logger).unwrap()
+    let known = KnownLabels::default();
+    let telemetry = Telemetry::new(&settings, &Clock::system(), logger, &known).unwrap();
+    HttpServerState::new(settings, Clock::system(), &telemetry).unwrap()
 }
 
 fn opened() -> HttpServerState {

@@ -95,7 +95,7 @@ impl Metric for HistogramVec {
 
 /// A gauge of a quantity that may be unknown. While it is, the metric has no series: neither 0 nor the last value would
 /// be true.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct MeasuredGauge(GaugeVec);
 
 impl MeasuredGauge {
@@ -140,14 +140,14 @@ pub trait Leads: Clone + Send + Sync + 'static {
     const LEADER: Leader;
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct RelayLeads;
 
 impl Leads for RelayLeads {
     const LEADER: Leader = Leader::Relay;
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct HousekeeperLeads;
 
 impl Leads for HousekeeperLeads {
@@ -157,7 +157,7 @@ impl Leads for HousekeeperLeads {
 /// Gauges about the whole database, which only the leader exports. Other instances have no series: theirs would be 0 or
 /// outdated, and a sum over the instances would be wrong. A value that is set after the leadership was lost is not
 /// exported either.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct LeaderGauges<L> {
     gauges: GaugeVec,
     leads: Arc<AtomicBool>,
