@@ -242,7 +242,9 @@ impl Engine {
         let capacity = self.resources.settings.actors.write_queue_capacity;
         for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, capacity, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
+            self.root.keep(handle, capacity, move |line| {
+                WriteBatcher::new(&resources, Arc::clone(&on_commit), line)
+            });
         }
     }
 

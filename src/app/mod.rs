@@ -55,6 +55,8 @@ pub struct App {
     server: ServerHandle,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
     address: SocketAddr,
+    /// The server of the metrics port.
+    metrics_server: Option<(ServerHandle, SocketAddr)>,
     database: StartedDatabase,
 }
 
@@ -86,18 +88,28 @@ impl App {
         let (server, address) = http::serve(&server_state)?;
         let server_handle = server.handle();
         let served = actix_rt::spawn(server);
+        let metrics_server = http::serve_metrics(&server_state)?.map(|(server, address)| {
+            let handle = server.handle();
+            actix_rt::spawn(server);
+            (handle, address)
+        });
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
         startup::prepare(&settings, &database, clock.now(), &logger).await?;
         let engine = Engine::start(settings, database.url(), telemetry, clock, fatal).await?;
         set_simulator_callbacks(&engine, address);
         prepare(&engine).await?;
         server_state.open(http_state(&engine));
-        Ok(Self { engine, server_state, server: server_handle, served, address, database })
+        Ok(Self { engine, server_state, server: server_handle, served, address, metrics_server, database })
     }
 
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the metrics port, if one is configured.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_server.as_ref().map(|(_, address)| *address)
     }
 
     pub fn engine(&self) -> &Engine {
@@ -111,7 +123,7 @@ impl App {
 
     /// Stops everything in order (see [`crate::shutdown`]).
     pub async fn shutdown(self) {
-        let Self { engine, server_state, server, served, database, .. } = self;
+        let Self { engine, server_state, server, served, metrics_server, database, .. } = self;
         let resources = engine.resources.clone();
         let shutdown = Shutdown::begin(
             &resources.clock,
@@ -153,6 +165,9 @@ impl App {
         }
         if let Some(Err(error)) = shutdown.stage("database", MIN_STAGE_TIME, database.stop()).await {
             warn!(resources.logger, "cannot stop the database cleanly"; error);
+        }
+        if let Some((server, _)) = metrics_server {
+            server.stop(false).await;
         }
         info!(resources.logger, "stopped");
     }

@@ -60,6 +60,8 @@ pub(super) fn settings(need: Need, variables: &HashMap<String, String>) -> Resul
         );
     for (variable, key) in [
         ("PORT", "server.port"),
+        ("METRICS_PORT", "server.metrics_port"),
+        ("HEALTH_CHECK_TIMEOUT", "server.health_check_timeout_seconds"),
         ("LOG_LEVEL", "log.level"),
         ("AVAL_DATA_DIR", "embedded.data_dir"),
         ("AVAL_PG_BIN", "embedded.bin_dir"),

@@ -18,6 +18,12 @@ pub struct ServerSettings {
     pub host: IpAddr,
     /// Port to listen on; 0: any free port.
     pub port: u16,
+    /// Port for metrics and health without credentials; 0: any free port; unset: none.
+    #[serde(default)]
+    pub metrics_port: Option<u16>,
+    /// Address of the metrics port; unset: `host`.
+    #[serde(default)]
+    pub metrics_host: Option<IpAddr>,
     /// Worker threads; 0: one per core.
     pub workers: usize,
     /// Largest accepted request body.
@@ -34,6 +40,8 @@ pub struct ServerSettings {
     pub keep_alive_ms: u64,
     /// Longest graceful shutdown.
     pub shutdown_timeout_ms: u64,
+    /// Longest wait for each dependency in health checks.
+    pub health_check_timeout_seconds: u64,
     /// How long readiness fails before the shutdown stops anything.
     pub drain_delay_ms: u64,
     /// How long a TCP peer may leave data unacknowledged before its connection is closed.
@@ -110,6 +118,7 @@ impl ServerSettings {
         at_least(self.request_timeout_ms, 100, "server.request_timeout_ms")?;
         at_least(self.request_head_timeout_ms, 100, "server.request_head_timeout_ms")?;
         at_least(self.keep_alive_ms, 100, "server.keep_alive_ms")?;
+        at_least(self.health_check_timeout_seconds, 1, "server.health_check_timeout_seconds")?;
         at_least(self.tcp_user_timeout_ms, 1000, "server.tcp_user_timeout_ms")?;
         at_least(bytes(self.max_connections), 1, "server.max_connections")?;
         at_least(self.tls.reload_interval_ms, 10, "server.tls.reload_interval_ms")?;
@@ -139,6 +148,10 @@ impl ServerSettings {
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
+    }
+
+    pub(crate) fn health_check_timeout(&self) -> Duration {
+        Duration::from_secs(self.health_check_timeout_seconds)
     }
 
     pub(crate) fn drain_delay(&self) -> Duration {

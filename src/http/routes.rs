@@ -212,8 +212,19 @@ const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api
 
 /// Builds the router from the table.
 pub(super) fn configure(config: &mut web::ServiceConfig, offer: EnabledRoutes) {
-    let mut rest = table(offer.faults);
-    rest.retain(|entry| offer.has(entry));
+    let mut entries = table(offer.faults);
+    entries.retain(|entry| offer.has(entry));
+    add_resources(config, entries);
+}
+
+/// Builds the router of the metrics port: metrics and health, without credentials and rate limits.
+pub(super) fn configure_monitoring(config: &mut web::ServiceConfig) {
+    let is_monitoring = |entry: &RouteEntry| entry.path.starts_with("/health") || entry.path == "/metrics";
+    let open = |entry| RouteEntry { access: Access::Public, limit: LimitClass::Exempt, ..entry };
+    add_resources(config, table(false).into_iter().filter(is_monitoring).map(open).collect());
+}
+
+fn add_resources(config: &mut web::ServiceConfig, mut rest: Vec<RouteEntry>) {
     while let Some(path) = rest.first().map(|entry| entry.path) {
         let (same_path, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|entry| entry.path == path);
         config.service(resource(path, same_path));

@@ -55,7 +55,7 @@ pub fn app(
         .wrap(from_fn(track_request))
 }
 
-async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> {
+pub(super) async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> {
     Err(if request.path().ends_with('/') { Rejection::TrailingSlash } else { Rejection::UnknownRoute })
 }
 

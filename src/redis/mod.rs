@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
-    TlsCertificates,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Script,
+    ScriptInvocation, TlsCertificates,
 };
 use bb8_redis::bb8::{ManageConnection, Pool, RunError};
 use slog::{Logger, info, warn};
@@ -46,6 +46,7 @@ label_values! {
         StreamDrop = "stream_drop",
         StreamNewest = "stream_newest",
         StreamRead = "stream_read",
+        Version = "version",
     }
 }
 
@@ -194,6 +195,15 @@ impl Redis {
         script: &ScriptInvocation<'_>,
     ) -> Result<T> {
         self.send(operation, Message::Script(script)).await
+    }
+
+    /// The version of the server; `None` before Redis 7, whose scripts cannot read it.
+    ///
+    /// # Errors
+    /// As [`Redis::call`].
+    pub async fn version(&self) -> Result<Option<String>> {
+        let script = Script::new("return redis.REDIS_VERSION or false");
+        self.run(Operation::Version, &script.prepare_invoke()).await
     }
 
     /// Opens a connection outside the pool, for blocking commands. It has no timeout and no breaker; the caller is

@@ -1,9 +1,9 @@
 //! The embedded migrations.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use diesel::connection::SimpleConnection as _;
-use diesel::migration::MigrationSource;
+use diesel::migration::{MigrationName, MigrationSource};
 use diesel::pg::Pg;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use diesel_async::{AsyncPgConnection, RunQueryDsl as _};
@@ -63,18 +63,55 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
     )))
 }
 
+/// The schema of a database, compared with the migrations of this version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaStatus {
+    /// The version of the PostgreSQL server.
+    pub server_version: String,
+    /// Applied migrations. There can be more than this version knows.
+    pub applied: usize,
+    /// Migrations of this version that are not applied.
+    pub pending: usize,
+    /// The newest applied migration.
+    pub newest: Option<String>,
+}
+
+/// Compares the applied migrations with those of this version.
+///
+/// # Errors
+/// [`Error::Internal`] if the embedded migrations cannot be read, or a database error.
+pub async fn status(connection: &mut AsyncPgConnection) -> Result<SchemaStatus> {
+    #[derive(diesel::QueryableByName)]
+    struct Server {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+    }
+    let query = diesel::sql_query("SELECT current_setting('server_version') AS version");
+    let Server { version: server_version } = query.get_result(connection).await?;
+    let applied = applied(connection).await?;
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::internal)?;
+    let is_pending = |name: &dyn MigrationName| !applied.contains(&name.version().to_string());
+    let pending = known.iter().filter(|migration| is_pending(migration.name())).count();
+    Ok(SchemaStatus { server_version, applied: applied.len(), pending, newest: applied.last().cloned() })
+}
+
 /// Whether all migrations have run; false if that cannot be determined.
 async fn is_up_to_date(connection: &mut AsyncPgConnection) -> bool {
+    let Ok(known) = MigrationSource::<Pg>::migrations(&MIGRATIONS) else { return false };
+    let Ok(applied) = applied(connection).await else { return false };
+    known.iter().all(|migration| applied.contains(&migration.name().version().to_string()))
+}
+
+/// The versions of the applied migrations.
+async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeSet<String>> {
     #[derive(diesel::QueryableByName)]
     struct Applied {
         #[diesel(sql_type = diesel::sql_types::Text)]
         version: String,
     }
-    let Ok(known) = MigrationSource::<Pg>::migrations(&MIGRATIONS) else { return false };
     let query = diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations");
-    let Ok(applied) = query.load::<Applied>(connection).await else { return false };
-    let applied: HashSet<String> = applied.into_iter().map(|row| row.version).collect();
-    known.iter().all(|migration| applied.contains(&migration.name().version().to_string()))
+    let applied = query.load::<Applied>(connection).await?;
+    Ok(applied.into_iter().map(|row| row.version).collect())
 }
 
 /// Reverts all migrations, newest first. For tests of reversibility.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::connection::{Instrumentation, InstrumentationEvent};
-use diesel_async::{AsyncConnectionCore as _, AsyncPgConnection};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 
 use super::operation;
 use crate::clock::Clock;

@@ -51,7 +51,10 @@ mod tests {
     #[test]
     fn an_operation_is_the_name_of_the_statement_or_its_verb_and_table() {
         for (sql, operation) in [
-            ("/* publish_outbox */ WITH last AS (SELECT last_offset FROM outbox_position) SELECT 1", "publish_outbox"),
+            (
+                "/* publish_outbox */ WITH last AS (SELECT last_offset FROM outbox_position) SELECT 1",
+                "publish_outbox",
+            ),
             (r#"SELECT "users"."id", "users"."role" FROM "users" WHERE "users"."id" = $1"#, "select_users"),
             (r#"INSERT INTO "failed_jobs" ("id") VALUES ($1)"#, "insert_failed_jobs"),
             (r#"UPDATE "sessions" SET "ended_at" = $1"#, "update_sessions"),

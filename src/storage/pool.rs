@@ -229,6 +229,14 @@ impl Database {
         }
     }
 
+    /// Whether the replica responds, if one is configured.
+    pub async fn replica_responds(&self) -> Option<bool> {
+        match &self.replica {
+            Some(replica) => Some(replica.responds().await),
+            None => None,
+        }
+    }
+
     /// The state of the replica, if one is configured.
     pub fn replica_state(&self) -> Option<ReplicaState> {
         self.replica.as_ref().map(|replica| replica.state())

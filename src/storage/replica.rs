@@ -99,6 +99,11 @@ impl Replica {
         }
     }
 
+    /// Whether the replica responds, even while it is not used.
+    pub(super) async fn responds(&self) -> bool {
+        self.try_to_read(&lag).await.is_ok()
+    }
+
     async fn try_to_read<R>(&self, work: &impl AsyncFn(&mut AsyncPgConnection) -> Result<R>) -> Result<R> {
         let lent = timeout(CONNECTION_TIMEOUT, self.pool.get()).await;
         let late = |_| Error::unavailable("replica", "timed out waiting for a connection");

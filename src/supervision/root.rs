@@ -139,13 +139,15 @@ impl Root {
         let (resources, stopping, fatal) =
             (self.resources.clone(), self.stopping.clone(), self.fatal.clone());
         let logger: Logger = resources.logger.new(slog::o!("actor" => name));
+        // Exported as 0 from the start.
+        let restarts = resources.metrics.actor_restarts_total.with_label_values(&[name]);
         self.keepers.spawn(async move {
             loop {
                 record_start().await;
                 if stopping.is_cancelled() {
                     return;
                 }
-                resources.metrics.actor_restarts_total.with_label_values(&[name]).inc();
+                restarts.inc();
                 let Some(pause) = budget.take(resources.clock.monotonic()) else {
                     crit!(logger, "restart budget of a permanent actor exhausted; stopping the process");
                     fatal.cancel();

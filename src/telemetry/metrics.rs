@@ -15,14 +15,13 @@ use prometheus::{
     TextEncoder,
 };
 
-pub use self::kinds::{HousekeeperGauges, MeasuredGauge, RelayGauges};
 use self::kinds::{Declared, Metric};
+pub use self::kinds::{HousekeeperGauges, MeasuredGauge, RelayGauges};
 use super::labels::{KnownLabels, Values};
 use crate::error::{Error, Result};
 
 /// Seconds, from cached answers to bureau timeouts.
-const LATENCY: &[f64] =
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const LATENCY: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Seconds, from an indexed read to the statement timeout. Fewer, because there are many operations.
 const QUERY: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -194,6 +193,8 @@ metrics! {
     db_connections_active: IntGauge;
     /// Idle pooled connections.
     db_connections_idle: IntGauge;
+    /// The most pooled connections, database.pool_size.
+    db_connections_max: IntGauge;
     /// Duration of database statements by operation, in seconds.
     db_query_duration_seconds: HistogramVec ["operation"] in QUERY;
     /// 1 while lists and statistics are read from the replica; absent without a replica.

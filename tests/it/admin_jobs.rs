@@ -135,7 +135,7 @@ async fn every_permanent_actor_is_listed_with_its_queue() {
     {
         let actor = actors.iter().find(|actor| actor["actor"] == name).unwrap_or_else(|| panic!("{name}"));
         assert_eq!((&actor["alive"], &actor["restarts"]), (&json!(true), &json!(0)), "{name}");
-        assert_eq!(actor["waiting"].is_null(), name != "write_batcher", "{name}");
+        assert!(actor["waiting"].as_i64().unwrap() >= 0, "{name}");
         assert!(actor["capacity"].as_u64().unwrap() > 0, "{name}");
     }
 }

@@ -88,7 +88,7 @@ async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
         "db_connections_idle",
         "websocket_connections_active",
         "actor_mailbox_depth",
-        "outbox_lag_seconds_count",
+        "outbox_lag_seconds",
     ] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
     }
@@ -109,7 +109,7 @@ async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
         eventually(series, async || (app.metric(series).await == value).then_some(())).await;
     }
     assert!(!text.contains("no/such/path"));
-    for (country, provider) in [("ES", "ASNEF-CIRBE"), ("IT", "CRIF")] {
+    for (country, provider) in [("ES", "asnef_cirbe"), ("IT", "crif")] {
         let labels = format!("country=\"{country}\",provider=\"{provider}\"");
         assert_eq!(
             app.metric(&format!("provider_calls_total{{{labels},status=\"success\"}}")).await,
@@ -187,7 +187,7 @@ async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_r
     assert_eq!(armed, json!({"target": "provider", "country": "ES", "failure_count": 5}));
     // Alone, so its calls are sequential: three in its first attempt, two in its second.
     let failed = app.submit(&spanish()).await;
-    let state = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
+    let state = r#"provider_circuit_breaker_state{country="ES",provider="asnef_cirbe"}"#;
     eventually("the breaker to open", async || (app.metric(state).await == 1.0).then_some(())).await;
     let calls = app.simulator().calls(Country::Es);
     assert_eq!(calls, 5);
@@ -224,7 +224,7 @@ async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_r
 async fn a_rate_limiting_bureau_is_called_again_after_its_pause_without_using_an_attempt() {
     let app = TestApp::start(&[]).await;
     let id = app.submit(&body(Country::Es, "90000016G")).await;
-    let limited = r#"provider_calls_total{country="ES",provider="ASNEF-CIRBE",status="rate_limited"}"#;
+    let limited = r#"provider_calls_total{country="ES",provider="asnef_cirbe",status="rate_limited"}"#;
     eventually("the bureau to limit the rate", async || (app.metric(limited).await >= 1.0).then_some(()))
         .await;
     let first = std::time::Instant::now();
@@ -237,7 +237,7 @@ async fn a_rate_limiting_bureau_is_called_again_after_its_pause_without_using_an
     assert_eq!(app.sql(jobs).await, "1 true");
     let status = app.get(&format!("/api/v1/applications/{id}/status")).await.expect(200);
     assert_eq!(status["status"], "VALIDATING");
-    let breaker = r#"provider_circuit_breaker_state{country="ES",provider="ASNEF-CIRBE"}"#;
+    let breaker = r#"provider_circuit_breaker_state{country="ES",provider="asnef_cirbe"}"#;
     assert_eq!(app.metric(breaker).await, 0.0, "a 429 must not count as a failure");
 }
 

@@ -46,7 +46,7 @@ async fn every_accepted_request_is_answered_by_a_signed_webhook_that_decides() {
     assert_eq!(app.sql("SELECT count(*) FROM pending_jobs").await, "0");
     assert_eq!(app.sql("SELECT count(*) FROM job_history WHERE result = 'completed'").await, every);
     assert_eq!(app.sql("SELECT count(*) FROM webhook_events WHERE status = 'applied'").await, every);
-    let accepted = r#"provider_calls_total{country="ES",provider="ASNEF-CIRBE",status="accepted"}"#;
+    let accepted = r#"provider_calls_total{country="ES",provider="asnef_cirbe",status="accepted"}"#;
     assert_eq!(app.metric(accepted).await, 1.0);
 }
 

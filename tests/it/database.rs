@@ -35,8 +35,9 @@ async fn sessions_use_indexes_and_no_jit_whatever_the_server_settings() {
     let mut admin = database.connect().await;
     let name = text(&mut admin, "SELECT current_database()").await.unwrap();
     execute(&mut admin, &format!("ALTER DATABASE {name} SET jit = on")).await.unwrap();
-    let pool =
-        Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[])), None).await.unwrap();
+    let pool = Database::connect(database.url(), &settings(&[]).database, key_ring(&settings(&[])), None)
+        .await
+        .unwrap();
     let planner = "SELECT current_setting('jit') || ' ' || current_setting('enable_seqscan')";
     let mut session = pool.get().await.unwrap();
     assert_eq!(text(&mut session, planner).await.as_deref(), Some("off off"));

@@ -62,6 +62,10 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod monitoring;
+#[cfg(test)]
 mod newer_version;
 #[cfg(test)]
 mod outage;

@@ -48,8 +48,8 @@ async fn run_in_trace(parts: &JobParts, attempt: Attempt) -> Result<()> {
         None => Err(Error::internal(format_args!("no task is named {}", attempt.job.task_name))),
     };
     let status = settle(parts, &attempt, result).await;
-    trace::set(|| vec![KeyValue::new("job.status", status)]);
-    if matches!(status, "failed" | "retried") {
+    trace::set(|| vec![KeyValue::new("job.status", status.as_str())]);
+    if matches!(status, AttemptStatus::Failed | AttemptStatus::Retried) {
         trace::fail("the attempt failed");
     }
     let (metrics, task) = (&parts.resources.metrics, attempt.job.task_name.as_str());

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
 use slog::debug;
 use tokio::time::{sleep, timeout};
 
@@ -37,7 +36,6 @@ pub async fn watch(resources: Resources) {
 }
 
 async fn measure(resources: &Resources) -> Result<Duration> {
-    let now = resources.clock.now();
-    let read = async |connection: &mut AsyncPgConnection| outbox::oldest_wait(connection, now).await;
-    Ok(resources.database.run(read).await?.unwrap_or_default())
+    let mut connection = resources.database.get().await?;
+    Ok(outbox::oldest_wait(&mut connection, resources.clock.now()).await?.unwrap_or_default())
 }

@@ -267,7 +267,7 @@ mod tests {
         let meaning = |code: u16| {
             let status = StatusCode::from_u16(code).unwrap();
             let reply = without_report(status, &HeaderMap::new(), DateTime::UNIX_EPOCH);
-            (reply.status(), reply.result())
+            (reply.status().as_str(), reply.result())
         };
         let (success, failure) = (Some(CallResult::Success), Some(CallResult::Failure));
         for (code, expected) in [

@@ -23,6 +23,7 @@ use crate::providers::{BureauRequest, MalformedReport};
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::State;
 use crate::storage::circuit_overrides::InForce;
+use crate::telemetry::labels::KnownLabels;
 use crate::telemetry::trace::{SpanKind, Tracer};
 
 const NAME: &str = "Ximena Inventada";
@@ -308,12 +309,12 @@ impl Rig {
     }
 
     fn counted(&self, country: Country, status: &str) -> u64 {
-        let labels = [country.code(), "Scripted Bureau", status];
+        let labels = [country.code(), "scripted_bureau", status];
         self.parts.metrics.provider_calls_total.with_label_values(&labels).get()
     }
 
     fn gauge(&self, country: Country) -> i64 {
-        let labels = [country.code(), "Scripted Bureau"];
+        let labels = [country.code(), "scripted_bureau"];
         self.parts.metrics.provider_circuit_breaker_state.with_label_values(&labels).get()
     }
 
@@ -515,7 +516,7 @@ async fn a_successful_probe_closes_the_breaker_and_reports_the_recovery_once() {
     assert_eq!(rig.gauge(Country::Es), 0);
     let transitions = &rig.parts.metrics.provider_circuit_breaker_transitions_total;
     for to in ["open", "half_open", "closed"] {
-        assert_eq!(transitions.with_label_values(&["ES", "Scripted Bureau", to]).get(), 1, "{to}");
+        assert_eq!(transitions.with_label_values(&["ES", "scripted_bureau", to]).get(), 1, "{to}");
     }
 }
 
@@ -724,7 +725,7 @@ async fn a_panic_of_the_gateway_ends_its_calls_and_its_replacement_starts_closed
     let next = ProviderGateway::new(rig.parts.clone(), liveness).start();
     let all = next.send(ReadBreakers).await.unwrap();
     assert!(all.iter().all(|status| status.snapshot.state == State::Closed && status.in_flight == 0));
-    let labels = ["ES", "Scripted Bureau"];
+    let labels = ["ES", "scripted_bureau"];
     assert_eq!(rig.parts.metrics.provider_circuit_breaker_state.with_label_values(&labels).get(), 0);
 }
 
@@ -740,7 +741,7 @@ async fn an_override_applies_from_the_next_call_survives_restarts_and_expires() 
     let next = ProviderGateway::new(rig.parts.clone(), liveness).start();
     let all = next.send(ReadBreakers).await.unwrap();
     assert_eq!((all[0].snapshot.state, all[0].snapshot.mode), (State::Open, CircuitMode::ForcedOpen));
-    let labels = ["ES", "Scripted Bureau"];
+    let labels = ["ES", "scripted_bureau"];
     let mode = rig.parts.metrics.provider_circuit_breaker_mode.with_label_values(&labels);
     assert_eq!((mode.get(), rig.script.hits()), (1, 2));
 

@@ -87,7 +87,8 @@ impl SharedRateLimiter {
     pub(super) async fn check(&self, class: LimitClass, payer: Payer<'_>) -> Result<Option<LimitCheck>> {
         let Some(limit) = self.limit(class, payer) else { return Ok(None) };
         let key = self.key(limit, payer);
-        let said: (u32, i64) = self.redis.run(Operation::LimitCheck, &invocation(&self.check, &key, limit)).await?;
+        let said: (u32, i64) =
+            self.redis.run(Operation::LimitCheck, &invocation(&self.check, &key, limit)).await?;
         let verdict = verdict(limit, said);
         let impossible = || Error::unavailable(crate::redis::NAME, "the counter's result is out of range");
         verdict.map(Some).ok_or_else(impossible)

@@ -25,7 +25,9 @@ use uuid::Uuid;
 pub use self::claim::{Claim, Claimed, ClaimedJob, KnownTask, Quota, claim, claim_exhausted, explain_claim};
 pub use self::dead_letter::{DeadLetter, move_to_dead_letters};
 pub use self::enqueue::{NewJob, enqueue};
-pub use self::figures::{DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures, oldest_due};
+pub use self::figures::{
+    DeadLetters, LaneFigures, QUEUE_COUNT_LIMIT, dead_letters, depth, lane_figures, oldest_due,
+};
 pub(super) use self::finish::job_history;
 pub use self::finish::{complete, supersede};
 pub use self::grouped::Supersede;

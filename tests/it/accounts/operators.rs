@@ -138,6 +138,7 @@ async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
     let mut overrides = vec![
         ("AVAL_ENV", "production"),
         ("AVAL__FAULTS__INJECTION", "false"),
+        ("METRICS_PORT", "0"),
         ("JWT_SECRET", "vZ3k9Qw7Lx2Rt8Yb5Nc1Md6Pf4Gh0Js_"),
         ("ENCRYPTION_KEY", "6rxMyVLkMlGuz2yI3CoZ2G4rJ8Kxyq2gk8cW3M1tQJc="),
         ("INDEX_KEY", "q0c7d8i2w5zB1nXl3eVt9yUoHkGfSaPm4rT6jLqZbNs="),
@@ -167,5 +168,10 @@ async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
     }
     for path in ["/health", "/health/live", "/health/ready"] {
         app.anonymous().get(path).await.expect(200);
+    }
+    let address = app.metrics_address().unwrap();
+    for path in ["/metrics", "/health/detailed"] {
+        let answer = app.client.get(format!("http://{address}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "the metrics port needs no credentials for {path}");
     }
 }

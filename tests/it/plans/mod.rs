@@ -40,7 +40,8 @@ const BOUNDED: [(&str, &str, &str); 3] = [
 ];
 
 /// Functions without a case, with the reason. A name that ends with `::` stands for a whole module.
-const WITHOUT_PLAN: [(&str, &str); 11] = [
+const WITHOUT_PLAN: [(&str, &str); 12] = [
+    ("migrations::status", "reads the list of migrations"),
     ("replica::replayed_until", "it reads no table"),
     ("archive::", "moves and reads whole months, once per month or on an operator's command"),
     ("jobs::claim::explain_claim", "returns the plan of a claim"),

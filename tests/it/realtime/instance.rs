@@ -180,7 +180,9 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
         .collect();
     let settings = Settings::from_variables(&variables).unwrap();
     Resources {
-        database: Database::connect(database.url(), &settings.database, key_ring(&settings), None).await.unwrap(),
+        database: Database::connect(database.url(), &settings.database, key_ring(&settings), None)
+            .await
+            .unwrap(),
         secrets: Arc::new(settings.complete_secrets(&Clock::system()).unwrap()),
         settings: Arc::new(settings),
         clock: Clock::system(),

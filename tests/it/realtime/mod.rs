@@ -251,7 +251,7 @@ async fn another_relay_takes_over_when_the_leader_loses_its_connection_or_stops(
     .await;
     insert(&mut connection, "ES", "ana", 1).await;
     assert_eq!(client.offsets_up_to(2).await, [2]);
-    assert!(one.resources.metrics.render().unwrap().contains("outbox_lag_seconds_count"));
+    assert!(one.resources.metrics.render().unwrap().contains("outbox_publish_wait_seconds_count"));
     one.stop().await;
     two.stop().await;
 }

@@ -191,7 +191,7 @@ async fn only_the_leader_publishes_figures_of_all_applications() {
     for (series, value) in [
         ("approval_rate{country=\"ES\"}", 1.0),
         ("monthly_amount_approved{country=\"ES\"}", 6000.0),
-        ("risk_score_distribution{band=\"low\",country=\"ES\"}", 1.0),
+        ("risk_score_distribution_count{country=\"ES\"}", 1.0),
         ("applications_by_status{country=\"MX\",status=\"PENDING\"}", 0.0),
     ] {
         assert_eq!(first.metric(series).await, value, "{series}");

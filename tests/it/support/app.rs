@@ -154,6 +154,11 @@ impl TestApp {
         self.app.address()
     }
 
+    /// The address of its metrics port.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.app.metrics_address()
+    }
+
     /// The URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app.address())

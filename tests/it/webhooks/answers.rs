@@ -184,7 +184,7 @@ async fn a_repeated_webhook_is_a_duplicate_and_its_identifier_is_bound_to_its_bo
     assert_eq!(app.sql("SELECT count(*) FROM webhook_events").await, "1");
     assert_eq!(app.trail(&id).await, "PENDING VALIDATING UNDER_REVIEW");
     let counted =
-        |result: &str| format!(r#"webhook_events_total{{provider="ASNEF-CIRBE",result="{result}"}}"#);
+        |result: &str| format!(r#"webhook_events_total{{provider="asnef_cirbe",result="{result}"}}"#);
     assert_eq!(app.metric(&counted("applied")).await, 1.0);
     assert_eq!(app.metric(&counted("duplicate")).await, 1.0);
     assert_eq!(app.metric(&counted("conflict")).await, 2.0);

@@ -10,6 +10,7 @@ use crate::actors::broadcaster::frame::FrameKind;
 use crate::domain::application::Country;
 use crate::domain::ids::ApplicationId;
 use crate::storage::applications::Visibility;
+use crate::telemetry::labels::KnownLabels;
 
 const EPOCH: Uuid = Uuid::from_u128(7);
 const MAX_REPLAY: u32 = 25;
