@@ -37,6 +37,8 @@ pub(super) struct Lane {
     clock: Clock,
     metrics: Arc<Metrics>,
     log: Logger,
+    /// The kind and cause of the last failed call, for the log.
+    last_failure: RefCell<Option<String>>,
     on_recovered: Option<Recovered>,
     overrides: CircuitOverrides,
     events: CircuitEvents,
@@ -96,6 +98,7 @@ impl Lane {
             clock: parts.clock.clone(),
             metrics: Arc::clone(&parts.metrics),
             log: parts.logger.new(o!("country" => country.code(), "provider" => provider)),
+            last_failure: RefCell::default(),
             on_recovered: parts.on_recovered.clone(),
             overrides: parts.overrides.clone(),
             events: parts.events.clone(),
@@ -243,6 +246,9 @@ impl Lane {
         if let BureauAnswer::RateLimited { retry_after } = reply {
             self.pause(retry_after);
         }
+        if let BureauAnswer::Failed(failure) = &reply {
+            *self.last_failure.borrow_mut() = Some(format!("{}: {}", failure.kind.as_str(), failure.cause));
+        }
         match reply.result() {
             Some(result) => attempt.record(result),
             None => drop(attempt),
@@ -330,7 +336,8 @@ impl Lane {
         match transition.to {
             State::Open => {
                 let open_ms = transition.open_for.map_or(0, |time| time.as_millis());
-                warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms);
+                warn!(log, "circuit breaker opened"; "cause" => cause, "open_ms" => open_ms,
+                    "failure_count" => transition.failures, "last_failure" => &*self.last_failure.borrow());
             }
             State::HalfOpen => info!(log, "circuit breaker half-open"; "cause" => cause),
             State::Closed => {

@@ -249,6 +249,11 @@ impl CircuitBreaker {
 
     fn enter(&mut self, phase: Phase, at: Duration, cause: Cause, open_for: Option<Duration>) {
         let (from, to) = (self.phase.state(), phase.state());
+        let failures = match &mut self.phase {
+            Phase::Closed { window, .. } => window.totals(at)[1],
+            Phase::HalfOpen { .. } => u32::from(matches!(cause, Cause::ProbeFailed | Cause::ProbeExpired)),
+            Phase::Open { .. } => 0,
+        };
         self.phase = phase;
         self.generation += 1;
         self.not_closed_since = match to {
@@ -258,7 +263,7 @@ impl CircuitBreaker {
         if from == to {
             return;
         }
-        self.transitions.push(Transition { from, to, cause, at, open_for });
+        self.transitions.push(Transition { from, to, cause, at, open_for, failures });
     }
 }
 

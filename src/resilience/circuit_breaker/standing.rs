@@ -96,6 +96,8 @@ pub struct Transition {
     pub at: Duration,
     /// For an opening: how long the breaker stays open.
     pub open_for: Option<Duration>,
+    /// The failures that were counted in the previous state.
+    pub failures: u32,
 }
 
 /// The state of a breaker for health checks, operators and re-decisions.
