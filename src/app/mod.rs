@@ -42,6 +42,7 @@ use crate::providers::simulator::Callbacks;
 use crate::shutdown::Shutdown;
 use crate::startup::{self, StartedDatabase};
 use crate::telemetry::Telemetry;
+use crate::telemetry::log_levels::LogLevels;
 
 /// The minimum time of essential stages of the shutdown.
 const MIN_STAGE_TIME: Duration = Duration::from_secs(2);
@@ -82,7 +83,8 @@ impl App {
         prepare: impl AsyncFnOnce(&Engine) -> Result<()>,
     ) -> Result<Self> {
         let settings = Arc::new(settings);
-        let telemetry = Telemetry::new(&settings, &clock, logger.clone(), &known_labels())?;
+        let telemetry = Telemetry::new(&settings, &clock, logger, &known_labels())?;
+        let (logger, levels) = (telemetry.logger.clone(), telemetry.levels.clone());
         let fatal = CancellationToken::new();
         let server_state = HttpServerState::new(Arc::clone(&settings), clock.clone(), &telemetry)?;
         let (server, address) = http::serve(&server_state)?;
@@ -98,7 +100,7 @@ impl App {
         let engine = Engine::start(settings, database.url(), telemetry, clock, fatal).await?;
         set_simulator_callbacks(&engine, address);
         prepare(&engine).await?;
-        server_state.open(http_state(&engine));
+        server_state.open(http_state(&engine, levels));
         Ok(Self { engine, server_state, server: server_handle, served, address, metrics_server, database })
     }
 
@@ -198,7 +200,7 @@ fn set_simulator_callbacks(engine: &Engine, address: SocketAddr) {
     }
 }
 
-fn http_state(engine: &Engine) -> HttpState {
+fn http_state(engine: &Engine, log_levels: LogLevels) -> HttpState {
     let lending = Lending::new(
         &engine.resources,
         engine.write_batchers.clone(),
@@ -235,6 +237,7 @@ fn http_state(engine: &Engine) -> HttpState {
             gateway: engine.handles.gateway.clone(),
             overrides: engine.overrides.clone(),
             running: engine.running.clone(),
+            log_levels,
         },
         tasks: engine.tasks.clone(),
     }

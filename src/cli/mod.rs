@@ -68,7 +68,7 @@ pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(args) => {
             let settings = args.applied_to(Settings::load(Need::Everything)?);
-            let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
+            let (logger, _flushed_at_the_end) = log::unfiltered_root(&settings.log, &clock);
             block_on(serve::run(settings, clock, logger))
         }
         Command::Migrate => {

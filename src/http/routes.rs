@@ -149,6 +149,8 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(POST, "/api/v1/admin/schedule/{task}/run", OPERATE, schedule::run::run),
         on(GET, "/api/v1/admin/scheduled-runs", INSPECT, schedule::runs::list).with_query(),
 
+        on(GET, "/api/v1/admin/log-level", INSPECT, operations::log_level::get),
+        on(PUT, "/api/v1/admin/log-level", OPERATE, operations::log_level::set),
         on(GET, "/api/v1/admin/actors", INSPECT, operations::actors::list),
         on(GET, "/api/v1/admin/circuits", INSPECT, operations::circuits::list),
         on(PUT, "/api/v1/admin/circuits/{code}", OPERATE, operations::circuits::set),

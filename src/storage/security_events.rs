@@ -27,6 +27,8 @@ pub enum SecurityEvent {
     RefreshTokenReused,
     /// An operator created an access token with the command `aval token`.
     AccessTokenIssued,
+    /// An operator changed the log level of an instance.
+    LogLevelChanged,
 }
 
 impl SecurityEvent {
@@ -38,6 +40,7 @@ impl SecurityEvent {
             Self::LoggedOut => "logged_out",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::AccessTokenIssued => "access_token_issued",
+            Self::LogLevelChanged => "log_level_changed",
         }
     }
 }

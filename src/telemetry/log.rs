@@ -34,6 +34,12 @@ pub fn root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
     (filtered(queue, settings.level), guard)
 }
 
+/// The root logger for a process whose levels can change ([`LogLevels`](super::log_levels::LogLevels)): it writes lines of
+/// every level.
+pub fn unfiltered_root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
+    root(&LogSettings { level: LogLevel::Trace, ..settings.clone() }, clock)
+}
+
 /// A logger that writes one JSON object per line to `writer` and flushes when its last clone is dropped.
 pub fn to_writer<W: Write + Send + 'static>(writer: W, level: LogLevel, clock: &Clock) -> Logger {
     filtered(asynchronous(json(writer, clock)).build(), level)
@@ -92,7 +98,7 @@ impl<D: Drain<Ok = (), Err = slog::Never>> Drain for InTrace<D> {
     }
 }
 
-const fn slog_level(level: LogLevel) -> Level {
+pub(super) const fn slog_level(level: LogLevel) -> Level {
     match level {
         LogLevel::Trace => Level::Trace,
         LogLevel::Debug => Level::Debug,

@@ -52,6 +52,8 @@ mod events;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod how_to;
 #[cfg(test)]
 mod http_protocol;
@@ -61,6 +63,8 @@ mod lanes;
 mod lifecycle;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod log_level;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]

@@ -188,7 +188,14 @@ mod tests {
 
     fn transition(to: State) -> Transition {
         let open_for = (to == State::Open).then_some(Duration::from_secs(60));
-        Transition { from: State::Closed, to, cause: Cause::Forced, at: Duration::ZERO, open_for, failures: 0 }
+        Transition {
+            from: State::Closed,
+            to,
+            cause: Cause::Forced,
+            at: Duration::ZERO,
+            open_for,
+            failures: 0,
+        }
     }
 
     #[test]

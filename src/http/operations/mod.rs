@@ -8,6 +8,7 @@ pub mod actors;
 pub mod circuits;
 pub mod jobs;
 pub mod lanes;
+pub mod log_level;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::actors::provider_gateway::{BreakerStatus, ProviderGateway, ReadBreake
 use crate::json::{Refusal, string};
 use crate::queue::running_jobs::RunningJobs;
 use crate::supervision::handle::Handle;
+use crate::telemetry::log_levels::LogLevels;
 
 /// A gateway that does not respond within this time is treated as absent.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,6 +34,8 @@ pub struct Operations {
     pub overrides: CircuitOverrides,
     /// The running jobs.
     pub running: RunningJobs,
+    /// The log levels of this instance.
+    pub log_levels: LogLevels,
 }
 
 impl Operations {

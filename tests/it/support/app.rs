@@ -124,6 +124,7 @@ impl TestApp {
             ("AVAL__SERVER__PORT", "0"),
             ("AVAL__SERVER__WORKERS", "1"),
             ("AVAL__FAULTS__INJECTION", "true"),
+            ("AVAL__LOG__LEVEL", "trace"),
         ];
         let settings = settings(&[&own, overrides].concat());
         let log = CapturedLog::new(LogLevel::Trace, &clock);
