@@ -342,7 +342,7 @@ async fn the_metrics_port_serves_metrics_and_health_and_nothing_else() {
         assert_eq!(get(path).await.0, 200, "{path}");
         assert_eq!(app.get(path).await.status, 200, "the API's port must serve {path} too");
     }
-    assert!(get("/metrics").await.1.contains("\nworker_active_tasks{"));
+    assert!(get("/metrics").await.1.contains("\nleadership_held{"));
     for path in ["/api/v1/applications", "/api/v1/health", "/openapi.json", "/docs/", "/api/v1/admin/jobs"] {
         assert_eq!(get(path).await.0, 404, "{path}");
     }

@@ -120,6 +120,8 @@ fn metric_names(expression: &str) -> BTreeSet<String> {
     const WORDS: [&str; 5] = ["and", "or", "unless", "offset", "bool"];
     let text = without(&without(&without(expression, '"', '"'), '{', '}'), '[', ']');
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let is_aggregation = |next: &str| ["by ", "without "].iter().any(|list| next.starts_with(list));
+    let is_other = |word: &str| WORDS.contains(&word) || word.starts_with(|c: char| c.is_ascii_digit());
     let mut names = BTreeSet::new();
     let mut rest = text.as_str();
     while let Some(start) = rest.find(|c: char| is_name(c)) {
@@ -130,10 +132,7 @@ fn metric_names(expression: &str) -> BTreeSet<String> {
         rest = after;
         if LISTS.contains(&word) {
             rest = next.split_once(')').map_or("", |(_, rest)| rest);
-        } else if !next.starts_with('(')
-            && !WORDS.contains(&word)
-            && !word.starts_with(|c: char| c.is_ascii_digit())
-        {
+        } else if !next.starts_with('(') && !is_aggregation(next) && !is_other(word) {
             names.insert(word.to_owned());
         }
     }

@@ -817,8 +817,8 @@ async fn logs_describe_calls_without_personal_data() {
         "\"logger\":\"provider_gateway\"",
         "circuit breaker opened",
         "\"open_ms\":60000",
-        "\"failure_count\":2",
-        "\"last_failure\":\"malformed: ",
+        "\"failure_count\":5",
+        "\"last_failure\":\"server_error: ",
         "circuit breaker half-open",
         "the bureau has recovered",
     ] {

@@ -105,7 +105,7 @@ pub(in crate::http) async fn get(state: HttpState) -> Answer {
 request_body! {
     /// A change of the log level.
     pub struct LogLevelRequest given(now: DateTime<Utc>) {
-        /// The module as in the source code, such as `storage::pool`, with the modules below it. By default all modules.
+        /// The module as in the source code, such as `actors::scheduler`, with the modules below it. By default all modules.
         #[schema(max_length = 100, example = "actors::provider_gateway")]
         module: Option<String> = optional(text(module_path)),
         /// The least severe level to log. Release builds have no `trace` lines.
@@ -165,7 +165,7 @@ fn module_path(text: &str) -> Result<String, Refusal> {
         !name.is_empty() && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
     };
     if text.len() > MAX_MODULE_BYTES || !text.split("::").all(is_name) {
-        return Err(("bad_module", "must be a path of modules, such as storage::pool".to_owned()));
+        return Err(("bad_module", "must be a path of modules, such as actors::scheduler".to_owned()));
     }
     Ok(text.to_owned())
 }
