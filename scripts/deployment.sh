@@ -53,7 +53,10 @@ grep -q '^kind: ServiceMonitor$' "$scratch/monitored.yaml"
 step schemas
 sed 's/^  revisionHistoryLimit:/  revisionHistoryLimits:/' "$scratch/production.yaml" > "$scratch/faulty.yaml"
 refuses validate "$scratch/faulty.yaml"
-validate "$scratch/dev.yaml" "$scratch/production.yaml" k8s/base/secret.example.yaml
+# The newest version, and the oldest that k8s/README.md names.
+for version in 1.37 1.30; do
+    validate --kubernetes-version "$version" "$scratch/dev.yaml" "$scratch/production.yaml" k8s/base/secret.example.yaml
+done
 
 step security
 sed 's/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/' "$scratch/production.yaml" > "$scratch/faulty.yaml"

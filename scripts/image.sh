@@ -2,7 +2,8 @@
 # Tests the content of the image without a container engine: unpacks the Debian packages of the final stage, adds a
 # binary, and runs it as process 1 of user 10001 on a read-only root, without capabilities, with the ConfigMap of the
 # production overlay and the secrets in files as Kubernetes mounts them. Each role must become ready and exit with 0 after
-# SIGTERM within its grace period. Needs root, mmdebstrap and the TCP address of an empty database:
+# SIGTERM within its grace period. Needs root, mmdebstrap and the TCP address of an empty database, and migrates it as the user
+# of DATABASE_MIGRATION_URL if that is set:
 #
 #   DATABASE_URL=postgres://aval@localhost/aval scripts/image.sh target/release/aval
 set -euo pipefail
@@ -34,12 +35,17 @@ objcopy --only-keep-debug "$binary" "$log"
 objcopy --strip-all --add-gnu-debuglink="$log" "$binary" "$root/usr/local/bin/aval"
 : > "$log"
 du -sh "$root" | sed 's/\t.*/ in total/'
-ls -l "$root/usr/local/bin/aval" | awk '{ print $5 " bytes: aval, stripped" }'
+stat --format '%s bytes: aval, stripped' "$root/usr/local/bin/aval"
 
 # As a secret volume with defaultMode 0400 and fsGroup 10001.
 while IFS= read -r line; do
     printf '%s' "${line#*=}" > "$root/etc/aval/secrets/${line%%=*}"
-done < <(scripts/secrets.sh; echo "DATABASE_URL=$DATABASE_URL"; echo "REDIS_URL=${REDIS_URL:-}")
+done <<END
+$(scripts/secrets.sh)
+DATABASE_URL=$DATABASE_URL
+REDIS_URL=${REDIS_URL:-}
+OWNER=${DATABASE_MIGRATION_URL:-$DATABASE_URL}
+END
 chown -R 0:10001 "$root/etc/aval/secrets"
 chmod 440 "$root"/etc/aval/secrets/*
 
@@ -53,19 +59,21 @@ fi
 # Replaces this shell (start it in the background) by aval as process 1 of a new process namespace. /tmp is writable, as in
 # the pods. chroot needs the three capabilities; none of them remains when user 10001 starts aval.
 contained() {
+    # shellcheck disable=SC2016
     exec unshare --mount --pid --fork --kill-child=KILL -- bash -c '
         set -e
         mount --bind "$0" "$0"
         mount -t tmpfs tmpfs "$0/tmp"
         mount -t proc proc "$0/proc"
         mount -o remount,bind,ro "$0"
-        exec env -i PATH="$PATH" "${@:2:$1}" setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot,+setuid,+setgid \
+        exec env -i PATH="$PATH" "${@:2:$1}" \
+            setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot,+setuid,+setgid \
             chroot --userspec=10001:10001 --groups=10001 "$0" /usr/local/bin/aval "${@:$1+2}"
     ' "$root" "$@"
 }
 
 echo "== aval migrate"
-job=(AVAL_ENV=production DATABASE_URL_FILE=/etc/aval/secrets/DATABASE_URL)
+job=(AVAL_ENV=production DATABASE_URL_FILE=/etc/aval/secrets/OWNER)
 contained ${#job[@]} "${job[@]}" migrate > "$log" 2>&1 &
 wait $! || fail 'the migration failed'
 
