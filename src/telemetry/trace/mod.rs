@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use opentelemetry::trace::SpanKind;
-use opentelemetry::trace::{FutureExt as _, SpanContext, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{FutureExt as _, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _};
 pub use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use slog::Logger;
@@ -194,6 +194,35 @@ pub async fn in_span<F: Future>(
         Some(context) => work.with_context(context).await,
         None => work.await,
     }
+}
+
+/// Records a child of the current span that ends now and took `took`, if the current span is recorded. `failure` marks it
+/// as failed and must not contain personal data.
+pub fn record(
+    name: impl Into<Cow<'static, str>>,
+    kind: SpanKind,
+    took: Duration,
+    failure: Option<&'static str>,
+    attributes: impl FnOnce() -> Vec<KeyValue>,
+) {
+    Context::map_current(|current| {
+        let Some(Recorder(exporting)) = current.get::<Recorder>() else { return };
+        if !current.span().is_recording() {
+            return;
+        }
+        let end = opentelemetry::time::now();
+        let builder = exporting
+            .tracer
+            .span_builder(name)
+            .with_kind(kind)
+            .with_start_time(end.checked_sub(took).unwrap_or(end))
+            .with_attributes(attributes());
+        let mut span = exporting.tracer.build_with_context(builder, current);
+        if let Some(failure) = failure {
+            span.set_status(Status::error(failure));
+        }
+        span.end_with_timestamp(end);
+    });
 }
 
 /// A context with a new child of the current span, if that is recorded.
