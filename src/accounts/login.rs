@@ -96,7 +96,7 @@ impl Accounts {
             refresh_tokens::insert(connection, &self.new_row(&fresh, family, user.id, now, now)).await?;
             if origin.address().is_some() {
                 let digest = self.address_digest(Guesser::new(&user.username, origin.address()));
-                login_addresses::remember(connection, user.id, &digest, now).await?;
+                login_addresses::record(connection, user.id, &digest, now).await?;
             }
             let name = Some(user.username.as_str());
             security_events::record(connection, SecurityEvent::LoginSucceeded, name, name, json!({})).await?;

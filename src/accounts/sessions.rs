@@ -88,7 +88,7 @@ impl Accounts {
     }
 
     /// Whether the principal's credential is still valid and has the same role.
-    pub async fn is_still_good(&self, principal: &Principal) -> Result<bool> {
+    pub async fn is_still_valid(&self, principal: &Principal) -> Result<bool> {
         match self.confirm(principal).await {
             Ok(()) => Ok(true),
             Err(Error::Credential(_)) => Ok(false),

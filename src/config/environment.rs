@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
 
-/// The environment that Aval runs in. Production rejects settings that are convenient but unsafe.
+/// The environment that Aval runs in. Settings that are convenient but unsafe are rejected in
+/// production.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Environment {
     /// A developer's machine, or a test.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 pub(super) const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
 /// Variables with a secret, and their keys. `<variable>_FILE` names a file with the secret instead.
-const SECRET_VARIABLES: [(&str, &str); 9] = [
+const SECRET_VARIABLES: [(&str, &str); 10] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_MIGRATION_URL", "database.migration_url"),
     ("DATABASE_DIRECT_URL", "database.direct_url"),
@@ -22,6 +22,7 @@ const SECRET_VARIABLES: [(&str, &str); 9] = [
     ("ENCRYPTION_KEY", "secrets.encryption"),
     ("INDEX_KEY", "secrets.index"),
     ("WEBHOOK_SECRET", "secrets.webhook"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.otlp_headers"),
 ];
 
 /// Reads, merges and validates the configuration that a command needs, with `variables` as the environment.
@@ -62,6 +63,12 @@ pub(super) fn settings(need: Need, variables: &HashMap<String, String>) -> Resul
         ("LOG_LEVEL", "log.level"),
         ("AVAL_DATA_DIR", "embedded.data_dir"),
         ("AVAL_PG_BIN", "embedded.bin_dir"),
+        ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+        ("OTEL_TRACES_EXPORTER", "telemetry.traces"),
+        ("OTEL_TRACES_SAMPLER", "telemetry.sampler"),
+        ("OTEL_TRACES_SAMPLER_ARG", "telemetry.sampler_ratio"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "telemetry.export_timeout_ms"),
     ] {
         builder = builder.set_override_option(key, get(variable)).map_err(Error::configuration)?;
     }

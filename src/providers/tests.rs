@@ -27,7 +27,7 @@ pub(super) struct Samples {
     pub(super) has_income: bool,
     /// Whether the format can carry the verification of the record.
     pub(super) has_verification: bool,
-    /// The account status in the complete report, and a word that the adapter does not know.
+    /// The account status in the complete report, and a word that the adapter does not recognise.
     pub(super) account_status: (&'static str, &'static str),
     /// Parts of the complete report with a replacement that the adapter must reject. At least five.
     pub(super) malformed: &'static [(&'static str, &'static str)],

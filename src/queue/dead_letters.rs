@@ -12,7 +12,7 @@ use crate::storage::idempotency::{self, Keyed, Once};
 use crate::storage::transaction::Abort;
 
 pub use crate::storage::failed_jobs::{
-    FailedJob, LetterAction, LetterFilter, Operator, Retried, RetryAll, WholeLetter,
+    DeadLetterAction, DeadLetterDetails, DeadLetterFilter, FailedJob, Operator, Retried, RetryAll,
 };
 pub use crate::storage::types::FailedJobStatus;
 
@@ -56,7 +56,7 @@ impl Step {
 /// If the database fails.
 pub async fn list(
     resources: &Resources,
-    filter: &LetterFilter,
+    filter: &DeadLetterFilter,
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<FailedJob>> {
@@ -68,7 +68,7 @@ pub async fn list(
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound); any error of the database.
-pub async fn get(resources: &Resources, id: Uuid) -> Result<(WholeLetter, Vec<LetterAction>)> {
+pub async fn get(resources: &Resources, id: Uuid) -> Result<(DeadLetterDetails, Vec<DeadLetterAction>)> {
     failed_jobs::get(&mut *resources.database.get().await?, id).await
 }
 

@@ -3,16 +3,18 @@
 //! Loggers are passed explicitly. Each component adds its fields (`logger`, `request_id`, `application_id`, `country`),
 //! so log lines show their source without global state. A separate thread writes the lines; if it falls behind, lines
 //! are dropped and counted instead of slowing requests. Personal data cannot be logged: its types have no `Display`
-//! (see `domain::personal_data`).
+//! (see `domain::personal_data`). Lines that are written within a trace get its `trace_id` and `span_id`.
 
 use std::io::{IsTerminal as _, Write};
 
+use opentelemetry::trace::{SpanId, TraceId};
 use slog::{Drain, FnValue, Level, Logger, PushFnValue, Record, o};
 use slog_async::{Async, AsyncBuilder, AsyncGuard};
 
 use crate::clock::Clock;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::error::Error;
+use crate::telemetry::trace;
 
 /// The root logger, which writes to standard error, and its guard. Dropping the guard flushes the log; hold it until
 /// the process ends.
@@ -63,7 +65,31 @@ where
 }
 
 fn filtered(queue: Async, level: LogLevel) -> Logger {
-    Logger::root(slog::LevelFilter::new(queue.fuse(), slog_level(level)).fuse(), o!())
+    Logger::root(slog::LevelFilter::new(InTrace(queue.fuse()), slog_level(level)).fuse(), o!())
+}
+
+/// Adds the identifiers of the current trace and span to a line. It must be outside the asynchronous drain, because only
+/// the thread that logs has the current trace.
+struct InTrace<D>(D);
+
+impl<D: Drain<Ok = (), Err = slog::Never>> Drain for InTrace<D> {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &Record<'_>, values: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        let identifiers = trace::with_current(|span| (span.trace_id(), span.span_id()));
+        let Some((trace_id, span_id)) = identifiers else { return self.0.log(record, values) };
+        let location = slog::RecordLocation {
+            file: record.file(),
+            line: record.line(),
+            column: record.column(),
+            function: record.function(),
+            module: record.module(),
+        };
+        let fixed = slog::RecordStatic { location: &location, tag: record.tag(), level: record.level() };
+        let pairs = (SpanIdentifiers { trace_id, span_id }, record.kv());
+        self.0.log(&Record::new(&fixed, record.msg(), slog::BorrowedKV(&pairs)), values)
+    }
 }
 
 const fn slog_level(level: LogLevel) -> Level {
@@ -74,6 +100,18 @@ const fn slog_level(level: LogLevel) -> Level {
         LogLevel::Warning => Level::Warning,
         LogLevel::Error => Level::Error,
         LogLevel::Critical => Level::Critical,
+    }
+}
+
+struct SpanIdentifiers {
+    trace_id: TraceId,
+    span_id: SpanId,
+}
+
+impl slog::KV for SpanIdentifiers {
+    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn slog::Serializer) -> slog::Result {
+        serializer.emit_arguments("trace_id", &format_args!("{}", self.trace_id))?;
+        serializer.emit_arguments("span_id", &format_args!("{}", self.span_id))
     }
 }
 

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decided_is_approved_completed_or_rejected() {
+    fn decided_applications_are_approved_completed_or_rejected() {
         let view = CountryStatisticsView::of(Country::Es, &figures());
         let decided = &view.totals.decided;
         assert_eq!((decided.total, decided.decided, decided.approved), (10, 9, 6));
