@@ -2,7 +2,7 @@
 //!
 //! Work that a client or another process caused enters a trace with [`Tracer::enter`]: an HTTP request, an attempt at a
 //! job, the delivery of an event. Everything that this work awaits runs in the same OpenTelemetry [`Context`], so
-//! [`in_span`] and [`traceparent`] need no parameter for it, and every log line gets the identifiers of the trace. The
+//! [`in_span`] and [`traceparent()`] need no parameter for it, and every log line gets the identifiers of the trace. The
 //! context ends at the boundary of an actor or a spawned task: messages contain a [`Carried`] or, for grouped writes, a
 //! [`Waiting`].
 //!
