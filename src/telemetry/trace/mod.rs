@@ -23,11 +23,12 @@ use std::time::Duration;
 
 pub use opentelemetry::trace::SpanKind;
 use opentelemetry::trace::{
-    FutureExt as _, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _,
+    FutureExt as _, Span as _, SpanContext, SpanId, Status, TraceContextExt as _, TraceId, Tracer as _,
 };
 pub use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use slog::Logger;
+use uuid::Uuid;
 
 pub use self::write_group::{Waiting, in_write_group};
 use crate::clock::Clock;
@@ -251,6 +252,34 @@ fn set_in(context: &Context, attributes: impl FnOnce() -> Vec<KeyValue>) {
     }
 }
 
+/// Runs `work` for an account, whose identifier every log line of it gets. Names are not logged, because they may
+/// identify a person.
+pub fn for_account<F: Future>(id: Uuid, work: F) -> impl Future<Output = F::Output> {
+    work.with_context(Context::map_current(|current| current.with_value(Account(id))))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Account(Uuid);
+
+/// The identifiers of the current trace, span and account.
+pub(super) struct Identifiers {
+    pub(super) trace: Option<(TraceId, SpanId)>,
+    pub(super) account: Option<Uuid>,
+}
+
+impl Identifiers {
+    pub(super) fn current() -> Self {
+        Context::map_current(|current| {
+            let span = current.span();
+            let span = span.span_context();
+            Self {
+                trace: span.is_valid().then(|| (span.trace_id(), span.span_id())),
+                account: current.get::<Account>().map(|account| account.0),
+            }
+        })
+    }
+}
+
 /// Marks the current span as failed. `what` must not contain personal data.
 pub fn fail(what: impl Into<Cow<'static, str>>) {
     Context::map_current(|current| current.span().set_status(Status::error(what)));
@@ -258,14 +287,9 @@ pub fn fail(what: impl Into<Cow<'static, str>>) {
 
 /// The `traceparent` of the current span, for messages, rows and requests to other systems.
 pub fn traceparent() -> Option<String> {
-    with_current(traceparent::format)
-}
-
-/// Passes the identifiers of the current trace and span to `read`, if there is a trace.
-pub fn with_current<T>(read: impl FnOnce(&SpanContext) -> T) -> Option<T> {
     Context::map_current(|current| {
         let span = current.span();
-        span.span_context().is_valid().then(|| read(span.span_context()))
+        span.span_context().is_valid().then(|| traceparent::format(span.span_context()))
     })
 }
 
