@@ -166,7 +166,7 @@ impl Accounts {
             Refreshed::Refused(fault) => Err(Error::Credential(fault)),
             Refreshed::Reused(user) => {
                 self.forget();
-                warn!(inner.logger, "refresh token reused; session revoked"; "account" => user.username);
+                warn!(inner.logger, "refresh token reused; session revoked"; "account" => %user.id);
                 Err(Error::Credential(CredentialFault::Revoked))
             }
         }
@@ -223,7 +223,7 @@ impl Accounts {
         })
         .await?;
         self.forget();
-        info!(inner.logger, "signed out"; "account" => &principal.account);
+        info!(inner.logger, "signed out");
         Ok(())
     }
 

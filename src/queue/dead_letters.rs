@@ -91,7 +91,7 @@ pub async fn work(
     let done = idempotency::once(database, logger, step.name(), keyed, take).await?;
     if let Once::Made(_) = done {
         warn!(logger, "operator action on a dead letter"; "step" => step.name(),
-            "failed_job_id" => %id, "account" => &operator.account, "request_id" => &operator.request_id);
+            "failed_job_id" => %id, "request_id" => &operator.request_id);
         on_commit(Written { jobs: step == Step::Retry, events: false });
     }
     Ok(done)
@@ -114,8 +114,7 @@ pub async fn retry_all(
         async |connection: &mut AsyncPgConnection| failed_jobs::retry_all(connection, wanted, operator).await;
     let done = idempotency::once(database, logger, "retry_failed_jobs", keyed, retry).await?;
     if let (Once::Made(_), false) = (&done, wanted.dry_run) {
-        warn!(logger, "dead letters retried by an operator"; "account" => &operator.account,
-            "request_id" => &operator.request_id);
+        warn!(logger, "dead letters retried by an operator"; "request_id" => &operator.request_id);
         on_commit(Written { jobs: true, events: false });
     }
     Ok(done)

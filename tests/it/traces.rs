@@ -231,3 +231,31 @@ async fn a_caller_that_does_not_sample_gets_no_spans() {
     app.stop().await;
     assert!(!collector.spans().iter().any(|span| span.trace_id == TRACE_ID));
 }
+
+#[actix_rt::test]
+async fn log_lines_contain_the_identifiers_of_accounts_and_not_their_names() {
+    let app = TestApp::start(&[]).await;
+    let password = "correct horse battery staple";
+    let account = json!({"username": "beatriz-lima", "password": password, "role": "analyst"});
+    let id = app.post("/api/v1/users", &account).await.expect(201)["id"].clone();
+    let login = json!({"username": "beatriz-lima", "password": password});
+    app.anonymous().post("/api/v1/auth/login", &login).await.expect(200);
+    let change = json!({"disabled": true});
+    app.patch(&format!("/api/v1/users/{}", id.as_str().unwrap()), &change).await.expect(200);
+    let pause = json!({"paused": true, "reason": "maintenance"});
+    app.put("/api/v1/admin/jobs/lanes/ES", &pause).await.expect(200);
+
+    let lines = app.log.lines().await;
+    let line = |message: &str| {
+        let found = lines.iter().find(|line| line["message"] == message);
+        found.unwrap_or_else(|| panic!("no line {message:?} in {lines:#?}"))
+    };
+    let admin = &line("lane paused or resumed by an operator")["account"];
+    assert_eq!(admin.as_str().map(str::len), Some(36), "{lines:#?}");
+    assert_eq!((&line("account created")["user_id"], &line("account created")["account"]), (&id, admin));
+    assert_eq!((&line("account changed")["user_id"], &line("signed in")["account"]), (&id, &id));
+    for name in ["beatriz-lima", crate::support::accounts::ADMIN] {
+        let named: Vec<_> = lines.iter().filter(|line| line.to_string().contains(name)).collect();
+        assert!(named.is_empty(), "{named:#?}");
+    }
+}

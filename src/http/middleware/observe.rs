@@ -14,7 +14,7 @@ use slog::{Logger, error, info, o, warn};
 
 use super::boxed;
 use super::request_context::{self, TRACERESPONSE, X_REQUEST_ID};
-use crate::http::auth::{Credential, Principal};
+use crate::http::auth::Principal;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
 use crate::http::{HttpServerState, UNMATCHED};
@@ -77,11 +77,7 @@ fn describe(span: &Entered, response: &ServiceResponse<BoxBody>) {
 
 /// The identifier of the account. Names may identify a person.
 fn account_id(request: &HttpRequest) -> Option<String> {
-    let extensions = request.extensions();
-    Some(match extensions.get::<Principal>()?.credential {
-        Credential::Token { user_id, .. } => user_id.to_string(),
-        Credential::ApiKey { key_id, .. } => key_id.to_string(),
-    })
+    request.extensions().get::<Principal>().map(|principal| principal.credential.id().to_string())
 }
 
 async fn answer(

@@ -52,7 +52,7 @@ pub(super) fn provider(
     let exporter = match settings.traces {
         TraceExporter::Off => return Ok(None),
         TraceExporter::Console => Exporter::Console(opentelemetry_stdout::SpanExporter::default()),
-        TraceExporter::Otlp => Exporter::Otlp(otlp(settings)?),
+        TraceExporter::Otlp => Exporter::Otlp(Box::new(otlp(settings)?)),
     };
     let watched = Watched {
         exporter,
@@ -124,7 +124,7 @@ impl IdGenerator for Ids {
 
 #[derive(Debug)]
 enum Exporter {
-    Otlp(opentelemetry_otlp::SpanExporter),
+    Otlp(Box<opentelemetry_otlp::SpanExporter>),
     Console(opentelemetry_stdout::SpanExporter),
 }
 
