@@ -203,7 +203,7 @@ async fn a_lost_response_is_replayed_when_the_request_is_repeated() {
     let mut lock = app.database.connect().await;
     execute(&mut lock, "BEGIN").await.unwrap();
     execute(&mut lock, "LOCK TABLE applications").await.unwrap();
-    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '/* begin_keyed_write%'";
+    let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '/* insert_applications%'";
     {
         let application = spanish();
         let request = post_with(&app, APPLICATIONS, "key", &application);
