@@ -36,8 +36,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Migrate the database schema
     Migrate,
-    /// Validate the configuration
-    CheckConfig,
+    /// Validate the configuration and print every value with its origin
+    CheckConfig(check_config::CheckConfigArgs),
     /// Print the OpenAPI 3.1 document
     Openapi,
     /// Print the error reference in Markdown
@@ -76,7 +76,7 @@ pub fn run(command: Command) -> Result<()> {
             let (logger, _flushed_at_the_end) = log::root(&settings.log, &clock);
             block_on(migrate::run(settings, clock, logger))
         }
-        Command::CheckConfig => check_config::run(io::stdout()),
+        Command::CheckConfig(args) => check_config::run(args, io::stdout()),
         Command::Openapi => openapi::run(io::stdout()),
         Command::Errors => errors::run(io::stdout()),
         Command::Document(args) => document::run(args, &clock, io::stdin().lock(), io::stdout().lock()),

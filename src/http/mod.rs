@@ -152,7 +152,11 @@ impl HttpServerState {
         metrics: Arc<Metrics>,
         logger: &Logger,
     ) -> Result<Self, Error> {
-        let document = openapi::document(settings.faults.injection).to_json().map_err(Error::internal)?;
+        let mut document = openapi::document(settings.faults.injection);
+        if !settings.server.metrics {
+            document.paths.paths.remove(routes::METRICS);
+        }
+        let document = document.to_json().map_err(Error::internal)?;
         let limiter = RateLimiter::new(&settings.limits, &clock);
         let inner = Inner {
             settings,
