@@ -5,11 +5,15 @@
 //! production.
 
 pub mod archive;
+pub mod backup;
 mod engine;
 mod event_types;
 mod health;
+pub mod migrations;
+mod partial;
 pub mod reencrypt;
 mod shared;
+pub mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -146,7 +146,8 @@ mod tests {
 
     fn origins() -> Origins {
         let mut origins = Origins::default();
-        let default = "[server]\nport = 1\n[jobs]\nlease_ms = 2\n# comment\nheartbeat_ms = 1\nrate = { burst = 3 }\n";
+        let default =
+            "[server]\nport = 1\n[jobs]\nlease_ms = 2\n# comment\nheartbeat_ms = 1\nrate = { burst = 3 }\n";
         origins.add_file("default.toml", None, default).unwrap();
         let path = Path::new("conf/production.toml");
         origins.add_file("production.toml", Some(path), "\n[jobs]\n\nlease_ms = 5\n").unwrap();
@@ -177,7 +178,9 @@ mod tests {
             "configuration: jobs.heartbeat_ms must be at most half of jobs.lease_ms. (jobs.lease_ms from \
              conf/production.toml:4)"
         );
-        assert!(located("jobs.heartbeat_ms is 0").ends_with("(jobs.heartbeat_ms from built-in default.toml:6)"));
+        assert!(
+            located("jobs.heartbeat_ms is 0").ends_with("(jobs.heartbeat_ms from built-in default.toml:6)")
+        );
         assert_eq!(located("no key at all"), "configuration: no key at all");
     }
 

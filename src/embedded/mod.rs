@@ -40,6 +40,9 @@ mod place;
 mod postmaster;
 mod program;
 mod roles;
+mod tools;
+
+pub use self::tools::{Tools, existing_major};
 
 /// Name of the application's database.
 const DATABASE: &str = "aval";
@@ -388,6 +391,25 @@ pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
     let cluster = place::known_cluster(settings)?;
     let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
     Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::SERVER)))
+}
+
+/// The directory of the cluster and its log, if the data directory exists.
+///
+/// # Errors
+/// As [`running_url`].
+pub fn home(settings: &EmbeddedSettings) -> Result<Option<PathBuf>> {
+    let cluster = place::known_cluster(settings)?;
+    Ok(cluster.and_then(|cluster| cluster.parent().map(Path::to_path_buf)))
+}
+
+/// As [`running_url`], for the owner of the schema.
+///
+/// # Errors
+/// As [`running_url`].
+pub fn running_owner_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
+    let cluster = place::known_cluster(settings)?;
+    let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
+    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::OWNER)))
 }
 
 /// The socket directory is not escaped: `place` and `postmaster` return only directories that need no escaping.

@@ -27,6 +27,7 @@ pub mod listener;
 pub mod login_addresses;
 pub mod migrations;
 pub mod outbox;
+pub mod overview;
 pub mod partitions;
 pub mod planner;
 pub mod pool;

@@ -42,7 +42,7 @@ pub async fn depth(connection: &mut AsyncPgConnection) -> Result<i64> {
 }
 
 /// The jobs of one lane in one status.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, QueryableByName)]
 pub struct LaneFigures {
     #[diesel(sql_type = Text)]
     pub lane: String,
@@ -103,7 +103,7 @@ pub async fn lane_figures(connection: &mut AsyncPgConnection) -> Result<Vec<Lane
 }
 
 /// The number of dead letters in a status.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, QueryableByName)]
 pub struct DeadLetters {
     #[diesel(sql_type = Text)]
     pub status: String,
