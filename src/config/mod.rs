@@ -2,9 +2,9 @@
 //!
 //! Later layers override earlier ones: `default.toml`, `<environment>.toml`, variables named `AVAL__SECTION__KEY`, and
 //! the short names that platforms set (`DATABASE_URL`, `PORT`, `LOG_LEVEL`, `ENABLE_PROMETHEUS`, `AVAL_DATA_DIR`,
-//! `AVAL_PG_BIN`, `REDIS_URL` and the secrets, also as `<variable>_FILE`). Both files are compiled into the binary; files in the directory
-//! `AVAL_CONFIG_DIR` (default `./config`) replace them. Unknown keys and invalid combinations stop the startup with an
-//! error that names the key, and the file and line or the variable that sets it.
+//! `AVAL_PG_BIN`, `REDIS_URL` and the secrets, also as `<variable>_FILE`). The files are compiled into the binary; files
+//! in the directory `AVAL_CONFIG_DIR` (default `./config`) replace them. Unknown keys and invalid combinations stop the
+//! startup with an error that names the key, and the file and line or the variable that sets it.
 
 mod accounts;
 mod actors;
