@@ -40,9 +40,11 @@ mod place;
 mod postmaster;
 mod program;
 mod roles;
+mod running;
 mod tools;
 
-pub use self::tools::{Tools, existing_major};
+pub use self::running::{existing_major, home, running_owner_url, running_url};
+pub use self::tools::Tools;
 
 /// Name of the application's database.
 const DATABASE: &str = "aval";
@@ -381,35 +383,6 @@ async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::Q
         diesel::sql_query(format!("CREATE DATABASE {DATABASE}")).execute(&mut server).await?;
     }
     Ok(())
-}
-
-/// The URL of the database, for Aval's user, if another process keeps it running for this data directory.
-///
-/// # Errors
-/// [`Error::Configuration`] if the data directory is not readable.
-pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
-    let cluster = place::known_cluster(settings)?;
-    let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
-    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::SERVER)))
-}
-
-/// The directory of the cluster and its log, if the data directory exists.
-///
-/// # Errors
-/// As [`running_url`].
-pub fn home(settings: &EmbeddedSettings) -> Result<Option<PathBuf>> {
-    let cluster = place::known_cluster(settings)?;
-    Ok(cluster.and_then(|cluster| cluster.parent().map(Path::to_path_buf)))
-}
-
-/// As [`running_url`], for the owner of the schema.
-///
-/// # Errors
-/// As [`running_url`].
-pub fn running_owner_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
-    let cluster = place::known_cluster(settings)?;
-    let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
-    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::OWNER)))
 }
 
 /// The socket directory is not escaped: `place` and `postmaster` return only directories that need no escaping.

@@ -9,9 +9,10 @@ use std::process::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, Command};
 
+use super::EmbeddedSettings;
 use super::installation::{self, Installation};
 use super::program::clean_command;
-use super::{EmbeddedSettings, cluster, place};
+use super::running::existing_major;
 use crate::error::{Error, Result};
 
 /// The most that is kept of a program's messages.
@@ -19,17 +20,6 @@ const MESSAGES_BYTES: u64 = 16 * 1024;
 
 /// The size of the parts that a dump is read in.
 const CHUNK_BYTES: usize = 256 * 1024;
-
-/// The major version of the cluster in the data directory; `None` if there is no cluster.
-///
-/// # Errors
-/// [`Error::Configuration`] if the directory of the cluster is not one.
-pub fn existing_major(settings: &EmbeddedSettings) -> Result<Option<u32>> {
-    match place::known_cluster(settings)? {
-        Some(cluster) => cluster::existing_major(&cluster),
-        None => Ok(None),
-    }
-}
 
 /// The programs of one installation.
 #[derive(Debug)]

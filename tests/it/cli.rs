@@ -17,7 +17,7 @@ use crate::support::eventually;
 use crate::support::process::{ServerProcess, free_port};
 use crate::support::system_user::postgres_program;
 
-/// Runs the binary outside the test's thread, which may be serving the instance that it asks.
+/// Runs the binary outside the test's thread, which may be serving the instance that it reads.
 async fn aval(
     arguments: &[impl AsRef<OsStr>],
     variables: &[(&str, impl AsRef<OsStr>)],
@@ -124,7 +124,7 @@ async fn an_unknown_or_contradictory_key_is_reported_with_its_file_and_line() {
 #[actix_rt::test]
 async fn exit_codes_tell_wrong_arguments_configuration_outages_and_refusals_apart() {
     let folder = open_dir();
-    let nobody = [("DATABASE_URL", "postgres://127.0.0.1:1/aval?connect_timeout=1")];
+    let unreachable = [("DATABASE_URL", "postgres://127.0.0.1:1/aval?connect_timeout=1")];
     let damaged = folder.path().join("damaged.tar");
     fs::write(&damaged, "not a backup").unwrap();
     let empty = [("AVAL_DATA_DIR", folder.path().join("data"))];
@@ -133,8 +133,8 @@ async fn exit_codes_tell_wrong_arguments_configuration_outages_and_refusals_apar
     assert!(help.contains("Exit codes:"), "{help}");
     assert_eq!(aval(&["serve", "--port", "1"], &NO_VARIABLES).await.0, 2);
     assert_eq!(aval(&["migrate"], &[("AVAL_ENV", "staging")]).await.0, 3);
-    assert_eq!(aval(&["migrate", "--status"], &nobody).await.0, 4);
-    let (code, shown, _) = aval(&["status", "--url", "http://127.0.0.1:1"], &nobody).await;
+    assert_eq!(aval(&["migrate", "--status"], &unreachable).await.0, 4);
+    let (code, shown, _) = aval(&["status", "--url", "http://127.0.0.1:1"], &unreachable).await;
     assert_eq!(code, 4);
     assert!(shown.contains("DATABASE\nunavailable"), "{shown}");
     let from = ["restore".as_ref(), "--from".as_ref(), damaged.as_os_str()];
@@ -220,9 +220,14 @@ async fn status_shows_the_instance_and_what_all_instances_share() {
 
     let (code, screen, _) = aval(&["status", "--url", &url], &variables).await;
     assert_eq!(code, 0);
-    for part in
-        ["INSTANCE", "6 closed", "DEAD LETTERS", "housekeeper: session", "relay: session", "LAST ERRORS\nnone"]
-    {
+    for part in [
+        "INSTANCE",
+        "6 closed",
+        "DEAD LETTERS",
+        "housekeeper: session",
+        "relay: session",
+        "LAST ERRORS\nnone",
+    ] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
     // Without an instance the database still answers.
@@ -402,7 +407,8 @@ async fn api_http_has_every_operation_of_the_api_and_no_other() {
         method == other && path.len() == template.len() && path.iter().zip(template).all(is_same)
     };
     // The document is that of a server without fault injection.
-    operations.push(("POST".to_owned(), "/api/v1/test/inject-failure".split('/').map(str::to_owned).collect()));
+    operations
+        .push(("POST".to_owned(), "/api/v1/test/inject-failure".split('/').map(str::to_owned).collect()));
     let requests = requests();
     let unknown: Vec<_> =
         requests.iter().filter(|request| !operations.iter().any(|known| same(request, known))).collect();

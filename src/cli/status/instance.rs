@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_http_urls_are_asked() {
+    fn only_http_urls_without_credentials_are_accepted() {
         for (url, expected) in [
             ("http://127.0.0.1:8000", true),
             ("https://aval.example", true),
