@@ -1,10 +1,10 @@
 # The commands for everyday work. `make` without a target lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults lint bench dev migrate hooks coverage
+.PHONY: help run demo test faults lint deployment bench dev migrate hooks coverage
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, and serve http://localhost:8000
 	@scripts/install-missing.sh
@@ -23,6 +23,10 @@ faults: ## run every fault several times and update the table in docs/reliabilit
 
 lint: ## check format, lints, documentation, dependencies and scripts
 	@scripts/lint.sh
+
+deployment: ## check the Kubernetes manifests, the Dockerfile and docker-compose.yml
+	cargo build --locked --quiet
+	@scripts/deployment.sh "$${CARGO_TARGET_DIR:-target}/debug/aval"
 
 bench: ## run the micro-benchmarks
 	cargo bench --locked --bench rules

@@ -2,9 +2,9 @@
 //! http://127.0.0.1:8000 --server http://127.0.0.1:8001`.
 //!
 //! Absolute times depend on the machine, so servers are compared by ratios of interleaved measurements. Each round
-//! sends the same number of requests to every server in turn, and the order of the servers changes with each round. A
-//! server's result is the median of its rounds' medians, compared with the first server. Each request has its own
-//! document. Rate limits must be off.
+//! sends the same number of requests to every server in turn, and the order of the servers changes with each round. The
+//! report contains, for each server, the median of its per-round medians and the ratio to that of the first server. Each
+//! request has its own document. Rate limits must be off.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
@@ -15,7 +15,7 @@ use clap::Parser;
 use futures_util::future::join_all;
 use serde_json::json;
 
-/// The check letters of the Spanish document, by remainder.
+/// The check letters of the Spanish document, indexed by its number modulo 23.
 const LETTERS: [char; 23] = [
     'T', 'R', 'W', 'A', 'G', 'M', 'Y', 'F', 'P', 'D', 'X', 'B', 'N', 'J', 'Z', 'S', 'Q', 'V', 'H', 'L', 'C',
     'K', 'E',
@@ -23,10 +23,10 @@ const LETTERS: [char; 23] = [
 
 #[derive(Parser)]
 struct Options {
-    /// A server's address; can be repeated. The variable AVAL_TOKEN contains the access token.
+    /// Base URL of a server; can be repeated. The environment variable AVAL_TOKEN contains the access token.
     #[arg(long = "server", value_parser = server)]
     servers: Vec<Server>,
-    /// The number of measured rounds. One before them warms up.
+    /// The number of measured rounds, after one warm-up round.
     #[arg(long, default_value_t = 10)]
     rounds: u32,
     /// Requests per server and round.
@@ -49,7 +49,7 @@ struct Server {
 fn server(text: &str) -> Result<Server, String> {
     let (url, token) = (text, std::env::var("AVAL_TOKEN").ok());
     if !url.starts_with("http://") {
-        return Err("an address is like http://127.0.0.1:8000".to_owned());
+        return Err("expected a URL such as http://127.0.0.1:8000".to_owned());
     }
     Ok(Server { url: url.trim_end_matches('/').to_owned(), token })
 }
@@ -144,7 +144,7 @@ fn report(options: &Options, medians: Vec<Vec<Duration>>) {
         let (least, most) = (rounds.first().unwrap(), rounds.last().unwrap());
         let ratio = p50.as_secs_f64() / base.as_secs_f64();
         println!(
-            "{}  p50 {p50:.2?}  (rounds {least:.2?} to {most:.2?})  {ratio:.3} of the first",
+            "{}  p50 {p50:.2?}  (rounds {least:.2?} to {most:.2?})  {ratio:.3} times the first server",
             server.url
         );
     }

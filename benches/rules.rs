@@ -1,6 +1,6 @@
 //! Measures the duration of a document check and of a decision for each country: `cargo bench --bench rules`.
 //!
-//! Every request needs both, so they must be short compared with a database round trip: microseconds.
+//! Every application needs both. Each must take only microseconds, which is short compared with a database round trip.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
 

@@ -1,16 +1,16 @@
--- Creates two users for Aval's database: one owns and changes the schema, the other serves and can only read and write
--- rows. Run it in Aval's database, before or after the first migration, as a superuser or a user that may create roles.
--- It can be run repeatedly. See docs/database-roles.md.
+-- Creates two users for Aval's database. `aval_owner` owns and changes the schema. `aval_server` is for running instances
+-- and can only read and write rows. Run this script in Aval's database, before or after the first migration, as a
+-- superuser or a user that may create roles. It can be run repeatedly. See docs/database-roles.md.
 --
 -- It sets no passwords. Use \password, which keeps them out of logs and history.
 
 DO $$
 DECLARE
-    wanted text;
+    role_name text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['aval_owner', 'aval_server'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['aval_owner', 'aval_server'] LOOP
         BEGIN
-            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', wanted);
+            EXECUTE format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', role_name);
         EXCEPTION
             WHEN duplicate_object OR unique_violation THEN NULL;
         END;
@@ -42,7 +42,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO aval_serv
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO aval_server;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO aval_server;
 
--- Append-only tables stay append-only for every user except the owner.
+-- Append-only tables stay append-only for every user except the owner: the function revokes the other privileges.
 DO $$
 BEGIN
     IF to_regprocedure('public.lock_append_only_tables()') IS NOT NULL THEN

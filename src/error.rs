@@ -53,21 +53,22 @@ pub struct FieldError {
     pub pointer: String,
     /// A stable reason code, such as `bad_check_digit`.
     pub code: &'static str,
-    /// A sentence for the sender. It never quotes the value.
+    /// A sentence for the client. It never quotes the value.
     pub detail: String,
 }
 
 impl FieldError {
-    /// `pointer`, `code` and `detail` as in the fields.
+    /// An error for the member or parameter at `pointer`.
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, detail: detail.into() }
     }
 }
 
-/// Why a credential was rejected. If the credential does not prove its holder's identity, only its form is disclosed.
+/// Why a credential was rejected. Unless the credential is authentic, the client learns only whether it is well formed and
+/// of the right kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialFault {
-    /// It proves nothing: the signature, secret or issuer is wrong, or it is not valid yet.
+    /// It cannot be verified: the signature, secret or issuer is wrong, or it is not valid yet.
     Unproven,
     /// It does not have the format of a credential.
     Malformed,
@@ -134,8 +135,8 @@ pub enum Error {
     /// The application is archived and therefore read-only.
     #[error("the application is archived")]
     Archived,
-    /// The resource has another version than the one that the change is meant for.
-    #[error("the resource has another version")]
+    /// The current version of the resource is not the one that the request was based on.
+    #[error("the resource has changed since the given version")]
     StaleVersion,
     /// The idempotency key belongs to another request.
     #[error("the idempotency key belongs to another request")]
@@ -217,7 +218,7 @@ pub enum Error {
         /// The panic message, for the log.
         cause: PrivateMessage,
     },
-    /// A stored label that this version does not know because a newer one wrote it.
+    /// A stored label that this version of Aval does not support, because a newer version wrote it.
     #[error("the database contains an unknown {what}")]
     UnknownLabel {
         /// The set of labels, such as `account_role`.
@@ -249,7 +250,7 @@ impl Error {
         Self::Unavailable { what, cause: PrivateMessage::new(cause.to_string()) }
     }
 
-    /// An unknown stored label of the set `what`.
+    /// A stored label that is not in the set `what`.
     pub fn unknown_label(what: &'static str, label: impl fmt::Display) -> Self {
         Self::UnknownLabel { what, label: PrivateMessage::new(label.to_string()) }
     }
@@ -288,12 +289,12 @@ impl Error {
         }
     }
 
-    /// What is stored of it for operators: the code and the text, without a private message.
+    /// The part of the error that is stored for operators: the code and the text, without the private message.
     pub fn recorded(&self) -> (String, String) {
         (self.code().to_owned(), self.to_string())
     }
 
-    /// Whether a retry of the failed step with the same input may succeed (docs/specification.md 5).
+    /// Whether a retry of the failed step with the same input may succeed (section 5 of docs/specification.md).
     pub fn retryable(&self) -> bool {
         match self {
             Self::Overloaded { .. }

@@ -10,6 +10,7 @@ use crate::storage::Database;
 use crate::supervision::faults::Faults;
 use crate::supervision::work_health::WorkHealth;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracer;
 
 /// The shared resources, passed to every actor. Cheap to clone.
 #[derive(Clone)]
@@ -19,17 +20,18 @@ pub struct Resources {
     pub database: Database,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    pub tracer: Tracer,
     /// Whether claiming and publishing succeed.
     pub work: Arc<WorkHealth>,
     pub faults: Arc<Faults>,
     /// With the actor's name added by [`Resources::named`].
     pub logger: Logger,
-    /// This instance's name in leases and metrics.
+    /// This instance's name in leases, logs and traces.
     pub instance: Arc<str>,
 }
 
 impl Resources {
-    /// Logs and counts stored labels that this version does not know.
+    /// Logs and counts stored labels unknown to this version.
     pub fn note_unknown<'a>(&self, table: &'static str, labels: impl Iterator<Item = &'a str>) {
         for label in labels {
             self.metrics.unknown_labels_total.with_label_values(&[table]).inc();

@@ -237,7 +237,7 @@ impl Accounts {
 /// The principal of a key.
 ///
 /// # Errors
-/// [`Error::UnknownLabel`] for a role that this version does not know.
+/// [`Error::UnknownLabel`] for a role unknown to this version.
 fn principal(key: &ApiKey) -> Result<Principal> {
     let unknown = || Error::unknown_label("role", "of an API key");
     let role = key.role.known().ok_or_else(unknown)?;

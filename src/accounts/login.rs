@@ -96,14 +96,14 @@ impl Accounts {
             refresh_tokens::insert(connection, &self.new_row(&fresh, family, user.id, now, now)).await?;
             if origin.address().is_some() {
                 let digest = self.address_digest(Guesser::new(&user.username, origin.address()));
-                login_addresses::remember(connection, user.id, &digest, now).await?;
+                login_addresses::record(connection, user.id, &digest, now).await?;
             }
             let name = Some(user.username.as_str());
             security_events::record(connection, SecurityEvent::LoginSucceeded, name, name, json!({})).await?;
             Ok(Some(user))
         });
         let Some(user) = user.await? else { return Ok(None) };
-        info!(inner.logger, "signed in"; "account" => &user.username);
+        info!(inner.logger, "signed in"; "account" => %user.id);
         self.pair(&user, family, fresh.token, now).map(Some)
     }
 
@@ -120,7 +120,7 @@ impl Accounts {
         let subject = user.map(|user| user.username.as_str());
         if failure.is_alarming {
             warn!(inner.logger, "password guessing from many addresses";
-                "account" => subject.unwrap_or("(unknown)"), "networks" => failure.networks);
+                "account" => user.map(|user| user.id.to_string()), "networks" => failure.networks);
         }
         if failure.is_recorded
             && let Err(error) = self.record_failure(subject, failure, origin).await

@@ -55,7 +55,7 @@ impl Accounts {
             });
         let user = changed.await?;
         self.forget();
-        info!(inner.logger, "password changed"; "account" => &principal.account);
+        info!(inner.logger, "password changed");
         self.pair(&user, family, fresh.token, now)
     }
 }

@@ -34,6 +34,16 @@ pub enum Credential {
     ApiKey { key_id: Uuid, scopes: Arc<[Scope]>, limits: KeyLimits },
 }
 
+impl Credential {
+    /// The identifier of the user or the API key.
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Token { user_id, .. } => *user_id,
+            Self::ApiKey { key_id, .. } => *key_id,
+        }
+    }
+}
+
 impl Principal {
     /// The applications that the account may see.
     pub fn visibility(&self) -> Visibility {

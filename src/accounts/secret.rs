@@ -21,7 +21,7 @@ pub(super) fn generate(clock: &Clock) -> SecretString {
     URL_SAFE_NO_PAD.encode(clock.random_bytes::<BYTES>()).into()
 }
 
-/// The stored digest of a secret; `None` for a text that cannot be a secret.
+/// The stored digest of a secret; `None` for a string that cannot be a secret.
 pub(super) fn digest(text: &str) -> Option<[u8; BYTES]> {
     (text.len() == CHARS && text.is_ascii()).then(|| Sha256::digest(text).into())
 }

@@ -88,7 +88,7 @@ impl Accounts {
     }
 
     /// Whether the principal's credential is still valid and has the same role.
-    pub async fn is_still_good(&self, principal: &Principal) -> Result<bool> {
+    pub async fn is_still_valid(&self, principal: &Principal) -> Result<bool> {
         match self.confirm(principal).await {
             Ok(()) => Ok(true),
             Err(Error::Credential(_)) => Ok(false),
@@ -166,7 +166,7 @@ impl Accounts {
             Refreshed::Refused(fault) => Err(Error::Credential(fault)),
             Refreshed::Reused(user) => {
                 self.forget();
-                warn!(inner.logger, "refresh token reused; session revoked"; "account" => user.username);
+                warn!(inner.logger, "refresh token reused; session revoked"; "account" => %user.id);
                 Err(Error::Credential(CredentialFault::Revoked))
             }
         }
@@ -223,7 +223,7 @@ impl Accounts {
         })
         .await?;
         self.forget();
-        info!(inner.logger, "signed out"; "account" => &principal.account);
+        info!(inner.logger, "signed out");
         Ok(())
     }
 

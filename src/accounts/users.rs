@@ -54,10 +54,8 @@ impl PreparedUser {
         users::insert(connection, &new).await?.ok_or_else(taken)
     }
 
-    /// Logs the creation of the account.
-    fn log(&self) {
-        info!(self.accounts.inner.logger, "account created"; "account" => self.name.as_str(),
-            "role" => self.role.as_str(), "by" => self.origin.by());
+    fn log(&self, user: &User) {
+        info!(self.accounts.inner.logger, "account created"; "user_id" => %user.id, "role" => self.role.as_str());
     }
 }
 
@@ -81,7 +79,7 @@ impl Accounts {
             prepared.insert(connection).await.map_err(Abort::from)
         });
         let user = made.await?;
-        prepared.log();
+        prepared.log(&user);
         Ok(user)
     }
 
@@ -99,8 +97,8 @@ impl Accounts {
         let prepared = self.prepare_user(account, origin).await?;
         let work = async |connection: &mut AsyncPgConnection| Ok(prepared.insert(connection).await?);
         let made = idempotency::once(&inner.database, &inner.logger, "create_user", keyed, work).await?;
-        if let Once::Made(_) = made {
-            prepared.log();
+        if let Once::Made(user) = &made {
+            prepared.log(user);
         }
         Ok(made)
     }
@@ -154,8 +152,8 @@ impl Accounts {
         });
         let user = user.await?;
         self.forget();
-        info!(inner.logger, "account changed"; "account" => &user.username, "role" => user.role_name(),
-            "enabled" => user.is_enabled(), "password_changed" => change.password_hash.is_some(), "by" => origin.by());
+        info!(inner.logger, "account changed"; "user_id" => %user.id, "role" => user.role_name(),
+            "enabled" => user.is_enabled(), "password_changed" => change.password_hash.is_some());
         Ok(user)
     }
 

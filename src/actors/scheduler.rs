@@ -64,7 +64,7 @@ struct ClaimRounds {
     contended: u32,
 }
 
-/// The most consecutive rounds because of contention. A claim takes a millisecond, so rows that are locked for longer
+/// Maximum number of consecutive rounds because of contention. A claim takes a millisecond, so rows that are locked for longer
 /// are not being claimed, and the poll is soon enough.
 const MAX_CONTENDED_ROUNDS: u32 = 3;
 

@@ -70,7 +70,7 @@ impl ViewLog {
             drop(waiting);
             inner.metrics.staff_views_lost_total.inc();
             error!(inner.logger, "audit view not stored: the queue is full";
-                "account" => view.account, "action" => view.action, "filter" => view.filter.to_string(),
+                "action" => view.action, "filter" => view.filter.to_string(),
                 "application_id" => view.application_id.map(|id| id.to_string()), "request_id" => view.request_id);
             return;
         }

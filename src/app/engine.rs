@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use slog::{Logger, info};
+use slog::info;
 use tokio_util::sync::CancellationToken;
 
 use super::event_types::event_types;
@@ -41,7 +41,7 @@ use crate::storage::seal::KeyRing;
 use crate::supervision::faults::Faults;
 use crate::supervision::handle::Handle;
 use crate::supervision::root::{Arbiters, Root};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Telemetry;
 
 /// The handles of the permanent actors. Those of roles that this instance does not have stay vacant, and hints to them
 /// are dropped, because the database notifies the instances with those roles.
@@ -93,9 +93,8 @@ impl Engine {
     pub async fn start(
         settings: Arc<Settings>,
         url: &str,
-        metrics: Arc<Metrics>,
+        telemetry: Telemetry,
         clock: Clock,
-        logger: Logger,
         fatal: CancellationToken,
     ) -> Result<Self> {
         let secrets = settings.complete_secrets(&clock)?;
@@ -103,12 +102,13 @@ impl Engine {
         let resources = Resources {
             database: Database::connect(url, &settings.database, Arc::new(keys)).await?,
             secrets: Arc::new(secrets),
-            metrics,
+            metrics: telemetry.metrics,
+            tracer: telemetry.tracer,
             work: Arc::default(),
             faults: Arc::new(Faults::new(settings.faults.injection)),
-            instance: format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into(),
+            instance: telemetry.instance,
             clock,
-            logger,
+            logger: telemetry.logger,
             settings,
         };
         let accounts = Accounts::new(

@@ -43,7 +43,7 @@ use crate::providers::signature::SigningKey;
 use crate::providers::simulator::Callbacks;
 use crate::shutdown::Shutdown;
 use crate::startup::{self, StartedDatabase};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Telemetry;
 
 /// The minimum time of essential stages of the shutdown.
 const MIN_STAGE_TIME: Duration = Duration::from_secs(2);
@@ -82,16 +82,15 @@ impl App {
         prepare: impl AsyncFnOnce(&Engine) -> Result<()>,
     ) -> Result<Self> {
         let settings = Arc::new(settings);
-        let metrics = Arc::new(Metrics::new()?);
+        let telemetry = Telemetry::new(&settings, &clock, logger.clone())?;
         let fatal = CancellationToken::new();
-        let server_state =
-            HttpServerState::new(Arc::clone(&settings), clock.clone(), Arc::clone(&metrics), &logger)?;
+        let server_state = HttpServerState::new(Arc::clone(&settings), clock.clone(), &telemetry)?;
         let (server, address) = http::serve(&server_state)?;
         let server_handle = server.handle();
         let served = actix_rt::spawn(server);
         let database = StartedDatabase::start(&settings, &logger, &fatal).await?;
         startup::prepare(&settings, &database, clock.now(), &logger).await?;
-        let engine = Engine::start(settings, database.url(), metrics, clock, logger, fatal).await?;
+        let engine = Engine::start(settings, database.url(), telemetry, clock, fatal).await?;
         set_simulator_callbacks(&engine, address);
         prepare(&engine).await?;
         server_state.open(http_state(&engine));
@@ -148,6 +147,11 @@ impl App {
         engine.root.wait(shutdown.left(MIN_STAGE_TIME)).await;
         if let Some(simulator) = engine.simulator {
             simulator.stop().await;
+        }
+        // The exporter's HTTP client runs on this arbiter, so it must be stopped before the process ends.
+        let traces = resources.tracer.shut_down(shutdown.left(MIN_STAGE_TIME));
+        if let Some(Err(error)) = shutdown.stage("traces", MIN_STAGE_TIME, traces).await {
+            warn!(resources.logger, "cannot export the last spans"; error);
         }
         if let Some(Err(error)) = shutdown.stage("database", MIN_STAGE_TIME, database.stop()).await {
             warn!(resources.logger, "cannot stop the database cleanly"; error);

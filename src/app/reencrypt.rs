@@ -60,21 +60,21 @@ async fn until_nothing_is_left(
 ) -> Result<u64> {
     let mut left = left_in(database).await?;
     on_progress(Progress::Found(left));
-    let (mut resealed, mut unopened) = (0, 0);
+    let (mut resealed, mut unreadable) = (0, 0);
     for _ in 0..MAX_PASSES {
         if left == 0 {
             return nothing_archived_is_left(database).await.map(|()| resealed);
         }
         let done = pass(database, logger, batch, |rows| on_progress(Progress::Resealed(rows))).await?;
         resealed += done.resealed;
-        unopened = done.unopened;
+        unreadable = done.unreadable;
         left = left_in(database).await?;
-        if done.resealed == 0 && left == unopened {
+        if done.resealed == 0 && left == unreadable {
             break;
         }
     }
     Err(Error::Conflict(PublicMessage::new(format!(
-        "{left} rows are not sealed by the active key: {unopened} could not be opened (see the log), and the \
+        "{left} rows are not sealed by the active key: {unreadable} could not be opened (see the log), and the \
          others were written by an instance that seals with another key"
     ))))
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::require;
 use crate::error::Result;
 
-/// The least memory that OWASP's password storage cheat sheet accepts for Argon2id (with five passes).
+/// The minimum memory that OWASP's password storage cheat sheet accepts for Argon2id (with five passes).
 const MIN_MEMORY_KIB: u32 = 7 * 1024;
 
 /// Logins, tokens and keys.

@@ -43,12 +43,12 @@ impl Serialize for EffectiveValue {
     }
 }
 
-/// Lists the merged values by key.
-pub(super) fn list(merged: &Value, origins: &Origins) -> Vec<EffectiveValue> {
+/// Lists the merged values by key. `secrets` are keys outside `[secrets]` whose values are secret.
+pub(super) fn list(merged: &Value, origins: &Origins, secrets: &[&str]) -> Vec<EffectiveValue> {
     let mut listed = Vec::new();
     flatten("", merged, &mut |key, value| {
         let origin = origins.of(key).cloned();
-        listed.push(EffectiveValue { key: key.to_owned(), value: shown(key, value), origin });
+        listed.push(EffectiveValue { key: key.to_owned(), value: shown(key, value, secrets), origin });
     });
     listed.sort_by(|a, b| a.key.cmp(&b.key));
     listed
@@ -66,11 +66,11 @@ fn flatten(prefix: &str, value: &Value, found: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-fn shown(key: &str, value: &Value) -> Value {
+fn shown(key: &str, value: &Value, secrets: &[&str]) -> Value {
     match value {
         Value::String(text) if text.is_empty() => value.clone(),
-        Value::Array(items) => items.iter().map(|item| shown(key, item)).collect(),
-        _ if key.starts_with("secrets.") => MASK.into(),
+        Value::Array(items) => items.iter().map(|item| shown(key, item, secrets)).collect(),
+        _ if key.starts_with("secrets.") || secrets.contains(&key) => MASK.into(),
         Value::String(text) if text.contains("://") || key.ends_with("url") => without_password(text).into(),
         other => other.clone(),
     }
@@ -120,9 +120,11 @@ mod tests {
 
     #[test]
     fn every_secret_is_masked_and_an_empty_one_is_visible() {
-        assert_eq!(shown("secrets.webhooks.es", &"whsec_x".into()), MASK);
-        assert_eq!(shown("secrets.jwt", &12345.into()), MASK);
-        assert_eq!(shown("secrets.jwt", &"".into()), "");
-        assert_eq!(shown("server.port", &8000.into()), 8000);
+        assert_eq!(shown("secrets.webhooks.es", &"whsec_x".into(), &[]), MASK);
+        assert_eq!(shown("secrets.jwt", &12345.into(), &[]), MASK);
+        assert_eq!(shown("secrets.jwt", &"".into(), &[]), "");
+        assert_eq!(shown("server.port", &8000.into(), &[]), 8000);
+        let headers = "telemetry.otlp_headers";
+        assert_eq!(shown(headers, &"authorization=x".into(), &[headers]), MASK);
     }
 }

@@ -6,7 +6,8 @@ const DEVELOPMENT_TOML: &str = include_str!("../../config/development.toml");
 const PRODUCTION_TOML: &str = include_str!("../../config/production.toml");
 const TEST_TOML: &str = include_str!("../../config/test.toml");
 
-/// The environment that Aval runs in. Production rejects settings that are convenient but unsafe.
+/// The environment that Aval runs in. Settings that are convenient but unsafe are rejected in
+/// production.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Environment {
     /// A developer's machine.

@@ -29,9 +29,9 @@ pub const FOREIGN_VARIABLES: [(&str, &str); 24] = [
     ("METRICS_PORT", "GET /metrics on the port of the server"),
     ("MAX_PAYLOAD_SIZE_MB", "server.body_limit_bytes"),
     ("MAX_PAYLOAD_SIZE_BYTES", "webhooks.body_limit_bytes"),
-    ("TRACING_ENABLED", "nothing: this version exports no traces"),
-    ("TRACING_EXPORTER", "nothing: this version exports no traces"),
-    ("TRACING_OTLP_ENDPOINT", "nothing: this version exports no traces"),
+    ("TRACING_ENABLED", "OTEL_TRACES_EXPORTER"),
+    ("TRACING_EXPORTER", "OTEL_TRACES_EXPORTER"),
+    ("TRACING_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
 ];
 
 /// The lines for the variables that are set.

@@ -14,16 +14,22 @@ use crate::error::{Error, Result};
 pub(super) const DEFAULT_TOML: &str = include_str!("../../config/default.toml");
 
 /// Short names that platforms set, and their keys.
-pub(super) const SHORT_VARIABLES: [(&str, &str); 5] = [
+const SHORT_VARIABLES: [(&str, &str); 11] = [
     ("PORT", "server.port"),
     ("LOG_LEVEL", "log.level"),
     ("ENABLE_PROMETHEUS", "server.metrics"),
     ("AVAL_DATA_DIR", "embedded.data_dir"),
     ("AVAL_PG_BIN", "embedded.bin_dir"),
+    ("OTEL_SERVICE_NAME", "telemetry.service_name"),
+    ("OTEL_TRACES_EXPORTER", "telemetry.traces"),
+    ("OTEL_TRACES_SAMPLER", "telemetry.sampler"),
+    ("OTEL_TRACES_SAMPLER_ARG", "telemetry.sampler_ratio"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "telemetry.export_timeout_ms"),
 ];
 
 /// Variables with a secret, and their keys. `<variable>_FILE` names a file with the secret instead.
-const SECRET_VARIABLES: [(&str, &str); 9] = [
+const SECRET_VARIABLES: [(&str, &str); 10] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_MIGRATION_URL", "database.migration_url"),
     ("DATABASE_DIRECT_URL", "database.direct_url"),
@@ -33,6 +39,7 @@ const SECRET_VARIABLES: [(&str, &str); 9] = [
     ("ENCRYPTION_KEY", "secrets.encryption"),
     ("INDEX_KEY", "secrets.index"),
     ("WEBHOOK_SECRET", "secrets.webhook"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "telemetry.otlp_headers"),
 ];
 
 /// The prefix of every API path.
@@ -118,7 +125,9 @@ impl Layers {
     /// Every merged value with its origin, without secrets.
     pub(super) fn values(&self) -> Result<Vec<EffectiveValue>> {
         let merged = self.merged.clone().try_deserialize().map_err(Error::configuration)?;
-        Ok(effective::list(&merged, &self.origins))
+        let secrets = SECRET_VARIABLES.map(|(_, key)| key);
+        let not_urls: Vec<&str> = secrets.into_iter().filter(|key| !key.ends_with("url")).collect();
+        Ok(effective::list(&merged, &self.origins, &not_urls))
     }
 }
 

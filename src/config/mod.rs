@@ -32,6 +32,7 @@ mod secret_file;
 mod secrets;
 mod server;
 mod staff_views;
+mod telemetry;
 mod webhooks;
 mod websocket;
 
@@ -67,6 +68,7 @@ pub use providers::{
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
 pub use server::{FaultSettings, ServerSettings, TlsSettings};
 pub use staff_views::StaffViewSettings;
+pub use telemetry::{TelemetrySettings, TraceExporter, TraceSampler};
 pub use webhooks::WebhookSettings;
 pub use websocket::WebSocketSettings;
 
@@ -93,7 +95,7 @@ macro_rules! sections {
                 $(#[$doc])*
                 pub $section: $settings,
             )+
-            /// Problems that development logs and production rejects.
+            /// Problems that are logged in development and rejected in production.
             #[serde(skip)]
             pub warnings: Vec<String>,
         }
@@ -121,6 +123,7 @@ sections! {
     redis: RedisSettings;
     cache: CacheSettings, validate;
     log: LogSettings;
+    telemetry: TelemetrySettings, validate;
     actors: ActorSettings, validate;
     applications: NewApplicationSettings, validate;
     staff_views: StaffViewSettings, validate;

@@ -2,7 +2,7 @@
 //!
 //! The rule is PostgreSQL's rule for private keys ("Secure TCP/IP Connections with SSL"): a file owned by Aval's user
 //! must be accessible to that user only; a file owned by another user, such as root, may also be readable by its group.
-//! Production rejects other files; development logs a warning.
+//! In production, other files are rejected; in development, Aval logs a warning.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use super::Environment;
 use crate::error::{Error, Result};
 
-/// Problems that development logs and production rejects.
+/// Problems that are logged in development and rejected in production.
 pub(super) type Warnings = Vec<String>;
 
 /// The value of a variable, or the content of the file in `<variable>_FILE` without its trailing line break.

@@ -158,7 +158,7 @@ const WIDEST_IPV4: u8 = 8;
 /// Shortest prefix of a public IPv6 network. Private networks (fc00::/7) may be of any size.
 const WIDEST_IPV6: u8 = 16;
 /// Most IPv4 addresses in all networks together: one sixteenth of the address space.
-const MOST_IPV4: u64 = 1 << 28;
+const MAX_IPV4: u64 = 1 << 28;
 
 /// Whether the networks are so wide that they would include clients.
 fn is_too_broad(networks: &[IpNet]) -> bool {
@@ -179,7 +179,7 @@ fn is_too_broad(networks: &[IpNet]) -> bool {
             network.prefix_len() < WIDEST_IPV6 && !is_private
         }
     });
-    too_wide_ipv6 || addresses > MOST_IPV4 || of_ipv4.iter().any(|network| network.prefix_len() < WIDEST_IPV4)
+    too_wide_ipv6 || addresses > MAX_IPV4 || of_ipv4.iter().any(|network| network.prefix_len() < WIDEST_IPV4)
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -148,7 +148,7 @@ fn text(raw: &RawValue, max: usize) -> Result<String, Refusal> {
 
 fn choice(raw: &RawValue, words: &[&'static str]) -> Result<&'static str, Refusal> {
     let text = string(raw)?;
-    let refusal = || ("unknown_word", format!("must be one of {}", words.join(", ")));
+    let refusal = || ("unknown_value", format!("must be one of {}", words.join(", ")));
     words.iter().find(|word| **word == text).copied().ok_or_else(refusal)
 }
 
@@ -246,7 +246,7 @@ mod tests {
             (Text(9), "\"a\\u0000\"", Err("bad_text")),
             (Text(3), "[\"a\"]", Err("bad_type")),
             (Choice(&["a", "b"]), "\"b\"", Ok("b".into())),
-            (Choice(&["a", "b"]), "\"c\"", Err("unknown_word")),
+            (Choice(&["a", "b"]), "\"c\"", Err("unknown_value")),
             (Integer(0, 9), "9", Ok(9.into())),
             (Integer(0, 9), "10", Err("out_of_range")),
             (Integer(0, 9), "1e0", Err("out_of_range")),

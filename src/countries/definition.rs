@@ -37,7 +37,7 @@ pub(super) struct Definition {
     pub(super) expected: Expected,
 }
 
-/// How a text is checked as a document.
+/// How a string is checked as a document.
 pub(super) enum DocumentCheck {
     /// The document contains no date.
     Undated(fn(&str) -> Result<DocumentVerdict, ReasonCode>),

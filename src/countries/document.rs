@@ -271,7 +271,9 @@ pub(super) fn latest_past_date(
 
 #[cfg(test)]
 mod tests {
+    use super::super::definition_of;
     use super::*;
+    use crate::domain::application::Country;
 
     #[test]
     fn only_separators_and_case_are_normalized() {
@@ -307,8 +309,7 @@ mod tests {
         ] {
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
-        use DocumentKind as K;
-        for kind in [K::Dni, K::Nie, K::Nif, K::CodiceFiscale, K::Curp, K::Cedula, K::Cpf] {
+        for kind in Country::ALL.into_iter().flat_map(|country| definition_of(country).document.kinds) {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
     }

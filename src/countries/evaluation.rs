@@ -38,7 +38,7 @@ use crate::domain::decision::{
 };
 use crate::error::{Error, Result};
 
-/// Reason code: the bureau does not know the person.
+/// Reason code: the bureau has no record of the person.
 pub const THIN_FILE: &str = "THIN_FILE";
 /// Reason code: the risk score requires a review.
 pub const RISK_TOO_HIGH: &str = "RISK_TOO_HIGH";
@@ -164,7 +164,7 @@ impl RulePack {
 enum BureauAnswer {
     /// A report, which may be incomplete.
     Report,
-    /// The bureau does not know the person.
+    /// The bureau has no record of the person.
     ThinFile,
     /// The bureau was unavailable: these are fallback figures.
     Unavailable,

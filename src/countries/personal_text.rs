@@ -52,7 +52,7 @@ fn has_iban(text: &str) -> bool {
     })
 }
 
-/// Whether a text of ASCII letters and digits is an IBAN: it starts with two letters and two digits, and its remainder
+/// Whether a string of ASCII letters and digits is an IBAN: it starts with two letters and two digits, and its remainder
 /// modulo 97 is 1 (ISO 7064).
 fn is_iban(text: &str) -> bool {
     let begins = matches!(text.as_bytes(), [a, b, c, d, ..]

@@ -125,7 +125,7 @@ impl BankingData {
         }
     }
 
-    /// The report for a person that the bureau does not know.
+    /// The report for a person of whom the bureau has no record.
     pub fn thin_file(provider_name: impl Into<String>) -> Self {
         let mut data = Self::empty(provider_name);
         data.additional_data.insert("thin_file".to_owned(), json!(true));
@@ -169,7 +169,7 @@ impl BankingData {
         self.is_fallback() && self.additional_data.get("timed_out").and_then(Value::as_bool) == Some(true)
     }
 
-    /// Whether the bureau does not know the person.
+    /// Whether the bureau has no record of the person.
     pub fn is_thin_file(&self) -> bool {
         self.additional_data.get("thin_file").and_then(Value::as_bool) == Some(true)
     }

@@ -182,12 +182,12 @@ impl Confirmation {
     }
 }
 
-/// Whether a text contains a part of the applicant's name, ignoring case and accents, or the document.
+/// Whether a string contains a part of the applicant's name, ignoring case and accents, or the document.
 fn identifies_applicant(text: &str, name: &FullName, document: &IdentityDocument) -> bool {
     let folded: String = text.chars().map(fold).collect();
     let name: String = name.reveal().chars().map(fold).collect();
     let mut names = words(&name).filter(|word| word.chars().count() >= MIN_NAME_CHARS);
-    document.stands_in(text) || names.any(|name| words(&folded).any(|word| word == name))
+    document.occurs_in(text) || names.any(|name| words(&folded).any(|word| word == name))
 }
 
 /// The reference under which the bureau announced its report. Confirmations with another reference are not accepted.

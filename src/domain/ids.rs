@@ -51,7 +51,7 @@ uuid_id! {
     DecisionId,
     /// One event of the outbox.
     EventId,
-    /// A change of an application. Each change has a new one; changes without one are direct SQL.
+    /// A change to an application. Each change has a new one; changes without one are direct SQL.
     ChangeId,
 }
 

@@ -83,7 +83,7 @@ impl IdentityDocument {
     }
 
     /// Whether `text` contains the document, ignoring separators and case.
-    pub fn stands_in(&self, text: &str) -> bool {
+    pub fn occurs_in(&self, text: &str) -> bool {
         let kept = text.chars().filter(|character| character.is_alphanumeric());
         kept.flat_map(char::to_uppercase).collect::<String>().contains(&self.0)
     }
@@ -180,7 +180,7 @@ impl fmt::Debug for PersonalMembers {
     }
 }
 
-/// A masked personal value: the last four characters of a text with at least eight, otherwise none.
+/// A masked personal value: the last four characters of a string with at least eight, otherwise none.
 pub fn masked_value(value: &Value) -> Value {
     let text = value.as_str().unwrap_or_default();
     let hidden = text.chars().count().saturating_sub(4);

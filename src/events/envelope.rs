@@ -89,7 +89,7 @@ impl Envelope {
         self.event_type.starts_with(T::FAMILY)
     }
 
-    /// The decoded data; `None` for a type of another family, or data of a shape that this version does not know. Each
+    /// The decoded data; `None` for a type of another family, or data of a shape unknown to this version. Each
     /// envelope is decoded at most once.
     pub fn data<T: EventData>(&self) -> Option<&T> {
         if !self.is_of::<T>() {

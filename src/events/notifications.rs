@@ -1,7 +1,8 @@
 //! Forwards the database's notifications for the lifetime of the process.
 //!
-//! It is a task, not an actor, and turns each notification into a hint. When its connection is lost, it reconnects
-//! after a pause and then forwards every notification once, because some may have been missed.
+//! This is an asynchronous (tokio) task, not an actor. It turns each notification into a hint. When its connection is
+//! lost, it reconnects after a pause and then forwards every kind of notification once, because some may have been
+//! missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,29 +13,30 @@ use crate::error::Result;
 use crate::resources::Resources;
 use crate::storage::listener::{Listener, Notification};
 
-/// The name of the task in logs and metrics.
+/// The name of this asynchronous task in logs and metrics.
 pub const NAME: &str = "notifications";
 
-/// The name of the channel in metrics and the health report.
+/// The label of this push channel in metrics and the health report.
 pub const CHANNEL: &str = "postgres";
 
 /// Handles a notification; must not block.
 pub type OnNotification = Arc<dyn Fn(Notification) + Send + Sync>;
 
-/// Called with whether notifications are being received, for code that relies on them.
+/// Called with `true` when notifications begin to arrive and with `false` when they are lost, for code that relies on
+/// them.
 pub type OnListening = Arc<dyn Fn(bool) + Send + Sync>;
 
 /// Forwards notifications forever.
-pub async fn forward(resources: Resources, take: OnNotification, on_listening: OnListening) {
+pub async fn forward(resources: Resources, on_notification: OnNotification, on_listening: OnListening) {
     let up = resources.metrics.push_channel_up.with_label_values(&[CHANNEL]);
     let on_listening: OnListening = Arc::new(move |listening| {
         up.set(i64::from(listening));
         on_listening(listening);
     });
     loop {
-        // Reports the loss also when this task is dropped or panics.
+        // Also reports the loss when this task is dropped or panics.
         let report_on_drop = ReportDownOnDrop(Arc::clone(&on_listening));
-        if let Err(error) = listen(&resources, &take, &on_listening).await {
+        if let Err(error) = listen(&resources, &on_notification, &on_listening).await {
             resources.metrics.push_channel_losses_total.with_label_values(&[CHANNEL]).inc();
             warn!(resources.logger, "listening connection failed; reconnecting"; error);
         }
@@ -52,14 +54,18 @@ impl Drop for ReportDownOnDrop {
     }
 }
 
-async fn listen(resources: &Resources, take: &OnNotification, on_listening: &OnListening) -> Result<()> {
+async fn listen(
+    resources: &Resources,
+    on_notification: &OnNotification,
+    on_listening: &OnListening,
+) -> Result<()> {
     let mut listener = Listener::connect(&resources.database).await?;
     info!(resources.logger, "listening for database notifications");
     on_listening(true);
     for notification in Notification::ALL {
-        take(notification);
+        on_notification(notification);
     }
     loop {
-        take(listener.next().await?);
+        on_notification(listener.next().await?);
     }
 }

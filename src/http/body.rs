@@ -1,10 +1,14 @@
 //! JSON bodies.
 //!
-//! A body is read as a whole, within the limit of its route's [`BodyClass`], and checked in this order: media type
-//! (415), announced and actual length (413), time (408), and then, all with 400, emptiness, UTF-8, depth and number of
-//! values, syntax, and whether it is a single object without duplicate names. Depth and number of values are counted in
-//! the raw bytes, before parsing. The handler validates the members and reports all problems in one response. Errors
-//! never quote the content.
+//! A body is read as a whole, within the limit of its route's [`BodyClass`], and checked in this order:
+//!
+//! 1. the media type (415),
+//! 2. the declared and the actual length (413) and the time to receive it (408),
+//! 3. with 400 for each failure: it is not empty, is UTF-8, is not nested too deeply, does not have too many values, and is
+//!    one JSON object without duplicate names.
+//!
+//! Depth and number of values are counted in the raw bytes, before parsing. The handler validates the members and
+//! reports all field errors in one response. Errors never quote the content.
 
 use std::fmt;
 use std::future::Future;
@@ -25,7 +29,7 @@ use crate::json::Members;
 /// The media type of a JSON Merge Patch (RFC 7396), which `PATCH` accepts in addition to plain JSON.
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// Maximum nesting of a body. Aval's own requests have three levels.
+/// Maximum nesting of a body. The requests that the API defines have at most three levels.
 const MAX_DEPTH: usize = 32;
 
 /// The maximum size of a body.
@@ -81,11 +85,11 @@ impl JsonObject {
         Self::check_within(bytes, BodyClass::Event.limit().values)
     }
 
-    /// Checks a complete body with at most `most_values` values.
+    /// Checks a complete body with at most `max_values` values.
     ///
     /// # Errors
     /// [`Error::Malformed`] with the position but not the content.
-    pub fn check_within(bytes: Bytes, most_values: usize) -> Result<Self, Error> {
+    pub fn check_within(bytes: Bytes, max_values: usize) -> Result<Self, Error> {
         if bytes.is_empty() {
             return Err(malformed("The body is empty."));
         }
@@ -96,8 +100,8 @@ impl JsonObject {
         if extent.depth > MAX_DEPTH {
             return Err(malformed(format!("The body is nested more than {MAX_DEPTH} levels deep.")));
         }
-        if extent.values > most_values {
-            return Err(malformed(format!("The body has more than {most_values} members and elements.")));
+        if extent.values > max_values {
+            return Err(malformed(format!("The body has more than {max_values} members and elements.")));
         }
         let object = Self(bytes);
         if object.members()?.has_duplicates() {
@@ -114,7 +118,7 @@ impl JsonObject {
     /// The object's members.
     ///
     /// # Errors
-    /// [`Error::Malformed`]; never after [`JsonObject::check`].
+    /// [`Error::Malformed`] if the body is not a JSON object. [`JsonObject::check`] has already ruled this out.
     pub fn members(&self) -> Result<Members<'_>, Error> {
         serde_json::from_slice(&self.0).map_err(|error| {
             let what = match error.classify() {
@@ -131,7 +135,7 @@ fn malformed(text: impl Into<String>) -> Error {
     Error::Malformed(PublicMessage::new(text))
 }
 
-/// The nesting depth and the number of values of a text.
+/// The nesting depth and the number of values of a JSON text.
 #[derive(Debug, Default)]
 struct Extent {
     depth: usize,
@@ -189,7 +193,7 @@ fn is_json(request: &HttpRequest) -> bool {
 async fn read(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Rejection> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        // The cause is a connection error, which the client sees itself.
+        // The connection failed. The client notices that without a report of the cause.
         let chunk = chunk.ok().ok_or_else(|| malformed("The body was not received completely."))?;
         if body.len().saturating_add(chunk.len()) > limit_bytes {
             return Err(Rejection::PayloadTooLarge { limit_bytes });
@@ -199,10 +203,10 @@ async fn read(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Rejecti
     Ok(body.freeze())
 }
 
-/// Refuses a body with an announced length above `limit_bytes`.
-pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Result<(), Rejection> {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-    if announced.is_some_and(|text| text.parse::<usize>().map_or(true, |n| n > limit_bytes)) {
+/// Refuses a body with a declared length above `limit_bytes`.
+pub(super) fn check_declared_length(request: &HttpRequest, limit_bytes: usize) -> Result<(), Rejection> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    if declared.is_some_and(|text| text.parse::<usize>().map_or(true, |n| n > limit_bytes)) {
         return Err(Rejection::PayloadTooLarge { limit_bytes });
     }
     Ok(())
@@ -211,8 +215,8 @@ pub(super) fn check_announced(request: &HttpRequest, limit_bytes: usize) -> Resu
 /// Reads the complete body, at most `limit_bytes`. The client has half of the request timeout to send it; the rest is
 /// for processing.
 ///
-/// Receiving the body may take long, and the client was authorised before. The principal is therefore checked again
-/// afterwards.
+/// Receiving the body may take a long time, and the client was authorised before. The principal is therefore checked
+/// again afterwards.
 pub(super) async fn raw(
     request: &HttpRequest,
     settings: &ServerSettings,
@@ -244,7 +248,7 @@ impl FromRequest for JsonObject {
             }
             let limit = limit_of(&request);
             let limit_bytes = limit.bytes.min(settings.body_limit_bytes);
-            check_announced(&request, limit_bytes)?;
+            check_declared_length(&request, limit_bytes)?;
             Ok(Self::check_within(raw(&request, settings, payload, limit_bytes).await?, limit.values)?)
         })
     }

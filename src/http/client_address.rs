@@ -26,7 +26,7 @@ const IPV6_NETWORK_BITS: u32 = 64;
 pub struct ClientAddress(IpAddr);
 
 impl ClientAddress {
-    /// The client with this address.
+    /// Normalizes `address`: an IPv4-mapped IPv6 address becomes IPv4.
     pub fn new(address: IpAddr) -> Self {
         Self(address.to_canonical())
     }
@@ -56,7 +56,7 @@ impl ClientAddress {
         self.0
     }
 
-    /// Whether it is in one of the networks.
+    /// Whether the address is in one of the networks.
     pub fn is_in(self, networks: &[IpNet]) -> bool {
         networks.iter().any(|network| network.contains(&self.0))
     }
@@ -102,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn the_header_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client("203.0.113.9", &["192.0.2.1"]), "203.0.113.9");
         assert_eq!(client("203.0.113.9", &[]), "203.0.113.9");
     }
 
     #[test]
-    fn the_client_is_the_last_that_is_no_trusted_proxy() {
+    fn the_client_is_the_last_address_that_is_not_a_trusted_proxy() {
         for (forwarded, expected) in [
             (&["203.0.113.9"][..], "203.0.113.9"),
             (&["1.1.1.1, 203.0.113.9"], "203.0.113.9"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_ends_the_walk_at_who_wrote_it() {
+    fn an_invalid_entry_makes_the_proxy_that_appended_it_the_client() {
         for forwarded in ["", "unknown", "_hidden, ", "1.2.3.4.5", "for=1.2.3.4", "203.0.113.9, ?"] {
             assert_eq!(client(PROXY, &[forwarded]), PROXY, "{forwarded:?}");
         }
@@ -146,7 +146,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_stranger_sends_changes_nothing(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_header_of_an_untrusted_peer_changes_the_client_address(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
             let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
             let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, value)]);
             let peer: IpAddr = "203.0.113.9".parse().unwrap();
@@ -154,7 +156,7 @@ mod tests {
         }
 
         #[test]
-        fn what_stands_before_the_entry_of_a_proxy_changes_nothing(garbage in "[ -~]{0,80}") {
+        fn text_before_the_entry_of_a_trusted_proxy_is_ignored(garbage in "[ -~]{0,80}") {
             prop_assert_eq!(client(PROXY, &[&format!("{garbage},203.0.113.9")]), "203.0.113.9");
         }
     }

@@ -40,34 +40,36 @@ impl Conditions {
     }
 
     /// Whether the client already has this version: `If-None-Match` is `*` or contains its tag, weak or strong.
-    pub fn is_known(&self, version: i64) -> bool {
-        self.knows(&etag(version))
+    pub fn client_has_version(&self, version: i64) -> bool {
+        self.client_has_tag(&etag(version))
     }
 
-    /// Like [`Self::is_known`], for any tag in its strong form.
-    pub fn knows(&self, tag: &str) -> bool {
-        self.if_none_match.as_deref().is_some_and(|tags| names(tags, tag) || names(tags, &format!("W/{tag}")))
+    /// Like [`Self::client_has_version`], for any ETag. `tag` must be a strong tag.
+    pub fn client_has_tag(&self, tag: &str) -> bool {
+        self.if_none_match
+            .as_deref()
+            .is_some_and(|tags| contains_tag(tags, tag) || contains_tag(tags, &format!("W/{tag}")))
     }
 }
 
 /// Whether a list of tags contains `tag`. Splitting at commas is safe because Aval's own tags contain none.
-fn names(tags: &str, tag: &str) -> bool {
-    tags.split(',').map(str::trim).any(|named| named == "*" || named == tag)
+fn contains_tag(tags: &str, tag: &str) -> bool {
+    tags.split(',').map(str::trim).any(|listed| listed == "*" || listed == tag)
 }
 
-/// Whether a text is `*` or a list of entity tags, each in double quotes (RFC 9110, section 8.8.3).
+/// Whether a string is `*` or a list of entity tags, each in double quotes (RFC 9110, section 8.8.3).
 fn is_well_formed(tags: &str) -> bool {
     if tags.trim() == "*" {
         return true;
     }
-    let (mut rest, mut some) = (tags.trim(), false);
+    let (mut rest, mut found_tag) = (tags.trim(), false);
     while !rest.is_empty() {
         let opaque = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"');
         let Some((tag, after)) = opaque.and_then(|text| text.split_once('"')) else { return false };
         if !tag.chars().all(|c| c == '!' || (c > '"' && c != '\u{7f}')) {
             return false;
         }
-        some = true;
+        found_tag = true;
         rest = after.trim_start();
         match rest.strip_prefix(',') {
             Some(more) => rest = more.trim_start_matches([' ', '\t', ',']),
@@ -75,7 +77,7 @@ fn is_well_formed(tags: &str) -> bool {
             None => return false,
         }
     }
-    some
+    found_tag
 }
 
 /// The value of a condition; multiple header lines form one list.
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[actix_rt::test]
-    async fn a_change_needs_a_strong_tag_of_the_version_or_none_at_all() {
+    async fn a_change_requires_a_strong_tag_of_the_version_or_no_condition() {
         for (tag, allowed) in [
             ("\"v3\"", true),
             ("*", true),
@@ -140,9 +142,13 @@ mod tests {
     #[actix_rt::test]
     async fn a_read_compares_weakly() {
         for (tag, known) in [("\"v3\"", true), ("W/\"v3\"", true), ("*", true), ("\"v33\"", false)] {
-            assert_eq!(conditions(&[(header::IF_NONE_MATCH, tag)]).await.is_known(3), known, "{tag}");
+            assert_eq!(
+                conditions(&[(header::IF_NONE_MATCH, tag)]).await.client_has_version(3),
+                known,
+                "{tag}"
+            );
         }
-        assert!(!Conditions::default().is_known(3));
+        assert!(!Conditions::default().client_has_version(3));
     }
 
     #[actix_rt::test]

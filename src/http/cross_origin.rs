@@ -11,7 +11,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use crate::config::CorsSettings;
 
 /// Response headers that pages may read.
-const EXPOSED: [&str; 9] = [
+const EXPOSED: [&str; 10] = [
     "content-disposition",
     "etag",
     "idempotency-replayed",
@@ -19,6 +19,7 @@ const EXPOSED: [&str; 9] = [
     "ratelimit",
     "ratelimit-policy",
     "retry-after",
+    "traceresponse",
     "www-authenticate",
     "x-request-id",
 ];
@@ -91,7 +92,7 @@ mod tests {
     use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
 
     #[test]
-    fn websockets_are_for_own_and_allowed_pages_and_for_clients_that_are_no_pages() {
+    fn websockets_are_for_own_and_allowed_pages_and_for_clients_that_are_not_pages() {
         let settings =
             CorsSettings { allowed_origins: vec!["https://console.example".to_owned()], max_age_seconds: 1 };
         for (origin, allowed) in [

@@ -36,7 +36,7 @@ impl FromRequest for ApplicationPath {
     }
 }
 
-/// Any other UUID in the path.
+/// The identifier, from the path, of a resource other than an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdPath(pub Uuid);
 
@@ -70,15 +70,8 @@ impl FromRequest for CountryPath {
 pub struct RequestContext {
     /// The client's `X-Request-ID`, or a generated one.
     pub request_id: RequestId,
-    /// The client's W3C trace context, if it sent a valid one.
-    pub traceparent: Option<String>,
-}
-
-impl RequestContext {
-    /// The trace ID.
-    pub fn trace_id(&self) -> Option<&str> {
-        self.traceparent.as_deref()?.split('-').nth(1)
-    }
+    /// The W3C trace context of the request's span, or of the client if traces are off.
+    pub traceparent: String,
 }
 
 impl FromRequest for RequestContext {
@@ -87,7 +80,7 @@ impl FromRequest for RequestContext {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let context = request.extensions().get::<Self>().cloned();
-        ready(context.ok_or_else(|| Error::internal("a request without its context").into()))
+        ready(context.ok_or_else(|| Error::internal("the request has no RequestContext").into()))
     }
 }
 

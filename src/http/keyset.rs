@@ -38,7 +38,7 @@ impl Page {
     /// Reads the query of a list without filters.
     ///
     /// # Errors
-    /// [`Error::Validation`](crate::error::Error::Validation) with all problems of the query.
+    /// [`Error::Validation`](crate::error::Error::Validation) with all field errors of the query.
     pub(super) fn read(keys: &KeyRing, mut query: Query, list: &str) -> Result<Self> {
         let PageParameters { page_size, cursor } = PageParameters::take(&mut query);
         let size = page_size.unwrap_or(DEFAULT_PAGE_SIZE);

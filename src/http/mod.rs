@@ -77,7 +77,9 @@ use crate::queue::task::Tasks;
 use crate::redis::Redis;
 use crate::resources::Resources;
 use crate::storage::seal::KeyRing;
+use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Tracer;
 
 /// The dependencies of handlers. Cheap to clone.
 #[derive(Clone)]
@@ -133,6 +135,7 @@ struct Inner {
     settings: Arc<Settings>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     logger: Logger,
     readiness: Readiness,
     limiter: RateLimiter,
@@ -146,12 +149,7 @@ struct Inner {
 impl HttpServerState {
     /// The state of a server that is still starting. Fails with [`Error::Internal`] if the OpenAPI document cannot be
     /// serialised, which is a bug.
-    pub fn new(
-        settings: Arc<Settings>,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-        logger: &Logger,
-    ) -> Result<Self, Error> {
+    pub fn new(settings: Arc<Settings>, clock: Clock, telemetry: &Telemetry) -> Result<Self, Error> {
         let mut document = openapi::document(settings.faults.injection);
         if !settings.server.metrics {
             document.paths.paths.remove(routes::METRICS);
@@ -161,8 +159,9 @@ impl HttpServerState {
         let inner = Inner {
             settings,
             clock,
-            metrics,
-            logger: logger.new(slog::o!("logger" => "http")),
+            metrics: Arc::clone(&telemetry.metrics),
+            tracer: telemetry.tracer.clone(),
+            logger: telemetry.logger.new(slog::o!("logger" => "http")),
             readiness: Readiness::default(),
             limiter,
             anonymous_lines: LineLimit::new(ANONYMOUS_LINES_PER_SECOND, Duration::from_secs(1)),

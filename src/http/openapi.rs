@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn every_write_with_a_key_says_how_it_is_answered_again_and_when_to_come_back() {
+    fn every_idempotent_write_documents_its_replay_and_retry_headers() {
         let document = documented(true);
         let mut with_key = BTreeSet::new();
         for (path, item) in document["paths"].as_object().unwrap() {

@@ -82,7 +82,7 @@ word_schemas! {
     /// `http::operations::lanes`
     LaneIntake: ["everything", "one_probe", "nothing"], "Which jobs of a lane the instance would claim";
     /// The actions of `storage::failed_jobs`
-    LetterActionName: ["retry", "ignore", "review"], "The action of an operator on a dead letter";
+    DeadLetterActionName: ["retry", "ignore", "review"], "The action of an operator on a dead letter";
     /// [`ViewAction`]
     StaffViewAction: ViewAction::ALL.map(ViewAction::as_str), "The kind of data that was viewed";
     /// The only status that a probe returns with 200

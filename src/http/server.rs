@@ -13,7 +13,7 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, Error as ActixError, HttpRequest, HttpResponse, web};
 use slog::info;
 
-use super::connections::{Connections, SPARE_CONNECTIONS, attend, connections_that_fit};
+use super::connections::{Connections, SPARE_CONNECTIONS, connections_that_fit, track_request};
 use super::cross_origin::cors;
 use super::problem::Rejection;
 use super::transport::{Acceptor, ClientStream};
@@ -52,7 +52,7 @@ pub fn app(
         .wrap(from_fn(middleware::observe))
         .wrap(from_fn(middleware::compress))
         .wrap(from_fn(middleware::protect))
-        .wrap(from_fn(attend))
+        .wrap(from_fn(track_request))
 }
 
 async fn unknown_route(request: HttpRequest) -> Result<HttpResponse, Rejection> {

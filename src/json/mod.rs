@@ -41,7 +41,7 @@ pub fn positive_money(raw: &RawValue) -> Result<Money, Refusal> {
     Money::parse_positive(exact_text(raw)).map_err(refuse_amount)
 }
 
-/// The refusal of a text that is not an amount.
+/// The refusal of a string that is not an amount.
 pub fn refuse_amount(error: MoneyError) -> Refusal {
     (error.code(), error.to_string())
 }

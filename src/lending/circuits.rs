@@ -25,7 +25,7 @@ pub async fn set(
     let work = async |connection: &mut AsyncPgConnection| circuit_overrides::set(connection, wanted).await;
     let known = transaction::run(database, logger, "set_circuit_override", work).await?;
     warn!(logger, "circuit breaker override set"; "country" => wanted.country.code(),
-        "mode" => wanted.mode.as_str(), "account" => &wanted.account, "request_id" => &wanted.request_id);
+        "mode" => wanted.mode.as_str(), "request_id" => &wanted.request_id);
     // Applies the override also if this instance currently receives no notifications. If the read fails, the next poll
     // repeats it.
     if overrides.refresh(database).await.is_err() {

@@ -69,7 +69,7 @@ impl Lending {
         TotalBounds { examined: settings.lists.exact_up_to, uncounted: settings.statistics.max_uncounted }
     }
 
-    /// Logs and counts the labels of a page that this version does not know.
+    /// Logs and counts the labels of a page that are unknown to this version.
     pub(super) fn note_unknown(&self, listed: &[ListedApplication]) {
         let labels = listed.iter().flat_map(|row| [row.country.unknown(), row.status.unknown()]);
         self.resources.note_unknown("applications", labels.flatten());

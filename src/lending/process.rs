@@ -18,8 +18,9 @@ use crate::countries::Countries;
 use crate::domain::application::{Attribution, Country};
 use crate::domain::banking::{BankingData, FallbackReason};
 use crate::domain::confirmation;
-use crate::domain::decision::Case;
+use crate::domain::decision::{Case, Outcome as Decided};
 use crate::domain::ids::{ApplicationId, ChangeId, DecisionId};
+use crate::domain::status::Status;
 use crate::error::{Error, Result};
 use crate::providers::Subject;
 use crate::providers::simulator::test_documents::is_test_document;
@@ -35,6 +36,7 @@ use crate::storage::jobs::{ClaimedJob, DeadLetter, Quota, Supersede};
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::Handle;
 use crate::telemetry::metrics::seconds;
+use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 /// The task that decides credit applications.
 pub struct ProcessCreditApplication {
@@ -85,7 +87,7 @@ impl Task for ProcessCreditApplication {
             application_id: job.application_id,
             attribution: attribution(&self.resources, job, Some(reason)),
             first_change_id: ChangeId::new(self.resources.clock.new_uuid()),
-            traceparent: job.traceparent.clone(),
+            traceparent: trace::traceparent().or_else(|| job.traceparent.clone()),
         };
         self.write_batchers.write(give_up).await
     }
@@ -108,6 +110,10 @@ fn attribution(resources: &Resources, job: &ClaimedJob, reason: Option<String>) 
     }
 }
 
+fn status_attribute(decided: Decided) -> KeyValue {
+    KeyValue::new("application.status", Status::from(decided).as_str())
+}
+
 /// One attempt to process an application.
 struct Work<'a> {
     job: &'a ClaimedJob,
@@ -128,6 +134,7 @@ impl Work<'_> {
             Begun::Missing => return Err(Error::NotFound("application")),
             Begun::LeaseLost => return Ok(Outcome::LeaseLost),
         };
+        trace::set(|| vec![KeyValue::new("application.country", case.country.code())]);
         self.parts.resources.faults.pass(FaultPoint::ApplicationActor, Some(case.country.code()));
         if let Some(reference) = &self.job.unanswered_reference {
             warn!(self.logger, "the bureau sent no webhook within its deadline"; "provider_reference" => reference);
@@ -168,13 +175,21 @@ impl Work<'_> {
             lease: self.job.lease,
             application_id,
             attribution: self.attribution(None),
-            traceparent: self.job.traceparent.clone(),
+            traceparent: trace::traceparent(),
             other_account_window_ms: window.map_or(0, |window| window.num_milliseconds()),
         }
     }
 
     async fn ask_bureau(&self, case: &PendingCase) -> Result<BankingAnswer> {
-        let question = FetchBankingData {
+        let attributes = || {
+            let provider = crate::providers::provider_for(case.country).name();
+            vec![KeyValue::new("provider.name", provider)]
+        };
+        trace::in_span("fetch_banking_data", SpanKind::Internal, attributes, self.fetch(case)).await
+    }
+
+    async fn fetch(&self, case: &PendingCase) -> Result<BankingAnswer> {
+        let fetch = FetchBankingData {
             country: case.country,
             subject: Subject {
                 full_name: case.full_name.clone(),
@@ -182,9 +197,13 @@ impl Work<'_> {
             },
             application_id: case.application_id,
             request_id: self.job.request_id.clone(),
-            traceparent: self.job.traceparent.clone(),
+            trace: trace::Carried::capture(),
         };
-        self.parts.gateway.ask(question).await?
+        let answer = self.parts.gateway.ask(fetch).await??;
+        if matches!(answer, BankingAnswer::CircuitOpen(_)) {
+            trace::set(|| vec![KeyValue::new("circuit_breaker.state", "open")]);
+        }
+        Ok(answer)
     }
 
     /// Whether jobs of this country stay in the queue in the breaker's current state.
@@ -229,7 +248,12 @@ impl Work<'_> {
             banking_data,
             applied_elsewhere: pending.applied_elsewhere && !self.is_shared_test_document(pending),
         };
-        let decision = self.parts.countries.rules(pending.country).evaluate(&case);
+        let evaluation = async {
+            let decision = self.parts.countries.rules(pending.country).evaluate(&case);
+            trace::set(|| vec![status_attribute(decision.status)]);
+            decision
+        };
+        let decision = trace::in_span("apply_business_rules", SpanKind::Internal, Vec::new, evaluation).await;
         let settings = &self.parts.resources.settings.redecision;
         let pause = i64::try_from(settings.min_interval_ms).unwrap_or(i64::MAX);
         let reason = Some(decision.reasons.join(", ")).filter(|reasons| !reasons.is_empty());
@@ -242,13 +266,15 @@ impl Work<'_> {
             provider_available,
             retry_after_ms: try_again.then_some(pause),
             attribution: self.attribution(reason),
-            traceparent: self.job.traceparent.clone(),
+            traceparent: trace::traceparent(),
         };
         let stored = self.write(record).await?;
         self.observe_processing_time(pending.application_id, stored);
         match stored {
             Stored::Applied => {
-                info!(self.logger, "application decided"; "status" => ?decision.status,
+                trace::set(|| vec![status_attribute(decision.status)]);
+                info!(self.logger, "application decided"; "status" => Status::from(decision.status).as_str(),
+                    "country" => pending.country.code(), "requested_amount" => %pending.requested_amount,
                     "reasons" => decision.reasons.join(","), "attempt" => self.job.attempt);
                 Ok(Outcome::Completed)
             }

@@ -125,6 +125,7 @@ mod tests {
             "asnef": {"impagos_vigentes": true, "numero_impagos": 2}
         }"#,
         bare: r#"{"referencia_informe": "R-2", "divisa": "EUR", "puntuacion": null, "asnef": {}}"#,
+        ignored: Some("[]"),
         has_income: false,
         has_verification: false,
         account_status: ("BLOQUEADA", "OTRA"),

@@ -143,6 +143,7 @@ mod tests {
            </crc:respostaCRC>
         "#,
         bare: "<respostaCRC><cabecalho><referencia>R-2</referencia></cabecalho></respostaCRC>",
+        ignored: Some("<crc:incumprimento>"),
         has_income: false,
         has_verification: false,
         account_status: ("SUSPENSA", "OTRA"),

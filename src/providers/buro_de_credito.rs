@@ -201,6 +201,7 @@ mod tests {
         full: "INTL14R-1                      MXMXNPN06LOPEZ*0203ANARS02010004000401120000012\
          3456002120000000410050302SU0401STL020101046500SC08BC SCORE000300701040640ES05001660002**",
         bare: "INTL14R-2                      MXMXNES05000510002**",
+        ignored: None,
         has_income: false,
         has_verification: false,
         account_status: ("0302SU", "0302ZZ"),

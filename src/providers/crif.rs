@@ -164,6 +164,7 @@ mod tests {
             }
         }"#,
         bare: r#"{"esito": {"protocollo": "R-2"}, "rapporto": {"valuta": "EUR", "sofferenze": {}}}"#,
+        ignored: Some("\"C\""),
         has_income: true,
         has_verification: false,
         account_status: ("SOSPESO", "OTRA"),

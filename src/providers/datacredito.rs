@@ -224,6 +224,7 @@ mod tests {
            </s:Envelope>"#,
         bare: "<Envelope><Body><consultarHistoriaResponse><Informe consecutivo='R-2'/>\
          </consultarHistoriaResponse></Body></Envelope>",
+        ignored: Some("<Score "),
         has_income: true,
         has_verification: true,
         account_status: ("EMBARGADA", "OTRA"),

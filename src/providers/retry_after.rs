@@ -8,14 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike as _, Month, NaiveDate, NaiveTime, Utc};
 
 /// Shortest delay.
-const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MIN_DELAY: Duration = Duration::from_secs(1);
 /// Longest delay. After it a bureau may send `Retry-After` again.
-const MAX_PAUSE: Duration = Duration::from_secs(300);
+const MAX_DELAY: Duration = Duration::from_secs(300);
 
 /// The delay requested by the header's value.
-pub fn pause(value: Option<&str>, now: DateTime<Utc>) -> Duration {
+pub fn delay(value: Option<&str>, now: DateTime<Utc>) -> Duration {
     let value = value.map(str::trim).unwrap_or_default();
-    seconds(value).or_else(|| wait_until(value, now)).unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE)
+    seconds(value).or_else(|| wait_until(value, now)).unwrap_or(MIN_DELAY).clamp(MIN_DELAY, MAX_DELAY)
 }
 
 /// `delay-seconds` of any length.
@@ -96,7 +96,7 @@ mod tests {
             (Some(""), 1),
             (None, 1),
         ] {
-            assert_eq!(pause(value, now), Duration::from_secs(seconds), "{value:?}");
+            assert_eq!(delay(value, now), Duration::from_secs(seconds), "{value:?}");
         }
     }
 }

@@ -154,6 +154,7 @@ mod tests {
             "rendaMediaMensal": "2.100,99", "negativacoes": {"ativas": "SIM", "lista": [1, 2]}
         }]}"#,
         bare: r#"{"reports": [{"reportId": "R-2", "negativacoes": {"ativas": null}}]}"#,
+        ignored: Some("[1, 2]"),
         has_income: true,
         has_verification: false,
         account_status: ("BLOQUEADA", "OTRA"),

@@ -12,7 +12,7 @@ use crate::storage::idempotency::{self, Keyed, Once};
 use crate::storage::transaction::Abort;
 
 pub use crate::storage::failed_jobs::{
-    FailedJob, LetterAction, LetterFilter, Operator, Retried, RetryAll, WholeLetter,
+    DeadLetterAction, DeadLetterDetails, DeadLetterFilter, FailedJob, Operator, Retried, RetryAll,
 };
 pub use crate::storage::types::FailedJobStatus;
 
@@ -56,7 +56,7 @@ impl Step {
 /// If the database fails.
 pub async fn list(
     resources: &Resources,
-    filter: &LetterFilter,
+    filter: &DeadLetterFilter,
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<FailedJob>> {
@@ -68,7 +68,7 @@ pub async fn list(
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound); any error of the database.
-pub async fn get(resources: &Resources, id: Uuid) -> Result<(WholeLetter, Vec<LetterAction>)> {
+pub async fn get(resources: &Resources, id: Uuid) -> Result<(DeadLetterDetails, Vec<DeadLetterAction>)> {
     failed_jobs::get(&mut *resources.database.get().await?, id).await
 }
 
@@ -91,7 +91,7 @@ pub async fn work(
     let done = idempotency::once(database, logger, step.name(), keyed, take).await?;
     if let Once::Made(_) = done {
         warn!(logger, "operator action on a dead letter"; "step" => step.name(),
-            "failed_job_id" => %id, "account" => &operator.account, "request_id" => &operator.request_id);
+            "failed_job_id" => %id, "request_id" => &operator.request_id);
         on_commit(Written { jobs: step == Step::Retry, events: false });
     }
     Ok(done)
@@ -114,8 +114,7 @@ pub async fn retry_all(
         async |connection: &mut AsyncPgConnection| failed_jobs::retry_all(connection, wanted, operator).await;
     let done = idempotency::once(database, logger, "retry_failed_jobs", keyed, retry).await?;
     if let (Once::Made(_), false) = (&done, wanted.dry_run) {
-        warn!(logger, "dead letters retried by an operator"; "account" => &operator.account,
-            "request_id" => &operator.request_id);
+        warn!(logger, "dead letters retried by an operator"; "request_id" => &operator.request_id);
         on_commit(Written { jobs: true, events: false });
     }
     Ok(done)

@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::RedisSettings;
 use crate::error::{Error, Result};
 use crate::telemetry::metrics::{Metrics, seconds};
+use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 /// The component's name in logs and errors.
 pub const NAME: &str = "redis";
@@ -190,13 +191,11 @@ impl Redis {
             count("refused");
             return Err(Error::unavailable(NAME, "the circuit breaker is open"));
         }
-        let exchanged = tokio::time::timeout(inner.timeout, self.exchange(message)).await;
-        let (result, answer) = match exchanged {
-            Ok(Ok(answer)) => ("ok", Ok(answer)),
-            Ok(Err(failure @ Failure::UnexpectedType(_))) => ("foreign", Err(failure)),
-            Ok(Err(failure @ Failure::Unavailable(_))) => ("error", Err(failure)),
-            Err(_) => ("timeout", Err(Failure::Unavailable("the command timed out".to_owned()))),
-        };
+        let attributes =
+            || vec![KeyValue::new("db.system.name", "redis"), KeyValue::new("db.operation.name", operation)];
+        let sending = self.exchange_in_time(message);
+        let (result, answer) =
+            trace::in_span(format!("redis {operation}"), SpanKind::Client, attributes, sending).await;
         count(result);
         let now = inner.clock.monotonic();
         let took = seconds(now.saturating_sub(started));
@@ -207,6 +206,23 @@ impl Redis {
         };
         self.note(away, now);
         answer.map_err(|failure| Error::unavailable(NAME, failure.cause()))
+    }
+
+    /// The result as the label of `redis_calls_total`, and the answer.
+    async fn exchange_in_time<T: FromRedisValue>(
+        &self,
+        message: Message<'_>,
+    ) -> (&'static str, Result<T, Failure>) {
+        let (result, answer) = match tokio::time::timeout(self.inner.timeout, self.exchange(message)).await {
+            Ok(Ok(answer)) => ("ok", Ok(answer)),
+            Ok(Err(failure @ Failure::UnexpectedType(_))) => ("foreign", Err(failure)),
+            Ok(Err(failure @ Failure::Unavailable(_))) => ("error", Err(failure)),
+            Err(_) => ("timeout", Err(Failure::Unavailable("the command timed out".to_owned()))),
+        };
+        if answer.is_err() {
+            trace::fail(result);
+        }
+        (result, answer)
     }
 
     async fn exchange<T: FromRedisValue>(&self, message: Message<'_>) -> Result<T, Failure> {

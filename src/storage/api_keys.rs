@@ -60,7 +60,7 @@ impl ApiKey {
     /// The prefix of every key. It lets secret scanners recognise a leaked key.
     pub const WORD: &'static str = "aval";
 
-    /// Whether a text is meant to be an API key. Access tokens never have an underscore among their first five
+    /// Whether a string is meant to be an API key. Access tokens never have an underscore among their first five
     /// characters.
     pub fn is_key(text: &str) -> bool {
         text.strip_prefix(Self::WORD).is_some_and(|rest| rest.starts_with('_'))
@@ -89,7 +89,7 @@ impl std::fmt::Debug for ApiKey {
 }
 
 impl From<ApiKeyRow> for ApiKey {
-    /// Scopes that this version does not know grant nothing; a newer version created them.
+    /// Scopes unknown to this version grant nothing; a newer version created them.
     fn from(row: ApiKeyRow) -> Self {
         Self {
             id: row.id,

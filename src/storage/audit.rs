@@ -23,7 +23,7 @@ use crate::domain::status::Status;
 use crate::error::Result;
 use crate::json::pointer_step;
 
-/// One change of an application.
+/// One change to an application.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
     pub id: Uuid,
@@ -41,6 +41,7 @@ pub struct AuditEntry {
     pub internal_note: Option<String>,
     pub changes: Vec<ValueChange>,
     pub request_id: Option<String>,
+    pub traceparent: Option<String>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -140,6 +141,7 @@ struct AuditRow {
     change_request_id: Option<String>,
     metadata: StoredJson,
     created_at: DateTime<Utc>,
+    traceparent: Option<String>,
 }
 
 impl AuditRow {
@@ -158,6 +160,7 @@ impl AuditRow {
             internal_note: metadata.internal_note.clone(),
             changes: metadata.changes(keys, application, is_personal),
             request_id: row.change_request_id,
+            traceparent: row.traceparent,
             created_at: row.created_at,
         }
     }

@@ -53,7 +53,7 @@ struct InForceRow {
 
 pub async fn in_force(connection: &mut AsyncPgConnection) -> Result<Vec<InForce>> {
     let rows: Vec<InForceRow> = Prepared(ReadInForce).load(connection).await?;
-    // Skips countries and modes that this version does not know.
+    // Skips countries and modes unknown to this version.
     let read = |row: InForceRow| {
         Some(InForce {
             country: row.country.parse().ok()?,

@@ -1,7 +1,7 @@
-//! Lanes of the queue that operators have paused.
+//! Queue lanes that operators have paused.
 //!
-//! Every claim reads this table, so a pause takes effect on all instances when it commits. It ends automatically when
-//! it expires by the database's clock.
+//! Every claim reads the table `paused_lanes`, so a pause takes effect on all instances when it commits. A pause ends
+//! automatically when it expires according to the database's clock.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -27,12 +27,12 @@ pub struct PausedLane {
 #[derive(Debug, Clone)]
 pub struct LaneChange {
     pub lane: String,
-    /// Whether to pause or to resume.
+    /// `true` pauses the lane, `false` resumes it.
     pub paused: bool,
     pub reason: String,
     pub account: String,
     pub request_id: String,
-    /// When a pause ends by the database's clock. Not used when resuming.
+    /// When a pause ends, according to the database's clock. Not used when resuming.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -50,7 +50,10 @@ pub async fn paused(connection: &mut AsyncPgConnection) -> crate::error::Result<
         .await?)
 }
 
-/// Pauses or resumes a lane in the caller's transaction, and records the operator. Idempotent.
+/// Pauses or resumes a lane in the caller's transaction and returns the pause, if any.
+///
+/// A pause replaces the previous pause of the lane. Resuming a lane that is not paused has no effect. Every call adds a
+/// row with the operator to `paused_lane_log`.
 pub async fn change(
     connection: &mut AsyncPgConnection,
     change: &LaneChange,
@@ -62,7 +65,7 @@ pub async fn change(
             paused_lanes::paused_by.eq(&change.account),
             paused_lanes::expires_at.eq(change.expires_at),
         );
-        let again = (
+        let replacement = (
             paused_lanes::reason.eq(&change.reason),
             paused_lanes::paused_by.eq(&change.account),
             paused_lanes::paused_at.eq(diesel::dsl::now),
@@ -72,7 +75,7 @@ pub async fn change(
             .values(row)
             .on_conflict(paused_lanes::lane)
             .do_update()
-            .set(again)
+            .set(replacement)
             .returning(PausedLane::as_returning());
         Some(insertion.get_result(connection).await?)
     } else {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Database, Session};
 
 diesel::define_sql_function! {
-    /// A hash of a text, as computed by `hash_any`.
+    /// A hash of a string, as computed by `hash_any`.
     fn hashtextextended(text: Text, seed: BigInt) -> BigInt;
 }
 diesel::define_sql_function! {

@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::schema::{login_addresses, users};
 use crate::error::Result;
 
-/// The most addresses stored per account.
-const MAX_OF_ACCOUNT: i64 = 20;
+/// Maximum number of addresses stored per account.
+const MAX_PER_ACCOUNT: i64 = 20;
 
-/// Records a sign-in from an address and deletes the account's least recently used surplus addresses.
-pub async fn remember(
+/// Records a sign-in from an address. Keeps the account's most recently used addresses and deletes those above the limit.
+pub async fn record(
     connection: &mut AsyncPgConnection,
     user_id: Uuid,
     digest: &[u8],
@@ -29,15 +29,15 @@ pub async fn remember(
         .set(login_addresses::last_login_at.eq(now))
         .execute(connection)
         .await?;
-    let of_account = login_addresses::table.filter(login_addresses::user_id.eq(user_id));
-    let surplus: Vec<Vec<u8>> = of_account
+    let account_addresses = login_addresses::table.filter(login_addresses::user_id.eq(user_id));
+    let surplus: Vec<Vec<u8>> = account_addresses
         .select(login_addresses::address_digest)
         .order(login_addresses::last_login_at.desc())
-        .offset(MAX_OF_ACCOUNT)
+        .offset(MAX_PER_ACCOUNT)
         .load(connection)
         .await?;
     if !surplus.is_empty() {
-        let surplus = of_account.filter(login_addresses::address_digest.eq_any(surplus));
+        let surplus = account_addresses.filter(login_addresses::address_digest.eq_any(surplus));
         diesel::delete(surplus).execute(connection).await?;
     }
     Ok(())

@@ -56,7 +56,7 @@ pub struct Database {
     keys: Arc<KeyRing>,
 }
 
-/// The most idle connections outside the pool: one for each leader role.
+/// Maximum number of idle connections outside the pool: one for each leader role.
 const MAX_SPARES: usize = 2;
 
 /// The share of the pool that a read counts towards.

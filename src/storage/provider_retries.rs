@@ -94,6 +94,6 @@ struct CountryDue {
 /// The countries with due re-decisions.
 pub async fn countries_due(connection: &mut AsyncPgConnection) -> Result<Vec<Country>> {
     let due: Vec<CountryDue> = Prepared(CountriesDue).load(connection).await?;
-    // Countries that this version does not know are left to instances that do.
+    // Countries unknown to this version are left to newer instances.
     Ok(due.into_iter().filter_map(|row| row.country.0.known()).collect())
 }

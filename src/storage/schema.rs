@@ -183,6 +183,7 @@ diesel::table! {
         change_id -> Uuid,
         metadata -> Jsonb,
         created_at -> Timestamptz,
+        traceparent -> Nullable<Text>,
     }
 }
 
@@ -204,6 +205,7 @@ diesel::table! {
         change_id -> Uuid,
         metadata -> Jsonb,
         created_at -> Timestamptz,
+        traceparent -> Nullable<Text>,
     }
 }
 

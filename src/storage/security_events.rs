@@ -1,8 +1,8 @@
 //! Security events: changes of accounts and API keys, sign-ins and failed sign-ins. The table is append-only.
 //!
-//! Triggers record changes of accounts and keys in the transaction of the change, including those by plain SQL. Other
-//! events ([`SecurityEvent`]) are recorded by [`record`]. Both use the SQL function `record_security_event`, which
-//! takes actor, address and request from the settings that [`set_origin`] makes for the transaction.
+//! Triggers record changes of accounts and keys in the transaction of the change, including changes made with plain
+//! SQL. Other events ([`SecurityEvent`]) are recorded by [`record`]. Both use the SQL function `record_security_event`,
+//! which reads actor, address and request from the transaction's setting `aval.origin` ([`set_origin`]).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -25,7 +25,7 @@ pub enum SecurityEvent {
     LoggedOut,
     /// A refresh token was reused after its grace period.
     RefreshTokenReused,
-    /// An operator created an access token on the machine.
+    /// An operator created an access token with the command `aval token`.
     AccessTokenIssued,
 }
 
@@ -43,7 +43,7 @@ impl SecurityEvent {
 }
 
 diesel::define_sql_function! {
-    /// Sets a parameter, for the transaction only if `is_local`.
+    /// Sets a configuration parameter: until the end of the transaction if `is_local`, otherwise for the session.
     fn set_config(name: Text, value: Text, is_local: Bool) -> Text;
 }
 
@@ -70,8 +70,8 @@ pub async fn set_origin(
     set_local(connection, "aval.origin", &origin.to_string()).await
 }
 
-/// Declares for the rest of the transaction that a new hash of the account is of the same password, so that its
-/// sessions continue.
+/// Keeps the sessions of the account when its password hash changes later in the transaction. Use it only when the
+/// password stays the same.
 pub async fn keep_sessions_of(connection: &mut AsyncPgConnection, user_id: Uuid) -> Result<()> {
     set_local(connection, "aval.same_password", &user_id.to_string()).await
 }
@@ -113,7 +113,7 @@ pub struct RecordedEvent {
     pub subject: Option<String>,
     /// Details that depend on the kind.
     pub detail: Value,
-    /// The row id in the associated data of `address`.
+    /// The `id` passed to [`set_origin`], which `address` is bound to.
     pub origin_id: Option<Uuid>,
     /// The sealed address of the client.
     pub address: Option<Vec<u8>>,
@@ -122,14 +122,14 @@ pub struct RecordedEvent {
 }
 
 impl RecordedEvent {
-    /// The client's address; `None` also if its key is missing, so the rest of the event remains readable.
+    /// The client's address. Also `None` if the encryption key is missing, so the rest of the event remains readable.
     pub fn open_address(&self, keys: &KeyRing) -> Option<String> {
         let (id, envelope) = self.origin_id.zip(self.address.as_ref())?;
         keys.open(SealedField::SecurityEventAddress, id.as_bytes(), envelope).ok()
     }
 }
 
-/// The filter of a list of events. `None` does not filter.
+/// Selects the events of a list. A field that is `None` matches every event.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     pub kind: Option<String>,

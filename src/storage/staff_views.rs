@@ -125,7 +125,7 @@ pub async fn insert(connection: &mut AsyncPgConnection, views: &[StaffView]) -> 
     Ok(())
 }
 
-/// The filter of the list of views. `None` does not filter.
+/// Selects the views of a list. A field that is `None` matches every view.
 #[derive(Debug, Clone, Default)]
 pub struct ViewFilter {
     pub account: Option<String>,
@@ -175,7 +175,7 @@ diesel::define_sql_function! {
     fn delete_expired_staff_views(at_most: BigInt) -> BigInt;
 }
 
-/// Deletes up to `limit` views that have expired by the database's clock and returns how many it deleted.
+/// Deletes up to `limit` views that have expired according to the database's clock and returns how many it deleted.
 pub async fn delete_expired(connection: &mut AsyncPgConnection, limit: u32) -> Result<usize> {
     let deleted = diesel::select(delete_expired_staff_views(i64::from(limit)));
     let deleted: i64 = deleted.get_result(connection).await?;

@@ -1,7 +1,7 @@
 //! Mapping of the domain's enumerations to PostgreSQL enums.
 //!
 //! The domain does not depend on Diesel, so each enumeration has a wrapper here that converts both ways. Reading
-//! through the wrapper fails for a label that this version does not know. Lists use [`PgLabel`], which accepts unknown
+//! through the wrapper fails for a label unknown to this version. Lists use [`PgLabel`], which accepts unknown
 //! labels.
 
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use crate::domain::application::Country;
 use crate::domain::label::Label;
 use crate::domain::status::Status;
 
-/// A label that this version does not know, in a row that is unusable without it.
+/// A label unknown to this version, in a row that is unusable without it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an unknown {what}: {label}")]
 pub struct UnknownLabel {

@@ -145,7 +145,7 @@ pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<User> {
     find(connection, id).await?.ok_or(Error::NotFound("account"))
 }
 
-/// Gets an account, even if this version does not know its role.
+/// Gets an account, even if its role is unknown to this version.
 ///
 /// # Errors
 /// [`Error::NotFound`]

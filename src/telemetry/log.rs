@@ -3,7 +3,8 @@
 //! Loggers are passed explicitly. Each component adds its fields (`logger`, `request_id`, `application_id`, `country`),
 //! so log lines show their source without global state. A separate thread writes the lines; if it falls behind, lines
 //! are dropped and counted instead of slowing requests. Personal data cannot be logged: its types have no `Display`
-//! (see `domain::personal_data`).
+//! (see `domain::personal_data`). Lines that are written within a trace get its `trace_id` and `span_id`, and lines
+//! that are written for an account its identifier, `account`.
 
 use std::io::{IsTerminal as _, Write};
 
@@ -14,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::error::Error;
 use crate::telemetry::terminal::allows_colour;
+use crate::telemetry::trace::Identifiers;
 
 /// The root logger, which writes to standard error, and its guard. Dropping the guard flushes the log; hold it until
 /// the process ends.
@@ -65,7 +67,33 @@ where
 }
 
 fn filtered(queue: Async, level: LogLevel) -> Logger {
-    Logger::root(slog::LevelFilter::new(queue.fuse(), slog_level(level)).fuse(), o!())
+    Logger::root(slog::LevelFilter::new(InTrace(queue.fuse()), slog_level(level)).fuse(), o!())
+}
+
+/// Adds the identifiers of the current trace, span and account to a line. It must be outside the asynchronous drain, because only
+/// the thread that logs has them.
+struct InTrace<D>(D);
+
+impl<D: Drain<Ok = (), Err = slog::Never>> Drain for InTrace<D> {
+    type Ok = ();
+    type Err = slog::Never;
+
+    fn log(&self, record: &Record<'_>, values: &slog::OwnedKVList) -> Result<(), slog::Never> {
+        let identifiers = Identifiers::current();
+        if identifiers.trace.is_none() && identifiers.account.is_none() {
+            return self.0.log(record, values);
+        }
+        let location = slog::RecordLocation {
+            file: record.file(),
+            line: record.line(),
+            column: record.column(),
+            function: record.function(),
+            module: record.module(),
+        };
+        let fixed = slog::RecordStatic { location: &location, tag: record.tag(), level: record.level() };
+        let pairs = (identifiers, record.kv());
+        self.0.log(&Record::new(&fixed, record.msg(), slog::BorrowedKV(&pairs)), values)
+    }
 }
 
 const fn slog_level(level: LogLevel) -> Level {
@@ -76,6 +104,19 @@ const fn slog_level(level: LogLevel) -> Level {
         LogLevel::Warning => Level::Warning,
         LogLevel::Error => Level::Error,
         LogLevel::Critical => Level::Critical,
+    }
+}
+
+impl slog::KV for Identifiers {
+    fn serialize(&self, _: &Record<'_>, serializer: &mut dyn slog::Serializer) -> slog::Result {
+        if let Some((trace, span)) = self.trace {
+            serializer.emit_arguments("trace_id", &format_args!("{trace}"))?;
+            serializer.emit_arguments("span_id", &format_args!("{span}"))?;
+        }
+        match self.account {
+            Some(account) => serializer.emit_arguments("account", &format_args!("{account}")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ const LATENCY_BUCKETS: [f64; 14] =
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $([$($label:literal),*])?;)+) => {
         /// The metrics of one process.
+        #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
             $($(#[doc = $help])+ pub $field: $kind,)+
@@ -108,6 +109,11 @@ metrics! {
 
     /// Stored labels and events unknown to this version, written by a newer one, by table.
     unknown_labels_total: IntCounterVec ["table"];
+
+    /// Finished spans. Those that trace_spans_exported_total does not count are waiting or were dropped.
+    trace_spans_finished_total: IntCounter;
+    /// Spans given to the exporter, by result: exported or failed.
+    trace_spans_exported_total: IntCounterVec ["result"];
 
     /// Pooled connections in use.
     db_connections_active: IntGauge;

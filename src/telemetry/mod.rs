@@ -1,5 +1,39 @@
-//! Logs and metrics, and colours of terminal output.
+//! Logs, metrics and traces, and colours of terminal output.
 
 pub mod log;
 pub mod metrics;
 pub mod terminal;
+pub mod trace;
+
+use std::sync::Arc;
+
+use slog::Logger;
+
+use self::metrics::Metrics;
+use self::trace::Tracer;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::error::Result;
+
+/// The telemetry of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Telemetry {
+    pub metrics: Arc<Metrics>,
+    pub tracer: Tracer,
+    pub logger: Logger,
+    /// This instance's name in leases, logs and traces.
+    pub instance: Arc<str>,
+}
+
+impl Telemetry {
+    /// Metrics that are all zero, and the configured tracer, which exports on the current arbiter.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Configuration`] if the trace exporter cannot be built.
+    pub fn new(settings: &Settings, clock: &Clock, logger: Logger) -> Result<Self> {
+        let metrics = Arc::new(Metrics::new()?);
+        let instance: Arc<str> = format!("{}-{}", std::process::id(), clock.new_uuid().simple()).into();
+        let tracer = Tracer::new(&settings.telemetry, &instance, clock, &metrics, &logger)?;
+        Ok(Self { metrics, tracer, logger, instance })
+    }
+}

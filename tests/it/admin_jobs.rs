@@ -44,7 +44,7 @@ async fn the_queue_is_listed_and_filtered_without_personal_data() {
     assert_eq!(jobs(&app.get(&format!("{LIST}?page_size=2&cursor={cursor}")).await.expect(200)), 1);
     for (query, error) in [
         ("?status=finished", "?status unknown_status"),
-        ("?lane=a%20b", "?lane bad_word"),
+        ("?lane=a%20b", "?lane bad_identifier"),
         ("?application_id=x", "?application_id bad_uuid"),
         ("?lanes=ES", "?lanes unknown_parameter"),
     ] {

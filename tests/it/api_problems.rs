@@ -99,8 +99,8 @@ async fn an_oversized_body_is_413_by_its_header_and_by_its_stream() {
          Content-Type: application/json\r\n",
         app.token
     );
-    let announced = app.send_raw(format!("{head}Content-Length: 99999999999\r\n\r\n").as_bytes()).await;
-    assert!(announced.starts_with("HTTP/1.1 413") && announced.contains("payload_too_large"), "{announced}");
+    let declared = app.send_raw(format!("{head}Content-Length: 99999999999\r\n\r\n").as_bytes()).await;
+    assert!(declared.starts_with("HTTP/1.1 413") && declared.contains("payload_too_large"), "{declared}");
     let chunked =
         format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
     let streamed = app.send_raw(chunked.as_bytes()).await;

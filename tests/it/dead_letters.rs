@@ -285,7 +285,7 @@ async fn the_list_is_paginated_and_filtered() {
     }
     for (query, error) in [
         ("status=lost", "?status unknown_status"),
-        ("lane=%00", "?lane bad_word"),
+        ("lane=%00", "?lane bad_identifier"),
         ("from=soon", "?from bad_time"),
         ("application_id=7", "?application_id bad_uuid"),
         ("country=ES", "?country unknown_parameter"),

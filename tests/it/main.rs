@@ -94,6 +94,8 @@ mod support;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod webhooks;
 #[cfg(test)]
 mod write_batcher;

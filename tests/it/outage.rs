@@ -117,7 +117,7 @@ async fn an_open_breaker_responds_within_a_millisecond() {
         },
         application_id: ApplicationId::new(test.engine.resources.clock.new_uuid()),
         request_id: None,
-        traceparent: None,
+        trace: aval::telemetry::trace::Carried::capture(),
     };
     let _opened = test.engine.handles.gateway.ask(question()).await.unwrap().unwrap();
     let mut times = Vec::new();

@@ -261,7 +261,7 @@ async fn a_silent_listener_is_detected_and_replaced_within_seconds() {
     proxy.set(Link::Silent);
     becomes((false, "degraded")).await;
     assert!(app.metric("push_channel_losses_total{channel=\"postgres\"}").await >= 1.0);
-    proxy.set(Link::Whole);
+    proxy.set(Link::Up);
     becomes((true, "ok")).await;
     let id = app.submit(&sample()).await;
     app.decided(&id).await;

@@ -1,4 +1,4 @@
-//! Actors that die are restarted and counted, and nothing is lost.
+//! Actors that panic are restarted, each restart is counted, and no work is lost.
 
 use aval::domain::application::Country;
 use aval::supervision::faults::FaultPoint;
@@ -7,7 +7,7 @@ use crate::support::engine::TestEngine;
 
 /// Restarts permitted before a job returns to the queue.
 const RESTARTS: u32 = 3;
-/// Attempts of a job.
+/// Attempts before a job becomes a dead letter.
 const ATTEMPTS: u32 = 3;
 
 #[actix_rt::test]
@@ -24,7 +24,7 @@ async fn a_job_actor_that_panics_is_restarted_and_its_application_decided() {
 }
 
 #[actix_rt::test]
-async fn a_panic_loop_exhausts_the_budget_and_ends_under_review_with_the_reason() {
+async fn an_application_whose_actor_keeps_panicking_goes_to_review_with_the_reason() {
     let test = TestEngine::start(&[]).await;
     test.engine.resources.faults.arm(FaultPoint::ApplicationActor, Some(Country::Es.code()), 1000).unwrap();
     let id = test.submit(Country::Es, "12345678Z").await;
@@ -43,8 +43,8 @@ async fn a_panic_loop_exhausts_the_budget_and_ends_under_review_with_the_reason(
     let errors = test.text(&format!("SELECT validation_errors FROM applications WHERE id = '{id}'")).await;
     assert!(errors.unwrap().contains("panicked"));
     let restarts = &test.engine.resources.metrics.actor_restarts_total;
-    let deaths = u64::from((RESTARTS + 1) * ATTEMPTS);
-    assert_eq!(restarts.with_label_values(&["job"]).get(), deaths);
+    let expected = u64::from((RESTARTS + 1) * ATTEMPTS);
+    assert_eq!(restarts.with_label_values(&["job"]).get(), expected);
 }
 
 #[actix_rt::test]
@@ -81,14 +81,14 @@ async fn a_panicking_write_batcher_returns_an_error_and_its_replacement_writes()
 }
 
 #[actix_rt::test]
-async fn an_actor_that_keeps_dying_ends_the_process() {
+async fn an_actor_that_keeps_panicking_ends_the_process() {
     let test = TestEngine::start(&[]).await;
     test.engine.resources.faults.arm(FaultPoint::Scheduler, None, 1000).unwrap();
     for _ in 0..=RESTARTS {
         test.submit(Country::Es, "12345678Z").await;
         let restarts = test.engine.resources.metrics.actor_restarts_total.with_label_values(&["scheduler"]);
         let before = restarts.get();
-        crate::support::eventually("a death", async || {
+        crate::support::eventually("a restart or the end of the process", async || {
             test.engine.handles.scheduler.hint(aval::actors::scheduler::Wake);
             (restarts.get() > before || test.engine.fatal.is_cancelled()).then_some(())
         })

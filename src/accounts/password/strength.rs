@@ -17,8 +17,8 @@ const ESTIMATED_CHARS: usize = 40;
 /// The minimum number of guesses, as a decimal logarithm.
 const MIN_GUESSES_LOG10: f64 = 9.0;
 
-/// Common words in passwords in the languages of Aval's countries, which `zxcvbn` (English) does not know, and the name
-/// of the product.
+/// Common words in passwords in the languages of Aval's countries, which `zxcvbn` (English) does not contain, and the
+/// name of the product.
 const COMMON_WORDS: [&str; 48] = [
     "aval",
     "contraseña",

@@ -34,7 +34,7 @@ pub(super) enum Viewers {
 }
 
 impl Update {
-    /// `None` for an event of a type or shape that this version does not know. It is not delivered.
+    /// `None` for an event of a type or shape unknown to this version. It is not delivered.
     pub(super) fn new(types: &EventRegistry, epoch: Uuid, event: &Envelope) -> Option<Self> {
         let offset = event.offset;
         if let Some(changed) = event.data::<ApplicationChanged>() {
@@ -43,7 +43,11 @@ impl Update {
                 topics: vec![Topic::All, Topic::Country(changed.country), Topic::Application(changed.id)],
                 viewers: Viewers::OwnerAndStaff(changed.created_by.clone()),
                 application: Some(changed.id),
-                frame: Frame::application_update(Position { epoch, offset }, changed),
+                frame: Frame::application_update(
+                    Position { epoch, offset },
+                    event.traceparent.as_deref(),
+                    changed,
+                ),
             });
         }
         match types.find(&event.event_type)?.audience {

@@ -68,6 +68,8 @@ enum Content<'a> {
     ApplicationUpdate {
         epoch: Uuid,
         offset: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traceparent: Option<&'a str>,
         data: UpdateData<'a>,
     },
     OperationsUpdate {
@@ -76,6 +78,8 @@ enum Content<'a> {
         event_type: &'a str,
         #[serde(serialize_with = "timestamp::serialize")]
         time: &'a DateTime<Utc>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traceparent: Option<&'a str>,
         data: &'a RawValue,
     },
     Subscribed {
@@ -187,8 +191,12 @@ impl Frame {
         Self { text: self.text.replacen(&own, &other, 1).into(), ..self.clone() }
     }
 
-    /// `application_update`: a change of an application.
-    pub(super) fn application_update(position: Position, changed: &ApplicationChanged) -> Self {
+    /// `application_update`: a change to an application, with the trace context of the change.
+    pub(super) fn application_update(
+        position: Position,
+        traceparent: Option<&str>,
+        changed: &ApplicationChanged,
+    ) -> Self {
         let data = UpdateData {
             id: changed.id,
             country: changed.country,
@@ -197,13 +205,23 @@ impl Frame {
             risk_score: changed.risk_score,
             updated_at: &changed.updated_at,
         };
-        Content::ApplicationUpdate { epoch: position.epoch, offset: position.offset, data }.into()
+        Content::ApplicationUpdate { epoch: position.epoch, offset: position.offset, traceparent, data }
+            .into()
     }
 
     /// `operations_update`: an event for admins, with its published data.
     pub(super) fn operations_update(epoch: Uuid, event: &Envelope) -> Self {
         let Envelope { event_type, time, offset, .. } = event;
-        Content::OperationsUpdate { epoch, offset: *offset, event_type, time, data: event.json() }.into()
+        let traceparent = event.traceparent.as_deref();
+        Content::OperationsUpdate {
+            epoch,
+            offset: *offset,
+            event_type,
+            time,
+            traceparent,
+            data: event.json(),
+        }
+        .into()
     }
 
     /// `subscribed`: every event of the topic after `position` follows. `recovered` is set for clients that resumed.
@@ -288,9 +306,10 @@ mod tests {
             updated_at: DateTime::UNIX_EPOCH,
         };
         let nil = Uuid::nil();
-        let frame = Frame::application_update(Position { epoch: nil, offset: 9 }, &changed);
+        let frame =
+            Frame::application_update(Position { epoch: nil, offset: 9 }, Some("00-1-2-01"), &changed);
         let expected = format!(
-            r#"{{"type":"application_update","epoch":"{nil}","offset":9,"data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00.000000Z"}}}}"#
+            r#"{{"type":"application_update","epoch":"{nil}","offset":9,"traceparent":"00-1-2-01","data":{{"id":"{ID}","country":"BR","status":"APPROVED","previous_status":"VALIDATING","risk_score":"25.90","updated_at":"1970-01-01T00:00:00.000000Z"}}}}"#
         );
         assert_eq!(&*frame.text, expected);
         assert_eq!(frame.kind.as_str(), "application_update");
@@ -302,7 +321,7 @@ mod tests {
         let nil = Uuid::nil();
         let frame = Frame::operations_update(nil, &event);
         let expected = format!(
-            r#"{{"type":"operations_update","epoch":"{nil}","offset":9,"event_type":"account.disabled.v1","time":"1970-01-01T00:00:00.000000Z","data":{{"role":"user"}}}}"#
+            r#"{{"type":"operations_update","epoch":"{nil}","offset":9,"event_type":"account.disabled.v1","time":"1970-01-01T00:00:00.000000Z","traceparent":"00-1-2-01","data":{{"role":"user"}}}}"#
         );
         assert_eq!(&*frame.text, expected);
         assert_eq!(frame.kind.as_str(), "operations_update");

@@ -32,6 +32,7 @@ use crate::resources::Resources;
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::LivenessGuard;
 use crate::supervision::rounds::Rounds;
+use crate::telemetry::trace::{Entered, KeyValue, SpanKind, Tracer};
 
 pub use self::frame::{Frame, FrameKind};
 pub use self::session_queue::{Closing, SessionQueue, Taken};
@@ -146,6 +147,8 @@ async fn deliver_new(
             sessions.skip_to(bus.position().await?);
         }
         let end = events.last().map(|event| event.offset);
+        // The spans end when the page is in the queues of the sessions.
+        let _spans = delivery_spans(&resources.tracer, &events);
         let updates = events.iter().filter_map(|event| {
             let update = Update::new(types, position.epoch, event);
             if update.is_none() {
@@ -159,6 +162,22 @@ async fn deliver_new(
         }
     }
     Ok(())
+}
+
+/// A span for each event of a sampled trace.
+fn delivery_spans(tracer: &Tracer, events: &[Envelope]) -> Vec<Entered> {
+    let traced = events.iter().filter(|event| tracer.is_exporting() && event.traceparent.is_some());
+    traced
+        .map(|event| {
+            tracer.enter(event.traceparent.as_deref(), "broadcast_event", SpanKind::Consumer, || {
+                vec![
+                    KeyValue::new("event.type", event.event_type.clone()),
+                    KeyValue::new("event.subject", event.subject.to_string()),
+                    KeyValue::new("event.offset", event.offset),
+                ]
+            })
+        })
+        .collect()
 }
 
 /// Instances whose version knows the type or shape deliver the event.

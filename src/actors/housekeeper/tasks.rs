@@ -136,7 +136,7 @@ impl Task {
     }
 }
 
-/// Each row stores its own expiry, by the database's clock.
+/// Each row stores its own expiry, which is compared with the database's clock.
 async fn delete_views(connection: &mut AsyncPgConnection, _: DateTime<Utc>, limit: u32) -> Result<usize> {
     staff_views::delete_expired(connection, limit).await
 }
@@ -238,7 +238,7 @@ impl Work<'_> {
     /// acquired, the run fails and is retried.
     async fn archive(&self) -> Result<Value> {
         let settings = &self.resources.settings.archive;
-        // Checking the bounds of a month reads all of it, which may take long, and no caller waits for the result.
+        // Checking the bounds of a month reads all of it, which may take a long time. No caller waits for the result.
         let mut connection = self.resources.database.dedicated().await?;
         connection.batch_execute("SET statement_timeout = 0").await?;
         let last = Month::of(self.now).earlier_by(settings.after_months + 1);

@@ -11,12 +11,31 @@ use crate::resilience::retry::retry_unavailable;
 use crate::storage::jobs::{ClaimedJob, DeadLetter, Release};
 use crate::supervision::limited::run_limited;
 use crate::telemetry::metrics::seconds;
+use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 /// Runs one attempt.
 ///
 /// # Errors
 /// [`Error::Panicked`] if the attempt panicked. The result is not recorded, and the supervisor restarts the job's actor.
 pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) -> Result<()> {
+    let job = &attempt.job;
+    let span = parts.resources.tracer.enter(
+        job.traceparent.as_deref(),
+        job.task_name.clone(),
+        SpanKind::Consumer,
+        || {
+            let mut attributes = vec![
+                KeyValue::new("job.id", job.lease.job_id.to_string()),
+                KeyValue::new("job.attempt", i64::from(job.attempt)),
+            ];
+            attributes.extend(job.application_id.map(|id| KeyValue::new("application.id", id.to_string())));
+            attributes
+        },
+    );
+    span.run(run_in_trace(parts, attempt)).await
+}
+
+async fn run_in_trace(parts: &JobParts, attempt: Attempt) -> Result<()> {
     let clock = &parts.resources.clock;
     let started = clock.monotonic();
     let timeout = Duration::from_millis(parts.resources.settings.jobs.timeout_ms);
@@ -28,6 +47,10 @@ pub(super) async fn run_attempt(parts: &JobParts, attempt: Attempt) -> Result<()
         None => Err(Error::internal(format_args!("no task is named {}", attempt.job.task_name))),
     };
     let status = settle(parts, &attempt, result).await;
+    trace::set(|| vec![KeyValue::new("job.status", status)]);
+    if matches!(status, "failed" | "retried") {
+        trace::fail("the attempt failed");
+    }
     let (metrics, task) = (&parts.resources.metrics, attempt.job.task_name.as_str());
     let elapsed = clock.monotonic().saturating_sub(started);
     metrics.worker_tasks_total.with_label_values(&[task, status]).inc();

@@ -3,14 +3,14 @@
 //! | the bureau's response                        | result         | for the breaker | retried          |
 //! |----------------------------------------------|----------------|-----------------|------------------|
 //! | 200 with a report                            | the report     | success         |                  |
-//! | 202 with a reference, in asynchronous mode   | comes later    | success         |                  |
+//! | 202 with a reference, in asynchronous mode   | accepted       | success         |                  |
 //! | 404                                          | a thin file    | success         |                  |
-//! | 429                                          | comes later    | no result       | no               |
-//! | any other 4xx                                | refused        | success         | no               |
+//! | 429                                          | rate limited   | no result       | no               |
 //! | 401, 403                                     | unauthorized   | failure, alert  | no               |
+//! | any other 4xx                                | refused        | success         | no               |
 //! | 5xx                                          | server error   | failure         | yes              |
-//! | no connection, or a broken one               | connect        | failure         | yes              |
-//! | none within the call timeout                 | timeout        | failure         | yes              |
+//! | connection failed or broken                  | connect        | failure         | yes              |
+//! | no response within the call timeout          | timeout        | failure         | yes              |
 //! | an unreadable or oversized body, other codes | malformed      | failure         | yes              |
 //!
 //! Redirects are never followed, because requests contain personal data and only the configuration decides where they are
@@ -27,9 +27,10 @@ use chrono::{DateTime, Utc};
 use super::{Endpoint, FetchBankingData};
 use crate::config::{CallSettings, ProviderMode};
 use crate::domain::banking::BankingData;
-use crate::providers::retry_after::pause;
+use crate::providers::retry_after;
 use crate::providers::{BureauRequest, acceptance};
 use crate::resilience::circuit_breaker::CallResult;
+use crate::telemetry::trace;
 
 /// The result of an attempt.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl BureauAnswer {
         }
     }
 
-    /// The result for the breaker, or `None` if the attempt says nothing about the bureau.
+    /// The result for the breaker, or `None` if the attempt does not show whether the bureau is available.
     pub(super) const fn result(&self) -> Option<CallResult> {
         match self {
             Self::Report(_) | Self::Accepted { .. } | Self::NotFound | Self::Refused { .. } => {
@@ -132,12 +133,12 @@ pub(super) fn client(settings: &CallSettings) -> awc::Client {
 pub(super) async fn send(
     client: &awc::Client,
     endpoint: &Endpoint,
-    question: &BureauRequest,
-    ask: &FetchBankingData,
+    bureau_request: &BureauRequest,
+    fetch: &FetchBankingData,
     now: DateTime<Utc>,
 ) -> BureauAnswer {
     let limit = endpoint.call.call_timeout();
-    match tokio::time::timeout(limit, exchange(client, endpoint, question, ask, now)).await {
+    match tokio::time::timeout(limit, exchange(client, endpoint, bureau_request, fetch, now)).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(failure)) => BureauAnswer::Failed(failure),
         Err(_elapsed) => failed(FailureKind::Timeout, format!("no response within {limit:?}")),
@@ -147,47 +148,48 @@ pub(super) async fn send(
 async fn exchange(
     client: &awc::Client,
     endpoint: &Endpoint,
-    question: &BureauRequest,
-    ask: &FetchBankingData,
+    bureau_request: &BureauRequest,
+    fetch: &FetchBankingData,
     now: DateTime<Utc>,
 ) -> Result<BureauAnswer, Failure> {
     let mut request = client
-        .post(format!("{}{}", endpoint.base_url, question.path))
-        .insert_header((header::CONTENT_TYPE, question.content_type))
-        .insert_header((header::ACCEPT, question.accept));
-    if let Some(id) = &ask.request_id {
+        .post(format!("{}{}", endpoint.base_url, bureau_request.path))
+        .insert_header((header::CONTENT_TYPE, bureau_request.content_type))
+        .insert_header((header::ACCEPT, bureau_request.accept));
+    if let Some(id) = &fetch.request_id {
         request = request.insert_header(("x-request-id", id.as_str()));
     }
-    if let Some(trace) = ask.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+    if let Some(trace) = trace::traceparent().and_then(|text| HeaderValue::from_str(&text).ok()) {
         request = request.insert_header(("traceparent", trace));
     }
     if endpoint.mode == ProviderMode::Async {
-        request = request.insert_header(("x-application-id", ask.application_id.to_string()));
+        request = request.insert_header(("x-application-id", fetch.application_id.to_string()));
     }
-    let mut response = request.send_body(question.body.clone()).await.map_err(|error| not_sent(&error))?;
+    let mut response =
+        request.send_body(bureau_request.body.clone()).await.map_err(|error| not_sent(&error))?;
     let status = response.status();
-    let promised = status == StatusCode::ACCEPTED && endpoint.mode == ProviderMode::Async;
-    if status != StatusCode::OK && !promised {
+    let is_accepted = status == StatusCode::ACCEPTED && endpoint.mode == ProviderMode::Async;
+    if status != StatusCode::OK && !is_accepted {
         return Ok(without_report(status, response.headers(), now));
     }
     let body = response.body().limit(endpoint.call.max_body_bytes).await.map_err(|error| not_read(&error))?;
-    if promised { read_promise(&body, ask) } else { read(endpoint, &body, ask) }
+    if is_accepted { read_acceptance(&body, fetch) } else { read(endpoint, &body, fetch) }
 }
 
 /// References are stored in clear text, so one that contains the document is rejected.
-fn read_promise(body: &Bytes, ask: &FetchBankingData) -> Result<BureauAnswer, Failure> {
+fn read_acceptance(body: &Bytes, fetch: &FetchBankingData) -> Result<BureauAnswer, Failure> {
     let malformed = |cause: String| Failure { kind: FailureKind::Malformed, cause };
     let provider_reference = acceptance::parse(body).map_err(|error| malformed(error.to_string()))?;
-    if ask.subject.identity_document.stands_in(&provider_reference) {
+    if fetch.subject.identity_document.occurs_in(&provider_reference) {
         return Err(malformed("the reference contains the document".to_owned()));
     }
     Ok(BureauAnswer::Accepted { provider_reference })
 }
 
-fn read(endpoint: &Endpoint, body: &Bytes, ask: &FetchBankingData) -> Result<BureauAnswer, Failure> {
+fn read(endpoint: &Endpoint, body: &Bytes, fetch: &FetchBankingData) -> Result<BureauAnswer, Failure> {
     let report = endpoint.adapter.parse(body);
     report
-        .map(|report| BureauAnswer::Report(report.without_document(&ask.subject.identity_document)))
+        .map(|report| BureauAnswer::Report(report.without_document(&fetch.subject.identity_document)))
         .map_err(|error| Failure { kind: FailureKind::Malformed, cause: error.to_string() })
 }
 
@@ -195,8 +197,8 @@ fn without_report(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -
     match status {
         StatusCode::NOT_FOUND => BureauAnswer::NotFound,
         StatusCode::TOO_MANY_REQUESTS => {
-            let asked = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-            BureauAnswer::RateLimited { retry_after: pause(asked, now) }
+            let value = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            BureauAnswer::RateLimited { retry_after: retry_after::delay(value, now) }
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             failed(FailureKind::Unauthorized, format!("status {status}"))

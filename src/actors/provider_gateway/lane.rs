@@ -28,6 +28,7 @@ use crate::resilience::circuit_breaker::{
 };
 use crate::resilience::retry_budget::RetryBudget;
 use crate::telemetry::metrics::{Metrics, seconds};
+use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 pub(super) struct Lane {
     endpoint: Endpoint,
@@ -169,10 +170,10 @@ impl Lane {
     pub(super) async fn carry_out(
         self: Rc<Self>,
         admission: AdmittedCall,
-        ask: FetchBankingData,
+        fetch: FetchBankingData,
     ) -> BankingAnswer {
         match self.pass(admission).await {
-            Ok((attempt, _place)) => self.ask_bureau(attempt, &ask).await,
+            Ok((attempt, _place)) => self.ask_bureau(attempt, &fetch).await,
             Err(refusal) => self.refuse(&refusal),
         }
     }
@@ -189,12 +190,12 @@ impl Lane {
         }
     }
 
-    async fn ask_bureau(self: &Rc<Self>, mut attempt: Attempt, ask: &FetchBankingData) -> BankingAnswer {
-        let question = self.endpoint.adapter.request(&ask.subject);
+    async fn ask_bureau(self: &Rc<Self>, mut attempt: Attempt, fetch: &FetchBankingData) -> BankingAnswer {
+        let bureau_request = self.endpoint.adapter.request(&fetch.subject);
         self.budget.borrow_mut().count_call(self.clock.monotonic());
         let mut retries = 0;
         loop {
-            let failure = match self.attempt(attempt, &question, ask).await {
+            let failure = match self.attempt(attempt, &bureau_request, fetch).await {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
@@ -225,16 +226,16 @@ impl Lane {
     async fn attempt(
         &self,
         attempt: Attempt,
-        question: &BureauRequest,
-        ask: &FetchBankingData,
+        bureau_request: &BureauRequest,
+        fetch: &FetchBankingData,
     ) -> Result<BankingAnswer, Failure> {
         let began = self.clock.monotonic();
-        let reply = call::send(&self.client, &self.endpoint, question, ask, self.clock.now()).await;
+        let reply = self.call(bureau_request, fetch).await;
         let took = self.clock.monotonic().saturating_sub(began);
         self.count(reply.status());
         let labels = [self.country.code(), self.provider()];
         self.metrics.provider_call_duration_seconds.with_label_values(&labels).observe(seconds(took));
-        self.log_reply(&reply, took, ask);
+        self.log_reply(&reply, took, fetch);
         if let BureauAnswer::RateLimited { retry_after } = reply {
             self.pause(retry_after);
         }
@@ -254,6 +255,29 @@ impl Lane {
             }
             BureauAnswer::Failed(failure) => Err(failure),
         }
+    }
+
+    async fn call(&self, bureau_request: &BureauRequest, fetch: &FetchBankingData) -> BureauAnswer {
+        let attributes = || {
+            vec![
+                KeyValue::new("http.request.method", "POST"),
+                KeyValue::new("server.address", self.endpoint.base_url.clone()),
+                KeyValue::new("provider.name", self.provider()),
+                KeyValue::new("application.id", fetch.application_id.to_string()),
+                KeyValue::new("application.country", self.country.code()),
+                KeyValue::new("circuit_breaker.state", self.state().as_str()),
+            ]
+        };
+        let sending = async {
+            let reply =
+                call::send(&self.client, &self.endpoint, bureau_request, fetch, self.clock.now()).await;
+            trace::set(|| vec![KeyValue::new("provider.status", reply.status())]);
+            if matches!(reply.result(), Some(CallResult::Failure)) {
+                trace::fail(reply.status());
+            }
+            reply
+        };
+        trace::in_span("call_banking_provider", SpanKind::Client, attributes, sending).await
     }
 
     fn error(&self, reason: &'static str, cause: String) -> Error {
@@ -333,10 +357,10 @@ impl Lane {
         self.metrics.provider_calls_total.with_label_values(&labels).inc();
     }
 
-    fn log_reply(&self, reply: &BureauAnswer, took: Duration, ask: &FetchBankingData) {
+    fn log_reply(&self, reply: &BureauAnswer, took: Duration, fetch: &FetchBankingData) {
         let log = self.log.new(o!(
-            "application_id" => ask.application_id.to_string(),
-            "request_id" => ask.request_id.as_ref().map(ToString::to_string),
+            "application_id" => fetch.application_id.to_string(),
+            "request_id" => fetch.request_id.as_ref().map(ToString::to_string),
             "status" => reply.status(),
             "took_ms" => took.as_millis(),
         ));

@@ -37,6 +37,7 @@ use crate::supervision::faults::{FaultPoint, Faults};
 use crate::supervision::handle::LivenessGuard;
 use crate::supervision::limited::catch_panic;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::Carried;
 
 mod call;
 pub mod events;
@@ -134,8 +135,8 @@ pub struct FetchBankingData {
     pub application_id: ApplicationId,
     /// The request that caused the call, passed on as `X-Request-ID`.
     pub request_id: Option<RequestId>,
-    /// Its W3C trace context, passed on unchanged.
-    pub traceparent: Option<String>,
+    /// The trace of the call.
+    pub trace: Carried,
 }
 
 /// The result of a request to a bureau. Errors returned instead ([`Error::Panicked`], [`Error::Internal`]) are Aval's
@@ -215,10 +216,10 @@ impl Handler<ReadBreakers> for ProviderGateway {
 impl Handler<FetchBankingData> for ProviderGateway {
     type Result = Response;
 
-    fn handle(&mut self, ask: FetchBankingData, _: &mut Self::Context) -> Self::Result {
-        self.faults.pass(FaultPoint::ProviderGateway, Some(ask.country.code()));
-        let Some(lane) = self.lanes.iter().find(|lane| lane.country() == ask.country) else {
-            return Response::Now(Err(Error::internal(format_args!("{} has no bureau", ask.country))));
+    fn handle(&mut self, fetch: FetchBankingData, _: &mut Self::Context) -> Self::Result {
+        self.faults.pass(FaultPoint::ProviderGateway, Some(fetch.country.code()));
+        let Some(lane) = self.lanes.iter().find(|lane| lane.country() == fetch.country) else {
+            return Response::Now(Err(Error::internal(format_args!("{} has no bureau", fetch.country))));
         };
         match lane.enter() {
             Ok(admission) => Response::Later(Box::new(Call {
@@ -226,10 +227,10 @@ impl Handler<FetchBankingData> for ProviderGateway {
                 admission,
                 alive: self.alive.clone(),
                 log: self.log.new(o!(
-                    "country" => ask.country.code(),
-                    "application_id" => ask.application_id.to_string(),
+                    "country" => fetch.country.code(),
+                    "application_id" => fetch.application_id.to_string(),
                 )),
-                ask,
+                fetch,
             })),
             Err(refusal) => Response::Now(Ok(lane.refuse(&refusal))),
         }
@@ -262,15 +263,16 @@ impl MessageResponse<ProviderGateway, FetchBankingData> for Response {
 pub struct Call {
     lane: Rc<Lane>,
     admission: AdmittedCall,
-    ask: FetchBankingData,
+    fetch: FetchBankingData,
     alive: CancellationToken,
     log: Logger,
 }
 
 impl Call {
     async fn answer(self: Box<Self>, mut caller: OneshotSender<Result<BankingAnswer>>) {
-        let Self { lane, admission, ask, alive, log } = *self;
-        let work = catch_panic("provider call", lane.carry_out(admission, ask));
+        let Self { lane, admission, fetch, alive, log } = *self;
+        let trace = fetch.trace.clone();
+        let work = trace.run(catch_panic("provider call", lane.carry_out(admission, fetch)));
         let answer = tokio::select! {
             biased;
             () = alive.cancelled() => return,

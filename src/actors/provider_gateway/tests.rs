@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use chrono::DateTime;
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
 use serde_json::json;
@@ -22,12 +23,19 @@ use crate::providers::{BureauRequest, MalformedReport};
 use crate::resilience::circuit_breaker::CircuitMode;
 use crate::resilience::circuit_breaker::State;
 use crate::storage::circuit_overrides::InForce;
+use crate::telemetry::trace::{SpanKind, Tracer};
 
 const NAME: &str = "Ximena Inventada";
 const DOCUMENT: &str = "99887766Q";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A bureau whose wire format is `BankingData`.
+/// The trace context of [`TRACE`], as an actor gets it.
+fn carried() -> Carried {
+    let caller = Tracer::off(&Clock::system()).enter(Some(TRACE), "test", SpanKind::Internal, Vec::new);
+    caller.run(async { Carried::capture() }).now_or_never().unwrap()
+}
+
 struct PlainFormat(Country);
 
 impl BankingProvider for PlainFormat {
@@ -253,7 +261,7 @@ impl Rig {
             },
             application_id: ApplicationId::new(Uuid::nil()),
             request_id: RequestId::parse("req-1"),
-            traceparent: Some(TRACE.to_owned()),
+            trace: carried(),
         })
     }
 
@@ -775,7 +783,7 @@ async fn a_message_whose_response_is_not_awaited_makes_no_call() {
             },
             application_id: ApplicationId::new(Uuid::nil()),
             request_id: None,
-            traceparent: None,
+            trace: Carried::capture(),
         })
         .unwrap();
     assert_eq!(rig.status(Country::Es).await.in_flight, 0);

@@ -14,6 +14,7 @@ use crate::resources::Resources;
 use crate::storage::group_write::{GroupWrite, Written};
 use crate::storage::seal::KeyRing;
 use crate::storage::transaction::{self, Abort};
+use crate::telemetry::trace::{Waiting, in_write_group};
 
 /// Sends a write's outcome to its caller.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -31,6 +32,7 @@ pub(super) trait QueuedWrite: Send {
 pub(super) struct Queued<W: GroupWrite> {
     pub(super) write: W,
     pub(super) reply: Reply<W::Outcome>,
+    pub(super) waiting: Waiting,
 }
 
 impl<W: GroupWrite> QueuedWrite for Queued<W> {
@@ -54,16 +56,18 @@ impl<W: GroupWrite> QueuedWrite for Queued<W> {
 struct Batch<W: GroupWrite> {
     writes: Vec<W>,
     replies: Vec<Reply<W::Outcome>>,
+    callers: Vec<Waiting>,
 }
 
 impl<W: GroupWrite> Batch<W> {
     fn of(queued: Queued<W>) -> Self {
-        Self { writes: vec![queued.write], replies: vec![queued.reply] }
+        Self { writes: vec![queued.write], replies: vec![queued.reply], callers: vec![queued.waiting] }
     }
 
     fn push(&mut self, queued: Queued<W>) {
         self.writes.push(queued.write);
         self.replies.push(queued.reply);
+        self.callers.push(queued.waiting);
     }
 }
 
@@ -79,6 +83,9 @@ trait AnyBatch {
     fn effect(&self) -> Written;
 
     fn len(&self) -> usize;
+
+    /// The spans of the callers.
+    fn callers(&self) -> &[Waiting];
 
     /// Writes all of them in the open transaction.
     fn write<'a>(
@@ -114,6 +121,10 @@ impl<W: GroupWrite> AnyBatch for Batch<W> {
 
     fn len(&self) -> usize {
         self.writes.len()
+    }
+
+    fn callers(&self) -> &[Waiting] {
+        &self.callers
     }
 
     fn write<'a>(
@@ -181,7 +192,10 @@ impl Group {
             return;
         }
         let effect = self.batches.iter().fold(Written::default(), |all, batch| all.and(batch.effect()));
-        match self.write_together(resources).await {
+        let size: usize = self.batches.iter().map(|batch| batch.len()).sum();
+        let callers: Vec<&Waiting> = self.batches.iter().flat_map(|batch| batch.callers()).collect();
+        let written = in_write_group(&callers, size, self.write_together(resources)).await;
+        match written {
             Ok(outcomes) => {
                 on_commit(effect);
                 for (batch, outcomes) in self.batches.into_iter().zip(outcomes) {
@@ -189,7 +203,6 @@ impl Group {
                 }
             }
             Err(error) => {
-                let size: usize = self.batches.iter().map(|batch| batch.len()).sum();
                 if size > 1 {
                     warn!(resources.logger, "group write failed; writing one by one"; "size" => size, error);
                 }

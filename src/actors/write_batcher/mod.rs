@@ -28,6 +28,7 @@ use crate::storage::group_write::GroupWrite;
 pub use crate::storage::group_write::Written;
 use crate::supervision::faults::FaultPoint;
 use crate::supervision::handle::{Handle, LivenessGuard};
+use crate::telemetry::trace::Waiting;
 
 /// The actor's name in logs and metrics.
 pub const NAME: &str = "write_batcher";
@@ -146,7 +147,10 @@ impl WriteBatchers {
         let write_batcher =
             self.handles.get(turn).ok_or_else(|| Error::unavailable(NAME, "none configured"))?;
         let (reply, answer) = oneshot::channel();
-        write_batcher.tell(Enqueue(Box::new(Queued { write, reply })))?;
-        answer.await.unwrap_or_else(|died| Err(Error::unavailable(NAME, died)))
+        let waiting = Waiting::start();
+        write_batcher.tell(Enqueue(Box::new(Queued { write, reply, waiting: waiting.for_group() })))?;
+        let outcome = answer.await.unwrap_or_else(|died| Err(Error::unavailable(NAME, died)));
+        waiting.end();
+        outcome
     }
 }

@@ -11,7 +11,7 @@ use super::journal::Phase;
 use crate::cli::credential;
 use crate::domain::application::Country;
 use crate::error::Result;
-use crate::providers::simulator::bureau::STORIES;
+use crate::providers::simulator::bureau::DEMO_APPLICATIONS;
 
 /// Time limits for a decision, without and with outages.
 const DEADLINE_S: u64 = 30;
@@ -45,7 +45,7 @@ pub struct DemoArgs {
     #[arg(skip)]
     pub password: Option<SecretString>,
     /// Number of applications.
-    #[arg(long, help = every_story_help(), default_value_t = every_story(), value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, help = applications_help(), default_value_t = one_round(), value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub count: u16,
     /// Most applications per second; by default as fast as each phase allows
     #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -61,13 +61,13 @@ pub struct DemoArgs {
     pub json: bool,
 }
 
-/// The number of applications that contains each story of each country.
-fn every_story() -> u16 {
-    u16::try_from(STORIES * Country::ALL.len()).unwrap_or(u16::MAX)
+/// The number of applications in one round: every demo application of every country.
+fn one_round() -> u16 {
+    u16::try_from(DEMO_APPLICATIONS * Country::ALL.len()).unwrap_or(u16::MAX)
 }
 
-fn every_story_help() -> String {
-    format!("Number of applications; {} cover every rule of every country", every_story())
+fn applications_help() -> String {
+    format!("Number of applications; {} cover every rule of every country", one_round())
 }
 
 /// The ways to authenticate.

@@ -9,7 +9,7 @@ use super::tables::{Surface, decisions};
 use crate::error::{Error, Result};
 
 /// Most lines of the table: together with the bar it fits a terminal of 24 lines.
-const MOST_LINES: usize = 21;
+const MAX_LINES: usize = 21;
 /// Lines of the table that are not decisions: frame and header.
 const FRAME_LINES: usize = 4;
 
@@ -72,15 +72,15 @@ impl Board {
 
 /// The table of the latest decisions that fit. On a narrow terminal a decision takes several lines.
 fn newest(surface: Surface, sent: &[Submission]) -> String {
-    let mut rows = MOST_LINES - FRAME_LINES;
+    let mut rows = MAX_LINES - FRAME_LINES;
     loop {
         let table = decisions(surface, sent.iter().skip(sent.len().saturating_sub(rows)));
         let lines = table.lines().count();
-        if lines <= MOST_LINES || rows <= 1 {
+        if lines <= MAX_LINES || rows <= 1 {
             return table.to_string();
         }
         let lines_each = lines.div_ceil(rows);
-        rows -= (lines - MOST_LINES).div_ceil(lines_each).min(rows - 1);
+        rows -= (lines - MAX_LINES).div_ceil(lines_each).min(rows - 1);
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         let many: Vec<_> = std::iter::repeat_with(six_decided).take(5).flatten().collect();
         for width in [None, Some(80), Some(120)] {
             let table = newest(Surface { coloured: false, width }, &many);
-            assert!(table.lines().count() <= MOST_LINES, "{table}");
+            assert!(table.lines().count() <= MAX_LINES, "{table}");
             assert!(table.contains("Eduardo"), "{table}");
         }
     }

@@ -1,14 +1,14 @@
 //! The applications that the demonstration sends.
 //!
-//! Each simulated bureau has a table of stories with invented names. Together they trigger every rule of the country and
-//! every kind of report of its bureau. Their documents are the simulator's test documents, so the outcomes are known; a
-//! test checks them against the rules. Only a server with simulated bureaus produces these outcomes.
+//! Each simulated bureau has a table of demo applications with invented names. Together they trigger every rule of
+//! the country and every kind of report of its bureau. Their documents are the simulator's test documents, so the
+//! outcomes are known; a test checks them against the rules. Only a server with simulated bureaus produces these outcomes.
 
 use serde::Serialize;
 
 use crate::domain::application::Country;
 use crate::domain::status::Status::{self, UnderReview};
-use crate::providers::simulator::bureau::{STORIES, Story, story};
+use crate::providers::simulator::bureau::{DEMO_APPLICATIONS, DemoApplication, demo_application};
 use crate::providers::simulator::scenario::Scenario::{
     Malformed, RateLimited, ServerError, Timeout, Unauthorized, Unavailable,
 };
@@ -59,23 +59,24 @@ impl DemoCase {
 }
 
 /// Every failure of a bureau. All are in one country, so only one breaker opens.
-const OUTAGES: [Story; 6] = [
-    story(ServerError, "Bruno Cardoso Vieira", (10_000, 6_000, 36), UnderReview),
-    story(Unavailable, "Aline Siqueira Bastos", (10_000, 6_000, 36), UnderReview),
-    story(Malformed, "Diego Peixoto Araújo", (10_000, 6_000, 36), UnderReview),
-    story(Unauthorized, "Isabela Couto Ramos", (10_000, 6_000, 36), UnderReview),
-    story(RateLimited, "Thiago Macedo Paiva", (10_000, 6_000, 36), UnderReview),
-    story(Timeout, "Vanessa Dantas Leal", (10_000, 6_000, 36), UnderReview),
+const OUTAGES: [DemoApplication; 6] = [
+    demo_application(ServerError, "Bruno Cardoso Vieira", (10_000, 6_000, 36), UnderReview),
+    demo_application(Unavailable, "Aline Siqueira Bastos", (10_000, 6_000, 36), UnderReview),
+    demo_application(Malformed, "Diego Peixoto Araújo", (10_000, 6_000, 36), UnderReview),
+    demo_application(Unauthorized, "Isabela Couto Ramos", (10_000, 6_000, 36), UnderReview),
+    demo_application(RateLimited, "Thiago Macedo Paiva", (10_000, 6_000, 36), UnderReview),
+    demo_application(Timeout, "Vanessa Dantas Leal", (10_000, 6_000, 36), UnderReview),
 ];
 
-/// The first `count` applications. Countries alternate, each starting at a different story, so even a short run has
-/// every outcome. The sequence repeats after all stories.
+/// The first `count` applications. Countries alternate, each starting at a different demo application, so even a
+/// short run has every outcome. The sequence repeats after one round.
 pub(super) fn plan(count: usize) -> Vec<DemoCase> {
-    let rounds = (0..STORIES).cycle();
+    let rounds = (0..DEMO_APPLICATIONS).cycle();
     let endless = rounds.flat_map(|round| {
         Country::ALL.into_iter().enumerate().filter_map(move |(place, country)| {
-            let story = simulated(country).stories.get((round + place) % STORIES)?;
-            case(country, story)
+            let application =
+                simulated(country).demo_applications.get((round + place) % DEMO_APPLICATIONS)?;
+            case(country, application)
         })
     });
     endless.take(count).collect()
@@ -83,20 +84,20 @@ pub(super) fn plan(count: usize) -> Vec<DemoCase> {
 
 /// Applications whose bureau fails.
 pub(super) fn outages() -> Vec<DemoCase> {
-    OUTAGES.iter().filter_map(|story| case(Country::Br, story)).collect()
+    OUTAGES.iter().filter_map(|application| case(Country::Br, application)).collect()
 }
 
-/// `None` if the country has no test document for the story; a test excludes that.
-fn case(country: Country, story: &Story) -> Option<DemoCase> {
-    let row = test_documents().find(|row| row.country == country && row.scenario == story.scenario)?;
+/// `None` if the country has no test document for the scenario; a test excludes that.
+fn case(country: Country, application: &DemoApplication) -> Option<DemoCase> {
+    let row = test_documents().find(|row| row.country == country && row.scenario == application.scenario)?;
     Some(DemoCase {
         country,
-        full_name: story.full_name,
+        full_name: application.full_name,
         document: row.document,
-        requested_amount: story.requested_amount,
-        monthly_income: story.monthly_income,
-        term_months: story.term_months,
-        expected: story.expected,
+        requested_amount: application.requested_amount,
+        monthly_income: application.monthly_income,
+        term_months: application.term_months,
+        expected: application.expected,
     })
 }
 
@@ -118,7 +119,7 @@ mod tests {
     use crate::providers::simulator::record::BureauRecord;
     use crate::providers::simulator::test_documents::{Outcome, outcome_of};
 
-    const EVERY_STORY: usize = STORIES * Country::ALL.len();
+    const ONE_ROUND: usize = DEMO_APPLICATIONS * Country::ALL.len();
 
     /// The adapter's result for a record.
     fn reported(country: Country, record: &BureauRecord) -> BankingData {
@@ -143,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_case_has_the_expected_decision() {
-        for case in plan(EVERY_STORY) {
+        for case in plan(ONE_ROUND) {
             let decision = decide(&case);
             assert_eq!(Status::from(decision.status), case.expected, "{case:?}: {:?}", decision.reasons);
         }
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn together_the_cases_break_every_rule_of_every_country() {
         let mut broken: BTreeMap<Country, BTreeSet<String>> = BTreeMap::new();
-        for case in plan(EVERY_STORY) {
+        for case in plan(ONE_ROUND) {
             broken.entry(case.country).or_default().extend(decide(&case).reasons);
         }
         let countries = Countries::built_in().unwrap();
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn each_rejection_comes_from_a_reject_rule() {
-        for case in plan(EVERY_STORY).iter().filter(|case| case.expected == Rejected) {
+        for case in plan(ONE_ROUND).iter().filter(|case| case.expected == Rejected) {
             let decision = decide(case);
             let by = decision.rules.iter().find(|rule| decision.reasons.first() == Some(&rule.code));
             assert_eq!(by.map(|rule| rule.kind), Some(RuleKind::Reject), "{case:?}");
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_story_has_a_document_and_every_country_has_every_outcome() {
-        let cases = plan(EVERY_STORY);
+        let cases = plan(ONE_ROUND);
         let mut outcomes: BTreeMap<Country, BTreeSet<Status>> = BTreeMap::new();
         for case in &cases {
             outcomes.entry(case.country).or_default().insert(case.expected);
@@ -183,7 +184,7 @@ mod tests {
         assert!(outcomes.values().all(|seen| seen.len() == 3), "{outcomes:?}");
         let different: BTreeSet<_> =
             cases.iter().map(|case| (case.document, case.requested_amount, case.monthly_income)).collect();
-        assert_eq!(different.len(), EVERY_STORY);
+        assert_eq!(different.len(), ONE_ROUND);
         assert_eq!(outages().len(), OUTAGES.len());
     }
 
@@ -196,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_long_run_repeats_the_cases() {
-        let cases = plan(EVERY_STORY + 1);
+        let cases = plan(ONE_ROUND + 1);
         assert_eq!(cases.first(), cases.last());
         assert!(plan(0).is_empty());
     }
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn a_document_always_belongs_to_the_same_person() {
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-        for case in plan(EVERY_STORY).into_iter().chain(outages()) {
+        for case in plan(ONE_ROUND).into_iter().chain(outages()) {
             assert!(FullName::parse(case.full_name).is_some());
             assert_eq!(*owners.entry(case.document).or_insert(case.full_name), case.full_name);
         }

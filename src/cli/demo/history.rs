@@ -1,4 +1,4 @@
-//! The received updates, and whether they kept the server's promises: each change of an application is sent once and in
+//! The received updates, and whether they kept the server's promises: each change to an application is sent once and in
 //! order, and offsets only grow.
 //!
 //! Other clients may use the same server. Updates of their applications are recorded too, because an update can arrive
@@ -25,7 +25,7 @@ pub(super) struct Update {
     pub(super) data: Change,
 }
 
-/// A change of an application.
+/// A change to an application.
 #[derive(Debug, Clone, Deserialize)]
 #[expect(dead_code, reason = "naming every promised field makes a server that leaves one out fail here")]
 pub(super) struct Change {

@@ -1,4 +1,4 @@
-//! Secrets that development generates: `<data_dir>/secrets.toml`, mode 0600.
+//! Secrets that Aval generates in development: `<data_dir>/secrets.toml`, mode 0600.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};

@@ -1,9 +1,9 @@
 //! `[secrets]`: the secrets of this deployment.
 //!
 //! A secret comes from its environment variable (`JWT_SECRET`), from the file in `<variable>_FILE`, or from a
-//! configuration file. Secrets are never printed: their types mask `Debug` and have no `Display`. Production refuses to
-//! start with a missing, weak or published secret. Development generates missing secrets once and keeps them in the
-//! data directory ([`Secrets::complete`]); without that file, encrypted data is lost.
+//! configuration file. Secrets are never printed: their types mask `Debug` and have no `Display`. In production,
+//! Aval refuses to start with a missing, weak or published secret. In development, it generates missing secrets
+//! once and keeps them in the data directory ([`Secrets::complete`]); without that file, encrypted data is lost.
 
 mod kept;
 mod key;

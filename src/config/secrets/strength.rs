@@ -40,7 +40,7 @@ pub(super) fn is_patterned(bytes: &[u8]) -> bool {
     repeats(bytes) || steps(bytes) || is_mostly_one_byte(bytes) || follows_keyboard(bytes)
 }
 
-/// Whether a text follows a pattern, also behind Base64 or hex, or contains a well-known word.
+/// Whether a string follows a pattern, also behind Base64 or hex, or contains a well-known word.
 pub(super) fn is_guessable(text: &str) -> bool {
     let lower = Zeroizing::new(text.to_lowercase());
     KNOWN_WORDS.iter().any(|word| lower.contains(word))

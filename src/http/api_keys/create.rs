@@ -145,7 +145,7 @@ fn scopes(raw: &RawValue, role: Option<Role>) -> Result<Vec<Scope>, Refusals> {
             Err(refusal) => refusals.add(format!("/{position}"), refusal),
         }
     }
-    refusals.or(scopes)
+    refusals.into_result(scopes)
 }
 
 fn scope(text: &str, role: Option<Role>) -> Result<Scope, Refusal> {

@@ -26,7 +26,7 @@ pub struct AuditTrail {
     pub entries: Vec<AuditEntryView>,
 }
 
-/// One change of an application.
+/// One change to an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditEntryView {
     /// The identifier.
@@ -58,6 +58,9 @@ pub struct AuditEntryView {
     pub changes: Vec<ValueChangeView>,
     /// The request that caused the change; `null` for applicants unless it was their own request.
     pub request_id: Option<String>,
+    /// The trace of the change (W3C Trace Context); `null` under the same conditions as `request_id`.
+    #[schema(example = "4bf92f3577b34da6a3ce929d0e0e4736")]
+    pub trace_id: Option<String>,
     /// Time of the change.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
     pub created_at: DateTime<Utc>,
@@ -98,6 +101,7 @@ impl AuditEntryView {
             internal_note: None,
             changes: Vec::new(),
             request_id: whole.request_id.filter(|_| is_own),
+            trace_id: whole.trace_id.filter(|_| is_own),
             ..whole
         }
     }
@@ -121,9 +125,15 @@ impl From<AuditEntry> for AuditEntryView {
             changed_by: entry.changed_by,
             reason: entry.change_reason,
             request_id: entry.request_id,
+            trace_id: entry.traceparent.as_deref().and_then(trace_id).map(str::to_owned),
             created_at: entry.created_at,
         }
     }
+}
+
+/// The trace ID in a `traceparent`.
+fn trace_id(traceparent: &str) -> Option<&str> {
+    traceparent.split('-').nth(1)
 }
 
 /// Returns the change history of an application: who changed what, why and by which request.

@@ -61,7 +61,7 @@ pub(super) struct NewData {
 /// Reads the data of a new application of `country`, created on `today`; a `null` member counts as absent.
 ///
 /// # Errors
-/// All problems of its members.
+/// All field errors of its members.
 pub(super) fn read_new(
     country: Country,
     members: &Members<'_>,
@@ -84,7 +84,7 @@ pub(super) fn read_new(
             }
         }
     }
-    refusals.or(data)
+    refusals.into_result(data)
 }
 
 /// Whether this is a plausible birth date of a person who applies on `today`.
@@ -96,7 +96,7 @@ fn is_plausible(birth: &BirthDate, today: NaiveDate) -> bool {
 /// Reads a change to an application of `country`; a `null` member is removed (RFC 7396).
 ///
 /// # Errors
-/// All problems of its members.
+/// All field errors of its members.
 pub(super) fn read_change(country: Country, members: &Members<'_>) -> Result<DataChange, Refusals> {
     let read_only = |member: &DataMember| {
         let is_told = TOLD_BY_DOCUMENT.contains(&member.name);
@@ -110,7 +110,7 @@ pub(super) fn read_change(country: Country, members: &Members<'_>) -> Result<Dat
     if members.iter().next().is_none() {
         refusals.add(String::new(), ("required", "must not be empty".to_owned()));
     }
-    refusals.or(change)
+    refusals.into_result(change)
 }
 
 /// The declared members in the request, with their values. Undeclared, invalid and duplicate members become problems.
@@ -247,8 +247,8 @@ mod tests {
         ] {
             assert_eq!(refused(new, json).join(", "), expected, "{json}");
         }
-        let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
-        assert_eq!(refused(new, &format!("{{{}}}", strangers.join(","))).len(), MAX_UNKNOWN_REPORTED);
+        let unknown: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
+        assert_eq!(refused(new, &format!("{{{}}}", unknown.join(","))).len(), MAX_UNKNOWN_REPORTED);
         let change = |country: Country, members: &Members<'_>| read_change(country, members).map(drop);
         for (json, expected) in [
             ("{}", "/country_specific_data required"),

@@ -169,9 +169,9 @@ impl Download {
         if self.export.is_done() {
             return Ok(None);
         }
-        // The body is sent after the handler has returned, outside the scope of its account.
+        // The body is sent after the handler has returned. Its connections must still count towards the account.
         let (database, account) = (self.state.resources.database.clone(), self.principal.account.clone());
-        match database.shares().on_behalf_of(&account, self.allowed_lines()).await {
+        match database.shares().on_behalf_of(&account, self.lines_if_authorized()).await {
             Ok(lines) => Ok(Some((Bytes::from(lines), self))),
             Err(error) => {
                 warn!(self.logger, "export aborted"; &error);
@@ -180,9 +180,12 @@ impl Download {
         }
     }
 
-    /// A download may take long; it is aborted when the account's access ends.
-    async fn allowed_lines(&mut self) -> Result<Vec<u8>> {
-        if !self.state.accounts.is_still_good(&self.principal).await? {
+    /// Reads the next page. A download may take a long time, so the account's access is checked again for each page.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if the account's access has ended.
+    async fn lines_if_authorized(&mut self) -> Result<Vec<u8>> {
+        if !self.state.accounts.is_still_valid(&self.principal).await? {
             return Err(Error::Forbidden(PublicMessage::new("The account's access has ended.")));
         }
         page_lines(self.export.next_page().await?, self.separator)
@@ -222,7 +225,7 @@ fn cells(listed: ListedView) -> [Cow<'static, str>; COLUMNS.len()] {
 
 /// Prevents formula injection in any locale (OWASP, "CSV injection"): puts an apostrophe before each character that
 /// could start a formula at a position where a cell could start, which is the start of the text and after every
-/// character that some locale or import dialogue treats as a separator. White space, control characters and quotes
+/// character that some locale or import dialog treats as a separator. White space, control characters and quotes
 /// before such a character are skipped. A text that starts with a tab or a line break also gets an apostrophe.
 fn neutral(text: &str) -> String {
     const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
@@ -302,7 +305,7 @@ mod tests {
         }
     }
 
-    /// Splits a line into cells as a spreadsheet with this list separator does, both ignoring and following quotes.
+    /// Splits a line into cells as a spreadsheet with this list separator does: once with quoting and once without.
     fn split(line: &str, separator: u8) -> Vec<String> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)

@@ -130,5 +130,5 @@ pub(super) fn valid_document(verdict: &DocumentVerdict) -> Result<IdentityDocume
         refusals.add(String::new(), (reason.as_str(), reason.detail().to_owned()));
     }
     let document = verdict.normalized.clone().map(IdentityDocument::from_normalized);
-    refusals.or(document)?.ok_or_else(Refusals::default)
+    refusals.into_result(document)?.ok_or_else(Refusals::default)
 }

@@ -165,7 +165,7 @@ impl Wanted {
     /// Reads a query.
     ///
     /// # Errors
-    /// [`Error::Validation`] with all problems of the query.
+    /// [`Error::Validation`] with all field errors of the query.
     fn read(mut query: Query, keys: &KeyRing) -> Result<Self> {
         let (mut filter, mut order) = take_filter(&mut query);
         let PartParameters { updated_since, page, page_size, cursor } = PartParameters::take(&mut query);

@@ -164,7 +164,7 @@ fn members(raw: &RawValue, is_sealed: impl Fn(&str) -> bool) -> Result<Map<Strin
         };
         refusals.add(pointer_step(name), ("not_searchable", problem.to_owned()));
     }
-    refusals.or(members)
+    refusals.into_result(members)
 }
 
 #[cfg(test)]

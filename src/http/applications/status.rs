@@ -72,7 +72,7 @@ pub(in crate::http) async fn status(
     let application = ApplicationCopy::get(&state, &caller, id).await?;
     state.lending.note_view(&caller, Viewed::One(ViewAction::Status, id, &application.created_by));
     let tag = (header::ETAG, etag(application.version));
-    if conditions.is_known(application.version) {
+    if conditions.client_has_version(application.version) {
         return Ok(HttpResponse::NotModified().insert_header(tag).finish());
     }
     Ok(HttpResponse::Ok().insert_header(tag).json(StatusView {

@@ -38,7 +38,7 @@ fn caller(principal: &Principal, context: RequestContext) -> Caller {
         may_see: principal.visibility(),
         may_change: principal.visibility_for_changes(),
         request_id: context.request_id,
-        traceparent: context.traceparent,
+        traceparent: Some(context.traceparent),
     }
 }
 

@@ -41,8 +41,8 @@ async fn a_body_over_the_limit_is_refused_by_its_header_and_by_its_bytes() {
     assert_eq!(extract(json(padded(limit))).await.err(), None);
     assert_eq!(extract(json(padded(limit + 1))).await.err(), Some(413));
     for length in [(limit + 1).to_string(), "99999999999999999999999".to_owned()] {
-        let announced = json("{}").insert_header((header::CONTENT_LENGTH, length));
-        assert_eq!(extract(announced).await.err(), Some(413));
+        let declared = json("{}").insert_header((header::CONTENT_LENGTH, length));
+        assert_eq!(extract(declared).await.err(), Some(413));
     }
 }
 

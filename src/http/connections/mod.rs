@@ -1,19 +1,20 @@
-//! Limits on open connections: in total, per address, and in idle time.
+//! Limits the number of open connections, in total and per address, and their idle time.
 //!
 //! A connection is counted as soon as it is accepted, before TLS, so silent connections count too. When
 //! `server.max_connections` are open, [`SPARE_CONNECTIONS`] more are accepted to keep the server observable: health
 //! probes are answered on them and all other requests are refused with a 503. Refused connections are counted in
 //! `http_connections_refused_total` and logged at a limited rate.
 //!
-//! actix limits the time to the head of the first request and the pause after a response, but neither a later head that
-//! arrives byte by byte nor a response that the client does not read. Therefore every connection is also monitored from
-//! outside: a connection without a request in progress for `server.keep_alive_ms` is shut down, regardless of its
-//! state. A stream that is still being sent, such as a WebSocket, counts as a request in progress. Monitoring needs a
-//! second handle to the socket, so each connection takes two file descriptors.
+//! actix limits the time until the first request head has arrived, and the idle time after a response. It does not limit
+//! the time for a later head that arrives byte by byte, or for a response that the client does not read. Therefore every
+//! connection is also monitored independently of actix: a connection without a request in progress for
+//! `server.keep_alive_ms` is shut down, regardless of its state. A stream that is still being sent, such as a WebSocket,
+//! counts as a request in progress. Monitoring needs a second handle to the socket, so each connection takes two file
+//! descriptors.
 
-mod attend;
 mod exchange;
 mod open_files;
+mod track;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
@@ -31,9 +32,9 @@ use crate::clock::Clock;
 use crate::config::ServerSettings;
 use crate::telemetry::metrics::Metrics;
 
-pub(super) use self::attend::attend;
 pub(super) use self::exchange::Exchange;
 pub(super) use self::open_files::connections_that_fit;
+pub(super) use self::track::track_request;
 
 /// Connections accepted beyond `server.max_connections`, for health probes.
 pub(super) const SPARE_CONNECTIONS: usize = 64;
@@ -41,7 +42,7 @@ pub(super) const SPARE_CONNECTIONS: usize = 64;
 const SPARE_IDLE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Maximum interval between checks for idle connections.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval within which refused connections are logged once per reason.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -85,7 +86,7 @@ pub(super) struct Connections {
 struct Inner {
     settings: ServerSettings,
     /// `server.max_connections`, lowered to what the open-file limit allows.
-    most: usize,
+    max_open: usize,
     clock: Clock,
     metrics: Arc<Metrics>,
     logger: Logger,
@@ -98,7 +99,7 @@ struct Open {
     last_id: u64,
     by_id: HashMap<u64, Arc<Watched>>,
     spare: HashMap<u64, Arc<Watched>>,
-    of_network: HashMap<IpAddr, usize>,
+    count_by_network: HashMap<IpAddr, usize>,
 }
 
 /// The monitored state of one connection.
@@ -118,7 +119,7 @@ impl Watched {
         self.requests.load(Ordering::SeqCst) == 0
     }
 
-    fn is_forgotten(&self, now_ms: u64) -> bool {
+    fn is_idle_too_long(&self, now_ms: u64) -> bool {
         let oldest = now_ms.saturating_sub(self.idle_limit_ms);
         self.is_idle() && self.idle_since_ms.load(Ordering::SeqCst) < oldest
     }
@@ -135,20 +136,20 @@ pub(super) struct OpenConnection {
 }
 
 impl Connections {
-    /// Monitors connections until the last clone is dropped. At most `most` connections are open, plus the spare ones.
+    /// Monitors connections until the last clone is dropped. At most `max_open` connections are open, plus the spare ones.
     pub(super) fn watch(
         settings: &ServerSettings,
-        most: usize,
+        max_open: usize,
         clock: Clock,
         metrics: Arc<Metrics>,
         logger: Logger,
     ) -> Self {
         let log_limits = Refusal::ALL.map(|refusal| (refusal, LineLimit::new(1, LOG_EVERY))).into();
         let settings = settings.clone();
-        let look_every = (settings.keep_alive() / 4).clamp(Duration::from_millis(10), LONGEST_PAUSE);
-        let inner = Inner { settings, most, clock, metrics, logger, log_limits, open: Mutex::default() };
+        let check_interval = (settings.keep_alive() / 4).clamp(Duration::from_millis(10), MAX_CHECK_INTERVAL);
+        let inner = Inner { settings, max_open, clock, metrics, logger, log_limits, open: Mutex::default() };
         let connections = Self { inner: Arc::new(inner) };
-        actix_rt::spawn(close_forgotten(Arc::downgrade(&connections.inner), look_every));
+        actix_rt::spawn(close_idle(Arc::downgrade(&connections.inner), check_interval));
         connections
     }
 
@@ -178,22 +179,17 @@ impl Connections {
         socket.set_tcp_user_timeout(Some(Duration::from_millis(settings.tcp_user_timeout_ms)))?;
         let peer = ClientAddress::new(stream.peer_addr()?.ip());
         let is_limited = settings.max_connections_per_address > 0 && !peer.is_in(&settings.trusted_proxies);
-        Ok(self.take_place(socket, peer.network(), is_limited))
+        Ok(self.register(socket, peer.network(), is_limited))
     }
 
-    fn take_place(
-        &self,
-        socket: Socket,
-        network: IpAddr,
-        is_limited: bool,
-    ) -> Result<OpenConnection, Refusal> {
+    fn register(&self, socket: Socket, network: IpAddr, is_limited: bool) -> Result<OpenConnection, Refusal> {
         let inner = &self.inner;
         let mut open = inner.open();
-        let of_network = open.of_network.get(&network).copied().unwrap_or_default();
-        if is_limited && of_network >= inner.settings.max_connections_per_address {
+        let from_network = open.count_by_network.get(&network).copied().unwrap_or_default();
+        if is_limited && from_network >= inner.settings.max_connections_per_address {
             return Err(Refusal::AddressLimit);
         }
-        let is_spare = open.by_id.len() >= inner.most;
+        let is_spare = open.by_id.len() >= inner.max_open;
         if is_spare && open.spare.len() >= SPARE_CONNECTIONS {
             open.make_room()?;
         }
@@ -206,11 +202,11 @@ impl Connections {
             idle_limit_ms: u64::try_from(idle_limit_ms).unwrap_or(u64::MAX),
             has_partial_head: AtomicBool::new(false),
         });
-        *open.of_network.entry(network).or_default() += 1;
+        *open.count_by_network.entry(network).or_default() += 1;
         open.last_id += 1;
         let id = open.last_id;
-        let place = if is_spare { &mut open.spare } else { &mut open.by_id };
-        place.insert(id, Arc::clone(&watched));
+        let group = if is_spare { &mut open.spare } else { &mut open.by_id };
+        group.insert(id, Arc::clone(&watched));
         inner.metrics.http_connections_active.inc();
         let exchange = Exchange::default();
         Ok(OpenConnection { connections: self.clone(), id, network, is_spare, watched, exchange })
@@ -247,19 +243,19 @@ impl Inner {
         self.metrics.http_connections_refused_total.with_label_values(&[reason]).inc();
         let limit = self.log_limits.get(&refusal);
         if let Some(omitted) = limit.and_then(|limit| limit.admit(self.clock.monotonic())) {
-            warn!(self.logger, "connection refused"; "reason" => reason, "more_since_the_last_line" => omitted);
+            warn!(self.logger, "connection refused"; "reason" => reason, "suppressed" => omitted);
         }
     }
 
     /// Shuts down connections that have been idle for too long.
-    fn close_forgotten(&self) {
+    fn close_idle(&self) {
         let now_ms = self.now_ms();
-        let forgotten: Vec<_> = {
+        let expired: Vec<_> = {
             let open = self.open();
             let all = open.by_id.values().chain(open.spare.values());
-            all.filter(|watched| watched.is_forgotten(now_ms)).cloned().collect()
+            all.filter(|watched| watched.is_idle_too_long(now_ms)).cloned().collect()
         };
-        for watched in forgotten {
+        for watched in expired {
             let is_closed = watched.socket.shutdown(Shutdown::Both).is_ok();
             if is_closed && watched.has_partial_head.load(Ordering::SeqCst) {
                 self.refuse(Refusal::NoRequest);
@@ -268,16 +264,16 @@ impl Inner {
     }
 }
 
-async fn close_forgotten(connections: Weak<Inner>, look_every: Duration) {
+async fn close_idle(connections: Weak<Inner>, check_interval: Duration) {
     loop {
-        tokio::time::sleep(look_every).await;
+        tokio::time::sleep(check_interval).await;
         let Some(connections) = connections.upgrade() else { return };
-        connections.close_forgotten();
+        connections.close_idle();
     }
 }
 
 impl OpenConnection {
-    /// The state shared by the stream and the application.
+    /// The state shared by the stream and the HTTP service.
     pub(super) fn exchange(&self) -> &Exchange {
         &self.exchange
     }
@@ -314,10 +310,10 @@ impl Drop for OpenConnection {
         let mut open = inner.open();
         open.by_id.remove(&self.id);
         open.spare.remove(&self.id);
-        if let Some(count) = open.of_network.get_mut(&self.network) {
+        if let Some(count) = open.count_by_network.get_mut(&self.network) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                open.of_network.remove(&self.network);
+                open.count_by_network.remove(&self.network);
             }
         }
         inner.metrics.http_connections_active.dec();

@@ -8,7 +8,7 @@ use slog::{Logger, warn};
 
 use super::SPARE_CONNECTIONS;
 
-/// File descriptors per connection: its socket and the handle for shutting it down from outside.
+/// File descriptors per connection: its socket and the handle for shutting it down independently of actix.
 const FILES_PER_CONNECTION: u64 = 2;
 /// File descriptors reserved for the database, the bureaus, the log and refused connections.
 const OTHER_FILES: u64 = 512;

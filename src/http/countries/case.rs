@@ -276,9 +276,9 @@ mod tests {
 
     #[test]
     fn only_the_first_unknown_members_are_reported() {
-        let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
+        let unknown: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
         let missing = problems("{}").len();
-        assert_eq!(problems(&format!("{{{}}}", strangers.join(","))).len(), MAX_UNKNOWN_REPORTED + missing);
+        assert_eq!(problems(&format!("{{{}}}", unknown.join(","))).len(), MAX_UNKNOWN_REPORTED + missing);
     }
 
     #[test]

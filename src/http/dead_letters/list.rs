@@ -15,7 +15,7 @@ use crate::http::query::Query;
 use crate::http::request::request_query;
 use crate::http::request::values::{any_text, application_id, period_end, period_start, word};
 use crate::json::Refusal;
-use crate::queue::dead_letters::{self, FailedJobStatus, LetterFilter};
+use crate::queue::dead_letters::{self, DeadLetterFilter, FailedJobStatus};
 use crate::storage::seal::KeyRing;
 
 request_query! {
@@ -84,9 +84,9 @@ pub(in crate::http) async fn list(state: HttpState, query: Query) -> Answer {
     Ok(HttpResponse::Ok().json(DeadLetterPage { page_size: page.size, next_cursor, failed_jobs }))
 }
 
-fn read(mut query: Query, keys: &KeyRing) -> Result<(LetterFilter, Page)> {
+fn read(mut query: Query, keys: &KeyRing) -> Result<(DeadLetterFilter, Page)> {
     let sent = DeadLetterParameters::take(&mut query);
-    let filter = LetterFilter {
+    let filter = DeadLetterFilter {
         status: sent.status,
         task: sent.task,
         error_type: sent.error_type,

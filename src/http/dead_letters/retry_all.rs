@@ -22,7 +22,7 @@ use crate::http::request::values::{
     application_id, period_end, period_start, required_reason, text, whole, word,
 };
 use crate::json::boolean;
-use crate::queue::dead_letters::{self, FailedJobStatus, LetterFilter, Retried, RetryAll};
+use crate::queue::dead_letters::{self, DeadLetterFilter, FailedJobStatus, Retried, RetryAll};
 
 /// Default number of dead letters per request.
 const DEFAULT_LIMIT: i64 = 100;
@@ -134,7 +134,7 @@ fn view(retried: &Retried, dry_run: bool) -> RetryAllView {
 
 impl RetryAllRequest {
     fn into_command(self) -> (RetryAll, String) {
-        let filter = LetterFilter {
+        let filter = DeadLetterFilter {
             status: self.status,
             task: self.task,
             error_type: self.error_type,

@@ -11,12 +11,12 @@ use crate::domain::label::Label;
 use crate::http::HttpState;
 use crate::http::extract::IdPath;
 use crate::http::problem::Answer;
-use crate::queue::dead_letters::{self, FailedJob, FailedJobStatus, LetterAction};
+use crate::queue::dead_letters::{self, DeadLetterAction, FailedJob, FailedJobStatus};
 
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DeadLetterView {
-    /// The identifier.
+    /// The identifier of the dead letter.
     pub id: Uuid,
     /// The identifier of the job.
     pub job_id: Uuid,
@@ -36,12 +36,12 @@ pub struct DeadLetterView {
     /// The number of attempts.
     #[schema(example = 3)]
     pub attempts: i32,
-    /// The state of its handling.
+    /// Whether an operator has reviewed, retried or ignored the dead letter.
     #[schema(value_type = FailedJobStatus)]
     pub status: Label<FailedJobStatus>,
     /// The request that caused the job.
     pub request_id: Option<String>,
-    /// The job that was queued as its replacement; only with `reprocessed`.
+    /// The job that was queued as its replacement; `null` unless `status` is `reprocessed`.
     pub retried_as: Option<Uuid>,
     /// When the job failed permanently.
     #[serde(serialize_with = "crate::domain::timestamp::serialize")]
@@ -73,9 +73,9 @@ impl From<FailedJob> for DeadLetterView {
 
 /// An operator action on a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct LetterActionView {
+pub struct DeadLetterActionView {
     /// `retry`, `ignore` or `review`.
-    #[schema(value_type = crate::http::schemas::LetterActionName, example = "retry")]
+    #[schema(value_type = crate::http::schemas::DeadLetterActionName, example = "retry")]
     pub action: String,
     /// The previous status.
     #[schema(value_type = FailedJobStatus)]
@@ -98,8 +98,8 @@ pub struct LetterActionView {
     pub created_at: DateTime<Utc>,
 }
 
-impl From<LetterAction> for LetterActionView {
-    fn from(action: LetterAction) -> Self {
+impl From<DeadLetterAction> for DeadLetterActionView {
+    fn from(action: DeadLetterAction) -> Self {
         Self {
             action: action.action,
             old_status: action.old_status.0,
@@ -115,7 +115,7 @@ impl From<LetterAction> for LetterActionView {
 
 /// A dead letter with its arguments, causes and actions.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct WholeLetterView {
+pub struct DeadLetterDetailsView {
     /// The dead letter.
     #[serde(flatten)]
     pub letter: DeadLetterView,
@@ -124,10 +124,10 @@ pub struct WholeLetterView {
     pub args: Value,
     /// The chain of causes, if available.
     pub causes: Option<String>,
-    /// The statuses that it can change to.
+    /// The statuses that the dead letter can change to.
     pub next: Vec<FailedJobStatus>,
     /// The actions taken, oldest first.
-    pub actions: Vec<LetterActionView>,
+    pub actions: Vec<DeadLetterActionView>,
 }
 
 /// Returns a dead letter with its arguments, causes and actions.
@@ -138,17 +138,17 @@ pub struct WholeLetterView {
     tag = "operations",
     params(("id" = uuid::Uuid, Path, description = "Identifier of the dead letter")),
     responses(
-        (status = 200, description = "The dead letter", body = WholeLetterView),
+        (status = 200, description = "The dead letter", body = DeadLetterDetailsView),
         (status = 404, description = "Dead letter not found"),
     ),
 )]
 pub(in crate::http) async fn get(state: HttpState, IdPath(id): IdPath) -> Answer {
     let (whole, actions) = dead_letters::get(&state.resources, id).await?;
-    Ok(HttpResponse::Ok().json(WholeLetterView {
+    Ok(HttpResponse::Ok().json(DeadLetterDetailsView {
         next: whole.letter.status.0.known().map_or_else(Vec::new, |status| status.next().to_vec()),
         letter: whole.letter.into(),
         args: whole.job_args,
         causes: whole.backtrace,
-        actions: actions.into_iter().map(LetterActionView::from).collect(),
+        actions: actions.into_iter().map(DeadLetterActionView::from).collect(),
     }))
 }

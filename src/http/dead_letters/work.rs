@@ -129,6 +129,6 @@ pub(super) fn operator(principal: &Principal, context: RequestContext, reason: S
         account: principal.account.clone(),
         reason,
         request_id: context.request_id.to_string(),
-        traceparent: context.traceparent,
+        traceparent: Some(context.traceparent),
     }
 }

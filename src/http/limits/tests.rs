@@ -109,12 +109,12 @@ fn clients_are_forgotten_when_their_pause_has_made_everything_good() {
 }
 
 #[test]
-fn many_strangers_take_neither_memory_nor_anything_from_those_who_came_before() {
+fn many_new_clients_neither_exhaust_memory_nor_use_the_allowance_of_earlier_clients() {
     let (limiter, _) = limiter(&[("AVAL__LIMITS__MAX_CLIENTS", "1000")]);
     let early = address("192.0.2.1");
     assert_eq!(accepted(&limiter, LimitClass::Create, early, 4), 4);
-    let strangers = (0..50_000_u32).map(|n| Payer::Address(ClientAddress::new(IpAddr::V4(n.into()))));
-    let fits = strangers.filter(|stranger| accepted(&limiter, LimitClass::Create, *stranger, 1) == 1).count();
+    let new_clients = (0..50_000_u32).map(|n| Payer::Address(ClientAddress::new(IpAddr::V4(n.into()))));
+    let fits = new_clients.filter(|client| accepted(&limiter, LimitClass::Create, *client, 1) == 1).count();
     assert_eq!(limiter.remembered(), 1000);
     assert_eq!(fits, 999 + 64 * 10, "new clients share 64 entries");
     assert_eq!(accepted(&limiter, LimitClass::Create, early, 10), 6);

@@ -10,6 +10,7 @@ use super::boxed;
 use crate::http::HttpServerState;
 use crate::http::auth::{self, Access, Principal};
 use crate::http::problem::Rejection;
+use crate::telemetry::trace;
 
 /// Authenticates the sender, checks the route's `access` and stores the [`Principal`] for the handler. Runs before the
 /// body is read.
@@ -22,7 +23,9 @@ pub(in crate::http) async fn authorize(
     if access.asks_who(server_state.settings().environment) {
         match admitted(access, &server_state, &request).await {
             Ok(principal) => {
+                let account = principal.credential.id();
                 request.extensions_mut().insert(principal);
+                return trace::for_account(account, next.call(request)).await.map(boxed);
             }
             Err(rejection) => return Ok(request.error_response(rejection)),
         }

@@ -13,24 +13,82 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use slog::{Logger, error, info, o, warn};
 
 use super::boxed;
-use super::request_context::{self, X_REQUEST_ID};
+use super::request_context::{self, TRACERESPONSE, X_REQUEST_ID};
 use crate::http::auth::Principal;
 use crate::http::extract::RequestContext;
 use crate::http::problem::{CONTENT_TYPE, Problem, Rejection};
 use crate::http::{HttpServerState, UNMATCHED};
 use crate::telemetry::metrics::{Metrics, seconds};
+use crate::telemetry::trace::{Entered, KeyValue, SpanKind};
 
-/// Sets the context of a request; adds the request ID and problem details to its response; logs and counts it.
+/// Enters the trace of a request and sets its context; adds the request ID, the trace context and problem details to its
+/// response; logs and counts it.
 pub(in crate::http) async fn observe(
     server_state: HttpServerState,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
-    let clock = &server_state.inner.clock;
-    let context = request_context::read(request.headers(), clock);
-    request.extensions_mut().insert(context.clone());
     let endpoint = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
     let method = method_label(request.method());
+    let span = enter_trace(&server_state, &request, method, &endpoint);
+    let context = RequestContext {
+        request_id: request_context::request_id(request.headers(), &server_state.inner.clock),
+        traceparent: span.traceparent(),
+    };
+    request.extensions_mut().insert(context.clone());
+    let answered = span.run(answer(server_state, request, next, context, method, endpoint)).await;
+    if let Ok(response) = &answered {
+        describe(&span, response);
+    }
+    answered
+}
+
+/// A span by the semantic conventions for HTTP servers. It contains no path and no query, because clients may put
+/// personal data there.
+fn enter_trace(
+    server_state: &HttpServerState,
+    request: &ServiceRequest,
+    method: &'static str,
+    endpoint: &str,
+) -> Entered {
+    let caller = request_context::traceparent(request.headers());
+    server_state.inner.tracer.enter(caller, format!("{method} {endpoint}"), SpanKind::Server, || {
+        vec![
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("http.route", endpoint.to_owned()),
+            KeyValue::new("url.scheme", request.connection_info().scheme().to_owned()),
+        ]
+    })
+}
+
+fn describe(span: &Entered, response: &ServiceResponse<BoxBody>) {
+    let status = response.status();
+    span.set(|| {
+        let mut attributes = vec![KeyValue::new("http.response.status_code", i64::from(status.as_u16()))];
+        if let Some(account) = account_id(response.request()) {
+            attributes.push(KeyValue::new("user.id", account));
+        }
+        attributes
+    });
+    if status.is_server_error() {
+        span.fail("server error");
+    }
+}
+
+/// The identifier of the account. Names may identify a person.
+fn account_id(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<Principal>().map(|principal| principal.credential.id().to_string())
+}
+
+async fn answer(
+    server_state: HttpServerState,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    context: RequestContext,
+    method: &'static str,
+    endpoint: String,
+) -> Result<ServiceResponse<BoxBody>, ActixError> {
+    let clock = &server_state.inner.clock;
     let in_progress = InProgress::new(Arc::clone(&server_state.inner.metrics), method, &endpoint);
     let started = clock.monotonic();
     let response = next.call(request).await.map(boxed)?;
@@ -42,10 +100,13 @@ pub(in crate::http) async fn observe(
     if let Ok(value) = HeaderValue::from_str(context.request_id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
+    if let Ok(value) = HeaderValue::from_str(&context.traceparent) {
+        response.headers_mut().insert(TRACERESPONSE, value);
+    }
     count(&server_state.inner.metrics, method, &endpoint, response.status(), took);
     if let Some(omitted) = line_is_due(&server_state, response.request()) {
         info!(logger, "request completed"; "method" => method, "route" => endpoint, "status" => response.status().as_u16(),
-            "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "trace_id" => context.trace_id());
+            "duration_us" => u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "account" => account_id(response.request()));
         if omitted > 0 {
             warn!(logger, "log lines of unauthenticated requests omitted"; "lines" => omitted);
         }

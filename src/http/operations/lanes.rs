@@ -85,8 +85,8 @@ pub struct LaneView {
     /// The pause; `null` if the lane is not paused.
     pub pause: Option<PauseView>,
     /// The jobs that the responding instance claims from the lane, depending on its circuit breaker (`when_open`):
-    /// `everything`, `one_probe` or `nothing`; `null` if the lane has no circuit breaker or the instance does not know
-    /// its state.
+    /// `everything`, `one_probe` or `nothing`; `null` if the lane has no circuit breaker or its state is
+    /// unknown to the instance.
     #[schema(value_type = Option<crate::http::schemas::LaneIntake>, example = "everything")]
     pub intake: Option<&'static str>,
 }

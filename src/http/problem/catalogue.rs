@@ -28,7 +28,7 @@ catalogue! {
     UNAUTHENTICATED = 401 "unauthenticated" "Authentication failed"
         "Send an access token or an API key as `Authorization: Bearer …`, or an API key as `X-API-Key`. If the token has expired, refresh it or log in again; `WWW-Authenticate` says what is wrong.";
     CREDENTIAL_MALFORMED = 401 "credential_malformed" "Malformed credential"
-        "Send the credential exactly as it was issued. This one is neither an access token nor an API key.";
+        "Send the credential exactly as it was issued. The credential in this request is neither an access token nor an API key.";
     CREDENTIAL_EXPIRED = 401 "credential_expired" "Expired credential"
         "Refresh the access token, log in again, or use a new API key.";
     CREDENTIAL_REVOKED = 401 "credential_revoked" "Revoked credential"
@@ -46,7 +46,7 @@ catalogue! {
     CONFLICT = 409 "conflict" "Conflict"
         "Read the resource again and decide whether the change still applies. `detail` names the conflicting state.";
     DUPLICATE_APPLICATION = 409 "duplicate_application" "Duplicate application"
-        "Follow the open application that `application_id` names instead of creating another.";
+        "Use the open application that `application_id` identifies instead of creating another.";
     UNKNOWN_LABEL = 409 "unknown_label" "Unknown label"
         "Repeat the request later. A newer version of the service wrote this row, and this instance cannot read it until it is upgraded.";
     ARCHIVED = 409 "archived" "Archived application"
@@ -90,7 +90,7 @@ catalogue! {
 /// All values of `errors[].code` with their meanings.
 #[rustfmt::skip]
 pub const FIELD_CODES: &[(&str, &str)] = &[
-    ("ambiguous", "Two values were sent that exclude each other"),
+    ("ambiguous", "Two mutually exclusive values were sent"),
     ("bad_account", "The text is not a valid account name"),
     ("bad_amount", "The amount is not a decimal number with at most ten digits before and two after the point"),
     ("bad_boolean", "The text is neither `true` nor `false`"),
@@ -100,6 +100,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("bad_date", "The date does not exist, lies in the future, or is not written as `2026-01-31`"),
     ("bad_email", "The text is not an e-mail address"),
     ("bad_format", "The document has a character that is not allowed at its position"),
+    ("bad_identifier", "The text is not a valid name of a task, a lane or an error"),
     ("bad_length", "The length is outside the limits in `detail`"),
     ("bad_name", "The name is empty, too long or contains characters that are not allowed"),
     ("bad_note", "The note is empty, too long or contains control characters"),
@@ -113,7 +114,6 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("bad_type", "The value has the wrong JSON type"),
     ("bad_uuid", "The text is not a UUID"),
     ("bad_value", "The value cannot be stored, for example a number beyond the range of a double"),
-    ("bad_word", "The text is not a valid name of a task, a lane or an error"),
     ("blocked_word", "The document contains a word that the authority never issues"),
     ("duplicate_field", "The member is repeated"),
     ("duplicate_parameter", "The parameter is repeated"),
@@ -138,7 +138,7 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("too_many", "The number of members exceeds the limit"),
     ("too_many_rows", "The export exceeds the row limit of one file; use narrower filters"),
     ("too_obvious", "The password is easy to guess"),
-    ("too_old", "The message is too old"),
+    ("too_old", "The event happened too long ago"),
     ("underage", "The person is under 18"),
     ("unknown_action", "The text is not one of the actions"),
     ("unknown_country", "The text is not a supported country code"),
@@ -154,6 +154,6 @@ pub const FIELD_CODES: &[(&str, &str)] = &[
     ("unknown_status", "The text is not one of the statuses"),
     ("unknown_target", "The text is not one of the targets"),
     ("unknown_task", "The text is not one of the tasks"),
-    ("unknown_word", "The text is not one of the values of the member"),
+    ("unknown_value", "The text is not one of the values of the member"),
     ("wrong_reference", "The reference does not match the one issued for this application"),
 ];

@@ -21,7 +21,7 @@ pub fn page(code: &str) -> Option<String> {
     ))
 }
 
-/// Escapes a text and renders text between backquotes as code.
+/// Escapes a string and renders text between backquotes as code.
 fn as_html(text: &str) -> String {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let parts = escaped.split('`').enumerate();

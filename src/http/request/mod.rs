@@ -4,8 +4,8 @@
 //! reader, and attributes with its description in the OpenAPI document. Readers of single values are in [`values`] and
 //! [`crate::json`].
 //!
-//! A client gets all problems of a request in one response, so a reader does not stop at the first. Unknown and
-//! duplicate members are problems as well: they are mistakes that would otherwise be ignored silently.
+//! A client gets all field errors of a request in one response, so a reader does not stop at the first. Unknown and
+//! duplicate members are field errors as well: they are mistakes that would otherwise be ignored silently.
 
 pub(super) mod values;
 
@@ -103,21 +103,22 @@ macro_rules! request_query {
 }
 pub(super) use request_query;
 
-/// The problems of a value. Pointers are relative to the value. Empty if the problems were reported elsewhere.
+/// The field errors of a refused value. Pointers are relative to the value. The list is empty if the errors were
+/// reported elsewhere.
 #[derive(Debug, Default)]
 pub struct Refusals(Vec<FieldError>);
 
 impl Refusals {
-    /// Adds a problem of the member or element at `pointer`.
+    /// Adds a field error for the member or element at `pointer`.
     pub fn add(&mut self, pointer: String, (code, detail): Refusal) {
         self.0.push(FieldError::new(pointer, code, detail));
     }
 
-    /// Returns `value` if there are no problems.
+    /// Returns `value` if there are no field errors.
     ///
     /// # Errors
-    /// The problems.
-    pub fn or<T>(self, value: T) -> Result<T, Self> {
+    /// The field errors.
+    pub fn into_result<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 }
@@ -148,14 +149,14 @@ impl From<Refusals> for Rejection {
     }
 }
 
-/// The unread members of an object and the problems found so far.
+/// The unread members of an object and the field errors found so far.
 #[derive(Debug)]
 pub struct Fields<'a> {
     members: Members<'a>,
     /// Fields that were sent under their deprecated names.
     renamed: Vec<(&'static str, &'static str)>,
     refusals: Refusals,
-    /// Problems within members, which are reported last.
+    /// Field errors within members, which are reported last.
     nested: Vec<FieldError>,
 }
 
@@ -271,7 +272,7 @@ impl<'a> Fields<'a> {
     /// Finishes reading with `value`, which is `None` only if a field was refused.
     ///
     /// # Errors
-    /// All problems, including unknown members up to a limit.
+    /// All field errors, including unknown members up to a limit.
     pub fn finish<T>(mut self, value: impl FnOnce() -> Option<T>) -> Result<T, Refusals> {
         let unknown = self.members.iter().take(MAX_UNKNOWN_REPORTED);
         let unknown = unknown.map(|(name, _)| {
@@ -280,7 +281,7 @@ impl<'a> Fields<'a> {
         self.refusals.0.extend(unknown);
         self.refusals.0.append(&mut self.nested);
         match value() {
-            Some(value) => self.refusals.or(value),
+            Some(value) => self.refusals.into_result(value),
             None => Err(self.refusals),
         }
     }
@@ -356,8 +357,8 @@ mod tests {
         ] {
             assert_eq!(refused(json), expected, "{json}");
         }
-        let strangers: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
-        let refused = refused(&format!("{{\"name\": \"a\", {}}}", strangers.join(",")));
+        let unknown: Vec<String> = (0..1000).map(|n| format!("\"x{n}\": 1")).collect();
+        let refused = refused(&format!("{{\"name\": \"a\", {}}}", unknown.join(",")));
         assert_eq!(refused.split(", ").count(), MAX_UNKNOWN_REPORTED);
     }
 }

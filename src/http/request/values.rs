@@ -1,4 +1,4 @@
-//! Readers of values that several requests share, for JSON values and query parameters.
+//! Parsers of single values that several requests share, for JSON values and query parameters.
 
 use std::ops::RangeInclusive;
 
@@ -17,7 +17,7 @@ use crate::json::{Refusal, bad_type, string, whole_number};
 /// Maximum length of a reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
-/// Reads a JSON string with the reader of a query parameter.
+/// Reads a JSON string with the parser of a query parameter.
 pub(in crate::http) fn text<T>(
     read: impl Fn(&str) -> Result<T, Refusal>,
 ) -> impl Fn(&RawValue) -> Result<T, Refusal> {
@@ -53,7 +53,7 @@ pub(in crate::http) fn any_text(text: &str) -> Result<String, Refusal> {
 pub(in crate::http) fn word(text: &str) -> Result<String, Refusal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     let is_word = text.len() <= 64 && text.chars().all(plain);
-    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_word", "is not a valid name".to_owned()))
+    is_word.then(|| text.to_owned()).ok_or_else(|| ("bad_identifier", "is not a valid name".to_owned()))
 }
 
 /// Reads a number from 1 to `max` that consists only of digits.

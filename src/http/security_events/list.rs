@@ -147,7 +147,7 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(EventFilter, Page)> {
     Ok((filter, page))
 }
 
-/// Accepts any text that the database can store; a text that is not a name simply matches nothing.
+/// Accepts any text that the database can store; a string that is not a name simply matches nothing.
 fn name(text: &str) -> Result<String, Refusal> {
     let safe = text.len() <= MAX_FILTER_BYTES && !text.chars().any(char::is_control);
     safe.then(|| text.to_owned()).ok_or_else(|| ("bad_name", "is not a valid name".to_owned()))

@@ -11,7 +11,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::http::health::Phase;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Telemetry;
 
 /// A server state with a short request timeout that has not been opened.
 pub(in crate::http) fn server_state() -> HttpServerState {
@@ -21,7 +21,8 @@ pub(in crate::http) fn server_state() -> HttpServerState {
     ]);
     let settings = Arc::new(Settings::from_variables(&variables).unwrap());
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    HttpServerState::new(settings, Clock::system(), Arc::new(Metrics::new().unwrap()), &logger).unwrap()
+    let telemetry = Telemetry::new(&settings, &Clock::system(), logger).unwrap();
+    HttpServerState::new(settings, Clock::system(), &telemetry).unwrap()
 }
 
 fn opened() -> HttpServerState {

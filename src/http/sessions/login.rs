@@ -28,8 +28,9 @@ request_body! {
 
 /// Starts a session with a username and a password.
 ///
-/// Any invalid combination gets the same 401 after the same amount of work. After several failures for a name, the
-/// address must wait before it can try that name again, longer after each failure; until then it gets a 429.
+/// Every wrong combination of username and password gets the same 401 after the same amount of work. After several
+/// failures for a username, further attempts for it from the same address get a 429 for some time. Each further failure
+/// makes this time longer.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/login",
@@ -49,7 +50,7 @@ pub(in crate::http) async fn login(
     body: JsonObject,
 ) -> Answer {
     let LoginRequest { username, password } = LoginRequest::read(body.members()?)?;
-    // A limit per name alone would let one address use up the attempts of all others.
+    // With a limit per username alone, one client could use up the attempts of every other client for that username.
     check_subject(&request, &subject(&request, &username)).await?;
     let pair = state.accounts.login(&username, password, &origin).await.inspect_err(|error| {
         let metrics = &state.resources.metrics;
@@ -62,7 +63,7 @@ pub(in crate::http) async fn login(
     Ok(tokens::answer(&pair))
 }
 
-/// The subject of the limit: the name and the network of the client.
+/// The key that attempts are counted under: the network of the client and the username.
 fn subject(request: &HttpRequest, username: &str) -> String {
     let network = request.extensions().get::<ClientAddress>().map(|address| address.network().to_string());
     format!("{}\n{username}", network.unwrap_or_default())

@@ -145,7 +145,7 @@ fn read(mut query: Query, keys: &KeyRing) -> Result<(ViewFilter, Page)> {
     Ok((filter, page))
 }
 
-/// Accepts any text that the database can store; a text that is not an account name simply matches nothing.
+/// Accepts any text that the database can store; a string that is not an account name simply matches nothing.
 fn account(text: &str) -> Result<String, Refusal> {
     let safe = text.len() <= 128 && !text.chars().any(char::is_control);
     safe.then(|| text.to_owned()).ok_or_else(|| ("bad_account", "is not a valid account name".to_owned()))

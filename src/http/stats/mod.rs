@@ -43,7 +43,7 @@ fn answer(view: &impl Serialize, conditions: &Conditions) -> Result<HttpResponse
     let body = serde_json::to_value(view).map_err(Error::internal)?;
     let tag = tag(&body);
     let field = (header::ETAG, format!("W/{tag}"));
-    if conditions.knows(&tag) {
+    if conditions.client_has_tag(&tag) {
         return Ok(HttpResponse::NotModified().insert_header(field).finish());
     }
     Ok(HttpResponse::Ok().insert_header(field).json(body))

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_decided_is_approved_completed_or_rejected() {
+    fn decided_applications_are_approved_completed_or_rejected() {
         let view = CountryStatisticsView::of(Country::Es, &figures());
         let decided = &view.totals.decided;
         assert_eq!((decided.total, decided.decided, decided.approved), (10, 9, 6));
@@ -366,15 +366,10 @@ mod tests {
         assert_eq!((yesterday.created, yesterday.approved), (7, 3));
         let amounts: Vec<(&str, &str, &str)> =
             yesterday.amounts.iter().map(|a| (&*a.currency, &*a.requested, &*a.approved)).collect();
-        assert_eq!(
-            amounts,
-            [
-                ("EUR", "30.00", "10.00"),
-                ("MXN", "40.00", "5.00"),
-                ("COP", "0.00", "0.00"),
-                ("BRL", "0.00", "0.00")
-            ]
-        );
+        let (used, unused) = amounts.split_at(2);
+        assert_eq!(used, [("EUR", "30.00", "10.00"), ("MXN", "40.00", "5.00")]);
+        assert!(unused.contains(&("COP", "0.00", "0.00")), "{unused:?}");
+        assert!(unused.iter().all(|(_, requested, approved)| (*requested, *approved) == ("0.00", "0.00")));
         assert_eq!(view.months[11].created, 7);
     }
 }

@@ -48,25 +48,25 @@ impl Acceptor {
         let Some(config) = self.tls.clone() else {
             return Ok((ClientStream::new(stream, connection, false), Protocol::Http1, peer));
         };
-        let shaken = self.shake_hands(stream, config).await;
-        let stream = shaken.inspect_err(|_| connection.refuse(Refusal::Handshake))?;
+        let handshake = self.handshake(stream, config).await;
+        let stream = handshake.inspect_err(|_| connection.refuse(Refusal::Handshake))?;
         let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let protocol = if is_http_2 { Protocol::Http2 } else { Protocol::Http1 };
         Ok((ClientStream::new(stream, connection, is_http_2), protocol, peer))
     }
 
-    async fn shake_hands(
+    async fn handshake(
         &self,
         stream: TcpStream,
         config: Arc<ServerConfig>,
     ) -> io::Result<TlsStream<TcpStream>> {
         let hello_timeout = CLIENT_HELLO_TIMEOUT.min(self.handshake_timeout);
-        let begun = async {
+        let handshake = async {
             let hello = LazyConfigAcceptor::new(ClientHelloReader::default(), stream);
             let hello = in_time(hello_timeout, hello).await?;
             hello.into_stream(config).await
         };
-        in_time(self.handshake_timeout, begun).await
+        in_time(self.handshake_timeout, handshake).await
     }
 }
 

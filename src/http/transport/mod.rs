@@ -44,7 +44,7 @@ impl ClientStream {
         Self { bytes: Box::new(bytes), requests, connection, continue_written: 0 }
     }
 
-    /// The connection, for the requests on it.
+    /// The record of this connection, which is attached to every request on it.
     pub(super) fn connection(&self) -> Rc<OpenConnection> {
         Rc::clone(&self.connection)
     }

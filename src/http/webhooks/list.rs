@@ -159,7 +159,7 @@ fn status(text: &str) -> Result<WebhookStatus, Refusal> {
     text.parse().map_err(refusal)
 }
 
-/// Accepts any text that the database can store; a text that is not a bureau name simply matches nothing.
+/// Accepts any text that the database can store; a string that is not a bureau name simply matches nothing.
 fn provider(text: &str) -> Result<String, Refusal> {
     let safe = text.len() <= 128 && !text.chars().any(char::is_control);
     safe.then(|| text.to_owned()).ok_or_else(|| ("bad_provider", "is not a valid bureau name".to_owned()))

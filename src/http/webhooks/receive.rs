@@ -144,7 +144,7 @@ pub(in crate::http) async fn receive(
 ) -> Answer {
     let settings = &state.resources.settings;
     let limit_bytes = settings.webhooks.body_limit_bytes;
-    body::check_announced(&request, limit_bytes)?;
+    body::check_declared_length(&request, limit_bytes)?;
     let signature = senders::signature(request.headers()).ok_or_else(|| unauthenticated(&state))?;
     let body = body::raw(&request, &settings.server, payload.into_inner(), limit_bytes).await?;
     let now = state.resources.clock.now();
@@ -174,7 +174,7 @@ pub(in crate::http) async fn receive(
         confirmation,
         body,
         request_id: context.request_id,
-        traceparent: context.traceparent,
+        traceparent: Some(context.traceparent),
     };
     let receipt = state.lending.confirm(&state.webhooks.receiver, &message).await?;
     Ok(HttpResponse::Ok().json(WebhookReceipt::from(receipt)))

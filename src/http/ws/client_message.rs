@@ -145,7 +145,7 @@ mod tests {
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
     #[test]
-    fn every_message_of_the_protocol_is_understood() {
+    fn every_message_of_the_protocol_is_parsed() {
         let id = Topic::Application(ID.parse().unwrap());
         let at = Some(Position { epoch: ID.parse().unwrap(), offset: 7 });
         let subscribe = |topic, resume| ClientMessage::Subscribe { topic, resume };
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused_with_its_reason() {
+    fn every_invalid_message_is_refused_with_the_matching_error() {
         for (text, problem) in [
             ("", MALFORMED),
             ("ping", MALFORMED),

@@ -100,7 +100,7 @@ pub struct Realtime {
 /// A client authenticates with `Authorization` or `X-API-Key` on the handshake, with a ticket from
 /// `POST /api/v1/ws/tickets` in the URL, or with the message `{"action":"auth","token":…}` or
 /// `{"action":"auth","api_key":…}`. The server replies with `authenticated`, which contains `valid_until`. A connection
-/// that is not authenticated within ten seconds, or whose credential expires or is revoked, is closed with 4401. `auth`
+/// that is not authenticated within ten seconds, or whose credential expires or is revoked, is closed with code 4401. `auth`
 /// with a new token of the same account before `valid_until` extends the connection.
 ///
 /// Clients send JSON text: `{"action":"subscribe","application_id":…}`, `{"action":"subscribe","country":"ES"}` or

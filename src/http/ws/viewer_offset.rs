@@ -114,7 +114,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_no_number_of_the_viewer_is_beyond_every_event(number in any::<i64>()) {
+        fn a_number_that_was_not_issued_to_the_viewer_is_after_every_event(number in any::<i64>()) {
             let keys = keys(1);
             let viewer = ViewerOffsets { keys: &keys, account: "ana" };
             let read = viewer.read(at(number)).offset;

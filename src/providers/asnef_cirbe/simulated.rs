@@ -1,10 +1,10 @@
-//! The simulator's side of ASNEF-CIRBE's format: JSON with Spanish names and decimal strings.
+//! Simulates ASNEF-CIRBE's format: JSON with Spanish names and decimal strings.
 
 use serde_json::json;
 
 use crate::domain::banking::AccountStatus;
 use crate::domain::status::Status::{Approved, Rejected, UnderReview};
-use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, demo_application};
 use crate::providers::simulator::record::BureauRecord;
 use crate::providers::simulator::scenario::Scenario::{
     Approve, Defaults, HighObligations, LowScore, Malformed, NoObligations, NoScore, RateLimited,
@@ -36,18 +36,18 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         (RateLimited, "90000016G"),
         (Slow, "90000017M"),
     ],
-    stories: [
-        story(Approve, "Lucía Fernández Ortega", (9_000, 2_600, 36), Approved),
-        story(LowScore, "Javier Molina Prieto", (6_000, 2_500, 36), Rejected),
-        story(ThinFile, "Nerea Aguirre Lasa", (4_500, 1_900, 24), UnderReview),
-        story(HighObligations, "Óscar Benítez Roca", (12_000, 2_500, 48), Rejected),
-        story(Suspended, "Carmen Vidal Serra", (5_000, 2_800, 36), Approved),
-        story(Defaults, "Raúl Cano Espinosa", (7_500, 2_400, 36), Rejected),
+    demo_applications: [
+        demo_application(Approve, "Lucía Fernández Ortega", (9_000, 2_600, 36), Approved),
+        demo_application(LowScore, "Javier Molina Prieto", (6_000, 2_500, 36), Rejected),
+        demo_application(ThinFile, "Nerea Aguirre Lasa", (4_500, 1_900, 24), UnderReview),
+        demo_application(HighObligations, "Óscar Benítez Roca", (12_000, 2_500, 48), Rejected),
+        demo_application(Suspended, "Carmen Vidal Serra", (5_000, 2_800, 36), Approved),
+        demo_application(Defaults, "Raúl Cano Espinosa", (7_500, 2_400, 36), Rejected),
         // Above 20,000 euros.
-        story(Approve, "Lucía Fernández Ortega", (28_000, 6_000, 60), UnderReview),
-        story(NoScore, "Iván Sancho Marín", (3_000, 2_100, 24), UnderReview),
-        story(NoObligations, "Marta Quintana Leal", (8_000, 2_900, 36), UnderReview),
-        story(Approve, "Lucía Fernández Ortega", (15_000, 3_500, 36), Approved),
+        demo_application(Approve, "Lucía Fernández Ortega", (28_000, 6_000, 60), UnderReview),
+        demo_application(NoScore, "Iván Sancho Marín", (3_000, 2_100, 24), UnderReview),
+        demo_application(NoObligations, "Marta Quintana Leal", (8_000, 2_900, 36), UnderReview),
+        demo_application(Approve, "Lucía Fernández Ortega", (15_000, 3_500, 36), Approved),
     ],
 };
 

@@ -1,10 +1,10 @@
-//! The simulator's side of Banco de Portugal's format: XML elements.
+//! Simulates Banco de Portugal's format: XML elements.
 
 use serde::Deserialize;
 
 use crate::domain::banking::AccountStatus;
 use crate::domain::status::Status::{Approved, Rejected, UnderReview};
-use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, demo_application};
 use crate::providers::simulator::record::BureauRecord;
 use crate::providers::simulator::scenario::Scenario::{
     Approve, Defaults, HighObligations, LowScore, Malformed, NoObligations, NoScore, RateLimited,
@@ -36,26 +36,26 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         (RateLimited, "200000160"),
         (Slow, "200000179"),
     ],
-    stories: [
-        story(Approve, "Inês Carvalho Matos", (5_000, 1_600, 36), Approved),
-        story(LowScore, "Tiago Moreira Pinto", (4_000, 1_500, 36), Rejected),
-        story(NoScore, "Beatriz Lourenço Dias", (3_500, 1_700, 36), UnderReview),
+    demo_applications: [
+        demo_application(Approve, "Inês Carvalho Matos", (5_000, 1_600, 36), Approved),
+        demo_application(LowScore, "Tiago Moreira Pinto", (4_000, 1_500, 36), Rejected),
+        demo_application(NoScore, "Beatriz Lourenço Dias", (3_500, 1_700, 36), UnderReview),
         // Below 800 euros a month.
-        story(Approve, "Inês Carvalho Matos", (1_500, 750, 36), Rejected),
-        story(Suspended, "Rui Tavares Nogueira", (3_000, 1_900, 48), Approved),
-        story(HighObligations, "Sofia Antunes Reis", (6_000, 1_500, 48), Rejected),
-        story(ThinFile, "Duarte Faria Leite", (2_500, 1_300, 24), UnderReview),
-        story(Defaults, "Vera Coelho Simões", (4_500, 1_800, 36), Rejected),
-        story(NoObligations, "Nuno Barros Amaral", (5_500, 2_000, 36), UnderReview),
-        // Above four annual incomes.
-        story(Approve, "Inês Carvalho Matos", (80_000, 1_600, 84), Rejected),
+        demo_application(Approve, "Inês Carvalho Matos", (1_500, 750, 36), Rejected),
+        demo_application(Suspended, "Rui Tavares Nogueira", (3_000, 1_900, 48), Approved),
+        demo_application(HighObligations, "Sofia Antunes Reis", (6_000, 1_500, 48), Rejected),
+        demo_application(ThinFile, "Duarte Faria Leite", (2_500, 1_300, 24), UnderReview),
+        demo_application(Defaults, "Vera Coelho Simões", (4_500, 1_800, 36), Rejected),
+        demo_application(NoObligations, "Nuno Barros Amaral", (5_500, 2_000, 36), UnderReview),
+        // More than four times the annual income.
+        demo_application(Approve, "Inês Carvalho Matos", (80_000, 1_600, 84), Rejected),
     ],
 };
 
 struct Format;
 
 #[derive(Deserialize)]
-struct Question {
+struct Request {
     mutuario: Borrower,
 }
 
@@ -74,8 +74,8 @@ impl WireFormat for Format {
     }
 
     fn read_document(&self, body: &[u8]) -> Option<String> {
-        let question: Question = quick_xml::de::from_str(std::str::from_utf8(body).ok()?).ok()?;
-        Some(question.mutuario.nif)
+        let request: Request = quick_xml::de::from_str(std::str::from_utf8(body).ok()?).ok()?;
+        Some(request.mutuario.nif)
     }
 
     fn write_report(&self, record: &BureauRecord) -> String {

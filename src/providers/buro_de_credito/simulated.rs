@@ -1,4 +1,4 @@
-//! The simulator's side of Buró de Crédito's format: the INTL line of tags, lengths and values, with amounts in centavos.
+//! Simulates Buró de Crédito's format: the INTL line of tags, lengths and values, with amounts in centavos.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
@@ -6,7 +6,7 @@ use rust_decimal::prelude::ToPrimitive as _;
 use crate::domain::banking::AccountStatus;
 use crate::domain::money::Money;
 use crate::domain::status::Status::{Approved, Rejected, UnderReview};
-use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, demo_application};
 use crate::providers::simulator::record::BureauRecord;
 use crate::providers::simulator::scenario::Scenario::{
     Approve, Defaults, LowScore, Malformed, NoObligations, NoScore, RateLimited, ServerError, Slow,
@@ -37,27 +37,27 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         (RateLimited, "HERM850116MDFRRR03"),
         (Slow, "HERM850117MDFRRR04"),
     ],
-    stories: [
-        story(Approve, "María Hernández Ríos", (80_000, 24_000, 36), Approved),
-        story(LowScore, "Guadalupe Navarro Téllez", (60_000, 20_000, 36), Rejected),
-        story(ThinFile, "Ximena Cárdenas Luna", (40_000, 18_000, 24), UnderReview),
-        story(Suspended, "Fernanda Rosales Vega", (30_000, 20_000, 36), Approved),
-        story(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
+    demo_applications: [
+        demo_application(Approve, "María Hernández Ríos", (80_000, 24_000, 36), Approved),
+        demo_application(LowScore, "Guadalupe Navarro Téllez", (60_000, 20_000, 36), Rejected),
+        demo_application(ThinFile, "Ximena Cárdenas Luna", (40_000, 18_000, 24), UnderReview),
+        demo_application(Suspended, "Fernanda Rosales Vega", (30_000, 20_000, 36), Approved),
+        demo_application(Defaults, "Alejandra Ibarra Solís", (50_000, 22_000, 36), UnderReview),
         // Above 30 % of the income each month.
-        story(Approve, "María Hernández Ríos", (200_000, 18_000, 36), Rejected),
-        story(NoObligations, "Daniela Zamora Peña", (45_000, 21_000, 36), Approved),
+        demo_application(Approve, "María Hernández Ríos", (200_000, 18_000, 36), Rejected),
+        demo_application(NoObligations, "Daniela Zamora Peña", (45_000, 21_000, 36), Approved),
         // Below 5,000 pesos a month.
-        story(Approve, "María Hernández Ríos", (9_000, 4_800, 36), Rejected),
-        story(NoScore, "Teresa Olvera Campos", (35_000, 19_000, 36), UnderReview),
-        // Above three annual incomes.
-        story(Approve, "María Hernández Ríos", (900_000, 20_000, 84), Rejected),
+        demo_application(Approve, "María Hernández Ríos", (9_000, 4_800, 36), Rejected),
+        demo_application(NoScore, "Teresa Olvera Campos", (35_000, 19_000, 36), UnderReview),
+        // More than three times the annual income.
+        demo_application(Approve, "María Hernández Ríos", (900_000, 20_000, 84), Rejected),
     ],
 };
 
 struct Format;
 
 /// `INTL14`, a reference of 25 characters, product `001`, country `MX`.
-const QUESTION_HEADER_LEN: usize = 36;
+const REQUEST_HEADER_LEN: usize = 36;
 /// The end segment: `ES`, its length, five digits of message length, and the end mark.
 const END_LEN: usize = 15;
 
@@ -71,9 +71,9 @@ impl WireFormat for Format {
     }
 
     fn read_document(&self, body: &[u8]) -> Option<String> {
-        let question = std::str::from_utf8(body).ok().filter(|text| text.is_ascii())?;
-        let end = format!("ES05{:05}0002**", question.len());
-        let (header, mut fields) = question.strip_suffix(&end)?.split_at_checked(QUESTION_HEADER_LEN)?;
+        let request = std::str::from_utf8(body).ok().filter(|text| text.is_ascii())?;
+        let end = format!("ES05{:05}0002**", request.len());
+        let (header, mut fields) = request.strip_suffix(&end)?.split_at_checked(REQUEST_HEADER_LEN)?;
         if !header.starts_with("INTL14") || !header.ends_with("001MX") {
             return None;
         }

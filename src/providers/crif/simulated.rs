@@ -1,4 +1,4 @@
-//! The simulator's side of CRIF's format: nested JSON with amounts in cents.
+//! Simulates CRIF's format: nested JSON with amounts in cents.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::domain::banking::AccountStatus;
 use crate::domain::money::Money;
 use crate::domain::status::Status::{Approved, Rejected, UnderReview};
-use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, demo_application};
 use crate::providers::simulator::record::BureauRecord;
 use crate::providers::simulator::scenario::Scenario::{
     Approve, Defaults, HighObligations, IncomeMismatch, LowScore, Malformed, NoObligations, NoScore,
@@ -40,20 +40,20 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         (RateLimited, "RSSMRA80A16H501K"),
         (Slow, "RSSMRA80A17H501M"),
     ],
-    stories: [
-        story(Approve, "Mario Rossetti", (10_000, 3_000, 36), Approved),
-        story(Defaults, "Paolo Ferrante", (10_000, 3_000, 36), Rejected),
+    demo_applications: [
+        demo_application(Approve, "Mario Rossetti", (10_000, 3_000, 36), Approved),
+        demo_application(Defaults, "Paolo Ferrante", (10_000, 3_000, 36), Rejected),
         // CRIF reports 900 euros a month.
-        story(IncomeMismatch, "Davide Bellini", (8_000, 3_000, 36), UnderReview),
-        story(LowScore, "Stefano Galli", (7_000, 3_000, 36), Rejected),
-        story(Suspended, "Enrico Marchetti", (6_000, 3_000, 48), Approved),
-        story(HighObligations, "Luca Santoro", (9_000, 3_000, 36), Rejected),
-        story(ThinFile, "Andrea Colombo", (5_000, 3_000, 24), UnderReview),
+        demo_application(IncomeMismatch, "Davide Bellini", (8_000, 3_000, 36), UnderReview),
+        demo_application(LowScore, "Stefano Galli", (7_000, 3_000, 36), Rejected),
+        demo_application(Suspended, "Enrico Marchetti", (6_000, 3_000, 48), Approved),
+        demo_application(HighObligations, "Luca Santoro", (9_000, 3_000, 36), Rejected),
+        demo_application(ThinFile, "Andrea Colombo", (5_000, 3_000, 24), UnderReview),
         // Above 50,000 euros.
-        story(Approve, "Mario Rossetti", (55_000, 3_400, 84), Rejected),
-        story(NoScore, "Fabio Grassi", (4_000, 3_000, 24), UnderReview),
+        demo_application(Approve, "Mario Rossetti", (55_000, 3_400, 84), Rejected),
+        demo_application(NoScore, "Fabio Grassi", (4_000, 3_000, 24), UnderReview),
         // Below 1,200 euros a month.
-        story(Approve, "Mario Rossetti", (2_000, 1_100, 24), Rejected),
+        demo_application(Approve, "Mario Rossetti", (2_000, 1_100, 24), Rejected),
     ],
 };
 

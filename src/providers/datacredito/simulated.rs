@@ -1,11 +1,11 @@
-//! The simulator's side of DataCrédito's format: a SOAP envelope with figures in attributes and a score from 150 to 950.
+//! Simulates DataCrédito's format: a SOAP envelope with figures in attributes and a score from 150 to 950.
 
 use serde::Deserialize;
 
 use crate::domain::banking::AccountStatus;
 use crate::domain::status::Status::{Approved, Rejected, UnderReview};
 use crate::providers::datacredito::SCALE;
-use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, demo_application};
 use crate::providers::simulator::record::BureauRecord;
 use crate::providers::simulator::scenario::Scenario::{
     Approve, Defaults, LowScore, Malformed, NoObligations, NoScore, RateLimited, ServerError, Slow,
@@ -37,20 +37,20 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         (RateLimited, "1000000016"),
         (Slow, "1000000017"),
     ],
-    stories: [
-        story(Approve, "Andrés Restrepo Giraldo", (15_000_000, 4_500_000, 36), Approved),
-        story(LowScore, "Paola Cifuentes Rojas", (8_000_000, 4_000_000, 36), Rejected),
-        story(Unverified, "Camilo Ospina Vargas", (10_000_000, 4_200_000, 36), UnderReview),
-        story(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
+    demo_applications: [
+        demo_application(Approve, "Andrés Restrepo Giraldo", (15_000_000, 4_500_000, 36), Approved),
+        demo_application(LowScore, "Paola Cifuentes Rojas", (8_000_000, 4_000_000, 36), Rejected),
+        demo_application(Unverified, "Camilo Ospina Vargas", (10_000_000, 4_200_000, 36), UnderReview),
+        demo_application(ThinFile, "Juliana Bedoya Marulanda", (5_000_000, 3_200_000, 24), UnderReview),
         // Above 50,000,000 pesos.
-        story(Approve, "Andrés Restrepo Giraldo", (60_000_000, 9_000_000, 60), Rejected),
+        demo_application(Approve, "Andrés Restrepo Giraldo", (60_000_000, 9_000_000, 60), Rejected),
         // Below 1,500,000 pesos a month.
-        story(Approve, "Andrés Restrepo Giraldo", (2_000_000, 1_400_000, 36), Rejected),
-        story(Defaults, "Héctor Quiroga Salazar", (7_000_000, 4_600_000, 36), UnderReview),
-        story(Suspended, "Natalia Arango Mejía", (6_000_000, 4_400_000, 36), Approved),
-        story(NoObligations, "Germán Pineda Castaño", (9_000_000, 4_800_000, 36), Approved),
+        demo_application(Approve, "Andrés Restrepo Giraldo", (2_000_000, 1_400_000, 36), Rejected),
+        demo_application(Defaults, "Héctor Quiroga Salazar", (7_000_000, 4_600_000, 36), UnderReview),
+        demo_application(Suspended, "Natalia Arango Mejía", (6_000_000, 4_400_000, 36), Approved),
+        demo_application(NoObligations, "Germán Pineda Castaño", (9_000_000, 4_800_000, 36), Approved),
         // Above 40 % of the income each month.
-        story(Approve, "Andrés Restrepo Giraldo", (45_000_000, 3_500_000, 36), Rejected),
+        demo_application(Approve, "Andrés Restrepo Giraldo", (45_000_000, 3_500_000, 36), Rejected),
     ],
 };
 

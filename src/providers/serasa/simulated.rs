@@ -1,4 +1,4 @@
-//! The simulator's side of Serasa's format: a list of reports in JSON, with a score from 0 to 1000 and amounts such as
+//! Simulates Serasa's format: a list of reports in JSON, with a score from 0 to 1000 and amounts such as
 //! `1.234,56`.
 
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::domain::banking::AccountStatus;
 use crate::domain::money::Money;
 use crate::domain::status::Status::{Approved, Rejected, UnderReview};
 use crate::providers::serasa::SCALE;
-use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, story};
+use crate::providers::simulator::bureau::{CleanFigures, SimulatedBureau, demo_application};
 use crate::providers::simulator::record::BureauRecord;
 use crate::providers::simulator::scenario::Scenario::{
     Approve, Defaults, HighObligations, LowScore, Malformed, NoObligations, NoScore, RateLimited,
@@ -39,20 +39,20 @@ pub(super) static SIMULATED: SimulatedBureau = SimulatedBureau {
         (RateLimited, "10000001686"),
         (Slow, "10000001767"),
     ],
-    stories: [
-        story(Approve, "Renata Azevedo Lima", (20_000, 6_500, 36), Approved),
-        story(HighObligations, "Marcelo Teixeira Prado", (15_000, 6_000, 36), Rejected),
-        story(Defaults, "Patrícia Nunes Rezende", (12_000, 7_000, 36), UnderReview),
-        story(LowScore, "Gustavo Barreto Melo", (10_000, 6_000, 36), Rejected),
-        story(Suspended, "Larissa Fontes Moura", (8_000, 6_200, 36), Approved),
-        story(ThinFile, "Eduardo Sampaio Rocha", (9_000, 5_500, 24), UnderReview),
+    demo_applications: [
+        demo_application(Approve, "Renata Azevedo Lima", (20_000, 6_500, 36), Approved),
+        demo_application(HighObligations, "Marcelo Teixeira Prado", (15_000, 6_000, 36), Rejected),
+        demo_application(Defaults, "Patrícia Nunes Rezende", (12_000, 7_000, 36), UnderReview),
+        demo_application(LowScore, "Gustavo Barreto Melo", (10_000, 6_000, 36), Rejected),
+        demo_application(Suspended, "Larissa Fontes Moura", (8_000, 6_200, 36), Approved),
+        demo_application(ThinFile, "Eduardo Sampaio Rocha", (9_000, 5_500, 24), UnderReview),
         // Below 2,000 reais a month.
-        story(Approve, "Renata Azevedo Lima", (3_000, 1_900, 36), Rejected),
-        story(NoObligations, "Camila Freitas Duarte", (11_000, 6_800, 36), UnderReview),
+        demo_application(Approve, "Renata Azevedo Lima", (3_000, 1_900, 36), Rejected),
+        demo_application(NoObligations, "Camila Freitas Duarte", (11_000, 6_800, 36), UnderReview),
         // Above 100,000 reais.
-        story(Approve, "Renata Azevedo Lima", (120_000, 15_000, 60), Rejected),
-        // Above five annual incomes.
-        story(Approve, "Renata Azevedo Lima", (200_000, 3_000, 84), Rejected),
+        demo_application(Approve, "Renata Azevedo Lima", (120_000, 15_000, 60), Rejected),
+        // More than five times the annual income.
+        demo_application(Approve, "Renata Azevedo Lima", (200_000, 3_000, 84), Rejected),
     ],
 };
 

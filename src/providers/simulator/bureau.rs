@@ -4,8 +4,8 @@ use super::scenario::Scenario;
 use super::wire::WireFormat;
 use crate::domain::status::Status;
 
-/// Number of stories of each country.
-pub(crate) const STORIES: usize = 10;
+/// Number of demo applications of each country.
+pub(crate) const DEMO_APPLICATIONS: usize = 10;
 
 /// One country's simulated bureau.
 pub(crate) struct SimulatedBureau {
@@ -23,7 +23,7 @@ pub(crate) struct SimulatedBureau {
     /// The test document of each scenario that the country's rules distinguish.
     pub(crate) documents: &'static [(Scenario, &'static str)],
     /// The applications of `aval demo`. Together they have every outcome and break every rule of the country.
-    pub(crate) stories: [Story; STORIES],
+    pub(crate) demo_applications: [DemoApplication; DEMO_APPLICATIONS],
 }
 
 /// The figures of a clean record: a good score, low obligations. Amounts are in whole units of the currency.
@@ -35,7 +35,7 @@ pub(crate) struct CleanFigures {
 }
 
 /// An application with an invented name. Amounts are in whole units of the currency.
-pub(crate) struct Story {
+pub(crate) struct DemoApplication {
     /// The scenario, which selects the test document and the bureau's response.
     pub(crate) scenario: Scenario,
     pub(crate) full_name: &'static str,
@@ -45,12 +45,12 @@ pub(crate) struct Story {
     pub(crate) expected: Status,
 }
 
-/// A story with (amount, income, months).
-pub(crate) const fn story(
+/// Creates an application with (amount, income, months).
+pub(crate) const fn demo_application(
     scenario: Scenario,
     full_name: &'static str,
     (requested_amount, monthly_income, term_months): (u64, u64, u16),
     expected: Status,
-) -> Story {
-    Story { scenario, full_name, requested_amount, monthly_income, term_months, expected }
+) -> DemoApplication {
+    DemoApplication { scenario, full_name, requested_amount, monthly_income, term_months, expected }
 }

@@ -24,7 +24,7 @@ use crate::domain::per_country::PerCountry;
 use crate::providers::acceptance;
 
 /// Maximum size of a request body.
-const MAX_QUESTION_BYTES: usize = 64 * 1024;
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// `Retry-After` of rate-limited answers, in seconds.
 const RETRY_AFTER_SECS: u32 = 2;
 
@@ -90,7 +90,7 @@ pub(super) fn bind(address: SocketAddr, shared: Arc<Shared>) -> std::io::Result<
             .into_iter()
             .fold(App::new(), |app, country| app.service(bureau(country)))
             .app_data(Data::clone(&shared))
-            .app_data(web::PayloadConfig::new(MAX_QUESTION_BYTES))
+            .app_data(web::PayloadConfig::new(MAX_REQUEST_BYTES))
             .service(web::resource("/control").get(show_control))
             .service(web::resource("/control/{country}").put(change_control).delete(reset_control))
             .default_service(web::to(async || refused(StatusCode::BAD_REQUEST, "no such path")))

@@ -453,6 +453,26 @@ fn the_documentation_names_every_bureau_and_family() {
     }
 }
 
+#[test]
+fn the_documentation_states_every_typical_income() {
+    let text = PAGE.replace('\n', " ");
+    let (_, rest) = text.split_once("assumes these monthly incomes: ").unwrap();
+    let (sentence, _) = rest.split_once(". ").unwrap();
+    let plain = sentence.replace([',', '.'], "");
+    for country in Country::ALL {
+        let income = record::typical_monthly_income(country);
+        let stated = match country.currency() {
+            "EUR" => format!("EUR {income} in {}", country.name()),
+            currency => format!("{currency} {income}"),
+        };
+        let is_stated = plain.match_indices(&stated).any(|(at, _)| {
+            let after = plain.get(at + stated.len()..).unwrap();
+            !after.starts_with(|c: char| c.is_ascii_digit())
+        });
+        assert!(is_stated, "docs/providers.md lacks the income of {country} in {sentence:?}");
+    }
+}
+
 /// The fenced block after `<!-- name -->` in the documentation, with its lines joined without indentation.
 fn example(name: &str) -> String {
     let (_, rest) = PAGE

@@ -30,8 +30,8 @@ pub(crate) trait WireFormat: Sync {
 
 /// The string at `pointer` (RFC 6901) in a JSON body.
 pub(in crate::providers) fn json_text(body: &[u8], pointer: &str) -> Option<String> {
-    let question: Value = serde_json::from_slice(body).ok()?;
-    Some(question.pointer(pointer)?.as_str()?.to_owned())
+    let request: Value = serde_json::from_slice(body).ok()?;
+    Some(request.pointer(pointer)?.as_str()?.to_owned())
 }
 
 /// Removes null members at every depth.

@@ -23,7 +23,7 @@ use crate::storage::schema::applications;
 use crate::storage::seal::{DocumentIndex, KeyRing};
 use crate::storage::types::PgLabel;
 
-/// The filters of a list. `None` does not filter.
+/// Selects the applications of a list. A field that is `None` matches every application.
 #[derive(Debug, Clone, Default)]
 pub struct ListFilter {
     pub country: Option<Country>,

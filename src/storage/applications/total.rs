@@ -31,9 +31,9 @@ pub struct Total {
 /// The bounds on the work for a total.
 #[derive(Debug, Clone, Copy)]
 pub struct TotalBounds {
-    /// The most applications to examine.
+    /// The maximum number of applications to examine.
     pub examined: u32,
-    /// The most events to add to the counters ([`statistics::Question`]).
+    /// The maximum number of events to add to the counters ([`statistics::Question`]).
     pub uncounted: u32,
 }
 
@@ -99,7 +99,7 @@ async fn examine(
     Ok(Total { count: found.fitting, is_exact: found.examined <= i64::from(at_most) })
 }
 
-/// A [`ListFilter`] as statement parameters. A null parameter does not filter.
+/// A [`ListFilter`] as statement parameters. A null parameter matches every application.
 struct Conditions {
     first_id: Uuid,
     end_id: Uuid,

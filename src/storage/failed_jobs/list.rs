@@ -12,9 +12,9 @@ use crate::error::Result;
 use crate::storage::schema::failed_jobs;
 use crate::storage::types::{FailedJobStatus, PgFailedJobStatus};
 
-/// The filter of a list of dead letters. `None` does not filter.
+/// Selects the dead letters of a list. A field that is `None` matches every one.
 #[derive(Debug, Clone, Default)]
-pub struct LetterFilter {
+pub struct DeadLetterFilter {
     pub status: Option<FailedJobStatus>,
     pub task: Option<String>,
     pub error_type: Option<String>,
@@ -26,7 +26,7 @@ pub struct LetterFilter {
     pub until: Option<DateTime<Utc>>,
 }
 
-impl LetterFilter {
+impl DeadLetterFilter {
     /// A query for the matching letters, without an order.
     pub(super) fn query(&self) -> failed_jobs::BoxedQuery<'_, Pg> {
         let mut query = failed_jobs::table.into_boxed();
@@ -58,7 +58,7 @@ impl LetterFilter {
 /// One page of the list, newest first, starting after the letter `after`.
 pub async fn list_page(
     connection: &mut AsyncPgConnection,
-    filter: &LetterFilter,
+    filter: &DeadLetterFilter,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<FailedJob>> {

@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::list::{LetterFilter, list_page};
+pub use self::list::{DeadLetterFilter, list_page};
 pub use self::retry::{Obstacle, Retried, RetryAll, retry, retry_all};
 use super::schema::{failed_job_actions, failed_jobs};
 use super::types::{FailedJobStatus, PgFailedJobStatus, PgLabel};
@@ -51,7 +51,7 @@ pub struct FailedJob {
 /// A dead letter with all stored data of its job.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
 #[diesel(table_name = failed_jobs, check_for_backend(diesel::pg::Pg))]
-pub struct WholeLetter {
+pub struct DeadLetterDetails {
     #[diesel(embed)]
     pub letter: FailedJob,
     pub job_args: Value,
@@ -62,7 +62,7 @@ pub struct WholeLetter {
 /// An operator's action on a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = failed_job_actions, check_for_backend(diesel::pg::Pg))]
-pub struct LetterAction {
+pub struct DeadLetterAction {
     /// `retry`, `ignore` or `review`.
     pub action: String,
     pub old_status: PgLabel<FailedJobStatus>,
@@ -101,16 +101,19 @@ pub async fn list_of_application(
 ///
 /// # Errors
 /// [`Error::NotFound`]
-pub async fn get(connection: &mut AsyncPgConnection, id: Uuid) -> Result<(WholeLetter, Vec<LetterAction>)> {
+pub async fn get(
+    connection: &mut AsyncPgConnection,
+    id: Uuid,
+) -> Result<(DeadLetterDetails, Vec<DeadLetterAction>)> {
     let letter = failed_jobs::table
-        .select(WholeLetter::as_select())
+        .select(DeadLetterDetails::as_select())
         .filter(failed_jobs::id.eq(id))
         .first(connection)
         .await
         .optional()?
         .ok_or(Error::NotFound("dead letter"))?;
     let actions = failed_job_actions::table
-        .select(LetterAction::as_select())
+        .select(DeadLetterAction::as_select())
         .filter(failed_job_actions::failed_job_id.eq(id))
         .order(failed_job_actions::id.asc())
         .load(connection)
@@ -147,7 +150,7 @@ async fn lock(connection: &mut AsyncPgConnection, id: Uuid) -> Result<FailedJob,
 /// Checks that a letter may change from one status to another.
 ///
 /// # Errors
-/// [`Error::Conflict`] with both statuses if not; [`Error::UnknownLabel`] for a status that this version does not know.
+/// [`Error::Conflict`] with both statuses if not; [`Error::UnknownLabel`] for a status unknown to this version.
 fn check(from: &PgLabel<FailedJobStatus>, to: FailedJobStatus) -> Result<()> {
     let unknown = || Error::unknown_label("status of a dead letter", from.0.text(FailedJobStatus::as_str));
     let from = from.0.known().ok_or_else(unknown)?;

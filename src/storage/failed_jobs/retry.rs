@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{FailedJob, LetterFilter, Operator, check, lock, settle};
+use super::{DeadLetterFilter, FailedJob, Operator, check, lock, settle};
 use crate::domain::status::Status;
 use crate::error::{Error, PublicMessage, Result};
 use crate::storage::jobs::{NewJob, Priority, enqueue};
@@ -86,7 +86,7 @@ pub async fn retry(
 #[derive(Debug, Clone)]
 pub struct RetryAll {
     /// Selects the letters. Without a status, all that can be retried.
-    pub filter: LetterFilter,
+    pub filter: DeadLetterFilter,
     /// The maximum number of letters; the oldest come first.
     pub limit: i64,
     /// Only report what a retry would do.

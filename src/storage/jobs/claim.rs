@@ -32,7 +32,7 @@ pub struct ClaimedJob {
     pub request_id: Option<RequestId>,
     /// The W3C trace context.
     pub traceparent: Option<String>,
-    /// The bureau's reference, if the bureau promised an answer but did not send it in time.
+    /// The bureau's reference, if the bureau announced a later answer but did not send it in time.
     pub unanswered_reference: Option<String>,
 }
 
@@ -166,7 +166,7 @@ impl ClaimInput {
     }
 }
 
-/// The maximum number of attempts of a job's task, or null if the worker does not know the task.
+/// The maximum number of attempts of a job's task, or null if the task is unknown to the worker.
 macro_rules! attempts_of_task {
     () => {
         "((SELECT attempts FROM input)::integer[])[array_position((SELECT tasks FROM input)::text[], task_name)]"

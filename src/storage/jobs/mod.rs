@@ -135,7 +135,7 @@ pub struct Release {
     pub give_attempt_back: bool,
     /// The code and text of the error that ended the attempt, if any.
     pub error: Option<(String, String)>,
-    /// The reference under which the bureau promised an answer. The job waits for it until the delay has passed.
+    /// The reference under which the bureau announced a later answer. The job waits for it until the delay has passed.
     pub provider_reference: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use slog::Logger;
 use uuid::Uuid;
 
-use super::{Batch, Pass, resealed, warn_unopened};
+use super::{Batch, Pass, resealed, warn_unreadable};
 use crate::domain::personal_data::IdentityDocument;
 use crate::error::{Error, Result};
 use crate::storage::Database;
@@ -14,27 +14,29 @@ use crate::storage::schema::applications;
 use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
-/// Selects the rows to reseal; `$1` is the prefix of envelopes, `$2` that of the blind index.
-const LEFT: &str = "(substring(full_name FOR 5) <> $1 OR substring(identity_document FOR 5) <> $1 \
+/// Selects the rows to reseal. `$1` is the prefix of envelopes sealed by the active key, `$2` the prefix of blind index
+/// entries of the current index key.
+const REMAINING: &str = "(substring(full_name FOR 5) <> $1 OR substring(identity_document FOR 5) <> $1 \
     OR substring(birth_date FOR 5) <> $1 OR substring(personal_data FOR 5) <> $1 \
     OR document_index IS NULL OR substring(document_index FOR 4) <> $2)";
 
 #[derive(QueryableByName)]
-struct Left {
+struct RemainingRows {
     #[diesel(sql_type = BigInt)]
     rows: i64,
 }
 
 pub(super) async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
-    let left: Left = diesel::sql_query(format!("SELECT count(*) AS rows FROM applications WHERE {LEFT}"))
-        .bind::<Binary, _>(keys.active_prefix().to_vec())
-        .bind::<Binary, _>(keys.index_prefix().to_vec())
-        .get_result(connection)
-        .await?;
+    let left: RemainingRows =
+        diesel::sql_query(format!("SELECT count(*) AS rows FROM applications WHERE {REMAINING}"))
+            .bind::<Binary, _>(keys.active_prefix().to_vec())
+            .bind::<Binary, _>(keys.index_prefix().to_vec())
+            .get_result(connection)
+            .await?;
     u64::try_from(left.rows).map_err(Error::internal)
 }
 
-/// A row as read.
+/// A row as it was before resealing.
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -68,16 +70,17 @@ struct Reseal {
 
 impl Reseal {
     fn push(&mut self, keys: &KeyRing, row: Found) -> Result<()> {
-        let place = row.id.as_bytes();
-        let full_name = resealed(keys, SealedField::FullName, place, &row.full_name)?;
-        let identity_document = resealed(keys, SealedField::IdentityDocument, place, &row.identity_document)?;
+        let row_id = row.id.as_bytes();
+        let full_name = resealed(keys, SealedField::FullName, row_id, &row.full_name)?;
+        let identity_document =
+            resealed(keys, SealedField::IdentityDocument, row_id, &row.identity_document)?;
         let birth_date = row.birth_date.as_deref();
         let birth_date =
-            birth_date.map(|it| resealed(keys, SealedField::BirthDate, place, it)).transpose()?;
+            birth_date.map(|it| resealed(keys, SealedField::BirthDate, row_id, it)).transpose()?;
         let personal_data = row.personal_data.as_deref();
         let personal_data =
-            personal_data.map(|it| resealed(keys, SealedField::PersonalData, place, it)).transpose()?;
-        let document = keys.open(SealedField::IdentityDocument, place, &identity_document)?;
+            personal_data.map(|it| resealed(keys, SealedField::PersonalData, row_id, it)).transpose()?;
+        let document = keys.open(SealedField::IdentityDocument, row_id, &identity_document)?;
         let document = IdentityDocument::from_normalized(document);
         let country = row.country.parse().map_err(Error::internal)?;
         self.id.push(row.id);
@@ -138,12 +141,12 @@ pub(super) async fn reseal_batch(
     let found = find(database, after, limit).await?;
     let next = found.last().map(|row| row.id);
     let mut reseal = Reseal::default();
-    let mut unopened = 0;
+    let mut unreadable = 0;
     for row in found {
         let id = row.id;
         if let Err(error) = reseal.push(database.keys(), row) {
-            unopened += 1;
-            warn_unopened(logger, "applications", &id.to_string(), error);
+            unreadable += 1;
+            warn_unreadable(logger, "applications", &id.to_string(), error);
         }
     }
     let mut written = 0;
@@ -153,13 +156,13 @@ pub(super) async fn reseal_batch(
         })
         .await?;
     }
-    Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unopened }, next })
+    Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unreadable }, next })
 }
 
 async fn find(database: &Database, after: Option<Uuid>, limit: i64) -> Result<Vec<Found>> {
     let query = format!(
         "SELECT id, country::text AS country, full_name, identity_document, birth_date, personal_data \
-         FROM applications WHERE id > $3 AND {LEFT} ORDER BY id LIMIT $4"
+         FROM applications WHERE id > $3 AND {REMAINING} ORDER BY id LIMIT $4"
     );
     let keys = database.keys();
     let found = diesel::sql_query(query)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use slog::Logger;
 use uuid::Uuid;
 
-use super::{Batch, Pass, resealed, warn_unopened};
+use super::{Batch, Pass, resealed, warn_unreadable};
 use crate::error::{Error, Result};
 use crate::storage::Database;
 use crate::storage::audit::bytes_of_hex;
@@ -18,7 +18,7 @@ use crate::storage::seal::{KeyRing, SealedField};
 use crate::storage::transaction;
 
 /// Selects the rows to reseal; `$1` is the prefix of envelopes.
-const LEFT: &str = "metadata ? 'sealed' AND EXISTS (SELECT FROM jsonb_each(metadata -> 'sealed') f, \
+const REMAINING: &str = "metadata ? 'sealed' AND EXISTS (SELECT FROM jsonb_each(metadata -> 'sealed') f, \
     jsonb_each_text(f.value) e WHERE left(e.value, 10) <> encode($1, 'hex'))";
 
 #[derive(QueryableByName)]
@@ -28,14 +28,14 @@ struct Rows {
 }
 
 pub(super) async fn count_left(connection: &mut AsyncPgConnection, keys: &KeyRing) -> Result<u64> {
-    let left: Rows = diesel::sql_query(format!("SELECT count(*) AS rows FROM audit_logs WHERE {LEFT}"))
+    let left: Rows = diesel::sql_query(format!("SELECT count(*) AS rows FROM audit_logs WHERE {REMAINING}"))
         .bind::<Binary, _>(keys.active_prefix().to_vec())
         .get_result(connection)
         .await?;
     u64::try_from(left.rows).map_err(Error::internal)
 }
 
-/// A row as read.
+/// A row as it was before resealing.
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
@@ -76,13 +76,13 @@ pub(super) async fn reseal_batch(
 ) -> Result<Batch<RowId>> {
     let found = find(database, after, limit).await?;
     let next = found.last().map(|row| (row.application_id, row.version));
-    let (mut rows, mut unopened) = (Vec::new(), 0);
+    let (mut rows, mut unreadable) = (Vec::new(), 0);
     for row in found {
         match row.resealed(database.keys()) {
             Ok(sealed) => rows.push((row, sealed)),
             Err(error) => {
-                unopened += 1;
-                warn_unopened(
+                unreadable += 1;
+                warn_unreadable(
                     logger,
                     "audit_logs",
                     &format!("{}/{}", row.application_id, row.version),
@@ -99,7 +99,7 @@ pub(super) async fn reseal_batch(
         Ok(written)
     })
     .await?;
-    Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unopened }, next })
+    Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unreadable }, next })
 }
 
 async fn write(connection: &mut AsyncPgConnection, row: &Found, sealed: &Value) -> QueryResult<i64> {
@@ -117,7 +117,7 @@ async fn find(database: &Database, after: Option<RowId>, limit: i64) -> Result<V
     let (application, version) = after.unwrap_or_default();
     let query = format!(
         "SELECT application_id, version, metadata -> 'sealed' AS sealed FROM audit_logs \
-         WHERE (application_id, version) > ($2, $3) AND {LEFT} ORDER BY application_id, version LIMIT $4"
+         WHERE (application_id, version) > ($2, $3) AND {REMAINING} ORDER BY application_id, version LIMIT $4"
     );
     let found = diesel::sql_query(query)
         .bind::<Binary, _>(database.keys().active_prefix().to_vec())

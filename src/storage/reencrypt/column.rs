@@ -5,7 +5,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use slog::Logger;
 
-use super::{Batch, Pass, resealed, warn_unopened};
+use super::{Batch, Pass, resealed, warn_unreadable};
 use crate::error::{Error, Result};
 use crate::storage::Database;
 use crate::storage::seal::{KeyRing, RowKey, SealedField};
@@ -36,7 +36,7 @@ impl RowKey {
 }
 
 #[derive(QueryableByName)]
-struct Left {
+struct RemainingRows {
     #[diesel(sql_type = BigInt)]
     rows: i64,
 }
@@ -60,11 +60,12 @@ pub(super) async fn count_left(
     let (table, column, _) = field.place();
     let query = format!("SELECT count(*) AS rows FROM {table} WHERE substring({column} FOR 5) <> $1");
     let prefix = keys.active_prefix().to_vec();
-    let left: Left = diesel::sql_query(query).bind::<Binary, _>(prefix).get_result(connection).await?;
+    let left: RemainingRows =
+        diesel::sql_query(query).bind::<Binary, _>(prefix).get_result(connection).await?;
     u64::try_from(left.rows).map_err(Error::internal)
 }
 
-/// A row as read.
+/// A row as it was before resealing.
 #[derive(QueryableByName)]
 struct Found {
     #[diesel(sql_type = Binary)]
@@ -84,7 +85,7 @@ pub(super) async fn reseal_batch(
     let found = find(database, field, after, limit).await?;
     let next = found.last().map(|found| found.row_key.clone());
     let (mut rows, mut old, mut new) = (Vec::new(), Vec::new(), Vec::new());
-    let mut unopened = 0;
+    let mut unreadable = 0;
     for found in found {
         match resealed(database.keys(), field, &found.row_key, &found.envelope) {
             Ok(envelope) => {
@@ -93,9 +94,9 @@ pub(super) async fn reseal_batch(
                 new.push(envelope);
             }
             Err(error) => {
-                unopened += 1;
+                unreadable += 1;
                 let row: String = found.row_key.iter().map(|byte| format!("{byte:02x}")).collect();
-                warn_unopened(logger, field.place().0, &row, error);
+                warn_unreadable(logger, field.place().0, &row, error);
             }
         }
     }
@@ -108,7 +109,7 @@ pub(super) async fn reseal_batch(
             .await?)
     })
     .await?;
-    Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unopened }, next })
+    Ok(Batch { pass: Pass { resealed: u64::try_from(written).map_err(Error::internal)?, unreadable }, next })
 }
 
 async fn find(

@@ -29,7 +29,7 @@ pub struct Pass {
     /// Rows that were resealed with the active key.
     pub resealed: u64,
     /// Rows that could not be opened.
-    pub unopened: u64,
+    pub unreadable: u64,
 }
 
 /// The result of one batch.
@@ -63,7 +63,7 @@ pub async fn pass(
     let mut total = Pass::default();
     let mut note = |pass: Pass| {
         total.resealed += pass.resealed;
-        total.unopened += pass.unopened;
+        total.unreadable += pass.unreadable;
         on_progress(pass.resealed);
     };
     let mut after = None;
@@ -129,6 +129,6 @@ fn sealed_and_verified(keys: &KeyRing, field: SealedField, row: &[u8], plain: &[
     }
 }
 
-fn warn_unopened(logger: &Logger, table: &str, row: &str, error: crate::error::Error) {
+fn warn_unreadable(logger: &Logger, table: &str, row: &str, error: crate::error::Error) {
     warn!(logger, "cannot reseal a row"; "table" => table, "row" => row, error);
 }

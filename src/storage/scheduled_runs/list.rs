@@ -1,4 +1,4 @@
-//! Listing the history for operators.
+//! Lists the runs of scheduled tasks for operators.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -8,7 +8,7 @@ use super::{Outcome, Run, RunRow};
 use crate::error::Result;
 use crate::storage::schema::scheduled_runs;
 
-/// The filter of a list of runs. `None` does not filter.
+/// Selects the runs of a list. A field that is `None` matches every run.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
     pub task: Option<&'static str>,
@@ -40,7 +40,7 @@ pub async fn list_page(
     rows.into_iter().map(Run::try_from).collect()
 }
 
-/// The most recent run or request of each task, in the order of `tasks`.
+/// The most recent run of each task, in the order of `tasks`. A run that has only been requested counts too.
 pub async fn latest(connection: &mut AsyncPgConnection, tasks: &[&str]) -> Result<Vec<Option<Run>>> {
     let mut latest = Vec::new();
     for task in tasks {

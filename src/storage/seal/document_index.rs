@@ -2,8 +2,8 @@
 //!
 //! An entry is the id of the key followed by a keyed hash, truncated to 128 bits. Equal documents of one country have
 //! equal entries, so a reader of the table learns which applications belong to the same person, but not who it is. The
-//! number of possible documents is small enough to enumerate, so anyone with the key can test all of them. Therefore it
-//! is separate from the sealing keys.
+//! number of possible documents is small enough to enumerate, so anyone with the key can test all of them. Therefore the
+//! index key is separate from the sealing keys.
 
 use std::fmt;
 
@@ -63,7 +63,7 @@ impl KeyRing {
     }
 }
 
-/// The hash function with its key.
+/// HMAC-SHA256 with `key`. HMAC accepts keys of every length, so the result is never `None`.
 pub(super) fn keyed(key: &[u8; 32]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(key).ok()
 }

@@ -13,7 +13,7 @@
 //! authenticated as associated data, each with its length, so an envelope only opens where it was sealed. An attacker with
 //! write access to the database can destroy data, but cannot forge a name or move one to another person's row.
 //!
-//! Sealing does not hide the length of a text, the time at which a row was written, which rows belong to the same document
+//! Sealing does not hide the length of a string, the time at which a row was written, which rows belong to the same document
 //! (the purpose of the blind index, [`KeyRing::document_index`]), or members of `country_specific_data` that are not
 //! declared personal. It does not protect against anyone who holds the keys, which includes every running instance.
 //!
@@ -92,7 +92,7 @@ impl KeyRing {
     /// Seals `plain` for `field` of `row`.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the system has no randomness, or for more than 256 GiB.
+    /// [`Error::Internal`] if the system provides no random bytes, or for more than 256 GiB.
     pub fn seal_bytes(&self, field: SealedField, row: impl AsRef<[u8]>, plain: &[u8]) -> Result<Vec<u8>> {
         self.seal_at(EnvelopeLocation::of(field, row.as_ref()), plain)
     }
@@ -143,14 +143,14 @@ impl KeyRing {
         self.open_at(EnvelopeLocation::of(field, row.as_ref()), envelope)
     }
 
-    /// Opens the envelope of a text of `field` of `row`.
+    /// Opens the envelope of a string of `field` of `row`.
     ///
     /// # Errors
     /// As [`KeyRing::open_bytes`], and if the value is not UTF-8.
     pub fn open(&self, field: SealedField, row: impl AsRef<[u8]>, envelope: &[u8]) -> Result<String> {
         let bytes = self.open_bytes(field, row, envelope)?;
         let place = EnvelopeLocation::of(field, &[]);
-        String::from_utf8(bytes).ok().ok_or_else(|| unopened(place, "it is not valid UTF-8"))
+        String::from_utf8(bytes).ok().ok_or_else(|| unreadable(place, "it is not valid UTF-8"))
     }
 
     /// The prefix of envelopes that need no resealing.
@@ -162,9 +162,9 @@ impl KeyRing {
     fn open_at(&self, place: EnvelopeLocation<'_>, envelope: &[u8]) -> Result<Vec<u8>> {
         let sealed = match envelope.split_first() {
             Some((&SEALED, sealed)) => sealed,
-            Some(_) | None => return Err(unopened(place, "it is not an envelope")),
+            Some(_) | None => return Err(unreadable(place, "it is not an envelope")),
         };
-        let short = || unopened(place, "it is too short");
+        let short = || unreadable(place, "it is too short");
         let (id, rest) = sealed.split_first_chunk::<KEY_ID_BYTES>().ok_or_else(short)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(short)?;
         let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or_else(short)?;
@@ -185,11 +185,11 @@ impl KeyRing {
             }
         }
         let why = if known { "it was modified or moved" } else { "its key is not in the key ring" };
-        Err(unopened(place, why))
+        Err(unreadable(place, why))
     }
 }
 
-fn unopened(place: EnvelopeLocation<'_>, why: &str) -> Error {
+fn unreadable(place: EnvelopeLocation<'_>, why: &str) -> Error {
     Error::internal(format_args!("an envelope of {place} cannot be opened: {why}"))
 }
 

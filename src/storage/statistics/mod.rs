@@ -104,7 +104,7 @@ pub struct Question<'a> {
     pub visibility: &'a Visibility,
     /// `None` for all countries.
     pub country: Option<Country>,
-    /// The most events of each kind (published and unpublished) to add to the counters.
+    /// The maximum number of events of each kind (published and unpublished) to add to the counters.
     pub max_uncounted: u32,
 }
 

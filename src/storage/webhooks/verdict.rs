@@ -43,7 +43,7 @@ pub struct Addressee {
     pub term_months: TermMonths,
     /// The bureau's last report.
     pub banking_data: Option<BankingData>,
-    /// The reference under which the bureau promised an answer, if it did.
+    /// The reference under which the bureau announced a later answer, if it did.
     pub issued_reference: Option<String>,
 }
 

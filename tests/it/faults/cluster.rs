@@ -233,7 +233,7 @@ impl Cluster {
 
     /// Heals all links and restarts all instances.
     pub(crate) async fn heal(&mut self) {
-        self.bureau_link.set(Link::Whole);
+        self.bureau_link.set(Link::Up);
         if !self.bureau.runs() {
             self.bureau.kill();
             self.bureau.spawn();
@@ -242,10 +242,10 @@ impl Cluster {
             redis.restart();
         }
         for instance in &mut self.instances {
-            instance.clients.set(Link::Whole);
-            instance.set_database(Link::Whole);
+            instance.clients.set(Link::Up);
+            instance.set_database(Link::Up);
             if let Some(redis) = &instance.redis {
-                redis.set(Link::Whole);
+                redis.set(Link::Up);
             }
             if !instance.process.runs() {
                 instance.process.kill();

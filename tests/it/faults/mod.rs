@@ -163,7 +163,7 @@ impl Fault {
                 for _ in 0..4 {
                     cluster.instances.iter().for_each(|instance| instance.clients.set(Link::Cut));
                     pace(a_while / 8).await;
-                    cluster.instances.iter().for_each(|instance| instance.clients.set(Link::Whole));
+                    cluster.instances.iter().for_each(|instance| instance.clients.set(Link::Up));
                     pace(a_while / 8).await;
                 }
             }

@@ -91,7 +91,7 @@ async fn the_jobs_of_a_killed_instance_are_finished_within_the_lease_and_two_sec
     eventually("the first instance to hold jobs", async || text(&mut sql, &held).await).await;
     cluster.instances[0].process.kill();
     let killed = Instant::now();
-    cluster.bureau_link.set(Link::Whole);
+    cluster.bureau_link.set(Link::Up);
     eventually("every job to be finished", async || {
         text(&mut sql, "SELECT 1 WHERE NOT EXISTS (SELECT FROM pending_jobs)").await
     })

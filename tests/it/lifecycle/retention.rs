@@ -6,7 +6,7 @@ use super::{only, pairs, run, started};
 use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute, text};
 
-/// For each kind, one expired row and one that is not.
+/// A task, the table that it cleans, and a statement that inserts one expired and one unexpired row.
 const ROWS: [(&str, &str, &str); 8] = [
     (
         "expire_webhooks",
@@ -80,13 +80,13 @@ async fn expired_rows_of_each_kind_are_deleted_and_others_kept() {
     assert_eq!(app.sql("SELECT task FROM scheduled_runs WHERE instance = 'old'").await, "b");
 }
 
-/// The months of finished jobs.
+/// Lists the partitions of `job_history` for months before 2026.
 const HISTORY: &str = "SELECT string_agg(right(c.relname, 7), ' ' ORDER BY c.relname) FROM pg_inherits i \
                        JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'job_history'::regclass \
                        AND c.relname < 'job_history_2026'";
 
 #[actix_rt::test]
-async fn months_of_finished_jobs_are_dropped_without_blocking() {
+async fn dropping_a_month_of_finished_jobs_fails_while_it_is_being_read() {
     let app = started(&[]).await;
     app.execute("SELECT ensure_month_partitions('2024-01-01', 2)").await;
     let mut reader = app.database.connect().await;

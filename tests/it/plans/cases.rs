@@ -18,7 +18,7 @@ use aval::storage::applications::{
 use aval::storage::circuit_events::NewCircuitEvent;
 use aval::storage::circuit_overrides::SetOverride;
 use aval::storage::decisions::DecisionRecord;
-use aval::storage::failed_jobs::{LetterFilter, Operator, RetryAll};
+use aval::storage::failed_jobs::{DeadLetterFilter, Operator, RetryAll};
 use aval::storage::idempotency::{KeyedWrite, SealedReply};
 use aval::storage::jobs::{
     Claim, DeadLetter, Heartbeat, JobFilter, KnownTask, NewJob, Priority, Quota, Release,
@@ -50,7 +50,7 @@ use crate::support::engine::application;
 pub(super) struct Case {
     /// `module::function`, and the variant.
     pub(super) name: &'static str,
-    /// The most months that one statement may read of applications or of tables that refer to them.
+    /// The maximum number of months that one statement may read of applications or of tables that refer to them.
     pub(super) months: usize,
     /// Indexes that must be used, without the months in their names.
     pub(super) indexes: &'static [&'static str],
@@ -149,13 +149,13 @@ pub(super) const CASES: &[Case] = cases! {
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
 
     "failed_jobs::list::list_page" [0] ["failed_jobs_pkey"]
-        |sql, w| async move { failed_jobs::list_page(sql, &LetterFilter::default(), Some(w.letter), 21).await };
+        |sql, w| async move { failed_jobs::list_page(sql, &DeadLetterFilter::default(), Some(w.letter), 21).await };
     "failed_jobs::list::list_page of a status" [0] ["failed_jobs_status_idx"] |sql, _w| async move {
-        let filter = LetterFilter { status: Some(FailedJobStatus::Ignored), ..LetterFilter::default() };
+        let filter = DeadLetterFilter { status: Some(FailedJobStatus::Ignored), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
     };
     "failed_jobs::list::list_page of an application" [0] ["failed_jobs_application_idx"] |sql, w| async move {
-        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        let filter = DeadLetterFilter { application_id: Some(w.application), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
     };
     "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.letter);
@@ -167,7 +167,7 @@ pub(super) const CASES: &[Case] = cases! {
         Ok::<_, Error>(())
     };
     "failed_jobs::retry::retry_all" [ALL] ["failed_jobs_"] |sql, w| async move {
-        let filter = LetterFilter { application_id: Some(w.application), ..LetterFilter::default() };
+        let filter = DeadLetterFilter { application_id: Some(w.application), ..DeadLetterFilter::default() };
         failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
     };
 
@@ -202,8 +202,8 @@ pub(super) const CASES: &[Case] = cases! {
     "lanes::paused" [0] [] |sql, _w| lanes::paused(sql);
     "lanes::change" [0] [] |sql, w| async move { lanes::change(sql, &pause(w)).await };
 
-    "login_addresses::remember" [0] ["login_addresses_pkey"]
-        |sql, w| login_addresses::remember(sql, w.user, &[7; 32], w.now);
+    "login_addresses::record" [0] ["login_addresses_pkey"]
+        |sql, w| login_addresses::record(sql, w.user, &[7; 32], w.now);
     "login_addresses::is_known" [0] ["login_addresses_pkey"]
         |sql, w| login_addresses::is_known(sql, &w.user_name, &[7; 32]);
     "login_addresses::delete_before" [0] ["login_addresses_expiry_idx"]

@@ -108,7 +108,7 @@ impl Plan {
         names.map(without_month).collect()
     }
 
-    /// The most rows that a scan returned or filtered out, over all its loops and partitions.
+    /// The maximum number of rows that a scan returned or filtered out, over all its loops and partitions.
     pub(super) fn rows_examined(&self) -> u64 {
         let count = |node: &Value, member: &str| node[member].as_f64().unwrap_or(0.0);
         let rows = |node: &&Value| {

@@ -184,6 +184,7 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
         secrets: Arc::new(settings.complete_secrets(&Clock::system()).unwrap()),
         settings: Arc::new(settings),
         clock: Clock::system(),
+        tracer: aval::telemetry::trace::Tracer::off(&Clock::system()),
         metrics: Arc::new(Metrics::new().unwrap()),
         work: Arc::default(),
         faults: Arc::new(Faults::new(true)),

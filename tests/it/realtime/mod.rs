@@ -185,7 +185,7 @@ async fn a_client_that_does_not_read_is_disconnected_and_does_not_slow_others() 
     assert!(sent.len() < 200_000, "{} bytes were kept for a client that does not read", sent.len());
     let reason = b"the client reads too slowly";
     let close = [&[0x88, 2 + u8::try_from(reason.len()).unwrap(), 0x0F, 0xA8][..], reason].concat();
-    assert!(sent.ends_with(&close), "it must be closed with 4008 and the reason");
+    assert!(sent.ends_with(&close), "it must be closed with code 4008 and the reason");
     until("its connection is closed", async || {
         instance.resources.metrics.websocket_connections_active.get() == 1
     })

@@ -47,7 +47,9 @@ impl CapturedLog {
         error!(self.logger, "{}", mark);
         eventually(&mark, async || {
             let text = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
-            text.contains(&mark).then_some(text)
+            // The line of the marker may still be incomplete.
+            let is_complete = text.rsplit_once(&mark).is_some_and(|(_, rest)| rest.contains('\n'));
+            is_complete.then_some(text)
         })
         .await
     }

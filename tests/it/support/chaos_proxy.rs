@@ -13,25 +13,25 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
-/// The address of the other side.
+/// The server that the proxy connects to.
 #[derive(Debug, Clone)]
 pub(crate) enum Upstream {
     Tcp(SocketAddr),
     Unix(PathBuf),
-    /// The next one of these in turn, as a load balancer does. The list may change.
+    /// Round-robin over these addresses. The list may change.
     AnyOf(Arc<Mutex<VecDeque<SocketAddr>>>),
 }
 
-/// A connection to the other side.
-enum ToServer {
+/// A connection to the upstream server.
+enum ServerConnection {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Upstream {
-    async fn connect(&self) -> Option<ToServer> {
+    async fn connect(&self) -> Option<ServerConnection> {
         let address = match self {
-            Self::Unix(path) => return Some(ToServer::Unix(UnixStream::connect(path).await.ok()?)),
+            Self::Unix(path) => return Some(ServerConnection::Unix(UnixStream::connect(path).await.ok()?)),
             Self::Tcp(address) => *address,
             Self::AnyOf(addresses) => {
                 let mut addresses = addresses.lock().unwrap();
@@ -42,7 +42,7 @@ impl Upstream {
         };
         let server = TcpStream::connect(address).await.ok()?;
         server.set_nodelay(true).ok()?;
-        Some(ToServer::Tcp(server))
+        Some(ServerConnection::Tcp(server))
     }
 }
 
@@ -50,7 +50,7 @@ impl Upstream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Link {
     /// Everything is forwarded immediately.
-    Whole,
+    Up,
     /// Everything is forwarded with this delay.
     Slow(Duration),
     /// Nothing is forwarded, and no connection is closed. Held data is forwarded when the link is healed.
@@ -74,7 +74,7 @@ impl ChaosProxy {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let (link, watched) = watch::channel(Link::Whole);
+        let (link, watched) = watch::channel(Link::Up);
         let (end, ended) = tokio::sync::oneshot::channel();
         let open = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&open);
@@ -126,25 +126,25 @@ async fn serve(
         if *link.borrow() == Link::Cut {
             continue;
         }
-        let carrying = carry(client, upstream.clone(), link.clone());
+        let forwarding = forward_connection(client, upstream.clone(), link.clone());
         let open = Arc::clone(&open);
         tokio::spawn(async move {
             open.fetch_add(1, Ordering::SeqCst);
-            carrying.await;
+            forwarding.await;
             open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
-async fn carry(mut client: TcpStream, upstream: Upstream, link: watch::Receiver<Link>) {
+async fn forward_connection(mut client: TcpStream, upstream: Upstream, link: watch::Receiver<Link>) {
     client.set_nodelay(true).unwrap();
     let (from_client, to_client) = client.split();
     match upstream.connect().await {
-        Some(ToServer::Tcp(mut server)) => {
+        Some(ServerConnection::Tcp(mut server)) => {
             let (from_server, to_server) = server.split();
             both_ways(from_client, to_server, from_server, to_client, link).await;
         }
-        Some(ToServer::Unix(mut server)) => {
+        Some(ServerConnection::Unix(mut server)) => {
             let (from_server, to_server) = server.split();
             both_ways(from_client, to_server, from_server, to_client, link).await;
         }
@@ -168,23 +168,23 @@ async fn both_ways(
     }
 }
 
-/// Forwards bytes in one direction until the sender ends.
+/// Forwards bytes in one direction until the sender closes its side.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut link: watch::Receiver<Link>,
 ) {
-    let mut piece = vec![0; 64 << 10];
-    while let Ok(length @ 1..) = from.read(&mut piece).await {
-        let now = *link.borrow();
-        match now {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let state = *link.borrow();
+        match state {
             Link::Slow(delay) => tokio::time::sleep(delay).await,
             Link::Silent => {
                 let _ = link.wait_for(|link| *link != Link::Silent).await;
             }
-            Link::Whole | Link::Cut => {}
+            Link::Up | Link::Cut => {}
         }
-        if to.write_all(&piece[..length]).await.is_err() {
+        if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }

@@ -11,7 +11,7 @@ use aval::domain::ids::{ApplicationId, ChangeId, RequestId};
 use aval::domain::money::Money;
 use aval::domain::personal_data::{FullName, IdentityDocument, PersonalMembers};
 use aval::storage::seal::KeyRing;
-use aval::telemetry::metrics::Metrics;
+use aval::telemetry::Telemetry;
 
 use tokio_util::sync::CancellationToken;
 
@@ -132,9 +132,9 @@ impl TestEngine {
 /// Starts an engine on a database that may already have another one.
 pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    let metrics = Arc::new(Metrics::new().unwrap());
     let settings = Arc::new(settings(overrides));
-    Engine::start(settings, database.url(), metrics, Clock::system(), logger, CancellationToken::new())
+    let telemetry = Telemetry::new(&settings, &Clock::system(), logger).unwrap();
+    Engine::start(settings, database.url(), telemetry, Clock::system(), CancellationToken::new())
         .await
         .unwrap()
 }

@@ -9,6 +9,7 @@ pub(crate) mod chaos_proxy;
 pub(crate) mod contract;
 pub(crate) mod db;
 pub(crate) mod engine;
+pub(crate) mod otlp;
 pub(crate) mod pgbouncer;
 pub(crate) mod process;
 pub(crate) mod redact;

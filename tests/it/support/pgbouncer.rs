@@ -20,16 +20,16 @@ pub(crate) struct PgBouncer {
 }
 
 fn program() -> PathBuf {
-    let debians = Path::new("/usr/sbin/pgbouncer");
-    if debians.exists() { debians.to_owned() } else { "pgbouncer".into() }
+    let debian_path = Path::new("/usr/sbin/pgbouncer");
+    if debian_path.exists() { debian_path.to_owned() } else { "pgbouncer".into() }
 }
 
 /// The first two numbers in the output of `pgbouncer --version`.
 fn version() -> (u32, u32) {
     let printed = Command::new(program()).arg("--version").output().expect("PgBouncer is installed");
     let printed = String::from_utf8(printed.stdout).unwrap();
-    let words = printed.split_whitespace().nth(1).unwrap_or_default();
-    let mut numbers = words.split('.').map(|number| number.parse().unwrap_or(0));
+    let dotted = printed.split_whitespace().nth(1).unwrap_or_default();
+    let mut numbers = dotted.split('.').map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
@@ -66,7 +66,7 @@ impl PgBouncer {
         self.version >= (1, 21)
     }
 
-    /// The URL of a database through it.
+    /// The URL of a database for connections through the pooler.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://aval@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }

@@ -11,6 +11,7 @@ pub(crate) fn redacted() -> Settings {
         (".**.id", "[uuid]"),
         (".**.application_id", "[uuid]"),
         (".**.request_id", "[request id]"),
+        (".**.trace_id", "[trace id]"),
         (".**.rules_version", "[hash]"),
         (".**.created_at", "[time]"),
         (".**.updated_at", "[time]"),

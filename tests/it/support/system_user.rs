@@ -1,4 +1,4 @@
-//! Runs programs that refuse to run as root as the owner of a folder.
+//! Runs servers as an unprivileged user, because PostgreSQL and PgBouncer refuse to run as root.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::unistd::{Gid, Uid, User, chown};
 
-/// The user to run such programs as.
+/// An unprivileged user.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SystemUser {
     uid: u32,
@@ -15,18 +15,18 @@ pub(crate) struct SystemUser {
 }
 
 impl SystemUser {
-    /// This process's own user or, if it is root, the user for servers.
+    /// The user that servers run as: this process's own or, if that is root, `postgres` or `nobody`.
     pub(crate) fn for_servers() -> Self {
         let own = std::fs::metadata("/proc/self").unwrap();
         if own.uid() != 0 {
             return Self { uid: own.uid(), gid: own.gid() };
         }
-        let known = |name| User::from_name(name).ok().flatten();
-        let user = known("postgres").or_else(|| known("nobody")).expect("a user that is not root");
+        let user_named = |name| User::from_name(name).ok().flatten();
+        let user = user_named("postgres").or_else(|| user_named("nobody")).expect("a user that is not root");
         Self { uid: user.uid.as_raw(), gid: user.gid.as_raw() }
     }
 
-    /// A folder of its own in the system's temporary folder.
+    /// Creates a temporary folder that this user owns.
     pub(crate) fn folder(self) -> tempfile::TempDir {
         let folder = tempfile::Builder::new().prefix("aval-test").tempdir_in("/tmp").unwrap();
         chown(folder.path(), Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid))).unwrap();
@@ -45,9 +45,13 @@ impl SystemUser {
 pub(crate) fn postgres_program(name: &str) -> PathBuf {
     let from_variable = std::env::var("AVAL_PG_BIN").map(PathBuf::from);
     let folder = from_variable.unwrap_or_else(|_| {
-        let newest = |entry: std::fs::DirEntry| entry.path().join("bin");
-        let mut found: Vec<PathBuf> =
-            std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(newest).collect();
+        let bin_folder = |entry: std::fs::DirEntry| entry.path().join("bin");
+        let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(bin_folder)
+            .collect();
         found.sort();
         found.pop().unwrap_or_else(|| {
             let printed = Command::new("pg_config").arg("--bindir").output().unwrap();

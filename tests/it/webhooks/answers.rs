@@ -78,8 +78,8 @@ async fn an_oversized_body_is_rejected_by_its_header_and_while_reading() {
             "0".repeat(64)
         )
     };
-    let announced = app.send_raw(head("Content-Length: 1048577").as_bytes()).await;
-    assert!(announced.starts_with("HTTP/1.1 413"), "{announced}");
+    let declared = app.send_raw(head("Content-Length: 1048577").as_bytes()).await;
+    assert!(declared.starts_with("HTTP/1.1 413"), "{declared}");
     let mut chunked = head("Transfer-Encoding: chunked").into_bytes();
     let chunk = [b"40000\r\n".as_slice(), &vec![b' '; 0x40000], b"\r\n"].concat();
     chunked.extend(chunk.repeat(4));

@@ -89,7 +89,7 @@ fn the_script_says_what_governor_says_on_any_schedule() {
 }
 
 #[test]
-fn a_counter_that_is_none_counts_as_nothing_and_an_impossible_answer_is_not_believed() {
+fn an_invalid_counter_counts_as_empty_and_an_impossible_answer_is_rejected() {
     let server = RedisServer::start();
     let mut connection = server.connection();
     let (check, charge) = (at_given_time(CHECK, 3), at_given_time(CHARGE, 4));
@@ -131,7 +131,7 @@ fn a_counter_that_is_none_counts_as_nothing_and_an_impossible_answer_is_not_beli
 }
 
 #[test]
-fn what_says_nothing_more_is_forgotten_and_a_clock_set_back_locks_nobody_out() {
+fn expired_counters_are_deleted_and_a_clock_set_back_blocks_no_client() {
     let server = RedisServer::start();
     let mut connection = server.connection();
     let script = at_given_time(CHECK, 3);

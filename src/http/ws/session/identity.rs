@@ -20,7 +20,7 @@ use crate::http::ws::client_message::Credential;
 use crate::http::ws::ending::Ending;
 
 /// Number of consecutive invalid credentials after which an authenticated connection is closed.
-const MOST_BAD_CREDENTIALS: u32 = 3;
+const MAX_BAD_CREDENTIALS: u32 = 3;
 
 /// Counts credentials tried from a client's address.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl WsSession {
         if matches!(ending, Ending::BadCredential | Ending::MissingScope) {
             self.bad_credentials += 1;
         }
-        if self.principal.is_none() || self.bad_credentials >= MOST_BAD_CREDENTIALS {
+        if self.principal.is_none() || self.bad_credentials >= MAX_BAD_CREDENTIALS {
             return self.end_with_detail(ending, detail, ctx);
         }
         if let Some(code) = ending.error_code() {
@@ -156,7 +156,7 @@ impl WsSession {
         let credentials = self.credentials;
         let looking = async move {
             match principal {
-                Some(principal) => accounts.is_still_good(&principal).await,
+                Some(principal) => accounts.is_still_valid(&principal).await,
                 None => Ok(true),
             }
         };

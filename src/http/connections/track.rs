@@ -19,7 +19,7 @@ use super::{OpenConnection, Refusal};
 
 /// Number of consecutive refused requests after which a connection is closed, far above what occasional client errors
 /// produce.
-const MOST_REFUSED_IN_A_ROW: u32 = 100;
+const MAX_REFUSED_IN_A_ROW: u32 = 100;
 
 /// Marks a connection as in use by a request.
 struct Presence(Rc<OpenConnection>);
@@ -43,7 +43,7 @@ impl Drop for Presence {
 
 /// Marks a connection as in use until the response, including a stream, has been sent. Closes connections that keep
 /// sending refused requests.
-pub(in crate::http) async fn attend(
+pub(in crate::http) async fn track_request(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, ActixError> {
@@ -74,15 +74,15 @@ pub(in crate::http) async fn attend(
 
 fn close_a_flood(connection: &OpenConnection, response: &mut ServiceResponse<BoxBody>) {
     let refused = connection.exchange.count_answer(response.status().is_client_error());
-    if refused < MOST_REFUSED_IN_A_ROW {
+    if refused < MAX_REFUSED_IN_A_ROW {
         return;
     }
-    if refused == MOST_REFUSED_IN_A_ROW {
+    if refused == MAX_REFUSED_IN_A_ROW {
         connection.refuse(Refusal::Flood);
     }
     response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     // HTTP/2 has no such field, so the connection is shut down if the refusals continue.
-    if refused >= 2 * MOST_REFUSED_IN_A_ROW {
+    if refused >= 2 * MAX_REFUSED_IN_A_ROW {
         connection.shut_down();
     }
 }
