@@ -1,7 +1,7 @@
 # The commands for everyday work. `make` without a target lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults lint deployment bench dev migrate
+.PHONY: help run demo test faults lint deployment bench dev migrate hooks coverage
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,3 +41,12 @@ dev: ## serve, and restart when the source changes
 migrate: ## run pending migrations on the database of DATABASE_URL (or the private one)
 	@scripts/install-missing.sh
 	@scripts/with-env.sh cargo run --locked --quiet -- migrate
+
+hooks: ## install the pre-commit hook, which checks format, line width and migrations
+	@git config core.hooksPath scripts/hooks
+	@echo 'commits are checked by scripts/hooks/pre-commit; git config --unset core.hooksPath removes it'
+
+coverage: ## run the tests and print the share of covered lines; fails below 85 %
+	@cargo llvm-cov --version > /dev/null 2>&1 || env -u CARGO_TARGET_DIR cargo install --locked cargo-llvm-cov
+	@scripts/install-missing.sh for-tests
+	cargo llvm-cov nextest --locked --no-fail-fast --ignore-filename-regex 'storage/schema\.rs' --fail-under-lines 85

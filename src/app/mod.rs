@@ -5,12 +5,16 @@
 //! production.
 
 pub mod archive;
+pub mod backup;
 mod engine;
 mod event_types;
 mod health;
 mod labels;
+pub mod migrations;
+mod partial;
 pub mod reencrypt;
 mod shared;
+pub mod status;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

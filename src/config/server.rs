@@ -54,6 +54,8 @@ pub struct ServerSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether a proxy in front of Aval terminates TLS.
     pub plaintext_behind_proxy: bool,
+    /// Whether `GET /metrics` is served.
+    pub metrics: bool,
     /// TLS terminated by Aval.
     pub tls: TlsSettings,
 }
@@ -85,7 +87,7 @@ impl ServerSettings {
     /// In production, requires TLS for other machines and narrow proxy networks. In development, a public address
     /// requires an explicit `AVAL_ENV` (`is_named`).
     pub(super) fn validate_for(&self, environment: Environment, is_named: bool) -> Result<()> {
-        if environment == Environment::Development {
+        if !environment.is_production() {
             return require(
                 is_named || self.host.is_loopback(),
                 "server.host",

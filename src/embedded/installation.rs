@@ -76,9 +76,10 @@ fn choose(found: &[Installation], bin_dir: Option<&Path>, existing: Option<u32>)
     match existing {
         Some(major) => found.iter().find(|one| one.major == major).cloned().ok_or_else(|| {
             Error::configuration(format!(
-                "the database was created by PostgreSQL {major}, but only version {majors} is installed: install version {major} \
-                 (Debian and Ubuntu: apt-get install postgresql-{major}), migrate the data with that version's pg_dump, or \
-                 use an empty data directory"
+                "the database was created by PostgreSQL {major}, but only version {majors} is installed, which cannot read \
+                 its files: install version {major} beside it (Debian and Ubuntu: apt-get install postgresql-{major}). To \
+                 upgrade, run `aval backup` then, and `aval restore` with the new version into an empty data directory \
+                 (docs/backup.md)"
             ))
         }),
         None => found.iter().find(|one| one.major >= OLDEST_MAJOR).cloned().ok_or_else(|| {
@@ -177,6 +178,14 @@ mod tests {
         let found = [installation(13), installation(17), installation(15)];
         assert_eq!(choose(&found, None, Some(15)).unwrap().major, 15);
         assert_eq!(choose(&found, None, None).unwrap().major, 17);
+    }
+
+    #[test]
+    fn an_error_about_another_major_version_names_the_way_to_upgrade() {
+        let error = choose(&[installation(18), installation(17)], None, Some(15)).unwrap_err().to_string();
+        for part in ["PostgreSQL 15", "18, 17", "postgresql-15", "aval backup", "aval restore"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     }
 
     #[test]

@@ -40,6 +40,11 @@ mod place;
 mod postmaster;
 mod program;
 mod roles;
+mod running;
+mod tools;
+
+pub use self::running::{existing_major, home, running_owner_url, running_url};
+pub use self::tools::Tools;
 
 /// Name of the application's database.
 const DATABASE: &str = "aval";
@@ -378,16 +383,6 @@ async fn ensure_database(socket_dir: &Path, cluster: &Path) -> diesel::result::Q
         diesel::sql_query(format!("CREATE DATABASE {DATABASE}")).execute(&mut server).await?;
     }
     Ok(())
-}
-
-/// The URL of the database, for Aval's user, if another process keeps it running for this data directory.
-///
-/// # Errors
-/// [`Error::Configuration`] if the data directory is not readable.
-pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
-    let cluster = place::known_cluster(settings)?;
-    let socket_dir = cluster.as_deref().and_then(Postmaster::socket_of);
-    Ok(socket_dir.map(|socket_dir| url(&socket_dir, DATABASE, roles::SERVER)))
 }
 
 /// The socket directory is not escaped: `place` and `postmaster` return only directories that need no escaping.

@@ -163,7 +163,11 @@ impl HttpServerState {
     /// The state of a server that is still starting. Fails with [`Error::Internal`] if the OpenAPI document cannot be
     /// serialised, which is a bug.
     pub fn new(settings: Arc<Settings>, clock: Clock, telemetry: &Telemetry) -> Result<Self, Error> {
-        let document = openapi::document(settings.faults.injection).to_json().map_err(Error::internal)?;
+        let mut document = openapi::document(settings.faults.injection);
+        if !settings.server.metrics {
+            document.paths.paths.remove(routes::METRICS);
+        }
+        let document = document.to_json().map_err(Error::internal)?;
         let limiter = RateLimiter::new(&settings.limits, &clock);
         let inner = Inner {
             settings,

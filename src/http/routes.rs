@@ -177,7 +177,7 @@ pub fn table(faults_on: bool) -> Vec<RouteEntry> {
         on(GET, "/api/v1/health/ready", OPEN, health::ready).counted_as(LimitClass::Exempt),
         on(GET, "/api/v1/health/detailed", OPERATORS, health::detailed),
 
-        on(GET, "/metrics", Access::Metrics, metrics::metrics),
+        on(GET, METRICS, Access::Metrics, metrics::metrics),
         on(GET, "/openapi.json", OPERATORS, docs::document),
         on(GET, "/docs", OPERATORS, docs::redirect),
         on(GET, "/docs/{file:.*}", OPERATORS, docs::file),
@@ -196,18 +196,28 @@ pub struct EnabledRoutes {
     clients: bool,
     /// Whether fault injection is enabled.
     faults: bool,
+    /// Whether `GET /metrics` is enabled.
+    metrics: bool,
 }
 
 impl EnabledRoutes {
     /// The subset for these settings.
     pub(super) fn of(settings: &Settings) -> Self {
-        Self { clients: settings.instance.is(InstanceRole::Api), faults: settings.faults.injection }
+        Self {
+            clients: settings.instance.is(InstanceRole::Api),
+            faults: settings.faults.injection,
+            metrics: settings.server.metrics,
+        }
     }
 
     fn has(self, entry: &RouteEntry) -> bool {
-        self.clients || FOR_OPERATORS.iter().any(|prefix| entry.path.starts_with(prefix))
+        let is_served = self.clients || FOR_OPERATORS.iter().any(|prefix| entry.path.starts_with(prefix));
+        is_served && (self.metrics || entry.path != METRICS)
     }
 }
+
+/// The path of the metrics.
+pub(super) const METRICS: &str = "/metrics";
 
 /// Prefixes of paths that every instance serves, regardless of its roles.
 const FOR_OPERATORS: [&str; 4] = ["/health", "/api/v1/health", "/metrics", "/api/v1/test/"];

@@ -1,7 +1,8 @@
 //! The embedded migrations.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection as _;
 use diesel::migration::{MigrationName, MigrationSource};
 use diesel::pg::Pg;
@@ -112,6 +113,85 @@ async fn applied(connection: &mut AsyncPgConnection) -> Result<BTreeSet<String>>
     let query = diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations");
     let applied = query.load::<Applied>(connection).await?;
     Ok(applied.into_iter().map(|row| row.version).collect())
+}
+
+/// A migration and whether it has run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MigrationState {
+    /// The name of its folder; for one that this version does not know, its version number.
+    pub name: String,
+    /// When it ran; `None`: it is pending.
+    #[serde(serialize_with = "crate::domain::timestamp::serialize_option")]
+    pub applied_at: Option<DateTime<Utc>>,
+    /// Whether this version of Aval contains it.
+    pub known: bool,
+}
+
+/// Every migration, in the order of their names.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the database is unreachable.
+pub async fn states(url: &str) -> Result<Vec<MigrationState>> {
+    #[derive(diesel::QueryableByName)]
+    struct Applied {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        version: String,
+        #[diesel(sql_type = diesel::sql_types::Timestamptz)]
+        run_on: DateTime<Utc>,
+    }
+    let mut connection = connect::connect(url).await?;
+    let exists = diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "to_regclass('public.__diesel_schema_migrations') IS NOT NULL",
+    );
+    let mut applied: HashMap<String, DateTime<Utc>> = HashMap::new();
+    if diesel::select(exists).get_result::<bool>(&mut connection).await? {
+        let query = diesel::sql_query(
+            "SELECT version::text AS version, run_on AT TIME ZONE 'UTC' AS run_on FROM __diesel_schema_migrations",
+        );
+        let rows = query.load::<Applied>(&mut connection).await?;
+        applied.extend(rows.into_iter().map(|row| (row.version, row.run_on)));
+    }
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::internal)?;
+    let mut states: Vec<MigrationState> = known
+        .iter()
+        .map(|migration| MigrationState {
+            name: migration.name().to_string(),
+            applied_at: applied.remove(&migration.name().version().to_string()),
+            known: true,
+        })
+        .collect();
+    let unknown = |(name, run_on)| MigrationState { name, applied_at: Some(run_on), known: false };
+    states.extend(applied.into_iter().map(unknown));
+    states.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(states)
+}
+
+/// Whether this version of Aval contains the migration with this name.
+pub fn is_known(name: &str) -> bool {
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).unwrap_or_default();
+    known.iter().any(|migration| migration.name().to_string() == name)
+}
+
+/// Reverts the last `count` migrations, newest first, and returns their names. Stops at the first that cannot be
+/// reverted; the ones before it stay reverted.
+///
+/// # Errors
+/// [`Error::Configuration`] if the user may not change the schema; [`Error::Internal`] if a migration cannot be
+/// reverted.
+pub async fn revert(url: &str, count: u16) -> Result<Vec<String>> {
+    let mut connection = connect::connect(url).await?;
+    pooler::expect_sessions(&Connector::new(url)?).await?;
+    check_may_migrate(&mut connection).await?;
+    drop(connection);
+    with_harness(url, move |connection| {
+        let mut reverted = Vec::new();
+        for _ in 0..count {
+            let version = connection.revert_last_migration(MIGRATIONS).map_err(Error::internal)?;
+            reverted.push(version.to_string());
+        }
+        Ok(reverted)
+    })
+    .await
 }
 
 /// Reverts all migrations, newest first. For tests of reversibility.

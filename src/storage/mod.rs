@@ -29,6 +29,7 @@ pub mod migrations;
 pub mod observer;
 mod operation;
 pub mod outbox;
+pub mod overview;
 pub mod partitions;
 pub mod planner;
 pub mod pool;

@@ -14,6 +14,7 @@ use slog_async::{Async, AsyncBuilder, AsyncGuard};
 use crate::clock::Clock;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::error::Error;
+use crate::telemetry::terminal::allows_colour;
 use crate::telemetry::trace::Identifiers;
 
 /// The root logger, which writes to standard error, and its guard. Dropping the guard flushes the log; hold it until
@@ -25,7 +26,8 @@ pub fn root(settings: &LogSettings, clock: &Clock) -> (Logger, AsyncGuard) {
         LogFormat::Terminal => true,
     };
     let (queue, guard) = if terminal {
-        let decorator = slog_term::TermDecorator::new().stderr().build();
+        let decorator = slog_term::TermDecorator::new().stderr();
+        let decorator = if allows_colour() { decorator.build() } else { decorator.force_plain().build() };
         asynchronous(slog_term::FullFormat::new(decorator).use_utc_timestamp().build().fuse())
             .build_with_guard()
     } else {

@@ -1,9 +1,10 @@
-//! Logs, metrics and traces.
+//! Logs, metrics and traces, and colours of terminal output.
 
 pub mod labels;
 pub mod log;
 pub mod log_levels;
 pub mod metrics;
+pub mod terminal;
 pub mod trace;
 
 use std::sync::Arc;

@@ -56,6 +56,14 @@ async fn before_the_database_is_available_only_the_liveness_probe_succeeds() {
 }
 
 #[actix_rt::test]
+async fn metrics_can_be_turned_off() {
+    let app = TestApp::start(&[("ENABLE_PROMETHEUS", "false")]).await;
+    app.get("/metrics").await.expect(404);
+    let document = app.get("/openapi.json").await.expect(200);
+    assert!(document["paths"]["/metrics"].is_null() && document["paths"]["/health"].is_object());
+}
+
+#[actix_rt::test]
 async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
     let app = TestApp::start(&[]).await;
     for (country, document) in samples() {

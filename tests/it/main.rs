@@ -40,6 +40,8 @@ mod browsers;
 #[cfg(test)]
 mod circuits;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod dead_letters;

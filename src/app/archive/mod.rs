@@ -6,10 +6,9 @@
 
 pub mod file;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::BufReader;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -17,6 +16,7 @@ use diesel_async::AsyncPgConnection;
 use slog::Logger;
 
 use self::file::{Contents, FORMAT, Header, TableSummary, VERSION, Writer};
+use super::partial::Partial;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::error::{Error, PublicMessage, Result};
@@ -156,7 +156,7 @@ impl Months {
         }
         archive::end_reading(&mut connection).await?;
         writer.finish()?.sync_all().map_err(failed)?;
-        if read(&partial.0)? != header {
+        if read(partial.path())? != header {
             return Err(Error::internal("the export differs when it is read back"));
         }
         partial.keep_as(path)?;
@@ -225,38 +225,6 @@ async fn summarise(
         tables.push(contents.summary(table.0));
     }
     Ok(tables)
-}
-
-/// A partially written file, which is deleted unless it is kept.
-struct Partial(PathBuf);
-
-impl Partial {
-    fn beside(path: &Path) -> Result<Self> {
-        let name = path.file_name().ok_or_else(|| conflict(format!("{} is not a file", path.display())))?;
-        let mut name = name.to_owned();
-        name.push(".partial");
-        Ok(Self(path.with_file_name(name)))
-    }
-
-    /// Readable only by the owner. Overwrites the rest of an aborted export.
-    fn create(&self) -> Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0).map_err(failed)
-    }
-
-    fn keep_as(mut self, path: &Path) -> Result<()> {
-        // A link fails if the destination was created meanwhile. A rename would replace it.
-        std::fs::hard_link(&self.0, path).map_err(failed)?;
-        let _ = std::fs::remove_file(std::mem::take(&mut self.0));
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.0.as_os_str().is_empty() {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
 }
 
 fn conflict(text: String) -> Error {

@@ -35,7 +35,7 @@ impl Access {
         match self {
             Self::Public | Self::Signed => false,
             Self::Anyone | Self::People(_) | Self::AtLeast(..) => true,
-            Self::Metrics | Self::Operators => environment == Environment::Production,
+            Self::Metrics | Self::Operators => environment.is_production(),
         }
     }
 

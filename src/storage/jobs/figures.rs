@@ -87,7 +87,7 @@ pub async fn oldest_due(connection: &mut AsyncPgConnection) -> Result<Duration> 
 }
 
 /// The jobs of one lane in one status.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, QueryableByName)]
 pub struct LaneFigures {
     #[diesel(sql_type = Text)]
     pub lane: String,
@@ -149,7 +149,7 @@ pub async fn lane_figures(connection: &mut AsyncPgConnection) -> Result<Vec<Lane
 }
 
 /// The number of dead letters in a status.
-#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, QueryableByName)]
 pub struct DeadLetters {
     #[diesel(sql_type = Text)]
     pub status: String,
