@@ -70,7 +70,7 @@ impl Idempotency {
         let keys = state.keys();
         let write = self.write(keys, account, body, state.resources.clock.now())?;
         let place = write.clone();
-        Some(Keyed { write, answer: Box::new(move |made| render(made)?.seal(keys, &place)) })
+        Some(Keyed { write, seal_reply: Box::new(move |made| render(made)?.seal(keys, &place)) })
     }
 
     fn write(&self, keys: &KeyRing, account: &str, body: &[u8], now: DateTime<Utc>) -> Option<KeyedWrite> {
