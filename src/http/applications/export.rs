@@ -79,7 +79,7 @@ const COLUMNS: [&str; 14] = [
             content_type = "text/csv",
             headers(("Content-Disposition" = String, description = "Suggested file name")),
         ),
-        (status = 400, description = "The query is not percent-encoded UTF-8"),
+        (status = 400, description = "The query string is not percent-encoded UTF-8"),
         (status = 422, description = "Invalid parameter, or too many applications for one export"),
     ),
 )]

@@ -23,7 +23,7 @@ use super::{HttpServerState, HttpState};
 use crate::error::{Error, Result};
 
 /// Maximum wait for the database, so that a probe fails rather than hangs.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lifecycle phase of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,9 +176,9 @@ pub(super) async fn detailed(server_state: HttpServerState, state: HttpState) ->
 /// Queries the database's time and returns the clock skew of this instance.
 async fn clock_skew(state: &HttpState) -> Result<Duration> {
     let timed_out = |_| Error::unavailable("database", "no response in time");
-    let asked = tokio::time::timeout(DATABASE_PATIENCE, state.resources.database.time());
-    let theirs = asked.await.map_err(timed_out)??;
-    Ok((state.resources.clock.now() - theirs).abs().to_std().unwrap_or(Duration::MAX))
+    let query = tokio::time::timeout(DATABASE_TIMEOUT, state.resources.database.time());
+    let database_time = query.await.map_err(timed_out)??;
+    Ok((state.resources.clock.now() - database_time).abs().to_std().unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]

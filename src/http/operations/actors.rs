@@ -72,12 +72,12 @@ pub(in crate::http) async fn list(state: HttpState) -> Answer {
         waiting: waiting(&state, health.actor),
         capacity: capacity(&state, health.actor),
     });
-    let (running, played) = (&state.operations.running, &state.resources.settings.instance);
+    let (running, instance_settings) = (&state.operations.running, &state.resources.settings.instance);
     Ok(HttpResponse::Ok().json(ActorList {
         instance: state.resources.instance.to_string(),
         roles: InstanceRole::ALL
             .into_iter()
-            .filter(|role| played.is(*role))
+            .filter(|role| instance_settings.is(*role))
             .map(InstanceRole::name)
             .collect(),
         actors: actors.collect(),
@@ -89,9 +89,9 @@ pub(in crate::http) async fn list(state: HttpState) -> Answer {
 }
 
 fn waiting(state: &HttpState, actor: &str) -> Option<i64> {
-    let keeps_a_queue = [write_batcher::NAME, view_recorder::NAME].contains(&actor);
+    let has_own_queue = [write_batcher::NAME, view_recorder::NAME].contains(&actor);
     let gauge = || state.resources.metrics.actor_mailbox_depth.with_label_values(&[actor]).get();
-    keeps_a_queue.then(gauge)
+    has_own_queue.then(gauge)
 }
 
 fn capacity(state: &HttpState, actor: &str) -> u64 {
