@@ -140,7 +140,11 @@ pub async fn restore(connection: &mut AsyncPgConnection, month: Month) -> Result
 ///
 /// # Errors
 /// If the tablespace does not exist or the lock could not be acquired.
-pub async fn place(connection: &mut AsyncPgConnection, month: Month, tablespace: &str) -> Result<bool> {
+pub async fn move_to_tablespace(
+    connection: &mut AsyncPgConnection,
+    month: Month,
+    tablespace: &str,
+) -> Result<bool> {
     Ok(diesel::sql_query("SELECT place_archived_month($1, $2::name) AS moved")
         .bind::<Date, _>(month.first_day())
         .bind::<Text, _>(tablespace)

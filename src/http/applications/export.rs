@@ -324,7 +324,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_way_to_split_a_line_gives_a_cell_with_a_formula(
+        fn no_cell_starts_with_a_formula_however_a_line_is_split(
             name in "([A-Za]|[=+@;,|\t\"' ]|-){0,14}", written in 0..3_usize, read in 0..3_usize,
         ) {
             let separators = [Separator::Comma, Separator::Semicolon, Separator::Tab].map(Separator::byte);

@@ -68,7 +68,7 @@ fn accounts_addresses_roles_and_classes_are_counted_separately() {
 }
 
 #[test]
-fn probes_are_not_counted_and_nothing_is_when_limits_are_off() {
+fn probes_are_not_counted_and_nothing_is_counted_when_limits_are_off() {
     let (limiter, clock) = limiter(&[]);
     assert_eq!(limiter.check(LimitClass::Exempt, ANA), None);
     let off = RateLimiter::new(&LimitSettings { enabled: false, ..settings(&[]) }, &clock);

@@ -65,10 +65,11 @@ enum Need {
     DecideAgain(PgCountry),
 }
 
-/// Retries a dead letter in the caller's transaction and returns the letter.
+/// Retries a dead letter in the caller's transaction and returns it.
 ///
 /// # Errors
-/// [`Error::NotFound`], or [`Error::Conflict`] if the state of the letter or the application does not permit a retry.
+/// [`Error::NotFound`], or [`Error::Conflict`] if the state of the dead letter or the application does not permit a
+/// retry.
 pub async fn retry(
     connection: &mut AsyncPgConnection,
     id: Uuid,
