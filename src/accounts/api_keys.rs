@@ -255,7 +255,7 @@ fn principal(key: &ApiKey) -> Result<Principal> {
 fn parse(text: &str) -> Option<(Uuid, [u8; secret::BYTES])> {
     let mut parts = text.splitn(3, '_');
     let (prefix, id, secret) = (parts.next()?, parts.next()?, parts.next()?);
-    let id = Uuid::try_parse(id).ok().filter(|_| prefix == ApiKey::WORD && id.len() == 32)?;
+    let id = Uuid::try_parse(id).ok().filter(|_| prefix == ApiKey::PREFIX && id.len() == 32)?;
     Some((id, secret::digest(secret)?))
 }
 

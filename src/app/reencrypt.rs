@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::error::{Error, PublicMessage, Result};
 use crate::startup::StartedDatabase;
 use crate::storage::archive;
-use crate::storage::reencrypt::{count_left, pass};
+use crate::storage::reencrypt::{count_remaining, pass};
 use crate::storage::seal::KeyRing;
 use crate::storage::{Connection, Database};
 
@@ -98,5 +98,5 @@ async fn nothing_archived_is_left(database: &Database) -> Result<()> {
 
 async fn left_in(database: &Database) -> Result<u64> {
     let mut connection: Connection<'_> = database.get().await?;
-    count_left(&mut connection, database.keys()).await
+    count_remaining(&mut connection, database.keys()).await
 }

@@ -35,7 +35,7 @@ pub struct RouteEntry {
     /// The body class; it applies only if the route accepts a body.
     pub body: BodyClass,
     /// Whether the response contains a secret: a token, a key or a ticket.
-    pub answers_secret: bool,
+    pub returns_secret: bool,
     /// Whether the handler reads query parameters.
     pub has_query: bool,
     route: Route,
@@ -59,7 +59,7 @@ impl RouteEntry {
 
     /// Marks the response as containing a secret.
     fn answering_secret(self) -> Self {
-        Self { answers_secret: true, ..self }
+        Self { returns_secret: true, ..self }
     }
 
     /// Lets the handler read the query.
@@ -70,8 +70,8 @@ impl RouteEntry {
     /// Wraps the handler in the middleware of the route: rate limit by address, authorisation, rate limit by account,
     /// query check and retries of reads.
     fn into_route(self) -> Route {
-        let Self { access, limit, body, answers_secret, has_query, route, .. } = self;
-        let rules = RouteRules { limit, body, answers_secret };
+        let Self { access, limit, body, returns_secret, has_query, route, .. } = self;
+        let rules = RouteRules { limit, body, returns_secret };
         route
             .wrap(from_fn(middleware::repeat))
             .wrap(from_fn(move |request, next| middleware::refuse_query(has_query, request, next)))
@@ -309,7 +309,7 @@ where
         access,
         limit: LimitClass::Standard,
         body: BodyClass::Command,
-        answers_secret: false,
+        returns_secret: false,
         has_query: false,
         route: route.to(handler),
     }

@@ -83,8 +83,8 @@ impl ResolvesServerCert for CurrentCertificate {
 pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<ServerConfig> {
     let pair = Pair::read(settings)?;
     let current = Arc::new(CurrentCertificate(RwLock::new(Arc::new(pair.certified_key()?))));
-    let look = look_for_new_ones(settings.clone(), pair, Arc::downgrade(&current), logger.clone());
-    actix_rt::spawn(look);
+    let reloading = reload_when_changed(settings.clone(), pair, Arc::downgrade(&current), logger.clone());
+    actix_rt::spawn(reloading);
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?
@@ -94,9 +94,9 @@ pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<S
     Ok(config)
 }
 
-async fn look_for_new_ones(
+async fn reload_when_changed(
     settings: TlsSettings,
-    mut shown: Pair,
+    mut in_use: Pair,
     current: Weak<CurrentCertificate>,
     logger: Logger,
 ) {
@@ -107,7 +107,7 @@ async fn look_for_new_ones(
         let paths = settings.clone();
         let read = tokio::task::spawn_blocking(move || Pair::read(&paths)).await;
         let found = match read.unwrap_or_else(|panic| Err(Error::internal(panic))) {
-            Ok(pair) if pair == shown || refused.as_ref() == Some(&pair) => continue,
+            Ok(pair) if pair == in_use || refused.as_ref() == Some(&pair) => continue,
             Ok(pair) => pair,
             Err(error) => {
                 error!(logger, "the certificate cannot be read; the current one stays in use"; error);
@@ -118,7 +118,7 @@ async fn look_for_new_ones(
             Ok(key) => {
                 *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
                 info!(logger, "certificate reloaded");
-                shown = found;
+                in_use = found;
             }
             Err(error) => {
                 error!(logger, "the new certificate cannot be used; the current one stays in use"; error);

@@ -67,7 +67,7 @@ impl Task for ProcessCreditApplication {
         for quota in &mut lanes {
             let known = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
             let Some(breaker) = breakers.iter().find(known) else { continue };
-            quota.most = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
+            quota.max_jobs = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
                 LaneAdmission::Everything => i32::MAX,
                 LaneAdmission::OneProbe if !running.any_in(&quota.lane) => 1,
                 LaneAdmission::OneProbe | LaneAdmission::Nothing => 0,

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::events::projection::Projection;
 use crate::resources::Resources;
 use crate::storage::applications::Visibility;
-use crate::storage::statistics::{self, Figures, Question, StatusCount};
+use crate::storage::statistics::{self, Figures, FiguresQuery, StatusCount};
 use crate::storage::transaction;
 use crate::telemetry::metrics::Metrics;
 
@@ -53,11 +53,13 @@ impl ApplicationStatistics {
         if !has_changed && self.figures_read_at().is_some_and(is_recent) {
             return Ok(());
         }
-        let question =
-            Question { visibility: &Visibility::All, country: None, max_uncounted: settings.max_uncounted };
-        let read = async |connection: &mut _| {
-            statistics::read(connection, &question, self.resources.clock.now()).await
+        let query = FiguresQuery {
+            visibility: &Visibility::All,
+            country: None,
+            max_uncounted: settings.max_uncounted,
         };
+        let read =
+            async |connection: &mut _| statistics::read(connection, &query, self.resources.clock.now()).await;
         let figures = transaction::single(&mut connection, read).await?;
         publish(&self.resources.metrics, &figures);
         *self.figures_read_at() = Some(now);

@@ -98,7 +98,7 @@ impl Lending {
         let window = resources.settings.applications.duplicate_window();
         let claim_until = application.id.created_at().zip(window).map(|(made, window)| made + window);
         let stored = match keyed {
-            Some(keyed) => Some((keyed.write.clone(), (keyed.answer)(&application)?)),
+            Some(keyed) => Some((keyed.write.clone(), (keyed.seal_reply)(&application)?)),
             None => None,
         };
         let insertion = Insertion { application: Arc::clone(&application), claim_until, keyed: stored };
@@ -110,7 +110,7 @@ impl Lending {
                 Ok(Submitted::Made(application))
             }
             (InsertOutcome::Known(known), Some(keyed)) => {
-                keyed.write.answer_of(known).map(Submitted::Replayed)
+                keyed.write.reply_for(known).map(Submitted::Replayed)
             }
             (InsertOutcome::Duplicate(existing), _) => {
                 let owner = &application.created_by;

@@ -194,7 +194,7 @@ impl Tasks {
         for task in self.0.iter() {
             for quota in task.quotas(running).await {
                 match lanes.iter_mut().find(|known| known.lane == quota.lane) {
-                    Some(known) => known.most = known.most.min(quota.most),
+                    Some(known) => known.max_jobs = known.max_jobs.min(quota.max_jobs),
                     None => lanes.push(quota),
                 }
             }

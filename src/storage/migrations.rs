@@ -43,7 +43,7 @@ pub async fn run_pending(url: &str) -> Result<Vec<String>> {
 /// Fails early if the user cannot run the pending migrations, instead of in the middle of a statement.
 async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
     #[derive(diesel::QueryableByName)]
-    struct Standing {
+    struct MigrationRights {
         #[diesel(sql_type = diesel::sql_types::Text)]
         name: String,
         #[diesel(sql_type = diesel::sql_types::Bool)]
@@ -54,7 +54,7 @@ async fn check_may_migrate(connection: &mut AsyncPgConnection) -> Result<()> {
          (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('public.__diesel_schema_migrations')), \
          true) AS may_migrate",
     );
-    let Standing { name, may_migrate } = query.get_result(connection).await?;
+    let MigrationRights { name, may_migrate } = query.get_result(connection).await?;
     if may_migrate {
         return Ok(());
     }

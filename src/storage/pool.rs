@@ -37,15 +37,15 @@ pub type Connection<'a> = Shared<PooledConnection<'a, Sessions>>;
 
 /// The statements that begin every session.
 const SESSION_SETUP: &str = "SET application_name = 'aval'; SET TIME ZONE 'UTC';";
-/// How many sessions the same work is tried in. The first failure removes all older sessions from the pool, so the
-/// second session is new. More are needed while a server is starting or being promoted.
+/// The maximum number of sessions in which the same work is tried. The first failure removes all older sessions from
+/// the pool, so the second session is new. More are needed while a server is starting or being promoted.
 const MAX_SESSIONS: u32 = 4;
 
 /// The database and the keys for its personal data. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<Sessions>,
-    /// Why sessions cannot be opened, since the last success.
+    /// Why the last attempt to open a session failed; `None` after a success.
     refusal: Refusal,
     pub(super) replica: Option<Arc<Replica>>,
     shares: Arc<Shares>,
@@ -141,7 +141,7 @@ impl Database {
         &self.keys
     }
 
-    /// The same key ring, to keep.
+    /// A shared reference to the key ring.
     pub fn shared_keys(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys)
     }
@@ -221,7 +221,7 @@ impl Database {
         self.replica.is_some()
     }
 
-    /// Measures the lag of the replica and reports it in metrics and log. Never ends.
+    /// Measures the lag of the replica and reports it in the metrics and the log. Never returns.
     pub async fn watch_replica(self, metrics: Arc<Metrics>, logger: Logger) {
         match &self.replica {
             Some(replica) => replica::watch(replica, &metrics, &logger).await,
@@ -300,7 +300,7 @@ fn unavailable(error: &ConnectionError) -> Error {
     Error::unavailable("database", describe_connection(error))
 }
 
-/// Stays prepared, so it fails where prepared statements fail.
+/// A prepared statement, so the check also fails if a pooler does not support prepared statements.
 struct Ping;
 
 impl FixedStatement for Ping {

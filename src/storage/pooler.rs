@@ -84,7 +84,7 @@ pub(super) async fn examine(connector: &Connector) -> Result<Route> {
     second.batch_execute("BEGIN").await?;
     let held = backend(&mut second).await?;
     match timeout(TIMEOUT, backend(&mut first)).await {
-        Ok(Ok(again)) if again == process && held != process => Ok(Route::SessionPooler),
+        Ok(Ok(current)) if current == process && held != process => Ok(Route::SessionPooler),
         // The first client got another session, or none because the only one is held.
         Ok(Ok(_)) | Err(_) => Ok(Route::TransactionPooler),
         Ok(Err(error)) => Err(error),
@@ -107,7 +107,7 @@ pub(super) async fn expect_sessions(connector: &Connector) -> Result<()> {
 
 /// Makes a setting the default of the connected role in this database, for future sessions. A session setting would be
 /// lost or leak to other clients of the pooler. A lock serialises instances that start together, because PostgreSQL
-/// rejects concurrent changes of a role's settings.
+/// rejects concurrent changes to a role's settings.
 ///
 /// # Errors
 /// If the role may not change its settings.

@@ -21,7 +21,7 @@ use super::statement::{Binder, FixedStatement, Prepared};
 use crate::error::{Error, Result};
 use crate::telemetry::metrics::{Metrics, seconds};
 
-/// The name of the monitoring task.
+/// The name of the asynchronous task that monitors the replica.
 pub const WATCH: &str = "replica_watch";
 
 /// Timeout for a connection to the replica.
@@ -143,7 +143,7 @@ impl Replica {
     }
 }
 
-/// Measures the lag of a replica every second, and reports it in metrics and log. Never ends.
+/// Measures the lag of a replica every second, and reports it in the metrics and the log. Never returns.
 pub(super) async fn watch(replica: &Replica, metrics: &Metrics, logger: &Logger) {
     let mut was_read = true;
     loop {

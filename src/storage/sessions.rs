@@ -1,4 +1,4 @@
-//! How a pool opens its sessions and discards those that can no longer be used.
+//! Opens the sessions of a pool and discards those that can no longer be used.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! Audit views: which staff account read which applications, when and on which request. The table is append-only; each
+//! Audit views: which staff account read which applications, when and in which request. The table is append-only; each
 //! row has its own retention.
 
 use chrono::{DateTime, Utc};

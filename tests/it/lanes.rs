@@ -108,7 +108,7 @@ async fn a_claim_respects_the_quota_of_a_lane() {
     let mut sql = database.connect().await;
     queue(&mut sql, "ES", 0, 99, 5).await;
     queue(&mut sql, "PT", 0, 10, 5).await;
-    let quota = |lane: &str, most| Quota { lane: lane.to_owned(), most };
+    let quota = |lane: &str, max_jobs| Quota { lane: lane.to_owned(), max_jobs };
     let probing = Claim { lanes: vec![quota("ES", 1), quota("PT", 3), quota("IT", 0)], ..claim(64, &[]) };
     let claimed = jobs::claim(&mut sql, &probing).await.unwrap().jobs;
     assert_eq!(lanes_of(&claimed), ["ES", "PT", "PT", "PT"]);

@@ -267,7 +267,7 @@ impl Work<'_> {
                 }
             }
             if let Some(tablespace) = settings.tablespace()
-                && let Err(error) = archive::place(&mut connection, month, tablespace).await
+                && let Err(error) = archive::move_to_tablespace(&mut connection, month, tablespace).await
             {
                 warn!(self.resources.logger, "month could not be moved to its tablespace"; "month" => %month, error.clone());
                 failure = Some(error);

@@ -103,12 +103,12 @@ impl Months {
     /// Archives a month, and moves it to the archive's tablespace if one is configured.
     ///
     /// # Errors
-    /// As [`archive::archive`] and [`archive::place`].
+    /// As [`archive::archive`] and [`archive::move_to_tablespace`].
     pub async fn detach(&self, month: Month) -> Result<()> {
         let mut connection = self.database.get().await?;
         archive::archive(&mut connection, month, self.now).await?;
         if let Some(tablespace) = &self.tablespace {
-            archive::place(&mut connection, month, tablespace).await?;
+            archive::move_to_tablespace(&mut connection, month, tablespace).await?;
         }
         Ok(())
     }

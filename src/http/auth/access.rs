@@ -31,7 +31,7 @@ pub enum Access {
 
 impl Access {
     /// Whether the request must be authenticated.
-    pub fn asks_who(self, environment: Environment) -> bool {
+    pub fn requires_authentication(self, environment: Environment) -> bool {
         match self {
             Self::Public | Self::Signed => false,
             Self::Anyone | Self::People(_) | Self::AtLeast(..) => true,

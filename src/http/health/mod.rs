@@ -179,9 +179,9 @@ async fn clock_skew(state: &HttpState) -> Result<Duration> {
     let timed_out = |_| Error::unavailable("database", "no response in time");
     // A probe must fail rather than hang.
     let longest = state.resources.settings.server.health_check_timeout();
-    let asked = tokio::time::timeout(longest, state.resources.database.time());
-    let theirs = asked.await.map_err(timed_out)??;
-    Ok((state.resources.clock.now() - theirs).abs().to_std().unwrap_or(Duration::MAX))
+    let query = tokio::time::timeout(longest, state.resources.database.time());
+    let database_time = query.await.map_err(timed_out)??;
+    Ok((state.resources.clock.now() - database_time).abs().to_std().unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::domain::application::Country;
 use crate::events::bus;
 use crate::events::notifications;
 use crate::http::HttpState;
-use crate::http::schemas::word_schemas;
+use crate::http::schemas::enum_schemas;
 use crate::providers::simulator::Simulator;
 use crate::redis::{self, Redis};
 use crate::storage::replica::ReplicaState;
@@ -161,7 +161,7 @@ pub struct PushChannelHealth {
     pub up: bool,
 }
 
-word_schemas! {
+enum_schemas! {
     /// The states of Redis.
     RedisState: ["absent", "up", "degraded"], "`absent`: not configured; `degraded`: the last command failed; Aval keeps working without Redis";
     /// The states of an instance.
@@ -175,7 +175,7 @@ word_schemas! {
 /// Redis, as seen by this instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RedisHealth {
-    /// `absent` if none is configured, `up`, or `degraded` if it did not respond last time. Aval works without Redis.
+    /// `absent` if none is configured, `up`, or `degraded` if the last command failed. Aval works without Redis.
     #[schema(value_type = RedisState, example = "up")]
     pub state: &'static str,
     /// Response time; `null` if there was no response.
@@ -211,8 +211,8 @@ pub struct SimulatorHealth {
 impl SimulatorHealth {
     pub(super) fn of(simulator: &Simulator, state: &HttpState) -> Self {
         let providers = &state.resources.settings.providers;
-        let asks = |country: &Country| providers.of(*country).base_url.is_none();
-        let countries: Vec<Country> = Country::ALL.into_iter().filter(asks).collect();
+        let uses_simulator = |country: &Country| providers.of(*country).base_url.is_none();
+        let countries: Vec<Country> = Country::ALL.into_iter().filter(uses_simulator).collect();
         let calls = countries.iter().map(|country| simulator.calls(*country)).sum();
         Self { countries, calls }
     }
@@ -301,12 +301,12 @@ fn status(
     replica: Option<ReplicaHealth>,
     report: &HealthReport,
 ) -> &'static str {
-    let whole = redis_state != "degraded"
+    let is_healthy = redis_state != "degraded"
         && replica.is_none_or(|replica| replica.is_read)
         && report.push_channels.iter().all(|channel| channel.up)
         && report.actors.iter().all(|actor| actor.alive)
         && report.breakers.iter().all(|breaker| breaker.state == "closed");
-    match (can_work, whole) {
+    match (can_work, is_healthy) {
         (false, _) => "down",
         (true, false) => "degraded",
         (true, true) => "ok",
@@ -318,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_as_well_as_its_worst_part() {
+    fn the_worst_component_determines_the_status() {
         let actor = |alive| ActorHealth { actor: "scheduler", alive, restarts: 0 };
         let breaker = |state| BreakerHealth { country: Country::Es, provider: "ASNEF-CIRBE", state };
         let report = |alive, state| HealthReport {

@@ -71,12 +71,12 @@ pub(in crate::http) async fn list(state: HttpState) -> Answer {
         waiting: waiting(&state, health.actor),
         capacity: capacity(&state, health.actor),
     });
-    let (running, played) = (&state.operations.running, &state.resources.settings.instance);
+    let (running, instance_settings) = (&state.operations.running, &state.resources.settings.instance);
     Ok(HttpResponse::Ok().json(ActorList {
         instance: state.resources.instance.to_string(),
         roles: InstanceRole::ALL
             .into_iter()
-            .filter(|role| played.is(*role))
+            .filter(|role| instance_settings.is(*role))
             .map(InstanceRole::name)
             .collect(),
         actors: actors.collect(),

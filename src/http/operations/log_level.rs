@@ -16,7 +16,7 @@ use crate::http::body::JsonObject;
 use crate::http::problem::Answer;
 use crate::http::request::request_body;
 use crate::http::request::values::{required_reason, text};
-use crate::http::schemas::word_schemas;
+use crate::http::schemas::enum_schemas;
 use crate::json::Refusal;
 use crate::telemetry::log_levels::LevelChange;
 
@@ -25,7 +25,7 @@ const LONGEST: TimeDelta = TimeDelta::hours(24);
 /// Maximum length of a module path.
 const MAX_MODULE_BYTES: usize = 100;
 
-word_schemas! {
+enum_schemas! {
     /// [`LogLevel`]
     LogLevelName: LogLevel::ALL.map(LogLevel::as_str), "The least severe level that is logged";
 }

@@ -23,7 +23,7 @@ use crate::supervision::handle::Handle;
 use crate::telemetry::log_levels::LogLevels;
 
 /// A gateway that does not respond within this time is treated as absent.
-const PATIENCE: Duration = Duration::from_secs(1);
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The components of this instance that the operator endpoints query. Cheap to clone.
 #[derive(Clone)]
@@ -41,17 +41,17 @@ pub struct Operations {
 impl Operations {
     /// The state of this instance's circuit breakers; empty if no gateway is running.
     pub(in crate::http) async fn breakers(&self) -> Vec<BreakerStatus> {
-        let asked = tokio::time::timeout(PATIENCE, self.gateway.ask(ReadBreakers)).await;
-        asked.ok().and_then(Result::ok).unwrap_or_default()
+        let breakers = tokio::time::timeout(GATEWAY_TIMEOUT, self.gateway.ask(ReadBreakers)).await;
+        breakers.ok().and_then(Result::ok).unwrap_or_default()
     }
 }
 
-/// Reads a time in the future, at most `longest` from `now`.
-fn expiry(raw: &RawValue, now: DateTime<Utc>, longest: TimeDelta) -> Result<DateTime<Utc>, Refusal> {
+/// Reads a time in the future, at most `max_delay` from `now`.
+fn expiry(raw: &RawValue, now: DateTime<Utc>, max_delay: TimeDelta) -> Result<DateTime<Utc>, Refusal> {
     let moment = DateTime::parse_from_rfc3339(&string(raw)?).ok().map(|moment| moment.to_utc());
     let moment = moment.ok_or_else(|| ("bad_time", "must be an RFC 3339 time".to_owned()))?;
-    let hours = longest.num_hours();
-    if moment <= now || moment > now + longest {
+    let hours = max_delay.num_hours();
+    if moment <= now || moment > now + max_delay {
         return Err(("out_of_range", format!("must be in the future, at most {hours} hours from now")));
     }
     Ok(moment)

@@ -60,7 +60,7 @@ pub(in crate::http) async fn login(
             _ => {}
         }
     })?;
-    Ok(tokens::answer(&pair))
+    Ok(tokens::respond(&pair))
 }
 
 /// The key that attempts are counted under: the network of the client and the username.

@@ -297,8 +297,8 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_of_a_payload_are_reported_together() {
-        let problems = read(
+    fn all_field_errors_of_a_payload_are_reported_together() {
+        let field_errors = read(
             r#"{"provider_reference": "a b", "application_id": "7", "outcome": "CONFIRMED", "credit_score": 851,
                 "total_debt": "-1", "monthly_obligations": 1e3, "has_defaults": "no", "account_status": 1,
                 "average_monthly_income": "1.234", "verified": 0, "reason": "a\u0000", "occurred_at": "yesterday",
@@ -320,7 +320,7 @@ mod tests {
             ("/occurred_at", "bad_time"),
             ("/amount", "unknown_field"),
         ];
-        assert_eq!(problems, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
+        assert_eq!(field_errors, expected.map(|(pointer, code)| (pointer.to_owned(), code)));
         assert_eq!(read("{}").unwrap_err().len(), 4);
     }
 }

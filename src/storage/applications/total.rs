@@ -33,7 +33,7 @@ pub struct Total {
 pub struct TotalBounds {
     /// The maximum number of applications to examine.
     pub examined: u32,
-    /// The maximum number of events to add to the counters ([`statistics::Question`]).
+    /// The maximum number of events to add to the counters ([`statistics::FiguresQuery`]).
     pub uncounted: u32,
 }
 
@@ -44,8 +44,8 @@ pub async fn total(
     bounds: TotalBounds,
 ) -> Result<Total> {
     if let Some((country, status)) = counted_group(filter) {
-        let question = statistics::Question { visibility, country, max_uncounted: bounds.uncounted };
-        if let Some(count) = statistics::count_listed(connection, &question, status).await? {
+        let query = statistics::FiguresQuery { visibility, country, max_uncounted: bounds.uncounted };
+        if let Some(count) = statistics::count_listed(connection, &query, status).await? {
             return Ok(Total { count, is_exact: true });
         }
     }
@@ -153,7 +153,8 @@ impl Conditions {
     }
 }
 
-/// A statement that examines a window of applications. It reads one more than requested to detect further ones.
+/// A statement that examines a window of applications. It reads one more than `at_most`, to detect whether there are
+/// more.
 macro_rules! examining {
     ($window:literal) => {
         concat!(

@@ -1,6 +1,6 @@
 //! Counts of waiting, running and failed jobs, at a bounded cost.
 //!
-//! These counts are taken every second and whenever an operator looks at the queue, most often when something is wrong and
+//! These counts are taken every second and whenever an operator inspects the queue, usually during an incident, when
 //! the queue is long. Each count therefore stops at [`QUEUE_COUNT_LIMIT`] rows. Above that, the total is the estimate in the
 //! database's statistics.
 

@@ -29,7 +29,7 @@ use aval::storage::refresh_tokens::RefreshToken;
 use aval::storage::scheduled_runs::{Cause, Ending, NewRun, Outcome, RunFilter};
 use aval::storage::security_events::{EventFilter, SecurityEvent};
 use aval::storage::staff_views::{StaffView, ViewAction, ViewFilter};
-use aval::storage::statistics::Question;
+use aval::storage::statistics::FiguresQuery;
 use aval::storage::types::{FailedJobStatus, WebhookStatus};
 use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
@@ -292,9 +292,9 @@ pub(super) const CASES: &[Case] = cases! {
     "statistics::project" [1] ["outbox_offset_idx", "applications_pkey", "audit_logs_pkey"]
         |sql, _w| statistics::project(sql, 14);
     "statistics::read" [1] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey", "application_days_pkey"]
-        |sql, w| async move { statistics::read(sql, &question(), w.now).await };
+        |sql, w| async move { statistics::read(sql, &figures_query(), w.now).await };
     "statistics::count_listed" [0] ["outbox_offset_idx", "outbox_unpublished_idx", "application_counts_pkey"]
-        |sql, _w| async move { statistics::count_listed(sql, &question(), Some(Status::Pending)).await };
+        |sql, _w| async move { statistics::count_listed(sql, &figures_query(), Some(Status::Pending)).await };
 
     "users::insert" [0] [] |sql, w| async move { users::insert(sql, &new_user(w)).await };
     "users::any" [0] [] |sql, _w| users::any(sql);
@@ -377,8 +377,8 @@ fn bounds() -> TotalBounds {
     TotalBounds { examined: 100, uncounted: 100 }
 }
 
-fn question() -> Question<'static> {
-    Question { visibility: own(), country: None, max_uncounted: 1 }
+fn figures_query() -> FiguresQuery<'static> {
+    FiguresQuery { visibility: own(), country: None, max_uncounted: 1 }
 }
 
 fn new_application(w: &World) -> Insertion {

@@ -49,7 +49,7 @@ const WITHOUT_PLAN: [(&str, &str); 12] = [
     ("partitions::months_ahead", "reads the catalogue"),
     ("partitions::job_history_before", "reads the catalogue"),
     ("partitions::drop_job_history", "drops a table and reads none"),
-    ("reencrypt::count_left", "reads everything, on an operator's command"),
+    ("reencrypt::count_remaining", "reads everything, on an operator's command"),
     ("statistics::differences::differences", "reads everything, for checkers"),
     ("transaction::", "runs statements of its callers"),
     ("users::password_costs", "reads all accounts, once per start of an instance"),
