@@ -41,7 +41,7 @@ use crate::shutdown::Shutdown;
 use crate::startup::{self, StartedDatabase};
 use crate::telemetry::Telemetry;
 
-/// The minimum time of essential stages of the shutdown.
+/// The minimum time for essential stages of the shutdown.
 const MIN_STAGE_TIME: Duration = Duration::from_secs(2);
 /// How often the shutdown checks whether a stage is done.
 const STAGE_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -57,17 +57,16 @@ pub struct App {
 }
 
 impl App {
-    /// Starts listening, with 503 responses, then starts and migrates the database, starts the engine and admits
-    /// requests.
+    /// Starts listening and responds with 503 until the database is started and migrated and the engine is running.
     ///
     /// # Errors
-    /// If a part cannot be started; the message names it.
+    /// If a part cannot be started; the message identifies it.
     pub async fn start(settings: Settings, clock: Clock, logger: Logger) -> Result<Self> {
         Self::start_after(settings, clock, logger, async |_| Ok(())).await
     }
 
     /// Like [`App::start`], and runs `prepare` between the start of the engine and the first request. Readiness fails
-    /// until it is done.
+    /// until `prepare` is done.
     ///
     /// # Errors
     /// As [`App::start`], and the error of `prepare`.
@@ -93,7 +92,7 @@ impl App {
         Ok(Self { engine, server_state, server: server_handle, served, address, database })
     }
 
-    /// The address that it listens on.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -138,7 +137,7 @@ impl App {
         shutdown.stage("jobs", MIN_STAGE_TIME, finish_jobs(&engine)).await;
         shutdown.stage("return jobs", MIN_STAGE_TIME, return_jobs(&engine)).await;
         engine.root.stop_keeping();
-        shutdown.stage("outbox", MIN_STAGE_TIME, publish_the_rest(&engine)).await;
+        shutdown.stage("outbox", MIN_STAGE_TIME, publish_remaining(&engine)).await;
         engine.arbiters.stop();
         engine.root.wait(shutdown.left(MIN_STAGE_TIME)).await;
         if let Some(simulator) = engine.simulator {
@@ -244,7 +243,7 @@ async fn return_jobs(engine: &Engine) {
 }
 
 /// Publishes the last events and releases the leadership.
-async fn publish_the_rest(engine: &Engine) -> Result<(), Error> {
+async fn publish_remaining(engine: &Engine) -> Result<(), Error> {
     engine.handles.relay.ask(StopRelay).await?;
     while engine.handles.relay.is_alive() {
         tokio::time::sleep(STAGE_POLL_INTERVAL).await;
