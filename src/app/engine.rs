@@ -392,7 +392,7 @@ fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<E
         let simulated = simulator.map(|simulator| simulator.base_url(country));
         let base_url = provider.base_url.or(simulated).unwrap_or_default();
         let endpoint = Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)?;
-        Ok(endpoint.answering(provider.mode))
+        Ok(endpoint.with_mode(provider.mode))
     };
     Country::ALL.into_iter().map(endpoint).collect()
 }

@@ -25,7 +25,7 @@ use self::health::EngineHealth;
 pub use self::shared::Shared;
 use crate::actors::outbox_relay::StopRelay;
 use crate::actors::scheduler::StopClaiming;
-use crate::actors::supervisor::GiveAllBack;
+use crate::actors::supervisor::ReturnAllJobs;
 use crate::clock::Clock;
 use crate::config::{ProviderMode, Settings};
 use crate::domain::application::Country;
@@ -234,7 +234,7 @@ async fn return_jobs(engine: &Engine) {
     if engine.running.is_empty() {
         return;
     }
-    match engine.handles.supervisor.ask(GiveAllBack).await {
+    match engine.handles.supervisor.ask(ReturnAllJobs).await {
         Ok(count) => info!(engine.resources.logger, "returned jobs to the queue"; "count" => count),
         Err(error) => {
             warn!(engine.resources.logger, "cannot return jobs to the queue; their leases will expire"; error)

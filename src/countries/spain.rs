@@ -368,7 +368,8 @@ mod tests {
         let Some((other, place)) = changed(&text, place, c) else { return Ok(()) };
         let equivalents = [('0', 'X'), ('1', 'Y'), ('2', 'Z')];
         let first = text.chars().next().unwrap();
-        let is_equivalent = place == 0 && (equivalents.contains(&(first, c)) || equivalents.contains(&(c, first)));
+        let is_equivalent =
+            place == 0 && (equivalents.contains(&(first, c)) || equivalents.contains(&(c, first)));
         prop_assert_eq!(check(Country::Es, &other).valid, is_equivalent, "{} -> {}", text, other);
     }
     }

@@ -236,7 +236,7 @@ impl WsSession {
     ) {
         let resume = resume.map(|named| self.viewer_offsets().map_or(named, |offsets| offsets.read(named)));
         match self.membership.subscribe(topic, resume) {
-            Subscription::Standing => {}
+            Subscription::Active => {}
             Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
             Subscription::TooMany => {
                 let detail = "this connection has reached its subscription limit";
