@@ -230,9 +230,7 @@ impl Engine {
     fn keep_write_batchers(&self) {
         for handle in &self.write_batcher_handles {
             let (resources, on_commit) = (self.resources.clone(), Arc::clone(&self.on_commit));
-            self.root.keep(handle, move |liveness| {
-                WriteBatcher::new(&resources, Arc::clone(&on_commit), liveness)
-            });
+            self.root.keep(handle, move |line| WriteBatcher::new(&resources, Arc::clone(&on_commit), line));
         }
     }
 
@@ -254,7 +252,7 @@ impl Engine {
                 scheduler.hint(scheduler::Wake);
             })),
         };
-        self.root.keep(&self.handles.gateway, move |liveness| ProviderGateway::new(parts.clone(), liveness));
+        self.root.keep(&self.handles.gateway, move |line| ProviderGateway::new(parts.clone(), line));
         let resources = self.resources.named(events::NAME);
         self.root.keep_task(events::NAME, move || circuit_events.clone().write(resources.clone()));
     }
@@ -274,20 +272,20 @@ impl Engine {
             running: self.running.clone(),
         };
         let (supervisor_parts, arbiters) = (parts.clone(), Arc::clone(&self.arbiters));
-        let (supervisor, scheduler) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
-        let slot_freed: supervisor::SlotFreed = Arc::new(move || scheduler.hint(scheduler::SlotFreed));
-        self.root.keep(&self.handles.supervisor, move |liveness| {
+        let (supervisor, claims) = (self.handles.supervisor.clone(), self.handles.scheduler.clone());
+        let slot_freed: supervisor::SlotFreed = Arc::new(move || claims.hint(scheduler::SlotFreed));
+        self.root.keep(&self.handles.supervisor, move |line| {
             Supervisor::new(
                 supervisor_parts.clone(),
                 Arc::clone(&arbiters),
                 supervisor.clone(),
                 Arc::clone(&slot_freed),
-                liveness,
+                line,
             )
         });
         let supervisor = self.handles.supervisor.clone();
-        self.root.keep(&self.handles.scheduler, move |liveness| {
-            Scheduler::new(parts.clone(), supervisor.clone(), liveness)
+        self.root.keep(&self.handles.scheduler, move |line| {
+            Scheduler::new(parts.clone(), supervisor.clone(), line)
         });
     }
 
@@ -295,31 +293,30 @@ impl Engine {
         let on_published = self.shared.on_published(&self.handles.broadcaster);
         let (resources, stream) = (self.resources.clone(), self.shared.stream.clone());
         let statistics = Arc::new(ApplicationStatistics::new(&resources));
-        self.root.keep(&self.handles.relay, move |liveness| {
+        self.root.keep(&self.handles.relay, move |line| {
             let (on_published, projection) = (Arc::clone(&on_published), Arc::clone(&statistics));
-            OutboxRelay::new(&resources, stream.clone(), on_published, projection, liveness)
+            OutboxRelay::new(&resources, stream.clone(), on_published, projection, line)
         });
     }
 
     fn keep_broadcaster(&self) {
         let (resources, sessions) = (self.resources.clone(), self.sessions.clone());
         let (bus, types) = (self.shared.broadcaster_bus(), Arc::new(event_types()));
-        self.root.keep(&self.handles.broadcaster, move |liveness| {
-            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), liveness)
+        self.root.keep(&self.handles.broadcaster, move |line| {
+            Broadcaster::new(&resources, Arc::clone(&bus), Arc::clone(&types), sessions.clone(), line)
         });
     }
 
     fn keep_housekeeping(&self) {
         let (resources, gateway) = (self.resources.clone(), self.handles.gateway.clone());
-        self.root.keep(&self.handles.housekeeper, move |liveness| {
-            Housekeeper::new(&resources, gateway.clone(), liveness)
-        });
+        self.root
+            .keep(&self.handles.housekeeper, move |line| Housekeeper::new(&resources, gateway.clone(), line));
     }
 
     fn keep_views(&self) {
         let (resources, views) = (self.resources.clone(), self.views.clone());
-        self.root.keep(&self.handles.view_recorder, move |liveness| {
-            ViewRecorder::new(&resources, views.clone(), liveness)
+        self.root.keep(&self.handles.view_recorder, move |line| {
+            ViewRecorder::new(&resources, views.clone(), line)
         });
     }
 

@@ -18,7 +18,7 @@ use crate::resources::Resources;
 use crate::storage::outbox;
 use crate::supervision::handle::Handle;
 
-/// The timeout for reading the state of one part.
+/// The timeout for the state of one part.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parts of the engine that health reports include.
@@ -78,19 +78,19 @@ impl EngineHealth {
             .collect()
     }
 
-    /// The age of the oldest unpublished event; zero if there is none; `None` if the database does not respond.
+    /// Zero when no events wait; `None` if the database does not respond.
     async fn outbox_lag_ms(&self) -> Option<u64> {
-        let read = async {
+        let asking = async {
             let mut connection = self.resources.database.get().await?;
             outbox::oldest_wait(&mut connection, self.resources.clock.now()).await
         };
-        let wait = tokio::time::timeout(TIMEOUT, read).await.ok()?.ok()?;
+        let wait = tokio::time::timeout(TIMEOUT, asking).await.ok()?.ok()?;
         u64::try_from(wait.unwrap_or_default().as_millis()).ok()
     }
 
     async fn breakers(&self) -> Vec<BreakerHealth> {
-        let statuses = tokio::time::timeout(TIMEOUT, self.handles.gateway.ask(ReadBreakers)).await;
-        let statuses = statuses.ok().and_then(Result::ok).unwrap_or_default();
+        let asked = tokio::time::timeout(TIMEOUT, self.handles.gateway.ask(ReadBreakers)).await;
+        let statuses = asked.ok().and_then(Result::ok).unwrap_or_default();
         let health = |status: crate::actors::provider_gateway::BreakerStatus| BreakerHealth {
             country: status.country,
             provider: status.provider,
