@@ -187,8 +187,8 @@ impl Round {
         let metrics = &self.resources.metrics;
         let mut connection = self.resources.database.get().await?;
         metrics.worker_queue_depth.set(jobs::depth(&mut connection).await?);
-        for counted in jobs::dead_letters(&mut connection).await? {
-            metrics.dlq_jobs.with_label_values(&[&counted.status]).set(counted.jobs);
+        for letters in jobs::dead_letters(&mut connection).await? {
+            metrics.dlq_jobs.with_label_values(&[&letters.status]).set(letters.jobs);
         }
         if self.measure {
             let ahead = partitions::months_ahead(&mut connection, self.resources.clock.now()).await?;

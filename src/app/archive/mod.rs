@@ -160,7 +160,7 @@ impl Months {
         if read(&partial.0)? != header {
             return Err(Error::internal("the export differs when it is read back"));
         }
-        partial.move_to(path)?;
+        partial.keep_as(path)?;
         Ok(header)
     }
 
@@ -228,7 +228,7 @@ async fn summarise(
     Ok(tables)
 }
 
-/// A partially written file, which is deleted when dropped unless it was moved to its destination.
+/// A partially written file, which is deleted unless it is kept.
 struct Partial(PathBuf);
 
 impl Partial {
@@ -239,13 +239,13 @@ impl Partial {
         Ok(Self(path.with_file_name(name)))
     }
 
-    /// Creates the file, readable only by its owner. Overwrites what an aborted export left.
+    /// Readable only by the owner. Overwrites the rest of an aborted export.
     fn create(&self) -> Result<File> {
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0).map_err(failed)
     }
 
-    fn move_to(mut self, path: &Path) -> Result<()> {
-        // A link fails if the destination was created in the meantime. A rename would replace it.
+    fn keep_as(mut self, path: &Path) -> Result<()> {
+        // A link fails if the destination was created meanwhile. A rename would replace it.
         std::fs::hard_link(&self.0, path).map_err(failed)?;
         let _ = std::fs::remove_file(std::mem::take(&mut self.0));
         Ok(())
