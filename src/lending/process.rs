@@ -64,8 +64,8 @@ impl Task for ProcessCreditApplication {
         }
         let breakers = self.gateway.ask(ReadBreakers).await.unwrap_or_default();
         for quota in &mut lanes {
-            let of_lane = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
-            let Some(breaker) = breakers.iter().find(of_lane) else { continue };
+            let known = |breaker: &&BreakerStatus| breaker.country.code() == quota.lane;
+            let Some(breaker) = breakers.iter().find(known) else { continue };
             quota.most = match LaneAdmission::of(&providers.of(breaker.country), &breaker.snapshot) {
                 LaneAdmission::Everything => i32::MAX,
                 LaneAdmission::OneProbe if !running.any_in(&quota.lane) => 1,

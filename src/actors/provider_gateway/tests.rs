@@ -655,7 +655,7 @@ async fn after_a_dropped_probe_the_next_call_is_the_probe() {
     rig.wait_for_hits(6).await;
     assert!(is_fallback(&rig.fetch(Country::Es).await));
     probe.abort();
-    rig.wait_for_spain("a probe is due", |spain| spain.snapshot.wants_probe()).await;
+    rig.wait_for_spain("a probe is wanted", |spain| spain.snapshot.wants_probe()).await;
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!(rig.state(Country::Es).await, State::Closed);
 }
