@@ -24,10 +24,10 @@ pub struct Resources {
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub tracer: Tracer,
-    /// Whether claiming and publishing succeed.
+    /// Whether claiming jobs and publishing events succeed.
     pub work: Arc<WorkHealth>,
     pub faults: Arc<Faults>,
-    /// With the actor's name added by [`Resources::named`].
+    /// The logger, with the actor's name added by [`Resources::named`].
     pub logger: Logger,
     /// This instance's name in leases, logs and traces.
     pub instance: Arc<str>,

@@ -6,8 +6,8 @@
 //! the local broadcaster; other instances are notified by the stream or the database. A [`Projection`] processes
 //! published events concurrently.
 //!
-//! If the leader's connection dies, so does the lock. The old leader may publish for at most one more poll, which is
-//! harmless because assigning offsets locks the row of the position. Another instance takes over within
+//! If the leader's connection fails, the lock is released. The old leader may publish for at most one more poll, which
+//! is harmless because assigning offsets locks the row of the position. Another instance takes over within
 //! `outbox.leader_retry_ms`. After any database error, the relay releases its leadership and applies again.
 
 pub mod lag;
@@ -106,7 +106,7 @@ impl OutboxRelay {
         let check = std::mem::take(&mut self.check_due);
         let (resources, on_published) = (self.resources.clone(), Arc::clone(&self.on_published));
         let (stream, is_new) = (self.stream.clone(), held.is_none());
-        // Runs as a separate task, so a panic becomes an error and releases the leadership that it held.
+        // Runs as a separate asynchronous task, so a panic becomes an error and releases the leadership that it held.
         let task = actix_rt::spawn(async move {
             let leadership = lead(&resources, held, check).await?;
             if leadership.is_some() {
@@ -205,11 +205,11 @@ async fn lead(resources: &Resources, held: Option<Leadership>, check: bool) -> R
         warn!(resources.logger, "leadership lost: connection closed");
         return Ok(None);
     }
-    let won = Leadership::try_acquire(&resources.database, ROLE).await?;
-    if won.is_some() {
+    let acquired = Leadership::try_acquire(&resources.database, ROLE).await?;
+    if acquired.is_some() {
         info!(resources.logger, "this instance is now the leading relay"; "instance" => &*resources.instance);
     }
-    Ok(won)
+    Ok(acquired)
 }
 
 /// Publishes batches until one is not full, and announces them.

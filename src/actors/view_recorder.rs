@@ -2,9 +2,9 @@
 //!
 //! A handler adds a view to the [`ViewLog`] and continues. The recorder writes the queue when a batch is full, and
 //! otherwise after `staff_views.flush_interval_ms`. The queue is outside the actor, and a view leaves it only after its
-//! commit, so neither a panic nor an hour without a database loses one. The next round writes it, and views that were
+//! commit, so neither a panic nor a database outage loses a view. The next round writes it, and views that were
 //! already written are ignored by their identifier. A view that does not fit into the queue is logged completely and
-//! counted. A shutdown writes the rest.
+//! counted. At shutdown, the remaining views are written.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -140,7 +140,7 @@ impl ViewRecorder {
             return;
         }
         let log = self.log.clone();
-        // Runs as a separate task, so a panic becomes an error instead of ending the actor.
+        // Runs as a separate asynchronous task, so a panic becomes an error instead of ending the actor.
         let task = actix_rt::spawn(async move { log.flush().await });
         ctx.spawn(task.into_actor(self).map(|ended, recorder, ctx| {
             let again = recorder.rounds.end();

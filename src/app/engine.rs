@@ -45,8 +45,8 @@ use crate::supervision::handle::{Handle, LivenessGuard};
 use crate::supervision::root::{Arbiters, Root};
 use crate::telemetry::Telemetry;
 
-/// The handles of the permanent actors. Those of roles that this instance does not have stay vacant, and hints to them
-/// are dropped, because the database notifies the instances with those roles.
+/// The handles of the permanent actors. The handles of actors whose role this instance does not have stay vacant. Hints
+/// to them are dropped, because the database notifies the instances with those roles.
 #[derive(Clone)]
 pub struct Handles {
     pub scheduler: Handle<Scheduler>,
@@ -91,7 +91,7 @@ impl Engine {
     /// Builds the engine on the migrated database at `url` and starts its actors.
     ///
     /// # Errors
-    /// If a part cannot be built; the message names it.
+    /// If a part cannot be built; the message identifies it.
     pub async fn start(
         settings: Arc<Settings>,
         url: &str,
@@ -211,7 +211,7 @@ impl Engine {
         InstanceRole::ALL.into_iter().filter(|role| self.is(*role)).map(InstanceRole::name).collect()
     }
 
-    /// Actors start on threads of their own. Work must wait until all actors of this instance's roles are alive.
+    /// Actors start on their own threads. Work must wait until all actors of this instance's roles are alive.
     async fn wait_alive(&self) {
         for write_batcher in &self.write_batcher_handles {
             write_batcher.wait_alive().await;
@@ -340,17 +340,18 @@ impl Engine {
         let (accounts, overrides) = (self.accounts.clone(), self.overrides.clone());
         let on_notification = self.shared.on_notification(&self.handles.broadcaster);
         self.root.keep_task(notifications::NAME, move || {
-            let (handles, accounts, told) = (handles.clone(), accounts.clone(), accounts.clone());
+            let (handles, accounts, accounts_on_listening) =
+                (handles.clone(), accounts.clone(), accounts.clone());
             let (overrides, on_notification) = (overrides.clone(), Arc::clone(&on_notification));
-            let take = Arc::new(move |notification| match notification {
+            let dispatch = Arc::new(move |notification| match notification {
                 Notification::Circuits => overrides.wake(),
                 Notification::Accounts => accounts.forget(),
                 Notification::Jobs => handles.scheduler.hint(scheduler::Wake),
                 Notification::Outbox => handles.relay.hint(outbox_relay::Wake),
                 Notification::Published(end) => on_notification(end),
             });
-            let on_listening = Arc::new(move |listening| told.set_listening(listening));
-            notifications::forward(resources.clone(), take, on_listening)
+            let on_listening = Arc::new(move |listening| accounts_on_listening.set_listening(listening));
+            notifications::forward(resources.clone(), dispatch, on_listening)
         });
     }
 }
@@ -403,7 +404,7 @@ fn endpoints(settings: &Settings, simulator: Option<&Simulator>) -> Result<Vec<E
         let simulated = simulator.map(|simulator| simulator.base_url(country));
         let base_url = provider.base_url.or(simulated).unwrap_or_default();
         let endpoint = Endpoint::new(provider_for(country), &base_url, provider.call, provider.breaker)?;
-        Ok(endpoint.answering(provider.mode))
+        Ok(endpoint.with_mode(provider.mode))
     };
     Country::ALL.into_iter().map(endpoint).collect()
 }

@@ -71,9 +71,9 @@ impl EngineHealth {
             InstanceRole::Relay => vec![(handles.relay.name(), handles.relay.is_alive())],
         };
         let roles = &self.resources.settings.instance;
-        let played = InstanceRole::ALL.into_iter().filter(|role| roles.is(*role)).flat_map(of_role);
+        let of_roles = InstanceRole::ALL.into_iter().filter(|role| roles.is(*role)).flat_map(of_role);
         std::iter::once((write_batcher::NAME, self.write_batchers.iter().all(Handle::is_alive)))
-            .chain(played)
+            .chain(of_roles)
             .map(|(actor, alive)| ActorHealth { actor, alive, restarts: self.restarts(actor) })
             .collect()
     }

@@ -31,7 +31,7 @@ pub use self::labels::known_labels;
 pub use self::shared::Shared;
 use crate::actors::outbox_relay::StopRelay;
 use crate::actors::scheduler::StopClaiming;
-use crate::actors::supervisor::GiveAllBack;
+use crate::actors::supervisor::ReturnAllJobs;
 use crate::clock::Clock;
 use crate::config::{ProviderMode, Settings};
 use crate::domain::application::Country;
@@ -48,7 +48,7 @@ use crate::startup::{self, StartedDatabase};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_levels::LogLevels;
 
-/// The minimum time of essential stages of the shutdown.
+/// The minimum time for essential stages of the shutdown.
 const MIN_STAGE_TIME: Duration = Duration::from_secs(2);
 /// How often the shutdown checks whether a stage is done.
 const STAGE_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -66,17 +66,16 @@ pub struct App {
 }
 
 impl App {
-    /// Starts listening, with 503 responses, then starts and migrates the database, starts the engine and admits
-    /// requests.
+    /// Starts listening and responds with 503 until the database is started and migrated and the engine is running.
     ///
     /// # Errors
-    /// If a part cannot be started; the message names it.
+    /// If a part cannot be started; the message identifies it.
     pub async fn start(settings: Settings, clock: Clock, logger: Logger) -> Result<Self> {
         Self::start_after(settings, clock, logger, async |_| Ok(())).await
     }
 
     /// Like [`App::start`], and runs `prepare` between the start of the engine and the first request. Readiness fails
-    /// until it is done.
+    /// until `prepare` is done.
     ///
     /// # Errors
     /// As [`App::start`], and the error of `prepare`.
@@ -108,7 +107,7 @@ impl App {
         Ok(Self { engine, server_state, server: server_handle, served, address, metrics_server, database })
     }
 
-    /// The address that it listens on.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -158,7 +157,7 @@ impl App {
         shutdown.stage("jobs", MIN_STAGE_TIME, finish_jobs(&engine)).await;
         shutdown.stage("return jobs", MIN_STAGE_TIME, return_jobs(&engine)).await;
         engine.root.stop_keeping();
-        shutdown.stage("outbox", MIN_STAGE_TIME, publish_the_rest(&engine)).await;
+        shutdown.stage("outbox", MIN_STAGE_TIME, publish_remaining(&engine)).await;
         engine.arbiters.stop();
         engine.root.wait(shutdown.left(MIN_STAGE_TIME)).await;
         if let Some(simulator) = engine.simulator {
@@ -259,7 +258,7 @@ async fn return_jobs(engine: &Engine) {
     if engine.running.is_empty() {
         return;
     }
-    match engine.handles.supervisor.ask(GiveAllBack).await {
+    match engine.handles.supervisor.ask(ReturnAllJobs).await {
         Ok(count) => info!(engine.resources.logger, "returned jobs to the queue"; "count" => count),
         Err(error) => {
             warn!(engine.resources.logger, "cannot return jobs to the queue; their leases will expire"; error)
@@ -268,7 +267,7 @@ async fn return_jobs(engine: &Engine) {
 }
 
 /// Publishes the last events and releases the leadership.
-async fn publish_the_rest(engine: &Engine) -> Result<(), Error> {
+async fn publish_remaining(engine: &Engine) -> Result<(), Error> {
     engine.handles.relay.ask(StopRelay).await?;
     while engine.handles.relay.is_alive() {
         tokio::time::sleep(STAGE_POLL_INTERVAL).await;

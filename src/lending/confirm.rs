@@ -2,21 +2,22 @@
 //!
 //! One transaction stores and applies a message. The message is applied under a savepoint. If that fails, the message is
 //! kept as failed, and a job retries it with increasing pauses. If the sender sends it again, it is applied immediately and
-//! the job ends. A message is not stored if its sender may not report on the application, if its reference names the
-//! applicant, or if the reference cannot be checked for that.
+//! the job ends. A message is not stored if its sender may not report on the application, if its reference identifies
+//! the applicant, or if the reference cannot be checked for that.
 //!
 //! ```text
-//! BEGIN ── find the application ── check that the reference does not name the applicant
+//! BEGIN ── find the application ── check that the reference does not identify the applicant
 //!       ── store the event (waits for a concurrent one with the same key)
 //!       ── SAVEPOINT ── lock the application ── check the reference ── decide
 //!             │         ── store decision and status, end the job ── record the result ── COMMIT
 //!             └─ error ── ROLLBACK TO ── record the failure, queue the retry ─────────── COMMIT
 //! ```
 //!
-//! The application is decided by its stored figures, replaced by those in the message where present, with the same rules as
-//! for a report (`countries::evaluation`). A message that is older than one already applied, or whose application can no
-//! longer change, is stored but changes nothing. A job of the application is completed, whether it waits for this answer, is
-//! running or has not been claimed yet. A worker that is running it loses its lease.
+//! The application is decided on the basis of its stored figures with the same rules as for a report
+//! (`countries::evaluation`). Figures in the message replace the stored ones. A message that is older than one already
+//! applied, or whose application can no longer change, is stored but changes nothing. A job of the application is
+//! completed, whether it waits for this message, is running or has not been claimed yet. A worker that is running it
+//! loses its lease.
 
 pub mod retry;
 
@@ -45,7 +46,7 @@ use crate::storage::transaction::{self, Abort};
 use crate::storage::webhooks::{self, Addressee, Entered, NewEvent, WebhookDecision};
 use crate::telemetry::labels::label_values;
 
-/// The provider label of messages whose application is not known.
+/// The provider label of messages whose application is unknown.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
 
 label_values! {
@@ -67,7 +68,7 @@ label_values! {
 }
 
 /// The number of times that the transaction is tried before a transient error is recorded as a failure.
-const PATIENT_TRIES: u32 = 3;
+const MAX_TRANSIENT_TRIES: u32 = 3;
 
 /// A message whose signature was verified.
 #[derive(Clone)]
@@ -86,14 +87,14 @@ pub struct VerifiedMessage {
     pub traceparent: Option<String>,
 }
 
-/// The result of a message.
+/// The result of receiving a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receipt {
-    /// It was applied, and the application now has this status.
+    /// The message was stored as this event and applied. The application now has this status.
     Applied(Uuid, Status),
-    /// There was nothing to change. The application has this status.
+    /// The message was stored as this event, but there was nothing to change. The application has this status.
     Ignored(Uuid, Status),
-    /// It was already applied or ignored.
+    /// The message was already applied or ignored.
     Duplicate,
 }
 
@@ -130,13 +131,13 @@ impl WebhookReceiver {
     /// The bureau of an application, if the sender may report on it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it, which the metrics count as
-    /// a message; or a database error.
+    /// [`Error::NotFound`] if the application does not exist or the sender may not report on it; or a database error.
+    /// The metrics count either as a message.
     pub async fn bureau_of(&self, id: ApplicationId, countries: &[Country]) -> Result<&'static str> {
         let Resources { database, logger, .. } = &self.resources;
         let work = async |connection: &mut AsyncPgConnection| find_country(connection, id, countries).await;
         let country = transaction::run(database, logger, "find_webhook_bureau", work).await;
-        let country = country.inspect_err(|error| self.tell(UNKNOWN_PROVIDER, id, &Err(error.clone())))?;
+        let country = country.inspect_err(|error| self.report(UNKNOWN_PROVIDER, id, &Err(error.clone())))?;
         Ok(provider_for(country).name())
     }
 
@@ -144,19 +145,19 @@ impl WebhookReceiver {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the application does not exist or the sender may not report on it;
-    /// [`Error::Validation`] if the bureau issued a different reference, or the reference names the applicant;
+    /// [`Error::Validation`] if the bureau issued a different reference, or the reference identifies the applicant;
     /// [`Error::Conflict`] if a message with the same key but a different body was received before;
     /// [`Error::Unavailable`] if the message is kept but could not be applied; or a database error.
     pub async fn receive(&self, message: &VerifiedMessage) -> Result<Receipt> {
         let id = message.confirmation.application_id;
         let work = async |connection: &mut AsyncPgConnection, tries: u32| {
             let country = find_country(connection, id, &message.countries).await?;
-            self.store_and_apply(connection, message, country, tries < PATIENT_TRIES).await
+            self.store_and_apply(connection, message, country, tries < MAX_TRANSIENT_TRIES).await
         };
         let Resources { database, logger, .. } = &self.resources;
         let outcome = transaction::run_counted(database, logger, "receive_webhook", work).await;
         let is_absent = matches!(outcome, Err(Error::NotFound(_)));
-        self.tell(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
+        self.report(if is_absent { UNKNOWN_PROVIDER } else { message.bureau }, id, &outcome);
         match outcome? {
             Outcome::Settled(receipt, _) => Ok(receipt),
             Outcome::Failed(_) => {
@@ -170,7 +171,7 @@ impl WebhookReceiver {
         connection: &mut AsyncPgConnection,
         message: &VerifiedMessage,
         country: Country,
-        patient: bool,
+        retry_transient: bool,
     ) -> Result<Outcome, Abort> {
         let confirmation = &message.confirmation;
         let id = confirmation.application_id;
@@ -192,7 +193,7 @@ impl WebhookReceiver {
             request_id: Some(message.request_id.clone()),
             traceparent: message.traceparent.clone(),
         };
-        let outcome = self.apply(connection, &attempt, patient).await?;
+        let outcome = self.apply(connection, &attempt, retry_transient).await?;
         match &outcome {
             Outcome::Settled(..) if is_repeated => webhooks::supersede_retry(connection, event).await?,
             Outcome::Settled(..) => {}
@@ -207,7 +208,7 @@ impl WebhookReceiver {
 
     fn event(&self, message: &VerifiedMessage, country: Country) -> NewEvent {
         let provider = provider_for(country).name();
-        // Keyed, because senders choose their identifiers and may derive them from documents or names.
+        // The hash is keyed, because senders choose their identifiers and may derive them from documents or names.
         let hash = self.keys().keyed_hash("webhook-key", &[provider.as_bytes(), message.key.as_bytes()]);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         NewEvent {
@@ -218,7 +219,7 @@ impl WebhookReceiver {
             application_id: message.confirmation.application_id,
             provider_reference: message.confirmation.provider_reference.clone(),
             outcome: message.confirmation.outcome,
-            // Keyed, because a body contains so few figures that an unkeyed hash could be reversed by trying them all.
+            // The hash is keyed, because a body contains so few figures that all of them could be tried.
             fingerprint: self.keys().keyed_hash("webhook-body", &[&message.body]),
             payload: message.body.to_vec(),
             request_id: Some(message.request_id.to_string()),
@@ -232,13 +233,13 @@ impl WebhookReceiver {
         self.resources.database.keys()
     }
 
-    /// Applies a stored message under a savepoint and records the result. A `patient` attempt returns transient errors, so
-    /// the whole transaction is retried. Validation errors roll the message back in any case.
+    /// Applies a stored message under a savepoint and records the result. With `retry_transient`, transient errors are
+    /// returned, so the whole transaction is retried. Validation errors roll the message back in any case.
     async fn apply(
         &self,
         connection: &mut AsyncPgConnection,
         attempt: &Attempt<'_>,
-        patient: bool,
+        retry_transient: bool,
     ) -> Result<Outcome, Abort> {
         let applied =
             transaction::once(connection, async |connection| self.decide(connection, attempt).await);
@@ -250,7 +251,7 @@ impl WebhookReceiver {
                 Ok(Outcome::Settled(receipt(attempt.event, status), decided))
             }
             Err(error @ Error::Validation(_)) => Err(error.into()),
-            Err(error) if patient && error.retryable() => Err(error.into()),
+            Err(error) if retry_transient && error.retryable() => Err(error.into()),
             Err(error) => {
                 webhooks::fail(connection, attempt.event, &error).await?;
                 Ok(Outcome::Failed(error))
@@ -300,8 +301,9 @@ impl WebhookReceiver {
             applied_elsewhere: applied_elsewhere && !is_shared,
         };
         let decision = self.countries.rules(application.country).evaluate(&case);
-        let told = confirmation.showable_reason(&application.full_name, &application.identity_document);
-        let reasons = [&decision.reasons.join(", "), told.unwrap_or_default()];
+        let shown_reason =
+            confirmation.showable_reason(&application.full_name, &application.identity_document);
+        let reasons = [&decision.reasons.join(", "), shown_reason.unwrap_or_default()];
         let reasons: Vec<&str> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
         WebhookDecision {
             id: DecisionId::new(clock.new_uuid()),
@@ -321,7 +323,7 @@ impl WebhookReceiver {
     }
 
     /// Reports the result of a message to metrics, log and relay.
-    fn tell(&self, provider: &str, application: ApplicationId, outcome: &Result<Outcome>) {
+    fn report(&self, provider: &str, application: ApplicationId, outcome: &Result<Outcome>) {
         let log = self.resources.logger.new(o!(
             "provider" => provider.to_owned(),
             "application_id" => application.to_string(),

@@ -12,8 +12,8 @@ use crate::storage::{Share, replica};
 pub use crate::storage::statistics::{DAYS, Figures, MONTHS, PeriodCount, StatusCount};
 
 impl Lending {
-    /// The figures of one country or of all. They are current or, if read from a replica, as of its last replayed
-    /// change.
+    /// The figures of one country or of all. They are current or, if read from a replica, as of the last
+    /// change that the replica replayed.
     pub async fn figures(&self, visibility: &Visibility, country: Option<Country>) -> Result<Figures> {
         let max_uncounted = self.resources.settings.statistics.max_uncounted;
         let query = FiguresQuery { visibility, country, max_uncounted };

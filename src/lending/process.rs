@@ -54,8 +54,8 @@ impl Task for ProcessCreditApplication {
         Country::ALL.iter().map(|country| country.code()).collect()
     }
 
-    /// All jobs of each country's lane. Breakers are only read if jobs of some country may have to wait for one. If
-    /// they cannot be read, all lanes are served, and a job that meets an open breaker is snoozed.
+    /// Normally all jobs of each country's lane. Breakers are only read if some country's lane pauses while its breaker
+    /// is open. If they cannot be read, all lanes are served, and jobs whose breaker is open are snoozed.
     async fn quotas(&self, running: &RunningJobs) -> Vec<Quota> {
         let mut lanes: Vec<_> = Self::lanes().into_iter().map(Quota::whole).collect();
         let providers = &self.resources.settings.providers;
@@ -80,7 +80,7 @@ impl Task for ProcessCreditApplication {
         Work { job: &attempt.job, parts: self, logger: &attempt.logger }.process().await
     }
 
-    /// Leaves the application to a reviewer, with the error as the reason.
+    /// Moves the application to review, with the error as the reason.
     async fn give_up(&self, job: &ClaimedJob, dead_letter: DeadLetter) -> Result<bool> {
         let reason = format!("processing failed: {}", dead_letter.error_message);
         let give_up = GiveUp {
@@ -143,10 +143,10 @@ impl Work<'_> {
         }
         match self.ask_bureau(&case).await? {
             BankingAnswer::Accepted { provider_reference } => {
-                let patience = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
+                let timeout_ms = self.parts.resources.settings.providers.of(case.country).async_timeout_ms;
                 Ok(Outcome::WaitingExternal {
                     reference: provider_reference,
-                    timeout: Duration::from_millis(patience),
+                    timeout: Duration::from_millis(timeout_ms),
                 })
             }
             BankingAnswer::Report(report) => self.decide(&case, report).await,
@@ -225,8 +225,8 @@ impl Work<'_> {
         self.decide(case, BankingData::fallback(name, reason, "closed")).await
     }
 
-    /// An accepted request that was never answered leaves the application to a reviewer, or to the bureau's webhook if
-    /// it still arrives. Another request would only be accepted again.
+    /// After an accepted request that was never answered, the application goes to review. It is still decided if the
+    /// bureau's webhook arrives later. Another request would only be accepted again.
     async fn decide_unanswered(&self, case: &PendingCase, reference: &str) -> Result<Outcome> {
         let name = crate::providers::provider_for(case.country).name();
         let mut figures = BankingData::fallback(name, FallbackReason::NeverAnswered, "closed");
@@ -295,21 +295,21 @@ impl Work<'_> {
         observe_risk(metrics, country, decision);
     }
 
-    /// Writes, and retries while the database is unavailable.
+    /// Makes a grouped write. Retries it while the database is unavailable.
     async fn write<W: GroupWrite + Clone>(&self, write: W) -> Result<W::Outcome> {
         let write_once = async || self.parts.write_batchers.write(write.clone()).await;
         retry_unavailable(&self.parts.resources.clock, self.logger, write_once).await
     }
 
     /// The pause grows with the time spent on the job, so a long backlog of one country does not keep the queue busy
-    /// with jobs that find no slot.
+    /// with jobs that cannot run yet.
     fn overflow_pause(&self) -> Duration {
         let settings = &self.parts.resources.settings.jobs;
         let ceiling = self.job.worked_on_for.min(Duration::from_millis(settings.retry_max_ms));
         Duration::from_millis(settings.overflow_snooze_ms) + self.parts.resources.clock.jitter(ceiling / 2)
     }
 
-    /// Limits how long a job waits for a bureau that keeps responding 429.
+    /// Whether the job may wait any longer for a bureau that keeps responding with 429.
     fn may_wait(&self) -> bool {
         self.job.worked_on_for < Duration::from_millis(self.parts.resources.settings.jobs.timeout_ms)
     }

@@ -1,5 +1,5 @@
 //! Counts published events for the statistics, and publishes the figures of all applications as metrics. Only the
-//! leading relay does this. If two relays lead for a moment, each event is still counted only once.
+//! leading relay does this. If two relays are leaders for a moment, each event is still counted only once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::storage::statistics::{self, Figures, FiguresQuery, StatusCount};
 use crate::storage::transaction;
 use crate::telemetry::metrics::Metrics;
 
-/// The age after which the figures are read again without new events, because a month may have ended.
+/// The age after which the figures are read again even without new events, because a month may have ended.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
 pub struct ApplicationStatistics {
     resources: Resources,
-    /// When the figures in the metrics were read, in monotonic time; `None` if the metrics have none.
+    /// When the figures in the metrics were read, in monotonic time; `None` if the metrics contain none.
     figures_read_at: Mutex<Option<Duration>>,
 }
 
@@ -35,7 +35,7 @@ impl ApplicationStatistics {
         Self { resources: resources.clone(), figures_read_at: Mutex::default() }
     }
 
-    /// Counts batches until one is not full, and updates the metrics.
+    /// Counts events in batches until a batch is not full, and updates the metrics.
     async fn count(&self) -> Result<()> {
         let settings = &self.resources.settings.statistics;
         let mut connection = self.resources.database.get().await?;

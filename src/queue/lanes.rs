@@ -1,4 +1,4 @@
-//! Pausing lanes of the queue.
+//! Pauses and resumes lanes of the queue.
 
 use diesel_async::AsyncPgConnection;
 use slog::warn;

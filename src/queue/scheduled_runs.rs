@@ -26,7 +26,7 @@ pub async fn list(
 ///
 /// # Errors
 /// If the database fails.
-pub async fn of_tasks(
+pub async fn latest_by_task(
     resources: &Resources,
     tasks: &[&'static str],
 ) -> Result<Vec<(TaskRecord, Option<Run>)>> {

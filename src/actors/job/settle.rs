@@ -91,7 +91,7 @@ async fn settle(parts: &JobParts, attempt: &Attempt, result: Result<Outcome>) ->
             return AttemptStatus::Snoozed;
         }
         Ok(Outcome::WaitingExternal { reference, timeout }) => {
-            info!(logger, "job waits for an external answer";
+            info!(logger, "job waits for an external response";
                 "provider_reference" => &reference, "timeout_ms" => timeout.as_millis());
             let waiting = Release { provider_reference: Some(reference), ..snooze(&attempt.job, timeout) };
             release(parts, attempt, waiting).await;
@@ -120,7 +120,7 @@ pub(in crate::actors) fn may_retry(parts: &JobParts, job: &ClaimedJob, error: &E
     task.is_some_and(|task| task.retryable(error) && job.attempt < task.max_attempts())
 }
 
-/// Returns a job to the queue without using an attempt.
+/// The release that returns a job to the queue without using an attempt.
 fn snooze(job: &ClaimedJob, pause: Duration) -> Release {
     Release {
         lease: job.lease,
@@ -131,14 +131,14 @@ fn snooze(job: &ClaimedJob, pause: Duration) -> Release {
     }
 }
 
-/// Returns a job to the queue after a failed attempt, with the backoff of its task.
+/// The release that returns a job to the queue after a failed attempt, with the backoff of its task.
 pub(in crate::actors) fn release_after_failure(parts: &JobParts, job: &ClaimedJob, error: &Error) -> Release {
-    let longest =
+    let max_pause =
         parts.tasks.find(&job.task_name).map_or(Duration::ZERO, |task| task.longest_pause(job.attempt));
     Release {
         give_attempt_back: false,
         error: Some(error.recorded()),
-        ..snooze(job, parts.resources.clock.jitter(longest))
+        ..snooze(job, parts.resources.clock.jitter(max_pause))
     }
 }
 

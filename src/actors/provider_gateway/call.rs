@@ -1,4 +1,4 @@
-//! A single HTTP request to a bureau, and the meaning of its result (docs/specification.md 4).
+//! A single HTTP request to a bureau, and the meaning of its result (section 4 of docs/specification.md).
 //!
 //! | the bureau's response                        | result         | for the breaker | retried          |
 //! |----------------------------------------------|----------------|-----------------|------------------|
@@ -13,8 +13,8 @@
 //! | no response within the call timeout          | timeout        | failure         | yes              |
 //! | an unreadable or oversized body, other codes | malformed      | failure         | yes              |
 //!
-//! Redirects are never followed, because requests contain personal data and only the configuration decides where they are
-//! sent. A redirect is treated like any other unexpected status.
+//! Redirects are never followed, because requests contain personal data and only the configuration determines where
+//! they are sent. A redirect is treated like any other unexpected status.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(super) enum BureauAnswer {
     RateLimited {
         retry_after: Duration,
     },
-    /// The bureau understood the request and rejected it.
+    /// The bureau processed the request and rejected it.
     Refused {
         status: StatusCode,
     },

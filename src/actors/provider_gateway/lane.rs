@@ -2,8 +2,8 @@
 //! countries.
 //!
 //! A call must be admitted by the breaker, the pause after a 429, and the bulkhead. Refusals are returned immediately
-//! by the actor's handler. Calls run as tasks on the actor's thread and share the lane with it. No borrow of its cells
-//! is held across an `await`.
+//! by the actor's handler. Calls run as asynchronous tasks on the actor's thread and share the lane with it. No borrow
+//! of its cells is held across an `await`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -137,7 +137,7 @@ impl Lane {
     pub(super) fn enter(self: &Rc<Self>) -> Result<AdmittedCall, Refusal> {
         let attempt = self.admit()?;
         match self.bulkhead.enter() {
-            Entry::Free(place) => Ok(AdmittedCall::Start(attempt, place)),
+            Entry::Free(bulkhead_permit) => Ok(AdmittedCall::Start(attempt, bulkhead_permit)),
             Entry::Queued(waiting) => Ok(AdmittedCall::Wait(waiting)),
             Entry::Full => Err(Refusal::BulkheadFull),
         }
@@ -179,20 +179,24 @@ impl Lane {
         admission: AdmittedCall,
         fetch: FetchBankingData,
     ) -> BankingAnswer {
-        match self.pass(admission).await {
-            Ok((attempt, _place)) => self.ask_bureau(attempt, &fetch).await,
+        match self.wait_for_permits(admission).await {
+            Ok((attempt, _bulkhead_permit)) => self.ask_bureau(attempt, &fetch).await,
             Err(refusal) => self.refuse(&refusal),
         }
     }
 
-    /// A waiting caller asks the breaker for its permit only now. If the breaker opened meanwhile, the bulkhead permit
-    /// passes through the whole queue immediately, and each waiting caller is refused.
-    async fn pass(self: &Rc<Self>, admission: AdmittedCall) -> Result<(Attempt, BulkheadPermit), Refusal> {
+    /// Waits for the permits of a queued call. The breaker permit is requested only after the bulkhead permit was
+    /// granted. If the breaker has opened in the meantime, each waiting caller receives the bulkhead permit in turn and
+    /// is refused immediately.
+    async fn wait_for_permits(
+        self: &Rc<Self>,
+        admission: AdmittedCall,
+    ) -> Result<(Attempt, BulkheadPermit), Refusal> {
         match admission {
-            AdmittedCall::Start(attempt, place) => Ok((attempt, place)),
+            AdmittedCall::Start(attempt, bulkhead_permit) => Ok((attempt, bulkhead_permit)),
             AdmittedCall::Wait(waiting) => {
-                let place = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
-                Ok((self.admit()?, place))
+                let bulkhead_permit = waiting.turn().await.ok_or(Refusal::BulkheadFull)?;
+                Ok((self.admit()?, bulkhead_permit))
             }
         }
     }
@@ -206,15 +210,16 @@ impl Lane {
                 Ok(answer) => return answer,
                 Err(failure) => failure,
             };
-            // Also without remaining retries: another attempt of the job would only find the breaker open.
+            // This also applies if no retries remain, because another attempt of the job would find the breaker open.
             if self.state() != State::Closed {
                 return self.refuse(&Refusal::CircuitOpen);
             }
             if !self.may_retry(failure.kind, retries) {
                 return BankingAnswer::Failed { error: self.error(failure.kind.as_str(), failure.cause) };
             }
-            let longest = self.endpoint.call.retry_backoff_ms.saturating_mul(2_u64.saturating_pow(retries));
-            tokio::time::sleep(self.clock.jitter(Duration::from_millis(longest))).await;
+            let max_pause_ms =
+                self.endpoint.call.retry_backoff_ms.saturating_mul(2_u64.saturating_pow(retries));
+            tokio::time::sleep(self.clock.jitter(Duration::from_millis(max_pause_ms))).await;
             retries += 1;
             attempt = match self.admit() {
                 Ok(attempt) => attempt,
@@ -298,14 +303,15 @@ impl Lane {
         self.with_breaker(|breaker, now, roll| breaker.state(now, roll))
     }
 
-    /// All access to the breaker. Applies the operator's override first and publishes every transition.
+    /// Accesses the breaker; there is no other way. Applies the operator's override first and publishes every
+    /// transition.
     fn with_breaker<T>(&self, step: impl FnOnce(&mut CircuitBreaker, Duration, u8) -> T) -> T {
         let (now, roll) = (self.clock.monotonic(), self.clock.percent_roll());
-        let wanted = self.overrides.mode(self.country);
+        let mode = self.overrides.mode(self.country);
         let mut breaker = self.breaker.borrow_mut();
-        if breaker.mode() != wanted {
-            breaker.set_mode(wanted, now, roll);
-            self.announce_mode(wanted);
+        if breaker.mode() != mode {
+            breaker.set_mode(mode, now, roll);
+            self.announce_mode(mode);
         }
         let result = step(&mut breaker, now, roll);
         let transitions = breaker.take_transitions();
@@ -341,11 +347,11 @@ impl Lane {
             }
             State::HalfOpen => info!(log, "circuit breaker half-open"; "cause" => cause),
             State::Closed => {
-                let word = match transition.cause {
+                let detail = match transition.cause {
                     Cause::ProbeSucceeded => ": the bureau has recovered",
                     _ => "",
                 };
-                info!(log, "circuit breaker closed{word}"; "cause" => cause);
+                info!(log, "circuit breaker closed{detail}"; "cause" => cause);
                 if let Some(on_recovered) = &self.on_recovered {
                     on_recovered(self.country);
                 }

@@ -1,6 +1,7 @@
 //! Operators' commands that archive, restore and export months (see [`crate::storage::archive`]).
 //!
-//! They run beside running instances, as the serving user or the owner; database functions do what requires the owner.
+//! They run beside running instances, as the database user of the server or as the schema's owner; database functions
+//! do what requires the owner.
 //! An export is written to a temporary file, read back, and moved to its destination if it is valid. Nothing is ever
 //! deleted.
 
@@ -46,7 +47,7 @@ pub struct MonthReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     pub header: Header,
-    /// How it compares with the database.
+    /// How the export compares with the database.
     pub comparison: Comparison,
 }
 
@@ -77,7 +78,7 @@ impl Months {
         Ok(Self { started, database, tablespace, now: clock.now() })
     }
 
-    /// Stops what was started.
+    /// Stops the private database if it was started.
     ///
     /// # Errors
     /// If the private database does not stop.
@@ -124,8 +125,8 @@ impl Months {
     /// Writes a month to a new file and reads it back.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the month does not exist; [`Error::Conflict`] if it has not ended, has open applications,
-    /// or the file exists. Also if the file cannot be written.
+    /// [`Error::NotFound`] if the month does not exist; [`Error::Conflict`] if the month has not ended or
+    /// has open applications, or if the file exists; an error if the file cannot be written.
     pub async fn export(&self, month: Month, path: &Path) -> Result<Header> {
         if path.exists() {
             return Err(conflict(format!("{} already exists", path.display())));
@@ -163,13 +164,13 @@ impl Months {
         Ok(header)
     }
 
-    /// Reads an export and compares it with the database, if that has the month.
+    /// Reads an export and compares it with the database, if the database has the month.
     ///
     /// # Errors
     /// As [`verify_file`]; [`Error::Conflict`] if the rows in the database differ.
     pub async fn verify(&self, path: &Path) -> Result<Verified> {
         let header = read(path)?;
-        let month = Month::parse(&header.month).ok_or_else(|| damaged("it does not name a month"))?;
+        let month = Month::parse(&header.month).ok_or_else(|| damaged("its header has no valid month"))?;
         // A dedicated connection, which closes with an aborted transaction.
         let mut connection = self.database.dedicated().await?;
         archive::begin_reading(&mut connection).await?;
@@ -179,14 +180,14 @@ impl Months {
         if archive::schema_version(&mut connection).await? != header.schema_version {
             return Ok(Verified { header, comparison: Comparison::OtherSchema });
         }
-        let held = summarise(&mut connection, tier, month).await?;
+        let in_database = summarise(&mut connection, tier, month).await?;
         archive::end_reading(&mut connection).await?;
-        // Reading has verified that the file names every table.
-        for (written, held) in header.tables.iter().zip(&held) {
-            if written != held {
+        // Reading has verified that the header lists every table.
+        for (written, in_database) in header.tables.iter().zip(&in_database) {
+            if written != in_database {
                 let text = format!(
                     "the export differs from the database: {} has {} rows in the database and {} in the file",
-                    held.name, held.rows, written.rows
+                    in_database.name, in_database.rows, written.rows
                 );
                 return Err(conflict(text));
             }

@@ -31,10 +31,10 @@ async fn load_cached<V: Serialize + DeserializeOwned>(
         let figures = state.lending.figures(visibility, country).await?;
         let body = serde_json::to_vec(&view(&figures)).map_err(Error::internal)?;
         // Outdated figures must not be cached, because no event signals when they become current.
-        Ok(Loaded { body: body.into(), may_be_kept: figures.as_of >= began })
+        Ok(Loaded { body: body.into(), may_be_cached: figures.as_of >= began })
     };
     let query = country.map_or("", Country::code);
-    let body = state.cache.get_if_kept(Subject::Statistics, visibility, query, load).await?;
+    let body = state.cache.get_if_cacheable(Subject::Statistics, visibility, query, load).await?;
     serde_json::from_slice(&body).map_err(Error::internal)
 }
 

@@ -236,7 +236,7 @@ impl WsSession {
     ) {
         let resume = resume.map(|sent| self.viewer_offsets().map_or(sent, |offsets| offsets.read(sent)));
         match self.membership.subscribe(topic, resume) {
-            Subscription::Standing => {}
+            Subscription::Active => {}
             Subscription::AwaitsBroadcaster => self.realtime.broadcaster.hint(Wake),
             Subscription::TooMany => {
                 let detail = "this connection has reached its subscription limit";

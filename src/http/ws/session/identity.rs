@@ -136,7 +136,7 @@ impl WsSession {
         self.checked_at = self.realtime.clock.monotonic();
         self.credentials += 1;
         self.bad_credentials = 0;
-        self.membership.see(viewer(&principal));
+        self.membership.set_viewer(viewer(&principal));
         if let Some(timer) = self.expiry.take() {
             ctx.cancel_future(timer);
         }
