@@ -1,4 +1,4 @@
-//! The origin of a change of accounts and keys, and whether its actor may still make it.
+//! The origin of a change to accounts or keys, and the check that its actor may still make it.
 //!
 //! A request is authorised before its body arrives, and may then wait for the body, a hash or a connection. Therefore
 //! every transaction that changes an account or key begins with [`Accounts::begin_change`], which verifies the actor
