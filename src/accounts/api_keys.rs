@@ -40,7 +40,7 @@ pub struct NewKey {
 impl NewKey {
     /// Scopes that the key cannot use, because every route for them requires a higher role.
     pub fn scopes_above_role(&self) -> impl Iterator<Item = Scope> {
-        self.scopes.iter().copied().filter(|scope| scope.least_role() > self.role)
+        self.scopes.iter().copied().filter(|scope| scope.minimum_role() > self.role)
     }
 
     /// Whether the key would have permissions that `creator` does not have.

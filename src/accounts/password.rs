@@ -1,8 +1,8 @@
 //! Password rules and password hashing.
 //!
-//! Hashes use Argon2id with the costs of OWASP's password storage cheat sheet. By design, a hash takes about 20 MiB and tens
-//! of milliseconds. Therefore the number of concurrent hashes is limited. They run on blocking threads with reused memory
-//! ([`memory`]). A limited number of further requests may wait; others are rejected (503).
+//! Hashes use Argon2id with the costs of OWASP's password storage cheat sheet. By design, a hash takes about 20 MiB
+//! and tens of milliseconds. Therefore the number of concurrent hashes is limited. They run on blocking threads with
+//! reused memory ([`memory`]). A limited number of further requests may wait; others are rejected (503).
 //!
 //! The rules follow NIST SP 800-63B: a minimum length, no composition rules, no expiry, and no commonly used passwords
 //! ([`strength`]). Passwords are first normalised (NFKC, section 3.1.1.2), so the same characters are the same password
