@@ -2,7 +2,7 @@
 //!
 //! `initdb` and `postgres` must come from the same release, and for an existing cluster they must have its major
 //! version: PostgreSQL cannot read the files of another one. Debian installs the server programs outside `PATH`, in one
-//! directory per major version, and administrators link single programs into `PATH`. A link is therefore resolved
+//! directory per major version, and administrators link individual programs into `PATH`. A link is therefore resolved
 //! before the other program is looked for next to it.
 
 use std::path::{Path, PathBuf};
@@ -96,8 +96,8 @@ async fn candidate_folders() -> Vec<PathBuf> {
     for (parent, prefix) in VERSIONED_FOLDERS {
         folders.extend(versioned_bin_folders(Path::new(parent), prefix));
     }
-    if let Some(answer) = output_of(Path::new("pg_config"), "--bindir").await {
-        folders.push(PathBuf::from(answer.trim()));
+    if let Some(output) = output_of(Path::new("pg_config"), "--bindir").await {
+        folders.push(PathBuf::from(output.trim()));
     }
     folders
 }
@@ -117,8 +117,8 @@ fn versioned_bin_folders(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// The installation in `folder`, or in the target directory if its `postgres` is a link. `None` without an `initdb` of
-/// the same release.
+/// The installation in `folder`, or in the target directory if its `postgres` is a link. `None` if there is no `initdb`
+/// of the same release.
 async fn inspect(folder: &Path) -> Option<Installation> {
     let linked = std::fs::canonicalize(folder.join("postgres")).ok()?;
     let real = linked.parent()?.to_path_buf();
