@@ -5,7 +5,7 @@
 //! reused memory ([`memory`]). A limited number of further requests may wait; others are rejected (503).
 //!
 //! The rules follow NIST SP 800-63B: a minimum length, no composition rules, no expiry, and no commonly used passwords
-//! ([`strength`]). Passwords are first normalised (NFKC, section 3.1.1.2), so the same characters are the same password
+//! ([`strength`]). Passwords are first normalized (NFKC, section 3.1.1.2), so the same characters are the same password
 //! on every keyboard. A hash with costs other than the configured ones is replaced at the next sign-in.
 //!
 //! A rejection takes constant time: after comparing with a cheaper hash, the remaining work is spent on a dummy hash.
@@ -38,7 +38,7 @@ const SALT_BYTES: usize = 16;
 /// When to retry after a rejection.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// The normalised password, which is checked and hashed.
+/// The normalized password, which is checked and hashed.
 fn normalized(password: &SecretString) -> Cow<'_, str> {
     ComposingNormalizerBorrowed::new_nfkc().normalize(password.expose_secret())
 }

@@ -53,7 +53,7 @@ pub(super) struct GeneratedToken {
 }
 
 impl Accounts {
-    /// Authenticates a bearer token: an access token, or an API key, which has a recognisable prefix.
+    /// Authenticates a bearer token: an access token, or an API key, which has a recognizable prefix.
     ///
     /// # Errors
     /// [`Error::Credential`] for an invalid token.
@@ -97,7 +97,7 @@ impl Accounts {
     }
 
     /// Verifies a principal's credential again. Must be called before acting if the request waited for the client after
-    /// it was authorised.
+    /// it was authorized.
     ///
     /// # Errors
     /// [`Error::Credential`] if the credential is no longer valid or has another role.

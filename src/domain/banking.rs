@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for CreditScore {
 }
 
 /// A bureau's report. `None` means that the bureau did not report the value. It is never replaced by an assumption in
-/// favor of or against the applicant (docs/specification.md 3).
+/// favour of or against the applicant (docs/specification.md 3).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankingData {

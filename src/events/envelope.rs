@@ -102,7 +102,7 @@ impl Envelope {
     /// The CloudEvents JSON of the envelope in epoch `epoch`.
     ///
     /// # Errors
-    /// [`Error::Internal`] if it cannot be serialised, which does not happen for stored events.
+    /// [`Error::Internal`] if it cannot be serialized, which does not happen for stored events.
     pub fn to_json(&self, epoch: Uuid) -> Result<Vec<u8>> {
         let written = Written {
             specversion: "1.0",

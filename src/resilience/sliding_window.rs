@@ -1,7 +1,7 @@
 //! Counts over a sliding time window, in bounded memory.
 //!
 //! The window is divided into at most [`MAX_SLOTS`] slots, and counts expire with their slot. Memory is independent of
-//! traffic, and every operation takes amortised constant time. The drawback is the granularity of one slot: an event
+//! traffic, and every operation takes amortized constant time. The drawback is the granularity of one slot: an event
 //! counts for at least the window less one slot, and at most for the whole window (rounded up to whole slots).
 
 use std::collections::VecDeque;
