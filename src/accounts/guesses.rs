@@ -159,14 +159,16 @@ impl Guesses {
         Failure { attempts, networks, is_alarming, is_recorded, unrecorded }
     }
 
-    fn admit(&self, count: Count, free: u32) -> Result<()> {
-        let left = self.pause(count, free).saturating_sub(self.clock.monotonic().saturating_sub(count.last));
+    fn admit(&self, count: Count, free_failures: u32) -> Result<()> {
+        let left = self
+            .pause(count, free_failures)
+            .saturating_sub(self.clock.monotonic().saturating_sub(count.last));
         if left.is_zero() { Ok(()) } else { Err(Error::RateLimited { retry_after: left }) }
     }
 
     /// The wait after this many failures: none at first, then doubling.
-    fn pause(&self, count: Count, free: u32) -> Duration {
-        match count.failures.checked_sub(free) {
+    fn pause(&self, count: Count, free_failures: u32) -> Duration {
+        match count.failures.checked_sub(free_failures) {
             None | Some(0) => Duration::ZERO,
             Some(beyond) => {
                 let factor = 1_u32.checked_shl(beyond - 1).unwrap_or(u32::MAX);

@@ -332,7 +332,7 @@ impl Drop for EmbeddedPostgres {
 async fn shut_down(postmaster: &Postmaster, logger: &Logger) -> Result<()> {
     postmaster.signal(Signal::SIGINT);
     if timeout(FAST_SHUTDOWN, postmaster.wait()).await.is_err() {
-        warn!(logger, "fast shutdown of the database server timed out; sending an immediate shutdown");
+        warn!(logger, "fast shutdown of the database server timed out; requesting an immediate shutdown");
         postmaster.signal(Signal::SIGQUIT);
         timeout(IMMEDIATE_SHUTDOWN, postmaster.wait()).await.map_err(|_elapsed| Error::Timeout {
             what: "stopping the embedded PostgreSQL",

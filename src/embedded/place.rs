@@ -104,15 +104,15 @@ impl DataDirectory {
 
     /// Writes a file for the server, replacing an existing one atomically.
     pub(super) fn write_server_file(&self, path: &Path, text: &str) -> Result<()> {
-        let fresh = path.with_extension("aval-new");
+        let temporary = path.with_extension("aval-new");
         let write = || -> std::io::Result<()> {
-            remove_if_there(&fresh)?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+            remove_if_there(&temporary)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.write_all(text.as_bytes())?;
             if let Some(user) = self.server_user {
                 fchown(&file, Some(user.uid), Some(user.gid))?;
             }
-            fs::rename(&fresh, path)
+            fs::rename(&temporary, path)
         };
         write().map_err(|e| unusable(path, &e))
     }

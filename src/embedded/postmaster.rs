@@ -100,11 +100,11 @@ impl Postmaster {
             .ok_or_else(|| Error::internal("a child process without a usable process id"))?;
         let (report_end, ended) = watch::channel(None);
         tokio::spawn(async move {
-            let how = match child.wait().await {
+            let exit_status = match child.wait().await {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             };
-            report_end.send_replace(Some(how));
+            report_end.send_replace(Some(exit_status));
         });
         Ok(Self { pid, socket_dir: place.socket_dir.clone(), cluster: place.cluster.clone(), ended })
     }
@@ -118,7 +118,7 @@ impl Postmaster {
     pub(super) async fn wait(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().unwrap_or_default(),
+            Ok(exit_status) => exit_status.clone().unwrap_or_default(),
             Err(_closed) => "unknown exit status".to_owned(),
         }
     }

@@ -24,7 +24,7 @@ pub struct LivenessGuard {
 pub struct Termination(oneshot::Receiver<()>);
 
 impl LivenessGuard {
-    /// A guard and its other end.
+    /// A guard, and the [`Termination`] that resolves when the guard is dropped.
     pub fn pair() -> (Self, Termination) {
         let (tx, rx) = oneshot::channel();
         (Self { _end: tx }, Termination(rx))

@@ -18,12 +18,12 @@
 //! of an earlier generation has no effect: a call that hung for ten seconds says nothing about the bureau's current state.
 
 mod mode;
-mod standing;
+mod state;
 
 use std::time::Duration;
 
 pub use self::mode::CircuitMode;
-pub use self::standing::{Cause, Snapshot, State, Transition};
+pub use self::state::{Cause, Snapshot, State, Transition};
 use super::sliding_window::SlidingWindow;
 use crate::config::BreakerSettings;
 
@@ -36,7 +36,7 @@ pub struct Permit {
     issued_at: Duration,
 }
 
-/// The answer to a request for a permit.
+/// The result of requesting a permit.
 #[derive(Debug)]
 pub enum Admission {
     Admitted(Permit),
@@ -46,12 +46,12 @@ pub enum Admission {
     },
 }
 
-/// The result of an attempt with regard to the bureau's health.
+/// Whether an attempt shows that the bureau is healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallResult {
     /// The bureau responded.
     Success,
-    /// The bureau did not respond, or with an invalid response.
+    /// The bureau did not respond, or its response was invalid.
     Failure,
 }
 

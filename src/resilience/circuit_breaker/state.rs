@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::mode::CircuitMode;
 
-/// What a breaker does with calls.
+/// Whether a breaker admits calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// All calls are admitted.
