@@ -10,7 +10,7 @@
 //! - `DELETE /control/{country}` removes the country's faults
 //! - `GET /control` shows them all, with the number of calls
 //!
-//! With [`Simulator::answer_later`] it also simulates asynchronous bureaus: it responds to a request that has an
+//! With [`Simulator::respond_later`] it also simulates asynchronous bureaus: it responds to a request that has an
 //! application id with a 202, and posts the report later as a signed webhook.
 //!
 //! It stores nothing and logs neither documents nor names. The control endpoints have no authentication, so the
@@ -55,7 +55,7 @@ pub struct SimulatorSettings {
     /// The port to listen on; 0 selects any free port.
     pub port: u16,
     /// Delay of the response to a *slow* test document.
-    pub slow_answer: Duration,
+    pub slow_response: Duration,
     /// How long the response to a *timeout* test document is withheld unless the client disconnects.
     pub hang: Duration,
 }
@@ -67,7 +67,7 @@ impl Default for SimulatorSettings {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
-            slow_answer: Duration::from_secs(4),
+            slow_response: Duration::from_secs(4),
             hang: Duration::from_secs(60),
         }
     }
@@ -112,8 +112,8 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// Makes the bureaus with a key in `callbacks` asynchronous. Cannot be undone.
-    pub fn answer_later(&self, callbacks: Callbacks) {
+    /// Makes the bureaus with a key in `callbacks` asynchronous. Only the first call has an effect.
+    pub fn respond_later(&self, callbacks: Callbacks) {
         let _ = self.shared.callbacks.set(callbacks);
     }
 

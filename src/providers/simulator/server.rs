@@ -192,7 +192,7 @@ fn with_fault(outcome: Outcome, injected: Option<Injected>) -> Outcome {
 
 fn own_delay(settings: &SimulatorSettings, outcome: Option<&Outcome>) -> Duration {
     match outcome {
-        Some(Outcome::SlowReport(_)) => settings.slow_answer,
+        Some(Outcome::SlowReport(_)) => settings.slow_response,
         Some(Outcome::Hang) => settings.hang,
         _ => Duration::ZERO,
     }

@@ -40,7 +40,7 @@ async fn start() -> Simulator {
 
 async fn start_with_logger(logger: slog::Logger) -> Simulator {
     let settings =
-        SimulatorSettings { slow_answer: Duration::from_millis(60), ..SimulatorSettings::default() };
+        SimulatorSettings { slow_response: Duration::from_millis(60), ..SimulatorSettings::default() };
     Simulator::start(settings, Clock::system(), logger).await.unwrap()
 }
 
@@ -378,7 +378,7 @@ async fn an_occupied_port_is_a_configuration_error_that_names_it() {
 fn the_default_delays_are_the_documented_ones() {
     let settings = SimulatorSettings::default();
     for row in documents_for(Scenario::Slow) {
-        assert_eq!(row.answer(), format!("clean record after {} s", settings.slow_answer.as_secs()));
+        assert_eq!(row.answer(), format!("clean record after {} s", settings.slow_response.as_secs()));
     }
     for row in documents_for(Scenario::Timeout) {
         assert_eq!(row.answer(), format!("no answer for {} s", settings.hang.as_secs()));
@@ -426,7 +426,7 @@ fn every_test_document_is_valid() {
 const PAGE: &str = include_str!("../../../docs/providers.md");
 
 #[test]
-fn the_documentation_lists_every_test_document_with_its_answer_and_effect() {
+fn the_documentation_lists_every_test_document_with_its_response_and_effect() {
     let missing: Vec<_> = test_documents()
         .map(|row| format!("| {} | `{}` | {} | {} |", row.country, row.document, row.answer(), row.effect()))
         .filter(|line| !PAGE.lines().any(|found| found == line))
