@@ -14,13 +14,13 @@ use crate::storage::users::{self, ListedUser, NewUser, User, UserChange};
 
 /// The name of the admin that the first start creates.
 const FIRST_ADMIN: &str = "admin";
-/// The creator in its row.
+/// The creator that is recorded for this admin.
 const FIRST_START: &str = "system:first-start";
 
 /// An account to create.
 #[derive(Debug)]
 pub struct NewAccount {
-    /// Immutable.
+    /// The name, which cannot be changed later.
     pub name: AccountName,
     pub password: SecretString,
     pub role: Role,
@@ -59,7 +59,7 @@ impl PreparedUser {
     }
 }
 
-/// The changes of an account. `None` leaves a value unchanged.
+/// Changes to an account. `None` leaves a value unchanged.
 #[derive(Debug, Default)]
 pub struct UserPatch {
     pub role: Option<Role>,
@@ -103,7 +103,7 @@ impl Accounts {
         Ok(made)
     }
 
-    /// Does the slow work of creating an account. What remains is one row, which the transaction inserts.
+    /// Checks and hashes the password of a new account, which is slow. The transaction then only inserts one row.
     async fn prepare_user(&self, account: NewAccount, origin: &Origin) -> Result<PreparedUser> {
         let NewAccount { name, password, role } = account;
         self.inner.passwords.accept("/password", &password, &name).await?;
@@ -142,9 +142,9 @@ impl Accounts {
             self.begin_change(connection, origin).await?;
             let before = users::lock_listed(connection, id).await?;
             let role = before.role.0.known();
-            let stays =
+            let remains_admin =
                 change.role.or(role) == Some(Role::Admin) && !change.disabled.unwrap_or(!before.is_enabled());
-            if role == Some(Role::Admin) && before.is_enabled() && !stays && others == 0 {
+            if role == Some(Role::Admin) && before.is_enabled() && !remains_admin && others == 0 {
                 let text = "This is the last enabled admin. Enable or create another one first.";
                 return Err(Abort::from(Error::Conflict(PublicMessage::new(text))));
             }
@@ -184,7 +184,7 @@ impl Accounts {
         secret::generate(&self.inner.clock)
     }
 
-    /// Creates the first account, an admin with a random password, if there is none. If several instances start
+    /// Creates the first account, an admin with a random password, if there is no account. If several instances start
     /// together, only one creates it. Returns the name and the password, which is not stored.
     pub async fn make_first_admin(&self) -> Result<Option<(&'static str, SecretString)>> {
         let inner = &self.inner;

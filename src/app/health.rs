@@ -152,7 +152,7 @@ impl EngineHealth {
 
 impl HealthSource for EngineHealth {
     fn takes_work(&self) -> bool {
-        !self.fatal.is_cancelled() && self.resources.work.is_done(self.resources.clock.monotonic())
+        !self.fatal.is_cancelled() && self.resources.work.is_healthy(self.resources.clock.monotonic())
     }
 
     fn report(&self) -> BoxFuture<'_, HealthReport> {

@@ -199,7 +199,7 @@ fn set_simulator_callbacks(engine: &Engine, address: SocketAddr) {
     };
     if let Some(simulator) = &engine.simulator {
         let keys = Country::ALL.into_iter().filter(simulated).filter_map(key).collect();
-        simulator.answer_later(Callbacks { url, keys });
+        simulator.respond_later(Callbacks { url, keys });
     }
 }
 

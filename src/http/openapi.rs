@@ -414,7 +414,7 @@ mod tests {
                 Access::Metrics if scope == Scope::MetricsRead => Some(Role::User),
                 _ => None,
             });
-            assert_eq!(roles.min(), Some(scope.least_role()), "{scope}");
+            assert_eq!(roles.min(), Some(scope.minimum_role()), "{scope}");
         }
     }
 

@@ -176,7 +176,7 @@ impl WebhookReceiver {
         let confirmation = &message.confirmation;
         let id = confirmation.application_id;
         let (name, document) = webhooks::find_applicant(connection, self.keys(), id).await?;
-        confirmation.check_reference_is_impersonal(&name, &document)?;
+        confirmation.check_reference_is_not_personal(&name, &document)?;
         let (event, is_repeated) =
             match webhooks::enter(connection, self.keys(), &self.event(message, country)).await? {
                 Entered::New(id) => (id, false),

@@ -33,7 +33,7 @@ impl LaneAdmission {
             WhenOpen::Pause if breaker.not_closed_for < Duration::from_millis(settings.pause_after_ms) => {
                 Self::Everything
             }
-            WhenOpen::Pause if breaker.wants_probe() => Self::OneProbe,
+            WhenOpen::Pause if breaker.is_ready_for_probe() => Self::OneProbe,
             WhenOpen::Pause => Self::Nothing,
         }
     }

@@ -29,7 +29,7 @@ pub struct LivenessGuard {
 pub struct Termination(oneshot::Receiver<()>);
 
 impl LivenessGuard {
-    /// A guard and its other end.
+    /// A guard, and the [`Termination`] that resolves when the guard is dropped.
     pub fn pair() -> (Self, Termination) {
         let (tx, rx) = oneshot::channel();
         (Self { _end: tx }, Termination(rx))
@@ -233,15 +233,15 @@ mod tests {
     async fn a_panic_in_a_message_drops_the_guard_and_closes_the_mailbox() {
         let handle = Handle::<Fragile>::vacant("fragile");
         assert!(matches!(handle.ask(Touch { hard: false }).await, Err(Error::Unavailable { .. })));
-        let (line, death) = LivenessGuard::pair();
-        handle.point_at(Fragile { _liveness: line }.start());
+        let (guard, termination) = LivenessGuard::pair();
+        handle.point_at(Fragile { _liveness: guard }.start());
         handle.ask(Touch { hard: false }).await.unwrap();
         assert!(handle.ask(Touch { hard: true }).await.is_err());
-        death.wait().await;
+        termination.wait().await;
         assert!(!handle.is_alive());
 
-        let (line, _death) = LivenessGuard::pair();
-        handle.clone().point_at(Fragile { _liveness: line }.start());
+        let (guard, _termination) = LivenessGuard::pair();
+        handle.clone().point_at(Fragile { _liveness: guard }.start());
         handle.ask(Touch { hard: false }).await.expect("every clone reaches the restarted actor");
     }
 }

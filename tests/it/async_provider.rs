@@ -182,7 +182,7 @@ async fn an_external_bureau_posts_to_the_configured_address() {
     let base_url = bureau.base_url(Country::Es);
     let app = TestApp::start(&[ASYNC, ("AVAL__PROVIDERS__ES__BASE_URL", &base_url)]).await;
     let keys = [(Country::Es, key(SECRET))].into();
-    bureau.answer_later(Callbacks { url: app.url(PATH), keys });
+    bureau.respond_later(Callbacks { url: app.url(PATH), keys });
     let id = app.submit(&spanish()).await;
     app.reaches(&id, "APPROVED").await;
     assert_eq!(bureau.calls(Country::Es), 1);

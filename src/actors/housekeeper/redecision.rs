@@ -53,7 +53,7 @@ fn allowance(settings: &RedecisionSettings, breaker: &BreakerStatus) -> i32 {
             let share = u64::from(settings.per_second) * settings.tick_ms / 1000;
             i32::try_from(share.max(1)).unwrap_or(i32::MAX)
         }
-        State::HalfOpen if breaker.snapshot.wants_probe() => 1,
+        State::HalfOpen if breaker.snapshot.is_ready_for_probe() => 1,
         State::HalfOpen | State::Open => 0,
     }
 }

@@ -509,7 +509,7 @@ async fn a_successful_probe_closes_the_breaker_and_reports_the_recovery_once() {
     rig.open_spain().await;
     assert!(rig.recovered.lock().unwrap().is_empty());
     rig.parts.clock.advance(Duration::from_secs(60));
-    assert!(rig.status(Country::Es).await.snapshot.wants_probe());
+    assert!(rig.status(Country::Es).await.snapshot.is_ready_for_probe());
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!(*rig.recovered.lock().unwrap(), [Country::Es]);
@@ -660,7 +660,7 @@ async fn after_a_dropped_probe_the_next_call_is_the_probe() {
     rig.wait_for_hits(6).await;
     assert!(is_fallback(&rig.fetch(Country::Es).await));
     probe.abort();
-    rig.wait_for_spain("a probe is wanted", |spain| spain.snapshot.wants_probe()).await;
+    rig.wait_for_spain("a probe is wanted", |spain| spain.snapshot.is_ready_for_probe()).await;
     assert!(is_report(&rig.fetch(Country::Es).await));
     assert_eq!(rig.state(Country::Es).await, State::Closed);
 }

@@ -42,7 +42,7 @@ use crate::telemetry::metrics::Metrics;
 /// The name of the watch in logs and metrics.
 pub const WATCH: &str = "event_stream_watch";
 
-/// The name of the channel in metrics and the health report.
+/// The label of this push channel in metrics and the health report.
 pub const CHANNEL: &str = "redis";
 
 label_values! {
@@ -53,21 +53,21 @@ label_values! {
     }
 }
 
-/// The field of an entry.
+/// The field of an entry that contains the sealed envelope.
 const FIELD: &str = "e";
 /// The number of events to read from the database and append at a time.
 const APPEND_PAGE: u32 = 512;
-/// How long a read waits for the next entry. The empty result also shows that the connection is intact.
+/// How long a read waits for the next entry. An empty result also shows that the connection is intact.
 const WATCH_WAIT: Duration = Duration::from_secs(1);
-/// The additional time that the result may take.
+/// The additional time in which the result must arrive.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// After this many empty waits, the watch checks the epoch again.
 const WAITS_PER_EPOCH_CHECK: u32 = 5;
 /// The delay of the watch after a failure.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
 
-/// Appends events after the newest entry, without a gap. Returns the offset of the then newest entry, or -1 if Aval
-/// cannot have appended that entry. Numbers of 15 digits are exact in Lua.
+/// Appends events after the newest entry, without a gap. Returns the offset of the entry that is then the newest, or
+/// -1 if Aval cannot have appended the previous newest entry. Numbers of 15 digits are exact in Lua.
 ///
 /// KEYS: the stream. ARGV: entries to keep, milliseconds to keep the stream, `1` to recreate it; then for each event
 /// its offset and the sealed event.
@@ -94,7 +94,7 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return top";
 
-/// The newest entry, as a list of at most one. For a key that is not a stream, a list with an invalid entry.
+/// Returns the newest entry as a list of at most one. For a key that is not a stream, the list has an invalid entry.
 const NEWEST: &str = "\
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then return {} end
@@ -182,24 +182,24 @@ impl EventStream {
                 .await?
         {
             warn!(self.logger, "the database has lost announced events; beginning a new epoch";
-                "told_of" => top, "kept" => end.offset);
+                "announced" => top, "stored" => end.offset);
             end = self.database.run(outbox::position).await?;
             top = 0;
         }
         // A stream that is too far behind is recreated.
-        let mut anew = top == 0 || end.offset - top > i64::from(self.max_events);
-        if anew {
+        let mut recreate = top == 0 || end.offset - top > i64::from(self.max_events);
+        if recreate {
             top = (end.offset - i64::from(APPEND_PAGE)).max(0);
         }
         while top < end.offset {
             let events = self.read_after(top).await?;
             let Some(first) = events.first() else { break };
-            if first.offset != top + 1 && !anew {
+            if first.offset != top + 1 && !recreate {
                 info!(self.logger, "events missing from the stream have expired; recreating the stream"; "offset" => first.offset);
-                anew = true;
+                recreate = true;
             }
             let appended = events.last().map_or(top, |event| event.offset);
-            top = self.append(end.epoch, &events, std::mem::take(&mut anew)).await?;
+            top = self.append(end.epoch, &events, std::mem::take(&mut recreate)).await?;
             if top != appended {
                 // Another writer uses the stream. The next call finds out whether it is a relay.
                 return Err(Error::unavailable(
@@ -230,17 +230,17 @@ impl EventStream {
         })
     }
 
-    async fn append(&self, epoch: Uuid, events: &[Envelope], anew: bool) -> Result<i64> {
+    async fn append(&self, epoch: Uuid, events: &[Envelope], recreate: bool) -> Result<i64> {
         let key = self.key(epoch);
         let mut script = self.append.key(&key);
-        script.arg(self.max_events).arg(self.keep_ms).arg(u8::from(anew));
+        script.arg(self.max_events).arg(self.keep_ms).arg(u8::from(recreate));
         for event in events {
             script.arg(event.offset).arg(seal(self.database.keys(), &key, epoch, event)?);
         }
         self.redis.run(Operation::StreamAppend, &script).await
     }
 
-    /// The entries directly after `offset`, at most `limit`.
+    /// The events directly after the position `after`, at most `limit`.
     async fn read(&self, after: Position, limit: u32) -> Result<Vec<Envelope>> {
         let key = self.key(after.epoch);
         let mut range = ::redis::cmd("XRANGE");
@@ -260,7 +260,7 @@ impl EventStream {
 }
 
 fn seal(keys: &KeyRing, key: &str, epoch: Uuid, event: &Envelope) -> Result<Vec<u8>> {
-    keys.seal_copy(&place(key, event.offset), &event.to_json(epoch)?)
+    keys.seal_copy(&location(key, event.offset), &event.to_json(epoch)?)
 }
 
 /// `None` for any invalid entry; the database has the event too.
@@ -271,12 +271,12 @@ fn open(keys: &KeyRing, key: &str, epoch: Uuid, entry: &Value) -> Option<Envelop
         return None;
     }
     let offset = offset_of(std::str::from_utf8(bytes(name)?).ok()?)?;
-    let json = keys.open_copy(&place(key, offset), bytes(sealed)?).ok()?;
+    let json = keys.open_copy(&location(key, offset), bytes(sealed)?).ok()?;
     Envelope::from_json(&json, Position { epoch, offset })
 }
 
 /// The location that an entry is sealed for. It cannot be opened at another offset or in another stream.
-fn place(key: &str, offset: i64) -> String {
+fn location(key: &str, offset: i64) -> String {
     format!("{key}/{offset}")
 }
 
@@ -321,7 +321,7 @@ impl RedisBus {
         Self { stream, database: PostgresBus::new(database), seen, metrics }
     }
 
-    /// Whether the stream is watched, so the watch wakes readers.
+    /// Whether the stream is watched. If so, the watch wakes readers.
     pub fn is_watching(&self) -> bool {
         self.seen.load(Ordering::SeqCst) != UNWATCHED && !self.stream.redis.is_degraded()
     }
@@ -363,7 +363,7 @@ impl RedisBus {
                     // Waiting for entries after it would return immediately, forever.
                     Newest::Foreign => return Ok(()),
                 };
-                // For entries that were added while the stream was not watched.
+                // Readers may have missed entries that were added while the stream was not watched.
                 on_published();
                 self.seen.store(last, Ordering::SeqCst);
                 up.set(1);
@@ -380,7 +380,7 @@ impl RedisBus {
     }
 }
 
-/// Resets `seen` also when the watch is dropped or panics.
+/// Also resets `seen` when the watch is dropped or panics.
 struct UnwatchOnDrop(Arc<AtomicI64>);
 
 impl Drop for UnwatchOnDrop {

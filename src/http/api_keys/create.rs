@@ -153,8 +153,8 @@ fn scopes(raw: &RawValue, role: Option<Role>) -> Result<Vec<Scope>, Refusals> {
 fn scope(text: &str, role: Option<Role>) -> Result<Scope, Refusal> {
     let refusal = |_unknown| ("unknown_scope", format!("must be one of {}", known_scopes()));
     let scope: Scope = text.parse().map_err(refusal)?;
-    if role.is_some_and(|role| role < scope.least_role()) {
-        let detail = format!("{scope} requires a key with the role {} or a higher one", scope.least_role());
+    if role.is_some_and(|role| role < scope.minimum_role()) {
+        let detail = format!("{scope} requires a key with the role {} or a higher one", scope.minimum_role());
         return Err(("scope_needs_role", detail));
     }
     Ok(scope)

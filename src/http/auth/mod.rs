@@ -34,7 +34,7 @@ fn caller(principal: &Principal, context: RequestContext) -> Caller {
     Caller {
         account: principal.account.clone(),
         role: principal.role,
-        initiator: principal.mover(),
+        initiator: principal.initiator(),
         may_see: principal.visibility(),
         may_change: principal.visibility_for_changes(),
         request_id: context.request_id,

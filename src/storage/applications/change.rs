@@ -192,7 +192,7 @@ fn check(locked: &Locked, initiator: Initiator, change: &Change) -> Result<()> {
     let may_edit =
         initiator != Initiator::Owner || matches!(locked.status, Status::Pending | Status::Validating);
     let may_delete =
-        initiator != Initiator::Owner || locked.status == Status::Pending || locked.status.is_final();
+        initiator != Initiator::Owner || locked.status == Status::Pending || locked.status.is_terminal();
     match change {
         Change::Restore if locked.deleted => Ok(()),
         Change::Restore => Err(Error::Conflict(PublicMessage::new("the application is not deleted"))),
