@@ -2,10 +2,10 @@
 //! wrong clocks.
 //!
 //! Each test starts a [`cluster`] of processes, runs clients ([`workload`]), breaks one component, heals it, waits
-//! until no work is left, and has the [`checker`] compare the database and the clients' history with the guarantees. The seed
-//! determines what is sent, where and when. `AVAL_FAULT_SEED` repeats a run, as far as processes and networks can be
-//! repeated. `make faults` runs each fault `AVAL_FAULT_ROUNDS` times and writes the table of docs/reliability.md from
-//! the lines of [`report`].
+//! until no work is left, and has the [`checker`] compare the database and the clients' history with the guarantees.
+//! The seed determines what is sent, where and when. `AVAL_FAULT_SEED` repeats a run, as far as processes and
+//! networks can be repeated. `make faults` runs each fault `AVAL_FAULT_ROUNDS` times and writes the table of
+//! docs/reliability.md from the lines of [`report`].
 
 mod checker;
 mod clock;
