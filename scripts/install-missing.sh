@@ -102,7 +102,7 @@ fi
 say "installing with apt-get: ${missing[*]}"
 exec < /dev/null
 "${as_root[@]}" apt-get update -qq
-# Each in a subshell, so that its exit trap runs.
+# The functions run in subshells, so that their exit traps run.
 for package in "${missing[@]}"; do
     case $package in
         postgresql) (install_debian_postgres) ;;

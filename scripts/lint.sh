@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All static checks. Stops at the first failure.
+# Runs all static checks. Stops at the first failure.
 set -euo pipefail
 
 step() { echo "== $*"; }

@@ -42,11 +42,13 @@ async fn before_the_database_is_available_only_the_liveness_probe_succeeds() {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let starting = actix_rt::spawn(App::start(settings(&overrides), Clock::system(), logger));
     let client = awc::Client::default();
-    let ask = async |path: &str| client.get(format!("http://127.0.0.1:{free_port}{path}")).send().await;
-    eventually("the server to listen", async || ask("/health/live").await.ok().filter(|a| a.status() == 200))
-        .await;
+    let fetch = async |path: &str| client.get(format!("http://127.0.0.1:{free_port}{path}")).send().await;
+    eventually("the server to listen", async || {
+        fetch("/health/live").await.ok().filter(|a| a.status() == 200)
+    })
+    .await;
     for path in ["/health", "/health/ready", "/health/detailed", "/api/v1/applications", "/metrics"] {
-        let mut answer = ask(path).await.unwrap();
+        let mut answer = fetch(path).await.unwrap();
         assert_eq!(answer.status(), 503, "{path}");
         assert!(answer.headers().contains_key("retry-after"));
         let problem: Value = answer.json().await.unwrap();
@@ -100,16 +102,19 @@ async fn metrics_have_the_documented_names_and_count_by_route_pattern() {
     ] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} is missing");
     }
-    let every = f64::from(u32::try_from(samples().len()).unwrap());
+    let sample_count = f64::from(u32::try_from(samples().len()).unwrap());
     for (series, value) in [
-        (r#"http_requests_total{endpoint="/api/v1/applications",method="POST",status_code="201"}"#, every),
+        (
+            r#"http_requests_total{endpoint="/api/v1/applications",method="POST",status_code="201"}"#,
+            sample_count,
+        ),
         (
             r#"http_requests_total{endpoint="/api/v1/applications/{id}",method="GET",status_code="200"}"#,
-            every,
+            sample_count,
         ),
         (r#"http_requests_total{endpoint="unmatched",method="GET",status_code="404"}"#, 1.0),
         (r#"applications_created_total{country="MX"}"#, 1.0),
-        (r#"worker_tasks_total{status="success",task_name="process_credit_application"}"#, every),
+        (r#"worker_tasks_total{status="success",task_name="process_credit_application"}"#, sample_count),
         (r#"applications_validation_errors_total{country="ES",error_type="required"}"#, 4.0),
         ("websocket_connections_active", 1.0),
     ] {
@@ -193,7 +198,7 @@ async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_r
     let fault = json!({"country": "ES", "failure_count": 5});
     let armed = app.post("/api/v1/test/inject-failure", &fault).await.expect(200);
     assert_eq!(armed, json!({"target": "provider", "country": "ES", "failure_count": 5}));
-    // Alone, so its calls are sequential: three in its first attempt, two in its second.
+    // No other application is processed, so its calls are sequential: three in its first attempt, two in its second.
     let failed = app.submit(&spanish()).await;
     let state = r#"provider_circuit_breaker_state{country="ES",provider="asnef_cirbe"}"#;
     eventually("the breaker to open", async || (app.metric(state).await == 1.0).then_some(())).await;
@@ -207,13 +212,13 @@ async fn five_injected_failures_open_spains_breaker_and_fallback_decisions_are_r
     assert_eq!(decided["risk_score"], Value::Null);
     let figures = &decided["banking_data"];
     assert_eq!(figures["provider_name"], "ASNEF-CIRBE (FALLBACK - Circuit Open)");
-    let told = (
+    let actual = (
         &figures["fallback"],
         &figures["credit_score"],
         &figures["total_debt"],
         &figures["monthly_obligations"],
     );
-    assert_eq!(told, (&true.into(), &500.into(), &"50000.00".into(), &"2000.00".into()));
+    assert_eq!(actual, (&true.into(), &500.into(), &"50000.00".into(), &"2000.00".into()));
     assert_eq!(app.simulator().calls(Country::Es), calls, "an open breaker must make no calls");
     assert_eq!(app.get("/health/detailed").await.expect(200)["status"], "degraded");
     app.get("/health/ready").await.expect(200);
@@ -306,10 +311,10 @@ async fn a_reconnecting_websocket_client_gets_missed_events() {
     let mut statuses = Vec::new();
     let mut recovered = None;
     while recovered.is_none() || statuses.len() < 3 {
-        let heard = back.json().await;
-        match heard["type"].as_str().unwrap() {
-            "subscribed" => recovered = Some(heard["recovered"].clone()),
-            _ => statuses.push(heard["data"]["status"].as_str().unwrap().to_owned()),
+        let received = back.json().await;
+        match received["type"].as_str().unwrap() {
+            "subscribed" => recovered = Some(received["recovered"].clone()),
+            _ => statuses.push(received["data"]["status"].as_str().unwrap().to_owned()),
         }
     }
     assert_eq!(

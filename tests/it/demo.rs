@@ -1,4 +1,4 @@
-//! The demonstration (`make demo`) against the whole application.
+//! The demonstration (`make demo`) against a running instance.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn the_demonstration_adapts_to_rate_limits() {
 }
 
 #[actix_rt::test]
-async fn outages_end_under_review_without_a_bureau_report() {
+async fn applications_during_outages_end_under_review_without_a_bureau_report() {
     let report = demonstrate(true).await;
     assert_eq!((&report["sent"], &report["decided"]), (&json!(66), &json!(66)), "{report:#}");
     assert_eq!(report["without_bureau"], 6, "{report:#}");

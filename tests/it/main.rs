@@ -1,5 +1,5 @@
 //! Integration tests: the real composition on a real PostgreSQL.
-#![expect(clippy::string_slice, reason = "tests slice texts of their own making")]
+#![expect(clippy::string_slice, reason = "tests slice texts that they created")]
 
 #[cfg(test)]
 mod accounts;

@@ -25,8 +25,8 @@ use crate::support::standby::Replicated;
 
 /// Concurrent requests: twice the pool's connections, so every session has prepared every statement.
 const AT_ONCE: usize = 12;
-/// The time within which a silent part must be detected.
-const SECONDS: Duration = Duration::from_secs(8);
+/// The time within which a silent connection must be detected.
+const DETECTION_LIMIT: Duration = Duration::from_secs(8);
 
 /// Disables the cache and long waits for connections.
 const STRICT: [(&str, &str); 2] =
@@ -180,8 +180,8 @@ async fn read_only_sessions_are_replaced_when_used() {
     let database = app.engine().resources.database.clone();
     let size = app.engine().resources.settings.database.pool_size;
     for _ in 0..2 {
-        let lent = join_all((0..size).map(|_| database.get())).await;
-        for connection in lent {
+        let held = join_all((0..size).map(|_| database.get())).await;
+        for connection in held {
             let mut connection = connection.unwrap();
             execute(&mut connection, "SET default_transaction_read_only = on").await.unwrap();
         }
@@ -198,13 +198,13 @@ async fn a_read_only_session_fails_the_health_check() {
     let database = open(&test, &[("AVAL__DATABASE__ACQUIRE_TIMEOUT_MS", "1000")]).await;
     database.time().await.expect("a writable server");
     let size = settings(&[]).database.pool_size;
-    let lent = join_all((0..size).map(|_| database.get())).await;
+    let held = join_all((0..size).map(|_| database.get())).await;
     let server = Server::of(&test);
     let mut admin = connect(&server.url().replacen(&server.database, "postgres", 1)).await;
     let name = &server.database;
     let demote = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     execute(&mut admin, &demote).await.unwrap();
-    for session in lent {
+    for session in held {
         execute(&mut session.unwrap(), "SET default_transaction_read_only = on").await.unwrap();
     }
     database.time().await.expect_err("all sessions must be read-only");
@@ -250,19 +250,19 @@ async fn a_silent_listener_is_detected_and_replaced_within_seconds() {
         assert_eq!(channel["channel"], "postgres");
         (channel["up"].as_bool().unwrap(), health["status"].as_str().unwrap().to_owned())
     };
-    let becomes = async |wanted: (bool, &str)| {
+    let wait_for_state = async |expected: (bool, &str)| {
         let waiting = eventually("the channel's state", async || {
             let (up, status) = is_up().await;
-            ((up, status.as_str()) == wanted).then_some(())
+            ((up, status.as_str()) == expected).then_some(())
         });
-        tokio::time::timeout(SECONDS, waiting).await.unwrap_or_else(|_| panic!("{wanted:?}"));
+        tokio::time::timeout(DETECTION_LIMIT, waiting).await.unwrap_or_else(|_| panic!("{expected:?}"));
     };
-    becomes((true, "ok")).await;
+    wait_for_state((true, "ok")).await;
     proxy.set(Link::Silent);
-    becomes((false, "degraded")).await;
+    wait_for_state((false, "degraded")).await;
     assert!(app.metric("push_channel_losses_total{channel=\"postgres\"}").await >= 1.0);
     proxy.set(Link::Up);
-    becomes((true, "ok")).await;
+    wait_for_state((true, "ok")).await;
     let id = app.submit(&sample()).await;
     app.decided(&id).await;
 }
@@ -275,10 +275,10 @@ async fn a_leadership_with_a_silent_connection_is_lost() {
     let direct = format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), server.database);
     let database =
         open(&test, &[("AVAL__DATABASE__URL", test.url()), ("AVAL__DATABASE__DIRECT_URL", &direct)]).await;
-    let mut leadership = Leadership::try_acquire(&database, "test").await.unwrap().expect("the lead");
+    let mut leadership = Leadership::try_acquire(&database, "test").await.unwrap().expect("the leadership");
     assert!(leadership.holds().await);
     proxy.set(Link::Silent);
-    let holds = tokio::time::timeout(SECONDS, leadership.holds()).await;
+    let holds = tokio::time::timeout(DETECTION_LIMIT, leadership.holds()).await;
     assert_eq!(holds.ok(), Some(false));
 }
 
@@ -322,8 +322,10 @@ async fn statistics_from_a_replica_have_its_time_and_a_failing_replica_is_bypass
     eventually("the replica to catch up", async || (as_of(&stats().await) > paused_at).then_some(())).await;
 
     proxy.set(Link::Silent);
-    let lists =
-        tokio::time::timeout(SECONDS, join_all((0..AT_ONCE).map(|_| app.get("/api/v1/applications"))));
+    let lists = tokio::time::timeout(
+        DETECTION_LIMIT,
+        join_all((0..AT_ONCE).map(|_| app.get("/api/v1/applications"))),
+    );
     for answer in lists.await.expect("responses from the primary") {
         answer.expect(200);
     }

@@ -1,4 +1,4 @@
-//! TLS: of the server, and to PostgreSQL.
+//! TLS of Aval's own server and of its connections to PostgreSQL.
 
 use std::fs;
 use std::net::TcpListener;
@@ -26,15 +26,15 @@ use crate::support::{PATIENCE, eventually};
 const HTTP_1: &[&str] = &["http/1.1"];
 const HTTP_2: &[&str] = &["h2", "http/1.1"];
 
-/// An application with a certificate of `authority`, whose files are in `folder`.
-async fn start(authority: &Authority, folder: &Path, more: &[(&str, &str)]) -> TestApp {
+/// Starts an instance with a certificate of `authority`, whose files are in `folder`.
+async fn start(authority: &Authority, folder: &Path, overrides: &[(&str, &str)]) -> TestApp {
     let (certificate, key) = authority.write_pair(&["localhost"], folder);
     let own = [
         ("AVAL__SERVER__TLS__CERTIFICATE_FILE", certificate.to_str().unwrap()),
         ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
         ("AVAL__SERVER__TLS__RELOAD_INTERVAL_MS", "20"),
     ];
-    TestApp::start(&[&own, more].concat()).await
+    TestApp::start(&[&own, overrides].concat()).await
 }
 
 fn url(app: &TestApp) -> String {
@@ -88,7 +88,7 @@ async fn an_unusable_pair_is_rejected_at_startup() {
     let (certificate, _) = Authority::new().write_pair(&["localhost"], folder.path());
     let elsewhere = TempDir::new().unwrap();
     let (_, other_key) = Authority::new().write_pair(&["localhost"], elsewhere.path());
-    for (certificate, key, complaint) in [
+    for (certificate, key, expected) in [
         (certificate.as_path(), other_key.as_path(), "private_key_file"),
         (certificate.as_path(), certificate.as_path(), "private_key_file"),
         (other_key.as_path(), other_key.as_path(), "certificate_file"),
@@ -99,7 +99,7 @@ async fn an_unusable_pair_is_rejected_at_startup() {
             ("AVAL__SERVER__TLS__PRIVATE_KEY_FILE", key.to_str().unwrap()),
         ])
         .await;
-        assert!(refused.contains(complaint), "{refused}");
+        assert!(refused.contains(expected), "{refused}");
     }
 }
 
@@ -111,7 +111,7 @@ async fn connection_limits_apply_below_tls() {
     let app = start(&authority, folder.path(), &limits).await;
     let first = authority.client(HTTP_1);
     assert!(is_trusted(&first, &app).await);
-    assert!(!is_trusted(&authority.client(HTTP_1), &app).await, "its connection must be the second");
+    assert!(!is_trusted(&authority.client(HTTP_1), &app).await, "the second connection must be refused");
     drop(first);
     eventually("the first connection to be closed", async || {
         is_trusted(&authority.client(HTTP_1), &app).await.then_some(())
@@ -129,7 +129,7 @@ async fn silent_connections_are_counted_and_do_not_block_handshakes() {
     ];
     let app = start(&authority, folder.path(), &limits).await;
     let refused = &app.engine().resources.metrics.http_connections_refused_total;
-    // All at the same time, so that the first ones have not reached their time limit when the client connects.
+    // All connect at the same time, so that the first ones have not reached their time limit when the client connects.
     let connecting = (0..299).map(|_| TcpStream::connect(app.address()));
     let mut silent = futures_util::future::try_join_all(connecting).await.unwrap();
     let client = authority.client(HTTP_1);
@@ -141,10 +141,10 @@ async fn silent_connections_are_counted_and_do_not_block_handshakes() {
         silent.push(TcpStream::connect(app.address()).await.unwrap());
     }
     eventually("a connection to be rejected", async || (address_limit.get() > 0).then_some(())).await;
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     let mut first = silent.swap_remove(0);
-    let reading = first.read_to_end(&mut said);
-    let _closed = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close it");
+    let reading = first.read_to_end(&mut received);
+    let _closed = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
     assert!(refused.with_label_values(&["tls_handshake"]).get() > 0);
 }
 
@@ -154,9 +154,10 @@ async fn a_client_that_never_finishes_its_handshake_is_disconnected() {
     let app = start(&authority, folder.path(), &[("AVAL__SERVER__REQUEST_HEAD_TIMEOUT_MS", "200")]).await;
     let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(&[0x16, 3, 1]).await.unwrap();
-    let mut said = Vec::new();
-    let reading = stream.read_to_end(&mut said);
-    let _closed_or_reset = tokio::time::timeout(PATIENCE, reading).await.expect("the server to close it");
+    let mut received = Vec::new();
+    let reading = stream.read_to_end(&mut received);
+    let _closed_or_reset =
+        tokio::time::timeout(PATIENCE, reading).await.expect("the server to close the connection");
 }
 
 /// A PostgreSQL that listens on a port and requires TLS.
@@ -167,17 +168,17 @@ struct TlsPostgres {
 }
 
 impl TlsPostgres {
-    /// Starts one with a certificate for `names`.
+    /// Starts a server with a certificate for `names`.
     async fn start(authority: &Authority, names: &[&str]) -> Self {
         let open = fs::Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().prefix("aval-tls-").permissions(open).tempdir().unwrap();
-        let wanted = EmbeddedSettings {
+        let options = EmbeddedSettings {
             durable: false,
             fallback_dir: folder.path().join("fallback"),
             ..EmbeddedSettings::new(folder.path().join("data"))
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let private = EmbeddedPostgres::start(wanted, logger).await.unwrap();
+        let private = EmbeddedPostgres::start(options, logger).await.unwrap();
         let program = fs::read_link(format!("/proc/{}/exe", private.pid().unwrap())).unwrap();
         let data = private.directory().to_owned();
         private.stop().await.unwrap();
@@ -239,9 +240,9 @@ async fn every_database_connection_is_encrypted_and_verified() {
     let notified = text(&mut database.get().await.unwrap(), "SELECT pg_notify('aval_jobs', '')").await;
     assert_eq!(notified.as_deref(), Some(""));
     tokio::time::timeout(PATIENCE, listener.next()).await.expect("a notification over TLS").unwrap();
-    let clear = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
+    let unencrypted = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
                  WHERE a.backend_type = 'client backend' AND NOT s.ssl";
-    assert_eq!(text(&mut database.get().await.unwrap(), clear).await.as_deref(), Some("0"));
+    assert_eq!(text(&mut database.get().await.unwrap(), unencrypted).await.as_deref(), Some("0"));
 }
 
 #[actix_rt::test]
@@ -250,14 +251,14 @@ async fn each_sslmode_verifies_as_documented() {
     let postgres = TlsPostgres::start(&authority, &["db.example"]).await;
     let root = authority.write(postgres.folder.path());
     let elsewhere = TempDir::new().unwrap();
-    let stranger = Authority::new().write(elsewhere.path());
+    let other_root = Authority::new().write(elsewhere.path());
     for (mode, root, connects) in [
         ("disable", None, false),
         ("prefer", None, true),
         ("require", None, true),
-        ("require", Some(&stranger), false),
+        ("require", Some(&other_root), false),
         ("verify-ca", Some(&root), true),
-        ("verify-ca", Some(&stranger), false),
+        ("verify-ca", Some(&other_root), false),
         ("verify-ca", None, false),
         ("verify-full", Some(&root), false),
         ("verify-full", None, false),

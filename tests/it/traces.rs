@@ -75,7 +75,7 @@ async fn the_spans_of_an_application_form_one_tree_across_two_instances() {
         )
         .await;
     let request = one(&spans, "POST /api/v1/applications");
-    assert_eq!(request.parent_id, "00f067aa0ba902b7", "the client's span");
+    assert_eq!(request.parent_id, "00f067aa0ba902b7", "the parent must be the client's span");
     assert_eq!(response, format!("00-{TRACE_ID}-{}-01", request.id));
     assert_eq!(request.attribute("http.response.status_code"), "201");
     assert_eq!(request.attribute("http.route"), "/api/v1/applications");
@@ -108,7 +108,7 @@ async fn the_spans_of_an_application_form_one_tree_across_two_instances() {
         assert!(!collector.has_received(personal), "{personal}");
     }
 
-    // The events name the spans that caused them.
+    // The events identify the spans that caused them.
     let mut traced = Vec::new();
     while traced.len() < 3 {
         let update = socket.json().await;
@@ -162,7 +162,7 @@ async fn a_request_without_a_trace_context_gets_one_that_its_job_and_events_carr
 }
 
 #[actix_rt::test]
-async fn requests_do_not_notice_a_collector_that_is_killed_stalls_and_comes_back() {
+async fn a_collector_that_is_killed_stalls_and_comes_back_does_not_affect_requests() {
     let mut collector = Collector::start();
     let exporting = collector.settings();
     let quick = [("AVAL__TELEMETRY__EXPORT_TIMEOUT_MS", "200"), ("AVAL__TELEMETRY__MAX_QUEUED_SPANS", "64")];

@@ -100,7 +100,7 @@ async fn an_operator_creates_changes_and_lists_accounts() {
     let listed = run(&app, &["list"], "").await.unwrap();
     assert!(listed.lines().any(|line| line.contains("rui.costa") && line.contains("user")), "{listed}");
 
-    for (line, input, complaint) in [
+    for (line, input, expected) in [
         (&["add", "Rui", "--role", "user"][..], "", "a name must be"),
         (&["add", "rui.costa", "--role", "user"], "", "conflict"),
         (&["add", "ana.lopez", "--role", "user", "--password-stdin"], "short\n", "12 to 128"),
@@ -109,7 +109,7 @@ async fn an_operator_creates_changes_and_lists_accounts() {
         (&["add", "x", "--role", "root"], "", "must be user, analyst or admin"),
     ] {
         let error = run(&app, line, input).await.unwrap_err();
-        assert!(error.contains(complaint), "{line:?}: {error}");
+        assert!(error.contains(expected), "{line:?}: {error}");
     }
 }
 
@@ -127,13 +127,13 @@ async fn an_operator_gets_tokens_and_keys_that_work() {
     let mut printed = Vec::new();
     api_key::run(args, settings(), Clock::system(), quiet(), &mut printed).await.unwrap();
     let key = String::from_utf8(printed).unwrap();
-    let known = app.with_key(key.trim()).get(ME).await.expect(200);
-    assert_eq!(known["account"], "key:core-banking");
-    assert!(known["valid_until"].is_string());
+    let account = app.with_key(key.trim()).get(ME).await.expect(200);
+    assert_eq!(account["account"], "key:core-banking");
+    assert!(account["valid_until"].is_string());
 }
 
 #[actix_rt::test]
-async fn production_shows_internals_only_to_admins_and_keys_with_that_scope() {
+async fn production_shows_internals_only_to_admins_and_keys_with_the_operations_scope() {
     let simulators = Country::ALL.map(|country| format!("AVAL__PROVIDERS__{country}__SIMULATOR"));
     let mut overrides = vec![
         ("AVAL_ENV", "production"),

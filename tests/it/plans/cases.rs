@@ -119,7 +119,7 @@ pub(super) const CASES: &[Case] = cases! {
     "applications::list::list_page of a day" [1] ["applications_pkey"] |sql, w| list(sql, w, ListFilter {
         from: w.application.created_at(), to: w.application.created_at().map(|at| at + TimeDelta::hours(1)), ..ListFilter::default() });
     "applications::list::list_page of one's own" [ALL] ["applications_"] |sql, w| applications::list_page(
-        sql, &w.keys, ownless(), own(), SortOrder::NewestFirst, PageStart::After(w.application), 21);
+        sql, &w.keys, all_applications(), own(), SortOrder::NewestFirst, PageStart::After(w.application), 21);
     "applications::list::list_page of changes" [ALL] ["applications_updated_at_id_idx", "applications_created_by_updated_at_id_idx"]
         |sql, w| async move {
             let filter = ListFilter { updated_since: Some(w.now - TimeDelta::hours(1)), ..ListFilter::default() };
@@ -131,9 +131,9 @@ pub(super) const CASES: &[Case] = cases! {
             Ok::<_, Error>(())
         };
     "applications::total::total" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
-        |sql, _w| applications::total(sql, ownless(), &Visibility::All, bounds());
+        |sql, _w| applications::total(sql, all_applications(), &Visibility::All, bounds());
     "applications::total::total of one's own" [ALL] ["application_counts_pkey", "outbox_offset_idx"]
-        |sql, _w| applications::total(sql, ownless(), own(), bounds());
+        |sql, _w| applications::total(sql, all_applications(), own(), bounds());
 
     "audit::list" [1] ["audit_logs_pkey"] |sql, w| audit::list(sql, &w.keys, w.application, |_| false);
     "decisions::store" [1] ["applications_pkey", "pending_jobs_pkey"]
@@ -149,7 +149,7 @@ pub(super) const CASES: &[Case] = cases! {
     "circuit_overrides::set" [0] [] |sql, w| async move { circuit_overrides::set(sql, &forced_open(w)).await };
 
     "failed_jobs::list::list_page" [0] ["failed_jobs_pkey"]
-        |sql, w| async move { failed_jobs::list_page(sql, &DeadLetterFilter::default(), Some(w.letter), 21).await };
+        |sql, w| async move { failed_jobs::list_page(sql, &DeadLetterFilter::default(), Some(w.dead_letter), 21).await };
     "failed_jobs::list::list_page of a status" [0] ["failed_jobs_status_idx"] |sql, _w| async move {
         let filter = DeadLetterFilter { status: Some(FailedJobStatus::Ignored), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
@@ -158,12 +158,12 @@ pub(super) const CASES: &[Case] = cases! {
         let filter = DeadLetterFilter { application_id: Some(w.application), ..DeadLetterFilter::default() };
         failed_jobs::list_page(sql, &filter, None, 21).await
     };
-    "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.letter);
+    "failed_jobs::get" [0] ["failed_jobs_pkey"] |sql, w| failed_jobs::get(sql, w.dead_letter);
     "failed_jobs::mark" [0] ["failed_jobs_pkey"]
-        |sql, w| async move { failed_jobs::mark(sql, w.letter, FailedJobStatus::Reviewed, &operator()).await };
+        |sql, w| async move { failed_jobs::mark(sql, w.dead_letter, FailedJobStatus::Reviewed, &operator()).await };
     "failed_jobs::retry::retry" [1] ["failed_jobs_pkey"] |sql, w| async move {
         // The result does not matter here.
-        let _ = failed_jobs::retry(sql, w.letter, &operator()).await;
+        let _ = failed_jobs::retry(sql, w.dead_letter, &operator()).await;
         Ok::<_, Error>(())
     };
     "failed_jobs::retry::retry_all" [ALL] ["failed_jobs_"] |sql, w| async move {
@@ -362,7 +362,7 @@ async fn list(sql: &mut AsyncPgConnection, w: &World, filter: ListFilter) -> ava
     applications::list_page(sql, &w.keys, &filter, all, order, start, 21).await.map(|page| page.len())
 }
 
-fn ownless() -> &'static ListFilter {
+fn all_applications() -> &'static ListFilter {
     static EVERYTHING: std::sync::LazyLock<ListFilter> = std::sync::LazyLock::new(ListFilter::default);
     &EVERYTHING
 }

@@ -1,4 +1,4 @@
-//! The log of a running application, kept in memory.
+//! The log of a running instance, kept in memory.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ impl CapturedLog {
         .await
     }
 
-    /// The same as separate lines.
+    /// Like [`Self::text`], as separate lines.
     pub(crate) async fn lines(&self) -> Vec<Value> {
         self.text().await.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

@@ -44,7 +44,7 @@ impl TestDatabase {
         Self { url: server.url_of(&name), name, server }
     }
 
-    /// Its URL.
+    /// The URL of the database.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -81,7 +81,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The shared server, with a new database.
+    /// The address of `database` on the shared server.
     pub(crate) fn of(database: &TestDatabase) -> Self {
         let (path, query) = database.url().split_once('?').unwrap();
         let socket = query.split('&').find_map(|pair| pair.strip_prefix("host=")).unwrap();
@@ -182,11 +182,11 @@ async fn prepare_template(url: &str) {
     if known.iter().any(|name| name.datname == template) {
         return;
     }
-    let half_made = format!("{template}_half_made");
-    admin.batch_execute(&format!("CREATE DATABASE {half_made}")).await.unwrap();
-    let half_made_url = url.replacen("/aval?", &format!("/{half_made}?"), 1);
-    aval::storage::migrations::run_pending(&half_made_url).await.unwrap();
-    let mut connection = connect(&half_made_url).await;
+    let unfinished = format!("{template}_unfinished");
+    admin.batch_execute(&format!("CREATE DATABASE {unfinished}")).await.unwrap();
+    let unfinished_url = url.replacen("/aval?", &format!("/{unfinished}?"), 1);
+    aval::storage::migrations::run_pending(&unfinished_url).await.unwrap();
+    let mut connection = connect(&unfinished_url).await;
     // The name comes from the folder and the schema from the compiled migrations. If they differed, the template would
     // stay wrong.
     let applied = text(&mut connection, "SELECT count(*) FROM __diesel_schema_migrations").await;
@@ -195,7 +195,7 @@ async fn prepare_template(url: &str) {
     let now = aval::clock::Clock::system().now();
     aval::storage::partitions::ensure(&mut connection, now, 1).await.unwrap();
     drop(connection);
-    let rename = format!("ALTER DATABASE {half_made} RENAME TO {template}");
+    let rename = format!("ALTER DATABASE {unfinished} RENAME TO {template}");
     while admin.batch_execute(&rename).await.is_err() {
         // The server may not have noticed yet that the connections above are closed.
         tokio::task::yield_now().await;
