@@ -1,4 +1,4 @@
-//! Observation of database statements: their duration by operation.
+//! Observation of database statements: their duration by operation, and their spans.
 //!
 //! Diesel reports the start and the end of each statement on a connection, in the task that runs it. Everything that is
 //! measured or traced per statement belongs in [`StatementObserver`]. Only the name of the operation leaves this module:
@@ -14,6 +14,7 @@ use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use super::operation;
 use crate::clock::Clock;
 use crate::telemetry::metrics::{Metrics, seconds};
+use crate::telemetry::trace::{self, KeyValue, SpanKind};
 
 /// Observes the statements of all sessions of a database. Cheap to clone.
 #[derive(Clone)]
@@ -32,7 +33,13 @@ impl StatementObserver {
         connection.set_instrumentation(SessionObserver { observer: self.clone(), started: None });
     }
 
-    fn finished(&self, operation: &str, took: Duration) {
+    fn finished(&self, operation: &str, took: Duration, failed: bool) {
+        let failure = failed.then_some("the statement failed");
+        trace::record(SpanKind::Client, took, failure, || {
+            let system = KeyValue::new("db.system.name", "postgresql");
+            let operation_name = KeyValue::new("db.operation.name", operation.to_owned());
+            (format!("postgresql {operation}"), vec![system, operation_name])
+        });
         self.metrics.db_query_duration_seconds.with_label_values(&[operation]).observe(seconds(took));
     }
 }
@@ -50,10 +57,11 @@ impl Instrumentation for SessionObserver {
             InstrumentationEvent::StartQuery { .. } => {
                 self.started = Some(self.observer.clock.monotonic());
             }
-            InstrumentationEvent::FinishQuery { query, .. } => {
+            InstrumentationEvent::FinishQuery { query, error, .. } => {
                 if let Some(started) = self.started.take() {
                     let took = self.observer.clock.monotonic().saturating_sub(started);
-                    let observe = |sql: &str| self.observer.finished(&operation::of(sql), took);
+                    let observe =
+                        |sql: &str| self.observer.finished(&operation::of(sql), took, error.is_some());
                     // Diesel has the text as one string at this point, so nothing is formatted.
                     let _ = write!(FirstPiece(Some(observe)), "{query}");
                 }

@@ -95,6 +95,15 @@ async fn the_spans_of_an_application_form_one_tree_across_two_instances() {
     assert_eq!(one(&spans, "apply_business_rules").parent_id, job.id);
     assert!(!spans.iter().any(|span| span.is_error), "{spans:#?}");
 
+    let statement = one(&spans, "postgresql insert_applications");
+    assert_eq!(
+        path(&spans, statement),
+        ["POST /api/v1/applications", "grouped_write", "commit_group", "postgresql insert_applications"]
+    );
+    let writes =
+        ["postgresql begin_jobs", "postgresql store_decisions"].map(|name| path(&spans, one(&spans, name)));
+    assert!(writes.iter().all(|path| path.contains(&"process_credit_application".to_owned())), "{writes:?}");
+
     assert_ne!(request.instance, job.instance);
     for span in &spans {
         let of_worker = path(&spans, span).iter().any(|name| name == "process_credit_application");

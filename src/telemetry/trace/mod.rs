@@ -200,14 +200,13 @@ pub async fn in_span<F: Future>(
     }
 }
 
-/// Records a child of the current span that ends now and took `took`, if the current span is recorded. `failure` marks it
-/// as failed and must not contain personal data.
+/// Records a child of the current span that ends now and took `took`, if the current span is recorded. `describe` returns
+/// its name and attributes. `failure` marks it as failed and must not contain personal data.
 pub fn record(
-    name: impl Into<Cow<'static, str>>,
     kind: SpanKind,
     took: Duration,
     failure: Option<&'static str>,
-    attributes: impl FnOnce() -> Vec<KeyValue>,
+    describe: impl FnOnce() -> (String, Vec<KeyValue>),
 ) {
     Context::map_current(|current| {
         let Some(Recorder(exporting)) = current.get::<Recorder>() else { return };
@@ -215,12 +214,13 @@ pub fn record(
             return;
         }
         let end = opentelemetry::time::now();
+        let (name, attributes) = describe();
         let builder = exporting
             .tracer
             .span_builder(name)
             .with_kind(kind)
             .with_start_time(end.checked_sub(took).unwrap_or(end))
-            .with_attributes(attributes());
+            .with_attributes(attributes);
         let mut span = exporting.tracer.build_with_context(builder, current);
         if let Some(failure) = failure {
             span.set_status(Status::error(failure));
