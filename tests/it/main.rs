@@ -74,6 +74,8 @@ mod monitoring;
 #[cfg(test)]
 mod newer_version;
 #[cfg(test)]
+mod observed_outage;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod pipeline;

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use aval::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
+
+use crate::support::promtool::promtool;
 
 const RULES: &str = "k8s/monitoring/rules";
 const TESTS: &str = "k8s/monitoring/tests";
@@ -30,16 +31,6 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     found.sort();
     assert!(!found.is_empty(), "{folder} has no {extension} files");
     found
-}
-
-fn promtool(arguments: &[&str], files: &[PathBuf]) {
-    let output = Command::new("promtool")
-        .args(arguments)
-        .args(files)
-        .output()
-        .expect("promtool, which scripts/install-missing.sh installs");
-    let report = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&report));
 }
 
 /// The values of a key in YAML: the rest of its line, or the more indented lines of a block.

@@ -12,6 +12,7 @@ pub(crate) mod engine;
 pub(crate) mod otlp;
 pub(crate) mod pgbouncer;
 pub(crate) mod process;
+pub(crate) mod promtool;
 pub(crate) mod redact;
 pub(crate) mod redis;
 pub(crate) mod standby;
