@@ -1,8 +1,8 @@
-//! What a command reads of an embedded PostgreSQL without starting it: where it is, its version, and how to connect to it
-//! while another process keeps it running.
+//! Describes an embedded PostgreSQL without starting it: its directory, its version, and the URL for connections while
+//! another process keeps it running.
 //!
 //! All functions fail with [`Error::Configuration`](crate::error::Error::Configuration) if the data directory is not
-//! readable or does not contain a cluster where it should.
+//! readable or does not contain a valid cluster.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub fn running_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
     running_url_of(settings, roles::SERVER)
 }
 
-/// As [`running_url`], for the owner of the schema.
+/// Like [`running_url`], but for the owner of the schema.
 pub fn running_owner_url(settings: &EmbeddedSettings) -> Result<Option<String>> {
     running_url_of(settings, roles::OWNER)
 }

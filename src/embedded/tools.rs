@@ -15,10 +15,10 @@ use super::program::clean_command;
 use super::running::existing_major;
 use crate::error::{Error, Result};
 
-/// The most that is kept of a program's messages.
+/// The maximum length of a program's messages that is kept, in bytes.
 const MESSAGES_BYTES: u64 = 16 * 1024;
 
-/// The size of the parts that a dump is read in.
+/// The size of the parts in which a dump is read, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// The programs of one installation.
@@ -90,7 +90,7 @@ impl Tools {
         let (input, messages) = (child.stdin.take(), child.stderr.take());
         let writing = async {
             let Some(mut input) = input else { return };
-            // A program that fails stops reading; its messages are the error.
+            // A program that fails stops reading. The error is then in its messages.
             if tokio::io::copy(&mut dump, &mut input).await.is_ok() {
                 let _ = input.shutdown().await;
             }

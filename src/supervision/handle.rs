@@ -6,7 +6,8 @@
 //! polling. Clients of a permanent actor hold a [`Handle`], which always refers to the newest actor.
 //!
 //! actix does not report the length of a mailbox. Therefore the handle counts the messages that it has sent and whose
-//! handling has not ended ([`Handle::measure`]). A message that is sent without waiting gets a task that waits for it.
+//! handling has not ended ([`Handle::measure`]). For a message that is sent without waiting, an asynchronous
+//! task waits until it is handled.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -61,24 +62,24 @@ struct Mailbox {
     /// All of them. Shared by all actors of the same name.
     unhandled: IntGauge,
     /// Those that were sent without waiting.
-    told: AtomicUsize,
-    /// The most messages of that kind.
+    sent_without_waiting: AtomicUsize,
+    /// The maximum number of messages that were sent without waiting.
     capacity: usize,
 }
 
 /// Counts a message from its sending until its handling has ended.
 struct Unhandled<A: Actor> {
     target: Arc<Target<A>>,
-    is_told: bool,
+    without_waiting: bool,
 }
 
 impl<A: Actor> Unhandled<A> {
-    fn count(target: &Arc<Target<A>>, is_told: bool) -> Self {
+    fn count(target: &Arc<Target<A>>, without_waiting: bool) -> Self {
         if let Some(mailbox) = target.mailbox.get() {
             mailbox.unhandled.inc();
-            mailbox.told.fetch_add(usize::from(is_told), Ordering::Relaxed);
+            mailbox.sent_without_waiting.fetch_add(usize::from(without_waiting), Ordering::Relaxed);
         }
-        Self { target: Arc::clone(target), is_told }
+        Self { target: Arc::clone(target), without_waiting }
     }
 }
 
@@ -86,7 +87,7 @@ impl<A: Actor> Drop for Unhandled<A> {
     fn drop(&mut self) {
         if let Some(mailbox) = self.target.mailbox.get() {
             mailbox.unhandled.dec();
-            mailbox.told.fetch_sub(usize::from(self.is_told), Ordering::Relaxed);
+            mailbox.sent_without_waiting.fetch_sub(usize::from(self.without_waiting), Ordering::Relaxed);
         }
     }
 }
@@ -107,7 +108,11 @@ impl<A: Actor> Handle<A> {
     /// Counts unhandled messages in `unhandled`. Of those that are sent without waiting, at most `capacity` may be
     /// unhandled. Called before the first message; further calls have no effect.
     pub(super) fn measure(&self, unhandled: IntGauge, capacity: usize) {
-        let _ = self.target.mailbox.set(Mailbox { unhandled, told: AtomicUsize::new(0), capacity });
+        let _ = self.target.mailbox.set(Mailbox {
+            unhandled,
+            sent_without_waiting: AtomicUsize::new(0),
+            capacity,
+        });
     }
 
     /// The actor's name in logs and metrics.
@@ -198,7 +203,8 @@ impl<A: Actor> Handle<A> {
     }
 
     fn is_full(&self) -> bool {
-        let is_full = |mailbox: &Mailbox| mailbox.told.load(Ordering::Relaxed) >= mailbox.capacity;
+        let is_full =
+            |mailbox: &Mailbox| mailbox.sent_without_waiting.load(Ordering::Relaxed) >= mailbox.capacity;
         self.target.mailbox.get().is_some_and(is_full)
     }
 }

@@ -92,7 +92,7 @@ impl Root {
         }
     }
 
-    /// Keeps an actor with a mailbox of this capacity running behind `handle`. `build` creates each instance on its
+    /// Keeps an actor with a mailbox of this capacity running behind `handle`. `build` creates each actor on its
     /// thread; the actor must hold the guard.
     pub fn keep<A>(
         &self,
