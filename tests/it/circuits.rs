@@ -48,8 +48,8 @@ async fn an_override_on_one_instance_applies_to_all_and_stops_all_calls() {
     wait_for_breaker(&second, "forced_open", "open").await;
 
     for app in [&first, &second] {
-        assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 1.0);
-        assert_eq!(app.metric(&mode_metric("PT", "Banco de Portugal")).await, 0.0);
+        assert_eq!(app.metric(&mode_metric("ES", "asnef_cirbe")).await, 1.0);
+        assert_eq!(app.metric(&mode_metric("PT", "banco_de_portugal")).await, 0.0);
         let id = app.submit(&spanish()).await;
         assert_eq!(app.decided(&id).await, "UNDER_REVIEW");
         assert_eq!(app.reasons(&id).await, ["PROVIDER_UNAVAILABLE"]);
@@ -81,7 +81,7 @@ async fn an_override_expires_without_a_poll() {
     wait_for_breaker(&app, "forced_open", "open").await;
     wait_for_breaker(&app, "auto", "closed").await;
     assert_eq!(spain(&app).await["override"], json!(null));
-    assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 0.0);
+    assert_eq!(app.metric(&mode_metric("ES", "asnef_cirbe")).await, 0.0);
 }
 
 #[actix_rt::test]
@@ -141,7 +141,7 @@ async fn with_a_breaker_forced_closed_calls_are_made_and_counted_despite_failure
         (&here["calls"], &here["failures"], &here["consecutive_failures"]),
         (&json!(3), &json!(3), &json!(3))
     );
-    assert_eq!(app.metric(&mode_metric("ES", "ASNEF-CIRBE")).await, 2.0);
+    assert_eq!(app.metric(&mode_metric("ES", "asnef_cirbe")).await, 2.0);
     let next = app.submit(&spanish()).await;
     assert_eq!(app.decided(&next).await, "APPROVED");
 }

@@ -15,7 +15,7 @@ use aval::domain::application::Country;
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-const LABELS: &str = r#"country="BR",provider="serasa_experian""#;
+const LABELS: &str = r#"country="BR",provider="serasa""#;
 
 /// The expression of the dashboard's panel with this title.
 fn panel(title: &str) -> String {
@@ -43,9 +43,7 @@ fn check_alert_and_dashboard(page: &str) {
     let firing = format!(
         "ALERTS{{alertname=\"AvalCircuitBreakerOpen\",alertstate=\"firing\",{LABELS},severity=\"warning\"}}"
     );
-    let expected = |expression: &str, labels: &str| {
-        json!({"expr": expression, "eval_time": "7m", "exp_samples": [{"labels": labels, "value": 1}]})
-    };
+    let expected = |expression: &str, labels: &str| json!({"expr": expression, "eval_time": "7m", "exp_samples": [{"labels": labels, "value": 1}]});
     let open = format!("({}) > 0", panel("Circuit breakers"));
     let test = json!({
         "rule_files": rules,
@@ -73,7 +71,9 @@ async fn an_outage_in_brazil_shows_in_metrics_trace_log_health_dashboard_and_ale
     let mut settings: Vec<_> = exporting.iter().map(|(key, value)| (*key, value.as_str())).collect();
     settings.push(("AVAL__PROVIDERS__DEFAULTS__BREAKER__OPEN_MS", "60000"));
     let app = TestApp::start(&settings).await;
-    app.post("/api/v1/test/inject-failure", &json!({"country": "BR", "failure_count": 100})).await.expect(200);
+    app.post("/api/v1/test/inject-failure", &json!({"country": "BR", "failure_count": 100}))
+        .await
+        .expect(200);
 
     let headers = [("traceparent", CALLER), ("content-type", "application/json")];
     let brazilian = body(Country::Br, "12345678909");
@@ -88,13 +88,15 @@ async fn an_outage_in_brazil_shows_in_metrics_trace_log_health_dashboard_and_ale
     assert_eq!(app.decided(&spain).await, "APPROVED", "the other countries are not affected");
 
     // Metrics.
-    let breaker = async |labels: &str| app.metric(&format!("provider_circuit_breaker_state{{{labels}}}")).await;
+    let breaker =
+        async |labels: &str| app.metric(&format!("provider_circuit_breaker_state{{{labels}}}")).await;
     assert_eq!(breaker(LABELS).await, 1.0);
     assert_eq!(breaker(r#"country="ES",provider="asnef_cirbe""#).await, 0.0);
     let opened = format!("provider_circuit_breaker_transitions_total{{{LABELS},to=\"open\"}}");
     assert_eq!(app.metric(&opened).await, 1.0);
-    let calls =
-        async |status: &str| app.metric(&format!("provider_calls_total{{{LABELS},status=\"{status}\"}}")).await;
+    let calls = async |status: &str| {
+        app.metric(&format!("provider_calls_total{{{LABELS},status=\"{status}\"}}")).await
+    };
     assert!(calls("server_error").await >= 5.0);
     assert_eq!(calls("success").await, 0.0);
 

@@ -35,8 +35,8 @@ use aval::storage::users::UserChange;
 use aval::storage::webhooks::{NewEvent, WebhookDecision, WebhookFilter};
 use aval::storage::{
     api_keys, applications, audit, circuit_events, circuit_overrides, decisions, failed_jobs, idempotency,
-    jobs, lanes, login_addresses, outbox, provider_retries, refresh_tokens, scheduled_runs, security_events,
-    staff_views, statistics, users, webhooks, ws_tickets,
+    jobs, lanes, login_addresses, outbox, overview, provider_retries, refresh_tokens, scheduled_runs,
+    security_events, staff_views, statistics, users, webhooks, ws_tickets,
 };
 use chrono::TimeDelta;
 use diesel_async::AsyncPgConnection;
@@ -171,6 +171,7 @@ pub(super) const CASES: &[Case] = cases! {
         failed_jobs::retry_all(sql, &RetryAll { filter, limit: 10, dry_run: false }, &operator()).await
     };
 
+    "overview::last_errors" [0] ["failed_jobs_pkey"] |sql, _w| overview::last_errors(sql, 5);
     "failed_jobs::list_of_application" [0] ["failed_jobs_application_idx"] |sql, w| failed_jobs::list_of_application(sql, w.application);
 
     "idempotency::begin" [0] ["idempotency_keys_pkey"] |sql, w| async move { idempotency::begin(sql, &keyed(w)).await };

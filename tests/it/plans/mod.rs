@@ -40,12 +40,14 @@ const BOUNDED: [(&str, &str, &str); 3] = [
 ];
 
 /// Functions without a case, with the reason. A name that ends with `::` stands for a whole module.
-const WITHOUT_PLAN: [(&str, &str); 12] = [
+const WITHOUT_PLAN: [(&str, &str); 14] = [
     ("migrations::status", "reads the list of migrations"),
     ("replica::replayed_until", "reads no table"),
     ("archive::", "moves and reads whole months, once per month or on an operator's command"),
     ("jobs::claim::explain_claim", "returns the plan of a claim"),
     ("partitions::ensure", "creates tables and reads none"),
+    ("overview::leaders", "reads locks and sessions, on an operator's command"),
+    ("overview::sessions", "reads sessions, on an operator's command"),
     ("partitions::months_ahead", "reads the catalogue"),
     ("partitions::job_history_before", "reads the catalogue"),
     ("partitions::drop_job_history", "drops a table and reads none"),
