@@ -32,7 +32,8 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// `logger` must write lines of every level. Metrics that are zero for all known label values, and the configured tracer, which exports on the current arbiter.
+    /// Metrics that are zero for all known label values, the configured log levels, and the configured tracer, which
+    /// exports on the current arbiter. `logger` must write lines of every level.
     ///
     /// # Errors
     /// [`crate::error::Error::Configuration`] if the trace exporter cannot be built.
