@@ -1,10 +1,10 @@
 # The commands for everyday work. `make` without a target lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test faults lint deployment bench dev migrate hooks coverage
+.PHONY: help run demo test test-pooler test-postgres faults lint deployment bench dev migrate hooks coverage
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## install what is missing, build, and serve http://localhost:8000
 	@scripts/install-missing.sh
@@ -16,6 +16,15 @@ demo: ## send applications of every country to the running server and follow the
 test: ## run every test and print the totals
 	@scripts/install-missing.sh for-tests
 	@scripts/test.sh
+
+test-pooler: ## run every test through PgBouncer in transaction mode
+	@scripts/install-missing.sh for-tests
+	@scripts/neighbours.sh pooler
+
+VERSION ?= 18
+test-postgres: ## run the tests that depend most on PostgreSQL on another version (VERSION=18)
+	@scripts/install-missing.sh for-tests
+	@scripts/neighbours.sh postgres $(VERSION)
 
 faults: ## run every fault several times and update the table in docs/reliability.md
 	@scripts/install-missing.sh for-tests

@@ -60,6 +60,41 @@ if ! command -v cargo > /dev/null; then
     exit 1
 fi
 
+# Installs the Debian packages named by its arguments.
+install() {
+    local package
+    if [ $# -eq 0 ]; then
+        return
+    fi
+    if ! command -v apt-get > /dev/null; then
+        say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer 1.21, curl, promtool, Python 3 or Node 18. Install with:"
+        say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl golang-github-prometheus python3 nodejs npm'
+        say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer prometheus python node'
+        exit 1
+    fi
+    # Uses env because sudo drops the environment.
+    if [ "$(id -u)" = 0 ]; then
+        as_root=(env DEBIAN_FRONTEND=noninteractive)
+    elif sudo -n true 2> /dev/null; then
+        as_root=(sudo -n env DEBIAN_FRONTEND=noninteractive)
+    else
+        say 'missing packages; installing them needs root. Run this, then repeat your command:'
+        say "  sudo apt-get update && sudo apt-get install -y $*"
+        exit 1
+    fi
+    say "installing with apt-get: $*"
+    "${as_root[@]}" apt-get update -qq
+    # Each in a subshell, so that its exit trap runs.
+    for package in "$@"; do
+        case $package in
+            postgresql) (install_debian_postgres) ;;
+            redis-server | pgbouncer | prometheus) (install_debian_server "$package") ;;
+            *) "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package" ;;
+        esac
+    done
+}
+
+exec < /dev/null
 missing=()
 command -v cc > /dev/null || missing+=(gcc libc6-dev)
 if [ -z "${DATABASE_URL:-}" ] || [ "${1:-}" = for-tests ]; then
@@ -77,36 +112,18 @@ if [ "${1:-}" = for-tests ]; then
     command -v node > /dev/null || missing+=(nodejs)
     command -v npm > /dev/null || missing+=(npm)
 fi
-if [ ${#missing[@]} -eq 0 ]; then
-    exit 0
-fi
+install "${missing[@]}"
 
-if ! command -v apt-get > /dev/null; then
-    say "missing: a C compiler, PostgreSQL 14 or newer (server programs) or, for tests, Redis 7, PgBouncer, curl, promtool, Python 3 or Node 18. Install with:"
-    say '  Fedora:  sudo dnf install gcc postgresql-server redis pgbouncer curl golang-github-prometheus python3 nodejs npm'
-    say '  macOS:   xcode-select --install; brew install postgresql@17 redis pgbouncer prometheus python node'
-    exit 1
+# Debian 12's PgBouncer is too old for Aval, which a test verifies. The other tests need a newer one.
+if [ "${1:-}" = for-tests ] && ! scripts/build-pgbouncer.sh check; then
+    missing=()
+    command -v make > /dev/null || missing+=(make)
+    command -v pkg-config > /dev/null || missing+=(pkg-config)
+    pkg-config --exists libevent 2> /dev/null || missing+=(libevent-dev)
+    pkg-config --exists openssl 2> /dev/null || missing+=(libssl-dev)
+    install "${missing[@]}"
+    say 'building PgBouncer for the tests (about half a minute)'
+    if ! scripts/build-pgbouncer.sh; then
+        say 'PgBouncer 1.21 or later could not be built, so the tests that need it will fail; install it to run them'
+    fi
 fi
-
-# Uses env because sudo drops the environment.
-if [ "$(id -u)" = 0 ]; then
-    as_root=(env DEBIAN_FRONTEND=noninteractive)
-elif sudo -n true 2> /dev/null; then
-    as_root=(sudo -n env DEBIAN_FRONTEND=noninteractive)
-else
-    say 'missing packages; installing them needs root. Run this, then repeat your command:'
-    say "  sudo apt-get update && sudo apt-get install -y ${missing[*]}"
-    exit 1
-fi
-
-say "installing with apt-get: ${missing[*]}"
-exec < /dev/null
-"${as_root[@]}" apt-get update -qq
-# The functions run in subshells, so that their exit traps run.
-for package in "${missing[@]}"; do
-    case $package in
-        postgresql) (install_debian_postgres) ;;
-        redis-server | pgbouncer | prometheus) (install_debian_server "$package") ;;
-        *) "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$package" ;;
-    esac
-done

@@ -66,7 +66,7 @@ pub use providers::{
     WhenOpen,
 };
 pub use secrets::{IndexKey, SealingKey, Secrets, SecretsSection, WebhookSecret};
-pub use server::{FaultSettings, ServerSettings, TlsSettings};
+pub use server::{FaultSettings, ServerSettings, TlsSettings, TlsVersion};
 pub use staff_views::StaffViewSettings;
 pub use telemetry::{TelemetrySettings, TraceExporter, TraceSampler};
 pub use webhooks::WebhookSettings;

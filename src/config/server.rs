@@ -68,8 +68,32 @@ pub struct TlsSettings {
     pub certificate_file: PathBuf,
     /// Private key (PEM); empty: plain HTTP.
     pub private_key_file: PathBuf,
+    /// The oldest version of TLS that clients may use.
+    pub min_version: TlsVersion,
     /// Interval at which the files are checked for a new certificate.
     pub reload_interval_ms: u64,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl TryFrom<String> for TlsVersion {
+    type Error = String;
+
+    fn try_from(version: String) -> std::result::Result<Self, Self::Error> {
+        match version.as_str() {
+            "1.2" => Ok(Self::V1_2),
+            "1.3" => Ok(Self::V1_3),
+            _ => Err(format!("server.tls.min_version is {version:?} but must be \"1.2\" or \"1.3\"")),
+        }
+    }
 }
 
 impl TlsSettings {

@@ -8,15 +8,16 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use slog::{Logger, error, info};
 
-use crate::config::TlsSettings;
+use crate::config::{TlsSettings, TlsVersion};
 use crate::error::{Error, Result};
 
 /// The contents of both files.
@@ -86,12 +87,20 @@ pub(super) fn server_config(settings: &TlsSettings, logger: &Logger) -> Result<S
     let reloading = reload_when_changed(settings.clone(), pair, Arc::downgrade(&current), logger.clone());
     actix_rt::spawn(reloading);
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions(settings.min_version))
         .map_err(Error::internal)?
         .with_no_client_auth()
         .with_cert_resolver(current);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// The versions from `min` on.
+fn versions(min: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
+    match min {
+        TlsVersion::V1_2 => vec![&TLS13, &TLS12],
+        TlsVersion::V1_3 => vec![&TLS13],
+    }
 }
 
 async fn reload_when_changed(

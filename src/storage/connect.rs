@@ -108,6 +108,18 @@ impl Connector {
         Session::begin(client, connection, facts).await
     }
 
+    /// The `server_version` that a server reports at the start of a connection to `database`; `None` if it refuses.
+    pub(super) async fn server_version(&self, database: &str) -> Option<String> {
+        const PARAMETER: &str = "server_version";
+        let mut config = self.config.clone();
+        config.dbname(database).target_session_attrs(TargetSessionAttrs::Any);
+        let version = match self.tls.clone() {
+            Some(tls) => config.connect(tls).await.ok()?.1.parameter(PARAMETER)?.to_owned(),
+            None => config.connect(NoTls).await.ok()?.1.parameter(PARAMETER)?.to_owned(),
+        };
+        Some(version)
+    }
+
     /// Opens a session over the first Unix socket that accepts one.
     async fn open_local(&self, facts: Arc<SessionFacts>) -> std::result::Result<Session, ConnectionError> {
         let mut config = self.config.clone();

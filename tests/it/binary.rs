@@ -19,7 +19,7 @@ async fn a_server_stops_gracefully_on_a_signal_and_logs_it_last() {
 fn stop_with(database: &TestDatabase, sent_signal: Signal) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_aval"))
         .arg("serve")
-        .env("DATABASE_URL", database.url())
+        .envs(database.variables())
         .env("AVAL__DATABASE__PARTITIONS_AHEAD_MONTHS", "1")
         .env("PORT", "0")
         .stdin(Stdio::null())
@@ -59,7 +59,7 @@ async fn migrating_in_production_needs_no_secrets_and_prints_one_line() {
     let migrated = Command::new(env!("CARGO_BIN_EXE_aval"))
         .arg("migrate")
         .env("AVAL_ENV", "production")
-        .env("DATABASE_URL", database.url())
+        .envs(database.variables())
         .output()
         .unwrap();
     let printed = String::from_utf8(migrated.stderr).unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::accounts;
 use crate::support::db::TestDatabase;
-use crate::support::engine::settings;
+use crate::support::engine::settings_on;
 
 fn arguments(url: String, token: &str, with_outages: bool) -> DemoArgs {
     DemoArgs {
@@ -39,12 +39,11 @@ async fn demonstrate(with_outages: bool) -> Value {
 async fn demonstrate_with(overrides: &[(&str, &str)], changed: impl Fn(DemoArgs) -> DemoArgs) -> Value {
     let database = TestDatabase::create().await;
     let own = [
-        ("DATABASE_URL", database.url()),
         ("PORT", "0"),
         ("AVAL__APPLICATIONS__DUPLICATE_WINDOW_HOURS", "24"),
         ("AVAL__PROVIDERS__DEFAULTS__CALL__CALL_TIMEOUT_MS", "500"),
     ];
-    let settings = settings(&[&own, overrides].concat());
+    let settings = settings_on(&database, &[&own, overrides].concat());
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     let app = App::start(settings, Clock::system(), logger).await.unwrap();
     accounts::create(&mut database.connect().await).await;

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User};
 use tempfile::TempDir;
 
+use crate::support::db::program_folder;
 use crate::support::{PATIENCE, eventually};
 
 fn quiet() -> slog::Logger {
@@ -29,6 +30,7 @@ fn settings(root: &Path) -> EmbeddedSettings {
     EmbeddedSettings {
         durable: false,
         start_timeout: PATIENCE,
+        bin_dir: program_folder(),
         fallback_dir: root.join("fallback"),
         ..EmbeddedSettings::new(root.join("data"))
     }

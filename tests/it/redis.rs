@@ -528,7 +528,7 @@ async fn connections_to_redis_are_encrypted_and_verified() {
     let (authority, other_authority) = (Authority::new(), Authority::new());
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let (certificate, key) = authority.write_pair(&["127.0.0.1"], folders[0].path());
-    let redis = RedisServer::start_with_tls(certificate, key);
+    let redis = RedisServer::start_with_tls_1_2(certificate, key);
     let url = redis.url();
     assert!(url.starts_with("rediss://"));
     for (roots, state, answered) in [

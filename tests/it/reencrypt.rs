@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use crate::support::app::TestApp;
 use crate::support::builders::{body, samples, with};
 use crate::support::db::{TestDatabase, execute, text};
-use crate::support::engine::{application, key_ring, settings};
+use crate::support::engine::{application, key_ring, settings, settings_on};
 
 const OLD: (&str, &str) = ("ENCRYPTION_KEY", "Zk1vV2sXc0yq7mP3tJ9rB5uH8dL4nA6wEoGiTzQxCfY=");
 const NEW: (&str, &str) = ("ENCRYPTION_KEY", "b7Qx2NfLr9Yk4TzW1vHc8mGd3PjSe6uAoXi5RtZq0Bw=");
@@ -45,9 +45,8 @@ async fn run(
     variables: &[(&str, &str)],
     on_progress: impl FnMut(Progress),
 ) -> Result<u64> {
-    let url = [("DATABASE_URL", database.url())];
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    let settings = settings(&[&url, variables].concat());
+    let settings = settings_on(database, variables);
     reencrypt(settings, 7, &Clock::system(), &logger, on_progress).await
 }
 
@@ -358,7 +357,7 @@ async fn the_command_reports_the_number_of_resealed_rows() {
     sealed_with_the_old_key(&database, 5).await;
     let run_command = |variable: (&str, &str)| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aval"));
-        command.arg("reencrypt").env("DATABASE_URL", database.url());
+        command.arg("reencrypt").envs(database.variables());
         command.envs(crate::support::engine::SECRETS).env(variable.0, variable.1).output().unwrap()
     };
     let done = run_command(NEW_AND_OLD);

@@ -1,5 +1,6 @@
-//! TLS of Aval's own server and of its connections to PostgreSQL.
+//! TLS: of the server, also for WebSockets, and to PostgreSQL. `redis.rs` tests TLS to Redis.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -8,18 +9,22 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use actix_web::http::Version;
+use aval::config::Settings;
 use aval::embedded::{EmbeddedPostgres, EmbeddedSettings};
 use aval::storage::connect::connect;
 use aval::storage::leadership::Leadership;
 use aval::storage::listener::Listener;
 use aval::storage::{Database, migrations};
+use rustls::version::{TLS12, TLS13};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, TestSocket};
+use crate::support::builders::spanish;
 use crate::support::certificates::Authority;
-use crate::support::db::text;
+use crate::support::db::{program_folder, text};
 use crate::support::engine::{key_ring, settings};
 use crate::support::{PATIENCE, eventually};
 
@@ -80,6 +85,60 @@ async fn a_new_certificate_is_used_without_a_restart_unless_it_is_invalid() {
     })
     .await;
     assert!(!is_trusted(&old.client(HTTP_1), &app).await);
+}
+
+#[actix_rt::test]
+async fn clients_need_tls_1_3_unless_the_configuration_permits_1_2() {
+    let authority = Authority::new();
+    for (min_version, takes_1_2) in [(None, false), (Some("1.3"), false), (Some("1.2"), true)] {
+        let folder = TempDir::new().unwrap();
+        let set = min_version.map(|version| ("AVAL__SERVER__TLS__MIN_VERSION", version));
+        let app = start(&authority, folder.path(), set.as_slice()).await;
+        let accepts = async |version| is_trusted(&authority.client_with(HTTP_1, &[version]), &app).await;
+        assert!(accepts(&TLS13).await, "{min_version:?}");
+        assert_eq!(accepts(&TLS12).await, takes_1_2, "{min_version:?}");
+    }
+    let refused = Settings::from_variables(&HashMap::from([(
+        "AVAL__SERVER__TLS__MIN_VERSION".to_owned(),
+        "1.1".to_owned(),
+    )]));
+    let error = refused.expect_err("TLS 1.1").to_string();
+    assert!(error.contains("server.tls.min_version"), "{error}");
+}
+
+#[actix_rt::test]
+async fn a_websocket_over_tls_gets_updates_and_stays_open_when_the_certificate_changes() {
+    let (old, new, folder) = (Authority::new(), Authority::new(), TempDir::new().unwrap());
+    let app = start(&old, folder.path(), &[]).await;
+    let host = format!("localhost:{}", app.address().port());
+    let decided = async |client: &awc::Client, socket: &mut TestSocket| {
+        let request = client.post(format!("https://{host}/api/v1/applications")).bearer_auth(&app.token);
+        let mut answer = request.send_json(&spanish()).await.unwrap();
+        let created: Value = answer.json().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 201, "{created}");
+        let id = created["id"].as_str().unwrap();
+        let statuses = socket.updates_until(id, "APPROVED").await;
+        assert_eq!(statuses.first().map(String::as_str), Some("PENDING"));
+    };
+    let subscriber = async |authority: &Authority| {
+        let url = format!("wss://{host}/api/v1/ws");
+        let mut socket = TestSocket::open(&authority.client(HTTP_1), &url).await?;
+        assert_eq!(socket.authenticate(&app.token).await["type"], "authenticated");
+        socket.subscribe(&json!({"channel": "applications"})).await;
+        Some(socket)
+    };
+    let mut socket = subscriber(&old).await.expect("a WebSocket over TLS");
+    decided(&old.client(HTTP_2), &mut socket).await;
+
+    new.write_pair(&["localhost"], folder.path());
+    eventually("the new certificate to be used", async || {
+        is_trusted(&new.client(HTTP_1), &app).await.then_some(())
+    })
+    .await;
+    decided(&new.client(HTTP_2), &mut socket).await;
+    assert!(subscriber(&old).await.is_none(), "new connections must get the new certificate");
+    let mut socket = subscriber(&new).await.expect("a WebSocket with the new certificate");
+    decided(&new.client(HTTP_2), &mut socket).await;
 }
 
 #[actix_rt::test]
@@ -168,12 +227,18 @@ struct TlsPostgres {
 }
 
 impl TlsPostgres {
-    /// Starts a server with a certificate for `names`.
+    /// Starts one with a certificate for `names` and all versions of TLS that it supports.
     async fn start(authority: &Authority, names: &[&str]) -> Self {
+        Self::start_with(authority, names, "").await
+    }
+
+    /// Like the above, with `newest` as the newest version of TLS.
+    async fn start_with(authority: &Authority, names: &[&str], newest: &str) -> Self {
         let open = fs::Permissions::from_mode(0o755);
         let folder = tempfile::Builder::new().prefix("aval-tls-").permissions(open).tempdir().unwrap();
         let options = EmbeddedSettings {
             durable: false,
+            bin_dir: program_folder(),
             fallback_dir: folder.path().join("fallback"),
             ..EmbeddedSettings::new(folder.path().join("data"))
         };
@@ -196,6 +261,7 @@ impl TlsPostgres {
             .arg(&data)
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"])
             .args(["-c", "unix_socket_directories=", "-c", "logging_collector=off"])
+            .args(["-c", &format!("ssl_max_protocol_version={newest}")])
             .uid(owner.uid())
             .gid(owner.gid())
             .current_dir("/")
@@ -243,6 +309,19 @@ async fn every_database_connection_is_encrypted_and_verified() {
     let unencrypted = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
                  WHERE a.backend_type = 'client backend' AND NOT s.ssl";
     assert_eq!(text(&mut database.get().await.unwrap(), unencrypted).await.as_deref(), Some("0"));
+}
+
+#[actix_rt::test]
+async fn connections_to_postgresql_work_with_tls_1_2_and_prefer_1_3() {
+    const VERSION: &str = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let authority = Authority::new();
+    for (newest, expected) in [("TLSv1.2", "TLSv1.2"), ("", "TLSv1.3")] {
+        let postgres = TlsPostgres::start_with(&authority, &["127.0.0.1"], newest).await;
+        let root = authority.write(postgres.folder.path());
+        let url = postgres.url(&format!("sslmode=verify-full&sslrootcert={}", root.display()));
+        let mut connection = connect(&url).await.unwrap();
+        assert_eq!(text(&mut connection, VERSION).await.as_deref(), Some(expected));
+    }
 }
 
 #[actix_rt::test]

@@ -16,7 +16,7 @@ use super::{ME, login, me};
 use crate::support::accounts::{ADMIN, ANALYST, USER};
 use crate::support::app::TestApp;
 use crate::support::db::TestDatabase;
-use crate::support::engine::settings;
+use crate::support::engine::settings_on;
 
 #[derive(Parser)]
 struct UserLine {
@@ -37,7 +37,7 @@ fn quiet() -> slog::Logger {
 /// Runs `aval user …` on the database of `app`. Returns its output or the error.
 async fn run(app: &TestApp, line: &[&str], input: &str) -> Result<String, String> {
     let args = UserLine::try_parse_from(["user"].iter().chain(line)).map_err(|error| error.to_string())?.args;
-    let settings = settings(&[("DATABASE_URL", app.database.url())]);
+    let settings = settings_on(&app.database, &[]);
     let mut output = Vec::new();
     user::run(args, settings, Clock::system(), quiet(), Cursor::new(input.to_owned()), &mut output)
         .await
@@ -66,11 +66,10 @@ async fn the_first_start_creates_one_admin_even_if_two_instances_start_together(
 async fn an_instance_is_not_ready_before_the_first_account_exists() {
     let database = TestDatabase::create().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let own = [("AVAL__DATABASE__URL", database.url().to_owned()), ("AVAL__SERVER__PORT", port.to_string())];
-    let own = own.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let settings = settings_on(&database, &[("AVAL__SERVER__PORT", &port.to_string())]);
     let ready = format!("http://127.0.0.1:{port}/health/ready");
     let status = async || awc::Client::default().get(&ready).send().await.unwrap().status().as_u16();
-    let app = App::start_after(settings(&own), Clock::system(), quiet(), async |engine| {
+    let app = App::start_after(settings, Clock::system(), quiet(), async |engine| {
         assert_eq!(status().await, 503);
         engine.accounts.make_first_admin().await?;
         assert_eq!(status().await, 503);
@@ -116,7 +115,7 @@ async fn an_operator_creates_changes_and_lists_accounts() {
 #[actix_rt::test]
 async fn an_operator_gets_tokens_and_keys_that_work() {
     let app = TestApp::start_idle().await;
-    let settings = || settings(&[("DATABASE_URL", app.database.url())]);
+    let settings = || settings_on(&app.database, &[]);
     let mut printed = Vec::new();
     let args = TokenArgs { user: USER.to_owned(), minutes: 5 };
     token::run(args, settings(), Clock::system(), quiet(), &mut printed).await.unwrap();

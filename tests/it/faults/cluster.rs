@@ -167,7 +167,7 @@ impl Cluster {
     }
 
     fn instance(&self, number: usize, roles: &str) -> Instance {
-        let database = ChaosProxy::start(Upstream::Unix(self.server.socket_file()));
+        let database = ChaosProxy::start(Upstream::Unix(self.server.serving_socket_file()));
         let direct = ChaosProxy::start(Upstream::Unix(self.server.socket_file()));
         let url_through = |proxy: &ChaosProxy| {
             format!("postgresql://aval@{}/{}?sslmode=disable", proxy.address(), self.server.database)

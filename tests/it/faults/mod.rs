@@ -26,7 +26,7 @@ use self::cluster::{Cluster, LEASE};
 use self::report::Run;
 use self::workload::{History, Workload};
 use crate::support::chaos_proxy::Link;
-use crate::support::db::{Server, TestDatabase, execute};
+use crate::support::db::{Server, TestDatabase, execute, has_pooler};
 use crate::support::{eventually, pace};
 
 /// The number of applications accepted before a fault, and again after it.
@@ -150,6 +150,10 @@ impl Fault {
                 execute(&mut sql, kill).await.unwrap();
                 pace(duration).await;
                 execute(&mut sql, &format!("{alter} RESET default_transaction_read_only")).await.unwrap();
+                // The setting applies to new sessions only, unlike a promotion, and only the pooler can close its sessions.
+                if has_pooler() {
+                    execute(&mut sql, kill).await.unwrap();
+                }
             }
             Self::SilenceListeners => {
                 cluster.instances.iter().for_each(|instance| instance.direct.set(Link::Silent));

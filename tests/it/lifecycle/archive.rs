@@ -14,14 +14,14 @@ use crate::support::accounts::OTHER;
 use crate::support::app::TestApp;
 use crate::support::builders::spanish;
 use crate::support::db::{TestDatabase, connect, execute, text};
-use crate::support::engine::settings;
+use crate::support::engine::settings_on;
 use crate::webhooks::confirmed;
 
 const PARTS: [&str; 4] = ["", "/status", "/audit", "/decision"];
 
 /// Opens the database as an operator's command does.
 async fn months(app: &TestApp) -> Months {
-    let settings = settings(&[("DATABASE_URL", app.database.url())]);
+    let settings = settings_on(&app.database, &[]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     Months::open(settings, &Clock::system(), &logger).await.unwrap()
 }
@@ -359,7 +359,7 @@ async fn re_encryption_names_the_archived_months_that_still_need_the_old_key() {
     run(&app, "archive").await;
     let both = format!("{NEW},{OLD}");
     let reseal = async || {
-        let settings = settings(&[("DATABASE_URL", app.database.url()), ("ENCRYPTION_KEY", &both)]);
+        let settings = settings_on(&app.database, &[("ENCRYPTION_KEY", &both)]);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         reencrypt(settings, 100, &Clock::system(), &logger, |_| {}).await
     };

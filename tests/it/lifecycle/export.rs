@@ -11,10 +11,10 @@ use diesel_async::SimpleAsyncConnection as _;
 use super::{model, old_application, run, started};
 use crate::support::app::TestApp;
 use crate::support::db::{TestDatabase, execute};
-use crate::support::engine::{SECRETS, settings};
+use crate::support::engine::{SECRETS, settings_on};
 
 async fn months(database: &TestDatabase) -> Months {
-    let settings = settings(&[("DATABASE_URL", database.url())]);
+    let settings = settings_on(database, &[]);
     let logger = slog::Logger::root(slog::Discard, slog::o!());
     Months::open(settings, &Clock::system(), &logger).await.unwrap()
 }
@@ -156,7 +156,7 @@ async fn an_operator_archives_exports_and_verifies_from_the_command_line() {
     let file = folder.path().join("2024-03.jsonl.gz").into_os_string().into_string().unwrap();
     let aval = |arguments: &[&str]| -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aval"));
-        command.arg("archive").args(arguments).env("DATABASE_URL", app.database.url());
+        command.arg("archive").args(arguments).envs(app.database.variables());
         command.envs(SECRETS).output().unwrap()
     };
     let prints = |arguments: &[&str], expected: &str| {

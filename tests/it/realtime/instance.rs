@@ -175,12 +175,13 @@ async fn resources(database: &TestDatabase, name: &str, overrides: &[(&str, &str
     let variables: HashMap<String, String> = quick
         .iter()
         .chain(&SECRETS)
+        .chain(&database.variables())
         .chain(overrides)
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     let settings = Settings::from_variables(&variables).unwrap();
     Resources {
-        database: Database::connect(database.url(), &settings.database, key_ring(&settings), None)
+        database: Database::connect(&settings.database.url, &settings.database, key_ring(&settings), None)
             .await
             .unwrap(),
         secrets: Arc::new(settings.complete_secrets(&Clock::system()).unwrap()),

@@ -24,7 +24,7 @@ use super::accounts::{self, ADMIN, Caller};
 use super::captured_log::CapturedLog;
 use super::contract::Contract;
 use super::db::{TestDatabase, text};
-use super::engine::settings;
+use super::engine::settings_on;
 use super::{PATIENCE, eventually};
 
 /// The largest response that a test reads, in bytes.
@@ -88,9 +88,9 @@ impl TestApp {
     /// Tries to start an instance with an invalid configuration and returns the error.
     pub(crate) async fn refusal(overrides: &[(&str, &str)]) -> String {
         let database = TestDatabase::create().await;
-        let own = [("AVAL__DATABASE__URL", database.url()), ("AVAL__SERVER__PORT", "0")];
+        let settings = settings_on(&database, &[&[("AVAL__SERVER__PORT", "0")], overrides].concat());
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let started = App::start(settings(&[&own, overrides].concat()), Clock::system(), logger).await;
+        let started = App::start(settings, Clock::system(), logger).await;
         started.err().expect("a refusal").to_string()
     }
 
@@ -120,13 +120,12 @@ impl TestApp {
         overrides: &[(&str, &str)],
     ) -> Self {
         let own = [
-            ("AVAL__DATABASE__URL", database.url()),
             ("AVAL__SERVER__PORT", "0"),
             ("AVAL__SERVER__WORKERS", "1"),
             ("AVAL__FAULTS__INJECTION", "true"),
             ("AVAL__LOG__LEVEL", "trace"),
         ];
-        let settings = settings(&[&own, overrides].concat());
+        let settings = settings_on(&database, &[&own, overrides].concat());
         let log = CapturedLog::new(LogLevel::Trace, &clock);
         let app = App::start(settings, clock, log.logger.clone()).await.unwrap();
         accounts::create(&mut database.connect().await).await;

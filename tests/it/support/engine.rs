@@ -80,6 +80,14 @@ pub(crate) fn settings(overrides: &[(&str, &str)]) -> Settings {
     Settings::from_variables(&variables).unwrap()
 }
 
+/// Like [`settings`], with the URLs of `database` unless `overrides` has one.
+pub(crate) fn settings_on(database: &TestDatabase, overrides: &[(&str, &str)]) -> Settings {
+    let has_url = overrides.iter().any(|(key, _)| ["DATABASE_URL", "AVAL__DATABASE__URL"].contains(key));
+    let urls = database.variables();
+    let urls = if has_url { &[] } else { &urls[..] };
+    settings(&[urls, overrides].concat())
+}
+
 /// A running engine.
 pub(crate) struct TestEngine {
     pub(crate) engine: Engine,
@@ -132,11 +140,10 @@ impl TestEngine {
 /// Starts an engine on a database that other engines may already use.
 pub(crate) async fn start_engine(database: &TestDatabase, overrides: &[(&str, &str)]) -> Engine {
     let logger = slog::Logger::root(slog::Discard, slog::o!());
-    let settings = Arc::new(settings(overrides));
+    let settings = Arc::new(settings_on(database, overrides));
     let telemetry = Telemetry::new(&settings, &Clock::system(), logger, &aval::app::known_labels()).unwrap();
-    Engine::start(settings, database.url(), telemetry, Clock::system(), CancellationToken::new())
-        .await
-        .unwrap()
+    let url = settings.database.url.clone();
+    Engine::start(settings, &url, telemetry, Clock::system(), CancellationToken::new()).await.unwrap()
 }
 
 /// An application that its country's rules approve if the report for its document is clean.

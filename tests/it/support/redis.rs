@@ -43,8 +43,8 @@ impl RedisServer {
         Self::start_at(free_port(), None)
     }
 
-    /// Like [`Self::start_with_port`], with TLS.
-    pub(crate) fn start_with_tls(certificate: PathBuf, key: PathBuf) -> Self {
+    /// Like the above, with TLS 1.2 and no newer version.
+    pub(crate) fn start_with_tls_1_2(certificate: PathBuf, key: PathBuf) -> Self {
         Self::start_at(free_port(), Some((certificate, key)))
     }
 
@@ -117,6 +117,8 @@ impl RedisServer {
                 key.into(),
                 "--tls-auth-clients".into(),
                 "no".into(),
+                "--tls-protocols".into(),
+                "TLSv1.2".into(),
             ],
         }
     }
