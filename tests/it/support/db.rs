@@ -210,6 +210,10 @@ async fn prepare_template(url: &str) {
         datname: String,
     }
     let mut admin = connect(url).await;
+    // A test database lives for seconds. On a busy machine, an automatic ANALYZE of one of its tables can hold a lock for
+    // longer than the archive waits, and hundreds of databases keep the workers busy.
+    execute(&mut admin, "ALTER SYSTEM SET autovacuum = off").await.unwrap();
+    execute(&mut admin, "SELECT pg_reload_conf()").await.unwrap();
     let query =
         "SELECT datname::text FROM pg_database WHERE datname LIKE 'test\\_%' OR datname LIKE 'template\\_%'";
     let known: Vec<Name> = diesel::sql_query(query).load(&mut admin).await.unwrap();
