@@ -152,6 +152,7 @@ pub(crate) fn shared_url(home: &Path, database: &str) -> String {
 
 /// Starts the shared pooler for the server at `socket` unless it is running, and returns its process id. It outlives this
 /// process.
+#[expect(clippy::zombie_processes, reason = "it must outlive this process")]
 pub(crate) async fn start_shared(socket: &Path, home: &Path) -> i32 {
     let folder = shared_folder(home);
     SystemUser::for_servers().make_folder(&folder);
@@ -165,7 +166,7 @@ pub(crate) async fn start_shared(socket: &Path, home: &Path) -> i32 {
             pid_file.display(),
             folder.join("pgbouncer.log").display()
         );
-        let _outlives_this_process = spawn(&Program::current(), &folder, socket, &listening);
+        spawn(&Program::current(), &folder, socket, &listening);
         eventually("PgBouncer to listen", async || connects().then_some(())).await;
     }
     let pid = fs::read_to_string(pid_file).unwrap();
