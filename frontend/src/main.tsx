@@ -12,6 +12,7 @@ import { Providers } from './app/providers';
 import { createConsoleRouter } from './app/router';
 import { startTranslations } from './i18n/i18n';
 import { startLiveUpdates } from './live/connection';
+import { startOperationsFeed } from './live/operations-feed';
 import { onSessionChange } from './session/session';
 
 const RETRIES = 2;
@@ -38,6 +39,7 @@ onSessionChange(() => {
 
 await startTranslations();
 startLiveUpdates();
+startOperationsFeed();
 
 const root = document.getElementById('root');
 if (root === null) throw new Error('index.html has no element for the console');

@@ -10,7 +10,8 @@ import {
     Outlet,
     redirect,
 } from '@tanstack/react-router';
-import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, STATUSES } from '../api/types';
+import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, type Role, STATUSES } from '../api/types';
+import { isAtLeast } from '../session/roles';
 import { currentSession } from '../session/session';
 import { NotFoundPage, RouteFailure } from './not-found';
 import { Shell } from './shell';
@@ -55,6 +56,14 @@ const shell = createRoute({
     },
     component: Shell,
 });
+
+/** Refuses accounts without the role. Their first page opens instead. */
+function needs(role: Role) {
+    return () => {
+        const session = currentSession();
+        if (session !== undefined && !isAtLeast(session.role, role)) throw redirect({ to: '/console/applications' });
+    };
+}
 
 const shellIndex = createRoute({
     getParentRoute: () => shell,
@@ -136,12 +145,75 @@ const statistics = createRoute({
     component: lazyRouteComponent(() => import('../pages/statistics/statistics'), 'StatisticsPage'),
 });
 
+const circuits = createRoute({
+    getParentRoute: () => shell,
+    path: 'circuits',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/circuits'), 'CircuitsPage'),
+});
+
+const jobs = createRoute({
+    getParentRoute: () => shell,
+    path: 'jobs',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/jobs'), 'JobsPage'),
+});
+
+const lanes = createRoute({
+    getParentRoute: () => shell,
+    path: 'lanes',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/lanes'), 'LanesPage'),
+});
+
+const deadLetters = createRoute({
+    getParentRoute: () => shell,
+    path: 'dead-letters',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/dead-letters'), 'DeadLettersPage'),
+});
+
+const live = createRoute({
+    getParentRoute: () => shell,
+    path: 'live',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/operations/live'), 'LivePage'),
+});
+
+const users = createRoute({
+    getParentRoute: () => shell,
+    path: 'users',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/accounts/users'), 'UsersPage'),
+});
+
+const apiKeys = createRoute({
+    getParentRoute: () => shell,
+    path: 'api-keys',
+    beforeLoad: needs('admin'),
+    component: lazyRouteComponent(() => import('../pages/accounts/api-keys'), 'ApiKeysPage'),
+});
+
 const notFound = createRoute({ getParentRoute: () => shell, path: '$', component: NotFoundPage });
 
 const tree = root.addChildren([
     start,
     signIn,
-    shell.addChildren([shellIndex, applications, application, create, statistics, notFound]),
+    shell.addChildren([
+        shellIndex,
+        applications,
+        application,
+        create,
+        statistics,
+        circuits,
+        jobs,
+        lanes,
+        deadLetters,
+        live,
+        users,
+        apiKeys,
+        notFound,
+    ]),
 ]);
 
 export function createConsoleRouter(queryClient: QueryClient) {

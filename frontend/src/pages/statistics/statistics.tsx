@@ -1,4 +1,4 @@
-import { Card, Group, NativeSelect, SimpleGrid, Stack, Table, Text, Title } from '@mantine/core';
+import { Card, Group, NativeSelect, Stack, Table, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { lazy, Suspense } from 'react';
@@ -7,6 +7,7 @@ import { countriesQuery, countryStatisticsQuery, statisticsQuery } from '../../a
 import type { CountryCode, Schema } from '../../api/types';
 import { countryName, formatDecimal, formatScore, formatShare } from '../../format/locale';
 import { useLanguage } from '../../i18n/i18n';
+import { Figures } from '../../ui/figures';
 import { Page } from '../../ui/page';
 import { Empty, QueryView } from '../../ui/states';
 import { Amount, Country, Time } from '../../ui/text';
@@ -57,7 +58,7 @@ function AllCountries() {
         >
             {(data) => (
                 <Stack gap="lg">
-                    <Figures totals={data} />
+                    <DecidedFigures totals={data} />
                     <Suspense>
                         <Charts days={data.days} totals={data.countries} />
                     </Suspense>
@@ -80,7 +81,7 @@ function OneCountry({ code }: { code: CountryCode }) {
         >
             {(data) => (
                 <Stack gap="lg">
-                    <Figures totals={data} />
+                    <DecidedFigures totals={data} />
                     <Suspense>
                         <Charts days={data.days} totals={[data]} />
                     </Suspense>
@@ -101,32 +102,22 @@ function AsOf({ time }: { time: string }) {
     );
 }
 
-function Figures({ totals }: { totals: Schema<'Decided'> }) {
+function DecidedFigures({ totals }: { totals: Schema<'Decided'> }) {
     const { t } = useTranslation();
     const language = useLanguage();
     const waiting = (totals.by_status as Record<string, number>)['UNDER_REVIEW'] ?? 0;
-    const figures = [
-        [t('statistics.total'), formatDecimal(totals.total, language)],
-        [t('statistics.decided'), formatDecimal(totals.decided, language)],
-        [
-            t('statistics.approval_rate'),
-            totals.approval_rate === null ? '–' : formatShare(totals.approval_rate, language),
-        ],
-        [t('statistics.under_review'), formatDecimal(waiting, language)],
-    ];
     return (
-        <SimpleGrid cols={{ base: 2, lg: 4 }}>
-            {figures.map(([label, figure]) => (
-                <Card key={label} padding="md">
-                    <Text size="sm" c="dimmed">
-                        {label}
-                    </Text>
-                    <Text fw={650} fz={28} lh={1.3}>
-                        {figure}
-                    </Text>
-                </Card>
-            ))}
-        </SimpleGrid>
+        <Figures
+            figures={[
+                [t('statistics.total'), formatDecimal(totals.total, language)],
+                [t('statistics.decided'), formatDecimal(totals.decided, language)],
+                [
+                    t('statistics.approval_rate'),
+                    totals.approval_rate === null ? '–' : formatShare(totals.approval_rate, language),
+                ],
+                [t('statistics.under_review'), formatDecimal(waiting, language)],
+            ]}
+        />
     );
 }
 
