@@ -24,5 +24,7 @@ export default defineConfig({
         environment: 'jsdom',
         setupFiles: ['tests/setup.ts'],
         include: ['tests/**/*.test.{ts,tsx}'],
+        // Typing into forms is slow on a busy machine.
+        testTimeout: 30_000,
     },
 });

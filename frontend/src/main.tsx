@@ -13,7 +13,7 @@ import { createConsoleRouter } from './app/router';
 import { startTranslations } from './i18n/i18n';
 import { startLiveUpdates } from './live/connection';
 import { startOperationsFeed } from './live/operations-feed';
-import { onSessionChange } from './session/session';
+import { onSessionChange, resumeSession } from './session/session';
 
 const RETRIES = 2;
 
@@ -37,7 +37,7 @@ onSessionChange(() => {
     void router.invalidate();
 });
 
-await startTranslations();
+await Promise.all([startTranslations(), resumeSession()]);
 startLiveUpdates();
 startOperationsFeed();
 

@@ -40,6 +40,8 @@ mod browsers;
 #[cfg(test)]
 mod circuits;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod dead_letters;

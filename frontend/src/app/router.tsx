@@ -14,7 +14,6 @@ import { type ApplicationStatus, type CountryCode, RISK_BANDS, type RiskBand, ty
 import { isAtLeast } from '../session/roles';
 import { currentSession } from '../session/session';
 import { NotFoundPage, RouteFailure } from './not-found';
-import { Shell } from './shell';
 
 interface Context {
     queryClient: QueryClient;
@@ -54,7 +53,7 @@ const shell = createRoute({
     beforeLoad: ({ location }) => {
         if (currentSession() === undefined) throw redirect({ to: '/console/sign-in', search: { next: location.href } });
     },
-    component: Shell,
+    component: lazyRouteComponent(() => import('./shell'), 'Shell'),
 });
 
 /** Refuses accounts without the role. Their first page opens instead. */

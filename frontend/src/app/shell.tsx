@@ -14,6 +14,7 @@ import {
     useComputedColorScheme,
     useMantineColorScheme,
 } from '@mantine/core';
+import { ModalsProvider } from '@mantine/modals';
 import { useDisclosure } from '@mantine/hooks';
 import { IconLogout, IconMoon, IconSun, IconUser } from '@tabler/icons-react';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
@@ -74,7 +75,9 @@ export function Shell() {
                 </AppShell.Section>
             </AppShell.Navbar>
             <AppShell.Main id="content" tabIndex={-1}>
-                <Outlet />
+                <ModalsProvider>
+                    <Outlet />
+                </ModalsProvider>
             </AppShell.Main>
         </AppShell>
     );

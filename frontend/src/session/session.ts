@@ -1,5 +1,5 @@
-// The session of the signed-in user. Both tokens are kept in memory only, so a script that runs later in the same browser
-// cannot read them, and a reload ends the session.
+// The session of the signed-in user. The access token is kept in memory only. The refresh token is in a cookie that scripts
+// cannot read, so a reload of the page and a new tab continue the session.
 
 import { useSyncExternalStore } from 'react';
 import { ApiError, readProblem } from '../api/problem';
@@ -10,18 +10,22 @@ export interface Session {
     role: Role;
 }
 
-interface Tokens {
+interface Token {
     access: string;
-    refresh: string;
-    /** When the access token expires, in milliseconds of `performance.now`. */
+    /** When the token expires, in milliseconds of `performance.now`. */
     expiresAt: number;
 }
+
+const PATH = '/api/v1/auth/browser-session';
+
+/** Present in the storage of the browser while there is a session, which all tabs share. */
+const SIGNED_IN = 'aval.signed-in';
 
 /** Renews this long before the access token expires, in milliseconds. */
 const RENEW_BEFORE_MS = 30_000;
 
 let session: Session | undefined;
-let tokens: Tokens | undefined;
+let token: Token | undefined;
 let renewal: Promise<string | undefined> | undefined;
 const listeners = new Set<() => void>();
 
@@ -58,73 +62,90 @@ async function request<Body>(path: string, init: RequestInit): Promise<Body> {
     return body as Body;
 }
 
-function post<Body>(path: string, body: unknown): Promise<Body> {
-    return request(path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-    });
-}
-
-function keep(answer: Schema<'SessionTokens'>): Tokens {
-    tokens = {
-        access: answer.access_token,
-        refresh: answer.refresh_token,
-        expiresAt: performance.now() + answer.expires_in * 1000,
-    };
-    return tokens;
+function keep(answer: Schema<'BrowserSession'>): Token {
+    token = { access: answer.access_token, expiresAt: performance.now() + answer.expires_in * 1000 };
+    return token;
 }
 
 /** Signs in. Throws {@link ApiError}. */
 export async function signIn(username: string, password: string): Promise<void> {
-    const kept = keep(await post<Schema<'SessionTokens'>>('/api/v1/auth/login', { username, password }));
-    const me = await request<Schema<'Me'>>('/api/v1/auth/me', { headers: { authorization: `Bearer ${kept.access}` } });
+    const answer = await request<Schema<'BrowserSession'>>(PATH, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ username, password }),
+    });
+    keep(answer);
+    await identify(answer.access_token);
+}
+
+/** Reads whose session it is. */
+async function identify(access: string): Promise<void> {
+    const me = await request<Schema<'Me'>>('/api/v1/auth/me', { headers: { authorization: `Bearer ${access}` } });
+    localStorage.setItem(SIGNED_IN, me.account);
     session = { account: me.account, role: me.role };
     notify();
 }
 
+/** Continues the session of an earlier page or another tab, if there is one. */
+export async function resumeSession(): Promise<void> {
+    globalThis.addEventListener('storage', (event) => {
+        // Another tab has signed out, or in with another account.
+        if (event.key === SIGNED_IN && session !== undefined && event.newValue !== session.account) end();
+    });
+    if (localStorage.getItem(SIGNED_IN) === null) return;
+    try {
+        const access = await renewSession();
+        if (access !== undefined) await identify(access);
+    } catch {
+        // The server cannot be reached. The sign-in page says so when it is used.
+    }
+}
+
 function end() {
     session = undefined;
-    tokens = undefined;
+    token = undefined;
     notify();
 }
 
-/** Signs out. The session ends here even if the server cannot be reached. */
+/** Signs out in all tabs. The session ends here even if the server cannot be reached. */
 export async function signOut(): Promise<void> {
-    const access = tokens?.access;
+    const access = await accessToken().catch(() => undefined);
+    localStorage.removeItem(SIGNED_IN);
     end();
     if (access === undefined) return;
-    await fetch('/api/v1/auth/logout', { method: 'POST', headers: { authorization: `Bearer ${access}` } }).catch(
-        () => {},
-    );
+    await fetch(PATH, { method: 'DELETE', headers: { authorization: `Bearer ${access}` } }).catch(() => {});
 }
 
 /** The access token of the session, renewed if it is about to expire; undefined if there is no session. */
 export async function accessToken(): Promise<string | undefined> {
-    if (tokens === undefined) return undefined;
-    if (performance.now() < tokens.expiresAt - RENEW_BEFORE_MS) return tokens.access;
-    return renewSession(tokens.access);
+    if (token === undefined) return undefined;
+    if (performance.now() < token.expiresAt - RENEW_BEFORE_MS) return token.access;
+    return renewSession(token.access);
 }
 
 /**
- * A new access token in place of one that was refused. Concurrent callers share one renewal, because a refresh token can be
- * used once. If the server refuses the renewal, the session ends.
+ * A new access token, in place of one that was refused. Concurrent callers share one renewal, also those of other tabs,
+ * because a refresh token can be used once. If the server refuses the renewal, the session ends.
  */
-export function renewSession(refused: string): Promise<string | undefined> {
-    if (tokens !== undefined && tokens.access !== refused) return Promise.resolve(tokens.access);
-    renewal ??= renew().finally(() => {
+export function renewSession(refused?: string): Promise<string | undefined> {
+    if (token !== undefined && token.access !== refused) return Promise.resolve(token.access);
+    renewal ??= renewAlone().finally(() => {
         renewal = undefined;
     });
     return renewal;
 }
 
+/** One tab at a time. Browsers offer locks, like the cookie, only to pages that were loaded securely. */
+async function renewAlone(): Promise<string | undefined> {
+    return await navigator.locks.request('aval.renewal', renew);
+}
+
 async function renew(): Promise<string | undefined> {
-    if (tokens === undefined) return undefined;
     try {
-        const renewed = await post<Schema<'SessionTokens'>>('/api/v1/auth/refresh', { refresh_token: tokens.refresh });
-        return keep(renewed).access;
+        return keep(await request<Schema<'BrowserSession'>>(`${PATH}/refresh`, { method: 'POST' })).access;
     } catch (error) {
         if (error instanceof ApiError && !error.isTemporary) {
+            localStorage.removeItem(SIGNED_IN);
             end();
             return undefined;
         }

@@ -17,12 +17,20 @@ export function errorText(error: unknown): string {
     return i18next.t(error.status >= 500 ? 'problem.server' : 'problem.unexpected');
 }
 
+const closeButton = () => ({ 'aria-label': i18next.t('action.close') });
+
 export function notifyError(error: unknown): void {
-    notifications.show({ color: 'red', title: i18next.t('state.failed'), message: errorText(error), autoClose: 8000 });
+    notifications.show({
+        color: 'red',
+        title: i18next.t('state.failed'),
+        message: errorText(error),
+        autoClose: 8000,
+        closeButtonProps: closeButton(),
+    });
 }
 
 export function notifySuccess(message: string): void {
-    notifications.show({ color: 'green', message });
+    notifications.show({ color: 'green', message, closeButtonProps: closeButton() });
 }
 
 /** The texts for the invalid values of a request, by pointer into its body. */

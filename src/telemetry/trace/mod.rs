@@ -22,7 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use opentelemetry::trace::SpanKind;
-use opentelemetry::trace::{FutureExt as _, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{
+    FutureExt as _, Span as _, SpanContext, Status, TraceContextExt as _, Tracer as _,
+};
 pub use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use slog::Logger;

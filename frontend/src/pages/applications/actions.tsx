@@ -16,7 +16,7 @@ import { fieldErrors, notifySuccess, useErrorText } from '../../ui/errors';
 type Change = Extract<ApplicationStatus, 'APPROVED' | 'REJECTED' | 'CANCELLED'>;
 
 const CHANGES: Record<Change, { color: string; icon: typeof IconX; hotkey: string }> = {
-    APPROVED: { color: 'green', icon: IconCheck, hotkey: 'Alt+A' },
+    APPROVED: { color: 'teal', icon: IconCheck, hotkey: 'Alt+A' },
     REJECTED: { color: 'red', icon: IconX, hotkey: 'Alt+R' },
     CANCELLED: { color: 'gray', icon: IconCircleX, hotkey: 'Alt+C' },
 };

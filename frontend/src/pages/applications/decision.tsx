@@ -110,7 +110,7 @@ function Rules({ rules, application }: { rules: Rule[]; application: Application
     const { t } = useTranslation();
     const show = useValueFormat(application);
     return (
-        <Table.ScrollContainer minWidth={620} type="native">
+        <Table.ScrollContainer minWidth={620} type="native" tabIndex={0} role="region" aria-label={t('decision.rules')}>
             <Table aria-label={t('decision.rules')}>
                 <Table.Thead>
                     <Table.Tr>

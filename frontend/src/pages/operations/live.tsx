@@ -17,7 +17,13 @@ export function LivePage() {
                 {events.length === 0 ? (
                     <Empty title={t('live.none')} hint={t('live.none_hint')} />
                 ) : (
-                    <Table.ScrollContainer minWidth={640} type="native">
+                    <Table.ScrollContainer
+                        minWidth={640}
+                        type="native"
+                        tabIndex={0}
+                        role="region"
+                        aria-label={t('nav.live')}
+                    >
                         <Table aria-label={t('nav.live')}>
                             <Table.Thead>
                                 <Table.Tr>

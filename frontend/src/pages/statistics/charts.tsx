@@ -41,6 +41,7 @@ export default function Charts(props: { days: Schema<'Period'>[]; totals: Schema
                     {...common}
                     data={days}
                     dataKey="period"
+                    role="img"
                     aria-label={t('statistics.by_day')}
                     series={OUTCOMES.map(([name, status]) => ({
                         name,
@@ -57,6 +58,7 @@ export default function Charts(props: { days: Schema<'Period'>[]; totals: Schema
                     {...common}
                     data={risks}
                     dataKey="country"
+                    role="img"
                     aria-label={t('statistics.by_risk')}
                     series={[
                         ...RISK_BANDS.map((band) => ({

@@ -129,7 +129,13 @@ function Totals({ countries }: { countries: Schema<'CountryTotals'>[] }) {
             <Title order={2} size="h4" mb="md">
                 {t('statistics.by_country')}
             </Title>
-            <Table.ScrollContainer minWidth={680} type="native">
+            <Table.ScrollContainer
+                minWidth={680}
+                type="native"
+                tabIndex={0}
+                role="region"
+                aria-label={t('statistics.by_country')}
+            >
                 <Table aria-label={t('statistics.by_country')} style={{ fontVariantNumeric: 'tabular-nums' }}>
                     <Table.Thead>
                         <Table.Tr>
