@@ -23,8 +23,8 @@ const ARGUMENTS = [
     '--disable-sync',
 ];
 
-/** Opens a browser with a new profile, and closes it after `use`. */
-export async function withBrowser(options, use) {
+/** Opens a browser with a new profile, and closes it after `visit`. */
+export async function withBrowser(options, visit) {
     const profile = mkdtempSync(join(tmpdir(), 'aval-console-'));
     const context = await chromium.launchPersistentContext(profile, {
         executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -57,7 +57,7 @@ export async function withBrowser(options, use) {
         if (!isOwn) problems.push(`request to another host: ${request.url()}`);
     });
     try {
-        await use({ page, context });
+        await visit({ page, context });
         assert.deepEqual(problems, []);
     } finally {
         await context.close();
