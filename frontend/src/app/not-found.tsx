@@ -1,8 +1,7 @@
 import { Button, Container } from '@mantine/core';
 import { Link, useRouter } from '@tanstack/react-router';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../ui/states';
-import { Empty } from '../ui/states';
+import { Empty, Failure } from '../ui/states';
 
 export function NotFoundPage() {
     const { t } = useTranslation();

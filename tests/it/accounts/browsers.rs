@@ -18,7 +18,7 @@ fn own(app: &TestApp) -> String {
 async fn begin(app: &TestApp, origin: &str, password: &str) -> Answer {
     let body = json!({"username": ANALYST, "password": password}).to_string();
     let headers = [("Content-Type", "application/json"), ("Origin", origin)];
-    app.anonymous().send(Method::POST, SESSION, &headers, &body).await
+    app.anonymous().send(Method::POST, SESSION, &headers, body).await
 }
 
 async fn refresh(app: &TestApp, origin: &str, cookie: &str) -> Answer {

@@ -11,8 +11,9 @@ import {
     NativeSelect,
     Stack,
     Text,
+    TextInput,
+    VisuallyHidden,
 } from '@mantine/core';
-import { TextInput, VisuallyHidden } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { modals } from '@mantine/modals';
 import { IconCheck, IconCopy, IconKey } from '@tabler/icons-react';

@@ -1,4 +1,5 @@
 import {
+    Alert,
     Badge,
     Button,
     Card,
@@ -10,8 +11,8 @@ import {
     Stack,
     Text,
     TextInput,
+    VisuallyHidden,
 } from '@mantine/core';
-import { Alert, VisuallyHidden } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { modals } from '@mantine/modals';
 import { IconChevronDown, IconUserPlus } from '@tabler/icons-react';

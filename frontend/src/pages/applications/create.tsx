@@ -5,13 +5,14 @@ import {
     Button,
     Card,
     Group,
+    NativeSelect,
+    NumberInput,
     SimpleGrid,
     Stack,
     Text,
     TextInput,
     Title,
 } from '@mantine/core';
-import { NativeSelect, NumberInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from '@tanstack/react-router';

@@ -1,6 +1,6 @@
-import { Button, Card, Group, SimpleGrid, TextInput } from '@mantine/core';
-import { NativeSelect } from '@mantine/core';
-import { IconFilterOff, IconSearch } from '@tabler/icons-react';
+import { Button, Card, Group, NativeSelect, SimpleGrid, TextInput } from '@mantine/core';
+import { useMediaQuery } from '@mantine/hooks';
+import { IconFilter, IconFilterOff, IconSearch } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
@@ -29,6 +29,10 @@ export function Filters(props: {
     const set = (change: { [Name in keyof Value]?: string | undefined }) =>
         props.onChange({ ...value, ...change } as Value);
     const isFiltered = props.document !== undefined || Object.values(value).some((each) => each !== undefined);
+    // A phone has no room for all filters above the list.
+    const isWide = useMediaQuery('(min-width: 48em)', true, { getInitialValueInEffect: false });
+    const [isOpen, setOpen] = useState(false);
+    const isShown = isWide || isOpen;
     const all = { value: '', label: t('filter.all') };
     const country = (text: string) => set({ country: text || undefined });
 
@@ -36,58 +40,71 @@ export function Filters(props: {
         <Card component="search" padding="md">
             <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }} spacing="sm" verticalSpacing="xs">
                 <Search value={value} text={text} onText={setText} onDocument={props.onDocument} />
-                <NativeSelect
-                    label={t('application.country')}
-                    value={value.country ?? ''}
-                    data={[
-                        all,
-                        ...(countries.data ?? []).map(({ code }) => ({
-                            value: code,
-                            label: countryName(code, language),
-                        })),
-                    ]}
-                    onChange={(event) => country(event.currentTarget.value)}
-                />
-                <NativeSelect
-                    label={t('application.status')}
-                    value={value.status ?? ''}
-                    data={[all, ...STATUSES.map((status) => ({ value: status, label: t(`status.${status}`) }))]}
-                    onChange={(event) => set({ status: event.currentTarget.value || undefined })}
-                />
-                <NativeSelect
-                    label={t('application.risk')}
-                    value={value.risk_band ?? ''}
-                    data={[all, ...RISK_BANDS.map((band) => ({ value: band, label: t(`risk.${band}`) }))]}
-                    onChange={(event) => set({ risk_band: event.currentTarget.value || undefined })}
-                />
-                <Committed
-                    key={`min ${value.min_amount}`}
-                    label={t('filter.min_amount')}
-                    value={value.min_amount}
-                    inputMode="decimal"
-                    onCommit={(min_amount) => set({ min_amount })}
-                />
-                <Committed
-                    key={`max ${value.max_amount}`}
-                    label={t('filter.max_amount')}
-                    value={value.max_amount}
-                    inputMode="decimal"
-                    onCommit={(max_amount) => set({ max_amount })}
-                />
-                <TextInput
-                    type="date"
-                    label={t('filter.from')}
-                    value={value.from ?? ''}
-                    onChange={(event) => set({ from: event.currentTarget.value || undefined })}
-                />
-                <TextInput
-                    type="date"
-                    label={t('filter.to')}
-                    value={value.to ?? ''}
-                    onChange={(event) => set({ to: event.currentTarget.value || undefined })}
-                />
+                {isShown && (
+                    <>
+                        <NativeSelect
+                            label={t('application.country')}
+                            value={value.country ?? ''}
+                            data={[
+                                all,
+                                ...(countries.data ?? []).map(({ code }) => ({
+                                    value: code,
+                                    label: countryName(code, language),
+                                })),
+                            ]}
+                            onChange={(event) => country(event.currentTarget.value)}
+                        />
+                        <NativeSelect
+                            label={t('application.status')}
+                            value={value.status ?? ''}
+                            data={[all, ...STATUSES.map((status) => ({ value: status, label: t(`status.${status}`) }))]}
+                            onChange={(event) => set({ status: event.currentTarget.value || undefined })}
+                        />
+                        <NativeSelect
+                            label={t('application.risk')}
+                            value={value.risk_band ?? ''}
+                            data={[all, ...RISK_BANDS.map((band) => ({ value: band, label: t(`risk.${band}`) }))]}
+                            onChange={(event) => set({ risk_band: event.currentTarget.value || undefined })}
+                        />
+                        <Committed
+                            key={`min ${value.min_amount}`}
+                            label={t('filter.min_amount')}
+                            value={value.min_amount}
+                            inputMode="decimal"
+                            onCommit={(min_amount) => set({ min_amount })}
+                        />
+                        <Committed
+                            key={`max ${value.max_amount}`}
+                            label={t('filter.max_amount')}
+                            value={value.max_amount}
+                            inputMode="decimal"
+                            onCommit={(max_amount) => set({ max_amount })}
+                        />
+                        <TextInput
+                            type="date"
+                            label={t('filter.from')}
+                            value={value.from ?? ''}
+                            onChange={(event) => set({ from: event.currentTarget.value || undefined })}
+                        />
+                        <TextInput
+                            type="date"
+                            label={t('filter.to')}
+                            value={value.to ?? ''}
+                            onChange={(event) => set({ to: event.currentTarget.value || undefined })}
+                        />
+                    </>
+                )}
             </SimpleGrid>
             <Group justify="space-between" align="flex-end" mt="sm">
+                <Button
+                    hiddenFrom="sm"
+                    variant="default"
+                    leftSection={<IconFilter size={16} aria-hidden />}
+                    aria-expanded={isShown}
+                    onClick={() => setOpen(!isOpen)}
+                >
+                    {t('filter.show')}
+                </Button>
                 <NativeSelect
                     aria-label={t('filter.sort')}
                     value={value.sort ?? '-created_at'}

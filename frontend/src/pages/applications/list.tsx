@@ -140,6 +140,8 @@ function useColumns(): Column<ListedApplication>[] {
                             fw={600}
                             size="sm"
                             className="wrap-anywhere"
+                            display="block"
+                            miw={180}
                         >
                             {original.full_name}
                         </Anchor>
